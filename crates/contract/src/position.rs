@@ -1,0 +1,118 @@
+//! Positions in the log: the revision, which is the only clock of revocation, and the chain that proves a prefix.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+
+use crate::v1;
+
+/// A position in the log. Revisions are dense: each batch is one more than the batch before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision of the batch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The random id of one history of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Incarnation(pub [u8; 16]);
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A SHA-256 digest.
+pub type Digest = [u8; 32];
+
+/// SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Digest {
+    to_digest(digest(&SHA256, bytes).as_ref())
+}
+
+/// The hash over everything the log held up to a revision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Chain(pub Digest);
+
+impl Chain {
+    /// The chain after a batch: `SHA-256(self ‖ SHA-256(delta) ‖ audit_digest)`.
+    #[must_use]
+    pub fn next(&self, delta: &[u8], audit_digest: &Digest) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.0);
+        context.update(digest(&SHA256, delta).as_ref());
+        context.update(audit_digest);
+        Self(to_digest(context.finish().as_ref()))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A revision of one history, with the proof of all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which history.
+    pub incarnation: Incarnation,
+    /// Where in it.
+    pub revision: Revision,
+    /// The chain at `revision`.
+    pub chain: Chain,
+}
+
+impl From<Position> for v1::Cursor {
+    fn from(position: Position) -> Self {
+        Self {
+            incarnation: position.incarnation.0.to_vec().into(),
+            revision: position.revision.0,
+            chain: position.chain.0.to_vec().into(),
+        }
+    }
+}
+
+impl TryFrom<&v1::Cursor> for Position {
+    type Error = MalformedPosition;
+
+    fn try_from(cursor: &v1::Cursor) -> Result<Self, MalformedPosition> {
+        Self::from_parts(&cursor.incarnation, cursor.revision, &cursor.chain)
+    }
+}
+
+impl Position {
+    /// Checks the lengths.
+    ///
+    /// # Errors
+    /// When the incarnation is not 16 bytes or the chain not 32.
+    pub fn from_parts(incarnation: &[u8], revision: u64, chain: &[u8]) -> Result<Self, MalformedPosition> {
+        Ok(Self {
+            incarnation: Incarnation(incarnation.try_into().map_err(|_| MalformedPosition)?),
+            revision: Revision(revision),
+            chain: Chain(chain.try_into().map_err(|_| MalformedPosition)?),
+        })
+    }
+}
+
+/// An incarnation that is not 16 bytes, or a chain or digest that is not 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed log position")]
+pub struct MalformedPosition;
+
+fn to_digest(bytes: &[u8]) -> Digest {
+    bytes.try_into().expect("SHA-256 gives 32 bytes")
+}

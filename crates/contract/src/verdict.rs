@@ -1,0 +1,124 @@
+//! The verdict: whether a verified token is good at a view and a time. A pure function.
+
+use std::time::Duration;
+
+use crate::{
+    key::CredentialKind,
+    token::Verified,
+    view::View,
+};
+
+/// How far the issuer's clock may be ahead of the reader's before a token is refused as from the future, in seconds.
+/// It protects nothing by itself (`exp` has no tolerance at all); it only catches nonsense.
+pub const ISSUED_AHEAD_SECONDS_MAX: u64 = 60;
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There was no token.
+    #[error("no token")]
+    Missing,
+    /// Larger than an access token can be.
+    #[error("the token is too large")]
+    Oversized,
+    /// Not a token of ours, in one of many ways.
+    #[error("the token is malformed")]
+    Malformed,
+    /// A token of another type.
+    #[error("the token is of another type")]
+    WrongType,
+    /// The header names another algorithm than its key has.
+    #[error("the token's algorithm is not its key's")]
+    WrongAlgorithm,
+    /// No such key is trusted, or none yet.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// The key was retired.
+    #[error("the token's key is no longer trusted")]
+    DistrustedKey,
+    /// Forged or damaged.
+    #[error("the token's signature does not match")]
+    BadSignature,
+    /// From another issuer.
+    #[error("the token is from another issuer")]
+    WrongIssuer,
+    /// For someone else.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// `iat` is in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// Its session was ended.
+    #[error("the session was revoked")]
+    Revoked,
+    /// Its user, its tenant or everyone was signed out after the session was opened.
+    #[error("the session was signed out")]
+    SignedOut,
+    /// The validator cannot prove that it knows the latest revocations.
+    #[error("the validator is stale")]
+    Stale {
+        /// How long ago it last could.
+        age: Duration,
+    },
+    /// The validator has no view yet, or no longer understands the log.
+    #[error("the validator is not ready")]
+    Unready,
+}
+
+impl Rejection {
+    /// A word for machines.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Oversized => "oversized",
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::DistrustedKey => "distrusted_key",
+            Self::BadSignature => "bad_signature",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::SignedOut => "signed_out",
+            Self::Stale { .. } => "stale",
+            Self::Unready => "unready",
+        }
+    }
+
+    /// Whether the fault is not the token's: the gate cannot know. HTTP gates answer 503 then, else 401.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Unready)
+    }
+}
+
+/// Decides about a verified session token at `view` and `now` (seconds since 1970). Freshness is the caller's.
+///
+/// # Errors
+/// The first reason found, in the order: time, key, revocation, cutoffs.
+pub fn verdict(verified: &Verified, view: &View, now: u64) -> Result<(), Rejection> {
+    let identity = &verified.identity;
+    if now >= identity.expires_at {
+        return Err(Rejection::Expired);
+    }
+    if identity.issued_at > now.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
+        return Err(Rejection::NotYetValid);
+    }
+    if !view.trusts(&verified.key) {
+        return Err(Rejection::DistrustedKey);
+    }
+    if view.is_revoked(CredentialKind::Session, &identity.subject) {
+        return Err(Rejection::Revoked);
+    }
+    if view.is_cut(CredentialKind::Session, &identity.subject) {
+        return Err(Rejection::SignedOut);
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask gen`: the contract's Rust code and descriptor set, from `proto/`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use prost::Message;
+
+const GENERATED: &str = "crates/contract/src/generated";
+
+/// Writes the generated files into the tree.
+pub fn write(root: &Path) -> Result<()> {
+    generate(root, &root.join(GENERATED))
+}
+
+/// Fails when the tree's generated files are not what `proto/` gives.
+pub fn check(root: &Path) -> Result<()> {
+    let fresh = root.join("target/xtask/generated");
+    generate(root, &fresh)?;
+    for file in ["portcullis.v1.rs", "descriptor.bin"] {
+        ensure!(
+            fs::read(fresh.join(file))? == fs::read(root.join(GENERATED).join(file))?,
+            "{GENERATED}/{file} is out of date: run `cargo xtask gen`"
+        );
+    }
+    Ok(())
+}
+
+fn generate(root: &Path, out: &Path) -> Result<()> {
+    fs::create_dir_all(out)?;
+    let include = root.join("proto");
+    let mut protos = proto_files(&include.join("portcullis/v1"))?;
+    protos.sort();
+    let descriptors = protox::compile(&protos, [&include]).context("proto/ does not compile")?;
+    fs::write(out.join("descriptor.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .build_transport(false)
+        .out_dir(out)
+        .compile_fds(descriptors)
+        .context("code generation")
+}
+
+fn proto_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}

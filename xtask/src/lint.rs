@@ -1,0 +1,99 @@
+//! `cargo xtask lint`: everything about the tree that can be judged without running it. It stops at the first
+//! finding, so what is quick to judge comes first.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::{
+    generate,
+    shell::{self, command},
+    tools,
+};
+
+/// What `lint` takes.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Also check dependencies against the published security advisories. Their database comes from the network,
+    /// which CI does not reach, so CI leaves this out: run it by hand, and before a release.
+    #[arg(long)]
+    advisories: bool,
+}
+
+/// Runs every check in turn.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    step("format", || {
+        shell::run(command("cargo", ["fmt", "--all", "--check"]))
+    })?;
+    step("generated code", || generate::check(root))?;
+    step("contract style", || shell::run(tools::buf(&["lint"])?))?;
+    step("contract compatibility", contract_compatibility)?;
+    step("dependencies", || deny(&["bans", "licenses", "sources"]))?;
+    if options.advisories {
+        step("advisories", || deny(&["advisories"]))?;
+    }
+    step("clippy", clippy)?;
+    step("documentation", documentation)
+}
+
+/// One check with its name and its time around it.
+fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    check().with_context(|| format!("lint: {name}"))?;
+    println!("== {name}: ok in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn contract_compatibility() -> Result<()> {
+    let Some(older) = older_contract() else {
+        println!(
+            "skipped: git knows no older commit with a contract (a first commit, a shallow clone)"
+        );
+        return Ok(());
+    };
+    let against = format!(".git#ref={older}");
+    shell::run(tools::buf(&["breaking", "--against", &against])?)
+}
+
+/// The commit whose callers this tree must still serve. A release is a promise, so that is the last tag. It is
+/// sought from the parent on: a tag on this very commit would compare the tree with itself. Before the first
+/// release nothing was promised and the parent commit is enough: a break then shows once, where it is made, and
+/// one made on purpose is named under `breaking` in buf.yaml for the reviewer to see.
+fn older_contract() -> Option<String> {
+    let parent = "HEAD~1";
+    let tag = shell::answer(command("git", ["describe", "--tags", "--abbrev=0", parent]));
+    let candidates = [tag, Some(parent.to_owned())];
+    candidates
+        .into_iter()
+        .flatten()
+        .find(|commit| has_contract(commit))
+}
+
+fn has_contract(commit: &str) -> bool {
+    ["buf.yaml", "proto"].iter().all(|path| {
+        let object = format!("{commit}:{path}");
+        shell::answer(command("git", ["cat-file", "-e", &object])).is_some()
+    })
+}
+
+fn deny(checks: &[&str]) -> Result<()> {
+    let check = ["check", "--hide-inclusion-graph"];
+    shell::run(tools::cargo_deny(&[&check, checks].concat())?)
+}
+
+fn clippy() -> Result<()> {
+    let mut clippy = command(
+        "cargo",
+        ["clippy", "--workspace", "--all-targets", "--locked"],
+    );
+    clippy.args(["--", "-D", "warnings"]);
+    shell::run(clippy)
+}
+
+fn documentation() -> Result<()> {
+    let mut doc = command("cargo", ["doc", "--workspace", "--no-deps", "--locked"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    shell::run(doc)
+}

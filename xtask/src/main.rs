@@ -1,0 +1,63 @@
+//! The one door for every chore of this workspace: `cargo xtask --help` lists them. CI walks through it too, so
+//! what passes here passes there.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person who ran it, on their terminal"
+)]
+
+mod generate;
+mod install;
+mod lint;
+mod shell;
+mod test;
+mod tools;
+
+use std::{env, path::Path, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// The chores of the Portcullis workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Write the contract's Rust code and descriptor set from proto/.
+    Gen,
+    /// Check format, generated code, contract, dependencies, clippy and documentation.
+    Lint(lint::Options),
+    /// Build the binary and run every test, installing what they need.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        // In words on one line: a backtrace through xtask says nothing about what it found.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask sits outside a workspace")?;
+    // Every command runs at the root, wherever it was typed.
+    env::set_current_dir(root).context("entering the workspace root")?;
+
+    match chore {
+        Chore::Gen => generate::write(root),
+        Chore::Lint(options) => lint::run(root, options),
+        Chore::Test(options) => test::run(options),
+    }
+}
