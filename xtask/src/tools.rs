@@ -36,11 +36,8 @@ const NPM: Need = Need {
 
 /// Debian keeps the server's programs of each major version away from `PATH`.
 fn debian_has_initdb() -> bool {
-    fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
-        versions
-            .flatten()
-            .any(|version| version.path().join("bin/initdb").is_file())
-    })
+    fs::read_dir("/usr/lib/postgresql")
+        .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin/initdb").is_file()))
 }
 
 /// `buf` with these arguments, ready to run.

@@ -1,1 +1,4 @@
-//! placeholder
+//! The authority.
+pub mod crypto;
+pub mod domain;
+pub mod store;

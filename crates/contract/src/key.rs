@@ -91,7 +91,17 @@ pub struct VerificationKey {
 }
 
 impl VerificationKey {
-    /// Checks a public key.
+    /// Checks a public key of `algorithm`.
+    ///
+    /// # Errors
+    /// When it is not fit for use.
+    pub fn new(id: KeyId, algorithm: Algorithm, public: &[u8], credential: CredentialKind) -> Result<Self, InvalidKey> {
+        match algorithm {
+            Algorithm::Ed25519 => Self::ed25519(id, public, credential),
+        }
+    }
+
+    /// Checks an Ed25519 public key.
     ///
     /// # Errors
     /// When it is not 32 bytes, not a point of the curve, or of small order: such a key accepts forged signatures.

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    key::CredentialKind,
-    token::Verified,
-    view::View,
-};
+use crate::{key::CredentialKind, token::Verified, view::View};
 
 /// How far the issuer's clock may be ahead of the reader's before a token is refused as from the future, in seconds.
 /// It protects nothing by itself (`exp` has no tolerance at all); it only catches nonsense.

@@ -21,10 +21,10 @@ fn fixture() -> Fixture {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).expect("randomness");
     let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("our own document");
     let public = pair.public_key().as_ref().to_vec();
-    let key = |id: &str, kind| {
-        VerificationKey::ed25519(KeyId::parse(id).expect("an id"), &public, kind).expect("a good key")
-    };
-    let changes = [Change::Trust(key("k1", CredentialKind::Session)), Change::Trust(key("api", CredentialKind::ApiKey))];
+    let key =
+        |id: &str, kind| VerificationKey::ed25519(KeyId::parse(id).expect("an id"), &public, kind).expect("a good key");
+    let changes =
+        [Change::Trust(key("k1", CredentialKind::Session)), Change::Trust(key("api", CredentialKind::ApiKey))];
     let frame = Frame { revision: Revision(1), delta: delta::encode(&changes, vec![]), audit_digest: [0; 32] };
     let view = View::empty(Incarnation([1; 16])).apply(&frame).expect("applies");
     let signer = Signer::ed25519(KeyId::parse("k1").expect("an id"), pkcs8.as_ref());
@@ -36,12 +36,7 @@ fn identity() -> Identity {
         tenant_id: TenantId::parse("acme").expect("an id"),
         user_id: UserId::parse("ada").expect("an id"),
         session_id: SessionId::generate(),
-        subject: Subject {
-            serial: Serial(1),
-            user: UserSerial(2),
-            tenant: TenantSerial(3),
-            opened: Revision(4),
-        },
+        subject: Subject { serial: Serial(1), user: UserSerial(2), tenant: TenantSerial(3), opened: Revision(4) },
         token_id: "t".into(),
         audiences: vec!["gate".into()],
         issued_at: 1_000,
@@ -64,8 +59,7 @@ impl Fixture {
     /// Signs any header and claims with the trusted private key.
     fn signed(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature =
-            jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, jsonwebtoken::Algorithm::EdDSA);
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, jsonwebtoken::Algorithm::EdDSA);
         format!("{message}.{}", signature.expect("signs"))
     }
 
@@ -221,7 +215,11 @@ fn every_truncation_and_every_flipped_character_is_refused() {
 #[test]
 fn keys_that_accept_forgeries_are_refused() {
     let id = || KeyId::parse("k").expect("an id");
-    let identity_point = { let mut bytes = [0; 32]; bytes[0] = 1; bytes };
+    let identity_point = {
+        let mut bytes = [0; 32];
+        bytes[0] = 1;
+        bytes
+    };
     for public in [&[0_u8; 32][..], &identity_point, &[0; 31], &[0; 33], &[]] {
         assert!(VerificationKey::ed25519(id(), public, CredentialKind::Session).is_err());
     }

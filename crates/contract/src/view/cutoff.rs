@@ -26,8 +26,7 @@ impl CutoffState {
     pub fn merge(self, other: Self) -> Self {
         if self.exempt == other.exempt {
             let greatest = self.greatest.max(other.greatest);
-            return Self { greatest, exempt: self.exempt, unexempted: self.unexempted.max(other.unexempted) }
-                .normal();
+            return Self { greatest, exempt: self.exempt, unexempted: self.unexempted.max(other.unexempted) }.normal();
         }
         let (wide, narrow) = if self.greatest >= other.greatest { (self, other) } else { (other, self) };
         // `narrow` exempts someone else, so its greatest holds for the one that `wide` exempts.

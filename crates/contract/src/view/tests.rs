@@ -34,9 +34,10 @@ fn frame(revision: u64, changes: &[Change]) -> Frame {
 }
 
 fn applied(deltas: &[Vec<Change>]) -> View {
-    deltas.iter().zip(1..).fold(view(), |view, (changes, revision)| {
-        view.apply(&frame(revision, changes)).expect("a dense log applies")
-    })
+    deltas
+        .iter()
+        .zip(1..)
+        .fold(view(), |view, (changes, revision)| view.apply(&frame(revision, changes)).expect("a dense log applies"))
 }
 
 fn revoke(serials: &[u64]) -> Change {

@@ -1,0 +1,46 @@
+//! Who did something, for the audit trail.
+
+use portcullis_contract::id::UserId;
+
+/// Who did something. It gives no rights; it is what the audit trail says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// `user:<id>`, `service:<name>` or `authority`.
+    pub name: String,
+    /// The service that called on a user's behalf; empty when the actor called.
+    pub via: String,
+    /// The actor's address; empty when unknown.
+    pub ip: String,
+}
+
+impl Actor {
+    /// The authority itself.
+    #[must_use]
+    pub fn authority() -> Self {
+        Self { name: "authority".into(), via: String::new(), ip: String::new() }
+    }
+
+    /// A configured caller.
+    #[must_use]
+    pub fn service(name: &str) -> Self {
+        Self { name: format!("service:{name}"), ..Self::authority() }
+    }
+
+    /// A user who calls with their own token.
+    #[must_use]
+    pub fn user(id: &UserId) -> Self {
+        Self { name: format!("user:{id}"), ..Self::authority() }
+    }
+
+    /// A person on whose behalf a service calls.
+    #[must_use]
+    pub fn on_behalf(service: &str, user: &UserId, ip: String) -> Self {
+        Self { name: format!("user:{user}"), via: format!("service:{service}"), ip }
+    }
+
+    /// Whether this is that user.
+    #[must_use]
+    pub fn is_user(&self, id: &UserId) -> bool {
+        self.name.strip_prefix("user:") == Some(id.as_str())
+    }
+}

@@ -1,0 +1,183 @@
+//! What goes through the log: an entry is one caller's change with all that the audit trail keeps of it.
+
+use std::time::Duration;
+
+use portcullis_contract::{
+    delta::Scope,
+    id::{EventId, Serial, SessionId, TenantId, UserId},
+    key::KeyId,
+    position::Revision,
+};
+
+use super::{Actor, key::NewKey};
+
+/// One caller's change. Its event id makes repeating it harmless.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Unique: an entry whose id the log knows is answered, not applied again.
+    pub event_id: EventId,
+    /// Who did it.
+    pub actor: Actor,
+    /// The administrator's text. Never shown to users.
+    pub reason: String,
+    /// The text meant for the user.
+    pub user_message: String,
+    /// The W3C trace parent of the call, when it was sampled.
+    pub trace_parent: Option<String>,
+    /// What to change.
+    pub mutation: Mutation,
+}
+
+/// The changes that go through the log.
+#[derive(Clone, Debug)]
+pub enum Mutation {
+    /// Ends sessions of one tenant, all or none.
+    RevokeSessions {
+        /// Their tenant.
+        tenant: TenantId,
+        /// Which.
+        sessions: Vec<SessionId>,
+        /// When given, they must all be this user's; others are not found.
+        owner: Option<UserId>,
+        /// Why they end.
+        cause: Cause,
+    },
+    /// Cuts off all that users have opened so far.
+    SignOutUsers {
+        /// Their tenant.
+        tenant: TenantId,
+        /// Who; the unknown ones are created, so that a sign-in under way is bound too.
+        users: Vec<UserId>,
+        /// A session of the (only) user that stays.
+        keep: Option<SessionId>,
+        /// Also refuses new sign-ins and kills API keys.
+        disable: bool,
+        /// Why they end.
+        cause: Cause,
+    },
+    /// Lets a disabled user sign in again.
+    EnableUser {
+        /// Their tenant.
+        tenant: TenantId,
+        /// Who.
+        user: UserId,
+    },
+    /// Cuts off a whole tenant.
+    SignOutTenant {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// Cuts off everyone.
+    SignOutEveryone,
+    /// Makes a signing key trusted.
+    TrustKey(NewKey),
+    /// Ends trust in a signing key.
+    DistrustKey(KeyId),
+    /// Drops the previous generation, if the last turn is at least this long ago.
+    Turn {
+        /// The longest life of an access token, and an hour.
+        period: Duration,
+    },
+    /// Says again what a batch said that took too long to commit: its stamp may be of a generation ago.
+    Repeat {
+        /// Single sessions.
+        serials: Vec<Serial>,
+        /// Scopes of sessions, with the one they exempt.
+        cuts: Vec<(Scope, Option<Serial>)>,
+    },
+}
+
+/// Why sessions ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Their user ended them.
+    User,
+    /// An administrator or a service did.
+    Administrator,
+    /// Their user was disabled.
+    UserDisabled,
+    /// An old refresh token came back.
+    RefreshTokenReused,
+    /// A new session took its place.
+    Replaced,
+    /// The history was recovered.
+    Recovery,
+}
+
+impl Cause {
+    /// The stable number that the stores keep.
+    #[must_use]
+    pub fn code(self) -> i64 {
+        match self {
+            Self::User => 1,
+            Self::Administrator => 2,
+            Self::UserDisabled => 3,
+            Self::RefreshTokenReused => 4,
+            Self::Replaced => 5,
+            Self::Recovery => 6,
+        }
+    }
+
+    /// The cause of a stored number.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
+        let all = [
+            Self::User,
+            Self::Administrator,
+            Self::UserDisabled,
+            Self::RefreshTokenReused,
+            Self::Replaced,
+            Self::Recovery,
+        ];
+        all.into_iter().find(|cause| cause.code() == code)
+    }
+}
+
+impl Mutation {
+    /// The audit trail's word for it.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::RevokeSessions { .. } => "session.revoke",
+            Self::SignOutUsers { disable: true, .. } => "user.disable",
+            Self::SignOutUsers { keep: Some(_), .. } => "user.sign_out_others",
+            Self::SignOutUsers { .. } => "user.sign_out",
+            Self::EnableUser { .. } => "user.enable",
+            Self::SignOutTenant { .. } => "tenant.sign_out",
+            Self::SignOutEveryone => "everyone.sign_out",
+            Self::TrustKey(_) => "key.trust",
+            Self::DistrustKey(_) => "key.distrust",
+            Self::Turn { .. } => "log.turn",
+            Self::Repeat { .. } => "log.repeat",
+        }
+    }
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// A validator that has applied this revision enforces the entry.
+    pub revision: Revision,
+    /// How many things it changed; 0 when all was so already.
+    pub changed: u32,
+}
+
+/// Why an entry cannot be applied. Nothing of it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// One of the sessions is not there, or not the owner's.
+    #[error("no such session")]
+    SessionNotFound,
+    /// The user is not there.
+    #[error("no such user")]
+    UserNotFound,
+    /// The key is not there.
+    #[error("no such signing key")]
+    KeyNotFound,
+    /// The key is the one that signs.
+    #[error("the key is in use")]
+    KeyInUse,
+    /// The store refuses the entry whatever is tried; its log says why.
+    #[error("the entry cannot be stored")]
+    Refused,
+}

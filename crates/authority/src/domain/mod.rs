@@ -1,0 +1,21 @@
+//! The rules, in the field's words: what a session, a user and a revocation are. No I/O and no clock; times are
+//! arguments, in microseconds since 1970 by the database's clock.
+
+mod actor;
+mod entry;
+mod key;
+mod session;
+pub(crate) mod time;
+mod user;
+
+pub use self::{
+    actor::Actor,
+    entry::{Cause, Entry, EntryError, Mutation, Outcome},
+    key::{KeyRecord, NewKey, current_key},
+    session::{
+        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
+        decide_rotation,
+    },
+    time::Micros,
+    user::{Profile, User},
+};

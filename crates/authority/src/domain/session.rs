@@ -1,0 +1,246 @@
+//! Sessions: how they open, renew and end.
+
+use std::time::Duration;
+
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    position::Revision,
+    view::Subject,
+};
+
+use super::{Cause, Micros, user::Profile};
+
+/// Where a sign-in came from, as the caller saw it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Textual address.
+    pub ip: String,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// The caller's id of the device.
+    pub device_id: String,
+    /// The native application's name.
+    pub app_name: String,
+}
+
+/// A session to be opened.
+#[derive(Clone)]
+pub struct NewSession {
+    /// Chosen before, so that a repeated statement does nothing twice.
+    pub id: SessionId,
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The user.
+    pub user_id: UserId,
+    /// What the caller said about the user.
+    pub profile: Profile,
+    /// From where.
+    pub client: ClientInfo,
+    /// Whether it gets the longer life.
+    pub remember_me: bool,
+    /// How long it lives.
+    pub lifetime: Duration,
+    /// How the user authenticated.
+    pub amr: Vec<String>,
+    /// The authentication context class.
+    pub acr: String,
+    /// When the user authenticated; none: now.
+    pub auth_time: Option<Micros>,
+    /// Who its access tokens are for.
+    pub audiences: Vec<String>,
+    /// Random, the session's own part of its refresh tokens.
+    pub salt: [u8; 16],
+    /// Makes a repetition return the same session, with the digest of the arguments.
+    pub request: Option<(String, [u8; 32])>,
+}
+
+/// A session that was opened, now or by an earlier call with the same `request_id`.
+#[derive(Clone)]
+pub struct OpenedSession {
+    /// The session.
+    pub session: Session,
+    /// The time at which it was found alive.
+    pub now: Micros,
+}
+
+/// A session as the authority's rows have it.
+#[derive(Clone)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Its user.
+    pub user_id: UserId,
+    /// Its numbers.
+    pub subject: Subject,
+    /// When it was opened.
+    pub created: Micros,
+    /// When it ends by itself.
+    pub expires: Micros,
+    /// When its refresh token was last exchanged.
+    pub rotated: Option<Micros>,
+    /// Whether it got the longer life.
+    pub remember_me: bool,
+    /// How the user authenticated.
+    pub amr: Vec<String>,
+    /// The authentication context class.
+    pub acr: String,
+    /// When the user authenticated.
+    pub auth_time: Micros,
+    /// Who its access tokens are for.
+    pub audiences: Vec<String>,
+    /// From where.
+    pub client: ClientInfo,
+    /// The generation of its newest refresh token.
+    pub generation: u64,
+    /// The session's own part of its refresh tokens.
+    pub salt: [u8; 16],
+    /// How it ended, if it did before its expiry.
+    pub end: Option<End>,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: Micros,
+    /// Why.
+    pub cause: Cause,
+    /// By whom.
+    pub actor: String,
+    /// The administrator's text.
+    pub reason: String,
+    /// The user's text.
+    pub user_message: String,
+    /// The log revision that enforces it.
+    pub revision: Revision,
+}
+
+/// Whether a session can still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It can.
+    Active,
+    /// It reached its end by itself.
+    Expired,
+    /// Its user ended it.
+    SignedOut,
+    /// Someone or something else did.
+    Revoked,
+}
+
+impl Session {
+    /// Its state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Micros) -> SessionState {
+        match &self.end {
+            Some(End { cause: Cause::User, .. }) => SessionState::SignedOut,
+            Some(_) => SessionState::Revoked,
+            None if self.expires <= now => SessionState::Expired,
+            None => SessionState::Active,
+        }
+    }
+}
+
+/// Which sessions to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Of this tenant.
+    pub tenant_id: TenantId,
+    /// Of this user; none: of all.
+    pub user_id: Option<UserId>,
+    /// In this state; none: in any.
+    pub state: Option<SessionState>,
+}
+
+/// A refresh token's claim about its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSubject {
+    /// The session.
+    pub session_id: SessionId,
+    /// The token's generation.
+    pub generation: u64,
+}
+
+/// What to do with a refresh token that is not the newest one of a live session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The same successor again: another tab was first.
+    Repeat,
+    /// It was copied: end the session.
+    Theft,
+    /// The session is over.
+    Ended,
+    /// It is ahead of its session: never issued, or the store went back in time. Not called theft.
+    Ahead,
+}
+
+/// Judges a token of `generation` that did not rotate.
+#[must_use]
+pub fn decide_rotation(session: &Session, generation: u64, grace: Duration, now: Micros) -> Rotation {
+    if session.state(now) != SessionState::Active {
+        return Rotation::Ended;
+    }
+    if generation >= session.generation {
+        return Rotation::Ahead;
+    }
+    let in_grace = session.rotated.is_some_and(|rotated| now.since(rotated) <= grace);
+    if generation + 1 == session.generation && in_grace { Rotation::Repeat } else { Rotation::Theft }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::id::{Serial, TenantSerial, UserSerial};
+
+    use super::*;
+
+    fn session(generation: u64, rotated: Option<i64>, end: Option<End>) -> Session {
+        let subject = Subject { serial: Serial(1), user: UserSerial(1), tenant: TenantSerial(1), opened: Revision(0) };
+        Session {
+            id: SessionId::generate(),
+            tenant_id: TenantId::parse("t").expect("an id"),
+            user_id: UserId::parse("u").expect("an id"),
+            subject,
+            created: Micros(0),
+            expires: Micros(1_000_000_000),
+            rotated: rotated.map(Micros),
+            remember_me: false,
+            amr: vec![],
+            acr: String::new(),
+            auth_time: Micros(0),
+            audiences: vec![],
+            client: ClientInfo::default(),
+            generation,
+            salt: [0; 16],
+            end,
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_is_judged_by_its_generation_and_the_grace() {
+        let ended = End {
+            at: Micros(1),
+            cause: Cause::User,
+            actor: String::new(),
+            reason: String::new(),
+            user_message: String::new(),
+            revision: Revision(1),
+        };
+        let second = 1_000_000;
+        let cases = [
+            (session(3, Some(0), None), 2, 30 * second, Rotation::Repeat),
+            (session(3, Some(0), None), 2, 31 * second, Rotation::Theft),
+            (session(3, Some(0), None), 1, second, Rotation::Theft),
+            (session(3, Some(0), None), 4, second, Rotation::Ahead),
+            // The newest, which lost a race that is over by now: tried again, never theft.
+            (session(3, Some(0), None), 3, second, Rotation::Ahead),
+            (session(3, Some(0), None), 2, 1_000 * second, Rotation::Ended),
+            (session(3, Some(0), Some(ended)), 0, second, Rotation::Ended),
+        ];
+        for (session, generation, now, expected) in cases {
+            let decided = decide_rotation(&session, generation, Duration::from_secs(30), Micros(now));
+            assert_eq!(decided, expected, "generation {generation} at {now}");
+        }
+    }
+}

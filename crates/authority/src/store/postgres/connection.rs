@@ -1,0 +1,198 @@
+//! One PostgreSQL connection, on loan from a pool.
+
+use std::{error::Error, sync::atomic::Ordering, time::Duration};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Object, PoolError};
+use tokio::time::timeout;
+use tokio_postgres::{
+    error::SqlState,
+    types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
+};
+
+use super::connect::Warnings;
+use crate::store::sql::{Connection, DbError, Row, Value};
+
+pub(super) struct PostgresConnection {
+    /// Taken out of the pool for good when it is in a state that no other caller may meet.
+    client: Option<Object>,
+    answer_timeout: Duration,
+    warnings: Warnings,
+    unfit: bool,
+    in_transaction: bool,
+}
+
+impl PostgresConnection {
+    pub(super) fn new(client: Object, answer_timeout: Duration, warnings: Warnings) -> Self {
+        Self { client: Some(client), answer_timeout, warnings, unfit: false, in_transaction: false }
+    }
+
+    fn client(&self) -> &Object {
+        self.client.as_ref().expect("present until drop")
+    }
+
+    /// Runs a statement within the time an answer may take. Whoever is left waiting gives the connection up.
+    async fn bounded<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, DbError> {
+        self.unfit = true;
+        let done = timeout(self.answer_timeout, work(self.client())).await;
+        let answer = done.map_err(|_| DbError::Unavailable("no answer in time".into()))?;
+        self.unfit = false;
+        answer.map_err(|error| {
+            self.unfit = error.is_closed();
+            db_error(&error)
+        })
+    }
+
+    async fn control(&mut self, statement: &str) -> Result<(), DbError> {
+        self.bounded(async |client| client.batch_execute(statement).await).await
+    }
+
+    /// A commit during which the server warned is not known to be durable.
+    fn check_warnings(&self, before: u64) -> Result<(), DbError> {
+        if self.warnings.load(Ordering::SeqCst) == before {
+            return Ok(());
+        }
+        Err(DbError::Unavailable("the server warned during a commit: it may not be durable".into()))
+    }
+}
+
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        if self.unfit || self.in_transaction {
+            drop(self.client.take().map(Object::take));
+        }
+    }
+}
+
+#[async_trait]
+impl Connection for PostgresConnection {
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let warnings = self.warnings.load(Ordering::SeqCst);
+        let types: Vec<Type> = params.iter().map(Value::postgres_type).collect();
+        let rows = self
+            .bounded(async |client| {
+                let statement = client.prepare_typed_cached(sql, &types).await?;
+                let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+                client.query(&statement, &params).await
+            })
+            .await?;
+        if !self.in_transaction {
+            self.check_warnings(warnings)?;
+        }
+        read(&rows)
+    }
+
+    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let rows = self
+            .bounded(async |client| {
+                let typed = params.iter().map(|value| (value as &(dyn ToSql + Sync), value.postgres_type()));
+                client.query_typed(sql, &typed.collect::<Vec<_>>()).await
+            })
+            .await?;
+        read(&rows)
+    }
+
+    async fn begin(&mut self) -> Result<(), DbError> {
+        self.in_transaction = true;
+        self.control("BEGIN").await
+    }
+
+    async fn commit(&mut self) -> Result<(), DbError> {
+        let warnings = self.warnings.load(Ordering::SeqCst);
+        self.control("COMMIT").await?;
+        self.in_transaction = false;
+        self.check_warnings(warnings)
+    }
+
+    async fn rollback(&mut self) -> Result<(), DbError> {
+        self.control("ROLLBACK").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
+impl Value {
+    fn postgres_type(&self) -> Type {
+        match self {
+            Self::Int(_) => Type::INT8,
+            Self::Text(_) => Type::TEXT,
+            Self::Blob(_) => Type::BYTEA,
+        }
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Int(value) => value.to_sql(ty, out),
+            Self::Text(value) => value.to_sql(ty, out),
+            Self::Blob(value) => value.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::TEXT | Type::BYTEA)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        match *ty {
+            Type::INT8 => i64::from_sql(ty, raw).map(Self::from),
+            Type::INT4 => i32::from_sql(ty, raw).map(|value| Self::from(i64::from(value))),
+            Type::BYTEA => Vec::<u8>::from_sql(ty, raw).map(Self::from),
+            _ => String::from_sql(ty, raw).map(Self::from),
+        }
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self::Int(None))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::TEXT | Type::BYTEA)
+    }
+}
+
+fn read(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>, DbError> {
+    let value = |row: &tokio_postgres::Row, column| row.try_get(column).map_err(|error| db_error(&error));
+    let read =
+        |row: &tokio_postgres::Row| Ok(Row((0..row.len()).map(|at| value(row, at)).collect::<Result<_, _>>()?));
+    rows.iter().map(read).collect()
+}
+
+pub(super) fn pool_error(error: &PoolError) -> DbError {
+    match error {
+        PoolError::Backend(error) => DbError::Unavailable(db_error(error).to_string()),
+        PoolError::Timeout(kind) => DbError::Unavailable(format!("pool: {kind:?} timed out")),
+        _ => DbError::Unavailable("pool: closed".into()),
+    }
+}
+
+/// The class of a driver's error. Its text may hold values, its code never does.
+pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
+    let Some(code) = error.code() else {
+        return DbError::Unavailable("postgres: no connection".into());
+    };
+    let text = format!("postgres {}", code.code());
+    match *code {
+        SqlState::UNIQUE_VIOLATION => DbError::Unique(text),
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => DbError::Conflict(text),
+        _ if is_unavailable(code.code()) => DbError::Unavailable(text),
+        _ => DbError::Other(text),
+    }
+}
+
+/// Connection exceptions (08), insufficient resources (53), operator intervention (57), system errors (58), and a
+/// server that only reads (25006), as a deposed primary does.
+fn is_unavailable(code: &str) -> bool {
+    ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006"
+}

@@ -1,0 +1,140 @@
+//! PostgreSQL: several authorities over one database.
+
+mod connect;
+mod connection;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::Config;
+
+pub use self::connect::PostgresOptions;
+use self::{
+    connect::{Connector, Warnings},
+    connection::PostgresConnection,
+};
+use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
+use crate::store::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("src/store/postgres/migrations");
+}
+
+/// Connections to one database: a pool for sessions, and one connection of its own for each of appender, beat and
+/// feed.
+pub struct Postgres {
+    shared: LanePool,
+    own: HashMap<Lane, LanePool>,
+}
+
+struct LanePool {
+    pool: Pool,
+    warnings: Warnings,
+}
+
+impl Postgres {
+    /// Connects and migrates.
+    ///
+    /// # Errors
+    /// When the URL is malformed, the database cannot be reached in time, or a migration fails.
+    pub async fn open(url: &str, options: &PostgresOptions) -> Result<SqlStore, StoreError> {
+        SqlStore::open(Arc::new(Self::connect(url, options).await?)).await
+    }
+
+    /// The engine alone, for tests that put faults around it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
+        // The parser's error may repeat the password.
+        let config: Config = url.parse().map_err(|_| StoreError::Internal("store.url is malformed".into()))?;
+        migrate(&config, options).await?;
+        let own = [Lane::Append, Lane::Beat, Lane::Feed].into_iter();
+        let own = own.map(|lane| Ok((lane, pool(&config, options, lane, 1)?))).collect::<Result<_, StoreError>>()?;
+        Ok(Self { shared: pool(&config, options, Lane::Write, options.connections_max)?, own })
+    }
+}
+
+fn pool(config: &Config, options: &PostgresOptions, lane: Lane, size: usize) -> Result<LanePool, StoreError> {
+    let warnings = Warnings::default();
+    let connector = Connector::new(lane, Arc::clone(&warnings));
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_connect(config.clone(), connector, recycling);
+    let timeout = Some(options.connect_timeout);
+    let pool = Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(timeout)
+        .create_timeout(timeout)
+        .recycle_timeout(timeout)
+        .build()
+        .map_err(|error| StoreError::Internal(error.to_string()))?;
+    Ok(LanePool { pool, warnings })
+}
+
+/// Migrations take no lock of their own, so one connection holds a table while another migrates.
+async fn migrate(config: &Config, options: &PostgresOptions) -> Result<(), StoreError> {
+    let lock = connect::plain(config, options).await?;
+    let table = "CREATE TABLE IF NOT EXISTS portcullis_migration (id BIGINT PRIMARY KEY)";
+    // Two creating it at once: one may fail, and finds it there.
+    for _ in 0..3 {
+        if lock.batch_execute(table).await.is_ok() {
+            break;
+        }
+    }
+    let held = lock.batch_execute("BEGIN; LOCK TABLE portcullis_migration").await;
+    held.map_err(|error| StoreError::from(connection::db_error(&error)))?;
+    let mut client = connect::plain(config, options).await?;
+    let migrated = embedded::migrations::runner().run_async(&mut client).await;
+    migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+    lock.batch_execute("COMMIT").await.map_err(|error| connection::db_error(&error).into())
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
+        let LanePool { pool, warnings } = self.own.get(&lane).unwrap_or(&self.shared);
+        let client = pool.get().await.map_err(|error| connection::pool_error(&error))?;
+        Ok(Box::new(PostgresConnection::new(client, answer_timeout(lane), Arc::clone(warnings))))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect {
+            // The statement's own time: its snapshot is not older.
+            now: "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+            next_credential: "nextval('credential_serial')",
+            next_user: "nextval('user_serial')",
+            next_tenant: "nextval('tenant_serial')",
+            next_chain: "sha256(chain || $1)",
+            beat_writes: true,
+            advance_sequences: |stride| {
+                let sequences = ["credential_serial", "user_serial", "tenant_serial"];
+                sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()
+            },
+        }
+    }
+
+    async fn durability(&self) -> Result<String, DbError> {
+        let mut connection = self.connection(Lane::Append).await?;
+        let sql = "SELECT current_setting('fsync'), current_setting('synchronous_standby_names'), \
+             current_setting('synchronous_commit'), current_setting('full_page_writes')";
+        let rows = connection.query(sql, &[]).await?;
+        let setting = |column| rows.first().and_then(|row| row.text(column).ok()).unwrap_or_default();
+        Ok(match (setting(0).as_str(), setting(1).as_str()) {
+            ("off", _) => "none: PostgreSQL runs with fsync=off, a crash of its machine loses revocations".into(),
+            (_, "") => {
+                format!("one server's disk: fsync=on, no synchronous standby, synchronous_commit={}", setting(2))
+            }
+            (_, _) => format!("a synchronous standby: fsync=on, synchronous_commit={}", setting(2)),
+        })
+    }
+}
+
+/// How long an answer may take. The wait for a synchronous standby counts, and the server does not end it itself.
+fn answer_timeout(lane: Lane) -> Duration {
+    match lane {
+        Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
+        Lane::Read | Lane::Write => Duration::from_secs(10),
+    }
+}

@@ -1,0 +1,229 @@
+//! What an engine must offer: connections that run portable statements.
+//!
+//! The seam is public so that tests can put a fault or a pause between any two statements.
+
+use async_trait::async_trait;
+
+use crate::store::StoreError;
+
+/// What a connection is for. Appender, beat and feed have connections of their own, so that a crowd of sign-ins
+/// never keeps a revocation waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Reads of sessions and users.
+    Read,
+    /// Sign-ins and refreshes.
+    Write,
+    /// The one batch in flight.
+    Append,
+    /// The beat.
+    Beat,
+    /// The tail of the log.
+    Feed,
+}
+
+/// An engine.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// A connection for `lane`; waits, within a bound, when all are in use.
+    async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError>;
+
+    /// How the engine spells what is not portable.
+    fn dialect(&self) -> Dialect;
+
+    /// What its settings let it promise.
+    async fn durability(&self) -> Result<String, DbError>;
+}
+
+/// The expressions that differ between engines.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// Microseconds since 1970, now.
+    pub now: &'static str,
+    /// The next serial of a session or key.
+    pub next_credential: &'static str,
+    /// The next serial of a user.
+    pub next_user: &'static str,
+    /// The next serial of a tenant.
+    pub next_tenant: &'static str,
+    /// The chain of the next batch, of the column `chain` and the parameter `$1` (digest of the delta and of the
+    /// audit rows).
+    pub next_chain: &'static str,
+    /// Whether a beat has to write to prove that this is the primary. A sole process proves it by being alone.
+    pub beat_writes: bool,
+    /// Moves every sequence this far on; one statement each.
+    pub advance_sequences: fn(u64) -> Vec<String>,
+}
+
+/// A connection. Dropping it in the middle of a transaction rolls that back.
+#[async_trait]
+pub trait Connection: Send {
+    /// Runs a statement that is worth keeping prepared. `$1`, `$2`, … are the parameters.
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError>;
+
+    /// Runs a statement whose text depends on the number of its rows.
+    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError>;
+
+    /// Begins a transaction that will write.
+    async fn begin(&mut self) -> Result<(), DbError>;
+
+    /// Commits. An error may mean that the commit happened and the answer was lost.
+    async fn commit(&mut self) -> Result<(), DbError>;
+
+    /// Undoes the transaction.
+    async fn rollback(&mut self) -> Result<(), DbError>;
+}
+
+/// A parameter or a column. Nulls have types because PostgreSQL wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// 64 bits.
+    Int(Option<i64>),
+    /// UTF-8.
+    Text(Option<String>),
+    /// Bytes.
+    Blob(Option<Vec<u8>>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Int(Some(value.into()))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        // Serials and revisions start at 1 and grow by one; 2^63 of them are out of reach.
+        Self::Int(Some(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(Some(value))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Blob(Some(value.to_vec()))
+    }
+}
+
+/// One row of a result.
+#[derive(Debug)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    /// An integer column.
+    pub fn int(&self, column: usize) -> Result<i64, StoreError> {
+        self.optional_int(column)?.ok_or_else(|| unexpected(column))
+    }
+
+    /// An integer column that is a serial, a revision or a generation.
+    pub fn unsigned(&self, column: usize) -> Result<u64, StoreError> {
+        u64::try_from(self.int(column)?).map_err(|_| unexpected(column))
+    }
+
+    /// An integer column that may be null.
+    pub fn optional_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        match self.0.get(column) {
+            Some(Value::Int(value)) => Ok(*value),
+            Some(value) if value.is_null() => Ok(None),
+            _ => Err(unexpected(column)),
+        }
+    }
+
+    /// A text column; null reads as empty.
+    pub fn text(&self, column: usize) -> Result<String, StoreError> {
+        match self.0.get(column) {
+            Some(Value::Text(Some(value))) => Ok(value.clone()),
+            Some(value) if value.is_null() => Ok(String::new()),
+            _ => Err(unexpected(column)),
+        }
+    }
+
+    /// A bytes column that may be null.
+    pub fn optional_blob(&self, column: usize) -> Result<Option<&[u8]>, StoreError> {
+        match self.0.get(column) {
+            Some(Value::Blob(value)) => Ok(value.as_deref()),
+            Some(value) if value.is_null() => Ok(None),
+            _ => Err(unexpected(column)),
+        }
+    }
+
+    /// A bytes column.
+    pub fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
+        self.optional_blob(column)?.ok_or_else(|| unexpected(column))
+    }
+
+    /// A bytes column of a known length.
+    pub fn array<const N: usize>(&self, column: usize) -> Result<[u8; N], StoreError> {
+        self.blob(column)?.try_into().map_err(|_| unexpected(column))
+    }
+}
+
+impl Value {
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Int(None) | Self::Text(None) | Self::Blob(None))
+    }
+}
+
+fn unexpected(column: usize) -> StoreError {
+    StoreError::Internal(format!("column {column} is not of the expected type"))
+}
+
+/// Why a statement failed, by what can be done about it. The text names codes, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// A unique key exists already.
+    #[error("unique violation: {0}")]
+    Unique(String),
+    /// Another transaction was in the way.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// No connection, or no answer.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// Everything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<DbError> for StoreError {
+    fn from(error: DbError) -> Self {
+        match error {
+            // Where a unique key may rightly exist the statement says so; elsewhere someone was faster.
+            DbError::Unique(text) | DbError::Conflict(text) => Self::Conflict(text),
+            DbError::Unavailable(text) => Self::Unavailable(text),
+            DbError::Other(text) => Self::Internal(text),
+        }
+    }
+}
+
+/// `($1, $2), ($3, $4), …` for `rows` rows of `columns`, counting from `first`.
+pub(super) fn placeholders(rows: usize, columns: usize, first: usize) -> String {
+    let row = |row: usize| {
+        let names: Vec<_> = (0..columns).map(|column| format!("${}", first + row * columns + column)).collect();
+        format!("({})", names.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}

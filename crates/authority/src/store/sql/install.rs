@@ -1,0 +1,159 @@
+//! What there is once in an installation: its first rows, keys, secrets, the longest token life, recovery.
+
+use std::time::Duration;
+
+use super::{
+    Connection, Dialect, Row, append,
+    audit::{self, AuditRow},
+    log, transaction,
+};
+use crate::{
+    domain::{Actor, Cause, Entry, KeyRecord, Micros, Mutation, time::span},
+    store::{Checkpoint, Recovered, StoreError, TokenLife},
+};
+use portcullis_contract::{
+    delta::{self, Change, Scope},
+    id::EventId,
+    key::{Algorithm, CredentialKind, KeyId},
+    position::{Chain, Incarnation, Position},
+    view::Frame,
+};
+
+/// How far a recovery moves the revision and the serials: more than the lost history can have used.
+const RECOVERY_STRIDE: u64 = 1 << 32;
+
+pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialect) -> Result<(), StoreError> {
+    let incarnation = crate::crypto::random::<16>();
+    let head = "INSERT INTO log_head VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
+    connection.query(head, &[incarnation[..].into(), Chain::default().0[..].into()]).await?;
+    let installation =
+        format!("INSERT INTO installation VALUES (1, 0, NULL, {}, 0) ON CONFLICT DO NOTHING", dialect.now);
+    connection.query(&installation, &[]).await?;
+    Ok(())
+}
+
+pub(super) async fn now(connection: &mut dyn Connection, dialect: &Dialect) -> Result<Micros, StoreError> {
+    let rows = connection.query(&format!("SELECT {}", dialect.now), &[]).await?;
+    Ok(Micros(rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?))
+}
+
+pub(super) async fn keys(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
+    let now = now(connection, dialect).await?;
+    let sql = "SELECT key_id, algorithm, sealed, created_us, signs_from_us, retired_us \
+         FROM signing_keys ORDER BY created_us DESC, key_id";
+    let read = |row: &Row| {
+        Ok::<_, StoreError>(KeyRecord {
+            id: KeyId::parse(row.text(0)?).map_err(|_| StoreError::Internal("a key id is malformed".into()))?,
+            algorithm: algorithm(row.int(1)?)?,
+            sealed: row.blob(2)?.to_vec(),
+            created: Micros(row.int(3)?),
+            signs_from: Micros(row.int(4)?),
+            retired: row.optional_int(5)?.map(Micros),
+        })
+    };
+    let rows = connection.query(sql, &[]).await?;
+    Ok((rows.iter().map(read).collect::<Result<_, _>>()?, now))
+}
+
+pub(super) fn algorithm_code(algorithm: Algorithm) -> i64 {
+    match algorithm {
+        Algorithm::Ed25519 => 1,
+    }
+}
+
+fn algorithm(code: i64) -> Result<Algorithm, StoreError> {
+    match code {
+        1 => Ok(Algorithm::Ed25519),
+        _ => Err(StoreError::Internal("a key has an unknown algorithm".into())),
+    }
+}
+
+pub(super) async fn secret(connection: &mut dyn Connection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let insert = "INSERT INTO secrets VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    connection.query(insert, &[name.into(), fresh.into()]).await?;
+    let rows = connection.query("SELECT sealed FROM secrets WHERE name = $1", &[name.into()]).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Internal("a secret went away".into()))?;
+    Ok(row.blob(0)?.to_vec())
+}
+
+pub(super) async fn token_life(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    wish: Duration,
+) -> Result<TokenLife, StoreError> {
+    // A longer life at once; a shorter one noted, and in force when tokens of the longer one have run out.
+    let steps = [
+        "UPDATE installation SET token_life_us = $1, lowered_us = NULL WHERE token_life_us <= $1".to_owned(),
+        format!("UPDATE installation SET lowered_us = {} WHERE token_life_us > $1 AND lowered_us IS NULL", dialect.now),
+        format!(
+            "UPDATE installation SET token_life_us = $1, lowered_us = NULL \
+             WHERE token_life_us > $1 AND lowered_us + token_life_us < {}",
+            dialect.now
+        ),
+    ];
+    for step in steps {
+        connection.query(&step, &[span(wish).into()]).await?;
+    }
+    let rows = connection.query("SELECT token_life_us FROM installation", &[]).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Internal("no installation".into()))?;
+    Ok(TokenLife { issue: wish, keep: Duration::from_micros(row.unsigned(0)?) })
+}
+
+pub(super) async fn recover(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    incarnation: Incarnation,
+    sign_out: bool,
+    checkpoint: &Checkpoint<'_>,
+) -> Result<Recovered, StoreError> {
+    transaction!(connection, begin_history(connection, dialect, incarnation, sign_out, checkpoint))
+}
+
+async fn begin_history(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    incarnation: Incarnation,
+    sign_out: bool,
+    checkpoint: &Checkpoint<'_>,
+) -> Result<Recovered, StoreError> {
+    let now = now(connection, dialect).await?;
+    for statement in (dialect.advance_sequences)(RECOVERY_STRIDE) {
+        connection.query(&statement, &[]).await?;
+    }
+    let old = log::head(connection).await?;
+    let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
+    connection.query(jump, &[incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()]).await?;
+
+    let everyone = Change::Cut { credential: CredentialKind::Session, scope: Scope::Everyone, exempt: None };
+    let changes = if sign_out { vec![everyone] } else { Vec::new() };
+    let entry = recovery_entry();
+    let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
+    let audit_digest = audit::digest(&mut rows);
+    let delta = delta::encode(&changes, Vec::new());
+    let revision = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
+    audit::insert(connection, &rows, revision.0).await?;
+    if sign_out {
+        let cutoff = "INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)";
+        connection.query(cutoff, &[revision.0.into(), entry.event_id.to_bytes()[..].into()]).await?;
+    }
+    let chain = old.chain.next(&delta, &audit_digest);
+    let head = Position { incarnation, revision, chain };
+    let recovered = Recovered { frame: Frame { revision, delta, audit_digest }, old, head };
+    let (view, code) = checkpoint(&recovered);
+    log::insert_checkpoint(connection, revision, &view, &code).await?;
+    Ok(recovered)
+}
+
+fn recovery_entry() -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: "portcullis recover".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::SignOutEveryone,
+    }
+}

@@ -1,0 +1,152 @@
+//! The store in portable SQL: one implementation that every engine runs.
+
+mod append;
+mod audit;
+pub mod connection;
+mod install;
+mod log;
+mod sessions;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    position::{Chain, Incarnation, Position, Revision},
+    view::Frame,
+};
+use prost::bytes::Bytes;
+
+pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionFilter, User};
+
+/// The store over an engine.
+pub struct SqlStore {
+    backend: Arc<dyn Backend>,
+}
+
+impl SqlStore {
+    /// Opens the store, making the rows of a new installation when there are none.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        let store = Self { backend };
+        install::initialize(&mut *store.lane(Lane::Append).await?, &store.dialect()).await?;
+        Ok(store)
+    }
+
+    async fn lane(&self, lane: Lane) -> Result<Box<dyn Connection>, StoreError> {
+        Ok(self.backend.connection(lane).await?)
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.backend.dialect()
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn durability(&self) -> Result<String, StoreError> {
+        Ok(self.backend.durability().await?)
+    }
+
+    async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError> {
+        sessions::open(&mut *self.lane(Lane::Write).await?, &self.dialect(), new).await
+    }
+
+    async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError> {
+        sessions::rotate(&mut *self.lane(Lane::Write).await?, &self.dialect(), tenant, id, generation).await
+    }
+
+    async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {
+        sessions::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    }
+
+    async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<(Vec<Session>, Micros), StoreError> {
+        sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    }
+
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
+    async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
+        append::append(&mut *self.lane(Lane::Append).await?, &self.dialect(), batch).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        log::head(&mut *self.lane(Lane::Feed).await?).await
+    }
+
+    async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError> {
+        log::beat(&mut *self.lane(Lane::Beat).await?, &self.dialect(), authority).await
+    }
+
+    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+        log::tail(&mut *self.lane(Lane::Feed).await?, after, limit).await
+    }
+
+    async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
+        log::chain(&mut *self.lane(Lane::Feed).await?, revision).await
+    }
+
+    async fn save_checkpoint(&self, revision: Revision, view: Bytes, code: Bytes) -> Result<(), StoreError> {
+        log::save_checkpoint(&mut *self.lane(Lane::Write).await?, revision, &view, &code).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        log::checkpoints(&mut *self.lane(Lane::Feed).await?).await
+    }
+
+    async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
+        log::trim(&mut *self.lane(Lane::Write).await?, &self.dialect(), through, age).await
+    }
+
+    async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
+        install::keys(&mut *self.lane(Lane::Read).await?, &self.dialect()).await
+    }
+
+    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+        install::secret(&mut *self.lane(Lane::Write).await?, name, fresh).await
+    }
+
+    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
+        install::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
+    }
+
+    async fn recover(
+        &self,
+        incarnation: Incarnation,
+        sign_out: bool,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Recovered, StoreError> {
+        let mut connection = self.lane(Lane::Append).await?;
+        install::recover(&mut *connection, &self.dialect(), incarnation, sign_out, checkpoint).await
+    }
+}
+
+/// Runs `work` in a transaction: committed when it succeeds, rolled back when it fails.
+macro_rules! transaction {
+    ($connection:expr, $work:expr) => {{
+        $connection.begin().await?;
+        match $work.await {
+            Ok(done) => {
+                $connection.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                // The failure is the news; a rollback that fails too drops the connection.
+                let _ = $connection.rollback().await;
+                Err(error)
+            }
+        }
+    }};
+}
+pub(crate) use transaction;

@@ -1,0 +1,139 @@
+//! The embedded engine: one process, one data directory, nothing to install.
+
+mod connection;
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use rusqlite::functions::FunctionFlags;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use self::connection::{Handle, SqliteConnection};
+use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
+use crate::store::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("src/store/sqlite/migrations");
+}
+
+/// Readers beside the one writer. WAL lets them run while it writes.
+const READERS: usize = 4;
+
+/// An open data directory. Its lock is held for the life of the process: SQLite's own locks would let a second
+/// authority in, which the beat relies on not being there.
+pub struct Sqlite {
+    writer: Arc<Mutex<Handle>>,
+    readers: Vec<Arc<Mutex<Handle>>>,
+    feed: Arc<Mutex<Handle>>,
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens or makes a data directory (mode 0700).
+    ///
+    /// # Errors
+    /// When it cannot be made, another process holds it, or the database cannot be opened or migrated.
+    pub async fn open(directory: &Path) -> Result<SqlStore, StoreError> {
+        let directory = directory.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&directory)).await;
+        let backend = opened.map_err(|error| StoreError::Internal(error.to_string()))??;
+        SqlStore::open(Arc::new(backend)).await
+    }
+
+    fn open_blocking(directory: &Path) -> Result<Self, StoreError> {
+        let lock = lock_directory(directory)?;
+        let file = directory.join("portcullis.db");
+        let mut writer = open_file(&file)?;
+        let migrated = embedded::migrations::runner().run(&mut writer);
+        migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).map_err(|error| io("database file", &error))?;
+        let reader = || Ok::<_, StoreError>(Arc::new(Mutex::new(Handle::new(open_file(&file)?))));
+        Ok(Self {
+            readers: (0..READERS).map(|_| reader()).collect::<Result<_, _>>()?,
+            feed: reader()?,
+            writer: Arc::new(Mutex::new(Handle::new(writer))),
+            _lock: lock,
+        })
+    }
+
+    /// A reader that is free, or the first to become so.
+    async fn reader(&self) -> OwnedMutexGuard<Handle> {
+        for reader in &self.readers {
+            if let Ok(free) = Arc::clone(reader).try_lock_owned() {
+                return free;
+            }
+        }
+        let waiting = self.readers.iter().map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
+        futures::future::select_all(waiting).await.0
+    }
+}
+
+fn lock_directory(directory: &Path) -> Result<File, StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| io("data directory", &error))?;
+    let lock = File::create(directory.join("lock")).map_err(|error| io("lock file", &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Unavailable("another process has the data directory open".into()))
+        }
+        Err(TryLockError::Error(error)) => Err(io("lock file", &error)),
+    }
+}
+
+fn io(what: &str, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{what}: {error}"))
+}
+
+fn open_file(file: &Path) -> Result<rusqlite::Connection, StoreError> {
+    let open = || {
+        let connection = rusqlite::Connection::open(file)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        connection.set_prepared_statement_cache_capacity(128);
+        let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection.create_scalar_function("next_chain", 2, pure, |call| {
+            let chain: Vec<u8> = call.get(0)?;
+            let link: Vec<u8> = call.get(1)?;
+            Ok(portcullis_contract::position::sha256(&[chain, link].concat()).to_vec())
+        })?;
+        Ok(connection)
+    };
+    open().map_err(|error: rusqlite::Error| DbError::from(error).into())
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
+        let guard = match lane {
+            Lane::Append | Lane::Write => Arc::clone(&self.writer).lock_owned().await,
+            // A read by the only process there is: whatever committed before is seen.
+            Lane::Beat | Lane::Feed => Arc::clone(&self.feed).lock_owned().await,
+            Lane::Read => self.reader().await,
+        };
+        Ok(Box::new(SqliteConnection::new(guard)))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect {
+            now: "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            next_credential: "(SELECT value + 1 FROM sequences WHERE name = 'credential')",
+            next_user: "(SELECT value + 1 FROM sequences WHERE name = 'user')",
+            next_tenant: "(SELECT value + 1 FROM sequences WHERE name = 'tenant')",
+            next_chain: "next_chain(chain, $1)",
+            beat_writes: false,
+            advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
+        }
+    }
+
+    async fn durability(&self) -> Result<String, DbError> {
+        Ok("this machine's disk: SQLite, WAL, synchronous=FULL".into())
+    }
+}
