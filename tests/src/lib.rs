@@ -1,1 +1,11 @@
-//! placeholder
+//! The harness of the end-to-end, conformance and fault tests: real servers, real sockets; only faults are made.
+//!
+//! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
+
+pub mod calls;
+pub mod fault;
+pub mod given;
+pub mod place;
+pub mod postgres;
+pub mod replay;
+pub mod wait;

@@ -1,4 +1,19 @@
-//! The authority.
+//! The authority: the gRPC service that owns who is signed in.
+//!
+//! A sign-out flows one way: `service` converts it once, `domain` says what it means, `log` batches and commits it
+//! with the state change and the audit row, `feed` reads it back, and every stream sends it to its validator.
+
+pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod feed;
+mod http;
+mod keyring;
+pub mod log;
+pub mod recover;
+mod server;
+mod service;
 pub mod store;
+mod validators;
+
+pub use self::server::{Authority, StartError, open_store, read_master_key};

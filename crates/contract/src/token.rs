@@ -67,8 +67,8 @@ pub struct Verified {
 pub struct Expected {
     /// The exact `iss`.
     pub issuer: String,
-    /// One of the token's `aud`.
-    pub audience: String,
+    /// One of the token's `aud`; none: whoever it is for.
+    pub audience: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,7 +182,7 @@ fn read_claims(part: &str, expected: &Expected) -> Result<Identity, Rejection> {
     if claims.iss != expected.issuer {
         return Err(Rejection::WrongIssuer);
     }
-    if !claims.aud.contains(&expected.audience) {
+    if expected.audience.as_ref().is_some_and(|audience| !claims.aud.contains(audience)) {
         return Err(Rejection::WrongAudience);
     }
     claims.into_identity().ok_or(Rejection::Malformed)

@@ -134,6 +134,17 @@ impl Cause {
 }
 
 impl Mutation {
+    /// How many things it names: what it weighs in a batch.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        match self {
+            Self::RevokeSessions { sessions, .. } => sessions.len(),
+            Self::SignOutUsers { users, .. } => users.len(),
+            Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
+            _ => 1,
+        }
+    }
+
     /// The audit trail's word for it.
     #[must_use]
     pub fn action(&self) -> &'static str {

@@ -48,7 +48,7 @@ fn identity() -> Identity {
 }
 
 fn expected() -> Expected {
-    Expected { issuer: "https://issuer".into(), audience: "gate".into() }
+    Expected { issuer: "https://issuer".into(), audience: Some("gate".into()) }
 }
 
 impl Fixture {

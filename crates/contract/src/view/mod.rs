@@ -20,7 +20,8 @@ pub use self::{
 use crate::{
     delta::{self, Change, DeltaError},
     key::{CredentialKind, KeyId, VerificationKey},
-    position::{Digest, Incarnation, Position, Revision},
+    position::{Digest, Incarnation, MalformedPosition, Position, Revision},
+    v1,
 };
 
 /// The revocations in force at a position of the log, and the keys that are trusted there.
@@ -47,6 +48,25 @@ pub struct Frame {
     pub delta: Bytes,
     /// The digest of the batch's audit rows.
     pub audit_digest: Digest,
+}
+
+impl From<&Frame> for v1::DeltaFrame {
+    fn from(frame: &Frame) -> Self {
+        Self {
+            revision: frame.revision.0,
+            delta: frame.delta.clone(),
+            audit_digest: Bytes::copy_from_slice(&frame.audit_digest),
+        }
+    }
+}
+
+impl TryFrom<v1::DeltaFrame> for Frame {
+    type Error = MalformedPosition;
+
+    fn try_from(frame: v1::DeltaFrame) -> Result<Self, MalformedPosition> {
+        let audit_digest = frame.audit_digest[..].try_into().map_err(|_| MalformedPosition)?;
+        Ok(Self { revision: Revision(frame.revision), delta: frame.delta, audit_digest })
+    }
 }
 
 /// Why a frame does not continue a view.

@@ -39,10 +39,17 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be made, another process holds it, or the database cannot be opened or migrated.
     pub async fn open(directory: &Path) -> Result<SqlStore, StoreError> {
+        SqlStore::open(Arc::new(Self::connect(directory).await?)).await
+    }
+
+    /// The engine alone, for tests that put faults around it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn connect(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
         let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&directory)).await;
-        let backend = opened.map_err(|error| StoreError::Internal(error.to_string()))??;
-        SqlStore::open(Arc::new(backend)).await
+        opened.map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
     fn open_blocking(directory: &Path) -> Result<Self, StoreError> {

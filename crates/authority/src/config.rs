@@ -1,0 +1,384 @@
+//! What an operator sets. Every key has a default but the master key; unknown keys are errors.
+//!
+//! `docs/configuration.md` lists the keys; a test keeps it complete.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use portcullis_contract::id::TenantId;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the authority listens.
+    pub server: ServerConfig,
+    /// Where it keeps things.
+    pub store: StoreConfig,
+    /// What its tokens say, and how long they live.
+    pub tokens: TokenConfig,
+    /// How long sessions live.
+    pub sessions: SessionConfig,
+    /// Its keys.
+    pub keys: KeyConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The streams of validators.
+    pub watch: WatchConfig,
+    /// Who may call.
+    pub callers: Vec<CallerConfig>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address of the gRPC server.
+    pub grpc_listen: SocketAddr,
+    /// Address of the HTTP server (JWKS, health).
+    pub http_listen: SocketAddr,
+    /// PEM file with the certificate chain. With `tls_key_file`: the gRPC server speaks TLS.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// Allows a non-loopback address without TLS.
+    pub insecure: bool,
+    /// Serves gRPC reflection.
+    pub reflection: bool,
+    /// How long calls may take to finish after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// The most calls that run at a time; more are shed.
+    pub calls_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            grpc_listen: ([127, 0, 0, 1], 7400).into(),
+            http_listen: ([127, 0, 0, 1], 7480).into(),
+            tls_certificate_file: None,
+            tls_key_file: None,
+            insecure: false,
+            reflection: false,
+            drain_timeout: Duration::from_secs(10),
+            calls_max: 4096,
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `sqlite:<data directory>` or `postgres://…`.
+    pub url: String,
+    /// PostgreSQL: connections for sessions; three more serve the log.
+    pub connections_max: usize,
+    /// PostgreSQL: for a connect, and for the wait for a free connection.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let url = "sqlite:./portcullis-data".into();
+        Self { url, connections_max: 16, connect_timeout: Duration::from_secs(3) }
+    }
+}
+
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("StoreConfig").field("connections_max", &self.connections_max).finish_non_exhaustive()
+    }
+}
+
+/// `[tokens]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenConfig {
+    /// `iss` of every token; validators expect exactly this.
+    pub issuer: String,
+    /// The audience that lets a user's own token call this authority.
+    pub authority_audience: String,
+    /// Who tokens are for when a sign-in does not say.
+    pub default_audiences: Vec<String>,
+    /// How long an access token lives.
+    #[serde(with = "humantime_serde")]
+    pub access_token_lifetime: Duration,
+    /// How long the refresh token before the newest still returns the newest.
+    #[serde(with = "humantime_serde")]
+    pub refresh_grace: Duration,
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self {
+            issuer: "http://127.0.0.1:7480".into(),
+            authority_audience: "portcullis".into(),
+            default_audiences: vec!["portcullis".into(), "gateway".into()],
+            access_token_lifetime: Duration::from_secs(15 * 60),
+            refresh_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `[sessions]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// How long a session lives.
+    #[serde(with = "humantime_serde")]
+    pub lifetime: Duration,
+    /// How long it lives with `remember_me`.
+    #[serde(with = "humantime_serde")]
+    pub remember_me_lifetime: Duration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { lifetime: 7 * DAY, remember_me_lifetime: 30 * DAY }
+    }
+}
+
+/// `[keys]`
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyConfig {
+    /// File with the master key: 32 bytes in base64 (`openssl rand -base64 32`). Required.
+    pub master_key_file: PathBuf,
+    /// How long a new signing key is known before it signs. At least `watch.staleness_max`.
+    #[serde(with = "humantime_serde")]
+    pub activation_delay: Duration,
+}
+
+impl Default for KeyConfig {
+    fn default() -> Self {
+        Self { master_key_file: PathBuf::new(), activation_delay: Duration::from_secs(60) }
+    }
+}
+
+impl std::fmt::Debug for KeyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyConfig").field("activation_delay", &self.activation_delay).finish_non_exhaustive()
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Changes that may wait for the next batch; more are shed.
+    pub queue_entries_max: usize,
+    /// The most changes of one batch.
+    pub batch_entries_max: usize,
+    /// How long a batch is tried again while the store is unavailable.
+    #[serde(with = "humantime_serde")]
+    pub append_timeout: Duration,
+    /// How often the head is read for the batches of other authorities.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// How often the view is written as a checkpoint, when it changed.
+    #[serde(with = "humantime_serde")]
+    pub checkpoint_interval: Duration,
+    /// How long the deltas that validators resume from are kept at least.
+    #[serde(with = "humantime_serde")]
+    pub resume_window: Duration,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            queue_entries_max: 8192,
+            batch_entries_max: 256,
+            append_timeout: Duration::from_secs(10),
+            poll_interval: Duration::from_millis(25),
+            checkpoint_interval: Duration::from_secs(60),
+            resume_window: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// `[watch]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchConfig {
+    /// The most validators connected at a time; more are shed.
+    pub streams_max: usize,
+    /// The largest `max_staleness` a validator may enforce.
+    #[serde(with = "humantime_serde")]
+    pub staleness_max: Duration,
+    /// Batches kept in memory for validators that are a little behind.
+    pub ring_frames_max: usize,
+    /// Their deltas, in bytes.
+    pub ring_bytes_max: usize,
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        Self {
+            streams_max: 10_000,
+            staleness_max: Duration::from_secs(60),
+            ring_frames_max: 16_384,
+            ring_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// `[[callers]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerConfig {
+    /// For the audit trail, 1 to 64 bytes.
+    pub name: String,
+    /// SHA-256 of the bearer string, in 64 hexadecimal digits.
+    pub bearer_sha256: String,
+    /// What it may do.
+    pub roles: Vec<Role>,
+    /// Its only tenant; none: all.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Opens and refreshes sessions.
+    Login,
+    /// Watches revocations, over all tenants.
+    Gateway,
+    /// Reads.
+    Support,
+    /// Ends sessions, disables users.
+    Admin,
+    /// Keys, validators, everyone.
+    Operator,
+}
+
+/// A setting that cannot be used. The text names the key, never a secret value.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ConfigError {
+    /// The key, as in the file.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// An error about `key`.
+    #[must_use]
+    pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_server()?;
+        self.check_times()?;
+        self.check_bounds()?;
+        self.callers.iter().enumerate().try_for_each(|(index, caller)| caller.check(index))
+    }
+
+    fn check_server(&self) -> Result<(), ConfigError> {
+        let server = &self.server;
+        if server.tls_certificate_file.is_some() != server.tls_key_file.is_some() {
+            return Err(ConfigError::new("server.tls_key_file", "needs tls_certificate_file, and the reverse"));
+        }
+        let encrypted = server.tls_certificate_file.is_some() || server.insecure;
+        if !encrypted && !server.grpc_listen.ip().is_loopback() {
+            let problem = "is not a loopback address: set TLS files, or server.insecure = true";
+            return Err(ConfigError::new("server.grpc_listen", problem));
+        }
+        if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
+            return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
+        }
+        if self.tokens.issuer.is_empty() {
+            return Err(ConfigError::new("tokens.issuer", "must not be empty"));
+        }
+        if self.tokens.default_audiences.is_empty() {
+            return Err(ConfigError::new("tokens.default_audiences", "must not be empty"));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let second = Duration::from_secs(1);
+        let positive = [
+            ("tokens.access_token_lifetime", self.tokens.access_token_lifetime, second, 366 * DAY),
+            ("sessions.lifetime", self.sessions.lifetime, second, 3660 * DAY),
+            ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second, 3660 * DAY),
+            ("log.poll_interval", self.log.poll_interval, Duration::from_millis(1), 10 * second),
+            ("log.checkpoint_interval", self.log.checkpoint_interval, Duration::from_millis(100), DAY),
+            ("watch.staleness_max", self.watch.staleness_max, second, DAY),
+        ];
+        for (key, value, min, max) in positive {
+            if value < min || value > max {
+                return Err(ConfigError::new(key, format!("must be from {min:?} to {max:?}")));
+            }
+        }
+        if self.keys.activation_delay < self.watch.staleness_max {
+            let problem = "must be at least watch.staleness_max, or gates may meet a key before they know it";
+            return Err(ConfigError::new("keys.activation_delay", problem));
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("server.calls_max", self.server.calls_max),
+            ("store.connections_max", self.store.connections_max),
+            ("log.queue_entries_max", self.log.queue_entries_max),
+            ("log.batch_entries_max", self.log.batch_entries_max),
+            ("watch.streams_max", self.watch.streams_max),
+            ("watch.ring_frames_max", self.watch.ring_frames_max),
+        ];
+        match bounds.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(ConfigError::new(*key, "must be at least 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl CallerConfig {
+    fn check(&self, index: usize) -> Result<(), ConfigError> {
+        let key = |field: &str| format!("callers[{index}].{field}");
+        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
+            return Err(ConfigError::new(key("name"), "must be 1 to 64 bytes without control characters"));
+        }
+        if self.digest().is_none() {
+            return Err(ConfigError::new(key("bearer_sha256"), "must be 64 hexadecimal digits"));
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::new(key("roles"), "must name at least one role"));
+        }
+        if let Some(tenant) = &self.tenant {
+            TenantId::parse(tenant.as_str()).map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
+            if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
+                return Err(ConfigError::new(key("tenant"), "gateway and operator are roles over all tenants"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest as bytes, when it is one.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let text = self.bearer_sha256.as_bytes();
+        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let byte = |at: usize| u8::from_str_radix(&self.bearer_sha256[2 * at..2 * at + 2], 16).ok();
+        let bytes = (0..32).map(byte).collect::<Option<Vec<_>>>()?;
+        bytes.try_into().ok()
+    }
+}

@@ -1,0 +1,61 @@
+//! Beats: the proof that a validator asks for.
+
+use std::sync::Arc;
+
+use portcullis_contract::position::Position;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::store::Store;
+
+/// The most probes that wait at a time.
+const PROBES_MAX: usize = 65_536;
+
+/// Asks for beats. One beat answers every probe that waited when it began.
+#[derive(Clone)]
+pub struct Beats {
+    probes: mpsc::Sender<oneshot::Sender<Position>>,
+}
+
+/// There was no durable read of the head. The probe stays unanswered: silence is not freshness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no beat")]
+pub struct BeatError;
+
+impl Beats {
+    /// Starts beating. It ends when all handles are dropped.
+    pub fn start(store: Arc<dyn Store>, authority: [u8; 16], tasks: &TaskTracker) -> Self {
+        let (probes, waiting) = mpsc::channel(PROBES_MAX);
+        tasks.spawn(beat(store, authority, waiting));
+        Self { probes }
+    }
+
+    /// The head, as a beat that begins after this call returns it.
+    ///
+    /// # Errors
+    /// When too many wait, or the store does not answer.
+    pub async fn head(&self) -> Result<Position, BeatError> {
+        let (reply, answer) = oneshot::channel();
+        self.probes.try_send(reply).map_err(|_| BeatError)?;
+        answer.await.map_err(|_| BeatError)
+    }
+}
+
+async fn beat(store: Arc<dyn Store>, authority: [u8; 16], mut waiting: mpsc::Receiver<oneshot::Sender<Position>>) {
+    while let Some(first) = waiting.recv().await {
+        // Only those who wait before the beat begins may be answered by it.
+        let mut answered = vec![first];
+        while let Ok(next) = waiting.try_recv() {
+            answered.push(next);
+        }
+        match store.beat(&authority).await {
+            Ok(head) => {
+                for reply in answered {
+                    // A stream that has ended does not need the answer.
+                    let _ = reply.send(head);
+                }
+            }
+            Err(error) => tracing::warn!(%error, probes = answered.len(), "no beat"),
+        }
+    }
+}

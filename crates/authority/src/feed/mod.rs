@@ -1,0 +1,206 @@
+//! The feed: follows the log, keeps the authority's own view, and serves every stream from one ring.
+
+mod beat;
+mod ring;
+mod snapshot;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use portcullis_contract::{
+    position::{Position, Revision},
+    v1,
+    view::{Frame, View},
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    beat::{BeatError, Beats},
+    ring::FromRing,
+    snapshot::EncodedSnapshot,
+};
+use self::{ring::Ring, snapshot::Snapshots};
+use crate::{
+    config::{LogConfig, WatchConfig},
+    crypto::MasterKey,
+    store::{Store, StoreError},
+};
+
+/// How many batches are read from the log at a time.
+const TAIL_FRAMES: u32 = 512;
+
+/// What streams read: the newest view, the last batches, and where the log stands.
+pub struct Feed {
+    store: Arc<dyn Store>,
+    master: Arc<MasterKey>,
+    view: ArcSwap<View>,
+    ring: RwLock<Ring>,
+    position: watch::Sender<Position>,
+    snapshots: Snapshots,
+    appended: Arc<Notify>,
+}
+
+/// Why the log cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no checkpoint to start from: the view cannot be known.
+    #[error("the log is trimmed and no checkpoint of this history opens: run `portcullis recover`")]
+    NoCheckpoint,
+    /// A batch cannot be applied.
+    #[error("the log cannot be applied: {0}")]
+    Apply(#[from] portcullis_contract::view::ApplyError),
+}
+
+impl Feed {
+    /// Reads the log up to its head. `appended` wakes the feed when this authority has appended.
+    ///
+    /// # Errors
+    /// When the store fails or the log cannot be applied.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        master: Arc<MasterKey>,
+        config: &WatchConfig,
+        appended: Arc<Notify>,
+    ) -> Result<Self, FeedError> {
+        let view = load_view(&*store, &master).await?;
+        let ring = Ring::new(view.position().revision, config.ring_frames_max, config.ring_bytes_max);
+        Ok(Self {
+            position: watch::Sender::new(view.position()),
+            view: ArcSwap::from_pointee(view),
+            ring: RwLock::new(ring),
+            snapshots: Snapshots::default(),
+            store,
+            master,
+            appended,
+        })
+    }
+
+    /// The newest view.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Where the newest view stands; changes wake the receiver.
+    #[must_use]
+    pub fn position(&self) -> watch::Receiver<Position> {
+        self.position.subscribe()
+    }
+
+    /// The batches after `revision` that memory holds.
+    #[must_use]
+    pub fn after(&self, revision: Revision) -> FromRing {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).after(revision)
+    }
+
+    /// The whole view, encoded once for all streams that want one, from which the ring continues.
+    pub async fn snapshot(&self) -> Arc<EncodedSnapshot> {
+        let first = self.ring.read().unwrap_or_else(PoisonError::into_inner).first();
+        self.snapshots.at_least(first, || self.view()).await
+    }
+
+    /// Follows the log until `stop`.
+    pub async fn follow(&self, config: &LogConfig, stop: &CancellationToken) {
+        loop {
+            // A poll sees the batches of other authorities, the notification this one's without the wait.
+            let woken = tokio::time::timeout(config.poll_interval, self.appended.notified());
+            if stop.run_until_cancelled(woken).await.is_none() {
+                return;
+            }
+            if let Err(error) = self.advance().await {
+                tracing::error!(%error, "the log cannot be followed");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    async fn advance(&self) -> Result<(), FeedError> {
+        let head = self.store.head().await?;
+        let at = self.view.load().position();
+        if head.incarnation != at.incarnation || head.revision < at.revision {
+            tracing::error!(?head, ?at, "another history is in the store");
+            return self.reload().await;
+        }
+        while self.view.load().position().revision < head.revision {
+            let after = self.view.load().position().revision;
+            match self.store.tail(after, TAIL_FRAMES).await {
+                Ok(frames) if frames.is_empty() => break,
+                Ok(frames) => self.take(frames)?,
+                Err(StoreError::Trimmed) => return self.reload().await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, frames: Vec<Frame>) -> Result<(), FeedError> {
+        for frame in frames {
+            let next = self.view.load().apply(&frame)?;
+            let position = next.position();
+            self.view.store(Arc::new(next));
+            self.ring.write().unwrap_or_else(PoisonError::into_inner).push(v1::DeltaFrame::from(&frame));
+            self.position.send_replace(position);
+        }
+        Ok(())
+    }
+
+    /// Starts over from what the store has now. Streams of the old history find no way on and are told so.
+    async fn reload(&self) -> Result<(), FeedError> {
+        let view = load_view(&*self.store, &self.master).await?;
+        let position = view.position();
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).restart(position.revision);
+        self.snapshots.forget().await;
+        self.view.store(Arc::new(view));
+        self.position.send_replace(position);
+        Ok(())
+    }
+}
+
+/// The view at the head: a checkpoint and the batches after it.
+///
+/// # Errors
+/// When the store fails, or there is neither a checkpoint nor the whole log.
+pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
+    let head = store.head().await?;
+    let mut view = checkpointed(store, master, head).await?.unwrap_or_else(|| View::empty(head.incarnation));
+    while view.position().revision < head.revision {
+        let frames = match store.tail(view.position().revision, TAIL_FRAMES).await {
+            Err(StoreError::Trimmed) => return Err(FeedError::NoCheckpoint),
+            frames => frames?,
+        };
+        for frame in &frames {
+            view = view.apply(frame)?;
+        }
+        if frames.is_empty() {
+            return Err(FeedError::NoCheckpoint);
+        }
+    }
+    Ok(view)
+}
+
+async fn checkpointed(store: &dyn Store, master: &MasterKey, head: Position) -> Result<Option<View>, StoreError> {
+    for (bytes, code) in store.checkpoints().await? {
+        if !master.is_authentic(&bytes, &code) {
+            tracing::error!("a checkpoint is not authentic and is passed over");
+            continue;
+        }
+        match View::decode(bytes) {
+            Ok(view) if continues(&view, head) => return Ok(Some(view)),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "a checkpoint cannot be read and is passed over"),
+        }
+    }
+    Ok(None)
+}
+
+fn continues(view: &View, head: Position) -> bool {
+    let at = view.position();
+    at.incarnation == head.incarnation && at.revision <= head.revision
+}

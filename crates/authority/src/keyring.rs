@@ -1,0 +1,95 @@
+//! The keys that sign, opened and at hand.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use portcullis_contract::token::Signer;
+
+use crate::{
+    crypto::{MasterKey, Unsealable, generate_signing_key, open_signer},
+    domain::{Actor, Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
+    log::{Log, LogError},
+    store::{Store, StoreError},
+};
+use portcullis_contract::id::EventId;
+
+/// Signing keys as the store has them, with their private halves opened.
+pub struct Keyring {
+    store: Arc<dyn Store>,
+    master: Arc<MasterKey>,
+    keys: ArcSwap<Vec<(KeyRecord, Arc<Signer>)>>,
+}
+
+/// Why there is no key to sign with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The master key is another.
+    #[error(transparent)]
+    Unsealable(#[from] Unsealable),
+    /// The first key could not be made.
+    #[error("the first signing key: {0}")]
+    Log(#[from] LogError),
+}
+
+impl Keyring {
+    /// Opens the installation's keys.
+    ///
+    /// # Errors
+    /// When the store fails or the master key is not the installation's.
+    pub async fn open(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Self, KeyringError> {
+        let keyring = Self { store, master, keys: ArcSwap::default() };
+        keyring.reload().await?;
+        Ok(keyring)
+    }
+
+    /// Makes the first key of a new installation, which signs at once: no gate can have missed it.
+    ///
+    /// # Errors
+    /// When the log does not take it.
+    pub async fn ensure_first(&self, log: &Log) -> Result<(), KeyringError> {
+        if self.keys.load().iter().any(|(key, _)| key.retired.is_none()) {
+            return Ok(());
+        }
+        let key = self.generate(std::time::Duration::ZERO);
+        let entry = Entry {
+            event_id: EventId::generate(),
+            actor: Actor::authority(),
+            reason: "first signing key".into(),
+            user_message: String::new(),
+            trace_parent: None,
+            mutation: Mutation::TrustKey(key),
+        };
+        log.submit(entry).await?;
+        self.reload().await
+    }
+
+    /// A new key, sealed.
+    #[must_use]
+    pub fn generate(&self, activation_delay: std::time::Duration) -> NewKey {
+        generate_signing_key(&self.master, activation_delay)
+    }
+
+    /// Reads the keys again.
+    ///
+    /// # Errors
+    /// When the store fails or a key does not open.
+    pub async fn reload(&self) -> Result<(), KeyringError> {
+        let (keys, _) = self.store.keys().await?;
+        let open = |key: KeyRecord| Ok((key.clone(), Arc::new(open_signer(&self.master, &key)?)));
+        let keys = keys.into_iter().map(open).collect::<Result<Vec<_>, Unsealable>>()?;
+        self.keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// The key that signs at `now`.
+    #[must_use]
+    pub fn signer(&self, now: Micros) -> Option<Arc<Signer>> {
+        let keys = self.keys.load();
+        let records: Vec<_> = keys.iter().map(|(key, _)| key.clone()).collect();
+        let current = current_key(&records, now)?;
+        keys.iter().find(|(key, _)| key.id == current.id).map(|(_, signer)| Arc::clone(signer))
+    }
+}

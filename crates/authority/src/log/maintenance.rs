@@ -1,0 +1,74 @@
+//! What the log needs from time to time: turns, checkpoints, trimming.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_contract::position::Revision;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{Log, appender::internal};
+use crate::{config::Config, crypto::MasterKey, domain::Mutation, feed::Feed, store::Store};
+
+/// A generation is kept for the longest life of a token and this much more.
+const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
+
+/// Keeps the log in order until `stop`. Every authority does; the store makes it happen once.
+pub async fn maintain(
+    store: Arc<dyn Store>,
+    log: Log,
+    feed: Arc<Feed>,
+    master: Arc<MasterKey>,
+    config: Config,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(config.log.checkpoint_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut checkpoints = Checkpoints { last: Revision(0), before: Revision(0) };
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        turn(&*store, &log, config.tokens.access_token_lifetime).await;
+        checkpoints.advance(&*store, &feed, &master).await;
+        trim(&*store, checkpoints.before, config.log.resume_window).await;
+    }
+}
+
+async fn turn(store: &dyn Store, log: &Log, life: Duration) {
+    let kept = match store.token_life(life).await {
+        Ok(life) => life.keep,
+        Err(error) => return tracing::warn!(%error, "token life unknown, no turn"),
+    };
+    match log.submit(internal(Mutation::Turn { period: kept + TURN_MARGIN })).await {
+        Ok(outcome) if outcome.changed > 0 => tracing::info!(revision = outcome.revision.0, "generation turned"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "turn failed"),
+    }
+}
+
+struct Checkpoints {
+    last: Revision,
+    before: Revision,
+}
+
+impl Checkpoints {
+    async fn advance(&mut self, store: &dyn Store, feed: &Feed, master: &MasterKey) {
+        let view = feed.view();
+        let revision = view.position().revision;
+        if revision <= self.last {
+            return;
+        }
+        let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else { return };
+        let code = master.authenticate(&bytes).into();
+        match store.save_checkpoint(revision, bytes, code).await {
+            Ok(()) => (self.before, self.last) = (self.last, revision),
+            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+        }
+    }
+}
+
+/// Only what the older of the two kept checkpoints holds goes, so that either of them can be started from.
+async fn trim(store: &dyn Store, through: Revision, window: Duration) {
+    match store.trim(through, window).await {
+        Ok(0) => {}
+        Ok(batches) => tracing::info!(batches, "log trimmed"),
+        Err(error) => tracing::warn!(%error, "trimming failed"),
+    }
+}

@@ -1,0 +1,28 @@
+//! Backoff with jitter, in one place.
+
+use std::time::Duration;
+
+/// Waits that double up to a bound, each shortened by a random part, so that many who failed together do not come
+/// back together.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    next: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    /// From `first` up to `max`.
+    #[must_use]
+    pub fn new(first: Duration, max: Duration) -> Self {
+        Self { next: first, max }
+    }
+
+    /// The next wait: between a half and the whole of the step.
+    #[must_use]
+    pub fn step(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(self.max);
+        let [random] = crate::crypto::random::<1>();
+        whole / 2 + whole / 2 * u32::from(random) / 255
+    }
+}

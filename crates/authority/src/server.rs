@@ -1,0 +1,238 @@
+//! One page of wiring: open, compose, listen, serve, drain.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::Notify};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+
+use crate::{
+    config::{Config, ConfigError, ServerConfig, StoreConfig},
+    crypto::{MasterKey, Secrets, SecretsError, random},
+    feed::{Beats, Feed, FeedError},
+    http,
+    keyring::{Keyring, KeyringError},
+    log::{Log, maintain},
+    service::{Access, Core, routes},
+    store::{
+        Store, StoreError,
+        postgres::{Postgres, PostgresOptions},
+        sqlite::Sqlite,
+    },
+    validators::Validators,
+};
+
+/// A running authority.
+pub struct Authority {
+    /// Where gRPC is served.
+    pub grpc_address: SocketAddr,
+    /// Where HTTP is served.
+    pub http_address: SocketAddr,
+    /// Tells health and streams.
+    drain: CancellationToken,
+    /// Ends the taking of calls.
+    close: CancellationToken,
+    /// Ends the background work.
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    drain_timeout: Duration,
+}
+
+/// Dead peers are found out even when nothing is sent.
+const KEEPALIVE: Option<Duration> = Some(Duration::from_secs(10));
+/// Between "not serving" and the end of serving.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Why an authority did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log cannot be followed.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// The secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The TLS files cannot be used.
+    #[error("server.tls_certificate_file: {0}")]
+    Tls(String),
+}
+
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(directory) = config.url.strip_prefix("sqlite:") {
+        return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
+    }
+    let options =
+        PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
+    Ok(Arc::new(Postgres::open(&config.url, &options).await?))
+}
+
+/// Reads the master key's file.
+///
+/// # Errors
+/// When it cannot be read or does not hold a key.
+pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
+    let invalid = |problem: String| ConfigError::new("keys.master_key_file", problem);
+    let text = std::fs::read_to_string(file).map_err(|error| invalid(error.to_string()))?;
+    MasterKey::from_base64(&text).ok_or_else(|| invalid("must hold 32 bytes in base64".into()))
+}
+
+impl Authority {
+    /// Starts an authority: it listens when this returns.
+    ///
+    /// # Errors
+    /// When any part cannot be started; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let master = Arc::new(read_master_key(&config.keys.master_key_file)?);
+        let grpc = listen(config.server.grpc_listen).await?;
+        let http = listen(config.server.http_listen).await?;
+        let store = open_store(&config.store).await?;
+        tracing::info!(durability = store.durability().await?, "store opened");
+        Self::compose(config, store, master, grpc, http).await
+    }
+
+    async fn compose(
+        config: Config,
+        store: Arc<dyn Store>,
+        master: Arc<MasterKey>,
+        grpc: TcpListener,
+        http: TcpListener,
+    ) -> Result<Self, StartError> {
+        let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+        let appended = Arc::new(Notify::new());
+        store.token_life(config.tokens.access_token_lifetime).await?;
+        let secrets = Secrets::load(&*store, &master).await?;
+        let log = Log::start(Arc::clone(&store), &config.log, Arc::clone(&appended), &tasks);
+        let keyring = Arc::new(Keyring::open(Arc::clone(&store), Arc::clone(&master)).await?);
+        keyring.ensure_first(&log).await?;
+        let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch, appended).await?;
+        let feed = Arc::new(feed);
+        let core = Arc::new(Core {
+            beats: Beats::start(Arc::clone(&store), random(), &tasks),
+            validators: Arc::new(Validators::default()),
+            log: log.clone(),
+            feed: Arc::clone(&feed),
+            keyring: Arc::clone(&keyring),
+            store: Arc::clone(&store),
+            drain: drain.clone(),
+            tasks: tasks.clone(),
+            config: config.clone(),
+            secrets,
+        });
+        let authority = Self {
+            grpc_address: local_address(&grpc, config.server.grpc_listen)?,
+            http_address: local_address(&http, config.server.http_listen)?,
+            drain_timeout: config.server.drain_timeout,
+            drain,
+            close: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            tasks,
+        };
+        authority.follow(&config, &feed, keyring);
+        authority.serve(&core, grpc, http)?;
+        let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
+        authority.tasks.spawn(maintenance);
+        Ok(authority)
+    }
+
+    fn follow(&self, config: &Config, feed: &Arc<Feed>, keyring: Arc<Keyring>) {
+        let (following, config, stop) = (Arc::clone(feed), config.log.clone(), self.stop.clone());
+        self.tasks.spawn(async move { following.follow(&config, &stop).await });
+        let (feed, stop) = (Arc::clone(feed), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+    }
+
+    fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {
+        let config = &core.config;
+        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store))?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let mut server = Server::builder().http2_keepalive_interval(KEEPALIVE).http2_keepalive_timeout(KEEPALIVE);
+        if let Some(tls) = tls(&config.server)? {
+            server = server.tls_config(tls).map_err(|error| StartError::Tls(error.to_string()))?;
+        }
+        let grpc = server
+            .add_routes(routes(core, access, health, config.server.reflection))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), self.close.clone().cancelled_owned());
+        self.tasks.spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
+        let drain = self.drain.clone();
+        self.tasks.spawn(async move {
+            drain.cancelled().await;
+            reporter.set_service_status("", ServingStatus::NotServing).await;
+        });
+        let router = http::router(Arc::clone(&core.feed), self.drain.clone());
+        let http = axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
+        self.tasks.spawn(async move { http.await.unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed")) });
+        Ok(())
+    }
+
+    /// Drains: health says so and streams are told to move on, then no call is taken any more, then those that run
+    /// may finish, within the drain timeout.
+    pub async fn shut_down(self) {
+        tracing::info!("draining");
+        self.drain.cancel();
+        // Load balancers look at health; calls are served until they have had a moment to.
+        tokio::time::sleep(NOTICE.min(self.drain_timeout / 4)).await;
+        self.close.cancel();
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!("calls were still running when the drain timeout passed");
+        }
+    }
+}
+
+/// Keeps the signing keys as the log has them: another authority may have rotated.
+async fn follow_keys(feed: &Feed, keyring: &Keyring) {
+    let mut position = feed.position();
+    let keys = || feed.view().trusted_keys().iter().map(|key| key.id.clone()).collect::<Vec<_>>();
+    let mut known = keys();
+    while position.changed().await.is_ok() {
+        let now = keys();
+        if now == known {
+            continue;
+        }
+        match keyring.reload().await {
+            Ok(()) => known = now,
+            Err(error) => tracing::error!(%error, "signing keys cannot be read"),
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+}
+
+fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen { address, error })
+}
+
+fn tls(config: &ServerConfig) -> Result<Option<ServerTlsConfig>, StartError> {
+    let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file) else {
+        return Ok(None);
+    };
+    let read = |file: &Path| std::fs::read(file).map_err(|error| StartError::Tls(error.to_string()));
+    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?))))
+}

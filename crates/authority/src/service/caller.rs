@@ -1,0 +1,97 @@
+//! Callers: who they are, and what of a request they may name.
+
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    token::Identity,
+};
+
+use super::{parse::Fields, status::ServiceError};
+use crate::{
+    config::{CallerConfig, ConfigError, Role},
+    domain::Actor,
+};
+
+/// An authenticated caller, as the layer found it.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// A configured service.
+    Service(std::sync::Arc<ServiceCaller>),
+    /// A user with their own access token.
+    User(std::sync::Arc<Identity>),
+}
+
+/// A configured service.
+#[derive(Debug)]
+pub(crate) struct ServiceCaller {
+    pub(crate) name: String,
+    pub(crate) digest: [u8; 32],
+    pub(crate) roles: Vec<Role>,
+    /// Its only tenant.
+    pub(crate) tenant: Option<TenantId>,
+}
+
+impl ServiceCaller {
+    pub(crate) fn new(config: &CallerConfig) -> Result<Self, ConfigError> {
+        let invalid = |field: &str| ConfigError::new(format!("callers.{field}"), "is malformed");
+        let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
+        Ok(Self {
+            name: config.name.clone(),
+            digest: config.digest().ok_or_else(|| invalid("bearer_sha256"))?,
+            roles: config.roles.clone(),
+            tenant: tenant.map_err(|_| invalid("tenant"))?,
+        })
+    }
+}
+
+impl Caller {
+    /// The tenant that the request is about. A service names it; a user may leave it empty, or name their own.
+    ///
+    /// Naming a tenant that is not the caller's is denied whether it exists or not.
+    pub(crate) fn tenant(&self, field: &str) -> Result<TenantId, ServiceError> {
+        match self {
+            Self::User(identity) if field.is_empty() => Ok(identity.tenant_id.clone()),
+            Self::User(identity) if field == identity.tenant_id.as_str() => Ok(identity.tenant_id.clone()),
+            Self::User(_) => Err(ServiceError::Denied),
+            Self::Service(service) => {
+                let tenant = Fields::one("tenant_id", |fields| fields.tenant("tenant_id", field))?;
+                match &service.tenant {
+                    Some(own) if *own != tenant => Err(ServiceError::Denied),
+                    _ => Ok(tenant),
+                }
+            }
+        }
+    }
+
+    /// The user whose things alone the caller may touch: a user's own.
+    pub(crate) fn own_user(&self) -> Option<&UserId> {
+        match self {
+            Self::User(identity) => Some(&identity.user_id),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// The session of a user's own token.
+    pub(crate) fn own_session(&self) -> Option<SessionId> {
+        match self {
+            Self::User(identity) => Some(identity.session_id),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// Who acts: the user, the service, or the person on whose behalf a service calls.
+    pub(crate) fn actor(&self, behalf: Option<(UserId, String)>) -> Actor {
+        match (self, behalf) {
+            (Self::User(identity), _) => Actor::user(&identity.user_id),
+            (Self::Service(service), Some((user, ip))) => Actor::on_behalf(&service.name, &user, ip),
+            (Self::Service(service), None) => Actor::service(&service.name),
+        }
+    }
+
+    /// What binds a page token to its caller.
+    pub(crate) fn binding(&self) -> String {
+        match self {
+            Self::User(identity) => format!("user\0{}\0{}", identity.tenant_id, identity.user_id),
+            Self::Service(service) => format!("service\0{}", service.name),
+        }
+    }
+}

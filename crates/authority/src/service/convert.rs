@@ -1,0 +1,95 @@
+//! Domain types become answers here.
+
+use portcullis_contract::v1;
+use prost_types::Timestamp;
+
+use super::caller::Caller;
+use crate::domain::{Cause, End, Micros, Session, SessionState, User};
+
+pub(crate) fn timestamp(time: Micros) -> Timestamp {
+    let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
+    Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+/// A session as `caller` may see it: the administrator's words are not for the user.
+pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Session {
+    let client = &session.client;
+    v1::Session {
+        id: session.id.to_string(),
+        tenant_id: session.tenant_id.to_string(),
+        user_id: session.user_id.to_string(),
+        state: state_to_wire(session.state(now)).into(),
+        create_time: Some(timestamp(session.created)),
+        expire_time: Some(timestamp(session.expires)),
+        refresh_time: session.rotated.map(timestamp),
+        remember_me: session.remember_me,
+        amr: session.amr.clone(),
+        acr: session.acr.clone(),
+        auth_time: Some(timestamp(session.auth_time)),
+        client: Some(v1::Client {
+            ip: client.ip.clone(),
+            user_agent: client.user_agent.clone(),
+            device_id: client.device_id.clone(),
+            app_name: client.app_name.clone(),
+        }),
+        current: caller.own_session() == Some(session.id),
+        end: session.end.as_ref().map(|ended| end(ended, caller)),
+    }
+}
+
+fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
+    let for_users = caller.own_user().is_some();
+    let internal = |text: &str| if for_users { String::new() } else { text.to_owned() };
+    v1::SessionEnd {
+        time: Some(timestamp(end.at)),
+        cause: cause(end.cause).into(),
+        user_message: end.user_message.clone(),
+        reason: internal(&end.reason),
+        actor: internal(&end.actor),
+        revision: end.revision.0,
+    }
+}
+
+fn cause(cause: Cause) -> v1::SessionEndCause {
+    match cause {
+        Cause::User => v1::SessionEndCause::User,
+        Cause::Administrator => v1::SessionEndCause::Administrator,
+        Cause::UserDisabled => v1::SessionEndCause::UserDisabled,
+        Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,
+        Cause::Replaced => v1::SessionEndCause::Replaced,
+        Cause::Recovery => v1::SessionEndCause::Recovery,
+    }
+}
+
+fn state_to_wire(state: SessionState) -> v1::SessionState {
+    match state {
+        SessionState::Active => v1::SessionState::Active,
+        SessionState::Expired => v1::SessionState::Expired,
+        SessionState::SignedOut => v1::SessionState::SignedOut,
+        SessionState::Revoked => v1::SessionState::Revoked,
+    }
+}
+
+/// The state of a filter; `Err` for a number that is none.
+pub(crate) fn state_from_wire(state: i32) -> Result<Option<SessionState>, ()> {
+    match v1::SessionState::try_from(state).map_err(drop)? {
+        v1::SessionState::Unspecified => Ok(None),
+        v1::SessionState::Active => Ok(Some(SessionState::Active)),
+        v1::SessionState::Expired => Ok(Some(SessionState::Expired)),
+        v1::SessionState::SignedOut => Ok(Some(SessionState::SignedOut)),
+        v1::SessionState::Revoked => Ok(Some(SessionState::Revoked)),
+    }
+}
+
+pub(crate) fn user(user: &User) -> v1::User {
+    v1::User {
+        id: user.user_id.to_string(),
+        tenant_id: user.tenant_id.to_string(),
+        user_name: user.profile.user_name.clone(),
+        given_name: user.profile.given_name.clone(),
+        family_name: user.profile.family_name.clone(),
+        email: user.profile.email.clone(),
+        create_time: Some(timestamp(user.created)),
+        disable_time: user.disabled.map(timestamp),
+    }
+}

@@ -1,0 +1,135 @@
+//! What every service works with.
+
+use std::{sync::Arc, time::Instant};
+
+use portcullis_contract::{
+    id::{EventId, UserId},
+    token::Identity,
+    v1,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, metadata::MetadataMap};
+
+use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
+use crate::{
+    config::Config,
+    crypto::{Secrets, random},
+    domain::{Entry, Micros, Mutation, Outcome, Session, TokenSubject},
+    feed::{Beats, Feed},
+    keyring::Keyring,
+    log::Log,
+    store::Store,
+    validators::Validators,
+};
+
+/// The authority's parts, shared by its services.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Log,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) beats: Beats,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) secrets: Secrets,
+    pub(crate) validators: Arc<Validators>,
+    pub(crate) drain: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A call as every handler sees it.
+pub(crate) struct Call<T> {
+    pub(crate) caller: Caller,
+    pub(crate) message: T,
+    pub(crate) trace_parent: Option<String>,
+    pub(crate) begun: Instant,
+}
+
+impl<T> Call<T> {
+    /// Takes the caller that the layer found. Without one the call is refused, whatever the reason.
+    pub(crate) fn new(request: Request<T>) -> Result<Self, ServiceError> {
+        let caller = request.extensions().get::<Caller>().cloned().ok_or(ServiceError::Denied)?;
+        let trace_parent = sampled_trace_parent(request.metadata());
+        Ok(Self { caller, trace_parent, message: request.into_inner(), begun: Instant::now() })
+    }
+
+    /// An entry of this call for the log.
+    pub(crate) fn entry(
+        &self,
+        fields: Fields,
+        behalf: Option<(UserId, String)>,
+        reason: String,
+        user_message: String,
+        mutation: Option<Mutation>,
+    ) -> Result<Entry, ServiceError> {
+        let entry = mutation.map(|mutation| Entry {
+            event_id: EventId::generate(),
+            actor: self.caller.actor(behalf),
+            reason,
+            user_message,
+            trace_parent: self.trace_parent.clone(),
+            mutation,
+        });
+        fields.finish(entry)?.ok_or(ServiceError::Internal)
+    }
+}
+
+/// The W3C `traceparent` of a sampled call.
+fn sampled_trace_parent(metadata: &MetadataMap) -> Option<String> {
+    let text = metadata.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let [version, trace, span, flags] = parts[..] else { return None };
+    let whole = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let sampled = whole && u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+    sampled.then(|| text.to_owned())
+}
+
+/// The tokens of a session.
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) access_expire_time: prost_types::Timestamp,
+}
+
+impl Core {
+    /// Appends an entry; with the enforcement that is known when it is durable.
+    pub(crate) async fn append(
+        &self,
+        entry: Entry,
+        begun: Instant,
+    ) -> Result<(Outcome, v1::Enforcement), ServiceError> {
+        let outcome = self.log.submit(entry).await?;
+        Ok((outcome, self.validators.enforcement(outcome.revision, begun.elapsed())))
+    }
+
+    /// Issues the tokens of a session that was found alive at `now`.
+    pub(crate) fn issue(&self, session: &Session, audiences: &[String], now: Micros) -> Result<Tokens, ServiceError> {
+        let lifetime = self.config.tokens.access_token_lifetime;
+        let expires = now.after(lifetime).min(session.expires);
+        if expires.seconds() <= now.seconds() {
+            return Err(ServiceError::SessionEnded);
+        }
+        let identity = Identity {
+            tenant_id: session.tenant_id.clone(),
+            user_id: session.user_id.clone(),
+            session_id: session.id,
+            subject: session.subject,
+            token_id: format!("{:032x}", u128::from_be_bytes(random())),
+            audiences: audiences.to_vec(),
+            issued_at: now.seconds(),
+            expires_at: expires.seconds(),
+            auth_time: session.auth_time.seconds(),
+            amr: session.amr.clone(),
+            acr: session.acr.clone(),
+        };
+        let signer = self.keyring.signer(now).ok_or(ServiceError::Unavailable)?;
+        let access = signer.sign(&self.config.tokens.issuer, &identity).map_err(|error| {
+            tracing::error!(%error, key = %signer.key_id(), "signing failed");
+            ServiceError::Internal
+        })?;
+        let subject = TokenSubject { session_id: session.id, generation: session.generation };
+        let refresh = self.secrets.refresh.derive(subject, &session.salt);
+        let whole_seconds = i64::try_from(expires.seconds()).unwrap_or(i64::MAX);
+        Ok(Tokens { access, refresh, access_expire_time: timestamp(Micros(whole_seconds.saturating_mul(1_000_000))) })
+    }
+}

@@ -1,0 +1,61 @@
+//! The gRPC edge: requests are parsed once, callers are checked in one layer, errors are made in one place.
+
+mod access;
+mod authorize;
+mod caller;
+mod convert;
+mod core;
+mod keys;
+mod parse;
+mod revocation;
+mod sessions;
+mod status;
+mod tenants;
+mod users;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use portcullis_contract::v1::{
+    key_service_server::KeyServiceServer, revocation_service_server::RevocationServiceServer,
+    session_service_server::SessionServiceServer, tenant_service_server::TenantServiceServer,
+    user_service_server::UserServiceServer,
+};
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+pub(crate) use self::{authorize::Access, core::Core};
+
+/// The largest request, in bytes.
+const REQUEST_BYTES_MAX: usize = 256 << 10;
+
+/// All services behind the one layer that decides who may call.
+pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl Health>, reflection: bool) -> Routes {
+    let mut routes = Routes::new(health)
+        .add_service(
+            SessionServiceServer::new(sessions::Sessions(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
+        .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
+        .add_service(RevocationServiceServer::new(revocation::Revocations(Arc::clone(core))));
+    if reflection {
+        routes = with_reflection(routes);
+    }
+    let layered: Router = routes
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Arc::new(access), authorize::authorize));
+    Routes::from(layered)
+}
+
+fn with_reflection(routes: Routes) -> Routes {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(portcullis_contract::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = builder().build_v1().expect("our own descriptors");
+    let v1alpha = builder().build_v1alpha().expect("our own descriptors");
+    routes.add_service(v1).add_service(v1alpha)
+}

@@ -1,0 +1,179 @@
+//! Requests become domain types here, once. Every problem of a request is reported, each with its field.
+
+use std::net::IpAddr;
+
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    key::KeyId,
+    text::{Text, TextError},
+    v1,
+};
+
+use super::status::{ServiceError, Violation};
+use crate::domain::{ClientInfo, Micros, Profile};
+
+/// The longest reason or message, in bytes.
+const REASON_BYTES_MAX: usize = 1024;
+/// The most ids of a batch.
+const BATCH_IDS_MAX: usize = 1000;
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(crate) struct Fields(Vec<Violation>);
+
+impl Fields {
+    /// Reads one field.
+    pub(crate) fn one<T>(
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, ServiceError> {
+        let mut fields = Self::default();
+        let value = read(&mut fields);
+        fields.finish(value).and_then(|value| value.ok_or_else(|| ServiceError::invalid(field, "is invalid")))
+    }
+
+    /// `value` when nothing was wrong.
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, ServiceError> {
+        if self.0.is_empty() { Ok(value) } else { Err(ServiceError::Invalid(self.0)) }
+    }
+
+    pub(crate) fn wrong(&mut self, field: &str, problem: impl Into<String>) {
+        self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
+    }
+
+    fn check<T>(&mut self, field: &str, parsed: Result<T, TextError>) -> Option<T> {
+        parsed.map_err(|error| self.wrong(field, error.to_string())).ok()
+    }
+
+    pub(crate) fn tenant(&mut self, field: &str, id: &str) -> Option<TenantId> {
+        self.check(field, TenantId::parse(id))
+    }
+
+    pub(crate) fn user(&mut self, field: &str, id: &str) -> Option<UserId> {
+        self.check(field, UserId::parse(id))
+    }
+
+    pub(crate) fn session(&mut self, field: &str, id: &str) -> Option<SessionId> {
+        self.check(field, id.parse())
+    }
+
+    pub(crate) fn key(&mut self, field: &str, id: &str) -> Option<KeyId> {
+        KeyId::parse(id).map_err(|error| self.wrong(field, error.to_string())).ok()
+    }
+
+    pub(crate) fn text<const MAX: usize>(&mut self, field: &str, text: &str) -> String {
+        self.check(field, Text::<MAX>::parse(text)).map(Text::into_string).unwrap_or_default()
+    }
+
+    pub(crate) fn reason(&mut self, reason: &str) -> String {
+        self.text::<REASON_BYTES_MAX>("reason", reason)
+    }
+
+    pub(crate) fn required_reason(&mut self, reason: &str) -> String {
+        if reason.trim().is_empty() {
+            self.wrong("reason", TextError::Empty.to_string());
+        }
+        self.reason(reason)
+    }
+
+    pub(crate) fn user_message(&mut self, message: &str) -> String {
+        self.text::<REASON_BYTES_MAX>("user_message", message)
+    }
+
+    fn texts<const MAX: usize>(&mut self, field: &str, texts: &[String], count_max: usize) -> Vec<String> {
+        if texts.len() > count_max {
+            self.wrong(field, format!("must have at most {count_max} entries"));
+            return Vec::new();
+        }
+        let named = texts.iter().enumerate().map(|(index, text)| (format!("{field}[{index}]"), text));
+        let mut read = Vec::with_capacity(texts.len());
+        for (name, text) in named {
+            if text.is_empty() {
+                self.wrong(&name, TextError::Empty.to_string());
+            }
+            read.push(self.text::<MAX>(&name, text));
+        }
+        read
+    }
+
+    pub(crate) fn amr(&mut self, amr: &[String]) -> Vec<String> {
+        self.texts::<64>("amr", amr, 16)
+    }
+
+    pub(crate) fn audiences(&mut self, audiences: &[String]) -> Vec<String> {
+        self.texts::<256>("audiences", audiences, 16)
+    }
+
+    /// 1 to [`BATCH_IDS_MAX`] ids, duplicates dropped.
+    pub(crate) fn ids<T: PartialEq>(
+        &mut self,
+        field: &str,
+        ids: &[String],
+        read: impl Fn(&mut Self, &str, &str) -> Option<T>,
+    ) -> Vec<T> {
+        if ids.is_empty() || ids.len() > BATCH_IDS_MAX {
+            self.wrong(field, format!("must have 1 to {BATCH_IDS_MAX} ids"));
+            return Vec::new();
+        }
+        let mut distinct: Vec<&String> = ids.iter().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        distinct.into_iter().filter_map(|id| read(self, field, id)).collect()
+    }
+
+    fn ip(&mut self, field: &str, ip: &str) -> String {
+        if ip.is_empty() {
+            return String::new();
+        }
+        match ip.parse::<IpAddr>() {
+            Ok(ip) => ip.to_string(),
+            Err(_) => {
+                self.wrong(field, "is not an IPv4 or IPv6 address");
+                String::new()
+            }
+        }
+    }
+
+    pub(crate) fn client(&mut self, client: Option<&v1::Client>) -> ClientInfo {
+        let Some(client) = client else { return ClientInfo::default() };
+        ClientInfo {
+            ip: self.ip("client.ip", &client.ip),
+            user_agent: self.text::<1024>("client.user_agent", &client.user_agent),
+            device_id: self.text::<128>("client.device_id", &client.device_id),
+            app_name: self.text::<128>("client.app_name", &client.app_name),
+        }
+    }
+
+    pub(crate) fn profile(&mut self, user: &v1::SessionUser) -> Profile {
+        Profile {
+            user_name: self.text::<256>("user.user_name", &user.user_name),
+            given_name: self.text::<256>("user.given_name", &user.given_name),
+            family_name: self.text::<256>("user.family_name", &user.family_name),
+            email: self.text::<320>("user.email", &user.email),
+        }
+    }
+
+    pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+        let time = time?;
+        let micros = time.seconds.checked_mul(1_000_000).map(|micros| micros + i64::from(time.nanos) / 1_000);
+        let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+        match micros {
+            Some(micros) if nanos_fit && time.seconds >= 0 => Some(Micros(micros)),
+            _ => {
+                self.wrong(field, "is not a time after 1970");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn behalf(&mut self, acting: Option<&v1::ActingUser>) -> Option<(UserId, String)> {
+        let acting = acting?;
+        let ip = self.ip("acting_user.ip", &acting.ip);
+        Some((self.user("acting_user.id", &acting.id)?, ip))
+    }
+}
+
+/// Refuses what this version does not serve.
+pub(crate) fn check_wait(wait: v1::Wait) -> Result<(), ServiceError> {
+    if wait == v1::Wait::Enforced { Err(ServiceError::WaitEnforced) } else { Ok(()) }
+}

@@ -1,0 +1,162 @@
+//! The one map from what can go wrong to what the wire says. Nothing else here makes a `Status`.
+
+use std::{collections::HashMap, time::Duration};
+
+use portcullis_contract::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    domain::EntryError,
+    log::LogError,
+    store::{OpenError, StoreError},
+};
+
+/// The domain of `ErrorInfo`.
+pub(crate) const ERROR_DOMAIN: &str = "portcullis.v1";
+
+/// When a shed or unavailable call may come back.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Why a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceError {
+    CredentialsMissing,
+    CredentialsInvalid,
+    Denied,
+    Invalid(Vec<Violation>),
+    PageToken,
+    SessionNotFound,
+    UserNotFound,
+    KeyNotFound,
+    UserDisabled,
+    SessionEnded,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    RequestIdReused,
+    KeyInUse,
+    WaitEnforced,
+    ForceRequired,
+    Overloaded,
+    Deadline,
+    Unavailable,
+    Internal,
+    Watch(&'static str),
+}
+
+/// A field that is not as it must be. The description never repeats the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) field: String,
+    pub(crate) problem: String,
+}
+
+impl ServiceError {
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), problem: problem.into() }])
+    }
+
+    fn parts(&self) -> (Code, ErrorReason, &'static str) {
+        use ErrorReason as Reason;
+        match self {
+            Self::CredentialsMissing => (Code::Unauthenticated, Reason::CredentialsMissing, "credentials are missing"),
+            Self::CredentialsInvalid => (Code::Unauthenticated, Reason::CredentialsInvalid, "credentials are invalid"),
+            Self::Denied => (Code::PermissionDenied, Reason::PermissionDenied, "the caller may not do this"),
+            Self::Invalid(_) => (Code::InvalidArgument, Reason::InvalidField, "a field is invalid"),
+            Self::PageToken => (Code::InvalidArgument, Reason::PageTokenInvalid, "the page token is not of this list"),
+            Self::SessionNotFound => (Code::NotFound, Reason::SessionNotFound, "no such session"),
+            Self::UserNotFound => (Code::NotFound, Reason::UserNotFound, "no such user"),
+            Self::KeyNotFound => (Code::NotFound, Reason::KeyNotFound, "no such signing key"),
+            Self::UserDisabled => (Code::FailedPrecondition, Reason::UserDisabled, "the user is disabled"),
+            Self::SessionEnded => (Code::FailedPrecondition, Reason::SessionEnded, "the session has ended"),
+            Self::RefreshTokenInvalid => {
+                (Code::Unauthenticated, Reason::RefreshTokenInvalid, "the refresh token is invalid")
+            }
+            Self::RefreshTokenReused => {
+                (Code::Unauthenticated, Reason::RefreshTokenReused, "the refresh token was used before")
+            }
+            Self::RequestIdReused => {
+                (Code::AlreadyExists, Reason::RequestIdReused, "the request id was used with other arguments")
+            }
+            Self::KeyInUse => (Code::FailedPrecondition, Reason::KeyInUse, "the key is the one that signs"),
+            Self::WaitEnforced => {
+                (Code::Unimplemented, Reason::WaitEnforcedUnimplemented, "WAIT_ENFORCED is not served")
+            }
+            Self::ForceRequired => (Code::FailedPrecondition, Reason::ForceRequired, "force must be true"),
+            Self::Overloaded => (Code::ResourceExhausted, Reason::Overloaded, "too much at a time"),
+            Self::Deadline => (Code::DeadlineExceeded, Reason::DeadlineExceeded, "the deadline passed"),
+            Self::Unavailable => (Code::Unavailable, Reason::Unavailable, "the authority is unavailable"),
+            Self::Internal => (Code::Internal, Reason::Internal, "internal error"),
+            Self::Watch(problem) => (Code::FailedPrecondition, Reason::WatchProtocol, problem),
+        }
+    }
+}
+
+impl From<ServiceError> for Status {
+    fn from(error: ServiceError) -> Self {
+        let (code, reason, message) = error.parts();
+        let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, HashMap::<String, String>::new());
+        match &error {
+            ServiceError::Invalid(violations) => {
+                let violation = |each: &Violation| FieldViolation::new(&each.field, &each.problem);
+                details.set_bad_request(violations.iter().map(violation).collect::<Vec<_>>());
+            }
+            ServiceError::PageToken => {
+                details.set_bad_request(vec![FieldViolation::new("page_token", message)]);
+            }
+            ServiceError::Overloaded | ServiceError::Unavailable => {
+                details.set_retry_info(Some(RETRY_DELAY));
+            }
+            _ => {}
+        }
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// What a status of the transport's own says, in our words: requests that do not decode, are too large, and so on.
+pub(crate) fn of_transport(code: Code) -> ServiceError {
+    match code {
+        Code::Unimplemented | Code::PermissionDenied => ServiceError::Denied,
+        Code::Cancelled | Code::DeadlineExceeded => ServiceError::Deadline,
+        Code::ResourceExhausted => ServiceError::Overloaded,
+        Code::Unavailable => ServiceError::Unavailable,
+        // A handler's own errors carry details; what is left is a message that is too large or does not decode.
+        _ => ServiceError::invalid("", "the message is too large or does not decode"),
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        if error.is_retryable() {
+            tracing::warn!(%error, "store unavailable");
+            return Self::Unavailable;
+        }
+        tracing::error!(%error, "store failed");
+        Self::Internal
+    }
+}
+
+impl From<OpenError> for ServiceError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::UserDisabled => Self::UserDisabled,
+            OpenError::RequestReused => Self::RequestIdReused,
+            OpenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogError> for ServiceError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Entry(EntryError::SessionNotFound) => Self::SessionNotFound,
+            LogError::Entry(EntryError::UserNotFound) => Self::UserNotFound,
+            LogError::Entry(EntryError::KeyNotFound) => Self::KeyNotFound,
+            LogError::Entry(EntryError::KeyInUse) => Self::KeyInUse,
+            LogError::Entry(EntryError::Refused) => Self::Internal,
+            LogError::Overloaded => Self::Overloaded,
+            LogError::Unavailable => Self::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `TenantService`.
+
+use std::sync::Arc;
+
+use portcullis_contract::v1::{self, tenant_service_server::TenantService};
+use tonic::{Request, Response, Status};
+
+use super::{
+    core::{Call, Core},
+    parse::{Fields, check_wait},
+    status::ServiceError,
+};
+use crate::domain::Mutation;
+
+pub(crate) struct Tenants(pub(crate) Arc<Core>);
+
+#[tonic::async_trait]
+impl TenantService for Tenants {
+    async fn sign_out_tenant(
+        &self,
+        request: Request<v1::SignOutTenantRequest>,
+    ) -> Result<Response<v1::SignOutTenantResponse>, Status> {
+        let call = Call::new(request)?;
+        let message = &call.message;
+        check_wait(message.wait())?;
+        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let mut fields = Fields::default();
+        let reason = fields.required_reason(&message.reason);
+        let user_message = fields.user_message(&message.user_message);
+        let behalf = fields.behalf(message.acting_user.as_ref());
+        let forced = fields.finish(message.force)?;
+        if !forced {
+            return Err(ServiceError::ForceRequired.into());
+        }
+        let mutation = Mutation::SignOutTenant { tenant };
+        let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
+        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        Ok(Response::new(v1::SignOutTenantResponse { enforcement: Some(enforcement) }))
+    }
+}

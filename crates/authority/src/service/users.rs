@@ -1,0 +1,101 @@
+//! `UserService`.
+
+use std::sync::Arc;
+
+use portcullis_contract::{
+    id::{TenantId, UserId},
+    v1::{self, user_service_server::UserService},
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert,
+    core::{Call, Core},
+    parse::{Fields, check_wait},
+    status::ServiceError,
+};
+use crate::domain::{Cause, Mutation};
+
+pub(crate) struct Users(pub(crate) Arc<Core>);
+
+#[tonic::async_trait]
+impl UserService for Users {
+    async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::GetUserResponse>, Status> {
+        let Call { caller, message, .. } = Call::new(request)?;
+        let tenant = caller.tenant(&message.tenant_id)?;
+        let user = Fields::one("user_id", |fields| fields.user("user_id", &message.user_id))?;
+        Ok(Response::new(v1::GetUserResponse { user: Some(self.find(&tenant, &user).await?) }))
+    }
+
+    async fn force_sign_out(
+        &self,
+        request: Request<v1::ForceSignOutRequest>,
+    ) -> Result<Response<v1::ForceSignOutResponse>, Status> {
+        let call = Call::new(request)?;
+        let message = &call.message;
+        check_wait(message.wait())?;
+        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let mut fields = Fields::default();
+        let users = fields.ids("user_ids", &message.user_ids, Fields::user);
+        let reason = fields.required_reason(&message.reason);
+        let user_message = fields.user_message(&message.user_message);
+        let behalf = fields.behalf(message.acting_user.as_ref());
+        let cause = if message.disable { Cause::UserDisabled } else { Cause::Administrator };
+        let mutation = Mutation::SignOutUsers { tenant, users, keep: None, disable: message.disable, cause };
+        let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
+        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        Ok(Response::new(v1::ForceSignOutResponse { enforcement: Some(enforcement) }))
+    }
+
+    async fn disable_user(
+        &self,
+        request: Request<v1::DisableUserRequest>,
+    ) -> Result<Response<v1::DisableUserResponse>, Status> {
+        let call = Call::new(request)?;
+        let message = &call.message;
+        check_wait(message.wait())?;
+        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let mut fields = Fields::default();
+        let user = fields.user("user_id", &message.user_id);
+        let reason = fields.required_reason(&message.reason);
+        let user_message = fields.user_message(&message.user_message);
+        let behalf = fields.behalf(message.acting_user.as_ref());
+        let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+        let mutation = Mutation::SignOutUsers {
+            tenant: tenant.clone(),
+            users: vec![user.clone()],
+            keep: None,
+            disable: true,
+            cause: Cause::UserDisabled,
+        };
+        let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
+        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let user = Some(self.find(&tenant, &user).await?);
+        Ok(Response::new(v1::DisableUserResponse { user, enforcement: Some(enforcement) }))
+    }
+
+    async fn enable_user(
+        &self,
+        request: Request<v1::EnableUserRequest>,
+    ) -> Result<Response<v1::EnableUserResponse>, Status> {
+        let call = Call::new(request)?;
+        let message = &call.message;
+        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let mut fields = Fields::default();
+        let user = fields.user("user_id", &message.user_id);
+        let reason = fields.required_reason(&message.reason);
+        let behalf = fields.behalf(message.acting_user.as_ref());
+        let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+        let mutation = Mutation::EnableUser { tenant: tenant.clone(), user: user.clone() };
+        let entry = call.entry(Fields::default(), behalf, reason, String::new(), Some(mutation))?;
+        self.0.append(entry, call.begun).await?;
+        Ok(Response::new(v1::EnableUserResponse { user: Some(self.find(&tenant, &user).await?) }))
+    }
+}
+
+impl Users {
+    async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, ServiceError> {
+        let found = self.0.store.user(tenant, user).await?;
+        found.as_ref().map(convert::user).ok_or(ServiceError::UserNotFound)
+    }
+}

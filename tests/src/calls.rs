@@ -1,0 +1,90 @@
+//! Calls that are repeated as the log repeats them: while the store says that it may help.
+
+use portcullis_authority::{
+    domain::{Entry, EntryError, NewSession, Outcome, Session},
+    store::{OpenError, Rotated, Store, StoreError},
+};
+use portcullis_contract::position::Revision;
+
+use crate::wait::eventually;
+
+/// Appends a batch.
+///
+/// # Panics
+/// When the store refuses it.
+pub async fn append(store: &dyn Store, entries: &[Entry]) -> Vec<Result<Outcome, EntryError>> {
+    let appended = eventually("the batch is appended", async || acceptable(store.append(entries).await));
+    appended.await.outcomes
+}
+
+/// Appends an entry that can be applied.
+///
+/// # Panics
+/// When it cannot.
+pub async fn apply(store: &dyn Store, entry: Entry) -> Outcome {
+    apply_again(store, &entry).await
+}
+
+/// As [`apply`], for an entry that may be known already.
+///
+/// # Panics
+/// When it cannot be applied.
+pub async fn apply_again(store: &dyn Store, entry: &Entry) -> Outcome {
+    append(store, std::slice::from_ref(entry)).await.remove(0).expect("the entry is applied")
+}
+
+/// Opens a session, or says that the user is disabled.
+///
+/// # Panics
+/// When the store fails for good.
+pub async fn try_open(store: &dyn Store, new: &NewSession) -> Option<Session> {
+    let opened = eventually("the session is opened", async || match store.open_session(new).await {
+        Err(OpenError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
+        Err(OpenError::UserDisabled) => Some(None),
+        Err(OpenError::RequestReused) => panic!("the request id was used before"),
+        Ok(opened) => Some(Some(opened.session)),
+    });
+    opened.await
+}
+
+/// Opens a session.
+///
+/// # Panics
+/// When it is not opened.
+pub async fn open(store: &dyn Store, new: &NewSession) -> Session {
+    try_open(store, new).await.expect("the user is not disabled")
+}
+
+/// Advances a session's generation.
+///
+/// # Panics
+/// When the store fails for good.
+pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Rotated {
+    let rotate = async || acceptable(store.rotate(&session.tenant_id, session.id, generation).await);
+    eventually("the session is rotated", rotate).await
+}
+
+/// The session as the rows have it now.
+///
+/// # Panics
+/// When it is not there.
+pub async fn session(store: &dyn Store, session: &Session) -> Session {
+    let found = store.session(&session.tenant_id, session.id).await.expect("the store answers");
+    found.expect("the session is there").0
+}
+
+/// The head's revision.
+///
+/// # Panics
+/// When the store fails.
+pub async fn head(store: &dyn Store) -> Revision {
+    store.head().await.expect("a head").revision
+}
+
+fn acceptable<T>(result: Result<T, StoreError>) -> Option<T> {
+    match result {
+        Ok(done) => Some(done),
+        Err(error) if error.is_retryable() => None,
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! What the cases start from: sign-ins and entries, with nothing said that does not matter.
+
+use std::time::Duration;
+
+use portcullis_authority::{
+    crypto::{MasterKey, generate_signing_key},
+    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session},
+};
+use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
+
+/// How long a session lives here.
+pub const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// A tenant's id.
+///
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn tenant(id: &str) -> TenantId {
+    TenantId::parse(id).expect("a tenant id")
+}
+
+/// A user's id.
+///
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn user(id: &str) -> UserId {
+    UserId::parse(id).expect("a user id")
+}
+
+/// A sign-in.
+#[must_use]
+pub fn sign_in(tenant_id: &str, user_id: &str) -> NewSession {
+    NewSession {
+        id: SessionId::generate(),
+        tenant_id: tenant(tenant_id),
+        user_id: user(user_id),
+        profile: Profile::default(),
+        client: ClientInfo::default(),
+        remember_me: false,
+        lifetime: LIFETIME,
+        amr: vec!["pwd".into()],
+        acr: String::new(),
+        auth_time: None,
+        audiences: vec![],
+        salt: [7; 16],
+        request: None,
+    }
+}
+
+/// An entry of an administrator's.
+#[must_use]
+pub fn entry(mutation: Mutation) -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::service("test"),
+        reason: "a test".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation,
+    }
+}
+
+/// Ends sessions, which are all of the first one's tenant.
+#[must_use]
+pub fn revoke(sessions: &[&Session]) -> Entry {
+    entry(Mutation::RevokeSessions {
+        tenant: sessions[0].tenant_id.clone(),
+        sessions: sessions.iter().map(|session| session.id).collect(),
+        owner: None,
+        cause: Cause::Administrator,
+    })
+}
+
+/// Signs users out by force.
+#[must_use]
+pub fn sign_out(tenant_id: &str, users: &[&str]) -> Entry {
+    sign_out_but(tenant_id, users, None)
+}
+
+/// Signs users out, but for one session.
+#[must_use]
+pub fn sign_out_but(tenant_id: &str, users: &[&str], keep: Option<SessionId>) -> Entry {
+    entry(Mutation::SignOutUsers {
+        tenant: tenant(tenant_id),
+        users: users.iter().map(|id| user(id)).collect(),
+        keep,
+        disable: false,
+        cause: Cause::Administrator,
+    })
+}
+
+/// Disables a user.
+#[must_use]
+pub fn disable(tenant_id: &str, user_id: &str) -> Entry {
+    entry(Mutation::SignOutUsers {
+        tenant: tenant(tenant_id),
+        users: vec![user(user_id)],
+        keep: None,
+        disable: true,
+        cause: Cause::UserDisabled,
+    })
+}
+
+/// Enables a user.
+#[must_use]
+pub fn enable(tenant_id: &str, user_id: &str) -> Entry {
+    entry(Mutation::EnableUser { tenant: tenant(tenant_id), user: user(user_id) })
+}
+
+/// Signs a tenant out.
+#[must_use]
+pub fn sign_out_tenant(tenant_id: &str) -> Entry {
+    entry(Mutation::SignOutTenant { tenant: tenant(tenant_id) })
+}
+
+/// A new signing key, which signs after `delay`.
+#[must_use]
+pub fn key(delay: Duration) -> NewKey {
+    generate_signing_key(&MasterKey::generate(), delay)
+}

@@ -1,0 +1,110 @@
+//! Where the stores of one case keep their rows.
+
+use std::sync::Arc;
+
+use portcullis_authority::store::{
+    postgres::{Postgres, PostgresOptions},
+    sql::{Backend, Lane, SqlStore},
+    sqlite::Sqlite,
+};
+use tempfile::TempDir;
+
+use crate::{
+    fault::{self, Faults},
+    postgres::{self, Schema, shared},
+};
+
+/// A fresh data directory or schema.
+pub struct Place(Kind);
+
+enum Kind {
+    /// One process is the only authority there can be: all share its engine.
+    Sqlite {
+        directory: TempDir,
+        engine: Option<Arc<dyn Backend>>,
+    },
+    Postgres {
+        schema: Schema,
+    },
+}
+
+impl Place {
+    /// A data directory.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut place = Self(Kind::Sqlite { directory, engine: None });
+        place.restart().await;
+        place
+    }
+
+    /// A schema of the process's PostgreSQL.
+    pub async fn postgres() -> Self {
+        Self(Kind::Postgres { schema: postgres::fresh_schema().await })
+    }
+
+    /// Closes what is open and opens it again. All stores of this place have to be dropped before.
+    ///
+    /// # Panics
+    /// When it does not open, as it does not while a store is left.
+    pub async fn restart(&mut self) {
+        if let Kind::Sqlite { directory, engine } = &mut self.0 {
+            *engine = None;
+            *engine = Some(Arc::new(Sqlite::connect(directory.path()).await.expect("the data directory opens")));
+        }
+    }
+
+    /// An engine, as one more authority would have it.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn engine(&self) -> Arc<dyn Backend> {
+        match &self.0 {
+            Kind::Sqlite { engine, .. } => Arc::clone(engine.as_ref().expect("open but in restart")),
+            Kind::Postgres { schema } => {
+                let opened = Postgres::connect(&schema.url, &PostgresOptions::default()).await;
+                Arc::new(opened.expect("the schema opens"))
+            }
+        }
+    }
+
+    /// One more authority's store.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn store(&self) -> Arc<SqlStore> {
+        Arc::new(SqlStore::open(self.engine().await).await.expect("the store opens"))
+    }
+
+    /// One more authority's store, and its faults.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn faulty_store(&self) -> (Arc<SqlStore>, Faults) {
+        let (engine, faults) = fault::wrap(self.engine().await);
+        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), faults)
+    }
+
+    /// Whether a transaction of `lane` of the store with these `faults` waits for one that is on hold.
+    pub async fn is_blocked(&self, faults: &Faults, lane: Lane) -> bool {
+        match &self.0 {
+            // There is one writer, and the one on hold has it.
+            Kind::Sqlite { .. } => faults.is_waiting(lane),
+            Kind::Postgres { schema } => {
+                let waiting = format!(
+                    "SELECT 1 FROM pg_stat_activity WHERE application_name = '{}' AND wait_event_type = 'Lock'",
+                    schema.name
+                );
+                shared().await.admin().await.maybe_text(&waiting).await.is_some()
+            }
+        }
+    }
+
+    /// Whether writers exclude each other from beginning to end.
+    #[must_use]
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.0, Kind::Sqlite { .. })
+    }
+}

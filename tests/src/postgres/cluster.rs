@@ -1,0 +1,206 @@
+//! A PostgreSQL server that a test may stop, kill and promote.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    process::{Child, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_postgres::NoTls;
+
+use super::{Admin, binaries, directory::Directory};
+use crate::wait::eventually;
+
+/// Room for every case of a suite at once, each with several authorities.
+const SETTINGS: [&str; 7] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=300",
+    "shared_buffers=32MB",
+    "wal_level=replica",
+    "max_wal_senders=10",
+    "max_replication_slots=10",
+];
+
+/// One server and its data directory. Both go when it is dropped, or when the test process ends.
+pub struct Cluster {
+    directory: Directory,
+    settings: Vec<String>,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Cluster {
+    /// Makes a data directory and starts a server in it. `settings` are `name=value`; without any the server is as
+    /// durable as PostgreSQL is by default.
+    pub async fn start(settings: &[&str]) -> Self {
+        let cluster = Self::new(settings);
+        let mut initdb = binaries::command("initdb");
+        initdb.args(["-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N", "-D"]);
+        initdb.arg(cluster.directory.data());
+        run(initdb).await;
+        cluster.first_start().await
+    }
+
+    /// A copy of this server that follows it, and without which it acknowledges no commit.
+    pub async fn synchronous_standby(&self, name: &str) -> Self {
+        let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
+        let standby = Self::new(&settings);
+        let from = format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        let mut copy = binaries::command("pg_basebackup");
+        copy.args(["-R", "-X", "stream", "-c", "fast", "-C", "-S", name, "-d", &from, "-D"]);
+        copy.arg(standby.directory.data());
+        run(copy).await;
+        let standby = standby.first_start().await;
+        self.configure(&format!("synchronous_standby_names = 'FIRST 1 ({name})'")).await;
+        self.wait_for_synchronous_standby().await;
+        standby
+    }
+
+    fn new(settings: &[&str]) -> Self {
+        let settings = settings.iter().map(ToString::to_string).collect();
+        Self { directory: Directory::new(), settings, port: 0, server: None }
+    }
+
+    /// Someone else may take a free port first: then on another.
+    async fn first_start(mut self) -> Self {
+        for _ in 0..5 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            self.port = free.expect("a free port").port();
+            if self.try_run().await {
+                return self;
+            }
+        }
+        panic!("PostgreSQL does not start: {}", self.log());
+    }
+
+    /// Starts the stopped server again, where it was.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn run(&mut self) {
+        assert!(self.try_run().await, "PostgreSQL does not start: {}", self.log());
+    }
+
+    async fn try_run(&mut self) -> bool {
+        let log = File::create(self.directory.path().join("log")).expect("a log file");
+        let mut postgres = binaries::command("postgres");
+        postgres.arg("-D").arg(self.directory.data()).args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS.iter().copied().chain(self.settings.iter().map(String::as_str)) {
+            postgres.args(["-c", setting]);
+        }
+        postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut server = postgres.spawn().expect("postgres runs");
+        self.directory.entrust(&server);
+        let port = self.port;
+        let ready = eventually("PostgreSQL is ready or gives up", || {
+            let ended = server.try_wait().expect("our own child").is_some();
+            async move { if ended { Some(false) } else { connect(port).await.ok().map(|_| true) } }
+        });
+        let ready = ready.await;
+        if ready {
+            self.server = Some(server);
+        } else {
+            self.directory.forget();
+        }
+        ready
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its URL, to which `?name=value&…` may be added.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// A connection as superuser.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    pub async fn admin(&self) -> Admin {
+        connect(self.port).await.expect("the server answers")
+    }
+
+    /// Sets a setting of the running server.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub async fn configure(&self, setting: &str) {
+        let admin = self.admin().await;
+        admin.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.expect("a setting");
+        admin.batch_execute("SELECT pg_reload_conf()").await.expect("a reload");
+    }
+
+    /// Waits until a standby confirms what is committed.
+    pub async fn wait_for_synchronous_standby(&self) {
+        let admin = self.admin().await;
+        let sql = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'";
+        eventually("a synchronous standby", async || admin.maybe_text(sql).await).await;
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Panics
+    /// When it does not become one.
+    pub async fn promote(&self) {
+        assert_eq!(self.admin().await.text("SELECT pg_promote()").await, "t", "the standby is promoted");
+    }
+
+    /// Stops the server in an orderly way.
+    pub async fn stop(&mut self) {
+        self.end(Signal::INT).await;
+    }
+
+    /// Kills the server as a crash of its machine would: from one moment to the next.
+    pub async fn kill(&mut self) {
+        self.end(Signal::KILL).await;
+    }
+
+    async fn end(&mut self, signal: Signal) {
+        let mut server = self.server.take().expect("a running server");
+        send(&server, signal);
+        eventually("PostgreSQL ends", || std::future::ready(server.try_wait().expect("our own child"))).await;
+        self.directory.forget();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            send(&server, Signal::QUIT);
+            let _ = server.wait();
+            self.directory.forget();
+        }
+    }
+}
+
+/// Whichever of `clusters` takes writes.
+#[must_use]
+pub fn url_of_primary(clusters: &[&Cluster]) -> String {
+    let hosts: Vec<_> = clusters.iter().map(|cluster| format!("127.0.0.1:{}", cluster.port)).collect();
+    format!("postgres://postgres@{}/postgres?target_session_attrs=read-write", hosts.join(","))
+}
+
+fn send(server: &Child, signal: Signal) {
+    let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    // It may have ended by itself.
+    let _ = kill_process(pid, signal);
+}
+
+async fn connect(port: u16) -> Result<Admin, tokio_postgres::Error> {
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?connect_timeout=5");
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    // It ends with the client; a server that goes away is the test's own doing.
+    tokio::spawn(async { drop(connection.await) });
+    Ok(Admin(client))
+}
+
+async fn run(command: std::process::Command) {
+    let mut command = tokio::process::Command::from(command);
+    let output = command.stdin(Stdio::null()).output().await.expect("the command runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,73 @@
+//! A server's directory, whose end does not depend on the test's.
+
+use std::{
+    io::Write,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use super::binaries;
+
+/// Waits for the test process to end, by itself or by SIGKILL: then the pipe closes. Ends the last server it was told
+/// of and removes the directory. A server that was itself killed leaves its shared memory segment behind.
+const KEEPER: &str = r#"
+while read -r line; do pid=$line; done
+if [ -n "$pid" ]; then
+    kill -QUIT "$pid" 2>/dev/null
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.05; done
+fi
+segment=$(sed -n '7s/.* //p' "$1/data/postmaster.pid" 2>/dev/null) && [ -n "$segment" ] && ipcrm -m "$segment"
+rm -rf "$1"
+"#;
+
+pub(super) struct Directory {
+    path: PathBuf,
+    keeper: Child,
+}
+
+impl Directory {
+    pub(super) fn new() -> Self {
+        let made = tempfile::Builder::new().prefix("portcullis-postgres-").tempdir_in("/tmp");
+        let path = made.expect("a temporary directory").keep();
+        if let Some((uid, gid)) = binaries::user() {
+            chown(&path, Some(uid), Some(gid)).expect("root may give a directory away");
+        }
+        let mut keeper = Command::new("/bin/sh");
+        keeper.args(["-c", KEEPER, "keeper"]).arg(&path).process_group(0);
+        binaries::unprivileged(&mut keeper);
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { keeper: keeper.spawn().expect("a shell"), path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Makes sure that the server ends with the test.
+    pub(super) fn entrust(&mut self, server: &Child) {
+        self.tell(&server.id().to_string());
+    }
+
+    /// The server ended: its process id may soon be another's.
+    pub(super) fn forget(&mut self) {
+        self.tell("");
+    }
+
+    fn tell(&mut self, line: &str) {
+        let told = writeln!(self.keeper.stdin.as_mut().expect("open until drop"), "{line}");
+        told.expect("the keeper listens");
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // Nothing can be done about a keeper that is gone.
+        let _ = self.keeper.wait();
+    }
+}

@@ -1,0 +1,142 @@
+//! Commit order is revision order, and what was acknowledged is seen.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use portcullis_authority::{
+    domain::Session,
+    store::{Store, sql::SqlStore},
+};
+use portcullis_contract::{
+    position::Revision,
+    view::{Subject, View},
+};
+use portcullis_tests::{
+    calls::{append, apply, head, open},
+    given::{revoke, sign_in, sign_out},
+    replay::{accepts, replay},
+    wait::within,
+};
+use tokio::task::JoinSet;
+
+const WRITERS: u64 = 5;
+const BATCHES: usize = 12;
+
+/// What a writer was told: the sessions of each batch, and its revision.
+type Acknowledged = Vec<(Revision, Vec<Subject>)>;
+
+#[tokio::test]
+async fn a_tail_reader_sees_every_acknowledged_revision_in_order() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let place = crate::place().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let readers = [0; 2].map(async |_| tokio::spawn(read_until(place.store().await, Arc::clone(&done))));
+    let [one, two] = readers;
+    let (one, two) = (one.await, two.await);
+
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let (store, faults) = place.faulty_store().await;
+        faults.shuffle(seed.wrapping_add(writer));
+        writers.spawn(write(store, place.store().await, writer));
+    }
+    let acknowledged: Acknowledged = within("all writers", writers.join_all()).await.concat();
+    done.store(true, Ordering::SeqCst);
+
+    let store = place.store().await;
+    let view = replay(&*store).await;
+    for reader in [one, two] {
+        let read = within("a reader", reader).await.expect("the reader did not panic");
+        assert_eq!(read.position(), view.position());
+        assert_says_exactly(&read, &acknowledged);
+    }
+    let revisions: BTreeSet<_> = acknowledged.iter().map(|(revision, _)| *revision).collect();
+    assert_eq!(revisions.len(), acknowledged.len(), "each batch has a revision of its own");
+    assert_eq!(revisions.last(), Some(&view.position().revision), "and there are no others");
+    assert_eq!(revisions.len() as u64, view.position().revision.0);
+}
+
+/// Applies the tail, a few batches at a time, until `done` and the head is reached.
+async fn read_until(store: Arc<SqlStore>, done: Arc<AtomicBool>) -> View {
+    let mut view = View::empty(store.head().await.expect("a head").incarnation);
+    loop {
+        let last = done.load(Ordering::SeqCst);
+        let frames = store.tail(view.position().revision, 3).await.expect("a tail");
+        for frame in &frames {
+            view = view.apply(frame).expect("no gap and no step back");
+        }
+        if last && frames.is_empty() {
+            return view;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Revokes session after session; each time another authority must see it at once.
+async fn write(store: Arc<SqlStore>, witness: Arc<SqlStore>, writer: u64) -> Acknowledged {
+    let mut acknowledged = Vec::new();
+    let user = format!("u{writer}");
+    for batch in 0..BATCHES {
+        let sessions = [open(&*store, &sign_in("t", &user)).await, open(&*store, &sign_in("t", &user)).await];
+        let some = &sessions[..=batch % 2];
+        let entries: Vec<_> = some.iter().map(|session| revoke(&[session])).collect();
+        let outcomes = append(&*store, &entries).await;
+        let revision = outcomes[0].expect("applied").revision;
+        assert!(outcomes.iter().all(|outcome| outcome.expect("applied").revision == revision));
+        assert!(head(&*witness).await >= revision, "the head is not behind an acknowledgement");
+        let frame = witness.tail(Revision(revision.0 - 1), 1).await.expect("a tail");
+        assert_eq!(frame[0].revision, revision, "nor is the tail");
+        let beat = witness.beat(&[1; 16]).await.expect("a beat");
+        assert!(beat.revision >= revision, "nor is a beat");
+        acknowledged.push((revision, some.iter().map(|session| session.subject).collect()));
+    }
+    acknowledged
+}
+
+fn assert_says_exactly(view: &View, acknowledged: &Acknowledged) {
+    let revoked: Vec<_> = acknowledged.iter().flat_map(|(_, subjects)| subjects).collect();
+    assert!(revoked.iter().all(|subject| !accepts(view, subject)));
+    assert_eq!(view.revoked_count(), revoked.len() as u64);
+}
+
+#[tokio::test]
+async fn an_empty_log_has_a_head_and_no_tail() {
+    let store = crate::place().await.store().await;
+    let position = store.head().await.expect("a head");
+    assert_eq!(position.revision, Revision(0));
+    assert_eq!(store.tail(Revision(0), 10).await.expect("a tail"), []);
+    assert_eq!(store.chain(Revision(0)).await.expect("a chain"), Some(position.chain));
+    assert_eq!(store.chain(Revision(1)).await.expect("no chain"), None);
+    assert_eq!(store.beat(&[1; 16]).await.expect("a beat"), position);
+    assert_eq!(store.beat(&[1; 16]).await.expect("another beat"), position);
+    assert!(!store.durability().await.expect("words").is_empty());
+}
+
+#[tokio::test]
+async fn a_tail_is_cut_at_its_limit() {
+    let store = crate::place().await.store().await;
+    for user in ["a", "b", "c", "d"] {
+        apply(&*store, sign_out("t", &[user])).await;
+    }
+    let frames = store.tail(Revision(1), 2).await.expect("a tail");
+    assert_eq!(frames.iter().map(|frame| frame.revision.0).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[tokio::test]
+async fn a_session_knows_the_head_that_it_was_opened_at() {
+    let store = crate::place().await.store().await;
+    let opened_at = async |session: Session| (session.subject.opened, head(&*store).await);
+    let (opened, head_then) = opened_at(open(&*store, &sign_in("t", "new")).await).await;
+    assert_eq!(opened, head_then);
+    apply(&*store, sign_out("t", &["someone"])).await;
+    for user in ["new", "other"] {
+        let (opened, head_then) = opened_at(open(&*store, &sign_in("t", user)).await).await;
+        assert_eq!((opened, head_then), (Revision(1), Revision(1)));
+    }
+}

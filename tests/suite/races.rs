@@ -1,0 +1,219 @@
+//! A sign-in or a refresh that meets a sign-out, held at every point of either transaction.
+
+use std::sync::Arc;
+
+use portcullis_authority::{
+    domain::{Entry, Outcome, Session},
+    store::{
+        Rotated,
+        sql::{Lane, SqlStore},
+    },
+};
+use portcullis_tests::{
+    calls::{apply, open, rotate, try_open},
+    fault::{Faults, Point},
+    given::{disable, enable, sign_in, sign_out},
+    place::Place,
+    replay::is_alive,
+    wait::{eventually, within},
+};
+
+/// Two authorities of one place.
+struct Race {
+    place: Place,
+    signer: (Arc<SqlStore>, Faults),
+    revoker: (Arc<SqlStore>, Faults),
+}
+
+/// Who is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Signer,
+    Revoker,
+}
+
+/// What the revoker does.
+type Revoking = fn(&str, &str) -> Entry;
+
+const FORCED_SIGN_OUT: Revoking = |tenant, user| sign_out(tenant, &[user]);
+const DISABLING: Revoking = disable;
+
+impl Race {
+    async fn new() -> Self {
+        let place = crate::place().await;
+        let (signer, revoker) = (place.faulty_store().await, place.faulty_store().await);
+        Self { place, signer, revoker }
+    }
+
+    /// Runs one side up to `point`, the other until it is done or waits for the first, and then both to their end.
+    /// None when the transaction has no such point.
+    async fn run<T: Send + 'static>(
+        &self,
+        held: Held,
+        point: Point,
+        signing: impl Future<Output = T> + Send + 'static,
+        revocation: Entry,
+    ) -> Option<(T, Outcome)> {
+        let store = Arc::clone(&self.revoker.0);
+        let revoking = async move { apply(&*store, revocation).await };
+        match held {
+            Held::Signer => self.hold_first((&self.signer.1, Lane::Write), point, signing, revoking).await,
+            Held::Revoker => {
+                let both = self.hold_first((&self.revoker.1, Lane::Append), point, revoking, signing).await;
+                both.map(|(outcome, signed)| (signed, outcome))
+            }
+        }
+    }
+
+    async fn hold_first<A: Send + 'static, B: Send + 'static>(
+        &self,
+        (faults, lane): (&Faults, Lane),
+        point: Point,
+        first: impl Future<Output = A> + Send + 'static,
+        second: impl Future<Output = B> + Send + 'static,
+    ) -> Option<(A, B)> {
+        let (other, other_lane) = match lane {
+            Lane::Append => (&self.signer.1, Lane::Write),
+            _ => (&self.revoker.1, Lane::Append),
+        };
+        let mut hold = faults.pause(lane, point);
+        let first = tokio::spawn(first);
+        if !hold.reached().await {
+            return None;
+        }
+        let second = tokio::spawn(second);
+        let settled = async || (second.is_finished() || self.place.is_blocked(other, other_lane).await).then_some(());
+        eventually("the second is done or waits for the first", settled).await;
+        drop(hold);
+        let both = async { (first.await.expect("no panic"), second.await.expect("no panic")) };
+        Some(within("both ends", both).await)
+    }
+
+    /// Races a sign-in of a fresh user against `revoking` at every point.
+    async fn sign_ins(&self, held: Held, known: bool, revoking: Revoking, check: impl AsyncFn(Signed)) {
+        let mut points = 0;
+        for (number, point) in Point::all().enumerate() {
+            // Unknown users come with an unknown tenant.
+            let (tenant, user) =
+                if known { ("t".into(), format!("u{number}")) } else { (format!("t{number}"), "u".into()) };
+            if known {
+                open(&*self.signer.0, &sign_in(&tenant, &user)).await;
+            }
+            let (store, new) = (Arc::clone(&self.signer.0), sign_in(&tenant, &user));
+            let signing = async move { try_open(&*store, &new).await };
+            let Some((session, outcome)) = self.run(held, point, signing, revoking(&tenant, &user)).await else {
+                break;
+            };
+            points += 1;
+            check(Signed { point, tenant, user, session, outcome }).await;
+        }
+        assert!(points >= 2, "the transaction has points");
+    }
+}
+
+struct Signed {
+    point: Point,
+    tenant: String,
+    user: String,
+    session: Option<Session>,
+    outcome: Outcome,
+}
+
+async fn a_sign_in_races_a_forced_sign_out(held: Held, known: bool) {
+    let race = Race::new().await;
+    let store = &*race.revoker.0;
+    let dead = std::cell::Cell::new(0);
+    let check = async |Signed { point, tenant, user, session, outcome }: Signed| {
+        let session = session.expect("nobody is disabled");
+        let lives = is_alive(store, &session).await;
+        assert_eq!(lives, session.subject.opened >= outcome.revision, "held at {point:?}");
+        dead.set(dead.get() + u32::from(!lives));
+        assert!(is_alive(store, &open(store, &sign_in(&tenant, &user)).await).await, "a later sign-in lives");
+    };
+    race.sign_ins(held, known, FORCED_SIGN_OUT, check).await;
+    // One writer: a sign-in that finds the sign-out at work begins after it.
+    let serial = held == Held::Revoker && race.place.has_one_writer();
+    assert_eq!(dead.get() == 0, serial, "in some of the races the sign-in reads the older head");
+}
+
+#[tokio::test]
+async fn a_held_sign_in_of_a_known_user_dies_of_a_sign_out_that_it_did_not_see() {
+    a_sign_in_races_a_forced_sign_out(Held::Signer, true).await;
+}
+
+#[tokio::test]
+async fn a_held_sign_in_of_an_unknown_user_dies_of_a_sign_out_that_it_did_not_see() {
+    a_sign_in_races_a_forced_sign_out(Held::Signer, false).await;
+}
+
+#[tokio::test]
+async fn a_sign_in_of_a_known_user_dies_of_a_held_sign_out_that_it_did_not_see() {
+    a_sign_in_races_a_forced_sign_out(Held::Revoker, true).await;
+}
+
+#[tokio::test]
+async fn a_sign_in_of_an_unknown_user_dies_of_a_held_sign_out_that_it_did_not_see() {
+    a_sign_in_races_a_forced_sign_out(Held::Revoker, false).await;
+}
+
+async fn a_sign_in_races_disabling(held: Held, known: bool) {
+    let race = Race::new().await;
+    let store = &*race.revoker.0;
+    let check = async |Signed { point, tenant, user, session, .. }: Signed| {
+        if let Some(session) = session {
+            assert!(!is_alive(store, &session).await, "alive though disabled, held at {point:?}");
+        }
+        assert!(try_open(store, &sign_in(&tenant, &user)).await.is_none(), "a disabled user does not sign in");
+        apply(store, enable(&tenant, &user)).await;
+        assert!(is_alive(store, &open(store, &sign_in(&tenant, &user)).await).await);
+    };
+    race.sign_ins(held, known, DISABLING, check).await;
+}
+
+#[tokio::test]
+async fn no_session_of_a_disabled_user_lives_whenever_its_sign_in_was_held() {
+    a_sign_in_races_disabling(Held::Signer, true).await;
+    a_sign_in_races_disabling(Held::Signer, false).await;
+}
+
+#[tokio::test]
+async fn no_session_of_a_disabled_user_lives_whenever_the_disabling_was_held() {
+    a_sign_in_races_disabling(Held::Revoker, true).await;
+    a_sign_in_races_disabling(Held::Revoker, false).await;
+}
+
+async fn a_refresh_races(held: Held, revoking: Revoking) {
+    let race = Race::new().await;
+    let mut points = 0;
+    for (number, point) in Point::all().enumerate() {
+        let user = format!("u{number}");
+        let session = open(&*race.signer.0, &sign_in("t", &user)).await;
+        let (store, refreshed) = (Arc::clone(&race.signer.0), session.clone());
+        let refreshing = async move { rotate(&*store, &refreshed, 0).await };
+        let Some((rotated, _)) = race.run(held, point, refreshing, revoking("t", &user)).await else { break };
+        points += 1;
+        assert!(!is_alive(&*race.revoker.0, &session).await, "held at {point:?}");
+        let generation = match rotated {
+            Rotated::Won(won, _) => won.generation,
+            Rotated::Lost(lost, _) => lost.generation,
+            Rotated::NotFound => panic!("the session is there"),
+        };
+        let Rotated::Lost(lost, _) = rotate(&*race.signer.0, &session, generation).await else {
+            panic!("an ended session is not refreshed, held at {point:?}");
+        };
+        assert!(lost.end.is_some());
+    }
+    assert!(points >= 2, "the transaction has points");
+}
+
+#[tokio::test]
+async fn a_refreshed_session_dies_whenever_the_refresh_was_held() {
+    a_refresh_races(Held::Signer, FORCED_SIGN_OUT).await;
+    a_refresh_races(Held::Signer, DISABLING).await;
+}
+
+#[tokio::test]
+async fn a_refreshed_session_dies_whenever_the_sign_out_was_held() {
+    a_refresh_races(Held::Revoker, FORCED_SIGN_OUT).await;
+    a_refresh_races(Held::Revoker, DISABLING).await;
+}
