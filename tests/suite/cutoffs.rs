@@ -1,1 +1,112 @@
-//! todo
+//! Sign-outs of users, tenants and everyone: all that was opened before, and nothing opened after.
+
+use portcullis_authority::{
+    domain::{EntryError, Mutation, Session},
+    store::Store,
+};
+use portcullis_contract::id::SessionId;
+use portcullis_tests::{
+    calls::{append, apply, open},
+    given::{entry, sign_in, sign_out, sign_out_but, sign_out_tenant, tenant, user},
+    replay::is_alive,
+};
+
+/// Sessions of the users `a` and `b` of `t`, and of `a` of `other`.
+async fn three(store: &dyn Store) -> [Session; 3] {
+    [
+        open(store, &sign_in("t", "a")).await,
+        open(store, &sign_in("t", "b")).await,
+        open(store, &sign_in("other", "a")).await,
+    ]
+}
+
+async fn alive(store: &dyn Store, sessions: &[Session]) -> Vec<bool> {
+    let mut alive = Vec::new();
+    for session in sessions {
+        alive.push(is_alive(store, session).await);
+    }
+    alive
+}
+
+#[tokio::test]
+async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it() {
+    let cases = [
+        (sign_out("t", &["a"]), [false, true, true]),
+        (sign_out("t", &["a", "b"]), [false, false, true]),
+        (sign_out_tenant("t"), [false, false, true]),
+        (entry(Mutation::SignOutEveryone), [false, false, false]),
+    ];
+    for (cut, expected) in cases {
+        let store = crate::place().await.store().await;
+        let before = three(&*store).await;
+        let action = cut.mutation.action();
+        apply(&*store, cut).await;
+        let after = three(&*store).await;
+        assert_eq!(alive(&*store, &before).await, expected, "{action}");
+        assert_eq!(alive(&*store, &after).await, [true; 3], "opened after {action}");
+        apply(&*store, sign_out("t", &["someone"])).await;
+        assert_eq!(alive(&*store, &before).await, expected, "{action}, and another revision");
+        assert_eq!(alive(&*store, &after).await, [true; 3], "opened after {action}, and another revision");
+    }
+}
+
+#[tokio::test]
+async fn one_session_may_stay() {
+    let store = crate::place().await.store().await;
+    let kept = open(&*store, &sign_in("t", "a")).await;
+    let [another, of_another, elsewhere] = three(&*store).await;
+    apply(&*store, sign_out_but("t", &["a"], Some(kept.id))).await;
+    let sessions = [kept, another, of_another, elsewhere];
+    assert_eq!(alive(&*store, &sessions).await, [true, false, true, true]);
+    let newer = open(&*store, &sign_in("t", "a")).await;
+    apply(&*store, sign_out_but("t", &["a"], Some(newer.id))).await;
+    assert!(is_alive(&*store, &newer).await);
+    assert_eq!(alive(&*store, &sessions).await, [false, false, true, true], "whom the first kept, the second does not");
+    apply(&*store, sign_out("t", &["a"])).await;
+    assert!(!is_alive(&*store, &newer).await, "an exemption is from one cutoff");
+}
+
+#[tokio::test]
+async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none() {
+    let store = crate::place().await.store().await;
+    let (one, two) = (open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("t", "a")).await);
+    let both = [sign_out_but("t", &["a"], Some(one.id)), sign_out_but("t", &["a"], Some(two.id))];
+    assert!(append(&*store, &both).await.iter().all(Result::is_ok));
+    assert_eq!(alive(&*store, &[one, two]).await, [false, false]);
+}
+
+#[tokio::test]
+async fn only_a_session_of_the_user_may_stay() {
+    let store = crate::place().await.store().await;
+    let [own, of_another, elsewhere] = three(&*store).await;
+    for keep in [of_another.id, elsewhere.id, SessionId::generate()] {
+        let outcome = append(&*store, &[sign_out_but("t", &["a"], Some(keep))]).await;
+        assert_eq!(outcome, [Err(EntryError::SessionNotFound)]);
+    }
+    assert_eq!(alive(&*store, &[own, of_another, elsewhere]).await, [true; 3]);
+}
+
+#[tokio::test]
+async fn signing_out_a_user_nobody_knows_makes_them_known() {
+    let store = crate::place().await.store().await;
+    let outcome = apply(&*store, sign_out("new", &["someone"])).await;
+    assert_eq!((outcome.revision.0, outcome.changed), (1, 1));
+    let user = store.user(&tenant("new"), &user("someone")).await.expect("the store answers");
+    assert!(user.expect("a user").disabled.is_none());
+    assert!(is_alive(&*store, &open(&*store, &sign_in("new", "someone")).await).await);
+}
+
+#[tokio::test]
+async fn signing_out_users_counts_them() {
+    let store = crate::place().await.store().await;
+    let sessions = [open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("t", "b")).await];
+    assert_eq!(apply(&*store, sign_out("t", &["b", "a", "c"])).await.changed, 3);
+    assert_eq!(alive(&*store, &sessions).await, [false, false]);
+}
+
+#[tokio::test]
+async fn a_tenant_without_sessions_can_be_signed_out() {
+    let store = crate::place().await.store().await;
+    assert_eq!(apply(&*store, sign_out_tenant("empty")).await.revision.0, 1);
+    assert!(is_alive(&*store, &open(&*store, &sign_in("empty", "a")).await).await);
+}

@@ -1,1 +1,88 @@
-//! todo
+//! Refreshes as the rows see them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use portcullis_authority::{
+    domain::NewSession,
+    store::{Rotated, Store},
+};
+use portcullis_contract::id::SessionId;
+use portcullis_tests::{
+    calls::{apply, open, rotate, session},
+    given::{revoke, sign_in, sign_out, sign_out_tenant, tenant},
+    wait::{eventually, within},
+};
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn of_twenty_refreshes_of_one_generation_one_wins() {
+    let place = crate::place().await;
+    let stores = [place.store().await, place.store().await];
+    let opened = open(&*stores[0], &sign_in("t", "u")).await;
+    for generation in 0..3 {
+        let mut refreshing = JoinSet::new();
+        for caller in 0..20 {
+            let (store, opened) = (stores[caller % 2].clone(), opened.clone());
+            refreshing.spawn(async move { rotate(&*store, &opened, generation).await });
+        }
+        let rotated = within("all refreshes", refreshing.join_all()).await;
+        let won = rotated.iter().filter(|rotated| matches!(rotated, Rotated::Won(..))).count();
+        assert_eq!(won, 1);
+        let seen: BTreeSet<_> = rotated.iter().map(generation_of).collect();
+        assert_eq!(seen, [generation + 1].into(), "the losers see the winner's row");
+    }
+}
+
+fn generation_of(rotated: &Rotated) -> u64 {
+    match rotated {
+        Rotated::Won(session, _) | Rotated::Lost(session, _) => session.generation,
+        Rotated::NotFound => panic!("the session is there"),
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_advances_the_generation_and_nothing_else() {
+    let store = crate::place().await.store().await;
+    let opened = open(&*store, &sign_in("t", "u")).await;
+    let Rotated::Won(row, now) = rotate(&*store, &opened, 0).await else { panic!("the first wins") };
+    assert_eq!((row.generation, row.rotated), (1, Some(now)));
+    assert_eq!((row.subject, row.expires, row.salt), (opened.subject, opened.expires, opened.salt));
+    assert!(row.end.is_none());
+    for stale in [0, 2, 9] {
+        assert!(matches!(rotate(&*store, &opened, stale).await, Rotated::Lost(row, _) if row.generation == 1));
+    }
+    assert!(matches!(rotate(&*store, &opened, 1).await, Rotated::Won(row, _) if row.generation == 2));
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_there_is_not_refreshed() {
+    let store = crate::place().await.store().await;
+    let opened = open(&*store, &sign_in("t", "u")).await;
+    let elsewhere = store.rotate(&tenant("other"), opened.id, 0).await.expect("an answer");
+    assert!(matches!(elsewhere, Rotated::NotFound));
+    let absent = store.rotate(&tenant("t"), SessionId::generate(), 0).await.expect("an answer");
+    assert!(matches!(absent, Rotated::NotFound));
+    assert_eq!(session(&*store, &opened).await.generation, 0);
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_not_refreshed() {
+    let store = crate::place().await.store().await;
+    let revoked = open(&*store, &sign_in("t", "a")).await;
+    apply(&*store, revoke(&[&revoked])).await;
+    let cut = open(&*store, &sign_in("t", "b")).await;
+    apply(&*store, sign_out("t", &["b"])).await;
+    let of_tenant = open(&*store, &sign_in("t", "c")).await;
+    apply(&*store, sign_out_tenant("t")).await;
+    for ended in [&revoked, &cut, &of_tenant] {
+        let Rotated::Lost(row, _) = rotate(&*store, ended, 0).await else { panic!("refreshed after its end") };
+        assert!(row.end.is_some() && row.generation == 0);
+    }
+    let short = open(&*store, &NewSession { lifetime: Duration::from_millis(1), ..sign_in("t", "u") }).await;
+    let lost = async || {
+        let Rotated::Lost(row, now) = rotate(&*store, &short, 5).await else { panic!("no such generation") };
+        (row.expires <= now).then_some(())
+    };
+    eventually("the session expires", lost).await;
+    assert!(matches!(rotate(&*store, &short, 0).await, Rotated::Lost(row, _) if row.generation == 0));
+}

@@ -1,1 +1,61 @@
-//! todo
+//! Generations: what the view forgets and the rows do not.
+
+use std::time::Duration;
+
+use portcullis_authority::domain::{Entry, Mutation, Outcome};
+use portcullis_contract::position::Revision;
+use portcullis_tests::{
+    calls::{append, apply, head, open, session},
+    given::{entry, revoke, sign_in, sign_out},
+    replay::{accepts, is_alive, replay},
+    wait::within,
+};
+use tokio::task::JoinSet;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn turn(period: Duration) -> Entry {
+    entry(Mutation::Turn { period })
+}
+
+#[tokio::test]
+async fn a_turn_waits_for_its_period() {
+    let store = crate::place().await.store().await;
+    assert_eq!(apply(&*store, turn(Duration::ZERO)).await, Outcome { revision: Revision(1), changed: 1 });
+    assert_eq!(apply(&*store, turn(HOUR)).await, Outcome { revision: Revision(1), changed: 0 });
+    assert_eq!(head(&*store).await, Revision(1), "nothing was changed");
+    assert_eq!(apply(&*store, turn(Duration::ZERO)).await.revision, Revision(2));
+    assert_eq!(replay(&*store).await.turns(), 2);
+}
+
+#[tokio::test]
+async fn two_turns_forget_in_the_view_and_never_in_the_rows() {
+    let store = crate::place().await.store().await;
+    let (revoked, cut) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    append(&*store, &[revoke(&[&revoked]), sign_out("t", &["v"])]).await;
+    apply(&*store, turn(Duration::ZERO)).await;
+    assert!(!is_alive(&*store, &revoked).await && !is_alive(&*store, &cut).await, "one turn forgets nothing");
+    apply(&*store, turn(Duration::ZERO)).await;
+    let view = replay(&*store).await;
+    for forgotten in [&revoked, &cut] {
+        assert!(accepts(&view, &forgotten.subject), "its tokens have run out");
+        let end = session(&*store, forgotten).await.end.expect("the rows remember");
+        assert_eq!(end.revision, Revision(1));
+    }
+}
+
+#[tokio::test]
+async fn of_turns_at_once_one_happens() {
+    let place = crate::place().await;
+    let mut turning = JoinSet::new();
+    for seed in 0..5 {
+        let (store, faults) = place.faulty_store().await;
+        faults.shuffle(seed);
+        turning.spawn(async move { apply(&*store, turn(HOUR)).await.changed });
+    }
+    // A new installation begins with a turn that was long ago.
+    let changed: u32 = within("all turns", turning.join_all()).await.iter().sum();
+    assert_eq!(changed, 1);
+    let store = place.store().await;
+    assert_eq!(replay(&*store).await.turns(), 1);
+}

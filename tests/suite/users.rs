@@ -1,1 +1,80 @@
-//! todo
+//! Users who may not sign in.
+
+use portcullis_authority::{
+    domain::{Cause, EntryError, Outcome},
+    store::Store,
+};
+use portcullis_contract::{
+    delta::{self, Change, Scope},
+    key::CredentialKind,
+    position::Revision,
+};
+use portcullis_tests::{
+    calls::{append, apply, head, open, session, try_open},
+    given::{disable, enable, sign_in, sign_out, tenant, user},
+    replay::is_alive,
+};
+
+#[tokio::test]
+async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled() {
+    let store = crate::place().await.store().await;
+    let before = open(&*store, &sign_in("t", "u")).await;
+    apply(&*store, disable("t", "u")).await;
+    assert!(!is_alive(&*store, &before).await);
+    assert_eq!(session(&*store, &before).await.end.expect("an end").cause, Cause::UserDisabled);
+    assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
+    assert!(try_open(&*store, &sign_in("t", "v")).await.is_some(), "others are not touched");
+
+    assert_eq!(apply(&*store, enable("t", "u")).await, Outcome { revision: Revision(2), changed: 1 });
+    assert!(!is_alive(&*store, &before).await, "enabling revives nothing");
+    assert!(is_alive(&*store, &open(&*store, &sign_in("t", "u")).await).await);
+}
+
+#[tokio::test]
+async fn disabling_a_user_nobody_knows_keeps_them_out() {
+    let store = crate::place().await.store().await;
+    apply(&*store, disable("t", "u")).await;
+    assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
+    let known = store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user");
+    assert!(known.disabled.is_some_and(|disabled| disabled >= known.created));
+}
+
+#[tokio::test]
+async fn disabling_cuts_api_keys_too_and_signing_out_does_not() {
+    let store = crate::place().await.store().await;
+    let serial = open(&*store, &sign_in("t", "u")).await.subject.user;
+    append(&*store, &[sign_out("t", &["u"])]).await;
+    append(&*store, &[disable("t", "u")]).await;
+    for (after, expected) in [(0, false), (1, true)] {
+        let frames = store.tail(Revision(after), 1).await.expect("a tail");
+        let changes = delta::decode(&frames[0].delta).expect("a delta");
+        let cuts = |kind| {
+            let is = |change: &Change| matches!(change, Change::Cut { credential, scope, .. } if *credential == kind && *scope == Scope::User(serial));
+            changes.iter().any(is)
+        };
+        assert!(cuts(CredentialKind::Session));
+        assert_eq!(cuts(CredentialKind::ApiKey), expected);
+    }
+}
+
+#[tokio::test]
+async fn enabling_finds_users_and_does_not_make_them() {
+    let store = crate::place().await.store().await;
+    open(&*store, &sign_in("t", "u")).await;
+    let entries = [enable("t", "nobody"), enable("nowhere", "u"), enable("t", "u")];
+    let outcomes = append(&*store, &entries).await;
+    let unchanged = Ok(Outcome { revision: Revision(0), changed: 0 });
+    assert_eq!(outcomes, [Err(EntryError::UserNotFound), Err(EntryError::UserNotFound), unchanged]);
+    assert_eq!(head(&*store).await, Revision(0));
+    assert!(store.user(&tenant("t"), &user("nobody")).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn disabling_twice_keeps_the_first_time_and_cuts_again() {
+    let store = crate::place().await.store().await;
+    apply(&*store, disable("t", "u")).await;
+    let disabled = async || store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user").disabled;
+    let first = disabled().await;
+    assert_eq!(apply(&*store, disable("t", "u")).await.revision, Revision(2));
+    assert_eq!(disabled().await, first);
+}

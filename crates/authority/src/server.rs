@@ -84,8 +84,7 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
     }
-    let options =
-        PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
+    let options = PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
@@ -176,7 +175,8 @@ impl Authority {
         let grpc = server
             .add_routes(routes(core, access, health, config.server.reflection))
             .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), self.close.clone().cancelled_owned());
-        self.tasks.spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
+        self.tasks
+            .spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
         let drain = self.drain.clone();
         self.tasks.spawn(async move {
             drain.cancelled().await;
@@ -184,7 +184,8 @@ impl Authority {
         });
         let router = http::router(Arc::clone(&core.feed), self.drain.clone());
         let http = axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
-        self.tasks.spawn(async move { http.await.unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed")) });
+        self.tasks
+            .spawn(async move { http.await.unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed")) });
         Ok(())
     }
 

@@ -20,3 +20,11 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of `proto/`, for reflection and for tests that walk every rpc.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");
+
+/// Random bytes from the system's generator.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    bytes
+}

@@ -6,7 +6,7 @@
 
 mod json;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
@@ -26,9 +26,9 @@ pub const ACCESS_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// The `typ` of access tokens (RFC 9068, section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 
-/// Who a verified token speaks for.
+/// What an access token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct Claims {
     /// The tenant.
     pub tenant_id: TenantId,
     /// The user, by the tenant's own id (`sub`).
@@ -53,13 +53,21 @@ pub struct Identity {
     pub acr: String,
 }
 
-/// An identity and the key that vouches for it.
+/// Who a verified token speaks for, and the key that says so.
 #[derive(Clone, Debug)]
-pub struct Verified {
-    /// Who.
-    pub identity: Identity,
-    /// Says whom.
+pub struct Identity {
+    /// What the token says.
+    pub claims: Claims,
+    /// The key that signed it. Each verdict asks anew whether it is trusted.
     pub key: Arc<VerificationKey>,
+}
+
+impl Deref for Identity {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
 }
 
 /// What a token must say to be meant for the reader.
@@ -80,7 +88,7 @@ struct Header<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claims {
+struct WireClaims {
     iss: String,
     sub: String,
     aud: Vec<String>,
@@ -120,13 +128,13 @@ impl Signer {
         &self.id
     }
 
-    /// Signs a token for `identity`.
+    /// Signs a token that says `claims`.
     ///
     /// # Errors
     /// When the private key does not fit its algorithm.
-    pub fn sign(&self, issuer: &str, identity: &Identity) -> Result<String, SignError> {
+    pub fn sign(&self, issuer: &str, claims: &Claims) -> Result<String, SignError> {
         let header = Header { typ: ACCESS_TOKEN_TYPE, alg: self.algorithm.jose_name(), kid: self.id.as_str() };
-        let message = format!("{}.{}", encode_part(&header), encode_part(&Claims::new(issuer, identity)));
+        let message = format!("{}.{}", encode_part(&header), encode_part(&WireClaims::new(issuer, claims)));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, self.algorithm.jose());
         Ok(format!("{message}.{}", signature.map_err(|_| SignError)?))
     }
@@ -141,7 +149,7 @@ pub struct SignError;
 ///
 /// # Errors
 /// One of the rejections that no other moment could lift, except [`Rejection::UnknownKey`].
-pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Verified, Rejection> {
+pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Identity, Rejection> {
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return Err(Rejection::Oversized);
     }
@@ -151,8 +159,7 @@ pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Verified,
     if !key.verify(message.as_bytes(), signature) {
         return Err(Rejection::BadSignature);
     }
-    let identity = read_claims(claims, expected)?;
-    Ok(Verified { identity, key })
+    Ok(Identity { claims: read_claims(claims, expected)?, key })
 }
 
 fn key_of(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {
@@ -175,41 +182,41 @@ fn key_of(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> 
     Ok(Arc::clone(key))
 }
 
-fn read_claims(part: &str, expected: &Expected) -> Result<Identity, Rejection> {
+fn read_claims(part: &str, expected: &Expected) -> Result<Claims, Rejection> {
     let bytes = decode_part(part)?;
     json::reject_duplicate_members(&bytes).map_err(|_| Rejection::Malformed)?;
-    let claims: Claims = serde_json::from_slice(&bytes).map_err(|_| Rejection::Malformed)?;
+    let claims: WireClaims = serde_json::from_slice(&bytes).map_err(|_| Rejection::Malformed)?;
     if claims.iss != expected.issuer {
         return Err(Rejection::WrongIssuer);
     }
     if expected.audience.as_ref().is_some_and(|audience| !claims.aud.contains(audience)) {
         return Err(Rejection::WrongAudience);
     }
-    claims.into_identity().ok_or(Rejection::Malformed)
+    claims.into_claims().ok_or(Rejection::Malformed)
 }
 
-impl Claims {
-    fn new(issuer: &str, identity: &Identity) -> Self {
+impl WireClaims {
+    fn new(issuer: &str, claims: &Claims) -> Self {
         Self {
             iss: issuer.to_owned(),
-            sub: identity.user_id.to_string(),
-            aud: identity.audiences.clone(),
-            exp: identity.expires_at,
-            iat: identity.issued_at,
-            jti: identity.token_id.clone(),
-            sid: identity.session_id.to_string(),
-            auth_time: identity.auth_time,
-            amr: identity.amr.clone(),
-            acr: identity.acr.clone(),
-            tenant: identity.tenant_id.to_string(),
-            serial: identity.subject.serial.0,
-            user_serial: identity.subject.user.0,
-            tenant_serial: identity.subject.tenant.0,
-            opened_revision: identity.subject.opened.0,
+            sub: claims.user_id.to_string(),
+            aud: claims.audiences.clone(),
+            exp: claims.expires_at,
+            iat: claims.issued_at,
+            jti: claims.token_id.clone(),
+            sid: claims.session_id.to_string(),
+            auth_time: claims.auth_time,
+            amr: claims.amr.clone(),
+            acr: claims.acr.clone(),
+            tenant: claims.tenant_id.to_string(),
+            serial: claims.subject.serial.0,
+            user_serial: claims.subject.user.0,
+            tenant_serial: claims.subject.tenant.0,
+            opened_revision: claims.subject.opened.0,
         }
     }
 
-    fn into_identity(self) -> Option<Identity> {
+    fn into_claims(self) -> Option<Claims> {
         let subject = Subject {
             serial: Serial(self.serial),
             user: UserSerial(self.user_serial),
@@ -219,7 +226,7 @@ impl Claims {
         if self.serial == 0 || self.exp <= self.iat {
             return None;
         }
-        Some(Identity {
+        Some(Claims {
             tenant_id: TenantId::parse(self.tenant).ok()?,
             user_id: UserId::parse(self.sub).ok()?,
             session_id: self.sid.parse().ok()?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{key::CredentialKind, token::Verified, view::View};
+use crate::{key::CredentialKind, token::Identity, view::View};
 
 /// How far the issuer's clock may be ahead of the reader's before a token is refused as from the future, in seconds.
 /// It protects nothing by itself (`exp` has no tolerance at all); it only catches nonsense.
@@ -99,17 +99,42 @@ impl Rejection {
 ///
 /// # Errors
 /// The first reason found, in the order: time, key, revocation, cutoffs.
-pub fn verdict(verified: &Verified, view: &View, now: u64) -> Result<(), Rejection> {
-    let identity = &verified.identity;
+pub fn verdict(identity: &Identity, view: &View, now: u64) -> Result<(), Rejection> {
+    check_time(identity, now)?;
+    check_standing(identity, view)
+}
+
+/// The part that depends on the time only. A gate reads its clock last, after [`check_standing`], so that a pause in
+/// between is seen.
+///
+/// # Errors
+/// [`Rejection::Expired`], [`Rejection::NotYetValid`].
+pub fn check_time(identity: &Identity, now: u64) -> Result<(), Rejection> {
     if now >= identity.expires_at {
         return Err(Rejection::Expired);
     }
     if identity.issued_at > now.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
         return Err(Rejection::NotYetValid);
     }
-    if !view.trusts(&verified.key) {
+    Ok(())
+}
+
+/// The part that depends on the view only.
+///
+/// # Errors
+/// [`Rejection::DistrustedKey`], [`Rejection::Revoked`], [`Rejection::SignedOut`].
+pub fn check_standing(identity: &Identity, view: &View) -> Result<(), Rejection> {
+    if !view.trusts(&identity.key) {
         return Err(Rejection::DistrustedKey);
     }
+    check_revocations(identity, view)
+}
+
+/// The part that is about revocations alone, for a view that may not know the key.
+///
+/// # Errors
+/// [`Rejection::Revoked`], [`Rejection::SignedOut`].
+pub fn check_revocations(identity: &Identity, view: &View) -> Result<(), Rejection> {
     if view.is_revoked(CredentialKind::Session, &identity.subject) {
         return Err(Rejection::Revoked);
     }

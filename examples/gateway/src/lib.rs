@@ -1,1 +1,39 @@
-//! placeholder
+//! An HTTP gateway on axum that embeds the validator: copy it, and put your own routes behind the layer.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, Router, extract::State, http::StatusCode, routing::get};
+use portcullis_validator::{Freshness, Identity, Validator, ValidatorLayer};
+use serde_json::{Value, json};
+
+/// The cookie that browsers bring the access token in.
+pub const SESSION_COOKIE: &str = "portcullis_session";
+
+/// `GET /whoami` for whoever is signed in; `GET /healthz` for the load balancer: 200 while the gate can decide.
+pub fn router(validator: &Validator) -> Router {
+    let guarded = Router::new()
+        .route("/whoami", get(whoami))
+        .layer(ValidatorLayer::new(validator.clone()).cookie(SESSION_COOKIE));
+    Router::new().route("/healthz", get(healthz)).with_state(validator.clone()).merge(guarded)
+}
+
+async fn whoami(Extension(identity): Extension<Arc<Identity>>) -> Json<Value> {
+    Json(json!({
+        "tenant_id": identity.tenant_id.as_str(),
+        "user_id": identity.user_id.as_str(),
+        "session_id": identity.session_id.to_string(),
+        "auth_time": identity.auth_time,
+        "amr": identity.amr,
+        "acr": identity.acr,
+        "expires_at": identity.expires_at,
+    }))
+}
+
+async fn healthz(State(validator): State<Validator>) -> (StatusCode, Json<Value>) {
+    let (status, state, age) = match validator.freshness() {
+        Freshness::Fresh { age } => (StatusCode::OK, "fresh", Some(age)),
+        Freshness::Stale { age } => (StatusCode::SERVICE_UNAVAILABLE, "stale", Some(age)),
+        Freshness::Unready { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unready", None),
+    };
+    (status, Json(json!({ "state": state, "age_seconds": age.map(|age| age.as_secs_f64()) })))
+}

@@ -75,7 +75,7 @@ impl Access {
     /// The authority decides from rows, not from the view that forgets.
     async fn user(&self, token: &str) -> Result<Identity, ServiceError> {
         let view = self.feed.view();
-        let identity = verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?.identity;
+        let identity = verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
         if view.is_revoked(CredentialKind::Session, &identity.subject) {
             return Err(ServiceError::CredentialsInvalid);
         }

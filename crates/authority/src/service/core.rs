@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use portcullis_contract::{
     id::{EventId, UserId},
-    token::Identity,
+    token::Claims,
     v1,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -109,7 +109,7 @@ impl Core {
         if expires.seconds() <= now.seconds() {
             return Err(ServiceError::SessionEnded);
         }
-        let identity = Identity {
+        let claims = Claims {
             tenant_id: session.tenant_id.clone(),
             user_id: session.user_id.clone(),
             session_id: session.id,
@@ -123,7 +123,7 @@ impl Core {
             acr: session.acr.clone(),
         };
         let signer = self.keyring.signer(now).ok_or(ServiceError::Unavailable)?;
-        let access = signer.sign(&self.config.tokens.issuer, &identity).map_err(|error| {
+        let access = signer.sign(&self.config.tokens.issuer, &claims).map_err(|error| {
             tracing::error!(%error, key = %signer.key_id(), "signing failed");
             ServiceError::Internal
         })?;

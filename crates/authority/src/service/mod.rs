@@ -34,18 +34,20 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl Health>, reflection: bool) -> Routes {
     let mut routes = Routes::new(health)
         .add_service(
-            SessionServiceServer::new(sessions::Sessions(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
+            SessionServiceServer::new(sessions::Sessions(Arc::clone(core)))
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(RevocationServiceServer::new(revocation::Revocations(Arc::clone(core))));
     if reflection {
         routes = with_reflection(routes);
     }
-    let layered: Router = routes
-        .into_axum_router()
-        .layer(middleware::from_fn_with_state(Arc::new(access), authorize::authorize));
+    let layered: Router =
+        routes.into_axum_router().layer(middleware::from_fn_with_state(Arc::new(access), authorize::authorize));
     Routes::from(layered)
 }
 

@@ -23,10 +23,7 @@ pub(crate) struct Fields(Vec<Violation>);
 
 impl Fields {
     /// Reads one field.
-    pub(crate) fn one<T>(
-        field: &'static str,
-        read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Result<T, ServiceError> {
+    pub(crate) fn one<T>(field: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, ServiceError> {
         let mut fields = Self::default();
         let value = read(&mut fields);
         fields.finish(value).and_then(|value| value.ok_or_else(|| ServiceError::invalid(field, "is invalid")))

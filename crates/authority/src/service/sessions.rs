@@ -181,10 +181,7 @@ impl Sessions {
         self.0.append(entry, call.begun).await.map(|_| ())
     }
 
-    async fn refresh(
-        &self,
-        call: Call<v1::RefreshSessionRequest>,
-    ) -> Result<v1::RefreshSessionResponse, ServiceError> {
+    async fn refresh(&self, call: Call<v1::RefreshSessionRequest>) -> Result<v1::RefreshSessionResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
         let audiences = Fields::one("audiences", |fields| Some(fields.audiences(&message.audiences)))?;
@@ -378,28 +375,29 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        let inactive = |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
+        let inactive =
+            |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
         let view = self.0.feed.view();
         // Whom the token is for is the asker's business: any audience it has will do.
         let issuer = self.0.config.tokens.issuer.clone();
-        let verified = match verify(&message.token, &view, &Expected { issuer, audience: None }) {
-            Ok(verified) => verified,
+        let identity = match verify(&message.token, &view, &Expected { issuer, audience: None }) {
+            Ok(identity) => identity,
             Err(rejection) => return Ok(inactive(rejection.reason())),
         };
-        if verified.identity.tenant_id != tenant {
+        if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
-        let Some((session, now)) = self.0.store.session(&tenant, verified.identity.session_id).await? else {
+        let Some((session, now)) = self.0.store.session(&tenant, identity.session_id).await? else {
             return Ok(inactive("unknown"));
         };
-        let reason = match (session.state(now), verdict(&verified, &view, now.seconds())) {
+        let reason = match (session.state(now), verdict(&identity, &view, now.seconds())) {
             (SessionState::Active, Ok(())) => "",
             (SessionState::Active, Err(rejection)) => rejection.reason(),
             (SessionState::Expired, _) => "expired",
             (SessionState::SignedOut, _) => "signed_out",
             (SessionState::Revoked, _) => "revoked",
         };
-        let expires = i64::try_from(verified.identity.expires_at).unwrap_or(i64::MAX);
+        let expires = i64::try_from(identity.expires_at).unwrap_or(i64::MAX);
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),

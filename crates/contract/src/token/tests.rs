@@ -31,8 +31,8 @@ fn fixture() -> Fixture {
     Fixture { view, signer, encoding: EncodingKey::from_ed_der(pkcs8.as_ref()), public }
 }
 
-fn identity() -> Identity {
-    Identity {
+fn claims() -> Claims {
+    Claims {
         tenant_id: TenantId::parse("acme").expect("an id"),
         user_id: UserId::parse("ada").expect("an id"),
         session_id: SessionId::generate(),
@@ -53,7 +53,7 @@ fn expected() -> Expected {
 
 impl Fixture {
     fn good(&self) -> String {
-        self.signer.sign("https://issuer", &identity()).expect("signs")
+        self.signer.sign("https://issuer", &claims()).expect("signs")
     }
 
     /// Signs any header and claims with the trusted private key.
@@ -64,10 +64,10 @@ impl Fixture {
     }
 
     fn claims(&self) -> String {
-        serde_json::to_string(&Claims::new("https://issuer", &identity())).expect("serializes")
+        serde_json::to_string(&WireClaims::new("https://issuer", &claims())).expect("serializes")
     }
 
-    fn verify(&self, token: &str) -> Result<Verified, Rejection> {
+    fn verify(&self, token: &str) -> Result<Identity, Rejection> {
         verify(token, &self.view, &expected())
     }
 }
@@ -79,8 +79,8 @@ fn a_good_token_gives_its_identity() {
     let fixture = fixture();
     let token = fixture.good();
     let verified = fixture.verify(&token).expect("good");
-    assert_eq!(verified.identity.session_id.to_string().len(), 30);
-    assert_eq!(verified.identity.subject, identity().subject);
+    assert_eq!(verified.session_id.to_string().len(), 30);
+    assert_eq!(verified.subject, claims().subject);
     assert!(fixture.verify(&fixture.signed(HEADER, &fixture.claims())).is_ok());
     let fully_specified = r#"{"typ":"at+jwt","alg":"Ed25519","kid":"k1"}"#;
     assert!(fixture.verify(&fixture.signed(fully_specified, &fixture.claims())).is_ok());

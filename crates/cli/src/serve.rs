@@ -1,0 +1,61 @@
+//! `portcullis serve` and `portcullis recover`.
+
+use anyhow::Result;
+use clap::Args;
+use portcullis_authority::{Authority, open_store, read_master_key, recover::recover as begin_history};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::configuration::Source;
+
+/// Options of `serve`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    source: Source,
+    /// Only read and check the configuration.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// Options of `recover`.
+#[derive(Args)]
+pub(crate) struct RecoverOptions {
+    #[command(flatten)]
+    source: Source,
+    /// Leave everybody signed in. Only when no revocation can have been lost.
+    #[arg(long)]
+    keep_sessions: bool,
+}
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let config = options.source.read()?;
+    if options.check_config {
+        read_master_key(&config.keys.master_key_file)?;
+        println!("the configuration is good");
+        return Ok(());
+    }
+    let authority = Authority::start(config).await?;
+    tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
+    until_signalled().await?;
+    authority.shut_down().await;
+    Ok(())
+}
+
+pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
+    let config = options.source.read()?;
+    let master = read_master_key(&config.keys.master_key_file)?;
+    let store = open_store(&config.store).await?;
+    let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
+    println!("a new history begins at revision {}", recovered.head.revision);
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub(crate) async fn until_signalled() -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! How a validator is set up.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_contract::token::Expected;
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::{Certificate, ClientTlsConfig, Endpoint},
+};
+
+use crate::{
+    cache::TokenCache,
+    state::Mode,
+    sync::{Sync, SyncConfig},
+    validator::{Shared, Validator},
+};
+
+/// Settings of a validator. Issuer and audience are required.
+#[derive(Clone)]
+#[must_use]
+pub struct Builder {
+    endpoints: Vec<String>,
+    bearer: String,
+    ca_certificate: Option<Vec<u8>>,
+    issuer: String,
+    audience: String,
+    name: String,
+    mode: Mode,
+    max_staleness: Duration,
+    cached_tokens_max: usize,
+    snapshot_bytes_max: u64,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct BuildError {
+    /// Which.
+    pub setting: &'static str,
+    /// What is wrong with it. Never a secret value.
+    pub problem: String,
+}
+
+impl Builder {
+    pub(crate) fn new(endpoint: String) -> Self {
+        Self {
+            endpoints: vec![endpoint],
+            bearer: String::new(),
+            ca_certificate: None,
+            issuer: String::new(),
+            audience: String::new(),
+            name: String::new(),
+            mode: Mode::Strict,
+            max_staleness: Duration::from_secs(5),
+            cached_tokens_max: 100_000,
+            snapshot_bytes_max: 1 << 30,
+        }
+    }
+
+    /// Another authority of the same installation, tried when the ones before fail.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// The gate's credential, with the role `gateway`.
+    pub fn bearer(mut self, bearer: impl Into<String>) -> Self {
+        self.bearer = bearer.into();
+        self
+    }
+
+    /// The certificate (PEM) that vouches for the authority's, for `https` endpoints.
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificate = Some(pem.into());
+        self
+    }
+
+    /// The `iss` that tokens must have, exactly.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = issuer.into();
+        self
+    }
+
+    /// The `aud` that tokens must contain.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = audience.into();
+        self
+    }
+
+    /// A name for operators, at most 128 bytes.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Accepts when it cannot prove itself fresh, until it has been stale for `stale_max`. The default is strict.
+    pub fn best_effort(mut self, stale_max: Duration) -> Self {
+        self.mode = Mode::BestEffort { stale_max };
+        self
+    }
+
+    /// The staleness it enforces. Default 5 s; at least 100 ms, and at most what the authority allows.
+    pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
+        self.max_staleness = max_staleness;
+        self
+    }
+
+    /// The most verified tokens that are remembered. Default 100,000; a few hundred bytes each.
+    pub fn cached_tokens_max(mut self, tokens: usize) -> Self {
+        self.cached_tokens_max = tokens;
+        self
+    }
+
+    /// The largest snapshot that is taken, in bytes. Default 1 GiB.
+    pub fn snapshot_bytes_max(mut self, bytes: u64) -> Self {
+        self.snapshot_bytes_max = bytes;
+        self
+    }
+
+    /// Starts the validator on the current Tokio runtime. It is not ready yet: see [`Validator::ready`].
+    ///
+    /// # Errors
+    /// When a setting is missing or malformed. An authority that cannot be reached is no error: it is tried again.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start(self) -> Result<Validator, BuildError> {
+        let config = self.sync_config()?;
+        let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
+        let cache = TokenCache::new(self.cached_tokens_max, portcullis_contract::random());
+        let shared = Arc::new(Shared::new(expected, cache, self.mode, self.max_staleness));
+        let sync = Sync::new(config, Arc::clone(&shared));
+        let task = tokio::spawn(sync.run());
+        Ok(Validator::new(shared, task.abort_handle()))
+    }
+
+    fn sync_config(&self) -> Result<SyncConfig, BuildError> {
+        let wrong = |setting, problem: &str| Err(BuildError { setting, problem: problem.to_owned() });
+        if self.issuer.is_empty() {
+            return wrong("issuer", "is required");
+        }
+        if self.audience.is_empty() {
+            return wrong("audience", "is required");
+        }
+        if self.max_staleness < Duration::from_millis(100) {
+            return wrong("max_staleness", "must be at least 100 ms");
+        }
+        if self.cached_tokens_max == 0 {
+            return wrong("cached_tokens_max", "must be at least 1");
+        }
+        let bearer = format!("Bearer {}", self.bearer).parse::<MetadataValue<Ascii>>();
+        let Ok(mut authorization) = bearer else { return wrong("bearer", "must be visible ASCII") };
+        authorization.set_sensitive(true);
+        let endpoints = self.endpoints.iter().map(|endpoint| self.channel(endpoint));
+        Ok(SyncConfig {
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+            authorization,
+            name: self.name.clone(),
+            mode: self.mode,
+            max_staleness: self.max_staleness,
+            snapshot_bytes_max: self.snapshot_bytes_max,
+        })
+    }
+
+    fn channel(&self, endpoint: &str) -> Result<Endpoint, BuildError> {
+        let problem = |error: tonic::transport::Error| BuildError { setting: "endpoint", problem: error.to_string() };
+        let keepalive = Duration::from_secs(2).min(self.max_staleness);
+        let channel = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(problem)?
+            .connect_timeout(Duration::from_secs(2))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(keepalive)
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true);
+        match (&self.ca_certificate, endpoint.starts_with("https:")) {
+            (_, false) => Ok(channel),
+            (ca, true) => {
+                let tls =
+                    ca.iter().fold(ClientTlsConfig::new(), |tls, pem| tls.ca_certificate(Certificate::from_pem(pem)));
+                channel.tls_config(tls).map_err(problem)
+            }
+        }
+    }
+}

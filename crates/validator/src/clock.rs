@@ -1,0 +1,58 @@
+//! The gate's own clock. It is compared with no other machine's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// An instant by two clocks: one that goes on while the machine is suspended, and the wall clock, which also goes on
+/// while a virtual machine is saved and restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    boot: Duration,
+    wall: Duration,
+}
+
+impl Mark {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        let boot = clock_gettime(ClockId::Boottime);
+        let boot = Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), u32::try_from(boot.tv_nsec).unwrap_or(0));
+        Self { boot, wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
+    }
+
+    /// The time since `earlier`: the greater of what the two clocks say.
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+        self.boot.saturating_sub(earlier.boot).max(self.wall.saturating_sub(earlier.wall))
+    }
+
+    /// Seconds since 1970, for a token's own times.
+    pub(crate) fn unix_seconds(&self) -> u64 {
+        self.wall.as_secs()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn at(boot: u64, wall: u64) -> Self {
+        Self { boot: Duration::from_secs(boot), wall: Duration::from_secs(wall) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faster_clock_counts_and_none_runs_backwards() {
+        let earlier = Mark::at(10, 1_000);
+        assert_eq!(Mark::at(13, 1_002).since(&earlier), Duration::from_secs(3));
+        assert_eq!(Mark::at(11, 1_500).since(&earlier), Duration::from_secs(500));
+        assert_eq!(Mark::at(12, 1).since(&earlier), Duration::from_secs(2));
+        assert_eq!(Mark::at(1, 1).since(&earlier), Duration::ZERO);
+    }
+
+    #[test]
+    fn time_passes() {
+        let earlier = Mark::now();
+        assert!(Mark::now().since(&earlier) < Duration::from_secs(5));
+        assert!(Mark::now().unix_seconds() > 1_700_000_000);
+    }
+}

@@ -1,0 +1,165 @@
+//! The one sync loop: connect, greet, apply, prove, and again.
+
+mod assembly;
+mod follower;
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_contract::v1::{
+    self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient, watch_request::Message as Asked,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Streaming,
+    metadata::{Ascii, MetadataValue},
+    transport::Endpoint,
+};
+
+use self::follower::{Follower, ProtocolError};
+use crate::{clock::Mark, state::Mode, validator::Shared};
+
+/// How a validator finds and greets its authority.
+pub(crate) struct SyncConfig {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    pub(crate) max_staleness: Duration,
+    pub(crate) snapshot_bytes_max: u64,
+}
+
+/// How often freshness is proved: often enough that a lost beat or two do not matter.
+const PROBES_PER_STALENESS: u32 = 8;
+const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Between attempts to connect.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
+const RETRY_DELAY_FIRST: Duration = Duration::from_millis(20);
+/// The largest message: a snapshot chunk or a delta, with room.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The loop's state.
+pub(crate) struct Sync {
+    config: SyncConfig,
+    follower: Follower,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("cannot connect: {0}")]
+    Connect(#[from] tonic::transport::Error),
+    #[error("the authority answered {0:?}")]
+    Status(tonic::Code),
+    #[error("the stream was closed")]
+    Closed,
+    #[error("the authority asks to connect anew")]
+    Drain,
+    #[error("no proof of freshness for too long")]
+    NoBeat,
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+}
+
+impl Sync {
+    pub(crate) fn new(config: SyncConfig, shared: Arc<Shared>) -> Self {
+        let follower = Follower::new(shared, config.snapshot_bytes_max);
+        Self { config, follower }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut delay = RETRY_DELAY_FIRST;
+        for attempt in 0_usize.. {
+            let endpoint = self.config.endpoints[attempt % self.config.endpoints.len()].clone();
+            let begun = Instant::now();
+            let end = self.watch(&endpoint).await;
+            tracing::info!(reason = %end, "watch ended");
+            // A stream that lasted says that the authority is well: start over with short waits.
+            if begun.elapsed() > RETRY_DELAY_MAX {
+                delay = RETRY_DELAY_FIRST;
+            }
+            tokio::time::sleep(jittered(delay)).await;
+            delay = (delay * 2).min(RETRY_DELAY_MAX);
+        }
+    }
+
+    async fn watch(&mut self, endpoint: &Endpoint) -> End {
+        match self.try_watch(endpoint).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_watch(&mut self, endpoint: &Endpoint) -> Result<std::convert::Infallible, End> {
+        let channel = endpoint.connect().await?;
+        let mut client = RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        // One for hello, the rest for probes: a full channel means that the authority does not read.
+        let (asking, asked) = mpsc::channel(16);
+        let hello = WatchRequest { message: Some(Asked::Hello(self.hello())) };
+        asking.try_send(hello).map_err(|_| End::Closed)?;
+        let mut request = Request::new(ReceiverStream::new(asked));
+        request.metadata_mut().insert("authorization", self.config.authorization.clone());
+        let opening = timeout(Duration::from_secs(5), client.watch(request)).await.map_err(|_| End::Closed)?;
+        let inbound = opening.map_err(|status| End::Status(status.code()))?.into_inner();
+        self.follow(inbound, &asking).await
+    }
+
+    fn hello(&mut self) -> WatchHello {
+        WatchHello {
+            cursor: self.follower.begin().map(Into::into),
+            max_staleness: self.config.max_staleness.try_into().ok(),
+            mode: match self.config.mode {
+                Mode::Strict => v1::ValidatorMode::Strict.into(),
+                Mode::BestEffort { .. } => v1::ValidatorMode::BestEffort.into(),
+            },
+            name: self.config.name.clone(),
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        mut inbound: Streaming<v1::WatchResponse>,
+        asking: &mpsc::Sender<WatchRequest>,
+    ) -> Result<std::convert::Infallible, End> {
+        let mut probes = interval((self.config.max_staleness / PROBES_PER_STALENESS).min(PROBE_INTERVAL_MAX));
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let begun = Mark::now();
+        loop {
+            tokio::select! {
+                answer = inbound.message() => {
+                    let answer = answer.map_err(|status| End::Status(status.code()))?.ok_or(End::Closed)?;
+                    match answer.message {
+                        Some(v1::watch_response::Message::Drain(_)) => return Err(End::Drain),
+                        Some(answer) => self.follower.receive(answer)?,
+                        // Something that a later version says and that is not about the view.
+                        None => {}
+                    }
+                }
+                _ = probes.tick() => {
+                    self.check_progress(&begun)?;
+                    if let Some(probe) = self.follower.probe(Mark::now()) {
+                        // A full channel is an authority that does not read: the proof grows old, and we move on.
+                        let _ = asking.try_send(WatchRequest { message: Some(Asked::Probe(probe)) });
+                    }
+                }
+            }
+        }
+    }
+
+    /// An authority that answers no probe may be cut off from its store: another one may not be.
+    fn check_progress(&self, begun: &Mark) -> Result<(), End> {
+        let now = Mark::now();
+        let proved = self.follower.fresh_as_of().map_or(Duration::MAX, |proof| now.since(&proof));
+        let patience = self.config.max_staleness.max(Duration::from_secs(2));
+        if proved.min(now.since(begun)) > patience { Err(End::NoBeat) } else { Ok(()) }
+    }
+}
+
+/// A half to the whole of `delay`.
+fn jittered(delay: Duration) -> Duration {
+    let [random] = portcullis_contract::random::<1>();
+    delay / 2 + delay / 2 * u32::from(random) / 255
+}

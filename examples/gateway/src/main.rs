@@ -1,0 +1,19 @@
+//! The gateway by itself: `GATEWAY_BEARER=… cargo run -p portcullis-example-gateway`.
+
+use std::env;
+
+use portcullis_validator::Validator;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let setting = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let validator = Validator::builder(setting("AUTHORITY", "http://127.0.0.1:7400"))
+        .bearer(env::var("GATEWAY_BEARER").map_err(|_| "GATEWAY_BEARER is not set")?)
+        .issuer(setting("ISSUER", "http://127.0.0.1:7480"))
+        .audience(setting("AUDIENCE", "gateway"))
+        .name("example gateway")
+        .start()?;
+    let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
+    Ok(axum::serve(listener, portcullis_example_gateway::router(&validator)).await?)
+}
