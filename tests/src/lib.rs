@@ -2,8 +2,10 @@
 //!
 //! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
 
+pub mod authority;
 pub mod calls;
 pub mod fault;
+pub mod gate;
 pub mod given;
 pub mod place;
 pub mod postgres;

@@ -10,8 +10,9 @@ use portcullis_authority::store::{
 use tempfile::TempDir;
 
 use crate::{
-    fault::{self, Faults},
+    fault::{self, Faults, Point},
     postgres::{self, Schema, shared},
+    wait::{eventually, within},
 };
 
 /// A fresh data directory or schema.
@@ -85,6 +86,31 @@ impl Place {
     pub async fn faulty_store(&self) -> (Arc<SqlStore>, Faults) {
         let (engine, faults) = fault::wrap(self.engine().await);
         (Arc::new(SqlStore::open(engine).await.expect("the store opens")), faults)
+    }
+
+    /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both
+    /// to their end. None when the first ends without getting there.
+    ///
+    /// # Panics
+    /// When one of them does, or they do not end.
+    pub async fn overlap<A: Send + 'static, B: Send + 'static>(
+        &self,
+        (faults, lane, point): (&Faults, Lane, Point),
+        first: impl Future<Output = A> + Send + 'static,
+        (other, other_lane): (&Faults, Lane),
+        second: impl Future<Output = B> + Send + 'static,
+    ) -> Option<(A, B)> {
+        let mut hold = faults.pause(lane, point);
+        let first = tokio::spawn(first);
+        if !hold.reached().await {
+            return None;
+        }
+        let second = tokio::spawn(second);
+        let settled = async || (second.is_finished() || self.is_blocked(other, other_lane).await).then_some(());
+        eventually("the second is done or waits for the first", settled).await;
+        drop(hold);
+        let both = async { (first.await.expect("no panic"), second.await.expect("no panic")) };
+        Some(within("both ends", both).await)
     }
 
     /// Whether a transaction of `lane` of the store with these `faults` waits for one that is on hold.

@@ -15,7 +15,6 @@ use portcullis_tests::{
     given::{disable, enable, sign_in, sign_out},
     place::Place,
     replay::is_alive,
-    wait::{eventually, within},
 };
 
 /// Two authorities of one place.
@@ -56,37 +55,18 @@ impl Race {
     ) -> Option<(T, Outcome)> {
         let store = Arc::clone(&self.revoker.0);
         let revoking = async move { apply(&*store, revocation).await };
+        let (signer, revoker) = (&self.signer.1, &self.revoker.1);
         match held {
-            Held::Signer => self.hold_first((&self.signer.1, Lane::Write), point, signing, revoking).await,
+            Held::Signer => {
+                let first = (signer, Lane::Write, point);
+                self.place.overlap(first, signing, (revoker, Lane::Append), revoking).await
+            }
             Held::Revoker => {
-                let both = self.hold_first((&self.revoker.1, Lane::Append), point, revoking, signing).await;
+                let first = (revoker, Lane::Append, point);
+                let both = self.place.overlap(first, revoking, (signer, Lane::Write), signing).await;
                 both.map(|(outcome, signed)| (signed, outcome))
             }
         }
-    }
-
-    async fn hold_first<A: Send + 'static, B: Send + 'static>(
-        &self,
-        (faults, lane): (&Faults, Lane),
-        point: Point,
-        first: impl Future<Output = A> + Send + 'static,
-        second: impl Future<Output = B> + Send + 'static,
-    ) -> Option<(A, B)> {
-        let (other, other_lane) = match lane {
-            Lane::Append => (&self.signer.1, Lane::Write),
-            _ => (&self.revoker.1, Lane::Append),
-        };
-        let mut hold = faults.pause(lane, point);
-        let first = tokio::spawn(first);
-        if !hold.reached().await {
-            return None;
-        }
-        let second = tokio::spawn(second);
-        let settled = async || (second.is_finished() || self.place.is_blocked(other, other_lane).await).then_some(());
-        eventually("the second is done or waits for the first", settled).await;
-        drop(hold);
-        let both = async { (first.await.expect("no panic"), second.await.expect("no panic")) };
-        Some(within("both ends", both).await)
     }
 
     /// Races a sign-in of a fresh user against `revoking` at every point.

@@ -2,7 +2,10 @@
 
 use portcullis_authority::{
     domain::{Cause, Session, SessionState},
-    store::{Recovered, Store, sql::SqlStore},
+    store::{
+        Recovered, Store,
+        sql::{Lane, SqlStore},
+    },
 };
 use portcullis_contract::{
     position::{Chain, Incarnation, Position, Revision},
@@ -10,6 +13,7 @@ use portcullis_contract::{
 };
 use portcullis_tests::{
     calls::{apply, open, session},
+    fault::Point,
     given::{revoke, sign_in, sign_out},
     replay::{accepts, replay},
 };
@@ -102,4 +106,26 @@ async fn an_empty_history_can_be_recovered() {
     let session = open(&*store, &sign_in("t", "u")).await;
     assert!(session.subject.serial.0 >= STRIDE);
     assert!(is_active(&store, &session).await);
+}
+
+#[tokio::test]
+async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one() {
+    for point in Point::all() {
+        let place = crate::place().await;
+        let ((store, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+        apply(&*store, sign_out("t", &["u"])).await;
+        let recovering = async move { recover(&store, true).await };
+        let appender = other.clone();
+        let appending = async move { apply(&*appender, sign_out("t", &["v"])).await.revision };
+        let first = (&faults, Lane::Append, point);
+        let both = place.overlap(first, recovering, (&other_faults, Lane::Append), appending).await;
+        let Some((recovered, appended)) = both else { return };
+
+        let chain = async |revision| other.chain(revision).await.expect("a chain");
+        assert_eq!(chain(recovered.old.revision).await, Some(recovered.old.chain), "held at {point:?}");
+        assert_eq!(chain(recovered.head.revision).await, Some(recovered.head.chain), "held at {point:?}");
+        assert!(appended == recovered.old.revision || appended == recovered.head.revision.next(), "held at {point:?}");
+        let frames = other.tail(recovered.old.revision, 10).await.expect("a tail");
+        assert_eq!(frames[0], recovered.frame, "held at {point:?}");
+    }
 }

@@ -36,7 +36,7 @@ async fn disabling_a_user_nobody_knows_keeps_them_out() {
     apply(&*store, disable("t", "u")).await;
     assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
     let known = store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user");
-    assert!(known.disabled.is_some_and(|disabled| disabled >= known.created));
+    assert!(known.disabled.is_some());
 }
 
 #[tokio::test]

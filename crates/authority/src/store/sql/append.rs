@@ -35,7 +35,7 @@ pub(super) async fn append(
     let mut batch = Batch::new(connection, dialect, entries);
     match batch.run().await {
         Ok(appended) => {
-            // A batch that wrote nothing still commits: `known` made it write when it vouches for an earlier one.
+            // A batch that changed nothing still commits: `vouch` made it write when it speaks for an earlier one.
             batch.connection.commit().await?;
             Ok(appended)
         }
@@ -60,6 +60,8 @@ struct Batch<'a> {
     revoked: Vec<Serial>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
+    /// The sessions that sign-outs keep, by entry.
+    kept: HashMap<usize, Serial>,
 }
 
 #[derive(Clone, Copy)]
@@ -93,16 +95,18 @@ impl<'a> Batch<'a> {
             revoked: Vec::new(),
             users: HashMap::new(),
             tenants: HashMap::new(),
+            kept: HashMap::new(),
         }
     }
 
     async fn run(&mut self) -> Result<Appended, StoreError> {
         self.recall().await?;
         self.now = install::now(self.connection, self.dialect).await?;
+        self.find_kept().await?;
         self.change_installation().await?;
         self.change_users().await?;
         self.revoke_sessions().await?;
-        let revision = if self.audit.is_empty() { self.head().await? } else { self.advance().await? };
+        let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
             Some(Ok(Done::Before(outcome))) => Ok(*outcome),
             Some(Ok(Done::Now(changed))) => Ok(Outcome { revision, changed: *changed }),
@@ -134,10 +138,12 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        if !rows.is_empty() {
-            // What is visible may not be durable yet; a write makes this commit wait until it is.
-            self.connection.query("UPDATE installation SET keys_version = keys_version", &[]).await?;
-        }
+        if rows.is_empty() { Ok(()) } else { self.vouch().await }
+    }
+
+    /// What is visible may not be durable yet; a write makes this commit wait until it is.
+    async fn vouch(&mut self) -> Result<(), StoreError> {
+        self.connection.query("UPDATE installation SET keys_version = keys_version", &[]).await?;
         Ok(())
     }
 
@@ -240,6 +246,26 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// The sessions that stay, before anything is changed: a sign-out that names a wrong one leaves no trace.
+    async fn find_kept(&mut self) -> Result<(), StoreError> {
+        let kept = |entry: &'a Entry| match &entry.mutation {
+            Mutation::SignOutUsers { tenant, keep: Some(id), users, .. } => Some((tenant, id.to_bytes(), users)),
+            _ => None,
+        };
+        let wanted = self.pending().filter_map(|(_, entry)| kept(entry)).map(|(tenant, id, _)| (tenant, id)).collect();
+        let found = self.find_sessions(wanted).await?;
+        for (index, entry) in self.pending() {
+            let Some((tenant, id, users)) = kept(entry) else { continue };
+            match found.get(&(tenant.clone(), id)) {
+                Some(session) if users.iter().any(|user| user.as_str() == session.user) => {
+                    self.kept.insert(index, session.serial);
+                }
+                _ => self.results[index] = Some(Err(EntryError::SessionNotFound)),
+            }
+        }
+        Ok(())
+    }
+
     /// Tenants and users, in key order; the rows of those who are cut off are made when they are missing.
     async fn change_users(&mut self) -> Result<(), StoreError> {
         let (mut tenants, mut users) = (BTreeSet::new(), BTreeSet::new());
@@ -335,9 +361,15 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Single sessions, and the cutoffs of users, which may name a session that stays.
+    /// Single sessions, and the cutoffs of users.
     async fn revoke_sessions(&mut self) -> Result<(), StoreError> {
-        let found = self.find_sessions().await?;
+        let single = |entry: &'a Entry| match &entry.mutation {
+            Mutation::RevokeSessions { tenant, sessions, .. } => Some((tenant, sessions)),
+            _ => None,
+        };
+        let wanted = self.pending().filter_map(|(_, entry)| single(entry));
+        let wanted = wanted.flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes()))).collect();
+        let found = self.find_sessions(wanted).await?;
         let mut ending: BTreeMap<SessionKey, usize> = BTreeMap::new();
         let mut revoking = Vec::new();
         for (index, entry) in self.pending() {
@@ -354,18 +386,8 @@ impl<'a> Batch<'a> {
                     }
                     revoking.push(index);
                 }
-                Mutation::SignOutUsers { tenant, users, keep, cause, disable } => {
-                    let kept = keep.map(|id| found.get(&(tenant.clone(), id.to_bytes())));
-                    let exempt = match kept {
-                        None => None,
-                        Some(Some(session)) if users.iter().any(|user| user.as_str() == session.user) => {
-                            Some(session.serial)
-                        }
-                        Some(_) => {
-                            self.results[index] = Some(Err(EntryError::SessionNotFound));
-                            continue;
-                        }
-                    };
+                Mutation::SignOutUsers { tenant, users, cause, disable, .. } => {
+                    let exempt = self.kept.get(&index).copied();
                     self.cut_users(index, tenant, users, exempt, *disable, *cause);
                 }
                 _ => {}
@@ -398,19 +420,10 @@ impl<'a> Batch<'a> {
         self.applied(index, tenant.as_str(), &targets, Some(cause), changed);
     }
 
-    async fn find_sessions(&mut self) -> Result<HashMap<SessionKey, Found>, StoreError> {
-        let mut wanted = BTreeSet::new();
-        for (_, entry) in self.pending() {
-            match &entry.mutation {
-                Mutation::RevokeSessions { tenant, sessions, .. } => {
-                    wanted.extend(sessions.iter().map(|id| (tenant, id.to_bytes())));
-                }
-                Mutation::SignOutUsers { tenant, keep: Some(id), .. } => {
-                    wanted.insert((tenant, id.to_bytes()));
-                }
-                _ => {}
-            }
-        }
+    async fn find_sessions(
+        &mut self,
+        wanted: BTreeSet<(&TenantId, [u8; 16])>,
+    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
         let wanted: Vec<_> = wanted.into_iter().collect();
         let mut found = HashMap::new();
         for keys in wanted.chunks(1_000) {
@@ -476,7 +489,11 @@ impl<'a> Batch<'a> {
         self.revoked.extend(ended.iter().map(|(_, _, serial)| *serial));
     }
 
-    async fn head(&mut self) -> Result<Revision, StoreError> {
+    /// The head as it is: it enforces all that was so already. No lock is held that `vouch` could be behind.
+    async fn stand_still(&mut self) -> Result<Revision, StoreError> {
+        if self.results.iter().any(|result| matches!(result, Some(Ok(Done::Now(_))))) {
+            self.vouch().await?;
+        }
         Ok(super::log::head(self.connection).await?.revision)
     }
 

@@ -123,6 +123,8 @@ async fn begin_history(
     for statement in (dialect.advance_sequences)(RECOVERY_STRIDE) {
         connection.query(&statement, &[]).await?;
     }
+    // The lock first: an authority that is still running must not append between the old head and the new.
+    connection.query("UPDATE log_head SET revision = revision", &[]).await?;
     let old = log::head(connection).await?;
     let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
     connection.query(jump, &[incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()]).await?;

@@ -325,19 +325,20 @@ fn state_condition(dialect: &Dialect, state: Option<SessionState>) -> String {
     let now = dialect.now;
     match state {
         None => "TRUE".into(),
-        Some(SessionState::Active) => format!("s.ended_by IS NULL AND s.expires_us > {now}"),
-        Some(SessionState::Expired) => format!("s.ended_by IS NULL AND s.expires_us <= {now}"),
+        Some(SessionState::Active) => format!("e.event_id IS NULL AND s.expires_us > {now}"),
+        Some(SessionState::Expired) => format!("e.event_id IS NULL AND s.expires_us <= {now}"),
         Some(SessionState::SignedOut) => format!("e.cause = {}", Cause::User.code()),
-        Some(SessionState::Revoked) => format!("s.ended_by IS NOT NULL AND e.cause <> {}", Cause::User.code()),
+        Some(SessionState::Revoked) => format!("e.cause <> {}", Cause::User.code()),
     }
 }
 
-/// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them.
+/// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
+/// after its expiry ended no session.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
          FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by FROM sessions s WHERE {of}) s \
-         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = 0 WHERE {and}",
+         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = 0 AND e.at_us < s.expires_us WHERE {and}",
         columns = COLUMNS.join(", s."),
         now = dialect.now,
     )

@@ -1,6 +1,9 @@
 //! One SQLite connection. Statements run on the blocking pool: the runtime never waits for a disk.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use rusqlite::{ErrorCode, Statement, types::ValueRef};
@@ -20,22 +23,29 @@ impl Handle {
 pub(super) struct SqliteConnection {
     handle: OwnedMutexGuard<Handle>,
     in_transaction: bool,
+    /// Set when the loan ends: a statement that still waits for a thread must not run in the next loan.
+    over: Arc<AtomicBool>,
 }
 
 impl SqliteConnection {
     pub(super) fn new(handle: OwnedMutexGuard<Handle>) -> Self {
-        Self { handle, in_transaction: false }
+        Self { handle, in_transaction: false, over: Arc::default() }
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        let connection = Arc::clone(&self.handle.0);
-        // A statement that panicked left no half-made state of ours behind.
-        let run = move || work(&connection.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = spawn_blocking(run).await.map_err(|error| DbError::Other(error.to_string()))?;
-        done.map_err(DbError::from)
+        let (connection, over) = (Arc::clone(&self.handle.0), Arc::clone(&self.over));
+        let run = move || {
+            // A statement that panicked left no half-made state of ours behind.
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            if over.load(Ordering::SeqCst) {
+                return Err(DbError::Unavailable("the caller has gone away".into()));
+            }
+            work(&connection).map_err(DbError::from)
+        };
+        spawn_blocking(run).await.map_err(|error| DbError::Other(error.to_string()))?
     }
 
     async fn control(&self, statement: &'static str) -> Result<(), DbError> {
@@ -45,6 +55,7 @@ impl SqliteConnection {
 
 impl Drop for SqliteConnection {
     fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
         if self.in_transaction {
             let connection = self.handle.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Nothing to roll back any more is as good as rolled back.

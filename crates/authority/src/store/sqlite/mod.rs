@@ -55,10 +55,13 @@ impl Sqlite {
     fn open_blocking(directory: &Path) -> Result<Self, StoreError> {
         let lock = lock_directory(directory)?;
         let file = directory.join("portcullis.db");
+        // Before SQLite opens it: the files that it makes beside it get the same mode.
+        let made = File::options().append(true).create(true).open(&file);
+        let private = made.and_then(|made| made.set_permissions(fs::Permissions::from_mode(0o600)));
+        private.map_err(|error| io("database file", &error))?;
         let mut writer = open_file(&file)?;
         let migrated = embedded::migrations::runner().run(&mut writer);
         migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).map_err(|error| io("database file", &error))?;
         let reader = || Ok::<_, StoreError>(Arc::new(Mutex::new(Handle::new(open_file(&file)?))));
         Ok(Self {
             readers: (0..READERS).map(|_| reader()).collect::<Result<_, _>>()?,
