@@ -9,5 +9,6 @@ pub mod gate;
 pub mod given;
 pub mod place;
 pub mod postgres;
+pub mod process;
 pub mod replay;
 pub mod wait;

@@ -1,6 +1,9 @@
 //! Requests become domain types here, once. Every problem of a request is reported, each with its field.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
@@ -16,6 +19,9 @@ use crate::domain::{ClientInfo, Micros, Profile};
 const REASON_BYTES_MAX: usize = 1024;
 /// The most ids of a batch.
 const BATCH_IDS_MAX: usize = 1000;
+
+/// How far a caller's clock may be ahead.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -154,10 +160,15 @@ impl Fields {
         let time = time?;
         let micros = time.seconds.checked_mul(1_000_000).map(|micros| micros + i64::from(time.nanos) / 1_000);
         let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
-        match micros {
-            Some(micros) if nanos_fit && time.seconds >= 0 => Some(Micros(micros)),
+        // By this machine's clock, as a sanity check only: nothing is decided by the difference.
+        let latest = Micros(
+            i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros())
+                .unwrap_or(i64::MAX),
+        );
+        match micros.map(Micros) {
+            Some(time) if nanos_fit && time >= Micros(0) && time <= latest.after(CLOCK_TOLERANCE) => Some(time),
             _ => {
-                self.wrong(field, "is not a time after 1970");
+                self.wrong(field, "is not a time between 1970 and now");
                 None
             }
         }
