@@ -9,7 +9,8 @@ from grpc_status import rpc_status
 from portcullis.v1 import session_service_pb2 as v1
 from portcullis.v1 import session_service_pb2_grpc as stubs
 
-data_dir, address = (sys.argv[1:] + ["./portcullis-data", "127.0.0.1:7400"][len(sys.argv) - 1 :])[:2]
+data_dir = sys.argv[1] if len(sys.argv) > 1 else "portcullis-data"
+address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:7400"
 credentials = json.load(open(f"{data_dir}/dev-credentials.json"))
 sessions = stubs.SessionServiceStub(grpc.insecure_channel(address))
 

@@ -130,9 +130,7 @@ impl TestAuthority {
     /// A transport for a bearer string; an empty one sends none.
     #[must_use]
     pub fn transport(&self, bearer: &str) -> Transport {
-        let channel = Endpoint::from_shared(self.endpoint()).expect("an endpoint").connect_lazy();
-        let value = (!bearer.is_empty()).then(|| format!("Bearer {bearer}").parse().expect("a header value"));
-        InterceptedService::new(channel, Bearer(value))
+        transport(&self.endpoint(), bearer)
     }
 
     /// A client of `SessionService`.
@@ -180,6 +178,14 @@ impl TestAuthority {
         let created = self.sessions(LOGIN).create_session(sign_in(user)).await;
         created.expect("a sign-in").into_inner()
     }
+}
+
+/// A transport to `endpoint` for a bearer string; an empty one sends none.
+#[must_use]
+pub fn transport(endpoint: &str, bearer: &str) -> Transport {
+    let channel = Endpoint::from_shared(endpoint.to_owned()).expect("an endpoint").connect_lazy();
+    let value = (!bearer.is_empty()).then(|| format!("Bearer {bearer}").parse().expect("a header value"));
+    InterceptedService::new(channel, Bearer(value))
 }
 
 /// Starts a validator and waits until it is ready.

@@ -208,13 +208,6 @@ impl Connection for FaultyConnection {
         done
     }
 
-    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        self.before(false).await?;
-        let done = self.inner.query_once(sql, params).await;
-        self.after(false).await?;
-        done
-    }
-
     async fn begin(&mut self) -> Result<(), DbError> {
         self.before(false).await?;
         let done = self.inner.begin().await;

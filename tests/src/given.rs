@@ -6,7 +6,10 @@ use portcullis_authority::{
     crypto::{MasterKey, generate_signing_key},
     domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session},
 };
-use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
+use portcullis_contract::{
+    id::{EventId, SessionId, TenantId, UserId},
+    key::Algorithm,
+};
 
 /// How long a session lives here.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
@@ -118,5 +121,5 @@ pub fn sign_out_tenant(tenant_id: &str) -> Entry {
 /// A new signing key, which signs after `delay`.
 #[must_use]
 pub fn key(delay: Duration) -> NewKey {
-    generate_signing_key(&MasterKey::generate(), delay)
+    generate_signing_key(&MasterKey::generate(), Algorithm::Ed25519, delay)
 }

@@ -11,4 +11,6 @@ pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod replay;
+pub mod serve;
+pub mod telemetry;
 pub mod wait;

@@ -13,6 +13,12 @@ use tokio::sync::OnceCell;
 
 pub use self::cluster::{Cluster, url_of_primary};
 
+/// A command of the newest installed PostgreSQL, as a user that it agrees to run as.
+#[must_use]
+pub fn command(name: &str) -> std::process::Command {
+    binaries::command(name)
+}
+
 /// An empty schema of the process's shared server.
 pub struct Schema {
     /// Its name, which is also the `application_name` of those who use [`url`](Self::url).

@@ -107,6 +107,7 @@ async fn pages_cover_each_session_once_while_others_come_and_go() {
             let Some(last) = page.last() else { break };
             before = Some(*last);
             pages.extend(page);
+            assert!(pages.len() < 100, "pages come to an end");
         }
         let descending = pages.windows(2).all(|pair| pair[0].to_bytes() > pair[1].to_bytes());
         assert!(descending, "newest first, and none twice");

@@ -2,6 +2,7 @@
 
 mod appending;
 mod batches;
+mod contention;
 mod cutoffs;
 mod installation;
 mod keys;

@@ -147,6 +147,8 @@ async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing() {
         (["", "", "", ""], ["ann", "Ann", "", ""]),
         (["", "Anna", "Smith", "a@example.org"], ["ann", "Anna", "Smith", "a@example.org"]),
         (["ann", "Anna", "Smith", "a@example.org"], ["ann", "Anna", "Smith", "a@example.org"]),
+        (["", "", "", "b@example.org"], ["ann", "Anna", "Smith", "b@example.org"]),
+        (["anna", "", "", ""], ["anna", "Anna", "Smith", "b@example.org"]),
     ];
     for (said, expected) in steps {
         open(&*store, &NewSession { profile: profile(said), ..sign_in("t", "u") }).await;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis_contract::v1;
+use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
+use portcullis_contract::{key::Algorithm, v1};
 use portcullis_tests::{
-    authority::{OPERATOR, TestAuthority, ready, reason},
+    authority::{AUDIENCE, ISSUER, OPERATOR, TestAuthority, ready, reason},
     gate::refused,
     postgres,
     wait::eventually,
@@ -41,10 +42,14 @@ async fn retire(authority: &TestAuthority, id: &str) -> Result<v1::SigningKey, t
 }
 
 fn kid(token: &str) -> String {
+    header(token, "kid")
+}
+
+fn header(token: &str, member: &str) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64");
     let header: serde_json::Value = serde_json::from_slice(&header).expect("JSON");
-    header["kid"].as_str().expect("a kid").to_owned()
+    header[member].as_str().expect("text").to_owned()
 }
 
 #[tokio::test]
@@ -99,9 +104,57 @@ async fn the_key_that_signs_and_keys_that_are_not_there_cannot_be_retired() {
     retire(&authority, &signing.id).await.expect("retired already: nothing changes");
 }
 
+/// Rotations through all algorithms, each by a changed setting and a restart; nobody is signed out by any of them.
 #[tokio::test]
-async fn the_jwks_document_holds_the_trusted_keys_and_no_private_part() {
-    let authority = quick(None).await;
+async fn the_algorithm_changes_by_configuration_and_rotation() {
+    let mut authority = quick(None).await;
+    let gate = ready(authority.gate().max_staleness(Duration::from_secs(1))).await;
+    let mut tokens = vec![authority.sign_in("ada").await.access_token];
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256, Algorithm::Ed25519] {
+        authority.stop().await;
+        authority.config.keys.algorithm = algorithm;
+        authority.start().await;
+        let signing = header(tokens.last().expect("one before"), "alg");
+        let unchanged = authority.sign_in("ada").await.access_token;
+        assert_eq!(header(&unchanged, "alg"), signing, "a key keeps its algorithm");
+        let rotated = rotate(&authority).await;
+        assert_eq!(rotated.algorithm, algorithm.jose_name());
+        let token = eventually("the new key to sign", async || {
+            let token = authority.sign_in("ada").await.access_token;
+            (kid(&token) == rotated.id).then_some(token)
+        });
+        tokens.push(token.await);
+    }
+    let names: Vec<_> = tokens.iter().map(|token| header(token, "alg")).collect();
+    assert_eq!(names, ["EdDSA", "ES256", "RS256", "EdDSA"]);
+
+    let document = jwks(&authority).await;
+    for token in &tokens {
+        eventually("the gate is ready again", async || gate.check(token).ok()).await;
+        assert_eq!(read_by_others(&document, token)["sub"], "ada");
+    }
+    retire(&authority, &kid(&tokens[1])).await.expect("retired");
+    assert_eq!(refused(&gate, &tokens[1]).await, Rejection::DistrustedKey);
+    assert!(gate.check(&tokens[0]).is_ok() && gate.check(&tokens[2]).is_ok(), "the others are trusted still");
+}
+
+/// The claims of a token, as a service reads them that knows the JWKS document only.
+fn read_by_others(document: &JwkSet, token: &str) -> serde_json::Value {
+    let jwk = document.find(&kid(token)).expect("the key is in the document");
+    let algorithm = header(token, "alg").parse().expect("it is known to all");
+    assert_eq!(serde_json::to_value(jwk).expect("JSON")["alg"], header(token, "alg"));
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_issuer(&[ISSUER]);
+    let key = DecodingKey::from_jwk(jwk).expect("a key");
+    jsonwebtoken::decode(token, &key, &validation).expect("a good token").claims
+}
+
+async fn jwks(authority: &TestAuthority) -> JwkSet {
+    serde_json::from_value(jwks_document(authority).await).expect("a JWK set")
+}
+
+async fn jwks_document(authority: &TestAuthority) -> serde_json::Value {
     let mut stream = tokio::net::TcpStream::connect(authority.config.server.http_listen).await.expect("connects");
     let request = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.expect("sent");
@@ -109,9 +162,24 @@ async fn the_jwks_document_holds_the_trusted_keys_and_no_private_part() {
     stream.read_to_string(&mut response).await.expect("received");
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let document: serde_json::Value = serde_json::from_str(body).expect("JSON");
-    let key = &document["keys"][0];
-    assert_eq!((key["kty"].as_str(), key["crv"].as_str()), (Some("OKP"), Some("Ed25519")));
-    assert_eq!(key["kid"].as_str(), Some(kid(&authority.sign_in("ada").await.access_token).as_str()));
-    assert!(key["x"].as_str().is_some_and(|x| x.len() == 43) && key.get("d").is_none());
+    serde_json::from_str(body).expect("JSON")
+}
+
+#[tokio::test]
+async fn the_jwks_document_holds_the_trusted_keys_and_no_private_part() {
+    let members = [
+        (Algorithm::Ed25519, "OKP", &["alg", "crv", "kid", "kty", "use", "x"][..]),
+        (Algorithm::Es256, "EC", &["alg", "crv", "kid", "kty", "use", "x", "y"]),
+        (Algorithm::Rs256, "RSA", &["alg", "e", "kid", "kty", "n", "use"]),
+    ];
+    for (algorithm, kind, members) in members {
+        let authority = TestAuthority::with(|config| config.keys.algorithm = algorithm).await;
+        let document = jwks_document(&authority).await;
+        let key = document["keys"][0].as_object().expect("a first key");
+        let mut found: Vec<_> = key.keys().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, members);
+        assert_eq!((key["kty"].as_str(), key["alg"].as_str()), (Some(kind), Some(algorithm.jose_name())));
+        assert_eq!(key["kid"].as_str(), Some(kid(&authority.sign_in("ada").await.access_token).as_str()));
+    }
 }

@@ -7,6 +7,7 @@
     reason = "a chore talks to the person who ran it, on their terminal"
 )]
 
+mod bench;
 mod generate;
 mod install;
 mod lint;
@@ -35,6 +36,8 @@ enum Chore {
     Lint(lint::Options),
     /// Build the binary and run every test, installing what they need.
     Test(test::Options),
+    /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +60,6 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Gen => generate::write(root),
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
+        Chore::Bench(options) => bench::run(options),
     }
 }

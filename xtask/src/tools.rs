@@ -25,8 +25,19 @@ pub(crate) const C_COMPILER: Need = Need {
 pub(crate) const POSTGRES_SERVER: Need = Need {
     what: "the PostgreSQL server's programs (initdb)",
     packages: &["postgresql"],
-    met: || shell::on_path("initdb") || debian_has_initdb(),
+    met: || shell::on_path("initdb") || debian_has("initdb"),
 };
+
+/// A peer of the bench. Debian has it in the server's package.
+pub(crate) const PGBENCH: Need = Need {
+    what: "PostgreSQL's pgbench",
+    packages: &["postgresql"],
+    met: || shell::on_path("pgbench") || debian_has("pgbench"),
+};
+
+/// A peer of the bench.
+pub(crate) const REDIS_SERVER: Need =
+    Need { what: "redis-server", packages: &["redis-server"], met: || shell::on_path("redis-server") };
 
 const NPM: Need = Need {
     what: "npm, which installs buf",
@@ -35,9 +46,9 @@ const NPM: Need = Need {
 };
 
 /// Debian keeps the server's programs of each major version away from `PATH`.
-fn debian_has_initdb() -> bool {
+fn debian_has(program: &str) -> bool {
     fs::read_dir("/usr/lib/postgresql")
-        .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin/initdb").is_file()))
+        .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin").join(program).is_file()))
 }
 
 /// `buf` with these arguments, ready to run.

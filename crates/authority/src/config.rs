@@ -2,9 +2,12 @@
 //!
 //! `docs/configuration.md` lists the keys; a test keeps it complete.
 
+mod check;
+mod read;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use portcullis_contract::id::TenantId;
+use portcullis_contract::key::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// The whole configuration.
@@ -25,6 +28,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The streams of validators.
     pub watch: WatchConfig,
+    /// What it tells of itself.
+    pub telemetry: TelemetryConfig,
     /// Who may call.
     pub callers: Vec<CallerConfig>,
 }
@@ -84,6 +89,13 @@ impl Default for StoreConfig {
     fn default() -> Self {
         let url = "sqlite:./portcullis-data".into();
         Self { url, connections_max: 16, connect_timeout: Duration::from_secs(3) }
+    }
+}
+
+impl StoreConfig {
+    /// The engine, as the semantic conventions of OpenTelemetry name it.
+    pub(crate) fn system(&self) -> &'static str {
+        if self.url.starts_with("sqlite:") { "sqlite" } else { "postgresql" }
     }
 }
 
@@ -150,6 +162,8 @@ impl Default for SessionConfig {
 pub struct KeyConfig {
     /// File with the master key: 32 bytes in base64 (`openssl rand -base64 32`). Required.
     pub master_key_file: PathBuf,
+    /// The algorithm of the first signing key and of every key made by a rotation. Keys that exist keep theirs.
+    pub algorithm: Algorithm,
     /// How long a new signing key is known before it signs. At least `watch.staleness_max`.
     #[serde(with = "humantime_serde")]
     pub activation_delay: Duration,
@@ -157,13 +171,16 @@ pub struct KeyConfig {
 
 impl Default for KeyConfig {
     fn default() -> Self {
-        Self { master_key_file: PathBuf::new(), activation_delay: Duration::from_secs(60) }
+        let master_key_file = PathBuf::new();
+        Self { master_key_file, algorithm: Algorithm::default(), activation_delay: Duration::from_secs(60) }
     }
 }
 
 impl std::fmt::Debug for KeyConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyConfig").field("activation_delay", &self.activation_delay).finish_non_exhaustive()
+        let mut keys = f.debug_struct("KeyConfig");
+        keys.field("algorithm", &self.algorithm).field("activation_delay", &self.activation_delay);
+        keys.finish_non_exhaustive()
     }
 }
 
@@ -228,6 +245,25 @@ impl Default for WatchConfig {
     }
 }
 
+/// `[telemetry]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// `http://…` of an OTLP receiver (gRPC). None: traces are not exported, metrics stand at `/metrics` only.
+    pub otlp_endpoint: Option<String>,
+    /// `service.name` of what is exported.
+    pub service_name: String,
+    /// The part of the calls without a trace context of their own that is sampled, from 0 to 1. A call with one is
+    /// sampled if its caller's was.
+    pub trace_sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, service_name: "portcullis".into(), trace_sample_ratio: 0.01 }
+    }
+}
+
 /// `[[callers]]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -274,111 +310,5 @@ impl ConfigError {
     #[must_use]
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
-    }
-}
-
-impl Config {
-    /// Checks what types cannot say.
-    ///
-    /// # Errors
-    /// The first setting that cannot be used.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        self.check_server()?;
-        self.check_times()?;
-        self.check_bounds()?;
-        self.callers.iter().enumerate().try_for_each(|(index, caller)| caller.check(index))
-    }
-
-    fn check_server(&self) -> Result<(), ConfigError> {
-        let server = &self.server;
-        if server.tls_certificate_file.is_some() != server.tls_key_file.is_some() {
-            return Err(ConfigError::new("server.tls_key_file", "needs tls_certificate_file, and the reverse"));
-        }
-        let encrypted = server.tls_certificate_file.is_some() || server.insecure;
-        if !encrypted && !server.grpc_listen.ip().is_loopback() {
-            let problem = "is not a loopback address: set TLS files, or server.insecure = true";
-            return Err(ConfigError::new("server.grpc_listen", problem));
-        }
-        if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
-            return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
-        }
-        if self.tokens.issuer.is_empty() {
-            return Err(ConfigError::new("tokens.issuer", "must not be empty"));
-        }
-        if self.tokens.default_audiences.is_empty() {
-            return Err(ConfigError::new("tokens.default_audiences", "must not be empty"));
-        }
-        Ok(())
-    }
-
-    fn check_times(&self) -> Result<(), ConfigError> {
-        let second = Duration::from_secs(1);
-        let positive = [
-            ("tokens.access_token_lifetime", self.tokens.access_token_lifetime, second, 366 * DAY),
-            ("sessions.lifetime", self.sessions.lifetime, second, 3660 * DAY),
-            ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second, 3660 * DAY),
-            ("log.poll_interval", self.log.poll_interval, Duration::from_millis(1), 10 * second),
-            ("log.checkpoint_interval", self.log.checkpoint_interval, Duration::from_millis(100), DAY),
-            ("watch.staleness_max", self.watch.staleness_max, second, DAY),
-        ];
-        for (key, value, min, max) in positive {
-            if value < min || value > max {
-                return Err(ConfigError::new(key, format!("must be from {min:?} to {max:?}")));
-            }
-        }
-        if self.keys.activation_delay < self.watch.staleness_max {
-            let problem = "must be at least watch.staleness_max, or gates may meet a key before they know it";
-            return Err(ConfigError::new("keys.activation_delay", problem));
-        }
-        Ok(())
-    }
-
-    fn check_bounds(&self) -> Result<(), ConfigError> {
-        let bounds = [
-            ("server.calls_max", self.server.calls_max),
-            ("store.connections_max", self.store.connections_max),
-            ("log.queue_entries_max", self.log.queue_entries_max),
-            ("log.batch_entries_max", self.log.batch_entries_max),
-            ("watch.streams_max", self.watch.streams_max),
-            ("watch.ring_frames_max", self.watch.ring_frames_max),
-        ];
-        match bounds.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err(ConfigError::new(*key, "must be at least 1")),
-            None => Ok(()),
-        }
-    }
-}
-
-impl CallerConfig {
-    fn check(&self, index: usize) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("callers[{index}].{field}");
-        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
-            return Err(ConfigError::new(key("name"), "must be 1 to 64 bytes without control characters"));
-        }
-        if self.digest().is_none() {
-            return Err(ConfigError::new(key("bearer_sha256"), "must be 64 hexadecimal digits"));
-        }
-        if self.roles.is_empty() {
-            return Err(ConfigError::new(key("roles"), "must name at least one role"));
-        }
-        if let Some(tenant) = &self.tenant {
-            TenantId::parse(tenant.as_str()).map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
-            if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
-                return Err(ConfigError::new(key("tenant"), "gateway and operator are roles over all tenants"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The digest as bytes, when it is one.
-    #[must_use]
-    pub fn digest(&self) -> Option<[u8; 32]> {
-        let text = self.bearer_sha256.as_bytes();
-        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        let byte = |at: usize| u8::from_str_radix(&self.bearer_sha256[2 * at..2 * at + 2], 16).ok();
-        let bytes = (0..32).map(byte).collect::<Option<Vec<_>>>()?;
-        bytes.try_into().ok()
     }
 }

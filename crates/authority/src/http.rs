@@ -10,25 +10,27 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_contract::key::{Algorithm, CredentialKind, VerificationKey};
+use portcullis_contract::key::{CredentialKind, PublicNumbers, VerificationKey};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::Feed;
+use crate::{feed::Feed, telemetry::Telemetry};
 
 #[derive(Clone)]
 struct Shared {
     feed: Arc<Feed>,
+    telemetry: Arc<Telemetry>,
     drain: CancellationToken,
 }
 
-/// `GET /.well-known/jwks.json`, `/healthz` (the process runs) and `/readyz` (it takes calls).
-pub(crate) fn router(feed: Arc<Feed>, drain: CancellationToken) -> Router {
+/// `GET /.well-known/jwks.json`, `/metrics` (for Prometheus), `/healthz` (the process runs) and `/readyz` (it takes calls).
+pub(crate) fn router(feed: Arc<Feed>, telemetry: Arc<Telemetry>, drain: CancellationToken) -> Router {
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
+        .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Shared { feed, drain })
+        .with_state(Shared { feed, telemetry, drain })
 }
 
 /// The keys of access tokens (RFC 7517). A verifier that caches them accepts retired ones for as long: gates that
@@ -41,16 +43,21 @@ async fn jwks(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 fn jwk(key: &VerificationKey) -> Value {
-    match key.algorithm {
-        Algorithm::Ed25519 => json!({
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "alg": key.algorithm.jose_name(),
-            "use": "sig",
-            "kid": key.id.as_str(),
-            "x": URL_SAFE_NO_PAD.encode(key.public_bytes()),
-        }),
-    }
+    let text = |number: Vec<u8>| URL_SAFE_NO_PAD.encode(number);
+    let mut jwk = match key.public_numbers() {
+        PublicNumbers::Okp { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(x) }),
+        PublicNumbers::Ec { x, y } => json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) }),
+        PublicNumbers::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
+    };
+    jwk["alg"] = key.algorithm.jose_name().into();
+    jwk["use"] = "sig".into();
+    jwk["kid"] = key.id.as_str().into();
+    jwk
+}
+
+async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
+    let text = shared.telemetry.text().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {

@@ -1,17 +1,16 @@
 //! The keys that sign, opened and at hand.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use portcullis_contract::token::Signer;
+use portcullis_contract::{id::EventId, key::Algorithm, token::Signer};
 
 use crate::{
-    crypto::{MasterKey, Unsealable, generate_signing_key, open_signer},
+    crypto::{MasterKey, SignerError, generate_signing_key, open_signer},
     domain::{Actor, Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
     log::{Log, LogError},
     store::{Store, StoreError},
 };
-use portcullis_contract::id::EventId;
 
 /// Signing keys as the store has them, with their private halves opened.
 pub struct Keyring {
@@ -26,9 +25,9 @@ pub enum KeyringError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The master key is another.
+    /// The master key is another, or a key is damaged.
     #[error(transparent)]
-    Unsealable(#[from] Unsealable),
+    Signer(#[from] SignerError),
     /// The first key could not be made.
     #[error("the first signing key: {0}")]
     Log(#[from] LogError),
@@ -49,11 +48,11 @@ impl Keyring {
     ///
     /// # Errors
     /// When the log does not take it.
-    pub async fn ensure_first(&self, log: &Log) -> Result<(), KeyringError> {
+    pub async fn ensure_first(&self, log: &Log, algorithm: Algorithm) -> Result<(), KeyringError> {
         if self.keys.load().iter().any(|(key, _)| key.retired.is_none()) {
             return Ok(());
         }
-        let key = self.generate(std::time::Duration::ZERO);
+        let key = self.generate(algorithm, Duration::ZERO).await;
         let entry = Entry {
             event_id: EventId::generate(),
             actor: Actor::authority(),
@@ -67,9 +66,10 @@ impl Keyring {
     }
 
     /// A new key, sealed.
-    #[must_use]
-    pub fn generate(&self, activation_delay: std::time::Duration) -> NewKey {
-        generate_signing_key(&self.master, activation_delay)
+    pub async fn generate(&self, algorithm: Algorithm, activation_delay: Duration) -> NewKey {
+        let master = Arc::clone(&self.master);
+        let generating = move || generate_signing_key(&master, algorithm, activation_delay);
+        tokio::task::spawn_blocking(generating).await.expect("making a key does not panic")
     }
 
     /// Reads the keys again.
@@ -79,7 +79,7 @@ impl Keyring {
     pub async fn reload(&self) -> Result<(), KeyringError> {
         let (keys, _) = self.store.keys().await?;
         let open = |key: KeyRecord| Ok((key.clone(), Arc::new(open_signer(&self.master, &key)?)));
-        let keys = keys.into_iter().map(open).collect::<Result<Vec<_>, Unsealable>>()?;
+        let keys = keys.into_iter().map(open).collect::<Result<Vec<_>, SignerError>>()?;
         self.keys.store(Arc::new(keys));
         Ok(())
     }

@@ -14,6 +14,7 @@ pub mod recover;
 mod server;
 mod service;
 pub mod store;
+pub mod telemetry;
 mod validators;
 
-pub use self::server::{Authority, StartError, open_store, read_master_key};
+pub use self::server::{Authority, StartError, check, open_store, read_master_key};

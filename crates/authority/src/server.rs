@@ -3,9 +3,8 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::Notify};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming};
 use tonic_health::ServingStatus;
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
         postgres::{Postgres, PostgresOptions},
         sqlite::Sqlite,
     },
+    telemetry::{Telemetry, TelemetryError},
     validators::Validators,
 };
 
@@ -37,6 +37,7 @@ pub struct Authority {
     /// Ends the background work.
     stop: CancellationToken,
     tasks: TaskTracker,
+    telemetry: Arc<Telemetry>,
     drain_timeout: Duration,
 }
 
@@ -63,6 +64,9 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// Telemetry cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -98,6 +102,16 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
     MasterKey::from_base64(&text).ok_or_else(|| invalid("must hold 32 bytes in base64".into()))
 }
 
+/// Checks a configuration and the files that it names, without starting anything.
+///
+/// # Errors
+/// The first thing that would keep an authority from starting.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    config.check()?;
+    read_master_key(&config.keys.master_key_file)?;
+    tls(&config.server).map(drop)
+}
+
 impl Authority {
     /// Starts an authority: it listens when this returns.
     ///
@@ -124,14 +138,20 @@ impl Authority {
         let appended = Arc::new(Notify::new());
         store.token_life(config.tokens.access_token_lifetime).await?;
         let secrets = Secrets::load(&*store, &master).await?;
-        let log = Log::start(Arc::clone(&store), &config.log, Arc::clone(&appended), &tasks);
+        let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
+        let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
+        let recorder = Arc::clone(&instruments);
+        let log = Log::start(Arc::clone(&store), &config.log, Arc::clone(&appended), recorder, &tasks);
         let keyring = Arc::new(Keyring::open(Arc::clone(&store), Arc::clone(&master)).await?);
-        keyring.ensure_first(&log).await?;
+        keyring.ensure_first(&log, config.keys.algorithm).await?;
         let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch, appended).await?;
         let feed = Arc::new(feed);
+        let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
+        instruments.observe(&feed, &validators);
         let core = Arc::new(Core {
             beats: Beats::start(Arc::clone(&store), random(), &tasks),
-            validators: Arc::new(Validators::default()),
+            validators,
+            instruments,
             log: log.clone(),
             feed: Arc::clone(&feed),
             keyring: Arc::clone(&keyring),
@@ -149,6 +169,7 @@ impl Authority {
             close: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks,
+            telemetry,
         };
         authority.follow(&config, &feed, keyring);
         authority.serve(&core, grpc, http)?;
@@ -174,7 +195,7 @@ impl Authority {
         }
         let grpc = server
             .add_routes(routes(core, access, health, config.server.reflection))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), self.close.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), self.close.clone().cancelled_owned());
         self.tasks
             .spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
         let drain = self.drain.clone();
@@ -182,7 +203,7 @@ impl Authority {
             drain.cancelled().await;
             reporter.set_service_status("", ServingStatus::NotServing).await;
         });
-        let router = http::router(Arc::clone(&core.feed), self.drain.clone());
+        let router = http::router(Arc::clone(&core.feed), Arc::clone(&self.telemetry), self.drain.clone());
         let http = axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
         self.tasks
             .spawn(async move { http.await.unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed")) });
@@ -202,6 +223,7 @@ impl Authority {
         if tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!("calls were still running when the drain timeout passed");
         }
+        self.telemetry.shut_down().await;
     }
 }
 
@@ -234,6 +256,9 @@ fn tls(config: &ServerConfig) -> Result<Option<ServerTlsConfig>, StartError> {
     let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file) else {
         return Ok(None);
     };
-    let read = |file: &Path| std::fs::read(file).map_err(|error| StartError::Tls(error.to_string()));
-    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?))))
+    let read = |name: &str, file: &Path| {
+        std::fs::read(file).map_err(|error| ConfigError::new(format!("server.{name}"), error.to_string()))
+    };
+    let (certificate, key) = (read("tls_certificate_file", certificate)?, read("tls_key_file", key)?);
+    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key))))
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -11,9 +11,11 @@ use std::{
 use dashmap::DashMap;
 use portcullis_contract::{position::Revision, v1};
 
+use crate::telemetry::Instruments;
+
 /// Who is connected, for operators and for the counts in answers.
-#[derive(Default)]
 pub struct Validators {
+    instruments: Arc<Instruments>,
     connected: DashMap<u64, Arc<Connected>>,
     next: AtomicU64,
     count: AtomicUsize,
@@ -21,6 +23,7 @@ pub struct Validators {
 
 /// One stream.
 pub struct Connected {
+    instruments: Arc<Instruments>,
     name: String,
     mode: v1::ValidatorMode,
     max_staleness: Duration,
@@ -29,14 +32,22 @@ pub struct Connected {
     applied: AtomicU64,
     /// Microseconds after `epoch`; 0 for never.
     probed: AtomicU64,
+    /// Whether it waits for its reader.
+    parked: AtomicBool,
 }
 
 impl Connected {
     /// Notes a probe.
     pub fn probed(&self, applied: Revision) {
-        self.applied.fetch_max(applied.0, Ordering::Relaxed);
+        let before = self.applied.fetch_max(applied.0, Ordering::Relaxed);
+        self.instruments.reported(Revision(before), applied, self.epoch);
         let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.probed.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// Notes that it waits for its reader, or that it no longer does.
+    pub fn park(&self, parked: bool) {
+        self.parked.store(parked, Ordering::Relaxed);
     }
 
     fn probe_age(&self) -> Option<Duration> {
@@ -74,6 +85,12 @@ impl Drop for Registration {
 }
 
 impl Validators {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(instruments: Arc<Instruments>) -> Self {
+        Self { instruments, connected: DashMap::new(), next: AtomicU64::new(0), count: AtomicUsize::new(0) }
+    }
+
     /// Registers a stream, unless there are `streams_max` already.
     #[must_use]
     pub fn register(
@@ -88,6 +105,7 @@ impl Validators {
             return None;
         }
         let connected = Arc::new(Connected {
+            instruments: Arc::clone(&self.instruments),
             name,
             mode,
             max_staleness,
@@ -95,6 +113,7 @@ impl Validators {
             epoch: Instant::now(),
             applied: AtomicU64::new(0),
             probed: AtomicU64::new(0),
+            parked: AtomicBool::new(false),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.connected.insert(id, Arc::clone(&connected));
@@ -105,6 +124,22 @@ impl Validators {
     #[must_use]
     pub fn list(&self) -> Vec<v1::ValidatorStatus> {
         self.connected.iter().map(|entry| entry.value().status()).collect()
+    }
+
+    /// How many streams there are, and how many of them wait for their readers.
+    #[must_use]
+    pub(crate) fn streams(&self) -> (u64, u64) {
+        let parked = self.connected.iter().filter(|entry| entry.parked.load(Ordering::Relaxed));
+        (self.connected.len() as u64, parked.count() as u64)
+    }
+
+    /// Each stream's name, what it reported as applied, and the time since its last probe, or since it connected.
+    pub(crate) fn series(&self) -> Vec<(String, Revision, Duration)> {
+        let series = |stream: &Connected| {
+            let age = stream.probe_age().unwrap_or_else(|| stream.epoch.elapsed());
+            (stream.name.clone(), Revision(stream.applied.load(Ordering::Relaxed)), age)
+        };
+        self.connected.iter().map(|entry| series(entry.value())).collect()
     }
 
     /// What is known about the enforcement of `revision` now.

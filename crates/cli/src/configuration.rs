@@ -45,26 +45,8 @@ impl Source {
         if let Some(url) = &self.store_url {
             figment = figment.merge(Serialized::default("store.url", url));
         }
-        let config: Config = figment.extract().map_err(|error| explain(&error))?;
-        config.check()?;
-        Ok(config)
+        Ok(Config::read(&figment)?)
     }
-}
-
-/// figment's own text repeats the value that does not fit, which may be a secret: only the key and the kind are told.
-fn explain(error: &figment::Error) -> ConfigError {
-    use figment::error::Kind;
-    let problem = match &error.kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
-        Kind::UnknownField(field, known) => format!("unknown key `{field}`; known are {}", known.join(", ")),
-        Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
-        Kind::MissingField(field) => format!("`{field}` is missing"),
-        Kind::DuplicateField(field) => format!("`{field}` stands twice"),
-        Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
-        _ => "cannot be read as what it must be".into(),
-    };
-    let key = if error.path.is_empty() { "configuration".into() } else { error.path.join(".") };
-    ConfigError::new(key, problem)
 }
 
 /// Whether the fault is the caller's, in an option or the configuration.

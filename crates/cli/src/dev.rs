@@ -1,8 +1,9 @@
 //! `portcullis dev`: everything on one machine, with nothing to set up.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
 use clap::Args;
 use portcullis_authority::{
     Authority,
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     demo: bool,
 }
 
+/// For the gateway's first view.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A running `dev`.
 pub(crate) struct Dev {
     pub(crate) authority: Authority,
@@ -46,12 +50,13 @@ pub(crate) struct Dev {
 
 pub(crate) async fn run(options: Options) -> Result<()> {
     let (validator, dev) = start(&options).await?;
+    // What is printed can be used at once.
+    tokio::time::timeout(READY_TIMEOUT, validator.ready()).await.context("the gateway does not become ready")?;
     println!("authority  gRPC  {}", dev.authority.grpc_address);
     println!("authority  HTTP  http://{}/.well-known/jwks.json", dev.authority.http_address);
     println!("gateway    HTTP  http://{}/whoami", dev.gateway);
     println!("credentials      {}", Credentials::file(&options.data_dir).display());
     if options.demo {
-        validator.ready().await;
         demo::play(&dev).await?;
     } else {
         print_commands(&options, &dev);
@@ -87,6 +92,7 @@ async fn start(options: &Options) -> Result<(Validator, Dev)> {
         .start()?;
     let gateway = listener.local_addr()?;
     let router = portcullis_example_gateway::router(&validator);
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok((validator, Dev { authority, gateway, credentials }))
 }
@@ -103,20 +109,21 @@ fn config(options: &Options, credentials: &Credentials) -> Result<Config> {
 }
 
 fn print_commands(options: &Options, dev: &Dev) {
-    let (file, grpc) = (Credentials::file(&options.data_dir), dev.authority.grpc_address);
-    let (file, gateway) = (file.display(), dev.gateway);
+    let (file, session) = (Credentials::file(&options.data_dir), options.data_dir.join("session.json"));
+    let (file, session) = (file.display(), session.display());
+    let (grpc, gateway) = (dev.authority.grpc_address, dev.gateway);
     println!(
         r#"
 Try next (with grpcurl, jq and curl), in another terminal:
 
   grpcurl -plaintext -H "authorization: Bearer $(jq -r .login {file})" \
     -d '{{"tenant_id": "acme", "user": {{"id": "ada"}}}}' \
-    {grpc} portcullis.v1.SessionService/CreateSession > /tmp/session.json
+    {grpc} portcullis.v1.SessionService/CreateSession > {session}
 
-  curl -i -H "Authorization: Bearer $(jq -r .accessToken /tmp/session.json)" http://{gateway}/whoami
+  curl -i -H "Authorization: Bearer $(jq -r .accessToken {session})" http://{gateway}/whoami
 
   grpcurl -plaintext -H "authorization: Bearer $(jq -r .admin {file})" \
-    -d "{{\"tenant_id\": \"acme\", \"session_id\": $(jq .session.id /tmp/session.json), \"reason\": \"trying it\"}}" \
+    -d "{{\"tenant_id\": \"acme\", \"session_id\": $(jq .session.id {session}), \"reason\": \"trying it\"}}" \
     {grpc} portcullis.v1.SessionService/RevokeSession
 
 Then the second command again: the gate has dropped. Ctrl-C ends it."#

@@ -7,11 +7,11 @@ mod credentials;
 mod demo;
 mod dev;
 mod serve;
+mod telemetry;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 /// A session authority: sign out once, every gate drops.
 #[derive(Parser)]
@@ -38,15 +38,13 @@ const USAGE: u8 = 2;
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Dev(options) => {
-            log(false, "warn");
+            telemetry::log(false, "warn");
             dev::run(options).await
         }
-        Command::Serve(options) => {
-            log(true, "info");
-            serve::run(options).await
-        }
+        // Where its traces go stands in the configuration.
+        Command::Serve(options) => serve::run(options).await,
         Command::Recover(options) => {
-            log(true, "info");
+            telemetry::log(true, "info");
             serve::recover(options).await
         }
     };
@@ -57,11 +55,4 @@ async fn main() -> ExitCode {
             ExitCode::from(if configuration::is_usage(&error) { USAGE } else { 1 })
         }
     }
-}
-
-/// Structured logs on standard error, one event a line; `RUST_LOG` chooses.
-fn log(json: bool, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { subscriber.json().init() } else { subscriber.init() }
 }

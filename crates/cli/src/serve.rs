@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use portcullis_authority::{Authority, open_store, read_master_key, recover::recover as begin_history};
+use portcullis_authority::{Authority, check, open_store, read_master_key, recover::recover as begin_history};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::configuration::Source;
+use crate::{configuration::Source, telemetry};
 
 /// Options of `serve`.
 #[derive(Args)]
@@ -30,14 +30,18 @@ pub(crate) struct RecoverOptions {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let config = options.source.read()?;
     if options.check_config {
-        read_master_key(&config.keys.master_key_file)?;
+        check(&config)?;
         println!("the configuration is good");
         return Ok(());
     }
+    let traces = telemetry::start(&config.telemetry)?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
     until_signalled().await?;
     authority.shut_down().await;
+    if let Some(traces) = traces {
+        traces.shut_down().await;
+    }
     Ok(())
 }
 

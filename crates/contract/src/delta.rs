@@ -5,6 +5,7 @@ use prost::{Message, bytes::Bytes};
 use crate::{
     id::{Serial, TenantSerial, UserSerial},
     key::{CredentialKind, KeyId, VerificationKey},
+    trace::TraceParent,
     v1::{self, log_entry::Kind},
 };
 
@@ -68,6 +69,24 @@ pub enum DeltaError {
 pub fn encode(changes: &[Change], trace_parents: Vec<String>) -> Bytes {
     let entries = changes.iter().map(|change| v1::LogEntry { kind: Some(change.into()) }).collect();
     v1::Delta { entries, trace_parents }.encode_to_vec().into()
+}
+
+/// What [`trace_parents`] reads of a delta.
+#[derive(Message)]
+struct Traced {
+    #[prost(string, repeated, tag = "2")]
+    trace_parents: Vec<String>,
+}
+
+/// The most trace parents that are read of a delta.
+pub const TRACE_PARENTS_MAX: usize = 4;
+
+/// The sampled calls that caused a delta. Its entries are not decoded.
+#[must_use]
+pub fn trace_parents(bytes: &Bytes) -> Vec<TraceParent> {
+    let Ok(traced) = Traced::decode(bytes.clone()) else { return Vec::new() };
+    let parents = traced.trace_parents.iter().filter_map(|text| TraceParent::parse(text));
+    parents.filter(|parent| parent.sampled).take(TRACE_PARENTS_MAX).collect()
 }
 
 /// Decodes a delta, wholly or not at all.
@@ -146,8 +165,9 @@ pub(crate) fn scope(scope: v1::CutoffScope, serial: u64) -> Result<Scope, DeltaE
     match scope {
         v1::CutoffScope::User => Ok(Scope::User(UserSerial(serial))),
         v1::CutoffScope::Tenant => Ok(Scope::Tenant(TenantSerial(serial))),
-        v1::CutoffScope::Everyone => Ok(Scope::Everyone),
-        v1::CutoffScope::Unspecified => Err(DeltaError::UnknownKind),
+        v1::CutoffScope::Everyone if serial == 0 => Ok(Scope::Everyone),
+        // One of everyone has no serial: whatever a later version means by it is not that.
+        v1::CutoffScope::Everyone | v1::CutoffScope::Unspecified => Err(DeltaError::UnknownKind),
     }
 }
 

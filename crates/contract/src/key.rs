@@ -1,10 +1,20 @@
-//! Verification keys: one key, one algorithm, checked before use.
+//! Keys: one key, one algorithm, checked before use.
+
+mod private;
+mod public;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-use curve25519_dalek::edwards::CompressedEdwardsY;
-use jsonwebtoken::DecodingKey;
+use aws_lc_rs::signature::ParsedPublicKey;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 
+pub use self::{
+    private::{PrivateKey, SignError},
+    public::PublicNumbers,
+};
 use crate::v1;
 
 /// A `kid`: 1 to 64 letters, digits, `-` or `_`.
@@ -39,33 +49,38 @@ impl fmt::Display for KeyId {
 }
 
 /// The signature algorithms that keys may have. The key decides, never the token's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Algorithm {
     /// EdDSA over Curve25519 (RFC 8032, RFC 8037).
+    #[default]
+    #[serde(rename = "EdDSA")]
     Ed25519,
+    /// ECDSA over P-256 with SHA-256 (RFC 7518, section 3.4).
+    #[serde(rename = "ES256")]
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
+    #[serde(rename = "RS256")]
+    Rs256,
 }
 
 impl Algorithm {
-    /// The name in token headers.
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ed25519, Self::Es256, Self::Rs256];
+
+    /// The name in token headers, and in the configuration.
     #[must_use]
     pub fn jose_name(self) -> &'static str {
         match self {
             Self::Ed25519 => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
         }
     }
 
     /// Whether `name` in a header means this algorithm. `Ed25519` is the fully specified name of RFC 9864.
     #[must_use]
     pub fn is_named(self, name: &str) -> bool {
-        match self {
-            Self::Ed25519 => name == "EdDSA" || name == "Ed25519",
-        }
-    }
-
-    pub(crate) fn jose(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
-        }
+        name == self.jose_name() || self == Self::Ed25519 && name == "Ed25519"
     }
 }
 
@@ -86,51 +101,42 @@ pub struct VerificationKey {
     pub algorithm: Algorithm,
     /// What its tokens are.
     pub credential: CredentialKind,
-    public: Vec<u8>,
-    decoding: DecodingKey,
+    public: ParsedPublicKey,
 }
 
 impl VerificationKey {
-    /// Checks a public key of `algorithm`.
+    /// Checks a public key of `algorithm`, in the encoding that the log has (`TrustedKey.public_key`).
     ///
     /// # Errors
-    /// When it is not fit for use.
+    /// When it is not fit for use: such a key fails every check, or accepts forged signatures.
     pub fn new(id: KeyId, algorithm: Algorithm, public: &[u8], credential: CredentialKind) -> Result<Self, InvalidKey> {
-        match algorithm {
-            Algorithm::Ed25519 => Self::ed25519(id, public, credential),
-        }
-    }
-
-    /// Checks an Ed25519 public key.
-    ///
-    /// # Errors
-    /// When it is not 32 bytes, not a point of the curve, or of small order: such a key accepts forged signatures.
-    pub fn ed25519(id: KeyId, public: &[u8], credential: CredentialKind) -> Result<Self, InvalidKey> {
-        let point = CompressedEdwardsY::from_slice(public).map_err(|_| InvalidKey::PublicKey)?;
-        let point = point.decompress().ok_or(InvalidKey::PublicKey)?;
-        if point.is_small_order() {
-            return Err(InvalidKey::PublicKey);
-        }
-        let decoding = DecodingKey::from_ed_der(public);
-        Ok(Self { id, algorithm: Algorithm::Ed25519, credential, public: public.to_vec(), decoding })
+        Ok(Self { id, algorithm, credential, public: public::parse(algorithm, public)? })
     }
 
     /// The public key as the log carries it.
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
-        &self.public
+        self.public.as_ref()
+    }
+
+    /// The public key as JWKs carry it.
+    #[must_use]
+    pub fn public_numbers(&self) -> PublicNumbers {
+        PublicNumbers::of(self.algorithm, self.public_bytes())
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm.jose()).unwrap_or(false)
+        let signature = URL_SAFE_NO_PAD.decode(signature);
+        signature.is_ok_and(|signature| self.public.verify_sig(message, &signature).is_ok())
     }
 
     /// Whether both are the same key.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id && self.public == other.public && self.credential == other.credential
+        let kind = |key: &Self| (key.algorithm, key.credential);
+        self.id == other.id && kind(self) == kind(other) && self.public_bytes() == other.public_bytes()
     }
 }
 
@@ -149,6 +155,9 @@ pub enum InvalidKey {
     /// Not a usable public key of the algorithm.
     #[error("not a usable public key")]
     PublicKey,
+    /// Not a private key of the algorithm.
+    #[error("not a private key of its algorithm")]
+    PrivateKey,
     /// An algorithm or kind of credential that this version does not know.
     #[error("an unknown kind of key")]
     Kind,
@@ -160,22 +169,39 @@ impl TryFrom<&v1::TrustedKey> for VerificationKey {
     fn try_from(key: &v1::TrustedKey) -> Result<Self, InvalidKey> {
         let id = KeyId::parse(&key.id)?;
         let credential = CredentialKind::try_from(key.credential()).map_err(|_| InvalidKey::Kind)?;
-        match key.algorithm() {
-            v1::SigningAlgorithm::Ed25519 => Self::ed25519(id, &key.public_key, credential),
+        Self::new(id, key.algorithm().try_into()?, &key.public_key, credential)
+    }
+}
+
+impl TryFrom<v1::SigningAlgorithm> for Algorithm {
+    type Error = InvalidKey;
+
+    fn try_from(algorithm: v1::SigningAlgorithm) -> Result<Self, InvalidKey> {
+        match algorithm {
+            v1::SigningAlgorithm::Ed25519 => Ok(Self::Ed25519),
+            v1::SigningAlgorithm::Es256 => Ok(Self::Es256),
+            v1::SigningAlgorithm::Rs256 => Ok(Self::Rs256),
             v1::SigningAlgorithm::Unspecified => Err(InvalidKey::Kind),
+        }
+    }
+}
+
+impl From<Algorithm> for v1::SigningAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Ed25519 => Self::Ed25519,
+            Algorithm::Es256 => Self::Es256,
+            Algorithm::Rs256 => Self::Rs256,
         }
     }
 }
 
 impl From<&VerificationKey> for v1::TrustedKey {
     fn from(key: &VerificationKey) -> Self {
-        let algorithm = match key.algorithm {
-            Algorithm::Ed25519 => v1::SigningAlgorithm::Ed25519,
-        };
         Self {
             id: key.id.to_string(),
-            algorithm: algorithm.into(),
-            public_key: key.public.clone().into(),
+            algorithm: v1::SigningAlgorithm::from(key.algorithm).into(),
+            public_key: key.public_bytes().to_vec().into(),
             credential: v1::CredentialKind::from(key.credential).into(),
         }
     }

@@ -9,6 +9,7 @@ pub mod key;
 pub mod position;
 pub mod text;
 pub mod token;
+pub mod trace;
 pub mod verdict;
 pub mod view;
 

@@ -11,10 +11,17 @@ use crate::v1;
 pub struct Revision(pub u64);
 
 impl Revision {
-    /// The revision of the batch after this one.
+    /// The revision of the batch after this one. There is none after the greatest number, which no log of ours reaches
+    /// and bytes from elsewhere may claim: it is its own successor, and nothing [`follows`](Self::follows) it.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Whether this is the revision right after `other`.
+    #[must_use]
+    pub fn follows(self, other: Self) -> bool {
+        other.0.checked_add(1) == Some(self.0)
     }
 }
 
@@ -115,4 +122,41 @@ pub struct MalformedPosition;
 
 fn to_digest(bytes: &[u8]) -> Digest {
     bytes.try_into().expect("SHA-256 gives 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn nothing_follows_the_greatest_revision_and_each_other_has_one_successor() {
+        let last = Revision(u64::MAX);
+        assert!(Revision(5).follows(Revision(4)) && Revision(4).next() == Revision(5));
+        for other in [Revision(0), Revision(3), Revision(4), last, last.next()] {
+            assert!(!Revision(4).follows(other) && !other.follows(last), "{other}");
+        }
+    }
+
+    /// A cursor whose bits were altered is refused, or is another position, which no log takes for a good one.
+    #[test]
+    fn an_altered_cursor_is_not_the_same_position() {
+        let position = Position {
+            incarnation: Incarnation([0xa5; 16]),
+            revision: Revision(1 << 40),
+            chain: Chain(sha256(b"all before")),
+        };
+        let read = |bytes: &[u8]| v1::Cursor::decode(bytes).ok().and_then(|cursor| Position::try_from(&cursor).ok());
+        let bytes = v1::Cursor::from(position).encode_to_vec();
+        assert_eq!(read(&bytes), Some(position));
+        for length in 0..bytes.len() {
+            assert_eq!(read(&bytes[..length]), None, "{length} bytes");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(read(&flipped), Some(position), "bit {bit}");
+        }
+    }
 }

@@ -1,20 +1,19 @@
 //! Access tokens: signed JWTs in the profile of RFC 9068, written and read strictly.
 //!
-//! The JOSE library checks signatures. What it does not check is checked here: every member of the header is known
-//! and wanted (so no `crit`, `jwk`, `jku`, `zip`, `enc`), `typ` is exactly `at+jwt`, the algorithm is the key's, no
-//! member stands twice, the size is bounded, and `iss`, `sub` and `aud` are there.
+//! A signature proves who wrote a token, not that it is harmless. So every member of the header is known and wanted (no
+//! `crit`, `jwk`, `jku`, `zip`, `enc`), `typ` is exactly `at+jwt`, the algorithm is the key's, no member stands twice,
+//! the size is bounded, and `iss`, `sub` and `aud` are there.
 
 mod json;
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::EncodingKey;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
-    key::{Algorithm, CredentialKind, KeyId, VerificationKey},
+    key::{CredentialKind, KeyId, PrivateKey, SignError, VerificationKey},
     position::Revision,
     verdict::Rejection,
     view::{Subject, View},
@@ -54,12 +53,31 @@ pub struct Claims {
 }
 
 /// Who a verified token speaks for, and the key that says so.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Identity {
     /// What the token says.
     pub claims: Claims,
     /// The key that signed it. Each verdict asks anew whether it is trusted.
     pub key: Arc<VerificationKey>,
+    token: Box<str>,
+}
+
+impl Identity {
+    /// Whether this came from exactly this text.
+    ///
+    /// The comparison takes longer the more of the text is right: whoever is let this far must have shown the
+    /// signature before.
+    #[must_use]
+    pub fn is_of(&self, token: &str) -> bool {
+        *self.token == *token
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("claims", &self.claims).field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl Deref for Identity {
@@ -111,15 +129,14 @@ struct WireClaims {
 /// A private key that signs access tokens.
 pub struct Signer {
     id: KeyId,
-    algorithm: Algorithm,
-    encoding: EncodingKey,
+    key: PrivateKey,
 }
 
 impl Signer {
-    /// A signer from a PKCS#8 document.
+    /// A signer whose tokens name `id`.
     #[must_use]
-    pub fn ed25519(id: KeyId, pkcs8: &[u8]) -> Self {
-        Self { id, algorithm: Algorithm::Ed25519, encoding: EncodingKey::from_ed_der(pkcs8) }
+    pub fn new(id: KeyId, key: PrivateKey) -> Self {
+        Self { id, key }
     }
 
     /// The key's `kid`.
@@ -131,19 +148,15 @@ impl Signer {
     /// Signs a token that says `claims`.
     ///
     /// # Errors
-    /// When the private key does not fit its algorithm.
+    /// When the cryptographic library fails.
     pub fn sign(&self, issuer: &str, claims: &Claims) -> Result<String, SignError> {
-        let header = Header { typ: ACCESS_TOKEN_TYPE, alg: self.algorithm.jose_name(), kid: self.id.as_str() };
+        let alg = self.key.algorithm().jose_name();
+        let header = Header { typ: ACCESS_TOKEN_TYPE, alg, kid: self.id.as_str() };
         let message = format!("{}.{}", encode_part(&header), encode_part(&WireClaims::new(issuer, claims)));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.encoding, self.algorithm.jose());
-        Ok(format!("{message}.{}", signature.map_err(|_| SignError)?))
+        let signature = self.key.sign(message.as_bytes())?;
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }
-
-/// The private key cannot sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signing key does not fit its algorithm")]
-pub struct SignError;
 
 /// Reads a token and checks all that does not change with time: form, type, key, signature, issuer, audience.
 ///
@@ -159,7 +172,7 @@ pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Identity,
     if !key.verify(message.as_bytes(), signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(Identity { claims: read_claims(claims, expected)?, key })
+    Ok(Identity { claims: read_claims(claims, expected)?, key, token: token.into() })
 }
 
 fn key_of(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {

@@ -127,8 +127,8 @@ impl Builder {
     pub fn start(self) -> Result<Validator, BuildError> {
         let config = self.sync_config()?;
         let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
-        let cache = TokenCache::new(self.cached_tokens_max, portcullis_contract::random());
-        let shared = Arc::new(Shared::new(expected, cache, self.mode, self.max_staleness));
+        let cache = TokenCache::new(self.cached_tokens_max);
+        let shared = Arc::new(Shared::new(expected, cache, self.mode, self.max_staleness, self.name));
         let sync = Sync::new(config, Arc::clone(&shared));
         let task = tokio::spawn(sync.run());
         Ok(Validator::new(shared, task.abort_handle()))

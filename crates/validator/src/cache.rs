@@ -1,64 +1,56 @@
-//! Verified tokens, by a keyed digest of their text.
+//! Verified tokens, by their text.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher, sync::Arc};
 
-use polyval::{Polyval, universal_hash::UniversalHash};
+use foldhash::quality::RandomState;
 use portcullis_contract::token::Identity;
-use quick_cache::sync::Cache;
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
-/// A bounded cache of tokens whose signature was found good. A hit touches a digest and an identity, never the text.
-///
-/// The digest is POLYVAL under a random key: for any two texts, chosen without the key, it is the same with a
-/// probability of at most `blocks / 2^128` (RFC 8452). It never leaves the process.
+/// A bounded cache of tokens whose signature was found good. A token is found by the end of its text, which is
+/// signature, and recognised by the whole of it.
 pub(crate) struct TokenCache {
-    hash: Polyval,
-    tokens: Cache<u128, Arc<Identity>>,
+    hash: RandomState,
+    tokens: Cache<u64, Arc<Identity>>,
 }
 
-impl TokenCache {
-    pub(crate) fn new(tokens_max: usize, key: [u8; 16]) -> Self {
-        Self { hash: Polyval::new(&key.into()), tokens: Cache::new(tokens_max) }
-    }
+/// How much of the end of a token finds it, in bytes: an Ed25519 or ES256 signature. Only who shows a signature that
+/// was good gets as far as a comparison.
+const TAIL_BYTES: usize = 86;
+/// Parts of the cache with a lock of their own: two threads seldom meet.
+const SHARDS: usize = 256;
 
-    /// The digest of a token's text.
-    pub(crate) fn digest(&self, token: &str) -> u128 {
-        let mut hash = self.hash.clone();
-        hash.update_padded(token.as_bytes());
-        // The padding's length, so that a text and the same text with zeroes after it differ.
-        let length = (token.len() as u128).to_be_bytes();
-        hash.update(&[length.into()]);
-        u128::from_be_bytes(hash.finalize().into())
+impl TokenCache {
+    pub(crate) fn new(tokens_max: usize) -> Self {
+        // A part holds at least a few tokens, however small the cache is.
+        let shards = SHARDS.min(tokens_max.div_ceil(64));
+        let mut options = OptionsBuilder::new();
+        options.shards(shards).estimated_items_capacity(tokens_max).weight_capacity(tokens_max as u64);
+        let options = options.build().expect("all that is required is given");
+        let tokens =
+            Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { hash: RandomState::default(), tokens }
     }
 
     /// The identity of a token that was found good. Never waits: whoever meets a writer looks at the token anew.
-    pub(crate) fn get(&self, digest: u128) -> Option<Arc<Identity>> {
-        self.tokens.try_get(&digest).ok().flatten()
+    pub(crate) fn get(&self, token: &str) -> Option<Arc<Identity>> {
+        let found = self.tokens.try_get(&self.key(token)).ok().flatten()?;
+        found.is_of(token).then_some(found)
     }
 
-    pub(crate) fn insert(&self, digest: u128, identity: Arc<Identity>) {
-        self.tokens.insert(digest, identity);
+    /// Remembers a token, unless another thread is at the same part: the next sight of it will do.
+    pub(crate) fn insert(&self, token: &str, identity: Arc<Identity>) {
+        let _ = self.tokens.try_insert(self.key(token), identity);
     }
 
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_differ_at_all_have_other_digests() {
-        let cache = TokenCache::new(10, [7; 16]);
-        let text = "eyJ0eXAiOiJhdCtqd3QifQ.payload.signature";
-        assert_eq!(cache.digest(text), cache.digest(text));
-        for length in 0..text.len() {
-            assert_ne!(cache.digest(&text[..length]), cache.digest(text));
-        }
-        for changed in [format!("{text}\0"), format!("{text}A"), text.replace('s', "t")] {
-            assert_ne!(cache.digest(&changed), cache.digest(text));
-        }
-        assert_ne!(TokenCache::new(10, [8; 16]).digest(text), cache.digest(text));
+    fn key(&self, token: &str) -> u64 {
+        let bytes = token.as_bytes();
+        self.hash.hash_one(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])
     }
 }

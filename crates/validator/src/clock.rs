@@ -1,6 +1,6 @@
 //! The gate's own clock. It is compared with no other machine's.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,12 +12,13 @@ pub(crate) struct Mark {
     wall: Duration,
 }
 
+/// The wall clock is read as of the kernel's last tick, at a quarter of the cost. This is the longest tick.
+const TICK: Duration = Duration::from_millis(10);
+
 impl Mark {
     /// Now.
     pub(crate) fn now() -> Self {
-        let boot = clock_gettime(ClockId::Boottime);
-        let boot = Duration::new(u64::try_from(boot.tv_sec).unwrap_or(0), u32::try_from(boot.tv_nsec).unwrap_or(0));
-        Self { boot, wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
+        Self { boot: read(ClockId::Boottime), wall: read(ClockId::RealtimeCoarse) }
     }
 
     /// The time since `earlier`: the greater of what the two clocks say.
@@ -25,15 +26,20 @@ impl Mark {
         self.boot.saturating_sub(earlier.boot).max(self.wall.saturating_sub(earlier.wall))
     }
 
-    /// Seconds since 1970, for a token's own times.
+    /// Seconds since 1970, for a token's own times: never earlier than the truth.
     pub(crate) fn unix_seconds(&self) -> u64 {
-        self.wall.as_secs()
+        (self.wall + TICK).as_secs()
     }
 
     #[cfg(test)]
     pub(crate) fn at(boot: u64, wall: u64) -> Self {
         Self { boot: Duration::from_secs(boot), wall: Duration::from_secs(wall) }
     }
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]

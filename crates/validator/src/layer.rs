@@ -35,7 +35,8 @@ impl ValidatorLayer {
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Rejection> {
-        self.validator.check(token(headers, self.cookie.as_deref())?)
+        let token = token(headers, self.cookie.as_deref());
+        self.validator.check(token.inspect_err(|rejection| self.validator.refused(rejection))?)
     }
 }
 

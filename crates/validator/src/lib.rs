@@ -22,7 +22,9 @@ mod cache;
 mod clock;
 mod layer;
 mod state;
+mod statistics;
 mod sync;
+mod telemetry;
 mod validator;
 
 pub use portcullis_contract::{position::Position, token::Identity, verdict::Rejection};
@@ -31,5 +33,6 @@ pub use self::{
     builder::{BuildError, Builder},
     layer::{ValidatorLayer, ValidatorService},
     state::{Freshness, Mode},
-    validator::{Statistics, Validator},
+    statistics::{Statistics, Verdicts},
+    validator::Validator,
 };

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
     token::{Expected, Identity, verify},
@@ -21,6 +22,8 @@ use crate::{
     cache::TokenCache,
     clock::Mark,
     state::{Freshness, Mode, State},
+    statistics::{Counters, Statistics, Verdicts},
+    telemetry,
 };
 
 /// Admits or refuses tokens, by a view that one background task keeps. Cheap to clone; the task ends with the last
@@ -39,18 +42,9 @@ pub(crate) struct Shared {
     cache: TokenCache,
     mode: Mode,
     max_staleness: Duration,
-    accepted_stale: AtomicU64,
-}
-
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Statistics {
-    /// Tokens that the cache holds now.
-    pub cached_tokens: usize,
-    /// Requests that best-effort mode accepted although it was stale.
-    pub accepted_stale: u64,
-    /// Times that another history was met. Not zero: an alarm.
-    pub forks: u64,
+    counters: Counters,
+    /// For operators.
+    pub(crate) name: String,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -62,7 +56,7 @@ impl Drop for AbortOnDrop {
 }
 
 impl Shared {
-    pub(crate) fn new(expected: Expected, cache: TokenCache, mode: Mode, max_staleness: Duration) -> Self {
+    pub(crate) fn new(expected: Expected, cache: TokenCache, mode: Mode, max_staleness: Duration, name: String) -> Self {
         Self {
             state: ArcSwap::from_pointee(State::new()),
             position: watch::Sender::new(None),
@@ -71,18 +65,25 @@ impl Shared {
             cache,
             mode,
             max_staleness,
-            accepted_stale: AtomicU64::new(0),
+            counters: Counters::new(),
+            name,
         }
     }
 
     fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
+        let verdict = self.decide(token);
+        self.counters.verdict(verdict.as_ref().err());
+        verdict
+    }
+
+    #[inline]
+    fn decide(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
-        let view = state.usable_view()?;
-        let digest = self.cache.digest(token);
-        let identity = match self.cache.get(digest) {
+        let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
+        let identity = match self.cache.get(token) {
             Some(known) => known,
-            None => self.first_sight(token, digest, &state)?,
+            None => self.first_sight(token, &state)?,
         };
         check_standing(&identity, view)?;
         if !state.remembered.is_empty() {
@@ -96,10 +97,11 @@ impl Shared {
     }
 
     #[cold]
-    fn first_sight(&self, token: &str, digest: u128, state: &State) -> Result<Arc<Identity>, Rejection> {
+    fn first_sight(&self, token: &str, state: &State) -> Result<Arc<Identity>, Rejection> {
+        self.counters.miss();
         let verified = verify(token, state.usable_view()?, &self.expected);
         let identity = Arc::new(verified.map_err(|rejection| self.excuse(rejection, state))?);
-        self.cache.insert(digest, Arc::clone(&identity));
+        self.cache.insert(token, Arc::clone(&identity));
         Ok(identity)
     }
 
@@ -112,11 +114,27 @@ impl Shared {
         }
     }
 
+    pub(crate) fn statistics(&self) -> Statistics {
+        let state = self.state.load();
+        let mut statistics = Statistics {
+            cached_tokens: self.cache.len(),
+            accepted_stale: 0,
+            forks: self.forks.load(Ordering::Relaxed),
+            verdicts: Verdicts::default(),
+            cache_hits: 0,
+            cache_misses: 0,
+            applied_revision: state.view.as_ref().map(|view| view.position().revision.0),
+            freshness_age: state.fresh_as_of.map(|proof| Mark::now().since(&proof)),
+        };
+        self.counters.add_to(&mut statistics);
+        statistics
+    }
+
     fn check_freshness(&self, state: &State, now: &Mark) -> Result<(), Rejection> {
         match (state.freshness(now, self.max_staleness), self.mode) {
             (Freshness::Fresh { .. }, _) => Ok(()),
             (Freshness::Stale { age }, Mode::BestEffort { stale_max }) if age <= stale_max => {
-                self.accepted_stale.fetch_add(1, Ordering::Relaxed);
+                self.counters.accepted_stale();
                 Ok(())
             }
             (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
@@ -127,7 +145,6 @@ impl Shared {
 
 impl Validator {
     /// A validator of the authority at `endpoint`, for example `http://127.0.0.1:7400`.
-    #[must_use]
     pub fn builder(endpoint: impl Into<String>) -> Builder {
         Builder::new(endpoint.into())
     }
@@ -177,10 +194,17 @@ impl Validator {
     /// Counts since the start.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        Statistics {
-            cached_tokens: self.shared.cache.len(),
-            accepted_stale: self.shared.accepted_stale.load(Ordering::Relaxed),
-            forks: self.shared.forks.load(Ordering::Relaxed),
-        }
+        self.shared.statistics()
+    }
+
+    /// Registers the same counts as observable instruments of an OpenTelemetry meter, which reads them when it wants
+    /// to. Once for each meter.
+    pub fn observe(&self, meter: &Meter) {
+        telemetry::observe(&self.shared, meter);
+    }
+
+    /// Counts a request that was refused before there was one token to check.
+    pub(crate) fn refused(&self, rejection: &Rejection) {
+        self.shared.counters.refused(rejection);
     }
 }

@@ -1,5 +1,6 @@
 //! Secrets: sealing, refresh tokens, page tokens, signing keys.
 
+mod checkpoint;
 mod page_token;
 mod refresh_token;
 mod seal;
@@ -8,8 +9,9 @@ mod secrets;
 pub use portcullis_contract::random;
 
 pub use self::{
+    checkpoint::CheckpointError,
     page_token::PageTokens,
     refresh_token::{RefreshKey, RefreshTokenError},
     seal::{MasterKey, Unsealable},
-    secrets::{Secrets, SecretsError, generate_signing_key, open_signer},
+    secrets::{Secrets, SecretsError, SignerError, generate_signing_key, open_signer},
 };

@@ -1,8 +1,7 @@
 //! The secrets of an installation, opened.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use portcullis_contract::{
-    key::{Algorithm, KeyId},
+    key::{Algorithm, InvalidKey, KeyId, PrivateKey},
     token::Signer,
 };
 
@@ -49,27 +48,32 @@ async fn load(store: &dyn Store, master: &MasterKey, name: &str) -> Result<zeroi
     Ok(master.open(name, &sealed)?)
 }
 
-/// A new key pair, its private half sealed.
+/// Why a stored signing key could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignerError {
+    /// The master key is another.
+    #[error(transparent)]
+    Unsealable(#[from] Unsealable),
+    /// What was sealed is no key of the algorithm that stands beside it.
+    #[error("a stored signing key cannot be used: {0}")]
+    Key(#[from] InvalidKey),
+}
+
+/// A new key pair, its private half sealed. For RSA this takes a good part of a second.
 #[must_use]
-pub fn generate_signing_key(master: &MasterKey, activation_delay: std::time::Duration) -> NewKey {
-    let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new());
-    let document = document.expect("the system has randomness");
-    let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("our own document");
-    let id = key_id();
-    let sealed = master.seal(&purpose(&id), document.as_ref());
-    let public = pair.public_key().as_ref().to_vec();
-    NewKey { id, algorithm: Algorithm::Ed25519, public, sealed, activation_delay }
+pub fn generate_signing_key(master: &MasterKey, algorithm: Algorithm, activation_delay: std::time::Duration) -> NewKey {
+    let (id, key) = (key_id(), PrivateKey::generate(algorithm));
+    let sealed = master.seal(&purpose(&id), &key.to_pkcs8());
+    NewKey { id, algorithm, public: key.public_bytes().to_vec(), sealed, activation_delay }
 }
 
 /// Opens a stored key for signing.
 ///
 /// # Errors
-/// When the master key is not the one that sealed it.
-pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, Unsealable> {
+/// When the master key is not the one that sealed it, or it is no key of its algorithm.
+pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, SignerError> {
     let pkcs8 = master.open(&purpose(&key.id), &key.sealed)?;
-    match key.algorithm {
-        Algorithm::Ed25519 => Ok(Signer::ed25519(key.id.clone(), &pkcs8)),
-    }
+    Ok(Signer::new(key.id.clone(), PrivateKey::from_pkcs8(key.algorithm, &pkcs8)?))
 }
 
 fn key_id() -> KeyId {

@@ -1,11 +1,15 @@
 //! The feed: follows the log, keeps the authority's own view, and serves every stream from one ring.
 
 mod beat;
+mod replay;
 mod ring;
 mod snapshot;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +32,7 @@ use crate::{
     config::{LogConfig, WatchConfig},
     crypto::MasterKey,
     store::{Store, StoreError},
+    telemetry::Gauges,
 };
 
 /// How many batches are read from the log at a time.
@@ -42,6 +47,8 @@ pub struct Feed {
     position: watch::Sender<Position>,
     snapshots: Snapshots,
     appended: Arc<Notify>,
+    /// The store's head, as last read.
+    head: AtomicU64,
 }
 
 /// Why the log cannot be followed.
@@ -53,6 +60,9 @@ pub enum FeedError {
     /// There is no checkpoint to start from: the view cannot be known.
     #[error("the log is trimmed and no checkpoint of this history opens: run `portcullis recover`")]
     NoCheckpoint,
+    /// The batches are not those that the head's chain is made of.
+    #[error("the log's batches are not what its head says: they were altered in the store, which has to be restored")]
+    Damaged,
     /// A batch cannot be applied.
     #[error("the log cannot be applied: {0}")]
     Apply(#[from] portcullis_contract::view::ApplyError),
@@ -73,6 +83,7 @@ impl Feed {
         let ring = Ring::new(view.position().revision, config.ring_frames_max, config.ring_bytes_max);
         Ok(Self {
             position: watch::Sender::new(view.position()),
+            head: AtomicU64::new(view.position().revision.0),
             view: ArcSwap::from_pointee(view),
             ring: RwLock::new(ring),
             snapshots: Snapshots::default(),
@@ -106,6 +117,19 @@ impl Feed {
         self.snapshots.at_least(first, || self.view()).await
     }
 
+    /// Where it stands, for operators. What streams and validators do is not the feed's.
+    pub(crate) fn gauges(&self) -> Gauges {
+        let (frames, bytes) = self.ring.read().unwrap_or_else(PoisonError::into_inner).depth();
+        Gauges {
+            head: Revision(self.head.load(Ordering::Relaxed)),
+            applied: self.position.borrow().revision,
+            ring_frames: frames as u64,
+            ring_bytes: bytes as u64,
+            snapshot_bytes: self.snapshots.bytes().unwrap_or_default() as u64,
+            ..Gauges::default()
+        }
+    }
+
     /// Follows the log until `stop`.
     pub async fn follow(&self, config: &LogConfig, stop: &CancellationToken) {
         loop {
@@ -123,6 +147,7 @@ impl Feed {
 
     async fn advance(&self) -> Result<(), FeedError> {
         let head = self.store.head().await?;
+        self.head.store(head.revision.0, Ordering::Relaxed);
         let at = self.view.load().position();
         if head.incarnation != at.incarnation || head.revision < at.revision {
             tracing::error!(?head, ?at, "another history is in the store");
@@ -132,7 +157,7 @@ impl Feed {
             let after = self.view.load().position().revision;
             match self.store.tail(after, TAIL_FRAMES).await {
                 Ok(frames) if frames.is_empty() => break,
-                Ok(frames) => self.take(frames)?,
+                Ok(frames) => self.take(frames, head)?,
                 Err(StoreError::Trimmed) => return self.reload().await,
                 Err(error) => return Err(error.into()),
             }
@@ -140,9 +165,9 @@ impl Feed {
         Ok(())
     }
 
-    fn take(&self, frames: Vec<Frame>) -> Result<(), FeedError> {
+    fn take(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
         for frame in frames {
-            let next = self.view.load().apply(&frame)?;
+            let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
             self.view.store(Arc::new(next));
             self.ring.write().unwrap_or_else(PoisonError::into_inner).push(v1::DeltaFrame::from(&frame));
@@ -176,7 +201,7 @@ pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, Fe
             frames => frames?,
         };
         for frame in &frames {
-            view = view.apply(frame)?;
+            view = replay::follow(&view, frame, head)?;
         }
         if frames.is_empty() {
             return Err(FeedError::NoCheckpoint);
@@ -187,14 +212,10 @@ pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, Fe
 
 async fn checkpointed(store: &dyn Store, master: &MasterKey, head: Position) -> Result<Option<View>, StoreError> {
     for (bytes, code) in store.checkpoints().await? {
-        if !master.is_authentic(&bytes, &code) {
-            tracing::error!("a checkpoint is not authentic and is passed over");
-            continue;
-        }
-        match View::decode(bytes) {
+        match master.open_checkpoint(bytes, &code) {
             Ok(view) if continues(&view, head) => return Ok(Some(view)),
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "a checkpoint cannot be read and is passed over"),
+            Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
         }
     }
     Ok(None)
@@ -202,5 +223,5 @@ async fn checkpointed(store: &dyn Store, master: &MasterKey, head: Position) -> 
 
 fn continues(view: &View, head: Position) -> bool {
     let at = view.position();
-    at.incarnation == head.incarnation && at.revision <= head.revision
+    at.revision <= head.revision && replay::agrees(at, head)
 }

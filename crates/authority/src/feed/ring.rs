@@ -39,6 +39,11 @@ impl Ring {
         self.base
     }
 
+    /// The batches held, and the bytes of their deltas.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        (self.frames.len(), self.bytes)
+    }
+
     pub(super) fn push(&mut self, frame: v1::DeltaFrame) {
         self.bytes += frame.delta.len();
         self.frames.push_back(frame);

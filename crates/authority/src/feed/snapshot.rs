@@ -57,6 +57,12 @@ impl Snapshots {
         made
     }
 
+    /// The bytes of the newest one, unless one is being made.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        let newest = self.0.try_lock().ok()?;
+        Some(newest.as_ref().map_or(0, |snapshot| snapshot.bytes.len()))
+    }
+
     pub(super) async fn forget(&self) {
         *self.0.lock().await = None;
     }

@@ -13,6 +13,7 @@ use crate::{
     config::LogConfig,
     domain::{Actor, Entry, EntryError, Mutation, Outcome},
     store::{Appended, Store, StoreError},
+    telemetry::Instruments,
 };
 use portcullis_contract::id::EventId;
 
@@ -51,9 +52,15 @@ struct Submission {
 impl Log {
     /// Starts the appender. It ends when all handles are dropped and the last batch is done. `appended` is notified
     /// after each batch.
-    pub fn start(store: Arc<dyn Store>, config: &LogConfig, appended: Arc<Notify>, tasks: &TaskTracker) -> Self {
+    pub fn start(
+        store: Arc<dyn Store>,
+        config: &LogConfig,
+        appended: Arc<Notify>,
+        instruments: Arc<Instruments>,
+        tasks: &TaskTracker,
+    ) -> Self {
         let (queue, submissions) = mpsc::channel(config.queue_entries_max);
-        let appender = Appender { store, config: config.clone(), appended };
+        let appender = Appender { store, config: config.clone(), appended, instruments };
         tasks.spawn(appender.run(submissions));
         Self { queue }
     }
@@ -76,6 +83,7 @@ struct Appender {
     store: Arc<dyn Store>,
     config: LogConfig,
     appended: Arc<Notify>,
+    instruments: Arc<Instruments>,
 }
 
 impl Appender {
@@ -109,6 +117,7 @@ impl Appender {
             result => outcomes(result, entries.len()),
         };
         self.appended.notify_one();
+        self.instruments.acknowledged(&outcomes);
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller who has gone away does not need the answer.
             let _ = reply.send(outcome);
@@ -132,7 +141,7 @@ impl Appender {
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
         loop {
             let begun = Instant::now();
-            match self.store.append(entries).await {
+            match self.instruments.commit(entries, self.store.append(entries)).await {
                 Ok(appended) if begun.elapsed() <= COMMIT_AGE_MAX => return Ok(appended),
                 Ok(appended) => return self.repeat(appended).await,
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {

@@ -74,6 +74,11 @@ pub(crate) fn rule(path: &str) -> Option<&'static Rule> {
     TABLE.iter().find(|(served, _)| *served == path).map(|(_, rule)| rule)
 }
 
+/// The path as the table has it, if it is served.
+pub(crate) fn served(path: &str) -> Option<&'static str> {
+    TABLE.iter().map(|(served, _)| *served).find(|served| *served == path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

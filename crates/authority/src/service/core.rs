@@ -8,7 +8,7 @@ use portcullis_contract::{
     v1,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, metadata::MetadataMap};
+use tonic::Request;
 
 use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     keyring::Keyring,
     log::Log,
     store::Store,
+    telemetry::{Instruments, sampled_parent},
     validators::Validators,
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) secrets: Secrets,
     pub(crate) validators: Arc<Validators>,
+    pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -48,7 +50,8 @@ impl<T> Call<T> {
     /// Takes the caller that the layer found. Without one the call is refused, whatever the reason.
     pub(crate) fn new(request: Request<T>) -> Result<Self, ServiceError> {
         let caller = request.extensions().get::<Caller>().cloned().ok_or(ServiceError::Denied)?;
-        let trace_parent = sampled_trace_parent(request.metadata());
+        let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+        let trace_parent = sampled_parent(header);
         Ok(Self { caller, trace_parent, message: request.into_inner(), begun: Instant::now() })
     }
 
@@ -71,17 +74,6 @@ impl<T> Call<T> {
         });
         fields.finish(entry)?.ok_or(ServiceError::Internal)
     }
-}
-
-/// The W3C `traceparent` of a sampled call.
-fn sampled_trace_parent(metadata: &MetadataMap) -> Option<String> {
-    let text = metadata.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let [version, trace, span, flags] = parts[..] else { return None };
-    let whole = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    let sampled = whole && u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-    sampled.then(|| text.to_owned())
 }
 
 /// The tokens of a session.

@@ -34,7 +34,8 @@ impl KeyService for Keys {
         let call = Call::new(request)?;
         let mut fields = Fields::default();
         let reason = fields.required_reason(&call.message.reason);
-        let key = self.0.keyring.generate(self.0.config.keys.activation_delay);
+        let config = &self.0.config.keys;
+        let key = self.0.keyring.generate(config.algorithm, config.activation_delay).await;
         let id = key.id.clone();
         let entry = call.entry(fields, None, reason, String::new(), Some(Mutation::TrustKey(key)))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;

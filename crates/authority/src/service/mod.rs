@@ -6,6 +6,7 @@ mod caller;
 mod convert;
 mod core;
 mod keys;
+mod observe;
 mod parse;
 mod revocation;
 mod sessions;
@@ -48,6 +49,8 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
     }
     let layered: Router =
         routes.into_axum_router().layer(middleware::from_fn_with_state(Arc::new(access), authorize::authorize));
+    let instruments = Arc::clone(&core.instruments);
+    let layered = layered.layer(middleware::from_fn_with_state(instruments, observe::observe));
     Routes::from(layered)
 }
 

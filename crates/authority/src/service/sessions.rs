@@ -145,17 +145,20 @@ impl Sessions {
         };
         let sessions = &self.0.config.sessions;
         let lifetime = if message.remember_me { sessions.remember_me_lifetime } else { sessions.lifetime };
+        // Read whatever the user id is: every problem is reported.
+        let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
+        let auth_time = fields.past("auth_time", message.auth_time.as_ref());
         let new = user_id.map(|user_id| NewSession {
             id: SessionId::generate(),
             tenant_id,
             user_id,
-            profile: fields.profile(&person),
-            client: fields.client(message.client.as_ref()),
+            profile,
+            client,
             remember_me: message.remember_me,
             lifetime,
             amr,
             acr,
-            auth_time: fields.past("auth_time", message.auth_time.as_ref()),
+            auth_time,
             audiences,
             salt: random(),
             request: (!request_id.is_empty()).then(|| (request_id, sha256(&message.encode_to_vec()))),
@@ -188,9 +191,8 @@ impl Sessions {
         let refresh = &self.0.secrets.refresh;
         let subject = refresh.read(&message.refresh_token).map_err(|_| ServiceError::RefreshTokenInvalid)?;
         // The row's salt takes part in the proof, so the row is read before anything is changed by its word.
-        let found = self.0.store.session(&tenant, subject.session_id).await?;
-        let (session, _) = found.ok_or(ServiceError::RefreshTokenInvalid)?;
-        if !refresh.is_authentic(&message.refresh_token, &session.salt) {
+        let salt = self.0.store.salt(&tenant, subject.session_id).await?.ok_or(ServiceError::RefreshTokenInvalid)?;
+        if !refresh.is_authentic(&message.refresh_token, &salt) {
             return Err(ServiceError::RefreshTokenInvalid);
         }
         let rotated = self.0.store.rotate(&tenant, subject.session_id, subject.generation).await?;

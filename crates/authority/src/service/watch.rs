@@ -216,7 +216,12 @@ impl Stream<'_> {
 
     async fn send(&self, answer: Answer) -> Result<(), End> {
         let response = v1::WatchResponse { message: Some(answer) };
-        self.outbound.send(Ok(response)).await.map_err(|_| End::Closed)
+        let Err(rejected) = self.outbound.try_send(Ok(response)) else { return Ok(()) };
+        let mpsc::error::TrySendError::Full(response) = rejected else { return Err(End::Closed) };
+        self.connected().park(true);
+        let sent = self.outbound.send(response).await;
+        self.connected().park(false);
+        sent.map_err(|_| End::Closed)
     }
 }
 

@@ -44,6 +44,9 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a session, creating its tenant and user when they are new.
     async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError>;
 
+    /// A session's own part of its refresh tokens, whatever its state.
+    async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError>;
+
     /// Advances the session's refresh generation from `generation`, if the session is alive and no one else did
     /// first: of any number of concurrent calls one wins. The others get [`Rotated::Lost`] with the row.
     async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError>;

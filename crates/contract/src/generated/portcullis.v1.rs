@@ -201,7 +201,7 @@ pub struct SigningKey {
     /// The `kid` in token headers and in the JWKS document.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// The JWS algorithm that this key, and only this key's tokens, use: `EdDSA`.
+    /// The JWS algorithm of this key's tokens, and of no others: `EdDSA`, `ES256` or `RS256`.
     #[prost(string, tag = "2")]
     pub algorithm: ::prost::alloc::string::String,
     #[prost(enumeration = "SigningKeyState", tag = "3")]
@@ -396,8 +396,9 @@ pub mod key_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.KeyService", "ListSigningKeys"));
             self.inner.unary(req, path, codec).await
         }
-        /// Makes a new key. Gates learn of it at once; it signs after the activation delay (`sign_time`), so that no
-        /// gate meets a token whose key it does not know.
+        /// Makes a new key, of the algorithm that the authority's configuration names (`keys.algorithm`). Gates learn of it
+        /// at once; it signs after the activation delay (`sign_time`), so that no gate meets a token whose key it does not
+        /// know. Keys of other algorithms stay trusted until they are retired.
         pub async fn rotate_signing_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RotateSigningKeyRequest>,
@@ -471,8 +472,9 @@ pub mod key_service_server {
             tonic::Response<super::ListSigningKeysResponse>,
             tonic::Status,
         >;
-        /// Makes a new key. Gates learn of it at once; it signs after the activation delay (`sign_time`), so that no
-        /// gate meets a token whose key it does not know.
+        /// Makes a new key, of the algorithm that the authority's configuration names (`keys.algorithm`). Gates learn of it
+        /// at once; it signs after the activation delay (`sign_time`), so that no gate meets a token whose key it does not
+        /// know. Keys of other algorithms stay trusted until they are retired.
         async fn rotate_signing_key(
             &self,
             request: tonic::Request<super::RotateSigningKeyRequest>,
@@ -802,7 +804,8 @@ pub struct TrustedKey {
     pub id: ::prost::alloc::string::String,
     #[prost(enumeration = "SigningAlgorithm", tag = "2")]
     pub algorithm: i32,
-    /// Ed25519: the 32 bytes of RFC 8032.
+    /// Ed25519: the 32 bytes of RFC 8032. ES256: an uncompressed point (SEC 1, section 2.3.3). RS256: the DER of an
+    /// `RSAPublicKey` (RFC 8017, appendix A.1.1) with a modulus of 2048 to 4096 bits and an exponent from 65537.
     #[prost(bytes = "bytes", tag = "3")]
     pub public_key: ::prost::bytes::Bytes,
     /// What its tokens are.
@@ -940,12 +943,17 @@ impl CutoffScope {
         }
     }
 }
-/// The JWS algorithm of a signing key.
+/// The JWS algorithm of a signing key. A new one is a new value: a validator that does not know it stops being ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SigningAlgorithm {
     Unspecified = 0,
+    /// EdDSA over Curve25519 (RFC 8037).
     Ed25519 = 1,
+    /// ECDSA over P-256 with SHA-256 (RFC 7518, section 3.4).
+    Es256 = 2,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
+    Rs256 = 3,
 }
 impl SigningAlgorithm {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -956,6 +964,8 @@ impl SigningAlgorithm {
         match self {
             Self::Unspecified => "SIGNING_ALGORITHM_UNSPECIFIED",
             Self::Ed25519 => "SIGNING_ALGORITHM_ED25519",
+            Self::Es256 => "SIGNING_ALGORITHM_ES256",
+            Self::Rs256 => "SIGNING_ALGORITHM_RS256",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -963,6 +973,8 @@ impl SigningAlgorithm {
         match value {
             "SIGNING_ALGORITHM_UNSPECIFIED" => Some(Self::Unspecified),
             "SIGNING_ALGORITHM_ED25519" => Some(Self::Ed25519),
+            "SIGNING_ALGORITHM_ES256" => Some(Self::Es256),
+            "SIGNING_ALGORITHM_RS256" => Some(Self::Rs256),
             _ => None,
         }
     }

@@ -33,6 +33,12 @@ impl CutoffState {
         Self { unexempted: wide.unexempted.max(narrow.greatest), ..wide }.normal()
     }
 
+    /// Whether merging cutoffs can give this: what can not was damaged, or forged to forget.
+    pub(super) fn is_merged(&self) -> bool {
+        let exempts_nobody = self.unexempted == self.greatest;
+        self.greatest > Revision(0) && self.unexempted <= self.greatest && self.exempt.is_none() == exempts_nobody
+    }
+
     /// Whether a credential opened at `opened` is dead.
     #[must_use]
     pub fn covers(&self, opened: Revision, serial: Serial) -> bool {

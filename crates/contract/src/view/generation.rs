@@ -59,9 +59,8 @@ impl Generation {
     #[must_use]
     pub fn cuts(&self, subject: &Subject) -> bool {
         let covers = |state: &CutoffState| state.covers(subject.opened, subject.serial);
-        covers(&self.everyone)
-            || self.tenants.get(&subject.tenant.0).is_some_and(covers)
-            || self.users.get(&subject.user.0).is_some_and(covers)
+        let any = |map: &CutoffMap, serial: u64| !map.is_empty() && map.get(&serial).is_some_and(covers);
+        covers(&self.everyone) || any(&self.tenants, subject.tenant.0) || any(&self.users, subject.user.0)
     }
 
     pub(super) fn encode(&self) -> v1::Generation {
@@ -76,6 +75,7 @@ impl Generation {
     pub(super) fn decode(generation: &v1::Generation) -> Result<Self, SnapshotError> {
         let revoked = SerialSet::decode(&generation.revoked)?;
         let mut decoded = Self { revoked, ..Self::default() };
+        let mut last = None;
         for cutoff in &generation.cutoffs {
             let scope = delta::scope(cutoff.scope(), cutoff.scope_serial).map_err(|_| SnapshotError::Unknown)?;
             let state = CutoffState {
@@ -83,9 +83,10 @@ impl Generation {
                 exempt: delta::exempt(cutoff.exempt_serial),
                 unexempted: Revision(cutoff.unexempted_revision),
             };
-            if state.unexempted > state.greatest {
+            if !state.is_merged() || last.is_some_and(|last| last >= scope) {
                 return Err(SnapshotError::Malformed);
             }
+            last = Some(scope);
             decoded.cut(scope, state);
         }
         Ok(decoded)

@@ -159,7 +159,7 @@ impl View {
     /// # Errors
     /// When the frame is not the next one or cannot be understood; this view is as it was.
     pub fn apply(&self, frame: &Frame) -> Result<Self, ApplyError> {
-        if frame.revision != self.position.revision.next() {
+        if !frame.revision.follows(self.position.revision) {
             return Err(ApplyError::Gap { applied: self.position.revision, got: frame.revision });
         }
         let changes = delta::decode(&frame.delta)?;
@@ -189,7 +189,7 @@ impl View {
             Change::Distrust(id) => self.distrust(id),
             Change::Turn => {
                 self.sessions[1] = std::mem::take(&mut self.sessions[0]);
-                self.turns += 1;
+                self.turns = self.turns.saturating_add(1);
             }
         }
     }

@@ -29,7 +29,8 @@ impl SerialSet {
     /// Whether `serial` is in the set.
     #[must_use]
     pub fn contains(&self, serial: Serial) -> bool {
-        self.blocks.get(&(serial.0 >> BLOCK_BITS)).is_some_and(|block| block.contains(low(serial.0)))
+        !self.is_empty()
+            && self.blocks.get(&(serial.0 >> BLOCK_BITS)).is_some_and(|block| block.contains(low(serial.0)))
     }
 
     /// Adds all of `serials`.
@@ -64,12 +65,12 @@ impl SerialSet {
     }
 
     pub(super) fn decode(blocks: &[v1::SerialBlock]) -> Result<Self, SnapshotError> {
+        if !blocks.is_sorted_by(|a, b| a.index < b.index) {
+            return Err(SnapshotError::Malformed);
+        }
         let mut set = Self::default();
         for block in blocks {
             let bitmap = decode_block(block)?;
-            if set.blocks.contains_key(&block.index) {
-                return Err(SnapshotError::Malformed);
-            }
             set.blocks.insert_mut(block.index, Arc::new(bitmap));
         }
         Ok(set)

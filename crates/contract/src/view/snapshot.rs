@@ -1,6 +1,6 @@
 //! The encoded view: what a checkpoint holds and a validator without a cursor receives.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use prost::{Message, bytes::Bytes};
 
@@ -55,14 +55,25 @@ impl View {
         }
         let position = Position::from_parts(&snapshot.incarnation, snapshot.revision, &snapshot.chain)
             .map_err(|_| SnapshotError::Malformed)?;
-        Ok(Self {
+        let view = Self {
             position,
             turns: snapshot.turns,
             sessions: [generation(snapshot.current.as_ref())?, generation(snapshot.previous.as_ref())?],
             permanent: generation(snapshot.permanent.as_ref())?,
             trusted: snapshot.trusted_keys.iter().map(trusted_key).collect::<Result<_, _>>()?,
             distrusted: snapshot.distrusted_key_ids.iter().map(|id| key_id(id)).collect::<Result<_, _>>()?,
-        })
+        };
+        view.with_each_key_once()
+    }
+
+    /// A key is trusted or distrusted, and one `kid` is one key.
+    fn with_each_key_once(self) -> Result<Self, SnapshotError> {
+        let mut ids = HashSet::new();
+        let mut all = self.trusted.iter().map(|key| &key.id).chain(&self.distrusted);
+        match all.all(|id| ids.insert(id)) {
+            true => Ok(self),
+            false => Err(SnapshotError::Malformed),
+        }
     }
 }
 

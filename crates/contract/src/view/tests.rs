@@ -1,5 +1,7 @@
 //! The algebra of the view.
 
+mod hostile;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -84,16 +86,6 @@ proptest! {
         prop_assert!(all.iter().all(|&serial| decoded.contains(Serial(serial)) && set.contains(Serial(serial))));
         prop_assert_eq!(decoded.contains(Serial(probe)), all.contains(&probe));
     }
-
-    #[test]
-    fn an_altered_snapshot_is_refused_or_says_the_same_kind_of_thing(index in 0_usize..200, bit in 0_u8..8) {
-        let view = applied(&[vec![revoke(&[1, 2, 1 << 33])], vec![cut(Scope::Everyone, Some(4))], vec![Change::Turn]]);
-        let mut bytes = view.encode().to_vec();
-        let index = index % bytes.len();
-        bytes[index] ^= 1 << bit;
-        // Integrity is checked around the snapshot; here only that no bytes make the decoder panic.
-        let _ = View::decode(bytes.into());
-    }
 }
 
 #[test]
@@ -113,14 +105,6 @@ fn a_view_survives_its_encoding() {
     assert!(!decoded.is_cut(SESSION, &subject(12, 1)));
     assert!(decoded.is_revoked(CredentialKind::ApiKey, &subject(30, 0)));
     assert!(!decoded.is_revoked(SESSION, &subject(30, 0)));
-}
-
-#[test]
-fn a_truncated_snapshot_is_refused_at_every_length() {
-    let bytes = applied(&[vec![revoke(&[1, 2, 3])], vec![cut(Scope::Everyone, None)]]).encode();
-    for length in 0..bytes.len() {
-        assert!(View::decode(bytes.slice(..length)).is_err(), "{length} of {} bytes", bytes.len());
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
+    time::SystemTime,
 };
 
 use portcullis_contract::{
@@ -13,7 +14,7 @@ use portcullis_contract::{
 };
 
 use super::assembly::Assembly;
-use crate::{clock::Mark, state::State, validator::Shared};
+use crate::{clock::Mark, state::State, telemetry::trace_applied, validator::Shared};
 
 /// Probes that may be under way; older ones are given up.
 const PROBES_MAX: usize = 64;
@@ -168,10 +169,15 @@ impl Follower {
     }
 
     fn delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
+        let received = SystemTime::now();
         let frame = Frame::try_from(frame).map_err(|_| ProtocolError::Malformed)?;
         let view = self.state.view.as_ref().ok_or(ProtocolError::NoView)?;
         match view.apply(&frame) {
-            Ok(next) => self.set_view(next),
+            Ok(next) => {
+                let set = self.set_view(next);
+                trace_applied(&self.shared.name, &frame, received);
+                set
+            }
             Err(error) => {
                 if matches!(error, ApplyError::Delta(DeltaError::UnknownKind)) {
                     self.give_up("the log has entries of a kind this version does not know");

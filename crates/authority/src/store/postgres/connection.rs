@@ -85,16 +85,6 @@ impl Connection for PostgresConnection {
         read(&rows)
     }
 
-    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        let rows = self
-            .bounded(async |client| {
-                let typed = params.iter().map(|value| (value as &(dyn ToSql + Sync), value.postgres_type()));
-                client.query_typed(sql, &typed.collect::<Vec<_>>()).await
-            })
-            .await?;
-        read(&rows)
-    }
-
     async fn begin(&mut self) -> Result<(), DbError> {
         self.in_transaction = true;
         self.control("BEGIN").await

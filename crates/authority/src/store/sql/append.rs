@@ -13,18 +13,15 @@ use portcullis_contract::{
 };
 
 use super::{
-    Connection, Dialect, Row, Value,
+    Connection, Dialect, Row,
     audit::{self, AuditRow},
-    connection::placeholders,
+    connection::ValueRows,
     install, sessions,
 };
 use crate::{
     domain::{Cause, Entry, EntryError, Micros, Mutation, NewKey, Outcome, current_key, time::span},
     store::{Appended, Revoked, StoreError, event_bytes},
 };
-
-/// The most trace parents one delta carries.
-const TRACE_PARENTS_MAX: usize = 4;
 
 pub(super) async fn append(
     connection: &mut dyn Connection,
@@ -122,12 +119,12 @@ impl<'a> Batch<'a> {
 
     /// Answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
     async fn recall(&mut self) -> Result<(), StoreError> {
-        let ids: Vec<Value> = self.entries.iter().map(|entry| event_bytes(entry.event_id).into()).collect();
+        let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
             "SELECT event_id, revision, changed FROM audit_events WHERE ordinal = 0 AND event_id IN (VALUES {})",
-            placeholders(ids.len(), 1, 1)
+            ids.text
         );
-        let rows = self.connection.query_once(&sql, &ids).await?;
+        let rows = self.connection.query(&sql, &ids.params).await?;
         for row in &rows {
             let event: [u8; 16] = row.array(0)?;
             let changed = u32::try_from(row.int(2)?).unwrap_or(u32::MAX);
@@ -295,21 +292,19 @@ impl<'a> Batch<'a> {
             self.find_users(&users).await?;
         }
         self.cut_tenants();
-        self.enable_users().await?;
-        self.disable_users().await
+        self.admit_users().await
     }
 
     async fn find_users(&mut self, users: &BTreeSet<(&TenantId, &UserId)>) -> Result<(), StoreError> {
         let users: Vec<_> = users.iter().collect();
-        for users in users.chunks(1_000) {
+        for users in users.chunks(1_024) {
+            let keys = ValueRows::new(users.iter().map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]));
             let sql = format!(
                 "SELECT tenant_id, user_id, user_serial, tenant_serial FROM users \
                  WHERE (tenant_id, user_id) IN (VALUES {})",
-                placeholders(users.len(), 2, 1)
+                keys.text
             );
-            let values: Vec<Value> =
-                users.iter().flat_map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]).collect();
-            for row in self.connection.query_once(&sql, &values).await? {
+            for row in self.connection.query(&sql, &keys.params).await? {
                 let key = (sessions::tenant_id(row.text(0)?)?, sessions::user_id(row.text(1)?)?);
                 self.users.insert(key, (UserSerial(row.unsigned(2)?), TenantSerial(row.unsigned(3)?)));
             }
@@ -326,37 +321,44 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn enable_users(&mut self) -> Result<(), StoreError> {
+    /// Who may sign in, user by user in key order. Who is both enabled and disabled stays out.
+    async fn admit_users(&mut self) -> Result<(), StoreError> {
+        let mut changes: BTreeMap<(&TenantId, &UserId), (Vec<usize>, bool)> = BTreeMap::new();
         for (index, entry) in self.pending() {
-            let Mutation::EnableUser { tenant, user } = &entry.mutation else { continue };
-            let key = [tenant.as_str().into(), user.as_str().into()];
-            let enable = "UPDATE users SET disabled_us = NULL \
-                 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
-            if !self.connection.query(enable, &key).await?.is_empty() {
-                self.applied(index, tenant.as_str(), &[user.to_string()], None, 1);
-                continue;
+            match &entry.mutation {
+                Mutation::EnableUser { tenant, user } => changes.entry((tenant, user)).or_default().0.push(index),
+                Mutation::SignOutUsers { tenant, users, disable: true, .. } => {
+                    users.iter().for_each(|user| changes.entry((tenant, user)).or_default().1 = true);
+                }
+                _ => {}
             }
-            let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-            if self.connection.query(known, &key).await?.is_empty() {
-                self.results[index] = Some(Err(EntryError::UserNotFound));
-            } else {
-                self.unchanged(index);
+        }
+        let disable = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
+        for ((tenant, user), (enabling, disabling)) in changes {
+            for index in enabling {
+                self.enable_user(index, tenant, user).await?;
+            }
+            if disabling {
+                let values = [tenant.as_str().into(), user.as_str().into(), self.now.0.into()];
+                self.connection.query(disable, &values).await?;
             }
         }
         Ok(())
     }
 
-    async fn disable_users(&mut self) -> Result<(), StoreError> {
-        let mut disabled = BTreeSet::new();
-        for (_, entry) in self.pending() {
-            if let Mutation::SignOutUsers { tenant, users, disable: true, .. } = &entry.mutation {
-                disabled.extend(users.iter().map(|user| (tenant, user)));
-            }
+    async fn enable_user(&mut self, index: usize, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+        let key = [tenant.as_str().into(), user.as_str().into()];
+        let enable = "UPDATE users SET disabled_us = NULL \
+             WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
+        if !self.connection.query(enable, &key).await?.is_empty() {
+            self.applied(index, tenant.as_str(), &[user.to_string()], None, 1);
+            return Ok(());
         }
-        let disable = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
-        for (tenant, user) in disabled {
-            let values = [tenant.as_str().into(), user.as_str().into(), self.now.0.into()];
-            self.connection.query(disable, &values).await?;
+        let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
+        if self.connection.query(known, &key).await?.is_empty() {
+            self.results[index] = Some(Err(EntryError::UserNotFound));
+        } else {
+            self.unchanged(index);
         }
         Ok(())
     }
@@ -426,18 +428,17 @@ impl<'a> Batch<'a> {
     ) -> Result<HashMap<SessionKey, Found>, StoreError> {
         let wanted: Vec<_> = wanted.into_iter().collect();
         let mut found = HashMap::new();
-        for keys in wanted.chunks(1_000) {
+        for keys in wanted.chunks(1_024) {
+            let mut keys = ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id[..].into()]));
+            let now = keys.push(self.now.0);
             let sql = format!(
                 "SELECT s.tenant_id, s.session_id, s.serial, s.user_id, \
                      CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {cut} IS NOT NULL THEN 1 ELSE 0 END \
                  FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {keys})",
-                now = self.now.0,
                 cut = sessions::CUT_EVENT,
-                keys = placeholders(keys.len(), 2, 1),
+                keys = keys.text,
             );
-            let values: Vec<Value> =
-                keys.iter().flat_map(|(tenant, id)| [tenant.as_str().into(), id[..].into()]).collect();
-            for row in self.connection.query_once(&sql, &values).await? {
+            for row in self.connection.query(&sql, &keys.params).await? {
                 let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
                 // PostgreSQL's CASE gives 32 bits, which the engine widens.
                 let over = row.int(4)? != 0;
@@ -454,18 +455,17 @@ impl<'a> Batch<'a> {
     ) -> Result<Vec<(usize, SessionId, Serial)>, StoreError> {
         let keys: Vec<_> = ending.iter().collect();
         let mut ended = Vec::new();
-        for keys in keys.chunks(1_000) {
+        for keys in keys.chunks(1_024) {
+            let rows = ValueRows::new(keys.iter().map(|((tenant, id), index)| {
+                [tenant.as_str().into(), id[..].into(), event_bytes(self.entries[**index].event_id).into()]
+            }));
             let sql = format!(
                 "UPDATE sessions SET end_event = v.column3 FROM (VALUES {}) AS v \
                  WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL \
                  RETURNING tenant_id, session_id, serial",
-                placeholders(keys.len(), 3, 1)
+                rows.text
             );
-            let value = |((tenant, id), index): &(&SessionKey, &usize)| {
-                [tenant.as_str().into(), id[..].into(), event_bytes(self.entries[**index].event_id).into()]
-            };
-            let values: Vec<Value> = keys.iter().flat_map(value).collect();
-            for row in self.connection.query_once(&sql, &values).await? {
+            for row in self.connection.query(&sql, &rows.params).await? {
                 let id = row.array(1)?;
                 let index = ending[&(sessions::tenant_id(row.text(0)?)?, id)];
                 ended.push((index, SessionId::from_bytes(id), Serial(row.unsigned(2)?)));
@@ -515,20 +515,18 @@ impl<'a> Batch<'a> {
     fn pending_trace_parents(&self) -> Vec<String> {
         let applied = self.entries.iter().zip(&self.results);
         let now = applied.filter(|(_, result)| matches!(result, Some(Ok(Done::Now(_)))));
-        now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(TRACE_PARENTS_MAX).collect()
+        now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(delta::TRACE_PARENTS_MAX).collect()
     }
 
     async fn insert_cutoffs(&mut self, revision: Revision) -> Result<(), StoreError> {
-        for cutoffs in self.cutoffs.chunks(1_000) {
-            let sql =
-                format!("INSERT INTO cutoffs VALUES {} ON CONFLICT DO NOTHING", placeholders(cutoffs.len(), 5, 1));
-            let value = |(scope, exempt, event): &(Scope, Option<Serial>, Vec<u8>)| {
+        for cutoffs in self.cutoffs.chunks(1_024) {
+            let rows = ValueRows::new(cutoffs.iter().map(|(scope, exempt, event)| {
                 let (kind, serial) = scope.to_wire();
                 let exempt = exempt.map_or(0, |serial| serial.0);
                 [i64::from(kind as i32).into(), serial.into(), revision.0.into(), exempt.into(), event.clone().into()]
-            };
-            let values: Vec<Value> = cutoffs.iter().flat_map(value).collect();
-            self.connection.query_once(&sql, &values).await?;
+            }));
+            let sql = format!("INSERT INTO cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
+            self.connection.query(&sql, &rows.params).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_contract::{id::EventId, position::Digest};
 
-use super::{Connection, Value, connection::placeholders};
+use super::{Connection, Value, connection::ValueRows};
 use crate::{
     domain::{Cause, Entry, Micros},
     store::{StoreError, event_bytes},
@@ -108,10 +108,13 @@ pub(super) async fn insert(
     revision: u64,
 ) -> Result<(), StoreError> {
     // PostgreSQL takes 65,535 parameters, SQLite 32,766.
-    for rows in rows.chunks(1_000) {
-        let sql = format!("INSERT INTO audit_events VALUES {}", placeholders(rows.len(), COLUMNS, 1));
-        let values: Vec<_> = rows.iter().flat_map(|row| row.values(revision)).collect();
-        connection.query_once(&sql, &values).await?;
+    for rows in rows.chunks(1_024) {
+        let values = ValueRows::new(rows.iter().map(|row| row.values(revision)));
+        let sql = format!("INSERT INTO audit_events VALUES {} ON CONFLICT DO NOTHING RETURNING ordinal", values.text);
+        if connection.query(&sql, &values.params).await?.len() != rows.len() {
+            // A commit whose answer was lost has come through after all: the next attempt will find it.
+            return Err(StoreError::Conflict("an event is in the log already".into()));
+        }
     }
     Ok(())
 }

@@ -58,11 +58,8 @@ pub struct Dialect {
 /// A connection. Dropping it in the middle of a transaction rolls that back.
 #[async_trait]
 pub trait Connection: Send {
-    /// Runs a statement that is worth keeping prepared. `$1`, `$2`, … are the parameters.
+    /// Runs a statement, and keeps it prepared. `$1`, `$2`, … are the parameters.
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError>;
-
-    /// Runs a statement whose text depends on the number of its rows.
-    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError>;
 
     /// Begins a transaction that will write.
     async fn begin(&mut self) -> Result<(), DbError>;
@@ -219,11 +216,33 @@ impl From<DbError> for StoreError {
     }
 }
 
-/// `($1, $2), ($3, $4), …` for `rows` rows of `columns`, counting from `first`.
-pub(super) fn placeholders(rows: usize, columns: usize, first: usize) -> String {
-    let row = |row: usize| {
-        let names: Vec<_> = (0..columns).map(|column| format!("${}", first + row * columns + column)).collect();
-        format!("({})", names.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+/// The rows of a `VALUES` list.
+pub(super) struct ValueRows {
+    /// `($1, $2), ($3, $4), …`
+    pub(super) text: String,
+    /// All columns of all rows.
+    pub(super) params: Vec<Value>,
+}
+
+impl ValueRows {
+    /// Their number is rounded up to a power of two by repeating the last one, so that a few prepared statements serve
+    /// batches of every size. The statement must not mind a row that stands twice.
+    pub(super) fn new<const N: usize>(rows: impl IntoIterator<Item = [Value; N]>) -> Self {
+        let mut params: Vec<Value> = rows.into_iter().flatten().collect();
+        let rows = params.len() / N;
+        let last = params[params.len().saturating_sub(N)..].to_vec();
+        let padded = rows.next_power_of_two();
+        (rows..padded).for_each(|_| params.extend_from_slice(&last));
+        let row = |row: usize| {
+            let names: Vec<_> = (1..=N).map(|column| format!("${}", row * N + column)).collect();
+            format!("({})", names.join(", "))
+        };
+        Self { text: (0..padded).map(row).collect::<Vec<_>>().join(", "), params }
+    }
+
+    /// Adds a parameter after the rows; its name.
+    pub(super) fn push(&mut self, value: impl Into<Value>) -> String {
+        self.params.push(value.into());
+        format!("${}", self.params.len())
+    }
 }

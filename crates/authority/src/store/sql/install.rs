@@ -61,12 +61,16 @@ pub(super) async fn keys(
 pub(super) fn algorithm_code(algorithm: Algorithm) -> i64 {
     match algorithm {
         Algorithm::Ed25519 => 1,
+        Algorithm::Es256 => 2,
+        Algorithm::Rs256 => 3,
     }
 }
 
 fn algorithm(code: i64) -> Result<Algorithm, StoreError> {
     match code {
         1 => Ok(Algorithm::Ed25519),
+        2 => Ok(Algorithm::Es256),
+        3 => Ok(Algorithm::Rs256),
         _ => Err(StoreError::Internal("a key has an unknown algorithm".into())),
     }
 }

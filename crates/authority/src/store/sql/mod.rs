@@ -56,6 +56,10 @@ impl Store for SqlStore {
         sessions::open(&mut *self.lane(Lane::Write).await?, &self.dialect(), new).await
     }
 
+    async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError> {
+        sessions::salt(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
     async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError> {
         sessions::rotate(&mut *self.lane(Lane::Write).await?, &self.dialect(), tenant, id, generation).await
     }

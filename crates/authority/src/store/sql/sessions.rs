@@ -265,6 +265,16 @@ pub(super) async fn ensure_user(
     Ok(())
 }
 
+pub(super) async fn salt(
+    connection: &mut dyn Connection,
+    tenant: &TenantId,
+    id: SessionId,
+) -> Result<Option<[u8; 16]>, StoreError> {
+    let sql = "SELECT salt FROM sessions WHERE tenant_id = $1 AND session_id = $2";
+    let rows = connection.query(sql, &[tenant.as_str().into(), id.to_bytes()[..].into()]).await?;
+    rows.first().map(|row| row.array(0)).transpose()
+}
+
 pub(super) async fn rotate(
     connection: &mut dyn Connection,
     dialect: &Dialect,

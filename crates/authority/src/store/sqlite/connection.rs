@@ -71,11 +71,6 @@ impl Connection for SqliteConnection {
         self.run(move |connection| rows(&mut *connection.prepare_cached(&sql)?, &params)).await
     }
 
-    async fn query_once(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.run(move |connection| rows(&mut connection.prepare(&sql)?, &params)).await
-    }
-
     async fn begin(&mut self) -> Result<(), DbError> {
         self.in_transaction = true;
         self.control("BEGIN IMMEDIATE").await

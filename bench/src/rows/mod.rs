@@ -1,0 +1,7 @@
+//! The rows, a file a group.
+
+pub(crate) mod propagate;
+pub(crate) mod rates;
+pub(crate) mod sign_out;
+pub(crate) mod validate;
+pub(crate) mod view;

@@ -1,0 +1,97 @@
+//! From the call to the closed gates, on PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use portcullis_contract::position::Revision;
+use portcullis_tests::authority::session_id;
+use portcullis_validator::Validator;
+
+use crate::{
+    measure::{cpu_microseconds, median, milliseconds, resident_kib},
+    peers::redis::Redis,
+    report::Report,
+    world::{World, revoke, sign_in},
+};
+
+const GATES: usize = 1000;
+const ROUNDS: usize = 30;
+
+pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
+    one(world, report).await?;
+    thousand(world, report).await
+}
+
+async fn one(world: &World, report: &mut Report) -> Result<()> {
+    let gate = world.authority.gate().await?;
+    let mut times = Vec::new();
+    let mut commits = Vec::new();
+    let (client, driver) = tokio_postgres::connect(&world.cluster.url(), tokio_postgres::NoTls).await?;
+    tokio::spawn(driver);
+    client.batch_execute("CREATE TABLE single (id BIGSERIAL PRIMARY KEY, note TEXT)").await?;
+    let insert = client.prepare("INSERT INTO single (note) VALUES ($1)").await?;
+    for _ in 0..10 {
+        for _ in 0..ROUNDS / 3 {
+            times.push(propagation(world, std::slice::from_ref(&gate)).await?);
+        }
+        let insert = || async {
+            client.execute(&insert, &[&"one durable row"]).await?;
+            Ok(())
+        };
+        commits.push(milliseconds(ROUNDS, insert).await?);
+    }
+    report.compare("propagate_one", median(times), "ms", "one durable single-row commit (ms)", median(commits));
+    Ok(())
+}
+
+/// Milliseconds from the call until the last of the gates refuses, by the change of its view.
+async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
+    let mut sessions = world.authority.sessions().await?;
+    let created = sign_in(&mut sessions, "ada").await?;
+    let mut positions: Vec<_> = gates.iter().map(Validator::position).collect();
+    let before = positions[0].borrow().context("a gate without a view")?.revision;
+    let reached = positions.iter_mut().map(|position| async move {
+        position.wait_for(|at| at.is_some_and(|at| at.revision > before)).await?;
+        Ok::<_, anyhow::Error>(Instant::now())
+    });
+    let begun = Instant::now();
+    let (revision, reached) = tokio::try_join!(revoke(&mut sessions, session_id(&created)), try_join_all(reached))?;
+    let last = reached.into_iter().max().context("no gate")?;
+    let applied = |gate: &Validator| gate.position().borrow().is_some_and(|at| at.revision >= Revision(revision));
+    anyhow::ensure!(gates.iter().all(applied), "a gate was woken by something else");
+    anyhow::ensure!(gates.iter().all(|gate| gate.check(&created.access_token).is_err()), "a gate admits the dead");
+    Ok(last.duration_since(begun).as_secs_f64() * 1000.0)
+}
+
+async fn thousand(world: &World, report: &mut Report) -> Result<()> {
+    let process = world.authority.id();
+    let before = resident_kib(process)?;
+    let mut gates = Vec::with_capacity(GATES);
+    for _ in 0..GATES {
+        gates.push(world.authority.gate().await?);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rss = (resident_kib(process)? - before) / GATES as f64;
+    let idle = idle_cpu(process).await?;
+    let (cpu, begun) = (cpu_microseconds(process)?, Instant::now());
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        times.push(propagation(world, &gates).await?);
+    }
+    let used = cpu_microseconds(process)? - cpu - idle * begun.elapsed().as_secs_f64();
+    drop(gates);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let redis = Redis::start().await?.publish_milliseconds(GATES, ROUNDS).await?;
+    report.compare("propagate_1000", median(times), "ms", "Redis PUBLISH to 1000 (ms)", redis);
+    report.add("fanout_cpu_us", used / (ROUNDS * GATES) as f64, "µs");
+    report.add("stream_rss", rss, "KiB");
+    Ok(())
+}
+
+/// CPU a second that the streams cost by themselves (probes and beats), in microseconds.
+async fn idle_cpu(process: u32) -> Result<f64> {
+    let (before, begun) = (cpu_microseconds(process)?, Instant::now());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Ok((cpu_microseconds(process)? - before) / begun.elapsed().as_secs_f64())
+}

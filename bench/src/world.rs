@@ -1,0 +1,127 @@
+//! A durable PostgreSQL and an authority over it, each in a process of its own, as in production.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use portcullis_authority::config::Config;
+use portcullis_contract::v1::{
+    self, session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
+};
+use portcullis_tests::{
+    authority::{self, AUDIENCE, GATEWAY, ISSUER, TENANT},
+    postgres::Cluster,
+};
+use portcullis_validator::Validator;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tonic::transport::{Channel, Endpoint};
+
+/// What the rows with a database share.
+pub(crate) struct World {
+    /// fsync=on, synchronous_commit=on.
+    pub(crate) cluster: Cluster,
+    /// The authority under test.
+    pub(crate) authority: Process,
+}
+
+/// `portcullis serve`.
+pub(crate) struct Process {
+    child: Child,
+    endpoint: String,
+    _directory: TempDir,
+}
+
+impl World {
+    pub(crate) async fn start() -> Result<Self> {
+        let cluster = Cluster::start(&["fsync=on", "synchronous_commit=on", "max_connections=300"]).await;
+        let authority = Process::start(|config, _| config.store.url = cluster.url()).await?;
+        Ok(Self { cluster, authority })
+    }
+}
+
+impl Process {
+    /// Starts the binary that stands beside this one.
+    pub(crate) async fn start(change: impl FnOnce(&mut Config, &Path)) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let mut config = authority::config(directory.path());
+        config.server.grpc_listen.set_port(free_port()?);
+        config.server.http_listen.set_port(free_port()?);
+        change(&mut config, directory.path());
+        let file = directory.path().join("portcullis.toml");
+        std::fs::write(&file, toml::to_string(&config)?)?;
+        let binary = std::env::current_exe()?.with_file_name("portcullis");
+        let child = Command::new(&binary)
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", binary.display()))?;
+        let process = Self { child, endpoint: format!("http://{}", config.server.grpc_listen), _directory: directory };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while process.channel().await.is_err() {
+            ensure!(Instant::now() < deadline, "the authority does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    pub(crate) async fn channel(&self) -> Result<Channel> {
+        Ok(Endpoint::from_shared(self.endpoint.clone())?.tcp_nodelay(true).connect().await?)
+    }
+
+    pub(crate) async fn sessions(&self) -> Result<SessionServiceClient<Channel>> {
+        Ok(SessionServiceClient::new(self.channel().await?))
+    }
+
+    pub(crate) async fn users(&self) -> Result<UserServiceClient<Channel>> {
+        Ok(UserServiceClient::new(self.channel().await?))
+    }
+
+    /// A validator of this authority, ready.
+    pub(crate) async fn gate(&self) -> Result<Validator> {
+        let gate = Validator::builder(&self.endpoint).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE);
+        let gate = gate.max_staleness(Duration::from_secs(30)).cached_tokens_max(200_000).start()?;
+        tokio::time::timeout(Duration::from_secs(60), gate.ready()).await.context("a gate is not ready")?;
+        Ok(gate)
+    }
+}
+
+/// A request with a credential.
+pub(crate) fn authorized<T>(message: T, bearer: &str) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let value = format!("Bearer {bearer}").parse().expect("visible ASCII");
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+/// Signs a user in.
+pub(crate) async fn sign_in(
+    sessions: &mut SessionServiceClient<Channel>,
+    user: &str,
+) -> Result<v1::CreateSessionResponse> {
+    let request = authorized(authority::sign_in(user), authority::LOGIN);
+    Ok(sessions.create_session(request).await?.into_inner())
+}
+
+/// Revokes a session; the revision that enforces it.
+pub(crate) async fn revoke(sessions: &mut SessionServiceClient<Channel>, session_id: String) -> Result<u64> {
+    let request = v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id, ..Default::default() };
+    let revoked = sessions.revoke_session(authorized(request, authority::ADMIN)).await?.into_inner();
+    Ok(revoked.enforcement.context("no enforcement")?.revision)
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,137 @@
+//! What types cannot say about a configuration.
+
+use std::time::Duration;
+
+use portcullis_contract::id::TenantId;
+
+use super::{CallerConfig, Config, ConfigError, DAY, Role, TelemetryConfig};
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_server()?;
+        self.check_times()?;
+        self.check_bounds()?;
+        self.telemetry.check()?;
+        self.callers.iter().enumerate().try_for_each(|(index, caller)| caller.check(index))
+    }
+
+    fn check_server(&self) -> Result<(), ConfigError> {
+        let server = &self.server;
+        if server.tls_certificate_file.is_some() != server.tls_key_file.is_some() {
+            return Err(ConfigError::new("server.tls_key_file", "needs tls_certificate_file, and the reverse"));
+        }
+        let encrypted = server.tls_certificate_file.is_some() || server.insecure;
+        if !encrypted && !server.grpc_listen.ip().is_loopback() {
+            let problem = "is not a loopback address: set TLS files, or server.insecure = true";
+            return Err(ConfigError::new("server.grpc_listen", problem));
+        }
+        if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
+            return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
+        }
+        if self.tokens.issuer.is_empty() {
+            return Err(ConfigError::new("tokens.issuer", "must not be empty"));
+        }
+        if self.tokens.default_audiences.is_empty() {
+            return Err(ConfigError::new("tokens.default_audiences", "must not be empty"));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let (moment, second, hour) = (Duration::from_millis(1), Duration::from_secs(1), DAY / 24);
+        let (server, store, tokens, log) = (&self.server, &self.store, &self.tokens, &self.log);
+        let bounds = [
+            ("server.drain_timeout", server.drain_timeout, Duration::ZERO..=DAY),
+            ("store.connect_timeout", store.connect_timeout, moment..=hour),
+            ("tokens.access_token_lifetime", tokens.access_token_lifetime, second..=366 * DAY),
+            ("tokens.refresh_grace", tokens.refresh_grace, Duration::ZERO..=DAY),
+            ("sessions.lifetime", self.sessions.lifetime, second..=3660 * DAY),
+            ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second..=3660 * DAY),
+            ("keys.activation_delay", self.keys.activation_delay, Duration::ZERO..=30 * DAY),
+            ("log.append_timeout", log.append_timeout, moment..=hour),
+            ("log.poll_interval", log.poll_interval, moment..=10 * second),
+            ("log.checkpoint_interval", log.checkpoint_interval, 100 * moment..=DAY),
+            ("log.resume_window", log.resume_window, Duration::ZERO..=366 * DAY),
+            ("watch.staleness_max", self.watch.staleness_max, second..=DAY),
+        ];
+        if let Some((key, _, range)) = bounds.iter().find(|(_, value, range)| !range.contains(value)) {
+            let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
+            return Err(ConfigError::new(*key, problem));
+        }
+        if self.keys.activation_delay < self.watch.staleness_max {
+            let problem = "must be at least watch.staleness_max, or gates may meet a key before they know it";
+            return Err(ConfigError::new("keys.activation_delay", problem));
+        }
+        Ok(())
+    }
+
+    /// Above, because semaphores and channels cannot count further than some number and panic, and because a batch has
+    /// to stay within what validators take.
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("server.calls_max", self.server.calls_max, 1_000_000),
+            ("store.connections_max", self.store.connections_max, 10_000),
+            ("log.queue_entries_max", self.log.queue_entries_max, 1_000_000),
+            ("log.batch_entries_max", self.log.batch_entries_max, 1024),
+            ("watch.streams_max", self.watch.streams_max, 1_000_000),
+            ("watch.ring_frames_max", self.watch.ring_frames_max, 100_000_000),
+        ];
+        match bounds.iter().find(|(_, value, max)| !(1..=*max).contains(value)) {
+            Some((key, _, max)) => Err(ConfigError::new(*key, format!("must be from 1 to {max}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TelemetryConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
+            return Err(ConfigError::new("telemetry.otlp_endpoint", "must begin with http://"));
+        }
+        if self.service_name.is_empty() {
+            return Err(ConfigError::new("telemetry.service_name", "must not be empty"));
+        }
+        if !(0.0..=1.0).contains(&self.trace_sample_ratio) {
+            return Err(ConfigError::new("telemetry.trace_sample_ratio", "must be from 0 to 1"));
+        }
+        Ok(())
+    }
+}
+
+impl CallerConfig {
+    fn check(&self, index: usize) -> Result<(), ConfigError> {
+        let key = |field: &str| format!("callers[{index}].{field}");
+        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
+            return Err(ConfigError::new(key("name"), "must be 1 to 64 bytes without control characters"));
+        }
+        if self.digest().is_none() {
+            return Err(ConfigError::new(key("bearer_sha256"), "must be 64 hexadecimal digits"));
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::new(key("roles"), "must name at least one role"));
+        }
+        if let Some(tenant) = &self.tenant {
+            TenantId::parse(tenant.as_str()).map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
+            if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
+                return Err(ConfigError::new(key("tenant"), "gateway and operator are roles over all tenants"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest as bytes, when it is one.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let text = self.bearer_sha256.as_bytes();
+        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let byte = |at: usize| u8::from_str_radix(&self.bearer_sha256[2 * at..2 * at + 2], 16).ok();
+        let bytes = (0..32).map(byte).collect::<Option<Vec<_>>>()?;
+        bytes.try_into().ok()
+    }
+}

@@ -1,0 +1,89 @@
+//! Checkpoints: a view that this installation wrote, or none.
+
+use portcullis_contract::view::{SnapshotError, View};
+use prost::bytes::Bytes;
+
+use super::MasterKey;
+
+/// Why stored bytes are not a checkpoint to start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// The code beside it is not the master key's: it was altered, or is of another installation.
+    #[error("it is not authentic")]
+    NotAuthentic,
+    /// It is authentic and cannot be read: a later version wrote it.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl MasterKey {
+    /// The view that a checkpoint holds. Nothing of it is looked at before its code is found good: a view with a bit
+    /// changed is one that forgets.
+    ///
+    /// # Errors
+    /// When the code is not this key's over these bytes, or they are no view.
+    pub fn open_checkpoint(&self, checkpoint: Bytes, code: &[u8]) -> Result<View, CheckpointError> {
+        if !self.is_authentic(&checkpoint, code) {
+            return Err(CheckpointError::NotAuthentic);
+        }
+        Ok(View::decode(checkpoint)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        delta::{self, Change},
+        id::Serial,
+        key::CredentialKind,
+        position::{Incarnation, Revision},
+        view::Frame,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_opens_whole_and_unaltered_only() {
+        let master = MasterKey::generate();
+        let revoke = Change::Revoke { credential: CredentialKind::Session, serials: vec![Serial(7)] };
+        let delta = delta::encode(&[revoke], Vec::new());
+        let frame = Frame { revision: Revision(1), delta, audit_digest: [0; 32] };
+        let bytes = View::empty(Incarnation([1; 16])).apply(&frame).expect("the first batch").encode();
+        let code = master.authenticate(&bytes);
+        let refused = |bytes: Bytes, code: &[u8]| {
+            master.open_checkpoint(bytes, code).err() == Some(CheckpointError::NotAuthentic)
+        };
+
+        assert_eq!(master.open_checkpoint(bytes.clone(), &code).expect("whole").encode(), bytes);
+        for length in 0..bytes.len() {
+            assert!(refused(bytes.slice(..length), &code));
+        }
+        for length in 0..code.len() {
+            assert!(refused(bytes.clone(), &code[..length]));
+        }
+        for bit in 0..bytes.len() * 8 {
+            assert!(refused(flipped(&bytes, bit).into(), &code));
+        }
+        for bit in 0..code.len() * 8 {
+            assert!(refused(bytes.clone(), &flipped(&code, bit)));
+        }
+        assert!(refused(bytes.clone(), &MasterKey::generate().authenticate(&bytes)));
+        assert!(refused([&bytes[..], &[0]].concat().into(), &code));
+    }
+
+    #[test]
+    fn an_authentic_checkpoint_of_a_later_version_is_not_taken_for_damage() {
+        let master = MasterKey::generate();
+        // Field 100, which this version does not know.
+        let bytes = [&View::empty(Incarnation([1; 16])).encode()[..], &[0xa0, 6, 1]].concat();
+        let code = master.authenticate(&bytes);
+        let opened = master.open_checkpoint(bytes.into(), &code);
+        assert_eq!(opened.err(), Some(CheckpointError::Snapshot(SnapshotError::Unknown)));
+    }
+
+    fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    }
+}

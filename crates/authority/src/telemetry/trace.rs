@@ -1,0 +1,60 @@
+//! The context of traces, between the wire, spans and the log.
+
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, TraceContextExt, TraceFlags, TraceState},
+};
+use portcullis_contract::{delta::TRACE_PARENTS_MAX, trace::TraceParent};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::domain::Entry;
+
+fn remote(parent: TraceParent) -> SpanContext {
+    let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    SpanContext::new(parent.trace_id.into(), parent.span_id.into(), flags, true, TraceState::default())
+}
+
+/// Makes the span a child of the caller's. Without a layer that exports it has no effect.
+pub(crate) fn set_parent(span: &Span, parent: TraceParent) {
+    let _ = span.set_parent(Context::new().with_remote_span_context(remote(parent)));
+}
+
+/// What an entry of this call says of its trace: the current span if it is sampled; when nothing records spans here,
+/// the caller's own. `header` is the call's `traceparent`.
+pub(crate) fn sampled_parent(header: Option<&str>) -> Option<String> {
+    let context = Span::current().context();
+    let here = context.span().span_context().clone();
+    let parent = if here.is_valid() {
+        TraceParent {
+            trace_id: u128::from_be_bytes(here.trace_id().to_bytes()),
+            span_id: u64::from_be_bytes(here.span_id().to_bytes()),
+            sampled: here.is_sampled(),
+        }
+    } else {
+        TraceParent::parse(header?)?
+    };
+    parent.sampled.then(|| parent.to_string())
+}
+
+/// The span of a batch's commit: a child of the first sampled call in it, with links to others. None when no call of
+/// the batch is sampled.
+pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
+    let parents = entries.iter().filter_map(|entry| TraceParent::parse(entry.trace_parent.as_deref()?));
+    let mut parents = parents.take(TRACE_PARENTS_MAX);
+    let Some(first) = parents.next() else { return Span::none() };
+    let span = tracing::info_span!(
+        parent: None,
+        "commit log",
+        otel.kind = "client",
+        otel.status_code = tracing::field::Empty,
+        db.system.name = system,
+        db.operation.name = "commit",
+        db.collection.name = "log",
+        db.operation.batch.size = entries.len(),
+        portcullis.revision = tracing::field::Empty,
+    );
+    set_parent(&span, first);
+    parents.for_each(|parent| span.add_link(remote(parent)));
+    span
+}

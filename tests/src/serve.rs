@@ -1,0 +1,117 @@
+//! `portcullis serve` in a process of its own, with what it wrote.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use portcullis_authority::config::Config;
+use portcullis_validator::{Builder, Validator};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use crate::{
+    authority::{AUDIENCE, GATEWAY, ISSUER, Transport, config, transport},
+    process::binary,
+    wait::{eventually, within},
+};
+
+/// A running `serve`.
+pub struct Serve {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Address of its gRPC server.
+    pub grpc: SocketAddr,
+    /// Address of its HTTP server.
+    pub http: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Serve {
+    /// Starts it with the settings of tests and some of the test's own; `log` is its `RUST_LOG`.
+    pub async fn start(log: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(directory.path());
+        change(&mut config);
+        let file = directory.path().join("portcullis.toml");
+        std::fs::write(&file, toml::to_string(&config).expect("TOML")).expect("a configuration file");
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env("RUST_LOG", log)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, written) = (child.stderr.take().expect("piped"), Arc::clone(&lines));
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                written.lock().expect("whole").push(line);
+            }
+        });
+        let listening = eventually("serve to listen", async || listening(&lines.lock().expect("whole"))).await;
+        Self { child, lines, grpc: listening.0, http: listening.1, _directory: directory }
+    }
+
+    /// `http://…` of its gRPC server.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// A transport for a bearer string; an empty one sends none.
+    #[must_use]
+    pub fn transport(&self, bearer: &str) -> Transport {
+        transport(&self.endpoint(), bearer)
+    }
+
+    /// A validator's settings.
+    pub fn gate(&self, name: &str) -> Builder {
+        Validator::builder(self.endpoint()).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE).name(name)
+    }
+
+    /// What it has written to standard error.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.lines.lock().expect("whole").join("\n")
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it runs");
+        kill_process(id, Signal::TERM).expect("signalled");
+        within("serve to end", self.child.wait()).await.expect("an end")
+    }
+}
+
+fn listening(lines: &[String]) -> Option<(SocketAddr, SocketAddr)> {
+    let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let event = events.map(|event| event["fields"].clone()).find(|fields| fields["message"] == "listening")?;
+    let address = |name: &str| event[name].as_str()?.parse().ok();
+    Some((address("grpc")?, address("http")?))
+}
+
+/// The body of `GET path`.
+///
+/// # Panics
+/// When the answer is not 200.
+pub async fn get(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("received");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}

@@ -1,0 +1,90 @@
+//! Batches that want the same rows, and callers who give up at any moment.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_authority::{
+    domain::Entry,
+    store::{
+        Store,
+        sql::{Lane, SqlStore},
+    },
+};
+use portcullis_contract::position::Revision;
+use portcullis_tests::{
+    calls::{append, apply, open, session},
+    fault::Point,
+    given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant},
+    replay::{accepts, replay},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::time::timeout;
+
+/// Two batches over the users `a` and `b`, whose entries come in opposite orders.
+fn opposites() -> [[Vec<Entry>; 2]; 4] {
+    let both = |of: fn(&str, &str) -> Entry| [vec![of("t", "a"), of("t", "b")], vec![of("t", "b"), of("t", "a")]];
+    [
+        both(enable),
+        both(disable),
+        both(|tenant, user| sign_out(tenant, &[user])),
+        [
+            vec![enable("t", "b"), disable("t", "a"), sign_out_tenant("s")],
+            vec![sign_out_tenant("s"), enable("t", "a"), disable("t", "b")],
+        ],
+    ]
+}
+
+#[tokio::test]
+async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circle() {
+    let place = crate::place().await;
+    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    for case in 0..opposites().len() {
+        for point in Point::all() {
+            append(&*one, &[disable("t", "a"), disable("t", "b")]).await;
+            let [batch, opposite] = opposites()[case].clone();
+            let appending = |store: &Arc<SqlStore>, batch: Vec<Entry>| {
+                let store = Arc::clone(store);
+                // Not repeated: a circle would be a conflict.
+                async move { store.append(&batch).await }
+            };
+            let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+            let both = place.overlap(first, appending(&one, batch), second, appending(&other, opposite)).await;
+            let Some((first, second)) = both else { break };
+            for appended in [first, second] {
+                let appended = appended.unwrap_or_else(|error| panic!("case {case} at {point:?}: {error}"));
+                assert!(appended.outcomes.iter().all(Result::is_ok));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn callers_who_give_up_at_any_moment_leave_whole_batches() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let place = crate::place().await;
+    let (store, faults) = place.faulty_store().await;
+    faults.shuffle(seed);
+    let (witness, mut patience_max) = (place.store().await, Duration::from_millis(100));
+    let mut pairs = Vec::new();
+    for number in 0..40 {
+        let pair = [open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "u")).await];
+        let entries = [revoke(&[&pair[0]]), sign_out("t", &[&format!("n{number}")]), revoke(&[&pair[1]])];
+        let patience = random.random_range(Duration::ZERO..patience_max);
+        let done = timeout(patience, store.append(&entries)).await.is_ok();
+        // About half of them shall be done, however busy the machine is.
+        patience_max = if done { patience_max * 4 / 5 } else { patience_max * 5 / 4 };
+        pairs.push(pair);
+    }
+    apply(&*store, sign_out("t", &["last"])).await;
+    let (mut whole, view) = (0, replay(&*witness).await);
+    for [one, other] in &pairs {
+        let ends = [session(&*witness, one).await.end, session(&*witness, other).await.end];
+        let revisions = ends.map(|end| end.map(|end| end.revision));
+        assert_eq!(revisions[0], revisions[1], "a batch is done or not");
+        assert_eq!(accepts(&view, &one.subject), revisions[0].is_none());
+        whole += u64::from(revisions[0].is_some());
+    }
+    assert_eq!(view.position().revision, Revision(whole + 1), "each batch that was done has one revision");
+    assert!(whole > 0 && whole < 40, "{whole} of 40 were done");
+}
