@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod calls;
+pub mod canary;
 pub mod fault;
 pub mod gate;
 pub mod given;

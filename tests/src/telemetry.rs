@@ -145,6 +145,21 @@ impl Scraped {
         Self(crate::serve::get(http, "/metrics").await)
     }
 
+    /// The text that a registry of this process gives.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn registry(registry: &prometheus::Registry) -> Self {
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
+        Self(text.expect("text"))
+    }
+
+    /// The names and types of all metrics.
+    pub fn types(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+    }
+
     /// The whole text.
     #[must_use]
     pub fn text(&self) -> &str {

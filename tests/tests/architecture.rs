@@ -28,12 +28,7 @@ fn dependencies_run_one_way() {
         ("examples/gateway", vec!["portcullis-validator"]),
         (
             "crates/cli",
-            vec![
-                "portcullis-authority",
-                "portcullis-contract",
-                "portcullis-example-gateway",
-                "portcullis-validator",
-            ],
+            vec!["portcullis-authority", "portcullis-contract", "portcullis-example-gateway", "portcullis-validator"],
         ),
     ]);
     for (krate, allowed) in allowed {
@@ -93,8 +88,10 @@ fn the_domain_and_the_contract_do_no_io_and_read_no_clock() {
 #[test]
 fn the_validator_opens_no_database_and_checks_without_awaiting() {
     only_in("crates/validator/src", &[], &["rusqlite", "tokio_postgres", "std::fs"]);
-    let (_, text) =
-        sources("crates/validator/src").into_iter().find(|(name, _)| name.ends_with("src/validator.rs")).expect("there");
+    let (_, text) = sources("crates/validator/src")
+        .into_iter()
+        .find(|(name, _)| name.ends_with("src/validator.rs"))
+        .expect("there");
     let (_, check) = text.split_once("    fn check(&self, token: &str)").expect("the hot path");
     let check = check.split("\n    }\n").next().expect("its body");
     for word in [".await", "lock()", "block_on"] {

@@ -60,5 +60,5 @@ pub(crate) fn grown(revocations: usize, serials: u64, turned: bool) -> Result<Vi
 
 fn held() -> f64 {
     let stats = HEAP.stats();
-    stats.bytes_allocated as f64 - stats.bytes_deallocated as f64 + stats.bytes_reallocated as f64
+    stats.bytes_allocated as f64 - stats.bytes_deallocated as f64
 }

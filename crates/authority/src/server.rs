@@ -2,7 +2,8 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Notify};
+use portcullis_contract::{position::Position, view::Frame};
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming};
 use tonic_health::ServingStatus;
@@ -43,6 +44,8 @@ pub struct Authority {
 
 /// Dead peers are found out even when nothing is sent.
 const KEEPALIVE: Option<Duration> = Some(Duration::from_secs(10));
+/// Batches on their way from the appender to the feed; what does not fit is read from the log.
+const FRAMES_MAX: usize = 1024;
 /// Between "not serving" and the end of serving.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -135,16 +138,16 @@ impl Authority {
         http: TcpListener,
     ) -> Result<Self, StartError> {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
-        let appended = Arc::new(Notify::new());
+        let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store.token_life(config.tokens.access_token_lifetime).await?;
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
         let recorder = Arc::clone(&instruments);
-        let log = Log::start(Arc::clone(&store), &config.log, Arc::clone(&appended), recorder, &tasks);
+        let log = Log::start(Arc::clone(&store), &config.log, appended, recorder, &tasks);
         let keyring = Arc::new(Keyring::open(Arc::clone(&store), Arc::clone(&master)).await?);
         keyring.ensure_first(&log, config.keys.algorithm).await?;
-        let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch, appended).await?;
+        let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch).await?;
         let feed = Arc::new(feed);
         let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
         instruments.observe(&feed, &validators);
@@ -171,16 +174,22 @@ impl Authority {
             tasks,
             telemetry,
         };
-        authority.follow(&config, &feed, keyring);
+        authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
     }
 
-    fn follow(&self, config: &Config, feed: &Arc<Feed>, keyring: Arc<Keyring>) {
+    fn follow(
+        &self,
+        config: &Config,
+        feed: &Arc<Feed>,
+        frames: mpsc::Receiver<(Frame, Position)>,
+        keyring: Arc<Keyring>,
+    ) {
         let (following, config, stop) = (Arc::clone(feed), config.log.clone(), self.stop.clone());
-        self.tasks.spawn(async move { following.follow(&config, &stop).await });
+        self.tasks.spawn(async move { following.follow(&config, frames, &stop).await });
         let (feed, stop) = (Arc::clone(feed), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
     }
@@ -193,9 +202,11 @@ impl Authority {
         if let Some(tls) = tls(&config.server)? {
             server = server.tls_config(tls).map_err(|error| StartError::Tls(error.to_string()))?;
         }
-        let grpc = server
-            .add_routes(routes(core, access, health, config.server.reflection))
-            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), self.close.clone().cancelled_owned());
+        let grpc =
+            server.add_routes(routes(core, access, health, config.server.reflection)).serve_with_incoming_shutdown(
+                TcpIncoming::from(grpc).with_nodelay(Some(true)),
+                self.close.clone().cancelled_owned(),
+            );
         self.tasks
             .spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
         let drain = self.drain.clone();

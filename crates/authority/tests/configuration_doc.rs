@@ -212,6 +212,22 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[test]
+fn telemetry_that_cannot_be_sent_or_sampled_is_refused() {
+    let endpoint = |text: &'static str| move |config: &mut Config| config.telemetry.otlp_endpoint = Some(text.into());
+    checked(endpoint("http://127.0.0.1:4317"), None);
+    for wrong in ["", "127.0.0.1:4317", "https://127.0.0.1:4317", "grpc://127.0.0.1:4317"] {
+        checked(endpoint(wrong), Some("telemetry.otlp_endpoint"));
+    }
+    checked(|config| config.telemetry.service_name = String::new(), Some("telemetry.service_name"));
+    for ratio in [0.0, 0.5, 1.0] {
+        checked(|config| config.telemetry.trace_sample_ratio = ratio, None);
+    }
+    for ratio in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        checked(|config| config.telemetry.trace_sample_ratio = ratio, Some("telemetry.trace_sample_ratio"));
+    }
+}
+
+#[test]
 fn counts_have_bounds() {
     type Set = fn(&mut Config) -> &mut usize;
     let cases: [(&str, Set, usize); 6] = [

@@ -115,9 +115,9 @@ struct WireClaims {
     jti: String,
     sid: String,
     auth_time: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     amr: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     acr: String,
     tenant: String,
     serial: u64,

@@ -10,11 +10,7 @@ use opentelemetry::{
     metrics::Meter,
     trace::{Span, SpanContext, SpanKind, TraceContextExt, TraceFlags, TraceState, Tracer},
 };
-use portcullis_contract::{
-    delta::trace_parents,
-    trace::TraceParent,
-    view::Frame,
-};
+use portcullis_contract::{delta::trace_parents, trace::TraceParent, view::Frame};
 
 use crate::{Statistics, validator::Shared};
 

@@ -56,7 +56,13 @@ impl Drop for AbortOnDrop {
 }
 
 impl Shared {
-    pub(crate) fn new(expected: Expected, cache: TokenCache, mode: Mode, max_staleness: Duration, name: String) -> Self {
+    pub(crate) fn new(
+        expected: Expected,
+        cache: TokenCache,
+        mode: Mode,
+        max_staleness: Duration,
+        name: String,
+    ) -> Self {
         Self {
             state: ArcSwap::from_pointee(State::new()),
             position: watch::Sender::new(None),

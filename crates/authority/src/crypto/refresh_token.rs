@@ -50,12 +50,12 @@ impl RefreshKey {
         Ok(TokenSubject { session_id: SessionId::from_bytes(session), generation: u64::from_be_bytes(generation) })
     }
 
-    /// Whether the token was derived here for the session with this salt. Takes the same time whatever the token.
+    /// Whether the token was derived here for the session with this salt. Takes the same time whatever the code in it.
     #[must_use]
     pub fn is_authentic(&self, token: &str, salt: &[u8; 16]) -> bool {
         decode(token).is_some_and(|bytes| {
             let (body, tag) = bytes.split_at(BODY_BYTES);
-            hmac::verify(&self.key, &message(body, salt), tag).is_ok()
+            body[0] == self.number && hmac::verify(&self.key, &message(body, salt), tag).is_ok()
         })
     }
 
@@ -87,7 +87,8 @@ mod tests {
         assert!(key.is_authentic(&token, &[1; 16]));
         assert!(!key.is_authentic(&token, &[2; 16]));
         assert!(!RefreshKey::new(1, b"other").is_authentic(&token, &[1; 16]));
-        assert_eq!(RefreshKey::new(2, b"secret").read(&token), Err(RefreshTokenError));
+        let renumbered = RefreshKey::new(2, b"secret");
+        assert!(renumbered.read(&token).is_err() && !renumbered.is_authentic(&token, &[1; 16]));
         for index in 0..token.len() {
             assert!(key.read(&token[..index]).is_err() && !key.is_authentic(&token[..index], &[1; 16]));
         }

@@ -77,7 +77,7 @@ pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, Signer
 }
 
 fn key_id() -> KeyId {
-    KeyId::parse(format!("k{:032x}", u128::from_be_bytes(random()))).expect("letters and digits")
+    KeyId::parse(format!("k{:016x}", u64::from_be_bytes(random()))).expect("letters and digits")
 }
 
 fn purpose(id: &KeyId) -> String {

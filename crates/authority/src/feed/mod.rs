@@ -19,7 +19,7 @@ use portcullis_contract::{
     v1,
     view::{Frame, View},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -46,7 +46,6 @@ pub struct Feed {
     ring: RwLock<Ring>,
     position: watch::Sender<Position>,
     snapshots: Snapshots,
-    appended: Arc<Notify>,
     /// The store's head, as last read.
     head: AtomicU64,
 }
@@ -69,16 +68,11 @@ pub enum FeedError {
 }
 
 impl Feed {
-    /// Reads the log up to its head. `appended` wakes the feed when this authority has appended.
+    /// Reads the log up to its head.
     ///
     /// # Errors
     /// When the store fails or the log cannot be applied.
-    pub async fn open(
-        store: Arc<dyn Store>,
-        master: Arc<MasterKey>,
-        config: &WatchConfig,
-        appended: Arc<Notify>,
-    ) -> Result<Self, FeedError> {
+    pub async fn open(store: Arc<dyn Store>, master: Arc<MasterKey>, config: &WatchConfig) -> Result<Self, FeedError> {
         let view = load_view(&*store, &master).await?;
         let ring = Ring::new(view.position().revision, config.ring_frames_max, config.ring_bytes_max);
         Ok(Self {
@@ -89,7 +83,6 @@ impl Feed {
             snapshots: Snapshots::default(),
             store,
             master,
-            appended,
         })
     }
 
@@ -120,9 +113,11 @@ impl Feed {
     /// Where it stands, for operators. What streams and validators do is not the feed's.
     pub(crate) fn gauges(&self) -> Gauges {
         let (frames, bytes) = self.ring.read().unwrap_or_else(PoisonError::into_inner).depth();
+        let applied = self.position.borrow().revision;
         Gauges {
-            head: Revision(self.head.load(Ordering::Relaxed)),
-            applied: self.position.borrow().revision,
+            // What this authority appends itself is known without reading the head.
+            head: applied.max(Revision(self.head.load(Ordering::Relaxed))),
+            applied,
             ring_frames: frames as u64,
             ring_bytes: bytes as u64,
             snapshot_bytes: self.snapshots.bytes().unwrap_or_default() as u64,
@@ -130,18 +125,35 @@ impl Feed {
         }
     }
 
-    /// Follows the log until `stop`.
-    pub async fn follow(&self, config: &LogConfig, stop: &CancellationToken) {
+    /// Follows the log until `stop`. `appended` brings the batches of this authority; those of others are found by
+    /// polling the head.
+    pub async fn follow(
+        &self,
+        config: &LogConfig,
+        mut appended: mpsc::Receiver<(Frame, Position)>,
+        stop: &CancellationToken,
+    ) {
         loop {
-            // A poll sees the batches of other authorities, the notification this one's without the wait.
-            let woken = tokio::time::timeout(config.poll_interval, self.appended.notified());
-            if stop.run_until_cancelled(woken).await.is_none() {
-                return;
-            }
-            if let Err(error) = self.advance().await {
+            let next = tokio::time::timeout(config.poll_interval, next_frame(&mut appended));
+            let Some(next) = stop.run_until_cancelled(next).await else { return };
+            let done = match next {
+                Ok((frame, head)) => self.append(frame, head).await,
+                Err(_) => self.advance().await,
+            };
+            if let Err(error) = done {
                 tracing::error!(%error, "the log cannot be followed");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
+        }
+    }
+
+    /// A batch that continues the view is taken as it is; one that was read before is passed over.
+    async fn append(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
+        let at = self.view.load().position();
+        let next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
+        match next {
+            true => self.take(vec![frame], head),
+            false => self.advance().await,
         }
     }
 
@@ -166,6 +178,7 @@ impl Feed {
     }
 
     fn take(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+        self.head.fetch_max(head.revision.0, Ordering::Relaxed);
         for frame in frames {
             let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
@@ -185,6 +198,14 @@ impl Feed {
         self.view.store(Arc::new(view));
         self.position.send_replace(position);
         Ok(())
+    }
+}
+
+/// The next batch; never comes when there is nobody any more who appends.
+async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame, Position) {
+    match appended.recv().await {
+        Some(frame) => frame,
+        None => std::future::pending().await,
     }
 }
 

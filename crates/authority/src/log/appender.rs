@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use crate::{
     store::{Appended, Store, StoreError},
     telemetry::Instruments,
 };
-use portcullis_contract::id::EventId;
+use portcullis_contract::{id::EventId, position::Position, view::Frame};
 
 /// A commit that takes longer than this after its stamp may belong to an earlier generation than its stamp says: it
 /// is said again before it is acknowledged.
@@ -50,12 +50,12 @@ struct Submission {
 }
 
 impl Log {
-    /// Starts the appender. It ends when all handles are dropped and the last batch is done. `appended` is notified
-    /// after each batch.
+    /// Starts the appender. It ends when all handles are dropped and the last batch is done. `appended` gets each
+    /// batch.
     pub fn start(
         store: Arc<dyn Store>,
         config: &LogConfig,
-        appended: Arc<Notify>,
+        appended: mpsc::Sender<(Frame, Position)>,
         instruments: Arc<Instruments>,
         tasks: &TaskTracker,
     ) -> Self {
@@ -82,7 +82,7 @@ impl Log {
 struct Appender {
     store: Arc<dyn Store>,
     config: LogConfig,
-    appended: Arc<Notify>,
+    appended: mpsc::Sender<(Frame, Position)>,
     instruments: Arc<Instruments>,
 }
 
@@ -116,7 +116,6 @@ impl Appender {
             Err(error) if !error.is_retryable() && entries.len() > 1 => self.append_singly(&entries).await,
             result => outcomes(result, entries.len()),
         };
-        self.appended.notify_one();
         self.instruments.acknowledged(&outcomes);
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller who has gone away does not need the answer.
@@ -142,8 +141,11 @@ impl Appender {
         loop {
             let begun = Instant::now();
             match self.instruments.commit(entries, self.store.append(entries)).await {
-                Ok(appended) if begun.elapsed() <= COMMIT_AGE_MAX => return Ok(appended),
-                Ok(appended) => return self.repeat(appended).await,
+                Ok(appended) => {
+                    self.publish(&appended);
+                    let late = begun.elapsed() > COMMIT_AGE_MAX;
+                    return if late { self.repeat(appended).await } else { Ok(appended) };
+                }
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     tracing::warn!(%error, entries = entries.len(), "batch will be repeated");
                     tokio::time::sleep(backoff.step()).await;
@@ -156,12 +158,20 @@ impl Appender {
         }
     }
 
+    /// Gives the batch to the feed without the way over the store. When the feed is behind it reads the log instead.
+    fn publish(&self, appended: &Appended) {
+        if let Some(committed) = &appended.committed {
+            let _ = self.appended.try_send(committed.clone());
+        }
+    }
+
     /// Says the revocations of a late batch again, under a stamp that is not late.
     async fn repeat(&self, mut late: Appended) -> Result<Appended, StoreError> {
         loop {
             let (serials, cuts) = (late.revoked.serials.clone(), late.revoked.cuts.clone());
             let begun = Instant::now();
             let again = self.store.append(&[internal(Mutation::Repeat { serials, cuts })]).await?;
+            self.publish(&again);
             if begun.elapsed() > COMMIT_AGE_MAX {
                 continue;
             }

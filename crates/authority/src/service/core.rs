@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_contract::{
     id::{EventId, UserId},
     token::Claims,
@@ -106,7 +107,7 @@ impl Core {
             user_id: session.user_id.clone(),
             session_id: session.id,
             subject: session.subject,
-            token_id: format!("{:032x}", u128::from_be_bytes(random())),
+            token_id: URL_SAFE_NO_PAD.encode(random::<16>()),
             audiences: audiences.to_vec(),
             issued_at: now.seconds(),
             expires_at: expires.seconds(),

@@ -68,8 +68,9 @@ struct Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = self.code as i32;
-        self.instruments.call(self.rpc, code, self.begun.elapsed());
+        let (code, elapsed) = (self.code as i32, self.begun.elapsed());
+        self.instruments.call(self.rpc, code, elapsed);
+        tracing::debug!(parent: &self.span, code, ?elapsed, "call ended");
         self.span.record("rpc.grpc.status_code", code);
         if is_server_fault(self.code) {
             self.span.record("otel.status_code", "ERROR");
@@ -124,8 +125,14 @@ mod tests {
     #[test]
     fn only_the_servers_faults_are_errors() {
         let faults: Vec<_> = (0..17).map(Code::from).filter(|code| is_server_fault(*code)).collect();
-        let expected =
-            [Code::Unknown, Code::DeadlineExceeded, Code::Unimplemented, Code::Internal, Code::Unavailable, Code::DataLoss];
+        let expected = [
+            Code::Unknown,
+            Code::DeadlineExceeded,
+            Code::Unimplemented,
+            Code::Internal,
+            Code::Unavailable,
+            Code::DataLoss,
+        ];
         assert_eq!(faults, expected);
     }
 }

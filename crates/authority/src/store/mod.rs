@@ -122,6 +122,8 @@ pub struct Appended {
     pub outcomes: Vec<Result<Outcome, EntryError>>,
     /// What the batch revoked, to be said again when the commit took too long.
     pub revoked: Revoked,
+    /// The batch as the log has it, and the head that it is; none when it changed nothing.
+    pub committed: Option<(Frame, Position)>,
 }
 
 /// The session revocations of a batch.

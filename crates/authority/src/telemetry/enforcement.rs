@@ -8,10 +8,10 @@ use std::{
 
 use portcullis_contract::position::Revision;
 
-/// Of the revisions acknowledged within this time one is followed, so that neither memory nor the work of a probe
+/// Of the revisions acknowledged within a second so many are followed, so that neither memory nor the work of a probe
 /// grows with the rate of revocations.
-const SPACING: Duration = Duration::from_millis(50);
-/// Followed revisions that are remembered: at least 51 s of them.
+const FOLLOWED_PER_SECOND: usize = 20;
+/// Followed revisions that are remembered: those of 51 s at least.
 const FOLLOWED_MAX: usize = 1024;
 
 /// Acknowledged revisions, until every validator can have reported them.
@@ -22,8 +22,9 @@ impl Acknowledged {
     /// Notes that `revision` was acknowledged now.
     pub(super) fn note(&self, revision: Revision, now: Instant) {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let follow = followed.back().is_none_or(|(last, at)| revision > *last && now.duration_since(*at) >= SPACING);
-        if !follow {
+        let known = followed.back().is_some_and(|(last, _)| revision <= *last);
+        let earlier = followed.len().checked_sub(FOLLOWED_PER_SECOND).and_then(|at| followed.get(at));
+        if known || earlier.is_some_and(|(_, at)| now.saturating_duration_since(*at) < Duration::from_secs(1)) {
             return;
         }
         if followed.len() == FOLLOWED_MAX {
@@ -60,9 +61,8 @@ mod tests {
         for step in 1..=3 {
             acknowledged.note(Revision(step.into()), start + LATER * step);
         }
-        let report = |before, applied| {
-            acknowledged.reported(Revision(before), Revision(applied), start, start + LATER * 5)
-        };
+        let report =
+            |before, applied| acknowledged.reported(Revision(before), Revision(applied), start, start + LATER * 5);
         assert_eq!(report(0, 2), [LATER * 4, LATER * 3]);
         assert_eq!(report(2, 3), [LATER * 2]);
         assert!(report(3, 3).is_empty());
@@ -78,6 +78,7 @@ mod tests {
         }
         let followed = acknowledged.0.lock().expect("whole");
         assert_eq!(followed.len(), FOLLOWED_MAX);
-        assert!(followed.iter().zip(followed.iter().skip(1)).all(|(one, next)| next.1 - one.1 >= SPACING));
+        let second_later = followed.iter().zip(followed.iter().skip(FOLLOWED_PER_SECOND));
+        assert!(second_later.into_iter().all(|(one, later)| later.1 - one.1 >= Duration::from_secs(1)));
     }
 }

@@ -47,8 +47,8 @@ impl Telemetry {
         let mut builder = SdkMeterProvider::builder().with_resource(resource(config)).with_reader(prometheus);
         if let Some(endpoint) = &config.otlp_endpoint {
             let exporter = MetricExporter::builder().with_tonic();
-            builder = builder
-                .with_periodic_exporter(exporter.with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?);
+            builder =
+                builder.with_periodic_exporter(exporter.with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?);
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);

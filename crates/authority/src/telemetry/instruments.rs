@@ -28,9 +28,8 @@ const VALIDATOR_SERIES_MAX: usize = 100;
 const OTHERS: &str = "_others";
 
 /// Milliseconds: from a lookup in memory to a call that waits for a store.
-const CALL_BUCKETS: &[f64] = &[
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0,
-];
+const CALL_BUCKETS: &[f64] =
+    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
 /// Seconds: from a fast disk to a standby far away.
 const COMMIT_BUCKETS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -172,12 +171,7 @@ impl Instruments {
         gauge("portcullis.feed.ring.size", "By", "Their deltas.", |read| read.ring_bytes);
         gauge("portcullis.feed.snapshot.size", "By", "The newest snapshot.", |read| read.snapshot_bytes);
         gauge("portcullis.watch.streams", "{stream}", "Connected validators.", |read| read.streams);
-        gauge(
-            "portcullis.watch.streams.parked",
-            "{stream}",
-            "Streams that wait for their reader.",
-            |read| read.parked,
-        );
+        gauge("portcullis.watch.streams.parked", "{stream}", "Streams that wait for their reader.", |read| read.parked);
         self.observe_validators(validators);
     }
 
@@ -188,7 +182,8 @@ impl Instruments {
             .with_description("Since the last probe of each validator: what it knows is at least this old.")
             .with_callback(move |observer| {
                 for (name, series) in by_name(&source) {
-                    observer.observe(series.probe_age.as_secs_f64(), &[KeyValue::new("portcullis.validator.name", name)]);
+                    observer
+                        .observe(series.probe_age.as_secs_f64(), &[KeyValue::new("portcullis.validator.name", name)]);
                 }
             })
             .build();

@@ -6,12 +6,12 @@ mod export;
 mod instruments;
 mod trace;
 
-pub use self::{
-    export::{TelemetryError, Traces},
-    instruments::Instruments,
-};
 pub(crate) use self::{
     export::Telemetry,
     instruments::{Gauges, Rpc},
     trace::{sampled_parent, set_parent},
+};
+pub use self::{
+    export::{TelemetryError, Traces},
+    instruments::Instruments,
 };

@@ -20,11 +20,13 @@ pub(super) struct PostgresConnection {
     warnings: Warnings,
     unfit: bool,
     in_transaction: bool,
+    /// `BEGIN` goes out with the first statement, in one round trip.
+    begins: bool,
 }
 
 impl PostgresConnection {
     pub(super) fn new(client: Object, answer_timeout: Duration, warnings: Warnings) -> Self {
-        Self { client: Some(client), answer_timeout, warnings, unfit: false, in_transaction: false }
+        Self { client: Some(client), answer_timeout, warnings, unfit: false, in_transaction: false, begins: false }
     }
 
     fn client(&self) -> &Object {
@@ -72,11 +74,20 @@ impl Connection for PostgresConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let warnings = self.warnings.load(Ordering::SeqCst);
         let types: Vec<Type> = params.iter().map(Value::postgres_type).collect();
+        let begins = std::mem::take(&mut self.begins);
         let rows = self
             .bounded(async |client| {
-                let statement = client.prepare_typed_cached(sql, &types).await?;
-                let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-                client.query(&statement, &params).await
+                let query = async {
+                    let statement = client.prepare_typed_cached(sql, &types).await?;
+                    let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+                    client.query(&statement, &params).await
+                };
+                if !begins {
+                    return query.await;
+                }
+                // What is polled first is sent first.
+                let (begun, rows) = futures::join!(client.batch_execute("BEGIN"), query);
+                begun.and(rows)
             })
             .await?;
         if !self.in_transaction {
@@ -87,10 +98,15 @@ impl Connection for PostgresConnection {
 
     async fn begin(&mut self) -> Result<(), DbError> {
         self.in_transaction = true;
-        self.control("BEGIN").await
+        self.begins = true;
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), DbError> {
+        if std::mem::take(&mut self.begins) {
+            self.in_transaction = false;
+            return Ok(());
+        }
         let warnings = self.warnings.load(Ordering::SeqCst);
         self.control("COMMIT").await?;
         self.in_transaction = false;
@@ -98,7 +114,9 @@ impl Connection for PostgresConnection {
     }
 
     async fn rollback(&mut self) -> Result<(), DbError> {
-        self.control("ROLLBACK").await?;
+        if !std::mem::take(&mut self.begins) {
+            self.control("ROLLBACK").await?;
+        }
         self.in_transaction = false;
         Ok(())
     }

@@ -9,14 +9,15 @@ use portcullis_contract::{
     delta::{self, Change, Scope},
     id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
     key::{CredentialKind, KeyId, VerificationKey},
-    position::{Digest, Revision, sha256},
+    position::{Digest, Position, Revision, sha256},
+    view::Frame,
 };
 
 use super::{
-    Connection, Dialect, Row,
+    Connection, Dialect,
     audit::{self, AuditRow},
     connection::ValueRows,
-    install, sessions,
+    install, log, sessions,
 };
 use crate::{
     domain::{Cause, Entry, EntryError, Micros, Mutation, NewKey, Outcome, current_key, time::span},
@@ -55,6 +56,7 @@ struct Batch<'a> {
     changes: Vec<Change>,
     cutoffs: Vec<(Scope, Option<Serial>, Vec<u8>)>,
     revoked: Vec<Serial>,
+    committed: Option<(Frame, Position)>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
     /// The sessions that sign-outs keep, by entry.
@@ -90,6 +92,7 @@ impl<'a> Batch<'a> {
             changes: Vec::new(),
             cutoffs: Vec::new(),
             revoked: Vec::new(),
+            committed: None,
             users: HashMap::new(),
             tenants: HashMap::new(),
             kept: HashMap::new(),
@@ -98,7 +101,6 @@ impl<'a> Batch<'a> {
 
     async fn run(&mut self) -> Result<Appended, StoreError> {
         self.recall().await?;
-        self.now = install::now(self.connection, self.dialect).await?;
         self.find_kept().await?;
         self.change_installation().await?;
         self.change_users().await?;
@@ -114,21 +116,27 @@ impl<'a> Batch<'a> {
         Ok(Appended {
             outcomes: self.results.iter().map(outcome).collect(),
             revoked: Revoked { serials: std::mem::take(&mut self.revoked), cuts },
+            committed: self.committed.take(),
         })
     }
 
-    /// Answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
+    /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
     async fn recall(&mut self) -> Result<(), StoreError> {
         let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
-            "SELECT event_id, revision, changed FROM audit_events WHERE ordinal = 0 AND event_id IN (VALUES {})",
-            ids.text
+            "SELECT {now}, e.event_id, e.revision, e.changed FROM installation i LEFT JOIN audit_events e \
+             ON e.ordinal = 0 AND e.event_id IN (VALUES {ids})",
+            now = self.dialect.now,
+            ids = ids.text
         );
-        let rows = self.connection.query(&sql, &ids.params).await?;
+        let mut rows = self.connection.query(&sql, &ids.params).await?;
+        let stamp = rows.first().ok_or_else(|| StoreError::Internal("no installation".into()))?.int(0)?;
+        self.now = Micros(stamp);
+        rows.retain(|row| row.optional_blob(1).is_ok_and(|event| event.is_some()));
         for row in &rows {
-            let event: [u8; 16] = row.array(0)?;
-            let changed = u32::try_from(row.int(2)?).unwrap_or(u32::MAX);
-            let outcome = Outcome { revision: Revision(row.unsigned(1)?), changed };
+            let event: [u8; 16] = row.array(1)?;
+            let changed = u32::try_from(row.int(3)?).unwrap_or(u32::MAX);
+            let outcome = Outcome { revision: Revision(row.unsigned(2)?), changed };
             for (index, entry) in self.entries.iter().enumerate() {
                 if entry.event_id.to_bytes() == event {
                     self.results[index] = Some(Ok(Done::Before(outcome)));
@@ -298,7 +306,8 @@ impl<'a> Batch<'a> {
     async fn find_users(&mut self, users: &BTreeSet<(&TenantId, &UserId)>) -> Result<(), StoreError> {
         let users: Vec<_> = users.iter().collect();
         for users in users.chunks(1_024) {
-            let keys = ValueRows::new(users.iter().map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]));
+            let keys =
+                ValueRows::new(users.iter().map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]));
             let sql = format!(
                 "SELECT tenant_id, user_id, user_serial, tenant_serial FROM users \
                  WHERE (tenant_id, user_id) IN (VALUES {})",
@@ -506,9 +515,11 @@ impl<'a> Batch<'a> {
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
         let audit_digest = audit::digest(&mut self.audit);
-        let revision = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
+        let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
+        let revision = head.revision;
         self.insert_cutoffs(revision).await?;
         audit::insert(self.connection, &self.audit, revision.0).await?;
+        self.committed = Some((Frame { revision, delta, audit_digest }, head));
         Ok(revision)
     }
 
@@ -532,23 +543,22 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Advances the head and writes the batch's row.
+/// Advances the head and writes the batch's row; the new head.
 pub(super) async fn insert_batch(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     stamp: Micros,
     delta: &[u8],
     audit_digest: &Digest,
-) -> Result<Revision, StoreError> {
+) -> Result<Position, StoreError> {
     let link = [sha256(delta), *audit_digest].concat();
     let advance = format!(
-        "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING revision, chain",
+        "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING incarnation, revision, chain",
         dialect.next_chain
     );
-    let rows = connection.query(&advance, &[link.into()]).await?;
-    let head: &Row = rows.first().ok_or_else(|| StoreError::Internal("the log has no head".into()))?;
-    let revision = Revision(head.unsigned(0)?);
-    let values = [revision.0.into(), delta.into(), audit_digest[..].into(), head.blob(1)?.into(), stamp.0.into()];
+    let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
+    let chain = &head.chain.0[..];
+    let values = [head.revision.0.into(), delta.into(), audit_digest[..].into(), chain.into(), stamp.0.into()];
     connection.query("INSERT INTO log_batches VALUES ($1, $2, $3, $4, $5)", &values).await?;
-    Ok(revision)
+    Ok(head)
 }

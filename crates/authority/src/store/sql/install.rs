@@ -15,7 +15,7 @@ use portcullis_contract::{
     delta::{self, Change, Scope},
     id::EventId,
     key::{Algorithm, CredentialKind, KeyId},
-    position::{Chain, Incarnation, Position},
+    position::{Chain, Incarnation},
     view::Frame,
 };
 
@@ -139,14 +139,13 @@ async fn begin_history(
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
     let audit_digest = audit::digest(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
-    let revision = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
+    let head = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
+    let revision = head.revision;
     audit::insert(connection, &rows, revision.0).await?;
     if sign_out {
         let cutoff = "INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)";
         connection.query(cutoff, &[revision.0.into(), entry.event_id.to_bytes()[..].into()]).await?;
     }
-    let chain = old.chain.next(&delta, &audit_digest);
-    let head = Position { incarnation, revision, chain };
     let recovered = Recovered { frame: Frame { revision, delta, audit_digest }, old, head };
     let (view, code) = checkpoint(&recovered);
     log::insert_checkpoint(connection, revision, &view, &code).await?;

@@ -34,7 +34,7 @@ pub(super) async fn beat(
     position(&connection.query(&sql, &[authority[..].into()]).await?)
 }
 
-fn position(rows: &[Row]) -> Result<Position, StoreError> {
+pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {
     let row = rows.first().ok_or_else(|| StoreError::Internal("the log has no head".into()))?;
     Ok(Position {
         incarnation: Incarnation(row.array(0)?),

@@ -1,0 +1,393 @@
+//! Secrets and personal data go in, marked; nothing of them comes out in logs, spans, metrics or errors.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use portcullis_contract::v1::{
+    self, key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+    session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
+    user_service_client::UserServiceClient,
+};
+use portcullis_tests::{
+    authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, ready},
+    canary::{BytesCodec, Contract, Method},
+    postgres,
+    serve::Serve,
+    telemetry::{Receiver, Scraped},
+    wait::eventually,
+};
+use portcullis_validator::Validator;
+use tonic::{Request, Status, client::Grpc};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+const MARK: &str = "canary";
+const TENANT: &str = "canary-tenant";
+const IP: &str = "203.0.113.77";
+const IP_6: &str = "2001:db8::77:1234";
+const TRACE_ALL: &str = "portcullis=trace,info";
+
+/// What the validators of this process log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("whole").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("whole")).into_owned()
+    }
+}
+
+fn captured() -> Lines {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_env_filter(EnvFilter::new(TRACE_ALL));
+    subscriber.try_init().expect("the only subscriber");
+    lines
+}
+
+/// A request with what may stand beside a message.
+fn marked<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    for (name, value) in [
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "canary=state"),
+        ("baggage", "user=canary-baggage"),
+        ("x-forwarded-for", IP),
+        ("x-user", "canary-header"),
+    ] {
+        request.metadata_mut().insert(name, value.parse().expect("a header value"));
+    }
+    request
+}
+
+fn sign_in(user: &str) -> Request<v1::CreateSessionRequest> {
+    marked(v1::CreateSessionRequest {
+        tenant_id: TENANT.into(),
+        user: Some(v1::SessionUser {
+            id: user.into(),
+            user_name: "canary-name".into(),
+            given_name: "canary-given".into(),
+            family_name: "canary-family".into(),
+            email: "canary@example.test".into(),
+        }),
+        client: Some(v1::Client {
+            ip: IP.into(),
+            user_agent: "Canary/1.0 (canary-device)".into(),
+            device_id: "canary-device-id".into(),
+            app_name: "canary-app".into(),
+        }),
+        remember_me: true,
+        amr: vec!["canary-amr".into()],
+        acr: "canary-acr".into(),
+        audiences: vec![AUDIENCE.into(), "portcullis".into(), "canary-audience".into()],
+        ..Default::default()
+    })
+}
+
+fn acting() -> Option<v1::ActingUser> {
+    Some(v1::ActingUser { id: "canary-support-person".into(), ip: IP_6.into() })
+}
+
+const REASON: &str = "canary-reason: he asked for it";
+const USER_MESSAGE: &str = "canary-message";
+
+/// What was sent that is secret, and the errors that came back.
+#[derive(Default)]
+struct Seen {
+    secrets: Vec<String>,
+    errors: Vec<Status>,
+}
+
+impl Seen {
+    fn tokens(&mut self, access: &str, refresh: &str) {
+        // Parts of a token are as bad as the whole: what is signed with it, and what signs it.
+        self.secrets.extend(access.split('.').skip(1).map(str::to_owned));
+        self.secrets.push(refresh.to_owned());
+    }
+
+    fn error<T>(&mut self, result: Result<T, Status>) {
+        self.errors.extend(result.err());
+    }
+}
+
+struct Story<'a> {
+    authority: &'a Serve,
+    seen: Seen,
+}
+
+impl Story<'_> {
+    async fn sign_in(&mut self, user: &str) -> v1::CreateSessionResponse {
+        let created = SessionServiceClient::new(self.authority.transport(LOGIN)).create_session(sign_in(user)).await;
+        let created = created.expect("a sign-in").into_inner();
+        self.seen.tokens(&created.access_token, &created.refresh_token);
+        created
+    }
+
+    async fn sessions(&mut self) {
+        let (one, two, three) =
+            (self.sign_in("canary-ada").await, self.sign_in("canary-ada").await, self.sign_in("canary-bob").await);
+        let id = |created: &v1::CreateSessionResponse| created.session.as_ref().expect("a session").id.clone();
+        let mut login = SessionServiceClient::new(self.authority.transport(LOGIN));
+        let refresh = |token: &str| {
+            marked(v1::RefreshSessionRequest {
+                tenant_id: TENANT.into(),
+                refresh_token: token.into(),
+                audiences: vec!["canary-audience".into()],
+            })
+        };
+        let refreshed = login.refresh_session(refresh(&one.refresh_token)).await.expect("refreshed").into_inner();
+        self.seen.tokens(&refreshed.access_token, &refreshed.refresh_token);
+        let again = login.refresh_session(refresh(&refreshed.refresh_token)).await.expect("refreshed").into_inner();
+        self.seen.tokens(&again.access_token, &again.refresh_token);
+        // Two generations old: theft, which is logged.
+        let stolen = login.refresh_session(refresh(&one.refresh_token)).await;
+        assert!(stolen.is_err());
+        self.seen.error(stolen);
+        self.seen.error(login.refresh_session(refresh("canary-refresh-token")).await);
+
+        let mut own = SessionServiceClient::new(self.authority.transport(&two.access_token));
+        let get = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: id(&two) };
+        own.get_session(marked(get)).await.expect("their own");
+        let mut admin = SessionServiceClient::new(self.authority.transport(ADMIN));
+        let list = v1::ListSessionsRequest {
+            tenant_id: TENANT.into(),
+            user_id: "canary-ada".into(),
+            page_size: 1,
+            ..Default::default()
+        };
+        let listed = admin.list_sessions(marked(list.clone())).await.expect("listed").into_inner();
+        self.seen.secrets.push(listed.next_page_token);
+        let wrong = v1::ListSessionsRequest { page_token: "canary-page-token".into(), ..list };
+        self.seen.error(admin.list_sessions(marked(wrong)).await);
+        for token in [two.access_token.as_str(), "canary.access.token"] {
+            let introspect = v1::IntrospectTokenRequest { tenant_id: TENANT.into(), token: token.into() };
+            let answer = admin.introspect_token(marked(introspect)).await;
+            assert!(answer.is_ok() || token.starts_with(MARK));
+            self.seen.error(answer);
+        }
+        let revoke = v1::RevokeSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: id(&two),
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        admin.revoke_session(marked(revoke)).await.expect("revoked");
+        let batch = v1::BatchRevokeSessionsRequest {
+            tenant_id: TENANT.into(),
+            session_ids: vec![id(&three)],
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        admin.batch_revoke_sessions(marked(batch)).await.expect("revoked");
+        let others = v1::RevokeOtherSessionsRequest {
+            tenant_id: TENANT.into(),
+            user_id: "canary-ada".into(),
+            include_current: true,
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        admin.revoke_other_sessions(marked(others)).await.expect("revoked");
+    }
+
+    async fn users(&mut self) {
+        let mut users = UserServiceClient::new(self.authority.transport(ADMIN));
+        let (tenant_id, user_id) = (TENANT.to_owned(), "canary-ada".to_owned());
+        let get = v1::GetUserRequest { tenant_id: tenant_id.clone(), user_id: user_id.clone() };
+        users.get_user(marked(get)).await.expect("a user");
+        let unknown = v1::GetUserRequest { tenant_id: tenant_id.clone(), user_id: "canary-nobody".into() };
+        self.seen.error(users.get_user(marked(unknown)).await);
+        let force = v1::ForceSignOutRequest {
+            tenant_id: tenant_id.clone(),
+            user_ids: vec![user_id.clone()],
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        users.force_sign_out(marked(force)).await.expect("signed out");
+        let disable = v1::DisableUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: user_id.clone(),
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        users.disable_user(marked(disable)).await.expect("disabled");
+        let mut login = SessionServiceClient::new(self.authority.transport(LOGIN));
+        let refused = login.create_session(sign_in("canary-ada")).await;
+        assert!(refused.is_err());
+        self.seen.error(refused);
+        let enable = v1::EnableUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id,
+            reason: REASON.into(),
+            acting_user: acting(),
+        };
+        users.enable_user(marked(enable)).await.expect("enabled");
+        let tenant = v1::SignOutTenantRequest {
+            tenant_id,
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            force: true,
+            acting_user: acting(),
+            ..Default::default()
+        };
+        let mut tenants = TenantServiceClient::new(self.authority.transport(ADMIN));
+        tenants.sign_out_tenant(marked(tenant)).await.expect("signed out");
+    }
+
+    async fn installation(&mut self) {
+        let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
+        let listed = keys.list_signing_keys(marked(v1::ListSigningKeysRequest {})).await.expect("listed").into_inner();
+        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into() };
+        let rotated = keys.rotate_signing_key(marked(rotate)).await.expect("rotated").into_inner();
+        let retire = |id: &str| v1::RetireSigningKeyRequest { key_id: id.into(), reason: REASON.into() };
+        let new = rotated.key.expect("a key").id;
+        keys.retire_signing_key(marked(retire(&new))).await.expect("retired");
+        self.seen.error(keys.retire_signing_key(marked(retire(&listed.keys[0].id))).await);
+        self.seen.error(keys.retire_signing_key(marked(retire("canary-key"))).await);
+        let mut everyone = RevocationServiceClient::new(self.authority.transport(OPERATOR));
+        everyone.list_validators(marked(v1::ListValidatorsRequest {})).await.expect("listed");
+        let request = v1::SignOutEveryoneRequest {
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            force: true,
+            acting_user: acting(),
+            ..Default::default()
+        };
+        everyone.sign_out_everyone(marked(request)).await.expect("signed out");
+    }
+
+    /// Every rpc with every field marked, by everybody.
+    async fn nonsense(&mut self, contract: &Contract) {
+        let user = self.sign_in("canary-eve").await.access_token;
+        let forged = format!("{}canary", &user[..user.len() - 6]);
+        for bearer in [LOGIN, ADMIN, SUPPORT, GATEWAY, OPERATOR, "", "canary-bearer", &user, &forged] {
+            let mut client = Grpc::new(self.authority.transport(bearer));
+            for method in &contract.methods {
+                client.ready().await.expect("connects");
+                let path = method.path.parse().expect("a path");
+                let request = marked(contract.request(method, "canary \u{1f426} <text>"));
+                let answer = client.unary(request, path, BytesCodec).await;
+                self.seen.error(answer);
+            }
+            client.ready().await.expect("connects");
+            let unknown = http::uri::PathAndQuery::from_static("/portcullis.v1.CanaryService/CanaryMethod");
+            let answer = client.unary(marked(b"\xffcanary".to_vec()), unknown, BytesCodec).await;
+            self.seen.error(answer);
+        }
+    }
+
+    fn gate(&mut self, gate: &Validator, token: &str) {
+        for token in [token, "canary.access.token", &format!("{token}canary")] {
+            // The verdict does not matter; what is said about it does.
+            let _ = gate.check(token);
+        }
+    }
+}
+
+fn find(what: &str, text: &str, secrets: &[String]) {
+    let lower = text.to_lowercase();
+    for mark in [MARK, IP, IP_6] {
+        if let Some(at) = lower.find(mark) {
+            panic!("{what} hold {mark}: …{}…", lower[at.saturating_sub(300)..].chars().take(500).collect::<String>());
+        }
+    }
+    let bearers = [LOGIN, ADMIN, SUPPORT, GATEWAY, OPERATOR];
+    for secret in secrets.iter().map(String::as_str).chain(bearers).filter(|secret| !secret.is_empty()) {
+        assert!(!text.contains(secret), "{what} hold a token or a credential");
+    }
+}
+
+async fn drive(store: Option<String>, lines: &Lines) {
+    let receiver = Receiver::start().await;
+    let mut authority = Serve::start(TRACE_ALL, |config| {
+        config.telemetry.otlp_endpoint = Some(receiver.endpoint.clone());
+        config.telemetry.trace_sample_ratio = 1.0;
+        config.tokens.refresh_grace = Duration::ZERO;
+        if let Some(url) = store {
+            config.store.url = url;
+        }
+    })
+    .await;
+    let contract = Contract::read();
+    let (gate, lasting) = (ready(authority.gate("gate")).await, ready(authority.gate("lasting gate")).await);
+    let mut story = Story { authority: &authority, seen: Seen::default() };
+    let token = story.sign_in("canary-eve").await.access_token;
+    story.gate(&gate, &token);
+    story.sessions().await;
+    story.users().await;
+    story.nonsense(&contract).await;
+    story.installation().await;
+    story.gate(&gate, &token);
+    let seen = story.seen;
+    drop(gate);
+
+    // Every rpc was called, and worked: a stream is counted when it has ended.
+    let metrics = eventually("every rpc to have been called", async || {
+        let metrics = Scraped::of(authority.http).await;
+        let count = "rpc_server_duration_milliseconds_count";
+        let called = contract.methods.iter().filter(|method| method.service.starts_with("portcullis.")).all(|method| {
+            let code = if method.name == "Watch" { "1" } else { "0" };
+            let labels = [("rpc_method", method.name.as_str()), ("rpc_grpc_status_code", code)];
+            metrics.value(count, &labels).is_some()
+        });
+        called.then_some(metrics)
+    })
+    .await;
+    assert!(authority.terminate().await.success());
+
+    let spans = receiver.text();
+    assert!(contract.methods.iter().all(|method| spans.contains(&method.path[1..])), "spans of every rpc");
+    let log = authority.log();
+    let logged = |method: &Method| log.contains(&method.path[1..]);
+    assert!(contract.methods.iter().all(logged), "lines of every rpc: {log}");
+    eventually("the gate to say that its stream ended", async || lines.text().contains("watch ended").then_some(()))
+        .await;
+    drop(lasting);
+    assert!(seen.errors.len() > 100 && seen.secrets.len() > 20);
+
+    find("the logs", &log, &seen.secrets);
+    find("the gate's logs", &lines.text(), &seen.secrets);
+    find("the spans and metrics by OTLP", &spans, &seen.secrets);
+    find("the metrics", metrics.text(), &seen.secrets);
+    for error in &seen.errors {
+        find("errors", error.message(), &seen.secrets);
+        find("errors' details", &String::from_utf8_lossy(error.details()), &seen.secrets);
+        find("errors' metadata", &format!("{:?}", error.metadata()), &seen.secrets);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_secret_or_personal_stays_inside() {
+    let lines = captured();
+    drive(None, &lines).await;
+    drive(Some(postgres::fresh_url().await), &lines).await;
+}

@@ -1,0 +1,186 @@
+//! Metrics: what Prometheus reads after calls, and what a gate's meter reads after checks.
+
+use std::{path::Path, time::Duration};
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::{ADMIN, LOGIN, TENANT, TestAuthority, ready, session_id, sign_in},
+    gate::applied,
+    telemetry::Scraped,
+    wait::eventually,
+};
+use portcullis_validator::{Rejection, Validator};
+
+const CALLS: &str = "rpc_server_duration_milliseconds_count";
+
+async fn scrape(authority: &TestAuthority) -> Scraped {
+    Scraped::of(authority.config.server.http_listen).await
+}
+
+async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
+    let request =
+        v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: session_id(session), ..Default::default() };
+    let revoked = authority.sessions(ADMIN).revoke_session(request).await.expect("revoked").into_inner();
+    revoked.enforcement.expect("an enforcement").revision
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_rpc_and_code() {
+    let authority = TestAuthority::sqlite().await;
+    for _ in 0..3 {
+        authority.sign_in("ada").await;
+    }
+    let denied = authority.sessions(ADMIN).create_session(sign_in("ada")).await;
+    assert!(denied.is_err());
+    let anonymous = authority.sessions("").create_session(sign_in("ada")).await;
+    assert!(anonymous.is_err());
+    // An rpc that is not served has no name of its own, whatever the caller calls it.
+    let mut client = tonic::client::Grpc::new(authority.transport(LOGIN));
+    client.ready().await.expect("connects");
+    let path = http::uri::PathAndQuery::from_static("/portcullis.v1.Secret/CanaryMethod");
+    let codec = tonic_prost::ProstCodec::<v1::GetSessionRequest, v1::GetSessionResponse>::default();
+    let unknown = client.unary(tonic::Request::new(v1::GetSessionRequest::default()), path, codec).await;
+    assert!(unknown.is_err());
+
+    let scraped = scrape(&authority).await;
+    let rpc = |code: &str| {
+        let labels = [
+            ("rpc_system", "grpc"),
+            ("rpc_service", "portcullis.v1.SessionService"),
+            ("rpc_method", "CreateSession"),
+            ("rpc_grpc_status_code", code),
+        ];
+        scraped.value(CALLS, &labels)
+    };
+    assert_eq!((rpc("0"), rpc("7"), rpc("16")), (Some(3.0), Some(1.0), Some(1.0)), "{}", scraped.text());
+    assert_eq!(scraped.value(CALLS, &[("rpc_method", "_OTHER")]), Some(1.0));
+    assert!(!scraped.text().contains("Canary"));
+}
+
+#[tokio::test]
+async fn what_the_log_and_the_streams_do_can_be_read() {
+    let authority = TestAuthority::sqlite().await;
+    let gates = [authority.ready_gate().await, ready(authority.gate().name("other gate")).await];
+    let session = authority.sign_in("ada").await;
+    let revision = revoke(&authority, &session).await;
+    for gate in &gates {
+        applied(gate, revision).await;
+    }
+    let enforced = "portcullis_enforcement_delay_seconds_count";
+    let scraped = eventually("both gates to report", async || {
+        let scraped = scrape(&authority).await;
+        (scraped.value(enforced, &[]) == Some(2.0)).then_some(scraped)
+    })
+    .await;
+    let value = |name: &str, labels: &[(&str, &str)]| {
+        scraped.value(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {}", scraped.text()))
+    };
+    let revision = f64::from(u32::try_from(revision).expect("few"));
+    assert_eq!(value("portcullis_log_head", &[]), revision);
+    assert_eq!(value("portcullis_feed_applied", &[]), revision);
+    assert_eq!(value("portcullis_watch_streams", &[]), 2.0);
+    assert_eq!(value("portcullis_watch_streams_parked", &[]), 0.0);
+    assert!(value("portcullis_feed_ring_depth", &[]) >= 1.0);
+    assert!(value("portcullis_feed_ring_size_bytes", &[]) >= 1.0);
+    assert!(value("portcullis_feed_snapshot_size_bytes", &[]) > 1.0);
+    for name in ["test gate", "other gate"] {
+        let labels = [("portcullis_validator_name", name)];
+        assert_eq!(value("portcullis_validator_applied", &labels), revision);
+        assert!((0.0..30.0).contains(&value("portcullis_validator_probe_age_seconds", &labels)));
+    }
+    let batches = value("portcullis_log_batch_size_count", &[]);
+    assert!(batches >= 2.0, "the first key, the revocation");
+    assert!(value("portcullis_log_batch_size_sum", &[]) >= batches);
+    let commits = [("db_system_name", "sqlite"), ("db_operation_name", "commit")];
+    assert_eq!(value("db_client_operation_duration_seconds_count", &commits), batches);
+    // By the authority's own clock, and a probe is at most a second later than what it reports.
+    assert!(value("portcullis_enforcement_delay_seconds_sum", &[]) < 30.0);
+}
+
+#[tokio::test]
+async fn a_gate_that_is_gone_has_no_series() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let series = async || scrape(&authority).await.value("portcullis_validator_applied", &[]);
+    assert!(series().await.is_some());
+    drop(gate);
+    eventually("the series to end", async || series().await.is_none().then_some(())).await;
+}
+
+fn meter(gate: &Validator) -> (prometheus::Registry, SdkMeterProvider) {
+    let registry = prometheus::Registry::new();
+    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().expect("an exporter");
+    let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+    gate.observe(&provider.meter("gate"));
+    (registry, provider)
+}
+
+#[tokio::test]
+async fn a_gate_counts_its_verdicts_and_its_caches() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let (registry, _provider) = meter(&gate);
+    let (dead, alive) = (authority.sign_in("ada").await, authority.sign_in("ada").await);
+    for _ in 0..4 {
+        gate.check(&alive.access_token).expect("accepted");
+    }
+    gate.check(&dead.access_token).expect("accepted");
+    applied(&gate, revoke(&authority, &dead).await).await;
+    for _ in 0..2 {
+        assert_eq!(gate.check(&dead.access_token).err(), Some(Rejection::Revoked));
+    }
+    assert_eq!(gate.check("nonsense").err(), Some(Rejection::Malformed));
+
+    let statistics = gate.statistics();
+    assert_eq!(statistics.verdicts.accepted(), 5);
+    assert_eq!(statistics.verdicts.rejected(&Rejection::Revoked), 2);
+    assert_eq!(statistics.verdicts.rejected(&Rejection::Malformed), 1);
+    assert_eq!((statistics.cache_hits, statistics.cache_misses), (5, 3));
+    assert_eq!(statistics.applied_revision, gate.position().borrow().map(|at| at.revision.0));
+    assert!(statistics.freshness_age.is_some_and(|age| age < Duration::from_secs(30)));
+
+    let scraped = Scraped::registry(&registry);
+    let verdicts = |verdict: &str| {
+        let labels = [("portcullis_validator_name", "test gate"), ("portcullis_verdict", verdict)];
+        scraped.value("portcullis_validator_verdicts_total", &labels)
+    };
+    assert_eq!(verdicts("accepted"), Some(5.0), "{}", scraped.text());
+    assert_eq!((verdicts("revoked"), verdicts("malformed"), verdicts("expired")), (Some(2.0), Some(1.0), Some(0.0)));
+    let lookups = |result: &str| {
+        scraped.value("portcullis_validator_cache_lookups_total", &[("portcullis_cache_result", result)])
+    };
+    assert_eq!((lookups("hit"), lookups("miss")), (Some(5.0), Some(3.0)));
+    assert_eq!(scraped.value("portcullis_validator_cache_size", &[]), Some(2.0));
+    assert_eq!(scraped.value("portcullis_validator_forks", &[]), Some(0.0));
+    assert!(scraped.value("portcullis_validator_revision", &[]).is_some_and(|revision| revision >= 2.0));
+    assert!(scraped.value("portcullis_validator_freshness_seconds", &[]).is_some_and(|age| age < 30.0));
+    // The meter does not keep a gate alive, and says nothing of one that is gone.
+    drop(gate);
+    let gone = || Scraped::registry(&registry).value("portcullis_validator_forks", &[]).is_none();
+    eventually("the series to end", async || gone().then_some(())).await;
+}
+
+#[tokio::test]
+async fn every_metric_stands_in_the_document() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let (registry, _provider) = meter(&gate);
+    let session = authority.sign_in("ada").await;
+    gate.check(&session.access_token).expect("accepted");
+    revoke(&authority, &session).await;
+    let served = eventually("a report", async || {
+        let scraped = scrape(&authority).await;
+        scraped.value("portcullis_enforcement_delay_seconds_count", &[]).map(|_| scraped)
+    })
+    .await;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+    let document = std::fs::read_to_string(file).expect("the document");
+    let gates = Scraped::registry(&registry);
+    for (name, kind) in served.types().chain(gates.types()).filter(|(name, _)| *name != "target_info") {
+        let row = document.lines().find(|line| line.contains(&format!("`{name}`")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not documented"));
+        assert!(row.contains(kind), "{name} is a {kind}: {row}");
+    }
+}
