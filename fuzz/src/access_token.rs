@@ -43,12 +43,11 @@ fn verify(token: &str) -> Option<Identity> {
     token::verify(token, &VIEW, &expected).ok()
 }
 
-/// What is accepted was signed: only the good tokens' messages were.
+/// What is accepted was signed, and these keys have signed one thing only. The text may be another than ours now is: an
+/// earlier version's, or with ES256's other signature of the same.
 fn is_one_of_ours(token: &str) -> bool {
     let Some(identity) = verify(token) else { return false };
-    let message = |token: &str| token.rsplit_once('.').map(|(message, _)| message.to_owned());
-    assert!(GOOD.iter().any(|good| message(good) == message(token)), "a forged token is accepted");
-    assert_eq!(identity.claims, claims());
+    assert_eq!(identity.claims, claims(), "a forged token is accepted");
     true
 }
 
@@ -90,13 +89,11 @@ fn say_again(identity: &Identity) {
 /// Good tokens of every algorithm, a few that were altered, and some that are signed on the way.
 pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
-    for token in &*GOOD {
-        let (header, _) = token.split_once('.').expect("three parts");
-        let (message, signature) = token.rsplit_once('.').expect("three parts");
-        let name = header.len();
-        seeds.push(Seed::good(format!("good-{name}-{}", signature.len()), with_mode(0, token)));
-        let bare = format!("{message}.");
-        seeds.push(Seed::bad(format!("unsigned-{name}-{}", signature.len()), with_mode(0, bare)));
+    for (key, token) in KEYS.iter().zip(&*GOOD) {
+        let algorithm = key.algorithm().jose_name();
+        let (message, _) = token.rsplit_once('.').expect("three parts");
+        seeds.push(Seed::good(format!("good-{algorithm}"), with_mode(0, token)));
+        seeds.push(Seed::bad(format!("unsigned-{algorithm}"), with_mode(0, format!("{message}."))));
     }
     let part = |index: usize| {
         let part = GOOD[0].split('.').nth(index).expect("three parts");

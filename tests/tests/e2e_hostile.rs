@@ -6,6 +6,7 @@ use portcullis_contract::v1;
 use portcullis_tests::authority::{
     ADMIN, LOGIN, OPERATOR, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in,
 };
+use portcullis_validator::Rejection;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -234,4 +235,23 @@ async fn introspection_answers_for_every_token_and_proves_nothing_for_a_bad_one(
     let dead = introspect(TENANT, &ada.access_token).await;
     assert!(!dead.active && dead.session.is_some());
     assert_eq!(dead.inactive_reason, "revoked");
+}
+
+#[tokio::test]
+async fn a_gate_that_knows_a_token_is_not_fooled_by_one_that_ends_the_same() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let (ada, eve) = (authority.sign_in("ada").await.access_token, authority.sign_in("eve").await.access_token);
+    assert!(gate.check(&ada).is_ok() && gate.check(&eve).is_ok());
+    let (of_ada, of_eve): (Vec<_>, Vec<_>) = (ada.split('.').collect(), eve.split('.').collect());
+    let spliced = [of_eve[0], of_eve[1], of_ada[2]].join(".");
+    assert_eq!(gate.check(&spliced).err(), Some(Rejection::BadSignature), "eve's claims, ada's signature");
+    for index in 0..ada.len() {
+        let mut changed = ada.clone().into_bytes();
+        changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).expect("ASCII");
+        assert!(gate.check(&changed).is_err(), "changed at {index}");
+    }
+    assert!(gate.check(&format!(" {ada}")).is_err() && gate.check(&format!("x{ada}")).is_err());
+    assert!(gate.check(&ada).is_ok());
 }

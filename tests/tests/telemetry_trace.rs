@@ -151,6 +151,36 @@ async fn a_receiver_that_hangs_holds_nothing_up() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_of_the_first_sampled_call_of_its_batch_with_links_to_a_few_more() {
+    let receiver = Receiver::start().await;
+    let endpoint = receiver.endpoint.clone();
+    let mut authority = Serve::start("info", |config| config.telemetry = exporting(&endpoint, "authority")).await;
+    let mut login = SessionServiceClient::new(authority.transport(LOGIN));
+    let (mut calls, admin) = (Vec::new(), SessionServiceClient::new(authority.transport(ADMIN)));
+    for number in 1..=40 {
+        let created = login.create_session(sign_in("ada")).await.expect("a sign-in").into_inner();
+        let request = revoke(&created, TraceParent { trace_id: number, span_id: 7, sampled: true });
+        let mut admin = admin.clone();
+        calls.push(async move { admin.revoke_session(request).await });
+    }
+    // The first is committed alone; the others gather meanwhile.
+    let revoked = futures::future::join_all(calls).await;
+    assert!(revoked.iter().all(Result::is_ok));
+    assert!(authority.terminate().await.success());
+
+    let commits: Vec<_> = receiver.spans().into_iter().filter(|received| received.span.name == "commit log").collect();
+    let size = |commit: &Received| -> usize {
+        commit.attribute("db.operation.batch.size").and_then(|size| size.parse().ok()).expect("a size")
+    };
+    assert_eq!(commits.iter().map(size).sum::<usize>(), 40);
+    assert!(commits.iter().any(|commit| size(commit) > 4), "no batch of many: {commits:#?}");
+    for commit in &commits {
+        assert_eq!(commit.span.links.len(), size(commit).min(TRACE_PARENTS_MAX) - 1);
+        assert!(commit.span.links.iter().all(|link| link.trace_id != commit.span.trace_id));
+    }
+}
+
 #[tokio::test]
 async fn a_delta_carries_a_few_trace_parents_whatever_its_batch() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod fuzz;
 mod generate;
 mod install;
 mod lint;
@@ -38,6 +39,8 @@ enum Chore {
     Test(test::Options),
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
+    /// Throw hostile bytes at every decoder for a while. Needs a nightly toolchain.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +64,6 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
         Chore::Bench(options) => bench::run(options),
+        Chore::Fuzz(options) => fuzz::run(options),
     }
 }

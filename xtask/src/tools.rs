@@ -12,6 +12,7 @@ use crate::{
 
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 /// Builds the C parts of dependencies: cryptography and SQLite.
 pub(crate) const C_COMPILER: Need = Need {
@@ -20,6 +21,10 @@ pub(crate) const C_COMPILER: Need = Need {
     packages: &["gcc", "libc6-dev"],
     met: || shell::on_path("cc"),
 };
+
+/// Builds the fuzzing engine.
+pub(crate) const CXX_COMPILER: Need =
+    Need { what: "a C++ compiler (c++)", packages: &["g++"], met: || shell::on_path("c++") };
 
 /// Tests start servers of their own; none that is already running is used.
 pub(crate) const POSTGRES_SERVER: Need = Need {
@@ -87,4 +92,21 @@ pub(crate) fn cargo_deny(args: &[&str]) -> Result<Command> {
     let mut deny = command("cargo", ["deny", "--locked"]);
     deny.args(args);
     Ok(deny)
+}
+
+/// `cargo fuzz` with these arguments, ready to run. The sanitizer needs a nightly compiler, whichever one there is: the
+/// toolchain of this workspace is pinned to a stable one, and installing another is for the person to decide.
+pub(crate) fn cargo_fuzz(args: &[&str]) -> Result<Command> {
+    let compiler = shell::answer(command("cargo", ["+nightly", "--version"]));
+    ensure!(
+        compiler.is_some(),
+        "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal"
+    );
+    if shell::answer(command("cargo", ["+nightly", "fuzz", "--version"])).is_none() {
+        let package = format!("cargo-fuzz@{CARGO_FUZZ_VERSION}");
+        shell::run(command("cargo", ["install", "--locked", &package]))?;
+    }
+    let mut fuzz = command("cargo", ["+nightly", "fuzz"]);
+    fuzz.args(args);
+    Ok(fuzz)
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::{
     credentials::{Credentials, keep_master_key, make_directory},
     demo,
-    serve::until_signalled,
+    serve::signalled,
 };
 
 /// Options of `dev`.
@@ -52,15 +52,18 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let (validator, dev) = start(&options).await?;
     // What is printed can be used at once.
     tokio::time::timeout(READY_TIMEOUT, validator.ready()).await.context("the gateway does not become ready")?;
+    // A demonstration can be interrupted like any other command.
+    let signalled = (!options.demo).then(signalled).transpose()?;
     println!("authority  gRPC  {}", dev.authority.grpc_address);
     println!("authority  HTTP  http://{}/.well-known/jwks.json", dev.authority.http_address);
     println!("gateway    HTTP  http://{}/whoami", dev.gateway);
     println!("credentials      {}", Credentials::file(&options.data_dir).display());
-    if options.demo {
-        demo::play(&dev).await?;
-    } else {
-        print_commands(&options, &dev);
-        until_signalled().await?;
+    match signalled {
+        None => demo::play(&dev).await?,
+        Some(signalled) => {
+            print_commands(&options, &dev);
+            signalled.await;
+        }
     }
     dev.authority.shut_down().await;
     Ok(())

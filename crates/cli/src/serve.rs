@@ -35,9 +35,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         return Ok(());
     }
     let traces = telemetry::start(&config.telemetry)?;
+    let signalled = signalled()?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
-    until_signalled().await?;
+    signalled.await;
     authority.shut_down().await;
     if let Some(traces) = traces {
         traces.shut_down().await;
@@ -54,12 +55,13 @@ pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(crate) async fn until_signalled() -> Result<()> {
+/// SIGTERM or SIGINT, from now on: whoever reads that it runs may end it at once.
+pub(crate) fn signalled() -> Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -1,0 +1,244 @@
+//! The group commit: a batch of entries in one transaction and one revision.
+//!
+//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, sessions, then the
+//! head, then rows that only appenders write. Nobody who holds the head waits for anybody.
+
+mod installation;
+mod sessions;
+mod users;
+
+use std::collections::HashMap;
+
+use portcullis_contract::{
+    delta::{self, Change, Scope},
+    id::{Serial, TenantId, TenantSerial, UserId, UserSerial},
+    key::CredentialKind,
+    position::{Digest, Position, Revision, sha256},
+    view::Frame,
+};
+
+use super::{
+    Connection, Dialect,
+    audit::{self, AuditRow},
+    connection::ValueRows,
+    log,
+};
+use crate::{
+    domain::{Cause, Entry, EntryError, Micros, Outcome},
+    store::{Appended, Revoked, StoreError, event_bytes},
+};
+
+pub(super) async fn append(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    entries: &[Entry],
+) -> Result<Appended, StoreError> {
+    connection.begin().await?;
+    let mut batch = Batch::new(connection, dialect, entries);
+    match batch.run().await {
+        Ok(appended) => {
+            // A batch that changed nothing still commits: `vouch` made it write when it speaks for an earlier one.
+            batch.connection.commit().await?;
+            Ok(appended)
+        }
+        Err(error) => {
+            // The failure is the news; a rollback that fails too drops the connection.
+            let _ = batch.connection.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+struct Batch<'a> {
+    connection: &'a mut dyn Connection,
+    dialect: &'a Dialect,
+    entries: &'a [Entry],
+    /// What each entry comes to; the revision is filled in once there is one.
+    results: Vec<Option<Result<Done, EntryError>>>,
+    now: Micros,
+    audit: Vec<AuditRow>,
+    changes: Vec<Change>,
+    cutoffs: Vec<(Scope, Option<Serial>, Vec<u8>)>,
+    revoked: Vec<Serial>,
+    committed: Option<(Frame, Position)>,
+    users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
+    tenants: HashMap<TenantId, TenantSerial>,
+    /// The sessions that sign-outs keep, by entry.
+    kept: HashMap<usize, Serial>,
+}
+
+#[derive(Clone, Copy)]
+enum Done {
+    /// By an earlier batch.
+    Before(Outcome),
+    /// By this one.
+    Now(u32),
+}
+
+/// A session as an entry meets it.
+struct Found {
+    serial: Serial,
+    user: String,
+    over: bool,
+}
+
+type SessionKey = (TenantId, [u8; 16]);
+
+impl<'a> Batch<'a> {
+    fn new(connection: &'a mut dyn Connection, dialect: &'a Dialect, entries: &'a [Entry]) -> Self {
+        Self {
+            connection,
+            dialect,
+            entries,
+            results: vec![None; entries.len()],
+            now: Micros::default(),
+            audit: Vec::new(),
+            changes: Vec::new(),
+            cutoffs: Vec::new(),
+            revoked: Vec::new(),
+            committed: None,
+            users: HashMap::new(),
+            tenants: HashMap::new(),
+            kept: HashMap::new(),
+        }
+    }
+
+    async fn run(&mut self) -> Result<Appended, StoreError> {
+        self.recall().await?;
+        self.find_kept().await?;
+        self.change_installation().await?;
+        self.change_users().await?;
+        self.revoke_sessions().await?;
+        let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
+        let outcome = |result: &Option<Result<Done, EntryError>>| match result {
+            Some(Ok(Done::Before(outcome))) => Ok(*outcome),
+            Some(Ok(Done::Now(changed))) => Ok(Outcome { revision, changed: *changed }),
+            Some(Err(error)) => Err(*error),
+            None => Err(EntryError::Refused),
+        };
+        let cuts = self.cutoffs.iter().map(|(scope, exempt, _)| (*scope, *exempt)).collect();
+        Ok(Appended {
+            outcomes: self.results.iter().map(outcome).collect(),
+            revoked: Revoked { serials: std::mem::take(&mut self.revoked), cuts },
+            committed: self.committed.take(),
+        })
+    }
+
+    /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
+    async fn recall(&mut self) -> Result<(), StoreError> {
+        let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
+        let sql = format!(
+            "SELECT {now}, event_id, revision, changed FROM audit_events \
+                 WHERE ordinal = 0 AND event_id IN (VALUES {ids}) \
+             UNION ALL SELECT {now}, NULL, NULL, NULL",
+            now = self.dialect.now,
+            ids = ids.text
+        );
+        let mut rows = self.connection.query(&sql, &ids.params).await?;
+        let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;
+        self.now = Micros(stamp);
+        rows.retain(|row| row.optional_blob(1).is_ok_and(|event| event.is_some()));
+        for row in &rows {
+            let event: [u8; 16] = row.array(1)?;
+            let changed = u32::try_from(row.int(3)?).unwrap_or(u32::MAX);
+            let outcome = Outcome { revision: Revision(row.unsigned(2)?), changed };
+            for (index, entry) in self.entries.iter().enumerate() {
+                if entry.event_id.to_bytes() == event {
+                    self.results[index] = Some(Ok(Done::Before(outcome)));
+                }
+            }
+        }
+        if rows.is_empty() { Ok(()) } else { self.vouch().await }
+    }
+
+    /// What is visible may not be durable yet; a write makes this commit wait until it is.
+    async fn vouch(&mut self) -> Result<(), StoreError> {
+        self.connection.query("UPDATE installation SET keys_version = keys_version", &[]).await?;
+        Ok(())
+    }
+
+    fn pending(&self) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
+        let open: Vec<_> = self.results.iter().map(Option::is_none).collect();
+        self.entries.iter().enumerate().filter(move |(index, _)| open[*index])
+    }
+
+    /// Records that an entry is applied, with its audit rows.
+    fn applied(&mut self, index: usize, tenant: &str, targets: &[String], cause: Option<Cause>, changed: u32) {
+        let entry = &self.entries[index];
+        self.audit.extend(AuditRow::of(entry, self.now, tenant, targets, cause, changed));
+        self.results[index] = Some(Ok(Done::Now(changed)));
+    }
+
+    fn unchanged(&mut self, index: usize) {
+        self.results[index] = Some(Ok(Done::Now(0)));
+    }
+
+    fn cut(&mut self, index: usize, scope: Scope, exempt: Option<Serial>) {
+        self.cutoffs.push((scope, exempt, event_bytes(self.entries[index].event_id)));
+        self.changes.push(Change::Cut { credential: CredentialKind::Session, scope, exempt });
+    }
+
+    /// The head as it is: it enforces all that was so already. No lock is held that `vouch` could be behind.
+    async fn stand_still(&mut self) -> Result<Revision, StoreError> {
+        if self.results.iter().any(|result| matches!(result, Some(Ok(Done::Now(_))))) {
+            self.vouch().await?;
+        }
+        Ok(super::log::head(self.connection).await?.revision)
+    }
+
+    /// Takes the next revision and writes all that hangs on it. From here on nothing waits.
+    async fn advance(&mut self) -> Result<Revision, StoreError> {
+        if !self.revoked.is_empty() {
+            let serials = self.revoked.clone();
+            self.changes.push(Change::Revoke { credential: CredentialKind::Session, serials });
+        }
+        let parents = self.pending_trace_parents();
+        let delta = delta::encode(&self.changes, parents);
+        let audit_digest = audit::digest(&mut self.audit);
+        let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
+        let revision = head.revision;
+        self.insert_cutoffs(revision).await?;
+        audit::insert(self.connection, &self.audit, revision.0).await?;
+        self.committed = Some((Frame { revision, delta, audit_digest }, head));
+        Ok(revision)
+    }
+
+    fn pending_trace_parents(&self) -> Vec<String> {
+        let applied = self.entries.iter().zip(&self.results);
+        let now = applied.filter(|(_, result)| matches!(result, Some(Ok(Done::Now(_)))));
+        now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(delta::TRACE_PARENTS_MAX).collect()
+    }
+
+    async fn insert_cutoffs(&mut self, revision: Revision) -> Result<(), StoreError> {
+        for cutoffs in self.cutoffs.chunks(1_024) {
+            let rows = ValueRows::new(cutoffs.iter().map(|(scope, exempt, event)| {
+                let (kind, serial) = scope.to_wire();
+                let exempt = exempt.map_or(0, |serial| serial.0);
+                [i64::from(kind as i32).into(), serial.into(), revision.0.into(), exempt.into(), event.clone().into()]
+            }));
+            let sql = format!("INSERT INTO cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
+            self.connection.query(&sql, &rows.params).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Advances the head and writes the batch's row; the new head.
+pub(super) async fn insert_batch(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    stamp: Micros,
+    delta: &[u8],
+    audit_digest: &Digest,
+) -> Result<Position, StoreError> {
+    let link = [sha256(delta), *audit_digest].concat();
+    let advance = format!(
+        "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING incarnation, revision, chain",
+        dialect.next_chain
+    );
+    let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
+    let chain = &head.chain.0[..];
+    let values = [head.revision.0.into(), delta.into(), audit_digest[..].into(), chain.into(), stamp.0.into()];
+    connection.query("INSERT INTO log_batches VALUES ($1, $2, $3, $4, $5)", &values).await?;
+    Ok(head)
+}
