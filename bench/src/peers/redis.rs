@@ -87,7 +87,7 @@ impl Redis {
                 .write_all(b"*3\r\n$7\r\nPUBLISH\r\n$3\r\nout\r\n$36\r\n01h455vb-4pex-5vsk-nk08-4sn02q-revok\r\n")
                 .await?;
             times.push(all().await?.duration_since(begun).as_secs_f64() * 1000.0);
-            publisher.read(&mut [0; 64]).await?;
+            ensure!(publisher.read(&mut [0; 64]).await? > 0, "redis closed the connection");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(crate::measure::median(times))
