@@ -10,7 +10,14 @@ fn main() -> io::Result<()> {
         fs::create_dir_all(&directory)?;
         for seed in (target.seeds)() {
             assert_eq!((target.check)(&seed.bytes), seed.accepted, "{}: {}", target.name, seed.name);
-            fs::write(directory.join(&seed.name), &seed.bytes)?;
+            let file = directory.join(&seed.name);
+            // ES256 signs the same in another way each time: that is no reason for another file.
+            let kept = fs::read(&file).is_ok_and(|kept| {
+                kept.len() == seed.bytes.len() && (target.check)(&kept) == seed.accepted && seed.name.contains("ES256")
+            });
+            if !kept {
+                fs::write(file, &seed.bytes)?;
+            }
         }
     }
     Ok(())

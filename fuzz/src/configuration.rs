@@ -78,6 +78,7 @@ pub fn seeds() -> Vec<Seed> {
         Seed::bad("callers", with_mode(0, callers)),
         Seed::bad("times", with_mode(0, "keys.activation_delay = '99999999999999999years'\n")),
         Seed::bad("counts", with_mode(0, "server.calls_max = 9223372036854775807\n")),
+        Seed::bad("nameless", with_mode(0, "[\"\"]\n")),
         Seed::bad("nested", with_mode(0, format!("a = {}", "[".repeat(200)))),
     ];
     for (index, key) in (8_u8..).zip(KEYS) {

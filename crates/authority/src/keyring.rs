@@ -88,8 +88,7 @@ impl Keyring {
     #[must_use]
     pub fn signer(&self, now: Micros) -> Option<Arc<Signer>> {
         let keys = self.keys.load();
-        let records: Vec<_> = keys.iter().map(|(key, _)| key.clone()).collect();
-        let current = current_key(&records, now)?;
+        let current = current_key(keys.iter().map(|(key, _)| key), now)?;
         keys.iter().find(|(key, _)| key.id == current.id).map(|(_, signer)| Arc::clone(signer))
     }
 }

@@ -52,7 +52,8 @@ impl Config {
             ("sessions.lifetime", self.sessions.lifetime, second..=3660 * DAY),
             ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second..=3660 * DAY),
             ("keys.activation_delay", self.keys.activation_delay, Duration::ZERO..=30 * DAY),
-            ("log.append_timeout", log.append_timeout, moment..=hour),
+            // Well below the age at which a batch is too old to be acknowledged.
+            ("log.append_timeout", log.append_timeout, moment..=20 * second),
             ("log.poll_interval", log.poll_interval, moment..=10 * second),
             ("log.checkpoint_interval", log.checkpoint_interval, 100 * moment..=DAY),
             ("log.resume_window", log.resume_window, Duration::ZERO..=366 * DAY),

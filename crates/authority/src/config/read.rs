@@ -27,6 +27,33 @@ fn explain(error: &figment::Error) -> ConfigError {
         Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
         _ => "cannot be read as what it must be".into(),
     };
-    let key = if error.path.is_empty() { "configuration".into() } else { error.path.join(".") };
-    ConfigError::new(key, problem)
+    // TOML allows a key without a name, so the path alone does not tell.
+    let key = Some(error.path.join(".")).filter(|key| !key.is_empty());
+    ConfigError::new(key.unwrap_or_else(|| "configuration".into()), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use figment::providers::{Format, Toml};
+
+    use super::*;
+
+    fn refused(file: &str) -> ConfigError {
+        Config::read(&Figment::from(Toml::string(file))).expect_err("it cannot be used")
+    }
+
+    #[test]
+    fn every_error_names_a_key_and_a_problem() {
+        for file in ["[\"\"]", "\"\" = 1", "= 1", "[server]\n\"\" = 1", "[[callers]]", "store = 1", "[store]\nurl = 1"]
+        {
+            let error = refused(file);
+            assert!(!error.key.is_empty() && !error.problem.is_empty(), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_algorithm_is_told_the_known_ones() {
+        let error = refused("[keys]\nalgorithm = \"HS256\"");
+        assert_eq!(error.to_string(), "keys.algorithm: must be one of EdDSA, ES256, RS256");
+    }
 }

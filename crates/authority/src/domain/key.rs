@@ -40,7 +40,7 @@ pub struct KeyRecord {
 
 /// The key that signs at `now`: the newest that is old enough and still trusted.
 #[must_use]
-pub fn current_key(keys: &[KeyRecord], now: Micros) -> Option<&KeyRecord> {
-    let fit = keys.iter().filter(|key| key.retired.is_none() && key.signs_from <= now);
+pub fn current_key<'a>(keys: impl IntoIterator<Item = &'a KeyRecord>, now: Micros) -> Option<&'a KeyRecord> {
+    let fit = keys.into_iter().filter(|key| key.retired.is_none() && key.signs_from <= now);
     fit.max_by_key(|key| (key.signs_from, key.created))
 }
