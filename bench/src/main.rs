@@ -21,8 +21,9 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("validate", &["validate_cached", "validate_cold", "validate_under_churn", "validate_scaling"]),
+    // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
+    ("validate", &["validate_cached", "validate_cold", "validate_under_churn", "validate_scaling"]),
     ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("sign_out", &["force_sign_out"]),

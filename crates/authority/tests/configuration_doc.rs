@@ -179,7 +179,7 @@ fn times_have_bounds() {
         ("server.drain_timeout", |c| &mut c.server.drain_timeout, Duration::ZERO, seconds(day)),
         ("store.connect_timeout", |c| &mut c.store.connect_timeout, Duration::from_millis(1), seconds(3600)),
         ("tokens.refresh_grace", |c| &mut c.tokens.refresh_grace, Duration::ZERO, seconds(day)),
-        ("log.append_timeout", |c| &mut c.log.append_timeout, Duration::from_millis(1), seconds(3600)),
+        ("log.append_timeout", |c| &mut c.log.append_timeout, Duration::from_millis(1), seconds(20)),
         ("log.resume_window", |c| &mut c.log.resume_window, Duration::ZERO, seconds(year)),
         ("tokens.access_token_lifetime", |c| &mut c.tokens.access_token_lifetime, seconds(1), seconds(year)),
         ("sessions.lifetime", |c| &mut c.sessions.lifetime, seconds(1), seconds(3660 * day)),
