@@ -95,6 +95,7 @@ fn sign_in(user: &str) -> Request<v1::CreateSessionRequest> {
             user_agent: "Canary/1.0 (canary-device)".into(),
             device_id: "canary-device-id".into(),
             app_name: "canary-app".into(),
+            ..Default::default()
         }),
         remember_me: true,
         amr: vec!["canary-amr".into()],

@@ -31,9 +31,11 @@ pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Se
             user_agent: client.user_agent.clone(),
             device_id: client.device_id.clone(),
             app_name: client.app_name.clone(),
+            ..Default::default()
         }),
         current: caller.own_session() == Some(session.id),
         end: session.end.as_ref().map(|ended| end(ended, caller)),
+        ..Default::default()
     }
 }
 

@@ -31,6 +31,13 @@ impl RevocationService for Revocations {
         Ok(Response::new(watch::serve(Arc::clone(&self.0), inbound)))
     }
 
+    async fn report_activity(
+        &self,
+        _: Request<v1::ReportActivityRequest>,
+    ) -> Result<Response<v1::ReportActivityResponse>, Status> {
+        Err(ServiceError::Unavailable.into())
+    }
+
     async fn list_validators(
         &self,
         _: Request<v1::ListValidatorsRequest>,

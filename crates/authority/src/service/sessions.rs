@@ -331,7 +331,7 @@ impl Sessions {
         let mutation = Mutation::RevokeSessions { tenant, sessions, owner: None, cause: Cause::Administrator };
         let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
         let (outcome, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(v1::BatchRevokeSessionsResponse { revoked: outcome.changed, enforcement: Some(enforcement) })
+        Ok(v1::BatchRevokeSessionsResponse { revoked: outcome.changed, enforcement: Some(enforcement), preview: None })
     }
 
     async fn revoke_others(
@@ -368,7 +368,7 @@ impl Sessions {
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement) })
+        Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement), preview: None })
     }
 
     async fn introspect(

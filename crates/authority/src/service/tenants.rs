@@ -16,6 +16,17 @@ pub(crate) struct Tenants(pub(crate) Arc<Core>);
 
 #[tonic::async_trait]
 impl TenantService for Tenants {
+    async fn get_policy(&self, _: Request<v1::GetPolicyRequest>) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        Err(ServiceError::Unavailable.into())
+    }
+
+    async fn update_policy(
+        &self,
+        _: Request<v1::UpdatePolicyRequest>,
+    ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
+        Err(ServiceError::Unavailable.into())
+    }
+
     async fn sign_out_tenant(
         &self,
         request: Request<v1::SignOutTenantRequest>,
@@ -35,6 +46,6 @@ impl TenantService for Tenants {
         let mutation = Mutation::SignOutTenant { tenant };
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::SignOutTenantResponse { enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::SignOutTenantResponse { enforcement: Some(enforcement), preview: None }))
     }
 }

@@ -27,6 +27,10 @@ impl UserService for Users {
         Ok(Response::new(v1::GetUserResponse { user: Some(self.find(&tenant, &user).await?) }))
     }
 
+    async fn list_users(&self, _: Request<v1::ListUsersRequest>) -> Result<Response<v1::ListUsersResponse>, Status> {
+        Err(ServiceError::Unavailable.into())
+    }
+
     async fn force_sign_out(
         &self,
         request: Request<v1::ForceSignOutRequest>,
@@ -44,7 +48,7 @@ impl UserService for Users {
         let mutation = Mutation::SignOutUsers { tenant, users, keep: None, disable: message.disable, cause };
         let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::ForceSignOutResponse { enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::ForceSignOutResponse { enforcement: Some(enforcement), preview: None }))
     }
 
     async fn disable_user(

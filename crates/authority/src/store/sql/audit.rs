@@ -101,6 +101,9 @@ pub(super) fn digest(rows: &mut [AuditRow]) -> Digest {
     context.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }
 
+const NAMES: &str = "event_id, ordinal, revision, at_us, tenant_id, action, target, cause, actor, via, actor_ip, \
+     reason, user_message, changed";
+
 /// Writes the rows of the batch at `revision`.
 pub(super) async fn insert(
     connection: &mut dyn Connection,
@@ -110,7 +113,10 @@ pub(super) async fn insert(
     // PostgreSQL takes 65,535 parameters, SQLite 32,766.
     for rows in rows.chunks(1_024) {
         let values = ValueRows::new(rows.iter().map(|row| row.values(revision)));
-        let sql = format!("INSERT INTO audit_events VALUES {} ON CONFLICT DO NOTHING RETURNING ordinal", values.text);
+        let sql = format!(
+            "INSERT INTO audit_events ({NAMES}) VALUES {} ON CONFLICT DO NOTHING RETURNING ordinal",
+            values.text
+        );
         if connection.query(&sql, &values.params).await?.len() != rows.len() {
             // A commit whose answer was lost has come through after all: the next attempt will find it.
             return Err(StoreError::Conflict("an event is in the log already".into()));

@@ -256,7 +256,9 @@ pub(super) async fn ensure_user(
         return Ok(());
     }
     let insert = format!(
-        "INSERT INTO users SELECT t.tenant_id, $2, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
+        "INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, email, \
+             created_us, disabled_us) \
+         SELECT t.tenant_id, $2, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
          FROM tenants t WHERE t.tenant_id = $1 ON CONFLICT DO NOTHING",
         serial = dialect.next_user,
         now = dialect.now,
