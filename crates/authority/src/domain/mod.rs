@@ -3,7 +3,9 @@
 
 mod actor;
 mod entry;
+pub mod findings;
 mod key;
+pub mod policy;
 mod session;
 pub(crate) mod time;
 mod user;
@@ -11,7 +13,9 @@ mod user;
 pub use self::{
     actor::Actor,
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
+    findings::FindingCode,
     key::{KeyRecord, NewKey, current_key},
+    policy::Policy,
     session::{
         ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
         decide_rotation,
