@@ -2,9 +2,11 @@
 //! arguments, in microseconds since 1970 by the database's clock.
 
 mod actor;
+pub mod device;
 mod entry;
 pub mod findings;
 mod key;
+pub mod place;
 pub mod policy;
 mod session;
 pub(crate) mod time;
@@ -13,7 +15,7 @@ mod user;
 pub use self::{
     actor::Actor,
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
-    findings::FindingCode,
+    findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
     policy::Policy,
     session::{
