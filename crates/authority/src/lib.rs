@@ -10,6 +10,7 @@ pub mod feed;
 mod http;
 mod keyring;
 pub mod log;
+mod policies;
 pub mod recover;
 mod server;
 mod service;

@@ -15,6 +15,7 @@ use crate::{
     http,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain},
+    policies::Policies,
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
@@ -163,6 +164,7 @@ impl Authority {
             tasks: tasks.clone(),
             config: config.clone(),
             secrets,
+            policies: Arc::new(Policies::new(Arc::clone(&store))),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,
@@ -196,7 +198,7 @@ impl Authority {
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {
         let config = &core.config;
-        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store))?;
+        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store), Arc::clone(&core.policies))?;
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut server = Server::builder().http2_keepalive_interval(KEEPALIVE).http2_keepalive_timeout(KEEPALIVE);
         if let Some(tls) = tls(&config.server)? {

@@ -1,14 +1,40 @@
 //! Domain types become answers here.
 
+use std::time::Duration;
+
 use portcullis_contract::v1;
 use prost_types::Timestamp;
 
 use super::caller::Caller;
-use crate::domain::{Cause, End, Micros, Session, SessionState, User};
+use crate::domain::{Cause, End, FindingCode, Micros, Session, SessionState, User};
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
     Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
+    match code {
+        FindingCode::NewDevice => v1::FindingCode::NewDevice,
+        FindingCode::NewCountry => v1::FindingCode::NewCountry,
+        FindingCode::NewCity => v1::FindingCode::NewCity,
+        FindingCode::NewNetwork => v1::FindingCode::NewNetwork,
+        FindingCode::ImpossibleTravel => v1::FindingCode::ImpossibleTravel,
+        FindingCode::OldSession => v1::FindingCode::OldSession,
+        FindingCode::CountryChanged => v1::FindingCode::CountryChanged,
+        FindingCode::RefreshTokenReused => v1::FindingCode::RefreshTokenReused,
+    }
+}
+
+pub(crate) fn finding_code_from_wire(code: v1::FindingCode) -> Option<FindingCode> {
+    FindingCode::ALL.into_iter().find(|known| finding_code(*known) == code)
 }
 
 /// A session as `caller` may see it: the administrator's words are not for the user.
@@ -60,6 +86,11 @@ fn cause(cause: Cause) -> v1::SessionEndCause {
         Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,
         Cause::Replaced => v1::SessionEndCause::Replaced,
         Cause::Recovery => v1::SessionEndCause::Recovery,
+        Cause::Policy => v1::SessionEndCause::Policy,
+        Cause::Idle => v1::SessionEndCause::Idle,
+        Cause::PasswordChanged => v1::SessionEndCause::PasswordChanged,
+        Cause::SecondFactorChanged => v1::SessionEndCause::SecondFactorChanged,
+        Cause::SessionLimit => v1::SessionEndCause::SessionLimit,
     }
 }
 

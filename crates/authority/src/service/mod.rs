@@ -8,6 +8,7 @@ mod core;
 mod keys;
 mod observe;
 mod parse;
+mod policy;
 mod revocation;
 mod sessions;
 mod status;

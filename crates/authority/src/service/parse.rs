@@ -174,6 +174,19 @@ impl Fields {
         }
     }
 
+    /// A duration that is not negative; what else it must be is for its rule to say.
+    pub(crate) fn duration(&mut self, field: &str, duration: Option<&prost_types::Duration>) -> Option<Duration> {
+        let duration = duration?;
+        let whole = u64::try_from(duration.seconds).ok().zip(u32::try_from(duration.nanos).ok());
+        match whole {
+            Some((seconds, nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
+            _ => {
+                self.wrong(field, "is not a duration, or negative");
+                None
+            }
+        }
+    }
+
     pub(crate) fn behalf(&mut self, acting: Option<&v1::ActingUser>) -> Option<(UserId, String)> {
         let acting = acting?;
         let ip = self.ip("acting_user.ip", &acting.ip);

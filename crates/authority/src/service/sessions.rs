@@ -1,11 +1,11 @@
 //! `SessionService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
     position::sha256,
-    token::{Expected, verify},
+    token::{Expected, Identity, verify},
     v1::{self, session_service_server::SessionService},
     verdict::verdict,
 };
@@ -13,16 +13,19 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
+    caller::Caller,
     convert,
     core::{Call, Core, Tokens},
     parse::{Fields, check_wait},
     status::ServiceError,
 };
 use crate::{
+    config::Role,
     crypto::random,
     domain::{
         Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState,
         decide_rotation,
+        policy::{AtLimit, Limits},
     },
     store::Rotated,
 };
@@ -34,6 +37,9 @@ const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+
+/// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
+const LIMIT_EXCESS_MAX: u32 = 100;
 
 pub(crate) struct Sessions(pub(crate) Arc<Core>);
 
@@ -103,16 +109,27 @@ impl SessionService for Sessions {
 impl Sessions {
     async fn create(&self, call: Call<v1::CreateSessionRequest>) -> Result<v1::CreateSessionResponse, ServiceError> {
         let tenant = call.caller.tenant(&call.message.tenant_id)?;
-        let (new, replaced) = self.parse_new(tenant, &call.message)?;
+        let policy = self.0.policies.of(&tenant).await?;
+        let (mut new, replaced) = self.parse_new(tenant, &call.message)?;
+        let limits = policy.effective(&new.user_id);
+        if !limits.accepts_acr(&new.acr) {
+            return Err(ServiceError::PolicyForbids("required_acr"));
+        }
+        new.remember_me &= limits.remember_me_allowed;
+        new.lifetime = limits.lifetime(new.remember_me);
         if let Some(replaced) = replaced {
             self.replace(&call, &new, replaced).await?;
         }
+        if limits.at_limit == AtLimit::Refuse {
+            self.refuse_beyond(&new, &limits).await?;
+        }
         let opened = self.0.store.open_session(&new).await?;
+        self.keep_limit(&opened.session, &limits).await?;
         // A repetition may find that its session has ended meanwhile.
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
         }
-        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now)?;
+        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
         Ok(v1::CreateSessionResponse {
             session: Some(convert::session(&opened.session, opened.now, &call.caller)),
             access_token: tokens.access,
@@ -143,8 +160,6 @@ impl Sessions {
             "" => None,
             id => fields.session("replaces_session_id", id),
         };
-        let sessions = &self.0.config.sessions;
-        let lifetime = if message.remember_me { sessions.remember_me_lifetime } else { sessions.lifetime };
         // Read whatever the user id is: every problem is reported.
         let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
         let auth_time = fields.past("auth_time", message.auth_time.as_ref());
@@ -155,7 +170,7 @@ impl Sessions {
             profile,
             client,
             remember_me: message.remember_me,
-            lifetime,
+            lifetime: Duration::ZERO,
             amr,
             acr,
             auth_time,
@@ -165,6 +180,64 @@ impl Sessions {
         });
         let new = fields.finish(new)?.ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
         Ok((new, replaced))
+    }
+
+    /// Refuses a sign-in of a user who has as many sessions as allowed.
+    async fn refuse_beyond(&self, new: &NewSession, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&new.tenant_id, &new.user_id, most).await?;
+        match active.len() >= most as usize {
+            true if active.iter().all(|session| session.id != new.id) => Err(ServiceError::SessionLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
+    /// can both slip under it.
+    async fn keep_limit(&self, opened: &Session, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&opened.tenant_id, &opened.user_id, most.saturating_add(LIMIT_EXCESS_MAX)).await?;
+        let excess: Vec<_> = match limits.at_limit {
+            AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
+            AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
+            AtLimit::Refuse => vec![],
+        };
+        if excess.is_empty() {
+            return Ok(());
+        }
+        self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
+        if limits.at_limit == AtLimit::Refuse { Err(ServiceError::SessionLimit) } else { Ok(()) }
+    }
+
+    /// A user's active sessions, newest first.
+    async fn active(&self, tenant: &TenantId, user: &UserId, limit: u32) -> Result<Vec<Session>, ServiceError> {
+        let filter =
+            SessionFilter { tenant_id: tenant.clone(), user_id: Some(user.clone()), state: Some(SessionState::Active) };
+        Ok(self.0.store.list_sessions(&filter, None, limit).await?.0)
+    }
+
+    /// What a login service reports. It may end sessions for nothing else.
+    fn reported_cause(
+        &self,
+        fields: &mut Fields,
+        call: &Call<v1::RevokeOtherSessionsRequest>,
+    ) -> Result<Option<Cause>, ServiceError> {
+        let reported = match v1::SessionEndCause::try_from(call.message.cause) {
+            Ok(v1::SessionEndCause::Unspecified) => None,
+            Ok(v1::SessionEndCause::PasswordChanged) => Some(Cause::PasswordChanged),
+            Ok(v1::SessionEndCause::SecondFactorChanged) => Some(Cause::SecondFactorChanged),
+            _ => {
+                fields.wrong("cause", "must be PASSWORD_CHANGED or SECOND_FACTOR_CHANGED, or unset");
+                None
+            }
+        };
+        match &call.caller {
+            Caller::User(_) if reported.is_some() => Err(ServiceError::Denied),
+            Caller::Service(service) if reported.is_none() && !service.roles.contains(&Role::Admin) => {
+                Err(ServiceError::Denied)
+            }
+            _ => Ok(reported),
+        }
     }
 
     /// Ends the session that a new one replaces: before, so that a failure leaves one session too few, not too many.
@@ -202,7 +275,7 @@ impl Sessions {
             Rotated::NotFound => return Err(ServiceError::RefreshTokenInvalid),
         };
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
-        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now)?;
+        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
             session: Some(convert::session(&session, now, &caller)),
             access_token: access,
@@ -342,6 +415,7 @@ impl Sessions {
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
+        let reported = self.reported_cause(&mut fields, &call)?;
         let user = match (call.caller.own_user(), message.user_id.as_str()) {
             (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
             (Some(_), _) => return Err(ServiceError::Denied),
@@ -363,7 +437,7 @@ impl Sessions {
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = if own { Cause::User } else { Cause::Administrator };
+        let cause = reported.unwrap_or(if own { Cause::User } else { Cause::Administrator });
         let mutation =
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
@@ -377,6 +451,9 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
+        if let Caller::User(identity) = &caller {
+            return self.introspect_own(&caller, identity, &message.token).await;
+        }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
         let view = self.0.feed.view();
@@ -389,10 +466,27 @@ impl Sessions {
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
-        let Some((session, now)) = self.0.store.session(&tenant, identity.session_id).await? else {
-            return Ok(inactive("unknown"));
+        self.judge(&caller, &identity).await
+    }
+
+    /// What became of the session of the caller's own token.
+    async fn introspect_own(
+        &self,
+        caller: &Caller,
+        identity: &Identity,
+        token: &str,
+    ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        if token.is_empty() || identity.is_of(token) {
+            return self.judge(caller, identity).await;
+        }
+        Err(ServiceError::invalid("token", "must be empty or the token of the call"))
+    }
+
+    async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        let Some((session, now)) = self.0.store.session(&identity.tenant_id, identity.session_id).await? else {
+            return Ok(v1::IntrospectTokenResponse { inactive_reason: "unknown".into(), ..Default::default() });
         };
-        let reason = match (session.state(now), verdict(&identity, &view, now.seconds())) {
+        let reason = match (session.state(now), verdict(identity, &self.0.feed.view(), now.seconds())) {
             (SessionState::Active, Ok(())) => "",
             (SessionState::Active, Err(rejection)) => rejection.reason(),
             (SessionState::Expired, _) => "expired",
@@ -403,9 +497,25 @@ impl Sessions {
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(convert::session(&session, now, caller)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
+    }
+}
+
+fn beyond_limit(tenant: &TenantId, sessions: Vec<SessionId>) -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: "beyond the policy's number of sessions".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::RevokeSessions {
+            tenant: tenant.clone(),
+            sessions,
+            owner: None,
+            cause: Cause::SessionLimit,
+        },
     }
 }
 

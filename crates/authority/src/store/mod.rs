@@ -18,7 +18,7 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 use crate::domain::{
-    Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Session, SessionFilter, User,
+    Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionFilter, User,
 };
 
 /// Everything the authority keeps.
@@ -64,6 +64,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// A tenant's policy with its version; none: it set none.
+    async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;
 
     /// Applies a batch in one transaction and one revision. An entry that cannot be applied leaves no trace and
     /// does not hinder the others; one that changes nothing takes no revision of its own.

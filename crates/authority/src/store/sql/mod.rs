@@ -5,6 +5,7 @@ mod audit;
 pub mod connection;
 mod install;
 mod log;
+mod policies;
 mod sessions;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
-use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionFilter, User};
+use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session, SessionFilter, User};
 
 /// The store over an engine.
 pub struct SqlStore {
@@ -79,6 +80,10 @@ impl Store for SqlStore {
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
+    async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
+        policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

@@ -52,6 +52,7 @@ CREATE TABLE policies (
     tenant_id   TEXT PRIMARY KEY,
     policy      TEXT NOT NULL,        -- JSON
     version     BIGINT NOT NULL,
+    changed_us  BIGINT NOT NULL,
     sweep_from  BYTEA                 -- the sweep over existing sessions stands here. Null: done
 );
 

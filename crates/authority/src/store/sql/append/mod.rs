@@ -1,9 +1,10 @@
 //! The group commit: a batch of entries in one transaction and one revision.
 //!
-//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, sessions, then the
+//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, then the
 //! head, then rows that only appenders write. Nobody who holds the head waits for anybody.
 
 mod installation;
+mod policies;
 mod sessions;
 mod users;
 
@@ -108,6 +109,7 @@ impl<'a> Batch<'a> {
         self.find_kept().await?;
         self.change_installation().await?;
         self.change_users().await?;
+        self.set_policies().await?;
         self.revoke_sessions().await?;
         let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {

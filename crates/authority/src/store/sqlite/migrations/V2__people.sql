@@ -50,6 +50,7 @@ CREATE TABLE policies (
     tenant_id   TEXT PRIMARY KEY,
     policy      TEXT NOT NULL,        -- JSON
     version     INTEGER NOT NULL,
+    changed_us  INTEGER NOT NULL,
     sweep_from  BLOB                 -- the sweep over existing sessions stands here. Null: done
 ) WITHOUT ROWID;
 
