@@ -16,6 +16,7 @@ mod server;
 mod service;
 pub mod store;
 pub mod telemetry;
+pub mod user_agents;
 mod validators;
 
 pub use self::server::{Authority, StartError, check, open_store, read_master_key};

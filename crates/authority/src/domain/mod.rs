@@ -9,6 +9,7 @@ mod key;
 pub mod place;
 pub mod policy;
 mod session;
+pub mod text;
 pub(crate) mod time;
 mod user;
 
