@@ -20,8 +20,8 @@ pub use self::{
     key::{KeyRecord, NewKey, current_key},
     policy::Policy,
     session::{
-        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
-        decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, Sight,
+        TokenSubject, decide_rotation,
     },
     time::Micros,
     user::{Profile, User},

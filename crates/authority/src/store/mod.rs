@@ -17,6 +17,7 @@ use portcullis_contract::{
 };
 use prost::bytes::Bytes;
 
+use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionFilter, User,
 };
@@ -61,6 +62,9 @@ pub trait Store: Send + Sync + 'static {
         before: Option<SessionId>,
         limit: u32,
     ) -> Result<(Vec<Session>, Micros), StoreError>;
+
+    /// What is known of a user that bears on a sign-in with these footprints.
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
 
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
@@ -136,6 +140,17 @@ pub struct Revoked {
     pub serials: Vec<Serial>,
     /// Scopes, with the one they exempt.
     pub cuts: Vec<(Scope, Option<Serial>)>,
+}
+
+/// What [`Store::known`] found.
+#[derive(Debug)]
+pub struct Known {
+    /// From earlier sign-ins.
+    pub history: History,
+    /// Of them, how many were on the device with that id.
+    pub device_sign_ins: u32,
+    /// The time at which that was so.
+    pub now: Micros,
 }
 
 /// What [`Store::rotate`] did.

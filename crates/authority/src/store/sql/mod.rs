@@ -3,6 +3,7 @@
 mod append;
 mod audit;
 pub mod connection;
+mod history;
 mod install;
 mod log;
 mod policies;
@@ -19,7 +20,8 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
-use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use super::{Appended, Checkpoint, Known, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use crate::domain::findings::Footprint;
 use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session, SessionFilter, User};
 
 /// The store over an engine.
@@ -76,6 +78,10 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<(Vec<Session>, Micros), StoreError> {
         sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    }
+
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
+        history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
     }
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
