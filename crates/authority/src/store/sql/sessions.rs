@@ -48,15 +48,9 @@ pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM cutoffs c \
          (c.scope = 3 AND c.scope_serial = 0)) \
      ORDER BY c.revision LIMIT 1)";
 
-/// That no cutoff covers the row of `sessions`, and that its user is not disabled.
-const UNCUT: &str = "NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 1 AND c.scope_serial = sessions.user_serial \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 2 AND c.scope_serial = sessions.tenant_serial \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 3 AND c.scope_serial = 0 \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = sessions.tenant_id \
-         AND u.user_id = sessions.user_id AND u.disabled_us IS NOT NULL)";
+/// When the user of the session `s` was disabled. A subquery, not a join: PostgreSQL might join by the tenant alone, and
+/// read all of its users.
+const DISABLED: &str = "(SELECT u.disabled_us FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id)";
 
 /// Opens a session. A known user costs one statement, whose one snapshot has the head and all else; an unknown
 /// one a transaction that reads the head before anything else.
@@ -283,9 +277,10 @@ pub(super) async fn rotate(
     generation: u64,
 ) -> Result<Rotated, StoreError> {
     let sql = format!(
-        "UPDATE sessions SET generation = generation + 1, rotated_us = {now} \
-         WHERE tenant_id = $1 AND session_id = $2 AND generation = $3 AND end_event IS NULL AND expires_us > {now} \
-         AND {UNCUT} RETURNING {columns}, {now}",
+        "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} \
+         WHERE s.tenant_id = $1 AND s.session_id = $2 AND s.generation = $3 AND s.expires_us > {now} \
+             AND s.end_event IS NULL AND {CUT_EVENT} IS NULL AND {DISABLED} IS NULL \
+         RETURNING {columns}, {now}",
         now = dialect.now,
         columns = COLUMNS.join(", "),
     );
@@ -342,12 +337,16 @@ fn state_condition(dialect: &Dialect, state: Option<SessionState>) -> String {
     }
 }
 
-/// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
-/// after its expiry ended no session.
+/// Sessions, newest first, with the audit event that ended them: their own, or that of the first cutoff that covers
+/// them. What came after its expiry ended no session.
+///
+/// The inner order is a fence: PostgreSQL would join by the expression for `ended_by` itself, whose subquery it cannot
+/// look up in an index, and read the whole trail for each session.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
-         FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by FROM sessions s WHERE {of}) s \
+         FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by FROM sessions s WHERE {of} \
+             ORDER BY s.session_id DESC) s \
          LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = 0 AND e.at_us < s.expires_us WHERE {and}",
         columns = COLUMNS.join(", s."),
         now = dialect.now,
