@@ -1,15 +1,16 @@
 //! What PostgreSQL reads for a statement whose plan was made when there was nothing to read yet.
 
+use futures::future::join_all;
 use portcullis_authority::{
     domain::SessionFilter,
     store::{
-        Store,
+        Rotated, Store,
         postgres::{Postgres, PostgresOptions},
         sql::SqlStore,
     },
 };
 use portcullis_tests::{
-    calls::{apply, open, rotate, session},
+    calls::{append, apply, open, rotate, session},
     given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant, tenant, user},
     postgres::{Schema, fresh_schema, shared},
     wait::eventually,
@@ -18,11 +19,22 @@ use portcullis_tests::{
 /// Rows of each large table.
 const ROWS: i64 = 20_000;
 
-/// Every statement that sessions, users and the log cause.
+/// Calls at once: more than the groups that may be under way.
+const CALLS: usize = 16;
+
+/// Every statement that sessions, users and the log cause, for one call and for groups.
 async fn everything(store: &SqlStore, user_id: &str) {
-    let opened = [open(store, &sign_in("t", user_id)).await, open(store, &sign_in("t", user_id)).await];
-    rotate(store, &opened[0], 0).await;
-    store.salt(&opened[0].tenant_id, opened[0].id).await.expect("an answer");
+    open(store, &sign_in("t", user_id)).await;
+    let new: Vec<_> = (0..CALLS).map(|_| sign_in("t", user_id)).collect();
+    let opened = join_all(new.iter().map(|new| open(store, new))).await;
+    let rotating = opened.iter().map(async |session| {
+        store.salt(&session.tenant_id, session.id).await.expect("an answer").expect("a salt");
+        assert!(matches!(rotate(store, session, 0).await, Rotated::Won(..)));
+    });
+    join_all(rotating).await;
+    let revoking: Vec<_> = opened[2..].iter().map(|session| revoke(&[session])).collect();
+    append(store, &revoking).await;
+    join_all(opened.iter().map(|opened| session(store, opened))).await;
     apply(store, revoke(&[&opened[0]])).await;
     rotate(store, &opened[0], 1).await;
     apply(store, sign_out("t", &[user_id])).await;
