@@ -201,7 +201,7 @@ pub enum OpenError {
 }
 
 /// Why the store failed. The text is for the authority's own log: it names classes and codes, never values.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, or did not answer in time. A commit may have happened.
     #[error("the store is unavailable: {0}")]
