@@ -10,6 +10,7 @@ pub mod feed;
 mod http;
 mod keyring;
 pub mod log;
+pub mod places;
 mod policies;
 pub mod recover;
 mod server;

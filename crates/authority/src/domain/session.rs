@@ -146,8 +146,6 @@ pub struct Session {
     pub activity: Activity,
     /// The session on the same device that it replaced.
     pub replaces: Option<SessionId>,
-    /// What is known about its user now.
-    pub profile: Profile,
 }
 
 /// How a session ended.
@@ -267,7 +265,6 @@ mod tests {
             sight: Sight::default(),
             activity: Activity::default(),
             replaces: None,
-            profile: Profile::default(),
         }
     }
 

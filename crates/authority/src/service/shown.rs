@@ -68,7 +68,6 @@ impl Shown<'_> {
             last_ip: activity.ip.clone(),
             findings: findings.iter().map(finding).collect(),
             replaces_session_id: session.replaces.map(|id| id.to_string()).unwrap_or_default(),
-            user: Some(convert::profile(&session.user_id, &session.profile)),
             ..convert::session(session, now, self.caller)
         }
     }

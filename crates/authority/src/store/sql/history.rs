@@ -1,13 +1,13 @@
 //! What is known of a user from earlier sign-ins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_contract::id::{TenantId, UserId};
 
-use super::{Connection, Dialect, Row, Value};
+use super::{Connection, DbError, Dialect, Row, Value, connection::ValueRows};
 use crate::{
     domain::{
-        Micros,
+        Micros, NewSession,
         findings::{Footprint, FootprintKind, History},
         place::Place,
     },
@@ -89,23 +89,23 @@ fn place(json: &str) -> Result<Place, StoreError> {
 pub(super) async fn keep(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    sign_ins: impl Iterator<Item = (&TenantId, &UserId, &[Footprint])>,
-) -> Result<(), super::DbError> {
-    let mut counts = std::collections::BTreeMap::new();
-    for (tenant, user, footprints) in sign_ins {
-        for footprint in footprints {
-            *counts
-                .entry((tenant.as_str(), user.as_str(), code(footprint.kind), footprint.value.as_str()))
-                .or_insert(0_i64) += 1;
+    opened: &[&NewSession],
+) -> Result<(), DbError> {
+    let mut counts = BTreeMap::new();
+    for new in opened {
+        let (tenant, user) = (new.tenant_id.as_str(), new.user_id.as_str());
+        for footprint in &new.footprints {
+            *counts.entry((tenant, user, code(footprint.kind), footprint.value.as_str())).or_insert(0_i64) += 1;
         }
     }
     let counts: Vec<_> = counts.into_iter().collect();
     for counts in counts.chunks(1_024) {
-        let rows = super::connection::ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
-            [(*tenant).into(), (*user).into(), (*kind).into(), (*value).into(), (*count).into(), 0_i64.into()]
+        let rows = ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
+            [(*tenant).into(), (*user).into(), (*kind).into(), (*value).into(), (*count).into()]
         }));
         let sql = format!(
-            "INSERT INTO user_history (tenant_id, user_id, kind, value, sign_ins, seen_us) VALUES {rows} \
+            "INSERT INTO user_history (tenant_id, user_id, kind, value, sign_ins, seen_us) \
+             SELECT DISTINCT column1, column2, column3, column4, column5, {now} FROM (VALUES {rows}) AS v WHERE TRUE \
              ON CONFLICT (tenant_id, user_id, kind, value) DO UPDATE \
              SET sign_ins = user_history.sign_ins + excluded.sign_ins, seen_us = {now}",
             rows = rows.text,

@@ -1,24 +1,28 @@
 //! Sessions and users as rows.
 
-use std::collections::HashMap;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
 
 use portcullis_contract::{
     id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
     position::Revision,
     view::Subject,
 };
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, transaction};
+use super::{
+    Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, history, transaction,
+};
 use crate::{
     domain::{
-        Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter, SessionState, User,
-        time::span,
+        Activity, Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter,
+        SessionState, Sight, User, device::DeviceKind, time::span,
     },
     store::{OpenError, Rotated, StoreError},
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 30] = [
     "tenant_id",
     "session_id",
     "serial",
@@ -40,6 +44,15 @@ const COLUMNS: [&str; 21] = [
     "app_name",
     "generation",
     "salt",
+    "device",
+    "place",
+    "device_sign_ins",
+    "findings",
+    "replaces",
+    "active_us",
+    "actions",
+    "active_ip",
+    "active_page",
 ];
 
 /// The audit event of the first cutoff that covers the session `s`.
@@ -54,14 +67,14 @@ pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM cutoffs c \
 /// read all of its users.
 const DISABLED: &str = "(SELECT u.disabled_us FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id)";
 
-/// Opens sessions. Those of known users take one statement together, whose one snapshot has the head and all else; each
-/// other one a transaction that reads the head before anything else.
+/// Opens sessions. Those of known users take one transaction together, whose first statement has the head and all else
+/// in one snapshot; each other one a transaction that reads the head before anything else.
 pub(super) async fn open(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     group: &[NewSession],
 ) -> Result<Vec<Result<OpenedSession, OpenError>>, StoreError> {
-    let mut known = insert_for_known_users(connection, dialect, group).await?;
+    let mut known = open_for_known_users(connection, dialect, group).await?;
     let mut opened = Vec::with_capacity(group.len());
     for new in group {
         opened.push(match known.remove(&new.id.to_bytes()) {
@@ -70,6 +83,40 @@ pub(super) async fn open(
         });
     }
     Ok(opened)
+}
+
+async fn open_for_known_users(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    group: &[NewSession],
+) -> Result<HashMap<[u8; 16], Row>, StoreError> {
+    transaction!(connection, async {
+        let inserted = insert_for_known_users(connection, dialect, group).await?;
+        let opened: Vec<_> = group.iter().filter(|new| inserted.contains_key(&new.id.to_bytes())).collect();
+        record(connection, dialect, &opened).await?;
+        Ok::<_, StoreError>(inserted)
+    })
+}
+
+/// What a sign-in leaves behind beside its session.
+async fn record(connection: &mut dyn Connection, dialect: &Dialect, opened: &[&NewSession]) -> Result<(), DbError> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    // In key order, as all who lock several users.
+    let last: BTreeMap<_, _> =
+        opened.iter().map(|new| ((new.tenant_id.as_str(), new.user_id.as_str()), &new.sight.place)).collect();
+    let rows = ValueRows::new(
+        last.into_iter().map(|((tenant, user), place)| [tenant.into(), user.into(), json(place).into()]),
+    );
+    let sql = format!(
+        "UPDATE users AS u SET signed_in_us = {now}, signed_in_at = v.column3 FROM (VALUES {rows}) AS v \
+         WHERE u.tenant_id = v.column1 AND u.user_id = v.column2",
+        now = dialect.now,
+        rows = rows.text,
+    );
+    connection.query(&sql, &rows.params).await?;
+    history::keep(connection, dialect, opened).await
 }
 
 /// Inserts the sessions whose users are known as the sign-ins say, and that are not there; the rows by session id.
@@ -82,9 +129,9 @@ async fn insert_for_known_users(
     // One order for all who may wait for each other's request ids.
     group.sort_by_key(|new| (&new.tenant_id, &new.request));
     let rows = ValueRows::new(group.into_iter().map(insert_values));
-    let from = "log_head h, users u WHERE h.id = 1 AND (v.column18 = '' OR u.user_name = v.column18) \
-         AND (v.column19 = '' OR u.given_name = v.column19) AND (v.column20 = '' OR u.family_name = v.column20) \
-         AND (v.column21 = '' OR u.email = v.column21) AND";
+    let from = "log_head h, users u WHERE h.id = 1 AND (v.column27 = '' OR u.user_name = v.column27) \
+         AND (v.column28 = '' OR u.given_name = v.column28) AND (v.column29 = '' OR u.family_name = v.column29) \
+         AND (v.column30 = '' OR u.email = v.column30) AND";
     let sql = insert_statement(dialect, &rows.text, "h.revision", from, "ON CONFLICT DO NOTHING");
     let inserted = connection.query(&sql, &rows.params).await?;
     inserted.into_iter().map(|row| Ok((row.array(0)?, row))).collect()
@@ -124,17 +171,24 @@ async fn insert_for_any_user(
     let mut rows = ValueRows::new([insert_values(new)]);
     let head = rows.push(head);
     let sql = insert_statement(dialect, &rows.text, &head, "users u WHERE", "");
-    Ok(connection.query(&sql, &rows.params).await?.pop())
+    let inserted = connection.query(&sql, &rows.params).await?.pop();
+    if inserted.is_some() {
+        record(connection, dialect, &[new]).await?;
+    }
+    Ok(inserted)
 }
 
 fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, from: &str, conflict: &str) -> String {
     format!(
         "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, tenant_serial, opened_revision, \
              created_us, expires_us, remember_me, auth_time_us, amr, acr, audiences, ip, user_agent, device_id, \
-             app_name, salt, request_id, request_digest, generation) \
+             app_name, salt, request_id, request_digest, generation, active_us, due_us, device, device_type, \
+             device_sign_ins, place, country, network, replaces, findings) \
          SELECT u.tenant_id, v.column1, {serial}, u.user_id, u.user_serial, u.tenant_serial, {opened}, \
              {now}, {now} + v.column2, v.column3, COALESCE(v.column4, {now}), v.column5, v.column6, v.column7, \
-             v.column8, v.column9, v.column10, v.column11, v.column12, v.column13, v.column14, v.column15 \
+             v.column8, v.column9, v.column10, v.column11, v.column12, v.column13, v.column14, v.column15, \
+             {now}, {now} + v.column18, v.column19, v.column20, v.column21, v.column22, v.column23, v.column24, \
+             v.column25, v.column26 \
          FROM (VALUES {rows}) AS v, {from} \
              u.tenant_id = v.column16 AND u.user_id = v.column17 AND u.disabled_us IS NULL {conflict} \
          RETURNING session_id, serial, user_serial, tenant_serial, opened_revision, created_us, expires_us, \
@@ -144,7 +198,7 @@ fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, from: &str, con
     )
 }
 
-fn insert_values(new: &NewSession) -> [Value; 21] {
+fn insert_values(new: &NewSession) -> [Value; 30] {
     let (request_id, digest) = match &new.request {
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
@@ -167,6 +221,16 @@ fn insert_values(new: &NewSession) -> [Value; 21] {
         0_i64.into(),
         new.tenant_id.as_str().into(),
         new.user_id.as_str().into(),
+        // When the sweep looks at it first.
+        Value::Int(new.idle_timeout.map(|timeout| span(timeout.min(new.lifetime)))),
+        json(&new.sight.device).into(),
+        device_code(new.sight.device.kind).into(),
+        u64::from(new.sight.device_sign_ins).into(),
+        json(&new.sight.place).into(),
+        new.sight.place.country.as_str().into(),
+        Value::Blob(new.client.ip.parse().ok().map(network_key)),
+        Value::Blob(new.replaces.map(|id| id.to_bytes().to_vec())),
+        json(&new.sight.findings).into(),
         new.profile.user_name.as_str().into(),
         new.profile.given_name.as_str().into(),
         new.profile.family_name.as_str().into(),
@@ -199,6 +263,9 @@ fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreErro
         generation: 0,
         salt: new.salt,
         end: None,
+        sight: new.sight.clone(),
+        activity: Activity { last: created, ..Activity::default() },
+        replaces: new.replaces,
     };
     Ok(OpenedSession { session, now: created })
 }
@@ -464,7 +531,47 @@ fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
         generation: row.unsigned(19)?,
         salt: row.array(20)?,
         end,
+        sight: Sight {
+            device: read_json(&row.text(21)?)?,
+            place: read_json(&row.text(22)?)?,
+            device_sign_ins: u32::try_from(row.int(23)?).unwrap_or(u32::MAX),
+            findings: read_json(&row.text(24)?)?,
+        },
+        replaces: row.optional_blob(25)?.is_some().then(|| row.array(25)).transpose()?.map(SessionId::from_bytes),
+        activity: Activity {
+            last: Micros(row.int(26)?),
+            requests: row.unsigned(27)?,
+            ip: row.text(28)?,
+            page: row.text(29)?,
+        },
     })
+}
+
+/// The number of a kind of device in the rows; that of the contract.
+fn device_code(kind: DeviceKind) -> i64 {
+    match kind {
+        DeviceKind::Unknown => 0,
+        DeviceKind::Phone => 1,
+        DeviceKind::Tablet => 2,
+        DeviceKind::Desktop => 3,
+        DeviceKind::Program => 4,
+    }
+}
+
+/// An address in 16 bytes, so that those of a network are a range.
+pub(super) fn network_key(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it has only text keys")
+}
+
+fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
 }
 
 pub(super) async fn user(
