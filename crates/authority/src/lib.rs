@@ -10,6 +10,7 @@ pub mod feed;
 mod http;
 mod keyring;
 pub mod log;
+pub mod places;
 pub mod recover;
 mod server;
 mod service;
