@@ -92,7 +92,7 @@ async fn a_session_says_on_what_and_where_it_is() {
         let hinted = v1::Client { hints: Some(hints), ..client("", CHROME, "") };
         let hinted = get(&authority, &signed_in(&authority, "bob", hinted).await.expect("signed in")).await;
         let device = hinted.device.expect("a device");
-        assert_eq!((device.browser.as_str(), device.os_version.as_str()), ("Microsoft Edge", "11"));
+        assert_eq!((device.browser.as_str(), device.os_version.as_str()), ("Edge", "11"));
         assert_eq!((hinted.device_sign_ins, hinted.place.expect("a place").city.as_str()), (0, ""));
 
         let app = v1::Client {
