@@ -160,7 +160,6 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
-            tasks: tasks.clone(),
             config: config.clone(),
             secrets,
         });
