@@ -167,7 +167,6 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
-            tasks: tasks.clone(),
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),
