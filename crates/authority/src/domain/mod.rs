@@ -2,6 +2,7 @@
 //! arguments, in microseconds since 1970 by the database's clock.
 
 mod actor;
+mod audit;
 mod entry;
 pub mod findings;
 mod key;
@@ -12,6 +13,7 @@ mod user;
 
 pub use self::{
     actor::Actor,
+    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::FindingCode,
     key::{KeyRecord, NewKey, current_key},

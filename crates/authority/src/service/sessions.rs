@@ -425,7 +425,7 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
     }
 }
 
-fn page_size(fields: &mut Fields, size: i32) -> u32 {
+pub(super) fn page_size(fields: &mut Fields, size: i32) -> u32 {
     match u32::try_from(size) {
         Ok(0) => PAGE_SIZE_DEFAULT,
         Ok(size) => size.min(PAGE_SIZE_MAX),

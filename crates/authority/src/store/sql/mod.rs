@@ -3,9 +3,12 @@
 mod append;
 mod audit;
 pub mod connection;
+mod events;
 mod install;
 mod log;
+mod pending;
 mod sessions;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +22,10 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
-use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionFilter, User};
+use crate::domain::{
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry, KeyRecord, Micros, NewSession, OpenedSession, Session,
+    SessionFilter, User,
+};
 
 /// The store over an engine.
 pub struct SqlStore {
@@ -79,6 +85,23 @@ impl Store for SqlStore {
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
+    }
+
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError> {
+        verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
