@@ -1,6 +1,7 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
 mod appending;
+mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
@@ -10,12 +11,14 @@ mod listing;
 mod losses;
 mod opening;
 mod races;
+mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
 mod text;
 mod turning;
 mod users;
+mod verifying;
 
 #[test]
 fn every_file_of_the_suite_is_included() {

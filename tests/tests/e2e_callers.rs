@@ -53,10 +53,15 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let allowed = |bearer: &str| match bearer {
         LOGIN => vec!["CreateSession", "RefreshSession"],
         GATEWAY => vec!["IntrospectToken", "Watch"],
-        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser"],
-        OPERATOR => {
-            vec!["ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListValidators", "SignOutEveryone"]
-        }
+        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser", "ListAuditEvents"],
+        OPERATOR => vec![
+            "ListSigningKeys",
+            "RotateSigningKey",
+            "RetireSigningKey",
+            "ListValidators",
+            "SignOutEveryone",
+            "VerifyAuditTrail",
+        ],
         _ => vec![],
     };
     for bearer in [LOGIN, GATEWAY, SUPPORT, OPERATOR] {

@@ -466,8 +466,10 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        if let Caller::User(identity) = &caller {
-            return self.introspect_own(&caller, identity, &message.token).await;
+        if let Caller::User(identity) = &caller
+            && message.token.is_empty()
+        {
+            return self.judge(&caller, identity).await;
         }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
@@ -478,23 +480,13 @@ impl Sessions {
             Ok(identity) => identity,
             Err(rejection) => return Ok(inactive(rejection.reason())),
         };
+        if caller.own_session().is_some_and(|own| own != identity.session_id) {
+            return Err(ServiceError::invalid("token", "must be empty or of the session of the call"));
+        }
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
         self.judge(&caller, &identity).await
-    }
-
-    /// What became of the session of the caller's own token.
-    async fn introspect_own(
-        &self,
-        caller: &Caller,
-        identity: &Identity,
-        token: &str,
-    ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
-        if token.is_empty() || identity.is_of(token) {
-            return self.judge(caller, identity).await;
-        }
-        Err(ServiceError::invalid("token", "must be empty or the token of the call"))
     }
 
     async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
@@ -550,7 +542,7 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
     }
 }
 
-fn page_size(fields: &mut Fields, size: i32) -> u32 {
+pub(super) fn page_size(fields: &mut Fields, size: i32) -> u32 {
     match u32::try_from(size) {
         Ok(0) => PAGE_SIZE_DEFAULT,
         Ok(size) => size.min(PAGE_SIZE_MAX),
