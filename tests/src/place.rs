@@ -8,6 +8,7 @@ use portcullis_authority::store::{
     sqlite::Sqlite,
 };
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 
 use crate::{
     fault::{self, Faults, Point},
@@ -98,8 +99,10 @@ impl Place {
     pub async fn execute(&self, sql: &str) -> Result<(), String> {
         match &self.0 {
             Kind::Sqlite { directory, .. } => {
-                let opened = rusqlite::Connection::open(directory.path().join("portcullis.db"));
-                opened.expect("the file opens").execute_batch(sql).map_err(|error| error.to_string())
+                let (file, sql) = (directory.path().join("portcullis.db"), sql.to_owned());
+                // A store's transaction, which it may have to wait for, may go on in this thread.
+                let done = spawn_blocking(move || rusqlite::Connection::open(file)?.execute_batch(&sql)).await;
+                done.expect("no panic").map_err(|error| error.to_string())
             }
             Kind::Postgres { schema } => {
                 let sql = format!("SET search_path = {}; {sql}", schema.name);

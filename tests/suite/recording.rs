@@ -11,7 +11,7 @@ use std::{
 use portcullis_authority::{
     domain::{AuditEvent, Mutation, Outcome},
     store::{
-        Store,
+        Appended, Store,
         sql::{Backend, Lane, SqlStore, Value},
     },
 };
@@ -138,6 +138,29 @@ async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_tw
     }
     assert!(head(&*witness).await.0 > 10, "the transaction has points");
     assert_fits(&witness).await;
+}
+
+#[tokio::test]
+async fn two_authorities_that_record_at_once_are_not_in_each_others_way() {
+    for point in Point::all() {
+        let place = crate::place().await;
+        let ((store, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+        let engine = place.engine().await;
+        for user in ["u", "v", "w"] {
+            defer(&engine, "t", user).await;
+        }
+        let first = async move { store.append(&[record(), sign_out("other", &["a"])]).await };
+        let appender = Arc::clone(&other);
+        let second = async move { appender.append(&[sign_out("other", &["a"]), record()]).await };
+        let lane = Lane::Append;
+        let both = place.overlap((&faults, lane, point), first, (&other_faults, lane), second).await;
+        let Some((first, second)) = both else { return };
+        let recorded = |appended: Appended, index: usize| appended.outcomes[index].expect("applied").changed;
+        let (first, second) = (first.expect("no conflict"), second.expect("no conflict"));
+        assert_eq!(recorded(first, 0) + recorded(second, 1), 3, "held at {point:?}");
+        assert_eq!(list(&*other, &everything("t")).await.len(), 3, "held at {point:?}");
+        assert_fits(&other).await;
+    }
 }
 
 /// Lets events wait until `done`.
