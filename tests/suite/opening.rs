@@ -112,7 +112,8 @@ async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
     let opened = join_all(all.iter().map(|new| store.open_session(new))).await;
     for (new, opened) in all.iter().zip(&opened) {
         match (opened, new.user_id.as_str(), &new.request) {
-            (Err(OpenError::UserDisabled), "disabled", None) | (Err(OpenError::RequestReused), _, Some((_, [2, ..]))) => {}
+            (Err(OpenError::UserDisabled), "disabled", None)
+            | (Err(OpenError::RequestReused), _, Some((_, [2, ..]))) => {}
             (Ok(again), _, Some((_, [1, ..]))) => assert_eq!(again.session.id, first.id),
             (Ok(opened), "u" | "unknown", None) => {
                 let kept = session(&*store, &opened.session).await;
