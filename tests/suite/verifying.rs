@@ -28,8 +28,7 @@ async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
 async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
     let verdict = verify(store, 0, 1000).await;
     if let Some(fault) = &verdict.fault {
-        println!("{fault:?}");
-        assert!(verdict.verified == verdict.through.0, "all before it fit");
+        assert_eq!(verdict.verified, verdict.through.0, "before {fault:?} all fits");
     }
     verdict.fault.map(|fault| (fault.revision.0, fault.row))
 }
