@@ -4,17 +4,20 @@ mod appending;
 mod batches;
 mod contention;
 mod cutoffs;
+mod filtering;
 mod installation;
 mod keys;
 mod listing;
 mod losses;
 mod opening;
+mod previewing;
 mod races;
 mod recovering;
 mod restarting;
 mod rotating;
 mod text;
 mod turning;
+mod user_lists;
 mod users;
 
 #[test]

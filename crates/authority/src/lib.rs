@@ -11,6 +11,7 @@ mod http;
 mod keyring;
 pub mod log;
 pub mod recover;
+mod retention;
 mod server;
 mod service;
 pub mod store;

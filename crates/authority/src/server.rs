@@ -15,6 +15,7 @@ use crate::{
     http,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain},
+    retention,
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
@@ -176,6 +177,8 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
+        authority.tasks.spawn(sweep);
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)

@@ -5,6 +5,7 @@ mod actor;
 mod entry;
 pub mod findings;
 mod key;
+pub mod listing;
 pub mod policy;
 mod session;
 pub(crate) mod time;
@@ -15,10 +16,10 @@ pub use self::{
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::FindingCode,
     key::{KeyRecord, NewKey, current_key},
+    listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
     policy::Policy,
     session::{
-        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
-        decide_rotation,
+        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, TokenSubject, decide_rotation,
     },
     time::Micros,
     user::{Profile, User},

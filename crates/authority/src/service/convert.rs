@@ -4,7 +4,10 @@ use portcullis_contract::v1;
 use prost_types::Timestamp;
 
 use super::caller::Caller;
-use crate::domain::{Cause, End, Micros, Session, SessionState, User};
+use crate::domain::{
+    Cause, End, Micros, Preview, Session, SessionState, User, UserSummary,
+    listing::{PREVIEW_SESSIONS_MAX, USER_SESSIONS_COUNTED_MAX},
+};
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
@@ -52,7 +55,7 @@ fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
     }
 }
 
-fn cause(cause: Cause) -> v1::SessionEndCause {
+pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
         Cause::Administrator => v1::SessionEndCause::Administrator,
@@ -93,5 +96,23 @@ pub(crate) fn user(user: &User) -> v1::User {
         email: user.profile.email.clone(),
         create_time: Some(timestamp(user.created)),
         disable_time: user.disabled.map(timestamp),
+    }
+}
+
+pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
+    v1::UserSummary {
+        user: Some(user(&summary.user)),
+        sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
+        sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
+        sign_in_time: Some(timestamp(summary.signed_in)),
+        last_active_time: Some(timestamp(summary.last_active)),
+    }
+}
+
+pub(crate) fn preview(preview: &Preview, caller: &Caller) -> v1::Preview {
+    v1::Preview {
+        sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
+        capped: preview.sessions > PREVIEW_SESSIONS_MAX,
+        sample: preview.sample.iter().map(|one| session(one, preview.now, caller)).collect(),
     }
 }

@@ -13,24 +13,22 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
+    caller::Caller,
     convert,
     core::{Call, Core, Tokens},
+    lists::{Pages, is_for_users},
     parse::{Fields, check_wait},
     status::ServiceError,
 };
 use crate::{
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionState,
         decide_rotation,
     },
     store::Rotated,
 };
 use portcullis_contract::id::EventId;
-
-/// The most of a list in one answer.
-const PAGE_SIZE_MAX: u32 = 200;
-const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 const TOKEN_TEXT_BYTES_MAX: usize = 2048;
@@ -254,28 +252,53 @@ impl Sessions {
             (None, "") => None,
             (None, id) => fields.user("user_id", id),
         };
-        let state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
+        let filter = self.filter(&mut fields, tenant_id, user_id, &caller, &message)?;
+        let order = fields.session_order(message.order, &filter, &caller);
+        let page_size = fields.page_size(message.page_size);
+        let filter = fields.finish(filter)?;
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
+        let after = pages.after(&message.page_token)?;
+        let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
+        Ok(v1::ListSessionsResponse {
+            next_page_token: pages.next(page.next.as_ref()),
+            sessions: page.items.iter().map(|session| convert::session(session, page.now, &caller)).collect(),
+        })
+    }
+
+    fn filter(
+        &self,
+        fields: &mut Fields,
+        tenant_id: TenantId,
+        user_id: Option<UserId>,
+        caller: &Caller,
+        message: &v1::ListSessionsRequest,
+    ) -> Result<SessionFilter, ServiceError> {
+        let retention = self.0.config.sessions.retention;
+        let mut filter = SessionFilter { user_id, retention, ..SessionFilter::of(tenant_id) };
+        let asked = message.filter.clone().unwrap_or_default();
+        if caller.own_user().is_some() && !is_for_users(&asked) {
+            return Err(ServiceError::Denied);
+        }
+        fields.session_filter(&asked, &mut filter);
+        filter.state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
             fields.wrong("state", "is not a state");
             None
         });
-        let page_size = page_size(&mut fields, message.page_size);
-        let filter = fields.finish(SessionFilter { tenant_id, user_id, state })?;
-        let context = format!("{}\0ListSessions\0{filter:?}", caller.binding());
-        let before = match message.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = self.0.secrets.pages.read(context.as_bytes(), token);
-                Some(SessionId::from_bytes(position.ok_or(ServiceError::PageToken)?))
-            }
-        };
-        let (mut sessions, now) = self.0.store.list_sessions(&filter, before, page_size + 1).await?;
-        let more = sessions.len() > page_size as usize;
-        sessions.truncate(page_size as usize);
-        let last = sessions.last().filter(|_| more).map(|session| session.id.to_bytes());
-        Ok(v1::ListSessionsResponse {
-            next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
-            sessions: sessions.iter().map(|session| convert::session(session, now, &caller)).collect(),
-        })
+        if filter.state.is_none() && filter.end_cause.is_none() && !message.show_ended {
+            filter.state = Some(SessionState::Active);
+        }
+        Ok(filter)
+    }
+
+    /// What ending a selection would end.
+    async fn preview(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+        caller: &Caller,
+    ) -> Result<v1::Preview, ServiceError> {
+        let preview = self.0.store.preview(tenant, selection).await?.ok_or(ServiceError::SessionNotFound)?;
+        Ok(convert::preview(&preview, caller))
     }
 
     async fn revoke(&self, call: Call<v1::RevokeSessionRequest>) -> Result<v1::RevokeSessionResponse, ServiceError> {
@@ -325,6 +348,11 @@ impl Sessions {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let sessions = fields.ids("session_ids", &message.session_ids, Fields::session);
+        if message.validate_only {
+            let selection = Selection::Sessions(fields.finish(sessions)?);
+            let preview = Some(self.preview(&tenant, &selection, &call.caller).await?);
+            return Ok(v1::BatchRevokeSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -359,6 +387,10 @@ impl Sessions {
                 None
             }
         };
+        if message.validate_only {
+            let preview = Some(self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep).await?);
+            return Ok(v1::RevokeOtherSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -369,6 +401,19 @@ impl Sessions {
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement), preview: None })
+    }
+
+    async fn preview_others(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+        user: Option<UserId>,
+        keep: Option<SessionId>,
+    ) -> Result<v1::Preview, ServiceError> {
+        if let Some(keep) = keep {
+            self.find(tenant, keep, user.as_ref()).await?;
+        }
+        self.preview(tenant, &Selection::Users(user.into_iter().collect(), keep), caller).await
     }
 
     async fn introspect(
@@ -422,16 +467,5 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
             owner: None,
             cause: Cause::RefreshTokenReused,
         },
-    }
-}
-
-fn page_size(fields: &mut Fields, size: i32) -> u32 {
-    match u32::try_from(size) {
-        Ok(0) => PAGE_SIZE_DEFAULT,
-        Ok(size) => size.min(PAGE_SIZE_MAX),
-        Err(_) => {
-            fields.wrong("page_size", "must not be negative");
-            PAGE_SIZE_DEFAULT
-        }
     }
 }

@@ -6,11 +6,12 @@ use portcullis_contract::v1::{self, tenant_service_server::TenantService};
 use tonic::{Request, Response, Status};
 
 use super::{
+    convert,
     core::{Call, Core},
     parse::{Fields, check_wait},
     status::ServiceError,
 };
-use crate::domain::Mutation;
+use crate::domain::{Mutation, Selection};
 
 pub(crate) struct Tenants(pub(crate) Arc<Core>);
 
@@ -35,6 +36,11 @@ impl TenantService for Tenants {
         let message = &call.message;
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
+        if message.validate_only {
+            let preview = self.0.store.preview(&tenant, &Selection::Tenant).await.map_err(ServiceError::from)?;
+            let preview = preview.map(|preview| convert::preview(&preview, &call.caller));
+            return Ok(Response::new(v1::SignOutTenantResponse { preview, ..Default::default() }));
+        }
         let mut fields = Fields::default();
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);

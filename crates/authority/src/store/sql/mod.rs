@@ -3,7 +3,9 @@
 mod append;
 mod audit;
 pub mod connection;
+mod cursor;
 mod install;
+mod listing;
 mod log;
 mod sessions;
 
@@ -18,8 +20,11 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
-use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
-use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionFilter, User};
+use super::{Appended, Checkpoint, OpenError, Recovered, Removed, Rotated, Store, StoreError, TokenLife};
+use crate::domain::{
+    Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession, Page, Preview, Selection, Session, SessionFilter,
+    SessionOrder, User, UserFilter, UserOrder, UserSummary,
+};
 
 /// The store over an engine.
 pub struct SqlStore {
@@ -71,10 +76,38 @@ impl Store for SqlStore {
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError> {
-        sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        listing::count(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, max).await
+    }
+
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError> {
+        listing::preview(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, selection).await
+    }
+
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        listing::remove_ended(&mut *self.lane(Lane::Write).await?, &self.dialect(), after, retention, limit).await
     }
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {

@@ -9,14 +9,13 @@ use portcullis_contract::{
 use super::{Connection, DbError, Dialect, Row, Value, transaction};
 use crate::{
     domain::{
-        Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter, SessionState, User,
-        time::span,
+        Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, User, listing::fold, time::span,
     },
     store::{OpenError, Rotated, StoreError},
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
-const COLUMNS: [&str; 21] = [
+pub(super) const COLUMNS: [&str; 21] = [
     "tenant_id",
     "session_id",
     "serial",
@@ -236,10 +235,22 @@ async fn upsert_user(connection: &mut dyn Connection, dialect: &Dialect, new: &N
          given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
          family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
          email = CASE WHEN $6 = '' THEN email ELSE $6 END \
-         WHERE tenant_id = $1 AND user_id = $2";
+         WHERE tenant_id = $1 AND user_id = $2 RETURNING user_name, given_name, family_name, email";
     let Profile { user_name, given_name, family_name, email } = &new.profile;
     let texts = [new.tenant_id.as_str(), new.user_id.as_str(), user_name, given_name, family_name, email];
-    connection.query(sql, &texts.map(Value::from)).await?;
+    let rows = connection.query(sql, &texts.map(Value::from)).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let key = |column| row.text(column).map(|text| fold(&text)).map_err(|error| DbError::Other(error.to_string()));
+    // Of the names as they are now: the sign-in may have said some of them only. The row is locked.
+    let sql = format!(
+        "UPDATE users SET name_key = $3, person_key = $4, email_key = $5, signed_in_us = {} \
+         WHERE tenant_id = $1 AND user_id = $2",
+        dialect.now
+    );
+    let person = format!("{}\n{}", key(2)?, key(1)?);
+    let keys = [key(0)?, person, key(3)?].map(Value::from);
+    let user = [new.tenant_id.as_str(), new.user_id.as_str()].map(Value::from);
+    connection.query(&sql, &[&user[..], &keys].concat()).await?;
     Ok(())
 }
 
@@ -310,43 +321,9 @@ pub(super) async fn find(
     rows.first().map(read_with_end).transpose()
 }
 
-pub(super) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    filter: &SessionFilter,
-    before: Option<SessionId>,
-    limit: u32,
-) -> Result<(Vec<Session>, Micros), StoreError> {
-    // The greatest UUID stands for "from the newest".
-    let before = before.map_or([0xff; 16], SessionId::to_bytes);
-    let mut values = vec![filter.tenant_id.as_str().into(), before[..].into(), i64::from(limit).into()];
-    let mut of = String::from("s.tenant_id = $1 AND s.session_id < $2");
-    if let Some(user) = &filter.user_id {
-        of.push_str(" AND s.user_id = $4");
-        values.push(user.as_str().into());
-    }
-    let state = state_condition(dialect, filter.state);
-    let sql = format!("{} ORDER BY s.session_id DESC LIMIT $3", select(dialect, &of, &state));
-    let rows = connection.query(&sql, &values).await?;
-    let found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
-    let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok((found.into_iter().map(|(session, _)| session).collect(), now))
-}
-
-fn state_condition(dialect: &Dialect, state: Option<SessionState>) -> String {
-    let now = dialect.now;
-    match state {
-        None => "TRUE".into(),
-        Some(SessionState::Active) => format!("e.event_id IS NULL AND s.expires_us > {now}"),
-        Some(SessionState::Expired) => format!("e.event_id IS NULL AND s.expires_us <= {now}"),
-        Some(SessionState::SignedOut) => format!("e.cause = {}", Cause::User.code()),
-        Some(SessionState::Revoked) => format!("e.cause <> {}", Cause::User.code()),
-    }
-}
-
 /// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
 /// after its expiry ended no session.
-fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
          FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by FROM sessions s WHERE {of}) s \
@@ -356,7 +333,7 @@ fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     )
 }
 
-fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
+pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
     let end = COLUMNS.len() + 1;
     let ended = row.optional_int(end)?.map(|at| {
         let cause = Cause::from_code(row.int(end + 1)?).ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
