@@ -251,3 +251,11 @@ pub fn reason(status: &Status) -> String {
     assert_eq!(info.domain, "portcullis.v1");
     info.reason
 }
+
+/// The fields that an error names.
+#[must_use]
+pub fn violations(status: &Status) -> Vec<String> {
+    use tonic_types::StatusExt;
+    let request = status.get_details_bad_request().unwrap_or_else(|| panic!("no BadRequest in {status:?}"));
+    request.field_violations.into_iter().map(|violation| violation.field).collect()
+}

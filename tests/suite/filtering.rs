@@ -34,7 +34,7 @@ const PEOPLE: [[&str; 4]; 8] = [
     ["", "", "", ""],
 ];
 const PARTS: [&str; 12] =
-    ["ADA", "ada", "0%_", "%%%", "___", "sure", r"\sl", "τιάδης", "example", "drop table", "ace\na", "ΔΥΣ"];
+    ["ADA", "ada", "0%_", "%%%", "___", "sure", r"\sl", "τιάδης", "example", "drop table", "ace ada", "ΔΥΣ"];
 
 /// A session, and what is known of it.
 struct Known {

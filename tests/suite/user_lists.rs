@@ -107,7 +107,7 @@ async fn only_users_with_active_sessions_are_listed_with_how_many() {
     apply(&*store, revoke(&[&first])).await;
     assert_eq!(counts().await, [("a".to_owned(), 1), many.clone()]);
     let summary = pages(&store, &of_tenant(), UserOrder::UserName, 1).await.remove(0);
-    assert!(summary.last_active == second.created && summary.signed_in <= second.created);
+    assert!(summary.last_active == second.created && summary.signed_in >= second.created);
     apply(&*store, disable("t", "a")).await;
     assert_eq!(counts().await, [many.clone()]);
     apply(&*store, enable("t", "a")).await;

@@ -15,6 +15,8 @@ use crate::{
     http,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain},
+    places::{Places, PlacesError, reload},
+    policies::Policies,
     retention,
     service::{Access, Core, routes},
     store::{
@@ -68,6 +70,9 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// A database of places cannot be used.
+    #[error("places: {0}")]
+    Places(#[from] PlacesError),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -113,6 +118,7 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
 pub fn check(config: &Config) -> Result<(), StartError> {
     config.check()?;
     read_master_key(&config.keys.master_key_file)?;
+    Places::of(&config.places)?;
     tls(&config.server).map(drop)
 }
 
@@ -141,6 +147,7 @@ impl Authority {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store.token_life(config.tokens.access_token_lifetime).await?;
+        let places = Arc::new(Places::of(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
@@ -164,6 +171,8 @@ impl Authority {
             tasks: tasks.clone(),
             config: config.clone(),
             secrets,
+            places: Arc::clone(&places),
+            policies: Arc::new(Policies::new(Arc::clone(&store))),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,
@@ -179,6 +188,7 @@ impl Authority {
         authority.serve(&core, grpc, http)?;
         let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
         authority.tasks.spawn(sweep);
+        authority.tasks.spawn(reload(places, authority.stop.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
@@ -199,7 +209,7 @@ impl Authority {
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {
         let config = &core.config;
-        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store))?;
+        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store), Arc::clone(&core.policies))?;
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut server = Server::builder().http2_keepalive_interval(KEEPALIVE).http2_keepalive_timeout(KEEPALIVE);
         if let Some(tls) = tls(&config.server)? {

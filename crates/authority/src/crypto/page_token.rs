@@ -50,7 +50,7 @@ mod tests {
     fn a_page_token_is_good_whole_and_in_its_context_only() {
         let tokens = PageTokens::new(b"secret");
         let token = tokens.make(b"ada lists hers", &[9; 16]);
-        assert_eq!(tokens.read(b"ada lists hers", &token), Some([9; 16]));
+        assert_eq!(tokens.read(b"ada lists hers", &token), Some([9_u8; 16]));
         assert_eq!(tokens.read::<[u8; 8]>(b"ada lists hers", &token), None);
         assert_eq!(tokens.read::<Vec<u8>>(b"eve lists hers", &token), None);
         assert_eq!(PageTokens::new(b"other").read::<Vec<u8>>(b"ada lists hers", &token), None);
@@ -62,7 +62,7 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             // A request's strings are text; what is not does not get here.
             let Ok(flipped) = String::from_utf8(flipped) else { continue };
-            assert_eq!(tokens.read(b"ada lists hers", &flipped), None, "bit {bit}");
+            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &flipped), None, "bit {bit}");
         }
         for garbage in [format!("{token}A"), format!("{token}="), "é".repeat(32), "A".repeat(1 << 20)] {
             assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &garbage), None);

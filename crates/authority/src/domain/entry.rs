@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, key::NewKey};
+use super::{Actor, Policy, key::NewKey};
 
 /// One caller's change. Its event id makes repeating it harmless.
 #[derive(Clone, Debug)]
@@ -67,6 +67,15 @@ pub enum Mutation {
         /// Which.
         tenant: TenantId,
     },
+    /// Replaces a tenant's policy; the sessions that exist are looked at again.
+    SetPolicy {
+        /// Whose.
+        tenant: TenantId,
+        /// The whole of it.
+        policy: Box<Policy>,
+        /// The version that it replaces; 0: none was set.
+        expected: u64,
+    },
     /// Cuts off everyone.
     SignOutEveryone,
     /// Makes a signing key trusted.
@@ -102,6 +111,16 @@ pub enum Cause {
     Replaced,
     /// The history was recovered.
     Recovery,
+    /// The tenant's policy changed, and the session was past it.
+    Policy,
+    /// It was not used for the policy's idle timeout.
+    Idle,
+    /// The user's password was changed.
+    PasswordChanged,
+    /// The user's second factor was changed.
+    SecondFactorChanged,
+    /// A newer session took the last place that the policy allows.
+    SessionLimit,
 }
 
 impl Cause {
@@ -115,6 +134,11 @@ impl Cause {
             Self::RefreshTokenReused => 4,
             Self::Replaced => 5,
             Self::Recovery => 6,
+            Self::Policy => 7,
+            Self::Idle => 8,
+            Self::PasswordChanged => 9,
+            Self::SecondFactorChanged => 10,
+            Self::SessionLimit => 11,
         }
     }
 
@@ -128,6 +152,11 @@ impl Cause {
             Self::RefreshTokenReused,
             Self::Replaced,
             Self::Recovery,
+            Self::Policy,
+            Self::Idle,
+            Self::PasswordChanged,
+            Self::SecondFactorChanged,
+            Self::SessionLimit,
         ];
         all.into_iter().find(|cause| cause.code() == code)
     }
@@ -155,6 +184,7 @@ impl Mutation {
             Self::SignOutUsers { .. } => "user.sign_out",
             Self::EnableUser { .. } => "user.enable",
             Self::SignOutTenant { .. } => "tenant.sign_out",
+            Self::SetPolicy { .. } => "policy.update",
             Self::SignOutEveryone => "everyone.sign_out",
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
@@ -185,6 +215,9 @@ pub enum EntryError {
     /// The key is not there.
     #[error("no such signing key")]
     KeyNotFound,
+    /// The policy is not the one that was to be replaced.
+    #[error("the policy was changed meanwhile")]
+    PolicyChanged,
     /// The key is the one that signs.
     #[error("the key is in use")]
     KeyInUse,

@@ -2,24 +2,28 @@
 //! arguments, in microseconds since 1970 by the database's clock.
 
 mod actor;
+pub mod device;
 mod entry;
 pub mod findings;
 mod key;
 pub mod listing;
+pub mod place;
 pub mod policy;
 mod session;
+pub mod text;
 pub(crate) mod time;
 mod user;
 
 pub use self::{
     actor::Actor,
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
-    findings::FindingCode,
+    findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
     listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
     policy::Policy,
     session::{
-        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, TokenSubject, decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
+        decide_rotation,
     },
     time::Micros,
     user::{Profile, User},

@@ -1,17 +1,64 @@
 //! Domain types become answers here.
 
-use portcullis_contract::v1;
+use std::time::Duration;
+
+use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
 use super::caller::Caller;
 use crate::domain::{
-    Cause, End, Micros, Preview, Session, SessionState, User, UserSummary,
-    listing::{PREVIEW_SESSIONS_MAX, USER_SESSIONS_COUNTED_MAX},
+    Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, UserSummary, findings::Advice,
+    listing::USER_SESSIONS_COUNTED_MAX,
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
     Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
+    match code {
+        FindingCode::NewDevice => v1::FindingCode::NewDevice,
+        FindingCode::NewCountry => v1::FindingCode::NewCountry,
+        FindingCode::NewCity => v1::FindingCode::NewCity,
+        FindingCode::NewNetwork => v1::FindingCode::NewNetwork,
+        FindingCode::ImpossibleTravel => v1::FindingCode::ImpossibleTravel,
+        FindingCode::OldSession => v1::FindingCode::OldSession,
+        FindingCode::CountryChanged => v1::FindingCode::CountryChanged,
+        FindingCode::RefreshTokenReused => v1::FindingCode::RefreshTokenReused,
+    }
+}
+
+pub(crate) fn advice(advice: Advice) -> v1::Advice {
+    match advice {
+        Advice::EndSession => v1::Advice::EndSession,
+        Advice::EndAllSessions => v1::Advice::EndAllSessions,
+        Advice::ChangePassword => v1::Advice::ChangePassword,
+        Advice::EnableSecondFactor => v1::Advice::EnableSecondFactor,
+        Advice::CheckRecentChanges => v1::Advice::CheckRecentChanges,
+        Advice::ReviewAuditLog => v1::Advice::ReviewAuditLog,
+    }
+}
+
+pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
+    v1::SessionUser {
+        id: id.to_string(),
+        user_name: profile.user_name.clone(),
+        given_name: profile.given_name.clone(),
+        family_name: profile.family_name.clone(),
+        email: profile.email.clone(),
+    }
+}
+
+pub(crate) fn finding_code_from_wire(code: v1::FindingCode) -> Option<FindingCode> {
+    FindingCode::ALL.into_iter().find(|known| finding_code(*known) == code)
 }
 
 /// A session as `caller` may see it: the administrator's words are not for the user.
@@ -63,6 +110,11 @@ pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
         Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,
         Cause::Replaced => v1::SessionEndCause::Replaced,
         Cause::Recovery => v1::SessionEndCause::Recovery,
+        Cause::Policy => v1::SessionEndCause::Policy,
+        Cause::Idle => v1::SessionEndCause::Idle,
+        Cause::PasswordChanged => v1::SessionEndCause::PasswordChanged,
+        Cause::SecondFactorChanged => v1::SessionEndCause::SecondFactorChanged,
+        Cause::SessionLimit => v1::SessionEndCause::SessionLimit,
     }
 }
 
@@ -106,13 +158,5 @@ pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
         sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
         sign_in_time: Some(timestamp(summary.signed_in)),
         last_active_time: Some(timestamp(summary.last_active)),
-    }
-}
-
-pub(crate) fn preview(preview: &Preview, caller: &Caller) -> v1::Preview {
-    v1::Preview {
-        sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
-        capped: preview.sessions > PREVIEW_SESSIONS_MAX,
-        sample: preview.sample.iter().map(|one| session(one, preview.now, caller)).collect(),
     }
 }

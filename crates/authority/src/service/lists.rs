@@ -1,13 +1,13 @@
 //! What all lists have in common, and the filters of sessions and users.
 
-use portcullis_contract::v1;
+use portcullis_contract::{id::TenantId, v1};
 
-use super::{caller::Caller, parse::Fields, status::ServiceError};
+use super::{caller::Caller, core::Core, parse::Fields, status::ServiceError};
 use crate::{
     crypto::PageTokens,
     domain::{
-        Cause, Cursor, Micros, SessionFilter, SessionOrder, UserOrder,
-        listing::{NameFilter, Network, Period, fold},
+        Cause, Cursor, Micros, Selection, SessionFilter, SessionOrder, UserOrder,
+        listing::{NameFilter, Network, PREVIEW_SESSIONS_MAX, Period, fold},
     },
 };
 
@@ -46,6 +46,24 @@ impl<'a> Pages<'a> {
     /// The token of the next page; empty: there is none.
     pub(crate) fn next(&self, next: Option<&Cursor>) -> String {
         next.map(|cursor| self.tokens.make(self.context.as_bytes(), &cursor.0)).unwrap_or_default()
+    }
+}
+
+impl Core {
+    /// What ending a selection would end.
+    pub(crate) async fn preview(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+        selection: &Selection,
+    ) -> Result<v1::Preview, ServiceError> {
+        let preview = self.store.preview(tenant, selection).await?.ok_or(ServiceError::SessionNotFound)?;
+        let shown = self.shown(caller, tenant).await?;
+        Ok(v1::Preview {
+            sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
+            capped: preview.sessions > PREVIEW_SESSIONS_MAX,
+            sample: preview.sample.iter().map(|session| shown.session(session, preview.now)).collect(),
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! `SessionService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
     position::sha256,
-    token::{Expected, verify},
+    token::{Expected, Identity, verify},
     v1::{self, session_service_server::SessionService},
     verdict::verdict,
 };
@@ -21,17 +21,24 @@ use super::{
     status::ServiceError,
 };
 use crate::{
+    config::Role,
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionState,
-        decide_rotation,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionOrder,
+        SessionState, Sight, decide_rotation,
+        device::Device,
+        policy::{AtLimit, Limits},
     },
     store::Rotated,
+    user_agents,
 };
 use portcullis_contract::id::EventId;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+
+/// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
+const LIMIT_EXCESS_MAX: u32 = 100;
 
 pub(crate) struct Sessions(pub(crate) Arc<Core>);
 
@@ -59,7 +66,8 @@ impl SessionService for Sessions {
         let tenant = caller.tenant(&message.tenant_id)?;
         let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(convert::session(&session, now, &caller)) }))
+        let shown = self.0.shown(&caller, &tenant).await?;
+        Ok(Response::new(v1::GetSessionResponse { session: Some(shown.session(&session, now)) }))
     }
 
     async fn list_sessions(
@@ -101,18 +109,32 @@ impl SessionService for Sessions {
 impl Sessions {
     async fn create(&self, call: Call<v1::CreateSessionRequest>) -> Result<v1::CreateSessionResponse, ServiceError> {
         let tenant = call.caller.tenant(&call.message.tenant_id)?;
-        let (new, replaced) = self.parse_new(tenant, &call.message)?;
-        if let Some(replaced) = replaced {
+        let policy = self.0.policies.of(&tenant).await?;
+        let (mut new, device) = self.parse_new(tenant, call.caller.actor(None), &call.message)?;
+        let limits = policy.effective(&new.user_id);
+        if !limits.accepts_acr(&new.acr) {
+            return Err(ServiceError::PolicyForbids("required_acr"));
+        }
+        new.remember_me &= limits.remember_me_allowed;
+        new.lifetime = limits.lifetime(new.remember_me);
+        new.idle_timeout = limits.idle_timeout;
+        self.0.look_at(&mut new, device, &policy).await?;
+        if let Some(replaced) = new.replaces {
             self.replace(&call, &new, replaced).await?;
         }
+        if limits.at_limit == AtLimit::Refuse {
+            self.refuse_beyond(&new, &limits).await?;
+        }
         let opened = self.0.store.open_session(&new).await?;
+        self.keep_limit(&opened.session, &limits).await?;
         // A repetition may find that its session has ended meanwhile.
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
         }
-        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now)?;
+        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
+        let shown = self.0.shown(&call.caller, &opened.session.tenant_id).await?;
         Ok(v1::CreateSessionResponse {
-            session: Some(convert::session(&opened.session, opened.now, &call.caller)),
+            session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
             refresh_token: tokens.refresh,
             access_token_expire_time: Some(tokens.access_expire_time),
@@ -122,8 +144,9 @@ impl Sessions {
     fn parse_new(
         &self,
         tenant_id: TenantId,
+        actor: Actor,
         message: &v1::CreateSessionRequest,
-    ) -> Result<(NewSession, Option<SessionId>), ServiceError> {
+    ) -> Result<(NewSession, Device), ServiceError> {
         let mut fields = Fields::default();
         let person = message.user.clone().unwrap_or_default();
         let user_id = fields.user("user.id", &person.id);
@@ -141,10 +164,9 @@ impl Sessions {
             "" => None,
             id => fields.session("replaces_session_id", id),
         };
-        let sessions = &self.0.config.sessions;
-        let lifetime = if message.remember_me { sessions.remember_me_lifetime } else { sessions.lifetime };
         // Read whatever the user id is: every problem is reported.
         let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
+        let (hints, app) = fields.device(message.client.as_ref());
         let auth_time = fields.past("auth_time", message.auth_time.as_ref());
         let new = user_id.map(|user_id| NewSession {
             id: SessionId::generate(),
@@ -153,16 +175,83 @@ impl Sessions {
             profile,
             client,
             remember_me: message.remember_me,
-            lifetime,
+            lifetime: Duration::ZERO,
             amr,
             acr,
             auth_time,
             audiences,
             salt: random(),
             request: (!request_id.is_empty()).then(|| (request_id, sha256(&message.encode_to_vec()))),
+            sight: Sight::default(),
+            footprints: Vec::new(),
+            replaces: replaced,
+            idle_timeout: None,
+            actor,
         });
         let new = fields.finish(new)?.ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
-        Ok((new, replaced))
+        let device = user_agents::parse(&new.client.user_agent).with_hints(&hints).with_app(&app);
+        Ok((new, device))
+    }
+
+    /// Refuses a sign-in of a user who has as many sessions as allowed.
+    async fn refuse_beyond(&self, new: &NewSession, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&new.tenant_id, &new.user_id, most).await?;
+        match active.len() >= most as usize {
+            true if active.iter().all(|session| session.id != new.id) => Err(ServiceError::SessionLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
+    /// can both slip under it.
+    async fn keep_limit(&self, opened: &Session, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&opened.tenant_id, &opened.user_id, most.saturating_add(LIMIT_EXCESS_MAX)).await?;
+        let excess: Vec<_> = match limits.at_limit {
+            AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
+            AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
+            AtLimit::Refuse => vec![],
+        };
+        if excess.is_empty() {
+            return Ok(());
+        }
+        self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
+        if limits.at_limit == AtLimit::Refuse { Err(ServiceError::SessionLimit) } else { Ok(()) }
+    }
+
+    /// A user's active sessions, newest first.
+    async fn active(&self, tenant: &TenantId, user: &UserId, limit: u32) -> Result<Vec<Session>, ServiceError> {
+        let filter = SessionFilter {
+            user_id: Some(user.clone()),
+            state: Some(SessionState::Active),
+            ..SessionFilter::of(tenant.clone())
+        };
+        Ok(self.0.store.list_sessions(&filter, SessionOrder::Start, None, limit).await?.items)
+    }
+
+    /// What a login service reports. It may end sessions for nothing else.
+    fn reported_cause(
+        &self,
+        fields: &mut Fields,
+        call: &Call<v1::RevokeOtherSessionsRequest>,
+    ) -> Result<Option<Cause>, ServiceError> {
+        let reported = match v1::SessionEndCause::try_from(call.message.cause) {
+            Ok(v1::SessionEndCause::Unspecified) => None,
+            Ok(v1::SessionEndCause::PasswordChanged) => Some(Cause::PasswordChanged),
+            Ok(v1::SessionEndCause::SecondFactorChanged) => Some(Cause::SecondFactorChanged),
+            _ => {
+                fields.wrong("cause", "must be PASSWORD_CHANGED or SECOND_FACTOR_CHANGED, or unset");
+                None
+            }
+        };
+        match &call.caller {
+            Caller::User(_) if reported.is_some() => Err(ServiceError::Denied),
+            Caller::Service(service) if reported.is_none() && !service.roles.contains(&Role::Admin) => {
+                Err(ServiceError::Denied)
+            }
+            _ => Ok(reported),
+        }
     }
 
     /// Ends the session that a new one replaces: before, so that a failure leaves one session too few, not too many.
@@ -200,9 +289,9 @@ impl Sessions {
             Rotated::NotFound => return Err(ServiceError::RefreshTokenInvalid),
         };
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
-        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now)?;
+        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(self.0.shown(&caller, &tenant).await?.session(&session, now)),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -259,9 +348,10 @@ impl Sessions {
         let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
         let after = pages.after(&message.page_token)?;
         let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
+        let shown = self.0.shown(&caller, &filter.tenant_id).await?;
         Ok(v1::ListSessionsResponse {
             next_page_token: pages.next(page.next.as_ref()),
-            sessions: page.items.iter().map(|session| convert::session(session, page.now, &caller)).collect(),
+            sessions: page.items.iter().map(|session| shown.session(session, page.now)).collect(),
         })
     }
 
@@ -290,17 +380,6 @@ impl Sessions {
         Ok(filter)
     }
 
-    /// What ending a selection would end.
-    async fn preview(
-        &self,
-        tenant: &TenantId,
-        selection: &Selection,
-        caller: &Caller,
-    ) -> Result<v1::Preview, ServiceError> {
-        let preview = self.0.store.preview(tenant, selection).await?.ok_or(ServiceError::SessionNotFound)?;
-        Ok(convert::preview(&preview, caller))
-    }
-
     async fn revoke(&self, call: Call<v1::RevokeSessionRequest>) -> Result<v1::RevokeSessionResponse, ServiceError> {
         let message = &call.message;
         check_wait(message.wait())?;
@@ -317,7 +396,7 @@ impl Sessions {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (session, now) = self.find(&tenant, id, None).await?;
-        let session = Some(convert::session(&session, now, &call.caller));
+        let session = Some(self.0.shown(&call.caller, &tenant).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }
 
@@ -350,7 +429,7 @@ impl Sessions {
         let sessions = fields.ids("session_ids", &message.session_ids, Fields::session);
         if message.validate_only {
             let selection = Selection::Sessions(fields.finish(sessions)?);
-            let preview = Some(self.preview(&tenant, &selection, &call.caller).await?);
+            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
             return Ok(v1::BatchRevokeSessionsResponse { preview, ..Default::default() });
         }
         let reason = fields.required_reason(&message.reason);
@@ -370,6 +449,7 @@ impl Sessions {
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
+        let reported = self.reported_cause(&mut fields, &call)?;
         let user = match (call.caller.own_user(), message.user_id.as_str()) {
             (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
             (Some(_), _) => return Err(ServiceError::Denied),
@@ -395,7 +475,7 @@ impl Sessions {
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = if own { Cause::User } else { Cause::Administrator };
+        let cause = reported.unwrap_or(if own { Cause::User } else { Cause::Administrator });
         let mutation =
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
@@ -413,7 +493,7 @@ impl Sessions {
         if let Some(keep) = keep {
             self.find(tenant, keep, user.as_ref()).await?;
         }
-        self.preview(tenant, &Selection::Users(user.into_iter().collect(), keep), caller).await
+        self.0.preview(caller, tenant, &Selection::Users(user.into_iter().collect(), keep)).await
     }
 
     async fn introspect(
@@ -422,6 +502,9 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
+        if let Caller::User(identity) = &caller {
+            return self.introspect_own(&caller, identity, &message.token).await;
+        }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
         let view = self.0.feed.view();
@@ -434,10 +517,27 @@ impl Sessions {
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
-        let Some((session, now)) = self.0.store.session(&tenant, identity.session_id).await? else {
-            return Ok(inactive("unknown"));
+        self.judge(&caller, &identity).await
+    }
+
+    /// What became of the session of the caller's own token.
+    async fn introspect_own(
+        &self,
+        caller: &Caller,
+        identity: &Identity,
+        token: &str,
+    ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        if token.is_empty() || identity.is_of(token) {
+            return self.judge(caller, identity).await;
+        }
+        Err(ServiceError::invalid("token", "must be empty or the token of the call"))
+    }
+
+    async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        let Some((session, now)) = self.0.store.session(&identity.tenant_id, identity.session_id).await? else {
+            return Ok(v1::IntrospectTokenResponse { inactive_reason: "unknown".into(), ..Default::default() });
         };
-        let reason = match (session.state(now), verdict(&identity, &view, now.seconds())) {
+        let reason = match (session.state(now), verdict(identity, &self.0.feed.view(), now.seconds())) {
             (SessionState::Active, Ok(())) => "",
             (SessionState::Active, Err(rejection)) => rejection.reason(),
             (SessionState::Expired, _) => "expired",
@@ -448,9 +548,25 @@ impl Sessions {
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(self.0.shown(caller, &session.tenant_id).await?.session(&session, now)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
+    }
+}
+
+fn beyond_limit(tenant: &TenantId, sessions: Vec<SessionId>) -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: "beyond the policy's number of sessions".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::RevokeSessions {
+            tenant: tenant.clone(),
+            sessions,
+            owner: None,
+            cause: Cause::SessionLimit,
+        },
     }
 }
 

@@ -47,8 +47,7 @@ impl UserService for Users {
         let users = fields.ids("user_ids", &message.user_ids, Fields::user);
         if message.validate_only {
             let selection = Selection::Users(fields.finish(users)?, None);
-            let preview = self.0.store.preview(&tenant, &selection).await.map_err(ServiceError::from)?;
-            let preview = preview.map(|preview| convert::preview(&preview, &call.caller));
+            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
             return Ok(Response::new(v1::ForceSignOutResponse { preview, ..Default::default() }));
         }
         let reason = fields.required_reason(&message.reason);

@@ -4704,19 +4704,19 @@ pub mod session_service_server {
 /// How long sessions of a tenant live and what they may do.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Policy {
-    /// A session without activity for this long ends. Unset: never. Default 7 days; 1 minute to 10 years.
+    /// A session without activity for this long ends. Unset: never. Default 7 days; 1 s to 3,660 days.
     #[prost(message, optional, tag = "1")]
     pub idle_timeout: ::core::option::Option<::prost_types::Duration>,
-    /// No session lives longer. Default 90 days; 1 minute to 10 years.
+    /// No session lives longer. Required. Default 90 days; 1 s to 3,660 days.
     #[prost(message, optional, tag = "2")]
     pub session_lifetime_max: ::core::option::Option<::prost_types::Duration>,
     /// Whether sign-ins may ask for the longer life. Default true.
     #[prost(bool, tag = "3")]
     pub remember_me_allowed: bool,
-    /// The longer life. Default 30 days; at most `session_lifetime_max`.
+    /// The longer life. Required. Default 30 days; at most `session_lifetime_max`.
     #[prost(message, optional, tag = "4")]
     pub remember_me_lifetime: ::core::option::Option<::prost_types::Duration>,
-    /// The life of other sessions. Default 7 days; at most `session_lifetime_max`.
+    /// The life of other sessions. Required. Default 7 days; at most `session_lifetime_max`.
     #[prost(message, optional, tag = "5")]
     pub session_lifetime: ::core::option::Option<::prost_types::Duration>,
     /// The life of access tokens. Unset: the installation's, which is also the longest.
@@ -4748,7 +4748,7 @@ pub struct Policy {
     /// What the policy was when it was read; `UpdatePolicy` refuses another. Set by the authority.
     #[prost(string, tag = "15")]
     pub etag: ::prost::alloc::string::String,
-    /// The preset that it was made from, with its source. Set by the authority.
+    /// The standard that its preset cites. Set by the authority.
     #[prost(string, tag = "16")]
     pub source: ::prost::alloc::string::String,
 }
@@ -4771,9 +4771,11 @@ pub struct UserPolicy {
     /// 0: the policy's.
     #[prost(uint32, tag = "7")]
     pub sessions_max: u32,
-    /// Empty: the policy's.
+    /// Some of the policy's, or any where that has none. Empty: the policy's.
     #[prost(string, repeated, tag = "8")]
     pub required_acr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "9")]
+    pub reauthenticate_within: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetPolicyRequest {
@@ -4789,13 +4791,16 @@ pub struct GetPolicyResponse {
 pub struct UpdatePolicyRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// The whole policy, with the etag of the one it replaces. With a `preset` only the etag counts.
+    /// The whole policy, with the etag of the one it replaces.
     #[prost(message, optional, tag = "2")]
     pub policy: ::core::option::Option<Policy>,
-    /// A named preset instead of the values above: `default`, `nist-aal1`, `nist-aal2`, `nist-aal3`, `asvs-l1`,
-    /// `asvs-l2`, `asvs-l3`. Empty: none.
+    /// A standard whose lifetime and idle timeout take the place of those in `policy`, whose other lifetimes are lowered
+    /// to fit: `nist_800_63b_aal1`, `nist_800_63b_aal2`, `nist_800_63b_aal3` (NIST SP 800-63B), `owasp_asvs_l1`,
+    /// `owasp_asvs_l2`, `owasp_asvs_l3` (OWASP ASVS 4.0.3). Which `acr` means two factors is yours to say, in
+    /// `required_acr`. Empty: none.
     #[prost(string, tag = "3")]
     pub preset: ::prost::alloc::string::String,
+    /// Required: the administrator's text, kept in the audit trail. At most 1,024 bytes.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
@@ -4837,7 +4842,7 @@ pub struct SignOutTenantResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SessionLimitAction {
-    /// As `SESSION_LIMIT_ACTION_REFUSE`.
+    /// As `SESSION_LIMIT_ACTION_END_OLDEST`.
     Unspecified = 0,
     /// The sign-in is refused (`SESSION_LIMIT`).
     Refuse = 1,

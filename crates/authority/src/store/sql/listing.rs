@@ -26,9 +26,6 @@ const NEWEST: [u8; 16] = [0xff; 16];
 /// The most users whose sessions are gathered by name. More are common enough to be met on the way through the tenant.
 const NAMED_USERS_MAX: usize = 1_000;
 
-/// When a session was last active. Nothing was heard of it: when it was opened.
-const LAST_ACTIVE: &str = "CASE WHEN s.active_us > s.created_us THEN s.active_us ELSE s.created_us END";
-
 /// A subquery with a limit is not merged into the query around it: it chooses its index by itself.
 const FENCE: &str = "LIMIT 1000000000";
 

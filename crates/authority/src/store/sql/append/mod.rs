@@ -1,9 +1,10 @@
 //! The group commit: a batch of entries in one transaction and one revision.
 //!
-//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, sessions, then the
+//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, then the
 //! head, then rows that only appenders write. Nobody who holds the head waits for anybody.
 
 mod installation;
+mod policies;
 mod sessions;
 mod users;
 
@@ -108,6 +109,7 @@ impl<'a> Batch<'a> {
         self.find_kept().await?;
         self.change_installation().await?;
         self.change_users().await?;
+        self.set_policies().await?;
         self.revoke_sessions().await?;
         let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
@@ -126,11 +128,12 @@ impl<'a> Batch<'a> {
 
     /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
     async fn recall(&mut self) -> Result<(), StoreError> {
-        // A list, not `VALUES`: a list is looked up in the index whatever the planner thinks of the table.
+        // A list, not `VALUES`: a list is looked up in the index whatever the planner thinks of the table. And the sum
+        // hides the ordinal from it, by which alone it might read another index whole.
         let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
             "SELECT {now}, event_id, revision, changed FROM audit_events \
-                 WHERE ordinal = 0 AND event_id IN ({ids}) \
+                 WHERE ordinal + 0 = 0 AND event_id IN ({ids}) \
              UNION ALL SELECT {now}, NULL, NULL, NULL",
             now = self.dialect.now,
             ids = ids.text

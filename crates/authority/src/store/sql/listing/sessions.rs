@@ -7,7 +7,7 @@ use super::{
         Connection, Dialect, Value, cursor,
         sessions::{COLUMNS, CUT_EVENT, read_with_end},
     },
-    FENCE, LAST_ACTIVE, NAMED_USERS_MAX, NEWEST, Params, active, id_rows, names, now, of_user, uncut,
+    FENCE, NAMED_USERS_MAX, NEWEST, Params, active, id_rows, names, now, of_user, uncut,
     users::named,
 };
 use crate::{
@@ -66,11 +66,8 @@ pub(in super::super) async fn list(
     let mut rows = connection.query(&sql, &list.params.0).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = match rows.last().filter(|_| more) {
-        Some(row) => Some(end_of(&read_with_end(row)?.0, order, row.int(COLUMNS.len() + 7)?)),
-        None => None,
-    };
     let found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
+    let next = found.last().filter(|_| more).map(|(last, _)| end_of(last, order));
     let now = found.first().map_or(Micros::default(), |(_, now)| *now);
     Ok(Page { items: found.into_iter().map(|(session, _)| session).collect(), next, now })
 }
@@ -122,13 +119,13 @@ async fn are_few(
 }
 
 /// Where a list stands after this session.
-fn end_of(session: &Session, order: SessionOrder, last_active: i64) -> Cursor {
+fn end_of(session: &Session, order: SessionOrder) -> Cursor {
     let id = Value::from(&session.id.to_bytes()[..]);
     match order {
         SessionOrder::Start => cursor::write(&[id]),
         SessionOrder::User => cursor::write(&[session.user_id.as_str().into(), id]),
         SessionOrder::LastActive(first) => {
-            cursor::write(&[i64::from(first == Some(session.id)).into(), last_active.into(), id])
+            cursor::write(&[i64::from(first == Some(session.id)).into(), session.activity.last.0.into(), id])
         }
     }
 }
@@ -212,7 +209,7 @@ impl List {
             self.of.push(format!("s.device_type = {device_type}"));
         }
         self.restrict_period("s.created_us", filter.started);
-        self.restrict_period(LAST_ACTIVE, filter.active);
+        self.restrict_period("s.active_us", filter.active);
         if let Some(from) = filter.started.from {
             let oldest = self.params.bind(&id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US))[..]);
             self.of.push(format!("s.session_id >= {oldest}"));
@@ -253,8 +250,8 @@ impl List {
                 let key = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
                 let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
                 let [rank, time, before] = cursor::read(after, begin)?.map(|value| self.params.bind(value));
-                self.and.push(format!("({key}, s.last_active, s.session_id) < ({rank}, {time}, {before})"));
-                self.lead(lead, newest, format!("{key} DESC, s.last_active DESC, s.session_id DESC"));
+                self.and.push(format!("({key}, s.active_us, s.session_id) < ({rank}, {time}, {before})"));
+                self.lead(lead, newest, format!("{key} DESC, s.active_us DESC, s.session_id DESC"));
             }
         }
         Ok(())
@@ -271,7 +268,7 @@ impl List {
             Lead::ByUser => (older, "s.user_id, s.session_id DESC", true),
             Lead::User(user) => {
                 let (of, taken) = of_user(&at(user.as_str().into()), &before);
-                (of, taken, !order.contains("last_active"))
+                (of, taken, !order.contains("active_us"))
             }
             Lead::Address(address) => {
                 let at = at(address[..].into());
@@ -302,16 +299,16 @@ impl List {
     }
 
     /// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
-    /// after its expiry ended no session.
+    /// after its expiry ended no session. Why the ordinal comes from within: see [`select`](super::super::sessions::select).
     fn sql(&mut self, limit: i64) -> String {
         let limit = self.params.bind(limit);
         let and = if self.and.is_empty() { "TRUE".into() } else { self.and.join(" AND ") };
         format!(
-            "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision, s.last_active \
-             FROM (SELECT s.*, {LAST_ACTIVE} AS last_active, \
+            "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
+             FROM (SELECT s.*, 0 AS ordinal, \
                  COALESCE(s.end_event, CASE WHEN {uncut} THEN NULL ELSE {CUT_EVENT} END) AS ended_by \
                  FROM {from} WHERE {of} {taken}) s \
-             LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = 0 AND e.at_us < s.expires_us \
+             LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
              WHERE {and} ORDER BY {order} LIMIT {limit}",
             columns = COLUMNS.join(", s."),
             now = self.now,

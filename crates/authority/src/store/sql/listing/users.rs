@@ -4,7 +4,7 @@ use portcullis_contract::id::TenantId;
 
 use super::{
     super::{Connection, Dialect, Row, Value, cursor, sessions::user_id},
-    FENCE, LAST_ACTIVE, NAMED_USERS_MAX, Params, active, id_rows, names,
+    FENCE, NAMED_USERS_MAX, Params, active, id_rows, names,
 };
 use crate::{
     domain::{
@@ -104,10 +104,10 @@ fn sql(
             active(dialect, &tenant)
         )
     };
-    let counted = sessions(&format!("{LAST_ACTIVE} AS last_active"), USER_SESSIONS_COUNTED_MAX + 1);
+    let counted = sessions("s.active_us", USER_SESSIONS_COUNTED_MAX + 1);
     Ok(format!(
         "SELECT u.user_id, u.user_name, u.given_name, u.family_name, u.email, u.created_us, u.disabled_us, \
-             (SELECT count(*) FROM ({counted}) c), u.signed_in_us, (SELECT max(c.last_active) FROM ({counted}) c), \
+             (SELECT count(*) FROM ({counted}) c), u.signed_in_us, (SELECT max(c.active_us) FROM ({counted}) c), \
              u.{key}, {now} \
          FROM {from} WHERE {of} AND ({one}) IS NOT NULL ORDER BY u.{key} {direction}, u.user_id {direction} LIMIT {limit}",
         now = super::now(dialect),
