@@ -153,11 +153,14 @@ pub struct SessionConfig {
     /// How long it lives with `remember_me`.
     #[serde(with = "humantime_serde")]
     pub remember_me_lifetime: Duration,
+    /// How long a session is kept, and listed, after its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { lifetime: 7 * DAY, remember_me_lifetime: 30 * DAY }
+        Self { lifetime: 7 * DAY, remember_me_lifetime: 30 * DAY, retention: 30 * DAY }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod log;
 pub mod places;
 mod policies;
 pub mod recover;
+mod retention;
 mod server;
 mod service;
 pub mod store;

@@ -17,6 +17,7 @@ use crate::{
     log::{Log, maintain, record},
     places::{Places, PlacesError, reload},
     policies::Policies,
+    retention,
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
@@ -188,6 +189,8 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
+        authority.tasks.spawn(sweep);
         authority.tasks.spawn(reload(places, authority.stop.clone()));
         authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());

@@ -7,6 +7,7 @@ pub mod device;
 mod entry;
 pub mod findings;
 mod key;
+pub mod listing;
 pub mod place;
 pub mod policy;
 mod session;
@@ -20,10 +21,11 @@ pub use self::{
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
+    listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
     policy::Policy,
     session::{
-        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, Sight,
-        TokenSubject, decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
+        decide_rotation,
     },
     time::Micros,
     user::{Profile, User},

@@ -7,6 +7,7 @@ mod caller;
 mod convert;
 mod core;
 mod keys;
+mod lists;
 mod observe;
 mod parse;
 mod policy;

@@ -3,10 +3,12 @@
 mod append;
 mod audit;
 pub mod connection;
+mod cursor;
 mod events;
 mod group;
 mod history;
 mod install;
+mod listing;
 mod log;
 mod pending;
 mod policies;
@@ -25,10 +27,11 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use self::group::Groups;
-use super::{Appended, Checkpoint, Known, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use super::{Appended, Checkpoint, Known, OpenError, Recovered, Removed, Rotated, Store, StoreError, TokenLife};
 use crate::domain::{
-    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy,
-    Session, SessionFilter, User, findings::Footprint,
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession,
+    Page, Policy, Preview, Selection, Session, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
+    findings::Footprint,
 };
 
 /// The store over an engine.
@@ -97,18 +100,46 @@ impl Store for SqlStore {
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError> {
-        sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        listing::count(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, max).await
+    }
+
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError> {
+        listing::preview(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, selection).await
+    }
+
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        listing::remove_ended(&mut *self.lane(Lane::Write).await?, &self.dialect(), after, retention, limit).await
     }
 
     async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
         history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
     }
 
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
-        sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
     }
 
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
