@@ -1,5 +1,6 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
+mod activity;
 mod appending;
 mod batches;
 mod contention;

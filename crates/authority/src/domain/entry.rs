@@ -102,9 +102,33 @@ pub enum Cause {
     Replaced,
     /// The history was recovered.
     Recovery,
+    /// They were past their tenant's policy.
+    Policy,
+    /// They were not used for too long.
+    Idle,
+    /// Their user's password was changed.
+    PasswordChanged,
+    /// Their user's second factor was changed.
+    SecondFactorChanged,
+    /// Their user signed in more often than the policy allows.
+    SessionLimit,
 }
 
 impl Cause {
+    const ALL: [Self; 11] = [
+        Self::User,
+        Self::Administrator,
+        Self::UserDisabled,
+        Self::RefreshTokenReused,
+        Self::Replaced,
+        Self::Recovery,
+        Self::Policy,
+        Self::Idle,
+        Self::PasswordChanged,
+        Self::SecondFactorChanged,
+        Self::SessionLimit,
+    ];
+
     /// The stable number that the stores keep.
     #[must_use]
     pub fn code(self) -> i64 {
@@ -115,21 +139,18 @@ impl Cause {
             Self::RefreshTokenReused => 4,
             Self::Replaced => 5,
             Self::Recovery => 6,
+            Self::Policy => 7,
+            Self::Idle => 8,
+            Self::PasswordChanged => 9,
+            Self::SecondFactorChanged => 10,
+            Self::SessionLimit => 11,
         }
     }
 
     /// The cause of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        let all = [
-            Self::User,
-            Self::Administrator,
-            Self::UserDisabled,
-            Self::RefreshTokenReused,
-            Self::Replaced,
-            Self::Recovery,
-        ];
-        all.into_iter().find(|cause| cause.code() == code)
+        Self::ALL.into_iter().find(|cause| cause.code() == code)
     }
 }
 

@@ -60,6 +60,11 @@ fn cause(cause: Cause) -> v1::SessionEndCause {
         Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,
         Cause::Replaced => v1::SessionEndCause::Replaced,
         Cause::Recovery => v1::SessionEndCause::Recovery,
+        Cause::Policy => v1::SessionEndCause::Policy,
+        Cause::Idle => v1::SessionEndCause::Idle,
+        Cause::PasswordChanged => v1::SessionEndCause::PasswordChanged,
+        Cause::SecondFactorChanged => v1::SessionEndCause::SecondFactorChanged,
+        Cause::SessionLimit => v1::SessionEndCause::SessionLimit,
     }
 }
 

@@ -26,8 +26,11 @@ pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialec
     let incarnation = crate::crypto::random::<16>();
     let head = "INSERT INTO log_head VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
     connection.query(head, &[incarnation[..].into(), Chain::default().0[..].into()]).await?;
-    let installation =
-        format!("INSERT INTO installation VALUES (1, 0, NULL, {}, 0) ON CONFLICT DO NOTHING", dialect.now);
+    let installation = format!(
+        "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version) \
+         VALUES (1, 0, NULL, {}, 0) ON CONFLICT DO NOTHING",
+        dialect.now
+    );
     connection.query(&installation, &[]).await?;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The store in portable SQL: one implementation that every engine runs.
 
+mod activity;
 mod append;
 mod audit;
 pub mod connection;
 mod install;
 mod log;
 mod sessions;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,8 +20,13 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
-use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
-use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionFilter, User};
+use super::{
+    Appended, Checkpoint, DueSessions, OpenError, PolicyWalk, Recovered, Rotated, Schedule, Store, StoreError,
+    TokenLife,
+};
+use crate::domain::{
+    Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionActivity, SessionFilter, User,
+};
 
 /// The store over an engine.
 pub struct SqlStore {
@@ -79,6 +86,35 @@ impl Store for SqlStore {
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError> {
+        activity::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), activities).await
+    }
+
+    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {
+        sweep::hear(&mut *self.lane(Lane::Write).await?, &self.dialect(), absence).await
+    }
+
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
+        sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
+    }
+
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
+    }
+
+    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError> {
+        sweep::walk(&mut *self.lane(Lane::Read).await?, &self.dialect(), after, limit).await
+    }
+
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError> {
+        sweep::advance(&mut *self.lane(Lane::Write).await?, walk, next, schedules).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

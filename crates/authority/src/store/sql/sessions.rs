@@ -10,7 +10,7 @@ use super::{Connection, DbError, Dialect, Row, Value, transaction};
 use crate::{
     domain::{
         Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter, SessionState, User,
-        time::span,
+        policy::Limits, time::span,
     },
     store::{OpenError, Rotated, StoreError},
 };
@@ -119,14 +119,16 @@ fn insert_statement(dialect: &Dialect, opened: &str, from: &str) -> String {
     format!(
         "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, tenant_serial, opened_revision, \
              created_us, expires_us, remember_me, auth_time_us, amr, acr, audiences, ip, user_agent, device_id, \
-             app_name, salt, request_id, request_digest, generation) \
+             app_name, salt, request_id, request_digest, generation, active_us, due_us) \
          SELECT u.tenant_id, $1, {serial}, u.user_id, u.user_serial, u.tenant_serial, {opened}, \
              {now}, {now} + $2, $3, COALESCE($4, {now}), $5, $6, $7, $8, $9, $10, \
-             $11, $12, $13, $14, $15 \
+             $11, $12, $13, $14, $15, {now}, CASE WHEN $2 > {idle} THEN {now} + {idle} END \
          FROM {from} u.tenant_id = $16 AND u.user_id = $17 AND u.disabled_us IS NULL \
          RETURNING serial, user_serial, tenant_serial, opened_revision, created_us, expires_us, auth_time_us",
         serial = dialect.next_credential,
         now = dialect.now,
+        // Of the default policy, until sign-ins know their tenant's: see `Limits::due`.
+        idle = Limits::default().idle_timeout.map_or(i64::MAX, span),
     )
 }
 

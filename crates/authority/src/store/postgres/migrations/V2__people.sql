@@ -49,11 +49,14 @@ CREATE TABLE user_history (
 );
 
 CREATE TABLE policies (
-    tenant_id   TEXT PRIMARY KEY,
-    policy      TEXT NOT NULL,        -- JSON
-    version     BIGINT NOT NULL,
-    sweep_from  BYTEA                 -- the sweep over existing sessions stands here. Null: done
+    tenant_id       TEXT PRIMARY KEY,
+    policy          TEXT NOT NULL,    -- JSON
+    version         BIGINT NOT NULL,
+    sweep_from      BYTEA,            -- the walk over existing sessions is after this id (empty: before all). Null: done
+    keep_last_page  BOOLEAN GENERATED ALWAYS AS ((policy::jsonb->>'keep_last_page') = 'true') STORED
 );
+
+CREATE INDEX policies_to_sweep ON policies (tenant_id) WHERE sweep_from IS NOT NULL;
 
 CREATE TABLE api_keys (
     tenant_id        TEXT NOT NULL,
@@ -110,3 +113,9 @@ CREATE TABLE audit_pending (
 ALTER TABLE installation
     ADD COLUMN heard_us    BIGINT NOT NULL DEFAULT 0,         -- when an authority was last there
     ADD COLUMN resumed_us  BIGINT NOT NULL DEFAULT 0;         -- when one came back after the last absence
+
+-- Last, after every other index of these tables: to the planner, a lookup by key costs the same by the key's own index
+-- and by one that has the key's columns with another between them, until it has statistics; it then takes the newest.
+ALTER TABLE sessions DROP CONSTRAINT sessions_pkey, ADD PRIMARY KEY (tenant_id, session_id);
+ALTER TABLE users DROP CONSTRAINT users_pkey, ADD PRIMARY KEY (tenant_id, user_id);
+ALTER TABLE api_keys DROP CONSTRAINT api_keys_pkey, ADD PRIMARY KEY (tenant_id, key_id);
