@@ -52,7 +52,7 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let authority = TestAuthority::sqlite().await;
     let allowed = |bearer: &str| match bearer {
         LOGIN => vec!["CreateSession", "RefreshSession"],
-        GATEWAY => vec!["IntrospectToken", "Watch"],
+        GATEWAY => vec!["IntrospectToken", "Watch", "ReportActivity"],
         SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser"],
         OPERATOR => {
             vec!["ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListValidators", "SignOutEveryone"]

@@ -14,6 +14,7 @@ pub mod recover;
 mod server;
 mod service;
 pub mod store;
+mod sweep;
 pub mod telemetry;
 mod validators;
 

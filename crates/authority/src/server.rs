@@ -21,6 +21,7 @@ use crate::{
         postgres::{Postgres, PostgresOptions},
         sqlite::Sqlite,
     },
+    sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
     validators::Validators,
 };
@@ -176,6 +177,7 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        authority.sweep(Sweeper::new(Arc::clone(&store), log.clone(), config.sessions.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
@@ -192,6 +194,11 @@ impl Authority {
         self.tasks.spawn(async move { following.follow(&config, frames, &stop).await });
         let (feed, stop) = (Arc::clone(feed), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+    }
+
+    fn sweep(&self, sweeper: Sweeper) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
     }
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {

@@ -88,7 +88,7 @@ pub enum Mutation {
 }
 
 /// Why sessions ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// Their user ended them.
     User,

@@ -4,6 +4,7 @@ mod appender;
 mod maintenance;
 pub mod retry;
 
+pub(crate) use self::appender::internal;
 pub use self::{
     appender::{Log, LogError},
     maintenance::maintain,
