@@ -14,6 +14,7 @@ mod races;
 mod recovering;
 mod restarting;
 mod rotating;
+mod sweeping;
 mod text;
 mod turning;
 mod users;
