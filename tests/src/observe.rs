@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 
-/// Statements with their parameters, in the order in which they were asked.
+/// A statement and its parameters.
+pub type Statement = (String, Vec<Value>);
+
+/// Statements in the order in which they were asked.
 #[derive(Clone, Default)]
-pub struct Statements(Arc<Mutex<Vec<(String, Vec<Value>)>>>);
+pub struct Statements(Arc<Mutex<Vec<Statement>>>);
 
 impl Statements {
     /// Those since the last time.
     #[must_use]
-    pub fn take(&self) -> Vec<(String, Vec<Value>)> {
+    pub fn take(&self) -> Vec<Statement> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

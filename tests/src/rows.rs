@@ -5,7 +5,9 @@ use portcullis_authority::{
     store::sql::{Lane, Row, Value},
 };
 
-use crate::place::Place;
+use tokio_postgres::NoTls;
+
+use crate::{authority::TestAuthority, place::Place, wait::DEADLINE};
 
 /// What is kept of a session's use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +51,6 @@ pub async fn usage(place: &Place, session: &Session) -> Use {
     }
 }
 
-/// Moves the times of a session `seconds` into the past: its opening, its last use, and when the sweep looks at it.
-pub async fn age(place: &Place, session: &Session, seconds: i64) {
-    let sql = "UPDATE sessions SET created_us = created_us - $3, active_us = active_us - $3, due_us = due_us - $3 \
-         WHERE tenant_id = $1 AND session_id = $2";
-    let [tenant, id] = key(session);
-    query(place, sql, &[tenant, id, (seconds * 1_000_000).into()]).await;
-}
-
 /// Has the sweep look at a session at once.
 pub async fn make_due(place: &Place, session: &Session) {
     query(place, "UPDATE sessions SET due_us = 1 WHERE tenant_id = $1 AND session_id = $2", &key(session)).await;
@@ -67,6 +61,42 @@ pub async fn set_policy(place: &Place, tenant: &str, policy: &Policy) {
     let sql = "INSERT INTO policies (tenant_id, policy, version, sweep_from) VALUES ($1, $2, 1, $3) \
          ON CONFLICT (tenant_id) DO UPDATE SET policy = $2, version = policies.version + 1, sweep_from = $3";
     query(place, sql, &[tenant.into(), policy.encode().into(), Vec::new().into()]).await;
+}
+
+/// Runs a statement in the database of a running authority; the first column of the first row, which has to be text.
+///
+/// # Panics
+/// When it fails.
+pub async fn behind(authority: &TestAuthority, sql: &str) -> Option<String> {
+    let url = &authority.config.store.url;
+    if let Some(directory) = url.strip_prefix("sqlite:") {
+        let (file, sql) = (format!("{directory}/portcullis.db"), sql.to_owned());
+        // The authority has to go on meanwhile: it may have the lock.
+        return tokio::task::spawn_blocking(move || behind_sqlite(&file, &sql)).await.expect("no panic");
+    }
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server answers");
+    tokio::spawn(connection);
+    let rows = client.query(sql, &[]).await.expect("the statement runs");
+    rows.first().map(|row| row.get(0))
+}
+
+fn behind_sqlite(file: &str, sql: &str) -> Option<String> {
+    let file = rusqlite::Connection::open(file).expect("the database opens");
+    file.busy_timeout(DEADLINE).expect("a timeout");
+    let mut statement = file.prepare(sql).expect("a statement");
+    let mut rows = statement.query([]).expect("the statement runs");
+    rows.next().expect("the statement runs").map(|row| row.get(0).expect("text"))
+}
+
+/// As [`set_policy`], behind a running authority.
+pub async fn set_policy_behind(authority: &TestAuthority, tenant: &str, policy: &Policy) {
+    let empty = if authority.config.store.url.starts_with("sqlite:") { "x''" } else { "''::bytea" };
+    let json = policy.encode();
+    let sql = format!(
+        "INSERT INTO policies (tenant_id, policy, version, sweep_from) VALUES ('{tenant}', '{json}', 1, {empty}) \
+         ON CONFLICT (tenant_id) DO UPDATE SET policy = '{json}', version = policies.version + 1, sweep_from = {empty}"
+    );
+    behind(authority, &sql).await;
 }
 
 fn key(session: &Session) -> [Value; 2] {

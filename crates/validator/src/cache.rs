@@ -3,11 +3,12 @@
 use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::quality::RandomState;
-use portcullis_contract::token::Identity;
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, UnitWeighter,
     sync::{Cache, DefaultLifecycle},
 };
+
+use crate::Identity;
 
 /// A bounded cache of tokens whose signature was found good. A token is found by the end of its text, which is
 /// signature, and recognised by the whole of it.
