@@ -1,5 +1,6 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
+mod activity;
 mod appending;
 mod auditing;
 mod batches;
@@ -17,6 +18,7 @@ mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
+mod sweeping;
 mod text;
 mod turning;
 mod user_lists;

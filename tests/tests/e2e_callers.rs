@@ -52,8 +52,18 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let authority = TestAuthority::sqlite().await;
     let allowed = |bearer: &str| match bearer {
         LOGIN => vec!["CreateSession", "RefreshSession", "RevokeOtherSessions"],
-        GATEWAY => vec!["IntrospectToken", "Watch"],
-        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser", "ListAuditEvents"],
+        GATEWAY => vec!["IntrospectToken", "Watch", "ReportActivity"],
+        SUPPORT => {
+            vec![
+                "GetSession",
+                "ListSessions",
+                "IntrospectToken",
+                "GetUser",
+                "ListUsers",
+                "GetPolicy",
+                "ListAuditEvents",
+            ]
+        }
         OPERATOR => vec![
             "ListSigningKeys",
             "RotateSigningKey",

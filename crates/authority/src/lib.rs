@@ -17,6 +17,7 @@ mod retention;
 mod server;
 mod service;
 pub mod store;
+mod sweep;
 pub mod telemetry;
 pub mod user_agents;
 mod validators;

@@ -24,6 +24,7 @@ use crate::{
         postgres::{Postgres, PostgresOptions},
         sqlite::Sqlite,
     },
+    sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
     validators::Validators,
 };
@@ -193,6 +194,7 @@ impl Authority {
         authority.tasks.spawn(sweep);
         authority.tasks.spawn(reload(places, authority.stop.clone()));
         authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
+        authority.sweep(Sweeper::new(Arc::clone(&store), log.clone(), config.sessions.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
@@ -209,6 +211,11 @@ impl Authority {
         self.tasks.spawn(async move { following.follow(&config, frames, &stop).await });
         let (feed, stop) = (Arc::clone(feed), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+    }
+
+    fn sweep(&self, sweeper: Sweeper) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
     }
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {

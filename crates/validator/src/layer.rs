@@ -1,30 +1,35 @@
 //! A tower layer: no token, no way in.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::future::{Either, Ready, ready};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use tower::{Layer, Service};
 
-use crate::{Identity, Rejection, Validator};
+use crate::{Identity, Rejection, RequestInfo, Validator};
 
 /// Checks every request: `Authorization: Bearer …`, or a cookie when one is named. What is admitted carries an
 /// `Arc<Identity>` in its extensions; what is not is answered with 401 (the token is dead) or 503 (the gate cannot
-/// know), and `{"error": …, "reason": …}`.
+/// know), and `{"error": …, "reason": …}`. The path of what is admitted is told to the authority, which keeps the last one
+/// where the tenant's policy says so.
 #[derive(Clone)]
 pub struct ValidatorLayer {
     validator: Validator,
     cookie: Option<Arc<str>>,
+    client_address: Option<Arc<ClientAddress>>,
 }
+
+type ClientAddress = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl ValidatorLayer {
     /// A layer that takes bearer tokens.
     #[must_use]
     pub fn new(validator: Validator) -> Self {
-        Self { validator, cookie: None }
+        Self { validator, cookie: None, client_address: None }
     }
 
     /// Also takes the token from this cookie, when there is no `Authorization` header.
@@ -34,9 +39,22 @@ impl ValidatorLayer {
         self
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Rejection> {
-        let token = token(headers, self.cookie.as_deref());
-        self.validator.check(token.inspect_err(|rejection| self.validator.refused(rejection))?)
+    /// Takes the client's address from what this finds, for the authority to show: in what the server put into a
+    /// request's extensions, or in a header that a proxy of one's own sets. It is not told otherwise.
+    #[must_use]
+    pub fn client_address(
+        mut self,
+        find: impl Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.client_address = Some(Arc::new(find));
+        self
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<Arc<Identity>, Rejection> {
+        let token = token(request.headers(), self.cookie.as_deref());
+        let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
+        let ip = self.client_address.as_ref().and_then(|find| find(request.headers(), request.extensions()));
+        self.validator.check_request(token, &RequestInfo { ip, page: Some(request.uri().path()) })
     }
 }
 
@@ -69,7 +87,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.layer.check(request.headers()) {
+        match self.layer.check(&request) {
             Ok(identity) => {
                 request.extensions_mut().insert(identity);
                 Either::Right(self.inner.call(request))

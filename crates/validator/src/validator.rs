@@ -12,13 +12,15 @@ use arc_swap::ArcSwap;
 use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
-    token::{Expected, Identity, verify},
+    token::{Expected, verify},
     verdict::{Rejection, check_standing, check_time},
     view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
+    Identity, RequestInfo,
+    activity::Tracking,
     builder::Builder,
     cache::TokenCache,
     clock::Mark,
@@ -32,7 +34,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Validator {
     shared: Arc<Shared>,
-    _sync: Arc<AbortOnDrop>,
+    _tasks: Arc<AbortOnDrop>,
 }
 
 pub(crate) struct Shared {
@@ -44,15 +46,17 @@ pub(crate) struct Shared {
     mode: Mode,
     max_staleness: Duration,
     counters: Counters,
+    /// Of what is reported; none: nothing is.
+    tracking: Option<Arc<Tracking>>,
     /// For operators.
     pub(crate) name: String,
 }
 
-struct AbortOnDrop(AbortHandle);
+struct AbortOnDrop(Vec<AbortHandle>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -62,6 +66,7 @@ impl Shared {
         cache: TokenCache,
         mode: Mode,
         max_staleness: Duration,
+        tracking: Option<Arc<Tracking>>,
         name: String,
     ) -> Self {
         Self {
@@ -73,30 +78,37 @@ impl Shared {
             mode,
             max_staleness,
             counters: Counters::new(),
+            tracking,
             name,
         }
     }
 
-    fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        let verdict = self.decide(token);
+    fn check(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
+        let verdict = self.decide(token, request);
         self.counters.verdict(verdict.as_ref().err());
         verdict
     }
 
     #[inline]
-    fn decide(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
+    fn decide(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        match self.cache.get(token, |known| self.admit(known, &state, view)) {
+        match self.cache.get(token, |known| self.admit(known, &state, view, request)) {
             Some(verdict) => verdict,
-            None => self.admit(&self.first_sight(token, &state)?, &state, view),
+            None => self.admit(&self.first_sight(token, &state)?, &state, view, request),
         }
     }
 
     /// Decides about a token that was found good once.
     #[inline]
-    fn admit(&self, identity: &Arc<Identity>, state: &State, view: &View) -> Result<Arc<Identity>, Rejection> {
+    fn admit(
+        &self,
+        identity: &Arc<Identity>,
+        state: &State,
+        view: &View,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Identity>, Rejection> {
         check_standing(identity, view)?;
         if !state.remembered.is_empty() {
             state.check_remembered(identity)?;
@@ -105,14 +117,29 @@ impl Shared {
         let now = Mark::now();
         check_time(identity, now.unix_seconds())?;
         self.check_freshness(state, &now)?;
+        match identity.activity() {
+            Some(activity) => activity.note(&now, request),
+            None => self.track(identity, &now, request),
+        }
         Ok(Arc::clone(identity))
+    }
+
+    /// The first use of a token that is seen, or for which there was no room.
+    #[cold]
+    fn track(&self, identity: &Arc<Identity>, now: &Mark, request: &RequestInfo<'_>) {
+        let Some(tracking) = &self.tracking else { return };
+        match tracking.track(identity) {
+            Some(activity) => activity.note(now, request),
+            None => self.counters.untracked(),
+        }
     }
 
     #[cold]
     fn first_sight(&self, token: &str, state: &State) -> Result<Arc<Identity>, Rejection> {
         self.counters.miss();
         let verified = verify(token, state.usable_view()?, &self.expected);
-        let identity = Arc::new(verified.map_err(|rejection| self.excuse(rejection, state))?);
+        let verified = verified.map_err(|rejection| self.excuse(rejection, state))?;
+        let identity = Arc::new(Identity::new(verified));
         self.cache.insert(token, Arc::clone(&identity));
         Ok(identity)
     }
@@ -128,7 +155,12 @@ impl Shared {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let state = self.state.load();
+        let (activity_tracked, activity_reported) =
+            self.tracking.as_ref().map(|tracking| tracking.counts()).unwrap_or_default();
         let mut statistics = Statistics {
+            activity_tracked,
+            activity_reported,
+            activity_dropped: 0,
             cached_tokens: self.cache.len(),
             accepted_stale: 0,
             forks: self.forks.load(Ordering::Relaxed),
@@ -161,17 +193,25 @@ impl Validator {
         Builder::new(endpoint.into())
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, sync: AbortHandle) -> Self {
-        Self { shared, _sync: Arc::new(AbortOnDrop(sync)) }
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Vec<AbortHandle>) -> Self {
+        Self { shared, _tasks: Arc::new(AbortOnDrop(tasks)) }
     }
 
     /// Decides about an access token. Does no I/O, never awaits and never waits for a writer; allocates nothing when
-    /// the token was seen before.
+    /// the token was seen before. A request that is admitted counts as use of the session.
     ///
     /// # Errors
     /// Why the token is refused; [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
     pub fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        self.shared.check(token)
+        self.shared.check(token, &RequestInfo::default())
+    }
+
+    /// As [`check`](Self::check), for a request of which more is known: what the authority shows of the session's last use.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_request(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
+        self.shared.check(token, request)
     }
 
     /// How much this validator knows now.

@@ -1,6 +1,7 @@
 //! The rules, in the field's words: what a session, a user and a revocation are. No I/O and no clock; times are
 //! arguments, in microseconds since 1970 by the database's clock.
 
+mod activity;
 mod actor;
 mod audit;
 pub mod device;
@@ -11,11 +12,13 @@ pub mod listing;
 pub mod place;
 pub mod policy;
 mod session;
+mod sweep;
 pub mod text;
 pub(crate) mod time;
 mod user;
 
 pub use self::{
+    activity::SessionActivity,
     actor::Actor,
     audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
@@ -27,6 +30,7 @@ pub use self::{
         Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
         decide_rotation,
     },
+    sweep::{Heard, Sweep, SweptSession},
     time::Micros,
     user::{Profile, User},
 };

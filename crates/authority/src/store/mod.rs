@@ -6,7 +6,7 @@ pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
@@ -20,8 +20,8 @@ use prost::bytes::Bytes;
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, NewSession,
-    OpenedSession, Outcome, Page, Policy, Preview, Selection, Session, SessionFilter, SessionOrder, User, UserFilter,
-    UserOrder, UserSummary,
+    OpenedSession, Outcome, Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder,
+    SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -121,6 +121,33 @@ pub trait Store: Send + Sync + 'static {
     /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
     async fn has_pending_events(&self) -> Result<bool, StoreError>;
 
+    /// Adds what a gate saw of sessions, each named once, in the order of their keys. Sessions that are not there are
+    /// ignored, and what is older than what is known moves nothing back. Not idempotent: repeated, it counts twice.
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError>;
+
+    /// Notes that an authority is there to hear of activity. Returns when one was there again after the last time that
+    /// none had been for longer than `absence`.
+    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError>;
+
+    /// Sessions that are due to be looked at, in the order in which they became so, at most `limit`.
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError>;
+
+    /// Sets when to look at sessions again.
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError>;
+
+    /// The next sessions, at most `limit`, of the first tenant after `after` whose policy has changed and whose
+    /// sessions have not all been looked at since. None: there is no such tenant.
+    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError>;
+
+    /// Goes on with a walk after `next`, or ends it, and sets when to look again, in one transaction. False, and
+    /// nothing done, when the policy has changed since or another authority ended the walk.
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError>;
+
     /// Applies a batch in one transaction and one revision. An entry that cannot be applied leaves no trace and
     /// does not hinder the others; one that changes nothing takes no revision of its own.
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError>;
@@ -169,6 +196,45 @@ pub trait Store: Send + Sync + 'static {
         sign_out: bool,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Recovered, StoreError>;
+}
+
+/// Sessions to look at, as they were at one time.
+#[derive(Debug)]
+pub struct DueSessions {
+    /// The sessions.
+    pub sessions: Vec<SweptSession>,
+    /// The policies of their tenants, where they have one. None: one that this version does not understand.
+    pub policies: HashMap<TenantId, Option<Policy>>,
+    /// The time.
+    pub now: Micros,
+}
+
+/// A walk over the sessions of a tenant whose policy has changed.
+#[derive(Debug)]
+pub struct PolicyWalk {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Which of its policies.
+    pub version: i64,
+    /// The policy. None: one that this version does not understand.
+    pub policy: Option<Policy>,
+    /// The next sessions, in the order of their ids.
+    pub sessions: Vec<SweptSession>,
+    /// The time at which they were so.
+    pub now: Micros,
+}
+
+/// When to look at a session again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The session.
+    pub session_id: SessionId,
+    /// When; none: never.
+    pub due: Option<Micros>,
+    /// Only if this is what is set; none: whatever is.
+    pub unless_changed: Option<Micros>,
 }
 
 /// What [`Store::append`] did.

@@ -1,5 +1,6 @@
 //! The store in portable SQL: one implementation that every engine runs.
 
+mod activity;
 mod append;
 mod audit;
 pub mod connection;
@@ -13,6 +14,7 @@ mod log;
 mod pending;
 mod policies;
 mod sessions;
+mod sweep;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -27,11 +29,14 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use self::group::Groups;
-use super::{Appended, Checkpoint, Known, OpenError, Recovered, Removed, Rotated, Store, StoreError, TokenLife};
+use super::{
+    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Recovered, Removed, Rotated, Schedule, Store,
+    StoreError, TokenLife,
+};
 use crate::domain::{
     AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession,
-    Page, Policy, Preview, Selection, Session, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, User, UserFilter,
+    UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The store over an engine.
@@ -161,6 +166,35 @@ impl Store for SqlStore {
 
     async fn has_pending_events(&self) -> Result<bool, StoreError> {
         pending::any(&mut *self.lane(Lane::Read).await?).await
+    }
+
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError> {
+        activity::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), activities).await
+    }
+
+    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {
+        sweep::hear(&mut *self.lane(Lane::Write).await?, &self.dialect(), absence).await
+    }
+
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
+        sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
+    }
+
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
+    }
+
+    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError> {
+        sweep::walk(&mut *self.lane(Lane::Read).await?, &self.dialect(), after, limit).await
+    }
+
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError> {
+        sweep::advance(&mut *self.lane(Lane::Write).await?, walk, next, schedules).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

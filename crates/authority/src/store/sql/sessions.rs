@@ -232,7 +232,7 @@ fn insert_values(new: &NewSession) -> [Value; 30] {
         new.tenant_id.as_str().into(),
         new.user_id.as_str().into(),
         // When the sweep looks at it first.
-        Value::Int(new.idle_timeout.map(|timeout| span(timeout.min(new.lifetime)))),
+        Value::Int(new.idle_timeout.filter(|timeout| *timeout < new.lifetime).map(span)),
         json(&new.sight.device).into(),
         device_code(new.sight.device.kind).into(),
         u64::from(new.sight.device_sign_ins).into(),

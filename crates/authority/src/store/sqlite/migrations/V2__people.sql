@@ -48,12 +48,15 @@ CREATE TABLE user_history (
 ) WITHOUT ROWID;
 
 CREATE TABLE policies (
-    tenant_id   TEXT PRIMARY KEY,
-    policy      TEXT NOT NULL,        -- JSON
-    version     INTEGER NOT NULL,
-    changed_us  INTEGER NOT NULL,
-    sweep_from  BLOB                 -- the sweep over existing sessions stands here. Null: done
+    tenant_id       TEXT PRIMARY KEY,
+    policy          TEXT NOT NULL,    -- JSON
+    version         INTEGER NOT NULL,
+    changed_us      INTEGER NOT NULL,
+    sweep_from      BLOB,             -- the walk over existing sessions is after this id (empty: before all). Null: done
+    keep_last_page  INTEGER GENERATED ALWAYS AS (policy->>'keep_last_page') STORED
 ) WITHOUT ROWID;
+
+CREATE INDEX policies_to_sweep ON policies (tenant_id) WHERE sweep_from IS NOT NULL;
 
 CREATE TABLE api_keys (
     tenant_id        TEXT NOT NULL,
