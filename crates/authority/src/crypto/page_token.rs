@@ -38,7 +38,7 @@ impl PageTokens {
 
 fn message<const N: usize>(context: &[u8], position: &[u8; N]) -> Vec<u8> {
     // The length first: a longer position must not pass for a shorter one and the beginning of a context.
-    [&N.to_be_bytes()[..], position, context].concat()
+    [&(N as u64).to_be_bytes()[..], position, context].concat()
 }
 
 #[cfg(test)]
