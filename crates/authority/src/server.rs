@@ -176,7 +176,7 @@ impl Authority {
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),
-            policies: Arc::new(Policies::new(Arc::clone(&store))),
+            policies: Arc::new(Policies::new(Arc::clone(&store), config.sessions.default_policy())),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,
