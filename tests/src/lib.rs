@@ -11,6 +11,7 @@ pub mod given;
 pub mod place;
 pub mod postgres;
 pub mod process;
+pub mod record;
 pub mod replay;
 pub mod serve;
 pub mod telemetry;

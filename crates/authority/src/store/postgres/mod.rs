@@ -109,6 +109,7 @@ impl Backend for Postgres {
             next_chain: "sha256(chain || $1)",
             beat_writes: true,
             group_max: 64,
+            by_index: |_| String::new(),
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
                 sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()

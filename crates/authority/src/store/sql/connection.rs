@@ -53,6 +53,9 @@ pub struct Dialect {
     pub beat_writes: bool,
     /// The most sessions of one statement: 1 where a statement can take only one serial.
     pub group_max: usize,
+    /// Written after a table and its alias: the index to look its rows up in, where the planner has to be told. SQLite
+    /// has no statistics and takes a tenant for a few rows.
+    pub by_index: fn(&'static str) -> String,
     /// Moves every sequence this far on; one statement each.
     pub advance_sequences: fn(u64) -> Vec<String>,
 }

@@ -140,6 +140,7 @@ impl Backend for Sqlite {
             next_chain: "next_chain(chain, $1)",
             beat_writes: false,
             group_max: 1,
+            by_index: |index| format!("INDEXED BY {index}"),
             advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
         }
     }
