@@ -53,7 +53,7 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let allowed = |bearer: &str| match bearer {
         LOGIN => vec!["CreateSession", "RefreshSession"],
         GATEWAY => vec!["IntrospectToken", "Watch"],
-        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser"],
+        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser", "ListUsers"],
         OPERATOR => {
             vec!["ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListValidators", "SignOutEveryone"]
         }
