@@ -1,6 +1,7 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
 mod appending;
+mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
@@ -12,6 +13,7 @@ mod losses;
 mod opening;
 mod previewing;
 mod races;
+mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
@@ -19,6 +21,7 @@ mod text;
 mod turning;
 mod user_lists;
 mod users;
+mod verifying;
 
 #[test]
 fn every_file_of_the_suite_is_included() {

@@ -195,7 +195,13 @@ fn read_bytes(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
 
 impl Stamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: 0, length: metadata.len(), modified: (0, 0), changed: (0, 0) }
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     feed::{Beats, Feed, FeedError},
     http,
     keyring::{Keyring, KeyringError},
-    log::{Log, maintain},
+    log::{Log, maintain, record},
     places::{Places, PlacesError, reload},
     policies::Policies,
     retention,
@@ -97,7 +97,11 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
     }
-    let options = PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
+    let options = PostgresOptions {
+        connections_max: config.connections_max,
+        connect_timeout: config.connect_timeout,
+        owner_url: config.owner_url.clone(),
+    };
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
@@ -168,7 +172,6 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
-            tasks: tasks.clone(),
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),
@@ -189,6 +192,7 @@ impl Authority {
         let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
         authority.tasks.spawn(sweep);
         authority.tasks.spawn(reload(places, authority.stop.clone()));
+        authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)

@@ -153,6 +153,9 @@ fn texts_that_cannot_be_used_are_named() {
     checked(|_| {}, None);
     checked(|config| config.store.url = "postgres://user@host/database".into(), None);
     checked(|config| config.store.url = "mysql://user:hunter2@host/database".into(), Some("store.url"));
+    let owner = |url: &'static str| move |config: &mut Config| config.store.owner_url = Some(url.into());
+    checked(owner("postgres://owner@host/database"), None);
+    checked(owner("sqlite:data"), Some("store.owner_url"));
     checked(|config| config.tokens.issuer = String::new(), Some("tokens.issuer"));
     checked(|config| config.tokens.default_audiences = vec![], Some("tokens.default_audiences"));
     checked(|config| config.telemetry.service_name = String::new(), Some("telemetry.service_name"));

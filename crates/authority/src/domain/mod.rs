@@ -2,6 +2,7 @@
 //! arguments, in microseconds since 1970 by the database's clock.
 
 mod actor;
+mod audit;
 pub mod device;
 mod entry;
 pub mod findings;
@@ -16,6 +17,7 @@ mod user;
 
 pub use self::{
     actor::Actor,
+    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},

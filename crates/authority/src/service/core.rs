@@ -8,7 +8,7 @@ use portcullis_contract::{
     token::Claims,
     v1,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
 use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
@@ -40,7 +40,6 @@ pub(crate) struct Core {
     pub(crate) validators: Arc<Validators>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
-    pub(crate) tasks: TaskTracker,
 }
 
 /// A call as every handler sees it.

@@ -58,7 +58,7 @@ impl Core {
         selection: &Selection,
     ) -> Result<v1::Preview, ServiceError> {
         let preview = self.store.preview(tenant, selection).await?.ok_or(ServiceError::SessionNotFound)?;
-        let shown = self.shown(caller, tenant).await?;
+        let shown = self.shown(caller, tenant, &preview.sample).await?;
         Ok(v1::Preview {
             sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
             capped: preview.sessions > PREVIEW_SESSIONS_MAX,

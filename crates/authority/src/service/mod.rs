@@ -1,6 +1,7 @@
 //! The gRPC edge: requests are parsed once, callers are checked in one layer, errors are made in one place.
 
 mod access;
+mod audit;
 mod authorize;
 mod caller;
 mod convert;
@@ -23,9 +24,9 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use portcullis_contract::v1::{
-    key_service_server::KeyServiceServer, revocation_service_server::RevocationServiceServer,
-    session_service_server::SessionServiceServer, tenant_service_server::TenantServiceServer,
-    user_service_server::UserServiceServer,
+    audit_service_server::AuditServiceServer, key_service_server::KeyServiceServer,
+    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
+    tenant_service_server::TenantServiceServer, user_service_server::UserServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -46,6 +47,7 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
             UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
+        .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(RevocationServiceServer::new(revocation::Revocations(Arc::clone(core))));
     if reflection {

@@ -183,17 +183,24 @@ impl Fields {
         }
     }
 
+    /// Any time from 1970 on, to compare with.
+    pub(crate) fn instant(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+        let micros = micros(time?);
+        if micros.is_none() {
+            self.wrong(field, "is not a time from 1970 on");
+        }
+        micros
+    }
+
     pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
-        let time = time?;
-        let micros = time.seconds.checked_mul(1_000_000).map(|micros| micros + i64::from(time.nanos) / 1_000);
-        let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+        let micros = micros(time?);
         // By this machine's clock, as a sanity check only: nothing is decided by the difference.
         let latest = Micros(
             i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros())
                 .unwrap_or(i64::MAX),
         );
-        match micros.map(Micros) {
-            Some(time) if nanos_fit && time >= Micros(0) && time <= latest.after(CLOCK_TOLERANCE) => Some(time),
+        match micros {
+            Some(time) if time <= latest.after(CLOCK_TOLERANCE) => Some(time),
             _ => {
                 self.wrong(field, "is not a time between 1970 and now");
                 None
@@ -219,6 +226,13 @@ impl Fields {
         let ip = self.ip("acting_user.ip", &acting.ip);
         Some((self.user("acting_user.id", &acting.id)?, ip))
     }
+}
+
+/// A time from 1970 on.
+fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
+    let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+    let micros = time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)?;
+    (nanos_fit && micros >= 0).then_some(Micros(micros))
 }
 
 /// Refuses what this version does not serve.

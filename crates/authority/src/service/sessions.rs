@@ -66,8 +66,8 @@ impl SessionService for Sessions {
         let tenant = caller.tenant(&message.tenant_id)?;
         let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        let shown = self.0.shown(&caller, &tenant).await?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(shown.session(&session, now)) }))
+        let session = self.0.shown(&caller, &tenant, std::slice::from_ref(&session)).await?.session(&session, now);
+        Ok(Response::new(v1::GetSessionResponse { session: Some(session) }))
     }
 
     async fn list_sessions(
@@ -132,7 +132,7 @@ impl Sessions {
             return Err(ServiceError::SessionEnded);
         }
         let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
-        let shown = self.0.shown(&call.caller, &opened.session.tenant_id).await?;
+        let shown = self.0.shown(&call.caller, &opened.session.tenant_id, &[]).await?;
         Ok(v1::CreateSessionResponse {
             session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
@@ -291,7 +291,7 @@ impl Sessions {
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
         let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(self.0.shown(&caller, &tenant).await?.session(&session, now)),
+            session: Some(self.0.shown(&caller, &tenant, &[]).await?.session(&session, now)),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -348,7 +348,7 @@ impl Sessions {
         let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
         let after = pages.after(&message.page_token)?;
         let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
-        let shown = self.0.shown(&caller, &filter.tenant_id).await?;
+        let shown = self.0.shown(&caller, &filter.tenant_id, &page.items).await?;
         Ok(v1::ListSessionsResponse {
             next_page_token: pages.next(page.next.as_ref()),
             sessions: page.items.iter().map(|session| shown.session(session, page.now)).collect(),
@@ -396,7 +396,7 @@ impl Sessions {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (session, now) = self.find(&tenant, id, None).await?;
-        let session = Some(self.0.shown(&call.caller, &tenant).await?.session(&session, now));
+        let session = Some(self.0.shown(&call.caller, &tenant, &[]).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }
 
@@ -502,8 +502,10 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        if let Caller::User(identity) = &caller {
-            return self.introspect_own(&caller, identity, &message.token).await;
+        if let Caller::User(identity) = &caller
+            && message.token.is_empty()
+        {
+            return self.judge(&caller, identity).await;
         }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
@@ -514,23 +516,13 @@ impl Sessions {
             Ok(identity) => identity,
             Err(rejection) => return Ok(inactive(rejection.reason())),
         };
+        if caller.own_session().is_some_and(|own| own != identity.session_id) {
+            return Err(ServiceError::invalid("token", "must be empty or of the session of the call"));
+        }
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
         self.judge(&caller, &identity).await
-    }
-
-    /// What became of the session of the caller's own token.
-    async fn introspect_own(
-        &self,
-        caller: &Caller,
-        identity: &Identity,
-        token: &str,
-    ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
-        if token.is_empty() || identity.is_of(token) {
-            return self.judge(caller, identity).await;
-        }
-        Err(ServiceError::invalid("token", "must be empty or the token of the call"))
     }
 
     async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
@@ -544,11 +536,12 @@ impl Sessions {
             (SessionState::SignedOut, _) => "signed_out",
             (SessionState::Revoked, _) => "revoked",
         };
+        let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
         let expires = i64::try_from(identity.expires_at).unwrap_or(i64::MAX);
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(self.0.shown(caller, &session.tenant_id).await?.session(&session, now)),
+            session: Some(shown.session(&session, now)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
     }

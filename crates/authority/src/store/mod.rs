@@ -19,8 +19,9 @@ use prost::bytes::Bytes;
 
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    Cursor, Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Page, Policy, Preview, Selection,
-    Session, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, NewSession,
+    OpenedSession, Outcome, Page, Policy, Preview, Selection, Session, SessionFilter, SessionOrder, User, UserFilter,
+    UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -94,11 +95,31 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of a user that bears on a sign-in with these footprints.
     async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
 
+    /// Those of these users who are known, in any order.
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+
     /// One user.
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.users(tenant, std::slice::from_ref(id)).await?.pop())
+    }
 
     /// A tenant's policy with its version; none: it set none.
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;
+
+    /// Events of the audit trail, newest first, from just below a position.
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Computes the chain again from the rows of at most `limit` batches after `after`, perhaps of fewer, and names
+    /// the first place that does not fit. None: there is no revision `after`.
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError>;
+
+    /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
+    async fn has_pending_events(&self) -> Result<bool, StoreError>;
 
     /// Applies a batch in one transaction and one revision. An entry that cannot be applied leaves no trace and
     /// does not hinder the others; one that changes nothing takes no revision of its own.

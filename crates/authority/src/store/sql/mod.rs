@@ -4,13 +4,16 @@ mod append;
 mod audit;
 pub mod connection;
 mod cursor;
+mod events;
 mod group;
 mod history;
 mod install;
 mod listing;
 mod log;
+mod pending;
 mod policies;
 mod sessions;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,8 +29,9 @@ pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Val
 use self::group::Groups;
 use super::{Appended, Checkpoint, Known, OpenError, Recovered, Removed, Rotated, Store, StoreError, TokenLife};
 use crate::domain::{
-    Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession, Page, Policy, Preview, Selection, Session,
-    SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession,
+    Page, Policy, Preview, Selection, Session, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
+    findings::Footprint,
 };
 
 /// The store over an engine.
@@ -134,12 +138,29 @@ impl Store for SqlStore {
         history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
     }
 
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
-        sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
     }
 
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
         policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
+    }
+
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError> {
+        verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
