@@ -142,6 +142,7 @@ impl Backend for Sqlite {
             group_max: 1,
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
                  value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1)",
+            by_index: |index| format!("INDEXED BY {index}"),
             advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
         }
     }
