@@ -165,7 +165,7 @@ impl World {
         for Case { name, filter, order, ordered_by } in cases() {
             let mut after: Option<Cursor> = None;
             for page in ["first", "next"] {
-                self.record.take();
+                let _ = self.record.take();
                 let listed = self.store.list_sessions(&filter, order, after.as_ref(), 1).await.expect("a list");
                 after = listed.next;
                 let statements = self.record.take();
@@ -209,7 +209,7 @@ impl World {
         let id =
             self.store.list_sessions(&cases()[2].filter, SessionOrder::Start, None, 1).await.expect("a list").items[0]
                 .id;
-        self.record.take();
+        let _ = self.record.take();
         for selection in [Selection::Sessions(vec![id]), users(&["u1"]), users(&["u1", "u2"]), Selection::Tenant] {
             self.store.preview(&tenant("t"), &selection).await.expect("a preview");
             let statements = self.record.take();

@@ -3332,7 +3332,7 @@ pub struct Session {
     /// The address of the last request. Empty: as `client.ip`.
     #[prost(string, tag = "25")]
     pub last_ip: ::prost::alloc::string::String,
-    /// The user's profile as it is now.
+    /// The user's profile as it is now. Unset in answers to calls that open, refresh or end the session.
     #[prost(message, optional, tag = "26")]
     pub user: ::core::option::Option<SessionUser>,
     /// The session that this one replaced on the same device. Empty: none.
