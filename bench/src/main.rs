@@ -20,12 +20,13 @@ use self::{report::Report, world::World};
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     ("validate", &["validate_cached", "validate_cold", "validate_under_churn", "validate_scaling"]),
     ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
+    ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
 ];
 
@@ -55,6 +56,7 @@ async fn run(group: &str, report: &mut Report) -> Result<()> {
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
+        "activity" => rows::activity::run(&World::start().await?, report).await,
         _ => rows::sign_out::run(report).await,
     }
 }

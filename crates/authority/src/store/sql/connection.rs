@@ -51,7 +51,7 @@ pub struct Dialect {
     pub next_chain: &'static str,
     /// Whether a beat has to write to prove that this is the primary. A sole process proves it by being alone.
     pub beat_writes: bool,
-    /// The rows of a report, from the JSON in `$1`: tenant_id, session_id, requests, age_us, ip, page.
+    /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id, requests, age_us, ip, page.
     pub activity_rows: &'static str,
     /// Moves every sequence this far on; one statement each.
     pub advance_sequences: fn(u64) -> Vec<String>,
