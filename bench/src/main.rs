@@ -23,7 +23,10 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const GROUPS: [(&str, &[&str]); 5] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
-    ("validate", &["validate_cached", "validate_cold", "validate_under_churn", "validate_scaling"]),
+    (
+        "validate",
+        &["validate_cached", "validate_cached_unread", "validate_cold", "validate_under_churn", "validate_scaling"],
+    ),
     ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("sign_out", &["force_sign_out"]),

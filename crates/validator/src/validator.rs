@@ -14,6 +14,7 @@ use portcullis_contract::{
     position::Position,
     token::{Expected, Identity, verify},
     verdict::{Rejection, check_standing, check_time},
+    view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -87,19 +88,24 @@ impl Shared {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        let identity = match self.cache.get(token) {
-            Some(known) => known,
-            None => self.first_sight(token, &state)?,
-        };
-        check_standing(&identity, view)?;
+        match self.cache.get(token, |known| self.admit(known, &state, view)) {
+            Some(verdict) => verdict,
+            None => self.admit(&self.first_sight(token, &state)?, &state, view),
+        }
+    }
+
+    /// Decides about a token that was found good once.
+    #[inline]
+    fn admit(&self, identity: &Arc<Identity>, state: &State, view: &View) -> Result<Arc<Identity>, Rejection> {
+        check_standing(identity, view)?;
         if !state.remembered.is_empty() {
-            state.check_remembered(&identity)?;
+            state.check_remembered(identity)?;
         }
         // The clock is read last: a pause before this line makes the proof older.
         let now = Mark::now();
-        check_time(&identity, now.unix_seconds())?;
-        self.check_freshness(&state, &now)?;
-        Ok(identity)
+        check_time(identity, now.unix_seconds())?;
+        self.check_freshness(state, &now)?;
+        Ok(Arc::clone(identity))
     }
 
     #[cold]
