@@ -1,5 +1,7 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
+mod api_key_uses;
+mod api_keys;
 mod appending;
 mod batches;
 mod contention;

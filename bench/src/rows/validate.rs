@@ -17,7 +17,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::{
     id::{EventId, Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
-    key::VerificationKey,
+    key::{CredentialKind, VerificationKey},
     position::Revision,
     token::{Claims, Signer},
     v1,
@@ -78,7 +78,7 @@ async fn authority_with_revocations() -> Result<(Process, Signer, Arc<Verificati
     }
     let master = read_master_key(&config.keys.master_key_file)?;
     let (keys, now) = store.keys().await?;
-    let signer = open_signer(&master, current_key(&keys, now).context("no key")?)?;
+    let signer = open_signer(&master, current_key(&keys, CredentialKind::Session, now).context("no key")?)?;
     let view = load_view(&*store, &master).await?;
     let key = Arc::clone(view.trusted_key(signer.key_id().as_str()).context("the key is not trusted")?);
     drop(store);

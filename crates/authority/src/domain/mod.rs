@@ -2,6 +2,7 @@
 //! arguments, in microseconds since 1970 by the database's clock.
 
 mod actor;
+mod api_key;
 pub mod device;
 mod entry;
 pub mod findings;
@@ -14,6 +15,7 @@ mod user;
 
 pub use self::{
     actor::Actor,
+    api_key::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},

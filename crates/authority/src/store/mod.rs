@@ -11,14 +11,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use portcullis_contract::{
     delta::Scope,
-    id::{EventId, Serial, SessionId, TenantId, UserId},
+    id::{ApiKeyId, EventId, Serial, SessionId, TenantId, UserId},
     position::{Chain, Incarnation, Position, Revision},
     view::Frame,
 };
 use prost::bytes::Bytes;
 
 use crate::domain::{
-    Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionFilter, User,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession,
+    Outcome, Policy, Session, SessionFilter, User,
 };
 
 /// Everything the authority keeps.
@@ -64,6 +65,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// One API key, with how it ended, and the time at which that was so.
+    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError>;
+
+    /// A key's requests in this hour and the 23 before it, oldest first, those without requests left out.
+    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError>;
+
+    /// API keys in descending order of id (newest first), from just below `before`.
+    async fn list_api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<(Vec<ApiKey>, Micros), StoreError>;
+
+    /// Counts what gates saw of API keys, in one transaction. Keys that are not there are passed over, and what is
+    /// more than a day old is dropped. Not for repeating: what is told twice counts twice.
+    async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError>;
 
     /// A tenant's policy with its version; none: it set none.
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;

@@ -1,5 +1,7 @@
 //! The store in portable SQL: one implementation that every engine runs.
 
+mod api_key_uses;
+mod api_keys;
 mod append;
 mod audit;
 pub mod connection;
@@ -12,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
+    id::{ApiKeyId, SessionId, TenantId, UserId},
     position::{Chain, Incarnation, Position, Revision},
     view::Frame,
 };
@@ -20,7 +22,10 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
-use crate::domain::{Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session, SessionFilter, User};
+use crate::domain::{
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session,
+    SessionFilter, User,
+};
 
 /// The store over an engine.
 pub struct SqlStore {
@@ -80,6 +85,27 @@ impl Store for SqlStore {
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    }
+
+    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError> {
+        api_keys::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    }
+
+    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError> {
+        api_keys::hours(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    }
+
+    async fn list_api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
+        api_keys::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    }
+
+    async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
+        api_key_uses::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), uses).await
     }
 
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
