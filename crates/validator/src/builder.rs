@@ -9,7 +9,6 @@ use tonic::{
 };
 
 use crate::{
-    cache::TokenCache,
     state::Mode,
     sync::{Sync, SyncConfig},
     validator::{Shared, Validator},
@@ -28,6 +27,7 @@ pub struct Builder {
     mode: Mode,
     max_staleness: Duration,
     cached_tokens_max: usize,
+    cached_api_keys_max: usize,
     snapshot_bytes_max: u64,
 }
 
@@ -53,6 +53,7 @@ impl Builder {
             mode: Mode::Strict,
             max_staleness: Duration::from_secs(5),
             cached_tokens_max: 100_000,
+            cached_api_keys_max: 10_000,
             snapshot_bytes_max: 1 << 30,
         }
     }
@@ -111,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// The most verified API keys that are remembered. Default 10,000; a few hundred bytes each.
+    pub fn cached_api_keys_max(mut self, keys: usize) -> Self {
+        self.cached_api_keys_max = keys;
+        self
+    }
+
     /// The largest snapshot that is taken, in bytes. Default 1 GiB.
     pub fn snapshot_bytes_max(mut self, bytes: u64) -> Self {
         self.snapshot_bytes_max = bytes;
@@ -127,8 +134,8 @@ impl Builder {
     pub fn start(self) -> Result<Validator, BuildError> {
         let config = self.sync_config()?;
         let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
-        let cache = TokenCache::new(self.cached_tokens_max);
-        let shared = Arc::new(Shared::new(expected, cache, self.mode, self.max_staleness, self.name));
+        let (tokens, keys) = (self.cached_tokens_max, self.cached_api_keys_max);
+        let shared = Arc::new(Shared::new(expected, tokens, keys, self.mode, self.max_staleness, self.name));
         let sync = Sync::new(config, Arc::clone(&shared));
         let task = tokio::spawn(sync.run());
         Ok(Validator::new(shared, task.abort_handle()))
@@ -147,6 +154,9 @@ impl Builder {
         }
         if self.cached_tokens_max == 0 {
             return wrong("cached_tokens_max", "must be at least 1");
+        }
+        if self.cached_api_keys_max == 0 {
+            return wrong("cached_api_keys_max", "must be at least 1");
         }
         let bearer = format!("Bearer {}", self.bearer).parse::<MetadataValue<Ascii>>();
         let Ok(mut authorization) = bearer else { return wrong("bearer", "must be visible ASCII") };

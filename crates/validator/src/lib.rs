@@ -27,7 +27,11 @@ mod sync;
 mod telemetry;
 mod validator;
 
-pub use portcullis_contract::{position::Position, token::Identity, verdict::Rejection};
+pub use portcullis_contract::{
+    position::Position,
+    token::{ApiKeyIdentity, Identity},
+    verdict::Rejection,
+};
 
 pub use self::{
     builder::{BuildError, Builder},

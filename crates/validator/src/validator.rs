@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
-    token::{Expected, Identity, verify},
+    token::{ApiKeyIdentity, Expected, Identity, TokenClaims, Verified, verify_as},
     verdict::{Rejection, check_standing, check_time},
     view::View,
 };
@@ -40,7 +40,8 @@ pub(crate) struct Shared {
     pub(crate) position: watch::Sender<Option<Position>>,
     pub(crate) forks: AtomicU64,
     expected: Expected,
-    cache: TokenCache,
+    sessions: TokenCache,
+    api_keys: TokenCache<ApiKeyIdentity>,
     mode: Mode,
     max_staleness: Duration,
     counters: Counters,
@@ -59,7 +60,8 @@ impl Drop for AbortOnDrop {
 impl Shared {
     pub(crate) fn new(
         expected: Expected,
-        cache: TokenCache,
+        tokens_max: usize,
+        api_keys_max: usize,
         mode: Mode,
         max_staleness: Duration,
         name: String,
@@ -69,7 +71,8 @@ impl Shared {
             position: watch::Sender::new(None),
             forks: AtomicU64::new(0),
             expected,
-            cache,
+            sessions: TokenCache::new(tokens_max),
+            api_keys: TokenCache::new(api_keys_max),
             mode,
             max_staleness,
             counters: Counters::new(),
@@ -77,26 +80,39 @@ impl Shared {
         }
     }
 
-    fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        let verdict = self.decide(token);
+    fn check<C: TokenClaims>(
+        &self,
+        token: &str,
+        cache: &TokenCache<Verified<C>>,
+    ) -> Result<Arc<Verified<C>>, Rejection> {
+        let verdict = self.decide(token, cache);
         self.counters.verdict(verdict.as_ref().err());
         verdict
     }
 
     #[inline]
-    fn decide(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
+    fn decide<C: TokenClaims>(
+        &self,
+        token: &str,
+        cache: &TokenCache<Verified<C>>,
+    ) -> Result<Arc<Verified<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        match self.cache.get(token, |known| self.admit(known, &state, view)) {
+        match cache.get(token, |known| self.admit(known, &state, view)) {
             Some(verdict) => verdict,
-            None => self.admit(&self.first_sight(token, &state)?, &state, view),
+            None => self.admit(&self.first_sight(token, cache, &state)?, &state, view),
         }
     }
 
     /// Decides about a token that was found good once.
     #[inline]
-    fn admit(&self, identity: &Arc<Identity>, state: &State, view: &View) -> Result<Arc<Identity>, Rejection> {
+    fn admit<C: TokenClaims>(
+        &self,
+        identity: &Arc<Verified<C>>,
+        state: &State,
+        view: &View,
+    ) -> Result<Arc<Verified<C>>, Rejection> {
         check_standing(identity, view)?;
         if !state.remembered.is_empty() {
             state.check_remembered(identity)?;
@@ -109,11 +125,16 @@ impl Shared {
     }
 
     #[cold]
-    fn first_sight(&self, token: &str, state: &State) -> Result<Arc<Identity>, Rejection> {
+    fn first_sight<C: TokenClaims>(
+        &self,
+        token: &str,
+        cache: &TokenCache<Verified<C>>,
+        state: &State,
+    ) -> Result<Arc<Verified<C>>, Rejection> {
         self.counters.miss();
-        let verified = verify(token, state.usable_view()?, &self.expected);
+        let verified = verify_as(token, state.usable_view()?, &self.expected);
         let identity = Arc::new(verified.map_err(|rejection| self.excuse(rejection, state))?);
-        self.cache.insert(token, Arc::clone(&identity));
+        cache.insert(token, Arc::clone(&identity));
         Ok(identity)
     }
 
@@ -129,7 +150,7 @@ impl Shared {
     pub(crate) fn statistics(&self) -> Statistics {
         let state = self.state.load();
         let mut statistics = Statistics {
-            cached_tokens: self.cache.len(),
+            cached_tokens: self.sessions.len() + self.api_keys.len(),
             accepted_stale: 0,
             forks: self.forks.load(Ordering::Relaxed),
             verdicts: Verdicts::default(),
@@ -165,13 +186,21 @@ impl Validator {
         Self { shared, _sync: Arc::new(AbortOnDrop(sync)) }
     }
 
-    /// Decides about an access token. Does no I/O, never awaits and never waits for a writer; allocates nothing when
-    /// the token was seen before.
+    /// Decides about the access token of a session. Does no I/O, never awaits and never waits for a writer; allocates
+    /// nothing when the token was seen before. An API key is refused here ([`Rejection::WrongType`]).
     ///
     /// # Errors
     /// Why the token is refused; [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
     pub fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        self.shared.check(token)
+        self.shared.check(token, &self.shared.sessions)
+    }
+
+    /// Decides about an API key, as [`check`](Self::check) does about an access token, which is refused here.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub fn check_api_key(&self, key: &str) -> Result<Arc<ApiKeyIdentity>, Rejection> {
+        self.shared.check(key, &self.shared.api_keys)
     }
 
     /// How much this validator knows now.
