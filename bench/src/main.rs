@@ -4,6 +4,7 @@
 
 mod measure;
 mod peers;
+mod replay;
 mod report;
 mod rows;
 mod world;

@@ -8,8 +8,10 @@ pub mod calls;
 pub mod canary;
 pub mod fault;
 pub mod gate;
+pub mod geography;
 pub mod given;
 pub mod place;
+
 pub mod postgres;
 pub mod process;
 pub mod replay;

@@ -267,7 +267,7 @@ impl Story<'_> {
     async fn installation(&mut self) {
         let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
         let listed = keys.list_signing_keys(marked(v1::ListSigningKeysRequest {})).await.expect("listed").into_inner();
-        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into() };
+        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into(), ..Default::default() };
         let rotated = keys.rotate_signing_key(marked(rotate)).await.expect("rotated").into_inner();
         let retire = |id: &str| v1::RetireSigningKeyRequest { key_id: id.into(), reason: REASON.into() };
         let new = rotated.key.expect("a key").id;

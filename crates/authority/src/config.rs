@@ -22,6 +22,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// How long sessions live.
     pub sessions: SessionConfig,
+    /// Where it looks up addresses.
+    pub places: PlacesConfig,
     /// Its keys.
     pub keys: KeyConfig,
     /// The log.
@@ -154,6 +156,16 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self { lifetime: 7 * DAY, remember_me_lifetime: 30 * DAY }
     }
+}
+
+/// `[places]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacesConfig {
+    /// MaxMind-format database of cities or countries.
+    pub city_database_file: Option<PathBuf>,
+    /// MaxMind-format database of network operators (ISP or ASN).
+    pub network_database_file: Option<PathBuf>,
 }
 
 /// `[keys]`

@@ -15,6 +15,7 @@ use crate::{
     http,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain},
+    places::{Places, PlacesError, reload},
     policies::Policies,
     service::{Access, Core, routes},
     store::{
@@ -68,6 +69,9 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// A database of places cannot be used.
+    #[error("places: {0}")]
+    Places(#[from] PlacesError),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -113,6 +117,7 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
 pub fn check(config: &Config) -> Result<(), StartError> {
     config.check()?;
     read_master_key(&config.keys.master_key_file)?;
+    Places::of(&config.places)?;
     tls(&config.server).map(drop)
 }
 
@@ -141,6 +146,7 @@ impl Authority {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store.token_life(config.tokens.access_token_lifetime).await?;
+        let places = Arc::new(Places::of(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
@@ -163,9 +169,9 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
-            tasks: tasks.clone(),
             config: config.clone(),
             secrets,
+            places: Arc::clone(&places),
             policies: Arc::new(Policies::new(Arc::clone(&store))),
         });
         let authority = Self {
@@ -180,6 +186,7 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        authority.tasks.spawn(reload(places, authority.stop.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)

@@ -10,6 +10,7 @@ mod key;
 pub mod place;
 pub mod policy;
 mod session;
+pub mod text;
 pub(crate) mod time;
 mod user;
 
@@ -21,8 +22,8 @@ pub use self::{
     key::{KeyRecord, NewKey, current_key},
     policy::Policy,
     session::{
-        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
-        decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, Sight,
+        TokenSubject, decide_rotation,
     },
     time::Micros,
     user::{Profile, User},

@@ -8,7 +8,13 @@ use portcullis_contract::{
     view::Subject,
 };
 
-use super::{Cause, Micros, user::Profile};
+use super::{
+    Actor, Cause, Micros,
+    device::Device,
+    findings::{Finding, Footprint},
+    place::Place,
+    user::Profile,
+};
 
 /// Where a sign-in came from, as the caller saw it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -21,6 +27,32 @@ pub struct ClientInfo {
     pub device_id: String,
     /// The native application's name.
     pub app_name: String,
+}
+
+/// What a sign-in looked like.
+#[derive(Clone, Default)]
+pub struct Sight {
+    /// The device, as people name it.
+    pub device: Device,
+    /// Where the address was.
+    pub place: Place,
+    /// Sign-ins of the user on this device so far, this one included; 0: the device has no id.
+    pub device_sign_ins: u32,
+    /// What was suspicious about it.
+    pub findings: Vec<Finding>,
+}
+
+/// What gates have seen of a session.
+#[derive(Clone, Default)]
+pub struct Activity {
+    /// When it was last used; its opening when it was not.
+    pub last: Micros,
+    /// Requests.
+    pub requests: u64,
+    /// The address of the last one; empty: not known.
+    pub ip: String,
+    /// Its page, where the policy keeps that.
+    pub page: String,
 }
 
 /// A session to be opened.
@@ -52,6 +84,16 @@ pub struct NewSession {
     pub salt: [u8; 16],
     /// Makes a repetition return the same session, with the digest of the arguments.
     pub request: Option<(String, [u8; 32])>,
+    /// What it looks like.
+    pub sight: Sight,
+    /// What it leaves behind for later ones to be compared with.
+    pub footprints: Vec<Footprint>,
+    /// The session on the same device that it replaces.
+    pub replaces: Option<SessionId>,
+    /// After how long without activity it ends; none: never.
+    pub idle_timeout: Option<Duration>,
+    /// Who opens it, for the audit trail.
+    pub actor: Actor,
 }
 
 /// A session that was opened, now or by an earlier call with the same `request_id`.
@@ -98,6 +140,12 @@ pub struct Session {
     pub salt: [u8; 16],
     /// How it ended, if it did before its expiry.
     pub end: Option<End>,
+    /// What its sign-in looked like.
+    pub sight: Sight,
+    /// What gates have seen of it.
+    pub activity: Activity,
+    /// The session on the same device that it replaced.
+    pub replaces: Option<SessionId>,
 }
 
 /// How a session ended.
@@ -214,6 +262,9 @@ mod tests {
             generation,
             salt: [0; 16],
             end,
+            sight: Sight::default(),
+            activity: Activity::default(),
+            replaces: None,
         }
     }
 

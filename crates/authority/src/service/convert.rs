@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use portcullis_contract::v1;
+use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
 use super::caller::Caller;
-use crate::domain::{Cause, End, FindingCode, Micros, Session, SessionState, User};
+use crate::domain::{Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, findings::Advice};
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
@@ -30,6 +30,27 @@ pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
         FindingCode::OldSession => v1::FindingCode::OldSession,
         FindingCode::CountryChanged => v1::FindingCode::CountryChanged,
         FindingCode::RefreshTokenReused => v1::FindingCode::RefreshTokenReused,
+    }
+}
+
+pub(crate) fn advice(advice: Advice) -> v1::Advice {
+    match advice {
+        Advice::EndSession => v1::Advice::EndSession,
+        Advice::EndAllSessions => v1::Advice::EndAllSessions,
+        Advice::ChangePassword => v1::Advice::ChangePassword,
+        Advice::EnableSecondFactor => v1::Advice::EnableSecondFactor,
+        Advice::CheckRecentChanges => v1::Advice::CheckRecentChanges,
+        Advice::ReviewAuditLog => v1::Advice::ReviewAuditLog,
+    }
+}
+
+pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
+    v1::SessionUser {
+        id: id.to_string(),
+        user_name: profile.user_name.clone(),
+        given_name: profile.given_name.clone(),
+        family_name: profile.family_name.clone(),
+        email: profile.email.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use portcullis_contract::{
     token::Claims,
     v1,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
 use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
@@ -20,6 +20,7 @@ use crate::{
     feed::{Beats, Feed},
     keyring::Keyring,
     log::Log,
+    places::Places,
     policies::Policies,
     store::Store,
     telemetry::{Instruments, sampled_parent},
@@ -36,10 +37,10 @@ pub(crate) struct Core {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) secrets: Secrets,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) places: Arc<Places>,
     pub(crate) validators: Arc<Validators>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
-    pub(crate) tasks: TaskTracker,
 }
 
 /// A call as every handler sees it.

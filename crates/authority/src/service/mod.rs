@@ -11,6 +11,8 @@ mod parse;
 mod policy;
 mod revocation;
 mod sessions;
+mod shown;
+mod sight;
 mod status;
 mod tenants;
 mod users;

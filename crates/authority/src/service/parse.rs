@@ -13,7 +13,10 @@ use portcullis_contract::{
 };
 
 use super::status::{ServiceError, Violation};
-use crate::domain::{ClientInfo, Micros, Profile};
+use crate::domain::{
+    ClientInfo, Micros, Profile,
+    device::{AppWords, ClientHints},
+};
 
 /// The longest reason or message, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -145,6 +148,30 @@ impl Fields {
             device_id: self.text::<128>("client.device_id", &client.device_id),
             app_name: self.text::<128>("client.app_name", &client.app_name),
         }
+    }
+
+    /// What the caller says about the device, beside the user agent.
+    pub(crate) fn device(&mut self, client: Option<&v1::Client>) -> (ClientHints, AppWords) {
+        let Some(client) = client else { return Default::default() };
+        let app = AppWords {
+            app_name: client.app_name.clone(),
+            app_version: self.text::<64>("client.app_version", &client.app_version),
+            os: self.text::<64>("client.os", &client.os),
+            os_version: self.text::<64>("client.os_version", &client.os_version),
+            model: self.text::<64>("client.device_model", &client.device_model),
+        };
+        let sent = client.hints.clone().unwrap_or_default();
+        let mut hint = |name: &str, value: &str| self.text::<512>(&format!("client.hints.{name}"), value);
+        let hints = ClientHints {
+            brands: hint("ua", &sent.ua),
+            full_version_list: hint("full_version_list", &sent.full_version_list),
+            platform: hint("platform", &sent.platform),
+            platform_version: hint("platform_version", &sent.platform_version),
+            model: hint("model", &sent.model),
+            mobile: hint("mobile", &sent.mobile),
+            form_factors: hint("form_factors", &sent.form_factors),
+        };
+        (hints, app)
     }
 
     pub(crate) fn profile(&mut self, user: &v1::SessionUser) -> Profile {

@@ -23,11 +23,13 @@ use crate::{
     config::Role,
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState, Sight,
         decide_rotation,
+        device::Device,
         policy::{AtLimit, Limits},
     },
     store::Rotated,
+    user_agents,
 };
 use portcullis_contract::id::EventId;
 
@@ -67,7 +69,8 @@ impl SessionService for Sessions {
         let tenant = caller.tenant(&message.tenant_id)?;
         let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(convert::session(&session, now, &caller)) }))
+        let shown = self.0.shown(&caller, &tenant).await?;
+        Ok(Response::new(v1::GetSessionResponse { session: Some(shown.session(&session, now)) }))
     }
 
     async fn list_sessions(
@@ -110,14 +113,16 @@ impl Sessions {
     async fn create(&self, call: Call<v1::CreateSessionRequest>) -> Result<v1::CreateSessionResponse, ServiceError> {
         let tenant = call.caller.tenant(&call.message.tenant_id)?;
         let policy = self.0.policies.of(&tenant).await?;
-        let (mut new, replaced) = self.parse_new(tenant, &call.message)?;
+        let (mut new, device) = self.parse_new(tenant, call.caller.actor(None), &call.message)?;
         let limits = policy.effective(&new.user_id);
         if !limits.accepts_acr(&new.acr) {
             return Err(ServiceError::PolicyForbids("required_acr"));
         }
         new.remember_me &= limits.remember_me_allowed;
         new.lifetime = limits.lifetime(new.remember_me);
-        if let Some(replaced) = replaced {
+        new.idle_timeout = limits.idle_timeout;
+        self.0.look_at(&mut new, device, &policy).await?;
+        if let Some(replaced) = new.replaces {
             self.replace(&call, &new, replaced).await?;
         }
         if limits.at_limit == AtLimit::Refuse {
@@ -130,8 +135,9 @@ impl Sessions {
             return Err(ServiceError::SessionEnded);
         }
         let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
+        let shown = self.0.shown(&call.caller, &opened.session.tenant_id).await?;
         Ok(v1::CreateSessionResponse {
-            session: Some(convert::session(&opened.session, opened.now, &call.caller)),
+            session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
             refresh_token: tokens.refresh,
             access_token_expire_time: Some(tokens.access_expire_time),
@@ -141,8 +147,9 @@ impl Sessions {
     fn parse_new(
         &self,
         tenant_id: TenantId,
+        actor: Actor,
         message: &v1::CreateSessionRequest,
-    ) -> Result<(NewSession, Option<SessionId>), ServiceError> {
+    ) -> Result<(NewSession, Device), ServiceError> {
         let mut fields = Fields::default();
         let person = message.user.clone().unwrap_or_default();
         let user_id = fields.user("user.id", &person.id);
@@ -162,6 +169,7 @@ impl Sessions {
         };
         // Read whatever the user id is: every problem is reported.
         let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
+        let (hints, app) = fields.device(message.client.as_ref());
         let auth_time = fields.past("auth_time", message.auth_time.as_ref());
         let new = user_id.map(|user_id| NewSession {
             id: SessionId::generate(),
@@ -177,9 +185,15 @@ impl Sessions {
             audiences,
             salt: random(),
             request: (!request_id.is_empty()).then(|| (request_id, sha256(&message.encode_to_vec()))),
+            sight: Sight::default(),
+            footprints: Vec::new(),
+            replaces: replaced,
+            idle_timeout: None,
+            actor,
         });
         let new = fields.finish(new)?.ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
-        Ok((new, replaced))
+        let device = user_agents::parse(&new.client.user_agent).with_hints(&hints).with_app(&app);
+        Ok((new, device))
     }
 
     /// Refuses a sign-in of a user who has as many sessions as allowed.
@@ -277,7 +291,7 @@ impl Sessions {
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
         let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(self.0.shown(&caller, &tenant).await?.session(&session, now)),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -344,10 +358,11 @@ impl Sessions {
         let (mut sessions, now) = self.0.store.list_sessions(&filter, before, page_size + 1).await?;
         let more = sessions.len() > page_size as usize;
         sessions.truncate(page_size as usize);
+        let shown = self.0.shown(&caller, &filter.tenant_id).await?;
         let last = sessions.last().filter(|_| more).map(|session| session.id.to_bytes());
         Ok(v1::ListSessionsResponse {
             next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
-            sessions: sessions.iter().map(|session| convert::session(session, now, &caller)).collect(),
+            sessions: sessions.iter().map(|session| shown.session(session, now)).collect(),
         })
     }
 
@@ -367,7 +382,7 @@ impl Sessions {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (session, now) = self.find(&tenant, id, None).await?;
-        let session = Some(convert::session(&session, now, &call.caller));
+        let session = Some(self.0.shown(&call.caller, &tenant).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }
 
@@ -501,7 +516,7 @@ impl Sessions {
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(convert::session(&session, now, caller)),
+            session: Some(self.0.shown(caller, &session.tenant_id).await?.session(&session, now)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
     }

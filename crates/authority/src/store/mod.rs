@@ -17,6 +17,7 @@ use portcullis_contract::{
 };
 use prost::bytes::Bytes;
 
+use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession,
     Outcome, Policy, Session, SessionFilter, User,
@@ -62,6 +63,9 @@ pub trait Store: Send + Sync + 'static {
         before: Option<SessionId>,
         limit: u32,
     ) -> Result<(Vec<Session>, Micros), StoreError>;
+
+    /// What is known of a user that bears on a sign-in with these footprints.
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
 
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
@@ -157,6 +161,17 @@ pub struct Revoked {
     pub cuts: Vec<(Scope, Option<Serial>)>,
 }
 
+/// What [`Store::known`] found.
+#[derive(Debug)]
+pub struct Known {
+    /// From earlier sign-ins.
+    pub history: History,
+    /// Of them, how many were on the device with that id.
+    pub device_sign_ins: u32,
+    /// The time at which that was so.
+    pub now: Micros,
+}
+
 /// What [`Store::rotate`] did.
 pub enum Rotated {
     /// This call advanced the generation; the session as it is now.
@@ -205,7 +220,7 @@ pub enum OpenError {
 }
 
 /// Why the store failed. The text is for the authority's own log: it names classes and codes, never values.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, or did not answer in time. A commit may have happened.
     #[error("the store is unavailable: {0}")]

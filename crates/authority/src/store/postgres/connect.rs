@@ -35,10 +35,11 @@ impl Default for PostgresOptions {
 /// The server ends whoever waits for a lock, or idles in a transaction, for longer than this: a hung authority
 /// cannot keep the others from the head of the log.
 ///
-/// Plans are made once, often while tables are small, and kept while they grow: none may read a whole table. The
-/// planner shows its displeasure by a cost that would have every such plan compiled.
+/// Plans are made once, often while tables are small, and kept while they grow: none may read a whole table, so a join
+/// looks up its rows one by one. The planner shows its displeasure by a cost that would have every such plan compiled.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '2s'; \
-     SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+     SET jit = off; SET plan_cache_mode = force_generic_plan";
 
 /// Never below `on`: an acknowledgement has to mean something. Above it the server's word stands.
 const RAISE_DURABILITY: &str = "SELECT set_config('synchronous_commit', 'on', false) \

@@ -108,6 +108,7 @@ impl Backend for Postgres {
             next_tenant: "nextval('tenant_serial')",
             next_chain: "sha256(chain || $1)",
             beat_writes: true,
+            group_max: 64,
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
                 sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()

@@ -51,6 +51,8 @@ pub struct Dialect {
     pub next_chain: &'static str,
     /// Whether a beat has to write to prove that this is the primary. A sole process proves it by being alone.
     pub beat_writes: bool,
+    /// The most sessions of one statement: 1 where a statement can take only one serial.
+    pub group_max: usize,
     /// Moves every sequence this far on; one statement each.
     pub advance_sequences: fn(u64) -> Vec<String>,
 }

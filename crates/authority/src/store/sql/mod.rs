@@ -5,6 +5,8 @@ mod api_keys;
 mod append;
 mod audit;
 pub mod connection;
+mod group;
+mod history;
 mod install;
 mod log;
 mod policies;
@@ -21,16 +23,27 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
-use super::{Appended, Checkpoint, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use self::group::Groups;
+use super::{Appended, Checkpoint, Known, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session,
-    SessionFilter, User,
+    SessionFilter, User, findings::Footprint,
 };
 
 /// The store over an engine.
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
+    opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
+    rotating: Groups<Generation, Rotated>,
+    salts: Groups<SessionKey, Option<[u8; 16]>>,
+    sessions: Groups<SessionKey, Option<(Session, Micros)>>,
 }
+
+/// What names a session.
+type SessionKey = (TenantId, SessionId);
+
+/// A session as a refresh token knows it.
+type Generation = (SessionKey, u64);
 
 impl SqlStore {
     /// Opens the store, making the rows of a new installation when there are none.
@@ -38,7 +51,13 @@ impl SqlStore {
     /// # Errors
     /// When the engine fails.
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
-        let store = Self { backend };
+        let store = Self {
+            opening: groups!(backend, Lane::Write, sessions::open),
+            rotating: groups!(backend, Lane::Write, sessions::rotate),
+            salts: groups!(backend, Lane::Read, sessions::salts),
+            sessions: groups!(backend, Lane::Read, sessions::find),
+            backend,
+        };
         install::initialize(&mut *store.lane(Lane::Append).await?, &store.dialect()).await?;
         Ok(store)
     }
@@ -59,19 +78,19 @@ impl Store for SqlStore {
     }
 
     async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError> {
-        sessions::open(&mut *self.lane(Lane::Write).await?, &self.dialect(), new).await
+        self.opening.call(new.clone()).await?
     }
 
     async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError> {
-        sessions::salt(&mut *self.lane(Lane::Read).await?, tenant, id).await
+        self.salts.call((tenant.clone(), id)).await
     }
 
     async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError> {
-        sessions::rotate(&mut *self.lane(Lane::Write).await?, &self.dialect(), tenant, id, generation).await
+        self.rotating.call(((tenant.clone(), id), generation)).await
     }
 
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {
-        sessions::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+        self.sessions.call((tenant.clone(), id)).await
     }
 
     async fn list_sessions(
@@ -81,6 +100,10 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<(Vec<Session>, Micros), StoreError> {
         sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    }
+
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
+        history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
     }
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
@@ -166,6 +189,18 @@ impl Store for SqlStore {
         install::recover(&mut *connection, &self.dialect(), incarnation, sign_out, checkpoint).await
     }
 }
+
+/// Calls that `run` answers in groups, each on one loan of `lane`.
+macro_rules! groups {
+    ($backend:expr, $lane:expr, $run:path) => {{
+        let (backend, dialect) = (Arc::clone(&$backend), $backend.dialect());
+        Groups::new(dialect.group_max, move |asked: Vec<_>| {
+            let backend = Arc::clone(&backend);
+            Box::pin(async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await })
+        })
+    }};
+}
+use groups;
 
 /// Runs `work` in a transaction: committed when it succeeds, rolled back when it fails.
 macro_rules! transaction {

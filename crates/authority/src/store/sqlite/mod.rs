@@ -139,6 +139,7 @@ impl Backend for Sqlite {
             next_tenant: "(SELECT value + 1 FROM sequences WHERE name = 'tenant')",
             next_chain: "next_chain(chain, $1)",
             beat_writes: false,
+            group_max: 1,
             advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
         }
     }

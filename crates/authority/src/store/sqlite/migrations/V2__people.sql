@@ -39,7 +39,7 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
     user_id    TEXT NOT NULL,
-    kind       INTEGER NOT NULL,      -- 1 device id, 2 country, 3 city, 4 network
+    kind       INTEGER NOT NULL,      -- 1 device id, 2 device, 3 country, 4 city, 5 network
     value      TEXT NOT NULL,
     sign_ins   INTEGER NOT NULL,
     seen_us    INTEGER NOT NULL,
