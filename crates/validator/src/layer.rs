@@ -7,24 +7,32 @@ use std::{
 
 use futures::future::{Either, Ready, ready};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use portcullis_contract::key::CredentialKind;
 use tower::{Layer, Service};
 
-use crate::{Identity, Rejection, Validator};
+use crate::{Rejection, Validator};
 
 /// Checks every request: `Authorization: Bearer …`, or a cookie when one is named. What is admitted carries an
-/// `Arc<Identity>` in its extensions; what is not is answered with 401 (the token is dead) or 503 (the gate cannot
-/// know), and `{"error": …, "reason": …}`.
+/// `Arc<Identity>` in its extensions, or an `Arc<ApiKeyIdentity>`; what is not is answered with 401 (the token is dead)
+/// or 503 (the gate cannot know), and `{"error": …, "reason": …}`.
 #[derive(Clone)]
 pub struct ValidatorLayer {
     validator: Validator,
+    takes: CredentialKind,
     cookie: Option<Arc<str>>,
 }
 
 impl ValidatorLayer {
-    /// A layer that takes bearer tokens.
+    /// A layer that takes the access tokens of sessions.
     #[must_use]
     pub fn new(validator: Validator) -> Self {
-        Self { validator, cookie: None }
+        Self { validator, takes: CredentialKind::Session, cookie: None }
+    }
+
+    /// A layer that takes API keys, and no access tokens.
+    #[must_use]
+    pub fn for_api_keys(validator: Validator) -> Self {
+        Self { validator, takes: CredentialKind::ApiKey, cookie: None }
     }
 
     /// Also takes the token from this cookie, when there is no `Authorization` header.
@@ -34,9 +42,21 @@ impl ValidatorLayer {
         self
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Rejection> {
-        let token = token(headers, self.cookie.as_deref());
-        self.validator.check(token.inspect_err(|rejection| self.validator.refused(rejection))?)
+    /// Puts the identity into the request, if there is a good one.
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
+        let token = token(request.headers(), self.cookie.as_deref());
+        let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
+        match self.takes {
+            CredentialKind::Session => {
+                let identity = self.validator.check(token)?;
+                request.extensions_mut().insert(identity);
+            }
+            CredentialKind::ApiKey => {
+                let identity = self.validator.check_api_key(token)?;
+                request.extensions_mut().insert(identity);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -69,11 +89,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.layer.check(request.headers()) {
-            Ok(identity) => {
-                request.extensions_mut().insert(identity);
-                Either::Right(self.inner.call(request))
-            }
+        match self.layer.admit(&mut request) {
+            Ok(()) => Either::Right(self.inner.call(request)),
             Err(rejection) => Either::Left(ready(Ok(refusal(&rejection)))),
         }
     }

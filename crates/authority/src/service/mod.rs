@@ -1,6 +1,7 @@
 //! The gRPC edge: requests are parsed once, callers are checked in one layer, errors are made in one place.
 
 mod access;
+mod api_keys;
 mod authorize;
 mod caller;
 mod convert;
@@ -22,9 +23,9 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use portcullis_contract::v1::{
-    key_service_server::KeyServiceServer, revocation_service_server::RevocationServiceServer,
-    session_service_server::SessionServiceServer, tenant_service_server::TenantServiceServer,
-    user_service_server::UserServiceServer,
+    api_key_service_server::ApiKeyServiceServer, key_service_server::KeyServiceServer,
+    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
+    tenant_service_server::TenantServiceServer, user_service_server::UserServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -45,6 +46,7 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
             UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
+        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(RevocationServiceServer::new(revocation::Revocations(Arc::clone(core))));
     if reflection {

@@ -38,7 +38,7 @@ const PAGE_SIZE_MAX: u32 = 200;
 const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
-const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
 
 /// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
 const LIMIT_EXCESS_MAX: u32 = 100;
@@ -554,7 +554,7 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
     }
 }
 
-fn page_size(fields: &mut Fields, size: i32) -> u32 {
+pub(super) fn page_size(fields: &mut Fields, size: i32) -> u32 {
     match u32::try_from(size) {
         Ok(0) => PAGE_SIZE_DEFAULT,
         Ok(size) => size.min(PAGE_SIZE_MAX),
