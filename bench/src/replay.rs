@@ -88,6 +88,13 @@ impl RevocationService for Service {
         Ok(Response::new(Box::pin(answers.map(|answer| Ok(v1::WatchResponse { message: Some(answer) })))))
     }
 
+    async fn report_activity(
+        &self,
+        _: Request<v1::ReportActivityRequest>,
+    ) -> Result<Response<v1::ReportActivityResponse>, Status> {
+        Ok(Response::new(v1::ReportActivityResponse {}))
+    }
+
     async fn list_validators(
         &self,
         _: Request<v1::ListValidatorsRequest>,

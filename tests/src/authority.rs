@@ -10,9 +10,10 @@ use portcullis_authority::{
 use portcullis_contract::{
     position::sha256,
     v1::{
-        self, api_key_service_client::ApiKeyServiceClient, key_service_client::KeyServiceClient,
-        revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
-        tenant_service_client::TenantServiceClient, user_service_client::UserServiceClient,
+        self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+        key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+        session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
+        user_service_client::UserServiceClient,
     },
 };
 use portcullis_validator::{Builder, Validator};
@@ -155,6 +156,12 @@ impl TestAuthority {
     #[must_use]
     pub fn api_keys(&self, bearer: &str) -> ApiKeyServiceClient<Transport> {
         ApiKeyServiceClient::new(self.transport(bearer))
+    }
+
+    /// A client of `AuditService`.
+    #[must_use]
+    pub fn audit(&self, bearer: &str) -> AuditServiceClient<Transport> {
+        AuditServiceClient::new(self.transport(bearer))
     }
 
     /// A client of `KeyService`.

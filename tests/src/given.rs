@@ -123,6 +123,12 @@ pub fn sign_out_tenant(tenant_id: &str) -> Entry {
     entry(Mutation::SignOutTenant { tenant: tenant(tenant_id) })
 }
 
+/// Takes events that wait into the trail.
+#[must_use]
+pub fn record() -> Entry {
+    entry(Mutation::Record)
+}
+
 /// A new signing key of access tokens, which signs after `delay`.
 #[must_use]
 pub fn key(delay: Duration) -> NewKey {

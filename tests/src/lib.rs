@@ -3,6 +3,7 @@
 //! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
 
 pub mod api_keys;
+pub mod audit;
 pub mod authority;
 pub mod calls;
 pub mod canary;
@@ -11,7 +12,7 @@ pub mod gate;
 pub mod geography;
 pub mod given;
 pub mod place;
-
+pub mod plans;
 pub mod postgres;
 pub mod process;
 pub mod replay;

@@ -8,6 +8,7 @@ use portcullis_authority::store::{
     sqlite::Sqlite,
 };
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 
 use crate::{
     fault::{self, Faults, Point},
@@ -86,6 +87,41 @@ impl Place {
     pub async fn faulty_store(&self) -> (Arc<SqlStore>, Faults) {
         let (engine, faults) = fault::wrap(self.engine().await);
         (Arc::new(SqlStore::open(engine).await.expect("the store opens")), faults)
+    }
+
+    /// Runs statements behind the authorities' backs, as whoever may do anything; what the database says against it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    ///
+    /// # Panics
+    /// When it cannot be reached.
+    pub async fn execute(&self, sql: &str) -> Result<(), String> {
+        match &self.0 {
+            Kind::Sqlite { directory, .. } => {
+                let (file, sql) = (directory.path().join("portcullis.db"), sql.to_owned());
+                // A store's transaction, which it may have to wait for, may go on in this thread.
+                let done = spawn_blocking(move || rusqlite::Connection::open(file)?.execute_batch(&sql)).await;
+                done.expect("no panic").map_err(|error| error.to_string())
+            }
+            Kind::Postgres { schema } => {
+                let sql = format!("SET search_path = {}; {sql}", schema.name);
+                let done = shared().await.admin().await.batch_execute(&sql).await;
+                done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
+            }
+        }
+    }
+
+    /// Takes away what keeps audit rows as they are, as who may change the schema can.
+    ///
+    /// # Panics
+    /// When there was nothing.
+    pub async fn disarm(&self) {
+        let sql = match &self.0 {
+            Kind::Sqlite { .. } => "DROP TRIGGER audit_events_unchanged; DROP TRIGGER audit_events_undeleted",
+            Kind::Postgres { .. } => "DROP TRIGGER audit_events_stay ON audit_events",
+        };
+        self.execute(sql).await.expect("there are triggers");
     }
 
     /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both

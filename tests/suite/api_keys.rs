@@ -17,6 +17,7 @@ use portcullis_contract::{
 };
 use portcullis_tests::{
     api_keys::{accepts, create, creation, current, is_alive, new, revocation, try_create},
+    audit::{everything, list as trail_of},
     calls::{append, apply, apply_again, head, open},
     fault::Point,
     given::{disable, enable, entry, sign_in, sign_out, sign_out_tenant, tenant, user},
@@ -100,6 +101,18 @@ async fn a_key_is_ended_once() {
     let outcomes = append(&*store, &[revocation(&elsewhere), revocation(&unknown), revocation(&two)]).await;
     assert_eq!(outcomes[..2], [Err(EntryError::ApiKeyNotFound); 2]);
     assert!(outcomes[2].is_ok() && !is_alive(&*store, &two).await);
+}
+
+#[tokio::test]
+async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was() {
+    let store = crate::place().await.store().await;
+    let key = create(&*store, &new("t", "u")).await;
+    apply(&*store, revocation(&key)).await;
+    apply(&*store, revocation(&key)).await;
+    let trail = trail_of(&*store, &everything("t")).await;
+    let told: Vec<_> = trail.iter().map(|event| (event.action.as_str(), event.actor.name.as_str())).collect();
+    assert_eq!(told, [("api_key.revoke", "service:test"), ("api_key.create", "service:test")]);
+    assert!(trail.iter().all(|event| event.target == key.id.to_string() && event.user_id == "u"));
 }
 
 #[tokio::test]

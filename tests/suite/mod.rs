@@ -3,6 +3,7 @@
 mod api_key_uses;
 mod api_keys;
 mod appending;
+mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
@@ -12,12 +13,14 @@ mod listing;
 mod losses;
 mod opening;
 mod races;
+mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
 mod text;
 mod turning;
 mod users;
+mod verifying;
 
 #[test]
 fn every_file_of_the_suite_is_included() {

@@ -80,6 +80,9 @@ impl Default for ServerConfig {
 pub struct StoreConfig {
     /// `sqlite:<data directory>` or `postgres://…`.
     pub url: String,
+    /// PostgreSQL: the same database as the role that owns the schema: it migrates, and grants the role of `url` what
+    /// the service needs.
+    pub owner_url: Option<String>,
     /// PostgreSQL: connections for sessions; three more serve the log.
     pub connections_max: usize,
     /// PostgreSQL: for a connect, and for the wait for a free connection.
@@ -90,7 +93,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         let url = "sqlite:./portcullis-data".into();
-        Self { url, connections_max: 16, connect_timeout: Duration::from_secs(3) }
+        Self { url, owner_url: None, connections_max: 16, connect_timeout: Duration::from_secs(3) }
     }
 }
 
@@ -103,7 +106,7 @@ impl StoreConfig {
 
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold a password.
+        // The URLs may hold passwords.
         f.debug_struct("StoreConfig").field("connections_max", &self.connections_max).finish_non_exhaustive()
     }
 }

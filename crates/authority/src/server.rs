@@ -14,7 +14,7 @@ use crate::{
     feed::{Beats, Feed, FeedError},
     http,
     keyring::{Keyring, KeyringError},
-    log::{Log, maintain},
+    log::{Log, maintain, record},
     places::{Places, PlacesError, reload},
     policies::Policies,
     service::{Access, Core, routes},
@@ -96,7 +96,11 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
     }
-    let options = PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
+    let options = PostgresOptions {
+        connections_max: config.connections_max,
+        connect_timeout: config.connect_timeout,
+        owner_url: config.owner_url.clone(),
+    };
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
@@ -187,6 +191,7 @@ impl Authority {
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
         authority.tasks.spawn(reload(places, authority.stop.clone()));
+        authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)

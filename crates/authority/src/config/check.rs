@@ -32,6 +32,9 @@ impl Config {
         if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
             return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
         }
+        if self.store.owner_url.as_ref().is_some_and(|url| !url.starts_with("postgres")) {
+            return Err(ConfigError::new("store.owner_url", "must begin with postgres://"));
+        }
         if self.tokens.issuer.is_empty() {
             return Err(ConfigError::new("tokens.issuer", "must not be empty"));
         }

@@ -96,6 +96,8 @@ pub enum Mutation {
         /// The longest life of an access token, and an hour.
         period: Duration,
     },
+    /// Takes events of sign-ins and refreshes into the trail, the oldest first.
+    Record,
     /// Says again what a batch said that took too long to commit: its stamp may be of a generation ago.
     Repeat {
         /// Single sessions.
@@ -172,6 +174,9 @@ impl Cause {
 }
 
 impl Mutation {
+    /// The most events of one [`Record`](Self::Record): what waits behind them are revocations.
+    pub const RECORDED_MAX: u32 = 1_024;
+
     /// How many things it names: what it weighs in a batch.
     #[must_use]
     pub fn targets(&self) -> usize {
@@ -179,6 +184,7 @@ impl Mutation {
             Self::RevokeSessions { sessions, .. } => sessions.len(),
             Self::SignOutUsers { users, .. } => users.len(),
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
+            Self::Record => Self::RECORDED_MAX as usize,
             _ => 1,
         }
     }
@@ -200,6 +206,7 @@ impl Mutation {
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
             Self::Turn { .. } => "log.turn",
+            Self::Record => "log.record",
             Self::Repeat { .. } => "log.repeat",
         }
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
+    id::{EventId, SessionId, TenantId, UserId},
     position::Revision,
     view::Subject,
 };
 
 use super::{
-    Actor, Cause, Micros,
+    Actor, Cause, Details, Micros, PendingEvent,
     device::Device,
     findings::{Finding, Footprint},
     place::Place,
@@ -96,6 +96,34 @@ pub struct NewSession {
     pub actor: Actor,
 }
 
+impl NewSession {
+    /// What the audit trail says of it: the sign-in, and what was found about it.
+    #[must_use]
+    pub fn events(&self, at: Micros) -> Vec<PendingEvent> {
+        let event = |action: String, details: Vec<(String, String)>| PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action,
+            target: self.id.to_string(),
+            user_id: self.user_id.clone(),
+            actor: self.actor.clone(),
+            details: details.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+        };
+        let seen = [
+            ("ip", self.client.ip.clone()),
+            ("device", self.sight.device.to_string()),
+            ("country", self.sight.place.country.clone()),
+            ("city", self.sight.place.city.clone()),
+        ];
+        let seen = seen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let findings = &self.sight.findings;
+        let found =
+            findings.iter().map(|finding| event(format!("finding.{}", finding.code.name()), finding.facts.clone()));
+        std::iter::once(event("session.create".into(), seen)).chain(found).collect()
+    }
+}
+
 /// A session that was opened, now or by an earlier call with the same `request_id`.
 #[derive(Clone)]
 pub struct OpenedSession {
@@ -179,6 +207,21 @@ pub enum SessionState {
 }
 
 impl Session {
+    /// What the audit trail says of its refresh token's exchange. Who holds the token is its user.
+    #[must_use]
+    pub fn refreshed(&self, at: Micros) -> PendingEvent {
+        PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action: "session.refresh".into(),
+            target: self.id.to_string(),
+            user_id: self.user_id.clone(),
+            actor: Actor::user(&self.user_id),
+            details: Details::new(),
+        }
+    }
+
     /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Micros) -> SessionState {

@@ -2,9 +2,11 @@
 
 mod appender;
 mod maintenance;
+mod record;
 pub mod retry;
 
 pub use self::{
     appender::{Log, LogError},
     maintenance::maintain,
+    record::record,
 };

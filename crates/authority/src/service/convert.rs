@@ -6,7 +6,9 @@ use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
 use super::caller::Caller;
-use crate::domain::{Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, findings::Advice};
+use crate::domain::{
+    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, findings::Advice,
+};
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
@@ -145,5 +147,39 @@ pub(crate) fn user(user: &User) -> v1::User {
         email: user.profile.email.clone(),
         create_time: Some(timestamp(user.created)),
         disable_time: user.disabled.map(timestamp),
+    }
+}
+
+/// An event as `caller` may see it. Of what others did a user learns what was done and what they are to be told; of
+/// what they or the authority did, from where and more.
+pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent {
+    let own = caller.own_user();
+    let shown = own.is_none_or(|own| event.actor.is_user(own) || event.actor.is_authority());
+    let if_shown = |text: &str| if shown { text.to_owned() } else { String::new() };
+    let internal = |text: &str| if own.is_none() { text.to_owned() } else { String::new() };
+    v1::AuditEvent {
+        id: event.position.event.to_string(),
+        ordinal: event.position.ordinal,
+        time: Some(timestamp(event.position.at)),
+        tenant_id: event.tenant_id.clone(),
+        action: event.action.clone(),
+        target: event.target.clone(),
+        user_id: event.user_id.clone(),
+        actor: if_shown(&event.actor.name),
+        via: internal(&event.actor.via),
+        actor_ip: if_shown(&event.actor.ip),
+        reason: internal(&event.reason),
+        user_message: event.user_message.clone(),
+        revision: event.revision.0,
+        details: if shown { event.details.clone().into_iter().collect() } else { Default::default() },
+    }
+}
+
+pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
+    v1::AuditFault {
+        revision: fault.revision.0,
+        event_id: fault.row.map(|(event, _)| event.to_string()).unwrap_or_default(),
+        ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
+        problem: fault.problem.to_owned(),
     }
 }

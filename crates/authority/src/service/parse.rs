@@ -201,6 +201,15 @@ impl Fields {
         }
     }
 
+    /// Any time from 1970 on, to compare with.
+    pub(crate) fn instant(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+        let micros = micros(time?);
+        if micros.is_none() {
+            self.wrong(field, "is not a time from 1970 on");
+        }
+        micros
+    }
+
     pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
         // By this machine's clock, as a sanity check only: nothing is decided by the difference.
         let time = micros(time?).filter(|time| *time <= now().after(CLOCK_TOLERANCE));
@@ -247,9 +256,9 @@ impl Fields {
 
 /// A time from 1970 on.
 fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
-    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    let whole = u64::try_from(time.seconds).ok()?;
-    i64::try_from(Duration::new(whole, nanos).as_micros()).ok().map(Micros)
+    let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+    let micros = time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)?;
+    (nanos_fit && micros >= 0).then_some(Micros(micros))
 }
 
 /// The time by this machine's clock.

@@ -19,8 +19,8 @@ use prost::bytes::Bytes;
 
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession,
-    Outcome, Policy, Session, SessionFilter, User,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry,
+    EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionFilter, User,
 };
 
 /// Everything the authority keeps.
@@ -90,6 +90,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// A tenant's policy with its version; none: it set none.
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;
+
+    /// Events of the audit trail, newest first, from just below a position.
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Computes the chain again from the rows of at most `limit` batches after `after`, perhaps of fewer, and names
+    /// the first place that does not fit. None: there is no revision `after`.
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError>;
+
+    /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
+    async fn has_pending_events(&self) -> Result<bool, StoreError>;
 
     /// Applies a batch in one transaction and one revision. An entry that cannot be applied leaves no trace and
     /// does not hinder the others; one that changes nothing takes no revision of its own.

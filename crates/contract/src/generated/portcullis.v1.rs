@@ -3626,7 +3626,7 @@ pub struct RevokeOtherSessionsResponse {
 pub struct IntrospectTokenRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// An access token, at most 8 KiB. For a user: empty, or the token that they call with.
+    /// An access token, at most 8 KiB. For a user: empty, or one of the session that they call with.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
 }

@@ -18,17 +18,19 @@ use super::connection::db_error;
 use crate::store::{StoreError, sql::Lane};
 
 /// What an operator may set.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// Connections for sessions; appender, beat and feed have three more.
     pub connections_max: usize,
     /// For the whole connect, and for the wait for a free connection.
     pub connect_timeout: Duration,
+    /// As whom to migrate; none: as the service itself.
+    pub owner_url: Option<String>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections_max: 16, connect_timeout: Duration::from_secs(3) }
+        Self { connections_max: 16, connect_timeout: Duration::from_secs(3), owner_url: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod migrate;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,10 +17,6 @@ use self::{
 };
 use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
 use crate::store::StoreError;
-
-mod embedded {
-    refinery::embed_migrations!("src/store/postgres/migrations");
-}
 
 /// Connections to one database: a pool for sessions, and one connection of its own for each of appender, beat and
 /// feed.
@@ -48,8 +45,11 @@ impl Postgres {
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         // The parser's error may repeat the password.
-        let config: Config = url.parse().map_err(|_| StoreError::Internal("store.url is malformed".into()))?;
-        migrate(&config, options).await?;
+        let parse =
+            |url: &str, key| url.parse::<Config>().map_err(|_| StoreError::Internal(format!("{key} is malformed")));
+        let config = parse(url, "store.url")?;
+        let owner = options.owner_url.as_deref().map(|url| parse(url, "store.owner_url")).transpose()?;
+        migrate::migrate(&config, owner.as_ref(), options).await?;
         let own = [Lane::Append, Lane::Beat, Lane::Feed].into_iter();
         let own = own.map(|lane| Ok((lane, pool(&config, options, lane, 1)?))).collect::<Result<_, StoreError>>()?;
         Ok(Self { shared: pool(&config, options, Lane::Write, options.connections_max)?, own })
@@ -71,24 +71,6 @@ fn pool(config: &Config, options: &PostgresOptions, lane: Lane, size: usize) -> 
         .build()
         .map_err(|error| StoreError::Internal(error.to_string()))?;
     Ok(LanePool { pool, warnings })
-}
-
-/// Migrations take no lock of their own, so one connection holds a table while another migrates.
-async fn migrate(config: &Config, options: &PostgresOptions) -> Result<(), StoreError> {
-    let lock = connect::plain(config, options).await?;
-    let table = "CREATE TABLE IF NOT EXISTS portcullis_migration (id BIGINT PRIMARY KEY)";
-    // Two creating it at once: one may fail, and finds it there.
-    for _ in 0..3 {
-        if lock.batch_execute(table).await.is_ok() {
-            break;
-        }
-    }
-    let held = lock.batch_execute("BEGIN; LOCK TABLE portcullis_migration").await;
-    held.map_err(|error| StoreError::from(connection::db_error(&error)))?;
-    let mut client = connect::plain(config, options).await?;
-    let migrated = embedded::migrations::runner().run_async(&mut client).await;
-    migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
-    lock.batch_execute("COMMIT").await.map_err(|error| connection::db_error(&error).into())
 }
 
 #[async_trait]

@@ -86,10 +86,10 @@ fn place(json: &str) -> Result<Place, StoreError> {
 }
 
 /// Keeps the footprints of sign-ins. Rows are touched in key order, each once.
-pub(super) async fn keep(
+pub(super) async fn keep<'a>(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    opened: &[&NewSession],
+    opened: impl Iterator<Item = &'a NewSession>,
 ) -> Result<(), DbError> {
     let mut counts = BTreeMap::new();
     for new in opened {

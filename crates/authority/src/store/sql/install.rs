@@ -20,7 +20,7 @@ use portcullis_contract::{
 };
 
 /// How far a recovery moves the revision and the serials: more than the lost history can have used.
-const RECOVERY_STRIDE: u64 = 1 << 32;
+pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
 
 pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialect) -> Result<(), StoreError> {
     let incarnation = crate::crypto::random::<16>();
@@ -157,7 +157,7 @@ async fn begin_history(
     let changes: Vec<_> = kinds.iter().copied().map(everyone).collect();
     let entry = recovery_entry();
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
-    let audit_digest = audit::digest(&mut rows);
+    let audit_digest = audit::seal(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
     let head = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
     let revision = head.revision;

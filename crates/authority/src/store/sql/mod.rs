@@ -5,12 +5,15 @@ mod api_keys;
 mod append;
 mod audit;
 pub mod connection;
+mod events;
 mod group;
 mod history;
 mod install;
 mod log;
+mod pending;
 mod policies;
 mod sessions;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,8 +29,8 @@ pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Val
 use self::group::Groups;
 use super::{Appended, Checkpoint, Known, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, Entry, KeyRecord, Micros, NewSession, OpenedSession, Policy, Session,
-    SessionFilter, User, findings::Footprint,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry,
+    KeyRecord, Micros, NewSession, OpenedSession, Policy, Session, SessionFilter, User, findings::Footprint,
 };
 
 /// The store over an engine.
@@ -133,6 +136,23 @@ impl Store for SqlStore {
 
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
         policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
+    }
+
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError> {
+        verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

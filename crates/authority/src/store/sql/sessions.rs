@@ -11,7 +11,8 @@ use portcullis_contract::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, history, transaction,
+    Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, history, pending,
+    transaction,
 };
 use crate::{
     domain::{
@@ -92,20 +93,25 @@ async fn open_for_known_users(
 ) -> Result<HashMap<[u8; 16], Row>, StoreError> {
     transaction!(connection, async {
         let inserted = insert_for_known_users(connection, dialect, group).await?;
-        let opened: Vec<_> = group.iter().filter(|new| inserted.contains_key(&new.id.to_bytes())).collect();
-        record(connection, dialect, &opened).await?;
+        let opened = group.iter().filter_map(|new| Some((new, inserted.get(&new.id.to_bytes())?)));
+        let opened = opened.map(|(new, row)| Ok((new, Micros(row.int(CREATED)?))));
+        record(connection, dialect, &opened.collect::<Result<Vec<_>, StoreError>>()?).await?;
         Ok::<_, StoreError>(inserted)
     })
 }
 
 /// What a sign-in leaves behind beside its session.
-async fn record(connection: &mut dyn Connection, dialect: &Dialect, opened: &[&NewSession]) -> Result<(), DbError> {
+async fn record(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    opened: &[(&NewSession, Micros)],
+) -> Result<(), DbError> {
     if opened.is_empty() {
         return Ok(());
     }
     // In key order, as all who lock several users.
     let last: BTreeMap<_, _> =
-        opened.iter().map(|new| ((new.tenant_id.as_str(), new.user_id.as_str()), &new.sight.place)).collect();
+        opened.iter().map(|(new, _)| ((new.tenant_id.as_str(), new.user_id.as_str()), &new.sight.place)).collect();
     let rows = ValueRows::new(
         last.into_iter().map(|((tenant, user), place)| [tenant.into(), user.into(), json(place).into()]),
     );
@@ -116,7 +122,9 @@ async fn record(connection: &mut dyn Connection, dialect: &Dialect, opened: &[&N
         rows = rows.text,
     );
     connection.query(&sql, &rows.params).await?;
-    history::keep(connection, dialect, opened).await
+    history::keep(connection, dialect, opened.iter().map(|(new, _)| *new)).await?;
+    let events: Vec<_> = opened.iter().flat_map(|(new, at)| new.events(*at)).collect();
+    pending::defer(connection, &events).await
 }
 
 /// Inserts the sessions whose users are known as the sign-ins say, and that are not there; the rows by session id.
@@ -172,8 +180,9 @@ async fn insert_for_any_user(
     let head = rows.push(head);
     let sql = insert_statement(dialect, &rows.text, &head, "users u WHERE", "");
     let inserted = connection.query(&sql, &rows.params).await?.pop();
-    if inserted.is_some() {
-        record(connection, dialect, &[new]).await?;
+    if let Some(row) = &inserted {
+        let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
+        record(connection, dialect, &[(new, Micros(created))]).await?;
     }
     Ok(inserted)
 }
@@ -238,9 +247,12 @@ fn insert_values(new: &NewSession) -> [Value; 30] {
     ]
 }
 
+/// Where the time of opening stands in the row that an insert returns.
+const CREATED: usize = 5;
+
 /// A new session as its row came back. Its time is that of the row.
 fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreError> {
-    let created = Micros(row.int(5)?);
+    let created = Micros(row.int(CREATED)?);
     let session = Session {
         id: new.id,
         tenant_id: new.tenant_id.clone(),
@@ -372,7 +384,12 @@ pub(super) async fn rotate(
     dialect: &Dialect,
     asked: &[Generation],
 ) -> Result<Vec<Rotated>, StoreError> {
-    let mut won = advance_generations(connection, dialect, asked).await?;
+    let mut won = transaction!(connection, async {
+        let won = advance_generations(connection, dialect, asked).await?;
+        let events: Vec<_> = won.values().map(|(session, now)| session.refreshed(*now)).collect();
+        pending::defer(connection, &events).await?;
+        Ok::<_, StoreError>(won)
+    })?;
     let mut rotated = Vec::with_capacity(asked.len());
     for (key, generation) in asked {
         if won.get(key).is_some_and(|(session, _)| session.generation == generation + 1)

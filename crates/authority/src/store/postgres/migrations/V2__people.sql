@@ -99,11 +99,26 @@ ALTER TABLE signing_keys
 
 ALTER TABLE audit_events
     ADD COLUMN user_id  TEXT NOT NULL DEFAULT '',             -- whom it concerns
-    ADD COLUMN details  TEXT NOT NULL DEFAULT '';             -- JSON object; empty: none
+    ADD COLUMN details  TEXT NOT NULL DEFAULT '',             -- JSON object; empty: none
+    ADD COLUMN digest   BYTEA;                                -- of the batch's rows up to this one. Null: not kept then
 
 CREATE INDEX audit_events_by_tenant ON audit_events (tenant_id, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_user ON audit_events (tenant_id, user_id, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordinal);
+
+-- Audit rows stay as they are. An owner may grant itself the rights again, and may drop the trigger: docs/audit.md says
+-- how the service does without an owner's rights.
+CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'audit rows stay as they are' USING ERRCODE = 'insufficient_privilege'; END $$;
+CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM CURRENT_USER;
+
+-- SHA-256 of the delta, which is there when the delta is trimmed away.
+ALTER TABLE log_batches ADD COLUMN delta_digest BYTEA;
+UPDATE log_batches SET delta_digest = sha256(delta) WHERE delta IS NOT NULL;
 
 -- Events of sign-ins and refreshes, until a batch of the log takes them.
 CREATE TABLE audit_pending (

@@ -8,7 +8,7 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{Value, api_keys::CUT_EVENT, connection::ValueRows, sessions::to_json},
+    super::{Value, api_keys::CUT_EVENT, audit::Target, connection::ValueRows, sessions::to_json},
     Batch,
 };
 use crate::{
@@ -63,7 +63,8 @@ impl Batch<'_> {
         if self.connection.query(&sql, &values).await?.is_empty() {
             self.results[index] = Some(Err(EntryError::UserDisabled));
         } else {
-            self.applied(index, new.tenant_id.as_str(), &[new.id.to_string()], None, 1);
+            let target = Target { id: new.id.to_string(), user: new.owner_id.to_string() };
+            self.applied_to(index, new.tenant_id.as_str(), &[target], None, 1);
         }
         Ok(())
     }
@@ -78,13 +79,14 @@ impl Batch<'_> {
         let end = format!(
             "UPDATE api_keys AS k SET end_event = $3 WHERE k.tenant_id = $1 AND k.key_id = $2 \
              AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
-             RETURNING serial"
+             RETURNING serial, owner_id"
         );
         let id = [tenant.as_str().into(), key.to_bytes()[..].into()];
         let event = event_bytes(self.entries[index].event_id).into();
         let values = [&id[..], &[event, self.now.0.into()]].concat();
         if let Some(row) = self.connection.query(&end, &values).await?.first() {
-            self.applied(index, tenant.as_str(), &[key.to_string()], Some(Cause::Administrator), 1);
+            let target = Target { id: key.to_string(), user: row.text(1)? };
+            self.applied_to(index, tenant.as_str(), &[target], Some(Cause::Administrator), 1);
             return Ok(Some(Serial(row.unsigned(0)?)));
         }
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";

@@ -1,11 +1,13 @@
 //! The group commit: a batch of entries in one transaction and one revision.
 //!
 //! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, API
-//! keys, then the head, then rows that only appenders write. Nobody who holds the head waits for anybody.
+//! keys, then the head, then rows that only appenders write. Nobody who holds the head waits for anybody. Who takes
+//! events that wait holds the installation's row.
 
 mod api_keys;
 mod installation;
 mod policies;
+mod records;
 mod sessions;
 mod users;
 
@@ -21,7 +23,7 @@ use portcullis_contract::{
 
 use super::{
     Connection, Dialect,
-    audit::{self, AuditRow},
+    audit::{self, AuditRow, Target},
     connection::ValueRows,
     log,
 };
@@ -172,6 +174,12 @@ impl<'a> Batch<'a> {
 
     /// Records that an entry is applied, with its audit rows.
     fn applied(&mut self, index: usize, tenant: &str, targets: &[String], cause: Option<Cause>, changed: u32) {
+        let targets: Vec<_> = targets.iter().map(|id| Target { id: id.clone(), user: String::new() }).collect();
+        self.applied_to(index, tenant, &targets, cause, changed);
+    }
+
+    /// As [`applied`](Self::applied), where the targets concern users.
+    fn applied_to(&mut self, index: usize, tenant: &str, targets: &[Target], cause: Option<Cause>, changed: u32) {
         let entry = &self.entries[index];
         self.audit.extend(AuditRow::of(entry, self.now, tenant, targets, cause, changed));
         self.results[index] = Some(Ok(Done::Now(changed)));
@@ -202,7 +210,7 @@ impl<'a> Batch<'a> {
         }
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
-        let audit_digest = audit::digest(&mut self.audit);
+        let audit_digest = audit::seal(&mut self.audit);
         let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
         let revision = head.revision;
         self.insert_cutoffs(revision).await?;
@@ -240,14 +248,24 @@ pub(super) async fn insert_batch(
     delta: &[u8],
     audit_digest: &Digest,
 ) -> Result<Position, StoreError> {
-    let link = [sha256(delta), *audit_digest].concat();
+    let delta_digest = sha256(delta);
+    let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
         "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING incarnation, revision, chain",
         dialect.next_chain
     );
     let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
     let chain = &head.chain.0[..];
-    let values = [head.revision.0.into(), delta.into(), audit_digest[..].into(), chain.into(), stamp.0.into()];
-    connection.query("INSERT INTO log_batches VALUES ($1, $2, $3, $4, $5)", &values).await?;
+    let values = [
+        head.revision.0.into(),
+        delta.into(),
+        audit_digest[..].into(),
+        chain.into(),
+        stamp.0.into(),
+        delta_digest[..].into(),
+    ];
+    let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    connection.query(insert, &values).await?;
     Ok(head)
 }

@@ -96,10 +96,23 @@ ALTER TABLE signing_keys ADD COLUMN credential INTEGER NOT NULL DEFAULT 1;  -- w
 
 ALTER TABLE audit_events ADD COLUMN user_id TEXT NOT NULL DEFAULT '';  -- whom it concerns
 ALTER TABLE audit_events ADD COLUMN details TEXT NOT NULL DEFAULT '';  -- JSON object; empty: none
+ALTER TABLE audit_events ADD COLUMN digest BLOB;  -- of the batch's rows up to this one. Null: not kept then
 
 CREATE INDEX audit_events_by_tenant ON audit_events (tenant_id, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_user ON audit_events (tenant_id, user_id, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordinal);
+
+-- Audit rows stay as they are.
+CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events
+BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
+CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events
+BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
+
+-- SHA-256 of the delta, which is there when the delta is trimmed away.
+ALTER TABLE log_batches ADD COLUMN delta_digest BLOB;
+UPDATE log_batches SET delta_digest = next_chain(x'', delta) WHERE delta IS NOT NULL;
 
 -- Events of sign-ins and refreshes, until a batch of the log takes them.
 CREATE TABLE audit_pending (
