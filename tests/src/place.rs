@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_authority::store::{
     postgres::{Postgres, PostgresOptions},
-    sql::{Backend, Lane, SqlStore},
+    sql::{Backend, Lane, SqlStore, Value},
     sqlite::Sqlite,
 };
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     fault::{self, Faults, Point},
+    observe::{self, Statements},
     postgres::{self, Schema, shared},
     wait::{eventually, within},
 };
@@ -122,6 +123,29 @@ impl Place {
             Kind::Postgres { .. } => "DROP TRIGGER audit_events_stay ON audit_events",
         };
         self.execute(sql).await.expect("there are triggers");
+    }
+
+    /// One more authority's store, and what it asks.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn observed_store(&self) -> (Arc<SqlStore>, Statements) {
+        let (engine, statements) = observe::wrap(self.engine().await);
+        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), statements)
+    }
+
+    /// The engine's plan for a statement, as a connection of `lane` makes it.
+    ///
+    /// # Panics
+    /// When it cannot be planned.
+    pub async fn explain(&self, lane: Lane, sql: &str, values: &[Value]) -> String {
+        let (explain, column) = match &self.0 {
+            Kind::Sqlite { .. } => ("EXPLAIN QUERY PLAN", 3),
+            Kind::Postgres { .. } => ("EXPLAIN", 0),
+        };
+        let mut connection = self.engine().await.connection(lane).await.expect("a connection");
+        let plan = connection.query(&format!("{explain} {sql}"), values).await.expect("a plan");
+        plan.iter().map(|row| row.text(column).expect("a line") + "\n").collect()
     }
 
     /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both

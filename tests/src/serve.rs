@@ -85,10 +85,24 @@ impl Serve {
         self.lines.lock().expect("whole").join("\n")
     }
 
+    /// It hangs: its sockets stay open, and nobody answers.
+    pub fn hang(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on after [`hang`](Self::hang).
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it runs");
+        kill_process(id, signal).expect("signalled");
+    }
+
     /// SIGTERM, and how it ended.
     pub async fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it runs");
-        kill_process(id, Signal::TERM).expect("signalled");
+        self.signal(Signal::TERM);
         within("serve to end", self.child.wait()).await.expect("an end")
     }
 }

@@ -95,7 +95,8 @@ async fn a_list_has_what_its_filter_says_newest_first() {
     assert!(all.windows(2).all(|pair| key(&pair[0]) > key(&pair[1])));
     let any = everything("t");
     let middle = all[9].position.at;
-    let cases: [(AuditFilter, fn(&AuditEvent, Micros) -> bool); 7] = [
+    type Belongs = fn(&AuditEvent, Micros) -> bool;
+    let cases: [(AuditFilter, Belongs); 7] = [
         (AuditFilter { actor: Some("user:boss".into()), ..any.clone() }, |event, _| event.actor.name == "user:boss"),
         (AuditFilter { user_id: Some(user("v")), ..any.clone() }, |event, _| event.user_id == "v"),
         (AuditFilter { action: Some("user.sign_out".into()), ..any.clone() }, |event, _| {

@@ -10,7 +10,7 @@ use portcullis_authority::{
     },
 };
 use portcullis_tests::{
-    calls::{append, apply, apply_again, head, open, rotate, session},
+    calls::{append, apply, apply_again, head, list, open, rotate, session},
     fault::Point,
     given::{revoke, sign_in, sign_out},
     replay::is_alive,
@@ -67,8 +67,8 @@ async fn an_append_whose_commit_was_lost_is_answered_by_its_revision_though_othe
 }
 
 async fn sessions_of(store: &SqlStore, new: &NewSession) -> usize {
-    let filter = SessionFilter { tenant_id: new.tenant_id.clone(), user_id: Some(new.user_id.clone()), state: None };
-    store.list_sessions(&filter, None, 10).await.expect("a list").0.len()
+    let filter = SessionFilter { user_id: Some(new.user_id.clone()), ..SessionFilter::of(new.tenant_id.clone()) };
+    list(store, &filter).await.len()
 }
 
 #[tokio::test]

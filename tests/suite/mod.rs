@@ -1,5 +1,6 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
+mod activity;
 mod api_key_uses;
 mod api_keys;
 mod appending;
@@ -7,18 +8,22 @@ mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
+mod filtering;
 mod installation;
 mod keys;
 mod listing;
 mod losses;
 mod opening;
+mod previewing;
 mod races;
 mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
+mod sweeping;
 mod text;
 mod turning;
+mod user_lists;
 mod users;
 mod verifying;
 

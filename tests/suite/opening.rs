@@ -9,7 +9,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
-    calls::{apply, open, session},
+    calls::{apply, list, open, session},
     given::{LIFETIME, disable, sign_in, tenant, user},
     wait::within,
 };
@@ -137,8 +137,7 @@ async fn concurrent_opens(known: bool) {
         opening.spawn(async move { open(&*store, &requested("t", "u", "r", 1)).await.id.to_bytes() });
     }
     let ids: BTreeSet<_> = within("all sign-ins", opening.join_all()).await.into_iter().collect();
-    let filter = SessionFilter { tenant_id: tenant("t"), user_id: None, state: None };
-    let (listed, _) = store.list_sessions(&filter, None, 10).await.expect("a list");
+    let listed = list(&*store, &SessionFilter::of(tenant("t"))).await;
     assert_eq!((ids.len(), listed.len()), (1, 1 + usize::from(known)));
 }
 

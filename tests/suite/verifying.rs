@@ -28,8 +28,7 @@ async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
 async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
     let verdict = verify(store, 0, 1000).await;
     if let Some(fault) = &verdict.fault {
-        println!("{fault:?}");
-        assert!(verdict.verified == verdict.through.0, "all before it fit");
+        assert_eq!(verdict.verified, verdict.through.0, "before {fault:?} all fits");
     }
     verdict.fault.map(|fault| (fault.revision.0, fault.row))
 }
@@ -97,7 +96,7 @@ async fn a_changed_row_is_named_whatever_was_changed() {
     place.disarm().await;
     place.execute("CREATE TABLE kept AS SELECT * FROM audit_events").await.expect("a copy");
     for change in changes {
-        for number in [0, 2, 5] {
+        for number in [0, 2, 7] {
             let sql = format!("UPDATE audit_events SET {change} WHERE {}", third(number));
             place.execute(&sql).await.expect(change);
             assert_eq!(fault(&store).await, Some((3, Some(named[number]))), "{change}");
@@ -114,7 +113,7 @@ async fn a_changed_row_is_named_whatever_was_changed() {
 async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch() {
     let (store, rows) = tampered(&format!("DELETE FROM audit_events WHERE {}", third(2))).await;
     assert_eq!(fault(&store).await, Some((3, Some(rows[3]))));
-    let (store, _) = tampered(&format!("DELETE FROM audit_events WHERE {}", third(5))).await;
+    let (store, _) = tampered(&format!("DELETE FROM audit_events WHERE {}", third(7))).await;
     assert_eq!(fault(&store).await, Some((3, None)));
     let (store, _) = tampered("DELETE FROM audit_events WHERE revision = 3").await;
     assert_eq!(fault(&store).await, Some((3, None)));

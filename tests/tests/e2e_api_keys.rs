@@ -6,11 +6,7 @@ use std::{
 };
 
 use axum::{Extension, Router, routing::get};
-use portcullis_authority::{domain::ApiKeyUse, open_store};
-use portcullis_contract::{
-    token::{ACCESS_TOKEN_BYTES_MAX, ApiKeyIdentity},
-    v1,
-};
+use portcullis_contract::{token::ACCESS_TOKEN_BYTES_MAX, v1};
 use portcullis_tests::{
     authority::{ADMIN, OPERATOR, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, ready, reason, violations},
     gate::applied,
@@ -18,7 +14,7 @@ use portcullis_tests::{
     postgres,
     wait::{eventually, within},
 };
-use portcullis_validator::{Rejection, Validator, ValidatorLayer};
+use portcullis_validator::{ApiKeyIdentity, Rejection, Validator, ValidatorLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -394,30 +390,33 @@ async fn what_is_not_there_and_what_is_not_the_callers_look_alike() {
 }
 
 #[tokio::test]
-async fn a_key_shows_its_requests_by_hour() {
-    let authority = TestAuthority::postgres(&postgres::fresh_url().await).await;
-    let (key, _) = create(&authority, "ada").await;
-    let before = find(&authority, &key.id).await.expect("a key");
-    assert_eq!((before.hours.len(), before.api_key.expect("a key").last_used_time), (0, None));
-    let store = open_store(&authority.config.store).await.expect("the same store");
-    let (_, now) = store.keys().await.expect("the time");
-    let hour = now.0 / 3_600_000_000;
-    let used = |ago: i64, requests| ApiKeyUse {
-        tenant_id: tenant(TENANT),
-        id: key.id.parse().expect("an id"),
-        hour: hour - ago,
-        requests,
-        last_used: now,
-    };
-    store.record_api_key_uses(&[used(0, 5), used(3, 7), used(40, 9)]).await.expect("recorded");
-    let after = find(&authority, &key.id).await.expect("a key");
-    let hours: Vec<_> = after.hours.iter().map(|each| (each.start_time.expect("a time"), each.requests)).collect();
-    assert_eq!(hours, [(time((hour - 3) * 3_600, 0), 7), (time(hour * 3_600, 0), 5)]);
-    let listed = list(&authority, "ada", false, 0, "").await.api_keys.remove(0);
-    for shown in [after.api_key.expect("a key"), listed] {
-        assert_eq!(shown.requests_24h, 12);
-        assert_eq!(shown.last_used_time.map(|at| at.seconds), i64::try_from(now.seconds()).ok());
-    }
+async fn a_key_shows_its_requests_by_hour_as_gates_report_them() {
+    on_both(async |authority| {
+        let gate = ready(authority.gate().activity_interval(Duration::from_millis(100))).await;
+        let ((key, secret), (unused, _)) = (create(&authority, "ada").await, create(&authority, "ada").await);
+        let session = authority.sign_in("ada").await.access_token;
+        for _ in 0..5 {
+            gate.check_api_key(&secret).expect("admitted");
+            gate.check(&session).expect("admitted");
+        }
+        assert!(gate.check_api_key(&format!("{secret}x")).is_err() && gate.check(&secret).is_err());
+        let reported = async || {
+            let found = find(&authority, &key.id).await.expect("a key");
+            (found.api_key.as_ref().is_some_and(|key| key.requests_24h >= 5)).then_some(found)
+        };
+        let found = eventually("the gate has reported", reported).await;
+        let shown = found.api_key.expect("a key");
+        let last_used = shown.last_used_time.expect("it was used").seconds;
+        assert_eq!(shown.requests_24h, 5, "what was refused does not count");
+        assert_eq!(found.hours.iter().map(|hour| hour.requests).sum::<u64>(), 5);
+        let starts = found.hours.last().expect("an hour").start_time.expect("a time");
+        assert!(starts.seconds % 3_600 == 0 && (0..3_600).contains(&(last_used - starts.seconds)));
+        let listed = list(&authority, "ada", false, 0, "").await.api_keys;
+        assert_eq!(listed.iter().map(|key| key.requests_24h).collect::<Vec<_>>(), [0, 5]);
+        let unused = find(&authority, &unused.id).await.expect("a key");
+        assert_eq!((unused.hours.len(), unused.api_key.expect("a key").last_used_time), (0, None));
+    })
+    .await;
 }
 
 #[tokio::test]

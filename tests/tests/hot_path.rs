@@ -3,6 +3,7 @@
 use std::alloc::System;
 
 use portcullis_tests::authority::TestAuthority;
+use portcullis_validator::RequestInfo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -15,11 +16,14 @@ async fn a_check_of_a_known_token_allocates_nothing() {
     let gate = authority.ready_gate().await;
     let known = authority.sign_in("ada").await.access_token;
     assert!(gate.check(&known).is_ok());
+    let pages =
+        ["/orders", "/orders/17", "/"].map(|page| RequestInfo { ip: Some([10, 0, 0, 1].into()), page: Some(page) });
     let mut rounds = Vec::new();
     for _ in 0..20 {
         let region = Region::new(HEAP);
-        for _ in 0..1_000 {
+        for request in pages.iter().cycle().take(1_000) {
             assert!(gate.check(&known).is_ok());
+            assert!(gate.check_request(&known, request).is_ok());
         }
         rounds.push(region.change().allocations);
     }

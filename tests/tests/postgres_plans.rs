@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::SessionFilter,
+    domain::{SessionFilter, SessionOrder},
     store::{
         Rotated, Store,
         postgres::{Postgres, PostgresOptions},
@@ -39,10 +39,10 @@ async fn everything(store: &SqlStore, user_id: &str) {
     rotate(store, &opened[0], 1).await;
     apply(store, sign_out("t", &[user_id])).await;
     assert!(session(store, &opened[1]).await.end.is_some());
-    let of_user = SessionFilter { tenant_id: tenant("t"), user_id: Some(user(user_id)), state: None };
+    let of_user = SessionFilter { user_id: Some(user(user_id)), ..SessionFilter::of(tenant("t")) };
     let of_tenant = SessionFilter { user_id: None, ..of_user.clone() };
     for filter in [of_user, of_tenant] {
-        assert!(store.list_sessions(&filter, None, 2).await.expect("a list").0.len() == 2);
+        assert!(store.list_sessions(&filter, SessionOrder::Start, None, 2).await.expect("a list").items.len() == 2);
     }
     for entry in [disable("t", user_id), enable("t", user_id), sign_out_tenant("t")] {
         let revision = apply(store, entry).await.revision;

@@ -10,6 +10,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use portcullis_contract::key::Algorithm;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::policy::{Limits, Policy};
+
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -153,11 +155,38 @@ pub struct SessionConfig {
     /// How long it lives with `remember_me`.
     #[serde(with = "humantime_serde")]
     pub remember_me_lifetime: Duration,
+    /// How long a session is kept, and listed, after its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How often idle sessions, and those past a policy that became stricter, are looked for.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// How long what gates saw may be on its way: a session ends this much after its idle timeout.
+    #[serde(with = "humantime_serde")]
+    pub activity_delay_max: Duration,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { lifetime: 7 * DAY, remember_me_lifetime: 30 * DAY }
+        Self {
+            lifetime: 7 * DAY,
+            remember_me_lifetime: 30 * DAY,
+            retention: 30 * DAY,
+            sweep_interval: Duration::from_secs(15),
+            activity_delay_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl SessionConfig {
+    /// The policy of tenants that have set none.
+    #[must_use]
+    pub fn default_policy(&self) -> Policy {
+        let (session_lifetime, remember_me_lifetime) = (self.lifetime, self.remember_me_lifetime);
+        let defaults = Limits::default();
+        let session_lifetime_max = defaults.session_lifetime_max.max(session_lifetime).max(remember_me_lifetime);
+        let limits = Limits { session_lifetime, remember_me_lifetime, session_lifetime_max, ..defaults };
+        Policy { limits, ..Policy::default() }
     }
 }
 

@@ -17,12 +17,14 @@ use crate::{
     log::{Log, maintain, record},
     places::{Places, PlacesError, reload},
     policies::Policies,
+    retention,
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
         postgres::{Postgres, PostgresOptions},
         sqlite::Sqlite,
     },
+    sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
     validators::Validators,
 };
@@ -190,8 +192,11 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
+        authority.tasks.spawn(sweep);
         authority.tasks.spawn(reload(places, authority.stop.clone()));
         authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
+        authority.sweep(Sweeper::new(Arc::clone(&store), log.clone(), config.sessions.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
@@ -208,6 +213,11 @@ impl Authority {
         self.tasks.spawn(async move { following.follow(&config, frames, &stop).await });
         let (feed, stop) = (Arc::clone(feed), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+    }
+
+    fn sweep(&self, sweeper: Sweeper) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
     }
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {

@@ -96,7 +96,8 @@ async fn start(options: &Options) -> Result<(Validator, Dev)> {
     let gateway = listener.local_addr()?;
     let router = portcullis_example_gateway::router(&validator);
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
     Ok((validator, Dev { authority, gateway, credentials }))
 }
 

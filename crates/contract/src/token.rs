@@ -27,11 +27,17 @@ pub use self::api_key::{ApiKeyClaims, SCOPE_BYTES_MAX, is_scope};
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// What a kind of token says. The kind pins the `typ` and the keys, so that no token passes for one of another kind.
-pub trait TokenClaims: Sized {
+pub trait TokenClaims: Sized + Send + Sync + 'static {
     /// The `typ` of the header.
     const TYPE: &'static str;
     /// What the token is, and so what its key signs and what revokes it.
     const CREDENTIAL: CredentialKind;
+
+    /// The tenant.
+    fn tenant_id(&self) -> &TenantId;
+
+    /// The session or the API key.
+    fn credential_id(&self) -> String;
 
     /// The numbers that revocations go by.
     fn subject(&self) -> &Subject;
@@ -236,6 +242,14 @@ impl TokenClaims for Claims {
     /// RFC 9068, section 2.1.
     const TYPE: &'static str = "at+jwt";
     const CREDENTIAL: CredentialKind = CredentialKind::Session;
+
+    fn tenant_id(&self) -> &TenantId {
+        &self.tenant_id
+    }
+
+    fn credential_id(&self) -> String {
+        self.session_id.to_string()
+    }
 
     fn subject(&self) -> &Subject {
         &self.subject

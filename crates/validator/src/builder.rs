@@ -3,16 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::token::Expected;
+use tokio::sync::watch;
 use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Certificate, ClientTlsConfig, Endpoint},
 };
 
 use crate::{
+    activity::Tracking,
+    cache::TokenCache,
+    report::Reporter,
     state::Mode,
     sync::{Sync, SyncConfig},
     validator::{Shared, Validator},
 };
+
+/// Above, because channels cannot count further than some number and panic.
+const ACTIVITY_TOKENS_LIMIT: usize = 100_000_000;
 
 /// Settings of a validator. Issuer and audience are required.
 #[derive(Clone)]
@@ -29,6 +36,8 @@ pub struct Builder {
     cached_tokens_max: usize,
     cached_api_keys_max: usize,
     snapshot_bytes_max: u64,
+    activity_interval: Option<Duration>,
+    activity_tokens_max: usize,
 }
 
 /// A setting that cannot be used.
@@ -55,6 +64,8 @@ impl Builder {
             cached_tokens_max: 100_000,
             cached_api_keys_max: 10_000,
             snapshot_bytes_max: 1 << 30,
+            activity_interval: Some(Duration::from_secs(10)),
+            activity_tokens_max: 200_000,
         }
     }
 
@@ -124,6 +135,27 @@ impl Builder {
         self
     }
 
+    /// How often it reports what sessions were used for. Default 10 s; at least 100 ms, and at most a half of the
+    /// authority's `sessions.activity_delay_max`.
+    pub fn activity_interval(mut self, interval: Duration) -> Self {
+        self.activity_interval = Some(interval);
+        self
+    }
+
+    /// Reports nothing. Sessions that are used at this gate alone end by their idle timeout nevertheless.
+    pub fn without_activity(mut self) -> Self {
+        self.activity_interval = None;
+        self
+    }
+
+    /// The most tokens whose use is tracked at a time: those that are remembered, and those that have been since the
+    /// authority last took a report. Default 200,000; a few hundred bytes each, and the last page where it is told. The
+    /// use of more is not reported, and counted ([`Statistics::activity_dropped`](crate::Statistics)).
+    pub fn activity_tokens_max(mut self, tokens: usize) -> Self {
+        self.activity_tokens_max = tokens;
+        self
+    }
+
     /// Starts the validator on the current Tokio runtime. It is not ready yet: see [`Validator::ready`].
     ///
     /// # Errors
@@ -133,12 +165,19 @@ impl Builder {
     /// Outside of a Tokio runtime.
     pub fn start(self) -> Result<Validator, BuildError> {
         let config = self.sync_config()?;
+        let (channel, authorization) = (config.channel.subscribe(), config.authorization.clone());
+        let (tracking, fresh) = Tracking::new(self.activity_tokens_max);
+        let (tracking, interval) = (Arc::new(tracking), self.activity_interval);
         let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
-        let (tokens, keys) = (self.cached_tokens_max, self.cached_api_keys_max);
-        let shared = Arc::new(Shared::new(expected, tokens, keys, self.mode, self.max_staleness, self.name));
+        let (sessions, api_keys) = (TokenCache::new(self.cached_tokens_max), TokenCache::new(self.cached_api_keys_max));
+        let reported = interval.map(|_| Arc::clone(&tracking));
+        let shared = Shared::new(expected, sessions, api_keys, self.mode, self.max_staleness, reported, self.name);
+        let shared = Arc::new(shared);
         let sync = Sync::new(config, Arc::clone(&shared));
-        let task = tokio::spawn(sync.run());
-        Ok(Validator::new(shared, task.abort_handle()))
+        let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
+        let reporter = interval.map(|interval| Reporter { interval, authorization, channel, tracking, fresh });
+        tasks.extend(reporter.map(|reporter| tokio::spawn(reporter.run()).abort_handle()));
+        Ok(Validator::new(shared, tasks))
     }
 
     fn sync_config(&self) -> Result<SyncConfig, BuildError> {
@@ -158,6 +197,12 @@ impl Builder {
         if self.cached_api_keys_max == 0 {
             return wrong("cached_api_keys_max", "must be at least 1");
         }
+        if self.activity_interval.is_some_and(|interval| interval < Duration::from_millis(100)) {
+            return wrong("activity_interval", "must be at least 100 ms");
+        }
+        if !(1..=ACTIVITY_TOKENS_LIMIT).contains(&self.activity_tokens_max) {
+            return wrong("activity_tokens_max", "must be from 1 to 100,000,000");
+        }
         let bearer = format!("Bearer {}", self.bearer).parse::<MetadataValue<Ascii>>();
         let Ok(mut authorization) = bearer else { return wrong("bearer", "must be visible ASCII") };
         authorization.set_sensitive(true);
@@ -169,6 +214,7 @@ impl Builder {
             mode: self.mode,
             max_staleness: self.max_staleness,
             snapshot_bytes_max: self.snapshot_bytes_max,
+            channel: watch::Sender::new(None),
         })
     }
 

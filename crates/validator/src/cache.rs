@@ -10,7 +10,8 @@ use std::{
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use portcullis_contract::token::Identity;
+
+use crate::Identity;
 
 /// A bounded cache of tokens whose signature was found good. A token is found by the end of its text, which is
 /// signature, and recognised by the whole of it, so that nothing rests on a digest.
@@ -141,7 +142,7 @@ mod tests {
         id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
         key::{Algorithm, CredentialKind, KeyId, PrivateKey, VerificationKey},
         position::Revision,
-        token::Claims,
+        token::{self, Claims},
         view::Subject,
     };
 
@@ -164,7 +165,7 @@ mod tests {
             amr: vec![],
             acr: String::new(),
         };
-        Arc::new(Identity { claims, key: Arc::new(key.expect("a good key")) })
+        Arc::new(Identity::new(token::Identity { claims, key: Arc::new(key.expect("a good key")) }))
     }
 
     fn knows(cache: &TokenCache, token: &str) -> bool {

@@ -31,6 +31,11 @@ impl Mark {
         (self.wall + TICK).as_secs()
     }
 
+    /// Milliseconds of the clock that goes on while the machine is suspended.
+    pub(crate) fn millis(&self) -> u64 {
+        self.boot.as_secs() * 1_000 + u64::from(self.boot.subsec_millis())
+    }
+
     #[cfg(test)]
     pub(crate) fn at(boot: u64, wall: u64) -> Self {
         Self { boot: Duration::from_secs(boot), wall: Duration::from_secs(wall) }

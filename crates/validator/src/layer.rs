@@ -1,38 +1,43 @@
 //! A tower layer: no token, no way in.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::future::{Either, Ready, ready};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use portcullis_contract::key::CredentialKind;
 use tower::{Layer, Service};
 
-use crate::{Rejection, Validator};
+use crate::{Rejection, RequestInfo, Validator};
 
 /// Checks every request: `Authorization: Bearer …`, or a cookie when one is named. What is admitted carries an
-/// `Arc<Identity>` in its extensions, or an `Arc<ApiKeyIdentity>`; what is not is answered with 401 (the token is dead)
-/// or 503 (the gate cannot know), and `{"error": …, "reason": …}`.
+/// `Arc<Identity>` in its extensions, or an `Arc<ApiKeyIdentity>`; what is not is answered with 401 (the token is dead) or 503 (the gate cannot
+/// know), and `{"error": …, "reason": …}`. The path of what is admitted is told to the authority, which keeps the last one
+/// where the tenant's policy says so.
 #[derive(Clone)]
 pub struct ValidatorLayer {
     validator: Validator,
     takes: CredentialKind,
     cookie: Option<Arc<str>>,
+    client_address: Option<Arc<ClientAddress>>,
 }
+
+type ClientAddress = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl ValidatorLayer {
     /// A layer that takes the access tokens of sessions.
     #[must_use]
     pub fn new(validator: Validator) -> Self {
-        Self { validator, takes: CredentialKind::Session, cookie: None }
+        Self { validator, takes: CredentialKind::Session, cookie: None, client_address: None }
     }
 
     /// A layer that takes API keys, and no access tokens.
     #[must_use]
     pub fn for_api_keys(validator: Validator) -> Self {
-        Self { validator, takes: CredentialKind::ApiKey, cookie: None }
+        Self { takes: CredentialKind::ApiKey, ..Self::new(validator) }
     }
 
     /// Also takes the token from this cookie, when there is no `Authorization` header.
@@ -42,13 +47,26 @@ impl ValidatorLayer {
         self
     }
 
+    /// Takes the client's address from what this finds, for the authority to show: in what the server put into a
+    /// request's extensions, or in a header that a proxy of one's own sets. It is not told otherwise.
+    #[must_use]
+    pub fn client_address(
+        mut self,
+        find: impl Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.client_address = Some(Arc::new(find));
+        self
+    }
+
     /// Puts the identity into the request, if there is a good one.
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         let token = token(request.headers(), self.cookie.as_deref());
         let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
         match self.takes {
             CredentialKind::Session => {
-                let identity = self.validator.check(token)?;
+                let ip = self.client_address.as_ref().and_then(|find| find(request.headers(), request.extensions()));
+                let info = RequestInfo { ip, page: Some(request.uri().path()) };
+                let identity = self.validator.check_request(token, &info)?;
                 request.extensions_mut().insert(identity);
             }
             CredentialKind::ApiKey => {

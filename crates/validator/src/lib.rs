@@ -17,24 +17,25 @@
 //! # Ok(()) }
 //! ```
 
+mod activity;
 mod builder;
 mod cache;
 mod clock;
+mod identity;
 mod layer;
+mod report;
 mod state;
 mod statistics;
 mod sync;
 mod telemetry;
 mod validator;
 
-pub use portcullis_contract::{
-    position::Position,
-    token::{ApiKeyIdentity, Identity},
-    verdict::Rejection,
-};
+pub use portcullis_contract::{position::Position, verdict::Rejection};
 
 pub use self::{
+    activity::RequestInfo,
     builder::{BuildError, Builder},
+    identity::{Admitted, ApiKeyIdentity, Identity},
     layer::{ValidatorLayer, ValidatorService},
     state::{Freshness, Mode},
     statistics::{Statistics, Verdicts},

@@ -49,6 +49,12 @@ pub struct Statistics {
     pub applied_revision: Option<u64>,
     /// Since the last proof of freshness; none before the first.
     pub freshness_age: Option<Duration>,
+    /// Tokens whose use is tracked now.
+    pub activity_tracked: usize,
+    /// Requests that were reported as use of their session.
+    pub activity_reported: u64,
+    /// Requests that were admitted and will not be reported, because too many tokens were tracked already.
+    pub activity_dropped: u64,
 }
 
 /// Requests by verdict.
@@ -90,6 +96,7 @@ struct Shard {
     unlooked: AtomicU64,
     cache_misses: AtomicU64,
     accepted_stale: AtomicU64,
+    untracked: AtomicU64,
 }
 
 /// The counters of one validator.
@@ -129,6 +136,10 @@ impl Counters {
         self.shard().accepted_stale.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn untracked(&self) {
+        self.shard().untracked.fetch_add(1, Relaxed);
+    }
+
     /// Fills in what is counted here.
     pub(crate) fn add_to(&self, statistics: &mut Statistics) {
         let mut unlooked = 0;
@@ -137,6 +148,7 @@ impl Counters {
                 *sum += count.load(Relaxed);
             }
             statistics.accepted_stale += shard.accepted_stale.load(Relaxed);
+            statistics.activity_dropped += shard.untracked.load(Relaxed);
             statistics.cache_misses += shard.cache_misses.load(Relaxed);
             unlooked += shard.unlooked.load(Relaxed);
         }
@@ -222,6 +234,9 @@ mod tests {
             cache_misses: 0,
             applied_revision: None,
             freshness_age: None,
+            activity_tracked: 0,
+            activity_reported: 0,
+            activity_dropped: 0,
         };
         counters.add_to(&mut statistics);
         statistics

@@ -42,6 +42,7 @@ fn caused_by(parent: TraceParent) -> Context {
 pub(crate) fn observe(shared: &Arc<Shared>, meter: &Meter) {
     let source = Source { shared: Arc::downgrade(shared), name: KeyValue::new(NAME, shared.name.clone()) };
     observe_requests(&source, meter);
+    observe_activity(&source, meter);
     observe_view(&source, meter);
 }
 
@@ -83,6 +84,21 @@ fn observe_requests(source: &Source, meter: &Meter) {
             let Some(statistics) = reader.read() else { return };
             observer.observe(statistics.cache_hits, &reader.attributes("portcullis.cache.result", "hit"));
             observer.observe(statistics.cache_misses, &reader.attributes("portcullis.cache.result", "miss"));
+        })
+        .build();
+}
+
+fn observe_activity(source: &Source, meter: &Meter) {
+    let reader = source.clone();
+    meter
+        .u64_observable_counter("portcullis.validator.activity.requests")
+        .with_unit("{request}")
+        .with_description("Admitted requests that were reported as use of their session, and that never will be.")
+        .with_callback(move |observer| {
+            let Some(statistics) = reader.read() else { return };
+            let result = |result| reader.attributes("portcullis.activity.result", result);
+            observer.observe(statistics.activity_reported, &result("reported"));
+            observer.observe(statistics.activity_dropped, &result("dropped"));
         })
         .build();
 }

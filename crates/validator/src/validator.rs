@@ -12,16 +12,19 @@ use arc_swap::ArcSwap;
 use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
-    token::{ApiKeyIdentity, Expected, Identity, TokenClaims, Verified, verify_as},
+    token::{Expected, TokenClaims, verify_as},
     verdict::{Rejection, check_standing, check_time},
     view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
+    ApiKeyIdentity, Identity, RequestInfo,
+    activity::Tracking,
     builder::Builder,
     cache::TokenCache,
     clock::Mark,
+    identity::Admitted,
     state::{Freshness, Mode, State},
     statistics::{Counters, Statistics, Verdicts},
     telemetry,
@@ -32,7 +35,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Validator {
     shared: Arc<Shared>,
-    _sync: Arc<AbortOnDrop>,
+    _tasks: Arc<AbortOnDrop>,
 }
 
 pub(crate) struct Shared {
@@ -45,25 +48,28 @@ pub(crate) struct Shared {
     mode: Mode,
     max_staleness: Duration,
     counters: Counters,
+    /// Of what is reported; none: nothing is.
+    tracking: Option<Arc<Tracking>>,
     /// For operators.
     pub(crate) name: String,
 }
 
-struct AbortOnDrop(AbortHandle);
+struct AbortOnDrop(Vec<AbortHandle>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
 impl Shared {
     pub(crate) fn new(
         expected: Expected,
-        tokens_max: usize,
-        api_keys_max: usize,
+        sessions: TokenCache,
+        api_keys: TokenCache<ApiKeyIdentity>,
         mode: Mode,
         max_staleness: Duration,
+        tracking: Option<Arc<Tracking>>,
         name: String,
     ) -> Self {
         Self {
@@ -71,21 +77,23 @@ impl Shared {
             position: watch::Sender::new(None),
             forks: AtomicU64::new(0),
             expected,
-            sessions: TokenCache::new(tokens_max),
-            api_keys: TokenCache::new(api_keys_max),
+            sessions,
+            api_keys,
             mode,
             max_staleness,
             counters: Counters::new(),
+            tracking,
             name,
         }
     }
 
     fn check<C: TokenClaims>(
         &self,
+        cache: &TokenCache<Admitted<C>>,
         token: &str,
-        cache: &TokenCache<Verified<C>>,
-    ) -> Result<Arc<Verified<C>>, Rejection> {
-        let verdict = self.decide(token, cache);
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        let verdict = self.decide(cache, token, request);
         self.counters.verdict(verdict.as_ref().err());
         verdict
     }
@@ -93,15 +101,16 @@ impl Shared {
     #[inline]
     fn decide<C: TokenClaims>(
         &self,
+        cache: &TokenCache<Admitted<C>>,
         token: &str,
-        cache: &TokenCache<Verified<C>>,
-    ) -> Result<Arc<Verified<C>>, Rejection> {
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        match cache.get(token, |known| self.admit(known, &state, view)) {
+        match cache.get(token, |known| self.admit(known, &state, view, request)) {
             Some(verdict) => verdict,
-            None => self.admit(&self.first_sight(token, cache, &state)?, &state, view),
+            None => self.admit(&self.first_sight(cache, token, &state)?, &state, view, request),
         }
     }
 
@@ -109,10 +118,11 @@ impl Shared {
     #[inline]
     fn admit<C: TokenClaims>(
         &self,
-        identity: &Arc<Verified<C>>,
+        identity: &Arc<Admitted<C>>,
         state: &State,
         view: &View,
-    ) -> Result<Arc<Verified<C>>, Rejection> {
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         check_standing(identity, view)?;
         if !state.remembered.is_empty() {
             state.check_remembered(identity)?;
@@ -121,19 +131,34 @@ impl Shared {
         let now = Mark::now();
         check_time(identity, now.unix_seconds())?;
         self.check_freshness(state, &now)?;
+        match identity.activity() {
+            Some(activity) => activity.note(&now, request),
+            None => self.track(identity, &now, request),
+        }
         Ok(Arc::clone(identity))
+    }
+
+    /// The first use of a token that is seen, or for which there was no room.
+    #[cold]
+    fn track<C: TokenClaims>(&self, identity: &Arc<Admitted<C>>, now: &Mark, request: &RequestInfo<'_>) {
+        let Some(tracking) = &self.tracking else { return };
+        match tracking.track(identity) {
+            Some(activity) => activity.note(now, request),
+            None => self.counters.untracked(),
+        }
     }
 
     #[cold]
     fn first_sight<C: TokenClaims>(
         &self,
+        cache: &TokenCache<Admitted<C>>,
         token: &str,
-        cache: &TokenCache<Verified<C>>,
         state: &State,
-    ) -> Result<Arc<Verified<C>>, Rejection> {
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         self.counters.miss();
         let verified = verify_as(token, state.usable_view()?, &self.expected);
-        let identity = Arc::new(verified.map_err(|rejection| self.excuse(rejection, state))?);
+        let verified = verified.map_err(|rejection| self.excuse(rejection, state))?;
+        let identity = Arc::new(Admitted::new(verified));
         cache.insert(token, Arc::clone(&identity));
         Ok(identity)
     }
@@ -149,7 +174,12 @@ impl Shared {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let state = self.state.load();
+        let (activity_tracked, activity_reported) =
+            self.tracking.as_ref().map(|tracking| tracking.counts()).unwrap_or_default();
         let mut statistics = Statistics {
+            activity_tracked,
+            activity_reported,
+            activity_dropped: 0,
             cached_tokens: self.sessions.len() + self.api_keys.len(),
             accepted_stale: 0,
             forks: self.forks.load(Ordering::Relaxed),
@@ -182,25 +212,34 @@ impl Validator {
         Builder::new(endpoint.into())
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, sync: AbortHandle) -> Self {
-        Self { shared, _sync: Arc::new(AbortOnDrop(sync)) }
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Vec<AbortHandle>) -> Self {
+        Self { shared, _tasks: Arc::new(AbortOnDrop(tasks)) }
     }
 
-    /// Decides about the access token of a session. Does no I/O, never awaits and never waits for a writer; allocates
-    /// nothing when the token was seen before. An API key is refused here ([`Rejection::WrongType`]).
+    /// Decides about the access token of a session. Does no I/O, never awaits and never waits for a writer; allocates nothing when
+    /// the token was seen before. A request that is admitted counts as use of the session. An API key is refused here ([`Rejection::WrongType`]).
     ///
     /// # Errors
     /// Why the token is refused; [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
     pub fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        self.shared.check(token, &self.shared.sessions)
+        self.check_request(token, &RequestInfo::default())
     }
 
-    /// Decides about an API key, as [`check`](Self::check) does about an access token, which is refused here.
+    /// As [`check`](Self::check), for a request of which more is known: what the authority shows of the session's last use.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_request(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
+        self.shared.check(&self.shared.sessions, token, request)
+    }
+
+    /// Decides about an API key, as [`check`](Self::check) does about an access token, which is refused here. A request
+    /// that is admitted counts as use of the key.
     ///
     /// # Errors
     /// Why the key is refused.
     pub fn check_api_key(&self, key: &str) -> Result<Arc<ApiKeyIdentity>, Rejection> {
-        self.shared.check(key, &self.shared.api_keys)
+        self.shared.check(&self.shared.api_keys, key, &RequestInfo::default())
     }
 
     /// How much this validator knows now.

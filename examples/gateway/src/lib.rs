@@ -1,8 +1,16 @@
 //! An HTTP gateway on axum that embeds the validator: copy it, and put your own routes behind the layer.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use axum::{Extension, Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Extension, Json, Router,
+    extract::{ConnectInfo, State},
+    http::{Extensions, HeaderMap, StatusCode},
+    routing::get,
+};
 use portcullis_validator::{Freshness, Identity, Validator, ValidatorLayer};
 use serde_json::{Value, json};
 
@@ -13,8 +21,13 @@ pub const SESSION_COOKIE: &str = "portcullis_session";
 pub fn router(validator: &Validator) -> Router {
     let guarded = Router::new()
         .route("/whoami", get(whoami))
-        .layer(ValidatorLayer::new(validator.clone()).cookie(SESSION_COOKIE));
+        .layer(ValidatorLayer::new(validator.clone()).cookie(SESSION_COOKIE).client_address(peer));
     Router::new().route("/healthz", get(healthz)).with_state(validator.clone()).merge(guarded)
+}
+
+/// Who is connected, when the server is made with [`Router::into_make_service_with_connect_info`].
+fn peer(_: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 async fn whoami(Extension(identity): Extension<Arc<Identity>>) -> Json<Value> {

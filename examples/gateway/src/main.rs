@@ -1,6 +1,6 @@
 //! The gateway by itself: `GATEWAY_BEARER=… cargo run -p portcullis-example-gateway`.
 
-use std::env;
+use std::{env, net::SocketAddr};
 
 use portcullis_validator::Validator;
 use tokio::net::TcpListener;
@@ -15,5 +15,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .name("example gateway")
         .start()?;
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
-    Ok(axum::serve(listener, portcullis_example_gateway::router(&validator)).await?)
+    let router = portcullis_example_gateway::router(&validator);
+    Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

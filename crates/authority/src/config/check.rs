@@ -54,6 +54,9 @@ impl Config {
             ("tokens.refresh_grace", tokens.refresh_grace, Duration::ZERO..=DAY),
             ("sessions.lifetime", self.sessions.lifetime, second..=3660 * DAY),
             ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second..=3660 * DAY),
+            ("sessions.retention", self.sessions.retention, hour..=3660 * DAY),
+            ("sessions.sweep_interval", self.sessions.sweep_interval, 10 * moment..=hour),
+            ("sessions.activity_delay_max", self.sessions.activity_delay_max, Duration::ZERO..=hour),
             ("keys.activation_delay", self.keys.activation_delay, Duration::ZERO..=30 * DAY),
             // Well below the age at which a batch is too old to be acknowledged.
             ("log.append_timeout", log.append_timeout, moment..=20 * second),

@@ -103,17 +103,23 @@ pub struct ApiKeyHour {
     pub requests: u64,
 }
 
-/// What gates saw of one key in one hour, since they last told.
+/// What a gate saw of one key since it last told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyUse {
     /// The key's tenant.
     pub tenant_id: TenantId,
     /// The key. Who names one that is not the tenant's tells nothing.
     pub id: ApiKeyId,
-    /// The hour, counted since 1970 by the database's clock.
-    pub hour: i64,
-    /// Requests in it that were not told before.
+    /// Requests.
     pub requests: u64,
-    /// When the last of them was, by the database's clock.
-    pub last_used: Micros,
+    /// From the last of them to the report, by the gate's own clock.
+    pub age: Duration,
+}
+
+impl ApiKeyUse {
+    /// This and what the same report says of the same key elsewhere.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self { requests: self.requests.saturating_add(other.requests), age: self.age.min(other.age), ..self }
+    }
 }

@@ -108,7 +108,7 @@ pub enum Mutation {
 }
 
 /// Why sessions ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// Their user ended them.
     User,
@@ -135,6 +135,20 @@ pub enum Cause {
 }
 
 impl Cause {
+    const ALL: [Self; 11] = [
+        Self::User,
+        Self::Administrator,
+        Self::UserDisabled,
+        Self::RefreshTokenReused,
+        Self::Replaced,
+        Self::Recovery,
+        Self::Policy,
+        Self::Idle,
+        Self::PasswordChanged,
+        Self::SecondFactorChanged,
+        Self::SessionLimit,
+    ];
+
     /// The stable number that the stores keep.
     #[must_use]
     pub fn code(self) -> i64 {
@@ -156,20 +170,7 @@ impl Cause {
     /// The cause of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        let all = [
-            Self::User,
-            Self::Administrator,
-            Self::UserDisabled,
-            Self::RefreshTokenReused,
-            Self::Replaced,
-            Self::Recovery,
-            Self::Policy,
-            Self::Idle,
-            Self::PasswordChanged,
-            Self::SecondFactorChanged,
-            Self::SessionLimit,
-        ];
-        all.into_iter().find(|cause| cause.code() == code)
+        Self::ALL.into_iter().find(|cause| cause.code() == code)
     }
 }
 

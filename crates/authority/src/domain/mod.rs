@@ -1,6 +1,7 @@
 //! The rules, in the field's words: what a session, a user and a revocation are. No I/O and no clock; times are
 //! arguments, in microseconds since 1970 by the database's clock.
 
+mod activity;
 mod actor;
 mod api_key;
 mod audit;
@@ -8,25 +9,30 @@ pub mod device;
 mod entry;
 pub mod findings;
 mod key;
+pub mod listing;
 pub mod place;
 pub mod policy;
 mod session;
+mod sweep;
 pub mod text;
 pub(crate) mod time;
 mod user;
 
 pub use self::{
+    activity::SessionActivity,
     actor::Actor,
     api_key::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey},
     audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
+    listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
     policy::Policy,
     session::{
-        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, Sight,
-        TokenSubject, decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
+        decide_rotation,
     },
+    sweep::{Heard, Sweep, SweptSession},
     time::Micros,
     user::{Profile, User},
 };

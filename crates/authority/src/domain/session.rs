@@ -234,17 +234,6 @@ impl Session {
     }
 }
 
-/// Which sessions to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionFilter {
-    /// Of this tenant.
-    pub tenant_id: TenantId,
-    /// Of this user; none: of all.
-    pub user_id: Option<UserId>,
-    /// In this state; none: in any.
-    pub state: Option<SessionState>,
-}
-
 /// A refresh token's claim about its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSubject {

@@ -185,7 +185,7 @@ impl Appender {
 }
 
 /// An entry of the authority's own.
-pub(super) fn internal(mutation: Mutation) -> Entry {
+pub(crate) fn internal(mutation: Mutation) -> Entry {
     Entry {
         event_id: EventId::generate(),
         actor: Actor::authority(),

@@ -5,6 +5,7 @@ mod maintenance;
 mod record;
 pub mod retry;
 
+pub(crate) use self::appender::internal;
 pub use self::{
     appender::{Log, LogError},
     maintenance::maintain,

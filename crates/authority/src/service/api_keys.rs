@@ -13,11 +13,14 @@ use tonic::{Request, Response, Status};
 use super::{
     convert::timestamp,
     core::{Call, Core},
+    lists::Pages,
     parse::{Fields, check_wait},
-    sessions::{TOKEN_TEXT_BYTES_MAX, page_size},
+    sessions::TOKEN_TEXT_BYTES_MAX,
     status::ServiceError,
 };
-use crate::domain::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Micros, Mutation, NewApiKey};
+use crate::domain::{
+    API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Cursor, Micros, Mutation, NewApiKey,
+};
 
 pub(crate) struct ApiKeys(pub(crate) Arc<Core>);
 
@@ -126,22 +129,17 @@ impl ApiKeys {
             "" => None,
             id => fields.user("owner_user_id", id),
         };
-        let page_size = page_size(&mut fields, message.page_size);
+        let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(ApiKeyFilter { tenant_id, owner_id, show_ended: message.show_ended })?;
-        let context = format!("{}\0ListApiKeys\0{filter:?}", caller.binding());
-        let before = match message.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = self.0.secrets.pages.read(context.as_bytes(), token);
-                Some(ApiKeyId::from_bytes(position.ok_or(ServiceError::PageToken)?))
-            }
-        };
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListApiKeys", &format!("{filter:?}"));
+        let before = pages.after(&message.page_token)?.map(|cursor| cursor.0.try_into());
+        let before = before.transpose().map_err(|_| ServiceError::PageToken)?.map(ApiKeyId::from_bytes);
         let (mut keys, now) = self.0.store.list_api_keys(&filter, before, page_size + 1).await?;
         let more = keys.len() > page_size as usize;
         keys.truncate(page_size as usize);
-        let last = keys.last().filter(|_| more).map(|key| key.id.to_bytes());
+        let last = keys.last().filter(|_| more).map(|key| Cursor(key.id.to_bytes().to_vec()));
         Ok(v1::ListApiKeysResponse {
-            next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
+            next_page_token: pages.next(last.as_ref()),
             api_keys: keys.iter().map(|key| to_wire(key, now)).collect(),
         })
     }

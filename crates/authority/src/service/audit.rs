@@ -13,11 +13,11 @@ use super::{
     caller::Caller,
     convert,
     core::{Call, Core},
+    lists::Pages,
     parse::Fields,
-    sessions::page_size,
     status::ServiceError,
 };
-use crate::domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict};
+use crate::domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Cursor};
 
 /// The most revisions of one verification.
 const REVISIONS_MAX: u32 = 100_000;
@@ -46,22 +46,17 @@ impl Audit {
         let Call { caller, message, .. } = call;
         let mut fields = Fields::default();
         let filter = parse_filter(&mut fields, &caller, &message)?;
-        let page_size = page_size(&mut fields, message.page_size);
+        let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(filter)?;
-        let context = format!("{}\0ListAuditEvents\0{filter:?}", caller.binding());
-        let below = match message.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = self.0.secrets.pages.read(context.as_bytes(), token);
-                Some(AuditPosition::from_bytes(position.ok_or(ServiceError::PageToken)?))
-            }
-        };
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListAuditEvents", &format!("{filter:?}"));
+        let below = pages.after(&message.page_token)?.map(|cursor| cursor.0.try_into());
+        let below = below.transpose().map_err(|_| ServiceError::PageToken)?.map(AuditPosition::from_bytes);
         let mut events = self.0.store.list_audit_events(&filter, below, page_size + 1).await?;
         let more = events.len() > page_size as usize;
         events.truncate(page_size as usize);
-        let last = events.last().filter(|_| more).map(|event| event.position.to_bytes());
+        let last = events.last().filter(|_| more).map(|event| Cursor(event.position.to_bytes().to_vec()));
         Ok(v1::ListAuditEventsResponse {
-            next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
+            next_page_token: pages.next(last.as_ref()),
             events: events.iter().map(|event| convert::audit_event(event, &caller)).collect(),
         })
     }

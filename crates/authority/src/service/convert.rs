@@ -7,7 +7,8 @@ use prost_types::Timestamp;
 
 use super::caller::Caller;
 use crate::domain::{
-    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, findings::Advice,
+    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, UserSummary,
+    findings::Advice, listing::USER_SESSIONS_COUNTED_MAX,
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
@@ -101,7 +102,7 @@ fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
     }
 }
 
-fn cause(cause: Cause) -> v1::SessionEndCause {
+pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
         Cause::Administrator => v1::SessionEndCause::Administrator,
@@ -181,5 +182,15 @@ pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
         event_id: fault.row.map(|(event, _)| event.to_string()).unwrap_or_default(),
         ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
         problem: fault.problem.to_owned(),
+    }
+}
+
+pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
+    v1::UserSummary {
+        user: Some(user(&summary.user)),
+        sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
+        sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
+        sign_in_time: Some(timestamp(summary.signed_in)),
+        last_active_time: Some(timestamp(summary.last_active)),
     }
 }

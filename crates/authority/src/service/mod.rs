@@ -1,6 +1,7 @@
 //! The gRPC edge: requests are parsed once, callers are checked in one layer, errors are made in one place.
 
 mod access;
+mod activity;
 mod api_keys;
 mod audit;
 mod authorize;
@@ -8,6 +9,7 @@ mod caller;
 mod convert;
 mod core;
 mod keys;
+mod lists;
 mod observe;
 mod parse;
 mod policy;
@@ -36,6 +38,8 @@ pub(crate) use self::{authorize::Access, core::Core};
 
 /// The largest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// The largest report of a gate, in bytes.
+const REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// All services behind the one layer that decides who may call.
 pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl Health>, reflection: bool) -> Routes {
@@ -51,7 +55,10 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
         .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(core))))
         .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
-        .add_service(RevocationServiceServer::new(revocation::Revocations(Arc::clone(core))));
+        .add_service(
+            RevocationServiceServer::new(revocation::Revocations(Arc::clone(core)))
+                .max_decoding_message_size(REPORT_BYTES_MAX),
+        );
     if reflection {
         routes = with_reflection(routes);
     }

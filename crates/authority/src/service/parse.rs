@@ -48,6 +48,17 @@ impl Fields {
         self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
     }
 
+    /// How much is wrong.
+    pub(crate) fn problems(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds what is wrong with a part of the request, which is only named when something is.
+    pub(crate) fn within(&mut self, part: impl Fn() -> String, own: Self) {
+        self.0
+            .extend(own.0.into_iter().map(|wrong| Violation { field: format!("{}.{}", part(), wrong.field), ..wrong }));
+    }
+
     fn check<T>(&mut self, field: &str, parsed: Result<T, TextError>) -> Option<T> {
         parsed.map_err(|error| self.wrong(field, error.to_string())).ok()
     }
@@ -145,7 +156,7 @@ impl Fields {
         distinct.into_iter().filter_map(|id| read(self, field, id)).collect()
     }
 
-    fn ip(&mut self, field: &str, ip: &str) -> String {
+    pub(crate) fn ip(&mut self, field: &str, ip: &str) -> String {
         if ip.is_empty() {
             return String::new();
         }

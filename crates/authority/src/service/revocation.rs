@@ -6,6 +6,7 @@ use portcullis_contract::v1::{self, revocation_service_server::RevocationService
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    activity,
     core::{Call, Core},
     parse::{Fields, check_wait},
     status::ServiceError,
@@ -32,9 +33,11 @@ impl RevocationService for Revocations {
 
     async fn report_activity(
         &self,
-        _: Request<v1::ReportActivityRequest>,
+        request: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
-        Err(ServiceError::Unavailable.into())
+        let call = Call::new(request)?;
+        activity::record(&*self.0.store, &activity::read(&call.message)?).await?;
+        Ok(Response::new(v1::ReportActivityResponse {}))
     }
 
     async fn list_validators(

@@ -16,6 +16,7 @@ use super::{
     caller::Caller,
     convert,
     core::{Call, Core, Tokens},
+    lists::{Pages, is_for_users},
     parse::{Fields, check_wait},
     status::ServiceError,
 };
@@ -23,8 +24,8 @@ use crate::{
     config::Role,
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState, Sight,
-        decide_rotation,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionOrder,
+        SessionState, Sight, decide_rotation,
         device::Device,
         policy::{AtLimit, Limits},
     },
@@ -32,10 +33,6 @@ use crate::{
     user_agents,
 };
 use portcullis_contract::id::EventId;
-
-/// The most of a list in one answer.
-const PAGE_SIZE_MAX: u32 = 200;
-const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
@@ -69,8 +66,8 @@ impl SessionService for Sessions {
         let tenant = caller.tenant(&message.tenant_id)?;
         let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        let shown = self.0.shown(&caller, &tenant).await?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(shown.session(&session, now)) }))
+        let session = self.0.shown(&caller, &tenant, std::slice::from_ref(&session)).await?.session(&session, now);
+        Ok(Response::new(v1::GetSessionResponse { session: Some(session) }))
     }
 
     async fn list_sessions(
@@ -135,7 +132,7 @@ impl Sessions {
             return Err(ServiceError::SessionEnded);
         }
         let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
-        let shown = self.0.shown(&call.caller, &opened.session.tenant_id).await?;
+        let shown = self.0.shown(&call.caller, &opened.session.tenant_id, &[]).await?;
         Ok(v1::CreateSessionResponse {
             session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
@@ -225,9 +222,12 @@ impl Sessions {
 
     /// A user's active sessions, newest first.
     async fn active(&self, tenant: &TenantId, user: &UserId, limit: u32) -> Result<Vec<Session>, ServiceError> {
-        let filter =
-            SessionFilter { tenant_id: tenant.clone(), user_id: Some(user.clone()), state: Some(SessionState::Active) };
-        Ok(self.0.store.list_sessions(&filter, None, limit).await?.0)
+        let filter = SessionFilter {
+            user_id: Some(user.clone()),
+            state: Some(SessionState::Active),
+            ..SessionFilter::of(tenant.clone())
+        };
+        Ok(self.0.store.list_sessions(&filter, SessionOrder::Start, None, limit).await?.items)
     }
 
     /// What a login service reports. It may end sessions for nothing else.
@@ -291,7 +291,7 @@ impl Sessions {
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
         let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(self.0.shown(&caller, &tenant).await?.session(&session, now)),
+            session: Some(self.0.shown(&caller, &tenant, &[]).await?.session(&session, now)),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -341,29 +341,43 @@ impl Sessions {
             (None, "") => None,
             (None, id) => fields.user("user_id", id),
         };
-        let state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
+        let filter = self.filter(&mut fields, tenant_id, user_id, &caller, &message)?;
+        let order = fields.session_order(message.order, &filter, &caller);
+        let page_size = fields.page_size(message.page_size);
+        let filter = fields.finish(filter)?;
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
+        let after = pages.after(&message.page_token)?;
+        let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
+        let shown = self.0.shown(&caller, &filter.tenant_id, &page.items).await?;
+        Ok(v1::ListSessionsResponse {
+            next_page_token: pages.next(page.next.as_ref()),
+            sessions: page.items.iter().map(|session| shown.session(session, page.now)).collect(),
+        })
+    }
+
+    fn filter(
+        &self,
+        fields: &mut Fields,
+        tenant_id: TenantId,
+        user_id: Option<UserId>,
+        caller: &Caller,
+        message: &v1::ListSessionsRequest,
+    ) -> Result<SessionFilter, ServiceError> {
+        let retention = self.0.config.sessions.retention;
+        let mut filter = SessionFilter { user_id, retention, ..SessionFilter::of(tenant_id) };
+        let asked = message.filter.clone().unwrap_or_default();
+        if caller.own_user().is_some() && !is_for_users(&asked) {
+            return Err(ServiceError::Denied);
+        }
+        fields.session_filter(&asked, &mut filter);
+        filter.state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
             fields.wrong("state", "is not a state");
             None
         });
-        let page_size = page_size(&mut fields, message.page_size);
-        let filter = fields.finish(SessionFilter { tenant_id, user_id, state })?;
-        let context = format!("{}\0ListSessions\0{filter:?}", caller.binding());
-        let before = match message.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = self.0.secrets.pages.read(context.as_bytes(), token);
-                Some(SessionId::from_bytes(position.ok_or(ServiceError::PageToken)?))
-            }
-        };
-        let (mut sessions, now) = self.0.store.list_sessions(&filter, before, page_size + 1).await?;
-        let more = sessions.len() > page_size as usize;
-        sessions.truncate(page_size as usize);
-        let shown = self.0.shown(&caller, &filter.tenant_id).await?;
-        let last = sessions.last().filter(|_| more).map(|session| session.id.to_bytes());
-        Ok(v1::ListSessionsResponse {
-            next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
-            sessions: sessions.iter().map(|session| shown.session(session, now)).collect(),
-        })
+        if filter.state.is_none() && filter.end_cause.is_none() && !message.show_ended {
+            filter.state = Some(SessionState::Active);
+        }
+        Ok(filter)
     }
 
     async fn revoke(&self, call: Call<v1::RevokeSessionRequest>) -> Result<v1::RevokeSessionResponse, ServiceError> {
@@ -382,7 +396,7 @@ impl Sessions {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (session, now) = self.find(&tenant, id, None).await?;
-        let session = Some(self.0.shown(&call.caller, &tenant).await?.session(&session, now));
+        let session = Some(self.0.shown(&call.caller, &tenant, &[]).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }
 
@@ -413,6 +427,11 @@ impl Sessions {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let sessions = fields.ids("session_ids", &message.session_ids, Fields::session);
+        if message.validate_only {
+            let selection = Selection::Sessions(fields.finish(sessions)?);
+            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
+            return Ok(v1::BatchRevokeSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -448,6 +467,10 @@ impl Sessions {
                 None
             }
         };
+        if message.validate_only {
+            let preview = Some(self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep).await?);
+            return Ok(v1::RevokeOtherSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -458,6 +481,19 @@ impl Sessions {
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement), preview: None })
+    }
+
+    async fn preview_others(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+        user: Option<UserId>,
+        keep: Option<SessionId>,
+    ) -> Result<v1::Preview, ServiceError> {
+        if let Some(keep) = keep {
+            self.find(tenant, keep, user.as_ref()).await?;
+        }
+        self.0.preview(caller, tenant, &Selection::Users(user.into_iter().collect(), keep)).await
     }
 
     async fn introspect(
@@ -500,11 +536,12 @@ impl Sessions {
             (SessionState::SignedOut, _) => "signed_out",
             (SessionState::Revoked, _) => "revoked",
         };
+        let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
         let expires = i64::try_from(identity.expires_at).unwrap_or(i64::MAX);
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(self.0.shown(caller, &session.tenant_id).await?.session(&session, now)),
+            session: Some(shown.session(&session, now)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
     }
@@ -539,16 +576,5 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
             owner: None,
             cause: Cause::RefreshTokenReused,
         },
-    }
-}
-
-pub(super) fn page_size(fields: &mut Fields, size: i32) -> u32 {
-    match u32::try_from(size) {
-        Ok(0) => PAGE_SIZE_DEFAULT,
-        Ok(size) => size.min(PAGE_SIZE_MAX),
-        Err(_) => {
-            fields.wrong("page_size", "must not be negative");
-            PAGE_SIZE_DEFAULT
-        }
     }
 }

@@ -1,8 +1,15 @@
 //! Sessions as a caller may see them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use portcullis_contract::{id::TenantId, v1};
+use portcullis_contract::{
+    id::{TenantId, UserId},
+    v1,
+};
 
 use super::{
     caller::Caller,
@@ -12,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Micros, Policy, Session, SessionState,
+        Micros, Policy, Profile, Session, SessionState,
         device::{Device, DeviceKind},
         findings::{Finding, Level, SessionSight},
         place::Place,
@@ -28,11 +35,21 @@ pub(super) struct Shown<'a> {
     caller: &'a Caller,
     policy: Arc<Policy>,
     places: &'a Places,
+    profiles: HashMap<UserId, Profile>,
 }
 
 impl Core {
-    pub(super) async fn shown<'a>(&'a self, caller: &'a Caller, tenant: &TenantId) -> Result<Shown<'a>, ServiceError> {
-        Ok(Shown { caller, policy: self.policies.of(tenant).await?, places: &self.places })
+    /// How `sessions` of a tenant are shown.
+    pub(super) async fn shown<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &TenantId,
+        sessions: &[Session],
+    ) -> Result<Shown<'a>, ServiceError> {
+        let users: BTreeSet<_> = sessions.iter().map(|session| session.user_id.clone()).collect();
+        let users = self.store.users(tenant, &Vec::from_iter(users)).await?;
+        let profiles = users.into_iter().map(|user| (user.user_id, user.profile)).collect();
+        Ok(Shown { caller, policy: self.policies.of(tenant).await?, places: &self.places, profiles })
     }
 }
 
@@ -67,6 +84,7 @@ impl Shown<'_> {
             last_page: activity.page.clone(),
             last_ip: activity.ip.clone(),
             findings: findings.iter().map(finding).collect(),
+            user: self.profiles.get(&session.user_id).map(|profile| convert::profile(&session.user_id, profile)),
             replaces_session_id: session.replaces.map(|id| id.to_string()).unwrap_or_default(),
             ..convert::session(session, now, self.caller)
         }

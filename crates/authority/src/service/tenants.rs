@@ -14,7 +14,7 @@ use super::{
     policy,
     status::ServiceError,
 };
-use crate::domain::Mutation;
+use crate::domain::{Mutation, Selection};
 
 pub(crate) struct Tenants(pub(crate) Arc<Core>);
 
@@ -66,6 +66,10 @@ impl TenantService for Tenants {
         let message = &call.message;
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
+        if message.validate_only {
+            let preview = Some(self.0.preview(&call.caller, &tenant, &Selection::Tenant).await?);
+            return Ok(Response::new(v1::SignOutTenantResponse { preview, ..Default::default() }));
+        }
         let mut fields = Fields::default();
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);

@@ -6,7 +6,7 @@ pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
@@ -19,8 +19,9 @@ use prost::bytes::Bytes;
 
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry,
-    EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionFilter, User,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
+    EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Page, Policy, Preview, Selection, Session,
+    SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -56,19 +57,51 @@ pub trait Store: Send + Sync + 'static {
     /// One session, with how it ended, and the time at which that was so.
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError>;
 
-    /// Sessions in descending order of id (newest first), from just below `before`.
+    /// One page of sessions, at most `limit` from just after the cursor on. A session that is there, and matches, from
+    /// the first page to the last is on one of them and no other; but in the order of last activity one that is used
+    /// meanwhile moves to a page that was before.
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError>;
+    ) -> Result<Page<Session>, StoreError>;
+
+    /// One page of users with active sessions, as [`list_sessions`](Store::list_sessions).
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError>;
+
+    /// Active sessions of a tenant, counted up to `max`.
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
+    /// The active sessions of a selection: what ending it would end. None when a session that it names is not there.
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError>;
+
+    /// Looks at the `limit` sessions after the cursor, over all tenants, and removes for good those that ended longer
+    /// than `retention` ago. Audit rows stay.
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError>;
 
     /// What is known of a user that bears on a sign-in with these footprints.
     async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
 
+    /// Those of these users who are known, in any order.
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+
     /// One user.
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.users(tenant, std::slice::from_ref(id)).await?.pop())
+    }
 
     /// One API key, with how it ended, and the time at which that was so.
     async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError>;
@@ -84,8 +117,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<(Vec<ApiKey>, Micros), StoreError>;
 
-    /// Counts what gates saw of API keys, in one transaction. Keys that are not there are passed over, and what is
-    /// more than a day old is dropped. Not for repeating: what is told twice counts twice.
+    /// Counts what a gate saw of API keys, each named once, in one transaction. Keys that are not there are passed over,
+    /// and what is more than a day old is dropped. Not for repeating: what is told twice counts twice.
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError>;
 
     /// A tenant's policy with its version; none: it set none.
@@ -105,6 +138,33 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
     async fn has_pending_events(&self) -> Result<bool, StoreError>;
+
+    /// Adds what a gate saw of sessions, each named once, in the order of their keys. Sessions that are not there are
+    /// ignored, and what is older than what is known moves nothing back. Not idempotent: repeated, it counts twice.
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError>;
+
+    /// Notes that an authority is there to hear of activity. Returns when one was there again after the last time that
+    /// none had been for longer than `absence`.
+    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError>;
+
+    /// Sessions that are due to be looked at, in the order in which they became so, at most `limit`.
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError>;
+
+    /// Sets when to look at sessions again.
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError>;
+
+    /// The next sessions, at most `limit`, of the first tenant after `after` whose policy has changed and whose
+    /// sessions have not all been looked at since. None: there is no such tenant.
+    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError>;
+
+    /// Goes on with a walk after `next`, or ends it, and sets when to look again, in one transaction. False, and
+    /// nothing done, when the policy has changed since or another authority ended the walk.
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError>;
 
     /// Applies a batch in one transaction and one revision. An entry that cannot be applied leaves no trace and
     /// does not hinder the others; one that changes nothing takes no revision of its own.
@@ -156,6 +216,45 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Recovered, StoreError>;
 }
 
+/// Sessions to look at, as they were at one time.
+#[derive(Debug)]
+pub struct DueSessions {
+    /// The sessions.
+    pub sessions: Vec<SweptSession>,
+    /// The policies of their tenants, where they have one. None: one that this version does not understand.
+    pub policies: HashMap<TenantId, Option<Policy>>,
+    /// The time.
+    pub now: Micros,
+}
+
+/// A walk over the sessions of a tenant whose policy has changed.
+#[derive(Debug)]
+pub struct PolicyWalk {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Which of its policies.
+    pub version: i64,
+    /// The policy. None: one that this version does not understand.
+    pub policy: Option<Policy>,
+    /// The next sessions, in the order of their ids.
+    pub sessions: Vec<SweptSession>,
+    /// The time at which they were so.
+    pub now: Micros,
+}
+
+/// When to look at a session again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The session.
+    pub session_id: SessionId,
+    /// When; none: never.
+    pub due: Option<Micros>,
+    /// Only if this is what is set; none: whatever is.
+    pub unless_changed: Option<Micros>,
+}
+
 /// What [`Store::append`] did.
 #[derive(Debug)]
 pub struct Appended {
@@ -195,6 +294,15 @@ pub enum Rotated {
     Lost(Box<Session>, Micros),
     /// There is no such session.
     NotFound,
+}
+
+/// What [`Store::remove_ended`] did.
+#[derive(Debug)]
+pub struct Removed {
+    /// How many sessions went.
+    pub sessions: u64,
+    /// Where to go on; none: these were the last.
+    pub next: Option<Cursor>,
 }
 
 /// The longest life of an access token.

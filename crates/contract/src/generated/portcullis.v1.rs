@@ -1065,13 +1065,13 @@ pub struct AuditEvent {
     /// The user whom it concerns. Empty: none.
     #[prost(string, tag = "7")]
     pub user_id: ::prost::alloc::string::String,
-    /// `user:<id>`, `service:<name>` or `authority`.
+    /// `user:<id>`, `service:<name>` or `authority`. In answers to users it is themselves, `authority`, or empty.
     #[prost(string, tag = "8")]
     pub actor: ::prost::alloc::string::String,
     /// The service that called on the actor's behalf. Empty in answers to users.
     #[prost(string, tag = "9")]
     pub via: ::prost::alloc::string::String,
-    /// Where the actor called from. Empty: unknown.
+    /// Where the actor called from. Empty: unknown, or `actor` is empty.
     #[prost(string, tag = "10")]
     pub actor_ip: ::prost::alloc::string::String,
     /// The administrator's text. Empty in answers to users.
@@ -1083,7 +1083,8 @@ pub struct AuditEvent {
     /// The log revision that carries the event, and enforces it where it ends something.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
-    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding.
+    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding. Empty where
+    /// `actor` is.
     #[prost(map = "string, string", tag = "14")]
     pub details: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -1094,7 +1095,7 @@ pub struct AuditEvent {
 pub struct ListAuditEventsRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// Of this actor: `user:<id>`, `service:<name>` or `authority`. Empty: any.
+    /// Of this actor: `user:<id>`, `service:<name>` or `authority`. Empty: any. A user may name themselves or `authority`.
     #[prost(string, tag = "2")]
     pub actor: ::prost::alloc::string::String,
     /// About this user. Empty: any (for a user: themselves).
@@ -1103,7 +1104,7 @@ pub struct ListAuditEventsRequest {
     /// Of this kind. Empty: any.
     #[prost(string, tag = "4")]
     pub action: ::prost::alloc::string::String,
-    /// At or after.
+    /// At or after. Not later than `before`.
     #[prost(message, optional, tag = "5")]
     pub after: ::core::option::Option<::prost_types::Timestamp>,
     /// Before.
@@ -1153,7 +1154,8 @@ pub struct VerifyAuditTrailResponse {
 pub struct AuditFault {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// The event at which it was seen; empty when the whole batch is missing or its delta or chain was changed.
+    /// The event of the row that does not fit: it was changed or added, or the one before it is missing. Empty when it is
+    /// the batch: it is missing, rows at its end are, or its delta or chain was changed.
     #[prost(string, tag = "2")]
     pub event_id: ::prost::alloc::string::String,
     #[prost(uint32, tag = "3")]
@@ -1243,8 +1245,8 @@ pub mod audit_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves, without the words meant
-        /// for administrators.
+        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
+        /// was done and the text meant for the user, but not who it was, from where, or why.
         pub async fn list_audit_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditEventsRequest>,
@@ -1271,8 +1273,8 @@ pub mod audit_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. Role: `operator`,
-        /// over all tenants.
+        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. A call may end
+        /// before `revisions_max`; ask again after `through_revision`. Role: `operator`, over all tenants.
         pub async fn verify_audit_trail(
             &mut self,
             request: impl tonic::IntoRequest<super::VerifyAuditTrailRequest>,
@@ -1314,8 +1316,8 @@ pub mod audit_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AuditServiceServer.
     #[async_trait]
     pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
-        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves, without the words meant
-        /// for administrators.
+        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
+        /// was done and the text meant for the user, but not who it was, from where, or why.
         async fn list_audit_events(
             &self,
             request: tonic::Request<super::ListAuditEventsRequest>,
@@ -1323,8 +1325,8 @@ pub mod audit_service_server {
             tonic::Response<super::ListAuditEventsResponse>,
             tonic::Status,
         >;
-        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. Role: `operator`,
-        /// over all tenants.
+        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. A call may end
+        /// before `revisions_max`; ask again after `through_revision`. Role: `operator`, over all tenants.
         async fn verify_audit_trail(
             &self,
             request: tonic::Request<super::VerifyAuditTrailRequest>,

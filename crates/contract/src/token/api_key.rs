@@ -78,6 +78,14 @@ impl TokenClaims for ApiKeyClaims {
     const TYPE: &'static str = "ak+jwt";
     const CREDENTIAL: CredentialKind = CredentialKind::ApiKey;
 
+    fn tenant_id(&self) -> &TenantId {
+        &self.tenant_id
+    }
+
+    fn credential_id(&self) -> String {
+        self.api_key_id.to_string()
+    }
+
     fn subject(&self) -> &Subject {
         &self.subject
     }

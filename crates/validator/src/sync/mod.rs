@@ -9,14 +9,14 @@ use portcullis_contract::v1::{
     self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient, watch_request::Message as Asked,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Streaming,
     metadata::{Ascii, MetadataValue},
-    transport::Endpoint,
+    transport::{Channel, Endpoint},
 };
 
 use self::follower::{Follower, ProtocolError};
@@ -30,6 +30,8 @@ pub(crate) struct SyncConfig {
     pub(crate) mode: Mode,
     pub(crate) max_staleness: Duration,
     pub(crate) snapshot_bytes_max: u64,
+    /// Told the connection, for what else there is to say.
+    pub(crate) channel: watch::Sender<Option<Channel>>,
 }
 
 /// How often freshness is proved: often enough that a lost beat or two do not matter.
@@ -76,6 +78,7 @@ impl Sync {
             let endpoint = self.config.endpoints[attempt % self.config.endpoints.len()].clone();
             let begun = Instant::now();
             let end = self.watch(&endpoint).await;
+            self.config.channel.send_replace(None);
             tracing::info!(reason = %end, "watch ended");
             // A stream that lasted says that the authority is well: start over with short waits.
             if begun.elapsed() > RETRY_DELAY_MAX {
@@ -95,6 +98,7 @@ impl Sync {
 
     async fn try_watch(&mut self, endpoint: &Endpoint) -> Result<std::convert::Infallible, End> {
         let channel = endpoint.connect().await?;
+        self.config.channel.send_replace(Some(channel.clone()));
         let mut client = RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         // One for hello, the rest for probes: a full channel means that the authority does not read.
         let (asking, asked) = mpsc::channel(16);
@@ -159,7 +163,7 @@ impl Sync {
 }
 
 /// A half to the whole of `delay`.
-fn jittered(delay: Duration) -> Duration {
+pub(crate) fn jittered(delay: Duration) -> Duration {
     let [random] = portcullis_contract::random::<1>();
     delay / 2 + delay / 2 * u32::from(random) / 255
 }

@@ -191,6 +191,16 @@ impl Limits {
         }
     }
 
+    /// When a session that is within these limits will be past them if it is not used; none: not before it expires.
+    /// That of a sign-in is as long after its opening, which only the store knows, as for one that opens at 0.
+    #[must_use]
+    pub fn due(&self, session: &SessionFacts<'_>, expires: Micros) -> Option<Micros> {
+        let old = session.created.after(self.lifetime(session.remember_me));
+        let heard = session.last_active.max(session.created).after(session.unheard);
+        let due = self.idle_timeout.map_or(old, |timeout| heard.after(timeout).min(old));
+        (due < expires).then_some(due)
+    }
+
     /// The stricter of these and `stricter`.
     pub(super) fn tightened(self, stricter: &UserOverride) -> Self {
         let acr_required = !stricter.required_acr.is_empty();

@@ -53,6 +53,8 @@ pub struct Dialect {
     pub beat_writes: bool,
     /// The most sessions of one statement: 1 where a statement can take only one serial.
     pub group_max: usize,
+    /// The rows of a report, from the JSON in `$1`: tenant_id, session_id (or an API key's), requests, age_us, ip, page.
+    pub activity_rows: &'static str,
     /// Moves every sequence this far on; one statement each.
     pub advance_sequences: fn(u64) -> Vec<String>,
 }

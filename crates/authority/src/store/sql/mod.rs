@@ -1,18 +1,22 @@
 //! The store in portable SQL: one implementation that every engine runs.
 
+mod activity;
 mod api_key_uses;
 mod api_keys;
 mod append;
 mod audit;
 pub mod connection;
+mod cursor;
 mod events;
 mod group;
 mod history;
 mod install;
+mod listing;
 mod log;
 mod pending;
 mod policies;
 mod sessions;
+mod sweep;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -27,10 +31,14 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 use self::group::Groups;
-use super::{Appended, Checkpoint, Known, OpenError, Recovered, Rotated, Store, StoreError, TokenLife};
+use super::{
+    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Recovered, Removed, Rotated, Schedule, Store,
+    StoreError, TokenLife,
+};
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Entry,
-    KeyRecord, Micros, NewSession, OpenedSession, Policy, Session, SessionFilter, User, findings::Footprint,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
+    KeyRecord, Micros, NewSession, OpenedSession, Page, Policy, Preview, Selection, Session, SessionActivity,
+    SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The store over an engine.
@@ -99,18 +107,46 @@ impl Store for SqlStore {
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError> {
-        sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        listing::count(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, max).await
+    }
+
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError> {
+        listing::preview(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, selection).await
+    }
+
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        listing::remove_ended(&mut *self.lane(Lane::Write).await?, &self.dialect(), after, retention, limit).await
     }
 
     async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
         history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
     }
 
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
-        sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
     }
 
     async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError> {
@@ -153,6 +189,35 @@ impl Store for SqlStore {
 
     async fn has_pending_events(&self) -> Result<bool, StoreError> {
         pending::any(&mut *self.lane(Lane::Read).await?).await
+    }
+
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError> {
+        activity::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), activities).await
+    }
+
+    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {
+        sweep::hear(&mut *self.lane(Lane::Write).await?, &self.dialect(), absence).await
+    }
+
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
+        sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
+    }
+
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
+    }
+
+    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError> {
+        sweep::walk(&mut *self.lane(Lane::Read).await?, &self.dialect(), after, limit).await
+    }
+
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError> {
+        sweep::advance(&mut *self.lane(Lane::Write).await?, walk, next, schedules).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

@@ -1,6 +1,5 @@
 //! Sessions and users as rows.
 
-use core::net::IpAddr;
 use std::collections::{BTreeMap, HashMap};
 
 use portcullis_contract::{
@@ -16,14 +15,16 @@ use super::{
 };
 use crate::{
     domain::{
-        Activity, Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter,
-        SessionState, Sight, User, device::DeviceKind, time::span,
+        Activity, Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, Sight, User,
+        device::DeviceKind,
+        listing::{address_key, fold},
+        time::span,
     },
     store::{OpenError, Rotated, StoreError},
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
-const COLUMNS: [&str; 30] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "tenant_id",
     "session_id",
     "serial",
@@ -231,13 +232,13 @@ fn insert_values(new: &NewSession) -> [Value; 30] {
         new.tenant_id.as_str().into(),
         new.user_id.as_str().into(),
         // When the sweep looks at it first.
-        Value::Int(new.idle_timeout.map(|timeout| span(timeout.min(new.lifetime)))),
+        Value::Int(new.idle_timeout.filter(|timeout| *timeout < new.lifetime).map(span)),
         json(&new.sight.device).into(),
         device_code(new.sight.device.kind).into(),
         u64::from(new.sight.device_sign_ins).into(),
         json(&new.sight.place).into(),
         new.sight.place.country.as_str().into(),
-        Value::Blob(new.client.ip.parse().ok().map(network_key)),
+        Value::Blob(new.client.ip.parse().ok().map(|ip| address_key(ip).to_vec())),
         Value::Blob(new.replaces.map(|id| id.to_bytes().to_vec())),
         json(&new.sight.findings).into(),
         new.profile.user_name.as_str().into(),
@@ -330,10 +331,18 @@ async fn upsert_user(connection: &mut dyn Connection, dialect: &Dialect, new: &N
          given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
          family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
          email = CASE WHEN $6 = '' THEN email ELSE $6 END \
-         WHERE tenant_id = $1 AND user_id = $2";
+         WHERE tenant_id = $1 AND user_id = $2 RETURNING user_name, given_name, family_name, email";
     let Profile { user_name, given_name, family_name, email } = &new.profile;
     let texts = [new.tenant_id.as_str(), new.user_id.as_str(), user_name, given_name, family_name, email];
-    connection.query(sql, &texts.map(Value::from)).await?;
+    let rows = connection.query(sql, &texts.map(Value::from)).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let key = |column| row.text(column).map(|text| fold(&text)).map_err(|error| DbError::Other(error.to_string()));
+    // Of the names as they are now: the sign-in may have said some of them only. The row is locked.
+    let sql = "UPDATE users SET name_key = $3, person_key = $4, email_key = $5 WHERE tenant_id = $1 AND user_id = $2";
+    let person = format!("{}\n{}", key(2)?, key(1)?);
+    let keys = [key(0)?, person, key(3)?].map(Value::from);
+    let user = [new.tenant_id.as_str(), new.user_id.as_str()].map(Value::from);
+    connection.query(sql, &[&user[..], &keys].concat()).await?;
     Ok(())
 }
 
@@ -452,47 +461,13 @@ fn by_key(session: Session, now: Micros) -> Result<(SessionKey, (Session, Micros
     Ok(((session.tenant_id.clone(), session.id), (session, now)))
 }
 
-pub(super) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    filter: &SessionFilter,
-    before: Option<SessionId>,
-    limit: u32,
-) -> Result<(Vec<Session>, Micros), StoreError> {
-    // The greatest UUID stands for "from the newest".
-    let before = before.map_or([0xff; 16], SessionId::to_bytes);
-    let mut values = vec![filter.tenant_id.as_str().into(), before[..].into(), i64::from(limit).into()];
-    let mut of = String::from("s.tenant_id = $1 AND s.session_id < $2");
-    if let Some(user) = &filter.user_id {
-        of.push_str(" AND s.user_id = $4");
-        values.push(user.as_str().into());
-    }
-    let state = state_condition(dialect, filter.state);
-    let sql = format!("{} ORDER BY s.session_id DESC LIMIT $3", select(dialect, &of, &state));
-    let rows = connection.query(&sql, &values).await?;
-    let found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
-    let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok((found.into_iter().map(|(session, _)| session).collect(), now))
-}
-
-fn state_condition(dialect: &Dialect, state: Option<SessionState>) -> String {
-    let now = dialect.now;
-    match state {
-        None => "TRUE".into(),
-        Some(SessionState::Active) => format!("e.event_id IS NULL AND s.expires_us > {now}"),
-        Some(SessionState::Expired) => format!("e.event_id IS NULL AND s.expires_us <= {now}"),
-        Some(SessionState::SignedOut) => format!("e.cause = {}", Cause::User.code()),
-        Some(SessionState::Revoked) => format!("e.cause <> {}", Cause::User.code()),
-    }
-}
-
 /// Sessions, newest first, with the audit event that ended them: their own, or that of the first cutoff that covers
 /// them. What came after its expiry ended no session.
 ///
 /// The inner order is a fence: PostgreSQL would join by the expression for `ended_by` itself, whose subquery it cannot
 /// look up in an index, and read the whole trail for each session. It also hides that the ordinal is 0, by which alone
 /// the trail might be read.
-fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
          FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by, 0 AS ordinal FROM sessions s \
@@ -504,7 +479,7 @@ fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     )
 }
 
-fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
+pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
     let end = COLUMNS.len() + 1;
     let ended = row.optional_int(end)?.map(|at| {
         let cause = Cause::from_code(row.int(end + 1)?).ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
@@ -575,14 +550,6 @@ fn device_code(kind: DeviceKind) -> i64 {
     }
 }
 
-/// An address in 16 bytes, so that those of a network are a range.
-pub(super) fn network_key(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it has only text keys")
 }
@@ -591,29 +558,36 @@ fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
 }
 
-pub(super) async fn user(
+pub(super) async fn users(
     connection: &mut dyn Connection,
     tenant: &TenantId,
-    id: &UserId,
-) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT user_name, given_name, family_name, email, created_us, disabled_us FROM users \
-         WHERE tenant_id = $1 AND user_id = $2";
-    let rows = connection.query(sql, &[tenant.as_str().into(), id.as_str().into()]).await?;
+    ids: &[UserId],
+) -> Result<Vec<User>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = ValueRows::new(ids.iter().map(|id| [id.as_str().into()]));
+    let of = rows.push(tenant.as_str());
+    let sql = format!(
+        "SELECT user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
+         WHERE tenant_id = {of} AND user_id IN ({ids})",
+        ids = rows.text,
+    );
     let read = |row: &Row| {
         Ok(User {
             tenant_id: tenant.clone(),
-            user_id: id.clone(),
+            user_id: user_id(row.text(0)?)?,
             profile: Profile {
-                user_name: row.text(0)?,
-                given_name: row.text(1)?,
-                family_name: row.text(2)?,
-                email: row.text(3)?,
+                user_name: row.text(1)?,
+                given_name: row.text(2)?,
+                family_name: row.text(3)?,
+                email: row.text(4)?,
             },
-            created: Micros(row.int(4)?),
-            disabled: row.optional_int(5)?.map(Micros),
+            created: Micros(row.int(5)?),
+            disabled: row.optional_int(6)?.map(Micros),
         })
     };
-    rows.first().map(read).transpose()
+    connection.query(&sql, &rows.params).await?.iter().map(read).collect()
 }
 
 pub(super) fn to_json(texts: &[String]) -> String {

@@ -12,13 +12,17 @@ use portcullis_contract::{
 };
 
 use super::*;
-use crate::state::{Freshness, Mode};
+use crate::{
+    cache::TokenCache,
+    state::{Freshness, Mode},
+};
 
 const STALENESS: Duration = Duration::from_secs(5);
 
 fn follower() -> Follower {
     let expected = Expected { issuer: "i".into(), audience: None };
-    let shared = Shared::new(expected, 10, 10, Mode::Strict, STALENESS, "gate".into());
+    let shared =
+        Shared::new(expected, TokenCache::new(10), TokenCache::new(10), Mode::Strict, STALENESS, None, "gate".into());
     Follower::new(Arc::new(shared), 1 << 20)
 }
 

@@ -17,6 +17,9 @@ ALTER TABLE sessions
     -- When to look again whether the session is idle or past its policy. Null: never.
     ADD COLUMN due_us           BIGINT;
 
+-- A report changes most of the sessions of a page at once, and no index as long as the page has room for both versions.
+ALTER TABLE sessions SET (fillfactor = 50);
+
 UPDATE sessions SET active_us = created_us, due_us = created_us;
 
 CREATE INDEX sessions_by_network ON sessions (tenant_id, network, session_id) WHERE network IS NOT NULL;
@@ -33,7 +36,8 @@ ALTER TABLE users
 UPDATE users SET name_key = lower(user_name), person_key = lower(family_name || chr(10) || given_name),
     email_key = lower(email), signed_in_us = created_us;
 
-CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id);
+-- The first has all names: a search by any of them reads nothing else.
+CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, email_key);
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id);
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 
@@ -49,12 +53,15 @@ CREATE TABLE user_history (
 );
 
 CREATE TABLE policies (
-    tenant_id   TEXT PRIMARY KEY,
-    policy      TEXT NOT NULL,        -- JSON
-    version     BIGINT NOT NULL,
-    changed_us  BIGINT NOT NULL,
-    sweep_from  BYTEA                 -- the sweep over existing sessions stands here. Null: done
+    tenant_id       TEXT PRIMARY KEY,
+    policy          TEXT NOT NULL,    -- JSON
+    version         BIGINT NOT NULL,
+    changed_us      BIGINT NOT NULL,
+    sweep_from      BYTEA,            -- the walk over existing sessions is after this id (empty: before all). Null: done
+    keep_last_page  BOOLEAN GENERATED ALWAYS AS ((policy::jsonb->>'keep_last_page') = 'true') STORED
 );
+
+CREATE INDEX policies_to_sweep ON policies (tenant_id) WHERE sweep_from IS NOT NULL;
 
 CREATE TABLE api_keys (
     tenant_id        TEXT NOT NULL,
@@ -138,3 +145,9 @@ CREATE TABLE audit_pending (
 ALTER TABLE installation
     ADD COLUMN heard_us    BIGINT NOT NULL DEFAULT 0,         -- when an authority was last there
     ADD COLUMN resumed_us  BIGINT NOT NULL DEFAULT 0;         -- when one came back after the last absence
+
+-- Last, after every other index of these tables: to the planner, a lookup by key costs the same by the key's own index
+-- and by one that has the key's columns with another between them, until it has statistics; it then takes the newest.
+ALTER TABLE sessions DROP CONSTRAINT sessions_pkey, ADD PRIMARY KEY (tenant_id, session_id);
+ALTER TABLE users DROP CONSTRAINT users_pkey, ADD PRIMARY KEY (tenant_id, user_id);
+ALTER TABLE api_keys DROP CONSTRAINT api_keys_pkey, ADD PRIMARY KEY (tenant_id, key_id);

@@ -31,7 +31,8 @@ ALTER TABLE users ADD COLUMN signed_in_at TEXT NOT NULL DEFAULT '{}';  -- JSON: 
 UPDATE users SET name_key = lower(user_name), person_key = lower(family_name || char(10) || given_name),
     email_key = lower(email), signed_in_us = created_us;
 
-CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id);
+-- The first has all names: a search by any of them reads nothing else.
+CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, email_key);
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id);
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 
@@ -47,12 +48,15 @@ CREATE TABLE user_history (
 ) WITHOUT ROWID;
 
 CREATE TABLE policies (
-    tenant_id   TEXT PRIMARY KEY,
-    policy      TEXT NOT NULL,        -- JSON
-    version     INTEGER NOT NULL,
-    changed_us  INTEGER NOT NULL,
-    sweep_from  BLOB                 -- the sweep over existing sessions stands here. Null: done
+    tenant_id       TEXT PRIMARY KEY,
+    policy          TEXT NOT NULL,    -- JSON
+    version         INTEGER NOT NULL,
+    changed_us      INTEGER NOT NULL,
+    sweep_from      BLOB,             -- the walk over existing sessions is after this id (empty: before all). Null: done
+    keep_last_page  INTEGER GENERATED ALWAYS AS (policy->>'keep_last_page') STORED
 ) WITHOUT ROWID;
+
+CREATE INDEX policies_to_sweep ON policies (tenant_id) WHERE sweep_from IS NOT NULL;
 
 CREATE TABLE api_keys (
     tenant_id        TEXT NOT NULL,

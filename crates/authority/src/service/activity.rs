@@ -1,0 +1,201 @@
+//! What gates report, read and recorded.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use portcullis_contract::{id::TenantId, v1};
+
+use super::{parse::Fields, status::ServiceError};
+use crate::{
+    domain::{ApiKeyUse, SessionActivity},
+    log::retry::Backoff,
+    store::{Store, StoreError},
+};
+
+/// The most credentials of one report.
+const ACTIVITIES_MAX: usize = 10_000;
+/// The most requests of one credential in one report.
+const REQUESTS_MAX: u32 = 1 << 31;
+/// The oldest request that is reported.
+const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest path, in bytes.
+const PAGE_BYTES_MAX: usize = 512;
+/// The most problems that are told: an answer has to fit into an error.
+const PROBLEMS_MAX: usize = 32;
+/// How often a report is tried that met another transaction.
+const ATTEMPTS: u32 = 4;
+
+/// What a gate reports: each session and each API key once, in the order of their ids.
+#[derive(Debug)]
+pub(super) struct Report {
+    sessions: Vec<SessionActivity>,
+    api_keys: Vec<ApiKeyUse>,
+}
+
+/// What a report says of one credential.
+enum Seen {
+    Session(SessionActivity),
+    ApiKey(ApiKeyUse),
+}
+
+/// Reads a report.
+pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, ServiceError> {
+    let mut fields = Fields::default();
+    if report.activities.len() > ACTIVITIES_MAX {
+        return Err(ServiceError::invalid("activities", format!("must have at most {ACTIVITIES_MAX} entries")));
+    }
+    let (mut sessions, mut api_keys) = (BTreeMap::new(), BTreeMap::new());
+    for (index, activity) in report.activities.iter().enumerate() {
+        if fields.problems() >= PROBLEMS_MAX {
+            break;
+        }
+        let mut own = Fields::default();
+        let read = read_one(&mut own, activity);
+        fields.within(|| format!("activities[{index}]"), own);
+        match read {
+            Some(Seen::Session(seen)) => {
+                let key = (seen.tenant_id.clone(), seen.session_id.to_bytes());
+                add(&mut sessions, key, seen, SessionActivity::merged);
+            }
+            Some(Seen::ApiKey(seen)) => {
+                let key = (seen.tenant_id.clone(), seen.id.to_bytes());
+                add(&mut api_keys, key, seen, ApiKeyUse::merged);
+            }
+            None => {}
+        }
+    }
+    let report = Report { sessions: sessions.into_values().collect(), api_keys: api_keys.into_values().collect() };
+    fields.finish(report)
+}
+
+type Key = (TenantId, [u8; 16]);
+
+fn add<T>(all: &mut BTreeMap<Key, T>, key: Key, seen: T, merge: fn(T, T) -> T) {
+    let merged = match all.remove(&key) {
+        Some(known) => merge(known, seen),
+        None => seen,
+    };
+    all.insert(key, merged);
+}
+
+fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
+    let age = Duration::try_from(activity.age.unwrap_or_default()).ok().filter(|age| *age <= AGE_MAX);
+    if age.is_none() {
+        fields.wrong("age", format!("must be from 0 to {} s", AGE_MAX.as_secs()));
+    }
+    if activity.requests > REQUESTS_MAX {
+        fields.wrong("requests", format!("must be at most {REQUESTS_MAX}"));
+    }
+    let ip = fields.ip("ip", &activity.ip);
+    let page = fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
+    let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
+    let requests = u64::from(activity.requests);
+    if activity.credential_id.starts_with("key_") {
+        let id = fields.api_key("credential_id", &activity.credential_id);
+        return Some(Seen::ApiKey(ApiKeyUse { tenant_id: tenant_id?, id: id?, requests, age: age? }));
+    }
+    let session_id = fields.session("credential_id", &activity.credential_id);
+    let (tenant_id, session_id, age) = (tenant_id?, session_id?, age?);
+    Some(Seen::Session(SessionActivity { tenant_id, session_id, requests, age, ip, page }))
+}
+
+/// Records a report.
+pub(super) async fn record(store: &dyn Store, report: &Report) -> Result<(), ServiceError> {
+    if !report.sessions.is_empty() {
+        patiently(|| store.record_activity(&report.sessions)).await?;
+    }
+    if !report.api_keys.is_empty()
+        && let Err(error) = patiently(|| store.record_api_key_uses(&report.api_keys)).await
+    {
+        // The gate would say again what was counted of sessions, which idleness goes by; of keys it is statistics.
+        tracing::warn!(%error, keys = report.api_keys.len(), "uses of API keys are lost");
+    }
+    Ok(())
+}
+
+/// Another gate's report may be in the way for a moment: they lock rows in one order, but beside appenders.
+async fn patiently<F: Future<Output = Result<(), StoreError>>>(record: impl Fn() -> F) -> Result<(), StoreError> {
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(200));
+    for _ in 1..ATTEMPTS {
+        match record().await {
+            Err(StoreError::Conflict(_)) => tokio::time::sleep(backoff.step()).await,
+            recorded => return recorded,
+        }
+    }
+    record().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: &str = "ses_01h455vb4pex5vsknk084sn02q";
+
+    type Change = Box<dyn FnOnce(&mut v1::Activity)>;
+
+    fn activity(change: impl FnOnce(&mut v1::Activity)) -> v1::Activity {
+        let mut activity = v1::Activity {
+            tenant_id: "acme".into(),
+            credential_id: SESSION.into(),
+            requests: 1,
+            age: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+            ip: "10.0.0.1".into(),
+            last_page: "/".into(),
+        };
+        change(&mut activity);
+        activity
+    }
+
+    fn fields(activities: Vec<v1::Activity>) -> Vec<String> {
+        match read(&v1::ReportActivityRequest { activities }) {
+            Err(ServiceError::Invalid(violations)) => violations.into_iter().map(|wrong| wrong.field).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let duration = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+        let cases: [(&str, Change); 14] = [
+            ("tenant_id", Box::new(|wrong| wrong.tenant_id.clear())),
+            ("tenant_id", Box::new(|wrong| wrong.tenant_id = "a\n".into())),
+            ("credential_id", Box::new(|wrong| wrong.credential_id.clear())),
+            ("credential_id", Box::new(|wrong| wrong.credential_id = "evt_01h455vb4pex5vsknk084sn02q".into())),
+            ("credential_id", Box::new(|wrong| wrong.credential_id = "ses_".into())),
+            ("credential_id", Box::new(|wrong| wrong.credential_id = "key_".into())),
+            ("requests", Box::new(|wrong| wrong.requests = (1 << 31) + 1)),
+            ("age", Box::new(move |wrong| wrong.age = duration(-1, 0))),
+            ("age", Box::new(move |wrong| wrong.age = duration(0, -1))),
+            ("age", Box::new(move |wrong| wrong.age = duration(86_400, 1))),
+            ("age", Box::new(move |wrong| wrong.age = duration(i64::MAX, i32::MAX))),
+            ("ip", Box::new(|wrong| wrong.ip = "300.1.1.1".into())),
+            ("last_page", Box::new(|wrong| wrong.last_page = "x".repeat(513))),
+            ("last_page", Box::new(|wrong| wrong.last_page = "/a\u{0}b".into())),
+        ];
+        for (field, change) in cases {
+            let good = activity(|_| ());
+            assert_eq!(fields(vec![good.clone(), activity(change), good]), [format!("activities[1].{field}")]);
+        }
+        assert_eq!(fields(vec![activity(|_| ()); ACTIVITIES_MAX + 1]), ["activities"]);
+    }
+
+    #[test]
+    fn an_error_names_a_few_of_many_problems() {
+        let wrong = activity(|wrong| wrong.ip = "x".into());
+        assert_eq!(fields(vec![wrong; ACTIVITIES_MAX]).len(), PROBLEMS_MAX);
+    }
+
+    #[test]
+    fn each_stands_once_in_the_order_of_ids_and_keys_are_not_sessions() {
+        let older =
+            activity(|older| (older.requests, older.age) = (3, Some(prost_types::Duration { seconds: 9, nanos: 0 })));
+        let other = activity(|other| other.tenant_id = "aaa".into());
+        let key = activity(|key| key.credential_id = "key_01h455vb4pex5vsknk084sn02q".into());
+        let older_key = v1::Activity { age: older.age, ..key.clone() };
+        let activities = vec![older, activity(|_| ()), older_key, other, key];
+        let report = read(&v1::ReportActivityRequest { activities }).expect("a report");
+        let sessions = report.sessions.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        assert_eq!(sessions.collect::<Vec<_>>(), [("aaa", 1, 5), ("acme", 4, 5)]);
+        let keys = report.api_keys.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        assert_eq!(keys.collect::<Vec<_>>(), [("acme", 2, 5)]);
+    }
+}

@@ -1,0 +1,163 @@
+//! What gates saw of sessions.
+
+use std::time::Duration;
+
+use portcullis_authority::{
+    domain::{Policy, Session, SessionActivity},
+    store::{
+        Store,
+        sql::{Lane, SqlStore},
+    },
+};
+use portcullis_contract::id::SessionId;
+use portcullis_tests::{
+    calls::open,
+    given::{sign_in, tenant},
+    place::Place,
+    rows::{Use, query, set_policy, usage},
+    wait::eventually,
+};
+use tokio::task::JoinSet;
+
+fn seen(session: &Session, requests: u64, age: u64) -> SessionActivity {
+    SessionActivity {
+        tenant_id: session.tenant_id.clone(),
+        session_id: session.id,
+        requests,
+        age: Duration::from_secs(age),
+        ip: "10.0.0.1".into(),
+        page: "/page".into(),
+    }
+}
+
+async fn record(store: &SqlStore, activities: &[SessionActivity]) {
+    let recorded = async || match store.record_activity(activities).await {
+        Ok(()) => Some(()),
+        Err(error) => {
+            assert!(error.is_retryable(), "{error}");
+            None
+        }
+    };
+    eventually("the report is recorded", recorded).await;
+}
+
+/// A session that was opened long ago.
+async fn old_session(place: &Place, store: &SqlStore, tenant: &str, user: &str) -> Session {
+    let session = open(store, &sign_in(tenant, user)).await;
+    query(place, "UPDATE sessions SET active_us = 0", &[]).await;
+    session
+}
+
+#[tokio::test]
+async fn requests_add_up_and_the_newest_counts() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let session = old_session(&place, &store, "t", "u").await;
+    record(&store, &[seen(&session, 3, 100)]).await;
+    let first = usage(&place, &session).await;
+    assert_eq!((first.actions, first.ip.as_str()), (3, "10.0.0.1"));
+    assert!(first.active_us > 0 && first.active_us < session.created.0, "it was 100 s ago: {first:?}");
+
+    let older = SessionActivity { ip: "10.0.0.2".into(), ..seen(&session, 2, 1_000) };
+    record(&store, &[older]).await;
+    assert_eq!(usage(&place, &session).await, Use { actions: 5, ..first.clone() }, "nothing moves back");
+
+    let newer = SessionActivity { ip: String::new(), ..seen(&session, 1, 0) };
+    record(&store, &[newer]).await;
+    let last = usage(&place, &session).await;
+    assert!(last.active_us >= session.created.0);
+    assert_eq!((last.actions, last.ip.as_str()), (6, "10.0.0.1"), "an address that is not known is no address");
+    assert_eq!(last.due_us, first.due_us);
+}
+
+#[tokio::test]
+async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut sessions = Vec::new();
+    for (tenant, user) in [("t", "u"), ("t", "v"), ("s", "u")] {
+        sessions.push(open(&*store, &sign_in(tenant, user)).await);
+    }
+    let untouched = usage(&place, &sessions[1]).await;
+    let unknown = SessionActivity { session_id: SessionId::generate(), ..seen(&sessions[0], 9, 0) };
+    let elsewhere = SessionActivity { tenant_id: tenant("s"), ..seen(&sessions[1], 9, 0) };
+    record(&store, &[seen(&sessions[0], 1, 0), seen(&sessions[2], 2, 0), unknown, elsewhere]).await;
+    assert_eq!(usage(&place, &sessions[0]).await.actions, 1);
+    assert_eq!(usage(&place, &sessions[1]).await, untouched);
+    assert_eq!(usage(&place, &sessions[2]).await.actions, 2);
+    record(&store, &[]).await;
+}
+
+#[tokio::test]
+async fn texts_of_a_report_come_back_as_they_were() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let texts = ["'; DROP TABLE sessions; --", "\"q\\u0041\" \\", "00", "123", "null", "日本語 🦀", "$1 %s"];
+    for text in texts {
+        set_policy(&place, text, &Policy { keep_last_page: true, ..Policy::default() }).await;
+        let session = old_session(&place, &store, text, "u").await;
+        record(&store, &[SessionActivity { page: text.into(), ..seen(&session, 1, 0) }]).await;
+        let kept = usage(&place, &session).await;
+        assert_eq!((kept.actions, kept.page.as_str()), (1, text));
+    }
+}
+
+#[tokio::test]
+async fn the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_not_any_more() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let keeping = Policy { keep_last_page: true, ..Policy::default() };
+    set_policy(&place, "keeps", &keeping).await;
+    set_policy(&place, "does not", &Policy::default()).await;
+    for (tenant, page) in [("keeps", "/page"), ("does not", ""), ("has none", "")] {
+        let session = old_session(&place, &store, tenant, "u").await;
+        record(&store, &[seen(&session, 1, 0)]).await;
+        assert_eq!(usage(&place, &session).await.page, page, "{tenant}");
+        let without = SessionActivity { page: String::new(), ..seen(&session, 1, 0) };
+        record(&store, &[without]).await;
+        assert_eq!(usage(&place, &session).await.page, page, "{tenant}");
+        set_policy(&place, tenant, &Policy::default()).await;
+        record(&store, &[seen(&session, 1, 0)]).await;
+        assert_eq!(usage(&place, &session).await.page, "", "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn reports_at_once_lose_nothing() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut sessions = Vec::new();
+    for number in 0..40 {
+        sessions.push(open(&*store, &sign_in("t", &format!("u{number}"))).await);
+    }
+    let mut reports = JoinSet::new();
+    for seed in 0..4 {
+        let (store, faults) = place.faulty_store().await;
+        faults.shuffle(seed);
+        let activities: Vec<_> = sessions.iter().map(|session| seen(session, 1, 0)).collect();
+        reports.spawn(async move {
+            for _ in 0..5 {
+                record(&store, &activities).await;
+            }
+        });
+    }
+    reports.join_all().await;
+    for session in &sessions {
+        assert_eq!(usage(&place, session).await.actions, 20);
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_one_statement_that_looks_up_each_session_by_its_key() {
+    let place = crate::place().await;
+    let (store, statements) = place.observed_store().await;
+    let session = open(&*store, &sign_in("t", "u")).await;
+    drop(statements.take());
+    record(&store, &[seen(&session, 1, 0)]).await;
+    let [(sql, values)] = &statements.take()[..] else { panic!("a report is one statement") };
+    let plan = place.explain(Lane::Write, sql, values).await;
+    let by_key = ["Index Scan using sessions_pkey on sessions", "SEARCH sessions USING PRIMARY KEY"];
+    assert!(by_key.iter().any(|by_key| plan.contains(by_key)), "{plan}");
+    let whole = ["Seq Scan", "SCAN sessions", "SCAN p"];
+    assert!(!whole.iter().any(|whole| plan.contains(whole)), "{plan}");
+}

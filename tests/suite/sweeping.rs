@@ -1,0 +1,195 @@
+//! Which sessions the sweep looks at, and when.
+
+use std::time::Duration;
+
+use portcullis_authority::{
+    domain::{Micros, Policy, Session},
+    store::{
+        Schedule, Store,
+        sql::{Lane, SqlStore},
+    },
+};
+use portcullis_contract::id::SessionId;
+use portcullis_tests::{
+    calls::{apply, open},
+    given::{revoke, sign_in, sign_out, tenant},
+    rows::{make_due, query, set_policy, usage},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn schedule(session: &Session, due: Option<i64>, unless_changed: Option<i64>) -> Schedule {
+    Schedule {
+        tenant_id: session.tenant_id.clone(),
+        session_id: session.id,
+        due: due.map(Micros),
+        unless_changed: unless_changed.map(Micros),
+    }
+}
+
+async fn due(store: &SqlStore, limit: u32) -> Vec<SessionId> {
+    let due = store.due_sessions(limit).await.expect("sessions");
+    due.sessions.iter().map(|session| session.id).collect()
+}
+
+#[tokio::test]
+async fn a_session_that_may_become_idle_before_it_expires_is_due_then() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut new = sign_in("t", "u");
+    new.lifetime = 30 * DAY;
+    let long = open(&*store, &new).await;
+    let kept = usage(&place, &long).await;
+    assert_eq!(kept.active_us, long.created.0);
+    assert_eq!(kept.due_us, Some(long.created.after(7 * DAY).0));
+    let short = open(&*store, &sign_in("t", "u")).await;
+    assert_eq!(usage(&place, &short).await.due_us, None, "it expires before");
+}
+
+#[tokio::test]
+async fn due_sessions_come_in_order_with_what_is_known_of_them() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut sessions = Vec::new();
+    for (tenant, user) in [("t", "u"), ("s", "v"), ("t", "w"), ("t", "x")] {
+        sessions.push(open(&*store, &sign_in(tenant, user)).await);
+    }
+    assert!(due(&store, 9).await.is_empty());
+    let later = [schedule(&sessions[0], Some(3), None), schedule(&sessions[1], Some(1), None)];
+    store.reschedule(&later).await.expect("set");
+    store.reschedule(&[schedule(&sessions[2], Some(2), None)]).await.expect("set");
+    store.reschedule(&[schedule(&sessions[3], Some(i64::MAX), None)]).await.expect("set");
+    assert_eq!(due(&store, 9).await, [sessions[1].id, sessions[2].id, sessions[0].id]);
+    assert_eq!(due(&store, 2).await, [sessions[1].id, sessions[2].id]);
+
+    let policy = Policy { keep_last_page: true, ..Policy::default() };
+    set_policy(&place, "t", &policy).await;
+    apply(&*store, revoke(&[&sessions[2]])).await;
+    apply(&*store, sign_out("s", &["v"])).await;
+    let found = store.due_sessions(9).await.expect("sessions");
+    let ended: Vec<_> = found.sessions.iter().map(|session| session.ended).collect();
+    assert_eq!(ended, [true, true, false], "by a cutoff, by itself, not");
+    let last = &found.sessions[2];
+    assert_eq!((&last.tenant_id, &last.user_id), (&sessions[0].tenant_id, &sessions[0].user_id));
+    assert_eq!((last.created, last.expires, last.due), (sessions[0].created, sessions[0].expires, Some(Micros(3))));
+    assert_eq!(found.policies.len(), 1);
+    assert_eq!(found.policies[&tenant("t")].as_ref(), Some(&policy));
+    assert!(found.now >= sessions[3].created);
+}
+
+#[tokio::test]
+async fn a_time_that_someone_else_has_set_stays() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let session = open(&*store, &sign_in("t", "u")).await;
+    make_due(&place, &session).await;
+    store.reschedule(&[schedule(&session, Some(5), Some(2))]).await.expect("set");
+    assert_eq!(usage(&place, &session).await.due_us, Some(1), "it was not 2");
+    store.reschedule(&[schedule(&session, Some(5), Some(1))]).await.expect("set");
+    assert_eq!(usage(&place, &session).await.due_us, Some(5));
+    store.reschedule(&[schedule(&session, None, None)]).await.expect("set");
+    assert_eq!(usage(&place, &session).await.due_us, None);
+    store.reschedule(&[schedule(&session, Some(5), Some(1))]).await.expect("set");
+    assert_eq!(usage(&place, &session).await.due_us, None);
+}
+
+#[tokio::test]
+async fn only_an_absence_is_one() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let first = store.hear(MINUTE).await.expect("heard");
+    assert!(first > Micros(0), "nobody was there before");
+    assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
+    assert_eq!(place.store().await.hear(MINUTE).await.expect("heard"), first);
+    query(&place, "UPDATE installation SET heard_us = heard_us - 59000000", &[]).await;
+    assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
+    query(&place, "UPDATE installation SET heard_us = heard_us - 61000000", &[]).await;
+    assert!(store.hear(MINUTE).await.expect("heard") > first);
+}
+
+#[tokio::test]
+async fn a_walk_sees_every_session_of_the_tenant_once() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut sessions = Vec::new();
+    for number in 0..7 {
+        sessions.push(open(&*store, &sign_in("t", &format!("u{number}"))).await.id);
+        open(&*store, &sign_in("s", "u")).await;
+    }
+    assert!(store.policy_walk(None, 3).await.expect("an answer").is_none(), "no policy has changed");
+    set_policy(&place, "t", &Policy::default()).await;
+    let mut seen = Vec::new();
+    while let Some(walk) = store.policy_walk(None, 3).await.expect("an answer") {
+        assert_eq!((walk.tenant_id.as_str(), walk.policy.as_ref()), ("t", Some(&Policy::default())));
+        seen.extend(walk.sessions.iter().map(|session| session.id));
+        let next = (walk.sessions.len() == 3).then(|| walk.sessions[2].id);
+        assert!(store.advance_walk(&walk, next, &[]).await.expect("an answer"));
+        assert!(seen.len() <= sessions.len(), "it does not end");
+    }
+    assert_eq!(seen, sessions);
+}
+
+#[tokio::test]
+async fn a_walk_gives_way_to_a_newer_policy() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let session = open(&*store, &sign_in("t", "u")).await;
+    set_policy(&place, "t", &Policy::default()).await;
+    let older = store.policy_walk(None, 3).await.expect("an answer").expect("a walk");
+    set_policy(&place, "t", &Policy { keep_last_page: true, ..Policy::default() }).await;
+    let schedules = [schedule(&session, Some(7), None)];
+    assert!(!store.advance_walk(&older, None, &schedules).await.expect("an answer"));
+    assert_eq!(usage(&place, &session).await.due_us, None, "nothing was done");
+
+    let newer = store.policy_walk(None, 3).await.expect("an answer").expect("it is walked from the start");
+    assert_eq!((newer.sessions.len(), newer.policy.as_ref().is_some_and(|policy| policy.keep_last_page)), (1, true));
+    assert!(store.advance_walk(&newer, None, &schedules).await.expect("an answer"));
+    assert_eq!(usage(&place, &session).await.due_us, Some(7));
+    assert!(store.policy_walk(None, 3).await.expect("an answer").is_none());
+    assert!(!store.advance_walk(&newer, None, &[]).await.expect("an answer"), "it has ended");
+}
+
+#[tokio::test]
+async fn a_policy_of_a_later_version_is_left_to_who_understands_it() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let session = open(&*store, &sign_in("t", "u")).await;
+    for tenant in ["s", "t"] {
+        set_policy(&place, tenant, &Policy::default()).await;
+    }
+    query(&place, "UPDATE policies SET policy = '{\"moon_phase\": 1}' WHERE tenant_id = 's'", &[]).await;
+    let unknown = store.policy_walk(None, 3).await.expect("an answer").expect("a walk");
+    assert_eq!((unknown.tenant_id.as_str(), &unknown.policy), ("s", &None));
+    let next = store.policy_walk(Some(&unknown.tenant_id), 3).await.expect("an answer").expect("a walk");
+    assert_eq!(next.tenant_id.as_str(), "t");
+    query(&place, "UPDATE policies SET policy = '{\"moon_phase\": 1}'", &[]).await;
+    make_due(&place, &session).await;
+    assert_eq!(store.due_sessions(3).await.expect("sessions").policies[&tenant("t")], None);
+}
+
+#[tokio::test]
+async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for() {
+    let place = crate::place().await;
+    let (store, statements) = place.observed_store().await;
+    let session = open(&*store, &sign_in("t", "u")).await;
+    set_policy(&place, "t", &Policy::default()).await;
+    make_due(&place, &session).await;
+    drop(statements.take());
+    store.due_sessions(10).await.expect("sessions");
+    let walk = store.policy_walk(None, 10).await.expect("an answer").expect("a walk");
+    store.advance_walk(&walk, None, &[schedule(&session, Some(9), Some(1))]).await.expect("an answer");
+    let asked = statements.take();
+    assert_eq!(asked.len(), 6);
+    let mut plans = String::new();
+    for (sql, values) in &asked {
+        let lane = if sql.starts_with("UPDATE") { Lane::Write } else { Lane::Read };
+        let plan = place.explain(lane, sql, values).await;
+        assert!(!["Seq Scan", "SCAN p", "SCAN sessions"].iter().any(|whole| plan.contains(whole)), "{sql}\n{plan}");
+        plans += &plan;
+    }
+    for index in ["sessions_due", "policies_to_sweep"] {
+        assert!(plans.contains(index), "{index}: {plans}");
+    }
+    assert!(!plans.contains("sessions_by_user"), "{plans}");
+}
