@@ -21,7 +21,7 @@ use self::{report::Report, world::World};
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -30,6 +30,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
+    ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
 ];
 
@@ -59,6 +60,7 @@ async fn run(group: &str, report: &mut Report) -> Result<()> {
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
+        "activity" => rows::activity::run(&World::start().await?, report).await,
         _ => rows::sign_out::run(report).await,
     }
 }

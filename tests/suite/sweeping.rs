@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::{Micros, Policy, Session},
+    domain::{Micros, NewSession, Policy, Session},
     store::{
         Schedule, Store,
         sql::{Lane, SqlStore},
@@ -38,12 +38,13 @@ async fn a_session_that_may_become_idle_before_it_expires_is_due_then() {
     let place = crate::place().await;
     let store = place.store().await;
     let mut new = sign_in("t", "u");
-    new.lifetime = 30 * DAY;
+    (new.lifetime, new.idle_timeout) = (30 * DAY, Some(7 * DAY));
     let long = open(&*store, &new).await;
     let kept = usage(&place, &long).await;
     assert_eq!(kept.active_us, long.created.0);
     assert_eq!(kept.due_us, Some(long.created.after(7 * DAY).0));
-    let short = open(&*store, &sign_in("t", "u")).await;
+    let short = NewSession { idle_timeout: Some(7 * DAY), ..sign_in("t", "u") };
+    let short = open(&*store, &short).await;
     assert_eq!(usage(&place, &short).await.due_us, None, "it expires before");
 }
 

@@ -76,7 +76,8 @@ async fn a_session_says_on_what_and_where_it_is() {
         assert_eq!(session.last_active_time, session.create_time);
         let idle_expires = session.idle_expire_time.expect("a time").seconds;
         assert_eq!(idle_expires - session.create_time.expect("a time").seconds, 7 * 86_400);
-        let told = v1::Session { idle: session.idle, ..created.session.expect("a session") };
+        let told =
+            v1::Session { idle: session.idle, user: session.user.clone(), ..created.session.expect("a session") };
         assert_eq!(told, session, "the answer to the sign-in shows the same");
 
         let again = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");

@@ -29,8 +29,14 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, known: Cache::new(TENANTS_MAX), default: Arc::default() }
+    /// `default` is of tenants that have set none.
+    pub(crate) fn new(store: Arc<dyn Store>, default: Policy) -> Self {
+        Self { store, known: Cache::new(TENANTS_MAX), default: Arc::new(default) }
+    }
+
+    /// The policy of tenants that have set none.
+    pub(crate) fn default(&self) -> &Policy {
+        &self.default
     }
 
     /// The tenant's policy, at most [`POLICY_AGE_MAX`] old; the default when it set none.

@@ -26,6 +26,7 @@ use crate::{
     },
     sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
+    user_agents,
     validators::Validators,
 };
 
@@ -152,6 +153,7 @@ impl Authority {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store.token_life(config.tokens.access_token_lifetime).await?;
+        user_agents::warm_up();
         let places = Arc::new(Places::of(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
@@ -178,7 +180,7 @@ impl Authority {
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),
-            policies: Arc::new(Policies::new(Arc::clone(&store))),
+            policies: Arc::new(Policies::new(Arc::clone(&store), config.sessions.default_policy())),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,

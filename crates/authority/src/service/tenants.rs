@@ -20,8 +20,10 @@ pub(crate) struct Tenants(pub(crate) Arc<Core>);
 
 impl Tenants {
     async fn policy(&self, tenant: &TenantId) -> Result<v1::Policy, ServiceError> {
-        let (policy, version) = self.0.store.policy(tenant).await?.unwrap_or_default();
-        Ok(policy::to_wire(&policy, version))
+        Ok(match self.0.store.policy(tenant).await? {
+            Some((policy, version)) => policy::to_wire(&policy, version),
+            None => policy::to_wire(self.0.policies.default(), 0),
+        })
     }
 }
 

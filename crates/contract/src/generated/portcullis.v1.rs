@@ -3347,7 +3347,7 @@ pub struct Session {
     /// The address of the last request. Empty: as `client.ip`.
     #[prost(string, tag = "25")]
     pub last_ip: ::prost::alloc::string::String,
-    /// The user's profile as it is now.
+    /// The user's profile as it is now. Unset in answers to calls that open, refresh or end the session.
     #[prost(message, optional, tag = "26")]
     pub user: ::core::option::Option<SessionUser>,
     /// The session that this one replaced on the same device. Empty: none.
@@ -3460,7 +3460,8 @@ pub struct ListSessionsRequest {
     /// Empty: all users of the tenant (for a user: themselves).
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
-    /// Unset: the active ones, or with `show_ended` any state.
+    /// Sessions in this state, whatever `show_ended` says. Unset: the active ones, or with `show_ended` or
+    /// `filter.end_cause` those in any.
     #[prost(enumeration = "SessionState", tag = "3")]
     pub state: i32,
     /// 1 to 200; 0 means 50; more is taken as 200.
@@ -3469,12 +3470,13 @@ pub struct ListSessionsRequest {
     /// From `next_page_token` of a call with the same arguments by the same caller.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
-    /// Only sessions that match all that is set. Roles: `support`, `admin`.
+    /// Only sessions that match all that is set. Users may set `device_type` alone; anything else is denied to them.
     #[prost(message, optional, tag = "6")]
     pub filter: ::core::option::Option<SessionFilter>,
     #[prost(enumeration = "SessionOrder", tag = "7")]
     pub order: i32,
     /// Also those that have ended, for as long as they are kept (`sessions.retention`, default 30 days after their end).
+    /// No list has them for longer, and then they are removed for good.
     #[prost(bool, tag = "8")]
     pub show_ended: bool,
 }
@@ -3490,27 +3492,27 @@ pub struct SessionFilter {
     /// Any part of the email address, whatever its case; at least 3 letters.
     #[prost(string, tag = "3")]
     pub email: ::prost::alloc::string::String,
-    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`.
+    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`. Bits beyond the prefix do not count.
     #[prost(string, tag = "4")]
     pub network: ::prost::alloc::string::String,
-    /// ISO 3166-1 alpha-2, of the address at sign-in.
+    /// ISO 3166-1 alpha-2 in either case, of the address at sign-in.
     #[prost(string, tag = "5")]
     pub country_code: ::prost::alloc::string::String,
     #[prost(enumeration = "DeviceType", tag = "6")]
     pub device_type: i32,
-    /// Opened at or after.
+    /// Opened at or after. Not later than `started_before`.
     #[prost(message, optional, tag = "7")]
     pub started_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Opened before.
     #[prost(message, optional, tag = "8")]
     pub started_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Last active on or after that day (UTC).
+    /// Last active on or after that day (UTC). Not later than `last_active_before`.
     #[prost(message, optional, tag = "9")]
     pub last_active_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Last active before that day (UTC).
     #[prost(message, optional, tag = "10")]
     pub last_active_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Ended by that. Implies `show_ended`.
+    /// Ended by that.
     #[prost(enumeration = "SessionEndCause", tag = "11")]
     pub end_cause: i32,
 }
@@ -3523,7 +3525,7 @@ pub struct Preview {
     /// Whether there are more.
     #[prost(bool, tag = "2")]
     pub capped: bool,
-    /// Some of them, newest first, at most 10.
+    /// The newest ten of those that were counted, newest first.
     #[prost(message, repeated, tag = "3")]
     pub sample: ::prost::alloc::vec::Vec<Session>,
 }
@@ -3576,7 +3578,7 @@ pub struct BatchRevokeSessionsRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "6")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "7")]
     pub validate_only: bool,
 }
@@ -3613,7 +3615,7 @@ pub struct RevokeOtherSessionsRequest {
     /// What happened, when a `login` service reports it: `PASSWORD_CHANGED` or `SECOND_FACTOR_CHANGED`. Unset for others.
     #[prost(enumeration = "SessionEndCause", tag = "9")]
     pub cause: i32,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "10")]
     pub validate_only: bool,
 }
@@ -3793,9 +3795,10 @@ pub enum SessionOrder {
     Unspecified = 0,
     /// Newest first.
     Start = 1,
-    /// By user id, newest first within a user.
+    /// By user id, as the store compares text, newest first within a user.
     User = 2,
-    /// Last active first. Only with `user_id`, or for a user's own list.
+    /// Last active first. Only with `user_id`, or for a user's own list. A session that is used between two pages moves to
+    /// one that was before.
     LastActive = 3,
 }
 impl SessionOrder {
@@ -3993,6 +3996,9 @@ pub mod session_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// The sessions of a user or of a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is on one of them and no other, however many come and go
+        /// meanwhile. Errors: `PAGE_TOKEN_INVALID`.
         pub async fn list_sessions(
             &mut self,
             request: impl tonic::IntoRequest<super::ListSessionsRequest>,
@@ -4183,6 +4189,9 @@ pub mod session_service_server {
             tonic::Status,
         >;
         /// The sessions of a user or of a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is on one of them and no other, however many come and go
+        /// meanwhile. Errors: `PAGE_TOKEN_INVALID`.
         async fn list_sessions(
             &self,
             request: tonic::Request<super::ListSessionsRequest>,
@@ -4844,7 +4853,7 @@ pub struct SignOutTenantRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "6")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs neither a reason nor `force`.
     #[prost(bool, tag = "7")]
     pub validate_only: bool,
 }
@@ -5386,7 +5395,7 @@ pub struct UserFilter {
     /// Any part of the given or the family name, whatever its case; at least 3 letters.
     #[prost(string, tag = "2")]
     pub person_name: ::prost::alloc::string::String,
-    /// Last signed in at or after.
+    /// Last signed in at or after. Not later than `signed_in_before`.
     #[prost(message, optional, tag = "3")]
     pub signed_in_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Last signed in before.
@@ -5400,10 +5409,10 @@ pub struct ListUsersResponse {
     /// Empty: this was the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
-    /// Active sessions in the tenant, counted up to 10,000.
+    /// Active sessions in the tenant, whatever the filter, counted up to 10,000. On the first page only; else 0.
     #[prost(uint32, tag = "3")]
     pub sessions: u32,
-    /// Whether there are more.
+    /// Whether there are more. On the first page only.
     #[prost(bool, tag = "4")]
     pub sessions_capped: bool,
 }
@@ -5457,7 +5466,7 @@ pub struct ForceSignOutRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "7")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "8")]
     pub validate_only: bool,
 }
@@ -5652,6 +5661,9 @@ pub mod user_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        ///
+        /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
+        /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.
         pub async fn list_users(
             &mut self,
             request: impl tonic::IntoRequest<super::ListUsersRequest>,
@@ -5774,6 +5786,9 @@ pub mod user_service_server {
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUserResponse>, tonic::Status>;
         /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        ///
+        /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
+        /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.
         async fn list_users(
             &self,
             request: tonic::Request<super::ListUsersRequest>,

@@ -93,7 +93,8 @@ impl Backend for Postgres {
             group_max: 64,
             activity_rows: "SELECT j->>0 AS tenant_id, decode(j->>1, 'hex') AS session_id, \
                  (j->>2)::bigint AS requests, (j->>3)::bigint AS age_us, j->>4 AS ip, j->>5 AS page \
-                 FROM jsonb_array_elements($1::jsonb) AS t(j)",
+                 FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS t(j, n) ORDER BY n",
+            by_index: |_| String::new(),
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
                 sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()

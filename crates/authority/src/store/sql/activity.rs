@@ -6,8 +6,8 @@ use crate::{
     store::StoreError,
 };
 
-/// One statement, whatever the number of sessions: they are in one parameter, an array in JSON. Each is looked up by
-/// its key. The inner order is the one in which rows are locked, so that two gates' reports do not meet crosswise.
+/// One statement, whatever the number of sessions: they are in one parameter, an array in JSON. Each is looked up by its
+/// key, and locked, in the order of the array, so that two gates' reports and an appender do not meet crosswise.
 pub(super) async fn record(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -19,7 +19,7 @@ pub(super) async fn record(
              active_ip = CASE WHEN {newer} AND v.ip <> '' THEN v.ip ELSE sessions.active_ip END, \
              active_page = CASE WHEN v.page = '' THEN sessions.active_page WHEN NOT {KEPT} THEN '' \
                  WHEN {newer} THEN v.page ELSE sessions.active_page END \
-         FROM ({rows} ORDER BY 1, 2) AS v \
+         FROM ({rows}) AS v \
          WHERE sessions.tenant_id = v.tenant_id AND sessions.session_id = v.session_id",
         seen = format_args!("({} - v.age_us)", dialect.now),
         newer = format_args!("sessions.active_us < {} - v.age_us", dialect.now),

@@ -27,8 +27,8 @@ pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialec
     let head = "INSERT INTO log_head VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
     connection.query(head, &[incarnation[..].into(), Chain::default().0[..].into()]).await?;
     let installation = format!(
-        "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version, heard_us) \
-             VALUES (1, 0, NULL, {now}, 0, {now}) ON CONFLICT DO NOTHING",
+        "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version) \
+             VALUES (1, 0, NULL, {now}, 0) ON CONFLICT DO NOTHING",
         now = dialect.now
     );
     connection.query(&installation, &[]).await?;

@@ -77,6 +77,12 @@ fn of_user(user: &str, before: &str) -> (String, &'static str) {
     (of, "s.user_id DESC, s.session_id DESC")
 }
 
+/// Where the sessions `s` of several users are taken from, for each user by the index: with `s.user_id = v.column1`.
+fn of_users(dialect: &Dialect, params: &mut Params, users: &[String]) -> String {
+    let by_user = (dialect.by_index)("sessions_by_user");
+    format!("(VALUES {}) AS v CROSS JOIN sessions s {by_user}", id_rows(params, users))
+}
+
 /// What the user `u` must match.
 fn names(params: &mut Params, names: &NameFilter) -> Vec<String> {
     let columns = [("name_key", &names.user_name), ("person_key", &names.person_name), ("email_key", &names.email)];

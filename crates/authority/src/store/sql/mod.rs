@@ -217,7 +217,7 @@ impl Store for SqlStore {
         next: Option<SessionId>,
         schedules: &[Schedule],
     ) -> Result<bool, StoreError> {
-        sweep::advance(&mut *self.lane(Lane::Write).await?, walk, next, schedules).await
+        sweep::advance(&mut *self.lane(Lane::Write).await?, &self.dialect(), walk, next, schedules).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {

@@ -57,13 +57,18 @@ pub(super) const COLUMNS: [&str; 30] = [
     "active_page",
 ];
 
-/// The audit event of the first cutoff that covers the session `s`.
-pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM cutoffs c \
-     WHERE c.revision > s.opened_revision AND c.exempt_serial <> s.serial AND (\
-         (c.scope = 1 AND c.scope_serial = s.user_serial) OR \
-         (c.scope = 2 AND c.scope_serial = s.tenant_serial) OR \
-         (c.scope = 3 AND c.scope_serial = 0)) \
-     ORDER BY c.revision LIMIT 1)";
+/// The audit event of the first cutoff that covers the session `s`: the first of each scope by the index, which has them
+/// in order, and of these three the first.
+pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 1 \
+         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c1 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 2 \
+         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c2 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 3 \
+         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c3) c ORDER BY c.revision LIMIT 1)";
 
 /// When the user of the session `s` was disabled. A subquery, not a join: PostgreSQL might join by the tenant alone, and
 /// read all of its users.

@@ -141,7 +141,8 @@ impl Backend for Sqlite {
             beat_writes: false,
             group_max: 1,
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
-                 value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1)",
+                 value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1) ORDER BY key",
+            by_index: |index| format!("INDEXED BY {index}"),
             advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
         }
     }

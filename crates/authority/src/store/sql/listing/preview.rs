@@ -8,7 +8,7 @@ use super::{
         connection::ValueRows,
         sessions::{read_with_end, select},
     },
-    FENCE, NEWEST, Params, active, id_rows, of_user,
+    FENCE, NEWEST, Params, active, of_user,
 };
 use crate::{
     domain::{
@@ -111,9 +111,9 @@ fn of_users(dialect: &Dialect, tenant: &TenantId, users: &[UserId], keep: Option
     } else {
         let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
         format!(
-            "SELECT s.session_id, 1 FROM (SELECT s.session_id FROM (VALUES {rows}) AS v CROSS JOIN sessions s \
+            "SELECT s.session_id, 1 FROM (SELECT s.session_id FROM {from} \
              WHERE s.tenant_id = {tenant} AND s.user_id = v.column1 AND {and} {FENCE}) s LIMIT {LIMIT}",
-            rows = id_rows(&mut params, &ids)
+            from = super::of_users(dialect, &mut params, &ids)
         )
     };
     (sql, params.0)

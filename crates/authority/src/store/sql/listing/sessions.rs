@@ -7,7 +7,7 @@ use super::{
         Connection, Dialect, Value, cursor,
         sessions::{COLUMNS, CUT_EVENT, read_with_end},
     },
-    FENCE, NAMED_USERS_MAX, NEWEST, Params, active, id_rows, names, now, of_user, uncut,
+    FENCE, NAMED_USERS_MAX, NEWEST, Params, active, names, now, of_user, of_users, uncut,
     users::named,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(in super::super) async fn list(
     };
     let mut list = List::new(dialect, filter);
     list.restrict(filter, &lead);
-    list.begin(filter, order, lead, after)?;
+    list.begin(dialect, filter, order, lead, after)?;
     let sql = list.sql(i64::from(limit) + 1);
     let mut rows = connection.query(&sql, &list.params.0).await?;
     let more = rows.len() > limit as usize;
@@ -165,20 +165,22 @@ impl List {
         list
     }
 
+    /// What is asked of the event may be null, for PostgreSQL would else begin with the events of a rare cause, and read
+    /// the whole trail to find them.
     fn restrict_state(&mut self, dialect: &Dialect, filter: &SessionFilter) {
-        let now = self.now.clone();
+        let (now, user) = (self.now.clone(), Cause::User.code());
         match filter.state {
             None => {}
             Some(SessionState::Active) => self.of.push(active(dialect, &self.tenant)),
             Some(SessionState::Expired) => {
                 self.and.push(format!("e.event_id IS NULL AND s.expires_us <= {now}"));
             }
-            Some(SessionState::SignedOut) => self.and.push(format!("e.cause = {}", Cause::User.code())),
-            Some(SessionState::Revoked) => self.and.push(format!("e.cause <> {}", Cause::User.code())),
+            Some(SessionState::SignedOut) => self.and.push(format!("COALESCE(e.cause, 0) = {user}")),
+            Some(SessionState::Revoked) => self.and.push(format!("COALESCE(e.cause, {user}) <> {user}")),
         }
         if let Some(cause) = filter.end_cause {
             let cause = self.params.bind(cause.code());
-            self.and.push(format!("e.cause = {cause}"));
+            self.and.push(format!("COALESCE(e.cause, 0) = {cause}"));
         }
         if filter.state != Some(SessionState::Active) {
             let retention = self.params.bind(span(filter.retention));
@@ -186,7 +188,8 @@ impl List {
         }
     }
 
-    /// The conditions that do not lead. None of them can be looked up in an index, as they stand here.
+    /// The conditions that do not lead. As they stand here, none can be looked up in an index, but for the ids of times
+    /// in that of the lead.
     fn restrict(&mut self, filter: &SessionFilter, lead: &Lead) {
         if filter.names.is_set() && !matches!(lead, Lead::Named(_)) {
             let matching = names(&mut self.params, &filter.names).join(" AND ");
@@ -210,7 +213,7 @@ impl List {
         }
         self.restrict_period("s.created_us", filter.started);
         self.restrict_period("s.active_us", filter.active);
-        if let Some(from) = filter.started.from {
+        if let Some(from) = filter.started.from.filter(|_| !matches!(lead, Lead::ByUser)) {
             let oldest = self.params.bind(&id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US))[..]);
             self.of.push(format!("s.session_id >= {oldest}"));
         }
@@ -228,6 +231,7 @@ impl List {
     /// Where the page begins, in the order of the list.
     fn begin(
         &mut self,
+        dialect: &Dialect,
         filter: &SessionFilter,
         order: SessionOrder,
         lead: Lead,
@@ -237,13 +241,13 @@ impl List {
         match order {
             SessionOrder::Start => {
                 let [before] = cursor::read(after, [newest])?;
-                self.lead(lead, before, "s.session_id DESC".into());
+                self.lead(dialect, lead, before, "s.session_id DESC".into());
             }
             SessionOrder::User => {
                 let first = ["".into(), NEWEST[..].into()];
                 let [user, before] = cursor::read(after, first)?.map(|value| self.params.bind(value));
                 self.of.push(format!("s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"));
-                self.lead(lead, newest, "s.user_id, s.session_id DESC".into());
+                self.lead(dialect, lead, newest, "s.user_id, s.session_id DESC".into());
             }
             SessionOrder::LastActive(first) => {
                 let first = self.params.bind(&first.map_or([0; 16], SessionId::to_bytes)[..]);
@@ -251,7 +255,7 @@ impl List {
                 let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
                 let [rank, time, before] = cursor::read(after, begin)?.map(|value| self.params.bind(value));
                 self.and.push(format!("({key}, s.active_us, s.session_id) < ({rank}, {time}, {before})"));
-                self.lead(lead, newest, format!("{key} DESC, s.active_us DESC, s.session_id DESC"));
+                self.lead(dialect, lead, newest, format!("{key} DESC, s.active_us DESC, s.session_id DESC"));
             }
         }
         Ok(())
@@ -259,13 +263,14 @@ impl List {
 
     /// Takes sessions of `lead` that are older than `before`, and lists them in `order`. Where an index has that order,
     /// they are taken in it, and no more of them than are listed.
-    fn lead(&mut self, lead: Lead, before: Value, order: String) {
+    fn lead(&mut self, dialect: &Dialect, lead: Lead, before: Value, order: String) {
         let (before, tenant) = (self.params.bind(before), self.tenant.clone());
         let mut at = |value: Value| self.params.bind(value);
         let older = format!("s.session_id < {before}");
         let (of, taken, ordered) = match lead {
             Lead::Tenant => (older, "s.session_id DESC", true),
-            Lead::ByUser => (older, "s.user_id, s.session_id DESC", true),
+            // Where it begins is said by user.
+            Lead::ByUser => ("TRUE".into(), "s.user_id, s.session_id DESC", true),
             Lead::User(user) => {
                 let (of, taken) = of_user(&at(user.as_str().into()), &before);
                 (of, taken, !order.contains("active_us"))
@@ -282,7 +287,7 @@ impl List {
                 (of, "s.country DESC, s.session_id DESC", true)
             }
             Lead::Named(users) => {
-                self.from = format!("(VALUES {}) AS v CROSS JOIN sessions s", id_rows(&mut self.params, &users));
+                self.from = of_users(dialect, &mut self.params, &users);
                 (format!("s.user_id = v.column1 AND {older}"), "", false)
             }
             Lead::Network(network) => {
