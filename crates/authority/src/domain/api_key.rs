@@ -120,6 +120,8 @@ impl ApiKeyUse {
     /// This and what the same report says of the same key elsewhere.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
-        Self { requests: self.requests.saturating_add(other.requests), age: self.age.min(other.age), ..self }
+        let requests = self.requests.saturating_add(other.requests);
+        let newer = if other.age < self.age { other } else { self };
+        Self { requests, ..newer }
     }
 }

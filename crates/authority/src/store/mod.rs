@@ -117,7 +117,7 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<(Vec<ApiKey>, Micros), StoreError>;
 
-    /// Counts what a gate saw of API keys, each named once, in one transaction. Keys that are not there are passed over,
+    /// Counts what a gate saw of API keys, each named once, in the order of their ids, in one transaction. Keys that are not there are passed over,
     /// and what is more than a day old is dropped. Not for repeating: what is told twice counts twice.
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError>;
 

@@ -33,7 +33,7 @@ async fn write(connection: &mut dyn Connection, dialect: &Dialect, uses: &[ApiKe
          AND hour < {first_hour}"
     );
     let touch = format!(
-        "UPDATE api_keys SET active_us = {now} - v.age_us FROM ({rows} ORDER BY 1, 2) AS v \
+        "UPDATE api_keys SET active_us = {now} - v.age_us FROM ({rows}) AS v \
          WHERE api_keys.tenant_id = v.tenant_id AND api_keys.key_id = v.session_id \
          AND (active_us IS NULL OR active_us < {now} - v.age_us)"
     );
