@@ -286,6 +286,44 @@ impl Story<'_> {
         assert_eq!(verified.fault, None);
     }
 
+    async fn lists_and_policies(&mut self) {
+        let mut users = UserServiceClient::new(self.authority.transport(ADMIN));
+        let list = v1::ListUsersRequest { tenant_id: TENANT.into(), page_size: 1, ..Default::default() };
+        let listed = users.list_users(marked(list.clone())).await.expect("listed").into_inner();
+        self.seen.secrets.push(listed.next_page_token);
+        let wrong = v1::ListUsersRequest { page_token: "canary-page-token".into(), ..list };
+        self.seen.error(users.list_users(marked(wrong)).await);
+        let mut tenants = TenantServiceClient::new(self.authority.transport(ADMIN));
+        let get = v1::GetPolicyRequest { tenant_id: TENANT.into() };
+        let policy = tenants.get_policy(marked(get)).await.expect("a policy").into_inner().policy;
+        let update = v1::UpdatePolicyRequest {
+            tenant_id: TENANT.into(),
+            policy,
+            reason: REASON.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        tenants.update_policy(marked(update.clone())).await.expect("updated");
+        self.seen.error(tenants.update_policy(marked(update)).await);
+    }
+
+    async fn activity(&mut self) {
+        let created = self.sign_in("canary-eve").await;
+        let seen = v1::Activity {
+            tenant_id: TENANT.into(),
+            credential_id: created.session.expect("a session").id,
+            requests: 1,
+            age: None,
+            ip: IP_6.into(),
+            last_page: "/canary-page".into(),
+        };
+        let wrong = v1::Activity { ip: "canary-address".into(), ..seen.clone() };
+        let mut gate = RevocationServiceClient::new(self.authority.transport(GATEWAY));
+        let report = |activity| marked(v1::ReportActivityRequest { activities: vec![activity] });
+        gate.report_activity(report(seen)).await.expect("taken");
+        self.seen.error(gate.report_activity(report(wrong)).await);
+    }
+
     async fn api_keys(&mut self) {
         let mut keys = ApiKeyServiceClient::new(self.authority.transport(ADMIN));
         let create = v1::CreateApiKeyRequest {
@@ -407,6 +445,8 @@ async fn drive(store: Option<String>, lines: &Lines) {
     story.gate(&gate, &token);
     story.sessions().await;
     story.users().await;
+    story.lists_and_policies().await;
+    story.activity().await;
     story.api_keys().await;
     story.audit().await;
     story.nonsense(&contract).await;
