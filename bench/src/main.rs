@@ -4,6 +4,7 @@
 
 mod measure;
 mod peers;
+mod replay;
 mod report;
 mod rows;
 mod world;
@@ -23,7 +24,10 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const GROUPS: [(&str, &[&str]); 6] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
-    ("validate", &["validate_cached", "validate_cold", "validate_under_churn", "validate_scaling"]),
+    (
+        "validate",
+        &["validate_cached", "validate_cached_unread", "validate_cold", "validate_under_churn", "validate_scaling"],
+    ),
     ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("activity", &["activity_flush"]),

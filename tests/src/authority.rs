@@ -10,9 +10,9 @@ use portcullis_authority::{
 use portcullis_contract::{
     position::sha256,
     v1::{
-        self, key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
-        session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
-        user_service_client::UserServiceClient,
+        self, audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
+        revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
+        tenant_service_client::TenantServiceClient, user_service_client::UserServiceClient,
     },
 };
 use portcullis_validator::{Builder, Validator};
@@ -151,6 +151,12 @@ impl TestAuthority {
         TenantServiceClient::new(self.transport(bearer))
     }
 
+    /// A client of `AuditService`.
+    #[must_use]
+    pub fn audit(&self, bearer: &str) -> AuditServiceClient<Transport> {
+        AuditServiceClient::new(self.transport(bearer))
+    }
+
     /// A client of `KeyService`.
     #[must_use]
     pub fn keys(&self, bearer: &str) -> KeyServiceClient<Transport> {
@@ -250,4 +256,12 @@ pub fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "portcullis.v1");
     info.reason
+}
+
+/// The fields that an error names.
+#[must_use]
+pub fn violations(status: &Status) -> Vec<String> {
+    use tonic_types::StatusExt;
+    let request = status.get_details_bad_request().unwrap_or_else(|| panic!("no BadRequest in {status:?}"));
+    request.field_violations.into_iter().map(|violation| violation.field).collect()
 }

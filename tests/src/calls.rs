@@ -1,7 +1,7 @@
 //! Calls that are repeated as the log repeats them: while the store says that it may help.
 
 use portcullis_authority::{
-    domain::{Entry, EntryError, NewSession, Outcome, Session},
+    domain::{Entry, EntryError, NewSession, Outcome, Session, SessionFilter, SessionOrder},
     store::{OpenError, Rotated, Store, StoreError},
 };
 use portcullis_contract::position::Revision;
@@ -71,6 +71,14 @@ pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Ro
 pub async fn session(store: &dyn Store, session: &Session) -> Session {
     let found = store.session(&session.tenant_id, session.id).await.expect("the store answers");
     found.expect("the session is there").0
+}
+
+/// The newest sessions that match, at most 100.
+///
+/// # Panics
+/// When the store fails.
+pub async fn list(store: &dyn Store, filter: &SessionFilter) -> Vec<Session> {
+    store.list_sessions(filter, SessionOrder::Start, None, 100).await.expect("a list").items
 }
 
 /// The head's revision.

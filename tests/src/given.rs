@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_authority::{
     crypto::{MasterKey, generate_signing_key},
-    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session},
+    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session, Sight},
 };
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
@@ -49,6 +49,11 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> NewSession {
         audiences: vec![],
         salt: [7; 16],
         request: None,
+        sight: Sight::default(),
+        footprints: vec![],
+        replaces: None,
+        idle_timeout: None,
+        actor: Actor::service("test"),
     }
 }
 
@@ -116,6 +121,12 @@ pub fn enable(tenant_id: &str, user_id: &str) -> Entry {
 #[must_use]
 pub fn sign_out_tenant(tenant_id: &str) -> Entry {
     entry(Mutation::SignOutTenant { tenant: tenant(tenant_id) })
+}
+
+/// Takes events that wait into the trail.
+#[must_use]
+pub fn record() -> Entry {
+    entry(Mutation::Record)
 }
 
 /// A new signing key, which signs after `delay`.

@@ -2,16 +2,19 @@
 //!
 //! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
 
+pub mod audit;
 pub mod authority;
 pub mod calls;
 pub mod canary;
 pub mod fault;
 pub mod gate;
+pub mod geography;
 pub mod given;
-pub mod observe;
 pub mod place;
+pub mod plans;
 pub mod postgres;
 pub mod process;
+pub mod record;
 pub mod replay;
 pub mod rows;
 pub mod serve;

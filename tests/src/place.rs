@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use portcullis_authority::store::{
     postgres::{Postgres, PostgresOptions},
-    sql::{Backend, Lane, SqlStore, Value},
+    sql::{Backend, Lane, SqlStore},
     sqlite::Sqlite,
 };
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 
 use crate::{
     fault::{self, Faults, Point},
-    observe::{self, Statements},
+    plans::{self, Plans},
     postgres::{self, Schema, shared},
     wait::{eventually, within},
 };
@@ -89,27 +90,48 @@ impl Place {
         (Arc::new(SqlStore::open(engine).await.expect("the store opens")), faults)
     }
 
-    /// One more authority's store, and what it asks.
+    /// Runs statements behind the authorities' backs, as whoever may do anything; what the database says against it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    ///
+    /// # Panics
+    /// When it cannot be reached.
+    pub async fn execute(&self, sql: &str) -> Result<(), String> {
+        match &self.0 {
+            Kind::Sqlite { directory, .. } => {
+                let (file, sql) = (directory.path().join("portcullis.db"), sql.to_owned());
+                // A store's transaction, which it may have to wait for, may go on in this thread.
+                let done = spawn_blocking(move || rusqlite::Connection::open(file)?.execute_batch(&sql)).await;
+                done.expect("no panic").map_err(|error| error.to_string())
+            }
+            Kind::Postgres { schema } => {
+                let sql = format!("SET search_path = {}; {sql}", schema.name);
+                let done = shared().await.admin().await.batch_execute(&sql).await;
+                done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
+            }
+        }
+    }
+
+    /// Takes away what keeps audit rows as they are, as who may change the schema can.
+    ///
+    /// # Panics
+    /// When there was nothing.
+    pub async fn disarm(&self) {
+        let sql = match &self.0 {
+            Kind::Sqlite { .. } => "DROP TRIGGER audit_events_unchanged; DROP TRIGGER audit_events_undeleted",
+            Kind::Postgres { .. } => "DROP TRIGGER audit_events_stay ON audit_events",
+        };
+        self.execute(sql).await.expect("there are triggers");
+    }
+
+    /// One more authority's store, and the plan of each of its statements.
     ///
     /// # Panics
     /// When it does not open.
-    pub async fn observed_store(&self) -> (Arc<SqlStore>, Statements) {
-        let (engine, statements) = observe::wrap(self.engine().await);
-        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), statements)
-    }
-
-    /// The engine's plan for a statement, as a connection of `lane` makes it.
-    ///
-    /// # Panics
-    /// When it cannot be planned.
-    pub async fn explain(&self, lane: Lane, sql: &str, values: &[Value]) -> String {
-        let (explain, column) = match &self.0 {
-            Kind::Sqlite { .. } => ("EXPLAIN QUERY PLAN", 3),
-            Kind::Postgres { .. } => ("EXPLAIN", 0),
-        };
-        let mut connection = self.engine().await.connection(lane).await.expect("a connection");
-        let plan = connection.query(&format!("{explain} {sql}"), values).await.expect("a plan");
-        plan.iter().map(|row| row.text(column).expect("a line") + "\n").collect()
+    pub async fn planned_store(&self) -> (Arc<SqlStore>, Plans) {
+        let (engine, plans) = plans::wrap(self.engine().await);
+        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), plans)
     }
 
     /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both

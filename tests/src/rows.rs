@@ -58,7 +58,7 @@ pub async fn make_due(place: &Place, session: &Session) {
 
 /// Sets a tenant's policy, as an update does: all of its sessions are to be looked at.
 pub async fn set_policy(place: &Place, tenant: &str, policy: &Policy) {
-    let sql = "INSERT INTO policies (tenant_id, policy, version, sweep_from) VALUES ($1, $2, 1, $3) \
+    let sql = "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) VALUES ($1, $2, 1, 0, $3) \
          ON CONFLICT (tenant_id) DO UPDATE SET policy = $2, version = policies.version + 1, sweep_from = $3";
     query(place, sql, &[tenant.into(), policy.encode().into(), Vec::new().into()]).await;
 }
@@ -93,7 +93,7 @@ pub async fn set_policy_behind(authority: &TestAuthority, tenant: &str, policy: 
     let empty = if authority.config.store.url.starts_with("sqlite:") { "x''" } else { "''::bytea" };
     let json = policy.encode();
     let sql = format!(
-        "INSERT INTO policies (tenant_id, policy, version, sweep_from) VALUES ('{tenant}', '{json}', 1, {empty}) \
+        "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) VALUES ('{tenant}', '{json}', 1, 0, {empty}) \
          ON CONFLICT (tenant_id) DO UPDATE SET policy = '{json}', version = policies.version + 1, sweep_from = {empty}"
     );
     behind(authority, &sql).await;

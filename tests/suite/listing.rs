@@ -3,27 +3,21 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_authority::{
-    domain::{Cause, Mutation, NewSession, Session, SessionFilter, SessionState},
+    domain::{Cause, Cursor, Mutation, NewSession, Session, SessionFilter, SessionOrder, SessionState},
     store::{Store, sql::SqlStore},
 };
-use portcullis_contract::id::SessionId;
 use portcullis_tests::{
-    calls::{apply, open, session},
+    calls::{apply, list, open, session},
     given::{entry, revoke, sign_in, sign_out, tenant, user},
     wait::eventually,
 };
 
 fn of(tenant_id: &str, user_id: Option<&str>, state: Option<SessionState>) -> SessionFilter {
-    SessionFilter { tenant_id: tenant(tenant_id), user_id: user_id.map(user), state }
-}
-
-async fn list(store: &SqlStore, filter: &SessionFilter, before: Option<SessionId>, limit: u32) -> Vec<SessionId> {
-    let (sessions, _) = store.list_sessions(filter, before, limit).await.expect("a list");
-    sessions.iter().map(|session| session.id).collect()
+    SessionFilter { user_id: user_id.map(user), state, ..SessionFilter::of(tenant(tenant_id)) }
 }
 
 async fn all(store: &SqlStore, filter: &SessionFilter) -> BTreeSet<[u8; 16]> {
-    list(store, filter, None, 100).await.into_iter().map(SessionId::to_bytes).collect()
+    list(store, filter).await.iter().map(|session| session.id.to_bytes()).collect()
 }
 
 fn ids(sessions: &[&Session]) -> BTreeSet<[u8; 16]> {
@@ -74,9 +68,10 @@ async fn sessions_are_listed_by_state() {
         (SessionState::Revoked, ids(&[&revoked, &cut])),
     ];
     for (state, expected) in cases {
-        let (sessions, now) = store.list_sessions(&of("t", None, Some(state)), None, 10).await.expect("a list");
-        assert!(sessions.iter().all(|session| session.state(now) == state), "{state:?}");
-        assert_eq!(ids(&sessions.iter().collect::<Vec<_>>()), expected, "{state:?}");
+        let page =
+            store.list_sessions(&of("t", None, Some(state)), SessionOrder::Start, None, 10).await.expect("a list");
+        assert!(page.items.iter().all(|session| session.state(page.now) == state), "{state:?}");
+        assert_eq!(ids(&page.items.iter().collect::<Vec<_>>()), expected, "{state:?}");
     }
     assert_eq!(all(&store, &of("t", Some("b"), Some(SessionState::Revoked))).await, ids(&[&cut]));
 }
@@ -95,23 +90,73 @@ async fn a_session_that_had_expired_is_not_ended_by_what_came_later() {
 #[tokio::test]
 async fn pages_cover_each_session_once_while_others_come_and_go() {
     let store = crate::place().await.store().await;
+    let orders = [SessionOrder::Start, SessionOrder::User];
     for filter in [of("t", None, None), of("t", Some("a"), None), of("t", None, Some(SessionState::Active))] {
-        let mut there = Vec::new();
-        for _ in 0..7 {
-            there.push(open(&*store, &sign_in("t", "a")).await);
+        for order in orders {
+            come_and_go(&store, &filter, order).await;
         }
-        let (mut pages, mut before) = (Vec::new(), None);
-        loop {
-            let page = list(&store, &filter, before, 3).await;
-            open(&*store, &sign_in("t", "a")).await;
-            let Some(last) = page.last() else { break };
-            before = Some(*last);
-            pages.extend(page);
-            assert!(pages.len() < 100, "pages come to an end");
+    }
+    come_and_go(&store, &of("t", Some("a"), None), SessionOrder::LastActive(None)).await;
+}
+
+async fn come_and_go(store: &SqlStore, filter: &SessionFilter, order: SessionOrder) {
+    let mut there = Vec::new();
+    for _ in 0..7 {
+        there.push(open(store, &sign_in("t", "a")).await);
+    }
+    let (mut pages, mut after): (Vec<Session>, Option<Cursor>) = (Vec::new(), None);
+    loop {
+        let page = store.list_sessions(filter, order, after.as_ref(), 3).await.expect("a page");
+        // One goes that was shown, and one comes.
+        let gone = open(store, &sign_in("t", "a")).await;
+        apply(store, revoke(&[&gone])).await;
+        open(store, &sign_in("t", "a")).await;
+        pages.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
         }
-        let descending = pages.windows(2).all(|pair| pair[0].to_bytes() > pair[1].to_bytes());
-        assert!(descending, "newest first, and none twice");
-        let newest = pages.iter().take(7).map(|id| id.to_bytes()).collect::<BTreeSet<_>>();
-        assert_eq!(newest, ids(&there.iter().collect::<Vec<_>>()), "none is missing, and none of those that came");
+        assert!(pages.len() < 10_000, "pages come to an end");
+    }
+    let descending = pages.windows(2).all(|pair| pair[0].id.to_bytes() > pair[1].id.to_bytes());
+    assert!(descending, "newest first, and none twice");
+    let newest = pages.iter().take(7).map(|session| session.id.to_bytes()).collect::<BTreeSet<_>>();
+    assert_eq!(newest, ids(&there.iter().collect::<Vec<_>>()), "none is missing, and none of those that came");
+}
+
+#[tokio::test]
+async fn ended_sessions_are_listed_for_the_retention_and_then_removed() {
+    let store = crate::place().await.store().await;
+    let (revoked, cut) = (open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("t", "b")).await);
+    let (expired, active) = (expired(&store, "a").await, open(&*store, &sign_in("t", "c")).await);
+    apply(&*store, revoke(&[&revoked])).await;
+    apply(&*store, sign_out("t", &["b"])).await;
+    let kept = |retention| SessionFilter { retention, ..of("t", None, None) };
+    assert_eq!(all(&store, &kept(Duration::from_secs(60))).await, ids(&[&revoked, &cut, &expired, &active]));
+    assert_eq!(all(&store, &kept(Duration::ZERO)).await, ids(&[&active]));
+    for state in [SessionState::Expired, SessionState::Revoked] {
+        assert!(all(&store, &SessionFilter { state: Some(state), ..kept(Duration::ZERO) }).await.is_empty());
+    }
+
+    let early = sweep(&store, Duration::from_secs(60)).await;
+    assert_eq!(early, 0, "they are kept for a minute");
+    assert_eq!(all(&store, &of("t", None, None)).await.len(), 4);
+    assert_eq!(sweep(&store, Duration::ZERO).await, 3);
+    assert_eq!(all(&store, &of("t", None, None)).await, ids(&[&active]));
+    assert!(store.session(&revoked.tenant_id, revoked.id).await.expect("an answer").is_none());
+    assert_eq!(session(&*store, &active).await.end, None);
+    assert_eq!(sweep(&store, Duration::ZERO).await, 0);
+}
+
+/// A whole round, in steps of two sessions.
+async fn sweep(store: &SqlStore, retention: Duration) -> u64 {
+    let (mut removed, mut after) = (0, None);
+    loop {
+        let step = store.remove_ended(after.as_ref(), retention, 2).await.expect("a step");
+        removed += step.sessions;
+        after = step.next;
+        if after.is_none() {
+            return removed;
+        }
     }
 }

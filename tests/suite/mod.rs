@@ -2,22 +2,28 @@
 
 mod activity;
 mod appending;
+mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
+mod filtering;
 mod installation;
 mod keys;
 mod listing;
 mod losses;
 mod opening;
+mod previewing;
 mod races;
+mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
 mod sweeping;
 mod text;
 mod turning;
+mod user_lists;
 mod users;
+mod verifying;
 
 #[test]
 fn every_file_of_the_suite_is_included() {

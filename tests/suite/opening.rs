@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::join_all;
 use portcullis_authority::{
     domain::{ClientInfo, Micros, NewSession, Profile, SessionFilter},
     store::{OpenError, Store},
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
-    calls::{open, session},
-    given::{LIFETIME, sign_in, tenant, user},
+    calls::{apply, list, open, session},
+    given::{LIFETIME, disable, sign_in, tenant, user},
     wait::within,
 };
 use tokio::task::JoinSet;
@@ -97,6 +98,32 @@ async fn a_repeated_statement_opens_one_session() {
     assert_eq!((first.id, first.subject), (again.id, again.subject));
 }
 
+#[tokio::test]
+async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
+    let store = crate::place().await.store().await;
+    for id in ["u", "disabled"] {
+        open(&*store, &sign_in("t", id)).await;
+    }
+    apply(&*store, disable("t", "disabled")).await;
+    let first = open(&*store, &requested("t", "u", "r", 1)).await;
+    let ids = ["u", "disabled", "unknown", "u", "unknown", "disabled", "u"];
+    let mut all: Vec<_> = ids.map(|id| sign_in("t", id)).into();
+    all.extend([requested("t", "u", "r", 1), requested("t", "u", "r", 2), sign_in("elsewhere", "u")]);
+    let opened = join_all(all.iter().map(|new| store.open_session(new))).await;
+    for (new, opened) in all.iter().zip(&opened) {
+        match (opened, new.user_id.as_str(), &new.request) {
+            (Err(OpenError::UserDisabled), "disabled", None)
+            | (Err(OpenError::RequestReused), _, Some((_, [2, ..]))) => {}
+            (Ok(again), _, Some((_, [1, ..]))) => assert_eq!(again.session.id, first.id),
+            (Ok(opened), "u" | "unknown", None) => {
+                let kept = session(&*store, &opened.session).await;
+                assert_eq!((kept.id, &kept.user_id, &kept.tenant_id), (new.id, &new.user_id, &new.tenant_id));
+            }
+            (opened, user, _) => panic!("{user}: {:?}", opened.as_ref().err()),
+        }
+    }
+}
+
 async fn concurrent_opens(known: bool) {
     let place = crate::place().await;
     let store = place.store().await;
@@ -110,8 +137,7 @@ async fn concurrent_opens(known: bool) {
         opening.spawn(async move { open(&*store, &requested("t", "u", "r", 1)).await.id.to_bytes() });
     }
     let ids: BTreeSet<_> = within("all sign-ins", opening.join_all()).await.into_iter().collect();
-    let filter = SessionFilter { tenant_id: tenant("t"), user_id: None, state: None };
-    let (listed, _) = store.list_sessions(&filter, None, 10).await.expect("a list");
+    let listed = list(&*store, &SessionFilter::of(tenant("t"))).await;
     assert_eq!((ids.len(), listed.len()), (1, 1 + usize::from(known)));
 }
 

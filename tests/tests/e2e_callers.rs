@@ -51,12 +51,27 @@ async fn no_rpc_answers_without_credentials_or_with_wrong_ones() {
 async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let authority = TestAuthority::sqlite().await;
     let allowed = |bearer: &str| match bearer {
-        LOGIN => vec!["CreateSession", "RefreshSession"],
+        LOGIN => vec!["CreateSession", "RefreshSession", "RevokeOtherSessions"],
         GATEWAY => vec!["IntrospectToken", "Watch", "ReportActivity"],
-        SUPPORT => vec!["GetSession", "ListSessions", "IntrospectToken", "GetUser"],
-        OPERATOR => {
-            vec!["ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListValidators", "SignOutEveryone"]
+        SUPPORT => {
+            vec![
+                "GetSession",
+                "ListSessions",
+                "IntrospectToken",
+                "GetUser",
+                "ListUsers",
+                "GetPolicy",
+                "ListAuditEvents",
+            ]
         }
+        OPERATOR => vec![
+            "ListSigningKeys",
+            "RotateSigningKey",
+            "RetireSigningKey",
+            "ListValidators",
+            "SignOutEveryone",
+            "VerifyAuditTrail",
+        ],
         _ => vec![],
     };
     for bearer in [LOGIN, GATEWAY, SUPPORT, OPERATOR] {

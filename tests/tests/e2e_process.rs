@@ -168,6 +168,11 @@ async fn bad_options_and_configurations_are_usage_errors_that_name_the_key() {
     fs::write(&file, &keys).expect("written");
     let (code, stdout, stderr) = run(&["serve", "--check-config", "--config", path]).await;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let data = format!("sqlite:{}", directory.path().join("data").display());
+    for _ in 0..2 {
+        let (code, stdout, stderr) = run(&["migrate", "--config", path, "--store-url", &data]).await;
+        assert!(code == Some(0) && stdout.contains("of this version"), "{stdout}{stderr}");
+    }
     let (code, _, stderr) = run(&["serve", "--check-config", "--config", "/nonexistent"]).await;
     assert!(code == Some(2) && stderr.contains("--config"), "{stderr}");
 }

@@ -111,7 +111,9 @@ async fn a_user_ends_all_other_sessions_with_their_own_token() {
         }
         assert!(gate.check(&own.access_token).is_ok() && gate.check(&bob.access_token).is_ok());
 
-        let listed = ada.list_sessions(v1::ListSessionsRequest::default()).await.expect("listed").into_inner();
+        let request = v1::ListSessionsRequest { show_ended: true, ..Default::default() };
+        let listed = ada.list_sessions(request).await.expect("listed").into_inner();
+        assert_eq!(listed.sessions[0].id, session_id(&own), "the current one is first");
         let of = |id: String| listed.sessions.iter().find(|session| session.id == id).expect("listed");
         assert_eq!(listed.sessions.len(), 3);
         assert!(of(session_id(&own)).current && of(session_id(&own)).state() == v1::SessionState::Active);

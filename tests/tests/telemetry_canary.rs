@@ -7,9 +7,9 @@ use std::{
 };
 
 use portcullis_contract::v1::{
-    self, key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
-    session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
-    user_service_client::UserServiceClient,
+    self, audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
+    revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
+    tenant_service_client::TenantServiceClient, user_service_client::UserServiceClient,
 };
 use portcullis_tests::{
     authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, ready},
@@ -264,6 +264,27 @@ impl Story<'_> {
         tenants.sign_out_tenant(marked(tenant)).await.expect("signed out");
     }
 
+    async fn audit(&mut self) {
+        let mut admin = AuditServiceClient::new(self.authority.transport(ADMIN));
+        let list = v1::ListAuditEventsRequest {
+            tenant_id: TENANT.into(),
+            user_id: "canary-ada".into(),
+            page_size: 1,
+            ..Default::default()
+        };
+        let listed = admin.list_audit_events(marked(list.clone())).await.expect("listed").into_inner();
+        assert!(listed.events[0].reason == REASON && !listed.next_page_token.is_empty());
+        self.seen.secrets.push(listed.next_page_token);
+        let wrong = v1::ListAuditEventsRequest { page_token: "canary-page-token".into(), ..list.clone() };
+        self.seen.error(admin.list_audit_events(marked(wrong)).await);
+        let wrong = v1::ListAuditEventsRequest { actor: "canary\u{7f}".into(), ..list };
+        self.seen.error(admin.list_audit_events(marked(wrong)).await);
+        let mut operator = AuditServiceClient::new(self.authority.transport(OPERATOR));
+        let verify = v1::VerifyAuditTrailRequest::default();
+        let verified = operator.verify_audit_trail(marked(verify)).await.expect("verified").into_inner();
+        assert_eq!(verified.fault, None);
+    }
+
     async fn installation(&mut self) {
         let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
         let listed = keys.list_signing_keys(marked(v1::ListSigningKeysRequest {})).await.expect("listed").into_inner();
@@ -345,6 +366,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
     story.gate(&gate, &token);
     story.sessions().await;
     story.users().await;
+    story.audit().await;
     story.nonsense(&contract).await;
     story.installation().await;
     story.gate(&gate, &token);

@@ -4,14 +4,16 @@ use std::{path::Path, time::Duration};
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use portcullis_contract::v1;
+use portcullis_contract::v1::{self, revocation_service_client::RevocationServiceClient};
 use portcullis_tests::{
-    authority::{ADMIN, LOGIN, TENANT, TestAuthority, ready, session_id, sign_in},
+    authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, ready, session_id, sign_in},
     gate::applied,
     telemetry::Scraped,
-    wait::eventually,
+    wait::{eventually, within},
 };
 use portcullis_validator::{Rejection, Validator};
+use tokio_stream::StreamExt;
+use tonic::{Request, transport::Endpoint};
 
 const CALLS: &str = "rpc_server_duration_milliseconds_count";
 
@@ -97,6 +99,41 @@ async fn what_the_log_and_the_streams_do_can_be_read() {
     assert_eq!(value("db_client_operation_duration_seconds_count", &commits), batches);
     // By the authority's own clock, and a probe is at most a second later than what it reports.
     assert!(value("portcullis_enforcement_delay_seconds_sum", &[]) < 30.0);
+}
+
+/// A validator that reads nothing, with room for a few bytes on its side of the connection.
+#[tokio::test]
+async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up() {
+    let authority = TestAuthority::sqlite().await;
+    let parked = async || scrape(&authority).await.value("portcullis_watch_streams_parked", &[]);
+    let endpoint = Endpoint::from_shared(authority.endpoint()).expect("an endpoint").initial_stream_window_size(16);
+    let mut client = RevocationServiceClient::new(endpoint.connect_lazy());
+    let hello = v1::WatchHello {
+        max_staleness: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+        mode: v1::ValidatorMode::Strict.into(),
+        ..Default::default()
+    };
+    let hello = v1::WatchRequest { message: Some(v1::watch_request::Message::Hello(hello)) };
+    let mut request = Request::new(tokio_stream::iter([hello]).chain(tokio_stream::pending()));
+    let bearer = format!("Bearer {GATEWAY}").parse().expect("a header value");
+    request.metadata_mut().insert("authorization", bearer);
+    let mut answers = client.watch(request).await.expect("a stream").into_inner();
+    let gate = authority.ready_gate().await;
+    let mut revision = 0;
+    for _ in 0..3 {
+        revision = revoke(&authority, &authority.sign_in("ada").await).await;
+        applied(&gate, revision).await;
+    }
+    eventually("the slow one to be parked, and it alone", async || (parked().await == Some(1.0)).then_some(())).await;
+    let mut last = 0;
+    while last < revision {
+        let answer = within("an answer", answers.message()).await.expect("an answer").expect("not the end");
+        if let Some(v1::watch_response::Message::Delta(delta)) = answer.message {
+            assert!(last == 0 || delta.revision == last + 1, "{} after {last}", delta.revision);
+            last = delta.revision;
+        }
+    }
+    eventually("nobody to be parked", async || (parked().await == Some(0.0)).then_some(())).await;
 }
 
 #[tokio::test]

@@ -20,7 +20,13 @@ const CALLERS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(6);
 /// Sessions that are opened before the rows that end or renew them.
-const SESSIONS: usize = 60_000;
+const SESSIONS: usize = 200_000;
+
+/// What the rows that end or renew sessions need of them.
+struct Opened {
+    session_id: String,
+    refresh_token: String,
+}
 
 pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
     let admin = world.cluster.admin().await;
@@ -48,26 +54,23 @@ async fn create(world: &World, report: &mut Report, inserts: f64) -> Result<()> 
     Ok(())
 }
 
-async fn open(world: &World) -> Result<Vec<v1::CreateSessionResponse>> {
+async fn open(world: &World) -> Result<Vec<Opened>> {
     let sessions = world.authority.sessions().await?;
     let each = |caller: usize| {
         let mut sessions = sessions.clone();
         async move {
             let mut opened = Vec::new();
             for _ in 0..SESSIONS / CALLERS {
-                opened.push(sign_in(&mut sessions, &format!("user-{caller}")).await?);
+                let created = sign_in(&mut sessions, &format!("user-{caller}")).await?;
+                opened.push(Opened { session_id: session_id(&created), refresh_token: created.refresh_token });
             }
             Ok::<_, anyhow::Error>(opened)
         }
     };
-    Ok(futures::future::try_join_all((0..CALLERS).map(each)).await?.concat())
+    Ok(futures::future::try_join_all((0..CALLERS).map(each)).await?.into_iter().flatten().collect())
 }
 
-async fn refresh(
-    world: &World,
-    report: &mut Report,
-    opened: &Arc<Mutex<Vec<v1::CreateSessionResponse>>>,
-) -> Result<()> {
+async fn refresh(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Opened>>>) -> Result<()> {
     let update = "\\set id random(1, 20000)\nUPDATE peer SET n = n + 1 WHERE id = :id;\n";
     let updates = pgbench::rate(&world.cluster, 64, update).await?;
     let sessions = world.authority.sessions().await?;
@@ -78,7 +81,7 @@ async fn refresh(
         let mut own: Vec<String> = {
             let mut all = opened.lock().expect("no holder panics");
             let at = all.len() - 100;
-            all.split_off(at).into_iter().map(|created| created.refresh_token).collect()
+            all.split_off(at).into_iter().map(|opened| opened.refresh_token).collect()
         };
         let mut turn = 0;
         let tokens = Arc::new(Mutex::new(std::mem::take(&mut own)));
@@ -102,12 +105,7 @@ async fn refresh(
     Ok(())
 }
 
-async fn revocations(
-    world: &World,
-    report: &mut Report,
-    opened: &Arc<Mutex<Vec<v1::CreateSessionResponse>>>,
-    inserts: f64,
-) -> Result<()> {
+async fn revocations(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Opened>>>, inserts: f64) -> Result<()> {
     let sessions = world.authority.sessions().await?;
     let revoked = rate(CALLERS, WARM_UP, TIME, |_| {
         let (sessions, opened) = (sessions.clone(), Arc::clone(opened));
@@ -115,8 +113,8 @@ async fn revocations(
             let mut sessions = sessions.clone();
             let next = opened.lock().expect("no holder panics").pop();
             async move {
-                let created = next.context("the sessions ran out: open more")?;
-                revoke(&mut sessions, session_id(&created)).await.map(drop)
+                let opened = next.context("the sessions ran out: open more")?;
+                revoke(&mut sessions, opened.session_id).await.map(drop)
             }
         }
     })

@@ -24,6 +24,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// How long sessions live.
     pub sessions: SessionConfig,
+    /// Where it looks up addresses.
+    pub places: PlacesConfig,
     /// Its keys.
     pub keys: KeyConfig,
     /// The log.
@@ -80,6 +82,9 @@ impl Default for ServerConfig {
 pub struct StoreConfig {
     /// `sqlite:<data directory>` or `postgres://…`.
     pub url: String,
+    /// PostgreSQL: the same database as the role that owns the schema: it migrates, and grants the role of `url` what
+    /// the service needs.
+    pub owner_url: Option<String>,
     /// PostgreSQL: connections for sessions; three more serve the log.
     pub connections_max: usize,
     /// PostgreSQL: for a connect, and for the wait for a free connection.
@@ -90,7 +95,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         let url = "sqlite:./portcullis-data".into();
-        Self { url, connections_max: 16, connect_timeout: Duration::from_secs(3) }
+        Self { url, owner_url: None, connections_max: 16, connect_timeout: Duration::from_secs(3) }
     }
 }
 
@@ -103,7 +108,7 @@ impl StoreConfig {
 
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold a password.
+        // The URLs may hold passwords.
         f.debug_struct("StoreConfig").field("connections_max", &self.connections_max).finish_non_exhaustive()
     }
 }
@@ -150,6 +155,9 @@ pub struct SessionConfig {
     /// How long it lives with `remember_me`.
     #[serde(with = "humantime_serde")]
     pub remember_me_lifetime: Duration,
+    /// How long a session is kept, and listed, after its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
     /// How often idle sessions, and those past a policy that became stricter, are looked for.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
@@ -163,6 +171,7 @@ impl Default for SessionConfig {
         Self {
             lifetime: 7 * DAY,
             remember_me_lifetime: 30 * DAY,
+            retention: 30 * DAY,
             sweep_interval: Duration::from_secs(15),
             activity_delay_max: Duration::from_secs(30),
         }
@@ -179,6 +188,16 @@ impl SessionConfig {
         let limits = Limits { session_lifetime, remember_me_lifetime, session_lifetime_max, ..defaults };
         Policy { limits, ..Policy::default() }
     }
+}
+
+/// `[places]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacesConfig {
+    /// MaxMind-format database of cities or countries.
+    pub city_database_file: Option<PathBuf>,
+    /// MaxMind-format database of network operators (ISP or ASN).
+    pub network_database_file: Option<PathBuf>,
 }
 
 /// `[keys]`

@@ -10,12 +10,16 @@ pub mod feed;
 mod http;
 mod keyring;
 pub mod log;
+pub mod places;
+mod policies;
 pub mod recover;
+mod retention;
 mod server;
 mod service;
 pub mod store;
 mod sweep;
 pub mod telemetry;
+pub mod user_agents;
 mod validators;
 
 pub use self::server::{Authority, StartError, check, open_store, read_master_key};

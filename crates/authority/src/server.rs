@@ -14,7 +14,10 @@ use crate::{
     feed::{Beats, Feed, FeedError},
     http,
     keyring::{Keyring, KeyringError},
-    log::{Log, maintain},
+    log::{Log, maintain, record},
+    places::{Places, PlacesError, reload},
+    policies::Policies,
+    retention,
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
@@ -23,6 +26,7 @@ use crate::{
     },
     sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
+    user_agents,
     validators::Validators,
 };
 
@@ -68,6 +72,9 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// A database of places cannot be used.
+    #[error("places: {0}")]
+    Places(#[from] PlacesError),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -92,7 +99,11 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
     }
-    let options = PostgresOptions { connections_max: config.connections_max, connect_timeout: config.connect_timeout };
+    let options = PostgresOptions {
+        connections_max: config.connections_max,
+        connect_timeout: config.connect_timeout,
+        owner_url: config.owner_url.clone(),
+    };
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
@@ -113,6 +124,7 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
 pub fn check(config: &Config) -> Result<(), StartError> {
     config.check()?;
     read_master_key(&config.keys.master_key_file)?;
+    Places::of(&config.places)?;
     tls(&config.server).map(drop)
 }
 
@@ -141,6 +153,8 @@ impl Authority {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store.token_life(config.tokens.access_token_lifetime).await?;
+        user_agents::warm_up();
+        let places = Arc::new(Places::of(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
@@ -161,9 +175,10 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
-            tasks: tasks.clone(),
             config: config.clone(),
             secrets,
+            places: Arc::clone(&places),
+            policies: Arc::new(Policies::new(Arc::clone(&store), config.sessions.default_policy())),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,
@@ -177,6 +192,10 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
+        let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
+        authority.tasks.spawn(sweep);
+        authority.tasks.spawn(reload(places, authority.stop.clone()));
+        authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
         authority.sweep(Sweeper::new(Arc::clone(&store), log.clone(), config.sessions.clone()));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
@@ -203,7 +222,7 @@ impl Authority {
 
     fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {
         let config = &core.config;
-        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store))?;
+        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store), Arc::clone(&core.policies))?;
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut server = Server::builder().http2_keepalive_interval(KEEPALIVE).http2_keepalive_timeout(KEEPALIVE);
         if let Some(tls) = tls(&config.server)? {

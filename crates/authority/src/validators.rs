@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -32,8 +32,8 @@ pub struct Connected {
     applied: AtomicU64,
     /// Microseconds after `epoch`; 0 for never.
     probed: AtomicU64,
-    /// Whether it waits for its reader.
-    parked: AtomicBool,
+    /// The last batch that its connection took from the stream.
+    taken: AtomicU64,
 }
 
 impl Connected {
@@ -45,9 +45,9 @@ impl Connected {
         self.probed.store(micros.max(1), Ordering::Relaxed);
     }
 
-    /// Notes that it waits for its reader, or that it no longer does.
-    pub fn park(&self, parked: bool) {
-        self.parked.store(parked, Ordering::Relaxed);
+    /// Notes that its connection has all up to `revision`.
+    pub fn took(&self, revision: Revision) {
+        self.taken.store(revision.0, Ordering::Relaxed);
     }
 
     fn probe_age(&self) -> Option<Duration> {
@@ -113,7 +113,7 @@ impl Validators {
             epoch: Instant::now(),
             applied: AtomicU64::new(0),
             probed: AtomicU64::new(0),
-            parked: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.connected.insert(id, Arc::clone(&connected));
@@ -126,10 +126,11 @@ impl Validators {
         self.connected.iter().map(|entry| entry.value().status()).collect()
     }
 
-    /// How many streams there are, and how many of them wait for their readers.
+    /// How many streams there are, and how many of them are parked: nobody has asked them for what there is up to
+    /// `head`, because their readers have no room.
     #[must_use]
-    pub(crate) fn streams(&self) -> (u64, u64) {
-        let parked = self.connected.iter().filter(|entry| entry.parked.load(Ordering::Relaxed));
+    pub(crate) fn streams(&self, head: Revision) -> (u64, u64) {
+        let parked = self.connected.iter().filter(|entry| entry.taken.load(Ordering::Relaxed) < head.0);
         (self.connected.len() as u64, parked.count() as u64)
     }
 

@@ -153,6 +153,9 @@ fn texts_that_cannot_be_used_are_named() {
     checked(|_| {}, None);
     checked(|config| config.store.url = "postgres://user@host/database".into(), None);
     checked(|config| config.store.url = "mysql://user:hunter2@host/database".into(), Some("store.url"));
+    let owner = |url: &'static str| move |config: &mut Config| config.store.owner_url = Some(url.into());
+    checked(owner("postgres://owner@host/database"), None);
+    checked(owner("sqlite:data"), Some("store.owner_url"));
     checked(|config| config.tokens.issuer = String::new(), Some("tokens.issuer"));
     checked(|config| config.tokens.default_audiences = vec![], Some("tokens.default_audiences"));
     checked(|config| config.telemetry.service_name = String::new(), Some("telemetry.service_name"));
@@ -175,7 +178,7 @@ fn an_error_does_not_repeat_a_secret() {
 fn times_have_bounds() {
     type Set = fn(&mut Config) -> &mut Duration;
     let (day, year) = (24 * 60 * 60, 366 * 24 * 60 * 60);
-    let cases: [(&str, Set, Duration, Duration); 11] = [
+    let cases: [(&str, Set, Duration, Duration); 12] = [
         ("server.drain_timeout", |c| &mut c.server.drain_timeout, Duration::ZERO, seconds(day)),
         ("store.connect_timeout", |c| &mut c.store.connect_timeout, Duration::from_millis(1), seconds(3600)),
         ("tokens.refresh_grace", |c| &mut c.tokens.refresh_grace, Duration::ZERO, seconds(day)),
@@ -184,6 +187,7 @@ fn times_have_bounds() {
         ("tokens.access_token_lifetime", |c| &mut c.tokens.access_token_lifetime, seconds(1), seconds(year)),
         ("sessions.lifetime", |c| &mut c.sessions.lifetime, seconds(1), seconds(3660 * day)),
         ("sessions.remember_me_lifetime", |c| &mut c.sessions.remember_me_lifetime, seconds(1), seconds(3660 * day)),
+        ("sessions.retention", |c| &mut c.sessions.retention, seconds(3600), seconds(3660 * day)),
         ("log.poll_interval", |c| &mut c.log.poll_interval, Duration::from_millis(1), seconds(10)),
         ("log.checkpoint_interval", |c| &mut c.log.checkpoint_interval, Duration::from_millis(100), seconds(day)),
         ("watch.staleness_max", |c| &mut c.watch.staleness_max, seconds(1), seconds(day)),

@@ -1,4 +1,5 @@
-//! `portcullis`: `dev` to try it, `serve` to run it, `recover` after a restore.
+//! `portcullis`: `dev` to try it, `serve` to run it, `migrate` before that where the service may not, `recover` after a
+//! restore.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person who typed it")]
 
@@ -27,6 +28,8 @@ enum Command {
     Dev(dev::Options),
     /// Run an authority.
     Serve(serve::Options),
+    /// Bring the database to this version, and grant the service its rights.
+    Migrate(serve::MigrateOptions),
     /// Begin a new history, after a restore or a failover that may have lost writes. No authority may be running.
     Recover(serve::RecoverOptions),
 }
@@ -43,6 +46,10 @@ async fn main() -> ExitCode {
         }
         // Where its traces go stands in the configuration.
         Command::Serve(options) => serve::run(options).await,
+        Command::Migrate(options) => {
+            telemetry::log(true, "info");
+            serve::migrate(options).await
+        }
         Command::Recover(options) => {
             telemetry::log(true, "info");
             serve::recover(options).await

@@ -1,4 +1,4 @@
-//! `portcullis serve` and `portcullis recover`.
+//! `portcullis serve`, `portcullis migrate` and `portcullis recover`.
 
 use anyhow::Result;
 use clap::Args;
@@ -15,6 +15,13 @@ pub(crate) struct Options {
     /// Only read and check the configuration.
     #[arg(long)]
     check_config: bool,
+}
+
+/// Options of `migrate`.
+#[derive(Args)]
+pub(crate) struct MigrateOptions {
+    #[command(flatten)]
+    source: Source,
 }
 
 /// Options of `recover`.
@@ -43,6 +50,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     if let Some(traces) = traces {
         traces.shut_down().await;
     }
+    Ok(())
+}
+
+pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
+    let config = options.source.read()?;
+    open_store(&config.store).await?;
+    println!("the database is of this version");
     Ok(())
 }
 

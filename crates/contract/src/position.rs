@@ -58,9 +58,15 @@ impl Chain {
     /// The chain after a batch: `SHA-256(self ‖ SHA-256(delta) ‖ audit_digest)`.
     #[must_use]
     pub fn next(&self, delta: &[u8], audit_digest: &Digest) -> Self {
+        self.link(&sha256(delta), audit_digest)
+    }
+
+    /// As [`next`](Self::next), where only the digest of the delta is left.
+    #[must_use]
+    pub fn link(&self, delta_digest: &Digest, audit_digest: &Digest) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(&self.0);
-        context.update(digest(&SHA256, delta).as_ref());
+        context.update(delta_digest);
         context.update(audit_digest);
         Self(to_digest(context.finish().as_ref()))
     }

@@ -14,6 +14,7 @@ use portcullis_contract::{
     position::Position,
     token::{Expected, verify},
     verdict::{Rejection, check_standing, check_time},
+    view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
 
@@ -93,23 +94,34 @@ impl Shared {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        let identity = match self.cache.get(token) {
-            Some(known) => known,
-            None => self.first_sight(token, &state)?,
-        };
-        check_standing(&identity, view)?;
+        match self.cache.get(token, |known| self.admit(known, &state, view, request)) {
+            Some(verdict) => verdict,
+            None => self.admit(&self.first_sight(token, &state)?, &state, view, request),
+        }
+    }
+
+    /// Decides about a token that was found good once.
+    #[inline]
+    fn admit(
+        &self,
+        identity: &Arc<Identity>,
+        state: &State,
+        view: &View,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Identity>, Rejection> {
+        check_standing(identity, view)?;
         if !state.remembered.is_empty() {
-            state.check_remembered(&identity)?;
+            state.check_remembered(identity)?;
         }
         // The clock is read last: a pause before this line makes the proof older.
         let now = Mark::now();
-        check_time(&identity, now.unix_seconds())?;
-        self.check_freshness(&state, &now)?;
+        check_time(identity, now.unix_seconds())?;
+        self.check_freshness(state, &now)?;
         match identity.activity() {
             Some(activity) => activity.note(&now, request),
-            None => self.track(&identity, &now, request),
+            None => self.track(identity, &now, request),
         }
-        Ok(identity)
+        Ok(Arc::clone(identity))
     }
 
     /// The first use of a token that is seen, or for which there was no room.

@@ -32,6 +32,9 @@ impl Config {
         if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
             return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
         }
+        if self.store.owner_url.as_ref().is_some_and(|url| !url.starts_with("postgres")) {
+            return Err(ConfigError::new("store.owner_url", "must begin with postgres://"));
+        }
         if self.tokens.issuer.is_empty() {
             return Err(ConfigError::new("tokens.issuer", "must not be empty"));
         }
@@ -51,6 +54,7 @@ impl Config {
             ("tokens.refresh_grace", tokens.refresh_grace, Duration::ZERO..=DAY),
             ("sessions.lifetime", self.sessions.lifetime, second..=3660 * DAY),
             ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second..=3660 * DAY),
+            ("sessions.retention", self.sessions.retention, hour..=3660 * DAY),
             ("sessions.sweep_interval", self.sessions.sweep_interval, 10 * moment..=hour),
             ("sessions.activity_delay_max", self.sessions.activity_delay_max, Duration::ZERO..=hour),
             ("keys.activation_delay", self.keys.activation_delay, Duration::ZERO..=30 * DAY),

@@ -7,6 +7,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub struct PageTokens(hmac::Key);
 
 const TAG_BYTES: usize = 32;
+/// More than any position takes.
+const TOKEN_BYTES_MAX: usize = 4096;
 
 impl PageTokens {
     /// Page tokens under this secret.
@@ -17,27 +19,27 @@ impl PageTokens {
 
     /// A token for the page after `position`, bound to `context` (the caller, the rpc and its arguments).
     #[must_use]
-    pub fn make(&self, context: &[u8], position: &[u8; 16]) -> String {
+    pub fn make(&self, context: &[u8], position: &[u8]) -> String {
         let tag = hmac::sign(&self.0, &message(context, position));
         URL_SAFE_NO_PAD.encode([position, tag.as_ref()].concat())
     }
 
-    /// The position that a token of this context holds.
+    /// The position that a token of this context holds; none when it holds no such `P`.
     #[must_use]
-    pub fn read(&self, context: &[u8], token: &str) -> Option<[u8; 16]> {
-        if token.len() != (16 + TAG_BYTES) * 4 / 3 {
+    pub fn read<P: TryFrom<Vec<u8>>>(&self, context: &[u8], token: &str) -> Option<P> {
+        if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (position, tag) = bytes.split_at_checked(16)?;
-        let position = position.try_into().ok()?;
-        hmac::verify(&self.0, &message(context, &position), tag).ok()?;
-        Some(position)
+        let (position, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        hmac::verify(&self.0, &message(context, position), tag).ok()?;
+        position.to_vec().try_into().ok()
     }
 }
 
-fn message(context: &[u8], position: &[u8; 16]) -> Vec<u8> {
-    [position, context].concat()
+/// The length keeps a position from being taken for the beginning of a context.
+fn message(context: &[u8], position: &[u8]) -> Vec<u8> {
+    [&(position.len() as u64).to_be_bytes(), position, context].concat()
 }
 
 #[cfg(test)]
@@ -48,21 +50,22 @@ mod tests {
     fn a_page_token_is_good_whole_and_in_its_context_only() {
         let tokens = PageTokens::new(b"secret");
         let token = tokens.make(b"ada lists hers", &[9; 16]);
-        assert_eq!(tokens.read(b"ada lists hers", &token), Some([9; 16]));
-        assert_eq!(tokens.read(b"eve lists hers", &token), None);
-        assert_eq!(PageTokens::new(b"other").read(b"ada lists hers", &token), None);
+        assert_eq!(tokens.read(b"ada lists hers", &token), Some([9_u8; 16]));
+        assert_eq!(tokens.read::<[u8; 8]>(b"ada lists hers", &token), None);
+        assert_eq!(tokens.read::<Vec<u8>>(b"eve lists hers", &token), None);
+        assert_eq!(PageTokens::new(b"other").read::<Vec<u8>>(b"ada lists hers", &token), None);
         for index in 0..token.len() {
-            assert_eq!(tokens.read(b"ada lists hers", &token[..index]), None);
+            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &token[..index]), None);
         }
         for bit in 0..token.len() * 8 {
             let mut flipped = token.clone().into_bytes();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // A request's strings are text; what is not does not get here.
             let Ok(flipped) = String::from_utf8(flipped) else { continue };
-            assert_eq!(tokens.read(b"ada lists hers", &flipped), None, "bit {bit}");
+            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &flipped), None, "bit {bit}");
         }
         for garbage in [format!("{token}A"), format!("{token}="), "é".repeat(32), "A".repeat(1 << 20)] {
-            assert_eq!(tokens.read(b"ada lists hers", &garbage), None);
+            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &garbage), None);
         }
     }
 }

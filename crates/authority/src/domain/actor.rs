@@ -38,6 +38,12 @@ impl Actor {
         Self { name: format!("user:{user}"), via: format!("service:{service}"), ip }
     }
 
+    /// Whether this is the authority itself.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        self.name == Self::authority().name
+    }
+
     /// Whether this is that user.
     #[must_use]
     pub fn is_user(&self, id: &UserId) -> bool {

@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, key::NewKey};
+use super::{Actor, Policy, key::NewKey};
 
 /// One caller's change. Its event id makes repeating it harmless.
 #[derive(Clone, Debug)]
@@ -67,6 +67,15 @@ pub enum Mutation {
         /// Which.
         tenant: TenantId,
     },
+    /// Replaces a tenant's policy; the sessions that exist are looked at again.
+    SetPolicy {
+        /// Whose.
+        tenant: TenantId,
+        /// The whole of it.
+        policy: Box<Policy>,
+        /// The version that it replaces; 0: none was set.
+        expected: u64,
+    },
     /// Cuts off everyone.
     SignOutEveryone,
     /// Makes a signing key trusted.
@@ -78,6 +87,8 @@ pub enum Mutation {
         /// The longest life of an access token, and an hour.
         period: Duration,
     },
+    /// Takes events of sign-ins and refreshes into the trail, the oldest first.
+    Record,
     /// Says again what a batch said that took too long to commit: its stamp may be of a generation ago.
     Repeat {
         /// Single sessions.
@@ -102,15 +113,15 @@ pub enum Cause {
     Replaced,
     /// The history was recovered.
     Recovery,
-    /// They were past their tenant's policy.
+    /// The tenant's policy changed, and the session was past it.
     Policy,
-    /// They were not used for too long.
+    /// It was not used for the policy's idle timeout.
     Idle,
-    /// Their user's password was changed.
+    /// The user's password was changed.
     PasswordChanged,
-    /// Their user's second factor was changed.
+    /// The user's second factor was changed.
     SecondFactorChanged,
-    /// Their user signed in more often than the policy allows.
+    /// A newer session took the last place that the policy allows.
     SessionLimit,
 }
 
@@ -155,6 +166,9 @@ impl Cause {
 }
 
 impl Mutation {
+    /// The most events of one [`Record`](Self::Record): what waits behind them are revocations.
+    pub const RECORDED_MAX: u32 = 1_024;
+
     /// How many things it names: what it weighs in a batch.
     #[must_use]
     pub fn targets(&self) -> usize {
@@ -162,6 +176,7 @@ impl Mutation {
             Self::RevokeSessions { sessions, .. } => sessions.len(),
             Self::SignOutUsers { users, .. } => users.len(),
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
+            Self::Record => Self::RECORDED_MAX as usize,
             _ => 1,
         }
     }
@@ -176,10 +191,12 @@ impl Mutation {
             Self::SignOutUsers { .. } => "user.sign_out",
             Self::EnableUser { .. } => "user.enable",
             Self::SignOutTenant { .. } => "tenant.sign_out",
+            Self::SetPolicy { .. } => "policy.update",
             Self::SignOutEveryone => "everyone.sign_out",
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
             Self::Turn { .. } => "log.turn",
+            Self::Record => "log.record",
             Self::Repeat { .. } => "log.repeat",
         }
     }
@@ -206,6 +223,9 @@ pub enum EntryError {
     /// The key is not there.
     #[error("no such signing key")]
     KeyNotFound,
+    /// The policy is not the one that was to be replaced.
+    #[error("the policy was changed meanwhile")]
+    PolicyChanged,
     /// The key is the one that signs.
     #[error("the key is in use")]
     KeyInUse,

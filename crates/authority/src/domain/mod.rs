@@ -3,24 +3,31 @@
 
 mod activity;
 mod actor;
+mod audit;
+pub mod device;
 mod entry;
 pub mod findings;
 mod key;
+pub mod listing;
+pub mod place;
 pub mod policy;
 mod session;
 mod sweep;
+pub mod text;
 pub(crate) mod time;
 mod user;
 
 pub use self::{
     activity::SessionActivity,
     actor::Actor,
+    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
-    findings::FindingCode,
+    findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
+    listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
     policy::Policy,
     session::{
-        ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionFilter, SessionState, TokenSubject,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
         decide_rotation,
     },
     sweep::{Heard, Sweep, SweptSession},

@@ -34,6 +34,8 @@ pub struct Policy {
     pub keep_last_page: bool,
     /// The findings that are switched off.
     pub findings_disabled: BTreeSet<FindingCode>,
+    /// The standard that it was made from; empty: none.
+    pub source: String,
     /// Stricter limits for named users; at most [`USER_OVERRIDES_MAX`].
     #[serde(with = "by_user")]
     pub user_overrides: BTreeMap<UserId, UserOverride>,
@@ -46,6 +48,7 @@ impl Default for Policy {
             users_see_sessions: true,
             keep_last_page: false,
             findings_disabled: BTreeSet::new(),
+            source: String::new(),
             user_overrides: BTreeMap::new(),
         }
     }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
+    id::{EventId, SessionId, TenantId, UserId},
     position::Revision,
     view::Subject,
 };
 
-use super::{Cause, Micros, user::Profile};
+use super::{
+    Actor, Cause, Details, Micros, PendingEvent,
+    device::Device,
+    findings::{Finding, Footprint},
+    place::Place,
+    user::Profile,
+};
 
 /// Where a sign-in came from, as the caller saw it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -21,6 +27,32 @@ pub struct ClientInfo {
     pub device_id: String,
     /// The native application's name.
     pub app_name: String,
+}
+
+/// What a sign-in looked like.
+#[derive(Clone, Default)]
+pub struct Sight {
+    /// The device, as people name it.
+    pub device: Device,
+    /// Where the address was.
+    pub place: Place,
+    /// Sign-ins of the user on this device so far, this one included; 0: the device has no id.
+    pub device_sign_ins: u32,
+    /// What was suspicious about it.
+    pub findings: Vec<Finding>,
+}
+
+/// What gates have seen of a session.
+#[derive(Clone, Default)]
+pub struct Activity {
+    /// When it was last used; its opening when it was not.
+    pub last: Micros,
+    /// Requests.
+    pub requests: u64,
+    /// The address of the last one; empty: not known.
+    pub ip: String,
+    /// Its page, where the policy keeps that.
+    pub page: String,
 }
 
 /// A session to be opened.
@@ -52,6 +84,44 @@ pub struct NewSession {
     pub salt: [u8; 16],
     /// Makes a repetition return the same session, with the digest of the arguments.
     pub request: Option<(String, [u8; 32])>,
+    /// What it looks like.
+    pub sight: Sight,
+    /// What it leaves behind for later ones to be compared with.
+    pub footprints: Vec<Footprint>,
+    /// The session on the same device that it replaces.
+    pub replaces: Option<SessionId>,
+    /// After how long without activity it ends; none: never.
+    pub idle_timeout: Option<Duration>,
+    /// Who opens it, for the audit trail.
+    pub actor: Actor,
+}
+
+impl NewSession {
+    /// What the audit trail says of it: the sign-in, and what was found about it.
+    #[must_use]
+    pub fn events(&self, at: Micros) -> Vec<PendingEvent> {
+        let event = |action: String, details: Vec<(String, String)>| PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action,
+            target: self.id.to_string(),
+            user_id: self.user_id.clone(),
+            actor: self.actor.clone(),
+            details: details.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+        };
+        let seen = [
+            ("ip", self.client.ip.clone()),
+            ("device", self.sight.device.to_string()),
+            ("country", self.sight.place.country.clone()),
+            ("city", self.sight.place.city.clone()),
+        ];
+        let seen = seen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let findings = &self.sight.findings;
+        let found =
+            findings.iter().map(|finding| event(format!("finding.{}", finding.code.name()), finding.facts.clone()));
+        std::iter::once(event("session.create".into(), seen)).chain(found).collect()
+    }
 }
 
 /// A session that was opened, now or by an earlier call with the same `request_id`.
@@ -98,6 +168,12 @@ pub struct Session {
     pub salt: [u8; 16],
     /// How it ended, if it did before its expiry.
     pub end: Option<End>,
+    /// What its sign-in looked like.
+    pub sight: Sight,
+    /// What gates have seen of it.
+    pub activity: Activity,
+    /// The session on the same device that it replaced.
+    pub replaces: Option<SessionId>,
 }
 
 /// How a session ended.
@@ -131,6 +207,21 @@ pub enum SessionState {
 }
 
 impl Session {
+    /// What the audit trail says of its refresh token's exchange. Who holds the token is its user.
+    #[must_use]
+    pub fn refreshed(&self, at: Micros) -> PendingEvent {
+        PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action: "session.refresh".into(),
+            target: self.id.to_string(),
+            user_id: self.user_id.clone(),
+            actor: Actor::user(&self.user_id),
+            details: Details::new(),
+        }
+    }
+
     /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Micros) -> SessionState {
@@ -141,17 +232,6 @@ impl Session {
             None => SessionState::Active,
         }
     }
-}
-
-/// Which sessions to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionFilter {
-    /// Of this tenant.
-    pub tenant_id: TenantId,
-    /// Of this user; none: of all.
-    pub user_id: Option<UserId>,
-    /// In this state; none: in any.
-    pub state: Option<SessionState>,
 }
 
 /// A refresh token's claim about its session.
@@ -214,6 +294,9 @@ mod tests {
             generation,
             salt: [0; 16],
             end,
+            sight: Sight::default(),
+            activity: Activity::default(),
+            replaces: None,
         }
     }
 

@@ -17,11 +17,6 @@ pub struct Beats {
     probes: mpsc::Sender<oneshot::Sender<Position>>,
 }
 
-/// There was no durable read of the head. The probe stays unanswered: silence is not freshness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no beat")]
-pub struct BeatError;
-
 impl Beats {
     /// Starts beating. It ends when all handles are dropped.
     pub fn start(store: Arc<dyn Store>, authority: [u8; 16], tasks: &TaskTracker) -> Self {
@@ -30,14 +25,14 @@ impl Beats {
         Self { probes }
     }
 
-    /// The head, as a beat that begins after this call returns it.
-    ///
-    /// # Errors
-    /// When too many wait, or the store does not answer.
-    pub async fn head(&self) -> Result<Position, BeatError> {
+    /// Asks for the head, as a beat that begins after this call returns it. The answer does not come when there was no
+    /// durable read of the head: silence is not freshness. Answers come in the order of the questions. None when too many
+    /// wait.
+    #[must_use]
+    pub fn ask(&self) -> Option<oneshot::Receiver<Position>> {
         let (reply, answer) = oneshot::channel();
-        self.probes.try_send(reply).map_err(|_| BeatError)?;
-        answer.await.map_err(|_| BeatError)
+        self.probes.try_send(reply).ok()?;
+        Some(answer)
     }
 }
 

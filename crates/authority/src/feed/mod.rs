@@ -22,11 +22,7 @@ use portcullis_contract::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    beat::{BeatError, Beats},
-    ring::FromRing,
-    snapshot::EncodedSnapshot,
-};
+pub use self::{beat::Beats, ring::FromRing, snapshot::EncodedSnapshot};
 use self::{ring::Ring, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},

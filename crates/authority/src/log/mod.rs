@@ -2,10 +2,12 @@
 
 mod appender;
 mod maintenance;
+mod record;
 pub mod retry;
 
 pub(crate) use self::appender::internal;
 pub use self::{
     appender::{Log, LogError},
     maintenance::maintain,
+    record::record,
 };

@@ -8,7 +8,7 @@ pub(crate) struct Rule {
     /// Any of these roles.
     pub(crate) roles: &'static [Role],
     /// A user with their own access token, on what is theirs.
-    pub(crate) user: bool,
+    pub(crate) user: Option<Standing>,
     /// Only callers that are not bound to a tenant.
     pub(crate) all_tenants: bool,
     /// Anybody, without credentials.
@@ -17,9 +17,20 @@ pub(crate) struct Rule {
     pub(crate) sheddable: bool,
 }
 
+/// What a user's own token must be good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing: its session may have ended.
+    Ended,
+    /// Its session is alive, and the tenant's policy lets users see their sessions.
+    Alive,
+    /// And the user authenticated as lately as the policy asks of who ends sessions.
+    Recent,
+}
+
 impl Rule {
-    const fn or_user(self) -> Self {
-        Self { user: true, ..self }
+    const fn or_user(self, standing: Standing) -> Self {
+        Self { user: Some(standing), ..self }
     }
 
     const fn over_all_tenants(self) -> Self {
@@ -29,7 +40,7 @@ impl Rule {
 
 /// A call that ends something.
 const fn revoking(roles: &'static [Role]) -> Rule {
-    Rule { roles, user: false, all_tenants: false, public: false, sheddable: false }
+    Rule { roles, user: None, all_tenants: false, public: false, sheddable: false }
 }
 
 /// Any other call.
@@ -40,17 +51,18 @@ const fn calling(roles: &'static [Role]) -> Rule {
 const PUBLIC: Rule = Rule { public: true, ..revoking(&[]) };
 
 use Role::{Admin, Gateway, Login, Operator, Support};
+use Standing::{Alive, Ended, Recent};
 
 /// Every rpc that is served. What is not here is denied.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
     ("/portcullis.v1.SessionService/CreateSession", calling(&[Login])),
     ("/portcullis.v1.SessionService/RefreshSession", calling(&[Login])),
-    ("/portcullis.v1.SessionService/GetSession", calling(&[Support, Admin]).or_user()),
-    ("/portcullis.v1.SessionService/ListSessions", calling(&[Support, Admin]).or_user()),
-    ("/portcullis.v1.SessionService/RevokeSession", revoking(&[Admin]).or_user()),
+    ("/portcullis.v1.SessionService/GetSession", calling(&[Support, Admin]).or_user(Alive)),
+    ("/portcullis.v1.SessionService/ListSessions", calling(&[Support, Admin]).or_user(Alive)),
+    ("/portcullis.v1.SessionService/RevokeSession", revoking(&[Admin]).or_user(Recent)),
     ("/portcullis.v1.SessionService/BatchRevokeSessions", revoking(&[Admin])),
-    ("/portcullis.v1.SessionService/RevokeOtherSessions", revoking(&[Admin]).or_user()),
-    ("/portcullis.v1.SessionService/IntrospectToken", calling(&[Support, Admin, Gateway])),
+    ("/portcullis.v1.SessionService/RevokeOtherSessions", revoking(&[Admin, Login]).or_user(Recent)),
+    ("/portcullis.v1.SessionService/IntrospectToken", calling(&[Support, Admin, Gateway]).or_user(Ended)),
     ("/portcullis.v1.UserService/GetUser", calling(&[Support, Admin])),
     ("/portcullis.v1.UserService/ListUsers", calling(&[Support, Admin])),
     ("/portcullis.v1.UserService/ForceSignOut", revoking(&[Admin])),
@@ -63,7 +75,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ("/portcullis.v1.ApiKeyService/GetApiKey", calling(&[Support, Admin])),
     ("/portcullis.v1.ApiKeyService/ListApiKeys", calling(&[Support, Admin])),
     ("/portcullis.v1.ApiKeyService/RevokeApiKey", revoking(&[Admin])),
-    ("/portcullis.v1.AuditService/ListAuditEvents", calling(&[Support, Admin]).or_user()),
+    ("/portcullis.v1.AuditService/ListAuditEvents", calling(&[Support, Admin]).or_user(Alive)),
     ("/portcullis.v1.AuditService/VerifyAuditTrail", calling(&[Operator]).over_all_tenants()),
     ("/portcullis.v1.KeyService/ListSigningKeys", calling(&[Operator]).over_all_tenants()),
     ("/portcullis.v1.KeyService/RotateSigningKey", calling(&[Operator]).over_all_tenants()),

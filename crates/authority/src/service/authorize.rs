@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use super::{
-    access::{Rule, rule},
+    access::{Rule, Standing, rule},
     caller::{Caller, ServiceCaller},
     status::{ServiceError, of_transport},
 };
@@ -27,6 +27,7 @@ use crate::{
     config::{Config, ConfigError},
     domain::SessionState,
     feed::Feed,
+    policies::Policies,
     store::Store,
 };
 
@@ -36,11 +37,17 @@ pub(crate) struct Access {
     expected: Expected,
     feed: Arc<Feed>,
     store: Arc<dyn Store>,
+    policies: Arc<Policies>,
     calls: Semaphore,
 }
 
 impl Access {
-    pub(crate) fn new(config: &Config, feed: Arc<Feed>, store: Arc<dyn Store>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        config: &Config,
+        feed: Arc<Feed>,
+        store: Arc<dyn Store>,
+        policies: Arc<Policies>,
+    ) -> Result<Self, ConfigError> {
         let services = config.callers.iter().map(|caller| ServiceCaller::new(caller).map(Arc::new));
         let tokens = &config.tokens;
         Ok(Self {
@@ -48,16 +55,21 @@ impl Access {
             expected: Expected { issuer: tokens.issuer.clone(), audience: Some(tokens.authority_audience.clone()) },
             feed,
             store,
+            policies,
             calls: Semaphore::new(config.server.calls_max),
         })
     }
 
-    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, ServiceError> {
+    /// The caller of an rpc with that rule, if it lets them in. Which tenant and whose things is decided where the
+    /// request is parsed.
+    async fn admit(&self, headers: &HeaderMap, rule: &Rule) -> Result<Caller, ServiceError> {
         let credential = bearer(headers)?;
         if credential.contains('.') {
-            return self.user(credential).await.map(|identity| Caller::User(Arc::new(identity)));
+            let identity = self.user(credential, rule.user).await?;
+            return Ok(Caller::User(Arc::new(identity)));
         }
-        self.service(credential).map(Caller::Service)
+        let service = self.service(credential)?;
+        if permits(rule, &service) { Ok(Caller::Service(service)) } else { Err(ServiceError::Denied) }
     }
 
     /// Compares with every configured digest, whichever matches: the time tells nothing.
@@ -73,9 +85,12 @@ impl Access {
     }
 
     /// The authority decides from rows, not from the view that forgets.
-    async fn user(&self, token: &str) -> Result<Identity, ServiceError> {
+    async fn user(&self, token: &str, standing: Option<Standing>) -> Result<Identity, ServiceError> {
         let view = self.feed.view();
         let identity = verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
+        if standing == Some(Standing::Ended) {
+            return Ok(identity);
+        }
         if view.is_revoked(CredentialKind::Session, &identity.subject) {
             return Err(ServiceError::CredentialsInvalid);
         }
@@ -84,7 +99,19 @@ impl Access {
         let alive = session.state(now) == SessionState::Active
             && session.subject == identity.subject
             && now.seconds() < identity.expires_at;
-        if alive { Ok(identity) } else { Err(ServiceError::CredentialsInvalid) }
+        if !alive {
+            return Err(ServiceError::CredentialsInvalid);
+        }
+        let standing = standing.ok_or(ServiceError::Denied)?;
+        let policy = self.policies.of(&identity.tenant_id).await?;
+        if !policy.users_see_sessions {
+            return Err(ServiceError::PolicyForbids("users_see_sessions"));
+        }
+        let limits = policy.effective(&identity.user_id);
+        if standing == Standing::Recent && limits.needs_reauthentication(session.auth_time, now) {
+            return Err(ServiceError::ReauthenticationRequired);
+        }
+        Ok(identity)
     }
 }
 
@@ -97,15 +124,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ServiceError> {
     if plausible && more.is_none() { Ok(credential) } else { Err(ServiceError::CredentialsInvalid) }
 }
 
-/// Whether the rule lets the caller in. Which tenant and whose things is decided where the request is parsed.
-fn permits(rule: &Rule, caller: &Caller) -> bool {
-    match caller {
-        Caller::User(_) => rule.user,
-        Caller::Service(service) => {
-            let bound = service.tenant.is_some();
-            rule.roles.iter().any(|role| service.roles.contains(role)) && !(rule.all_tenants && bound)
-        }
-    }
+fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
+    let bound = service.tenant.is_some();
+    rule.roles.iter().any(|role| service.roles.contains(role)) && !(rule.all_tenants && bound)
 }
 
 /// How much before a deadline the answer is that it passed.
@@ -125,10 +146,7 @@ pub(crate) async fn authorize(State(access): State<Arc<Access>>, mut request: Re
             false => None,
         };
         if !rule.public {
-            let caller = access.caller(request.headers()).await?;
-            if !permits(rule, &caller) {
-                return Err(ServiceError::Denied);
-            }
+            let caller = access.admit(request.headers(), rule).await?;
             request.extensions_mut().insert(caller);
         }
         Ok(next.run(request).await)

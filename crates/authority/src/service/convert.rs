@@ -1,14 +1,64 @@
 //! Domain types become answers here.
 
-use portcullis_contract::v1;
+use std::time::Duration;
+
+use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
 use super::caller::Caller;
-use crate::domain::{Cause, End, Micros, Session, SessionState, User};
+use crate::domain::{
+    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, UserSummary,
+    findings::Advice, listing::USER_SESSIONS_COUNTED_MAX,
+};
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
     Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
+    match code {
+        FindingCode::NewDevice => v1::FindingCode::NewDevice,
+        FindingCode::NewCountry => v1::FindingCode::NewCountry,
+        FindingCode::NewCity => v1::FindingCode::NewCity,
+        FindingCode::NewNetwork => v1::FindingCode::NewNetwork,
+        FindingCode::ImpossibleTravel => v1::FindingCode::ImpossibleTravel,
+        FindingCode::OldSession => v1::FindingCode::OldSession,
+        FindingCode::CountryChanged => v1::FindingCode::CountryChanged,
+        FindingCode::RefreshTokenReused => v1::FindingCode::RefreshTokenReused,
+    }
+}
+
+pub(crate) fn advice(advice: Advice) -> v1::Advice {
+    match advice {
+        Advice::EndSession => v1::Advice::EndSession,
+        Advice::EndAllSessions => v1::Advice::EndAllSessions,
+        Advice::ChangePassword => v1::Advice::ChangePassword,
+        Advice::EnableSecondFactor => v1::Advice::EnableSecondFactor,
+        Advice::CheckRecentChanges => v1::Advice::CheckRecentChanges,
+        Advice::ReviewAuditLog => v1::Advice::ReviewAuditLog,
+    }
+}
+
+pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
+    v1::SessionUser {
+        id: id.to_string(),
+        user_name: profile.user_name.clone(),
+        given_name: profile.given_name.clone(),
+        family_name: profile.family_name.clone(),
+        email: profile.email.clone(),
+    }
+}
+
+pub(crate) fn finding_code_from_wire(code: v1::FindingCode) -> Option<FindingCode> {
+    FindingCode::ALL.into_iter().find(|known| finding_code(*known) == code)
 }
 
 /// A session as `caller` may see it: the administrator's words are not for the user.
@@ -52,7 +102,7 @@ fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
     }
 }
 
-fn cause(cause: Cause) -> v1::SessionEndCause {
+pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
         Cause::Administrator => v1::SessionEndCause::Administrator,
@@ -98,5 +148,49 @@ pub(crate) fn user(user: &User) -> v1::User {
         email: user.profile.email.clone(),
         create_time: Some(timestamp(user.created)),
         disable_time: user.disabled.map(timestamp),
+    }
+}
+
+/// An event as `caller` may see it. Of what others did a user learns what was done and what they are to be told; of
+/// what they or the authority did, from where and more.
+pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent {
+    let own = caller.own_user();
+    let shown = own.is_none_or(|own| event.actor.is_user(own) || event.actor.is_authority());
+    let if_shown = |text: &str| if shown { text.to_owned() } else { String::new() };
+    let internal = |text: &str| if own.is_none() { text.to_owned() } else { String::new() };
+    v1::AuditEvent {
+        id: event.position.event.to_string(),
+        ordinal: event.position.ordinal,
+        time: Some(timestamp(event.position.at)),
+        tenant_id: event.tenant_id.clone(),
+        action: event.action.clone(),
+        target: event.target.clone(),
+        user_id: event.user_id.clone(),
+        actor: if_shown(&event.actor.name),
+        via: internal(&event.actor.via),
+        actor_ip: if_shown(&event.actor.ip),
+        reason: internal(&event.reason),
+        user_message: event.user_message.clone(),
+        revision: event.revision.0,
+        details: if shown { event.details.clone().into_iter().collect() } else { Default::default() },
+    }
+}
+
+pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
+    v1::AuditFault {
+        revision: fault.revision.0,
+        event_id: fault.row.map(|(event, _)| event.to_string()).unwrap_or_default(),
+        ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
+        problem: fault.problem.to_owned(),
+    }
+}
+
+pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
+    v1::UserSummary {
+        user: Some(user(&summary.user)),
+        sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
+        sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
+        sign_in_time: Some(timestamp(summary.signed_in)),
+        last_active_time: Some(timestamp(summary.last_active)),
     }
 }

@@ -8,7 +8,7 @@ use portcullis_contract::{
     token::Claims,
     v1,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
 use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
@@ -19,6 +19,8 @@ use crate::{
     feed::{Beats, Feed},
     keyring::Keyring,
     log::Log,
+    places::Places,
+    policies::Policies,
     store::Store,
     telemetry::{Instruments, sampled_parent},
     validators::Validators,
@@ -33,10 +35,11 @@ pub(crate) struct Core {
     pub(crate) beats: Beats,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) secrets: Secrets,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) places: Arc<Places>,
     pub(crate) validators: Arc<Validators>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
-    pub(crate) tasks: TaskTracker,
 }
 
 /// A call as every handler sees it.
@@ -96,8 +99,15 @@ impl Core {
     }
 
     /// Issues the tokens of a session that was found alive at `now`.
-    pub(crate) fn issue(&self, session: &Session, audiences: &[String], now: Micros) -> Result<Tokens, ServiceError> {
-        let lifetime = self.config.tokens.access_token_lifetime;
+    pub(crate) async fn issue(
+        &self,
+        session: &Session,
+        audiences: &[String],
+        now: Micros,
+    ) -> Result<Tokens, ServiceError> {
+        let longest = self.config.tokens.access_token_lifetime;
+        let limits = self.policies.of(&session.tenant_id).await?.effective(&session.user_id);
+        let lifetime = limits.access_token_lifetime.map_or(longest, |lifetime| lifetime.min(longest));
         let expires = now.after(lifetime).min(session.expires);
         if expires.seconds() <= now.seconds() {
             return Err(ServiceError::SessionEnded);

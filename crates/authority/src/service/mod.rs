@@ -2,15 +2,20 @@
 
 mod access;
 mod activity;
+mod audit;
 mod authorize;
 mod caller;
 mod convert;
 mod core;
 mod keys;
+mod lists;
 mod observe;
 mod parse;
+mod policy;
 mod revocation;
 mod sessions;
+mod shown;
+mod sight;
 mod status;
 mod tenants;
 mod users;
@@ -20,9 +25,9 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use portcullis_contract::v1::{
-    key_service_server::KeyServiceServer, revocation_service_server::RevocationServiceServer,
-    session_service_server::SessionServiceServer, tenant_service_server::TenantServiceServer,
-    user_service_server::UserServiceServer,
+    audit_service_server::AuditServiceServer, key_service_server::KeyServiceServer,
+    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
+    tenant_service_server::TenantServiceServer, user_service_server::UserServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -45,6 +50,7 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
             UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
+        .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(
             RevocationServiceServer::new(revocation::Revocations(Arc::clone(core)))

@@ -13,7 +13,10 @@ use portcullis_contract::{
 };
 
 use super::status::{ServiceError, Violation};
-use crate::domain::{ClientInfo, Micros, Profile};
+use crate::domain::{
+    ClientInfo, Micros, Profile,
+    device::{AppWords, ClientHints},
+};
 
 /// The longest reason or message, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -158,6 +161,30 @@ impl Fields {
         }
     }
 
+    /// What the caller says about the device, beside the user agent.
+    pub(crate) fn device(&mut self, client: Option<&v1::Client>) -> (ClientHints, AppWords) {
+        let Some(client) = client else { return Default::default() };
+        let app = AppWords {
+            app_name: client.app_name.clone(),
+            app_version: self.text::<64>("client.app_version", &client.app_version),
+            os: self.text::<64>("client.os", &client.os),
+            os_version: self.text::<64>("client.os_version", &client.os_version),
+            model: self.text::<64>("client.device_model", &client.device_model),
+        };
+        let sent = client.hints.clone().unwrap_or_default();
+        let mut hint = |name: &str, value: &str| self.text::<512>(&format!("client.hints.{name}"), value);
+        let hints = ClientHints {
+            brands: hint("ua", &sent.ua),
+            full_version_list: hint("full_version_list", &sent.full_version_list),
+            platform: hint("platform", &sent.platform),
+            platform_version: hint("platform_version", &sent.platform_version),
+            model: hint("model", &sent.model),
+            mobile: hint("mobile", &sent.mobile),
+            form_factors: hint("form_factors", &sent.form_factors),
+        };
+        (hints, app)
+    }
+
     pub(crate) fn profile(&mut self, user: &v1::SessionUser) -> Profile {
         Profile {
             user_name: self.text::<256>("user.user_name", &user.user_name),
@@ -167,19 +194,39 @@ impl Fields {
         }
     }
 
+    /// Any time from 1970 on, to compare with.
+    pub(crate) fn instant(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+        let micros = micros(time?);
+        if micros.is_none() {
+            self.wrong(field, "is not a time from 1970 on");
+        }
+        micros
+    }
+
     pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
-        let time = time?;
-        let micros = time.seconds.checked_mul(1_000_000).map(|micros| micros + i64::from(time.nanos) / 1_000);
-        let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+        let micros = micros(time?);
         // By this machine's clock, as a sanity check only: nothing is decided by the difference.
         let latest = Micros(
             i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros())
                 .unwrap_or(i64::MAX),
         );
-        match micros.map(Micros) {
-            Some(time) if nanos_fit && time >= Micros(0) && time <= latest.after(CLOCK_TOLERANCE) => Some(time),
+        match micros {
+            Some(time) if time <= latest.after(CLOCK_TOLERANCE) => Some(time),
             _ => {
                 self.wrong(field, "is not a time between 1970 and now");
+                None
+            }
+        }
+    }
+
+    /// A duration that is not negative; what else it must be is for its rule to say.
+    pub(crate) fn duration(&mut self, field: &str, duration: Option<&prost_types::Duration>) -> Option<Duration> {
+        let duration = duration?;
+        let whole = u64::try_from(duration.seconds).ok().zip(u32::try_from(duration.nanos).ok());
+        match whole {
+            Some((seconds, nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
+            _ => {
+                self.wrong(field, "is not a duration, or negative");
                 None
             }
         }
@@ -190,6 +237,13 @@ impl Fields {
         let ip = self.ip("acting_user.ip", &acting.ip);
         Some((self.user("acting_user.id", &acting.id)?, ip))
     }
+}
+
+/// A time from 1970 on.
+fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
+    let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
+    let micros = time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)?;
+    (nanos_fit && micros >= 0).then_some(Micros(micros))
 }
 
 /// Refuses what this version does not serve.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use portcullis_contract::v1::{self, revocation_service_server::RevocationService};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -19,7 +18,7 @@ pub(crate) struct Revocations(pub(crate) Arc<Core>);
 
 #[tonic::async_trait]
 impl RevocationService for Revocations {
-    type WatchStream = ReceiverStream<Result<v1::WatchResponse, Status>>;
+    type WatchStream = watch::Answers;
 
     async fn watch(
         &self,

@@ -1,11 +1,11 @@
 //! `SessionService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
     position::sha256,
-    token::{Expected, verify},
+    token::{Expected, Identity, verify},
     v1::{self, session_service_server::SessionService},
     verdict::verdict,
 };
@@ -13,27 +13,32 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
+    caller::Caller,
     convert,
     core::{Call, Core, Tokens},
+    lists::{Pages, is_for_users},
     parse::{Fields, check_wait},
     status::ServiceError,
 };
 use crate::{
+    config::Role,
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Session, SessionFilter, SessionState,
-        decide_rotation,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionOrder,
+        SessionState, Sight, decide_rotation,
+        device::Device,
+        policy::{AtLimit, Limits},
     },
     store::Rotated,
+    user_agents,
 };
 use portcullis_contract::id::EventId;
 
-/// The most of a list in one answer.
-const PAGE_SIZE_MAX: u32 = 200;
-const PAGE_SIZE_DEFAULT: u32 = 50;
-
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+
+/// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
+const LIMIT_EXCESS_MAX: u32 = 100;
 
 pub(crate) struct Sessions(pub(crate) Arc<Core>);
 
@@ -61,7 +66,8 @@ impl SessionService for Sessions {
         let tenant = caller.tenant(&message.tenant_id)?;
         let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        Ok(Response::new(v1::GetSessionResponse { session: Some(convert::session(&session, now, &caller)) }))
+        let session = self.0.shown(&caller, &tenant, std::slice::from_ref(&session)).await?.session(&session, now);
+        Ok(Response::new(v1::GetSessionResponse { session: Some(session) }))
     }
 
     async fn list_sessions(
@@ -103,18 +109,32 @@ impl SessionService for Sessions {
 impl Sessions {
     async fn create(&self, call: Call<v1::CreateSessionRequest>) -> Result<v1::CreateSessionResponse, ServiceError> {
         let tenant = call.caller.tenant(&call.message.tenant_id)?;
-        let (new, replaced) = self.parse_new(tenant, &call.message)?;
-        if let Some(replaced) = replaced {
+        let policy = self.0.policies.of(&tenant).await?;
+        let (mut new, device) = self.parse_new(tenant, call.caller.actor(None), &call.message)?;
+        let limits = policy.effective(&new.user_id);
+        if !limits.accepts_acr(&new.acr) {
+            return Err(ServiceError::PolicyForbids("required_acr"));
+        }
+        new.remember_me &= limits.remember_me_allowed;
+        new.lifetime = limits.lifetime(new.remember_me);
+        new.idle_timeout = limits.idle_timeout;
+        self.0.look_at(&mut new, device, &policy).await?;
+        if let Some(replaced) = new.replaces {
             self.replace(&call, &new, replaced).await?;
         }
+        if limits.at_limit == AtLimit::Refuse {
+            self.refuse_beyond(&new, &limits).await?;
+        }
         let opened = self.0.store.open_session(&new).await?;
+        self.keep_limit(&opened.session, &limits).await?;
         // A repetition may find that its session has ended meanwhile.
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
         }
-        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now)?;
+        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
+        let shown = self.0.shown(&call.caller, &opened.session.tenant_id, &[]).await?;
         Ok(v1::CreateSessionResponse {
-            session: Some(convert::session(&opened.session, opened.now, &call.caller)),
+            session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
             refresh_token: tokens.refresh,
             access_token_expire_time: Some(tokens.access_expire_time),
@@ -124,8 +144,9 @@ impl Sessions {
     fn parse_new(
         &self,
         tenant_id: TenantId,
+        actor: Actor,
         message: &v1::CreateSessionRequest,
-    ) -> Result<(NewSession, Option<SessionId>), ServiceError> {
+    ) -> Result<(NewSession, Device), ServiceError> {
         let mut fields = Fields::default();
         let person = message.user.clone().unwrap_or_default();
         let user_id = fields.user("user.id", &person.id);
@@ -143,10 +164,9 @@ impl Sessions {
             "" => None,
             id => fields.session("replaces_session_id", id),
         };
-        let sessions = &self.0.config.sessions;
-        let lifetime = if message.remember_me { sessions.remember_me_lifetime } else { sessions.lifetime };
         // Read whatever the user id is: every problem is reported.
         let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
+        let (hints, app) = fields.device(message.client.as_ref());
         let auth_time = fields.past("auth_time", message.auth_time.as_ref());
         let new = user_id.map(|user_id| NewSession {
             id: SessionId::generate(),
@@ -155,16 +175,83 @@ impl Sessions {
             profile,
             client,
             remember_me: message.remember_me,
-            lifetime,
+            lifetime: Duration::ZERO,
             amr,
             acr,
             auth_time,
             audiences,
             salt: random(),
             request: (!request_id.is_empty()).then(|| (request_id, sha256(&message.encode_to_vec()))),
+            sight: Sight::default(),
+            footprints: Vec::new(),
+            replaces: replaced,
+            idle_timeout: None,
+            actor,
         });
         let new = fields.finish(new)?.ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
-        Ok((new, replaced))
+        let device = user_agents::parse(&new.client.user_agent).with_hints(&hints).with_app(&app);
+        Ok((new, device))
+    }
+
+    /// Refuses a sign-in of a user who has as many sessions as allowed.
+    async fn refuse_beyond(&self, new: &NewSession, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&new.tenant_id, &new.user_id, most).await?;
+        match active.len() >= most as usize {
+            true if active.iter().all(|session| session.id != new.id) => Err(ServiceError::SessionLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
+    /// can both slip under it.
+    async fn keep_limit(&self, opened: &Session, limits: &Limits) -> Result<(), ServiceError> {
+        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let active = self.active(&opened.tenant_id, &opened.user_id, most.saturating_add(LIMIT_EXCESS_MAX)).await?;
+        let excess: Vec<_> = match limits.at_limit {
+            AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
+            AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
+            AtLimit::Refuse => vec![],
+        };
+        if excess.is_empty() {
+            return Ok(());
+        }
+        self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
+        if limits.at_limit == AtLimit::Refuse { Err(ServiceError::SessionLimit) } else { Ok(()) }
+    }
+
+    /// A user's active sessions, newest first.
+    async fn active(&self, tenant: &TenantId, user: &UserId, limit: u32) -> Result<Vec<Session>, ServiceError> {
+        let filter = SessionFilter {
+            user_id: Some(user.clone()),
+            state: Some(SessionState::Active),
+            ..SessionFilter::of(tenant.clone())
+        };
+        Ok(self.0.store.list_sessions(&filter, SessionOrder::Start, None, limit).await?.items)
+    }
+
+    /// What a login service reports. It may end sessions for nothing else.
+    fn reported_cause(
+        &self,
+        fields: &mut Fields,
+        call: &Call<v1::RevokeOtherSessionsRequest>,
+    ) -> Result<Option<Cause>, ServiceError> {
+        let reported = match v1::SessionEndCause::try_from(call.message.cause) {
+            Ok(v1::SessionEndCause::Unspecified) => None,
+            Ok(v1::SessionEndCause::PasswordChanged) => Some(Cause::PasswordChanged),
+            Ok(v1::SessionEndCause::SecondFactorChanged) => Some(Cause::SecondFactorChanged),
+            _ => {
+                fields.wrong("cause", "must be PASSWORD_CHANGED or SECOND_FACTOR_CHANGED, or unset");
+                None
+            }
+        };
+        match &call.caller {
+            Caller::User(_) if reported.is_some() => Err(ServiceError::Denied),
+            Caller::Service(service) if reported.is_none() && !service.roles.contains(&Role::Admin) => {
+                Err(ServiceError::Denied)
+            }
+            _ => Ok(reported),
+        }
     }
 
     /// Ends the session that a new one replaces: before, so that a failure leaves one session too few, not too many.
@@ -202,9 +289,9 @@ impl Sessions {
             Rotated::NotFound => return Err(ServiceError::RefreshTokenInvalid),
         };
         let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
-        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now)?;
+        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(self.0.shown(&caller, &tenant, &[]).await?.session(&session, now)),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -254,28 +341,43 @@ impl Sessions {
             (None, "") => None,
             (None, id) => fields.user("user_id", id),
         };
-        let state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
+        let filter = self.filter(&mut fields, tenant_id, user_id, &caller, &message)?;
+        let order = fields.session_order(message.order, &filter, &caller);
+        let page_size = fields.page_size(message.page_size);
+        let filter = fields.finish(filter)?;
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
+        let after = pages.after(&message.page_token)?;
+        let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
+        let shown = self.0.shown(&caller, &filter.tenant_id, &page.items).await?;
+        Ok(v1::ListSessionsResponse {
+            next_page_token: pages.next(page.next.as_ref()),
+            sessions: page.items.iter().map(|session| shown.session(session, page.now)).collect(),
+        })
+    }
+
+    fn filter(
+        &self,
+        fields: &mut Fields,
+        tenant_id: TenantId,
+        user_id: Option<UserId>,
+        caller: &Caller,
+        message: &v1::ListSessionsRequest,
+    ) -> Result<SessionFilter, ServiceError> {
+        let retention = self.0.config.sessions.retention;
+        let mut filter = SessionFilter { user_id, retention, ..SessionFilter::of(tenant_id) };
+        let asked = message.filter.clone().unwrap_or_default();
+        if caller.own_user().is_some() && !is_for_users(&asked) {
+            return Err(ServiceError::Denied);
+        }
+        fields.session_filter(&asked, &mut filter);
+        filter.state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
             fields.wrong("state", "is not a state");
             None
         });
-        let page_size = page_size(&mut fields, message.page_size);
-        let filter = fields.finish(SessionFilter { tenant_id, user_id, state })?;
-        let context = format!("{}\0ListSessions\0{filter:?}", caller.binding());
-        let before = match message.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = self.0.secrets.pages.read(context.as_bytes(), token);
-                Some(SessionId::from_bytes(position.ok_or(ServiceError::PageToken)?))
-            }
-        };
-        let (mut sessions, now) = self.0.store.list_sessions(&filter, before, page_size + 1).await?;
-        let more = sessions.len() > page_size as usize;
-        sessions.truncate(page_size as usize);
-        let last = sessions.last().filter(|_| more).map(|session| session.id.to_bytes());
-        Ok(v1::ListSessionsResponse {
-            next_page_token: last.map(|last| self.0.secrets.pages.make(context.as_bytes(), &last)).unwrap_or_default(),
-            sessions: sessions.iter().map(|session| convert::session(session, now, &caller)).collect(),
-        })
+        if filter.state.is_none() && filter.end_cause.is_none() && !message.show_ended {
+            filter.state = Some(SessionState::Active);
+        }
+        Ok(filter)
     }
 
     async fn revoke(&self, call: Call<v1::RevokeSessionRequest>) -> Result<v1::RevokeSessionResponse, ServiceError> {
@@ -294,7 +396,7 @@ impl Sessions {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (session, now) = self.find(&tenant, id, None).await?;
-        let session = Some(convert::session(&session, now, &call.caller));
+        let session = Some(self.0.shown(&call.caller, &tenant, &[]).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }
 
@@ -325,6 +427,11 @@ impl Sessions {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let sessions = fields.ids("session_ids", &message.session_ids, Fields::session);
+        if message.validate_only {
+            let selection = Selection::Sessions(fields.finish(sessions)?);
+            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
+            return Ok(v1::BatchRevokeSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -342,6 +449,7 @@ impl Sessions {
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
+        let reported = self.reported_cause(&mut fields, &call)?;
         let user = match (call.caller.own_user(), message.user_id.as_str()) {
             (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
             (Some(_), _) => return Err(ServiceError::Denied),
@@ -359,16 +467,33 @@ impl Sessions {
                 None
             }
         };
+        if message.validate_only {
+            let preview = Some(self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep).await?);
+            return Ok(v1::RevokeOtherSessionsResponse { preview, ..Default::default() });
+        }
         let reason = fields.reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = if own { Cause::User } else { Cause::Administrator };
+        let cause = reported.unwrap_or(if own { Cause::User } else { Cause::Administrator });
         let mutation =
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement), preview: None })
+    }
+
+    async fn preview_others(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+        user: Option<UserId>,
+        keep: Option<SessionId>,
+    ) -> Result<v1::Preview, ServiceError> {
+        if let Some(keep) = keep {
+            self.find(tenant, keep, user.as_ref()).await?;
+        }
+        self.0.preview(caller, tenant, &Selection::Users(user.into_iter().collect(), keep)).await
     }
 
     async fn introspect(
@@ -377,6 +502,11 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
+        if let Caller::User(identity) = &caller
+            && message.token.is_empty()
+        {
+            return self.judge(&caller, identity).await;
+        }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
         let view = self.0.feed.view();
@@ -386,26 +516,50 @@ impl Sessions {
             Ok(identity) => identity,
             Err(rejection) => return Ok(inactive(rejection.reason())),
         };
+        if caller.own_session().is_some_and(|own| own != identity.session_id) {
+            return Err(ServiceError::invalid("token", "must be empty or of the session of the call"));
+        }
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
         }
-        let Some((session, now)) = self.0.store.session(&tenant, identity.session_id).await? else {
-            return Ok(inactive("unknown"));
+        self.judge(&caller, &identity).await
+    }
+
+    async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        let Some((session, now)) = self.0.store.session(&identity.tenant_id, identity.session_id).await? else {
+            return Ok(v1::IntrospectTokenResponse { inactive_reason: "unknown".into(), ..Default::default() });
         };
-        let reason = match (session.state(now), verdict(&identity, &view, now.seconds())) {
+        let reason = match (session.state(now), verdict(identity, &self.0.feed.view(), now.seconds())) {
             (SessionState::Active, Ok(())) => "",
             (SessionState::Active, Err(rejection)) => rejection.reason(),
             (SessionState::Expired, _) => "expired",
             (SessionState::SignedOut, _) => "signed_out",
             (SessionState::Revoked, _) => "revoked",
         };
+        let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
         let expires = i64::try_from(identity.expires_at).unwrap_or(i64::MAX);
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(convert::session(&session, now, &caller)),
+            session: Some(shown.session(&session, now)),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
+    }
+}
+
+fn beyond_limit(tenant: &TenantId, sessions: Vec<SessionId>) -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: "beyond the policy's number of sessions".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::RevokeSessions {
+            tenant: tenant.clone(),
+            sessions,
+            owner: None,
+            cause: Cause::SessionLimit,
+        },
     }
 }
 
@@ -422,16 +576,5 @@ fn theft(tenant: &TenantId, session: SessionId) -> Entry {
             owner: None,
             cause: Cause::RefreshTokenReused,
         },
-    }
-}
-
-fn page_size(fields: &mut Fields, size: i32) -> u32 {
-    match u32::try_from(size) {
-        Ok(0) => PAGE_SIZE_DEFAULT,
-        Ok(size) => size.min(PAGE_SIZE_MAX),
-        Err(_) => {
-            fields.wrong("page_size", "must not be negative");
-            PAGE_SIZE_DEFAULT
-        }
     }
 }

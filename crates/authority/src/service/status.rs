@@ -35,6 +35,11 @@ pub(crate) enum ServiceError {
     RefreshTokenReused,
     RequestIdReused,
     KeyInUse,
+    EtagMismatch,
+    /// The policy's rule that forbids it.
+    PolicyForbids(&'static str),
+    SessionLimit,
+    ReauthenticationRequired,
     WaitEnforced,
     ForceRequired,
     Overloaded,
@@ -79,6 +84,16 @@ impl ServiceError {
                 (Code::AlreadyExists, Reason::RequestIdReused, "the request id was used with other arguments")
             }
             Self::KeyInUse => (Code::FailedPrecondition, Reason::KeyInUse, "the key is the one that signs"),
+            Self::EtagMismatch => (Code::FailedPrecondition, Reason::EtagMismatch, "the policy was changed meanwhile"),
+            Self::PolicyForbids(_) => {
+                (Code::FailedPrecondition, Reason::PolicyForbids, "the tenant's policy does not allow this")
+            }
+            Self::SessionLimit => {
+                (Code::FailedPrecondition, Reason::SessionLimit, "the user has as many sessions as allowed")
+            }
+            Self::ReauthenticationRequired => {
+                (Code::FailedPrecondition, Reason::ReauthenticationRequired, "the user has to authenticate again")
+            }
             Self::WaitEnforced => {
                 (Code::Unimplemented, Reason::WaitEnforcedUnimplemented, "WAIT_ENFORCED is not served")
             }
@@ -96,7 +111,11 @@ impl From<ServiceError> for Status {
     fn from(error: ServiceError) -> Self {
         let (code, reason, message) = error.parts();
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
-        let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, HashMap::<String, String>::new());
+        let mut metadata = HashMap::<String, String>::new();
+        if let ServiceError::PolicyForbids(rule) = &error {
+            metadata.insert("rule".into(), (*rule).into());
+        }
+        let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata);
         match &error {
             ServiceError::Invalid(violations) => {
                 let violation = |each: &Violation| FieldViolation::new(&each.field, &each.problem);
@@ -154,6 +173,7 @@ impl From<LogError> for ServiceError {
             LogError::Entry(EntryError::UserNotFound) => Self::UserNotFound,
             LogError::Entry(EntryError::KeyNotFound) => Self::KeyNotFound,
             LogError::Entry(EntryError::KeyInUse) => Self::KeyInUse,
+            LogError::Entry(EntryError::PolicyChanged) => Self::EtagMismatch,
             LogError::Entry(EntryError::Refused) => Self::Internal,
             LogError::Overloaded => Self::Overloaded,
             LogError::Unavailable => Self::Unavailable,

@@ -11,10 +11,11 @@ use tonic::{Request, Response, Status};
 use super::{
     convert,
     core::{Call, Core},
+    lists::Pages,
     parse::{Fields, check_wait},
     status::ServiceError,
 };
-use crate::domain::{Cause, Mutation};
+use crate::domain::{Cause, Mutation, Selection, UserFilter, listing::TENANT_SESSIONS_COUNTED_MAX};
 
 pub(crate) struct Users(pub(crate) Arc<Core>);
 
@@ -27,8 +28,11 @@ impl UserService for Users {
         Ok(Response::new(v1::GetUserResponse { user: Some(self.find(&tenant, &user).await?) }))
     }
 
-    async fn list_users(&self, _: Request<v1::ListUsersRequest>) -> Result<Response<v1::ListUsersResponse>, Status> {
-        Err(ServiceError::Unavailable.into())
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        Ok(Response::new(self.list(Call::new(request)?).await?))
     }
 
     async fn force_sign_out(
@@ -41,6 +45,11 @@ impl UserService for Users {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let users = fields.ids("user_ids", &message.user_ids, Fields::user);
+        if message.validate_only {
+            let selection = Selection::Users(fields.finish(users)?, None);
+            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
+            return Ok(Response::new(v1::ForceSignOutResponse { preview, ..Default::default() }));
+        }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -98,6 +107,29 @@ impl UserService for Users {
 }
 
 impl Users {
+    async fn list(&self, call: Call<v1::ListUsersRequest>) -> Result<v1::ListUsersResponse, ServiceError> {
+        let Call { caller, message, .. } = call;
+        let tenant_id = caller.tenant(&message.tenant_id)?;
+        let mut fields = Fields::default();
+        let (names, signed_in) = fields.user_filter(&message.filter.unwrap_or_default());
+        let order = fields.user_order(message.order);
+        let page_size = fields.page_size(message.page_size);
+        let filter = fields.finish(UserFilter { tenant_id, names, signed_in })?;
+        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListUsers", &format!("{filter:?}{order:?}"));
+        let after = pages.after(&message.page_token)?;
+        let page = self.0.store.list_users(&filter, order, after.as_ref(), page_size).await?;
+        let sessions = match after {
+            None => self.0.store.count_sessions(&filter.tenant_id, TENANT_SESSIONS_COUNTED_MAX + 1).await?,
+            Some(_) => 0,
+        };
+        Ok(v1::ListUsersResponse {
+            users: page.items.iter().map(convert::user_summary).collect(),
+            next_page_token: pages.next(page.next.as_ref()),
+            sessions: sessions.min(TENANT_SESSIONS_COUNTED_MAX),
+            sessions_capped: sessions > TENANT_SESSIONS_COUNTED_MAX,
+        })
+    }
+
     async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, ServiceError> {
         let found = self.0.store.user(tenant, user).await?;
         found.as_ref().map(convert::user).ok_or(ServiceError::UserNotFound)

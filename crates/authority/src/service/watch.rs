@@ -1,15 +1,20 @@
 //! One validator's stream: greeting, snapshot or deltas, and a beat for each probe.
+//!
+//! The connection asks for the next answer when its reader has room for one, so a stream is no task and has no queue:
+//! while its reader is slow nobody asks, and it stays at its revision.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, future, pin::Pin, sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{Stream, StreamExt, TryFutureExt, stream};
 use portcullis_contract::{
-    position::{Position, Revision},
+    position::{Incarnation, Position, Revision},
     text::Text,
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
 };
-use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::{
+    sync::{oneshot, watch::Receiver},
+    time::timeout,
+};
 use tonic::{Status, Streaming};
 
 use super::{core::Core, status::ServiceError};
@@ -21,29 +26,25 @@ use crate::{
 
 /// How long a validator may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages that wait for a slow reader; a parked stream holds a revision and no more.
-const OUTBOUND_MESSAGES_MAX: usize = 16;
 /// Probes of one stream that wait for a beat; more are not answered.
 const PROBES_MAX: usize = 64;
 /// Batches read from the log at a time, for a stream that fell out of the ring.
 const CATCH_UP_FRAMES: u32 = 256;
 
-type Outbound = mpsc::Sender<Result<v1::WatchResponse, Status>>;
+/// What a validator receives, as it is sent.
+pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
-/// Serves a stream in a task of its own.
-pub(super) fn serve(
-    core: Arc<Core>,
-    inbound: Streaming<v1::WatchRequest>,
-) -> ReceiverStream<Result<v1::WatchResponse, Status>> {
-    let (outbound, answers) = mpsc::channel(OUTBOUND_MESSAGES_MAX);
-    let tasks = core.tasks.clone();
-    tasks.spawn(async move {
-        if let Err(End::Refused(error)) = run(core, inbound, &outbound).await {
+/// Serves a stream, as fast as the answers are taken.
+pub(super) fn serve(core: Arc<Core>, inbound: Streaming<v1::WatchRequest>) -> Answers {
+    let answers = open(core, inbound).map_ok(Watching::answers).try_flatten_stream();
+    Box::pin(answers.filter_map(|answer| {
+        future::ready(match answer {
+            Ok(answer) => Some(Ok(v1::WatchResponse { message: Some(answer) })),
+            Err(End::Refused(error)) => Some(Err(error.into())),
             // A validator that has gone away does not need to know.
-            let _ = outbound.send(Err(error.into())).await;
-        }
-    });
-    ReceiverStream::new(answers)
+            Err(End::Closed) => None,
+        })
+    }))
 }
 
 /// Why a stream ends.
@@ -60,12 +61,25 @@ impl From<ServiceError> for End {
     }
 }
 
-async fn run(core: Arc<Core>, mut inbound: Streaming<v1::WatchRequest>, outbound: &Outbound) -> Result<(), End> {
+/// Hears the hello and greets.
+async fn open(core: Arc<Core>, mut inbound: Streaming<v1::WatchRequest>) -> Result<Watching, End> {
     let hello = hello(&mut inbound).await?;
     let registration = register(&core, &hello)?;
-    let mut stream = Stream { core, outbound, registration, at: Revision(0) };
-    stream.greet(&hello).await?;
-    stream.follow(inbound).await
+    let position = core.feed.position();
+    let incarnation = position.borrow().incarnation;
+    let mut watching = Watching {
+        core,
+        inbound,
+        registration,
+        position,
+        incarnation,
+        beats: VecDeque::new(),
+        at: Revision(0),
+        next: VecDeque::new(),
+        over: false,
+    };
+    watching.greet(&hello).await?;
+    Ok(watching)
 }
 
 async fn hello(inbound: &mut Streaming<v1::WatchRequest>) -> Result<v1::WatchHello, End> {
@@ -92,12 +106,23 @@ fn register(core: &Core, hello: &v1::WatchHello) -> Result<Registration, Service
     registered.ok_or(ServiceError::Overloaded)
 }
 
-struct Stream<'a> {
+/// A stream whose validator was greeted.
+struct Watching {
     core: Arc<Core>,
-    outbound: &'a Outbound,
+    inbound: Streaming<v1::WatchRequest>,
     registration: Registration,
-    /// The last revision that was sent.
+    /// Changes wake the stream.
+    position: Receiver<Position>,
+    /// The history that it is about.
+    incarnation: Incarnation,
+    /// Probes that wait for a beat. Beats come in the order in which they were asked for.
+    beats: VecDeque<(u64, oneshot::Receiver<Position>)>,
+    /// The last revision that was put into `next`.
     at: Revision,
+    /// Answers that can be sent at once.
+    next: VecDeque<Answer>,
+    /// Nothing comes after `next`.
+    over: bool,
 }
 
 /// What a validator's cursor is to this authority.
@@ -110,20 +135,40 @@ enum Standing {
     Fork,
 }
 
-impl Stream<'_> {
+impl Watching {
+    /// All answers, in order, to the end.
+    fn answers(self) -> impl Stream<Item = Result<Answer, End>> + Send {
+        stream::try_unfold(Box::new(self), |mut watching| async move {
+            let answer = watching.answer().await?;
+            Ok(answer.map(|answer| (answer, watching)))
+        })
+    }
+
+    async fn answer(&mut self) -> Result<Option<Answer>, End> {
+        loop {
+            let answer = self.next.pop_front();
+            if self.next.is_empty() {
+                self.connected().took(self.at);
+            }
+            if answer.is_some() || self.over {
+                return Ok(answer);
+            }
+            self.gather().await?;
+        }
+    }
+
     async fn greet(&mut self, hello: &v1::WatchHello) -> Result<(), End> {
         let standing = self.standing(hello).await?;
         let incarnation = self.core.feed.view().position().incarnation.0.to_vec().into();
         let fork = matches!(standing, Standing::Fork);
-        self.send(Answer::Welcome(v1::WatchWelcome { incarnation, fork })).await?;
-        match standing {
-            Standing::Known => Ok(()),
-            Standing::New => self.send_snapshot().await,
-            Standing::Fork => {
-                tracing::error!(validator = %hello.name, "a validator has seen another history");
-                self.send_snapshot().await
-            }
+        self.next.push_back(Answer::Welcome(v1::WatchWelcome { incarnation, fork }));
+        if fork {
+            tracing::error!(validator = %hello.name, "a validator has seen another history");
         }
+        if !matches!(standing, Standing::Known) {
+            self.gather_snapshot().await;
+        }
+        Ok(())
     }
 
     async fn standing(&mut self, hello: &v1::WatchHello) -> Result<Standing, End> {
@@ -144,85 +189,78 @@ impl Stream<'_> {
         }
     }
 
-    async fn send_snapshot(&mut self) -> Result<(), End> {
+    async fn gather_snapshot(&mut self) {
         let snapshot = self.core.feed.snapshot().await;
-        for chunk in snapshot.chunks() {
-            self.send(Answer::SnapshotChunk(chunk)).await?;
-        }
+        self.next.extend(snapshot.chunks().map(Answer::SnapshotChunk));
         self.at = snapshot.position.revision;
+    }
+
+    /// Waits until there is something to do, and does it: there may be an answer then.
+    async fn gather(&mut self) -> Result<(), End> {
+        if self.position.borrow_and_update().incarnation != self.incarnation {
+            self.end();
+            return Ok(());
+        }
+        self.gather_news().await?;
+        if !self.next.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            changed = self.position.changed() => changed.map_err(|_| End::Closed)?,
+            asked = self.inbound.message() => {
+                let probe = probe(asked)?;
+                self.connected().probed(Revision(probe.applied_revision));
+                if self.beats.len() < PROBES_MAX && let Some(beat) = self.core.beats.ask() {
+                    self.beats.push_back((probe.nonce, beat));
+                }
+            }
+            // Without a beat there is no answer, and the validator grows stale by itself.
+            (nonce, beat) = first(&mut self.beats) => {
+                let answer = beat.map(|head| Answer::Beat(v1::WatchBeat { nonce, head: Some(head.into()) }));
+                self.next.extend(answer);
+            }
+            () = self.core.drain.cancelled() => self.end(),
+        }
         Ok(())
     }
 
-    async fn follow(&mut self, mut inbound: Streaming<v1::WatchRequest>) -> Result<(), End> {
-        let core = Arc::clone(&self.core);
-        let mut position = core.feed.position();
-        let incarnation = position.borrow().incarnation;
-        let mut beats = FuturesUnordered::new();
-        loop {
-            if position.borrow_and_update().incarnation != incarnation {
-                return self.send(Answer::Drain(v1::WatchDrain {})).await;
-            }
-            self.send_news().await?;
-            tokio::select! {
-                changed = position.changed() => changed.map_err(|_| End::Closed)?,
-                asked = inbound.message() => {
-                    let probe = probe(asked)?;
-                    self.connected().probed(Revision(probe.applied_revision));
-                    if beats.len() < PROBES_MAX {
-                        let core = &core;
-                        beats.push(async move { (probe.nonce, core.beats.head().await) });
-                    }
-                }
-                Some((nonce, beat)) = beats.next() => {
-                    // Without a beat there is no answer, and the validator grows stale by itself.
-                    if let Ok(head) = beat {
-                        self.send(Answer::Beat(v1::WatchBeat { nonce, head: Some(head.into()) })).await?;
-                    }
-                }
-                () = core.drain.cancelled() => return self.send(Answer::Drain(v1::WatchDrain {})).await,
-            }
-        }
+    /// Asks the validator to connect anew.
+    fn end(&mut self) {
+        self.next.push_back(Answer::Drain(v1::WatchDrain {}));
+        self.over = true;
     }
 
     fn connected(&self) -> &Connected {
         &self.registration.connected
     }
 
-    /// Sends all batches after the last one that was sent: from the ring, else from the log, else a snapshot.
-    async fn send_news(&mut self) -> Result<(), End> {
-        loop {
-            let frames = match self.core.feed.after(self.at) {
-                FromRing::Frames(frames) => frames,
-                // This replica does not have it yet; the primary does, or the cursor would have been refused.
-                FromRing::Ahead => return Ok(()),
-                FromRing::Behind => match self.core.store.tail(self.at, CATCH_UP_FRAMES).await {
-                    Ok(frames) => frames.iter().map(v1::DeltaFrame::from).collect(),
-                    Err(StoreError::Trimmed) => {
-                        self.send_snapshot().await?;
-                        continue;
-                    }
-                    Err(error) => return Err(ServiceError::from(error).into()),
-                },
-            };
-            if frames.is_empty() {
-                return Ok(());
-            }
-            for frame in frames {
-                self.at = Revision(frame.revision);
-                self.send(Answer::Delta(frame)).await?;
-            }
-        }
+    /// Batches after the last one that was gathered: from the ring, else from the log, else a snapshot.
+    async fn gather_news(&mut self) -> Result<(), End> {
+        let frames = match self.core.feed.after(self.at) {
+            FromRing::Frames(frames) => frames,
+            // This replica does not have it yet; the primary does, or the cursor would have been refused.
+            FromRing::Ahead => return Ok(()),
+            FromRing::Behind => match self.core.store.tail(self.at, CATCH_UP_FRAMES).await {
+                Ok(frames) => frames.iter().map(v1::DeltaFrame::from).collect(),
+                Err(StoreError::Trimmed) => {
+                    self.gather_snapshot().await;
+                    return Ok(());
+                }
+                Err(error) => return Err(ServiceError::from(error).into()),
+            },
+        };
+        self.at = frames.last().map_or(self.at, |last| Revision(last.revision));
+        self.next.extend(frames.into_iter().map(Answer::Delta));
+        Ok(())
     }
+}
 
-    async fn send(&self, answer: Answer) -> Result<(), End> {
-        let response = v1::WatchResponse { message: Some(answer) };
-        let Err(rejected) = self.outbound.try_send(Ok(response)) else { return Ok(()) };
-        let mpsc::error::TrySendError::Full(response) = rejected else { return Err(End::Closed) };
-        self.connected().park(true);
-        let sent = self.outbound.send(response).await;
-        self.connected().park(false);
-        sent.map_err(|_| End::Closed)
-    }
+/// What becomes of the first of the probes that wait; never comes when none does.
+async fn first(beats: &mut VecDeque<(u64, oneshot::Receiver<Position>)>) -> (u64, Option<Position>) {
+    let Some((nonce, beat)) = beats.front_mut() else { return future::pending().await };
+    let answered = (*nonce, beat.await.ok());
+    beats.pop_front();
+    answered
 }
 
 fn probe(asked: Result<Option<v1::WatchRequest>, Status>) -> Result<v1::WatchProbe, End> {

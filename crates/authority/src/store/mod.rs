@@ -17,9 +17,11 @@ use portcullis_contract::{
 };
 use prost::bytes::Bytes;
 
+use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    Entry, EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Policy, Session, SessionActivity,
-    SessionFilter, SweptSession, User,
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, NewSession,
+    OpenedSession, Outcome, Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder,
+    SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -55,16 +57,69 @@ pub trait Store: Send + Sync + 'static {
     /// One session, with how it ended, and the time at which that was so.
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError>;
 
-    /// Sessions in descending order of id (newest first), from just below `before`.
+    /// One page of sessions, at most `limit` from just after the cursor on. A session that is there, and matches, from
+    /// the first page to the last is on one of them and no other; but in the order of last activity one that is used
+    /// meanwhile moves to a page that was before.
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError>;
+    ) -> Result<Page<Session>, StoreError>;
+
+    /// One page of users with active sessions, as [`list_sessions`](Store::list_sessions).
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError>;
+
+    /// Active sessions of a tenant, counted up to `max`.
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
+    /// The active sessions of a selection: what ending it would end. None when a session that it names is not there.
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError>;
+
+    /// Looks at the `limit` sessions after the cursor, over all tenants, and removes for good those that ended longer
+    /// than `retention` ago. Audit rows stay.
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError>;
+
+    /// What is known of a user that bears on a sign-in with these footprints.
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
+
+    /// Those of these users who are known, in any order.
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
 
     /// One user.
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.users(tenant, std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// A tenant's policy with its version; none: it set none.
+    async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;
+
+    /// Events of the audit trail, newest first, from just below a position.
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Computes the chain again from the rows of at most `limit` batches after `after`, perhaps of fewer, and names
+    /// the first place that does not fit. None: there is no revision `after`.
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError>;
+
+    /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
+    async fn has_pending_events(&self) -> Result<bool, StoreError>;
 
     /// Adds what a gate saw of sessions, each named once, in the order of their keys. Sessions that are not there are
     /// ignored, and what is older than what is known moves nothing back. Not idempotent: repeated, it counts twice.
@@ -202,6 +257,17 @@ pub struct Revoked {
     pub cuts: Vec<(Scope, Option<Serial>)>,
 }
 
+/// What [`Store::known`] found.
+#[derive(Debug)]
+pub struct Known {
+    /// From earlier sign-ins.
+    pub history: History,
+    /// Of them, how many were on the device with that id.
+    pub device_sign_ins: u32,
+    /// The time at which that was so.
+    pub now: Micros,
+}
+
 /// What [`Store::rotate`] did.
 pub enum Rotated {
     /// This call advanced the generation; the session as it is now.
@@ -210,6 +276,15 @@ pub enum Rotated {
     Lost(Box<Session>, Micros),
     /// There is no such session.
     NotFound,
+}
+
+/// What [`Store::remove_ended`] did.
+#[derive(Debug)]
+pub struct Removed {
+    /// How many sessions went.
+    pub sessions: u64,
+    /// Where to go on; none: these were the last.
+    pub next: Option<Cursor>,
 }
 
 /// The longest life of an access token.
@@ -250,7 +325,7 @@ pub enum OpenError {
 }
 
 /// Why the store failed. The text is for the authority's own log: it names classes and codes, never values.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, or did not answer in time. A commit may have happened.
     #[error("the store is unavailable: {0}")]

@@ -171,7 +171,12 @@ impl Instruments {
         gauge("portcullis.feed.ring.size", "By", "Their deltas.", |read| read.ring_bytes);
         gauge("portcullis.feed.snapshot.size", "By", "The newest snapshot.", |read| read.snapshot_bytes);
         gauge("portcullis.watch.streams", "{stream}", "Connected validators.", |read| read.streams);
-        gauge("portcullis.watch.streams.parked", "{stream}", "Streams that wait for their reader.", |read| read.parked);
+        gauge(
+            "portcullis.watch.streams.parked",
+            "{stream}",
+            "Streams whose reader has no room for the newest batch.",
+            |read| read.parked,
+        );
         self.observe_validators(validators);
     }
 
@@ -215,7 +220,7 @@ pub(crate) struct Gauges {
 fn gauges((feed, validators): &(Weak<Feed>, Weak<Validators>)) -> Option<Gauges> {
     let (feed, validators) = (feed.upgrade()?, validators.upgrade()?);
     let mut gauges = feed.gauges();
-    (gauges.streams, gauges.parked) = validators.streams();
+    (gauges.streams, gauges.parked) = validators.streams(gauges.applied);
     Some(gauges)
 }
 

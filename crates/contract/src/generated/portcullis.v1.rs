@@ -1056,13 +1056,13 @@ pub struct AuditEvent {
     /// The user whom it concerns. Empty: none.
     #[prost(string, tag = "7")]
     pub user_id: ::prost::alloc::string::String,
-    /// `user:<id>`, `service:<name>` or `authority`.
+    /// `user:<id>`, `service:<name>` or `authority`. In answers to users it is themselves, `authority`, or empty.
     #[prost(string, tag = "8")]
     pub actor: ::prost::alloc::string::String,
     /// The service that called on the actor's behalf. Empty in answers to users.
     #[prost(string, tag = "9")]
     pub via: ::prost::alloc::string::String,
-    /// Where the actor called from. Empty: unknown.
+    /// Where the actor called from. Empty: unknown, or `actor` is empty.
     #[prost(string, tag = "10")]
     pub actor_ip: ::prost::alloc::string::String,
     /// The administrator's text. Empty in answers to users.
@@ -1074,7 +1074,8 @@ pub struct AuditEvent {
     /// The log revision that carries the event, and enforces it where it ends something.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
-    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding.
+    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding. Empty where
+    /// `actor` is.
     #[prost(map = "string, string", tag = "14")]
     pub details: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -1085,7 +1086,7 @@ pub struct AuditEvent {
 pub struct ListAuditEventsRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// Of this actor: `user:<id>`, `service:<name>` or `authority`. Empty: any.
+    /// Of this actor: `user:<id>`, `service:<name>` or `authority`. Empty: any. A user may name themselves or `authority`.
     #[prost(string, tag = "2")]
     pub actor: ::prost::alloc::string::String,
     /// About this user. Empty: any (for a user: themselves).
@@ -1094,7 +1095,7 @@ pub struct ListAuditEventsRequest {
     /// Of this kind. Empty: any.
     #[prost(string, tag = "4")]
     pub action: ::prost::alloc::string::String,
-    /// At or after.
+    /// At or after. Not later than `before`.
     #[prost(message, optional, tag = "5")]
     pub after: ::core::option::Option<::prost_types::Timestamp>,
     /// Before.
@@ -1144,7 +1145,8 @@ pub struct VerifyAuditTrailResponse {
 pub struct AuditFault {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// The event at which it was seen; empty when the whole batch is missing or its delta or chain was changed.
+    /// The event of the row that does not fit: it was changed or added, or the one before it is missing. Empty when it is
+    /// the batch: it is missing, rows at its end are, or its delta or chain was changed.
     #[prost(string, tag = "2")]
     pub event_id: ::prost::alloc::string::String,
     #[prost(uint32, tag = "3")]
@@ -1234,8 +1236,8 @@ pub mod audit_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves, without the words meant
-        /// for administrators.
+        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
+        /// was done and the text meant for the user, but not who it was, from where, or why.
         pub async fn list_audit_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditEventsRequest>,
@@ -1262,8 +1264,8 @@ pub mod audit_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. Role: `operator`,
-        /// over all tenants.
+        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. A call may end
+        /// before `revisions_max`; ask again after `through_revision`. Role: `operator`, over all tenants.
         pub async fn verify_audit_trail(
             &mut self,
             request: impl tonic::IntoRequest<super::VerifyAuditTrailRequest>,
@@ -1305,8 +1307,8 @@ pub mod audit_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AuditServiceServer.
     #[async_trait]
     pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
-        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves, without the words meant
-        /// for administrators.
+        /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
+        /// was done and the text meant for the user, but not who it was, from where, or why.
         async fn list_audit_events(
             &self,
             request: tonic::Request<super::ListAuditEventsRequest>,
@@ -1314,8 +1316,8 @@ pub mod audit_service_server {
             tonic::Response<super::ListAuditEventsResponse>,
             tonic::Status,
         >;
-        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. Role: `operator`,
-        /// over all tenants.
+        /// Recomputes the chain of the log over its audit rows, and names the first row that does not fit. A call may end
+        /// before `revisions_max`; ask again after `through_revision`. Role: `operator`, over all tenants.
         async fn verify_audit_trail(
             &self,
             request: tonic::Request<super::VerifyAuditTrailRequest>,
@@ -3330,7 +3332,7 @@ pub struct Session {
     /// The address of the last request. Empty: as `client.ip`.
     #[prost(string, tag = "25")]
     pub last_ip: ::prost::alloc::string::String,
-    /// The user's profile as it is now.
+    /// The user's profile as it is now. Unset in answers to calls that open, refresh or end the session.
     #[prost(message, optional, tag = "26")]
     pub user: ::core::option::Option<SessionUser>,
     /// The session that this one replaced on the same device. Empty: none.
@@ -3443,7 +3445,8 @@ pub struct ListSessionsRequest {
     /// Empty: all users of the tenant (for a user: themselves).
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
-    /// Unset: the active ones, or with `show_ended` any state.
+    /// Sessions in this state, whatever `show_ended` says. Unset: the active ones, or with `show_ended` or
+    /// `filter.end_cause` those in any.
     #[prost(enumeration = "SessionState", tag = "3")]
     pub state: i32,
     /// 1 to 200; 0 means 50; more is taken as 200.
@@ -3452,12 +3455,13 @@ pub struct ListSessionsRequest {
     /// From `next_page_token` of a call with the same arguments by the same caller.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
-    /// Only sessions that match all that is set. Roles: `support`, `admin`.
+    /// Only sessions that match all that is set. Users may set `device_type` alone; anything else is denied to them.
     #[prost(message, optional, tag = "6")]
     pub filter: ::core::option::Option<SessionFilter>,
     #[prost(enumeration = "SessionOrder", tag = "7")]
     pub order: i32,
     /// Also those that have ended, for as long as they are kept (`sessions.retention`, default 30 days after their end).
+    /// No list has them for longer, and then they are removed for good.
     #[prost(bool, tag = "8")]
     pub show_ended: bool,
 }
@@ -3473,27 +3477,27 @@ pub struct SessionFilter {
     /// Any part of the email address, whatever its case; at least 3 letters.
     #[prost(string, tag = "3")]
     pub email: ::prost::alloc::string::String,
-    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`.
+    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`. Bits beyond the prefix do not count.
     #[prost(string, tag = "4")]
     pub network: ::prost::alloc::string::String,
-    /// ISO 3166-1 alpha-2, of the address at sign-in.
+    /// ISO 3166-1 alpha-2 in either case, of the address at sign-in.
     #[prost(string, tag = "5")]
     pub country_code: ::prost::alloc::string::String,
     #[prost(enumeration = "DeviceType", tag = "6")]
     pub device_type: i32,
-    /// Opened at or after.
+    /// Opened at or after. Not later than `started_before`.
     #[prost(message, optional, tag = "7")]
     pub started_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Opened before.
     #[prost(message, optional, tag = "8")]
     pub started_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Last active on or after that day (UTC).
+    /// Last active on or after that day (UTC). Not later than `last_active_before`.
     #[prost(message, optional, tag = "9")]
     pub last_active_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Last active before that day (UTC).
     #[prost(message, optional, tag = "10")]
     pub last_active_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Ended by that. Implies `show_ended`.
+    /// Ended by that.
     #[prost(enumeration = "SessionEndCause", tag = "11")]
     pub end_cause: i32,
 }
@@ -3506,7 +3510,7 @@ pub struct Preview {
     /// Whether there are more.
     #[prost(bool, tag = "2")]
     pub capped: bool,
-    /// Some of them, newest first, at most 10.
+    /// The newest ten of those that were counted, newest first.
     #[prost(message, repeated, tag = "3")]
     pub sample: ::prost::alloc::vec::Vec<Session>,
 }
@@ -3559,7 +3563,7 @@ pub struct BatchRevokeSessionsRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "6")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "7")]
     pub validate_only: bool,
 }
@@ -3596,7 +3600,7 @@ pub struct RevokeOtherSessionsRequest {
     /// What happened, when a `login` service reports it: `PASSWORD_CHANGED` or `SECOND_FACTOR_CHANGED`. Unset for others.
     #[prost(enumeration = "SessionEndCause", tag = "9")]
     pub cause: i32,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "10")]
     pub validate_only: bool,
 }
@@ -3611,7 +3615,7 @@ pub struct RevokeOtherSessionsResponse {
 pub struct IntrospectTokenRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// An access token, at most 8 KiB. For a user: empty, or the token that they call with.
+    /// An access token, at most 8 KiB. For a user: empty, or one of the session that they call with.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
 }
@@ -3776,9 +3780,10 @@ pub enum SessionOrder {
     Unspecified = 0,
     /// Newest first.
     Start = 1,
-    /// By user id, newest first within a user.
+    /// By user id, as the store compares text, newest first within a user.
     User = 2,
-    /// Last active first. Only with `user_id`, or for a user's own list.
+    /// Last active first. Only with `user_id`, or for a user's own list. A session that is used between two pages moves to
+    /// one that was before.
     LastActive = 3,
 }
 impl SessionOrder {
@@ -3976,6 +3981,9 @@ pub mod session_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// The sessions of a user or of a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is on one of them and no other, however many come and go
+        /// meanwhile. Errors: `PAGE_TOKEN_INVALID`.
         pub async fn list_sessions(
             &mut self,
             request: impl tonic::IntoRequest<super::ListSessionsRequest>,
@@ -4166,6 +4174,9 @@ pub mod session_service_server {
             tonic::Status,
         >;
         /// The sessions of a user or of a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is on one of them and no other, however many come and go
+        /// meanwhile. Errors: `PAGE_TOKEN_INVALID`.
         async fn list_sessions(
             &self,
             request: tonic::Request<super::ListSessionsRequest>,
@@ -4704,19 +4715,19 @@ pub mod session_service_server {
 /// How long sessions of a tenant live and what they may do.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Policy {
-    /// A session without activity for this long ends. Unset: never. Default 7 days; 1 minute to 10 years.
+    /// A session without activity for this long ends. Unset: never. Default 7 days; 1 s to 3,660 days.
     #[prost(message, optional, tag = "1")]
     pub idle_timeout: ::core::option::Option<::prost_types::Duration>,
-    /// No session lives longer. Default 90 days; 1 minute to 10 years.
+    /// No session lives longer. Required. Default 90 days; 1 s to 3,660 days.
     #[prost(message, optional, tag = "2")]
     pub session_lifetime_max: ::core::option::Option<::prost_types::Duration>,
     /// Whether sign-ins may ask for the longer life. Default true.
     #[prost(bool, tag = "3")]
     pub remember_me_allowed: bool,
-    /// The longer life. Default 30 days; at most `session_lifetime_max`.
+    /// The longer life. Required. Default 30 days; at most `session_lifetime_max`.
     #[prost(message, optional, tag = "4")]
     pub remember_me_lifetime: ::core::option::Option<::prost_types::Duration>,
-    /// The life of other sessions. Default 7 days; at most `session_lifetime_max`.
+    /// The life of other sessions. Required. Default 7 days; at most `session_lifetime_max`.
     #[prost(message, optional, tag = "5")]
     pub session_lifetime: ::core::option::Option<::prost_types::Duration>,
     /// The life of access tokens. Unset: the installation's, which is also the longest.
@@ -4748,7 +4759,7 @@ pub struct Policy {
     /// What the policy was when it was read; `UpdatePolicy` refuses another. Set by the authority.
     #[prost(string, tag = "15")]
     pub etag: ::prost::alloc::string::String,
-    /// The preset that it was made from, with its source. Set by the authority.
+    /// The standard that its preset cites. Set by the authority.
     #[prost(string, tag = "16")]
     pub source: ::prost::alloc::string::String,
 }
@@ -4771,9 +4782,11 @@ pub struct UserPolicy {
     /// 0: the policy's.
     #[prost(uint32, tag = "7")]
     pub sessions_max: u32,
-    /// Empty: the policy's.
+    /// Some of the policy's, or any where that has none. Empty: the policy's.
     #[prost(string, repeated, tag = "8")]
     pub required_acr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "9")]
+    pub reauthenticate_within: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetPolicyRequest {
@@ -4789,13 +4802,16 @@ pub struct GetPolicyResponse {
 pub struct UpdatePolicyRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// The whole policy, with the etag of the one it replaces. With a `preset` only the etag counts.
+    /// The whole policy, with the etag of the one it replaces.
     #[prost(message, optional, tag = "2")]
     pub policy: ::core::option::Option<Policy>,
-    /// A named preset instead of the values above: `default`, `nist-aal1`, `nist-aal2`, `nist-aal3`, `asvs-l1`,
-    /// `asvs-l2`, `asvs-l3`. Empty: none.
+    /// A standard whose lifetime and idle timeout take the place of those in `policy`, whose other lifetimes are lowered
+    /// to fit: `nist_800_63b_aal1`, `nist_800_63b_aal2`, `nist_800_63b_aal3` (NIST SP 800-63B), `owasp_asvs_l1`,
+    /// `owasp_asvs_l2`, `owasp_asvs_l3` (OWASP ASVS 4.0.3). Which `acr` means two factors is yours to say, in
+    /// `required_acr`. Empty: none.
     #[prost(string, tag = "3")]
     pub preset: ::prost::alloc::string::String,
+    /// Required: the administrator's text, kept in the audit trail. At most 1,024 bytes.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
@@ -4822,7 +4838,7 @@ pub struct SignOutTenantRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "6")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs neither a reason nor `force`.
     #[prost(bool, tag = "7")]
     pub validate_only: bool,
 }
@@ -4837,7 +4853,7 @@ pub struct SignOutTenantResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SessionLimitAction {
-    /// As `SESSION_LIMIT_ACTION_REFUSE`.
+    /// As `SESSION_LIMIT_ACTION_END_OLDEST`.
     Unspecified = 0,
     /// The sign-in is refused (`SESSION_LIMIT`).
     Refuse = 1,
@@ -5364,7 +5380,7 @@ pub struct UserFilter {
     /// Any part of the given or the family name, whatever its case; at least 3 letters.
     #[prost(string, tag = "2")]
     pub person_name: ::prost::alloc::string::String,
-    /// Last signed in at or after.
+    /// Last signed in at or after. Not later than `signed_in_before`.
     #[prost(message, optional, tag = "3")]
     pub signed_in_after: ::core::option::Option<::prost_types::Timestamp>,
     /// Last signed in before.
@@ -5378,10 +5394,10 @@ pub struct ListUsersResponse {
     /// Empty: this was the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
-    /// Active sessions in the tenant, counted up to 10,000.
+    /// Active sessions in the tenant, whatever the filter, counted up to 10,000. On the first page only; else 0.
     #[prost(uint32, tag = "3")]
     pub sessions: u32,
-    /// Whether there are more.
+    /// Whether there are more. On the first page only.
     #[prost(bool, tag = "4")]
     pub sessions_capped: bool,
 }
@@ -5435,7 +5451,7 @@ pub struct ForceSignOutRequest {
     pub wait: i32,
     #[prost(message, optional, tag = "7")]
     pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing; the answer has `preview` only.
+    /// Ends nothing; the answer has `preview` only. Needs no reason.
     #[prost(bool, tag = "8")]
     pub validate_only: bool,
 }
@@ -5630,6 +5646,9 @@ pub mod user_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        ///
+        /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
+        /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.
         pub async fn list_users(
             &mut self,
             request: impl tonic::IntoRequest<super::ListUsersRequest>,
@@ -5752,6 +5771,9 @@ pub mod user_service_server {
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUserResponse>, tonic::Status>;
         /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        ///
+        /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
+        /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.
         async fn list_users(
             &self,
             request: tonic::Request<super::ListUsersRequest>,

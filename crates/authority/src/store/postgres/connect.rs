@@ -18,17 +18,19 @@ use super::connection::db_error;
 use crate::store::{StoreError, sql::Lane};
 
 /// What an operator may set.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// Connections for sessions; appender, beat and feed have three more.
     pub connections_max: usize,
     /// For the whole connect, and for the wait for a free connection.
     pub connect_timeout: Duration,
+    /// As whom to migrate; none: as the service itself.
+    pub owner_url: Option<String>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections_max: 16, connect_timeout: Duration::from_secs(3) }
+        Self { connections_max: 16, connect_timeout: Duration::from_secs(3), owner_url: None }
     }
 }
 
@@ -36,9 +38,10 @@ impl Default for PostgresOptions {
 /// cannot keep the others from the head of the log.
 ///
 /// Plans are made once, often while tables are small, and kept while they grow: none may read a whole table, so a join
-/// looks up its rows one by one. The planner shows its displeasure by a cost that would have every such plan compiled.
+/// looks up its rows one by one; nor sort what an index has in order. The planner shows its displeasure by a cost that
+/// would have every such plan compiled.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '2s'; \
-     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
      SET jit = off; SET plan_cache_mode = force_generic_plan";
 
 /// Never below `on`: an acknowledgement has to mean something. Above it the server's word stands.

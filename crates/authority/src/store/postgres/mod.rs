@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod migrate;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,10 +17,6 @@ use self::{
 };
 use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
 use crate::store::StoreError;
-
-mod embedded {
-    refinery::embed_migrations!("src/store/postgres/migrations");
-}
 
 /// Connections to one database: a pool for sessions, and one connection of its own for each of appender, beat and
 /// feed.
@@ -48,8 +45,11 @@ impl Postgres {
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         // The parser's error may repeat the password.
-        let config: Config = url.parse().map_err(|_| StoreError::Internal("store.url is malformed".into()))?;
-        migrate(&config, options).await?;
+        let parse =
+            |url: &str, key| url.parse::<Config>().map_err(|_| StoreError::Internal(format!("{key} is malformed")));
+        let config = parse(url, "store.url")?;
+        let owner = options.owner_url.as_deref().map(|url| parse(url, "store.owner_url")).transpose()?;
+        migrate::migrate(&config, owner.as_ref(), options).await?;
         let own = [Lane::Append, Lane::Beat, Lane::Feed].into_iter();
         let own = own.map(|lane| Ok((lane, pool(&config, options, lane, 1)?))).collect::<Result<_, StoreError>>()?;
         Ok(Self { shared: pool(&config, options, Lane::Write, options.connections_max)?, own })
@@ -73,24 +73,6 @@ fn pool(config: &Config, options: &PostgresOptions, lane: Lane, size: usize) -> 
     Ok(LanePool { pool, warnings })
 }
 
-/// Migrations take no lock of their own, so one connection holds a table while another migrates.
-async fn migrate(config: &Config, options: &PostgresOptions) -> Result<(), StoreError> {
-    let lock = connect::plain(config, options).await?;
-    let table = "CREATE TABLE IF NOT EXISTS portcullis_migration (id BIGINT PRIMARY KEY)";
-    // Two creating it at once: one may fail, and finds it there.
-    for _ in 0..3 {
-        if lock.batch_execute(table).await.is_ok() {
-            break;
-        }
-    }
-    let held = lock.batch_execute("BEGIN; LOCK TABLE portcullis_migration").await;
-    held.map_err(|error| StoreError::from(connection::db_error(&error)))?;
-    let mut client = connect::plain(config, options).await?;
-    let migrated = embedded::migrations::runner().run_async(&mut client).await;
-    migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
-    lock.batch_execute("COMMIT").await.map_err(|error| connection::db_error(&error).into())
-}
-
 #[async_trait]
 impl Backend for Postgres {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
@@ -108,9 +90,11 @@ impl Backend for Postgres {
             next_tenant: "nextval('tenant_serial')",
             next_chain: "sha256(chain || $1)",
             beat_writes: true,
+            group_max: 64,
             activity_rows: "SELECT j->>0 AS tenant_id, decode(j->>1, 'hex') AS session_id, \
                  (j->>2)::bigint AS requests, (j->>3)::bigint AS age_us, j->>4 AS ip, j->>5 AS page \
                  FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS t(j, n) ORDER BY n",
+            by_index: |_| String::new(),
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
                 sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()

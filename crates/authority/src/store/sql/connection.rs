@@ -51,8 +51,13 @@ pub struct Dialect {
     pub next_chain: &'static str,
     /// Whether a beat has to write to prove that this is the primary. A sole process proves it by being alone.
     pub beat_writes: bool,
+    /// The most sessions of one statement: 1 where a statement can take only one serial.
+    pub group_max: usize,
     /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id, requests, age_us, ip, page.
     pub activity_rows: &'static str,
+    /// Written after a table and its alias: the index to look its rows up in, where the planner has to be told. SQLite
+    /// has no statistics and takes a tenant for a few rows.
+    pub by_index: fn(&'static str) -> String,
     /// Moves every sequence this far on; one statement each.
     pub advance_sequences: fn(u64) -> Vec<String>,
 }

@@ -20,7 +20,7 @@ use portcullis_contract::{
 };
 
 /// How far a recovery moves the revision and the serials: more than the lost history can have used.
-const RECOVERY_STRIDE: u64 = 1 << 32;
+pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
 
 pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialect) -> Result<(), StoreError> {
     let incarnation = crate::crypto::random::<16>();
@@ -28,8 +28,8 @@ pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialec
     connection.query(head, &[incarnation[..].into(), Chain::default().0[..].into()]).await?;
     let installation = format!(
         "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version) \
-         VALUES (1, 0, NULL, {}, 0) ON CONFLICT DO NOTHING",
-        dialect.now
+             VALUES (1, 0, NULL, {now}, 0) ON CONFLICT DO NOTHING",
+        now = dialect.now
     );
     connection.query(&installation, &[]).await?;
     Ok(())
@@ -140,7 +140,7 @@ async fn begin_history(
     let changes = if sign_out { vec![everyone] } else { Vec::new() };
     let entry = recovery_entry();
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
-    let audit_digest = audit::digest(&mut rows);
+    let audit_digest = audit::seal(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
     let head = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
     let revision = head.revision;

@@ -4,10 +4,18 @@ mod activity;
 mod append;
 mod audit;
 pub mod connection;
+mod cursor;
+mod events;
+mod group;
+mod history;
 mod install;
+mod listing;
 mod log;
+mod pending;
+mod policies;
 mod sessions;
 mod sweep;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,18 +28,31 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+use self::group::Groups;
 use super::{
-    Appended, Checkpoint, DueSessions, OpenError, PolicyWalk, Recovered, Rotated, Schedule, Store, StoreError,
-    TokenLife,
+    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Recovered, Removed, Rotated, Schedule, Store,
+    StoreError, TokenLife,
 };
 use crate::domain::{
-    Entry, KeyRecord, Micros, NewSession, OpenedSession, Session, SessionActivity, SessionFilter, User,
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession,
+    Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, User, UserFilter,
+    UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The store over an engine.
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
+    opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
+    rotating: Groups<Generation, Rotated>,
+    salts: Groups<SessionKey, Option<[u8; 16]>>,
+    sessions: Groups<SessionKey, Option<(Session, Micros)>>,
 }
+
+/// What names a session.
+type SessionKey = (TenantId, SessionId);
+
+/// A session as a refresh token knows it.
+type Generation = (SessionKey, u64);
 
 impl SqlStore {
     /// Opens the store, making the rows of a new installation when there are none.
@@ -39,7 +60,13 @@ impl SqlStore {
     /// # Errors
     /// When the engine fails.
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
-        let store = Self { backend };
+        let store = Self {
+            opening: groups!(backend, Lane::Write, sessions::open),
+            rotating: groups!(backend, Lane::Write, sessions::rotate),
+            salts: groups!(backend, Lane::Read, sessions::salts),
+            sessions: groups!(backend, Lane::Read, sessions::find),
+            backend,
+        };
         install::initialize(&mut *store.lane(Lane::Append).await?, &store.dialect()).await?;
         Ok(store)
     }
@@ -60,32 +87,85 @@ impl Store for SqlStore {
     }
 
     async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError> {
-        sessions::open(&mut *self.lane(Lane::Write).await?, &self.dialect(), new).await
+        self.opening.call(new.clone()).await?
     }
 
     async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError> {
-        sessions::salt(&mut *self.lane(Lane::Read).await?, tenant, id).await
+        self.salts.call((tenant.clone(), id)).await
     }
 
     async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError> {
-        sessions::rotate(&mut *self.lane(Lane::Write).await?, &self.dialect(), tenant, id, generation).await
+        self.rotating.call(((tenant.clone(), id), generation)).await
     }
 
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {
-        sessions::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+        self.sessions.call((tenant.clone(), id)).await
     }
 
     async fn list_sessions(
         &self,
         filter: &SessionFilter,
-        before: Option<SessionId>,
+        order: SessionOrder,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Session>, Micros), StoreError> {
-        sessions::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
     }
 
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
-        sessions::user(&mut *self.lane(Lane::Read).await?, tenant, id).await
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+    }
+
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        listing::count(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, max).await
+    }
+
+    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError> {
+        listing::preview(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, selection).await
+    }
+
+    async fn remove_ended(
+        &self,
+        after: Option<&Cursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        listing::remove_ended(&mut *self.lane(Lane::Write).await?, &self.dialect(), after, retention, limit).await
+    }
+
+    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
+        history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
+    }
+
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
+    }
+
+    async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
+        policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
+    }
+
+    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError> {
+        verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
     async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError> {
@@ -114,7 +194,7 @@ impl Store for SqlStore {
         next: Option<SessionId>,
         schedules: &[Schedule],
     ) -> Result<bool, StoreError> {
-        sweep::advance(&mut *self.lane(Lane::Write).await?, walk, next, schedules).await
+        sweep::advance(&mut *self.lane(Lane::Write).await?, &self.dialect(), walk, next, schedules).await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
@@ -171,6 +251,18 @@ impl Store for SqlStore {
         install::recover(&mut *connection, &self.dialect(), incarnation, sign_out, checkpoint).await
     }
 }
+
+/// Calls that `run` answers in groups, each on one loan of `lane`.
+macro_rules! groups {
+    ($backend:expr, $lane:expr, $run:path) => {{
+        let (backend, dialect) = (Arc::clone(&$backend), $backend.dialect());
+        Groups::new(dialect.group_max, move |asked: Vec<_>| {
+            let backend = Arc::clone(&backend);
+            Box::pin(async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await })
+        })
+    }};
+}
+use groups;
 
 /// Runs `work` in a transaction: committed when it succeeds, rolled back when it fails.
 macro_rules! transaction {

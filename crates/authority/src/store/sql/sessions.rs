@@ -1,22 +1,30 @@
 //! Sessions and users as rows.
 
+use std::collections::{BTreeMap, HashMap};
+
 use portcullis_contract::{
     id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
     position::Revision,
     view::Subject,
 };
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Connection, DbError, Dialect, Row, Value, transaction};
+use super::{
+    Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, history, pending,
+    transaction,
+};
 use crate::{
     domain::{
-        Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, SessionFilter, SessionState, User,
-        policy::Limits, time::span,
+        Activity, Cause, ClientInfo, End, Micros, NewSession, OpenedSession, Profile, Session, Sight, User,
+        device::DeviceKind,
+        listing::{address_key, fold},
+        time::span,
     },
     store::{OpenError, Rotated, StoreError},
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
-const COLUMNS: [&str; 21] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "tenant_id",
     "session_id",
     "serial",
@@ -38,64 +46,129 @@ const COLUMNS: [&str; 21] = [
     "app_name",
     "generation",
     "salt",
+    "device",
+    "place",
+    "device_sign_ins",
+    "findings",
+    "replaces",
+    "active_us",
+    "actions",
+    "active_ip",
+    "active_page",
 ];
 
-/// The audit event of the first cutoff that covers the session `s`.
-pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM cutoffs c \
-     WHERE c.revision > s.opened_revision AND c.exempt_serial <> s.serial AND (\
-         (c.scope = 1 AND c.scope_serial = s.user_serial) OR \
-         (c.scope = 2 AND c.scope_serial = s.tenant_serial) OR \
-         (c.scope = 3 AND c.scope_serial = 0)) \
-     ORDER BY c.revision LIMIT 1)";
+/// The audit event of the first cutoff that covers the session `s`: the first of each scope by the index, which has them
+/// in order, and of these three the first.
+pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 1 \
+         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c1 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 2 \
+         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c2 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 3 \
+         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c3) c ORDER BY c.revision LIMIT 1)";
 
-/// That no cutoff covers the row of `sessions`, and that its user is not disabled.
-const UNCUT: &str = "NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 1 AND c.scope_serial = sessions.user_serial \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 2 AND c.scope_serial = sessions.tenant_serial \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM cutoffs c WHERE c.scope = 3 AND c.scope_serial = 0 \
-         AND c.revision > sessions.opened_revision AND c.exempt_serial <> sessions.serial) \
-     AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = sessions.tenant_id \
-         AND u.user_id = sessions.user_id AND u.disabled_us IS NOT NULL)";
+/// When the user of the session `s` was disabled. A subquery, not a join: PostgreSQL might join by the tenant alone, and
+/// read all of its users.
+const DISABLED: &str = "(SELECT u.disabled_us FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id)";
 
-/// Opens a session. A known user costs one statement, whose one snapshot has the head and all else; an unknown
-/// one a transaction that reads the head before anything else.
+/// Opens sessions. Those of known users take one transaction together, whose first statement has the head and all else
+/// in one snapshot; each other one a transaction that reads the head before anything else.
 pub(super) async fn open(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
-) -> Result<OpenedSession, OpenError> {
-    let opened = match insert_for_known_user(connection, dialect, new).await {
-        Ok(None) => open_for_any_user(connection, dialect, new).await,
-        known => known,
-    };
-    match opened {
-        Ok(Some(opened)) => Ok(opened),
-        Ok(None) => Err(OpenError::UserDisabled),
-        Err(DbError::Unique(text)) => repeated(connection, dialect, new, text).await,
-        Err(error) => Err(StoreError::from(error).into()),
+    group: &[NewSession],
+) -> Result<Vec<Result<OpenedSession, OpenError>>, StoreError> {
+    let mut known = open_for_known_users(connection, dialect, group).await?;
+    let mut opened = Vec::with_capacity(group.len());
+    for new in group {
+        opened.push(match known.remove(&new.id.to_bytes()) {
+            Some(row) => Ok(read_inserted(new, &row)?),
+            None => open_for_any_user(connection, dialect, new).await,
+        });
     }
+    Ok(opened)
 }
 
-async fn insert_for_known_user(
+async fn open_for_known_users(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
-) -> Result<Option<OpenedSession>, DbError> {
-    let same = "($18 = '' OR u.user_name = $18) AND ($19 = '' OR u.given_name = $19) \
-                AND ($20 = '' OR u.family_name = $20) AND ($21 = '' OR u.email = $21)";
-    let sql = insert_statement(dialect, "h.revision", &format!("log_head h, users u WHERE {same} AND"));
-    let mut values = insert_values(new);
-    let Profile { user_name, given_name, family_name, email } = &new.profile;
-    values.extend([user_name, given_name, family_name, email].map(|text| text.as_str().into()));
-    inserted(new, &connection.query(&sql, &values).await?)
+    group: &[NewSession],
+) -> Result<HashMap<[u8; 16], Row>, StoreError> {
+    transaction!(connection, async {
+        let inserted = insert_for_known_users(connection, dialect, group).await?;
+        let opened = group.iter().filter_map(|new| Some((new, inserted.get(&new.id.to_bytes())?)));
+        let opened = opened.map(|(new, row)| Ok((new, Micros(row.int(CREATED)?))));
+        record(connection, dialect, &opened.collect::<Result<Vec<_>, StoreError>>()?).await?;
+        Ok::<_, StoreError>(inserted)
+    })
+}
+
+/// What a sign-in leaves behind beside its session.
+async fn record(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    opened: &[(&NewSession, Micros)],
+) -> Result<(), DbError> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    // In key order, as all who lock several users.
+    let last: BTreeMap<_, _> =
+        opened.iter().map(|(new, _)| ((new.tenant_id.as_str(), new.user_id.as_str()), &new.sight.place)).collect();
+    let rows = ValueRows::new(
+        last.into_iter().map(|((tenant, user), place)| [tenant.into(), user.into(), json(place).into()]),
+    );
+    let sql = format!(
+        "UPDATE users AS u SET signed_in_us = {now}, signed_in_at = v.column3 FROM (VALUES {rows}) AS v \
+         WHERE u.tenant_id = v.column1 AND u.user_id = v.column2",
+        now = dialect.now,
+        rows = rows.text,
+    );
+    connection.query(&sql, &rows.params).await?;
+    history::keep(connection, dialect, opened.iter().map(|(new, _)| *new)).await?;
+    let events: Vec<_> = opened.iter().flat_map(|(new, at)| new.events(*at)).collect();
+    pending::defer(connection, &events).await
+}
+
+/// Inserts the sessions whose users are known as the sign-ins say, and that are not there; the rows by session id.
+async fn insert_for_known_users(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    group: &[NewSession],
+) -> Result<HashMap<[u8; 16], Row>, StoreError> {
+    let mut group: Vec<_> = group.iter().collect();
+    // One order for all who may wait for each other's request ids.
+    group.sort_by_key(|new| (&new.tenant_id, &new.request));
+    let rows = ValueRows::new(group.into_iter().map(insert_values));
+    let from = "log_head h, users u WHERE h.id = 1 AND (v.column27 = '' OR u.user_name = v.column27) \
+         AND (v.column28 = '' OR u.given_name = v.column28) AND (v.column29 = '' OR u.family_name = v.column29) \
+         AND (v.column30 = '' OR u.email = v.column30) AND";
+    let sql = insert_statement(dialect, &rows.text, "h.revision", from, "ON CONFLICT DO NOTHING");
+    let inserted = connection.query(&sql, &rows.params).await?;
+    inserted.into_iter().map(|row| Ok((row.array(0)?, row))).collect()
 }
 
 async fn open_for_any_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     new: &NewSession,
-) -> Result<Option<OpenedSession>, DbError> {
+) -> Result<OpenedSession, OpenError> {
+    match in_transaction(connection, dialect, new).await {
+        Ok(Some(row)) => Ok(read_inserted(new, &row)?),
+        Ok(None) => Err(OpenError::UserDisabled),
+        Err(DbError::Unique(text)) => repeated(connection, dialect, new, text).await,
+        Err(error) => Err(StoreError::from(error).into()),
+    }
+}
+
+async fn in_transaction(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    new: &NewSession,
+) -> Result<Option<Row>, DbError> {
     transaction!(connection, insert_for_any_user(connection, dialect, new))
 }
 
@@ -103,41 +176,49 @@ async fn insert_for_any_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     new: &NewSession,
-) -> Result<Option<OpenedSession>, DbError> {
+) -> Result<Option<Row>, DbError> {
     // First of all: whatever commits from here on covers this session.
     let head = connection.query("SELECT revision FROM log_head", &[]).await?;
     let head = head.first().and_then(|row| row.int(0).ok()).ok_or_else(|| DbError::Other("no head".into()))?;
     ensure_tenant(connection, dialect, &new.tenant_id).await?;
     upsert_user(connection, dialect, new).await?;
-    let sql = insert_statement(dialect, "$18", "users u WHERE");
-    let mut values = insert_values(new);
-    values.push(head.into());
-    inserted(new, &connection.query(&sql, &values).await?)
+    let mut rows = ValueRows::new([insert_values(new)]);
+    let head = rows.push(head);
+    let sql = insert_statement(dialect, &rows.text, &head, "users u WHERE", "");
+    let inserted = connection.query(&sql, &rows.params).await?.pop();
+    if let Some(row) = &inserted {
+        let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
+        record(connection, dialect, &[(new, Micros(created))]).await?;
+    }
+    Ok(inserted)
 }
 
-fn insert_statement(dialect: &Dialect, opened: &str, from: &str) -> String {
+fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, from: &str, conflict: &str) -> String {
     format!(
         "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, tenant_serial, opened_revision, \
              created_us, expires_us, remember_me, auth_time_us, amr, acr, audiences, ip, user_agent, device_id, \
-             app_name, salt, request_id, request_digest, generation, active_us, due_us) \
-         SELECT u.tenant_id, $1, {serial}, u.user_id, u.user_serial, u.tenant_serial, {opened}, \
-             {now}, {now} + $2, $3, COALESCE($4, {now}), $5, $6, $7, $8, $9, $10, \
-             $11, $12, $13, $14, $15, {now}, CASE WHEN $2 > {idle} THEN {now} + {idle} END \
-         FROM {from} u.tenant_id = $16 AND u.user_id = $17 AND u.disabled_us IS NULL \
-         RETURNING serial, user_serial, tenant_serial, opened_revision, created_us, expires_us, auth_time_us",
+             app_name, salt, request_id, request_digest, generation, active_us, due_us, device, device_type, \
+             device_sign_ins, place, country, network, replaces, findings) \
+         SELECT u.tenant_id, v.column1, {serial}, u.user_id, u.user_serial, u.tenant_serial, {opened}, \
+             {now}, {now} + v.column2, v.column3, COALESCE(v.column4, {now}), v.column5, v.column6, v.column7, \
+             v.column8, v.column9, v.column10, v.column11, v.column12, v.column13, v.column14, v.column15, \
+             {now}, {now} + v.column18, v.column19, v.column20, v.column21, v.column22, v.column23, v.column24, \
+             v.column25, v.column26 \
+         FROM (VALUES {rows}) AS v, {from} \
+             u.tenant_id = v.column16 AND u.user_id = v.column17 AND u.disabled_us IS NULL {conflict} \
+         RETURNING session_id, serial, user_serial, tenant_serial, opened_revision, created_us, expires_us, \
+             auth_time_us",
         serial = dialect.next_credential,
         now = dialect.now,
-        // Of the default policy, until sign-ins know their tenant's: see `Limits::due`.
-        idle = Limits::default().idle_timeout.map_or(i64::MAX, span),
     )
 }
 
-fn insert_values(new: &NewSession) -> Vec<Value> {
+fn insert_values(new: &NewSession) -> [Value; 30] {
     let (request_id, digest) = match &new.request {
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
     };
-    vec![
+    [
         new.id.to_bytes()[..].into(),
         span(new.lifetime).into(),
         new.remember_me.into(),
@@ -155,40 +236,56 @@ fn insert_values(new: &NewSession) -> Vec<Value> {
         0_i64.into(),
         new.tenant_id.as_str().into(),
         new.user_id.as_str().into(),
+        // When the sweep looks at it first.
+        Value::Int(new.idle_timeout.filter(|timeout| *timeout < new.lifetime).map(span)),
+        json(&new.sight.device).into(),
+        device_code(new.sight.device.kind).into(),
+        u64::from(new.sight.device_sign_ins).into(),
+        json(&new.sight.place).into(),
+        new.sight.place.country.as_str().into(),
+        Value::Blob(new.client.ip.parse().ok().map(|ip| address_key(ip).to_vec())),
+        Value::Blob(new.replaces.map(|id| id.to_bytes().to_vec())),
+        json(&new.sight.findings).into(),
+        new.profile.user_name.as_str().into(),
+        new.profile.given_name.as_str().into(),
+        new.profile.family_name.as_str().into(),
+        new.profile.email.as_str().into(),
     ]
 }
 
-fn inserted(new: &NewSession, rows: &[Row]) -> Result<Option<OpenedSession>, DbError> {
-    let Some(row) = rows.first() else { return Ok(None) };
-    let session = read_inserted(new, row).map_err(|error| DbError::Other(error.to_string()))?;
-    let now = session.created;
-    Ok(Some(OpenedSession { session, now }))
-}
+/// Where the time of opening stands in the row that an insert returns.
+const CREATED: usize = 5;
 
-fn read_inserted(new: &NewSession, row: &Row) -> Result<Session, StoreError> {
-    Ok(Session {
+/// A new session as its row came back. Its time is that of the row.
+fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreError> {
+    let created = Micros(row.int(CREATED)?);
+    let session = Session {
         id: new.id,
         tenant_id: new.tenant_id.clone(),
         user_id: new.user_id.clone(),
         subject: Subject {
-            serial: Serial(row.unsigned(0)?),
-            user: UserSerial(row.unsigned(1)?),
-            tenant: TenantSerial(row.unsigned(2)?),
-            opened: Revision(row.unsigned(3)?),
+            serial: Serial(row.unsigned(1)?),
+            user: UserSerial(row.unsigned(2)?),
+            tenant: TenantSerial(row.unsigned(3)?),
+            opened: Revision(row.unsigned(4)?),
         },
-        created: Micros(row.int(4)?),
-        expires: Micros(row.int(5)?),
+        created,
+        expires: Micros(row.int(6)?),
         rotated: None,
         remember_me: new.remember_me,
         amr: new.amr.clone(),
         acr: new.acr.clone(),
-        auth_time: Micros(row.int(6)?),
+        auth_time: Micros(row.int(7)?),
         audiences: new.audiences.clone(),
         client: new.client.clone(),
         generation: 0,
         salt: new.salt,
         end: None,
-    })
+        sight: new.sight.clone(),
+        activity: Activity { last: created, ..Activity::default() },
+        replaces: new.replaces,
+    };
+    Ok(OpenedSession { session, now: created })
 }
 
 /// The session of an earlier call with the same request id or session id.
@@ -210,7 +307,8 @@ async fn repeated(
     if row.optional_blob(1)?.map(<[u8]>::to_vec) != digest {
         return Err(OpenError::RequestReused);
     }
-    let found = find(connection, dialect, &new.tenant_id, SessionId::from_bytes(row.array(0)?)).await?;
+    let key = (new.tenant_id.clone(), SessionId::from_bytes(row.array(0)?));
+    let found = find(connection, dialect, &[key]).await?.pop().flatten();
     let (session, now) = found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
     Ok(OpenedSession { session, now })
 }
@@ -238,10 +336,18 @@ async fn upsert_user(connection: &mut dyn Connection, dialect: &Dialect, new: &N
          given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
          family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
          email = CASE WHEN $6 = '' THEN email ELSE $6 END \
-         WHERE tenant_id = $1 AND user_id = $2";
+         WHERE tenant_id = $1 AND user_id = $2 RETURNING user_name, given_name, family_name, email";
     let Profile { user_name, given_name, family_name, email } = &new.profile;
     let texts = [new.tenant_id.as_str(), new.user_id.as_str(), user_name, given_name, family_name, email];
-    connection.query(sql, &texts.map(Value::from)).await?;
+    let rows = connection.query(sql, &texts.map(Value::from)).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let key = |column| row.text(column).map(|text| fold(&text)).map_err(|error| DbError::Other(error.to_string()));
+    // Of the names as they are now: the sign-in may have said some of them only. The row is locked.
+    let sql = "UPDATE users SET name_key = $3, person_key = $4, email_key = $5 WHERE tenant_id = $1 AND user_id = $2";
+    let person = format!("{}\n{}", key(2)?, key(1)?);
+    let keys = [key(0)?, person, key(3)?].map(Value::from);
+    let user = [new.tenant_id.as_str(), new.user_id.as_str()].map(Value::from);
+    connection.query(sql, &[&user[..], &keys].concat()).await?;
     Ok(())
 }
 
@@ -269,96 +375,116 @@ pub(super) async fn ensure_user(
     Ok(())
 }
 
-pub(super) async fn salt(
+/// The salts of sessions, in the order of `keys`.
+pub(super) async fn salts(
     connection: &mut dyn Connection,
-    tenant: &TenantId,
-    id: SessionId,
-) -> Result<Option<[u8; 16]>, StoreError> {
-    let sql = "SELECT salt FROM sessions WHERE tenant_id = $1 AND session_id = $2";
-    let rows = connection.query(sql, &[tenant.as_str().into(), id.to_bytes()[..].into()]).await?;
-    rows.first().map(|row| row.array(0)).transpose()
+    _: &Dialect,
+    keys: &[SessionKey],
+) -> Result<Vec<Option<[u8; 16]>>, StoreError> {
+    let rows = key_rows(keys);
+    let sql = format!(
+        "SELECT tenant_id, session_id, salt FROM sessions WHERE (tenant_id, session_id) IN (VALUES {})",
+        rows.text
+    );
+    let found = connection.query(&sql, &rows.params).await?;
+    let pair = |row: &Row| Ok(((tenant_id(row.text(0)?)?, SessionId::from_bytes(row.array(1)?)), row.array(2)?));
+    let found = found.iter().map(pair).collect::<Result<HashMap<_, _>, StoreError>>()?;
+    Ok(keys.iter().map(|key| found.get(key).copied()).collect())
 }
 
+/// Advances the generations of sessions, each for the first who asks for it.
 pub(super) async fn rotate(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    tenant: &TenantId,
-    id: SessionId,
-    generation: u64,
-) -> Result<Rotated, StoreError> {
-    let sql = format!(
-        "UPDATE sessions SET generation = generation + 1, rotated_us = {now} \
-         WHERE tenant_id = $1 AND session_id = $2 AND generation = $3 AND end_event IS NULL AND expires_us > {now} \
-         AND {UNCUT} RETURNING {columns}, {now}",
-        now = dialect.now,
-        columns = COLUMNS.join(", "),
-    );
-    let values = [tenant.as_str().into(), id.to_bytes()[..].into(), generation.into()];
-    if let Some(row) = connection.query(&sql, &values).await?.first() {
-        return Ok(Rotated::Won(Box::new(read(row, None)?), Micros(row.int(COLUMNS.len())?)));
+    asked: &[Generation],
+) -> Result<Vec<Rotated>, StoreError> {
+    let mut won = transaction!(connection, async {
+        let won = advance_generations(connection, dialect, asked).await?;
+        let events: Vec<_> = won.values().map(|(session, now)| session.refreshed(*now)).collect();
+        pending::defer(connection, &events).await?;
+        Ok::<_, StoreError>(won)
+    })?;
+    let mut rotated = Vec::with_capacity(asked.len());
+    for (key, generation) in asked {
+        if won.get(key).is_some_and(|(session, _)| session.generation == generation + 1)
+            && let Some((session, now)) = won.remove(key)
+        {
+            rotated.push(Rotated::Won(Box::new(session), now));
+            continue;
+        }
+        let found = find(connection, dialect, std::slice::from_ref(key)).await?.pop().flatten();
+        rotated.push(found.map_or(Rotated::NotFound, |(session, now)| Rotated::Lost(Box::new(session), now)));
     }
-    let found = find(connection, dialect, tenant, id).await?;
-    Ok(found.map_or(Rotated::NotFound, |(session, now)| Rotated::Lost(Box::new(session), now)))
+    Ok(rotated)
 }
 
+/// The sessions that were alive and of the generation that was asked for, as they are now.
+async fn advance_generations(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    asked: &[Generation],
+) -> Result<HashMap<SessionKey, (Session, Micros)>, StoreError> {
+    let mut asked: Vec<_> = asked.iter().collect();
+    // Rows are locked in one order, which is also the appender's.
+    asked.sort_by_key(|asked| (&asked.0.0, asked.0.1.to_bytes()));
+    let rows =
+        ValueRows::new(asked.into_iter().map(|((tenant, id), generation)| {
+            [tenant.as_str().into(), id.to_bytes()[..].into(), (*generation).into()]
+        }));
+    let sql = format!(
+        "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} FROM (VALUES {rows}) AS v \
+         WHERE s.tenant_id = v.column1 AND s.session_id = v.column2 AND s.generation = v.column3 \
+             AND s.expires_us > {now} AND s.end_event IS NULL AND {CUT_EVENT} IS NULL AND {DISABLED} IS NULL \
+         RETURNING {columns}, {now}",
+        now = dialect.now,
+        rows = rows.text,
+        columns = COLUMNS.join(", "),
+    );
+    let won = connection.query(&sql, &rows.params).await?;
+    won.iter().map(|row| by_key(read(row, None)?, Micros(row.int(COLUMNS.len())?))).collect()
+}
+
+/// Sessions with how they ended, in the order of `keys`.
 pub(super) async fn find(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    tenant: &TenantId,
-    id: SessionId,
-) -> Result<Option<(Session, Micros)>, StoreError> {
-    let sql = select(dialect, "s.tenant_id = $1 AND s.session_id = $2", "TRUE");
-    let rows = connection.query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()]).await?;
-    rows.first().map(read_with_end).transpose()
+    keys: &[SessionKey],
+) -> Result<Vec<Option<(Session, Micros)>>, StoreError> {
+    let rows = key_rows(keys);
+    let sql = select(dialect, &format!("(s.tenant_id, s.session_id) IN (VALUES {})", rows.text), "TRUE");
+    let found = connection.query(&sql, &rows.params).await?;
+    let by_key = |row| read_with_end(row).and_then(|(session, now)| by_key(session, now));
+    let found = found.iter().map(by_key).collect::<Result<HashMap<_, _>, _>>()?;
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-pub(super) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    filter: &SessionFilter,
-    before: Option<SessionId>,
-    limit: u32,
-) -> Result<(Vec<Session>, Micros), StoreError> {
-    // The greatest UUID stands for "from the newest".
-    let before = before.map_or([0xff; 16], SessionId::to_bytes);
-    let mut values = vec![filter.tenant_id.as_str().into(), before[..].into(), i64::from(limit).into()];
-    let mut of = String::from("s.tenant_id = $1 AND s.session_id < $2");
-    if let Some(user) = &filter.user_id {
-        of.push_str(" AND s.user_id = $4");
-        values.push(user.as_str().into());
-    }
-    let state = state_condition(dialect, filter.state);
-    let sql = format!("{} ORDER BY s.session_id DESC LIMIT $3", select(dialect, &of, &state));
-    let rows = connection.query(&sql, &values).await?;
-    let found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
-    let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok((found.into_iter().map(|(session, _)| session).collect(), now))
+fn key_rows(keys: &[SessionKey]) -> ValueRows {
+    ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id.to_bytes()[..].into()]))
 }
 
-fn state_condition(dialect: &Dialect, state: Option<SessionState>) -> String {
-    let now = dialect.now;
-    match state {
-        None => "TRUE".into(),
-        Some(SessionState::Active) => format!("e.event_id IS NULL AND s.expires_us > {now}"),
-        Some(SessionState::Expired) => format!("e.event_id IS NULL AND s.expires_us <= {now}"),
-        Some(SessionState::SignedOut) => format!("e.cause = {}", Cause::User.code()),
-        Some(SessionState::Revoked) => format!("e.cause <> {}", Cause::User.code()),
-    }
+fn by_key(session: Session, now: Micros) -> Result<(SessionKey, (Session, Micros)), StoreError> {
+    Ok(((session.tenant_id.clone(), session.id), (session, now)))
 }
 
-/// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
-/// after its expiry ended no session.
-fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+/// Sessions, newest first, with the audit event that ended them: their own, or that of the first cutoff that covers
+/// them. What came after its expiry ended no session.
+///
+/// The inner order is a fence: PostgreSQL would join by the expression for `ended_by` itself, whose subquery it cannot
+/// look up in an index, and read the whole trail for each session. It also hides that the ordinal is 0, by which alone
+/// the trail might be read.
+pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
-         FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by FROM sessions s WHERE {of}) s \
-         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = 0 AND e.at_us < s.expires_us WHERE {and}",
+         FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by, 0 AS ordinal FROM sessions s \
+             WHERE {of} ORDER BY s.session_id DESC) s \
+         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
+         WHERE {and}",
         columns = COLUMNS.join(", s."),
         now = dialect.now,
     )
 }
 
-fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
+pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
     let end = COLUMNS.len() + 1;
     let ended = row.optional_int(end)?.map(|at| {
         let cause = Cause::from_code(row.int(end + 1)?).ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
@@ -402,32 +528,71 @@ fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
         generation: row.unsigned(19)?,
         salt: row.array(20)?,
         end,
+        sight: Sight {
+            device: read_json(&row.text(21)?)?,
+            place: read_json(&row.text(22)?)?,
+            device_sign_ins: u32::try_from(row.int(23)?).unwrap_or(u32::MAX),
+            findings: read_json(&row.text(24)?)?,
+        },
+        replaces: row.optional_blob(25)?.is_some().then(|| row.array(25)).transpose()?.map(SessionId::from_bytes),
+        activity: Activity {
+            last: Micros(row.int(26)?),
+            requests: row.unsigned(27)?,
+            ip: row.text(28)?,
+            page: row.text(29)?,
+        },
     })
 }
 
-pub(super) async fn user(
+/// The number of a kind of device in the rows; that of the contract.
+fn device_code(kind: DeviceKind) -> i64 {
+    match kind {
+        DeviceKind::Unknown => 0,
+        DeviceKind::Phone => 1,
+        DeviceKind::Tablet => 2,
+        DeviceKind::Desktop => 3,
+        DeviceKind::Program => 4,
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it has only text keys")
+}
+
+fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
+}
+
+pub(super) async fn users(
     connection: &mut dyn Connection,
     tenant: &TenantId,
-    id: &UserId,
-) -> Result<Option<User>, StoreError> {
-    let sql = "SELECT user_name, given_name, family_name, email, created_us, disabled_us FROM users \
-         WHERE tenant_id = $1 AND user_id = $2";
-    let rows = connection.query(sql, &[tenant.as_str().into(), id.as_str().into()]).await?;
+    ids: &[UserId],
+) -> Result<Vec<User>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = ValueRows::new(ids.iter().map(|id| [id.as_str().into()]));
+    let of = rows.push(tenant.as_str());
+    let sql = format!(
+        "SELECT user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
+         WHERE tenant_id = {of} AND user_id IN ({ids})",
+        ids = rows.text,
+    );
     let read = |row: &Row| {
         Ok(User {
             tenant_id: tenant.clone(),
-            user_id: id.clone(),
+            user_id: user_id(row.text(0)?)?,
             profile: Profile {
-                user_name: row.text(0)?,
-                given_name: row.text(1)?,
-                family_name: row.text(2)?,
-                email: row.text(3)?,
+                user_name: row.text(1)?,
+                given_name: row.text(2)?,
+                family_name: row.text(3)?,
+                email: row.text(4)?,
             },
-            created: Micros(row.int(4)?),
-            disabled: row.optional_int(5)?.map(Micros),
+            created: Micros(row.int(5)?),
+            disabled: row.optional_int(6)?.map(Micros),
         })
     };
-    rows.first().map(read).transpose()
+    connection.query(&sql, &rows.params).await?.iter().map(read).collect()
 }
 
 fn to_json(texts: &[String]) -> String {

@@ -132,24 +132,35 @@ pub(super) async fn reschedule(connection: &mut dyn Connection, schedules: &[Sch
 
 pub(super) async fn advance(
     connection: &mut dyn Connection,
+    dialect: &Dialect,
     walk: &PolicyWalk,
     next: Option<SessionId>,
     schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
-    transaction!(connection, advance_locked(connection, walk, next, schedules))
+    transaction!(connection, advance_locked(connection, dialect, walk, next, schedules))
 }
+
+/// Sign-ins may go by a policy of a moment ago ([`POLICY_AGE_MAX`](crate::policies::POLICY_AGE_MAX)), and open after the
+/// walk came by: until a policy is older than this, its walk begins again.
+const POLICY_SETTLED: Duration = Duration::from_secs(5);
 
 /// The lock on the policy keeps a newer one from being walked meanwhile: what it says comes after what this says.
 async fn advance_locked(
     connection: &mut dyn Connection,
+    dialect: &Dialect,
     walk: &PolicyWalk,
     next: Option<SessionId>,
     schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE policies SET sweep_from = $3 \
-         WHERE tenant_id = $1 AND version = $2 AND sweep_from IS NOT NULL RETURNING version";
+    let sql = format!(
+        "UPDATE policies SET sweep_from = CASE WHEN $3 IS NULL AND changed_us > {} - $4 THEN $5 ELSE $3 END \
+         WHERE tenant_id = $1 AND version = $2 AND sweep_from IS NOT NULL RETURNING version",
+        dialect.now
+    );
     let next = Value::Blob(next.map(|id| id.to_bytes().to_vec()));
-    let current = connection.query(sql, &[walk.tenant_id.as_str().into(), walk.version.into(), next]).await?;
+    let (tenant, start): (_, &[u8]) = (walk.tenant_id.as_str(), &[]);
+    let values = [tenant.into(), walk.version.into(), next, span(POLICY_SETTLED).into(), start.into()];
+    let current = connection.query(&sql, &values).await?;
     if current.is_empty() {
         return Ok(false);
     }

@@ -139,13 +139,39 @@ impl Backend for Sqlite {
             next_tenant: "(SELECT value + 1 FROM sequences WHERE name = 'tenant')",
             next_chain: "next_chain(chain, $1)",
             beat_writes: false,
+            group_max: 1,
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
                  value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1) ORDER BY key",
+            by_index: |index| format!("INDEXED BY {index}"),
             advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
         }
     }
 
     async fn durability(&self) -> Result<String, DbError> {
         Ok("this machine's disk: SQLite, WAL, synchronous=FULL".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::position::sha256;
+    use refinery::Target;
+
+    use super::*;
+
+    #[test]
+    fn batches_of_before_get_the_digests_of_their_deltas() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut connection = open_file(&directory.path().join("old.db")).expect("opens");
+        embedded::migrations::runner().set_target(Target::Version(1)).run(&mut connection).expect("as it was");
+        let insert = "INSERT INTO log_batches VALUES (1, x'0102', x'', x'', 0), (2, NULL, x'', x'', 0)";
+        connection.execute_batch(insert).expect("batches");
+        embedded::migrations::runner().run(&mut connection).expect("migrates");
+        let read = |revision: i64| {
+            let sql = "SELECT delta_digest FROM log_batches WHERE revision = $1";
+            connection.query_row(sql, [revision], |row| row.get::<_, Option<Vec<u8>>>(0)).expect("a batch")
+        };
+        assert_eq!(read(1), Some(sha256(&[1, 2]).to_vec()));
+        assert_eq!(read(2), None, "what was trimmed cannot be computed");
     }
 }

@@ -17,8 +17,9 @@ ALTER TABLE sessions
     -- When to look again whether the session is idle or past its policy. Null: never.
     ADD COLUMN due_us           BIGINT;
 
--- A report changes most of the sessions of a page at once, and no index as long as the page has room for both versions.
-ALTER TABLE sessions SET (fillfactor = 50);
+-- A report changes most of the sessions of a page at once, and no index as long as the page has room for both versions,
+-- the first of which know no address yet.
+ALTER TABLE sessions SET (fillfactor = 45);
 
 UPDATE sessions SET active_us = created_us, due_us = created_us;
 
@@ -36,7 +37,8 @@ ALTER TABLE users
 UPDATE users SET name_key = lower(user_name), person_key = lower(family_name || chr(10) || given_name),
     email_key = lower(email), signed_in_us = created_us;
 
-CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id);
+-- The first has all names: a search by any of them reads nothing else.
+CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, email_key);
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id);
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 
@@ -44,7 +46,7 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
     user_id    TEXT NOT NULL,
-    kind       BIGINT NOT NULL,      -- 1 device id, 2 country, 3 city, 4 network
+    kind       BIGINT NOT NULL,      -- 1 device id, 2 device, 3 country, 4 city, 5 network
     value      TEXT NOT NULL,
     sign_ins   BIGINT NOT NULL,
     seen_us    BIGINT NOT NULL,
@@ -55,6 +57,7 @@ CREATE TABLE policies (
     tenant_id       TEXT PRIMARY KEY,
     policy          TEXT NOT NULL,    -- JSON
     version         BIGINT NOT NULL,
+    changed_us      BIGINT NOT NULL,
     sweep_from      BYTEA,            -- the walk over existing sessions is after this id (empty: before all). Null: done
     keep_last_page  BOOLEAN GENERATED ALWAYS AS ((policy::jsonb->>'keep_last_page') = 'true') STORED
 );
@@ -92,11 +95,26 @@ CREATE TABLE api_key_hours (
 
 ALTER TABLE audit_events
     ADD COLUMN user_id  TEXT NOT NULL DEFAULT '',             -- whom it concerns
-    ADD COLUMN details  TEXT NOT NULL DEFAULT '';             -- JSON object; empty: none
+    ADD COLUMN details  TEXT NOT NULL DEFAULT '',             -- JSON object; empty: none
+    ADD COLUMN digest   BYTEA;                                -- of the batch's rows up to this one. Null: not kept then
 
 CREATE INDEX audit_events_by_tenant ON audit_events (tenant_id, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_user ON audit_events (tenant_id, user_id, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordinal);
+
+-- Audit rows stay as they are. An owner may grant itself the rights again, and may drop the trigger: docs/audit.md says
+-- how the service does without an owner's rights.
+CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'audit rows stay as they are' USING ERRCODE = 'insufficient_privilege'; END $$;
+CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM CURRENT_USER;
+
+-- SHA-256 of the delta, which is there when the delta is trimmed away.
+ALTER TABLE log_batches ADD COLUMN delta_digest BYTEA;
+UPDATE log_batches SET delta_digest = sha256(delta) WHERE delta IS NOT NULL;
 
 -- Events of sign-ins and refreshes, until a batch of the log takes them.
 CREATE TABLE audit_pending (

@@ -23,6 +23,7 @@ impl Batch<'_> {
                 Mutation::TrustKey(key) => self.trust_key(index, key).await?,
                 Mutation::DistrustKey(id) => self.distrust_key(index, id).await?,
                 Mutation::Turn { period } => self.turn(index, span(*period)).await?,
+                Mutation::Record => self.record(index).await?,
                 Mutation::Repeat { serials, cuts } => {
                     self.revoked.extend(serials);
                     cuts.iter().for_each(|(scope, exempt)| self.cut(index, *scope, *exempt));

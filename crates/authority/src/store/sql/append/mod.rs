@@ -1,9 +1,12 @@
 //! The group commit: a batch of entries in one transaction and one revision.
 //!
-//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, sessions, then the
-//! head, then rows that only appenders write. Nobody who holds the head waits for anybody.
+//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, then
+//! the head, then rows that only appenders write. Nobody who holds the head waits for anybody. Who takes events that
+//! wait holds the installation's row.
 
 mod installation;
+mod policies;
+mod records;
 mod sessions;
 mod users;
 
@@ -19,7 +22,7 @@ use portcullis_contract::{
 
 use super::{
     Connection, Dialect,
-    audit::{self, AuditRow},
+    audit::{self, AuditRow, Target},
     connection::ValueRows,
     log,
 };
@@ -108,6 +111,7 @@ impl<'a> Batch<'a> {
         self.find_kept().await?;
         self.change_installation().await?;
         self.change_users().await?;
+        self.set_policies().await?;
         self.revoke_sessions().await?;
         let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
@@ -126,11 +130,12 @@ impl<'a> Batch<'a> {
 
     /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
     async fn recall(&mut self) -> Result<(), StoreError> {
-        // A list, not `VALUES`: a list is looked up in the index whatever the planner thinks of the table.
+        // A list, not `VALUES`: a list is looked up in the index whatever the planner thinks of the table. And the sum
+        // hides the ordinal from it, by which alone it might read another index whole.
         let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
             "SELECT {now}, event_id, revision, changed FROM audit_events \
-                 WHERE ordinal = 0 AND event_id IN ({ids}) \
+                 WHERE ordinal + 0 = 0 AND event_id IN ({ids}) \
              UNION ALL SELECT {now}, NULL, NULL, NULL",
             now = self.dialect.now,
             ids = ids.text
@@ -165,6 +170,12 @@ impl<'a> Batch<'a> {
 
     /// Records that an entry is applied, with its audit rows.
     fn applied(&mut self, index: usize, tenant: &str, targets: &[String], cause: Option<Cause>, changed: u32) {
+        let targets: Vec<_> = targets.iter().map(|id| Target { id: id.clone(), user: String::new() }).collect();
+        self.applied_to(index, tenant, &targets, cause, changed);
+    }
+
+    /// As [`applied`](Self::applied), where the targets concern users.
+    fn applied_to(&mut self, index: usize, tenant: &str, targets: &[Target], cause: Option<Cause>, changed: u32) {
         let entry = &self.entries[index];
         self.audit.extend(AuditRow::of(entry, self.now, tenant, targets, cause, changed));
         self.results[index] = Some(Ok(Done::Now(changed)));
@@ -195,7 +206,7 @@ impl<'a> Batch<'a> {
         }
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
-        let audit_digest = audit::digest(&mut self.audit);
+        let audit_digest = audit::seal(&mut self.audit);
         let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
         let revision = head.revision;
         self.insert_cutoffs(revision).await?;
@@ -232,14 +243,24 @@ pub(super) async fn insert_batch(
     delta: &[u8],
     audit_digest: &Digest,
 ) -> Result<Position, StoreError> {
-    let link = [sha256(delta), *audit_digest].concat();
+    let delta_digest = sha256(delta);
+    let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
         "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING incarnation, revision, chain",
         dialect.next_chain
     );
     let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
     let chain = &head.chain.0[..];
-    let values = [head.revision.0.into(), delta.into(), audit_digest[..].into(), chain.into(), stamp.0.into()];
-    connection.query("INSERT INTO log_batches VALUES ($1, $2, $3, $4, $5)", &values).await?;
+    let values = [
+        head.revision.0.into(),
+        delta.into(),
+        audit_digest[..].into(),
+        chain.into(),
+        stamp.0.into(),
+        delta_digest[..].into(),
+    ];
+    let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    connection.query(insert, &values).await?;
     Ok(head)
 }

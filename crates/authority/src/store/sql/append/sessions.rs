@@ -9,7 +9,7 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{connection::ValueRows, sessions},
+    super::{audit::Target, connection::ValueRows, sessions},
     Batch, Found, SessionKey,
 };
 use crate::{
@@ -70,7 +70,7 @@ impl<'a> Batch<'a> {
                 _ => {}
             }
         }
-        let ended = self.end_sessions(&ending).await?;
+        let ended = self.end_sessions(&ending, &found).await?;
         self.record_revocations(&revoking, &ended);
         Ok(())
     }
@@ -92,9 +92,9 @@ impl<'a> Batch<'a> {
                 self.changes.push(Change::Cut { credential: CredentialKind::ApiKey, scope, exempt: None });
             }
         }
-        let targets: Vec<_> = users.iter().map(ToString::to_string).collect();
+        let targets: Vec<_> = users.iter().map(Target::user).collect();
         let changed = u32::try_from(users.len()).unwrap_or(u32::MAX);
-        self.applied(index, tenant.as_str(), &targets, Some(cause), changed);
+        self.applied_to(index, tenant.as_str(), &targets, Some(cause), changed);
     }
 
     async fn find_sessions(
@@ -123,11 +123,12 @@ impl<'a> Batch<'a> {
         Ok(found)
     }
 
-    /// Ends the rows, unless someone else just did; returns the serials of those it ended, by entry.
+    /// Ends the rows, unless someone else just did; returns those it ended, by entry.
     async fn end_sessions(
         &mut self,
         ending: &BTreeMap<SessionKey, usize>,
-    ) -> Result<Vec<(usize, SessionId, Serial)>, StoreError> {
+        found: &HashMap<SessionKey, Found>,
+    ) -> Result<Vec<(usize, Target, Serial)>, StoreError> {
         let keys: Vec<_> = ending.iter().collect();
         let mut ended = Vec::new();
         for keys in keys.chunks(1_024) {
@@ -137,28 +138,30 @@ impl<'a> Batch<'a> {
             let sql = format!(
                 "UPDATE sessions SET end_event = v.column3 FROM (VALUES {}) AS v \
                  WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL \
-                 RETURNING tenant_id, session_id, serial",
+                 RETURNING tenant_id, session_id",
                 rows.text
             );
             for row in self.connection.query(&sql, &rows.params).await? {
                 let id = row.array(1)?;
-                let index = ending[&(sessions::tenant_id(row.text(0)?)?, id)];
-                ended.push((index, SessionId::from_bytes(id), Serial(row.unsigned(2)?)));
+                let key = (sessions::tenant_id(row.text(0)?)?, id);
+                let Found { serial, user, .. } = &found[&key];
+                let target = Target { id: SessionId::from_bytes(id).to_string(), user: user.clone() };
+                ended.push((ending[&key], target, *serial));
             }
         }
         Ok(ended)
     }
 
-    fn record_revocations(&mut self, revoking: &[usize], ended: &[(usize, SessionId, Serial)]) {
+    fn record_revocations(&mut self, revoking: &[usize], ended: &[(usize, Target, Serial)]) {
         for &index in revoking {
             let Mutation::RevokeSessions { tenant, cause, .. } = &self.entries[index].mutation else { continue };
             let own = ended.iter().filter(|(of, _, _)| *of == index);
-            let targets: Vec<_> = own.map(|(_, id, _)| id.to_string()).collect();
+            let targets: Vec<_> = own.map(|(_, target, _)| target.clone()).collect();
             if targets.is_empty() {
                 self.unchanged(index);
             } else {
                 let changed = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-                self.applied(index, tenant.as_str(), &targets, Some(*cause), changed);
+                self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
             }
         }
         self.revoked.extend(ended.iter().map(|(_, _, serial)| *serial));

@@ -8,7 +8,7 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{connection::ValueRows, sessions},
+    super::{audit::Target, connection::ValueRows, sessions},
     Batch,
 };
 use crate::{
@@ -106,7 +106,7 @@ impl Batch<'_> {
         let enable = "UPDATE users SET disabled_us = NULL \
              WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
         if !self.connection.query(enable, &key).await?.is_empty() {
-            self.applied(index, tenant.as_str(), &[user.to_string()], None, 1);
+            self.applied_to(index, tenant.as_str(), &[Target::user(user)], None, 1);
             return Ok(());
         }
         let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";

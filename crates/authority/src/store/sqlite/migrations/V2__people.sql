@@ -31,7 +31,8 @@ ALTER TABLE users ADD COLUMN signed_in_at TEXT NOT NULL DEFAULT '{}';  -- JSON: 
 UPDATE users SET name_key = lower(user_name), person_key = lower(family_name || char(10) || given_name),
     email_key = lower(email), signed_in_us = created_us;
 
-CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id);
+-- The first has all names: a search by any of them reads nothing else.
+CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, email_key);
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id);
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 
@@ -39,7 +40,7 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id);
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
     user_id    TEXT NOT NULL,
-    kind       INTEGER NOT NULL,      -- 1 device id, 2 country, 3 city, 4 network
+    kind       INTEGER NOT NULL,      -- 1 device id, 2 device, 3 country, 4 city, 5 network
     value      TEXT NOT NULL,
     sign_ins   INTEGER NOT NULL,
     seen_us    INTEGER NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE policies (
     tenant_id       TEXT PRIMARY KEY,
     policy          TEXT NOT NULL,    -- JSON
     version         INTEGER NOT NULL,
+    changed_us      INTEGER NOT NULL,
     sweep_from      BLOB,             -- the walk over existing sessions is after this id (empty: before all). Null: done
     keep_last_page  INTEGER GENERATED ALWAYS AS (policy->>'keep_last_page') STORED
 ) WITHOUT ROWID;
@@ -87,10 +89,23 @@ CREATE TABLE api_key_hours (
 
 ALTER TABLE audit_events ADD COLUMN user_id TEXT NOT NULL DEFAULT '';  -- whom it concerns
 ALTER TABLE audit_events ADD COLUMN details TEXT NOT NULL DEFAULT '';  -- JSON object; empty: none
+ALTER TABLE audit_events ADD COLUMN digest BLOB;  -- of the batch's rows up to this one. Null: not kept then
 
 CREATE INDEX audit_events_by_tenant ON audit_events (tenant_id, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_user ON audit_events (tenant_id, user_id, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor, at_us, event_id, ordinal);
+CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordinal);
+
+-- Audit rows stay as they are.
+CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events
+BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
+CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events
+BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
+
+-- SHA-256 of the delta, which is there when the delta is trimmed away.
+ALTER TABLE log_batches ADD COLUMN delta_digest BLOB;
+UPDATE log_batches SET delta_digest = next_chain(x'', delta) WHERE delta IS NOT NULL;
 
 -- Events of sign-ins and refreshes, until a batch of the log takes them.
 CREATE TABLE audit_pending (

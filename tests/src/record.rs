@@ -1,42 +1,42 @@
-//! What a store asks its engine, statement by statement.
+//! The statements that a store sends to its engine.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 
-/// A statement and its parameters.
+/// A statement with its parameters.
 pub type Statement = (String, Vec<Value>);
 
-/// Statements in the order in which they were asked.
+/// What was sent to an engine that was wrapped by [`wrap`].
 #[derive(Clone, Default)]
-pub struct Statements(Arc<Mutex<Vec<Statement>>>);
+pub struct Record(Arc<Mutex<Vec<Statement>>>);
 
-impl Statements {
-    /// Those since the last time.
+impl Record {
+    /// What was sent since the last time this was asked.
     #[must_use]
     pub fn take(&self) -> Vec<Statement> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// An engine like `inner`, whose statements are noted.
+/// An engine like `backend`, but for what the returned handle hears.
 #[must_use]
-pub fn wrap(inner: Arc<dyn Backend>) -> (Arc<dyn Backend>, Statements) {
-    let statements = Statements::default();
-    (Arc::new(Observed { inner, statements: statements.clone() }), statements)
+pub fn wrap(backend: Arc<dyn Backend>) -> (Arc<dyn Backend>, Record) {
+    let record = Record::default();
+    (Arc::new(RecordedBackend { inner: backend, record: record.clone() }), record)
 }
 
-struct Observed<T: ?Sized> {
-    statements: Statements,
-    inner: T,
+struct RecordedBackend {
+    inner: Arc<dyn Backend>,
+    record: Record,
 }
 
 #[async_trait]
-impl Backend for Observed<Arc<dyn Backend>> {
+impl Backend for RecordedBackend {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
         let inner = self.inner.connection(lane).await?;
-        Ok(Box::new(Observed { inner, statements: self.statements.clone() }))
+        Ok(Box::new(RecordedConnection { inner, record: self.record.clone() }))
     }
 
     fn dialect(&self) -> Dialect {
@@ -48,11 +48,15 @@ impl Backend for Observed<Arc<dyn Backend>> {
     }
 }
 
+struct RecordedConnection {
+    inner: Box<dyn Connection>,
+    record: Record,
+}
+
 #[async_trait]
-impl Connection for Observed<Box<dyn Connection>> {
+impl Connection for RecordedConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        let statement = (sql.to_owned(), params.to_vec());
-        self.statements.0.lock().unwrap_or_else(PoisonError::into_inner).push(statement);
+        self.record.0.lock().unwrap_or_else(PoisonError::into_inner).push((sql.to_owned(), params.to_vec()));
         self.inner.query(sql, params).await
     }
 

@@ -1,0 +1,99 @@
+//! What an engine is going to read for the statements that it is given.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+
+/// The statements of an engine that was wrapped by [`wrap`], each with its plan.
+#[derive(Clone, Default)]
+pub struct Plans(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Plans {
+    /// Those since the last time.
+    #[must_use]
+    pub fn take(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An engine like `backend`, which tells the plan of each statement that reads.
+#[must_use]
+pub fn wrap(backend: Arc<dyn Backend>) -> (Arc<dyn Backend>, Plans) {
+    let plans = Plans::default();
+    (Arc::new(Planned { inner: backend, plans: plans.clone() }), plans)
+}
+
+struct Planned {
+    inner: Arc<dyn Backend>,
+    plans: Plans,
+}
+
+#[async_trait]
+impl Backend for Planned {
+    async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
+        let inner = self.inner.connection(lane).await?;
+        let is_postgres = self.inner.dialect().beat_writes;
+        Ok(Box::new(PlannedConnection { inner, is_postgres, plans: self.plans.clone() }))
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.inner.dialect()
+    }
+
+    async fn durability(&self) -> Result<String, DbError> {
+        self.inner.durability().await
+    }
+}
+
+struct PlannedConnection {
+    inner: Box<dyn Connection>,
+    is_postgres: bool,
+    plans: Plans,
+}
+
+impl PlannedConnection {
+    async fn plan(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        self.inner.query(&format!("EXPLAIN QUERY PLAN {sql}"), params).await
+    }
+
+    /// The plan that is made whatever the parameters are, as the authority's connections make it.
+    async fn generic_plan(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let of = |value: &Value| match value {
+            Value::Int(_) => "bigint",
+            Value::Text(_) => "text",
+            Value::Blob(_) => "bytea",
+        };
+        let list = |words: Vec<&str>| if words.is_empty() { String::new() } else { format!("({})", words.join(", ")) };
+        let (types, nulls) = (list(params.iter().map(of).collect()), list(vec!["NULL"; params.len()]));
+        self.inner.query(&format!("PREPARE explained {types} AS {sql}"), &[]).await?;
+        let plan = self.inner.query(&format!("EXPLAIN EXECUTE explained {nulls}"), &[]).await;
+        self.inner.query("DEALLOCATE explained", &[]).await?;
+        plan
+    }
+}
+
+#[async_trait]
+impl Connection for PlannedConnection {
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let plan =
+            if self.is_postgres { self.generic_plan(sql, params).await? } else { self.plan(sql, params).await? };
+        // PostgreSQL tells one text a line, SQLite numbers and a text.
+        let line = |row: &Row| row.text(row.0.len() - 1).unwrap_or_default();
+        let plan = plan.iter().map(line).collect::<Vec<_>>().join("\n");
+        self.plans.0.lock().unwrap_or_else(PoisonError::into_inner).push((sql.to_owned(), plan));
+        self.inner.query(sql, params).await
+    }
+
+    async fn begin(&mut self) -> Result<(), DbError> {
+        self.inner.begin().await
+    }
+
+    async fn commit(&mut self) -> Result<(), DbError> {
+        self.inner.commit().await
+    }
+
+    async fn rollback(&mut self) -> Result<(), DbError> {
+        self.inner.rollback().await
+    }
+}

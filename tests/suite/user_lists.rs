@@ -1,0 +1,121 @@
+//! Lists of users with active sessions.
+
+use portcullis_authority::{
+    domain::{
+        Cursor, NewSession, Profile, UserFilter, UserOrder, UserSummary,
+        listing::{NameFilter, Period, USER_SESSIONS_COUNTED_MAX, fold},
+    },
+    store::{Store, sql::SqlStore},
+};
+use portcullis_tests::{
+    calls::{apply, open},
+    given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant, tenant},
+};
+
+fn of_tenant() -> UserFilter {
+    UserFilter { tenant_id: tenant("t"), names: NameFilter::default(), signed_in: Period::default() }
+}
+
+async fn pages(store: &SqlStore, filter: &UserFilter, order: UserOrder, size: u32) -> Vec<UserSummary> {
+    let (mut users, mut after): (Vec<_>, Option<Cursor>) = (Vec::new(), None);
+    loop {
+        let page = store.list_users(filter, order, after.as_ref(), size).await.expect("a page");
+        users.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return users;
+        }
+    }
+}
+
+async fn ids(store: &SqlStore, filter: &UserFilter, order: UserOrder, size: u32) -> Vec<String> {
+    pages(store, filter, order, size).await.into_iter().map(|summary| summary.user.user_id.to_string()).collect()
+}
+
+fn named(user_id: &str, user_name: &str, given_name: &str, family_name: &str) -> NewSession {
+    let profile = Profile {
+        user_name: user_name.into(),
+        given_name: given_name.into(),
+        family_name: family_name.into(),
+        ..Profile::default()
+    };
+    NewSession { profile, ..sign_in("t", user_id) }
+}
+
+async fn four_people(store: &SqlStore) {
+    open(store, &named("1", "Zoe", "Zoe", "Adams")).await;
+    open(store, &named("2", "ada", "Ada", "Young")).await;
+    open(store, &named("3", "Bob", "Bob", "adams")).await;
+    open(store, &named("4", "", "", "")).await;
+    open(store, &sign_in("other", "5")).await;
+}
+
+#[tokio::test]
+async fn users_are_listed_in_each_order_page_by_page() {
+    let store = crate::place().await.store().await;
+    four_people(&store).await;
+    for size in [1, 2, 3, 10] {
+        assert_eq!(ids(&store, &of_tenant(), UserOrder::SignIn, size).await, ["4", "3", "2", "1"]);
+        assert_eq!(ids(&store, &of_tenant(), UserOrder::UserName, size).await, ["4", "2", "3", "1"]);
+        assert_eq!(ids(&store, &of_tenant(), UserOrder::PersonName, size).await, ["4", "3", "1", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn users_are_found_by_name_and_by_sign_in() {
+    let store = crate::place().await.store().await;
+    four_people(&store).await;
+    let all = pages(&store, &of_tenant(), UserOrder::SignIn, 10).await;
+    let names = |user_name: Option<&str>, person_name: Option<&str>| UserFilter {
+        names: NameFilter { user_name: user_name.map(fold), person_name: person_name.map(fold), email: None },
+        ..of_tenant()
+    };
+    let since = |from, until| UserFilter { signed_in: Period { from, until }, ..of_tenant() };
+    let (second, third) = (all[2].signed_in, all[1].signed_in);
+    let cases = [
+        (names(None, Some("ADAMS")), vec!["3", "1"]),
+        (names(Some("bob"), Some("adam")), vec!["3"]),
+        (names(Some("%%%"), None), vec![]),
+        (since(Some(second), None), vec!["4", "3", "2"]),
+        (since(None, Some(third)), vec!["2", "1"]),
+        (since(Some(second), Some(third)), vec!["2"]),
+        (UserFilter { signed_in: Period { from: Some(third), until: None }, ..names(None, Some("adams")) }, vec!["3"]),
+    ];
+    for (filter, expected) in cases {
+        for size in [1, 10] {
+            assert_eq!(ids(&store, &filter, UserOrder::SignIn, size).await, expected, "{filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_users_with_active_sessions_are_listed_with_how_many() {
+    let store = crate::place().await.store().await;
+    let first = open(&*store, &sign_in("t", "a")).await;
+    let second = open(&*store, &sign_in("t", "a")).await;
+    for _ in 0..=USER_SESSIONS_COUNTED_MAX {
+        open(&*store, &sign_in("t", "many")).await;
+    }
+    let counts = async || {
+        let users = pages(&store, &of_tenant(), UserOrder::UserName, 10).await;
+        users.into_iter().map(|of| (of.user.user_id.to_string(), of.sessions)).collect::<Vec<_>>()
+    };
+    let many = ("many".to_owned(), USER_SESSIONS_COUNTED_MAX + 1);
+    assert_eq!(counts().await, [("a".to_owned(), 2), many.clone()]);
+    assert_eq!(store.count_sessions(&tenant("t"), 1_000).await.expect("a count"), 103);
+    assert_eq!(store.count_sessions(&tenant("t"), 50).await.expect("a count"), 50, "no further than asked for");
+    apply(&*store, revoke(&[&first])).await;
+    assert_eq!(counts().await, [("a".to_owned(), 1), many.clone()]);
+    let summary = pages(&store, &of_tenant(), UserOrder::UserName, 1).await.remove(0);
+    assert!(summary.last_active == second.created && summary.signed_in >= second.created);
+    apply(&*store, disable("t", "a")).await;
+    assert_eq!(counts().await, [many.clone()]);
+    apply(&*store, enable("t", "a")).await;
+    apply(&*store, sign_out("t", &["unknown"])).await;
+    assert_eq!(counts().await, [many]);
+    apply(&*store, sign_out_tenant("t")).await;
+    assert!(counts().await.is_empty());
+    assert_eq!(store.count_sessions(&tenant("t"), 1_000).await.expect("a count"), 0);
+    open(&*store, &sign_in("t", "a")).await;
+    assert_eq!(counts().await, [("a".to_owned(), 1)]);
+}

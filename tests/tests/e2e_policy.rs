@@ -1,0 +1,259 @@
+//! A tenant's policy by rpc: its etag, what it refuses, and what sign-ins and users feel of it.
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::{ADMIN, LOGIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in, violations},
+    gate::refused,
+    postgres,
+};
+use portcullis_validator::Rejection;
+use tonic::{Code, Status};
+
+async fn on_both(story: impl AsyncFn(TestAuthority)) {
+    story(TestAuthority::sqlite().await).await;
+    story(TestAuthority::postgres(&postgres::fresh_url().await).await).await;
+}
+
+async fn policy(authority: &TestAuthority) -> v1::Policy {
+    let request = v1::GetPolicyRequest { tenant_id: TENANT.into() };
+    let got = authority.tenants(SUPPORT).get_policy(request).await.expect("a policy");
+    got.into_inner().policy.expect("a policy")
+}
+
+async fn update(authority: &TestAuthority, policy: v1::Policy, preset: &str) -> Result<v1::Policy, Status> {
+    let request = v1::UpdatePolicyRequest {
+        tenant_id: TENANT.into(),
+        policy: Some(policy),
+        preset: preset.into(),
+        reason: "a test".into(),
+        acting_user: None,
+    };
+    let updated = authority.tenants(ADMIN).update_policy(request).await?;
+    // What was read under the old policy is believed for a second.
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    Ok(updated.into_inner().policy.expect("a policy"))
+}
+
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+/// From the opening of the session to its end by itself, in seconds.
+fn life(created: &v1::CreateSessionResponse) -> i64 {
+    let session = created.session.as_ref().expect("a session");
+    session.expire_time.expect("a time").seconds - session.create_time.expect("a time").seconds
+}
+
+async fn signed_in(
+    authority: &TestAuthority,
+    change: impl FnOnce(&mut v1::CreateSessionRequest),
+) -> Result<v1::CreateSessionResponse, Status> {
+    let mut request = sign_in("ada");
+    change(&mut request);
+    authority.sessions(LOGIN).create_session(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_policy_is_replaced_by_who_saw_the_newest() {
+    on_both(async |authority| {
+        let first = policy(&authority).await;
+        assert_eq!((first.idle_timeout, first.session_lifetime), (seconds(7 * 86_400), seconds(7 * 86_400)));
+        assert!(first.remember_me_allowed && first.users_see_sessions && !first.keep_last_page);
+        let second = update(&authority, v1::Policy { sessions_max: 3, ..first.clone() }, "").await.expect("updated");
+        assert_ne!(second.etag, first.etag);
+        assert_eq!(policy(&authority).await, second);
+        for stale in [first.etag.as_str(), "", "x", "17"] {
+            let stale = v1::Policy { etag: stale.into(), sessions_max: 9, ..first.clone() };
+            let refused = update(&authority, stale, "").await.expect_err("stale");
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "ETAG_MISMATCH"));
+        }
+        assert_eq!(policy(&authority).await, second, "nothing half done");
+        let preset = update(&authority, second, "nist_800_63b_aal2").await.expect("updated");
+        assert_eq!((preset.session_lifetime_max, preset.idle_timeout), (seconds(12 * 3_600), seconds(30 * 60)));
+        assert_eq!(preset.sessions_max, 3, "what the standard does not speak of stays");
+        assert!(preset.source.contains("800-63B"), "{}", preset.source);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_policy_is_refused_with_its_fields() {
+    let authority = TestAuthority::sqlite().await;
+    let good = policy(&authority).await;
+    type Change = fn(&mut v1::Policy);
+    let cases: [(&str, Change); 10] = [
+        ("policy.idle_timeout", |policy| policy.idle_timeout = seconds(-1)),
+        ("policy.idle_timeout", |policy| policy.idle_timeout = seconds(0)),
+        ("policy.session_lifetime_max", |policy| policy.session_lifetime_max = seconds(i64::MAX)),
+        ("policy.session_lifetime", |policy| policy.session_lifetime = None),
+        ("policy.remember_me_lifetime", |policy| policy.remember_me_lifetime = seconds(91 * 86_400)),
+        ("policy.access_token_lifetime", |policy| policy.access_token_lifetime = seconds(86_400)),
+        ("policy.at_limit", |policy| policy.at_limit = 7),
+        ("policy.findings_disabled", |policy| policy.findings_disabled = vec![99]),
+        ("policy.required_acr", |policy| policy.required_acr = vec![String::new()]),
+        ("policy.users[ada].idle_timeout", |policy| {
+            let looser = v1::UserPolicy { idle_timeout: seconds(30 * 86_400), ..Default::default() };
+            policy.users.insert("ada".into(), looser);
+        }),
+    ];
+    for (field, change) in cases {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let refused = update(&authority, bad, "").await.expect_err(field);
+        assert_eq!(refused.code(), Code::InvalidArgument, "{field}");
+        assert!(violations(&refused).iter().any(|violation| violation == field), "{field}: {:?}", violations(&refused));
+    }
+    let refused = update(&authority, good.clone(), "nist").await.expect_err("no such preset");
+    assert_eq!(violations(&refused), ["preset"]);
+    assert_eq!(policy(&authority).await, good, "nothing half done");
+}
+
+#[tokio::test]
+async fn sign_ins_obey_the_policy_and_a_user_the_stricter_values() {
+    on_both(async |authority| {
+        let mut wanted = policy(&authority).await;
+        wanted.session_lifetime = seconds(3_600);
+        wanted.remember_me_lifetime = seconds(7_200);
+        wanted.access_token_lifetime = seconds(60);
+        wanted.required_acr = vec!["mfa".into()];
+        let own = v1::UserPolicy { remember_me_forbidden: true, ..Default::default() };
+        wanted.users.insert("root".into(), own);
+        update(&authority, wanted, "").await.expect("updated");
+
+        let weak = signed_in(&authority, |_| {}).await.expect_err("no second factor");
+        assert_eq!((weak.code(), reason(&weak).as_str()), (Code::FailedPrecondition, "POLICY_FORBIDS"));
+        let strong = |request: &mut v1::CreateSessionRequest| request.acr = "mfa".into();
+        let plain = signed_in(&authority, strong).await.expect("signed in");
+        assert_eq!(life(&plain), 3_600);
+        let until = plain.access_token_expire_time.expect("a time").seconds;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        assert!((until - i64::try_from(now).expect("fits")) <= 61, "the access token lives as the policy says");
+        let remembered = signed_in(&authority, |request| (request.acr, request.remember_me) = ("mfa".into(), true));
+        assert_eq!(life(&remembered.await.expect("signed in")), 7_200);
+        let forbidden = signed_in(&authority, |request| {
+            (request.acr, request.remember_me) = ("mfa".into(), true);
+            request.user.as_mut().expect("a user").id = "root".into();
+        });
+        let forbidden = forbidden.await.expect("signed in");
+        assert_eq!(life(&forbidden), 3_600);
+        assert!(!forbidden.session.expect("a session").remember_me);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_the_limit_a_sign_in_is_refused_or_ends_the_oldest() {
+    on_both(async |authority| {
+        let gate = authority.ready_gate().await;
+        let mut wanted = policy(&authority).await;
+        wanted.sessions_max = 2;
+        wanted.at_limit = v1::SessionLimitAction::EndOldest.into();
+        let wanted = update(&authority, wanted, "").await.expect("updated");
+        let mut opened = Vec::new();
+        for _ in 0..3 {
+            opened.push(signed_in(&authority, |_| {}).await.expect("signed in"));
+        }
+        assert_eq!(refused(&gate, &opened[0].access_token).await, Rejection::Revoked);
+        assert!(gate.check(&opened[1].access_token).is_ok() && gate.check(&opened[2].access_token).is_ok());
+        let request = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&opened[0]) };
+        let ended = authority.sessions(SUPPORT).get_session(request).await.expect("a session").into_inner();
+        let end = ended.session.and_then(|session| session.end).expect("an end");
+        assert_eq!(end.cause(), v1::SessionEndCause::SessionLimit);
+
+        update(&authority, v1::Policy { at_limit: v1::SessionLimitAction::Refuse.into(), ..wanted }, "")
+            .await
+            .expect("updated");
+        let third = signed_in(&authority, |_| {}).await.expect_err("at the limit");
+        assert_eq!((third.code(), reason(&third).as_str()), (Code::FailedPrecondition, "SESSION_LIMIT"));
+        let replacing = signed_in(&authority, |request| request.replaces_session_id = session_id(&opened[1])).await;
+        assert!(replacing.is_ok(), "who replaces a session needs no place for it");
+        let at_once =
+            (0..8).map(|_| signed_in(&authority, |request| request.user.as_mut().expect("a user").id = "bob".into()));
+        let at_once = futures::future::join_all(at_once).await;
+        assert!(at_once.iter().flatten().count() <= 2, "sign-ins at once do not slip under the limit together");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tenant_may_keep_its_users_from_their_sessions_or_ask_for_a_recent_sign_in() {
+    on_both(async |authority| {
+        let old = signed_in(&authority, |request| {
+            let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+            request.auth_time = Some(hour_ago.into());
+        });
+        let old = old.await.expect("signed in");
+        let recent = signed_in(&authority, |_| {}).await.expect("signed in");
+        let wanted = policy(&authority).await;
+        let wanted = v1::Policy { reauthenticate_within: seconds(600), ..wanted };
+        let wanted = update(&authority, wanted, "").await.expect("updated");
+        let others = v1::RevokeOtherSessionsRequest::default();
+        let refused = authority.sessions(&old.access_token).revoke_other_sessions(others.clone()).await;
+        assert_eq!(reason(&refused.expect_err("too long ago")), "REAUTHENTICATION_REQUIRED");
+        let listed = authority.sessions(&old.access_token).list_sessions(v1::ListSessionsRequest::default()).await;
+        assert_eq!(listed.expect("looking is allowed").into_inner().sessions.len(), 2);
+        authority.sessions(&recent.access_token).revoke_other_sessions(others).await.expect("lately signed in");
+
+        update(&authority, v1::Policy { users_see_sessions: false, ..wanted }, "").await.expect("updated");
+        let listed = authority.sessions(&recent.access_token).list_sessions(v1::ListSessionsRequest::default()).await;
+        assert_eq!(reason(&listed.expect_err("not for users")), "POLICY_FORBIDS");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_holds_only_an_ended_token_learns_why_it_ended() {
+    on_both(async |authority| {
+        let created = authority.sign_in("ada").await;
+        let request = v1::RevokeSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: session_id(&created),
+            reason: "the laptop was stolen".into(),
+            user_message: "please call us".into(),
+            ..Default::default()
+        };
+        authority.sessions(ADMIN).revoke_session(request).await.expect("revoked");
+        let mut own = authority.sessions(&created.access_token);
+        let answer = own.introspect_token(v1::IntrospectTokenRequest::default()).await.expect("an answer").into_inner();
+        let end = answer.session.and_then(|session| session.end).expect("an end");
+        assert!(!answer.active);
+        assert_eq!((answer.inactive_reason.as_str(), end.cause()), ("revoked", v1::SessionEndCause::Administrator));
+        assert_eq!((end.user_message.as_str(), end.reason.as_str(), end.actor.as_str()), ("please call us", "", ""));
+
+        let other = authority.sign_in("bob").await.access_token;
+        let request = v1::IntrospectTokenRequest { token: other, ..Default::default() };
+        let foreign = own.introspect_token(request).await.expect_err("somebody else's");
+        assert_eq!(violations(&foreign), ["token"]);
+        let listed = own.list_sessions(v1::ListSessionsRequest::default()).await.expect_err("it has ended");
+        assert_eq!(reason(&listed), "CREDENTIALS_INVALID");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_service_reports_a_changed_password_and_ends_sessions_for_nothing_else() {
+    on_both(async |authority| {
+        let (old, kept) = (authority.sign_in("ada").await, authority.sign_in("ada").await);
+        let request = |cause: v1::SessionEndCause| v1::RevokeOtherSessionsRequest {
+            tenant_id: TENANT.into(),
+            user_id: "ada".into(),
+            keep_session_id: session_id(&kept),
+            cause: cause.into(),
+            ..Default::default()
+        };
+        let mut login = authority.sessions(LOGIN);
+        let denied =
+            login.revoke_other_sessions(request(v1::SessionEndCause::Unspecified)).await.expect_err("no cause");
+        assert_eq!(reason(&denied), "PERMISSION_DENIED");
+        let wrong = login.revoke_other_sessions(request(v1::SessionEndCause::Administrator)).await.expect_err("no");
+        assert_eq!(reason(&wrong), "PERMISSION_DENIED");
+        login.revoke_other_sessions(request(v1::SessionEndCause::PasswordChanged)).await.expect("ended");
+        let get = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&old) };
+        let ended = authority.sessions(SUPPORT).get_session(get).await.expect("a session").into_inner();
+        let end = ended.session.and_then(|session| session.end).expect("an end");
+        assert_eq!(end.cause(), v1::SessionEndCause::PasswordChanged);
+    })
+    .await;
+}

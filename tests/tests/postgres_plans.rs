@@ -1,0 +1,108 @@
+//! What PostgreSQL reads for a statement whose plan was made when there was nothing to read yet.
+
+use futures::future::join_all;
+use portcullis_authority::{
+    domain::{SessionFilter, SessionOrder},
+    store::{
+        Rotated, Store,
+        postgres::{Postgres, PostgresOptions},
+        sql::SqlStore,
+    },
+};
+use portcullis_tests::{
+    calls::{append, apply, open, rotate, session},
+    given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant, tenant, user},
+    postgres::{Schema, fresh_schema, shared},
+    wait::eventually,
+};
+
+/// Rows of each large table.
+const ROWS: i64 = 20_000;
+
+/// Calls at once: more than the groups that may be under way.
+const CALLS: usize = 16;
+
+/// Every statement that sessions, users and the log cause, for one call and for groups.
+async fn everything(store: &SqlStore, user_id: &str) {
+    open(store, &sign_in("t", user_id)).await;
+    let new: Vec<_> = (0..CALLS).map(|_| sign_in("t", user_id)).collect();
+    let opened = join_all(new.iter().map(|new| open(store, new))).await;
+    let rotating = opened.iter().map(async |session| {
+        store.salt(&session.tenant_id, session.id).await.expect("an answer").expect("a salt");
+        assert!(matches!(rotate(store, session, 0).await, Rotated::Won(..)));
+    });
+    join_all(rotating).await;
+    let revoking: Vec<_> = opened[2..].iter().map(|session| revoke(&[session])).collect();
+    append(store, &revoking).await;
+    join_all(opened.iter().map(|opened| session(store, opened))).await;
+    apply(store, revoke(&[&opened[0]])).await;
+    rotate(store, &opened[0], 1).await;
+    apply(store, sign_out("t", &[user_id])).await;
+    assert!(session(store, &opened[1]).await.end.is_some());
+    let of_user = SessionFilter { user_id: Some(user(user_id)), ..SessionFilter::of(tenant("t")) };
+    let of_tenant = SessionFilter { user_id: None, ..of_user.clone() };
+    for filter in [of_user, of_tenant] {
+        assert!(store.list_sessions(&filter, SessionOrder::Start, None, 2).await.expect("a list").items.len() == 2);
+    }
+    for entry in [disable("t", user_id), enable("t", user_id), sign_out_tenant("t")] {
+        let revision = apply(store, entry).await.revision;
+        assert_eq!(store.tail(revision, 1).await.expect("a tail").len(), 0);
+        store.chain(revision).await.expect("an answer");
+    }
+    store.beat(&[1; 16]).await.expect("a beat");
+}
+
+/// Makes every table large, behind the planner's back.
+async fn grow(schema: &Schema) {
+    let insert = |table: &str, columns: &str| {
+        let key = "sha256(n::text::bytea)";
+        format!(
+            "INSERT INTO {schema}.{table} SELECT {columns} FROM generate_series(1000, {last}) n;",
+            schema = schema.name,
+            columns = columns.replace("KEY", key),
+            last = 1_000 + ROWS,
+        )
+    };
+    let sql = [
+        insert("audit_events", "substr(KEY, 1, 16), 0, n, n, 't', 'a', '', 1, '', '', '', '', '', 1"),
+        insert("cutoffs", "1, n, n, 0, substr(KEY, 1, 16)"),
+        insert("log_batches", "-n, KEY, KEY, KEY, n"),
+        insert("users", "'t', 'other' || n, n, 1, '', '', '', '', n, NULL"),
+        insert(
+            "sessions",
+            "'t', substr(KEY, 1, 16), n, 'other' || n, n, 1, 0, n, n, 0, n, '[]', '', '[]', '', '', '', '', \
+             substr(KEY, 1, 16), NULL, NULL, 0, NULL, NULL",
+        ),
+    ];
+    shared().await.admin().await.batch_execute(&sql.concat()).await.expect("the tables grow");
+}
+
+/// Rows that were read in `schema`, table by table, the most first.
+async fn read(schema: &Schema) -> Vec<(String, i64)> {
+    let sql = format!(
+        "SELECT t.relname, t.seq_tup_read + (SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i \
+             WHERE i.relid = t.relid)::bigint AS read \
+         FROM pg_stat_user_tables t WHERE schemaname = '{}' AND seq_tup_read IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM pg_stat_user_indexes i WHERE i.relid = t.relid) ORDER BY read DESC",
+        schema.name
+    );
+    let rows = shared().await.admin().await.query(&sql, &[]).await.expect("statistics");
+    rows.iter().map(|row| (row.get::<_, &str>(0).to_owned(), row.get(1))).collect()
+}
+
+#[tokio::test]
+async fn a_plan_made_for_empty_tables_reads_few_rows_of_large_ones() {
+    let schema = fresh_schema().await;
+    let store = Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens");
+    everything(&store, "early").await;
+    grow(&schema).await;
+    everything(&store, "late").await;
+    // A connection tells what it read when it ends, at the latest.
+    drop(store);
+    let connected = format!("SELECT 1 FROM pg_stat_activity WHERE application_name = '{}'", schema.name);
+    let gone = async || shared().await.admin().await.maybe_text(&connected).await.is_none().then_some(());
+    eventually("the connections end", gone).await;
+    let read = read(&schema).await;
+    assert!(read.iter().any(|(table, rows)| table == "sessions" && *rows > 0), "reads are counted: {read:?}");
+    assert!(read.iter().all(|(_, rows)| *rows < ROWS / 10), "{read:?}");
+}
