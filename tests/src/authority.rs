@@ -10,9 +10,10 @@ use portcullis_authority::{
 use portcullis_contract::{
     position::sha256,
     v1::{
-        self, audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
-        revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
-        tenant_service_client::TenantServiceClient, user_service_client::UserServiceClient,
+        self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+        key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+        session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
+        user_service_client::UserServiceClient,
     },
 };
 use portcullis_validator::{Builder, Validator};
@@ -149,6 +150,12 @@ impl TestAuthority {
     #[must_use]
     pub fn tenants(&self, bearer: &str) -> TenantServiceClient<Transport> {
         TenantServiceClient::new(self.transport(bearer))
+    }
+
+    /// A client of `ApiKeyService`.
+    #[must_use]
+    pub fn api_keys(&self, bearer: &str) -> ApiKeyServiceClient<Transport> {
+        ApiKeyServiceClient::new(self.transport(bearer))
     }
 
     /// A client of `AuditService`.

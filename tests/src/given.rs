@@ -8,7 +8,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
-    key::Algorithm,
+    key::{Algorithm, CredentialKind},
 };
 
 /// How long a session lives here.
@@ -129,8 +129,8 @@ pub fn record() -> Entry {
     entry(Mutation::Record)
 }
 
-/// A new signing key, which signs after `delay`.
+/// A new signing key of access tokens, which signs after `delay`.
 #[must_use]
 pub fn key(delay: Duration) -> NewKey {
-    generate_signing_key(&MasterKey::generate(), Algorithm::Ed25519, delay)
+    generate_signing_key(&MasterKey::generate(), CredentialKind::Session, Algorithm::Ed25519, delay)
 }

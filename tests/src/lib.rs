@@ -2,6 +2,7 @@
 //!
 //! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
 
+pub mod api_keys;
 pub mod audit;
 pub mod authority;
 pub mod calls;

@@ -9,7 +9,10 @@ use portcullis_authority::{
         sql::{Lane, SqlStore},
     },
 };
-use portcullis_contract::{key::KeyId, position::Revision};
+use portcullis_contract::{
+    key::{CredentialKind, KeyId},
+    position::Revision,
+};
 use portcullis_tests::{
     calls::{append, apply, head},
     fault::Point,
@@ -37,7 +40,7 @@ async fn records(store: &dyn Store) -> Vec<KeyRecord> {
 
 async fn current(store: &dyn Store) -> Option<KeyId> {
     let (keys, now) = store.keys().await.expect("keys");
-    current_key(&keys, now).map(|key| key.id.clone())
+    current_key(&keys, CredentialKind::Session, now).map(|key| key.id.clone())
 }
 
 /// Waits until the clock has moved, so that keys made before and after differ in age.

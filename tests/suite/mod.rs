@@ -1,6 +1,8 @@
 //! What every backend has to do. Each includes these files whole and says what `crate::place` is.
 
 mod activity;
+mod api_key_uses;
+mod api_keys;
 mod appending;
 mod auditing;
 mod batches;

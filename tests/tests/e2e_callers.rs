@@ -53,17 +53,17 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let allowed = |bearer: &str| match bearer {
         LOGIN => vec!["CreateSession", "RefreshSession", "RevokeOtherSessions"],
         GATEWAY => vec!["IntrospectToken", "Watch", "ReportActivity"],
-        SUPPORT => {
-            vec![
-                "GetSession",
-                "ListSessions",
-                "IntrospectToken",
-                "GetUser",
-                "ListUsers",
-                "GetPolicy",
-                "ListAuditEvents",
-            ]
-        }
+        SUPPORT => vec![
+            "GetSession",
+            "ListSessions",
+            "IntrospectToken",
+            "GetUser",
+            "ListUsers",
+            "GetPolicy",
+            "GetApiKey",
+            "ListApiKeys",
+            "ListAuditEvents",
+        ],
         OPERATOR => vec![
             "ListSigningKeys",
             "RotateSigningKey",

@@ -30,7 +30,7 @@ async fn keys(authority: &TestAuthority) -> Vec<v1::SigningKey> {
 }
 
 async fn rotate(authority: &TestAuthority) -> v1::SigningKey {
-    let request = v1::RotateSigningKeyRequest { reason: "monthly".into() };
+    let request = v1::RotateSigningKeyRequest { reason: "monthly".into(), ..Default::default() };
     let rotated = authority.keys(OPERATOR).rotate_signing_key(request).await.expect("rotated");
     rotated.into_inner().key.expect("a key")
 }

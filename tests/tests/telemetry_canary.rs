@@ -7,9 +7,10 @@ use std::{
 };
 
 use portcullis_contract::v1::{
-    self, audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
-    revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
-    tenant_service_client::TenantServiceClient, user_service_client::UserServiceClient,
+    self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+    key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+    session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
+    user_service_client::UserServiceClient,
 };
 use portcullis_tests::{
     authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, ready},
@@ -285,10 +286,50 @@ impl Story<'_> {
         assert_eq!(verified.fault, None);
     }
 
+    async fn api_keys(&mut self) {
+        let mut keys = ApiKeyServiceClient::new(self.authority.transport(ADMIN));
+        let create = v1::CreateApiKeyRequest {
+            tenant_id: TENANT.into(),
+            owner_user_id: "canary-ada".into(),
+            name: "canary-key-name".into(),
+            scopes: vec!["canary:scope".into()],
+            audiences: vec![AUDIENCE.into(), "canary-audience".into()],
+            reason: REASON.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        let created = keys.create_api_key(marked(create.clone())).await.expect("made").into_inner();
+        keys.create_api_key(marked(create)).await.expect("made");
+        self.seen.secrets.extend(created.secret.split('.').skip(1).map(str::to_owned));
+        let mut as_key = SessionServiceClient::new(self.authority.transport(&created.secret));
+        self.seen.error(as_key.list_sessions(marked(v1::ListSessionsRequest::default())).await);
+        let (tenant_id, api_key_id) = (TENANT.to_owned(), created.api_key.expect("a key").id);
+        let get = v1::GetApiKeyRequest { tenant_id: tenant_id.clone(), api_key_id: api_key_id.clone() };
+        keys.get_api_key(marked(get)).await.expect("a key");
+        let list = v1::ListApiKeysRequest {
+            tenant_id: tenant_id.clone(),
+            owner_user_id: "canary-ada".into(),
+            page_size: 1,
+            ..Default::default()
+        };
+        let listed = keys.list_api_keys(marked(list.clone())).await.expect("listed").into_inner();
+        self.seen.secrets.push(listed.next_page_token);
+        let wrong = v1::ListApiKeysRequest { page_token: "canary-page-token".into(), ..list };
+        self.seen.error(keys.list_api_keys(marked(wrong)).await);
+        let revoke = v1::RevokeApiKeyRequest {
+            tenant_id,
+            api_key_id,
+            reason: REASON.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        keys.revoke_api_key(marked(revoke)).await.expect("revoked");
+    }
+
     async fn installation(&mut self) {
         let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
         let listed = keys.list_signing_keys(marked(v1::ListSigningKeysRequest {})).await.expect("listed").into_inner();
-        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into() };
+        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into(), ..Default::default() };
         let rotated = keys.rotate_signing_key(marked(rotate)).await.expect("rotated").into_inner();
         let retire = |id: &str| v1::RetireSigningKeyRequest { key_id: id.into(), reason: REASON.into() };
         let new = rotated.key.expect("a key").id;
@@ -366,6 +407,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
     story.gate(&gate, &token);
     story.sessions().await;
     story.users().await;
+    story.api_keys().await;
     story.audit().await;
     story.nonsense(&contract).await;
     story.installation().await;

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use portcullis_contract::{id::EventId, key::Algorithm, token::Signer};
+use portcullis_contract::{
+    id::EventId,
+    key::{Algorithm, CredentialKind},
+    token::Signer,
+};
 
 use crate::{
     crypto::{MasterKey, SignerError, generate_signing_key, open_signer},
@@ -44,15 +48,20 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Makes the first key of a new installation, which signs at once: no gate can have missed it.
+    /// Makes the first key of a kind, which signs at once: nobody has a token yet that a gate could refuse.
     ///
     /// # Errors
     /// When the log does not take it.
-    pub async fn ensure_first(&self, log: &Log, algorithm: Algorithm) -> Result<(), KeyringError> {
-        if self.keys.load().iter().any(|(key, _)| key.retired.is_none()) {
+    pub async fn ensure_first(
+        &self,
+        log: &Log,
+        credential: CredentialKind,
+        algorithm: Algorithm,
+    ) -> Result<(), KeyringError> {
+        if self.keys.load().iter().any(|(key, _)| key.credential == credential && key.retired.is_none()) {
             return Ok(());
         }
-        let key = self.generate(algorithm, Duration::ZERO).await;
+        let key = self.generate(credential, algorithm, Duration::ZERO).await;
         let entry = Entry {
             event_id: EventId::generate(),
             actor: Actor::authority(),
@@ -66,9 +75,14 @@ impl Keyring {
     }
 
     /// A new key, sealed.
-    pub async fn generate(&self, algorithm: Algorithm, activation_delay: Duration) -> NewKey {
+    pub async fn generate(
+        &self,
+        credential: CredentialKind,
+        algorithm: Algorithm,
+        activation_delay: Duration,
+    ) -> NewKey {
         let master = Arc::clone(&self.master);
-        let generating = move || generate_signing_key(&master, algorithm, activation_delay);
+        let generating = move || generate_signing_key(&master, credential, algorithm, activation_delay);
         tokio::task::spawn_blocking(generating).await.expect("making a key does not panic")
     }
 
@@ -84,11 +98,11 @@ impl Keyring {
         Ok(())
     }
 
-    /// The key that signs at `now`.
+    /// The key that signs tokens of a kind at `now`.
     #[must_use]
-    pub fn signer(&self, now: Micros) -> Option<Arc<Signer>> {
+    pub fn signer(&self, credential: CredentialKind, now: Micros) -> Option<Arc<Signer>> {
         let keys = self.keys.load();
-        let current = current_key(keys.iter().map(|(key, _)| key), now)?;
+        let current = current_key(keys.iter().map(|(key, _)| key), credential, now)?;
         keys.iter().find(|(key, _)| key.id == current.id).map(|(_, signer)| Arc::clone(signer))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use portcullis_contract::{position::Position, view::Frame};
+use portcullis_contract::{key::CredentialKind, position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming};
@@ -161,7 +161,9 @@ impl Authority {
         let recorder = Arc::clone(&instruments);
         let log = Log::start(Arc::clone(&store), &config.log, appended, recorder, &tasks);
         let keyring = Arc::new(Keyring::open(Arc::clone(&store), Arc::clone(&master)).await?);
-        keyring.ensure_first(&log, config.keys.algorithm).await?;
+        for credential in [CredentialKind::ApiKey, CredentialKind::Session] {
+            keyring.ensure_first(&log, credential, config.keys.algorithm).await?;
+        }
         let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch).await?;
         let feed = Arc::new(feed);
         let validators = Arc::new(Validators::new(Arc::clone(&instruments)));

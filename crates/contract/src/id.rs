@@ -1,4 +1,4 @@
-//! Ids: the caller's (tenants, users) and ours (sessions, events).
+//! Ids: the caller's (tenants, users) and ours (sessions, API keys, events).
 
 use std::{fmt, str::FromStr};
 
@@ -115,6 +115,10 @@ macro_rules! type_id {
 type_id! {
     /// One sign-in on one device: `ses_` and a UUIDv7 in base 32.
     SessionId, SessionKind, "ses", "a session id (ses_ and 26 characters)"
+}
+type_id! {
+    /// One credential of a program: `key_` and a UUIDv7 in base 32.
+    ApiKeyId, ApiKeyKind, "key", "an API key id (key_ and 26 characters)"
 }
 type_id! {
     /// One entry of the audit trail: `evt_` and a UUIDv7 in base 32.

@@ -1,9 +1,11 @@
-//! Access tokens: signed JWTs in the profile of RFC 9068, written and read strictly.
+//! Access tokens: signed JWTs in the profile of RFC 9068, written and read strictly. API keys are tokens too, of another
+//! kind.
 //!
 //! A signature proves who wrote a token, not that it is harmless. So every member of the header is known and wanted (no
-//! `crit`, `jwk`, `jku`, `zip`, `enc`), `typ` is exactly `at+jwt`, the algorithm is the key's, no member stands twice,
-//! the size is bounded, and `iss`, `sub` and `aud` are there.
+//! `crit`, `jwk`, `jku`, `zip`, `enc`), `typ` is exactly the kind's, and so is the kind of the key; the algorithm is the
+//! key's, no member stands twice, the size is bounded, and `iss`, `sub` and `aud` are there.
 
+mod api_key;
 mod json;
 
 use std::{ops::Deref, sync::Arc};
@@ -19,11 +21,42 @@ use crate::{
     view::{Subject, View},
 };
 
-/// The largest access token that is looked at, in bytes.
+pub use self::api_key::{ApiKeyClaims, SCOPE_BYTES_MAX, is_scope};
+
+/// The largest token of any kind that is looked at, in bytes.
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// The `typ` of access tokens (RFC 9068, section 2.1).
-pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+/// What a kind of token says. The kind pins the `typ` and the keys, so that no token passes for one of another kind.
+pub trait TokenClaims: Sized + Send + Sync + 'static {
+    /// The `typ` of the header.
+    const TYPE: &'static str;
+    /// What the token is, and so what its key signs and what revokes it.
+    const CREDENTIAL: CredentialKind;
+
+    /// The tenant.
+    fn tenant_id(&self) -> &TenantId;
+
+    /// The session or the API key.
+    fn credential_id(&self) -> String;
+
+    /// The numbers that revocations go by.
+    fn subject(&self) -> &Subject;
+
+    /// When it was issued, in seconds since 1970 by the database's clock.
+    fn issued_at(&self) -> u64;
+
+    /// From when it is dead, in seconds since 1970; none: it does not expire.
+    fn expires_at(&self) -> Option<u64>;
+
+    /// The claims as JSON.
+    fn to_json(&self, issuer: &str) -> Vec<u8>;
+
+    /// Reads claims in which no member stands twice.
+    ///
+    /// # Errors
+    /// [`Rejection::Malformed`], [`Rejection::WrongIssuer`], [`Rejection::WrongAudience`].
+    fn from_json(json: &[u8], expected: &Expected) -> Result<Self, Rejection>;
+}
 
 /// What an access token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,28 +87,46 @@ pub struct Claims {
 
 /// Who a verified token speaks for, and the key that says so.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct Verified<C> {
     /// What the token says.
-    pub claims: Claims,
+    pub claims: C,
     /// The key that signed it. Each verdict asks anew whether it is trusted.
     pub key: Arc<VerificationKey>,
 }
 
-impl Deref for Identity {
-    type Target = Claims;
+/// A person, by the access token of their session.
+pub type Identity = Verified<Claims>;
 
-    fn deref(&self) -> &Claims {
+/// A program, by its API key.
+pub type ApiKeyIdentity = Verified<ApiKeyClaims>;
+
+impl<C> Deref for Verified<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
         &self.claims
     }
 }
 
-/// What a token must say to be meant for the reader.
+/// What a token of any kind must say to be meant for the reader.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The exact `iss`.
     pub issuer: String,
     /// One of the token's `aud`; none: whoever it is for.
     pub audience: Option<String>,
+}
+
+impl Expected {
+    fn check(&self, issuer: &str, audiences: &[String]) -> Result<(), Rejection> {
+        if issuer != self.issuer {
+            return Err(Rejection::WrongIssuer);
+        }
+        if self.audience.as_ref().is_some_and(|audience| !audiences.contains(audience)) {
+            return Err(Rejection::WrongAudience);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,7 +158,7 @@ struct WireClaims {
     opened_revision: u64,
 }
 
-/// A private key that signs access tokens.
+/// A private key that signs tokens.
 pub struct Signer {
     id: KeyId,
     key: PrivateKey,
@@ -130,36 +181,47 @@ impl Signer {
     ///
     /// # Errors
     /// When the cryptographic library fails.
-    pub fn sign(&self, issuer: &str, claims: &Claims) -> Result<String, SignError> {
+    pub fn sign<C: TokenClaims>(&self, issuer: &str, claims: &C) -> Result<String, SignError> {
         let alg = self.key.algorithm().jose_name();
-        let header = Header { typ: ACCESS_TOKEN_TYPE, alg, kid: self.id.as_str() };
-        let message = format!("{}.{}", encode_part(&header), encode_part(&WireClaims::new(issuer, claims)));
+        let header = to_json(&Header { typ: C::TYPE, alg, kid: self.id.as_str() });
+        let [header, claims] = [header, claims.to_json(issuer)].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let message = format!("{header}.{claims}");
         let signature = self.key.sign(message.as_bytes())?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }
 
-/// Reads a token and checks all that does not change with time: form, type, key, signature, issuer, audience.
+/// Reads the access token of a session: [`verify_as`] that kind.
+///
+/// # Errors
+/// As [`verify_as`].
+pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Identity, Rejection> {
+    verify_as(token, view, expected)
+}
+
+/// Reads a token of a kind and checks all that does not change with time: form, type, key, signature, issuer, audience.
 ///
 /// # Errors
 /// One of the rejections that no other moment could lift, except [`Rejection::UnknownKey`].
-pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Identity, Rejection> {
+pub fn verify_as<C: TokenClaims>(token: &str, view: &View, expected: &Expected) -> Result<Verified<C>, Rejection> {
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return Err(Rejection::Oversized);
     }
     let (message, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
     let (header, claims) = message.split_once('.').ok_or(Rejection::Malformed)?;
-    let key = key_of(header, view)?;
+    let key = key_of::<C>(header, view)?;
     if !key.verify(message.as_bytes(), signature) {
         return Err(Rejection::BadSignature);
     }
-    Ok(Identity { claims: read_claims(claims, expected)?, key })
+    let claims = decode_part(claims)?;
+    json::reject_duplicate_members(&claims).map_err(|_| Rejection::Malformed)?;
+    Ok(Verified { claims: C::from_json(&claims, expected)?, key })
 }
 
-fn key_of(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {
+fn key_of<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {
     let header = decode_part(header)?;
     let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Rejection::Malformed)?;
-    if header.typ != ACCESS_TOKEN_TYPE {
+    if header.typ != C::TYPE {
         return Err(Rejection::WrongType);
     }
     let id = KeyId::parse(header.kid).map_err(|_| Rejection::Malformed)?;
@@ -170,23 +232,46 @@ fn key_of(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> 
     if !key.algorithm.is_named(header.alg) {
         return Err(Rejection::WrongAlgorithm);
     }
-    if key.credential != CredentialKind::Session {
+    if key.credential != C::CREDENTIAL {
         return Err(Rejection::WrongType);
     }
     Ok(Arc::clone(key))
 }
 
-fn read_claims(part: &str, expected: &Expected) -> Result<Claims, Rejection> {
-    let bytes = decode_part(part)?;
-    json::reject_duplicate_members(&bytes).map_err(|_| Rejection::Malformed)?;
-    let claims: WireClaims = serde_json::from_slice(&bytes).map_err(|_| Rejection::Malformed)?;
-    if claims.iss != expected.issuer {
-        return Err(Rejection::WrongIssuer);
+impl TokenClaims for Claims {
+    /// RFC 9068, section 2.1.
+    const TYPE: &'static str = "at+jwt";
+    const CREDENTIAL: CredentialKind = CredentialKind::Session;
+
+    fn tenant_id(&self) -> &TenantId {
+        &self.tenant_id
     }
-    if expected.audience.as_ref().is_some_and(|audience| !claims.aud.contains(audience)) {
-        return Err(Rejection::WrongAudience);
+
+    fn credential_id(&self) -> String {
+        self.session_id.to_string()
     }
-    claims.into_claims().ok_or(Rejection::Malformed)
+
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    fn issued_at(&self) -> u64 {
+        self.issued_at
+    }
+
+    fn expires_at(&self) -> Option<u64> {
+        Some(self.expires_at)
+    }
+
+    fn to_json(&self, issuer: &str) -> Vec<u8> {
+        to_json(&WireClaims::new(issuer, self))
+    }
+
+    fn from_json(json: &[u8], expected: &Expected) -> Result<Self, Rejection> {
+        let claims: WireClaims = serde_json::from_slice(json).map_err(|_| Rejection::Malformed)?;
+        expected.check(&claims.iss, &claims.aud)?;
+        claims.into_claims().ok_or(Rejection::Malformed)
+    }
 }
 
 impl WireClaims {
@@ -236,8 +321,8 @@ impl WireClaims {
     }
 }
 
-fn encode_part(part: &impl Serialize) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).expect("plain structs serialize"))
+fn to_json(part: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(part).expect("plain structs serialize")
 }
 
 fn decode_part(part: &str) -> Result<Vec<u8>, Rejection> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{key::CredentialKind, token::Identity, view::View};
+use crate::{
+    token::{TokenClaims, Verified},
+    view::View,
+};
 
 /// How far the issuer's clock may be ahead of the reader's before a token is refused as from the future, in seconds.
 /// It protects nothing by itself (`exp` has no tolerance at all); it only catches nonsense.
@@ -14,7 +17,7 @@ pub enum Rejection {
     /// There was no token.
     #[error("no token")]
     Missing,
-    /// Larger than an access token can be.
+    /// Larger than a token can be.
     #[error("the token is too large")]
     Oversized,
     /// Not a token of ours, in one of many ways.
@@ -47,11 +50,11 @@ pub enum Rejection {
     /// `exp` has passed.
     #[error("the token has expired")]
     Expired,
-    /// Its session was ended.
-    #[error("the session was revoked")]
+    /// Its session or API key was ended.
+    #[error("the credential was revoked")]
     Revoked,
-    /// Its user, its tenant or everyone was signed out after the session was opened.
-    #[error("the session was signed out")]
+    /// Its user, its tenant or everyone was signed out after the session was opened; or an API key's owner disabled.
+    #[error("the credential was cut off")]
     SignedOut,
     /// The validator cannot prove that it knows the latest revocations.
     #[error("the validator is stale")]
@@ -95,11 +98,11 @@ impl Rejection {
     }
 }
 
-/// Decides about a verified session token at `view` and `now` (seconds since 1970). Freshness is the caller's.
+/// Decides about a verified token at `view` and `now` (seconds since 1970). Freshness is the caller's.
 ///
 /// # Errors
 /// The first reason found, in the order: time, key, revocation, cutoffs.
-pub fn verdict(identity: &Identity, view: &View, now: u64) -> Result<(), Rejection> {
+pub fn verdict<C: TokenClaims>(identity: &Verified<C>, view: &View, now: u64) -> Result<(), Rejection> {
     check_time(identity, now)?;
     check_standing(identity, view)
 }
@@ -109,11 +112,11 @@ pub fn verdict(identity: &Identity, view: &View, now: u64) -> Result<(), Rejecti
 ///
 /// # Errors
 /// [`Rejection::Expired`], [`Rejection::NotYetValid`].
-pub fn check_time(identity: &Identity, now: u64) -> Result<(), Rejection> {
-    if now >= identity.expires_at {
+pub fn check_time<C: TokenClaims>(identity: &Verified<C>, now: u64) -> Result<(), Rejection> {
+    if identity.expires_at().is_some_and(|expires_at| now >= expires_at) {
         return Err(Rejection::Expired);
     }
-    if identity.issued_at > now.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
+    if identity.issued_at() > now.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
         return Err(Rejection::NotYetValid);
     }
     Ok(())
@@ -123,7 +126,7 @@ pub fn check_time(identity: &Identity, now: u64) -> Result<(), Rejection> {
 ///
 /// # Errors
 /// [`Rejection::DistrustedKey`], [`Rejection::Revoked`], [`Rejection::SignedOut`].
-pub fn check_standing(identity: &Identity, view: &View) -> Result<(), Rejection> {
+pub fn check_standing<C: TokenClaims>(identity: &Verified<C>, view: &View) -> Result<(), Rejection> {
     if !view.trusts(&identity.key) {
         return Err(Rejection::DistrustedKey);
     }
@@ -134,11 +137,11 @@ pub fn check_standing(identity: &Identity, view: &View) -> Result<(), Rejection>
 ///
 /// # Errors
 /// [`Rejection::Revoked`], [`Rejection::SignedOut`].
-pub fn check_revocations(identity: &Identity, view: &View) -> Result<(), Rejection> {
-    if view.is_revoked(CredentialKind::Session, &identity.subject) {
+pub fn check_revocations<C: TokenClaims>(identity: &Verified<C>, view: &View) -> Result<(), Rejection> {
+    if view.is_revoked(C::CREDENTIAL, identity.subject()) {
         return Err(Rejection::Revoked);
     }
-    if view.is_cut(CredentialKind::Session, &identity.subject) {
+    if view.is_cut(C::CREDENTIAL, identity.subject()) {
         return Err(Rejection::SignedOut);
     }
     Ok(())

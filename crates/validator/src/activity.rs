@@ -8,10 +8,10 @@ use std::{
     },
 };
 
-use portcullis_contract::v1;
+use portcullis_contract::{token::TokenClaims, v1};
 use tokio::sync::mpsc;
 
-use crate::{Identity, clock::Mark};
+use crate::{clock::Mark, identity::Admitted};
 
 /// The longest page that is reported, in bytes; what is longer is cut off.
 pub(crate) const PAGE_BYTES_MAX: usize = 512;
@@ -78,21 +78,40 @@ impl Activity {
         self.requests.fetch_sub(requests.into(), Relaxed);
     }
 
-    /// What there is to report; none: nothing.
-    pub(crate) fn report(&self, identity: &Identity, now: &Mark) -> Option<v1::Activity> {
+    /// What there is to report of `who`; none: nothing.
+    fn report(&self, who: &impl TokenClaims, now: &Mark) -> Option<v1::Activity> {
         let requests = u32::try_from(self.pending().min(REQUESTS_MAX)).ok().filter(|requests| *requests > 0)?;
         let millis = now.millis().saturating_sub(self.last.load(Relaxed)).min(AGE_MILLIS_MAX);
         let age = std::time::Duration::from_millis(millis);
         let place = self.place.try_lock();
         let (ip, page) = place.map_or((None, String::new()), |place| (place.ip, place.page.clone()));
         Some(v1::Activity {
-            tenant_id: identity.tenant_id.to_string(),
-            credential_id: identity.session_id.to_string(),
+            tenant_id: who.tenant_id().to_string(),
+            credential_id: who.credential_id(),
             requests,
             age: age.try_into().ok(),
             ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
             last_page: page,
         })
+    }
+}
+
+/// An identity of any kind, as the reporter sees it.
+pub(crate) trait Used: Send + Sync {
+    /// Its use; none: it is not tracked.
+    fn activity(&self) -> Option<&Activity>;
+
+    /// What there is to report; none: nothing.
+    fn report(&self, now: &Mark) -> Option<v1::Activity>;
+}
+
+impl<C: TokenClaims> Used for Admitted<C> {
+    fn activity(&self) -> Option<&Activity> {
+        self.activity()
+    }
+
+    fn report(&self, now: &Mark) -> Option<v1::Activity> {
+        self.activity()?.report(&self.claims, now)
     }
 }
 
@@ -109,23 +128,24 @@ pub(crate) struct Tracking {
     tracked: AtomicUsize,
     tracked_max: usize,
     reported: AtomicU64,
-    fresh: mpsc::Sender<Arc<Identity>>,
+    fresh: mpsc::Sender<Arc<dyn Used>>,
 }
 
 impl Tracking {
     /// At most `tracked_max` identities are tracked at a time.
-    pub(crate) fn new(tracked_max: usize) -> (Self, mpsc::Receiver<Arc<Identity>>) {
+    pub(crate) fn new(tracked_max: usize) -> (Self, mpsc::Receiver<Arc<dyn Used>>) {
         let (fresh, tracked) = mpsc::channel(tracked_max);
         (Self { tracked: AtomicUsize::new(0), tracked_max, reported: AtomicU64::new(0), fresh }, tracked)
     }
 
     /// Has the use of an identity reported from now on; none: there is no room.
-    pub(crate) fn track<'a>(&self, identity: &'a Arc<Identity>) -> Option<&'a Activity> {
+    pub(crate) fn track<'a, C: TokenClaims>(&self, identity: &'a Arc<Admitted<C>>) -> Option<&'a Activity> {
         let take = |tracked| (tracked < self.tracked_max).then_some(tracked + 1);
         self.tracked.fetch_update(Relaxed, Relaxed, take).ok()?;
         if identity.begin_activity() {
+            let used: Arc<dyn Used> = Arc::<Admitted<C>>::clone(identity);
             // The channel has as much room as there is; it is closed when nobody reports any more.
-            let _ = self.fresh.try_send(Arc::clone(identity));
+            let _ = self.fresh.try_send(used);
         } else {
             self.release(1);
         }

@@ -34,6 +34,7 @@ pub struct Builder {
     mode: Mode,
     max_staleness: Duration,
     cached_tokens_max: usize,
+    cached_api_keys_max: usize,
     snapshot_bytes_max: u64,
     activity_interval: Option<Duration>,
     activity_tokens_max: usize,
@@ -61,6 +62,7 @@ impl Builder {
             mode: Mode::Strict,
             max_staleness: Duration::from_secs(5),
             cached_tokens_max: 100_000,
+            cached_api_keys_max: 10_000,
             snapshot_bytes_max: 1 << 30,
             activity_interval: Some(Duration::from_secs(10)),
             activity_tokens_max: 200_000,
@@ -121,6 +123,12 @@ impl Builder {
         self
     }
 
+    /// The most verified API keys that are remembered. Default 10,000; a few hundred bytes each.
+    pub fn cached_api_keys_max(mut self, keys: usize) -> Self {
+        self.cached_api_keys_max = keys;
+        self
+    }
+
     /// The largest snapshot that is taken, in bytes. Default 1 GiB.
     pub fn snapshot_bytes_max(mut self, bytes: u64) -> Self {
         self.snapshot_bytes_max = bytes;
@@ -161,9 +169,10 @@ impl Builder {
         let (tracking, fresh) = Tracking::new(self.activity_tokens_max);
         let (tracking, interval) = (Arc::new(tracking), self.activity_interval);
         let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
-        let cache = TokenCache::new(self.cached_tokens_max);
+        let (sessions, api_keys) = (TokenCache::new(self.cached_tokens_max), TokenCache::new(self.cached_api_keys_max));
         let reported = interval.map(|_| Arc::clone(&tracking));
-        let shared = Arc::new(Shared::new(expected, cache, self.mode, self.max_staleness, reported, self.name));
+        let shared = Shared::new(expected, sessions, api_keys, self.mode, self.max_staleness, reported, self.name);
+        let shared = Arc::new(shared);
         let sync = Sync::new(config, Arc::clone(&shared));
         let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
         let reporter = interval.map(|interval| Reporter { interval, authorization, channel, tracking, fresh });
@@ -184,6 +193,9 @@ impl Builder {
         }
         if self.cached_tokens_max == 0 {
             return wrong("cached_tokens_max", "must be at least 1");
+        }
+        if self.cached_api_keys_max == 0 {
+            return wrong("cached_api_keys_max", "must be at least 1");
         }
         if self.activity_interval.is_some_and(|interval| interval < Duration::from_millis(100)) {
             return wrong("activity_interval", "must be at least 100 ms");

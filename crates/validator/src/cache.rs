@@ -15,10 +15,10 @@ use crate::Identity;
 
 /// A bounded cache of tokens whose signature was found good. A token is found by the end of its text, which is
 /// signature, and recognised by the whole of it, so that nothing rests on a digest.
-pub(crate) struct TokenCache {
+pub(crate) struct TokenCache<I = Identity> {
     hash: RandomState,
     /// Their number is a power of two.
-    shards: Box<[Shard]>,
+    shards: Box<[Shard<I>]>,
     /// The most tokens of one shard.
     shard_tokens_max: usize,
 }
@@ -33,33 +33,31 @@ const SHARD_TOKENS_MIN: usize = 64;
 
 /// Two cache lines, as processors fetch them, belong to nobody else.
 #[repr(align(128))]
-#[derive(Default)]
-struct Shard(RwLock<Tokens>);
+struct Shard<I>(RwLock<Tokens<I>>);
 
-#[derive(Default)]
-struct Tokens {
-    known: HashTable<Known>,
+struct Tokens<I> {
+    known: HashTable<Known<I>>,
     /// The bucket at which the search for one to give up goes on.
     sweep: usize,
 }
 
 /// What is kept for each known token. It is all that a check reads of the cache: small, and with the way to the text
 /// and the way to the identity side by side, so that both are fetched at once.
-struct Known {
+struct Known<I> {
     hash: u64,
     text: Box<str>,
-    identity: Arc<Identity>,
+    identity: Arc<I>,
     /// Whether it was met again since the sweep came by.
     met: AtomicBool,
 }
 
-impl TokenCache {
+impl<I> TokenCache<I> {
     pub(crate) fn new(tokens_max: usize) -> Self {
         let shards = (tokens_max / SHARD_TOKENS_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
         Self {
             hash: RandomState::default(),
-            shards: (0..shards).map(|_| Shard::default()).collect(),
+            shards: (0..shards).map(|_| Shard::new()).collect(),
             shard_tokens_max: tokens_max / shards,
         }
     }
@@ -67,7 +65,7 @@ impl TokenCache {
     /// What `decide` says about the identity of a token that was found good. Never waits: whoever meets a writer looks
     /// at the token anew. `decide` borrows the identity, and so takes a reference only of one that it admits.
     #[inline]
-    pub(crate) fn get<T>(&self, token: &str, decide: impl FnOnce(&Arc<Identity>) -> T) -> Option<T> {
+    pub(crate) fn get<T>(&self, token: &str, decide: impl FnOnce(&Arc<I>) -> T) -> Option<T> {
         let hash = self.hash(token);
         let tokens = self.shard(hash).try_read().ok()?;
         let known = tokens.known.find(hash, |known| known.is(hash, token))?;
@@ -79,7 +77,7 @@ impl TokenCache {
     }
 
     /// Remembers a token, unless another thread is at the same shard: the next sight of it will do.
-    pub(crate) fn insert(&self, token: &str, identity: Arc<Identity>) {
+    pub(crate) fn insert(&self, token: &str, identity: Arc<I>) {
         let hash = self.hash(token);
         let Ok(mut tokens) = self.shard(hash).try_write() else { return };
         if tokens.known.find(hash, |known| known.is(hash, token)).is_some() {
@@ -94,7 +92,7 @@ impl TokenCache {
 
     /// How many tokens it knows.
     pub(crate) fn len(&self) -> usize {
-        let len = |shard: &Shard| shard.0.read().unwrap_or_else(PoisonError::into_inner).known.len();
+        let len = |shard: &Shard<I>| shard.0.read().unwrap_or_else(PoisonError::into_inner).known.len();
         self.shards.iter().map(len).sum()
     }
 
@@ -106,19 +104,25 @@ impl TokenCache {
 
     /// The table takes the lowest and the highest bits of a hash; these are others.
     #[inline]
-    fn shard(&self, hash: u64) -> &RwLock<Tokens> {
+    fn shard(&self, hash: u64) -> &RwLock<Tokens<I>> {
         &self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0
     }
 }
 
-impl Known {
+impl<I> Shard<I> {
+    fn new() -> Self {
+        Self(RwLock::new(Tokens { known: HashTable::new(), sweep: 0 }))
+    }
+}
+
+impl<I> Known<I> {
     #[inline]
     fn is(&self, hash: u64, token: &str) -> bool {
         self.hash == hash && *self.text == *token
     }
 }
 
-impl Tokens {
+impl<I> Tokens<I> {
     /// Makes room for one: goes round and gives up the first that was not met since the last round (CLOCK).
     fn give_one_up(&mut self) {
         for _ in 0..2 * self.known.num_buckets() {

@@ -2,19 +2,25 @@
 
 use std::{fmt, ops::Deref, sync::OnceLock};
 
-use portcullis_contract::token;
+use portcullis_contract::token::{ApiKeyClaims, Claims, Verified};
 
 use crate::activity::Activity;
 
 /// Who a verified token speaks for, and the key that says so; read it as what the token says.
-pub struct Identity {
-    verified: token::Identity,
+pub struct Admitted<C> {
+    verified: Verified<C>,
     /// Unset: its use is not tracked.
     activity: OnceLock<Activity>,
 }
 
-impl Identity {
-    pub(crate) fn new(verified: token::Identity) -> Self {
+/// A person, by the access token of their session.
+pub type Identity = Admitted<Claims>;
+
+/// A program, by its API key.
+pub type ApiKeyIdentity = Admitted<ApiKeyClaims>;
+
+impl<C> Admitted<C> {
+    pub(crate) fn new(verified: Verified<C>) -> Self {
         Self { verified, activity: OnceLock::new() }
     }
 
@@ -29,15 +35,15 @@ impl Identity {
     }
 }
 
-impl Deref for Identity {
-    type Target = token::Identity;
+impl<C> Deref for Admitted<C> {
+    type Target = Verified<C>;
 
-    fn deref(&self) -> &token::Identity {
+    fn deref(&self) -> &Verified<C> {
         &self.verified
     }
 }
 
-impl fmt::Debug for Identity {
+impl<C: fmt::Debug> fmt::Debug for Admitted<C> {
     /// Without where it was used.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verified.fmt(f)

@@ -8,17 +8,19 @@ use std::{
 
 use futures::future::{Either, Ready, ready};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use portcullis_contract::key::CredentialKind;
 use tower::{Layer, Service};
 
-use crate::{Identity, Rejection, RequestInfo, Validator};
+use crate::{Rejection, RequestInfo, Validator};
 
 /// Checks every request: `Authorization: Bearer …`, or a cookie when one is named. What is admitted carries an
-/// `Arc<Identity>` in its extensions; what is not is answered with 401 (the token is dead) or 503 (the gate cannot
+/// `Arc<Identity>` in its extensions, or an `Arc<ApiKeyIdentity>`; what is not is answered with 401 (the token is dead) or 503 (the gate cannot
 /// know), and `{"error": …, "reason": …}`. The path of what is admitted is told to the authority, which keeps the last one
 /// where the tenant's policy says so.
 #[derive(Clone)]
 pub struct ValidatorLayer {
     validator: Validator,
+    takes: CredentialKind,
     cookie: Option<Arc<str>>,
     client_address: Option<Arc<ClientAddress>>,
 }
@@ -26,10 +28,16 @@ pub struct ValidatorLayer {
 type ClientAddress = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl ValidatorLayer {
-    /// A layer that takes bearer tokens.
+    /// A layer that takes the access tokens of sessions.
     #[must_use]
     pub fn new(validator: Validator) -> Self {
-        Self { validator, cookie: None, client_address: None }
+        Self { validator, takes: CredentialKind::Session, cookie: None, client_address: None }
+    }
+
+    /// A layer that takes API keys, and no access tokens.
+    #[must_use]
+    pub fn for_api_keys(validator: Validator) -> Self {
+        Self { takes: CredentialKind::ApiKey, ..Self::new(validator) }
     }
 
     /// Also takes the token from this cookie, when there is no `Authorization` header.
@@ -50,11 +58,23 @@ impl ValidatorLayer {
         self
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Result<Arc<Identity>, Rejection> {
+    /// Puts the identity into the request, if there is a good one.
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         let token = token(request.headers(), self.cookie.as_deref());
         let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
-        let ip = self.client_address.as_ref().and_then(|find| find(request.headers(), request.extensions()));
-        self.validator.check_request(token, &RequestInfo { ip, page: Some(request.uri().path()) })
+        match self.takes {
+            CredentialKind::Session => {
+                let ip = self.client_address.as_ref().and_then(|find| find(request.headers(), request.extensions()));
+                let info = RequestInfo { ip, page: Some(request.uri().path()) };
+                let identity = self.validator.check_request(token, &info)?;
+                request.extensions_mut().insert(identity);
+            }
+            CredentialKind::ApiKey => {
+                let identity = self.validator.check_api_key(token)?;
+                request.extensions_mut().insert(identity);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -87,11 +107,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.layer.check(&request) {
-            Ok(identity) => {
-                request.extensions_mut().insert(identity);
-                Either::Right(self.inner.call(request))
-            }
+        match self.layer.admit(&mut request) {
+            Ok(()) => Either::Right(self.inner.call(request)),
             Err(rejection) => Either::Left(ready(Ok(refusal(&rejection)))),
         }
     }

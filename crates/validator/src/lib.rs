@@ -35,7 +35,7 @@ pub use portcullis_contract::{position::Position, verdict::Rejection};
 pub use self::{
     activity::RequestInfo,
     builder::{BuildError, Builder},
-    identity::Identity,
+    identity::{Admitted, ApiKeyIdentity, Identity},
     layer::{ValidatorLayer, ValidatorService},
     state::{Freshness, Mode},
     statistics::{Statistics, Verdicts},

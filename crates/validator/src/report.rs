@@ -17,7 +17,11 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{Identity, activity::Tracking, clock::Mark, sync::jittered};
+use crate::{
+    activity::{Tracking, Used},
+    clock::Mark,
+    sync::jittered,
+};
 
 /// The most credentials of one report.
 const ACTIVITIES_MAX: usize = 10_000;
@@ -33,7 +37,7 @@ pub(crate) struct Reporter {
     /// The connection of the stream, while there is one.
     pub(crate) channel: watch::Receiver<Option<Channel>>,
     pub(crate) tracking: Arc<Tracking>,
-    pub(crate) fresh: mpsc::Receiver<Arc<Identity>>,
+    pub(crate) fresh: mpsc::Receiver<Arc<dyn Used>>,
 }
 
 impl Reporter {
@@ -57,7 +61,7 @@ impl Reporter {
         }
     }
 
-    async fn flush(&self, channel: Channel, tracked: &[Arc<Identity>]) -> Result<(), Code> {
+    async fn flush(&self, channel: Channel, tracked: &[Arc<dyn Used>]) -> Result<(), Code> {
         let mut client = RevocationServiceClient::new(channel);
         let mut left = tracked;
         while let Some(report) = Report::next(&mut left) {
@@ -81,10 +85,10 @@ impl Reporter {
     }
 
     /// Gives up what only the reporter knows any more and has reported.
-    fn forget(&self, tracked: &mut Vec<Arc<Identity>>) {
+    fn forget(&self, tracked: &mut Vec<Arc<dyn Used>>) {
         let before = tracked.len();
-        let has_pending = |identity: &Identity| identity.activity().is_some_and(|activity| activity.pending() > 0);
-        tracked.retain(|identity| Arc::strong_count(identity) > 1 || has_pending(identity));
+        let has_pending = |identity: &dyn Used| identity.activity().is_some_and(|activity| activity.pending() > 0);
+        tracked.retain(|identity| Arc::strong_count(identity) > 1 || has_pending(&**identity));
         self.tracking.release(before - tracked.len());
     }
 }
@@ -92,22 +96,21 @@ impl Reporter {
 /// One report, and what it counts of whom.
 struct Report<'a> {
     activities: Vec<v1::Activity>,
-    counted: Vec<(&'a Identity, u32)>,
+    counted: Vec<(&'a dyn Used, u32)>,
 }
 
 impl<'a> Report<'a> {
     /// As much as fits of what is `left`; none: there is nothing left to report.
-    fn next(left: &mut &'a [Arc<Identity>]) -> Option<Self> {
+    fn next(left: &mut &'a [Arc<dyn Used>]) -> Option<Self> {
         let (mut report, mut bytes, now) = (Self { activities: Vec::new(), counted: Vec::new() }, 0, Mark::now());
         while let Some((identity, rest)) = left.split_first() {
             if report.activities.len() >= ACTIVITIES_MAX || bytes >= REPORT_BYTES_MAX {
                 break;
             }
             *left = rest;
-            let activity = identity.activity().and_then(|activity| activity.report(identity, &now));
-            let Some(activity) = activity else { continue };
+            let Some(activity) = identity.report(&now) else { continue };
             bytes += activity.encoded_len();
-            report.counted.push((identity, activity.requests));
+            report.counted.push((&**identity, activity.requests));
             report.activities.push(activity);
         }
         (!report.activities.is_empty()).then_some(report)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
-    token::Identity,
+    token::{TokenClaims, Verified},
     verdict::{Rejection, check_revocations},
     view::View,
 };
@@ -68,7 +68,7 @@ impl State {
     }
 
     /// Whether the identity stands in every view that is remembered.
-    pub(crate) fn check_remembered(&self, identity: &Identity) -> Result<(), Rejection> {
+    pub(crate) fn check_remembered<C: TokenClaims>(&self, identity: &Verified<C>) -> Result<(), Rejection> {
         self.remembered.iter().try_for_each(|view| {
             // Another history does not know the keys of this one; only a key that it distrusts is dead.
             if view.distrusts(&identity.key.id) {

@@ -33,7 +33,7 @@ const ACCEPTED: usize = 0;
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// Tokens that the cache holds now.
+    /// Tokens and API keys that the caches hold now.
     pub cached_tokens: usize,
     /// Requests that best-effort mode accepted although it was stale.
     pub accepted_stale: u64,

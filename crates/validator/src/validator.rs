@@ -12,18 +12,19 @@ use arc_swap::ArcSwap;
 use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
-    token::{Expected, verify},
+    token::{Expected, TokenClaims, verify_as},
     verdict::{Rejection, check_standing, check_time},
     view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
-    Identity, RequestInfo,
+    ApiKeyIdentity, Identity, RequestInfo,
     activity::Tracking,
     builder::Builder,
     cache::TokenCache,
     clock::Mark,
+    identity::Admitted,
     state::{Freshness, Mode, State},
     statistics::{Counters, Statistics, Verdicts},
     telemetry,
@@ -42,7 +43,8 @@ pub(crate) struct Shared {
     pub(crate) position: watch::Sender<Option<Position>>,
     pub(crate) forks: AtomicU64,
     expected: Expected,
-    cache: TokenCache,
+    sessions: TokenCache,
+    api_keys: TokenCache<ApiKeyIdentity>,
     mode: Mode,
     max_staleness: Duration,
     counters: Counters,
@@ -63,7 +65,8 @@ impl Drop for AbortOnDrop {
 impl Shared {
     pub(crate) fn new(
         expected: Expected,
-        cache: TokenCache,
+        sessions: TokenCache,
+        api_keys: TokenCache<ApiKeyIdentity>,
         mode: Mode,
         max_staleness: Duration,
         tracking: Option<Arc<Tracking>>,
@@ -74,7 +77,8 @@ impl Shared {
             position: watch::Sender::new(None),
             forks: AtomicU64::new(0),
             expected,
-            cache,
+            sessions,
+            api_keys,
             mode,
             max_staleness,
             counters: Counters::new(),
@@ -83,32 +87,42 @@ impl Shared {
         }
     }
 
-    fn check(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
-        let verdict = self.decide(token, request);
+    fn check<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        let verdict = self.decide(cache, token, request);
         self.counters.verdict(verdict.as_ref().err());
         verdict
     }
 
     #[inline]
-    fn decide(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
+    fn decide<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
         let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
-        match self.cache.get(token, |known| self.admit(known, &state, view, request)) {
+        match cache.get(token, |known| self.admit(known, &state, view, request)) {
             Some(verdict) => verdict,
-            None => self.admit(&self.first_sight(token, &state)?, &state, view, request),
+            None => self.admit(&self.first_sight(cache, token, &state)?, &state, view, request),
         }
     }
 
     /// Decides about a token that was found good once.
     #[inline]
-    fn admit(
+    fn admit<C: TokenClaims>(
         &self,
-        identity: &Arc<Identity>,
+        identity: &Arc<Admitted<C>>,
         state: &State,
         view: &View,
         request: &RequestInfo<'_>,
-    ) -> Result<Arc<Identity>, Rejection> {
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         check_standing(identity, view)?;
         if !state.remembered.is_empty() {
             state.check_remembered(identity)?;
@@ -126,7 +140,7 @@ impl Shared {
 
     /// The first use of a token that is seen, or for which there was no room.
     #[cold]
-    fn track(&self, identity: &Arc<Identity>, now: &Mark, request: &RequestInfo<'_>) {
+    fn track<C: TokenClaims>(&self, identity: &Arc<Admitted<C>>, now: &Mark, request: &RequestInfo<'_>) {
         let Some(tracking) = &self.tracking else { return };
         match tracking.track(identity) {
             Some(activity) => activity.note(now, request),
@@ -135,12 +149,17 @@ impl Shared {
     }
 
     #[cold]
-    fn first_sight(&self, token: &str, state: &State) -> Result<Arc<Identity>, Rejection> {
+    fn first_sight<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        state: &State,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
         self.counters.miss();
-        let verified = verify(token, state.usable_view()?, &self.expected);
+        let verified = verify_as(token, state.usable_view()?, &self.expected);
         let verified = verified.map_err(|rejection| self.excuse(rejection, state))?;
-        let identity = Arc::new(Identity::new(verified));
-        self.cache.insert(token, Arc::clone(&identity));
+        let identity = Arc::new(Admitted::new(verified));
+        cache.insert(token, Arc::clone(&identity));
         Ok(identity)
     }
 
@@ -161,7 +180,7 @@ impl Shared {
             activity_tracked,
             activity_reported,
             activity_dropped: 0,
-            cached_tokens: self.cache.len(),
+            cached_tokens: self.sessions.len() + self.api_keys.len(),
             accepted_stale: 0,
             forks: self.forks.load(Ordering::Relaxed),
             verdicts: Verdicts::default(),
@@ -197,13 +216,13 @@ impl Validator {
         Self { shared, _tasks: Arc::new(AbortOnDrop(tasks)) }
     }
 
-    /// Decides about an access token. Does no I/O, never awaits and never waits for a writer; allocates nothing when
-    /// the token was seen before. A request that is admitted counts as use of the session.
+    /// Decides about the access token of a session. Does no I/O, never awaits and never waits for a writer; allocates nothing when
+    /// the token was seen before. A request that is admitted counts as use of the session. An API key is refused here ([`Rejection::WrongType`]).
     ///
     /// # Errors
     /// Why the token is refused; [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
     pub fn check(&self, token: &str) -> Result<Arc<Identity>, Rejection> {
-        self.shared.check(token, &RequestInfo::default())
+        self.check_request(token, &RequestInfo::default())
     }
 
     /// As [`check`](Self::check), for a request of which more is known: what the authority shows of the session's last use.
@@ -211,7 +230,16 @@ impl Validator {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn check_request(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
-        self.shared.check(token, request)
+        self.shared.check(&self.shared.sessions, token, request)
+    }
+
+    /// Decides about an API key, as [`check`](Self::check) does about an access token, which is refused here. A request
+    /// that is admitted counts as use of the key.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub fn check_api_key(&self, key: &str) -> Result<Arc<ApiKeyIdentity>, Rejection> {
+        self.shared.check(&self.shared.api_keys, key, &RequestInfo::default())
     }
 
     /// How much this validator knows now.

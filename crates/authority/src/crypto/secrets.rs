@@ -1,7 +1,9 @@
 //! The secrets of an installation, opened.
 
+use std::time::Duration;
+
 use portcullis_contract::{
-    key::{Algorithm, InvalidKey, KeyId, PrivateKey},
+    key::{Algorithm, CredentialKind, InvalidKey, KeyId, PrivateKey},
     token::Signer,
 };
 
@@ -61,10 +63,15 @@ pub enum SignerError {
 
 /// A new key pair, its private half sealed. For RSA this takes a good part of a second.
 #[must_use]
-pub fn generate_signing_key(master: &MasterKey, algorithm: Algorithm, activation_delay: std::time::Duration) -> NewKey {
+pub fn generate_signing_key(
+    master: &MasterKey,
+    credential: CredentialKind,
+    algorithm: Algorithm,
+    activation_delay: Duration,
+) -> NewKey {
     let (id, key) = (key_id(), PrivateKey::generate(algorithm));
     let sealed = master.seal(&purpose(&id), &key.to_pkcs8());
-    NewKey { id, algorithm, public: key.public_bytes().to_vec(), sealed, activation_delay }
+    NewKey { id, credential, algorithm, public: key.public_bytes().to_vec(), sealed, activation_delay }
 }
 
 /// Opens a stored key for signing.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use portcullis_contract::{
     delta::Scope,
-    id::{EventId, Serial, SessionId, TenantId, UserId},
+    id::{ApiKeyId, EventId, Serial, SessionId, TenantId, UserId},
     key::KeyId,
     position::Revision,
 };
 
-use super::{Actor, Policy, key::NewKey};
+use super::{Actor, Policy, api_key::NewApiKey, key::NewKey};
 
 /// One caller's change. Its event id makes repeating it harmless.
 #[derive(Clone, Debug)]
@@ -78,6 +78,15 @@ pub enum Mutation {
     },
     /// Cuts off everyone.
     SignOutEveryone,
+    /// Makes an API key.
+    CreateApiKey(Box<NewApiKey>),
+    /// Ends an API key.
+    RevokeApiKey {
+        /// Its tenant.
+        tenant: TenantId,
+        /// Which.
+        key: ApiKeyId,
+    },
     /// Makes a signing key trusted.
     TrustKey(NewKey),
     /// Ends trust in a signing key.
@@ -193,6 +202,8 @@ impl Mutation {
             Self::SignOutTenant { .. } => "tenant.sign_out",
             Self::SetPolicy { .. } => "policy.update",
             Self::SignOutEveryone => "everyone.sign_out",
+            Self::CreateApiKey(_) => "api_key.create",
+            Self::RevokeApiKey { .. } => "api_key.revoke",
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
             Self::Turn { .. } => "log.turn",
@@ -220,6 +231,12 @@ pub enum EntryError {
     /// The user is not there.
     #[error("no such user")]
     UserNotFound,
+    /// The API key is not there.
+    #[error("no such API key")]
+    ApiKeyNotFound,
+    /// Who is disabled gets no API keys.
+    #[error("the user is disabled")]
+    UserDisabled,
     /// The key is not there.
     #[error("no such signing key")]
     KeyNotFound,

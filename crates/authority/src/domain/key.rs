@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_contract::key::{Algorithm, KeyId};
+use portcullis_contract::key::{Algorithm, CredentialKind, KeyId};
 
 use super::Micros;
 
@@ -11,6 +11,8 @@ use super::Micros;
 pub struct NewKey {
     /// Its `kid`.
     pub id: KeyId,
+    /// What it signs.
+    pub credential: CredentialKind,
     /// Its one algorithm.
     pub algorithm: Algorithm,
     /// The public key as the log carries it.
@@ -26,6 +28,8 @@ pub struct NewKey {
 pub struct KeyRecord {
     /// Its `kid`.
     pub id: KeyId,
+    /// What it signs.
+    pub credential: CredentialKind,
     /// Its one algorithm.
     pub algorithm: Algorithm,
     /// The private key, sealed by the master key.
@@ -38,9 +42,14 @@ pub struct KeyRecord {
     pub retired: Option<Micros>,
 }
 
-/// The key that signs at `now`: the newest that is old enough and still trusted.
+/// The key that signs tokens of a kind at `now`: the newest that is old enough and still trusted.
 #[must_use]
-pub fn current_key<'a>(keys: impl IntoIterator<Item = &'a KeyRecord>, now: Micros) -> Option<&'a KeyRecord> {
-    let fit = keys.into_iter().filter(|key| key.retired.is_none() && key.signs_from <= now);
+pub fn current_key<'a>(
+    keys: impl IntoIterator<Item = &'a KeyRecord>,
+    credential: CredentialKind,
+    now: Micros,
+) -> Option<&'a KeyRecord> {
+    let of_kind = keys.into_iter().filter(|key| key.credential == credential);
+    let fit = of_kind.filter(|key| key.retired.is_none() && key.signs_from <= now);
     fit.max_by_key(|key| (key.signs_from, key.created))
 }

@@ -3,6 +3,7 @@
 
 mod activity;
 mod actor;
+mod api_key;
 mod audit;
 pub mod device;
 mod entry;
@@ -20,6 +21,7 @@ mod user;
 pub use self::{
     activity::SessionActivity,
     actor::Actor,
+    api_key::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey},
     audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},

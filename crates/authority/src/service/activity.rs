@@ -6,7 +6,7 @@ use portcullis_contract::{id::TenantId, v1};
 
 use super::{parse::Fields, status::ServiceError};
 use crate::{
-    domain::SessionActivity,
+    domain::{ApiKeyUse, SessionActivity},
     log::retry::Backoff,
     store::{Store, StoreError},
 };
@@ -24,41 +24,60 @@ const PROBLEMS_MAX: usize = 32;
 /// How often a report is tried that met another transaction.
 const ATTEMPTS: u32 = 4;
 
-/// Reads a report: each session once, in the order of keys.
-pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Vec<SessionActivity>, ServiceError> {
+/// What a gate reports: each session and each API key once, in the order of their ids.
+#[derive(Debug)]
+pub(super) struct Report {
+    sessions: Vec<SessionActivity>,
+    api_keys: Vec<ApiKeyUse>,
+}
+
+/// What a report says of one credential.
+enum Seen {
+    Session(SessionActivity),
+    ApiKey(ApiKeyUse),
+}
+
+/// Reads a report.
+pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, ServiceError> {
     let mut fields = Fields::default();
     if report.activities.len() > ACTIVITIES_MAX {
         return Err(ServiceError::invalid("activities", format!("must have at most {ACTIVITIES_MAX} entries")));
     }
-    let mut sessions = BTreeMap::new();
+    let (mut sessions, mut api_keys) = (BTreeMap::new(), BTreeMap::new());
     for (index, activity) in report.activities.iter().enumerate() {
         if fields.problems() >= PROBLEMS_MAX {
             break;
         }
-        // Here the uses of API keys part from those of sessions. Keys are not there yet.
-        if activity.credential_id.starts_with("key_") {
-            continue;
-        }
         let mut own = Fields::default();
         let read = read_one(&mut own, activity);
         fields.within(|| format!("activities[{index}]"), own);
-        if let Some(read) = read {
-            add(&mut sessions, read);
+        match read {
+            Some(Seen::Session(seen)) => {
+                let key = (seen.tenant_id.clone(), seen.session_id.to_bytes());
+                add(&mut sessions, key, seen, SessionActivity::merged);
+            }
+            Some(Seen::ApiKey(seen)) => {
+                let key = (seen.tenant_id.clone(), seen.id.to_bytes());
+                add(&mut api_keys, key, seen, ApiKeyUse::merged);
+            }
+            None => {}
         }
     }
-    fields.finish(sessions.into_values().collect())
+    let report = Report { sessions: sessions.into_values().collect(), api_keys: api_keys.into_values().collect() };
+    fields.finish(report)
 }
 
-fn add(sessions: &mut BTreeMap<(TenantId, [u8; 16]), SessionActivity>, read: SessionActivity) {
-    let key = (read.tenant_id.clone(), read.session_id.to_bytes());
-    let merged = match sessions.remove(&key) {
-        Some(known) => known.merged(read),
-        None => read,
+type Key = (TenantId, [u8; 16]);
+
+fn add<T>(all: &mut BTreeMap<Key, T>, key: Key, seen: T, merge: fn(T, T) -> T) {
+    let merged = match all.remove(&key) {
+        Some(known) => merge(known, seen),
+        None => seen,
     };
-    sessions.insert(key, merged);
+    all.insert(key, merged);
 }
 
-fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<SessionActivity> {
+fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
     let age = Duration::try_from(activity.age.unwrap_or_default()).ok().filter(|age| *age <= AGE_MAX);
     if age.is_none() {
         fields.wrong("age", format!("must be from 0 to {} s", AGE_MAX.as_secs()));
@@ -69,21 +88,40 @@ fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<SessionActiv
     let ip = fields.ip("ip", &activity.ip);
     let page = fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
     let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
-    let session_id = fields.session("credential_id", &activity.credential_id);
     let requests = u64::from(activity.requests);
-    Some(SessionActivity { tenant_id: tenant_id?, session_id: session_id?, requests, age: age?, ip, page })
+    if activity.credential_id.starts_with("key_") {
+        let id = fields.api_key("credential_id", &activity.credential_id);
+        return Some(Seen::ApiKey(ApiKeyUse { tenant_id: tenant_id?, id: id?, requests, age: age? }));
+    }
+    let session_id = fields.session("credential_id", &activity.credential_id);
+    let (tenant_id, session_id, age) = (tenant_id?, session_id?, age?);
+    Some(Seen::Session(SessionActivity { tenant_id, session_id, requests, age, ip, page }))
 }
 
-/// Records a report. Another gate's may be in the way for a moment: they lock rows in one order, but beside appenders.
-pub(super) async fn record(store: &dyn Store, activities: &[SessionActivity]) -> Result<(), ServiceError> {
+/// Records a report.
+pub(super) async fn record(store: &dyn Store, report: &Report) -> Result<(), ServiceError> {
+    if !report.sessions.is_empty() {
+        patiently(|| store.record_activity(&report.sessions)).await?;
+    }
+    if !report.api_keys.is_empty()
+        && let Err(error) = patiently(|| store.record_api_key_uses(&report.api_keys)).await
+    {
+        // The gate would say again what was counted of sessions, which idleness goes by; of keys it is statistics.
+        tracing::warn!(%error, keys = report.api_keys.len(), "uses of API keys are lost");
+    }
+    Ok(())
+}
+
+/// Another gate's report may be in the way for a moment: they lock rows in one order, but beside appenders.
+async fn patiently<F: Future<Output = Result<(), StoreError>>>(record: impl Fn() -> F) -> Result<(), StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(200));
     for _ in 1..ATTEMPTS {
-        match store.record_activity(activities).await {
+        match record().await {
             Err(StoreError::Conflict(_)) => tokio::time::sleep(backoff.step()).await,
-            recorded => return Ok(recorded?),
+            recorded => return recorded,
         }
     }
-    Ok(store.record_activity(activities).await?)
+    record().await
 }
 
 #[cfg(test)]
@@ -117,12 +155,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
         let duration = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 14] = [
             ("tenant_id", Box::new(|wrong| wrong.tenant_id.clear())),
             ("tenant_id", Box::new(|wrong| wrong.tenant_id = "a\n".into())),
             ("credential_id", Box::new(|wrong| wrong.credential_id.clear())),
             ("credential_id", Box::new(|wrong| wrong.credential_id = "evt_01h455vb4pex5vsknk084sn02q".into())),
             ("credential_id", Box::new(|wrong| wrong.credential_id = "ses_".into())),
+            ("credential_id", Box::new(|wrong| wrong.credential_id = "key_".into())),
             ("requests", Box::new(|wrong| wrong.requests = (1 << 31) + 1)),
             ("age", Box::new(move |wrong| wrong.age = duration(-1, 0))),
             ("age", Box::new(move |wrong| wrong.age = duration(0, -1))),
@@ -146,15 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn a_session_stands_once_in_the_order_of_keys_and_keys_are_not_sessions() {
+    fn each_stands_once_in_the_order_of_ids_and_keys_are_not_sessions() {
         let older =
             activity(|older| (older.requests, older.age) = (3, Some(prost_types::Duration { seconds: 9, nanos: 0 })));
         let other = activity(|other| other.tenant_id = "aaa".into());
         let key = activity(|key| key.credential_id = "key_01h455vb4pex5vsknk084sn02q".into());
-        let report = v1::ReportActivityRequest { activities: vec![older, activity(|_| ()), key, other] };
-        let read = read(&report).expect("a report");
-        let read: Vec<_> =
-            read.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs())).collect();
-        assert_eq!(read, [("aaa", 1, 5), ("acme", 4, 5)]);
+        let older_key = v1::Activity { age: older.age, ..key.clone() };
+        let activities = vec![older, activity(|_| ()), older_key, other, key];
+        let report = read(&v1::ReportActivityRequest { activities }).expect("a report");
+        let sessions = report.sessions.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        assert_eq!(sessions.collect::<Vec<_>>(), [("aaa", 1, 5), ("acme", 4, 5)]);
+        let keys = report.api_keys.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        assert_eq!(keys.collect::<Vec<_>>(), [("acme", 2, 5)]);
     }
 }

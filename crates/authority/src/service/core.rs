@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_contract::{
     id::{EventId, UserId},
+    key::CredentialKind,
     token::Claims,
     v1,
 };
@@ -125,7 +126,7 @@ impl Core {
             amr: session.amr.clone(),
             acr: session.acr.clone(),
         };
-        let signer = self.keyring.signer(now).ok_or(ServiceError::Unavailable)?;
+        let signer = self.keyring.signer(CredentialKind::Session, now).ok_or(ServiceError::Unavailable)?;
         let access = signer.sign(&self.config.tokens.issuer, &claims).map_err(|error| {
             tracing::error!(%error, key = %signer.key_id(), "signing failed");
             ServiceError::Internal

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_contract::{
-    key::KeyId,
+    key::{CredentialKind, KeyId},
     v1::{self, key_service_server::KeyService},
 };
 use tonic::{Request, Response, Status};
@@ -34,10 +34,12 @@ impl KeyService for Keys {
         let call = Call::new(request)?;
         let mut fields = Fields::default();
         let reason = fields.required_reason(&call.message.reason);
+        let credential = credential(&mut fields, call.message.credential);
+        let reason = fields.finish(reason)?;
         let config = &self.0.config.keys;
-        let key = self.0.keyring.generate(config.algorithm, config.activation_delay).await;
+        let key = self.0.keyring.generate(credential, config.algorithm, config.activation_delay).await;
         let id = key.id.clone();
-        let entry = call.entry(fields, None, reason, String::new(), Some(Mutation::TrustKey(key)))?;
+        let entry = call.entry(Fields::default(), None, reason, String::new(), Some(Mutation::TrustKey(key)))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let key = Some(self.reloaded(&id).await?);
         Ok(Response::new(v1::RotateSigningKeyResponse { key, enforcement: Some(enforcement) }))
@@ -63,10 +65,10 @@ impl KeyService for Keys {
 impl Keys {
     async fn list(&self) -> Result<Vec<v1::SigningKey>, ServiceError> {
         let (keys, now) = self.0.store.keys().await?;
-        let signing = current_key(&keys, now).map(|key| key.id.clone());
+        let signs = |key: &KeyRecord| current_key(&keys, key.credential, now).is_some_and(|now| now.id == key.id);
         let state = |key: &KeyRecord| match key.retired {
             Some(_) => v1::SigningKeyState::Retired,
-            None if signing.as_ref() == Some(&key.id) => v1::SigningKeyState::Signing,
+            None if signs(key) => v1::SigningKeyState::Signing,
             None if key.signs_from > now => v1::SigningKeyState::Pending,
             None => v1::SigningKeyState::Verifying,
         };
@@ -77,6 +79,7 @@ impl Keys {
             create_time: Some(timestamp(key.created)),
             sign_time: Some(timestamp(key.signs_from)),
             retire_time: key.retired.map(timestamp),
+            credential: v1::CredentialKind::from(key.credential).into(),
         };
         Ok(keys.iter().map(key).collect())
     }
@@ -87,5 +90,17 @@ impl Keys {
             ServiceError::Internal
         })?;
         self.list().await?.into_iter().find(|key| key.id == id.as_str()).ok_or(ServiceError::KeyNotFound)
+    }
+}
+
+/// What a key is to sign: sessions' tokens, unless the request says otherwise.
+fn credential(fields: &mut Fields, kind: i32) -> CredentialKind {
+    match v1::CredentialKind::try_from(kind) {
+        Ok(v1::CredentialKind::Unspecified | v1::CredentialKind::Session) => CredentialKind::Session,
+        Ok(v1::CredentialKind::ApiKey) => CredentialKind::ApiKey,
+        Err(_) => {
+            fields.wrong("credential", "is not a kind of credential");
+            CredentialKind::Session
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod activity;
+mod api_keys;
 mod audit;
 mod authorize;
 mod caller;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use portcullis_contract::v1::{
-    audit_service_server::AuditServiceServer, key_service_server::KeyServiceServer,
-    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
-    tenant_service_server::TenantServiceServer, user_service_server::UserServiceServer,
+    api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
+    key_service_server::KeyServiceServer, revocation_service_server::RevocationServiceServer,
+    session_service_server::SessionServiceServer, tenant_service_server::TenantServiceServer,
+    user_service_server::UserServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -50,6 +52,7 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
             UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
+        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(core))))
         .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(

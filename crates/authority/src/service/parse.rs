@@ -6,9 +6,10 @@ use std::{
 };
 
 use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
+    id::{ApiKeyId, SessionId, TenantId, UserId},
     key::KeyId,
     text::{Text, TextError},
+    token::{SCOPE_BYTES_MAX, is_scope},
     v1,
 };
 
@@ -74,6 +75,10 @@ impl Fields {
         self.check(field, id.parse())
     }
 
+    pub(crate) fn api_key(&mut self, field: &str, id: &str) -> Option<ApiKeyId> {
+        self.check(field, id.parse())
+    }
+
     pub(crate) fn key(&mut self, field: &str, id: &str) -> Option<KeyId> {
         KeyId::parse(id).map_err(|error| self.wrong(field, error.to_string())).ok()
     }
@@ -82,15 +87,19 @@ impl Fields {
         self.check(field, Text::<MAX>::parse(text)).map(Text::into_string).unwrap_or_default()
     }
 
+    pub(crate) fn required_text<const MAX: usize>(&mut self, field: &str, text: &str) -> String {
+        if text.trim().is_empty() {
+            self.wrong(field, TextError::Empty.to_string());
+        }
+        self.text::<MAX>(field, text)
+    }
+
     pub(crate) fn reason(&mut self, reason: &str) -> String {
         self.text::<REASON_BYTES_MAX>("reason", reason)
     }
 
     pub(crate) fn required_reason(&mut self, reason: &str) -> String {
-        if reason.trim().is_empty() {
-            self.wrong("reason", TextError::Empty.to_string());
-        }
-        self.reason(reason)
+        self.required_text::<REASON_BYTES_MAX>("reason", reason)
     }
 
     pub(crate) fn user_message(&mut self, message: &str) -> String {
@@ -119,6 +128,15 @@ impl Fields {
 
     pub(crate) fn audiences(&mut self, audiences: &[String]) -> Vec<String> {
         self.texts::<256>("audiences", audiences, 16)
+    }
+
+    /// What an API key may do.
+    pub(crate) fn scopes(&mut self, scopes: &[String]) -> Vec<String> {
+        let read = self.texts::<SCOPE_BYTES_MAX>("scopes", scopes, 64);
+        for (index, _) in read.iter().enumerate().filter(|(_, scope)| !scope.is_empty() && !is_scope(scope)) {
+            self.wrong(&format!("scopes[{index}]"), "must be of visible ASCII characters without \" and \\");
+        }
+        read
     }
 
     /// 1 to [`BATCH_IDS_MAX`] ids, duplicates dropped.
@@ -204,19 +222,27 @@ impl Fields {
     }
 
     pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
-        let micros = micros(time?);
         // By this machine's clock, as a sanity check only: nothing is decided by the difference.
-        let latest = Micros(
-            i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros())
-                .unwrap_or(i64::MAX),
-        );
-        match micros {
-            Some(time) if time <= latest.after(CLOCK_TOLERANCE) => Some(time),
-            _ => {
-                self.wrong(field, "is not a time between 1970 and now");
-                None
-            }
+        let time = micros(time?).filter(|time| *time <= now().after(CLOCK_TOLERANCE));
+        if time.is_none() {
+            self.wrong(field, "is not a time between 1970 and now");
         }
+        time
+    }
+
+    /// A time to come, at most `ahead`, in whole seconds.
+    pub(crate) fn future(
+        &mut self,
+        field: &str,
+        time: Option<&prost_types::Timestamp>,
+        ahead: Duration,
+    ) -> Option<Micros> {
+        let time = micros(time?).map(|Micros(time)| Micros(time - time % 1_000_000));
+        let time = time.filter(|time| now() < *time && *time <= now().after(ahead));
+        if time.is_none() {
+            self.wrong(field, format!("is not a time between now and {} days ahead", ahead.as_secs() / 86_400));
+        }
+        time
     }
 
     /// A duration that is not negative; what else it must be is for its rule to say.
@@ -244,6 +270,11 @@ fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
     let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
     let micros = time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)?;
     (nanos_fit && micros >= 0).then_some(Micros(micros))
+}
+
+/// The time by this machine's clock.
+fn now() -> Micros {
+    Micros::default().after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Refuses what this version does not serve.

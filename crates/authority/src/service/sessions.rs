@@ -35,7 +35,7 @@ use crate::{
 use portcullis_contract::id::EventId;
 
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
-const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
 
 /// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
 const LIMIT_EXCESS_MAX: u32 = 100;

@@ -29,6 +29,7 @@ pub(crate) enum ServiceError {
     SessionNotFound,
     UserNotFound,
     KeyNotFound,
+    ApiKeyNotFound,
     UserDisabled,
     SessionEnded,
     RefreshTokenInvalid,
@@ -72,6 +73,7 @@ impl ServiceError {
             Self::SessionNotFound => (Code::NotFound, Reason::SessionNotFound, "no such session"),
             Self::UserNotFound => (Code::NotFound, Reason::UserNotFound, "no such user"),
             Self::KeyNotFound => (Code::NotFound, Reason::KeyNotFound, "no such signing key"),
+            Self::ApiKeyNotFound => (Code::NotFound, Reason::ApiKeyNotFound, "no such API key"),
             Self::UserDisabled => (Code::FailedPrecondition, Reason::UserDisabled, "the user is disabled"),
             Self::SessionEnded => (Code::FailedPrecondition, Reason::SessionEnded, "the session has ended"),
             Self::RefreshTokenInvalid => {
@@ -171,6 +173,8 @@ impl From<LogError> for ServiceError {
         match error {
             LogError::Entry(EntryError::SessionNotFound) => Self::SessionNotFound,
             LogError::Entry(EntryError::UserNotFound) => Self::UserNotFound,
+            LogError::Entry(EntryError::ApiKeyNotFound) => Self::ApiKeyNotFound,
+            LogError::Entry(EntryError::UserDisabled) => Self::UserDisabled,
             LogError::Entry(EntryError::KeyNotFound) => Self::KeyNotFound,
             LogError::Entry(EntryError::KeyInUse) => Self::KeyInUse,
             LogError::Entry(EntryError::PolicyChanged) => Self::EtagMismatch,

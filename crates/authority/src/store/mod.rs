@@ -11,7 +11,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use portcullis_contract::{
     delta::Scope,
-    id::{EventId, Serial, SessionId, TenantId, UserId},
+    id::{ApiKeyId, EventId, Serial, SessionId, TenantId, UserId},
     position::{Chain, Incarnation, Position, Revision},
     view::Frame,
 };
@@ -19,9 +19,9 @@ use prost::bytes::Bytes;
 
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, NewSession,
-    OpenedSession, Outcome, Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder,
-    SweptSession, User, UserFilter, UserOrder, UserSummary,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
+    EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Page, Policy, Preview, Selection, Session,
+    SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -102,6 +102,24 @@ pub trait Store: Send + Sync + 'static {
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         Ok(self.users(tenant, std::slice::from_ref(id)).await?.pop())
     }
+
+    /// One API key, with how it ended, and the time at which that was so.
+    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError>;
+
+    /// A key's requests in this hour and the 23 before it, oldest first, those without requests left out.
+    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError>;
+
+    /// API keys in descending order of id (newest first), from just below `before`.
+    async fn list_api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<(Vec<ApiKey>, Micros), StoreError>;
+
+    /// Counts what a gate saw of API keys, each named once, in one transaction. Keys that are not there are passed over,
+    /// and what is more than a day old is dropped. Not for repeating: what is told twice counts twice.
+    async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError>;
 
     /// A tenant's policy with its version; none: it set none.
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError>;

@@ -341,7 +341,7 @@ impl Wait {
         }
     }
 }
-/// A credential of a program.
+/// A credential of a program. Signing its owner out does not end it; disabling its owner does.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApiKey {
     /// `key_` and a UUIDv7 in base 32.
@@ -349,7 +349,7 @@ pub struct ApiKey {
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// The user who owns it; the key is dead while they are disabled, and for good.
+    /// The user who owns it. Disabling them ends the key; enabling them does not bring it back.
     #[prost(string, tag = "3")]
     pub owner_user_id: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -366,10 +366,10 @@ pub struct ApiKey {
     /// Unset: not yet.
     #[prost(message, optional, tag = "9")]
     pub last_used_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Requests in the last 24 hours, to the hour.
+    /// Requests in this hour and the 23 before it, as gates reported them.
     #[prost(uint64, tag = "10")]
     pub requests_24h: u64,
-    /// Set once it was revoked or its owner disabled.
+    /// Set once it was revoked, its owner disabled, or the history recovered.
     #[prost(message, optional, tag = "11")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -377,21 +377,23 @@ pub struct ApiKey {
 pub struct CreateApiKeyRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// The user who owns it.
+    /// The user who owns it, 1 to 128 bytes.
     #[prost(string, tag = "2")]
     pub owner_user_id: ::prost::alloc::string::String,
-    /// 1 to 128 bytes.
+    /// For people, 1 to 128 bytes, no control characters.
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
-    /// At most 64 of at most 128 bytes.
+    /// What it may do, at most 64 of 1 to 128 bytes: visible ASCII without space, `"` and `\`, as RFC 6749, section 3.3,
+    /// has it. With the audiences at most 2048 bytes.
     #[prost(string, repeated, tag = "4")]
     pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Unset: it does not expire. In the future, at most 10 years.
+    /// Unset: it does not expire. In the future, at most 10 years ahead; whole seconds count.
     #[prost(message, optional, tag = "5")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Who the key is for, at most 16 of at most 256 bytes. Empty: the configured default.
     #[prost(string, repeated, tag = "6")]
     pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Kept in the audit trail, at most 1024 bytes.
     #[prost(string, tag = "7")]
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "8")]
@@ -436,7 +438,7 @@ pub struct ListApiKeysRequest {
     /// Empty: of all owners.
     #[prost(string, tag = "2")]
     pub owner_user_id: ::prost::alloc::string::String,
-    /// Also those that have ended.
+    /// Also those that have expired or ended.
     #[prost(bool, tag = "3")]
     pub show_ended: bool,
     /// 1 to 200; 0 means 50; more is taken as 200.
@@ -461,6 +463,7 @@ pub struct RevokeApiKeyRequest {
     pub tenant_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub api_key_id: ::prost::alloc::string::String,
+    /// Kept in the audit trail, at most 1024 bytes.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     #[prost(enumeration = "Wait", tag = "4")]
@@ -475,12 +478,16 @@ pub struct RevokeApiKeyResponse {
     #[prost(message, optional, tag = "2")]
     pub enforcement: ::core::option::Option<Enforcement>,
 }
+/// Whether a key can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ApiKeyState {
     Unspecified = 0,
+    /// It can.
     Active = 1,
+    /// It reached its `expire_time`.
     Expired = 2,
+    /// It was revoked, its owner disabled, or the history recovered.
     Revoked = 3,
 }
 impl ApiKeyState {
@@ -588,7 +595,8 @@ pub mod api_key_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Makes a key. Its secret is in this answer and nowhere else. Role: `admin`. Errors: `USER_DISABLED`.
+        /// Makes a key. Its secret is in this answer and nowhere else. An owner who is not known yet is created, as by a
+        /// sign-in. Role: `admin`. Errors: `USER_DISABLED`.
         pub async fn create_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateApiKeyRequest>,
@@ -638,7 +646,7 @@ pub mod api_key_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.ApiKeyService", "GetApiKey"));
             self.inner.unary(req, path, codec).await
         }
-        /// The keys of a tenant or of one owner, newest first. Roles: `support`, `admin`.
+        /// The keys of a tenant or of one owner, newest first. Roles: `support`, `admin`. Errors: `PAGE_TOKEN_INVALID`.
         pub async fn list_api_keys(
             &mut self,
             request: impl tonic::IntoRequest<super::ListApiKeysRequest>,
@@ -704,7 +712,8 @@ pub mod api_key_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ApiKeyServiceServer.
     #[async_trait]
     pub trait ApiKeyService: std::marker::Send + std::marker::Sync + 'static {
-        /// Makes a key. Its secret is in this answer and nowhere else. Role: `admin`. Errors: `USER_DISABLED`.
+        /// Makes a key. Its secret is in this answer and nowhere else. An owner who is not known yet is created, as by a
+        /// sign-in. Role: `admin`. Errors: `USER_DISABLED`.
         async fn create_api_key(
             &self,
             request: tonic::Request<super::CreateApiKeyRequest>,
@@ -720,7 +729,7 @@ pub mod api_key_service_server {
             tonic::Response<super::GetApiKeyResponse>,
             tonic::Status,
         >;
-        /// The keys of a tenant or of one owner, newest first. Roles: `support`, `admin`.
+        /// The keys of a tenant or of one owner, newest first. Roles: `support`, `admin`. Errors: `PAGE_TOKEN_INVALID`.
         async fn list_api_keys(
             &self,
             request: tonic::Request<super::ListApiKeysRequest>,
@@ -1671,6 +1680,241 @@ impl ErrorReason {
         }
     }
 }
+/// The revocations of one batch. It does not contain its own revision.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Delta {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LogEntry>,
+    /// W3C `traceparent`s of sampled calls that caused it, at most 4, no baggage.
+    #[prost(string, repeated, tag = "2")]
+    pub trace_parents: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One change of the view.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogEntry {
+    #[prost(oneof = "log_entry::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: ::core::option::Option<log_entry::Kind>,
+}
+/// Nested message and enum types in `LogEntry`.
+pub mod log_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Revoked(super::RevokedCredentials),
+        #[prost(message, tag = "2")]
+        Cutoff(super::Cutoff),
+        #[prost(message, tag = "3")]
+        TrustKey(super::TrustedKey),
+        #[prost(message, tag = "4")]
+        DistrustKey(super::DistrustedKey),
+        #[prost(message, tag = "5")]
+        Turn(super::Turn),
+    }
+}
+/// Credentials that are dead, by serial.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokedCredentials {
+    #[prost(enumeration = "CredentialKind", tag = "1")]
+    pub credential: i32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub serials: ::prost::alloc::vec::Vec<u64>,
+}
+/// All credentials of a kind, within a scope, opened before the revision of this entry are dead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cutoff {
+    #[prost(enumeration = "CredentialKind", tag = "1")]
+    pub credential: i32,
+    #[prost(enumeration = "CutoffScope", tag = "2")]
+    pub scope: i32,
+    /// The serial of the user or tenant; 0 for everyone.
+    #[prost(uint64, tag = "3")]
+    pub scope_serial: u64,
+    /// One credential that stays alive; 0 for none.
+    #[prost(uint64, tag = "4")]
+    pub exempt_serial: u64,
+}
+/// From now on, tokens signed by this key are believed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrustedKey {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "SigningAlgorithm", tag = "2")]
+    pub algorithm: i32,
+    /// Ed25519: the 32 bytes of RFC 8032. ES256: an uncompressed point (SEC 1, section 2.3.3). RS256: the DER of an
+    /// `RSAPublicKey` (RFC 8017, appendix A.1.1) with a modulus of 2048 to 4096 bits and an exponent from 65537.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub public_key: ::prost::bytes::Bytes,
+    /// What its tokens are.
+    #[prost(enumeration = "CredentialKind", tag = "4")]
+    pub credential: i32,
+}
+/// Tokens signed by this key are dead, and the key never returns.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DistrustedKey {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Drops the previous generation of session revocations; the current one becomes the previous.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Turn {}
+/// The whole view at a revision.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Snapshot {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub incarnation: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub chain: ::prost::bytes::Bytes,
+    /// How many turns there have been.
+    #[prost(uint64, tag = "4")]
+    pub turns: u64,
+    #[prost(message, optional, tag = "5")]
+    pub current: ::core::option::Option<Generation>,
+    #[prost(message, optional, tag = "6")]
+    pub previous: ::core::option::Option<Generation>,
+    /// Revocations of API keys, which no turn drops.
+    #[prost(message, optional, tag = "7")]
+    pub permanent: ::core::option::Option<Generation>,
+    #[prost(message, repeated, tag = "8")]
+    pub trusted_keys: ::prost::alloc::vec::Vec<TrustedKey>,
+    #[prost(string, repeated, tag = "9")]
+    pub distrusted_key_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Revocations that are forgotten together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Generation {
+    #[prost(message, repeated, tag = "1")]
+    pub revoked: ::prost::alloc::vec::Vec<SerialBlock>,
+    /// In order of scope, then serial.
+    #[prost(message, repeated, tag = "2")]
+    pub cutoffs: ::prost::alloc::vec::Vec<CutoffState>,
+}
+/// The revoked serials from `index * 2^20` up to the next block.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SerialBlock {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// A Roaring bitmap (portable format) of the low 20 bits.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub roaring: ::prost::bytes::Bytes,
+}
+/// What the cutoffs of one scope amount to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CutoffState {
+    #[prost(enumeration = "CutoffScope", tag = "1")]
+    pub scope: i32,
+    #[prost(uint64, tag = "2")]
+    pub scope_serial: u64,
+    /// The greatest cutoff.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+    /// The credential that it exempts; 0 for none.
+    #[prost(uint64, tag = "4")]
+    pub exempt_serial: u64,
+    /// The greatest cutoff that does not exempt that credential.
+    #[prost(uint64, tag = "5")]
+    pub unexempted_revision: u64,
+}
+/// A kind of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CredentialKind {
+    Unspecified = 0,
+    Session = 1,
+    ApiKey = 2,
+}
+impl CredentialKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CREDENTIAL_KIND_UNSPECIFIED",
+            Self::Session => "CREDENTIAL_KIND_SESSION",
+            Self::ApiKey => "CREDENTIAL_KIND_API_KEY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CREDENTIAL_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CREDENTIAL_KIND_SESSION" => Some(Self::Session),
+            "CREDENTIAL_KIND_API_KEY" => Some(Self::ApiKey),
+            _ => None,
+        }
+    }
+}
+/// How wide a cutoff reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CutoffScope {
+    Unspecified = 0,
+    User = 1,
+    Tenant = 2,
+    Everyone = 3,
+}
+impl CutoffScope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CUTOFF_SCOPE_UNSPECIFIED",
+            Self::User => "CUTOFF_SCOPE_USER",
+            Self::Tenant => "CUTOFF_SCOPE_TENANT",
+            Self::Everyone => "CUTOFF_SCOPE_EVERYONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CUTOFF_SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CUTOFF_SCOPE_USER" => Some(Self::User),
+            "CUTOFF_SCOPE_TENANT" => Some(Self::Tenant),
+            "CUTOFF_SCOPE_EVERYONE" => Some(Self::Everyone),
+            _ => None,
+        }
+    }
+}
+/// The JWS algorithm of a signing key. A new one is a new value: a validator that does not know it stops being ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SigningAlgorithm {
+    Unspecified = 0,
+    /// EdDSA over Curve25519 (RFC 8037).
+    Ed25519 = 1,
+    /// ECDSA over P-256 with SHA-256 (RFC 7518, section 3.4).
+    Es256 = 2,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
+    Rs256 = 3,
+}
+impl SigningAlgorithm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNING_ALGORITHM_UNSPECIFIED",
+            Self::Ed25519 => "SIGNING_ALGORITHM_ED25519",
+            Self::Es256 => "SIGNING_ALGORITHM_ES256",
+            Self::Rs256 => "SIGNING_ALGORITHM_RS256",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNING_ALGORITHM_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNING_ALGORITHM_ED25519" => Some(Self::Ed25519),
+            "SIGNING_ALGORITHM_ES256" => Some(Self::Es256),
+            "SIGNING_ALGORITHM_RS256" => Some(Self::Rs256),
+            _ => None,
+        }
+    }
+}
 /// One signing key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SigningKey {
@@ -1690,6 +1934,9 @@ pub struct SigningKey {
     /// Set once retired.
     #[prost(message, optional, tag = "6")]
     pub retire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it signs: access tokens of sessions, or API keys. No key signs both.
+    #[prost(enumeration = "CredentialKind", tag = "7")]
+    pub credential: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSigningKeysRequest {}
@@ -1703,6 +1950,9 @@ pub struct RotateSigningKeyRequest {
     /// Kept in the audit trail. Required.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+    /// What the new key signs. Unset: access tokens of sessions.
+    #[prost(enumeration = "CredentialKind", tag = "2")]
+    pub credential: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateSigningKeyResponse {
@@ -1777,7 +2027,7 @@ pub mod key_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// The keys that sign access tokens. Role for all: `operator`.
+    /// The keys that sign access tokens, and those that sign API keys. Role for all: `operator`.
     #[derive(Debug, Clone)]
     pub struct KeyServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1900,7 +2150,7 @@ pub mod key_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Ends trust in a key: every token it signed, or will ever sign, is refused once the revision is applied.
-        /// Sessions live on through their refresh tokens. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
+        /// Sessions live on through their refresh tokens; API keys do not. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
         pub async fn retire_signing_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RetireSigningKeyRequest>,
@@ -1959,7 +2209,7 @@ pub mod key_service_server {
             tonic::Status,
         >;
         /// Ends trust in a key: every token it signed, or will ever sign, is refused once the revision is applied.
-        /// Sessions live on through their refresh tokens. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
+        /// Sessions live on through their refresh tokens; API keys do not. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
         async fn retire_signing_key(
             &self,
             request: tonic::Request<super::RetireSigningKeyRequest>,
@@ -1968,7 +2218,7 @@ pub mod key_service_server {
             tonic::Status,
         >;
     }
-    /// The keys that sign access tokens. Role for all: `operator`.
+    /// The keys that sign access tokens, and those that sign API keys. Role for all: `operator`.
     #[derive(Debug)]
     pub struct KeyServiceServer<T> {
         inner: Arc<T>,
@@ -2218,241 +2468,6 @@ pub mod key_service_server {
     pub const SERVICE_NAME: &str = "portcullis.v1.KeyService";
     impl<T> tonic::server::NamedService for KeyServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// The revocations of one batch. It does not contain its own revision.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Delta {
-    #[prost(message, repeated, tag = "1")]
-    pub entries: ::prost::alloc::vec::Vec<LogEntry>,
-    /// W3C `traceparent`s of sampled calls that caused it, at most 4, no baggage.
-    #[prost(string, repeated, tag = "2")]
-    pub trace_parents: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// One change of the view.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LogEntry {
-    #[prost(oneof = "log_entry::Kind", tags = "1, 2, 3, 4, 5")]
-    pub kind: ::core::option::Option<log_entry::Kind>,
-}
-/// Nested message and enum types in `LogEntry`.
-pub mod log_entry {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Kind {
-        #[prost(message, tag = "1")]
-        Revoked(super::RevokedCredentials),
-        #[prost(message, tag = "2")]
-        Cutoff(super::Cutoff),
-        #[prost(message, tag = "3")]
-        TrustKey(super::TrustedKey),
-        #[prost(message, tag = "4")]
-        DistrustKey(super::DistrustedKey),
-        #[prost(message, tag = "5")]
-        Turn(super::Turn),
-    }
-}
-/// Credentials that are dead, by serial.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokedCredentials {
-    #[prost(enumeration = "CredentialKind", tag = "1")]
-    pub credential: i32,
-    #[prost(uint64, repeated, tag = "2")]
-    pub serials: ::prost::alloc::vec::Vec<u64>,
-}
-/// All credentials of a kind, within a scope, opened before the revision of this entry are dead.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Cutoff {
-    #[prost(enumeration = "CredentialKind", tag = "1")]
-    pub credential: i32,
-    #[prost(enumeration = "CutoffScope", tag = "2")]
-    pub scope: i32,
-    /// The serial of the user or tenant; 0 for everyone.
-    #[prost(uint64, tag = "3")]
-    pub scope_serial: u64,
-    /// One credential that stays alive; 0 for none.
-    #[prost(uint64, tag = "4")]
-    pub exempt_serial: u64,
-}
-/// From now on, tokens signed by this key are believed.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TrustedKey {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(enumeration = "SigningAlgorithm", tag = "2")]
-    pub algorithm: i32,
-    /// Ed25519: the 32 bytes of RFC 8032. ES256: an uncompressed point (SEC 1, section 2.3.3). RS256: the DER of an
-    /// `RSAPublicKey` (RFC 8017, appendix A.1.1) with a modulus of 2048 to 4096 bits and an exponent from 65537.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub public_key: ::prost::bytes::Bytes,
-    /// What its tokens are.
-    #[prost(enumeration = "CredentialKind", tag = "4")]
-    pub credential: i32,
-}
-/// Tokens signed by this key are dead, and the key never returns.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DistrustedKey {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-}
-/// Drops the previous generation of session revocations; the current one becomes the previous.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Turn {}
-/// The whole view at a revision.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Snapshot {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub incarnation: ::prost::bytes::Bytes,
-    #[prost(uint64, tag = "2")]
-    pub revision: u64,
-    #[prost(bytes = "bytes", tag = "3")]
-    pub chain: ::prost::bytes::Bytes,
-    /// How many turns there have been.
-    #[prost(uint64, tag = "4")]
-    pub turns: u64,
-    #[prost(message, optional, tag = "5")]
-    pub current: ::core::option::Option<Generation>,
-    #[prost(message, optional, tag = "6")]
-    pub previous: ::core::option::Option<Generation>,
-    /// Revocations of API keys, which no turn drops.
-    #[prost(message, optional, tag = "7")]
-    pub permanent: ::core::option::Option<Generation>,
-    #[prost(message, repeated, tag = "8")]
-    pub trusted_keys: ::prost::alloc::vec::Vec<TrustedKey>,
-    #[prost(string, repeated, tag = "9")]
-    pub distrusted_key_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// Revocations that are forgotten together.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Generation {
-    #[prost(message, repeated, tag = "1")]
-    pub revoked: ::prost::alloc::vec::Vec<SerialBlock>,
-    /// In order of scope, then serial.
-    #[prost(message, repeated, tag = "2")]
-    pub cutoffs: ::prost::alloc::vec::Vec<CutoffState>,
-}
-/// The revoked serials from `index * 2^20` up to the next block.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SerialBlock {
-    #[prost(uint64, tag = "1")]
-    pub index: u64,
-    /// A Roaring bitmap (portable format) of the low 20 bits.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub roaring: ::prost::bytes::Bytes,
-}
-/// What the cutoffs of one scope amount to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CutoffState {
-    #[prost(enumeration = "CutoffScope", tag = "1")]
-    pub scope: i32,
-    #[prost(uint64, tag = "2")]
-    pub scope_serial: u64,
-    /// The greatest cutoff.
-    #[prost(uint64, tag = "3")]
-    pub revision: u64,
-    /// The credential that it exempts; 0 for none.
-    #[prost(uint64, tag = "4")]
-    pub exempt_serial: u64,
-    /// The greatest cutoff that does not exempt that credential.
-    #[prost(uint64, tag = "5")]
-    pub unexempted_revision: u64,
-}
-/// A kind of credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum CredentialKind {
-    Unspecified = 0,
-    Session = 1,
-    ApiKey = 2,
-}
-impl CredentialKind {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "CREDENTIAL_KIND_UNSPECIFIED",
-            Self::Session => "CREDENTIAL_KIND_SESSION",
-            Self::ApiKey => "CREDENTIAL_KIND_API_KEY",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "CREDENTIAL_KIND_UNSPECIFIED" => Some(Self::Unspecified),
-            "CREDENTIAL_KIND_SESSION" => Some(Self::Session),
-            "CREDENTIAL_KIND_API_KEY" => Some(Self::ApiKey),
-            _ => None,
-        }
-    }
-}
-/// How wide a cutoff reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum CutoffScope {
-    Unspecified = 0,
-    User = 1,
-    Tenant = 2,
-    Everyone = 3,
-}
-impl CutoffScope {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "CUTOFF_SCOPE_UNSPECIFIED",
-            Self::User => "CUTOFF_SCOPE_USER",
-            Self::Tenant => "CUTOFF_SCOPE_TENANT",
-            Self::Everyone => "CUTOFF_SCOPE_EVERYONE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "CUTOFF_SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "CUTOFF_SCOPE_USER" => Some(Self::User),
-            "CUTOFF_SCOPE_TENANT" => Some(Self::Tenant),
-            "CUTOFF_SCOPE_EVERYONE" => Some(Self::Everyone),
-            _ => None,
-        }
-    }
-}
-/// The JWS algorithm of a signing key. A new one is a new value: a validator that does not know it stops being ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum SigningAlgorithm {
-    Unspecified = 0,
-    /// EdDSA over Curve25519 (RFC 8037).
-    Ed25519 = 1,
-    /// ECDSA over P-256 with SHA-256 (RFC 7518, section 3.4).
-    Es256 = 2,
-    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
-    Rs256 = 3,
-}
-impl SigningAlgorithm {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SIGNING_ALGORITHM_UNSPECIFIED",
-            Self::Ed25519 => "SIGNING_ALGORITHM_ED25519",
-            Self::Es256 => "SIGNING_ALGORITHM_ES256",
-            Self::Rs256 => "SIGNING_ALGORITHM_RS256",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SIGNING_ALGORITHM_UNSPECIFIED" => Some(Self::Unspecified),
-            "SIGNING_ALGORITHM_ED25519" => Some(Self::Ed25519),
-            "SIGNING_ALGORITHM_ES256" => Some(Self::Es256),
-            "SIGNING_ALGORITHM_RS256" => Some(Self::Rs256),
-            _ => None,
-        }
     }
 }
 /// A position in one history of the log.

@@ -53,7 +53,8 @@ pub struct Dialect {
     pub beat_writes: bool,
     /// The most sessions of one statement: 1 where a statement can take only one serial.
     pub group_max: usize,
-    /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id, requests, age_us, ip, page.
+    /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id (or an API key's), requests,
+    /// age_us, ip, page.
     pub activity_rows: &'static str,
     /// Written after a table and its alias: the index to look its rows up in, where the planner has to be told. SQLite
     /// has no statistics and takes a tenant for a few rows.

@@ -45,11 +45,12 @@ pub(super) async fn keys(
     dialect: &Dialect,
 ) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
     let now = now(connection, dialect).await?;
-    let sql = "SELECT key_id, algorithm, sealed, created_us, signs_from_us, retired_us \
-         FROM signing_keys ORDER BY created_us DESC, key_id";
+    let sql = "SELECT key_id, algorithm, sealed, created_us, signs_from_us, retired_us, credential \
+         FROM signing_keys ORDER BY created_us DESC, credential, key_id";
     let read = |row: &Row| {
         Ok::<_, StoreError>(KeyRecord {
             id: KeyId::parse(row.text(0)?).map_err(|_| StoreError::Internal("a key id is malformed".into()))?,
+            credential: credential(row.int(6)?)?,
             algorithm: algorithm(row.int(1)?)?,
             sealed: row.blob(2)?.to_vec(),
             created: Micros(row.int(3)?),
@@ -59,6 +60,21 @@ pub(super) async fn keys(
     };
     let rows = connection.query(sql, &[]).await?;
     Ok((rows.iter().map(read).collect::<Result<_, _>>()?, now))
+}
+
+pub(super) fn credential_code(credential: CredentialKind) -> i64 {
+    match credential {
+        CredentialKind::Session => 1,
+        CredentialKind::ApiKey => 2,
+    }
+}
+
+fn credential(code: i64) -> Result<CredentialKind, StoreError> {
+    match code {
+        1 => Ok(CredentialKind::Session),
+        2 => Ok(CredentialKind::ApiKey),
+        _ => Err(StoreError::Internal("a key signs an unknown kind of credential".into())),
+    }
 }
 
 pub(super) fn algorithm_code(algorithm: Algorithm) -> i64 {
@@ -136,8 +152,9 @@ async fn begin_history(
     let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
     connection.query(jump, &[incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()]).await?;
 
-    let everyone = Change::Cut { credential: CredentialKind::Session, scope: Scope::Everyone, exempt: None };
-    let changes = if sign_out { vec![everyone] } else { Vec::new() };
+    let everyone = |credential| Change::Cut { credential, scope: Scope::Everyone, exempt: None };
+    let kinds: &[_] = if sign_out { &[CredentialKind::Session, CredentialKind::ApiKey] } else { &[] };
+    let changes: Vec<_> = kinds.iter().copied().map(everyone).collect();
     let entry = recovery_entry();
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
     let audit_digest = audit::seal(&mut rows);
@@ -146,8 +163,11 @@ async fn begin_history(
     let revision = head.revision;
     audit::insert(connection, &rows, revision.0).await?;
     if sign_out {
-        let cutoff = "INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)";
-        connection.query(cutoff, &[revision.0.into(), entry.event_id.to_bytes()[..].into()]).await?;
+        let cutoffs =
+            ["INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)", "INSERT INTO api_key_cutoffs VALUES (3, 0, $1, $2)"];
+        for cutoff in cutoffs {
+            connection.query(cutoff, &[revision.0.into(), entry.event_id.to_bytes()[..].into()]).await?;
+        }
     }
     let recovered = Recovered { frame: Frame { revision, delta, audit_digest }, old, head };
     let (view, code) = checkpoint(&recovered);

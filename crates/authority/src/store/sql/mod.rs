@@ -1,6 +1,8 @@
 //! The store in portable SQL: one implementation that every engine runs.
 
 mod activity;
+mod api_key_uses;
+mod api_keys;
 mod append;
 mod audit;
 pub mod connection;
@@ -21,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
+    id::{ApiKeyId, SessionId, TenantId, UserId},
     position::{Chain, Incarnation, Position, Revision},
     view::Frame,
 };
@@ -34,9 +36,9 @@ use super::{
     StoreError, TokenLife,
 };
 use crate::domain::{
-    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry, KeyRecord, Micros, NewSession, OpenedSession,
-    Page, Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, User, UserFilter,
-    UserOrder, UserSummary, findings::Footprint,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
+    KeyRecord, Micros, NewSession, OpenedSession, Page, Policy, Preview, Selection, Session, SessionActivity,
+    SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The store over an engine.
@@ -145,6 +147,27 @@ impl Store for SqlStore {
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
+    }
+
+    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError> {
+        api_keys::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    }
+
+    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError> {
+        api_keys::hours(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    }
+
+    async fn list_api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
+        api_keys::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+    }
+
+    async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
+        api_key_uses::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), uses).await
     }
 
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {

@@ -595,11 +595,11 @@ pub(super) async fn users(
     connection.query(&sql, &rows.params).await?.iter().map(read).collect()
 }
 
-fn to_json(texts: &[String]) -> String {
+pub(super) fn to_json(texts: &[String]) -> String {
     serde_json::to_string(texts).expect("strings serialize")
 }
 
-fn from_json(text: &str) -> Result<Vec<String>, StoreError> {
+pub(super) fn from_json(text: &str) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Internal("a list column is not JSON".into()))
 }
 

@@ -14,7 +14,7 @@ fn rotated() -> (View, [Signer; 3]) {
 
 fn message(algorithm: &str, kid: &KeyId) -> String {
     let header = format!(r#"{{"typ":"at+jwt","alg":"{algorithm}","kid":"{kid}"}}"#);
-    let claims = encode_part(&WireClaims::new("https://issuer", &claims()));
+    let claims = URL_SAFE_NO_PAD.encode(claims().to_json("https://issuer"));
     format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header))
 }
 

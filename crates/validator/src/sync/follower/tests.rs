@@ -21,7 +21,8 @@ const STALENESS: Duration = Duration::from_secs(5);
 
 fn follower() -> Follower {
     let expected = Expected { issuer: "i".into(), audience: None };
-    let shared = Shared::new(expected, TokenCache::new(10), Mode::Strict, STALENESS, None, "gate".into());
+    let shared =
+        Shared::new(expected, TokenCache::new(10), TokenCache::new(10), Mode::Strict, STALENESS, None, "gate".into());
     Follower::new(Arc::new(shared), 1 << 20)
 }
 

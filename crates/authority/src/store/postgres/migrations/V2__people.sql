@@ -84,6 +84,15 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_by_owner ON api_keys (tenant_id, owner_id, key_id);
 
+-- What cuts API keys off, which no sign-out does: disabling their owner, and a recovery.
+CREATE TABLE api_key_cutoffs (
+    scope         BIGINT NOT NULL,   -- 1 user, 2 tenant, 3 everyone
+    scope_serial  BIGINT NOT NULL,
+    revision      BIGINT NOT NULL,
+    event_id      BYTEA NOT NULL,
+    PRIMARY KEY (scope, scope_serial, revision)
+);
+
 -- Requests of the last day, by hour since 1970.
 CREATE TABLE api_key_hours (
     tenant_id  TEXT NOT NULL,
@@ -92,6 +101,9 @@ CREATE TABLE api_key_hours (
     requests   BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, key_id, hour)
 );
+
+ALTER TABLE signing_keys
+    ADD COLUMN credential  BIGINT NOT NULL DEFAULT 1;           -- what it signs: 1 sessions, 2 API keys
 
 ALTER TABLE audit_events
     ADD COLUMN user_id  TEXT NOT NULL DEFAULT '',             -- whom it concerns

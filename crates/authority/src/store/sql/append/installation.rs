@@ -2,7 +2,7 @@
 
 use portcullis_contract::{
     delta::{Change, Scope},
-    key::{CredentialKind, KeyId, VerificationKey},
+    key::{KeyId, VerificationKey},
 };
 
 use super::{super::install, Batch};
@@ -36,12 +36,13 @@ impl Batch<'_> {
     }
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {
-        let trusted = VerificationKey::new(key.id.clone(), key.algorithm, &key.public, CredentialKind::Session);
+        let trusted = VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
         let Ok(trusted) = trusted else {
             self.results[index] = Some(Err(EntryError::Refused));
             return Ok(());
         };
-        let sql = "INSERT INTO signing_keys VALUES ($1, $2, $3, $4, $5, $6, NULL)";
+        let sql = "INSERT INTO signing_keys (key_id, algorithm, public_key, sealed, created_us, signs_from_us, credential) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let values = [
             key.id.as_str().into(),
             install::algorithm_code(key.algorithm).into(),
@@ -49,6 +50,7 @@ impl Batch<'_> {
             key.sealed[..].into(),
             self.now.0.into(),
             self.now.after(key.activation_delay).0.into(),
+            install::credential_code(key.credential).into(),
         ];
         self.connection.query(sql, &values).await?;
         self.changes.push(Change::Trust(trusted));
@@ -68,7 +70,7 @@ impl Batch<'_> {
             self.unchanged(index);
             return Ok(());
         }
-        if current_key(&keys, now).is_some_and(|current| current.id == *id) {
+        if current_key(&keys, key.credential, now).is_some_and(|current| current.id == *id) {
             self.results[index] = Some(Err(EntryError::KeyInUse));
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! The group commit: a batch of entries in one transaction and one revision.
 //!
-//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, then
-//! the head, then rows that only appenders write. Nobody who holds the head waits for anybody. Who takes events that
-//! wait holds the installation's row.
+//! Locks are taken in one order, whatever the batch: the installation's row, tenants and users, policies, sessions, API
+//! keys, then the head, then rows that only appenders write. Nobody who holds the head waits for anybody. Who takes
+//! events that wait holds the installation's row.
 
+mod api_keys;
 mod installation;
 mod policies;
 mod records;
@@ -63,6 +64,7 @@ struct Batch<'a> {
     changes: Vec<Change>,
     cutoffs: Vec<(Scope, Option<Serial>, Vec<u8>)>,
     revoked: Vec<Serial>,
+    api_key_cutoffs: Vec<(Scope, Vec<u8>)>,
     committed: Option<(Frame, Position)>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
@@ -99,6 +101,7 @@ impl<'a> Batch<'a> {
             changes: Vec::new(),
             cutoffs: Vec::new(),
             revoked: Vec::new(),
+            api_key_cutoffs: Vec::new(),
             committed: None,
             users: HashMap::new(),
             tenants: HashMap::new(),
@@ -113,6 +116,7 @@ impl<'a> Batch<'a> {
         self.change_users().await?;
         self.set_policies().await?;
         self.revoke_sessions().await?;
+        self.change_api_keys().await?;
         let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
             Some(Ok(Done::Before(outcome))) => Ok(*outcome),
@@ -210,6 +214,7 @@ impl<'a> Batch<'a> {
         let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
         let revision = head.revision;
         self.insert_cutoffs(revision).await?;
+        self.insert_api_key_cutoffs(revision).await?;
         audit::insert(self.connection, &self.audit, revision.0).await?;
         self.committed = Some((Frame { revision, delta, audit_digest }, head));
         Ok(revision)

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use portcullis_contract::{
-    delta::{Change, Scope},
+    delta::Scope,
     id::{Serial, SessionId, TenantId, UserId},
-    key::CredentialKind,
 };
 
 use super::{
@@ -89,7 +88,7 @@ impl<'a> Batch<'a> {
             let scope = Scope::User(serial);
             self.cut(index, scope, exempt);
             if disable {
-                self.changes.push(Change::Cut { credential: CredentialKind::ApiKey, scope, exempt: None });
+                self.cut_api_keys(index, scope);
             }
         }
         let targets: Vec<_> = users.iter().map(Target::user).collect();

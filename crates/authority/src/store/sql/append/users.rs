@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Batch<'_> {
-    /// Tenants and users, in key order; the rows of those who are cut off are made when they are missing.
+    /// Tenants and users, in key order; the rows of those who are cut off, or get an API key, are made when they are missing.
     pub(super) async fn change_users(&mut self) -> Result<(), StoreError> {
         let (mut tenants, mut users) = (BTreeSet::new(), BTreeSet::new());
         for (_, entry) in self.pending() {
@@ -28,6 +28,10 @@ impl Batch<'_> {
                 Mutation::SignOutUsers { tenant, users: ids, .. } => {
                     tenants.insert(tenant);
                     users.extend(ids.iter().map(|id| (tenant, id)));
+                }
+                Mutation::CreateApiKey(new) => {
+                    tenants.insert(&new.tenant_id);
+                    users.insert((&new.tenant_id, &new.owner_id));
                 }
                 _ => {}
             }

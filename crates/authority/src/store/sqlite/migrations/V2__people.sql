@@ -78,6 +78,15 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_by_owner ON api_keys (tenant_id, owner_id, key_id);
 
+-- What cuts API keys off, which no sign-out does: disabling their owner, and a recovery.
+CREATE TABLE api_key_cutoffs (
+    scope         INTEGER NOT NULL,   -- 1 user, 2 tenant, 3 everyone
+    scope_serial  INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
+    event_id      BLOB NOT NULL,
+    PRIMARY KEY (scope, scope_serial, revision)
+) WITHOUT ROWID;
+
 -- Requests of the last day, by hour since 1970.
 CREATE TABLE api_key_hours (
     tenant_id  TEXT NOT NULL,
@@ -86,6 +95,8 @@ CREATE TABLE api_key_hours (
     requests   INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, key_id, hour)
 ) WITHOUT ROWID;
+
+ALTER TABLE signing_keys ADD COLUMN credential INTEGER NOT NULL DEFAULT 1;  -- what it signs: 1 sessions, 2 API keys
 
 ALTER TABLE audit_events ADD COLUMN user_id TEXT NOT NULL DEFAULT '';  -- whom it concerns
 ALTER TABLE audit_events ADD COLUMN details TEXT NOT NULL DEFAULT '';  -- JSON object; empty: none
