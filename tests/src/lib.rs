@@ -11,7 +11,6 @@ pub mod fault;
 pub mod gate;
 pub mod geography;
 pub mod given;
-pub mod observe;
 pub mod place;
 pub mod plans;
 pub mod postgres;

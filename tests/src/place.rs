@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_authority::store::{
     postgres::{Postgres, PostgresOptions},
-    sql::{Backend, Lane, SqlStore, Value},
+    sql::{Backend, Lane, SqlStore},
     sqlite::Sqlite,
 };
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     fault::{self, Faults, Point},
-    observe::{self, Statements},
+    plans::{self, Plans},
     postgres::{self, Schema, shared},
     wait::{eventually, within},
 };
@@ -125,27 +125,13 @@ impl Place {
         self.execute(sql).await.expect("there are triggers");
     }
 
-    /// One more authority's store, and what it asks.
+    /// One more authority's store, and the plan of each of its statements.
     ///
     /// # Panics
     /// When it does not open.
-    pub async fn observed_store(&self) -> (Arc<SqlStore>, Statements) {
-        let (engine, statements) = observe::wrap(self.engine().await);
-        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), statements)
-    }
-
-    /// The engine's plan for a statement, as a connection of `lane` makes it.
-    ///
-    /// # Panics
-    /// When it cannot be planned.
-    pub async fn explain(&self, lane: Lane, sql: &str, values: &[Value]) -> String {
-        let (explain, column) = match &self.0 {
-            Kind::Sqlite { .. } => ("EXPLAIN QUERY PLAN", 3),
-            Kind::Postgres { .. } => ("EXPLAIN", 0),
-        };
-        let mut connection = self.engine().await.connection(lane).await.expect("a connection");
-        let plan = connection.query(&format!("{explain} {sql}"), values).await.expect("a plan");
-        plan.iter().map(|row| row.text(column).expect("a line") + "\n").collect()
+    pub async fn planned_store(&self) -> (Arc<SqlStore>, Plans) {
+        let (engine, plans) = plans::wrap(self.engine().await);
+        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), plans)
     }
 
     /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both

@@ -80,8 +80,8 @@ async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -
     }
     end_some(store, engine, random, &mut all).await;
     // Another tenant has the same, and none of it is seen.
-    for person in 0..PEOPLE.len() {
-        let [user_name, ..] = PEOPLE[person].map(str::to_owned);
+    for (person, names) in PEOPLE.iter().enumerate() {
+        let [user_name, ..] = names.map(str::to_owned);
         let profile = Profile { user_name, ..Profile::default() };
         open(store, &NewSession { profile, ..sign_in("other", &format!("u{person}")) }).await;
     }

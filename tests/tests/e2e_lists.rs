@@ -82,7 +82,7 @@ async fn ended_sessions_are_shown_to_those_who_ask() {
         let revoke =
             v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&old), ..Default::default() };
         authority.sessions(ADMIN).revoke_session(revoke).await.expect("revoked");
-        let all = vec![session_id(&ada), session_id(&old)];
+        let all = [session_id(&ada), session_id(&old)];
         let own = v1::ListSessionsRequest::default();
         let ended = v1::ListSessionsRequest { show_ended: true, ..own.clone() };
         let revoked = v1::ListSessionsRequest { state: v1::SessionState::Revoked.into(), ..own.clone() };

@@ -17,8 +17,9 @@ ALTER TABLE sessions
     -- When to look again whether the session is idle or past its policy. Null: never.
     ADD COLUMN due_us           BIGINT;
 
--- A report changes most of the sessions of a page at once, and no index as long as the page has room for both versions.
-ALTER TABLE sessions SET (fillfactor = 50);
+-- A report changes most of the sessions of a page at once, and no index as long as the page has room for both versions,
+-- the first of which know no address yet.
+ALTER TABLE sessions SET (fillfactor = 45);
 
 UPDATE sessions SET active_us = created_us, due_us = created_us;
 
