@@ -211,8 +211,10 @@ async fn pages_are_for_one_caller_and_one_list() {
         assert_eq!(second.next_page_token, "");
 
         let token = first.next_page_token;
-        let sessions = v1::ListSessionsRequest { tenant_id: TENANT.into(), page_size: 1, ..Default::default() };
+        let tenant_id = TENANT.to_owned();
+        let sessions = v1::ListSessionsRequest { tenant_id, page_size: 1, show_ended: true, ..Default::default() };
         let listed = story.authority.sessions(ADMIN).list_sessions(sessions).await.expect("listed").into_inner();
+        assert_ne!(listed.next_page_token, "");
         let wrong = [
             (SUPPORT, revoked(token.clone())),
             (ADMIN, v1::ListAuditEventsRequest { page_token: token.clone(), ..of_tenant() }),

@@ -47,7 +47,8 @@ async fn a_sign_in_that_hangs_stops_the_sign_out_of_its_user_for_less_than_five_
     let place = Place::postgres().await;
     let (store, faults) = place.faulty_store().await;
     let other = place.store().await;
-    let mut hold = faults.pause(Lane::Write, Point::BeforeCommit);
+    // When it has made the user's row, in the transaction after that of the known users.
+    let mut hold = faults.pause(Lane::Write, Point::After(9));
     let new = sign_in("new", "new");
     let hung = tokio::spawn({
         let (store, new) = (Arc::clone(&store), new.clone());
