@@ -1,5 +1,6 @@
 //! The rows, a file a group.
 
+pub(crate) mod lists;
 pub(crate) mod propagate;
 pub(crate) mod rates;
 pub(crate) mod sign_out;
