@@ -7,11 +7,13 @@ mod peers;
 mod replay;
 mod report;
 mod rows;
+mod seed;
 mod world;
 
 use std::alloc::System;
 
 use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use self::{report::Report, world::World};
@@ -20,8 +22,29 @@ use self::{report::Report, world::World};
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+/// Measures, or fills a database to look at.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    seed: Option<Chore>,
+    /// The rows or groups to measure; none: all but the lists.
+    rows: Vec<String>,
+    /// Sessions of the large database of the lists.
+    #[arg(long, default_value_t = 10_000_000)]
+    sessions: u64,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Fills an empty PostgreSQL database with sessions.
+    Seed(seed::Options),
+}
+
+const ON_REQUEST: &str = "lists";
+
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -32,21 +55,30 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
+    // Only when asked for: it fills a database first.
+    (ON_REQUEST, &["list_own", "list_tenant", "list_filtered", "list_users", "list_big_tenant"]),
 ];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let cli = Cli::parse();
+    match &cli.seed {
+        Some(Chore::Seed(options)) => seed::run(options).await,
+        None => measure(&cli).await,
+    }
+}
+
+async fn measure(Cli { rows: wanted, sessions, .. }: &Cli) -> Result<()> {
     let known = |name: &String| GROUPS.iter().any(|(group, rows)| group == name || rows.contains(&name.as_str()));
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         bail!("no row {unknown}; there are {}", GROUPS.map(|(_, rows)| rows.join(", ")).join(", "));
     }
     let mut report = Report::default();
     for (group, rows) in GROUPS {
-        let asked = |row: &&&str| wanted.iter().any(|name| name == *row);
-        if wanted.is_empty() || wanted.iter().any(|name| name == group) || rows.iter().any(|row| asked(&row)) {
+        let asked = wanted.iter().any(|name| name == group || rows.contains(&name.as_str()));
+        if asked || wanted.is_empty() && group != ON_REQUEST {
             eprintln!("{group}: {}", rows.join(", "));
-            run(group, &mut report).await.with_context(|| format!("measuring {group}"))?;
+            run(group, *sessions, &mut report).await.with_context(|| format!("measuring {group}"))?;
         }
     }
     report.write("target/bench/summary.json")?;
@@ -54,13 +86,14 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn run(group: &str, report: &mut Report) -> Result<()> {
+async fn run(group: &str, sessions: u64, report: &mut Report) -> Result<()> {
     match group {
         "validate" => rows::validate::run(report).await,
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
         "activity" => rows::activity::run(&World::start().await?, report).await,
+        ON_REQUEST => rows::lists::run(sessions, report).await,
         _ => rows::sign_out::run(report).await,
     }
 }

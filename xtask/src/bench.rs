@@ -12,17 +12,56 @@ use crate::{
 /// What `bench` takes.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The rows to measure; none: all of them.
+    /// The rows to measure; none: all but those of the lists, which fill a database first (`lists`: all of these).
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
+    /// Sessions of the large database of the lists; it takes about a kilobyte for each.
+    #[arg(long, default_value_t = 10_000_000)]
+    sessions: u64,
 }
 
 /// Builds what is measured as it is released, and runs the bench, which starts the peers itself.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER, tools::PGBENCH, tools::REDIS_SERVER])?;
-    let packages = ["-p", "portcullis-cli", "-p", "portcullis-bench"];
-    shell::run(command("cargo", [&["build", "--release", "--locked"][..], &packages].concat()))?;
-    let mut bench = command("target/release/portcullis-bench", [""; 0]);
+    build()?;
+    let mut bench = command("target/release/portcullis-bench", [format!("--sessions={}", options.sessions)]);
     bench.args(&options.rows);
     shell::run(bench)
+}
+
+/// What `seed` takes.
+#[derive(Args)]
+pub(crate) struct SeedOptions {
+    /// An empty database: `postgres://…`. Its role must own the tables.
+    #[arg(long)]
+    url: String,
+    #[arg(long, default_value_t = 10_000_000)]
+    sessions: u64,
+    #[arg(long, default_value_t = 2_000_000)]
+    users: u64,
+    #[arg(long, default_value_t = 1_000)]
+    tenants: u64,
+    /// Sessions of one more tenant, `large`.
+    #[arg(long, default_value_t = 0)]
+    large_tenant: u64,
+}
+
+/// Fills an empty database with sessions.
+pub(crate) fn seed(options: &SeedOptions) -> Result<()> {
+    install::ensure(&[tools::C_COMPILER])?;
+    build()?;
+    let SeedOptions { url, sessions, users, tenants, large_tenant } = options;
+    let mut seed = command("target/release/portcullis-bench", ["seed"]);
+    seed.args(["--url", url]).args([
+        format!("--sessions={sessions}"),
+        format!("--users={users}"),
+        format!("--tenants={tenants}"),
+        format!("--large-tenant={large_tenant}"),
+    ]);
+    shell::run(seed)
+}
+
+fn build() -> Result<()> {
+    let packages = ["-p", "portcullis-cli", "-p", "portcullis-bench"];
+    shell::run(command("cargo", [&["build", "--release", "--locked"][..], &packages].concat()))
 }

@@ -39,6 +39,8 @@ enum Chore {
     Test(test::Options),
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
+    /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
+    Seed(bench::SeedOptions),
     /// Throw hostile bytes at every decoder for a while. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
 }
@@ -64,6 +66,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
         Chore::Bench(options) => bench::run(options),
+        Chore::Seed(options) => bench::seed(options),
         Chore::Fuzz(options) => fuzz::run(options),
     }
 }

@@ -1,6 +1,7 @@
 //! The rows, a file a group.
 
 pub(crate) mod activity;
+pub(crate) mod lists;
 pub(crate) mod propagate;
 pub(crate) mod rates;
 pub(crate) mod sign_out;

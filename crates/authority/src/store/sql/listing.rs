@@ -6,8 +6,8 @@
 //! its column no part of the order. `postgres_plans` and `sqlite_plans` test it.
 
 mod preview;
+mod removal;
 mod sessions;
-mod sweep;
 mod users;
 
 use super::{Dialect, Value};
@@ -15,8 +15,8 @@ use crate::domain::listing::NameFilter;
 
 pub(super) use self::{
     preview::{count, preview},
+    removal::remove_ended,
     sessions::list as sessions,
-    sweep::remove_ended,
     users::list as users,
 };
 
