@@ -123,7 +123,7 @@ struct Ending {
 async fn end(store: &dyn Store, ending: Vec<(TenantId, Ending)>) -> Result<()> {
     let mut random = StdRng::seed_from_u64(1);
     let entries: Vec<_> =
-        ending.into_iter().flat_map(|(tenant, ending)| entries(&tenant, ending, &mut random)).collect();
+        ending.into_iter().flat_map(|(tenant, ending)| entries(&tenant, &ending, &mut random)).collect();
     let bar = ProgressBar::new(entries.len() as u64).with_style(ProgressStyle::with_template(
         "entries of the log   {wide_bar} {human_pos}/{human_len} {elapsed_precise}",
     )?);
@@ -135,7 +135,7 @@ async fn end(store: &dyn Store, ending: Vec<(TenantId, Ending)>) -> Result<()> {
     Ok(())
 }
 
-fn entries(tenant: &TenantId, ending: Ending, random: &mut StdRng) -> Vec<Entry> {
+fn entries(tenant: &TenantId, ending: &Ending, random: &mut StdRng) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut push = |mutation| {
         entries.push(Entry {

@@ -111,7 +111,7 @@ pub(super) fn places() -> Vec<SeededPlace> {
             city: (*city).into(),
             country: (*country).into(),
             country_name: (*country_name).into(),
-            coordinates: (!city.is_empty()).then(|| Coordinates { latitude: 50.0, longitude: 10.0, accuracy_km: 20 }),
+            coordinates: (!city.is_empty()).then_some(Coordinates { latitude: 50.0, longitude: 10.0, accuracy_km: 20 }),
             network_operator: (*network_operator).into(),
             asn: None,
         };
