@@ -45,8 +45,18 @@ async fn one(world: &World, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds from the call until the last of the gates refuses, by the change of its view.
+/// Milliseconds from the call until the last of the gates refuses, by the change of its view. A round into which another
+/// batch fell (that of the sign-ins' audit events, once a second) is measured again.
 async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
+    for _ in 0..ROUNDS {
+        if let Some(milliseconds) = round(world, gates).await? {
+            return Ok(milliseconds);
+        }
+    }
+    anyhow::bail!("gates are woken by something else all the time")
+}
+
+async fn round(world: &World, gates: &[Validator]) -> Result<Option<f64>> {
     let mut sessions = world.authority.sessions().await?;
     let created = sign_in(&mut sessions, "ada").await?;
     let mut positions: Vec<_> = gates.iter().map(Validator::position).collect();
@@ -59,9 +69,15 @@ async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
     let (revision, reached) = tokio::try_join!(revoke(&mut sessions, session_id(&created)), try_join_all(reached))?;
     let last = reached.into_iter().max().context("no gate")?;
     let applied = |gate: &Validator| gate.position().borrow().is_some_and(|at| at.revision >= Revision(revision));
-    anyhow::ensure!(gates.iter().all(applied), "a gate was woken by something else");
+    if revision != before.0 + 1 || !gates.iter().all(applied) {
+        return Ok(None);
+    }
     anyhow::ensure!(gates.iter().all(|gate| gate.check(&created.access_token).is_err()), "a gate admits the dead");
-    Ok(last.duration_since(begun).as_secs_f64() * 1000.0)
+    Ok(Some(last.duration_since(begun).as_secs_f64() * 1000.0))
+}
+
+fn head(gate: &Validator) -> Result<u64> {
+    Ok(gate.position().borrow().context("a gate without a view")?.revision.0)
 }
 
 async fn thousand(world: &World, report: &mut Report) -> Result<()> {
@@ -75,16 +91,17 @@ async fn thousand(world: &World, report: &mut Report) -> Result<()> {
     let rss = (resident_kib(process)? - before) / GATES as f64;
     let idle = idle_cpu(process).await?;
     let (cpu, begun) = (cpu_microseconds(process)?, Instant::now());
-    let mut times = Vec::new();
+    let (mut times, first) = (Vec::new(), head(&gates[0])?);
     for _ in 0..ROUNDS {
         times.push(propagation(world, &gates).await?);
     }
+    let deltas = head(&gates[0])? - first;
     let used = cpu_microseconds(process)? - cpu - idle * begun.elapsed().as_secs_f64();
     drop(gates);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let redis = Redis::start().await?.publish_milliseconds(GATES, ROUNDS).await?;
     report.compare("propagate_1000", median(times), "ms", "Redis PUBLISH to 1000 (ms)", redis);
-    report.add("fanout_cpu_us", used / (ROUNDS * GATES) as f64, "µs");
+    report.add("fanout_cpu_us", used / (deltas * GATES as u64) as f64, "µs");
     report.add("stream_rss", rss, "KiB");
     Ok(())
 }
