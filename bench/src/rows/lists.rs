@@ -23,7 +23,8 @@ use crate::{
 /// A tenant has as many in both databases.
 const TENANT_SESSIONS: u64 = 10_000;
 const TENANT_USERS: u64 = 2_000;
-/// Tenants of the small database.
+/// Tenants of the small database, and those of the large one that are asked for: as many, so that the caches hold as
+/// much of what is looked at.
 const SMALL_TENANTS: u64 = 10;
 /// One tenant is a hundred times as large, in a database that is at least ten times as large again.
 const LARGE_SESSIONS: u64 = 1_000_000;
@@ -41,7 +42,10 @@ const PEER: &str = "in a database of 100,000 (ms)";
 /// A database with an authority over it.
 struct Place {
     authority: Process,
-    tenants: u64,
+    /// By number, as many as the small database has.
+    tenants: Vec<u64>,
+    /// How many there are.
+    count: u64,
 }
 
 pub(crate) async fn run(sessions: u64, report: &mut Report) -> Result<()> {
@@ -74,12 +78,21 @@ impl Place {
         let url = format!("{}/{name}", server.trim_end_matches("/postgres"));
         let (sessions, users) = (tenants * TENANT_SESSIONS, tenants * TENANT_USERS);
         seed::run(&seed::Options { url: url.clone(), sessions, users, tenants, large_tenant }).await?;
+        // What was written is on its way to the disk for a while.
+        cluster.admin().await.batch_execute("CHECKPOINT").await?;
         let authority = Process::start(|config, _| config.store.url = url).await?;
-        Ok(Self { authority, tenants })
+        let asked = (0..SMALL_TENANTS.min(tenants)).map(|number| number * tenants / SMALL_TENANTS.min(tenants));
+        Ok(Self { authority, tenants: asked.collect(), count: tenants })
     }
 
     fn any_tenant(&self, random: &mut StdRng) -> String {
-        tenant_id(random.random_range(0..self.tenants))
+        tenant_id(*self.tenants.choose(random).expect("there are some"))
+    }
+
+    /// A user of such a tenant, by number.
+    fn any_user(&self, random: &mut StdRng) -> (String, u64) {
+        let tenant = *self.tenants.choose(random).expect("there are some");
+        (tenant_id(tenant), tenant + self.count * random.random_range(0..TENANT_USERS))
     }
 }
 
@@ -108,9 +121,9 @@ async fn own(big: &Place, small: &Place, report: &mut Report) -> Result<()> {
     for (is_big, place) in [(true, big), (false, small)] {
         let mut sessions = place.authority.sessions().await?;
         for _ in 0..CALLS {
-            let number = random.random_range(0..place.tenants * TENANT_USERS);
+            let (tenant_id, number) = place.any_user(&mut random);
             let request = v1::CreateSessionRequest {
-                tenant_id: tenant_id(number % place.tenants),
+                tenant_id,
                 user: Some(v1::SessionUser { id: user_id(number), ..Default::default() }),
                 ..Default::default()
             };
