@@ -1,7 +1,7 @@
 //! What a sign-in looks like, and what is suspicious about it.
 
 use super::{core::Core, status::ServiceError};
-use crate::domain::{NewSession, Policy, Sight, device::Device, findings::SignIn};
+use crate::domain::{NewSession, Policy, Sight, device::Device, findings::{Footprint, FootprintKind, SignIn}};
 
 impl Core {
     /// Looks at a sign-in before its session is opened: the place, the device, and what is known of the user.
@@ -18,6 +18,9 @@ impl Core {
         let known = self.store.known(&new.tenant_id, &new.user_id, &new.footprints).await?;
         sign_in.at = known.now;
         let findings = sign_in.findings(&known.history, &policy.findings_disabled);
+        // Only sign-ins by device id are counted; of the others it is enough to be known.
+        let counts = |footprint: &Footprint| footprint.kind == FootprintKind::DeviceId;
+        new.footprints.retain(|footprint| counts(footprint) || !known.history.footprints.contains(footprint));
         let has_id = !new.client.device_id.is_empty();
         new.sight = Sight {
             device: sign_in.device,

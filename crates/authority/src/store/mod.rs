@@ -99,9 +99,7 @@ pub trait Store: Send + Sync + 'static {
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
 
     /// One user.
-    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
-        Ok(self.users(tenant, std::slice::from_ref(id)).await?.pop())
-    }
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
 
     /// One API key, with how it ended, and the time at which that was so.
     async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError>;

@@ -1,10 +1,10 @@
 //! What is known of a user from earlier sign-ins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use portcullis_contract::id::{TenantId, UserId};
 
-use super::{Connection, DbError, Dialect, Row, Value, connection::ValueRows};
+use super::{Connection, DbError, Dialect, Row, connection::ValueRows};
 use crate::{
     domain::{
         Micros, NewSession,
@@ -25,60 +25,72 @@ fn code(kind: FootprintKind) -> i64 {
     }
 }
 
-/// Of the time.
-const NOW: i64 = -1;
-/// Of the last sign-in.
+/// Of the user itself: the last sign-in.
 const LAST: i64 = 0;
 
-/// What is known of a user that bears on a sign-in with these footprints: one look-up in an index for each, and one
-/// for each of their kinds.
+/// A sign-in to come: of whom, and what it leaves.
+pub(super) type Question = (TenantId, UserId, Vec<Footprint>);
+
+/// What is known of users that bears on sign-ins with these footprints, in the order of the questions: one look-up in an
+/// index for each footprint and one for each kind.
 pub(super) async fn known(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    tenant: &TenantId,
-    user: &UserId,
-    footprints: &[Footprint],
-) -> Result<Known, StoreError> {
-    let mut sql = format!(
-        "SELECT {NOW} AS kind, '' AS value, {now} AS number \
-         UNION ALL SELECT {LAST}, signed_in_at, signed_in_us FROM users WHERE tenant_id = $1 AND user_id = $2",
-        now = dialect.now
+    questions: &[Question],
+) -> Result<Vec<Known>, StoreError> {
+    let asked = (0_i64..).zip(questions).flat_map(|(at, (tenant, user, footprints))| {
+        let looks = footprints.iter().map(|footprint| (code(footprint.kind), footprint.value.as_str()));
+        std::iter::once((LAST, "")).chain(looks).map(move |(kind, value)| {
+            [at.into(), tenant.as_str().into(), user.as_str().into(), kind.into(), value.into()]
+        })
+    });
+    let rows = ValueRows::new(asked);
+    let of = "FROM user_history h WHERE h.tenant_id = v.column2 AND h.user_id = v.column3 AND h.kind = v.column4";
+    let user = "FROM users u WHERE v.column4 = 0 AND u.tenant_id = v.column2 AND u.user_id = v.column3";
+    let sql = format!(
+        "SELECT v.column1, {now}, v.column4, v.column5, (SELECT u.signed_in_us {user}), (SELECT u.signed_in_at {user}), \
+             (SELECT h.sign_ins {of} AND h.value = v.column5), (SELECT h.value {of} LIMIT 1) \
+         FROM (VALUES {rows}) AS v",
+        now = dialect.now,
+        rows = rows.text,
     );
-    let mut values: Vec<Value> = vec![tenant.as_str().into(), user.as_str().into()];
-    for footprint in footprints {
-        values.push(footprint.value.as_str().into());
-        let (kind, value) = (code(footprint.kind), values.len());
-        let of = format!("FROM user_history WHERE tenant_id = $1 AND user_id = $2 AND kind = {kind}");
-        sql += &format!(
-            " UNION ALL SELECT kind, value, sign_ins {of} AND value = ${value} \
-             UNION ALL SELECT * FROM (SELECT kind, value, 0 {of} LIMIT 1) some_{kind}"
-        );
-    }
-    read(&connection.query(&sql, &values).await?, footprints)
-}
-
-fn read(rows: &[Row], footprints: &[Footprint]) -> Result<Known, StoreError> {
-    let mut known = Known { history: History::default(), device_sign_ins: 0, now: Micros::default() };
-    let mut seen = BTreeSet::new();
-    for row in rows {
-        let (kind, value, number) = (row.int(0)?, row.text(1)?, row.int(2)?);
-        match kind {
-            NOW => known.now = Micros(number),
-            // A user whom nobody has signed in yet, only signed out.
-            LAST if number == 0 => {}
-            LAST => known.history.last = Some((Micros(number), place(&value)?)),
-            _ => {
-                let of_kind = footprints.iter().find(|footprint| code(footprint.kind) == kind);
-                let Some(Footprint { kind, .. }) = of_kind else { continue };
-                if *kind == FootprintKind::DeviceId && number > 0 {
-                    known.device_sign_ins = u32::try_from(number).unwrap_or(u32::MAX);
-                }
-                seen.insert(Footprint { kind: *kind, value });
-            }
+    let empty = || Known { history: History::default(), device_sign_ins: 0, now: Micros::default() };
+    let mut known: Vec<_> = questions.iter().map(|_| empty()).collect();
+    for row in connection.query(&sql, &rows.params).await? {
+        let at = usize::try_from(row.int(0)?).unwrap_or(usize::MAX);
+        if let (Some(known), Some((_, _, footprints))) = (known.get_mut(at), questions.get(at)) {
+            read(&row, footprints, known)?;
         }
     }
-    known.history.footprints = seen;
     Ok(known)
+}
+
+/// One row of the answer: the user itself, or a footprint.
+fn read(row: &Row, footprints: &[Footprint], known: &mut Known) -> Result<(), StoreError> {
+    known.now = Micros(row.int(1)?);
+    let code_of_row = row.int(2)?;
+    if code_of_row == LAST {
+        // Not of a user whom nobody has signed in yet, only signed out.
+        if let Some(at) = row.optional_int(4)?.filter(|at| *at > 0) {
+            known.history.last = Some((Micros(at), place(&row.text(5)?)?));
+        }
+        return Ok(());
+    }
+    let Some(kind) = footprints.iter().map(|footprint| footprint.kind).find(|kind| code(*kind) == code_of_row) else {
+        return Ok(());
+    };
+    if let Some(sign_ins) = row.optional_int(6)? {
+        if kind == FootprintKind::DeviceId {
+            known.device_sign_ins = u32::try_from(sign_ins).unwrap_or(u32::MAX);
+        }
+        known.history.footprints.insert(Footprint { kind, value: row.text(3)? });
+    }
+    // A null reads as an empty text, which no footprint has.
+    let some = row.text(7)?;
+    if !some.is_empty() {
+        known.history.footprints.insert(Footprint { kind, value: some });
+    }
+    Ok(())
 }
 
 fn place(json: &str) -> Result<Place, StoreError> {

@@ -48,10 +48,15 @@ pub struct SqlStore {
     rotating: Groups<Generation, Rotated>,
     salts: Groups<SessionKey, Option<[u8; 16]>>,
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
+    users: Groups<UserKey, Option<User>>,
+    known: Groups<history::Question, Known>,
 }
 
 /// What names a session.
 type SessionKey = (TenantId, SessionId);
+
+/// What names a user.
+type UserKey = (TenantId, UserId);
 
 /// A session as a refresh token knows it.
 type Generation = (SessionKey, u64);
@@ -67,6 +72,8 @@ impl SqlStore {
             rotating: groups!(backend, Lane::Write, sessions::rotate),
             salts: groups!(backend, Lane::Read, sessions::salts),
             sessions: groups!(backend, Lane::Read, sessions::find),
+            users: groups!(backend, Lane::Read, sessions::users),
+            known: groups!(backend, Lane::Read, history::known),
             backend,
         };
         install::initialize(&mut *store.lane(Lane::Append).await?, &store.dialect()).await?;
@@ -142,11 +149,17 @@ impl Store for SqlStore {
     }
 
     async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
-        history::known(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, user, footprints).await
+        self.known.call((tenant.clone(), user.clone(), footprints.to_vec())).await
+    }
+
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.users.call((tenant.clone(), id.clone())).await
     }
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
-        sessions::users(&mut *self.lane(Lane::Read).await?, tenant, ids).await
+        let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
+        let found = sessions::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError> {

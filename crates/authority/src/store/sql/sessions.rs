@@ -10,7 +10,7 @@ use portcullis_contract::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Connection, DbError, Dialect, Generation, Row, SessionKey, Value, connection::ValueRows, history, pending,
+    Connection, DbError, Dialect, Generation, Row, SessionKey, UserKey, Value, connection::ValueRows, history, pending,
     transaction,
 };
 use crate::{
@@ -143,10 +143,10 @@ async fn insert_for_known_users(
     // One order for all who may wait for each other's request ids.
     group.sort_by_key(|new| (&new.tenant_id, &new.request));
     let rows = ValueRows::new(group.into_iter().map(insert_values));
-    let from = "log_head h, users u WHERE h.id = 1 AND (v.column27 = '' OR u.user_name = v.column27) \
-         AND (v.column28 = '' OR u.given_name = v.column28) AND (v.column29 = '' OR u.family_name = v.column29) \
-         AND (v.column30 = '' OR u.email = v.column30) AND";
-    let sql = insert_statement(dialect, &rows.text, "h.revision", from, "ON CONFLICT DO NOTHING");
+    let rest = "AND (v.column27 = '' OR u.user_name = v.column27) AND (v.column28 = '' OR u.given_name = v.column28) \
+         AND (v.column29 = '' OR u.family_name = v.column29) AND (v.column30 = '' OR u.email = v.column30) \
+         ON CONFLICT DO NOTHING";
+    let sql = insert_statement(dialect, &rows.text, "(SELECT revision FROM log_head)", rest);
     let inserted = connection.query(&sql, &rows.params).await?;
     inserted.into_iter().map(|row| Ok((row.array(0)?, row))).collect()
 }
@@ -184,7 +184,7 @@ async fn insert_for_any_user(
     upsert_user(connection, dialect, new).await?;
     let mut rows = ValueRows::new([insert_values(new)]);
     let head = rows.push(head);
-    let sql = insert_statement(dialect, &rows.text, &head, "users u WHERE", "");
+    let sql = insert_statement(dialect, &rows.text, &head, "");
     let inserted = connection.query(&sql, &rows.params).await?.pop();
     if let Some(row) = &inserted {
         let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
@@ -193,7 +193,9 @@ async fn insert_for_any_user(
     Ok(inserted)
 }
 
-fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, from: &str, conflict: &str) -> String {
+/// Inserts `rows` of users who are known and may sign in. The outer join is a fence: PostgreSQL would go through all users
+/// and look among the rows, which it takes for few when it has no statistics. An outer join it has to begin at the rows.
+fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, rest: &str) -> String {
     format!(
         "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, tenant_serial, opened_revision, \
              created_us, expires_us, remember_me, auth_time_us, amr, acr, audiences, ip, user_agent, device_id, \
@@ -204,8 +206,8 @@ fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, from: &str, con
              v.column8, v.column9, v.column10, v.column11, v.column12, v.column13, v.column14, v.column15, \
              {now}, {now} + v.column18, v.column19, v.column20, v.column21, v.column22, v.column23, v.column24, \
              v.column25, v.column26 \
-         FROM (VALUES {rows}) AS v, {from} \
-             u.tenant_id = v.column16 AND u.user_id = v.column17 AND u.disabled_us IS NULL {conflict} \
+         FROM (VALUES {rows}) AS v LEFT JOIN users u ON u.tenant_id = v.column16 AND u.user_id = v.column17 \
+         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL {rest} \
          RETURNING session_id, serial, user_serial, tenant_serial, opened_revision, created_us, expires_us, \
              auth_time_us",
         serial = dialect.next_credential,
@@ -563,36 +565,40 @@ fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
 }
 
+/// Users, in the order of `keys`.
 pub(super) async fn users(
     connection: &mut dyn Connection,
-    tenant: &TenantId,
-    ids: &[UserId],
-) -> Result<Vec<User>, StoreError> {
-    if ids.is_empty() {
+    _: &Dialect,
+    keys: &[UserKey],
+) -> Result<Vec<Option<User>>, StoreError> {
+    if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let mut rows = ValueRows::new(ids.iter().map(|id| [id.as_str().into()]));
-    let of = rows.push(tenant.as_str());
+    let rows = ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id.as_str().into()]));
     let sql = format!(
-        "SELECT user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
-         WHERE tenant_id = {of} AND user_id IN ({ids})",
-        ids = rows.text,
+        "SELECT tenant_id, user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
+         WHERE (tenant_id, user_id) IN (VALUES {})",
+        rows.text,
     );
-    let read = |row: &Row| {
-        Ok(User {
-            tenant_id: tenant.clone(),
-            user_id: user_id(row.text(0)?)?,
-            profile: Profile {
-                user_name: row.text(1)?,
-                given_name: row.text(2)?,
-                family_name: row.text(3)?,
-                email: row.text(4)?,
-            },
-            created: Micros(row.int(5)?),
-            disabled: row.optional_int(6)?.map(Micros),
-        })
-    };
-    connection.query(&sql, &rows.params).await?.iter().map(read).collect()
+    let found = connection.query(&sql, &rows.params).await?;
+    let by_key = |user: User| ((user.tenant_id.clone(), user.user_id.clone()), user);
+    let found = found.iter().map(|row| read_user(row).map(by_key)).collect::<Result<HashMap<_, _>, _>>()?;
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+}
+
+fn read_user(row: &Row) -> Result<User, StoreError> {
+    Ok(User {
+        tenant_id: tenant_id(row.text(0)?)?,
+        user_id: user_id(row.text(1)?)?,
+        profile: Profile {
+            user_name: row.text(2)?,
+            given_name: row.text(3)?,
+            family_name: row.text(4)?,
+            email: row.text(5)?,
+        },
+        created: Micros(row.int(6)?),
+        disabled: row.optional_int(7)?.map(Micros),
+    })
 }
 
 pub(super) fn to_json(texts: &[String]) -> String {
