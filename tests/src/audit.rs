@@ -19,19 +19,23 @@ use crate::given::tenant;
 /// When it cannot be written.
 pub async fn defer(engine: &Arc<dyn Backend>, tenant_id: &str, user_id: &str) -> EventId {
     let event = EventId::generate();
-    let sql = "INSERT INTO audit_pending (event_id, at_us, tenant_id, action, target, user_id, actor, via, actor_ip, details) \
-         VALUES ($1, $2, $3, 'session.create', $4, $5, $6, 'service:login', '192.0.2.1', '{\"country\":\"CH\"}')";
-    let values: [Value; 6] = [
-        event.to_bytes()[..].into(),
-        1_000_000_i64.into(),
-        tenant_id.into(),
-        format!("the target of {event}").into(),
-        user_id.into(),
-        format!("user:{user_id}").into(),
-    ];
-    let mut connection = engine.connection(Lane::Write).await.expect("a connection");
-    connection.query(sql, &values).await.expect("the event waits");
+    let (target, actor) = (format!("the target of {event}"), format!("user:{user_id}"));
+    let via = ["service:login", "192.0.2.1"];
+    defer_as(engine, event, &[tenant_id, "session.create", &target, user_id, &actor, via[0], via[1]]).await;
     event
+}
+
+/// Lets an event wait whose tenant, action, target, user, actor, service and address are `texts`.
+///
+/// # Panics
+/// When it cannot be written.
+pub async fn defer_as(engine: &Arc<dyn Backend>, event: EventId, texts: &[&str; 7]) {
+    let id = format!("{:032x}", u128::from_be_bytes(event.to_bytes()));
+    let texts = texts.map(|text| format!("{text:?}")).join(", ");
+    let json = format!("[[\"{id}\", 1000000, {texts}, {{\"country\": \"CH\"}}]]");
+    let values: [Value; 2] = [event.to_bytes()[..].into(), json.into()];
+    let mut connection = engine.connection(Lane::Write).await.expect("a connection");
+    connection.query("INSERT INTO audit_outbox VALUES ($1, 1, $2)", &values).await.expect("the event waits");
 }
 
 /// The event and number of each row of a batch, in order.

@@ -161,7 +161,7 @@ async fn every_list_is_read_from_an_index_in_its_order() {
         ("user", AuditFilter { user_id: Some(user("v")), ..any.clone() }),
         ("action", AuditFilter { action: Some("user.sign_out".into()), ..any.clone() }),
     ];
-    let outbox = plans.take().into_iter().filter(|(sql, _)| sql.contains("audit_pending"));
+    let outbox = plans.take().into_iter().filter(|(sql, _)| sql.contains("audit_outbox"));
     for (sql, plan) in outbox.filter(|(sql, _)| !sql.starts_with("INSERT")) {
         assert!(!plan.contains("Seq Scan"), "{sql}\n{plan}");
     }

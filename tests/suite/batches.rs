@@ -100,6 +100,24 @@ async fn a_session_of_another_owner_is_not_found() {
 }
 
 #[tokio::test]
+async fn an_entry_that_ended_one_session_tells_it_as_it_is_now() {
+    let store = crate::place().await.store().await;
+    let mut opened = Vec::new();
+    for _ in 0..4 {
+        opened.push(open(&*store, &sign_in("t", "u")).await);
+    }
+    let user_message = "Was that you?".to_owned();
+    let told = Entry { user_message, ..ending("t", &[opened[1].id], Some("u")) };
+    let entries = [sign_out("t", &["v"]), told, revoke(&[&opened[2], &opened[3]]), revoke(&[&opened[1]])];
+    let appended = store.append(&entries).await.expect("appended");
+    assert_eq!(appended.ended.keys().collect::<Vec<_>>(), [&1]);
+    let (told, now) = &appended.ended[&1];
+    let found = session(&*store, &opened[1]).await;
+    assert!(told.id == found.id && told.end.is_some() && told.end == found.end);
+    assert_eq!(Some(*now), found.end.map(|end| end.at));
+}
+
+#[tokio::test]
 async fn ending_what_has_ended_changes_nothing_and_takes_no_revision() {
     let store = crate::place().await.store().await;
     let (single, cut) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);

@@ -12,12 +12,12 @@ use portcullis_authority::{
     domain::{AuditEvent, Mutation, Outcome},
     store::{
         Appended, Store,
-        sql::{Backend, Lane, SqlStore, Value},
+        sql::{Backend, Lane, SqlStore},
     },
 };
 use portcullis_contract::{delta, id::EventId, position::Revision};
 use portcullis_tests::{
-    audit::{defer, everything, list},
+    audit::{defer, defer_as, everything, list},
     calls::{append, apply, head, open},
     fault::Point,
     given::{record, revoke, sign_in, sign_out},
@@ -102,10 +102,7 @@ async fn an_event_that_the_trail_has_does_not_keep_the_others_out() {
     let (store, engine) = (place.store().await, place.engine().await);
     let known = defer(&engine, "t", "u").await;
     apply(&*store, record()).await;
-    let again = "INSERT INTO audit_pending VALUES ($1, 1, 't', 'a', 'b', 'c', 'd', 'e', 'f', '')";
-    let mut connection = engine.connection(Lane::Write).await.expect("a connection");
-    connection.query(again, &[Value::from(&known.to_bytes()[..])]).await.expect("it waits again");
-    drop(connection);
+    defer_as(&engine, known, &["t", "a", "b", "c", "d", "e", "f"]).await;
     let other = defer(&engine, "t", "v").await;
     let outcomes = append(&*store, &[record(), sign_out("t", &["w"])]).await;
     assert!(outcomes.iter().all(|outcome| outcome.expect("applied").changed == 1));

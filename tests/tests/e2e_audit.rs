@@ -179,10 +179,15 @@ async fn a_user_sees_what_concerns_them_and_no_words_meant_for_others() {
 async fn what_waits_is_in_the_trail_within_a_moment_and_users_see_its_details() {
     on_both(async |story| {
         let ada = story.authority.sign_in("ada").await.access_token;
-        let blob = if story.schema.is_some() { "decode('01890a5d96e47cc08f0f000000000001', 'hex')" } else { "x'01890a5d96e47cc08f0f000000000001'" };
-        let insert = "INSERT INTO audit_pending (event_id, at_us, tenant_id, action, target, user_id, actor, via, actor_ip, details)";
-        let values = format!("'{TENANT}', 'finding.new_country', 'ses', 'ada', 'authority', 'service:login', '192.0.2.9'");
-        story.tamper(&format!("{insert} VALUES ({blob}, 1, {values}, '{{\"country\":\"CH\"}}')")).await;
+        let blob = if story.schema.is_some() {
+            "decode('01890a5d96e47cc08f0f000000000001', 'hex')"
+        } else {
+            "x'01890a5d96e47cc08f0f000000000001'"
+        };
+        let texts =
+            format!(r#""{TENANT}", "finding.new_country", "ses", "ada", "authority", "service:login", "192.0.2.9""#);
+        let json = format!(r#"[["01890a5d96e47cc08f0f000000000001", 1, {texts}, {{"country": "CH"}}]]"#);
+        story.tamper(&format!("INSERT INTO audit_outbox VALUES ({blob}, 1, '{json}')")).await;
         let findings = v1::ListAuditEventsRequest { action: "finding.new_country".into(), ..Default::default() };
         let listed = async || story.list(&ada, findings.clone()).await.expect("hers").pop();
         let found = eventually("the event is recorded", listed).await;

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::retry::Backoff;
 use crate::{
     config::LogConfig,
-    domain::{Actor, Entry, EntryError, Mutation, Outcome},
+    domain::{Actor, Entry, EntryError, Micros, Mutation, Outcome, Session},
     store::{Appended, Store, StoreError},
     telemetry::Instruments,
 };
@@ -46,8 +46,11 @@ pub enum LogError {
 
 struct Submission {
     entry: Entry,
-    reply: oneshot::Sender<Result<Outcome, LogError>>,
+    reply: oneshot::Sender<Result<Acknowledged, LogError>>,
 }
+
+/// What became of an entry, and the session that it ended, if it was for one and ended it, with the time.
+pub(crate) type Acknowledged = (Outcome, Option<(Session, Micros)>);
 
 impl Log {
     /// Starts the appender. It ends when all handles are dropped and the last batch is done. `appended` gets each
@@ -70,6 +73,11 @@ impl Log {
     /// # Errors
     /// When it was not acknowledged. Dropping the future withdraws an entry whose batch has not begun.
     pub async fn submit(&self, entry: Entry) -> Result<Outcome, LogError> {
+        self.submit_for_one(entry).await.map(|(outcome, _)| outcome)
+    }
+
+    /// As [`submit`](Self::submit), with the session that the entry ended, as it is now.
+    pub(crate) async fn submit_for_one(&self, entry: Entry) -> Result<Acknowledged, LogError> {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Submission { entry, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
@@ -116,7 +124,7 @@ impl Appender {
             Err(error) if !error.is_retryable() && entries.len() > 1 => self.append_singly(&entries).await,
             result => outcomes(result, entries.len()),
         };
-        self.instruments.acknowledged(&outcomes);
+        self.instruments.acknowledged(outcomes.iter().flatten().map(|(outcome, _)| outcome));
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller who has gone away does not need the answer.
             let _ = reply.send(outcome);
@@ -124,7 +132,7 @@ impl Appender {
     }
 
     /// One bad entry must not fail the others.
-    async fn append_singly(&self, entries: &[Entry]) -> Vec<Result<Outcome, LogError>> {
+    async fn append_singly(&self, entries: &[Entry]) -> Vec<Result<Acknowledged, LogError>> {
         let mut all = Vec::with_capacity(entries.len());
         for entry in entries {
             let result = self.commit(std::slice::from_ref(entry)).await;
@@ -196,10 +204,15 @@ pub(crate) fn internal(mutation: Mutation) -> Entry {
     }
 }
 
-fn outcomes(result: Result<Appended, StoreError>, count: usize) -> Vec<Result<Outcome, LogError>> {
+fn outcomes(result: Result<Appended, StoreError>, count: usize) -> Vec<Result<Acknowledged, LogError>> {
     match result {
-        Ok(appended) => appended.outcomes.into_iter().map(|outcome| outcome.map_err(LogError::from)).collect(),
-        Err(error) if error.is_retryable() => vec![Err(LogError::Unavailable); count],
-        Err(_) => vec![Err(EntryError::Refused.into()); count],
+        Ok(Appended { outcomes, mut ended, .. }) => {
+            let with_session = |(index, outcome): (usize, Result<Outcome, EntryError>)| {
+                outcome.map(|outcome| (outcome, ended.remove(&index))).map_err(LogError::from)
+            };
+            outcomes.into_iter().enumerate().map(with_session).collect()
+        }
+        Err(error) if error.is_retryable() => (0..count).map(|_| Err(LogError::Unavailable)).collect(),
+        Err(_) => (0..count).map(|_| Err(EntryError::Refused.into())).collect(),
     }
 }

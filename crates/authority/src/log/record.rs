@@ -33,7 +33,7 @@ async fn record_once(store: &dyn Store, log: &Log) -> bool {
         }
     }
     match log.submit(internal(Mutation::Record)).await {
-        Ok(outcome) => outcome.changed == Mutation::RECORDED_MAX,
+        Ok(outcome) => outcome.changed >= Mutation::RECORDED_MAX,
         Err(error) => {
             tracing::warn!(%error, "audit events wait");
             false

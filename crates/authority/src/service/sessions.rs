@@ -394,8 +394,12 @@ impl Sessions {
         let cause = self.cause(&tenant, id, owner.as_ref(), behalf.as_ref()).await?;
         let mutation = Mutation::RevokeSessions { tenant: tenant.clone(), sessions: vec![id], owner, cause };
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        let (session, now) = self.find(&tenant, id, None).await?;
+        let (outcome, ended) = self.0.log.submit_for_one(entry).await?;
+        let enforcement = self.0.validators.enforcement(outcome.revision, call.begun.elapsed());
+        let (session, now) = match ended {
+            Some(ended) => ended,
+            None => self.find(&tenant, id, None).await?,
+        };
         let session = Some(self.0.shown(&call.caller, &tenant, &[]).await?.session(&session, now));
         Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
     }

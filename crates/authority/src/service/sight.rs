@@ -1,7 +1,11 @@
 //! What a sign-in looks like, and what is suspicious about it.
 
 use super::{core::Core, status::ServiceError};
-use crate::domain::{NewSession, Policy, Sight, device::Device, findings::{Footprint, FootprintKind, SignIn}};
+use crate::domain::{
+    NewSession, Policy, Sight,
+    device::Device,
+    findings::{Footprint, FootprintKind, SignIn},
+};
 
 impl Core {
     /// Looks at a sign-in before its session is opened: the place, the device, and what is known of the user.

@@ -254,10 +254,12 @@ pub struct Schedule {
 }
 
 /// What [`Store::append`] did.
-#[derive(Debug)]
 pub struct Appended {
     /// One for each entry, in their order.
     pub outcomes: Vec<Result<Outcome, EntryError>>,
+    /// The sessions that entries for one session ended, by the entry's place in the batch, and the time at which that was
+    /// so.
+    pub ended: HashMap<usize, (Session, Micros)>,
     /// What the batch revoked, to be said again when the commit took too long.
     pub revoked: Revoked,
     /// The batch as the log has it, and the head that it is; none when it changed nothing.

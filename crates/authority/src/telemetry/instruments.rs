@@ -17,7 +17,6 @@ use super::{enforcement::Acknowledged, trace::commit_span};
 use crate::{
     domain::{Entry, Outcome},
     feed::Feed,
-    log::LogError,
     store::{Appended, StoreError},
     validators::Validators,
 };
@@ -136,8 +135,8 @@ impl Instruments {
     }
 
     /// Notes what was acknowledged just now.
-    pub(crate) fn acknowledged(&self, outcomes: &[Result<Outcome, LogError>]) {
-        let changed = outcomes.iter().flatten().filter(|outcome| outcome.changed > 0);
+    pub(crate) fn acknowledged<'a>(&self, outcomes: impl Iterator<Item = &'a Outcome>) {
+        let changed = outcomes.filter(|outcome| outcome.changed > 0);
         if let Some(revision) = changed.map(|outcome| outcome.revision).max() {
             self.acknowledged.note(revision, Instant::now());
         }

@@ -43,7 +43,8 @@ impl Default for PostgresOptions {
 /// displeasure by a cost that would have every such plan compiled.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '2s'; \
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
-     SET jit = off; SET cpu_tuple_cost = 1; SET plan_cache_mode = force_generic_plan";
+     SET jit = off; SET cpu_tuple_cost = 1; SET max_parallel_workers_per_gather = 0; \
+     SET plan_cache_mode = force_generic_plan";
 
 /// Never below `on`: an acknowledgement has to mean something. Above it the server's word stands.
 const RAISE_DURABILITY: &str = "SELECT set_config('synchronous_commit', 'on', false) \

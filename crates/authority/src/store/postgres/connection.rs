@@ -4,6 +4,7 @@ use std::{error::Error, sync::atomic::Ordering, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, PoolError};
+use futures::future::maybe_done;
 use tokio::time::timeout;
 use tokio_postgres::{
     error::SqlState,
@@ -11,7 +12,7 @@ use tokio_postgres::{
 };
 
 use super::connect::Warnings;
-use crate::store::sql::{Connection, DbError, Row, Value};
+use crate::store::sql::{Connection, DbError, Row, Statement, Value};
 
 pub(super) struct PostgresConnection {
     /// Taken out of the pool for good when it is in a state that no other caller may meet.
@@ -48,6 +49,21 @@ impl PostgresConnection {
         })
     }
 
+    /// Prepares statements of a transaction that has begun: nothing else goes out between them later.
+    async fn prepare<'a>(&mut self, statements: &'a [Statement]) -> Result<Vec<Prepared<'a>>, DbError> {
+        if std::mem::take(&mut self.begins) {
+            self.control("BEGIN").await?;
+        }
+        self.bounded(async |client| {
+            let mut prepared = Vec::with_capacity(statements.len());
+            for Statement { sql, params } in statements {
+                prepared.push((client.prepare_typed_cached(sql, &types(params)).await?, to_sql(params)));
+            }
+            Ok(prepared)
+        })
+        .await
+    }
+
     async fn control(&mut self, statement: &str) -> Result<(), DbError> {
         self.bounded(async |client| client.batch_execute(statement).await).await
     }
@@ -69,18 +85,52 @@ impl Drop for PostgresConnection {
     }
 }
 
+/// A statement and what it is sent with.
+type Prepared<'a> = (tokio_postgres::Statement, Vec<&'a (dyn ToSql + Sync)>);
+
+/// What became of the last statements of a transaction.
+enum Sent {
+    /// They went out, and a COMMIT after them: the transaction is over, one way or the other.
+    All(Result<(), tokio_postgres::Error>),
+    /// One could not be sent, and no COMMIT was.
+    NotAll(tokio_postgres::Error),
+}
+
+/// Sends statements and a COMMIT in one round trip. A statement that fails makes the COMMIT a ROLLBACK.
+async fn send_and_commit(client: &Object, prepared: &[Prepared<'_>]) -> Sent {
+    let mut sent = Vec::with_capacity(prepared.len());
+    for (statement, params) in prepared {
+        // What is polled first is sent first.
+        let mut query = Box::pin(maybe_done(client.query(statement, params)));
+        let _ = futures::poll!(query.as_mut());
+        if let Some(Err(_)) = query.as_mut().output_mut()
+            && let Some(Err(error)) = query.as_mut().take_output()
+        {
+            return Sent::NotAll(error);
+        }
+        sent.push(query);
+    }
+    let committed = client.batch_execute("COMMIT").await;
+    for mut query in sent {
+        query.as_mut().await;
+        if let Some(Err(error)) = query.as_mut().take_output() {
+            return Sent::All(Err(error));
+        }
+    }
+    Sent::All(committed)
+}
+
 #[async_trait]
 impl Connection for PostgresConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let warnings = self.warnings.load(Ordering::SeqCst);
-        let types: Vec<Type> = params.iter().map(Value::postgres_type).collect();
+        let types = types(params);
         let begins = std::mem::take(&mut self.begins);
         let rows = self
             .bounded(async |client| {
                 let query = async {
                     let statement = client.prepare_typed_cached(sql, &types).await?;
-                    let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-                    client.query(&statement, &params).await
+                    client.query(&statement, &to_sql(params)).await
                 };
                 if !begins {
                     return query.await;
@@ -113,13 +163,40 @@ impl Connection for PostgresConnection {
         self.check_warnings(warnings)
     }
 
+    async fn finish(&mut self, last: &[Statement]) -> Result<(), DbError> {
+        if last.is_empty() {
+            return self.commit().await;
+        }
+        let prepared = self.prepare(last).await?;
+        let warnings = self.warnings.load(Ordering::SeqCst);
+        let sent = self.bounded(async |client| Ok(send_and_commit(client, &prepared).await)).await?;
+        if let Sent::All(_) = sent {
+            self.in_transaction = false;
+        }
+        match sent {
+            Sent::All(Ok(())) => self.check_warnings(warnings),
+            Sent::All(Err(error)) | Sent::NotAll(error) => {
+                self.unfit = error.is_closed();
+                Err(db_error(&error))
+            }
+        }
+    }
+
     async fn rollback(&mut self) -> Result<(), DbError> {
-        if !std::mem::take(&mut self.begins) {
+        if self.in_transaction && !std::mem::take(&mut self.begins) {
             self.control("ROLLBACK").await?;
         }
         self.in_transaction = false;
         Ok(())
     }
+}
+
+fn types(params: &[Value]) -> Vec<Type> {
+    params.iter().map(Value::postgres_type).collect()
+}
+
+fn to_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
 impl Value {

@@ -6,7 +6,7 @@ use portcullis_contract::{
     position::Digest,
 };
 
-use super::{Connection, Row, Value, connection::ValueRows};
+use super::{Row, Statement, Value, connection::ValueRows};
 use crate::{
     domain::{Cause, Details, Entry, Micros},
     store::{StoreError, event_bytes},
@@ -191,25 +191,12 @@ pub(super) fn seal(rows: &mut [AuditRow]) -> Digest {
     running.digest()
 }
 
-/// Writes the rows of the batch at `revision`.
-pub(super) async fn insert(
-    connection: &mut dyn Connection,
-    rows: &[AuditRow],
-    revision: u64,
-) -> Result<(), StoreError> {
-    // PostgreSQL takes 65,535 parameters, SQLite 32,766.
-    for rows in rows.chunks(1_024) {
-        let values = ValueRows::new(rows.iter().map(|row| row.values(revision)));
-        let sql = format!(
-            "INSERT INTO audit_events ({NAMES}) VALUES {} ON CONFLICT DO NOTHING RETURNING ordinal",
-            values.text
-        );
-        if connection.query(&sql, &values.params).await?.len() != rows.len() {
-            // A commit whose answer was lost has come through after all: the next attempt will find it.
-            return Err(StoreError::Conflict("an event is in the log already".into()));
-        }
-    }
-    Ok(())
+/// What writes the rows of the batch at `revision`. It fails where the trail has an event already: a commit whose answer
+/// was lost has come through after all, and the next attempt will find it.
+pub(super) fn inserts(rows: &[AuditRow], revision: u64) -> Vec<Statement> {
+    let rows: Vec<_> = rows.iter().map(|row| row.values(revision)).collect();
+    let table = format!("audit_events ({NAMES})");
+    ValueRows::in_powers_of_two(&rows).into_iter().map(|rows| rows.insert_into(&table)).collect()
 }
 
 /// Details as the rows keep them: none is an empty text.

@@ -75,8 +75,25 @@ pub trait Connection: Send {
     /// Commits. An error may mean that the commit happened and the answer was lost.
     async fn commit(&mut self) -> Result<(), DbError>;
 
+    /// Runs the last statements of a transaction, whose rows nobody asks for, and commits. An engine may take them all in
+    /// one round trip: none may depend on what another answers.
+    async fn finish(&mut self, last: &[Statement]) -> Result<(), DbError> {
+        for Statement { sql, params } in last {
+            self.query(sql, params).await?;
+        }
+        self.commit().await
+    }
+
     /// Undoes the transaction.
     async fn rollback(&mut self) -> Result<(), DbError>;
+}
+
+/// A statement with its parameters.
+pub struct Statement {
+    /// As [`Connection::query`] takes it.
+    pub sql: String,
+    /// `$1`, `$2`, …
+    pub params: Vec<Value>,
 }
 
 /// A parameter or a column. Nulls have types because PostgreSQL wants to know.
@@ -224,6 +241,9 @@ impl From<DbError> for StoreError {
     }
 }
 
+/// The most rows of one statement: PostgreSQL takes 65,535 parameters, SQLite 32,766.
+pub(super) const ROWS_MAX: usize = 1_024;
+
 /// The rows of a `VALUES` list.
 pub(super) struct ValueRows {
     /// `($1, $2), ($3, $4), …`
@@ -239,13 +259,32 @@ impl ValueRows {
         let mut params: Vec<Value> = rows.into_iter().flatten().collect();
         let rows = params.len() / N;
         let last = params[params.len().saturating_sub(N)..].to_vec();
-        let padded = rows.next_power_of_two();
-        (rows..padded).for_each(|_| params.extend_from_slice(&last));
+        (rows..rows.next_power_of_two()).for_each(|_| params.extend_from_slice(&last));
+        Self::exact::<N>(params)
+    }
+
+    /// Rows in lists whose lengths are powers of two, where none may stand twice.
+    pub(super) fn in_powers_of_two<const N: usize>(mut rows: &[[Value; N]]) -> Vec<Self> {
+        let mut lists = Vec::new();
+        while let Some(power) = rows.len().min(ROWS_MAX).checked_ilog2() {
+            let (list, rest) = rows.split_at(1 << power);
+            lists.push(Self::exact::<N>(list.concat()));
+            rows = rest;
+        }
+        lists
+    }
+
+    fn exact<const N: usize>(params: Vec<Value>) -> Self {
         let row = |row: usize| {
             let names: Vec<_> = (1..=N).map(|column| format!("${}", row * N + column)).collect();
             format!("({})", names.join(", "))
         };
-        Self { text: (0..padded).map(row).collect::<Vec<_>>().join(", "), params }
+        Self { text: (0..params.len() / N).map(row).collect::<Vec<_>>().join(", "), params }
+    }
+
+    /// The statement that inserts the rows into `table`, which names its columns.
+    pub(super) fn insert_into(self, table: &str) -> Statement {
+        Statement { sql: format!("INSERT INTO {table} VALUES {}", self.text), params: self.params }
     }
 
     /// Adds a parameter after the rows; its name.

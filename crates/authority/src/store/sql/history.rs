@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use portcullis_contract::id::{TenantId, UserId};
 
-use super::{Connection, DbError, Dialect, Row, connection::ValueRows};
+use super::{
+    Connection, Dialect, Row, Statement,
+    connection::{ROWS_MAX, ValueRows},
+};
 use crate::{
     domain::{
         Micros, NewSession,
@@ -97,12 +100,8 @@ fn place(json: &str) -> Result<Place, StoreError> {
     serde_json::from_str(json).map_err(|_| StoreError::Internal("a place is not JSON".into()))
 }
 
-/// Keeps the footprints of sign-ins. Rows are touched in key order, each once.
-pub(super) async fn keep<'a>(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    opened: impl Iterator<Item = &'a NewSession>,
-) -> Result<(), DbError> {
+/// What keeps the footprints of sign-ins. Rows are touched in key order, each once.
+pub(super) fn keep<'a>(dialect: &Dialect, opened: impl Iterator<Item = &'a NewSession>) -> Vec<Statement> {
     let mut counts = BTreeMap::new();
     for new in opened {
         let (tenant, user) = (new.tenant_id.as_str(), new.user_id.as_str());
@@ -111,7 +110,7 @@ pub(super) async fn keep<'a>(
         }
     }
     let counts: Vec<_> = counts.into_iter().collect();
-    for counts in counts.chunks(1_024) {
+    let statement = |counts: &[((&str, &str, i64, &str), i64)]| {
         let rows = ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
             [(*tenant).into(), (*user).into(), (*kind).into(), (*value).into(), (*count).into()]
         }));
@@ -123,7 +122,7 @@ pub(super) async fn keep<'a>(
             rows = rows.text,
             now = dialect.now,
         );
-        connection.query(&sql, &rows.params).await?;
-    }
-    Ok(())
+        Statement { sql, params: rows.params }
+    };
+    counts.chunks(ROWS_MAX).map(statement).collect()
 }

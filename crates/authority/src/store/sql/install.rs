@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Dialect, Row, append,
+    Connection, Dialect, Row, Statement, append,
     audit::{self, AuditRow},
     log, transaction,
 };
@@ -132,7 +132,7 @@ pub(super) async fn recover(
     sign_out: bool,
     checkpoint: &Checkpoint<'_>,
 ) -> Result<Recovered, StoreError> {
-    transaction!(connection, begin_history(connection, dialect, incarnation, sign_out, checkpoint))
+    transaction!(connection, begin_history(connection, dialect, incarnation, sign_out, checkpoint), then last)
 }
 
 async fn begin_history(
@@ -141,7 +141,7 @@ async fn begin_history(
     incarnation: Incarnation,
     sign_out: bool,
     checkpoint: &Checkpoint<'_>,
-) -> Result<Recovered, StoreError> {
+) -> Result<(Recovered, Vec<Statement>), StoreError> {
     let now = now(connection, dialect).await?;
     for statement in (dialect.advance_sequences)(RECOVERY_STRIDE) {
         connection.query(&statement, &[]).await?;
@@ -159,20 +159,20 @@ async fn begin_history(
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
     let audit_digest = audit::seal(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
-    let head = append::insert_batch(connection, dialect, now, &delta, &audit_digest).await?;
+    let (head, batch) = append::advance_head(connection, dialect, now, &delta, &audit_digest).await?;
     let revision = head.revision;
-    audit::insert(connection, &rows, revision.0).await?;
+    let mut last = vec![batch];
+    last.extend(audit::inserts(&rows, revision.0));
     if sign_out {
         let cutoffs =
             ["INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)", "INSERT INTO api_key_cutoffs VALUES (3, 0, $1, $2)"];
-        for cutoff in cutoffs {
-            connection.query(cutoff, &[revision.0.into(), entry.event_id.to_bytes()[..].into()]).await?;
-        }
+        let params = vec![revision.0.into(), entry.event_id.to_bytes()[..].into()];
+        last.extend(cutoffs.map(|sql| Statement { sql: sql.into(), params: params.clone() }));
     }
     let recovered = Recovered { frame: Frame { revision, delta, audit_digest }, old, head };
     let (view, code) = checkpoint(&recovered);
     log::insert_checkpoint(connection, revision, &view, &code).await?;
-    Ok(recovered)
+    Ok((recovered, last))
 }
 
 fn recovery_entry() -> Entry {

@@ -29,7 +29,7 @@ use portcullis_contract::{
 };
 use prost::bytes::Bytes;
 
-pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 use self::group::Groups;
 use super::{
     Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Recovered, Removed, Rotated, Schedule, Store,
@@ -300,13 +300,22 @@ macro_rules! groups {
 }
 use groups;
 
-/// Runs `work` in a transaction: committed when it succeeds, rolled back when it fails.
+/// Runs `work` in a transaction: committed when it succeeds, rolled back when it fails. Work `then last` also gives the
+/// last statements, whose rows it does not need.
 macro_rules! transaction {
-    ($connection:expr, $work:expr) => {{
+    ($connection:expr, $work:expr) => {
+        transaction!($connection, $work, |done| (done, []))
+    };
+    ($connection:expr, $work:expr, then last) => {
+        transaction!($connection, $work, |(done, last)| (done, last))
+    };
+    ($connection:expr, $work:expr, |$worked:pat_param| $done:expr) => {{
         $connection.begin().await?;
         match $work.await {
-            Ok(done) => {
-                $connection.commit().await?;
+            Ok($worked) => {
+                let (done, last) = $done;
+                let last: Vec<$crate::store::sql::Statement> = Vec::from_iter(last);
+                $connection.finish(&last).await?;
                 Ok(done)
             }
             Err(error) => {

@@ -1,74 +1,111 @@
 //! The outbox: events of sign-ins and refreshes, until a batch of the log takes them into the trail.
 
-use super::{Connection, DbError, Row, audit, audit::AuditRow, connection::ValueRows};
+use std::collections::HashSet;
+
+use portcullis_contract::id::EventId;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Connection, Statement,
+    audit::{self, AuditRow},
+    connection::ValueRows,
+};
 use crate::{
-    domain::{Actor, Micros, PendingEvent},
+    domain::{Actor, Details, Micros, PendingEvent},
     store::{StoreError, event_bytes},
 };
-use portcullis_contract::id::EventId;
 
-const NAMES: &str = "event_id, at_us, tenant_id, action, target, user_id, actor, via, actor_ip, details";
+/// An event as it waits.
+#[derive(Deserialize, Serialize)]
+struct Waiting(String, i64, String, String, String, String, String, String, String, Details);
 
-/// Lets events wait, in the transaction of what they tell of.
-pub(super) async fn defer(connection: &mut dyn Connection, events: &[PendingEvent]) -> Result<(), DbError> {
-    if events.is_empty() {
-        return Ok(());
+impl Waiting {
+    fn of(event: &PendingEvent) -> Self {
+        let Actor { name, via, ip } = event.actor.clone();
+        Self(
+            format!("{:032x}", u128::from_be_bytes(event.id.to_bytes())),
+            event.at.0,
+            event.tenant_id.to_string(),
+            event.action.clone(),
+            event.target.clone(),
+            event.user_id.to_string(),
+            name,
+            via,
+            ip,
+            event.details.clone(),
+        )
     }
-    let rows = ValueRows::new(events.iter().map(|event| {
-        let Actor { name, via, ip } = &event.actor;
-        [
-            event_bytes(event.id).into(),
-            event.at.0.into(),
-            event.tenant_id.as_str().into(),
-            event.action.as_str().into(),
-            event.target.as_str().into(),
-            event.user_id.as_str().into(),
-            name.as_str().into(),
-            via.as_str().into(),
-            ip.as_str().into(),
-            audit::details_text(&event.details).into(),
-        ]
-    }));
-    let sql = format!("INSERT INTO audit_pending ({NAMES}) VALUES {} ON CONFLICT DO NOTHING", rows.text);
-    connection.query(&sql, &rows.params).await?;
-    Ok(())
+
+    fn into_row(self) -> Option<AuditRow> {
+        let Self(id, at, tenant, action, target, user, name, via, ip, details) = self;
+        let id = u128::from_str_radix(&id, 16).ok()?;
+        Some(AuditRow {
+            event: EventId::from_bytes(id.to_be_bytes()),
+            ordinal: 0,
+            at: Micros(at),
+            tenant,
+            action,
+            target,
+            cause: None,
+            actor: [name, via, ip],
+            reason: String::new(),
+            user_message: String::new(),
+            changed: 1,
+            user,
+            details: audit::details_text(&details),
+            digest: [0; 32],
+        })
+    }
+}
+
+/// What lets events wait, in the transaction of what they tell of: one row, however many there are.
+pub(super) fn defer(events: &[PendingEvent]) -> Option<Statement> {
+    let first = events.iter().map(|event| event.id.to_bytes()).min()?;
+    let waiting: Vec<_> = events.iter().map(Waiting::of).collect();
+    let json = serde_json::to_string(&waiting).expect("texts and numbers serialize");
+    Some(Statement {
+        sql: "INSERT INTO audit_outbox (first_event, size, events) VALUES ($1, $2, $3)".into(),
+        params: vec![first[..].into(), (events.len() as u64).into(), json.into()],
+    })
 }
 
 /// Whether an event waits.
 pub(super) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
-    Ok(!connection.query("SELECT 1 FROM audit_pending LIMIT 1", &[]).await?.is_empty())
+    Ok(!connection.query("SELECT 1 FROM audit_outbox LIMIT 1", &[]).await?.is_empty())
 }
 
-/// Takes the oldest events out, as rows of the trail. What the trail has already is dropped: it must not keep the others
-/// from getting there.
+/// Takes the oldest events out, as rows of the trail: `limit` or more if so many wait. What the trail has already is
+/// dropped: it must not keep the others from getting there.
 pub(super) async fn take(connection: &mut dyn Connection, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-    let sql = format!(
-        "DELETE FROM audit_pending WHERE event_id IN (SELECT event_id FROM audit_pending ORDER BY event_id LIMIT $1) \
-         RETURNING {NAMES}, (SELECT 1 FROM audit_events e \
-             WHERE e.event_id = audit_pending.event_id AND e.ordinal = 0) AS known"
-    );
-    let rows = connection.query(&sql, &[i64::from(limit).into()]).await?;
-    let fresh = rows.iter().filter(|row| row.optional_int(10).is_ok_and(|known| known.is_none()));
-    fresh.map(read).collect()
+    let sql = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM \
+             (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM \
+                 (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1) \
+         RETURNING events";
+    let mut taken = Vec::new();
+    for row in connection.query(sql, &[i64::from(limit).into()]).await? {
+        let unreadable = || StoreError::Internal("events that wait are not what they were".into());
+        let waiting: Vec<Waiting> = serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())?;
+        let rows = waiting.into_iter().map(Waiting::into_row).collect::<Option<Vec<_>>>();
+        taken.extend(rows.ok_or_else(unreadable)?);
+    }
+    let mut known = known(connection, &taken).await?;
+    taken.retain(|row| known.insert(row.event.to_bytes()));
+    Ok(taken)
 }
 
-fn read(row: &Row) -> Result<AuditRow, StoreError> {
-    Ok(AuditRow {
-        event: EventId::from_bytes(row.array(0)?),
-        ordinal: 0,
-        at: Micros(row.int(1)?),
-        tenant: row.text(2)?,
-        action: row.text(3)?,
-        target: row.text(4)?,
-        cause: None,
-        actor: [row.text(6)?, row.text(7)?, row.text(8)?],
-        reason: String::new(),
-        user_message: String::new(),
-        changed: 1,
-        user: row.text(5)?,
-        details: row.text(9)?,
-        digest: [0; 32],
-    })
+/// Those of these events that the trail has.
+async fn known(connection: &mut dyn Connection, rows: &[AuditRow]) -> Result<HashSet<[u8; 16]>, StoreError> {
+    let mut known = HashSet::new();
+    for rows in rows.chunks(1_024) {
+        let ids = ValueRows::new(rows.iter().map(|row| [event_bytes(row.event).into()]));
+        // The sum hides the ordinal: see the appender's look for what was applied.
+        let sql =
+            format!("SELECT event_id FROM audit_events WHERE ordinal + 0 = 0 AND event_id IN ({ids})", ids = ids.text);
+        for row in connection.query(&sql, &ids.params).await? {
+            known.insert(row.array(0)?);
+        }
+    }
+    Ok(known)
 }
 
 #[cfg(test)]
@@ -108,8 +145,9 @@ mod tests {
         let events =
             [event(1, &user, &[]), event(3, &user, &[("city", "Zürich \"\n"), ("", "")]), event(2, &user, &[])];
         let mut connection = backend.connection(Lane::Write).await.expect("a connection");
-        defer(&mut *connection, &[]).await.expect("nothing to do");
-        defer(&mut *connection, &events).await.expect("deferred");
+        assert!(defer(&[]).is_none(), "nothing to do");
+        let Statement { sql, params } = defer(&events).expect("something to do");
+        connection.query(&sql, &params).await.expect("deferred");
         drop(connection);
         let entry = Entry {
             event_id: EventId::generate(),

@@ -10,8 +10,8 @@ use portcullis_contract::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Connection, DbError, Dialect, Generation, Row, SessionKey, UserKey, Value, connection::ValueRows, history, pending,
-    transaction,
+    Connection, DbError, Dialect, Generation, Row, SessionKey, Statement, UserKey, Value, connection::ValueRows,
+    history, pending, transaction,
 };
 use crate::{
     domain::{
@@ -101,19 +101,15 @@ async fn open_for_known_users(
         let inserted = insert_for_known_users(connection, dialect, group).await?;
         let opened = group.iter().filter_map(|new| Some((new, inserted.get(&new.id.to_bytes())?)));
         let opened = opened.map(|(new, row)| Ok((new, Micros(row.int(CREATED)?))));
-        record(connection, dialect, &opened.collect::<Result<Vec<_>, StoreError>>()?).await?;
-        Ok::<_, StoreError>(inserted)
-    })
+        let last = record(dialect, &opened.collect::<Result<Vec<_>, StoreError>>()?);
+        Ok::<_, StoreError>((inserted, last))
+    }, then last)
 }
 
 /// What a sign-in leaves behind beside its session.
-async fn record(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    opened: &[(&NewSession, Micros)],
-) -> Result<(), DbError> {
+fn record(dialect: &Dialect, opened: &[(&NewSession, Micros)]) -> Vec<Statement> {
     if opened.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
     // In key order, as all who lock several users.
     let last: BTreeMap<_, _> =
@@ -127,10 +123,10 @@ async fn record(
         now = dialect.now,
         rows = rows.text,
     );
-    connection.query(&sql, &rows.params).await?;
-    history::keep(connection, dialect, opened.iter().map(|(new, _)| *new)).await?;
+    let signed_in = Statement { sql, params: rows.params };
+    let kept = history::keep(dialect, opened.iter().map(|(new, _)| *new));
     let events: Vec<_> = opened.iter().flat_map(|(new, at)| new.events(*at)).collect();
-    pending::defer(connection, &events).await
+    std::iter::once(signed_in).chain(kept).chain(pending::defer(&events)).collect()
 }
 
 /// Inserts the sessions whose users are known as the sign-ins say, and that are not there; the rows by session id.
@@ -169,14 +165,14 @@ async fn in_transaction(
     dialect: &Dialect,
     new: &NewSession,
 ) -> Result<Option<Row>, DbError> {
-    transaction!(connection, insert_for_any_user(connection, dialect, new))
+    transaction!(connection, insert_for_any_user(connection, dialect, new), then last)
 }
 
 async fn insert_for_any_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     new: &NewSession,
-) -> Result<Option<Row>, DbError> {
+) -> Result<(Option<Row>, Vec<Statement>), DbError> {
     // First of all: whatever commits from here on covers this session.
     let head = connection.query("SELECT revision FROM log_head", &[]).await?;
     let head = head.first().and_then(|row| row.int(0).ok()).ok_or_else(|| DbError::Other("no head".into()))?;
@@ -186,11 +182,14 @@ async fn insert_for_any_user(
     let head = rows.push(head);
     let sql = insert_statement(dialect, &rows.text, &head, "");
     let inserted = connection.query(&sql, &rows.params).await?.pop();
-    if let Some(row) = &inserted {
-        let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
-        record(connection, dialect, &[(new, Micros(created))]).await?;
-    }
-    Ok(inserted)
+    let last = match &inserted {
+        Some(row) => {
+            let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
+            record(dialect, &[(new, Micros(created))])
+        }
+        None => Vec::new(),
+    };
+    Ok((inserted, last))
 }
 
 /// Inserts `rows` of users who are known and may sign in. The outer join is a fence: PostgreSQL would go through all users
@@ -403,9 +402,8 @@ pub(super) async fn rotate(
     let mut won = transaction!(connection, async {
         let won = advance_generations(connection, dialect, asked).await?;
         let events: Vec<_> = won.values().map(|(session, now)| session.refreshed(*now)).collect();
-        pending::defer(connection, &events).await?;
-        Ok::<_, StoreError>(won)
-    })?;
+        Ok::<_, StoreError>((won, pending::defer(&events)))
+    }, then last)?;
     let mut rotated = Vec::with_capacity(asked.len());
     for (key, generation) in asked {
         if won.get(key).is_some_and(|(session, _)| session.generation == generation + 1)
@@ -502,7 +500,8 @@ pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> 
     Ok((read(row, ended.transpose()?)?, Micros(row.int(COLUMNS.len())?)))
 }
 
-fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
+/// Reads [`COLUMNS`].
+pub(super) fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
     Ok(Session {
         tenant_id: tenant_id(row.text(0)?)?,
         id: SessionId::from_bytes(row.array(1)?),

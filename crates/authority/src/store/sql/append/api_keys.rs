@@ -8,7 +8,13 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{Value, api_keys::CUT_EVENT, audit::Target, connection::ValueRows, sessions::to_json},
+    super::{
+        Statement, Value,
+        api_keys::CUT_EVENT,
+        audit::Target,
+        connection::{ROWS_MAX, ValueRows},
+        sessions::to_json,
+    },
     Batch,
 };
 use crate::{
@@ -103,15 +109,15 @@ impl Batch<'_> {
         self.changes.push(Change::Cut { credential: CredentialKind::ApiKey, scope, exempt: None });
     }
 
-    pub(super) async fn insert_api_key_cutoffs(&mut self, revision: Revision) -> Result<(), StoreError> {
-        for cutoffs in self.api_key_cutoffs.chunks(1_024) {
+    pub(super) fn api_key_cutoffs(&self, revision: Revision) -> Vec<Statement> {
+        let statement = |cutoffs: &[(Scope, Vec<u8>)]| {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, event)| {
                 let (kind, serial) = scope.to_wire();
                 [i64::from(kind as i32).into(), serial.into(), revision.0.into(), event.clone().into()]
             }));
             let sql = format!("INSERT INTO api_key_cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
-            self.connection.query(&sql, &rows.params).await?;
-        }
-        Ok(())
+            Statement { sql, params: rows.params }
+        };
+        self.api_key_cutoffs.chunks(ROWS_MAX).map(statement).collect()
     }
 }

@@ -22,13 +22,13 @@ use portcullis_contract::{
 };
 
 use super::{
-    Connection, Dialect,
+    Connection, Dialect, Row, Statement,
     audit::{self, AuditRow, Target},
-    connection::ValueRows,
+    connection::{ROWS_MAX, ValueRows},
     log,
 };
 use crate::{
-    domain::{Cause, Entry, EntryError, Micros, Outcome},
+    domain::{Cause, Entry, EntryError, Micros, Outcome, Session},
     store::{Appended, Revoked, StoreError, event_bytes},
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn append(
     match batch.run().await {
         Ok(appended) => {
             // A batch that changed nothing still commits: `vouch` made it write when it speaks for an earlier one.
-            batch.connection.commit().await?;
+            batch.connection.finish(&batch.last).await?;
             Ok(appended)
         }
         Err(error) => {
@@ -64,8 +64,12 @@ struct Batch<'a> {
     changes: Vec<Change>,
     cutoffs: Vec<(Scope, Option<Serial>, Vec<u8>)>,
     revoked: Vec<Serial>,
+    /// Sessions that were ended by an entry of their own.
+    ended: HashMap<usize, (Session, Micros)>,
     api_key_cutoffs: Vec<(Scope, Vec<u8>)>,
     committed: Option<(Frame, Position)>,
+    /// What hangs on the revision.
+    last: Vec<Statement>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
     /// The sessions that sign-outs keep, by entry.
@@ -85,6 +89,7 @@ struct Found {
     serial: Serial,
     user: String,
     over: bool,
+    row: Row,
 }
 
 type SessionKey = (TenantId, [u8; 16]);
@@ -101,8 +106,10 @@ impl<'a> Batch<'a> {
             changes: Vec::new(),
             cutoffs: Vec::new(),
             revoked: Vec::new(),
+            ended: HashMap::new(),
             api_key_cutoffs: Vec::new(),
             committed: None,
+            last: Vec::new(),
             users: HashMap::new(),
             tenants: HashMap::new(),
             kept: HashMap::new(),
@@ -124,9 +131,13 @@ impl<'a> Batch<'a> {
             Some(Err(error)) => Err(*error),
             None => Err(EntryError::Refused),
         };
+        for end in self.ended.values_mut().filter_map(|(session, _)| session.end.as_mut()) {
+            end.revision = revision;
+        }
         let cuts = self.cutoffs.iter().map(|(scope, exempt, _)| (*scope, *exempt)).collect();
         Ok(Appended {
             outcomes: self.results.iter().map(outcome).collect(),
+            ended: std::mem::take(&mut self.ended),
             revoked: Revoked { serials: std::mem::take(&mut self.revoked), cuts },
             committed: self.committed.take(),
         })
@@ -211,11 +222,12 @@ impl<'a> Batch<'a> {
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
         let audit_digest = audit::seal(&mut self.audit);
-        let head = insert_batch(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
+        let (head, batch) = advance_head(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
         let revision = head.revision;
-        self.insert_cutoffs(revision).await?;
-        self.insert_api_key_cutoffs(revision).await?;
-        audit::insert(self.connection, &self.audit, revision.0).await?;
+        self.last.push(batch);
+        self.last.extend(self.cutoffs(revision));
+        self.last.extend(self.api_key_cutoffs(revision));
+        self.last.extend(audit::inserts(&self.audit, revision.0));
         self.committed = Some((Frame { revision, delta, audit_digest }, head));
         Ok(revision)
     }
@@ -226,28 +238,28 @@ impl<'a> Batch<'a> {
         now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(delta::TRACE_PARENTS_MAX).collect()
     }
 
-    async fn insert_cutoffs(&mut self, revision: Revision) -> Result<(), StoreError> {
-        for cutoffs in self.cutoffs.chunks(1_024) {
+    fn cutoffs(&self, revision: Revision) -> Vec<Statement> {
+        let statement = |cutoffs: &[(Scope, Option<Serial>, Vec<u8>)]| {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, exempt, event)| {
                 let (kind, serial) = scope.to_wire();
                 let exempt = exempt.map_or(0, |serial| serial.0);
                 [i64::from(kind as i32).into(), serial.into(), revision.0.into(), exempt.into(), event.clone().into()]
             }));
             let sql = format!("INSERT INTO cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
-            self.connection.query(&sql, &rows.params).await?;
-        }
-        Ok(())
+            Statement { sql, params: rows.params }
+        };
+        self.cutoffs.chunks(ROWS_MAX).map(statement).collect()
     }
 }
 
-/// Advances the head and writes the batch's row; the new head.
-pub(super) async fn insert_batch(
+/// Advances the head; the new head, and what writes the batch's row.
+pub(super) async fn advance_head(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     stamp: Micros,
     delta: &[u8],
     audit_digest: &Digest,
-) -> Result<Position, StoreError> {
+) -> Result<(Position, Statement), StoreError> {
     let delta_digest = sha256(delta);
     let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
@@ -256,7 +268,7 @@ pub(super) async fn insert_batch(
     );
     let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
     let chain = &head.chain.0[..];
-    let values = [
+    let params = vec![
         head.revision.0.into(),
         delta.into(),
         audit_digest[..].into(),
@@ -266,6 +278,5 @@ pub(super) async fn insert_batch(
     ];
     let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
          VALUES ($1, $2, $3, $4, $5, $6)";
-    connection.query(insert, &values).await?;
-    Ok(head)
+    Ok((head, Statement { sql: insert.into(), params }))
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use portcullis_contract::{
     delta::Scope,
     id::{Serial, SessionId, TenantId, UserId},
+    position::Revision,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     Batch, Found, SessionKey,
 };
 use crate::{
-    domain::{Cause, Entry, EntryError, Mutation},
+    domain::{Cause, End, Entry, EntryError, Mutation},
     store::{StoreError, event_bytes},
 };
 
@@ -106,17 +107,18 @@ impl<'a> Batch<'a> {
             let mut keys = ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id[..].into()]));
             let now = keys.push(self.now.0);
             let sql = format!(
-                "SELECT s.tenant_id, s.session_id, s.serial, s.user_id, \
+                "SELECT s.{columns}, \
                      CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {cut} IS NOT NULL THEN 1 ELSE 0 END \
                  FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {keys})",
+                columns = sessions::COLUMNS.join(", s."),
                 cut = sessions::CUT_EVENT,
                 keys = keys.text,
             );
             for row in self.connection.query(&sql, &keys.params).await? {
                 let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
                 // PostgreSQL's CASE gives 32 bits, which the engine widens.
-                let over = row.int(4)? != 0;
-                found.insert(key, Found { serial: Serial(row.unsigned(2)?), user: row.text(3)?, over });
+                let over = row.int(sessions::COLUMNS.len())? != 0;
+                found.insert(key, Found { serial: Serial(row.unsigned(2)?), user: row.text(3)?, over, row });
             }
         }
         Ok(found)
@@ -143,12 +145,34 @@ impl<'a> Batch<'a> {
             for row in self.connection.query(&sql, &rows.params).await? {
                 let id = row.array(1)?;
                 let key = (sessions::tenant_id(row.text(0)?)?, id);
-                let Found { serial, user, .. } = &found[&key];
+                let index = ending[&key];
+                let Found { serial, user, row, .. } = &found[&key];
+                if self.entries[index].mutation.targets() == 1 {
+                    let end = Some(self.end_of(index));
+                    self.ended.insert(index, (sessions::read(row, end)?, self.now));
+                }
                 let target = Target { id: SessionId::from_bytes(id).to_string(), user: user.clone() };
-                ended.push((ending[&key], target, *serial));
+                ended.push((index, target, *serial));
             }
         }
         Ok(ended)
+    }
+
+    /// What an entry ends a session with, but for the revision, which is not known yet.
+    fn end_of(&self, index: usize) -> End {
+        let Entry { actor, reason, user_message, mutation, .. } = &self.entries[index];
+        let cause = match mutation {
+            Mutation::RevokeSessions { cause, .. } => *cause,
+            _ => Cause::Administrator,
+        };
+        End {
+            at: self.now,
+            cause,
+            actor: actor.name.clone(),
+            reason: reason.clone(),
+            user_message: user_message.clone(),
+            revision: Revision(0),
+        }
     }
 
     fn record_revocations(&mut self, revoking: &[usize], ended: &[(usize, Target, Serial)]) {
