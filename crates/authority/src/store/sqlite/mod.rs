@@ -154,10 +154,14 @@ impl Backend for Sqlite {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_contract::position::sha256;
+    use portcullis_contract::{id::TenantId, position::sha256};
     use refinery::Target;
 
     use super::*;
+    use crate::{
+        domain::{AuditFilter, Micros, Mutation},
+        store::Store,
+    };
 
     #[test]
     fn batches_of_before_get_the_digests_of_their_deltas() {
@@ -173,5 +177,31 @@ mod tests {
         };
         assert_eq!(read(1), Some(sha256(&[1, 2]).to_vec()));
         assert_eq!(read(2), None, "what was trimmed cannot be computed");
+    }
+
+    #[tokio::test]
+    async fn what_waited_before_still_gets_into_the_trail() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut connection = open_file(&directory.path().join("portcullis.db")).expect("opens");
+        embedded::migrations::runner().set_target(Target::Version(2)).run(&mut connection).expect("as it was");
+        let insert = "INSERT INTO audit_pending VALUES \
+             (x'01890a5d96e47cc08f0f000000000001', 7, 't', 'session.create', 'a \"session\"', 'u', 'n', 'v', 'ip', ''), \
+             (x'01890a5d96e47cc08f0f000000000002', 8, 't', 'finding.new_city', 's', 'u', '', '', '', '{\"city\":\"Z\"}')";
+        connection.execute_batch(insert).expect("events");
+        drop(connection);
+        let store = SqlStore::open(Arc::new(Sqlite::connect(directory.path()).await.expect("migrates"))).await;
+        let store = store.expect("opens");
+        store.append(&[crate::log::internal(Mutation::Record)]).await.expect("recorded");
+        let filter = AuditFilter {
+            tenant_id: TenantId::parse("t").expect("an id"),
+            actor: None,
+            user_id: None,
+            action: None,
+            after: None,
+            before: None,
+        };
+        let events = store.list_audit_events(&filter, None, 10).await.expect("a list");
+        let told = events.iter().map(|event| (event.position.at, event.target.as_str(), event.details.len()));
+        assert_eq!(told.collect::<Vec<_>>(), [(Micros(8), "s", 1), (Micros(7), "a \"session\"", 0)]);
     }
 }
