@@ -1,4 +1,4 @@
-//! What PostgreSQL reads for a statement whose plan was made when there was nothing to read yet.
+//! What PostgreSQL reads for a statement whose plan was made when there was little to read yet.
 
 use std::ops::Range;
 
@@ -116,4 +116,18 @@ async fn a_plan_made_for_few_rows_reads_few_rows_of_large_tables() {
         assert!(read.iter().any(|(table, rows)| table == "sessions" && *rows > 0), "reads are counted: {read:?}");
         assert!(read.iter().all(|(_, rows)| *rows < ROWS / 10), "plans for {few} rows: {read:?}");
     }
+}
+
+#[tokio::test]
+async fn no_index_but_the_key_s_own_can_be_taken_for_it() {
+    let schema = fresh_schema().await;
+    drop(Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens"));
+    let sql = format!(
+        "SELECT string_agg(c.relname, ', ') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attname = 'tenant_id' \
+         WHERE c.relnamespace = '{schema}'::regnamespace AND i.indpred IS NULL AND NOT i.indisprimary \
+             AND i.indrelid::regclass::text NOT LIKE '%audit_events'",
+        schema = schema.name
+    );
+    assert_eq!(shared().await.admin().await.maybe_text(&sql).await, None);
 }

@@ -22,6 +22,9 @@ const TIME: Duration = Duration::from_secs(6);
 /// Sessions that are opened before the rows that end or renew them.
 const SESSIONS: usize = 200_000;
 
+/// Users of each caller, known before, who sign in in turn: nobody signs in a hundred times a second.
+const USERS: usize = 100;
+
 /// What the rows that end or renew sessions need of them.
 struct Opened {
     session_id: String,
@@ -42,16 +45,32 @@ pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
 
 async fn create(world: &World, report: &mut Report, inserts: f64) -> Result<()> {
     let sessions = world.authority.sessions().await?;
+    let known = |caller: usize| {
+        let mut sessions = sessions.clone();
+        async move {
+            for turn in 0..USERS {
+                sign_in(&mut sessions, &user(caller, turn)).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        }
+    };
+    futures::future::try_join_all((0..CALLERS).map(known)).await?;
     let opened = rate(CALLERS, WARM_UP, TIME, |caller| {
-        let sessions = sessions.clone();
+        let (sessions, mut turn) = (sessions.clone(), 0);
         move || {
             let mut sessions = sessions.clone();
-            async move { sign_in(&mut sessions, &format!("user-{caller}")).await.map(drop) }
+            turn = (turn + 1) % USERS;
+            async move { sign_in(&mut sessions, &user(caller, turn)).await.map(drop) }
         }
     })
     .await?;
     report.compare("create_rate", opened, "1/s", "pgbench single-row inserts (1/s)", inserts);
     Ok(())
+}
+
+/// A user of one caller: two sign-ins of one user at a time would wait for each other.
+fn user(caller: usize, turn: usize) -> String {
+    format!("user-{caller}-{turn}")
 }
 
 async fn open(world: &World) -> Result<Vec<Opened>> {
@@ -60,8 +79,8 @@ async fn open(world: &World) -> Result<Vec<Opened>> {
         let mut sessions = sessions.clone();
         async move {
             let mut opened = Vec::new();
-            for _ in 0..SESSIONS / CALLERS {
-                let created = sign_in(&mut sessions, &format!("user-{caller}")).await?;
+            for turn in 0..SESSIONS / CALLERS {
+                let created = sign_in(&mut sessions, &user(caller, turn % USERS)).await?;
                 opened.push(Opened { session_id: session_id(&created), refresh_token: created.refresh_token });
             }
             Ok::<_, anyhow::Error>(opened)

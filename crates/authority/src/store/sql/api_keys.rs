@@ -50,7 +50,8 @@ pub(super) async fn list(
     let mut values = vec![filter.tenant_id.as_str().into(), before[..].into(), i64::from(limit).into()];
     let mut of = String::from("k.tenant_id = $1 AND k.key_id < $2");
     if let Some(owner) = &filter.owner_id {
-        of.push_str(" AND k.owner_id = $4");
+        // The last is said of all keys: the index by owner is partial, so that no key is looked up in it by its id.
+        of.push_str(" AND k.owner_id = $4 AND k.serial > 0");
         values.push(owner.as_str().into());
     }
     let active = format!("e.event_id IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})", dialect.now);

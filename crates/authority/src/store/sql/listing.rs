@@ -29,6 +29,14 @@ const NAMED_USERS_MAX: usize = 1_000;
 /// A subquery with a limit is not merged into the query around it: it chooses its index by itself.
 const FENCE: &str = "LIMIT 1000000000";
 
+/// Of every session `s`. An index that is ordered otherwise than by the key has the key's columns too, and where nothing is
+/// known of a table it is as cheap to look a key up in; but that reads all of the tenant's entries. So those indexes are
+/// partial, and only who says what they all have can use them.
+const BY_USER: &str = "s.serial > 0";
+
+/// As [`BY_USER`], of every user `u`, for the indexes by name and by sign-in.
+const OF_USERS: &str = "u.user_serial > 0";
+
 /// The parameters of a statement.
 #[derive(Default)]
 struct Params(Vec<Value>);
@@ -73,11 +81,12 @@ fn active(dialect: &Dialect, tenant: &str) -> String {
 
 /// The sessions `s` of one user, newest first: a condition and an order for the index `sessions_by_user`.
 fn of_user(user: &str, before: &str) -> (String, &'static str) {
-    let of = format!("(s.user_id, s.session_id) < ({user}, {before}) AND s.user_id >= {user}");
+    let of = format!("{BY_USER} AND (s.user_id, s.session_id) < ({user}, {before}) AND s.user_id >= {user}");
     (of, "s.user_id DESC, s.session_id DESC")
 }
 
-/// Where the sessions `s` of several users are taken from, for each user by the index: with `s.user_id = v.column1`.
+/// Where the sessions `s` of several users are taken from, for each user by the index: with [`BY_USER`] and
+/// `s.user_id = v.column1`.
 fn of_users(dialect: &Dialect, params: &mut Params, users: &[String]) -> String {
     let by_user = (dialect.by_index)("sessions_by_user");
     format!("(VALUES {}) AS v CROSS JOIN sessions s {by_user}", id_rows(params, users))

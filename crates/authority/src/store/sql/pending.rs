@@ -98,11 +98,11 @@ async fn known(connection: &mut dyn Connection, rows: &[AuditRow]) -> Result<Has
     let mut known = HashSet::new();
     for rows in rows.chunks(1_024) {
         let ids = ValueRows::new(rows.iter().map(|row| [event_bytes(row.event).into()]));
-        // The sum hides the ordinal: see the appender's look for what was applied.
-        let sql =
-            format!("SELECT event_id FROM audit_events WHERE ordinal + 0 = 0 AND event_id IN ({ids})", ids = ids.text);
+        let sql = format!("SELECT e.event_id FROM {}", audit::firsts(&ids));
         for row in connection.query(&sql, &ids.params).await? {
-            known.insert(row.array(0)?);
+            if row.optional_blob(0)?.is_some() {
+                known.insert(row.array(0)?);
+            }
         }
     }
     Ok(known)

@@ -145,15 +145,11 @@ impl<'a> Batch<'a> {
 
     /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
     async fn recall(&mut self) -> Result<(), StoreError> {
-        // A list, not `VALUES`: a list is looked up in the index whatever the planner thinks of the table. And the sum
-        // hides the ordinal from it, by which alone it might read another index whole.
         let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
-            "SELECT {now}, event_id, revision, changed FROM audit_events \
-                 WHERE ordinal + 0 = 0 AND event_id IN ({ids}) \
-             UNION ALL SELECT {now}, NULL, NULL, NULL",
+            "SELECT {now}, e.event_id, e.revision, e.changed FROM {firsts}",
             now = self.dialect.now,
-            ids = ids.text
+            firsts = audit::firsts(&ids),
         );
         let mut rows = self.connection.query(&sql, &ids.params).await?;
         let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;

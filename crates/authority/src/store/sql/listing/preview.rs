@@ -8,7 +8,7 @@ use super::{
         connection::ValueRows,
         sessions::{read_with_end, select},
     },
-    FENCE, NEWEST, Params, active, of_user,
+    BY_USER, FENCE, NEWEST, Params, active, of_user,
 };
 use crate::{
     domain::{
@@ -112,7 +112,7 @@ fn of_users(dialect: &Dialect, tenant: &TenantId, users: &[UserId], keep: Option
         let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
         format!(
             "SELECT s.session_id, 1 FROM (SELECT s.session_id FROM {from} \
-             WHERE s.tenant_id = {tenant} AND s.user_id = v.column1 AND {and} {FENCE}) s LIMIT {LIMIT}",
+             WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.column1 AND {and} {FENCE}) s LIMIT {LIMIT}",
             from = super::of_users(dialect, &mut params, &ids)
         )
     };

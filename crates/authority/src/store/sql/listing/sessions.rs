@@ -7,7 +7,7 @@ use super::{
         Connection, Dialect, Value, cursor,
         sessions::{COLUMNS, CUT_EVENT, read_with_end},
     },
-    FENCE, NAMED_USERS_MAX, NEWEST, Params, active, names, now, of_user, of_users, uncut,
+    BY_USER, FENCE, NAMED_USERS_MAX, NEWEST, Params, active, names, now, of_user, of_users, uncut,
     users::named,
 };
 use crate::{
@@ -270,7 +270,7 @@ impl List {
         let (of, taken, ordered) = match lead {
             Lead::Tenant => (older, "s.session_id DESC", true),
             // Where it begins is said by user.
-            Lead::ByUser => ("TRUE".into(), "s.user_id, s.session_id DESC", true),
+            Lead::ByUser => (BY_USER.into(), "s.user_id, s.session_id DESC", true),
             Lead::User(user) => {
                 let (of, taken) = of_user(&at(user.as_str().into()), &before);
                 (of, taken, !order.contains("active_us"))
@@ -288,7 +288,7 @@ impl List {
             }
             Lead::Named(users) => {
                 self.from = of_users(dialect, &mut self.params, &users);
-                (format!("s.user_id = v.column1 AND {older}"), "", false)
+                (format!("{BY_USER} AND s.user_id = v.column1 AND {older}"), "", false)
             }
             Lead::Network(network) => {
                 let (first, last) = network.range();

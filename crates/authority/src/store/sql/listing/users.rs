@@ -4,7 +4,7 @@ use portcullis_contract::id::TenantId;
 
 use super::{
     super::{Connection, Dialect, Row, Value, cursor, sessions::user_id},
-    FENCE, NAMED_USERS_MAX, Params, active, id_rows, names,
+    BY_USER, FENCE, NAMED_USERS_MAX, OF_USERS, Params, active, id_rows, names,
 };
 use crate::{
     domain::{
@@ -25,7 +25,7 @@ pub(super) async fn named(
     let tenant = params.bind(tenant.as_str());
     let matching = names(&mut params, filter).join(" AND ");
     let sql = format!(
-        "SELECT u.user_id FROM users u WHERE u.tenant_id = {tenant} AND {matching} ORDER BY u.name_key, u.user_id \
+        "SELECT u.user_id FROM users u WHERE u.tenant_id = {tenant} AND {OF_USERS} AND {matching} ORDER BY u.name_key, u.user_id \
          LIMIT {}",
         NAMED_USERS_MAX + 1
     );
@@ -81,7 +81,8 @@ fn sql(
     };
     let (comparison, direction) = if descending { ("<", "DESC") } else { (">", "ASC") };
     let [at, id] = cursor::read(after, [first, "".into()])?.map(|value| params.bind(value));
-    let mut of = vec![format!("u.tenant_id = {tenant} AND (u.{key}, u.user_id) {comparison} ({at}, {id})")];
+    let mut of =
+        vec![format!("u.tenant_id = {tenant} AND {OF_USERS} AND (u.{key}, u.user_id) {comparison} ({at}, {id})")];
     for (time, comparison) in [(filter.signed_in.from, ">="), (filter.signed_in.until, "<")] {
         if let Some(time) = time {
             of.push(format!("u.signed_in_us {comparison} {}", params.bind(time.0)));
@@ -99,7 +100,7 @@ fn sql(
     };
     let sessions = |what: &str, limit: u32| {
         format!(
-            "SELECT {what} FROM sessions s WHERE s.tenant_id = {tenant} AND s.user_id >= u.user_id \
+            "SELECT {what} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
              AND s.user_id <= u.user_id AND {} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}",
             active(dialect, &tenant)
         )
