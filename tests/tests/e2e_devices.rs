@@ -3,9 +3,10 @@
 use portcullis_authority::config::Config;
 use portcullis_contract::v1::{self, FindingCode};
 use portcullis_tests::{
-    authority::{ADMIN, LOGIN, TENANT, TestAuthority, session_id, sign_in, violations},
+    authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, session_id, sign_in, violations},
     geography::{BERLIN, SYDNEY, write_cities},
     postgres,
+    wait::eventually,
 };
 use tempfile::TempDir;
 use tonic::{Code, Status};
@@ -152,6 +153,43 @@ async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_
         assert!(codes(&back).is_empty(), "{:?}", codes(&back));
         let shown: Vec<_> = get(&authority, &far).await.findings.iter().map(v1::Finding::code).collect();
         assert_eq!(shown, [FindingCode::NewCountry, FindingCode::NewCity, FindingCode::NewNetwork]);
+    })
+    .await;
+}
+
+async fn findings_in_the_trail(authority: &TestAuthority, id: &str) -> Vec<(String, String)> {
+    let request = v1::ListAuditEventsRequest { tenant_id: TENANT.into(), page_size: 100, ..Default::default() };
+    let events = authority.audit(ADMIN).list_audit_events(request).await.expect("a list").into_inner().events;
+    let of = events.into_iter().filter(|event| event.target == id && event.action.starts_with("finding."));
+    of.map(|event| (event.action, event.details.get("to").cloned().unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time() {
+    on_both(async |authority, _| {
+        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");
+        let id = session_id(&created);
+        let used = async |ip: &str| {
+            let activity = v1::Activity {
+                tenant_id: TENANT.into(),
+                credential_id: id.clone(),
+                requests: 1,
+                age: Some(prost_types::Duration::default()),
+                ip: ip.into(),
+                last_page: String::new(),
+            };
+            let report = v1::ReportActivityRequest { activities: vec![activity] };
+            authority.revocations(GATEWAY).report_activity(report).await.expect("reported");
+        };
+        let moved = ("finding.country_changed".to_owned(), "AU".to_owned());
+        for (ip, times) in [("8.8.8.9", 0), ("9.9.9.9", 1), ("9.9.9.10", 1), ("8.8.8.8", 1), ("9.9.9.9", 2)] {
+            used(ip).await;
+            let expected = vec![moved.clone(); times];
+            let listed = async || (findings_in_the_trail(&authority, &id).await == expected).then_some(());
+            eventually(ip, listed).await;
+        }
+        let shown = get(&authority, &created).await.findings;
+        assert_eq!(shown.iter().map(v1::Finding::code).collect::<Vec<_>>(), [FindingCode::CountryChanged]);
     })
     .await;
 }

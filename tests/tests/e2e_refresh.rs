@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{LOGIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in},
+    authority::{ADMIN, LOGIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in},
     gate::refused,
     postgres,
+    wait::eventually,
 };
 use portcullis_validator::Rejection;
 use tonic::{Code, Status};
@@ -71,6 +72,15 @@ async fn an_old_token_after_its_successor_was_used_is_theft_and_ends_the_session
         let end = found.session.and_then(|session| session.end).expect("an end");
         assert_eq!(end.cause(), v1::SessionEndCause::RefreshTokenReused);
         assert_eq!(end.actor, "authority");
+        refresh(&authority, &created.refresh_token).await.expect_err("again");
+        let action = "finding.refresh_token_reused".to_owned();
+        let request = v1::ListAuditEventsRequest { tenant_id: TENANT.into(), action, ..Default::default() };
+        let listed = async || {
+            let found = authority.audit(ADMIN).list_audit_events(request.clone()).await.expect("a list").into_inner();
+            (!found.events.is_empty()).then_some(found.events)
+        };
+        let found = eventually("the finding is in the trail", listed).await;
+        assert_eq!(found.iter().map(|event| event.target.clone()).collect::<Vec<_>>(), [session_id(&created)]);
     })
     .await;
 }

@@ -166,7 +166,8 @@ async fn tenant(big: &Place, small: &Place, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The thousandth page of a list, or the last one before.
+/// The thousandth page of a list; of a shorter one, the last page but one: the last may be short, and then is searched for
+/// through all that is left of the tenant.
 async fn deep_page(big: &Place, small: &Place, request: &v1::ListSessionsRequest) -> Result<(f64, f64)> {
     let mut random = StdRng::seed_from_u64(3);
     let mut pages: HashMap<bool, Vec<v1::ListSessionsRequest>> = HashMap::new();
@@ -186,11 +187,22 @@ async fn deep_page(big: &Place, small: &Place, request: &v1::ListSessionsRequest
     .await
 }
 
-async fn thousandth(place: &Place, mut request: v1::ListSessionsRequest) -> Result<v1::ListSessionsRequest> {
+async fn thousandth(place: &Place, request: v1::ListSessionsRequest) -> Result<v1::ListSessionsRequest> {
+    let (rows, deep) = after(place, request.clone(), DEEP_ROWS).await?;
+    let whole = usize::try_from(PAGE)?;
+    Ok(if rows < DEEP_ROWS { after(place, request, rows.saturating_sub(2 * whole)).await?.1 } else { deep })
+}
+
+/// How many of `rows` there are, and the page after them.
+async fn after(
+    place: &Place,
+    mut request: v1::ListSessionsRequest,
+    wanted: usize,
+) -> Result<(usize, v1::ListSessionsRequest)> {
     let mut sessions = place.authority.sessions().await?;
     let mut rows = 0;
-    while rows < DEEP_ROWS {
-        request.page_size = i32::try_from((DEEP_ROWS - rows).min(200))?;
+    while rows < wanted {
+        request.page_size = i32::try_from((wanted - rows).min(200))?;
         let listed = sessions.list_sessions(authorized(request.clone(), SUPPORT)).await?.into_inner();
         rows += listed.sessions.len();
         if listed.next_page_token.is_empty() {
@@ -198,7 +210,7 @@ async fn thousandth(place: &Place, mut request: v1::ListSessionsRequest) -> Resu
         }
         request.page_token = listed.next_page_token;
     }
-    Ok(v1::ListSessionsRequest { page_size: PAGE, ..request })
+    Ok((rows, v1::ListSessionsRequest { page_size: PAGE, ..request }))
 }
 
 /// Each filter with the names of its two rows.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_contract::id::{SessionId, TenantId};
+use portcullis_contract::id::{SessionId, TenantId, UserId};
+
+use super::{Micros, place::Place};
 
 /// What a gate saw of one session since its last report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,34 @@ impl SessionActivity {
         let known = |newer: String, older: String| if newer.is_empty() { older } else { newer };
         Self { requests, ip: known(newer.ip, older.ip), page: known(newer.page, older.page), ..newer }
     }
+}
+
+/// A session that a report shows elsewhere than before, or for the first time at a great age.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovedSession {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The session.
+    pub id: SessionId,
+    /// Its user.
+    pub user_id: UserId,
+    /// When it was opened.
+    pub created: Micros,
+    /// Where it was opened.
+    pub opened_in: Place,
+    /// Its use as it was known before the report.
+    pub before: LastUse,
+    /// Its use as the report says.
+    pub after: LastUse,
+}
+
+/// The last that is known of a session's use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// When.
+    pub at: Micros,
+    /// From which address; empty: where it was opened.
+    pub ip: String,
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use portcullis_contract::{
-    id::{EventId, TenantId, UserId},
+    id::{EventId, SessionId, TenantId, UserId},
     position::Revision,
 };
 
-use super::{Actor, Micros};
+use super::{Actor, Micros, findings::Finding};
 
 /// More about an event, by name.
 pub type Details = BTreeMap<String, String>;
@@ -31,6 +31,24 @@ pub struct PendingEvent {
     pub actor: Actor,
     /// More about it. Users see it.
     pub details: Details,
+}
+
+impl PendingEvent {
+    /// That something was found about a session at `at`.
+    #[must_use]
+    pub fn finding(finding: &Finding, at: Micros, session: (&TenantId, SessionId, &UserId), actor: Actor) -> Self {
+        let (tenant_id, id, user_id) = session;
+        Self {
+            id: EventId::generate(),
+            at,
+            tenant_id: tenant_id.clone(),
+            action: format!("finding.{}", finding.code.name()),
+            target: id.to_string(),
+            user_id: user_id.clone(),
+            actor,
+            details: finding.facts.iter().filter(|(_, fact)| !fact.is_empty()).cloned().collect(),
+        }
+    }
 }
 
 /// One thing that was done to one target.

@@ -19,7 +19,7 @@ pub(crate) mod time;
 mod user;
 
 pub use self::{
-    activity::SessionActivity,
+    activity::{LastUse, MovedSession, SessionActivity},
     actor::Actor,
     api_key::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey},
     audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},

@@ -100,27 +100,26 @@ impl NewSession {
     /// What the audit trail says of it: the sign-in, and what was found about it.
     #[must_use]
     pub fn events(&self, at: Micros) -> Vec<PendingEvent> {
-        let event = |action: String, details: Vec<(String, String)>| PendingEvent {
-            id: EventId::generate(),
-            at,
-            tenant_id: self.tenant_id.clone(),
-            action,
-            target: self.id.to_string(),
-            user_id: self.user_id.clone(),
-            actor: self.actor.clone(),
-            details: details.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
-        };
         let seen = [
             ("ip", self.client.ip.clone()),
             ("device", self.sight.device.to_string()),
             ("country", self.sight.place.country.clone()),
             ("city", self.sight.place.city.clone()),
         ];
-        let seen = seen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let findings = &self.sight.findings;
-        let found =
-            findings.iter().map(|finding| event(format!("finding.{}", finding.code.name()), finding.facts.clone()));
-        std::iter::once(event("session.create".into(), seen)).chain(found).collect()
+        let seen = seen.into_iter().filter(|(_, value)| !value.is_empty());
+        let opened = PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action: "session.create".into(),
+            target: self.id.to_string(),
+            user_id: self.user_id.clone(),
+            actor: self.actor.clone(),
+            details: seen.map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        let session = (&self.tenant_id, self.id, &self.user_id);
+        let found = |finding| PendingEvent::finding(finding, at, session, self.actor.clone());
+        std::iter::once(opened).chain(self.sight.findings.iter().map(found)).collect()
     }
 }
 

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{id::TenantId, v1};
 
-use super::{parse::Fields, status::ServiceError};
+use super::{core::Core, parse::Fields, status::ServiceError};
 use crate::{
-    domain::{ApiKeyUse, SessionActivity},
+    domain::{Actor, ApiKeyUse, LastUse, MovedSession, PendingEvent, SessionActivity, findings::SessionSight},
     log::retry::Backoff,
-    store::{Store, StoreError},
+    places::Places,
+    store::StoreError,
 };
 
 /// The most credentials of one report.
@@ -98,10 +99,15 @@ fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
     Some(Seen::Session(SessionActivity { tenant_id, session_id, requests, age, ip, page }))
 }
 
-/// Records a report.
-pub(super) async fn record(store: &dyn Store, report: &Report) -> Result<(), ServiceError> {
+/// Records a report, and what it lets be found about sessions.
+pub(super) async fn record(core: &Core, report: &Report) -> Result<(), ServiceError> {
+    let store = &core.store;
     if !report.sessions.is_empty() {
-        patiently(|| store.record_activity(&report.sessions)).await?;
+        let moved = patiently(|| store.record_activity(&report.sessions)).await?;
+        if let Err(error) = note_findings(core, &moved).await {
+            // The gate would say again what was counted.
+            tracing::warn!(%error, sessions = moved.len(), "findings are not in the audit trail");
+        }
     }
     if !report.api_keys.is_empty()
         && let Err(error) = patiently(|| store.record_api_key_uses(&report.api_keys)).await
@@ -112,8 +118,35 @@ pub(super) async fn record(store: &dyn Store, report: &Report) -> Result<(), Ser
     Ok(())
 }
 
+/// Writes down what is found about sessions now, and was not before.
+async fn note_findings(core: &Core, moved: &[MovedSession]) -> Result<(), StoreError> {
+    let mut events = Vec::new();
+    for session in moved {
+        let policy = core.policies.of(&session.tenant_id).await?;
+        let found = |used: &LastUse| sight(&core.places, session, used).findings(used.at, &policy.findings_disabled);
+        let before = found(&session.before);
+        let new = found(&session.after).into_iter().filter(|new| before.iter().all(|old| old.code != new.code));
+        let of = (&session.tenant_id, session.id, &session.user_id);
+        events.extend(new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())));
+    }
+    core.store.defer(&events).await
+}
+
+/// A session as its use shows it.
+fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionSight {
+    let ip = used.ip.parse().ok();
+    SessionSight {
+        created: session.created,
+        active: true,
+        ended_by: None,
+        opened_in: session.opened_in.clone(),
+        used_in: ip.map_or_else(|| session.opened_in.clone(), |ip| places.lookup(ip)),
+        used_from: ip,
+    }
+}
+
 /// Another gate's report may be in the way for a moment: they lock rows in one order, but beside appenders.
-async fn patiently<F: Future<Output = Result<(), StoreError>>>(record: impl Fn() -> F) -> Result<(), StoreError> {
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(record: impl Fn() -> F) -> Result<T, StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(200));
     for _ in 1..ATTEMPTS {
         match record().await {

@@ -36,7 +36,7 @@ impl RevocationService for Revocations {
         request: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
         let call = Call::new(request)?;
-        activity::record(&*self.0.store, &activity::read(&call.message)?).await?;
+        activity::record(&self.0, &activity::read(&call.message)?).await?;
         Ok(Response::new(v1::ReportActivityResponse {}))
     }
 

@@ -24,9 +24,10 @@ use crate::{
     config::Role,
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, NewSession, Rotation, Selection, Session, SessionFilter, SessionOrder,
-        SessionState, Sight, decide_rotation,
+        Actor, Cause, Entry, Micros, Mutation, NewSession, PendingEvent, Rotation, Selection, Session, SessionFilter,
+        SessionOrder, SessionState, Sight, decide_rotation,
         device::Device,
+        findings::{Finding, FindingCode},
         policy::{AtLimit, Limits},
     },
     store::Rotated,
@@ -314,9 +315,27 @@ impl Sessions {
             Rotation::Ended => Err(ServiceError::SessionEnded),
             Rotation::Ahead => Err(ServiceError::RefreshTokenInvalid),
             Rotation::Theft => {
-                self.0.log.submit(theft(tenant, session.id)).await?;
+                let outcome = self.0.log.submit(theft(tenant, session.id)).await?;
+                if outcome.changed > 0 {
+                    self.note_theft(&session, now).await;
+                }
                 Err(ServiceError::RefreshTokenReused)
             }
+        }
+    }
+
+    /// The revocation is in the trail anyhow; this is the finding, unless the tenant has switched it off.
+    async fn note_theft(&self, session: &Session, now: Micros) {
+        let noted = async {
+            let policy = self.0.policies.of(&session.tenant_id).await?;
+            let finding = Finding { code: FindingCode::RefreshTokenReused, facts: Vec::new() };
+            let of = (&session.tenant_id, session.id, &session.user_id);
+            let event = PendingEvent::finding(&finding, now, of, Actor::authority());
+            let events = if policy.findings_disabled.contains(&finding.code) { vec![] } else { vec![event] };
+            self.0.store.defer(&events).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "a finding is not in the audit trail");
         }
     }
 

@@ -20,8 +20,9 @@ use prost::bytes::Bytes;
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
-    EntryError, KeyRecord, Micros, NewSession, OpenedSession, Outcome, Page, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder, UserSummary,
+    EntryError, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Outcome, Page, PendingEvent, Policy,
+    Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter,
+    UserOrder, UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -138,8 +139,12 @@ pub trait Store: Send + Sync + 'static {
     async fn has_pending_events(&self) -> Result<bool, StoreError>;
 
     /// Adds what a gate saw of sessions, each named once, in the order of their keys. Sessions that are not there are
-    /// ignored, and what is older than what is known moves nothing back. Not idempotent: repeated, it counts twice.
-    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError>;
+    /// ignored, and what is older than what is known moves nothing back. Returns those that moved: two reports that meet
+    /// may both say so. Not idempotent: repeated, it counts twice.
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<Vec<MovedSession>, StoreError>;
+
+    /// Lets events wait for the audit trail that are part of no other change.
+    async fn defer(&self, events: &[PendingEvent]) -> Result<(), StoreError>;
 
     /// Notes that an authority is there to hear of activity. Returns when one was there again after the last time that
     /// none had been for longer than `absence`.

@@ -38,12 +38,13 @@ impl Default for PostgresOptions {
 /// cannot keep the others from the head of the log.
 ///
 /// Plans are made once, often while tables are small, and kept while they grow: none may read a whole table, so a join
-/// looks up its rows one by one; nor sort what an index has in order. A tuple costs what a page costs: else a few looked-up
-/// rows would cost more than a comparison of every row with every one that is looked for. The planner shows its
-/// displeasure by a cost that would have every such plan compiled.
+/// looks up its rows one by one, and keeps no table to go through it again; nor sort what an index has in order. A tuple
+/// costs what a page costs: else a few looked-up rows would cost more than a comparison of every row with every one that
+/// is looked for. The planner shows its displeasure by costs that would have every such plan compiled, or run by several
+/// processes, which takes longer than any statement here.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '2s'; \
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
-     SET jit = off; SET cpu_tuple_cost = 1; SET max_parallel_workers_per_gather = 0; \
+     SET enable_material = off; SET jit = off; SET cpu_tuple_cost = 1; SET max_parallel_workers_per_gather = 0; \
      SET plan_cache_mode = force_generic_plan";
 
 /// Never below `on`: an acknowledgement has to mean something. Above it the server's word stands.

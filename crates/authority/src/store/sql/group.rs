@@ -13,7 +13,7 @@ use crate::store::StoreError;
 
 /// Groups of one kind that may be under way at once. Fewer are larger; more let those pass who are not held up by a
 /// lock.
-const UNDER_WAY_MAX: usize = 2;
+const UNDER_WAY_MAX: usize = 4;
 
 /// Calls that may wait.
 const WAITING_MAX: usize = 8_192;

@@ -37,8 +37,9 @@ use super::{
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
-    KeyRecord, Micros, NewSession, OpenedSession, Page, Policy, Preview, Selection, Session, SessionActivity,
-    SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page, PendingEvent, Policy, Preview, Selection,
+    Session, SessionActivity, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
+    findings::Footprint,
 };
 
 /// The store over an engine.
@@ -204,8 +205,15 @@ impl Store for SqlStore {
         pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
-    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<(), StoreError> {
+    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<Vec<MovedSession>, StoreError> {
         activity::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), activities).await
+    }
+
+    async fn defer(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
+        if let Some(Statement { sql, params }) = pending::defer(events) {
+            self.lane(Lane::Write).await?.query(&sql, &params).await?;
+        }
+        Ok(())
     }
 
     async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {

@@ -560,7 +560,7 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it has only text keys")
 }
 
-fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(super) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
 }
 
