@@ -100,6 +100,9 @@ fn place(json: &str) -> Result<Place, StoreError> {
     serde_json::from_str(json).map_err(|_| StoreError::Internal("a place is not JSON".into()))
 }
 
+/// A footprint as a row's key: tenant, user, kind, value.
+type Left<'a> = (&'a str, &'a str, i64, &'a str);
+
 /// What keeps the footprints of sign-ins. Rows are touched in key order, each once.
 pub(super) fn keep<'a>(dialect: &Dialect, opened: impl Iterator<Item = &'a NewSession>) -> Vec<Statement> {
     let mut counts = BTreeMap::new();
@@ -110,7 +113,7 @@ pub(super) fn keep<'a>(dialect: &Dialect, opened: impl Iterator<Item = &'a NewSe
         }
     }
     let counts: Vec<_> = counts.into_iter().collect();
-    let statement = |counts: &[((&str, &str, i64, &str), i64)]| {
+    let statement = |counts: &[(Left<'_>, i64)]| {
         let rows = ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
             [(*tenant).into(), (*user).into(), (*kind).into(), (*value).into(), (*count).into()]
         }));
