@@ -350,7 +350,9 @@ async fn authorities_that_sweep_at_once_end_each_session_once() {
     eventually("the walk to end", async || behind(&authority, walked).await.is_none().then_some(())).await;
     let trail = "SELECT count(*) || ' of ' || count(DISTINCT target) FROM audit_events WHERE action = 'session.revoke'";
     assert_eq!(behind(&authority, trail).await.as_deref(), Some("30 of 30"));
-    let listed = v1::ListSessionsRequest { tenant_id: TENANT.into(), ..Default::default() };
+    let listed =
+        v1::ListSessionsRequest { tenant_id: TENANT.into(), show_ended: true, page_size: 100, ..Default::default() };
     let listed = authority.sessions(ADMIN).list_sessions(listed).await.expect("a list").into_inner().sessions;
+    assert_eq!(listed.len(), 30);
     assert!(listed.iter().all(|session| session.state() == v1::SessionState::Revoked));
 }

@@ -138,7 +138,7 @@ async fn a_disabled_owner_has_no_keys_and_enabling_brings_none_back() {
         let denied = try_create(&authority, request("ada")).await.expect_err("disabled");
         assert_eq!((denied.code(), reason(&denied).as_str()), (Code::FailedPrecondition, "USER_DISABLED"));
 
-        let enable = v1::EnableUserRequest { tenant_id, user_id, reason: reason_given, acting_user: None };
+        let enable = v1::EnableUserRequest { tenant_id, user_id, reason: reason_given, ..Default::default() };
         users.enable_user(enable).await.expect("enabled");
         let (_, newer) = create(&authority, "ada").await;
         eventually("the gate takes the newer key", async || gate.check_api_key(&newer).ok()).await;

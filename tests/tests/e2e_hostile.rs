@@ -136,13 +136,17 @@ async fn wide_calls_want_a_reason_ids_and_force() {
     for (user_ids, reason_text, field) in [
         (vec![], "why", "user_ids"),
         (vec!["u".into(); 1001], "why", "user_ids"),
-        (vec![String::new()], "why", "user_ids"),
+        (vec![String::new()], "why", "user_ids[0]"),
         (vec!["ada".into()], " ", "reason"),
     ] {
         let reason = reason_text.to_owned();
         let request = v1::ForceSignOutRequest { tenant_id: tenant_id(), user_ids, reason, ..Default::default() };
         assert_eq!(fields(&users.force_sign_out(request).await.expect_err(field)), [field]);
     }
+    let wrong = (0..1000).map(|number| format!("{number} is no id")).collect();
+    let batch = v1::BatchRevokeSessionsRequest { tenant_id: tenant_id(), session_ids: wrong, ..Default::default() };
+    let refused = authority.sessions(ADMIN).batch_revoke_sessions(batch).await.expect_err("no ids");
+    assert_eq!((fields(&refused).len(), refused.code()), (32, Code::InvalidArgument), "an error that still arrives");
     let batch = v1::BatchRevokeSessionsRequest { tenant_id: tenant_id(), reason: "why".into(), ..Default::default() };
     let refused = authority.sessions(ADMIN).batch_revoke_sessions(batch).await.expect_err("no ids");
     assert_eq!(fields(&refused), ["session_ids"]);

@@ -141,6 +141,11 @@ async fn a_filter_that_does_not_parse_is_refused_with_its_field() {
         (filtered(|filter| filter.started_after = Some(Timestamp { seconds: 1, nanos: -1 })), "filter.started_after"),
         (filtered(|filter| (filter.started_after, filter.started_before) = (time(2), time(1))), "filter.started_after"),
         (
+            // Also within a day, though days are what counts.
+            filtered(|filter| (filter.last_active_after, filter.last_active_before) = (time(36_000), time(35_999))),
+            "filter.last_active_after",
+        ),
+        (
             filtered(|filter| (filter.last_active_after, filter.last_active_before) = (time(86_400), time(86_399))),
             "filter.last_active_after",
         ),
@@ -292,6 +297,23 @@ async fn a_preview_shows_what_would_end_and_ends_nothing() {
         let tenant = v1::SignOutTenantRequest { tenant_id: tenant_id.clone(), validate_only, ..Default::default() };
         let answer = authority.tenants(ADMIN).sign_out_tenant(tenant).await.expect("a preview");
         previews.push((answer.into_inner().preview, vec![&bob, &ada, &other]));
+        let disable = v1::DisableUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: "ada".into(),
+            validate_only,
+            ..Default::default()
+        };
+        let answer = authority.users(ADMIN).disable_user(disable).await.expect("a preview").into_inner();
+        assert!(answer.enforcement.is_none() && answer.user.is_some_and(|user| user.disable_time.is_none()));
+        previews.push((answer.preview, vec![&ada, &other]));
+        let enable = v1::EnableUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: "ada".into(),
+            validate_only,
+            ..Default::default()
+        };
+        let answer = authority.users(ADMIN).enable_user(enable).await.expect("a preview").into_inner();
+        assert!(answer.user.is_some_and(|user| user.disable_time.is_none()));
         for (preview, expected) in previews {
             let preview = preview.expect("a preview");
             let sample: Vec<_> = preview.sample.iter().map(|session| session.id.clone()).collect();

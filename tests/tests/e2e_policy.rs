@@ -68,6 +68,7 @@ async fn a_policy_is_replaced_by_who_saw_the_newest() {
             let stale = v1::Policy { etag: stale.into(), sessions_max: 9, ..first.clone() };
             let refused = update(&authority, stale, "").await.expect_err("stale");
             assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "ETAG_MISMATCH"));
+            assert_eq!(violations(&refused), ["policy.etag"]);
         }
         assert_eq!(policy(&authority).await, second, "nothing half done");
         let preset = update(&authority, second, "nist_800_63b_aal2").await.expect("updated");
@@ -233,9 +234,86 @@ async fn who_holds_only_an_ended_token_learns_why_it_ended() {
 }
 
 #[tokio::test]
+async fn a_token_that_admits_no_more_shows_nothing_but_why() {
+    let authority = TestAuthority::with(|config| config.tokens.access_token_lifetime = Duration::from_secs(1)).await;
+    let created = authority.sign_in("ada").await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let own = async || {
+        let mut sessions = authority.sessions(&created.access_token);
+        sessions.introspect_token(v1::IntrospectTokenRequest::default()).await.expect("an answer").into_inner()
+    };
+    let expired = own().await;
+    assert_eq!((expired.active, expired.inactive_reason.as_str()), (false, "expired"));
+    let shown = expired.session.expect("a session");
+    let allowed = v1::Session {
+        id: session_id(&created),
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+        state: v1::SessionState::Active.into(),
+        create_time: shown.create_time,
+        expire_time: shown.expire_time,
+        ..Default::default()
+    };
+    assert_eq!(shown, allowed, "the session lives: whoever has an old token is told nothing of it");
+    let id = session_id(&created);
+    let request = v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: id, ..Default::default() };
+    authority.sessions(ADMIN).revoke_session(request).await.expect("revoked");
+    let ended = own().await.session.expect("a session");
+    assert_eq!(ended.end.as_ref().map(v1::SessionEnd::cause), Some(v1::SessionEndCause::Administrator));
+    assert_eq!((ended.client, ended.device), (None, None));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_refused_ends_nothing_and_a_repeated_one_is_not_refused() {
+    on_both(async |authority| {
+        let wanted =
+            v1::Policy { sessions_max: 2, at_limit: v1::SessionLimitAction::Refuse.into(), ..policy(&authority).await };
+        update(&authority, wanted, "").await.expect("updated");
+        let first = signed_in(&authority, |_| ()).await.expect("signed in");
+        let last = signed_in(&authority, |request| request.request_id = "last".into()).await.expect("signed in");
+        let again = signed_in(&authority, |request| request.request_id = "last".into()).await.expect("the same");
+        assert_eq!(session_id(&again), session_id(&last));
+        for request_id in ["", "new"] {
+            let beyond = signed_in(&authority, |request| request.request_id = request_id.into()).await;
+            assert_eq!(reason(&beyond.err().expect("there are two")), "SESSION_LIMIT");
+        }
+        let reused = signed_in(&authority, |request| {
+            (request.request_id, request.replaces_session_id) = ("last".into(), session_id(&first));
+        });
+        assert_eq!(reason(&reused.await.err().expect("other arguments")), "REQUEST_ID_REUSED");
+        authority.sessions(&first.access_token).list_sessions(v1::ListSessionsRequest::default()).await.expect("alive");
+
+        let replacing = signed_in(&authority, |request| request.replaces_session_id = session_id(&first));
+        let replacing = replacing.await.expect("it takes the place of the other");
+        assert_eq!(replacing.session.map(|session| session.replaces_session_id), Some(session_id(&first)));
+        let request = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&first) };
+        let replaced = authority.sessions(SUPPORT).get_session(request).await.expect("found").into_inner();
+        let end = replaced.session.and_then(|session| session.end).expect("an end");
+        assert_eq!(end.cause(), v1::SessionEndCause::Replaced);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tightened_policy_ends_what_is_past_it_however_often_it_is_changed() {
+    let authority = TestAuthority::with(|config| config.sessions.sweep_interval = Duration::from_secs(1)).await;
+    let gate = authority.ready_gate().await;
+    let created = authority.sign_in("ada").await;
+    let mut wanted = v1::Policy { required_acr: vec!["two".into()], ..policy(&authority).await };
+    for number in 0..3 {
+        wanted.sessions_max = 10 + number;
+        wanted = update(&authority, wanted, "").await.expect("updated");
+    }
+    assert_eq!(refused(&gate, &created.access_token).await, Rejection::Revoked);
+    let own = authority.sessions(&created.access_token).introspect_token(v1::IntrospectTokenRequest::default()).await;
+    let end = own.expect("an answer").into_inner().session.and_then(|session| session.end).expect("an end");
+    assert_eq!(end.cause(), v1::SessionEndCause::Policy);
+}
+
+#[tokio::test]
 async fn a_login_service_reports_a_changed_password_and_ends_sessions_for_nothing_else() {
     on_both(async |authority| {
-        let (old, kept) = (authority.sign_in("ada").await, authority.sign_in("ada").await);
+        let kept = authority.sign_in("ada").await;
         let request = |cause: v1::SessionEndCause| v1::RevokeOtherSessionsRequest {
             tenant_id: TENANT.into(),
             user_id: "ada".into(),
@@ -249,6 +327,17 @@ async fn a_login_service_reports_a_changed_password_and_ends_sessions_for_nothin
         assert_eq!(reason(&denied), "PERMISSION_DENIED");
         let wrong = login.revoke_other_sessions(request(v1::SessionEndCause::Administrator)).await.expect_err("no");
         assert_eq!(reason(&wrong), "PERMISSION_DENIED");
+        let look = request(v1::SessionEndCause::PasswordChanged);
+        let look = v1::RevokeOtherSessionsRequest { validate_only: true, ..look };
+        let denied = login.revoke_other_sessions(look).await.expect_err("it may not list sessions");
+        assert_eq!(reason(&denied), "PERMISSION_DENIED");
+        let older = authority.sign_in("ada").await;
+        login.revoke_other_sessions(request(v1::SessionEndCause::SecondFactorChanged)).await.expect("ended");
+        let get = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&older) };
+        let ended = authority.sessions(SUPPORT).get_session(get).await.expect("a session").into_inner();
+        let end = ended.session.and_then(|session| session.end).expect("an end");
+        assert_eq!(end.cause(), v1::SessionEndCause::SecondFactorChanged);
+        let old = authority.sign_in("ada").await;
         login.revoke_other_sessions(request(v1::SessionEndCause::PasswordChanged)).await.expect("ended");
         let get = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(&old) };
         let ended = authority.sessions(SUPPORT).get_session(get).await.expect("a session").into_inner();

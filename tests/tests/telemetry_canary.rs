@@ -251,6 +251,7 @@ impl Story<'_> {
             user_id,
             reason: REASON.into(),
             acting_user: acting(),
+            validate_only: false,
         };
         users.enable_user(marked(enable)).await.expect("enabled");
         let tenant = v1::SignOutTenantRequest {

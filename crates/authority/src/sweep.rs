@@ -121,7 +121,11 @@ impl Sweeper {
             }
             let schedules = self.carry_out(plan, walk.now).await?;
             // Not done is done by someone else, or begun anew for a newer policy.
-            self.store.advance_walk(&walk, next, &schedules).await?;
+            let advanced = self.store.advance_walk(&walk, next, &schedules).await?;
+            if is_last || !advanced {
+                // A walk that begins again does so in the next sweep: other tenants wait, and what is due.
+                after = Some(walk.tenant_id);
+            }
         }
         Ok(())
     }

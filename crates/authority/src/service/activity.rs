@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{id::TenantId, v1};
 
-use super::{core::Core, parse::Fields, status::ServiceError};
+use super::{
+    core::Core,
+    parse::{Fields, PROBLEMS_MAX},
+    status::ServiceError,
+};
 use crate::{
     domain::{Actor, ApiKeyUse, LastUse, MovedSession, PendingEvent, SessionActivity, findings::SessionSight},
     log::retry::Backoff,
@@ -20,8 +24,6 @@ const REQUESTS_MAX: u32 = 1 << 31;
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest path, in bytes.
 const PAGE_BYTES_MAX: usize = 512;
-/// The most problems that are told: an answer has to fit into an error.
-const PROBLEMS_MAX: usize = 32;
 /// How often a report is tried that met another transaction.
 const ATTEMPTS: u32 = 4;
 

@@ -151,8 +151,15 @@ pub(crate) fn user(user: &User) -> v1::User {
     }
 }
 
-/// An event as `caller` may see it. Of what others did a user learns what was done and what they are to be told; of
-/// what they or the authority did, from where and more.
+/// Of a session no more than whether and how it ended.
+pub(crate) fn session_end(session: &Session, now: Micros, caller: &Caller) -> v1::Session {
+    let v1::Session { id, tenant_id, user_id, state, create_time, expire_time, end, .. } =
+        self::session(session, now, caller);
+    v1::Session { id, tenant_id, user_id, state, create_time, expire_time, end, ..Default::default() }
+}
+
+/// An event as `caller` may see it. Of what others did a user learns what was done, the details, which are about the
+/// user, and what they are to be told; of what they or the authority did, also who and from where.
 pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent {
     let own = caller.own_user();
     let shown = own.is_none_or(|own| event.actor.is_user(own) || event.actor.is_authority());
@@ -172,7 +179,7 @@ pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent
         reason: internal(&event.reason),
         user_message: event.user_message.clone(),
         revision: event.revision.0,
-        details: if shown { event.details.clone().into_iter().collect() } else { Default::default() },
+        details: event.details.clone().into_iter().collect(),
     }
 }
 

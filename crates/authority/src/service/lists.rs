@@ -198,17 +198,15 @@ impl Fields {
         [after, before]: [&Option<prost_types::Timestamp>; 2],
         unit_us: i64,
     ) -> Period {
-        let mut time = |field: &str, time: &Option<prost_types::Timestamp>| {
-            let time = self.time(field, time.as_ref()?)?;
-            Some(Micros(time.0 - time.0.rem_euclid(unit_us)))
-        };
-        let period = Period { from: time(from, after), until: time(until, before) };
-        if let (Some(after), Some(before)) = (period.from, period.until)
+        let mut time = |field: &str, time: &Option<prost_types::Timestamp>| self.time(field, time.as_ref()?);
+        let (after, before) = (time(from, after), time(until, before));
+        if let (Some(after), Some(before)) = (after, before)
             && after > before
         {
             self.wrong(from, format!("must not be later than {}", until.trim_start_matches("filter.")));
         }
-        period
+        let rounded = |time: Micros| Micros(time.0 - time.0.rem_euclid(unit_us));
+        Period { from: after.map(rounded), until: before.map(rounded) }
     }
 
     fn time(&mut self, field: &str, time: &prost_types::Timestamp) -> Option<Micros> {

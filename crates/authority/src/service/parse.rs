@@ -27,6 +27,9 @@ const BATCH_IDS_MAX: usize = 1000;
 /// How far a caller's clock may be ahead.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
+/// The most problems that are told: an answer has to fit into an error.
+pub(crate) const PROBLEMS_MAX: usize = 32;
+
 /// Collects what is wrong with a request.
 #[derive(Default)]
 pub(crate) struct Fields(Vec<Violation>);
@@ -45,7 +48,9 @@ impl Fields {
     }
 
     pub(crate) fn wrong(&mut self, field: &str, problem: impl Into<String>) {
-        self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
+        if self.0.len() < PROBLEMS_MAX {
+            self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
+        }
     }
 
     /// How much is wrong.
@@ -55,8 +60,9 @@ impl Fields {
 
     /// Adds what is wrong with a part of the request, which is only named when something is.
     pub(crate) fn within(&mut self, part: impl Fn() -> String, own: Self) {
-        self.0
-            .extend(own.0.into_iter().map(|wrong| Violation { field: format!("{}.{}", part(), wrong.field), ..wrong }));
+        let room = PROBLEMS_MAX.saturating_sub(self.0.len());
+        let named = |wrong: Violation| Violation { field: format!("{}.{}", part(), wrong.field), ..wrong };
+        self.0.extend(own.0.into_iter().take(room).map(named));
     }
 
     fn check<T>(&mut self, field: &str, parsed: Result<T, TextError>) -> Option<T> {
@@ -150,10 +156,11 @@ impl Fields {
             self.wrong(field, format!("must have 1 to {BATCH_IDS_MAX} ids"));
             return Vec::new();
         }
-        let mut distinct: Vec<&String> = ids.iter().collect();
+        let mut distinct: Vec<(&String, usize)> = ids.iter().zip(0..).collect();
         distinct.sort_unstable();
-        distinct.dedup();
-        distinct.into_iter().filter_map(|id| read(self, field, id)).collect()
+        distinct.dedup_by_key(|(id, _)| *id);
+        let read = |(id, at): (&String, usize)| read(self, &format!("{field}[{at}]"), id);
+        distinct.into_iter().filter_map(read).collect()
     }
 
     pub(crate) fn ip(&mut self, field: &str, ip: &str) -> String {

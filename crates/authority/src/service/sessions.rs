@@ -38,7 +38,7 @@ use portcullis_contract::id::EventId;
 /// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
 pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
 
-/// The most sessions beyond the policy's number that one sign-in ends; the next one ends more.
+/// The most sessions beyond the policy's number that are ended together.
 const LIMIT_EXCESS_MAX: u32 = 100;
 
 pub(crate) struct Sessions(pub(crate) Arc<Core>);
@@ -121,13 +121,20 @@ impl Sessions {
         new.idle_timeout = limits.idle_timeout;
         self.0.look_at(&mut new, device, &policy).await?;
         if let Some(replaced) = new.replaces {
-            self.replace(&call, &new, replaced).await?;
+            // It is ended when the new one is open, so that a sign-in that is refused ends nothing.
+            self.find(&new.tenant_id, replaced, Some(&new.user_id)).await?;
         }
-        if limits.at_limit == AtLimit::Refuse {
+        // Whoever asks again may have a session already: that shows when it is opened.
+        if limits.at_limit == AtLimit::Refuse && new.request.is_none() {
             self.refuse_beyond(&new, &limits).await?;
         }
         let opened = self.0.store.open_session(&new).await?;
-        self.keep_limit(&opened.session, &limits).await?;
+        if let Some(replaced) = new.replaces {
+            self.replace(&call, &new, replaced).await?;
+        }
+        if opened.session.id == new.id {
+            self.keep_limit(&opened.session, &limits).await?;
+        }
         // A repetition may find that its session has ended meanwhile.
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
@@ -197,28 +204,37 @@ impl Sessions {
     /// Refuses a sign-in of a user who has as many sessions as allowed.
     async fn refuse_beyond(&self, new: &NewSession, limits: &Limits) -> Result<(), ServiceError> {
         let Some(most) = limits.sessions_max else { return Ok(()) };
-        let active = self.active(&new.tenant_id, &new.user_id, most).await?;
-        match active.len() >= most as usize {
-            true if active.iter().all(|session| session.id != new.id) => Err(ServiceError::SessionLimit),
-            _ => Ok(()),
-        }
+        // The one that is replaced makes room.
+        let active = self.active(&new.tenant_id, &new.user_id, most.saturating_add(1)).await?;
+        let staying = active.iter().filter(|session| Some(session.id) != new.replaces).count();
+        if staying >= most as usize { Err(ServiceError::SessionLimit) } else { Ok(()) }
     }
 
     /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
     /// can both slip under it.
     async fn keep_limit(&self, opened: &Session, limits: &Limits) -> Result<(), ServiceError> {
         let Some(most) = limits.sessions_max else { return Ok(()) };
-        let active = self.active(&opened.tenant_id, &opened.user_id, most.saturating_add(LIMIT_EXCESS_MAX)).await?;
-        let excess: Vec<_> = match limits.at_limit {
-            AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
-            AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
-            AtLimit::Refuse => vec![],
-        };
-        if excess.is_empty() {
-            return Ok(());
+        loop {
+            let some = most.saturating_add(LIMIT_EXCESS_MAX);
+            let active = self.active(&opened.tenant_id, &opened.user_id, some).await?;
+            let excess: Vec<_> = match limits.at_limit {
+                AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
+                AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
+                AtLimit::Refuse => vec![],
+            };
+            let is_last = excess.len() < LIMIT_EXCESS_MAX as usize;
+            if excess.is_empty() {
+                return Ok(());
+            }
+            self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
+            if limits.at_limit == AtLimit::Refuse {
+                return Err(ServiceError::SessionLimit);
+            }
+            // All that is beyond the limit ends: to stop here would end newer ones and leave the oldest.
+            if is_last {
+                return Ok(());
+            }
         }
-        self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
-        if limits.at_limit == AtLimit::Refuse { Err(ServiceError::SessionLimit) } else { Ok(()) }
     }
 
     /// A user's active sessions, newest first.
@@ -255,7 +271,7 @@ impl Sessions {
         }
     }
 
-    /// Ends the session that a new one replaces: before, so that a failure leaves one session too few, not too many.
+    /// Ends the session that a new one replaces. When that fails nobody gets the new one's tokens.
     async fn replace(
         &self,
         call: &Call<v1::CreateSessionRequest>,
@@ -491,6 +507,12 @@ impl Sessions {
             }
         };
         if message.validate_only {
+            if let Caller::Service(service) = &call.caller
+                && !service.roles.iter().any(|role| matches!(role, Role::Admin | Role::Support))
+            {
+                // Who may report a change may not look.
+                return Err(ServiceError::Denied);
+            }
             let preview = Some(self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep).await?);
             return Ok(v1::RevokeOtherSessionsResponse { preview, ..Default::default() });
         }
@@ -559,12 +581,22 @@ impl Sessions {
             (SessionState::SignedOut, _) => "signed_out",
             (SessionState::Revoked, _) => "revoked",
         };
-        let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
+        let whole = match caller {
+            // A token that does not admit is worth no more than why: it may be old, and in other hands.
+            Caller::User(_) => reason.is_empty() && self.0.policies.of(&session.tenant_id).await?.users_see_sessions,
+            Caller::Service(_) => true,
+        };
+        let shown = if whole {
+            let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
+            shown.session(&session, now)
+        } else {
+            convert::session_end(&session, now, caller)
+        };
         let expires = i64::try_from(identity.expires_at).unwrap_or(i64::MAX);
         Ok(v1::IntrospectTokenResponse {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
-            session: Some(shown.session(&session, now)),
+            session: Some(shown),
             access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
         })
     }

@@ -81,7 +81,7 @@ impl Shown<'_> {
             idle_expire_time: idle_timeout.filter(|_| active).map(|timeout| timestamp(activity.last.after(timeout))),
             device_sign_ins: sight.device_sign_ins,
             actions: activity.requests,
-            last_page: activity.page.clone(),
+            last_page: if self.policy.keep_last_page { activity.page.clone() } else { String::new() },
             last_ip: activity.ip.clone(),
             findings: findings.iter().map(finding).collect(),
             user: self.profiles.get(&session.user_id).map(|profile| convert::profile(&session.user_id, profile)),

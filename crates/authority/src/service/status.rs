@@ -123,6 +123,9 @@ impl From<ServiceError> for Status {
                 let violation = |each: &Violation| FieldViolation::new(&each.field, &each.problem);
                 details.set_bad_request(violations.iter().map(violation).collect::<Vec<_>>());
             }
+            ServiceError::EtagMismatch => {
+                details.set_bad_request(vec![FieldViolation::new("policy.etag", message)]);
+            }
             ServiceError::PageToken => {
                 details.set_bad_request(vec![FieldViolation::new("page_token", message)]);
             }

@@ -70,6 +70,13 @@ impl UserService for Users {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let user = fields.user("user_id", &message.user_id);
+        if message.validate_only {
+            let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+            let found = self.find(&tenant, &user).await?;
+            let preview = self.0.preview(&call.caller, &tenant, &Selection::Users(vec![user], None)).await?;
+            let (user, preview) = (Some(found), Some(preview));
+            return Ok(Response::new(v1::DisableUserResponse { user, enforcement: None, preview }));
+        }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
@@ -84,7 +91,7 @@ impl UserService for Users {
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let user = Some(self.find(&tenant, &user).await?);
-        Ok(Response::new(v1::DisableUserResponse { user, enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::DisableUserResponse { user, enforcement: Some(enforcement), preview: None }))
     }
 
     async fn enable_user(
@@ -96,6 +103,10 @@ impl UserService for Users {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let user = fields.user("user_id", &message.user_id);
+        if message.validate_only {
+            let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+            return Ok(Response::new(v1::EnableUserResponse { user: Some(self.find(&tenant, &user).await?) }));
+        }
         let reason = fields.required_reason(&message.reason);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;

@@ -5492,13 +5492,18 @@ pub struct DisableUserRequest {
     pub acting_user: ::core::option::Option<ActingUser>,
     #[prost(string, tag = "6")]
     pub user_message: ::prost::alloc::string::String,
+    /// Changes nothing; the answer has the user as they are, and `preview`. Needs no reason.
+    #[prost(bool, tag = "7")]
+    pub validate_only: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DisableUserResponse {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<User>,
     #[prost(message, optional, tag = "2")]
     pub enforcement: ::core::option::Option<Enforcement>,
+    #[prost(message, optional, tag = "3")]
+    pub preview: ::core::option::Option<Preview>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnableUserRequest {
@@ -5511,6 +5516,10 @@ pub struct EnableUserRequest {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub acting_user: ::core::option::Option<ActingUser>,
+    /// Changes nothing; the answer has the user as they are: `disable_time` says whether there is anything to undo. Needs no
+    /// reason.
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnableUserResponse {

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -11,9 +12,12 @@ use tokio::sync::oneshot;
 
 use crate::store::StoreError;
 
-/// Groups of one kind that may be under way at once. Fewer are larger; more let those pass who are not held up by a
-/// lock.
+/// Groups of one kind that may be under way at once.
 const UNDER_WAY_MAX: usize = 4;
+
+/// How long the newest group is under way before another one begins beside it: what waits for it makes a larger group,
+/// but others need not wait for whoever is held up by a lock.
+const HELD_UP: Duration = Duration::from_millis(20);
 
 /// Calls that may wait.
 const WAITING_MAX: usize = 8_192;
@@ -34,6 +38,8 @@ struct Shared<T, R> {
 struct State<T, R> {
     waiting: VecDeque<Call<T, R>>,
     under_way: usize,
+    /// When the newest group began.
+    began: Instant,
 }
 
 struct Call<T, R> {
@@ -47,7 +53,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Groups<T, R> {
         size_max: usize,
         run: impl Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>, StoreError>> + Send + Sync + 'static,
     ) -> Self {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0 });
+        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, began: Instant::now() });
         Self(Arc::new(Shared { run: Box::new(run), size_max, state }))
     }
 
@@ -69,7 +75,8 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Shared<T, R> {
             return Err(StoreError::Unavailable("too many calls wait".into()));
         }
         state.waiting.push_back(call);
-        let starts = state.under_way < UNDER_WAY_MAX;
+        let held_up = state.under_way < UNDER_WAY_MAX && state.began.elapsed() > HELD_UP;
+        let starts = state.under_way == 0 || held_up;
         state.under_way += usize::from(starts);
         Ok(starts)
     }
@@ -95,6 +102,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Shared<T, R> {
             state.under_way -= 1;
             return None;
         };
+        state.began = Instant::now();
         Some(state.waiting.drain(..1 << power).collect())
     }
 
