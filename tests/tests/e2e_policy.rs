@@ -275,12 +275,12 @@ async fn a_sign_in_that_is_refused_ends_nothing_and_a_repeated_one_is_not_refuse
         assert_eq!(session_id(&again), session_id(&last));
         for request_id in ["", "new"] {
             let beyond = signed_in(&authority, |request| request.request_id = request_id.into()).await;
-            assert_eq!(reason(&beyond.err().expect("there are two")), "SESSION_LIMIT");
+            assert_eq!(reason(&beyond.expect_err("there are two")), "SESSION_LIMIT");
         }
         let reused = signed_in(&authority, |request| {
             (request.request_id, request.replaces_session_id) = ("last".into(), session_id(&first));
         });
-        assert_eq!(reason(&reused.await.err().expect("other arguments")), "REQUEST_ID_REUSED");
+        assert_eq!(reason(&reused.await.expect_err("other arguments")), "REQUEST_ID_REUSED");
         authority.sessions(&first.access_token).list_sessions(v1::ListSessionsRequest::default()).await.expect("alive");
 
         let replacing = signed_in(&authority, |request| request.replaces_session_id = session_id(&first));
