@@ -280,6 +280,9 @@ async fn time_without_an_authority_is_not_idleness() {
         let gate = gate(&authority).await;
         let ada = long_session(&authority, "ada", "").await;
         gate.check(&ada.access_token).expect("admitted");
+        // Else the gate would tell of it later, and the session would not be idle.
+        let heard = async || (session(&authority, &ada).await.actions == 1).then_some(());
+        eventually("the gate's report", heard).await;
         authority.stop().await;
         let hours = |hours: i64| hours * 3_600_000_000;
         // Eight days pass without an authority: more than the idle timeout.

@@ -1083,8 +1083,7 @@ pub struct AuditEvent {
     /// The log revision that carries the event, and enforces it where it ends something.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
-    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding. Empty where
-    /// `actor` is.
+    /// More about it, by name: such as the device and the country of a sign-in, or the facts of a finding.
     #[prost(map = "string, string", tag = "14")]
     pub details: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -3642,7 +3641,8 @@ pub struct IntrospectTokenResponse {
     /// Why it is not: the same words that validators give.
     #[prost(string, tag = "2")]
     pub inactive_reason: ::prost::alloc::string::String,
-    /// The session, also when it has ended. Unset when the token proves nothing.
+    /// The session, also when it has ended. Unset when the token proves nothing. A user whose token is not good, or whose
+    /// tenant's policy keeps sessions from users, is told ids, state, times of opening and expiry, and the end, no more.
     #[prost(message, optional, tag = "3")]
     pub session: ::core::option::Option<Session>,
     #[prost(message, optional, tag = "4")]
