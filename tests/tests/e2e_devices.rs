@@ -134,6 +134,16 @@ async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_
         let distance: f64 = travel.facts["distance_km"].parse().expect("a number");
         assert!((15_000.0..17_000.0).contains(&distance), "{distance}");
         assert!(!travel.advice.is_empty());
+        let own = authority.audit(&far.access_token);
+        let sign_in = async || {
+            let action = "session.create".to_owned();
+            let request = v1::ListAuditEventsRequest { action, ..Default::default() };
+            let events = own.clone().list_audit_events(request).await.expect("her own").into_inner().events;
+            events.into_iter().find(|event| event.target == session_id(&far))
+        };
+        let event = eventually("the sign-in is in the trail", sign_in).await;
+        assert_eq!(event.details.get("city").map(String::as_str), Some("Sydney"), "it is about her");
+        assert_eq!((event.actor.as_str(), event.actor_ip.as_str()), ("", ""), "who called for it is not");
 
         let request = v1::GetPolicyRequest { tenant_id: TENANT.into() };
         let policy = authority.tenants(ADMIN).get_policy(request).await.expect("a policy").into_inner().policy;

@@ -175,6 +175,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn others_pass_a_group_that_is_held_up() {
+        let groups = Groups::new(1, |asked: Vec<u32>| {
+            Box::pin(async move {
+                if asked == [13] {
+                    std::future::pending::<()>().await;
+                }
+                Ok(asked)
+            })
+        });
+        let mut held = Box::pin(groups.call(13));
+        assert!(futures::poll!(&mut held).is_pending());
+        tokio::task::yield_now().await;
+        // Longer than a group is waited for: a schedule.
+        tokio::time::sleep(2 * HELD_UP).await;
+        let passed = tokio::time::timeout(Duration::from_secs(10), groups.call(1)).await;
+        assert_eq!(passed.expect("in time").expect("an answer"), 1);
+    }
+
+    #[tokio::test]
     async fn who_gives_up_is_not_asked_for() {
         let groups = groups(4);
         let mut first = Box::pin(groups.call(13));
