@@ -58,7 +58,14 @@ pub async fn rows(engine: &Arc<dyn Backend>, revision: u64) -> Vec<(EventId, u32
 /// Everything of a tenant.
 #[must_use]
 pub fn everything(tenant_id: &str) -> AuditFilter {
-    AuditFilter { tenant_id: tenant(tenant_id), actor: None, user_id: None, action: None, after: None, before: None }
+    AuditFilter {
+        tenant_id: Some(tenant(tenant_id)),
+        actor: None,
+        user_id: None,
+        action: None,
+        after: None,
+        before: None,
+    }
 }
 
 /// The newest events of a list.

@@ -1,8 +1,10 @@
 //! Calls that are repeated as the log repeats them: while the store says that it may help.
 
+use std::sync::Arc;
+
 use portcullis_authority::{
     domain::{Entry, EntryError, NewSession, Outcome, Session, SessionFilter, SessionOrder},
-    store::{OpenError, Rotated, Store, StoreError},
+    store::{OpenError, Proof, Rotated, Store, StoreError},
 };
 use portcullis_contract::position::Revision;
 
@@ -55,12 +57,19 @@ pub async fn open(store: &dyn Store, new: &NewSession) -> Session {
     try_open(store, new).await.expect("the user is not disabled")
 }
 
+/// What proves that a token is of this session.
+#[must_use]
+pub fn proof_of(session: &Session) -> Proof {
+    let own = session.salt;
+    Arc::new(move |salt| *salt == own)
+}
+
 /// Advances a session's generation.
 ///
 /// # Panics
 /// When the store fails for good.
 pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Rotated {
-    let rotate = async || acceptable(store.rotate(&session.tenant_id, session.id, generation).await);
+    let rotate = async || acceptable(store.rotate(&session.tenant_id, session.id, generation, proof_of(session)).await);
     eventually("the session is rotated", rotate).await
 }
 

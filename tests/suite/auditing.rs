@@ -117,7 +117,8 @@ async fn a_list_has_what_its_filter_says_newest_first() {
         assert_eq!(list(&*store, &filter).await, expected, "{filter:?}");
     }
     for nothing in [
-        AuditFilter { tenant_id: tenant("nowhere"), ..any.clone() },
+        AuditFilter { tenant_id: Some(tenant("nowhere")), ..any.clone() },
+        AuditFilter { tenant_id: None, ..any.clone() },
         AuditFilter { actor: Some("user:boss'--".into()), ..any.clone() },
         AuditFilter { before: Some(Micros(0)), ..any.clone() },
         AuditFilter { after: Some(Micros(i64::MAX)), ..any },

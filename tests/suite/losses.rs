@@ -10,7 +10,7 @@ use portcullis_authority::{
     },
 };
 use portcullis_tests::{
-    calls::{append, apply, apply_again, head, list, open, rotate, session},
+    calls::{append, apply, apply_again, head, list, open, proof_of, rotate, session},
     fault::Point,
     given::{revoke, sign_in, sign_out},
     replay::is_alive,
@@ -100,7 +100,7 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once() {
     for point in Point::all() {
         let opened = open(&*store, &sign_in("t", "u")).await;
         faults.fail(Lane::Write, point);
-        if store.rotate(&opened.tenant_id, opened.id, 0).await.is_ok() {
+        if store.rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened)).await.is_ok() {
             break;
         }
         let row = match rotate(&*store, &opened, 0).await {

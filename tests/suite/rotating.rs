@@ -1,14 +1,15 @@
 //! Refreshes as the rows see them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use portcullis_authority::{
     domain::NewSession,
     store::{Rotated, Store},
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
-    calls::{apply, open, rotate, session},
+    calls::{apply, open, proof_of, rotate, session},
     given::{revoke, sign_in, sign_out, sign_out_tenant, tenant},
     wait::{eventually, within},
 };
@@ -58,11 +59,44 @@ async fn a_refresh_advances_the_generation_and_nothing_else() {
 async fn a_session_that_is_not_there_is_not_refreshed() {
     let store = crate::place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
-    let elsewhere = store.rotate(&tenant("other"), opened.id, 0).await.expect("an answer");
+    let elsewhere = store.rotate(&tenant("other"), opened.id, 0, proof_of(&opened)).await.expect("an answer");
     assert!(matches!(elsewhere, Rotated::NotFound));
-    let absent = store.rotate(&tenant("t"), SessionId::generate(), 0).await.expect("an answer");
+    let absent = store.rotate(&tenant("t"), SessionId::generate(), 0, proof_of(&opened)).await.expect("an answer");
     assert!(matches!(absent, Rotated::NotFound));
     assert_eq!(session(&*store, &opened).await.generation, 0);
+}
+
+#[tokio::test]
+async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
+    let store = crate::place().await.store().await;
+    let [one, two, three] = [
+        open(&*store, &sign_in("t", "a")).await,
+        open(&*store, &sign_in("t", "b")).await,
+        open(&*store, &sign_in("t", "c")).await,
+    ];
+    let forged = || Arc::new(|_: &[u8; 16]| false);
+    // All at once, so that they go out together.
+    let rotated = join_all([
+        store.rotate(&one.tenant_id, one.id, 0, forged()),
+        store.rotate(&one.tenant_id, one.id, 0, proof_of(&one)),
+        store.rotate(&two.tenant_id, two.id, 0, proof_of(&two)),
+        store.rotate(&three.tenant_id, three.id, 0, forged()),
+    ]);
+    let rotated: Vec<_> = rotated.await.into_iter().map(|rotated| rotated.expect("an answer")).collect();
+    assert!(matches!(&rotated[0], Rotated::NotFound));
+    assert!(matches!(&rotated[1], Rotated::Won(row, _) if row.generation == 1));
+    assert!(matches!(&rotated[2], Rotated::Won(row, _) if row.generation == 1));
+    assert!(matches!(&rotated[3], Rotated::NotFound));
+    // By whatever generation: who cannot prove it is not told of the session.
+    for generation in [0, 1, 9] {
+        let unproven = store.rotate(&one.tenant_id, one.id, generation, forged()).await.expect("an answer");
+        assert!(matches!(unproven, Rotated::NotFound));
+    }
+    let generations = [session(&*store, &one).await, session(&*store, &two).await, session(&*store, &three).await];
+    assert_eq!(
+        generations.map(|session| (session.generation, session.rotated.is_some())),
+        [(1, true), (1, true), (0, false)]
+    );
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Which sessions the sweep looks at, and when.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use portcullis_authority::{
-    domain::{Micros, NewSession, Policy, Session},
+    domain::{Micros, NewSession, Policy, Session, policy::UserOverride},
     store::{Schedule, Store, sql::SqlStore},
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
     calls::{apply, open},
-    given::{revoke, sign_in, sign_out, tenant},
+    given::{revoke, sign_in, sign_out, tenant, user},
     rows::{make_due, query, set_policy, usage},
 };
 
@@ -126,6 +129,34 @@ async fn a_walk_sees_every_session_of_the_tenant_once() {
         assert!(seen.len() <= sessions.len(), "it does not end");
     }
     assert_eq!(seen, sessions);
+}
+
+#[tokio::test]
+async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let mut policy = Policy::default();
+    policy.limits.sessions_max = Some(2);
+    let stricter = UserOverride { sessions_max: Some(1), ..UserOverride::default() };
+    policy.user_overrides.insert(user("strict"), stricter);
+    let mut opened = HashMap::new();
+    for (name, count) in [("few", 2), ("many", 4), ("strict", 2), ("ended", 3)] {
+        for _ in 0..count {
+            opened.entry(name).or_insert_with(Vec::new).push(open(&*store, &sign_in("t", name)).await);
+        }
+    }
+    // Of another tenant: as many as they like.
+    open(&*store, &sign_in("s", "few")).await;
+    apply(&*store, revoke(&[&opened["ended"][2]])).await;
+    set_policy(&place, "t", &policy).await;
+    let mut surplus = HashSet::new();
+    while let Some(walk) = store.policy_walk(None, 3).await.expect("an answer") {
+        surplus.extend(walk.sessions.iter().filter(|session| session.surplus).map(|session| session.id));
+        let next = (walk.sessions.len() == 3).then(|| walk.sessions[2].id);
+        assert!(store.advance_walk(&walk, next, &[]).await.expect("an answer"));
+    }
+    let oldest = [&opened["many"][0], &opened["many"][1], &opened["strict"][0]];
+    assert_eq!(surplus, oldest.map(|session| session.id).into());
 }
 
 #[tokio::test]

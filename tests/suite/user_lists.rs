@@ -13,7 +13,7 @@ use portcullis_tests::{
 };
 
 fn of_tenant() -> UserFilter {
-    UserFilter { tenant_id: tenant("t"), names: NameFilter::default(), signed_in: Period::default() }
+    UserFilter { tenant_id: tenant("t"), names: NameFilter::default(), signed_in: Period::default(), signed_out: false }
 }
 
 async fn pages(store: &SqlStore, filter: &UserFilter, order: UserOrder, size: u32) -> Vec<UserSummary> {
@@ -71,7 +71,7 @@ async fn users_are_found_by_name_and_by_sign_in() {
         ..of_tenant()
     };
     let since = |from, until| UserFilter { signed_in: Period { from, until }, ..of_tenant() };
-    let (second, third) = (all[2].signed_in, all[1].signed_in);
+    let [second, third] = [&all[2], &all[1]].map(|of| of.signed_in.expect("a time"));
     let cases = [
         (names(None, Some("ADAMS")), vec!["3", "1"]),
         (names(Some("bob"), Some("adam")), vec!["3"]),
@@ -107,7 +107,7 @@ async fn only_users_with_active_sessions_are_listed_with_how_many() {
     apply(&*store, revoke(&[&first])).await;
     assert_eq!(counts().await, [("a".to_owned(), 1), many.clone()]);
     let summary = pages(&store, &of_tenant(), UserOrder::UserName, 1).await.remove(0);
-    assert!(summary.last_active == second.created && summary.signed_in >= second.created);
+    assert!(summary.last_active == Some(second.created) && summary.signed_in >= Some(second.created));
     apply(&*store, disable("t", "a")).await;
     assert_eq!(counts().await, std::slice::from_ref(&many));
     apply(&*store, enable("t", "a")).await;
@@ -118,4 +118,30 @@ async fn only_users_with_active_sessions_are_listed_with_how_many() {
     assert_eq!(store.count_sessions(&tenant("t"), 1_000).await.expect("a count"), 0);
     open(&*store, &sign_in("t", "a")).await;
     assert_eq!(counts().await, [("a".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn users_without_active_sessions_are_listed_on_request() {
+    let store = crate::place().await.store().await;
+    open(&*store, &sign_in("t", "active")).await;
+    open(&*store, &sign_in("t", "disabled")).await;
+    open(&*store, &sign_in("other", "elsewhere")).await;
+    apply(&*store, disable("t", "disabled")).await;
+    // Known by name only, and never signed in.
+    apply(&*store, sign_out("t", &["stranger"])).await;
+    let all = UserFilter { signed_out: true, ..of_tenant() };
+    for size in [1, 10] {
+        let users = pages(&store, &all, UserOrder::SignIn, size).await;
+        let seen = users.iter().map(|of| {
+            let id = of.user.user_id.as_str();
+            (id, of.sessions, of.user.disabled.is_some(), of.signed_in.is_some(), of.last_active.is_some())
+        });
+        let expected = [
+            ("disabled", 0, true, true, false),
+            ("active", 1, false, true, true),
+            ("stranger", 0, false, false, false),
+        ];
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(ids(&store, &of_tenant(), UserOrder::SignIn, 10).await, ["active"]);
 }

@@ -309,3 +309,26 @@ async fn a_trail_that_fits_but_is_not_the_one_that_was_applied_is_found_out() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_concerns_no_tenant_is_for_operators() {
+    on_both(async |story| {
+        let everyone = v1::SignOutEveryoneRequest { reason: "a stolen key".into(), force: true, ..Default::default() };
+        story.authority.revocations(OPERATOR).sign_out_everyone(everyone).await.expect("signed out");
+        story.play().await;
+        let of_none = v1::ListAuditEventsRequest::default();
+        let events = story.list(OPERATOR, of_none.clone()).await.expect("listed");
+        let signed_out = events.iter().find(|event| event.action == "everyone.sign_out").expect("it is there");
+        let said = (signed_out.actor.as_str(), signed_out.reason.as_str(), signed_out.tenant_id.as_str());
+        assert_eq!(said, ("service:operator", "a stolen key", ""));
+        assert!(events.iter().all(|event| event.tenant_id.is_empty()), "and of no tenant");
+
+        let denied = story.list(OPERATOR, of_tenant()).await.expect_err("the tenants' own are not for operators");
+        assert_eq!(reason(&denied), "PERMISSION_DENIED");
+        for caller in [SUPPORT, ADMIN, OTHER_ADMIN] {
+            let refused = story.list(caller, of_none.clone()).await.expect_err("not theirs");
+            assert_eq!(field(&refused), "tenant_id", "{caller}");
+        }
+    })
+    .await;
+}

@@ -70,6 +70,7 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
             "RetireSigningKey",
             "ListValidators",
             "SignOutEveryone",
+            "ListAuditEvents",
             "VerifyAuditTrail",
         ],
         _ => vec![],

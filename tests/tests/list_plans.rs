@@ -63,7 +63,8 @@ fn cases() -> Vec<Case> {
         case("expired", start, all, |filter| filter.state = Some(SessionState::Expired)),
         case("revoked", start, all, |filter| filter.state = Some(SessionState::Revoked)),
         case("end cause", start, all, |filter| (filter.state, filter.end_cause) = (None, Some(Cause::Replaced))),
-        case("device type", start, all, |filter| filter.device_type = Some(1)),
+        case("device type", start, Some("sessions_by_device_type"), |filter| filter.device_type = Some(1)),
+        case("device type by user", by_user, users, |filter| filter.device_type = Some(1)),
         case("country", start, Some("sessions_by_country"), |filter| filter.country = Some("DE".into())),
         case("country by user", by_user, users, |filter| filter.country = Some("DE".into())),
         case("address", start, Some("sessions_by_network"), |filter| filter.network = network("10.0.0.1")),
@@ -142,9 +143,9 @@ impl World {
         ))
         .await;
         self.run(&format!(
-            "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, country, network, {sessions}) \
+            "INSERT INTO sessions (tenant_id, session_id, serial, user_id, user_serial, country, device_type, network, {sessions}) \
              SELECT s.tenant_id, {id}, 1000 + n, 'u' || (3 + n % 1998), 1003 + n % 1998, \
-                 CASE WHEN n % 3 = 0 THEN 'DE' ELSE 'FR' END, {address}, {sessions} \
+                 CASE WHEN n % 3 = 0 THEN 'DE' ELSE 'FR' END, n % 3, {address}, {sessions} \
              FROM sessions s, {numbers} WHERE s.user_id = 'u1'",
             id = id("n"),
             address = address("n % 256"),
@@ -183,7 +184,8 @@ impl World {
         for order in [UserOrder::SignIn, UserOrder::UserName, UserOrder::PersonName] {
             for name in [None, Some("name11"), Some("name")] {
                 let names = NameFilter { person_name: name.map(str::to_owned), ..NameFilter::default() };
-                let filter = UserFilter { tenant_id: tenant("t"), names, signed_in: Period::default() };
+                let filter =
+                    UserFilter { tenant_id: tenant("t"), names, signed_in: Period::default(), signed_out: false };
                 let first = self.store.list_users(&filter, order, None, 1).await.expect("a list");
                 // Of the next page, the statements are the same.
                 self.store.list_users(&filter, order, first.next.as_ref(), 1).await.expect("a list");

@@ -70,18 +70,27 @@ async fn what_the_log_and_the_streams_do_can_be_read() {
     for gate in &gates {
         applied(gate, revision).await;
     }
-    let enforced = "portcullis_enforcement_delay_seconds_count";
+    let commits = [("db_system_name", "sqlite"), ("db_operation_name", "commit")];
+    // The events of the sign-in become a batch of their own, at any moment from here on.
+    let settled = |scraped: &Scraped| {
+        let head = scraped.value("portcullis_log_head", &[]);
+        let gates = ["test gate", "other gate"].map(|name| [("portcullis_validator_name", name)]);
+        scraped.value("portcullis_feed_applied", &[]) == head
+            && gates.iter().all(|gate| scraped.value("portcullis_validator_applied", gate) == head)
+            && scraped.value("portcullis_enforcement_delay_seconds_count", &[]) >= Some(2.0)
+            // A batch is counted when it is committed.
+            && scraped.value("portcullis_log_batch_size_count", &[])
+                == scraped.value("db_client_operation_duration_seconds_count", &commits)
+    };
     let scraped = eventually("both gates to report", async || {
         let scraped = scrape(&authority).await;
-        (scraped.value(enforced, &[]) == Some(2.0)).then_some(scraped)
+        settled(&scraped).then_some(scraped)
     })
     .await;
     let value = |name: &str, labels: &[(&str, &str)]| {
         scraped.value(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {}", scraped.text()))
     };
-    let revision = f64::from(u32::try_from(revision).expect("few"));
-    assert_eq!(value("portcullis_log_head", &[]), revision);
-    assert_eq!(value("portcullis_feed_applied", &[]), revision);
+    assert!(value("portcullis_log_head", &[]) >= f64::from(u32::try_from(revision).expect("few")));
     assert_eq!(value("portcullis_watch_streams", &[]), 2.0);
     assert_eq!(value("portcullis_watch_streams_parked", &[]), 0.0);
     assert!(value("portcullis_feed_ring_depth", &[]) >= 1.0);
@@ -89,14 +98,11 @@ async fn what_the_log_and_the_streams_do_can_be_read() {
     assert!(value("portcullis_feed_snapshot_size_bytes", &[]) > 1.0);
     for name in ["test gate", "other gate"] {
         let labels = [("portcullis_validator_name", name)];
-        assert_eq!(value("portcullis_validator_applied", &labels), revision);
         assert!((0.0..30.0).contains(&value("portcullis_validator_probe_age_seconds", &labels)));
     }
     let batches = value("portcullis_log_batch_size_count", &[]);
     assert!(batches >= 2.0, "the first key, the revocation");
     assert!(value("portcullis_log_batch_size_sum", &[]) >= batches);
-    let commits = [("db_system_name", "sqlite"), ("db_operation_name", "commit")];
-    assert_eq!(value("db_client_operation_duration_seconds_count", &commits), batches);
     // By the authority's own clock, and a probe is at most a second later than what it reports.
     assert!(value("portcullis_enforcement_delay_seconds_sum", &[]) < 30.0);
 }

@@ -114,7 +114,11 @@ impl Sweeper {
             let mut plan = Plan::default();
             for session in std::mem::take(&mut walk.sessions) {
                 match session.sweep(policy, heard, walk.now) {
-                    Sweep::End(violation) => plan.end(session, Cause::Policy, violation.describe()),
+                    Sweep::End(violation) => {
+                        let was_due = session.due.is_some_and(|due| due <= walk.now);
+                        let cause = if was_due { violation.cause() } else { Cause::Policy };
+                        plan.end(session, cause, violation.describe());
+                    }
                     Sweep::LookAgain(again) if again != session.due => plan.look_again(&session, again, None),
                     Sweep::LookAgain(_) => {}
                 }

@@ -113,11 +113,11 @@ impl AuditPosition {
     }
 }
 
-/// Which events of a tenant.
+/// Which events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// The tenant.
-    pub tenant_id: TenantId,
+    /// Of this tenant; none: those of no tenant.
+    pub tenant_id: Option<TenantId>,
     /// Done by this actor.
     pub actor: Option<String>,
     /// About this user.

@@ -110,8 +110,10 @@ pub enum Mutation {
 /// Why sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Their user ended them.
+    /// Their user ended them: this one itself, or all at once, or a service for the user.
     User,
+    /// Their user ended them from another session.
+    AnotherDevice,
     /// An administrator or a service did.
     Administrator,
     /// Their user was disabled.
@@ -135,8 +137,12 @@ pub enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 11] = [
+    /// What only the user of a session does to it.
+    pub const BY_USER: [Self; 2] = [Self::User, Self::AnotherDevice];
+
+    const ALL: [Self; 12] = [
         Self::User,
+        Self::AnotherDevice,
         Self::Administrator,
         Self::UserDisabled,
         Self::RefreshTokenReused,
@@ -164,6 +170,7 @@ impl Cause {
             Self::PasswordChanged => 9,
             Self::SecondFactorChanged => 10,
             Self::SessionLimit => 11,
+            Self::AnotherDevice => 12,
         }
     }
 

@@ -85,6 +85,8 @@ pub struct UserFilter {
     pub names: NameFilter,
     /// When they last signed in.
     pub signed_in: Period,
+    /// Also those without active sessions.
+    pub signed_out: bool,
 }
 
 /// The order of a list of users.
@@ -98,7 +100,7 @@ pub enum UserOrder {
     PersonName,
 }
 
-/// A user with active sessions.
+/// A user and their active sessions.
 #[derive(Clone)]
 pub struct UserSummary {
     /// Who.
@@ -106,9 +108,9 @@ pub struct UserSummary {
     /// Active sessions, counted up to one more than [`USER_SESSIONS_COUNTED_MAX`].
     pub sessions: u32,
     /// The newest sign-in.
-    pub signed_in: Micros,
+    pub signed_in: Option<Micros>,
     /// The newest activity over the counted sessions.
-    pub last_active: Micros,
+    pub last_active: Option<Micros>,
 }
 
 /// Parts of names, as [`fold`] makes them.

@@ -225,7 +225,7 @@ impl Session {
     #[must_use]
     pub fn state(&self, now: Micros) -> SessionState {
         match &self.end {
-            Some(End { cause: Cause::User, .. }) => SessionState::SignedOut,
+            Some(end) if Cause::BY_USER.contains(&end.cause) => SessionState::SignedOut,
             Some(_) => SessionState::Revoked,
             None if self.expires <= now => SessionState::Expired,
             None => SessionState::Active,

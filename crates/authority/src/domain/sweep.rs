@@ -32,6 +32,8 @@ pub struct SweptSession {
     pub due: Option<Micros>,
     /// Whether it was ended.
     pub ended: bool,
+    /// Whether its user has as many newer ones as allowed. Only a walk over all of a tenant's sessions looks for that.
+    pub surplus: bool,
 }
 
 /// What the sweep does about a session.
@@ -67,7 +69,7 @@ impl SweptSession {
             last_active: self.last_active,
             unheard: heard.resumed.since(self.last_active) + heard.delay_max,
         };
-        match limits.violation(&facts, now) {
+        match limits.violation(&facts, now).or(self.surplus.then_some(Violation::TooMany)) {
             Some(violation) => Sweep::End(violation),
             None => Sweep::LookAgain(limits.due(&facts, self.expires)),
         }
@@ -80,7 +82,9 @@ impl Violation {
     pub fn cause(self) -> Cause {
         match self {
             Self::Idle => Cause::Idle,
-            Self::AcrMissing | Self::RememberMeForbidden | Self::TooOld | Self::LifetimeShortened => Cause::Policy,
+            Self::AcrMissing | Self::RememberMeForbidden | Self::TooOld | Self::LifetimeShortened | Self::TooMany => {
+                Cause::Policy
+            }
         }
     }
 }
@@ -108,6 +112,7 @@ mod tests {
             last_active: seconds(0),
             due: Some(seconds(100)),
             ended: false,
+            surplus: false,
         };
         let mut policy = Policy::default();
         policy.limits.idle_timeout = Some(100 * SECOND);
@@ -152,6 +157,12 @@ mod tests {
         };
         assert_eq!(sweep(shorter, 499), Sweep::LookAgain(Some(seconds(500))));
         assert_eq!(sweep(shorter, 500), Sweep::End(Violation::LifetimeShortened));
+    }
+
+    #[test]
+    fn one_too_many_ends_and_says_so_only_when_nothing_else_is_wrong() {
+        assert_eq!(sweep(|session, _, _| session.surplus = true, 50), Sweep::End(Violation::TooMany));
+        assert_eq!(sweep(|session, _, _| session.surplus = true, 500), Sweep::End(Violation::Idle));
     }
 
     #[test]

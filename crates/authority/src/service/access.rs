@@ -75,7 +75,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ("/portcullis.v1.ApiKeyService/GetApiKey", calling(&[Support, Admin])),
     ("/portcullis.v1.ApiKeyService/ListApiKeys", calling(&[Support, Admin])),
     ("/portcullis.v1.ApiKeyService/RevokeApiKey", revoking(&[Admin])),
-    ("/portcullis.v1.AuditService/ListAuditEvents", calling(&[Support, Admin]).or_user(Alive)),
+    ("/portcullis.v1.AuditService/ListAuditEvents", calling(&[Support, Admin, Operator]).or_user(Alive)),
     ("/portcullis.v1.AuditService/VerifyAuditTrail", calling(&[Operator]).over_all_tenants()),
     ("/portcullis.v1.KeyService/ListSigningKeys", calling(&[Operator]).over_all_tenants()),
     ("/portcullis.v1.KeyService/RotateSigningKey", calling(&[Operator]).over_all_tenants()),

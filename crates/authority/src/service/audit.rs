@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_contract::{
-    id::UserId,
+    id::{TenantId, UserId},
     position::{Position, Revision},
     v1::{self, audit_service_server::AuditService},
 };
@@ -17,7 +17,10 @@ use super::{
     parse::Fields,
     status::ServiceError,
 };
-use crate::domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Cursor};
+use crate::{
+    config::Role,
+    domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Cursor},
+};
 
 /// The most revisions of one verification.
 const REVISIONS_MAX: u32 = 100_000;
@@ -105,13 +108,24 @@ impl Audit {
     }
 }
 
+/// The tenant of the events that the caller asks for; none: the installation's, which are for operators.
+fn parse_tenant(caller: &Caller, tenant_id: &str) -> Result<Option<TenantId>, ServiceError> {
+    match caller {
+        Caller::Service(service) if tenant_id.is_empty() && service.roles.contains(&Role::Operator) => {
+            if service.tenant.is_some() { Err(ServiceError::Denied) } else { Ok(None) }
+        }
+        Caller::Service(_) if !tenant_id.is_empty() && !caller.may_read_reasons() => Err(ServiceError::Denied),
+        _ => caller.tenant(tenant_id).map(Some),
+    }
+}
+
 /// Which events the caller asks for. A user may ask for those about themselves, by an actor whom they are shown.
 fn parse_filter(
     fields: &mut Fields,
     caller: &Caller,
     message: &v1::ListAuditEventsRequest,
 ) -> Result<AuditFilter, ServiceError> {
-    let tenant_id = caller.tenant(&message.tenant_id)?;
+    let tenant_id = parse_tenant(caller, &message.tenant_id)?;
     let user_id = match (caller.own_user(), message.user_id.as_str()) {
         (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
         (Some(_), _) => return Err(ServiceError::Denied),

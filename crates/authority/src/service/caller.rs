@@ -78,6 +78,14 @@ impl Caller {
         }
     }
 
+    /// Whether what administrators write for each other is for the caller. It is not for users, nor for what serves them.
+    pub(crate) fn may_read_reasons(&self) -> bool {
+        match self {
+            Self::User(_) => false,
+            Self::Service(service) => service.roles.iter().any(|role| matches!(role, Role::Admin | Role::Support)),
+        }
+    }
+
     /// Who acts: the user, the service, or the person on whose behalf a service calls.
     pub(crate) fn actor(&self, behalf: Option<(UserId, String)>) -> Actor {
         match (self, behalf) {

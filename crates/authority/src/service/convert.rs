@@ -90,8 +90,7 @@ pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Se
 }
 
 fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
-    let for_users = caller.own_user().is_some();
-    let internal = |text: &str| if for_users { String::new() } else { text.to_owned() };
+    let internal = |text: &str| if caller.may_read_reasons() { text.to_owned() } else { String::new() };
     v1::SessionEnd {
         time: Some(timestamp(end.at)),
         cause: cause(end.cause).into(),
@@ -105,6 +104,7 @@ fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
 pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
+        Cause::AnotherDevice => v1::SessionEndCause::AnotherDevice,
         Cause::Administrator => v1::SessionEndCause::Administrator,
         Cause::UserDisabled => v1::SessionEndCause::UserDisabled,
         Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,
@@ -197,7 +197,7 @@ pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
         user: Some(user(&summary.user)),
         sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
         sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
-        sign_in_time: Some(timestamp(summary.signed_in)),
-        last_active_time: Some(timestamp(summary.last_active)),
+        sign_in_time: summary.signed_in.map(timestamp),
+        last_active_time: summary.last_active.map(timestamp),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_contract::v1;
+use portcullis_contract::{id::UserId, v1};
 
 use super::{convert, parse::Fields};
 use crate::domain::{
@@ -128,19 +128,19 @@ fn findings(fields: &mut Fields, codes: &[i32]) -> BTreeSet<crate::domain::Findi
 fn overrides(
     fields: &mut Fields,
     users: &std::collections::HashMap<String, v1::UserPolicy>,
-) -> BTreeMap<portcullis_contract::id::UserId, UserOverride> {
+) -> BTreeMap<UserId, UserOverride> {
     let mut read = BTreeMap::new();
     for (user, own) in users {
         let Some(user) = fields.user("policy.users", user) else { continue };
-        let own = user_override(fields, own);
+        let own = user_override(fields, &user, own);
         read.insert(user, own);
     }
     read
 }
 
-fn user_override(fields: &mut Fields, own: &v1::UserPolicy) -> UserOverride {
+fn user_override(fields: &mut Fields, user: &UserId, own: &v1::UserPolicy) -> UserOverride {
     let mut duration = |field: &str, duration: &Option<prost_types::Duration>| {
-        fields.duration(&format!("policy.users.{field}"), duration.as_ref())
+        fields.duration(&format!("policy.users[{user}].{field}"), duration.as_ref())
     };
     UserOverride {
         idle_timeout: duration("idle_timeout", &own.idle_timeout),

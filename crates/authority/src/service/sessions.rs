@@ -30,7 +30,7 @@ use crate::{
         findings::{Finding, FindingCode},
         policy::{AtLimit, Limits},
     },
-    store::Rotated,
+    store::{Proof, Rotated},
     user_agents,
 };
 use portcullis_contract::id::EventId;
@@ -294,12 +294,10 @@ impl Sessions {
         let audiences = Fields::one("audiences", |fields| Some(fields.audiences(&message.audiences)))?;
         let refresh = &self.0.secrets.refresh;
         let subject = refresh.read(&message.refresh_token).map_err(|_| ServiceError::RefreshTokenInvalid)?;
-        // The row's salt takes part in the proof, so the row is read before anything is changed by its word.
-        let salt = self.0.store.salt(&tenant, subject.session_id).await?.ok_or(ServiceError::RefreshTokenInvalid)?;
-        if !refresh.is_authentic(&message.refresh_token, &salt) {
-            return Err(ServiceError::RefreshTokenInvalid);
-        }
-        let rotated = self.0.store.rotate(&tenant, subject.session_id, subject.generation).await?;
+        // The row's salt takes part in the proof.
+        let (core, token) = (Arc::clone(&self.0), message.refresh_token);
+        let proof: Proof = Arc::new(move |salt| core.secrets.refresh.is_authentic(&token, salt));
+        let rotated = self.0.store.rotate(&tenant, subject.session_id, subject.generation, proof).await?;
         let (session, now) = match rotated {
             Rotated::Won(session, now) => (session, now),
             Rotated::Lost(session, now) => self.lost(&tenant, session, subject.generation, now).await?,
@@ -426,7 +424,7 @@ impl Sessions {
         let behalf = fields.behalf(message.acting_user.as_ref());
         let id = fields.finish(id)?.ok_or(ServiceError::SessionNotFound)?;
         let owner = call.caller.own_user().cloned();
-        let cause = self.cause(&tenant, id, owner.as_ref(), behalf.as_ref()).await?;
+        let cause = self.cause(&call.caller, &tenant, id, behalf.as_ref()).await?;
         let mutation = Mutation::RevokeSessions { tenant: tenant.clone(), sessions: vec![id], owner, cause };
         let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
         let (outcome, ended) = self.0.log.submit_for_one(entry).await?;
@@ -442,13 +440,14 @@ impl Sessions {
     /// A user who ends their own session signs out, also when a service calls for them.
     async fn cause(
         &self,
+        caller: &Caller,
         tenant: &TenantId,
         id: SessionId,
-        owner: Option<&UserId>,
         behalf: Option<&(UserId, String)>,
     ) -> Result<Cause, ServiceError> {
-        match (owner, behalf) {
-            (Some(_), _) => Ok(Cause::User),
+        match (caller.own_session(), behalf) {
+            (Some(own), _) if own == id => Ok(Cause::User),
+            (Some(_), _) => Ok(Cause::AnotherDevice),
             (None, None) => Ok(Cause::Administrator),
             (None, Some((user, _))) => {
                 let (session, _) = self.find(tenant, id, None).await?;
@@ -520,7 +519,11 @@ impl Sessions {
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = reported.unwrap_or(if own { Cause::User } else { Cause::Administrator });
+        let cause = reported.unwrap_or(match (own, keep) {
+            (true, Some(_)) => Cause::AnotherDevice,
+            (true, None) => Cause::User,
+            (false, _) => Cause::Administrator,
+        });
         let mutation =
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;

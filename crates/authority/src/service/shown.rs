@@ -70,7 +70,8 @@ impl Shown<'_> {
             true => v1::ActivityStatus::ActiveNow,
             false => v1::ActivityStatus::Idle,
         };
-        let idle_timeout = self.policy.effective(&session.user_id).idle_timeout;
+        let idle_timeout = self.policy.effective(&session.user_id).idle_timeout.filter(|_| active);
+        let idle_expires = idle_timeout.map(|timeout| activity.last.after(timeout).min(session.expires));
         let findings = self.findings(session, &place, ip, now);
         v1::Session {
             device: Some(device(&sight.device)),
@@ -78,7 +79,7 @@ impl Shown<'_> {
             last_active_time: Some(timestamp(activity.last)),
             activity: status.into(),
             idle: active.then(|| convert::duration(idle)),
-            idle_expire_time: idle_timeout.filter(|_| active).map(|timeout| timestamp(activity.last.after(timeout))),
+            idle_expire_time: idle_expires.map(timestamp),
             device_sign_ins: sight.device_sign_ins,
             actions: activity.requests,
             last_page: if self.policy.keep_last_page { activity.page.clone() } else { String::new() },

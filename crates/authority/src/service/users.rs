@@ -125,7 +125,7 @@ impl Users {
         let (names, signed_in) = fields.user_filter(&message.filter.unwrap_or_default());
         let order = fields.user_order(message.order);
         let page_size = fields.page_size(message.page_size);
-        let filter = fields.finish(UserFilter { tenant_id, names, signed_in })?;
+        let filter = fields.finish(UserFilter { tenant_id, names, signed_in, signed_out: message.show_signed_out })?;
         let pages = Pages::new(&self.0.secrets.pages, &caller, "ListUsers", &format!("{filter:?}{order:?}"));
         let after = pages.after(&message.page_token)?;
         let page = self.0.store.list_users(&filter, order, after.as_ref(), page_size).await?;

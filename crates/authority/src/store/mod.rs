@@ -6,7 +6,7 @@ pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
@@ -48,12 +48,16 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a session, creating its tenant and user when they are new.
     async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError>;
 
-    /// A session's own part of its refresh tokens, whatever its state.
-    async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError>;
-
-    /// Advances the session's refresh generation from `generation`, if the session is alive and no one else did
-    /// first: of any number of concurrent calls one wins. The others get [`Rotated::Lost`] with the row.
-    async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError>;
+    /// Advances the session's refresh generation from `generation`, if the session is alive, the proof holds for it and
+    /// no one else did first: of any number of concurrent calls one wins. The others get [`Rotated::Lost`] with the row.
+    /// Without proof nothing changes.
+    async fn rotate(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        proof: Proof,
+    ) -> Result<Rotated, StoreError>;
 
     /// One session, with how it ended, and the time at which that was so.
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError>;
@@ -291,13 +295,16 @@ pub struct Known {
     pub now: Micros,
 }
 
+/// Whether a refresh token is of the session with this salt, which is the session's own part of its refresh tokens.
+pub type Proof = Arc<dyn Fn(&[u8; 16]) -> bool + Send + Sync>;
+
 /// What [`Store::rotate`] did.
 pub enum Rotated {
     /// This call advanced the generation; the session as it is now.
     Won(Box<Session>, Micros),
     /// It did not; the session as it is.
     Lost(Box<Session>, Micros),
-    /// There is no such session.
+    /// There is no such session, or the proof does not hold for it.
     NotFound,
 }
 

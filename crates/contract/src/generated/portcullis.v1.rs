@@ -1092,6 +1092,7 @@ pub struct AuditEvent {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAuditEventsRequest {
+    /// Empty: those of no tenant (for a user: their own tenant).
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
     /// Of this actor: `user:<id>`, `service:<name>` or `authority`. Empty: any. A user may name themselves or `authority`.
@@ -1245,7 +1246,8 @@ pub mod audit_service_client {
             self
         }
         /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
-        /// was done and the text meant for the user, but not who it was, from where, or why.
+        /// was done and the text meant for the user, but not who it was, from where, or why. The events of no tenant, such as
+        /// a signed-out installation or a retired key, are for the role `operator` over all tenants, which sees no others.
         pub async fn list_audit_events(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditEventsRequest>,
@@ -1316,7 +1318,8 @@ pub mod audit_service_server {
     #[async_trait]
     pub trait AuditService: std::marker::Send + std::marker::Sync + 'static {
         /// Events, newest first. Roles: `support`, `admin`; a user sees the events about themselves: of what others did, what
-        /// was done and the text meant for the user, but not who it was, from where, or why.
+        /// was done and the text meant for the user, but not who it was, from where, or why. The events of no tenant, such as
+        /// a signed-out installation or a retired key, are for the role `operator` over all tenants, which sees no others.
         async fn list_audit_events(
             &self,
             request: tonic::Request<super::ListAuditEventsRequest>,
@@ -3328,7 +3331,7 @@ pub struct Session {
     /// From `last_active_time` to now. Set while the session is active.
     #[prost(message, optional, tag = "19")]
     pub idle: ::core::option::Option<::prost_types::Duration>,
-    /// When the session ends by idleness if nothing is heard of it. Unset: never.
+    /// When the session ends by idleness if nothing is heard of it, at the latest `expire_time`. Unset: never.
     #[prost(message, optional, tag = "20")]
     pub idle_expire_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Sign-ins of the user on this device so far, this one included. 0: the device is not known by an id.
@@ -3724,7 +3727,7 @@ impl SessionState {
 #[repr(i32)]
 pub enum SessionEndCause {
     Unspecified = 0,
-    /// Its user, by itself or from another device.
+    /// Its user: with the session itself, or with all of their sessions at once, or by a service that acts for them.
     User = 1,
     /// An administrator or a service.
     Administrator = 2,
@@ -3746,6 +3749,8 @@ pub enum SessionEndCause {
     SecondFactorChanged = 10,
     /// A newer session took the last place that the policy allows.
     SessionLimit = 11,
+    /// Its user, from another session.
+    AnotherDevice = 12,
 }
 impl SessionEndCause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3766,6 +3771,7 @@ impl SessionEndCause {
             Self::PasswordChanged => "SESSION_END_CAUSE_PASSWORD_CHANGED",
             Self::SecondFactorChanged => "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED",
             Self::SessionLimit => "SESSION_END_CAUSE_SESSION_LIMIT",
+            Self::AnotherDevice => "SESSION_END_CAUSE_ANOTHER_DEVICE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3783,6 +3789,7 @@ impl SessionEndCause {
             "SESSION_END_CAUSE_PASSWORD_CHANGED" => Some(Self::PasswordChanged),
             "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED" => Some(Self::SecondFactorChanged),
             "SESSION_END_CAUSE_SESSION_LIMIT" => Some(Self::SessionLimit),
+            "SESSION_END_CAUSE_ANOTHER_DEVICE" => Some(Self::AnotherDevice),
             _ => None,
         }
     }
@@ -5385,6 +5392,9 @@ pub struct ListUsersRequest {
     /// From `next_page_token` of a call with the same arguments by the same caller.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
+    /// Also users without active sessions, such as disabled ones.
+    #[prost(bool, tag = "6")]
+    pub show_signed_out: bool,
 }
 /// What users must match. Unset fields match everything.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5416,7 +5426,7 @@ pub struct ListUsersResponse {
     #[prost(bool, tag = "4")]
     pub sessions_capped: bool,
 }
-/// A user with active sessions.
+/// A user and their active sessions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserSummary {
     #[prost(message, optional, tag = "1")]
@@ -5427,10 +5437,10 @@ pub struct UserSummary {
     /// Whether there are more.
     #[prost(bool, tag = "3")]
     pub sessions_capped: bool,
-    /// The newest sign-in.
+    /// The newest sign-in. Unset when there was none.
     #[prost(message, optional, tag = "4")]
     pub sign_in_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The newest activity over the counted sessions.
+    /// The newest activity over the counted sessions. Unset when there are none.
     #[prost(message, optional, tag = "5")]
     pub last_active_time: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -5669,7 +5679,7 @@ pub mod user_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.UserService", "GetUser"));
             self.inner.unary(req, path, codec).await
         }
-        /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        /// The users of a tenant who have active sessions, with how many; on request the others too. Roles: `support`, `admin`.
         ///
         /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
         /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.
@@ -5794,7 +5804,7 @@ pub mod user_service_server {
             &self,
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUserResponse>, tonic::Status>;
-        /// The users of a tenant who have active sessions, with how many. Roles: `support`, `admin`.
+        /// The users of a tenant who have active sessions, with how many; on request the others too. Roles: `support`, `admin`.
         ///
         /// A user who matches from the first page to the last is on one of them and no other, unless what the list is ordered
         /// by changes meanwhile: by a sign-in, or another name. Errors: `PAGE_TOKEN_INVALID`.

@@ -109,6 +109,8 @@ pub enum Violation {
     LifetimeShortened,
     /// It was not used for too long.
     Idle,
+    /// Its user has as many newer ones as the policy allows.
+    TooMany,
 }
 
 /// What a sign-in may do.
@@ -231,6 +233,7 @@ impl Violation {
             Self::TooOld => "older than the policy's maximum lifetime",
             Self::LifetimeShortened => "older than the policy's lifetime",
             Self::Idle => "idle for the policy's timeout",
+            Self::TooMany => "beyond the policy's number of sessions",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Lists of audit events.
 
-use portcullis_contract::{id::EventId, position::Revision};
+use portcullis_contract::{
+    id::{EventId, TenantId},
+    position::Revision,
+};
 
 use super::{
     Connection, Row, Value,
@@ -22,7 +25,8 @@ pub(super) async fn list(
     let end = filter.before.unwrap_or(Micros(i64::MAX));
     let below = below.unwrap_or(AuditPosition { at: end, event: EventId::from_bytes([0; 16]), ordinal: 0 });
     let mut values: Vec<Value> = vec![
-        filter.tenant_id.as_str().into(),
+        // What is of no tenant stands under the empty id.
+        filter.tenant_id.as_ref().map_or("", TenantId::as_str).into(),
         below.at.0.into(),
         below.event.to_bytes()[..].into(),
         i64::from(below.ordinal).into(),

@@ -8,6 +8,7 @@
 mod preview;
 mod removal;
 mod sessions;
+mod surplus;
 mod users;
 
 use super::{Dialect, Value};
@@ -17,6 +18,7 @@ pub(super) use self::{
     preview::{count, preview},
     removal::remove_ended,
     sessions::list as sessions,
+    surplus::surplus,
     users::list as users,
 };
 

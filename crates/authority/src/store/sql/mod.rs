@@ -32,8 +32,8 @@ use prost::bytes::Bytes;
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 use self::group::Groups;
 use super::{
-    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Recovered, Removed, Rotated, Schedule, Store,
-    StoreError, TokenLife,
+    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed, Rotated, Schedule,
+    Store, StoreError, TokenLife,
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
@@ -46,8 +46,7 @@ use crate::domain::{
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
     opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
-    rotating: Groups<Generation, Rotated>,
-    salts: Groups<SessionKey, Option<[u8; 16]>>,
+    rotating: Groups<sessions::Presented, Rotated>,
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
     users: Groups<UserKey, Option<User>>,
     known: Groups<history::Question, Known>,
@@ -59,9 +58,6 @@ type SessionKey = (TenantId, SessionId);
 /// What names a user.
 type UserKey = (TenantId, UserId);
 
-/// A session as a refresh token knows it.
-type Generation = (SessionKey, u64);
-
 impl SqlStore {
     /// Opens the store, making the rows of a new installation when there are none.
     ///
@@ -71,7 +67,6 @@ impl SqlStore {
         let store = Self {
             opening: groups!(backend, Lane::Write, sessions::open),
             rotating: groups!(backend, Lane::Write, sessions::rotate),
-            salts: groups!(backend, Lane::Read, sessions::salts),
             sessions: groups!(backend, Lane::Read, sessions::find),
             users: groups!(backend, Lane::Read, sessions::users),
             known: groups!(backend, Lane::Read, history::known),
@@ -100,12 +95,14 @@ impl Store for SqlStore {
         self.opening.call(new.clone()).await?
     }
 
-    async fn salt(&self, tenant: &TenantId, id: SessionId) -> Result<Option<[u8; 16]>, StoreError> {
-        self.salts.call((tenant.clone(), id)).await
-    }
-
-    async fn rotate(&self, tenant: &TenantId, id: SessionId, generation: u64) -> Result<Rotated, StoreError> {
-        self.rotating.call(((tenant.clone(), id), generation)).await
+    async fn rotate(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        proof: Proof,
+    ) -> Result<Rotated, StoreError> {
+        self.rotating.call(sessions::Presented { session: (tenant.clone(), id), generation, proof }).await
     }
 
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {

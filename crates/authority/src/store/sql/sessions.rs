@@ -10,8 +10,8 @@ use portcullis_contract::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Connection, DbError, Dialect, Generation, Row, SessionKey, Statement, UserKey, Value, connection::ValueRows,
-    history, pending, transaction,
+    Connection, DbError, Dialect, Row, SessionKey, Statement, UserKey, Value, connection::ValueRows, history, pending,
+    transaction,
 };
 use crate::{
     domain::{
@@ -20,7 +20,7 @@ use crate::{
         listing::{address_key, fold},
         time::span,
     },
-    store::{OpenError, Rotated, StoreError},
+    store::{OpenError, Proof, Rotated, StoreError},
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
@@ -376,61 +376,95 @@ pub(super) async fn ensure_user(
     Ok(())
 }
 
-/// The salts of sessions, in the order of `keys`.
-pub(super) async fn salts(
-    connection: &mut dyn Connection,
-    _: &Dialect,
-    keys: &[SessionKey],
-) -> Result<Vec<Option<[u8; 16]>>, StoreError> {
-    let rows = key_rows(keys);
-    let sql = format!(
-        "SELECT tenant_id, session_id, salt FROM sessions WHERE (tenant_id, session_id) IN (VALUES {})",
-        rows.text
-    );
-    let found = connection.query(&sql, &rows.params).await?;
-    let pair = |row: &Row| Ok(((tenant_id(row.text(0)?)?, SessionId::from_bytes(row.array(1)?)), row.array(2)?));
-    let found = found.iter().map(pair).collect::<Result<HashMap<_, _>, StoreError>>()?;
-    Ok(keys.iter().map(|key| found.get(key).copied()).collect())
+/// A refresh token as it was presented.
+#[derive(Clone)]
+pub(super) struct Presented {
+    pub(super) session: SessionKey,
+    pub(super) generation: u64,
+    pub(super) proof: Proof,
 }
 
-/// Advances the generations of sessions, each for the first who asks for it.
+/// Sessions by what names them, each with the time at which it was so.
+type Found = HashMap<SessionKey, (Session, Micros)>;
+
+/// Why a rotation was undone.
+enum Undone<'a> {
+    Store(StoreError),
+    /// Some were presented without proof; the others.
+    Forged(Vec<&'a Presented>),
+}
+
+impl<E: Into<StoreError>> From<E> for Undone<'_> {
+    fn from(error: E) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Advances the generations of sessions, each for the first who asks for it and proves that it may. The proof needs the
+/// row: it is asked for before the commit, so that a rotation takes one statement, and a forged token changes nothing.
 pub(super) async fn rotate(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    asked: &[Generation],
+    asked: &[Presented],
 ) -> Result<Vec<Rotated>, StoreError> {
-    let mut won = transaction!(connection, async {
-        let won = advance_generations(connection, dialect, asked).await?;
-        let events: Vec<_> = won.values().map(|(session, now)| session.refreshed(*now)).collect();
-        Ok::<_, StoreError>((won, pending::defer(&events)))
-    }, then last)?;
+    let mut genuine: Vec<_> = asked.iter().collect();
+    // In key order: rows are locked in one order, which is also the appender's.
+    genuine.sort_by_key(|presented| (&presented.session.0, presented.session.1.to_bytes()));
+    let mut won = loop {
+        match advance(connection, dialect, &genuine).await {
+            Ok(won) => break won,
+            Err(Undone::Forged(others)) => genuine = others,
+            Err(Undone::Store(error)) => return Err(error),
+        }
+    };
     let mut rotated = Vec::with_capacity(asked.len());
-    for (key, generation) in asked {
-        if won.get(key).is_some_and(|(session, _)| session.generation == generation + 1)
+    for Presented { session: key, generation, proof } in asked {
+        let is_it = |session: &Session| session.generation == generation + 1 && proof(&session.salt);
+        if won.get(key).is_some_and(|(session, _)| is_it(session))
             && let Some((session, now)) = won.remove(key)
         {
             rotated.push(Rotated::Won(Box::new(session), now));
             continue;
         }
         let found = find(connection, dialect, std::slice::from_ref(key)).await?.pop().flatten();
-        rotated.push(found.map_or(Rotated::NotFound, |(session, now)| Rotated::Lost(Box::new(session), now)));
+        rotated.push(match found.filter(|(session, _)| proof(&session.salt)) {
+            Some((session, now)) => Rotated::Lost(Box::new(session), now),
+            None => Rotated::NotFound,
+        });
     }
     Ok(rotated)
+}
+
+/// Advances all of them, or none when some have no proof.
+async fn advance<'a>(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    presented: &[&'a Presented],
+) -> Result<Found, Undone<'a>> {
+    if presented.is_empty() {
+        return Ok(Found::new());
+    }
+    transaction!(connection, async {
+        let won = advance_generations(connection, dialect, presented).await?;
+        let is_forged = |one: &&&Presented| won.get(&one.session).is_some_and(|(session, _)| !(one.proof)(&session.salt));
+        let (forged, others): (Vec<&Presented>, Vec<_>) = presented.iter().partition(is_forged);
+        if !forged.is_empty() {
+            return Err(Undone::Forged(others));
+        }
+        let events: Vec<_> = won.values().map(|(session, now)| session.refreshed(*now)).collect();
+        Ok((won, pending::defer(&events)))
+    }, then last)
 }
 
 /// The sessions that were alive and of the generation that was asked for, as they are now.
 async fn advance_generations(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    asked: &[Generation],
-) -> Result<HashMap<SessionKey, (Session, Micros)>, StoreError> {
-    let mut asked: Vec<_> = asked.iter().collect();
-    // Rows are locked in one order, which is also the appender's.
-    asked.sort_by_key(|asked| (&asked.0.0, asked.0.1.to_bytes()));
-    let rows =
-        ValueRows::new(asked.into_iter().map(|((tenant, id), generation)| {
-            [tenant.as_str().into(), id.to_bytes()[..].into(), (*generation).into()]
-        }));
+    presented: &[&Presented],
+) -> Result<Found, StoreError> {
+    let rows = ValueRows::new(presented.iter().map(|Presented { session: (tenant, id), generation, .. }| {
+        [tenant.as_str().into(), id.to_bytes()[..].into(), (*generation).into()]
+    }));
     let sql = format!(
         "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} FROM (VALUES {rows}) AS v \
          WHERE s.tenant_id = v.column1 AND s.session_id = v.column2 AND s.generation = v.column3 \

@@ -1,7 +1,7 @@
 //! What the sweep reads and writes: which sessions to look at, and when to look again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use portcullis_contract::id::{SessionId, TenantId};
 use super::{
     Connection, Dialect, Row, Value,
     connection::ValueRows,
+    listing,
     sessions::{CUT_EVENT, tenant_id, user_id},
     transaction,
 };
@@ -77,9 +78,38 @@ pub(super) async fn walk(
     let sql =
         format!("{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3", select(dialect));
     let values = [tenant.as_str().into(), from.into(), i64::from(limit).into()];
-    let (sessions, now) = read(&connection.query(&sql, &values).await?)?;
+    let (mut sessions, now) = read(&connection.query(&sql, &values).await?)?;
     let (tenant_id, policy) = (tenant_id(tenant)?, decode(&row.text(2)?));
+    if let Some(policy) = &policy {
+        mark_surplus(connection, dialect, &tenant_id, policy, &mut sessions).await?;
+    }
     Ok(Some(PolicyWalk { tenant_id, version: row.int(1)?, policy, sessions, now }))
+}
+
+/// Marks the sessions of users who have more than they may.
+async fn mark_surplus(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    tenant: &TenantId,
+    policy: &Policy,
+    sessions: &mut [SweptSession],
+) -> Result<(), StoreError> {
+    let mut users: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| !session.ended) {
+        if let Some(most) = policy.effective(&session.user_id).sessions_max {
+            users.entry(most).or_default().insert(session.user_id.to_string());
+        }
+    }
+    for (most, users) in users {
+        let users = Vec::from_iter(users);
+        let surplus = listing::surplus(connection, dialect, tenant, &users, most).await?;
+        let newest: HashMap<_, _> = surplus.into_iter().collect();
+        for session in &mut *sessions {
+            let newest = newest.get(&session.user_id);
+            session.surplus |= newest.is_some_and(|newest| session.id.to_bytes() <= newest.to_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// Sessions as the sweep looks at them, in the order in which [`read`] takes them, and the time.
@@ -105,6 +135,7 @@ fn read(rows: &[Row]) -> Result<(Vec<SweptSession>, Micros), StoreError> {
             last_active: Micros(row.int(7)?),
             due: row.optional_int(8)?.map(Micros),
             ended: row.int(9)? != 0,
+            surplus: false,
         })
     };
     let now = rows.first().map_or(Ok(Micros::default()), |row| row.int(10).map(Micros))?;

@@ -194,7 +194,7 @@ mod tests {
         let store = store.expect("opens");
         store.append(&[crate::log::internal(Mutation::Record)]).await.expect("recorded");
         let filter = AuditFilter {
-            tenant_id: TenantId::parse("t").expect("an id"),
+            tenant_id: Some(TenantId::parse("t").expect("an id")),
             actor: None,
             user_id: None,
             action: None,

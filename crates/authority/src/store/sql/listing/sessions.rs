@@ -39,6 +39,8 @@ enum Lead {
     Address([u8; 16]),
     /// A country's, newest first.
     Country(String),
+    /// Those on a type of device, newest first.
+    DeviceType(i64),
     /// A few users', to be sorted.
     Named(Vec<String>),
     /// A network's few, to be sorted.
@@ -96,10 +98,11 @@ async fn lead(
             return Ok(Some(Lead::Network(network)));
         }
     }
-    Ok(Some(match (&filter.country, order) {
-        (_, SessionOrder::User) => Lead::ByUser,
-        (Some(country), _) => Lead::Country(country.clone()),
-        (None, _) => Lead::Tenant,
+    Ok(Some(match (&filter.country, filter.device_type, order) {
+        (_, _, SessionOrder::User) => Lead::ByUser,
+        (Some(country), ..) => Lead::Country(country.clone()),
+        (None, Some(device_type), _) => Lead::DeviceType(device_type),
+        (None, None, _) => Lead::Tenant,
     }))
 }
 
@@ -168,15 +171,18 @@ impl List {
     /// What is asked of the event may be null, for PostgreSQL would else begin with the events of a rare cause, and read
     /// the whole trail to find them.
     fn restrict_state(&mut self, dialect: &Dialect, filter: &SessionFilter) {
-        let (now, user) = (self.now.clone(), Cause::User.code());
+        let now = self.now.clone();
+        let by_user = Cause::BY_USER.map(|cause| cause.code().to_string()).join(", ");
         match filter.state {
             None => {}
             Some(SessionState::Active) => self.of.push(active(dialect, &self.tenant)),
             Some(SessionState::Expired) => {
                 self.and.push(format!("e.event_id IS NULL AND s.expires_us <= {now}"));
             }
-            Some(SessionState::SignedOut) => self.and.push(format!("COALESCE(e.cause, 0) = {user}")),
-            Some(SessionState::Revoked) => self.and.push(format!("COALESCE(e.cause, {user}) <> {user}")),
+            Some(SessionState::SignedOut) => self.and.push(format!("COALESCE(e.cause, 0) IN ({by_user})")),
+            Some(SessionState::Revoked) => {
+                self.and.push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})"));
+            }
         }
         if let Some(cause) = filter.end_cause {
             let cause = self.params.bind(cause.code());
@@ -207,9 +213,9 @@ impl List {
             let country = self.params.bind(country);
             self.of.push(format!("CASE WHEN s.country = {country} THEN 1 ELSE 0 END = 1"));
         }
-        if let Some(device_type) = filter.device_type {
+        if let Some(device_type) = filter.device_type.filter(|_| !matches!(lead, Lead::DeviceType(_))) {
             let device_type = self.params.bind(device_type);
-            self.of.push(format!("s.device_type = {device_type}"));
+            self.of.push(format!("CASE WHEN s.device_type = {device_type} THEN 1 ELSE 0 END = 1"));
         }
         self.restrict_period("s.created_us", filter.started);
         self.restrict_period("s.active_us", filter.active);
@@ -285,6 +291,13 @@ impl List {
                 let of =
                     format!("s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}");
                 (of, "s.country DESC, s.session_id DESC", true)
+            }
+            Lead::DeviceType(device_type) => {
+                let at = at(device_type.into());
+                let of = format!(
+                    "s.device_type > 0 AND (s.device_type, s.session_id) < ({at}, {before}) AND s.device_type >= {at}"
+                );
+                (of, "s.device_type DESC, s.session_id DESC", true)
             }
             Lead::Named(users) => {
                 self.from = of_users(dialect, &mut self.params, &users);

@@ -1,4 +1,4 @@
-//! Lists of users with active sessions.
+//! Lists of users.
 
 use portcullis_contract::id::TenantId;
 
@@ -79,6 +79,13 @@ fn sql(
         UserOrder::UserName => ("name_key", "".into(), false),
         UserOrder::PersonName => ("person_key", "".into(), false),
     };
+    let active = active(dialect, &tenant);
+    let sessions = |what: &str, limit: u32| {
+        format!(
+            "SELECT {what} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
+             AND s.user_id <= u.user_id AND {active} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}"
+        )
+    };
     let (comparison, direction) = if descending { ("<", "DESC") } else { (">", "ASC") };
     let [at, id] = cursor::read(after, [first, "".into()])?.map(|value| params.bind(value));
     let mut of =
@@ -87,6 +94,9 @@ fn sql(
         if let Some(time) = time {
             of.push(format!("u.signed_in_us {comparison} {}", params.bind(time.0)));
         }
+    }
+    if !filter.signed_out {
+        of.push(format!("({}) IS NOT NULL", sessions("s.serial", 1)));
     }
     let from = if let Some(few) = few {
         let rows = id_rows(params, few);
@@ -98,22 +108,14 @@ fn sql(
         of.extend(names(params, &filter.names));
         "users u".into()
     };
-    let sessions = |what: &str, limit: u32| {
-        format!(
-            "SELECT {what} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
-             AND s.user_id <= u.user_id AND {} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}",
-            active(dialect, &tenant)
-        )
-    };
     let counted = sessions("s.active_us", USER_SESSIONS_COUNTED_MAX + 1);
     Ok(format!(
         "SELECT u.user_id, u.user_name, u.given_name, u.family_name, u.email, u.created_us, u.disabled_us, \
              (SELECT count(*) FROM ({counted}) c), u.signed_in_us, (SELECT max(c.active_us) FROM ({counted}) c), \
              u.{key}, {now} \
-         FROM {from} WHERE {of} AND ({one}) IS NOT NULL ORDER BY u.{key} {direction}, u.user_id {direction} LIMIT {limit}",
+         FROM {from} WHERE {of} ORDER BY u.{key} {direction}, u.user_id {direction} LIMIT {limit}",
         now = super::now(dialect),
         of = of.join(" AND "),
-        one = sessions("s.serial", 1),
         limit = params.bind(i64::from(limit) + 1),
     ))
 }
@@ -133,7 +135,7 @@ fn read(filter: &UserFilter, row: &Row) -> Result<UserSummary, StoreError> {
             disabled: row.optional_int(6)?.map(Micros),
         },
         sessions: u32::try_from(row.int(7)?).unwrap_or(u32::MAX),
-        signed_in: Micros(row.int(8)?),
-        last_active: Micros(row.int(9)?),
+        signed_in: Some(Micros(row.int(8)?)).filter(|at| *at > Micros::default()),
+        last_active: row.optional_int(9)?.map(Micros),
     })
 }

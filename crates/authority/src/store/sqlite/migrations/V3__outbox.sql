@@ -29,3 +29,5 @@ CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, e
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id) WHERE user_serial > 0;
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id) WHERE user_serial > 0;
 CREATE INDEX api_keys_by_owner ON api_keys (tenant_id, owner_id, key_id) WHERE serial > 0;
+
+CREATE INDEX sessions_by_device_type ON sessions (tenant_id, device_type, session_id) WHERE device_type > 0;
