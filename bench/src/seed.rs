@@ -19,7 +19,6 @@ use portcullis_authority::{
     },
 };
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
-use rand::{SeedableRng, rngs::StdRng};
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) use self::rows::{LARGE, tenant_id, user_id};
@@ -44,6 +43,10 @@ pub(crate) struct Options {
 
 /// One session in so many is revoked, and as many users are signed out.
 const ENDED_ONE_IN: u64 = 50;
+/// What ended them.
+const CAUSES: [Cause; 3] = [Cause::User, Cause::Administrator, Cause::Replaced];
+/// Sessions or users of one entry of the log.
+const ENTRY_SESSIONS: usize = 500;
 /// Entries of one batch of the log.
 const BATCH_ENTRIES: usize = 64;
 
@@ -121,9 +124,7 @@ struct Ending {
 
 /// Ends them in one entry a tenant and kind, as an administrator would.
 async fn end(store: &dyn Store, ending: Vec<(TenantId, Ending)>) -> Result<()> {
-    let mut random = StdRng::seed_from_u64(1);
-    let entries: Vec<_> =
-        ending.into_iter().flat_map(|(tenant, ending)| entries(&tenant, &ending, &mut random)).collect();
+    let entries: Vec<_> = ending.into_iter().flat_map(|(tenant, ending)| entries(&tenant, &ending)).collect();
     let bar = ProgressBar::new(entries.len() as u64).with_style(ProgressStyle::with_template(
         "entries of the log   {wide_bar} {human_pos}/{human_len} {elapsed_precise}",
     )?);
@@ -135,7 +136,7 @@ async fn end(store: &dyn Store, ending: Vec<(TenantId, Ending)>) -> Result<()> {
     Ok(())
 }
 
-fn entries(tenant: &TenantId, ending: &Ending, random: &mut StdRng) -> Vec<Entry> {
+fn entries(tenant: &TenantId, ending: &Ending) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut push = |mutation| {
         entries.push(Entry {
@@ -147,11 +148,14 @@ fn entries(tenant: &TenantId, ending: &Ending, random: &mut StdRng) -> Vec<Entry
             mutation,
         });
     };
-    for sessions in ending.sessions.chunks(500) {
-        let cause = people::any(random, &[Cause::User, Cause::Administrator, Cause::Replaced]);
-        push(Mutation::RevokeSessions { tenant: tenant.clone(), sessions: sessions.to_vec(), owner: None, cause });
+    // As many of each in every tenant: what a list by cause finds depends on no chance.
+    for (turn, cause) in CAUSES.into_iter().enumerate() {
+        let own: Vec<_> = ending.sessions.iter().skip(turn).step_by(CAUSES.len()).copied().collect();
+        for sessions in own.chunks(ENTRY_SESSIONS) {
+            push(Mutation::RevokeSessions { tenant: tenant.clone(), sessions: sessions.to_vec(), owner: None, cause });
+        }
     }
-    for users in ending.users.chunks(500) {
+    for users in ending.users.chunks(ENTRY_SESSIONS) {
         push(Mutation::SignOutUsers {
             tenant: tenant.clone(),
             users: users.to_vec(),

@@ -13,10 +13,13 @@ mod history;
 mod install;
 mod listing;
 mod log;
+mod opening;
 mod pending;
 mod policies;
+mod rotation;
 mod sessions;
 mod sweep;
+mod users;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -46,7 +49,7 @@ use crate::domain::{
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
     opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
-    rotating: Groups<sessions::Presented, Rotated>,
+    rotating: Groups<rotation::Presented, Rotated>,
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
     users: Groups<UserKey, Option<User>>,
     known: Groups<history::Question, Known>,
@@ -65,10 +68,10 @@ impl SqlStore {
     /// When the engine fails.
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
         let store = Self {
-            opening: groups!(backend, Lane::Write, sessions::open),
-            rotating: groups!(backend, Lane::Write, sessions::rotate),
+            opening: groups!(backend, Lane::Write, opening::open),
+            rotating: groups!(backend, Lane::Write, rotation::rotate),
             sessions: groups!(backend, Lane::Read, sessions::find),
-            users: groups!(backend, Lane::Read, sessions::users),
+            users: groups!(backend, Lane::Read, users::users),
             known: groups!(backend, Lane::Read, history::known),
             backend,
         };
@@ -102,7 +105,7 @@ impl Store for SqlStore {
         generation: u64,
         proof: Proof,
     ) -> Result<Rotated, StoreError> {
-        self.rotating.call(sessions::Presented { session: (tenant.clone(), id), generation, proof }).await
+        self.rotating.call(rotation::Presented { session: (tenant.clone(), id), generation, proof }).await
     }
 
     async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {
@@ -156,7 +159,7 @@ impl Store for SqlStore {
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
-        let found = sessions::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
+        let found = users::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
         Ok(found.into_iter().flatten().collect())
     }
 

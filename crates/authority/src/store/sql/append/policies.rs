@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_contract::id::TenantId;
 
-use super::{super::sessions, Batch};
+use super::{super::users, Batch};
 use crate::{
     domain::{EntryError, Mutation, Policy},
     store::StoreError,
@@ -20,7 +20,7 @@ impl Batch<'_> {
             }
         }
         for (tenant, changes) in changes {
-            sessions::ensure_tenant(self.connection, self.dialect, tenant).await?;
+            users::ensure_tenant(self.connection, self.dialect, tenant).await?;
             for (index, policy, expected) in changes {
                 self.set_policy(index, tenant, policy, expected).await?;
             }

@@ -8,7 +8,7 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{audit::Target, connection::ValueRows, sessions},
+    super::{audit::Target, connection::ValueRows, sessions, users},
     Batch,
 };
 use crate::{
@@ -37,14 +37,14 @@ impl Batch<'_> {
             }
         }
         for tenant in tenants {
-            let serial = sessions::ensure_tenant(self.connection, self.dialect, tenant).await?;
+            let serial = users::ensure_tenant(self.connection, self.dialect, tenant).await?;
             self.tenants.insert(tenant.clone(), serial);
         }
         self.find_users(&users).await?;
         let missing: Vec<_> =
             users.iter().filter(|(t, u)| !self.users.contains_key(&((*t).clone(), (*u).clone()))).collect();
         for (tenant, user) in &missing {
-            sessions::ensure_user(self.connection, self.dialect, tenant, user).await?;
+            users::ensure_user(self.connection, self.dialect, tenant, user).await?;
         }
         if !missing.is_empty() {
             self.find_users(&users).await?;
