@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::Entry,
+    domain::{AuditFilter, Entry, Session},
     store::{
         Store,
         sql::{Lane, SqlStore},
@@ -11,6 +11,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::position::Revision;
 use portcullis_tests::{
+    audit::{everything, list},
     calls::{append, apply, open, session},
     fault::Point,
     given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant},
@@ -55,6 +56,38 @@ async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circ
             }
         }
     }
+}
+
+/// Whoever waits for a row that another is ending finds it ended.
+#[tokio::test]
+async fn sessions_that_two_authorities_end_at_once_end_once() {
+    let place = crate::place().await;
+    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let mut points = 0;
+    for point in Point::all() {
+        let sessions = [open(&*one, &sign_in("t", "a")).await, open(&*one, &sign_in("t", "b")).await];
+        let ending = |store: &Arc<SqlStore>, sessions: [&Session; 2]| {
+            let (store, batch) = (Arc::clone(store), sessions.map(|session| revoke(&[session])));
+            async move { store.append(&batch).await.expect("no circle").outcomes }
+        };
+        let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+        let [a, b] = &sessions;
+        let both = place.overlap(first, ending(&one, [a, b]), second, ending(&other, [b, a])).await;
+        let Some((first, second)) = both else { break };
+        points += 1;
+        let outcomes: Vec<_> = first.into_iter().chain(second).map(|outcome| outcome.expect("it is there")).collect();
+        assert_eq!(outcomes.iter().map(|outcome| outcome.changed).sum::<u32>(), 2, "at {point:?}: {outcomes:?}");
+        for ended in &sessions {
+            let end = session(&*one, ended).await.end.expect("it has ended").revision;
+            assert!(outcomes.iter().all(|outcome| outcome.revision >= end), "everyone waits for what ended it");
+            let events = AuditFilter { user_id: Some(ended.user_id.clone()), ..everything("t") };
+            let events = list(&*one, &events).await;
+            let ends =
+                events.iter().filter(|event| event.target == ended.id.to_string() && event.action == "session.revoke");
+            assert_eq!(ends.count(), 1, "at {point:?}");
+        }
+    }
+    assert!(points >= 4, "the transaction has points");
 }
 
 #[tokio::test]

@@ -34,8 +34,6 @@ const PAGE: i32 = 10;
 const DEEP_ROWS: usize = 9_990;
 /// Calls of each kind to each database.
 const CALLS: usize = 200;
-/// Tenants whose deep pages are looked up, for each filter.
-const DEEP_TENANTS: usize = 6;
 
 const PEER: &str = "in a database of 100,000 (ms)";
 
@@ -172,8 +170,8 @@ async fn deep_page(big: &Place, small: &Place, request: &v1::ListSessionsRequest
     let mut random = StdRng::seed_from_u64(3);
     let mut pages: HashMap<bool, Vec<v1::ListSessionsRequest>> = HashMap::new();
     for (is_big, place) in [(true, big), (false, small)] {
-        for _ in 0..DEEP_TENANTS {
-            let request = v1::ListSessionsRequest { tenant_id: place.any_tenant(&mut random), ..request.clone() };
+        for tenant in &place.tenants {
+            let request = v1::ListSessionsRequest { tenant_id: tenant_id(*tenant), ..request.clone() };
             pages.entry(is_big).or_default().push(thousandth(place, request).await?);
         }
     }

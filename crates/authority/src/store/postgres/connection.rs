@@ -49,11 +49,8 @@ impl PostgresConnection {
         })
     }
 
-    /// Prepares statements of a transaction that has begun: nothing else goes out between them later.
+    /// Prepares statements before any of them goes out: nothing else goes out between them.
     async fn prepare<'a>(&mut self, statements: &'a [Statement]) -> Result<Vec<Prepared<'a>>, DbError> {
-        if std::mem::take(&mut self.begins) {
-            self.control("BEGIN").await?;
-        }
         self.bounded(async |client| {
             let mut prepared = Vec::with_capacity(statements.len());
             for Statement { sql, params } in statements {
@@ -64,8 +61,18 @@ impl PostgresConnection {
         .await
     }
 
+    fn answers(&mut self, sent: Sent) -> Result<Vec<Vec<Row>>, DbError> {
+        match sent {
+            Sent::All(Ok(answers)) => answers.iter().map(|rows| read(rows)).collect(),
+            Sent::All(Err(error)) | Sent::NotAll(error) => {
+                self.unfit = error.is_closed();
+                Err(db_error(&error))
+            }
+        }
+    }
+
     async fn control(&mut self, statement: &str) -> Result<(), DbError> {
-        self.bounded(async |client| client.batch_execute(statement).await).await
+        self.bounded(async |client| control(client, Some(statement)).await).await
     }
 
     /// A commit during which the server warned is not known to be durable.
@@ -88,19 +95,25 @@ impl Drop for PostgresConnection {
 /// A statement and what it is sent with.
 type Prepared<'a> = (tokio_postgres::Statement, Vec<&'a (dyn ToSql + Sync)>);
 
-/// What became of the last statements of a transaction.
+/// What the server answered to each.
+type Answers = Result<Vec<Vec<tokio_postgres::Row>>, tokio_postgres::Error>;
+
+/// What became of statements.
 enum Sent {
-    /// They went out, and a COMMIT after them: the transaction is over, one way or the other.
-    All(Result<(), tokio_postgres::Error>),
-    /// One could not be sent, and no COMMIT was.
+    /// They went out, and what was to follow them.
+    All(Answers),
+    /// One could not be sent, nor what was to follow.
     NotAll(tokio_postgres::Error),
 }
 
-/// Sends statements and a COMMIT in one round trip. A statement that fails makes the COMMIT a ROLLBACK.
-async fn send_and_commit(client: &Object, prepared: &[Prepared<'_>]) -> Sent {
+/// Sends statements, perhaps a BEGIN before and a COMMIT after them, in one round trip. A statement that fails makes the
+/// COMMIT a ROLLBACK.
+async fn send(client: &Object, begins: bool, prepared: &[Prepared<'_>], commits: bool) -> Sent {
+    // What is polled first is sent first.
+    let mut begun = Box::pin(maybe_done(control(client, begins.then_some("BEGIN"))));
+    let _ = futures::poll!(begun.as_mut());
     let mut sent = Vec::with_capacity(prepared.len());
     for (statement, params) in prepared {
-        // What is polled first is sent first.
         let mut query = Box::pin(maybe_done(client.query(statement, params)));
         let _ = futures::poll!(query.as_mut());
         if let Some(Err(_)) = query.as_mut().output_mut()
@@ -110,14 +123,24 @@ async fn send_and_commit(client: &Object, prepared: &[Prepared<'_>]) -> Sent {
         }
         sent.push(query);
     }
-    let committed = client.batch_execute("COMMIT").await;
+    let committed = control(client, commits.then_some("COMMIT")).await;
+    begun.as_mut().await;
+    let begun = begun.as_mut().take_output().unwrap_or(Ok(()));
+    let mut answers = Vec::with_capacity(sent.len());
     for mut query in sent {
         query.as_mut().await;
-        if let Some(Err(error)) = query.as_mut().take_output() {
-            return Sent::All(Err(error));
-        }
+        answers.push(query.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new())));
     }
-    Sent::All(committed)
+    // The first failure is the news.
+    let answers = answers.into_iter().collect::<Answers>();
+    Sent::All(begun.and(answers).and_then(|answers| committed.map(|()| answers)))
+}
+
+async fn control(client: &Object, statement: Option<&str>) -> Result<(), tokio_postgres::Error> {
+    match statement {
+        Some(statement) => client.batch_execute(statement).await,
+        None => Ok(()),
+    }
 }
 
 #[async_trait]
@@ -146,6 +169,17 @@ impl Connection for PostgresConnection {
         read(&rows)
     }
 
+    async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        let prepared = self.prepare(statements).await?;
+        let warnings = self.warnings.load(Ordering::SeqCst);
+        let begins = std::mem::take(&mut self.begins);
+        let sent = self.bounded(async |client| Ok(send(client, begins, &prepared, false).await)).await?;
+        if !self.in_transaction {
+            self.check_warnings(warnings)?;
+        }
+        self.answers(sent)
+    }
+
     async fn begin(&mut self) -> Result<(), DbError> {
         self.in_transaction = true;
         self.begins = true;
@@ -163,23 +197,20 @@ impl Connection for PostgresConnection {
         self.check_warnings(warnings)
     }
 
-    async fn finish(&mut self, last: &[Statement]) -> Result<(), DbError> {
+    async fn finish(&mut self, last: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
         if last.is_empty() {
-            return self.commit().await;
+            return self.commit().await.map(|()| Vec::new());
         }
         let prepared = self.prepare(last).await?;
         let warnings = self.warnings.load(Ordering::SeqCst);
-        let sent = self.bounded(async |client| Ok(send_and_commit(client, &prepared).await)).await?;
+        let begins = std::mem::take(&mut self.begins);
+        let sent = self.bounded(async |client| Ok(send(client, begins, &prepared, true).await)).await?;
         if let Sent::All(_) = sent {
             self.in_transaction = false;
         }
-        match sent {
-            Sent::All(Ok(())) => self.check_warnings(warnings),
-            Sent::All(Err(error)) | Sent::NotAll(error) => {
-                self.unfit = error.is_closed();
-                Err(db_error(&error))
-            }
-        }
+        let rows = self.answers(sent)?;
+        self.check_warnings(warnings)?;
+        Ok(rows)
     }
 
     async fn rollback(&mut self) -> Result<(), DbError> {

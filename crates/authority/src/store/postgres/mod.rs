@@ -91,6 +91,7 @@ impl Backend for Postgres {
             next_chain: "sha256(chain || $1)",
             beat_writes: true,
             group_max: 64,
+            lock_rows: "FOR NO KEY UPDATE OF s",
             changes_within: true,
             activity_rows: "SELECT j->>0 AS tenant_id, decode(j->>1, 'hex') AS session_id, \
                  (j->>2)::bigint AS requests, (j->>3)::bigint AS age_us, j->>4 AS ip, j->>5 AS page \

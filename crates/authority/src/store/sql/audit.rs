@@ -50,7 +50,7 @@ impl Target {
     }
 }
 
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 16;
 
 /// The columns, in the order in which [`AuditRow::read`] takes them.
 pub(super) const NAMES: &str = "event_id, ordinal, revision, at_us, tenant_id, action, target, cause, actor, via, \
@@ -107,12 +107,12 @@ impl AuditRow {
         })
     }
 
-    fn values(&self, revision: u64) -> [Value; COLUMNS] {
+    /// [`NAMES`], but for the revision.
+    fn values(&self) -> [Value; COLUMNS] {
         let [actor, via, ip] = self.actor.clone();
         [
             event_bytes(self.event).into(),
             self.ordinal.into(),
-            revision.into(),
             self.at.0.into(),
             self.tenant.clone().into(),
             self.action.clone().into(),
@@ -191,12 +191,17 @@ pub(super) fn seal(rows: &mut [AuditRow]) -> Digest {
     running.digest()
 }
 
-/// What writes the rows of the batch at `revision`. It fails where the trail has an event already: a commit whose answer
+/// What writes the rows of the batch that the head stands at. It fails where the trail has an event already: a commit whose answer
 /// was lost has come through after all, and the next attempt will find it.
-pub(super) fn inserts(rows: &[AuditRow], revision: u64) -> Vec<Statement> {
-    let rows: Vec<_> = rows.iter().map(|row| row.values(revision)).collect();
-    let table = format!("audit_events ({NAMES})");
-    ValueRows::in_powers_of_two(&rows).into_iter().map(|rows| rows.insert_into(&table)).collect()
+pub(super) fn inserts(rows: &[AuditRow]) -> Vec<Statement> {
+    let rows: Vec<_> = rows.iter().map(AuditRow::values).collect();
+    let columns = (3..=COLUMNS).map(|number| format!("v.column{number}")).collect::<Vec<_>>().join(", ");
+    let insert = |rows: ValueRows| {
+        let select = format!("SELECT v.column1, v.column2, h.revision, {columns}");
+        let sql = format!("INSERT INTO audit_events ({NAMES}) {select} FROM log_head h, (VALUES {}) AS v", rows.text);
+        Statement { sql, params: rows.params }
+    };
+    ValueRows::in_powers_of_two(&rows).into_iter().map(insert).collect()
 }
 
 /// The first rows `e` of events, or nulls for those that the trail has not. An outer join begins at the ids, whatever the

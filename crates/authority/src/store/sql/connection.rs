@@ -58,6 +58,8 @@ pub struct Dialect {
     /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id (or an API key's), requests,
     /// age_us, ip, page.
     pub activity_rows: &'static str,
+    /// Ends a statement that locks the rows `s` that it reads; empty where whoever writes is alone.
+    pub lock_rows: &'static str,
     /// Written after a table and its alias: the index to look its rows up in, where the planner has to be told. SQLite
     /// has no statistics and takes a tenant for a few rows.
     pub by_index: fn(&'static str) -> String,
@@ -71,19 +73,27 @@ pub trait Connection: Send {
     /// Runs a statement, and keeps it prepared. `$1`, `$2`, … are the parameters.
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError>;
 
+    /// Runs statements, and gives the rows of each. An engine may take them all in one round trip: none may be made of
+    /// what another answers.
+    async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        let mut rows = Vec::with_capacity(statements.len());
+        for Statement { sql, params } in statements {
+            rows.push(self.query(sql, params).await?);
+        }
+        Ok(rows)
+    }
+
     /// Begins a transaction that will write.
     async fn begin(&mut self) -> Result<(), DbError>;
 
     /// Commits. An error may mean that the commit happened and the answer was lost.
     async fn commit(&mut self) -> Result<(), DbError>;
 
-    /// Runs the last statements of a transaction, whose rows nobody asks for, and commits. An engine may take them all in
-    /// one round trip: none may depend on what another answers.
-    async fn finish(&mut self, last: &[Statement]) -> Result<(), DbError> {
-        for Statement { sql, params } in last {
-            self.query(sql, params).await?;
-        }
-        self.commit().await
+    /// As [`query_all`](Self::query_all) with the last statements of a transaction, and commits.
+    async fn finish(&mut self, last: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        let rows = self.query_all(last).await?;
+        self.commit().await?;
+        Ok(rows)
     }
 
     /// Undoes the transaction.
@@ -282,11 +292,6 @@ impl ValueRows {
             format!("({})", names.join(", "))
         };
         Self { text: (0..params.len() / N).map(row).collect::<Vec<_>>().join(", "), params }
-    }
-
-    /// The statement that inserts the rows into `table`, which names its columns.
-    pub(super) fn insert_into(self, table: &str) -> Statement {
-        Statement { sql: format!("INSERT INTO {table} VALUES {}", self.text), params: self.params }
     }
 
     /// Adds a parameter after the rows; its name.

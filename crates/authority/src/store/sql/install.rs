@@ -159,10 +159,11 @@ async fn begin_history(
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
     let audit_digest = audit::seal(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
-    let (head, batch) = append::advance_head(connection, dialect, now, &delta, &audit_digest).await?;
+    let [Statement { sql, params }, batch] = append::advance_head(dialect, now, &delta, &audit_digest);
+    let head = log::position(&connection.query(&sql, &params).await?)?;
     let revision = head.revision;
     let mut last = vec![batch];
-    last.extend(audit::inserts(&rows, revision.0));
+    last.extend(audit::inserts(&rows));
     if sign_out {
         let cutoffs =
             ["INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)", "INSERT INTO api_key_cutoffs VALUES (3, 0, $1, $2)"];

@@ -140,6 +140,7 @@ impl Backend for Sqlite {
             next_chain: "next_chain(chain, $1)",
             beat_writes: false,
             group_max: 1,
+            lock_rows: "",
             changes_within: false,
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
                  value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1) ORDER BY key",

@@ -4,7 +4,6 @@ use portcullis_contract::{
     delta::{Change, Scope},
     id::{ApiKeyId, Serial, TenantId},
     key::CredentialKind,
-    position::Revision,
 };
 
 use super::{
@@ -109,13 +108,17 @@ impl Batch<'_> {
         self.changes.push(Change::Cut { credential: CredentialKind::ApiKey, scope, exempt: None });
     }
 
-    pub(super) fn api_key_cutoffs(&self, revision: Revision) -> Vec<Statement> {
+    pub(super) fn api_key_cutoffs(&self) -> Vec<Statement> {
         let statement = |cutoffs: &[(Scope, Vec<u8>)]| {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, event)| {
                 let (kind, serial) = scope.to_wire();
-                [i64::from(kind as i32).into(), serial.into(), revision.0.into(), event.clone().into()]
+                [i64::from(kind as i32).into(), serial.into(), event.clone().into()]
             }));
-            let sql = format!("INSERT INTO api_key_cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
+            let sql = format!(
+                "INSERT INTO api_key_cutoffs SELECT v.column1, v.column2, h.revision, v.column3 \
+                 FROM log_head h, (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
+                rows.text
+            );
             Statement { sql, params: rows.params }
         };
         self.api_key_cutoffs.chunks(ROWS_MAX).map(statement).collect()

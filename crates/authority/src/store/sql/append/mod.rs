@@ -17,9 +17,10 @@ use portcullis_contract::{
     delta::{self, Change, Scope},
     id::{Serial, TenantId, TenantSerial, UserId, UserSerial},
     key::CredentialKind,
-    position::{Digest, Position, Revision, sha256},
+    position::{Digest, Revision, sha256},
     view::Frame,
 };
+use prost::bytes::Bytes;
 
 use super::{
     Connection, Dialect, Row, Statement,
@@ -40,10 +41,10 @@ pub(super) async fn append(
     connection.begin().await?;
     let mut batch = Batch::new(connection, dialect, entries);
     match batch.run().await {
-        Ok(appended) => {
+        Ok(()) => {
             // A batch that changed nothing still commits: `vouch` made it write when it speaks for an earlier one.
-            batch.connection.finish(&batch.last).await?;
-            Ok(appended)
+            let answers = batch.connection.finish(&batch.last).await?;
+            batch.appended(&answers)
         }
         Err(error) => {
             // The failure is the news; a rollback that fails too drops the connection.
@@ -67,9 +68,14 @@ struct Batch<'a> {
     /// Sessions that were ended by an entry of their own.
     ended: HashMap<usize, (Session, Micros)>,
     api_key_cutoffs: Vec<(Scope, Vec<u8>)>,
-    committed: Option<(Frame, Position)>,
-    /// What hangs on the revision.
+    /// What is linked to the chain: the delta, and the digest of the audit rows. Then `last` begins with the new head.
+    link: Option<(Bytes, Digest)>,
+    /// The head of a batch that changes nothing.
+    standing: Revision,
+    /// The new head, and what hangs on it.
     last: Vec<Statement>,
+    /// The sessions to end, where they were looked up at the beginning.
+    found: Option<HashMap<SessionKey, Found>>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
     /// The sessions that sign-outs keep, by entry.
@@ -108,15 +114,17 @@ impl<'a> Batch<'a> {
             revoked: Vec::new(),
             ended: HashMap::new(),
             api_key_cutoffs: Vec::new(),
-            committed: None,
+            link: None,
+            standing: Revision(0),
             last: Vec::new(),
+            found: None,
             users: HashMap::new(),
             tenants: HashMap::new(),
             kept: HashMap::new(),
         }
     }
 
-    async fn run(&mut self) -> Result<Appended, StoreError> {
+    async fn run(&mut self) -> Result<(), StoreError> {
         self.recall().await?;
         self.find_kept().await?;
         self.change_installation().await?;
@@ -124,7 +132,22 @@ impl<'a> Batch<'a> {
         self.set_policies().await?;
         self.revoke_sessions().await?;
         self.change_api_keys().await?;
-        let revision = if self.audit.is_empty() { self.stand_still().await? } else { self.advance().await? };
+        if self.audit.is_empty() {
+            return self.stand_still().await;
+        }
+        self.advance();
+        Ok(())
+    }
+
+    /// What became of it, with the answers to its last statements.
+    fn appended(mut self, answers: &[Vec<Row>]) -> Result<Appended, StoreError> {
+        let mut committed = None;
+        let mut revision = self.standing;
+        if let Some((delta, audit_digest)) = self.link {
+            let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
+            revision = head.revision;
+            committed = Some((Frame { revision, delta, audit_digest }, head));
+        }
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
             Some(Ok(Done::Before(outcome))) => Ok(*outcome),
             Some(Ok(Done::Now(changed))) => Ok(Outcome { revision, changed: *changed }),
@@ -137,9 +160,9 @@ impl<'a> Batch<'a> {
         let cuts = self.cutoffs.iter().map(|(scope, exempt, _)| (*scope, *exempt)).collect();
         Ok(Appended {
             outcomes: self.results.iter().map(outcome).collect(),
-            ended: std::mem::take(&mut self.ended),
-            revoked: Revoked { serials: std::mem::take(&mut self.revoked), cuts },
-            committed: self.committed.take(),
+            ended: self.ended,
+            revoked: Revoked { serials: self.revoked, cuts },
+            committed,
         })
     }
 
@@ -151,7 +174,13 @@ impl<'a> Batch<'a> {
             now = self.dialect.now,
             firsts = audit::firsts(&ids),
         );
-        let mut rows = self.connection.query(&sql, &ids.params).await?;
+        let mut statements = vec![Statement { sql, params: ids.params }];
+        statements.extend(self.find_at_once());
+        let mut answers = self.connection.query_all(&statements).await?;
+        if answers.len() > 1 {
+            self.found = answers.pop().map(sessions::read_found).transpose()?;
+        }
+        let mut rows = answers.pop().unwrap_or_default();
         let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;
         self.now = Micros(stamp);
         rows.retain(|row| row.optional_blob(1).is_ok_and(|event| event.is_some()));
@@ -202,15 +231,16 @@ impl<'a> Batch<'a> {
     }
 
     /// The head as it is: it enforces all that was so already. No lock is held that `vouch` could be behind.
-    async fn stand_still(&mut self) -> Result<Revision, StoreError> {
+    async fn stand_still(&mut self) -> Result<(), StoreError> {
         if self.results.iter().any(|result| matches!(result, Some(Ok(Done::Now(_))))) {
             self.vouch().await?;
         }
-        Ok(super::log::head(self.connection).await?.revision)
+        self.standing = super::log::head(self.connection).await?.revision;
+        Ok(())
     }
 
-    /// Takes the next revision and writes all that hangs on it. From here on nothing waits.
-    async fn advance(&mut self) -> Result<Revision, StoreError> {
+    /// The next revision, and all that hangs on it. What is locked by now is all that is ever waited for.
+    fn advance(&mut self) {
         if !self.revoked.is_empty() {
             let serials = self.revoked.clone();
             self.changes.push(Change::Revoke { credential: CredentialKind::Session, serials });
@@ -218,14 +248,13 @@ impl<'a> Batch<'a> {
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
         let audit_digest = audit::seal(&mut self.audit);
-        let (head, batch) = advance_head(self.connection, self.dialect, self.now, &delta, &audit_digest).await?;
-        let revision = head.revision;
-        self.last.push(batch);
-        self.last.extend(self.cutoffs(revision));
-        self.last.extend(self.api_key_cutoffs(revision));
-        self.last.extend(audit::inserts(&self.audit, revision.0));
-        self.committed = Some((Frame { revision, delta, audit_digest }, head));
-        Ok(revision)
+        let ends = std::mem::take(&mut self.last);
+        self.last.extend(advance_head(self.dialect, self.now, &delta, &audit_digest));
+        self.last.extend(ends);
+        self.last.extend(self.cutoffs());
+        self.last.extend(self.api_key_cutoffs());
+        self.last.extend(audit::inserts(&self.audit));
+        self.link = Some((delta, audit_digest));
     }
 
     fn pending_trace_parents(&self) -> Vec<String> {
@@ -234,45 +263,34 @@ impl<'a> Batch<'a> {
         now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(delta::TRACE_PARENTS_MAX).collect()
     }
 
-    fn cutoffs(&self, revision: Revision) -> Vec<Statement> {
+    fn cutoffs(&self) -> Vec<Statement> {
         let statement = |cutoffs: &[(Scope, Option<Serial>, Vec<u8>)]| {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, exempt, event)| {
                 let (kind, serial) = scope.to_wire();
                 let exempt = exempt.map_or(0, |serial| serial.0);
-                [i64::from(kind as i32).into(), serial.into(), revision.0.into(), exempt.into(), event.clone().into()]
+                [i64::from(kind as i32).into(), serial.into(), exempt.into(), event.clone().into()]
             }));
-            let sql = format!("INSERT INTO cutoffs VALUES {} ON CONFLICT DO NOTHING", rows.text);
+            let sql = format!(
+                "INSERT INTO cutoffs SELECT v.column1, v.column2, h.revision, v.column3, v.column4 \
+                 FROM log_head h, (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
+                rows.text
+            );
             Statement { sql, params: rows.params }
         };
         self.cutoffs.chunks(ROWS_MAX).map(statement).collect()
     }
 }
 
-/// Advances the head; the new head, and what writes the batch's row.
-pub(super) async fn advance_head(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    stamp: Micros,
-    delta: &[u8],
-    audit_digest: &Digest,
-) -> Result<(Position, Statement), StoreError> {
+/// What advances the head, and answers with the new one; and what writes the batch's row.
+pub(super) fn advance_head(dialect: &Dialect, stamp: Micros, delta: &[u8], audit_digest: &Digest) -> [Statement; 2] {
     let delta_digest = sha256(delta);
     let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
         "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING incarnation, revision, chain",
         dialect.next_chain
     );
-    let head = log::position(&connection.query(&advance, &[link.into()]).await?)?;
-    let chain = &head.chain.0[..];
-    let params = vec![
-        head.revision.0.into(),
-        delta.into(),
-        audit_digest[..].into(),
-        chain.into(),
-        stamp.0.into(),
-        delta_digest[..].into(),
-    ];
     let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
-         VALUES ($1, $2, $3, $4, $5, $6)";
-    Ok((head, Statement { sql: insert.into(), params }))
+         SELECT h.revision, $1, $2, h.chain, $3, $4 FROM log_head h";
+    let params = vec![delta.into(), audit_digest[..].into(), stamp.0.into(), delta_digest[..].into()];
+    [Statement { sql: advance, params: vec![link.into()] }, Statement { sql: insert.into(), params }]
 }

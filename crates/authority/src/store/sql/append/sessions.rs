@@ -9,7 +9,12 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{audit::Target, connection::ValueRows, sessions},
+    super::{
+        Row, Statement,
+        audit::Target,
+        connection::{ROWS_MAX, ValueRows},
+        sessions,
+    },
     Batch, Found, SessionKey,
 };
 use crate::{
@@ -38,15 +43,31 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Single sessions, and the cutoffs of users.
-    pub(super) async fn revoke_sessions(&mut self) -> Result<(), StoreError> {
+    /// What looks up and locks the sessions of a batch that does nothing but end single sessions. In any other batch
+    /// something else is locked before.
+    pub(super) fn find_at_once(&self) -> Option<Statement> {
+        let is_one = |entry: &Entry| matches!(entry.mutation, Mutation::RevokeSessions { .. });
+        let wanted = self.ending();
+        let at_once = self.entries.iter().all(is_one) && (1..=ROWS_MAX).contains(&wanted.len());
+        at_once.then(|| self.find_and_lock(&Vec::from_iter(wanted)))
+    }
+
+    /// The sessions that entries name to be ended.
+    fn ending(&self) -> BTreeSet<(&'a TenantId, [u8; 16])> {
         let single = |entry: &'a Entry| match &entry.mutation {
             Mutation::RevokeSessions { tenant, sessions, .. } => Some((tenant, sessions)),
             _ => None,
         };
-        let wanted = self.pending().filter_map(|(_, entry)| single(entry));
-        let wanted = wanted.flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes()))).collect();
-        let found = self.find_sessions(wanted).await?;
+        let named = self.pending().filter_map(|(_, entry)| single(entry));
+        named.flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes()))).collect()
+    }
+
+    /// Single sessions, and the cutoffs of users.
+    pub(super) async fn revoke_sessions(&mut self) -> Result<(), StoreError> {
+        let found = match self.found.take() {
+            Some(found) => found,
+            None => self.lock_sessions(self.ending()).await?,
+        };
         let mut ending: BTreeMap<SessionKey, usize> = BTreeMap::new();
         let mut revoking = Vec::new();
         for (index, entry) in self.pending() {
@@ -70,7 +91,7 @@ impl<'a> Batch<'a> {
                 _ => {}
             }
         }
-        let ended = self.end_sessions(&ending, &found).await?;
+        let ended = self.end_sessions(&ending, &found)?;
         self.record_revocations(&revoking, &ended);
         Ok(())
     }
@@ -101,59 +122,85 @@ impl<'a> Batch<'a> {
         &mut self,
         wanted: BTreeSet<(&TenantId, [u8; 16])>,
     ) -> Result<HashMap<SessionKey, Found>, StoreError> {
-        let wanted: Vec<_> = wanted.into_iter().collect();
+        self.read_sessions(wanted, Self::find).await
+    }
+
+    async fn lock_sessions(
+        &mut self,
+        wanted: BTreeSet<(&TenantId, [u8; 16])>,
+    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
+        self.read_sessions(wanted, Self::find_and_lock).await
+    }
+
+    async fn read_sessions(
+        &mut self,
+        wanted: BTreeSet<(&TenantId, [u8; 16])>,
+        statement: impl Fn(&Self, &[(&TenantId, [u8; 16])]) -> Statement,
+    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
         let mut found = HashMap::new();
-        for keys in wanted.chunks(1_024) {
-            let mut keys = ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id[..].into()]));
-            let now = keys.push(self.now.0);
-            let sql = format!(
-                "SELECT s.{columns}, \
-                     CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {cut} IS NOT NULL THEN 1 ELSE 0 END \
-                 FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {keys})",
-                columns = sessions::COLUMNS.join(", s."),
-                cut = sessions::CUT_EVENT,
-                keys = keys.text,
-            );
-            for row in self.connection.query(&sql, &keys.params).await? {
-                let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
-                // PostgreSQL's CASE gives 32 bits, which the engine widens.
-                let over = row.int(sessions::COLUMNS.len())? != 0;
-                found.insert(key, Found { serial: Serial(row.unsigned(2)?), user: row.text(3)?, over, row });
-            }
+        for keys in Vec::from_iter(wanted).chunks(ROWS_MAX) {
+            let Statement { sql, params } = statement(self, keys);
+            found.extend(read_found(self.connection.query(&sql, &params).await?)?);
         }
         Ok(found)
     }
 
-    /// Ends the rows, unless someone else just did; returns those it ended, by entry.
-    async fn end_sessions(
+    fn find(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
+        let keys = ValueRows::new(keys.iter().map(|(tenant, id)| [(*tenant).as_str().into(), id[..].into()]));
+        let of = format!("FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {})", keys.text);
+        Statement { sql: format!("{} {of}", self.select_found()), params: keys.params }
+    }
+
+    /// In the order of `keys`, which is that of all who lock several sessions.
+    fn find_and_lock(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
+        let numbered = (0_i64..).zip(keys);
+        let keys = ValueRows::new(
+            numbered.map(|(number, (tenant, id))| [(*tenant).as_str().into(), id[..].into(), number.into()]),
+        );
+        let of = format!(
+            "FROM (VALUES {}) AS v JOIN sessions s ON s.tenant_id = v.column1 AND s.session_id = v.column2 \
+             ORDER BY v.column3 {}",
+            keys.text, self.dialect.lock_rows
+        );
+        Statement { sql: format!("{} {of}", self.select_found()), params: keys.params }
+    }
+
+    fn select_found(&self) -> String {
+        format!(
+            "SELECT s.{columns}, \
+                 CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {cut} IS NOT NULL THEN 1 ELSE 0 END",
+            columns = sessions::COLUMNS.join(", s."),
+            now = self.dialect.now,
+            cut = sessions::CUT_EVENT,
+        )
+    }
+
+    /// Ends the rows, which are locked; those it ends, by entry.
+    fn end_sessions(
         &mut self,
         ending: &BTreeMap<SessionKey, usize>,
         found: &HashMap<SessionKey, Found>,
     ) -> Result<Vec<(usize, Target, Serial)>, StoreError> {
-        let keys: Vec<_> = ending.iter().collect();
-        let mut ended = Vec::new();
-        for keys in keys.chunks(1_024) {
+        let mut ended = Vec::with_capacity(ending.len());
+        for (key, &index) in ending {
+            let Found { serial, user, row, .. } = &found[key];
+            if self.entries[index].mutation.targets() == 1 {
+                let end = Some(self.end_of(index));
+                self.ended.insert(index, (sessions::read(row, end)?, self.now));
+            }
+            let target = Target { id: SessionId::from_bytes(key.1).to_string(), user: user.clone() };
+            ended.push((index, target, *serial));
+        }
+        for keys in Vec::from_iter(ending).chunks(ROWS_MAX) {
             let rows = ValueRows::new(keys.iter().map(|((tenant, id), index)| {
                 [tenant.as_str().into(), id[..].into(), event_bytes(self.entries[**index].event_id).into()]
             }));
             let sql = format!(
                 "UPDATE sessions SET end_event = v.column3 FROM (VALUES {}) AS v \
-                 WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL \
-                 RETURNING tenant_id, session_id",
+                 WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL",
                 rows.text
             );
-            for row in self.connection.query(&sql, &rows.params).await? {
-                let id = row.array(1)?;
-                let key = (sessions::tenant_id(row.text(0)?)?, id);
-                let index = ending[&key];
-                let Found { serial, user, row, .. } = &found[&key];
-                if self.entries[index].mutation.targets() == 1 {
-                    let end = Some(self.end_of(index));
-                    self.ended.insert(index, (sessions::read(row, end)?, self.now));
-                }
-                let target = Target { id: SessionId::from_bytes(id).to_string(), user: user.clone() };
-                ended.push((index, target, *serial));
-            }
+            self.last.push(Statement { sql, params: rows.params });
         }
         Ok(ended)
     }
@@ -189,4 +236,15 @@ impl<'a> Batch<'a> {
         }
         self.revoked.extend(ended.iter().map(|(_, _, serial)| *serial));
     }
+}
+
+/// Sessions as [`Batch::find`] and [`Batch::find_and_lock`] give them.
+pub(super) fn read_found(rows: Vec<Row>) -> Result<HashMap<SessionKey, Found>, StoreError> {
+    let read = |row: Row| {
+        let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
+        // PostgreSQL's CASE gives 32 bits, which the engine widens.
+        let over = row.int(sessions::COLUMNS.len())? != 0;
+        Ok((key, Found { serial: Serial(row.unsigned(2)?), user: row.text(3)?, over, row }))
+    };
+    rows.into_iter().map(read).collect()
 }
