@@ -6,7 +6,7 @@ use super::{
     Connection, Dialect, SessionKey,
     connection::ValueRows,
     pending,
-    sessions::{COLUMNS, CUT_EVENT, by_key, find, read},
+    sessions::{COLUMNS, IS_CUT, by_key, find, read},
     transaction,
 };
 use crate::{
@@ -110,7 +110,7 @@ async fn advance_generations(
     let sql = format!(
         "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} FROM (VALUES {rows}) AS v \
          WHERE s.tenant_id = v.column1 AND s.session_id = v.column2 AND s.generation = v.column3 \
-             AND s.expires_us > {now} AND s.end_event IS NULL AND {CUT_EVENT} IS NULL AND {DISABLED} IS NULL \
+             AND s.expires_us > {now} AND s.end_event IS NULL AND NOT {IS_CUT} AND {DISABLED} IS NULL \
          RETURNING {columns}, {now}",
         now = dialect.now,
         rows = rows.text,

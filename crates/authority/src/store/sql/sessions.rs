@@ -49,7 +49,18 @@ pub(super) const COLUMNS: [&str; 30] = [
     "active_page",
 ];
 
-/// The audit event of the first cutoff that covers the session `s`: the first of each scope by the index, which has them
+/// Whether a cutoff covers the session `s`: one look-up in the index for each scope, most of which find nothing.
+pub(super) const IS_CUT: &str = "((SELECT c.revision FROM cutoffs c WHERE c.scope = 1 \
+         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL \
+     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 2 \
+         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL \
+     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 3 \
+         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL)";
+
+/// The audit event of the first cutoff that covers the session `s`, which there is when [`IS_CUT`] says so: the first of each scope by the index, which has them
 /// in order, and of these three the first.
 pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
      SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 1 \
@@ -93,7 +104,8 @@ pub(super) fn by_key(session: Session, now: Micros) -> Result<(SessionKey, (Sess
 pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     format!(
         "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
-         FROM (SELECT s.*, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by, 0 AS ordinal FROM sessions s \
+         FROM (SELECT s.*, COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by, \
+             0 AS ordinal FROM sessions s \
              WHERE {of} ORDER BY s.session_id DESC) s \
          LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
          WHERE {and}",

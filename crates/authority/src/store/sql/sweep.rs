@@ -11,7 +11,7 @@ use super::{
     Connection, Dialect, Row, Value,
     connection::ValueRows,
     listing,
-    sessions::{CUT_EVENT, tenant_id, user_id},
+    sessions::{IS_CUT, tenant_id, user_id},
     transaction,
 };
 use crate::{
@@ -116,7 +116,7 @@ async fn mark_surplus(
 fn select(dialect: &Dialect) -> String {
     format!(
         "SELECT s.tenant_id, s.session_id, s.user_id, s.created_us, s.expires_us, s.remember_me, s.acr, s.active_us, \
-             s.due_us, CASE WHEN s.end_event IS NOT NULL OR {CUT_EVENT} IS NOT NULL THEN 1 ELSE 0 END, {} \
+             s.due_us, CASE WHEN s.end_event IS NOT NULL OR {IS_CUT} THEN 1 ELSE 0 END, {} \
          FROM sessions s",
         dialect.now
     )

@@ -13,7 +13,7 @@ use super::{
         Row, Statement,
         audit::Target,
         connection::{ROWS_MAX, ValueRows},
-        sessions,
+        sessions::{self, IS_CUT},
     },
     Batch, Found, SessionKey,
 };
@@ -168,10 +168,9 @@ impl<'a> Batch<'a> {
     fn select_found(&self) -> String {
         format!(
             "SELECT s.{columns}, \
-                 CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {cut} IS NOT NULL THEN 1 ELSE 0 END",
+                 CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {IS_CUT} THEN 1 ELSE 0 END",
             columns = sessions::COLUMNS.join(", s."),
             now = self.dialect.now,
-            cut = sessions::CUT_EVENT,
         )
     }
 

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    super::{Connection, Dialect, Row, Value, connection::ValueRows, cursor, sessions::CUT_EVENT},
+    super::{
+        Connection, Dialect, Row, Value,
+        connection::ValueRows,
+        cursor,
+        sessions::{CUT_EVENT, IS_CUT},
+    },
     now,
 };
 use crate::{
@@ -23,7 +28,8 @@ pub(in super::super) async fn remove_ended(
     let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
     let sql = format!(
         "SELECT s.tenant_id, s.session_id, CASE WHEN COALESCE(e.at_us, s.expires_us) <= {now} - $4 THEN 1 ELSE 0 END \
-         FROM (SELECT s.tenant_id, s.session_id, s.expires_us, 0 AS ordinal, COALESCE(s.end_event, {CUT_EVENT}) AS ended_by \
+         FROM (SELECT s.tenant_id, s.session_id, s.expires_us, 0 AS ordinal, \
+                 COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by \
              FROM sessions s WHERE (s.tenant_id, s.session_id) > ($1, $2) \
              ORDER BY s.tenant_id, s.session_id LIMIT $3) s \
          LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
