@@ -1,9 +1,9 @@
-//! A database of places, made for a test.
+//! Databases of places, made for a test.
 
 use std::path::Path;
 
 use maxminddb_writer::{Database, metadata::IpVersion, paths::IpAddrWithMask};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A city of a test: its name, its country's code and name, and where it is (degrees north and east).
 pub type City = (&'static str, &'static str, &'static str, f64, f64);
@@ -18,17 +18,33 @@ pub const SYDNEY: City = ("Sydney", "AU", "Australia", -33.87, 151.21);
 /// # Panics
 /// When it cannot be written.
 pub fn write_cities(path: &Path, networks: &[(&str, City)]) {
-    let mut writer = Database::default();
-    writer.metadata.ip_version = IpVersion::V6;
-    writer.metadata.database_type = "GeoIP2-City".into();
-    writer.metadata.binary_format_major_version = 2;
-    writer.metadata.description = [("en".to_owned(), "a test".to_owned())].into();
-    for (network, (city, code, country, latitude, longitude)) in networks {
+    let record = |(network, (city, code, country, latitude, longitude)): &(&str, City)| {
         let record = json!({
             "city": { "names": { "en": city } },
             "country": { "iso_code": code, "names": { "en": country } },
             "location": { "latitude": latitude, "longitude": longitude, "accuracy_radius": 10 },
         });
+        ((*network).to_owned(), record)
+    };
+    write(path, "GeoIP2-City", networks.iter().map(record).collect());
+}
+
+/// Writes a database in which each IPv4 network of 24 bits has an operator.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn write_operators(path: &Path, networks: &[(&str, &str)]) {
+    let record = |(network, operator): &(&str, &str)| ((*network).to_owned(), json!({ "isp": operator }));
+    write(path, "GeoIP2-ISP", networks.iter().map(record).collect());
+}
+
+fn write(path: &Path, database_type: &str, records: Vec<(String, Value)>) {
+    let mut writer = Database::default();
+    writer.metadata.ip_version = IpVersion::V6;
+    writer.metadata.database_type = database_type.into();
+    writer.metadata.binary_format_major_version = 2;
+    writer.metadata.description = [("en".to_owned(), "a test".to_owned())].into();
+    for (network, record) in records {
         let data = writer.insert_value(record).expect("a value");
         let network = format!("::{network}.0/120").parse::<IpAddrWithMask>().expect("a network");
         writer.insert_node(network, data);

@@ -138,6 +138,15 @@ async fn the_gateway_tells_address_and_path_and_never_the_query() {
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let reported = async || (used(&authority, "ada").await == "1 127.0.0.1 /whoami").then_some(());
     eventually("address and path", reported).await;
+
+    let shown = session(&authority, &ada).await;
+    assert_eq!((shown.actions, shown.last_page.as_str(), shown.last_ip.as_str()), (1, "/whoami", "127.0.0.1"));
+    assert_eq!(shown.activity(), v1::ActivityStatus::ActiveNow);
+    let earlier = "UPDATE sessions SET active_us = active_us - 600000000, created_us = created_us - 600000000";
+    behind(&authority, earlier).await;
+    let shown = session(&authority, &ada).await;
+    assert_eq!(shown.activity(), v1::ActivityStatus::Idle);
+    assert!((600..900).contains(&shown.idle.expect("how long").seconds));
 }
 
 #[tokio::test]

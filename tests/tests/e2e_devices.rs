@@ -4,7 +4,7 @@ use portcullis_authority::config::Config;
 use portcullis_contract::v1::{self, FindingCode};
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, session_id, sign_in, violations},
-    geography::{BERLIN, SYDNEY, write_cities},
+    geography::{BERLIN, SYDNEY, write_cities, write_operators},
     postgres,
     wait::eventually,
 };
@@ -21,11 +21,13 @@ const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.
 async fn on_both(story: impl AsyncFn(TestAuthority, TempDir)) {
     for store in ["sqlite", "postgres"] {
         let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("city.mmdb");
+        let (file, operators) = (directory.path().join("city.mmdb"), directory.path().join("isp.mmdb"));
         write_cities(&file, &[("8.8.8", BERLIN), ("9.9.9", SYDNEY)]);
+        write_operators(&operators, &[("8.8.8", "Example Net")]);
         let url = if store == "postgres" { Some(postgres::fresh_url().await) } else { None };
         let authority = TestAuthority::with(|config: &mut Config| {
             config.places.city_database_file = Some(file);
+            config.places.network_database_file = Some(operators);
             if let Some(url) = url {
                 config.store.url = url;
             }
@@ -70,8 +72,8 @@ async fn a_session_says_on_what_and_where_it_is() {
         );
         let place = session.place.clone().expect("a place");
         assert_eq!(
-            (place.city.as_str(), place.country_code.as_str(), place.country.as_str()),
-            ("Berlin", "DE", "Germany")
+            [&place.city, &place.country_code, &place.country, &place.network_operator],
+            ["Berlin", "DE", "Germany", "Example Net"]
         );
         assert_eq!((session.device_sign_ins, session.activity()), (1, v1::ActivityStatus::ActiveNow));
         assert_eq!(session.last_active_time, session.create_time);

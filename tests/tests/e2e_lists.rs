@@ -257,6 +257,25 @@ async fn users_are_listed_with_their_sessions_and_the_total_on_the_first_page() 
             (summary.user.expect("a user").user_name, summary.sessions, summary.sessions_capped)
         };
         assert_eq!([shown(&first), shown(&second)], [("bob".into(), 1, false), ("ada".into(), 2, false)]);
+
+        let disable = v1::DisableUserRequest {
+            tenant_id: TENANT.into(),
+            user_id: "bob".into(),
+            reason: "left".into(),
+            ..Default::default()
+        };
+        authority.users(ADMIN).disable_user(disable).await.expect("disabled");
+        for _ in 2..=100 {
+            authority.sign_in("ada").await;
+        }
+        let all = v1::ListUsersRequest { tenant_id: TENANT.into(), show_signed_out: true, ..Default::default() };
+        let all = support.list_users(all).await.expect("a page").into_inner();
+        let seen = all.users.iter().map(|of| {
+            let user = of.user.as_ref().expect("a user");
+            (user.id.as_str(), user.disable_time.is_some(), of.sessions, of.sessions_capped)
+        });
+        assert_eq!(seen.collect::<Vec<_>>(), [("ada", false, 100, true), ("bob", true, 0, false)]);
+        assert_eq!((all.sessions, all.sessions_capped), (101, false));
     })
     .await;
 }

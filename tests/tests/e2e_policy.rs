@@ -197,6 +197,9 @@ async fn a_tenant_may_keep_its_users_from_their_sessions_or_ask_for_a_recent_sig
         let others = v1::RevokeOtherSessionsRequest::default();
         let refused = authority.sessions(&old.access_token).revoke_other_sessions(others.clone()).await;
         assert_eq!(reason(&refused.expect_err("too long ago")), "REAUTHENTICATION_REQUIRED");
+        let one = v1::RevokeSessionRequest { session_id: session_id(&recent), ..Default::default() };
+        let refused = authority.sessions(&old.access_token).revoke_session(one.clone()).await;
+        assert_eq!(reason(&refused.expect_err("too long ago")), "REAUTHENTICATION_REQUIRED");
         let listed = authority.sessions(&old.access_token).list_sessions(v1::ListSessionsRequest::default()).await;
         assert_eq!(listed.expect("looking is allowed").into_inner().sessions.len(), 2);
         authority.sessions(&recent.access_token).revoke_other_sessions(others).await.expect("lately signed in");
@@ -204,8 +207,78 @@ async fn a_tenant_may_keep_its_users_from_their_sessions_or_ask_for_a_recent_sig
         update(&authority, v1::Policy { users_see_sessions: false, ..wanted }, "").await.expect("updated");
         let listed = authority.sessions(&recent.access_token).list_sessions(v1::ListSessionsRequest::default()).await;
         assert_eq!(reason(&listed.expect_err("not for users")), "POLICY_FORBIDS");
+        let get = v1::GetSessionRequest { session_id: session_id(&recent), ..Default::default() };
+        let got = authority.sessions(&recent.access_token).get_session(get).await;
+        assert_eq!(reason(&got.expect_err("not for users")), "POLICY_FORBIDS");
+        let revoked = authority.sessions(&recent.access_token).revoke_session(one).await;
+        assert_eq!(reason(&revoked.expect_err("not for users")), "POLICY_FORBIDS");
+        let about = v1::ListAuditEventsRequest::default();
+        let events = authority.audit(&recent.access_token).list_audit_events(about).await;
+        assert_eq!(reason(&events.expect_err("not for users")), "POLICY_FORBIDS");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_user_may_be_asked_for_a_sign_in_more_recent_than_others() {
+    let authority = TestAuthority::sqlite().await;
+    let mut wanted = policy(&authority).await;
+    let stricter = v1::UserPolicy { reauthenticate_within: seconds(1), ..Default::default() };
+    wanted.users.insert("ada".into(), stricter);
+    update(&authority, wanted, "").await.expect("updated");
+    let hour_ago = |request: &mut v1::CreateSessionRequest| {
+        request.auth_time = Some((SystemTime::now() - Duration::from_secs(3_600)).into());
+    };
+    let ada = signed_in(&authority, hour_ago).await.expect("signed in");
+    let bob = signed_in(&authority, |request| {
+        hour_ago(request);
+        request.user = sign_in("bob").user;
+    });
+    let bob = bob.await.expect("signed in");
+    let own = |created: &v1::CreateSessionResponse| v1::RevokeSessionRequest {
+        session_id: session_id(created),
+        ..Default::default()
+    };
+    let refused = authority.sessions(&ada.access_token).revoke_session(own(&ada)).await.expect_err("too long ago");
+    assert_eq!(reason(&refused), "REAUTHENTICATION_REQUIRED");
+    authority.sessions(&bob.access_token).revoke_session(own(&bob)).await.expect("nobody asks bob");
+}
+
+/// More than are ended together: none of the oldest may stay.
+#[tokio::test]
+async fn a_sign_in_at_a_much_lower_limit_ends_all_that_are_beyond_it() {
+    // The sweep would do it too.
+    let authority = TestAuthority::with(|config| config.sessions.sweep_interval = Duration::from_secs(3_600)).await;
+    let mut opened = Vec::new();
+    for _ in 0..230 {
+        opened.push(authority.sign_in("ada").await);
+    }
+    let wanted = v1::Policy { sessions_max: 2, ..policy(&authority).await };
+    update(&authority, wanted, "").await.expect("updated");
+    let newest = authority.sign_in("ada").await;
+    let list = v1::ListSessionsRequest { tenant_id: TENANT.into(), ..Default::default() };
+    let listed = authority.sessions(SUPPORT).list_sessions(list).await.expect("listed").into_inner().sessions;
+    let listed: Vec<_> = listed.into_iter().map(|session| session.id).collect();
+    assert_eq!(listed, [session_id(&newest), session_id(&opened[229])]);
+}
+
+#[tokio::test]
+async fn every_preset_can_be_applied_by_name_and_cites_its_source() {
+    let authority = TestAuthority::sqlite().await;
+    let presets = [
+        "nist_800_63b_aal1",
+        "nist_800_63b_aal2",
+        "nist_800_63b_aal3",
+        "owasp_asvs_l1",
+        "owasp_asvs_l2",
+        "owasp_asvs_l3",
+    ];
+    let mut before = policy(&authority).await;
+    for name in presets {
+        let applied = update(&authority, before.clone(), name).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!applied.source.is_empty() && applied.source != before.source, "{name}: {}", applied.source);
+        before = applied;
+    }
 }
 
 #[tokio::test]
