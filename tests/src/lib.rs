@@ -15,7 +15,6 @@ pub mod place;
 pub mod plans;
 pub mod postgres;
 pub mod process;
-pub mod record;
 pub mod replay;
 pub mod rows;
 pub mod serve;

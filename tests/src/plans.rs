@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
 
-/// The statements of an engine that was wrapped by [`wrap`], each with its plan.
+/// A statement with its plan.
+pub type Statement = (String, String);
+
+/// The statements of an engine that was wrapped by [`wrap`].
 #[derive(Clone, Default)]
-pub struct Plans(Arc<Mutex<Vec<(String, String)>>>);
+pub struct Plans(Arc<Mutex<Vec<Statement>>>);
 
 impl Plans {
     /// Those since the last time.
     #[must_use]
-    pub fn take(&self) -> Vec<(String, String)> {
+    pub fn take(&self) -> Vec<Statement> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -78,8 +81,11 @@ impl Connection for PlannedConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let plan =
             if self.is_postgres { self.generic_plan(sql, params).await? } else { self.plan(sql, params).await? };
-        // PostgreSQL tells one text a line, SQLite numbers and a text.
-        let line = |row: &Row| row.text(row.0.len() - 1).unwrap_or_default();
+        // PostgreSQL tells one text a line, SQLite a step, its parent and a text. What is within another stands to the right.
+        let line = |row: &Row| {
+            let within = row.0.len() > 1 && row.int(1).is_ok_and(|parent| parent != 0);
+            format!("{}{}", if within { "  " } else { "" }, row.text(row.0.len() - 1).unwrap_or_default())
+        };
         let plan = plan.iter().map(line).collect::<Vec<_>>().join("\n");
         self.plans.0.lock().unwrap_or_else(PoisonError::into_inner).push((sql.to_owned(), plan));
         self.inner.query(sql, params).await

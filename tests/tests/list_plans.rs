@@ -1,6 +1,6 @@
 //! How lists are read: each by the index that has its order, whatever the planner believes.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use portcullis_authority::{
     domain::{
@@ -9,14 +9,14 @@ use portcullis_authority::{
     },
     store::{
         Store,
-        sql::{Backend, Lane, Row, SqlStore, Value},
+        sql::{Backend, Lane, SqlStore, Value},
     },
 };
 use portcullis_tests::{
     calls::open,
     given::{sign_in, tenant, user},
     place::Place,
-    record::{Record, Statement, wrap},
+    plans::{Plans, Statement, wrap},
 };
 
 /// Sessions that the tables are filled with.
@@ -26,7 +26,7 @@ const ROWS: i64 = 20_000;
 struct World {
     store: SqlStore,
     engine: Arc<dyn Backend>,
-    record: Record,
+    plans: Plans,
     postgres: bool,
 }
 
@@ -95,14 +95,14 @@ fn cases() -> Vec<Case> {
 impl World {
     async fn new(place: &Place) -> Self {
         let engine = place.engine().await;
-        let (recorded, record) = wrap(Arc::clone(&engine));
-        let store = SqlStore::open(recorded).await.expect("the store opens");
+        let (planned, plans) = wrap(Arc::clone(&engine));
+        let store = SqlStore::open(planned).await.expect("the store opens");
         let profile = Profile { user_name: "Name".into(), ..Profile::default() };
         for user in ["u1", "u2"] {
             open(&store, &portcullis_authority::domain::NewSession { profile: profile.clone(), ..sign_in("t", user) })
                 .await;
         }
-        Self { store, engine, record, postgres: !place.has_one_writer() }
+        Self { store, engine, plans, postgres: !place.has_one_writer() }
     }
 
     async fn run(&self, sql: &str) -> Vec<String> {
@@ -166,15 +166,15 @@ impl World {
         for Case { name, filter, order, ordered_by } in cases() {
             let mut after: Option<Cursor> = None;
             for page in ["first", "next"] {
-                let _ = self.record.take();
+                let _ = self.plans.take();
                 let listed = self.store.list_sessions(&filter, order, after.as_ref(), 1).await.expect("a list");
                 after = listed.next;
-                let statements = self.record.take();
+                let statements = self.plans.take();
                 let what = format!("{name}, {page} page, {when}");
                 // Names that nobody has need no second statement.
                 if let Some((sql, _)) = statements.iter().find(|(sql, _)| sql.contains("audit_events")) {
                     let ordered_by = ordered_by.filter(|_| !(small && gathers(sql)));
-                    self.check_statements(&what, &statements, ordered_by).await;
+                    self.check_statements(&what, &statements, ordered_by);
                 }
                 if after.is_none() {
                     break;
@@ -189,7 +189,7 @@ impl World {
                 let first = self.store.list_users(&filter, order, None, 1).await.expect("a list");
                 // Of the next page, the statements are the same.
                 self.store.list_users(&filter, order, first.next.as_ref(), 1).await.expect("a list");
-                let statements = self.record.take();
+                let statements = self.plans.take();
                 let index = match order {
                     UserOrder::SignIn => "users_by_sign_in",
                     UserOrder::UserName => "users_by_name",
@@ -197,7 +197,7 @@ impl World {
                 };
                 let few = statements.iter().any(|(sql, _)| gathers(sql));
                 let what = format!("{order:?} of {name:?}, {when}");
-                self.check_statements(&what, &statements, (!few).then_some(index)).await;
+                self.check_statements(&what, &statements, (!few).then_some(index));
             }
         }
         self.check_others(when).await;
@@ -205,64 +205,35 @@ impl World {
 
     async fn check_others(&self, when: &str) {
         self.store.count_sessions(&tenant("t"), 100).await.expect("a count");
-        let statements = self.record.take();
-        self.check_statements(&format!("count, {when}"), &statements, Some("sessions_pkey")).await;
+        let statements = self.plans.take();
+        self.check_statements(&format!("count, {when}"), &statements, Some("sessions_pkey"));
         let users = |names: &[&str]| Selection::Users(names.iter().map(|name| user(name)).collect(), None);
         let id =
             self.store.list_sessions(&cases()[2].filter, SessionOrder::Start, None, 1).await.expect("a list").items[0]
                 .id;
-        let _ = self.record.take();
+        let _ = self.plans.take();
         for selection in [Selection::Sessions(vec![id]), users(&["u1"]), users(&["u1", "u2"]), Selection::Tenant] {
             self.store.preview(&tenant("t"), &selection).await.expect("a preview");
-            let statements = self.record.take();
-            self.check_statements(&format!("preview of {selection:?}, {when}"), &statements[..1], None).await;
+            let statements = self.plans.take();
+            self.check_statements(&format!("preview of {selection:?}, {when}"), &statements[..1], None);
         }
         let step = self.store.remove_ended(None, std::time::Duration::MAX, 10).await.expect("a step");
         self.store.remove_ended(step.next.as_ref(), std::time::Duration::MAX, 10).await.expect("a step");
-        let statements = self.record.take();
-        self.check_statements(&format!("sweep, {when}"), &statements, Some("sessions_pkey")).await;
+        let statements = self.plans.take();
+        self.check_statements(&format!("sweep, {when}"), &statements, Some("sessions_pkey"));
     }
 
-    async fn check_statements(&self, what: &str, statements: &[Statement], ordered_by: Option<&str>) {
+    fn check_statements(&self, what: &str, statements: &[Statement], ordered_by: Option<&str>) {
         assert!(!statements.is_empty(), "{what}");
-        for (at, statement) in statements.iter().enumerate() {
-            let plan = self.plan(statement).await;
+        for (at, (sql, plan)) in statements.iter().enumerate() {
             let index = ordered_by.filter(|_| at + 1 == statements.len());
-            let may_sort = gathers(&statement.0);
+            let may_sort = gathers(sql);
             let problem = match self.postgres {
-                true => postgres_problem(&plan, index, may_sort),
-                false => sqlite_problem(&plan, index, may_sort),
+                true => postgres_problem(plan, index, may_sort),
+                false => sqlite_problem(plan, index, may_sort),
             };
-            assert_eq!(problem, None, "{what}\n{}\n{plan}", statement.0);
+            assert_eq!(problem, None, "{what}\n{sql}\n{plan}");
         }
-    }
-
-    async fn plan(&self, (sql, params): &Statement) -> String {
-        if !self.postgres {
-            let mut connection = self.engine.connection(Lane::Read).await.expect("a connection");
-            let rows = connection.query(&format!("EXPLAIN QUERY PLAN {sql}"), params).await.expect("a plan");
-            // What is within another step stands to the right.
-            let step = |row: &Row| match row.int(1).expect("a parent") {
-                0 => row.text(3).expect("a step"),
-                _ => format!("  {}", row.text(3).expect("a step")),
-            };
-            return rows.iter().map(step).collect::<Vec<_>>().join("\n");
-        }
-        let mut connection = self.engine.connection(Lane::Read).await.expect("a connection");
-        let types = params.iter().map(|value| match value {
-            Value::Int(_) => "bigint",
-            Value::Text(_) => "text",
-            Value::Blob(_) => "bytea",
-        });
-        let types = types.collect::<Vec<_>>().join(", ");
-        let nulls = vec!["NULL"; params.len()].join(", ");
-        let prepare = format!("PREPARE looked_at ({types}) AS {sql}");
-        connection.query(&prepare, &[]).await.expect("prepared");
-        let rows = connection.query(&format!("EXPLAIN EXECUTE looked_at ({nulls})"), &[]).await.expect("a plan");
-        connection.query("DEALLOCATE looked_at", &[]).await.expect("forgotten");
-        let mut plan = String::new();
-        rows.iter().for_each(|row| writeln!(plan, "{}", row.text(0).expect("a line")).expect("memory"));
-        plan
     }
 }
 
