@@ -184,11 +184,13 @@ impl World {
         for order in [UserOrder::SignIn, UserOrder::UserName, UserOrder::PersonName] {
             for name in [None, Some("name11"), Some("name")] {
                 let names = NameFilter { person_name: name.map(str::to_owned), ..NameFilter::default() };
-                let filter =
-                    UserFilter { tenant_id: tenant("t"), names, signed_in: Period::default(), signed_out: false };
-                let first = self.store.list_users(&filter, order, None, 1).await.expect("a list");
-                // Of the next page, the statements are the same.
-                self.store.list_users(&filter, order, first.next.as_ref(), 1).await.expect("a list");
+                for signed_out in [false, true] {
+                    let (names, signed_in) = (names.clone(), Period::default());
+                    let filter = UserFilter { tenant_id: tenant("t"), names, signed_in, signed_out };
+                    let first = self.store.list_users(&filter, order, None, 1).await.expect("a list");
+                    // Of the next page, the statements are the same.
+                    self.store.list_users(&filter, order, first.next.as_ref(), 1).await.expect("a list");
+                }
                 let statements = self.plans.take();
                 let index = match order {
                     UserOrder::SignIn => "users_by_sign_in",
@@ -221,6 +223,16 @@ impl World {
         self.store.remove_ended(step.next.as_ref(), std::time::Duration::MAX, 10).await.expect("a step");
         let statements = self.plans.take();
         self.check_statements(&format!("sweep, {when}"), &statements, Some("sessions_pkey"));
+        self.run(
+            "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) \
+             SELECT 't', '{\"limits\": {\"sessions_max\": 1}}', 1, 0, substr(chain, 1, 0) FROM log_head \
+             WHERE TRUE ON CONFLICT DO NOTHING",
+        )
+        .await;
+        self.store.policy_walk(None, 10).await.expect("an answer").expect("a walk");
+        let statements = self.plans.take();
+        assert_eq!(statements.len(), 3, "policy, sessions, and who has too many");
+        self.check_statements(&format!("walk, {when}"), &statements, Some("sessions_by_user"));
     }
 
     fn check_statements(&self, what: &str, statements: &[Statement], ordered_by: Option<&str>) {
