@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::oneshot;
 
@@ -136,7 +136,8 @@ impl Backend for FaultyBackend {
         let plans = self.faults.take(lane);
         let inner = self.inner.connection(lane).await?;
         drop(waiting);
-        Ok(Box::new(FaultyConnection { inner, faults: self.faults.clone(), plans, operations: 0 }))
+        let together = self.inner.dialect().beat_writes;
+        Ok(Box::new(FaultyConnection { inner, faults: self.faults.clone(), plans, operations: 0, together }))
     }
 
     fn dialect(&self) -> Dialect {
@@ -169,6 +170,8 @@ struct FaultyConnection {
     faults: Faults,
     plans: Vec<Plan>,
     operations: usize,
+    /// Whether the engine takes several statements in one round trip, which is one operation then.
+    together: bool,
 }
 
 impl FaultyConnection {
@@ -206,6 +209,32 @@ impl Connection for FaultyConnection {
         let done = self.inner.query(sql, params).await;
         self.after(false).await?;
         done
+    }
+
+    async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        if self.together {
+            self.before(false).await?;
+            let done = self.inner.query_all(statements).await;
+            self.after(false).await?;
+            return done;
+        }
+        let mut rows = Vec::new();
+        for Statement { sql, params } in statements {
+            rows.push(self.query(sql, params).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn finish(&mut self, last: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        if self.together {
+            self.before(true).await?;
+            let done = self.inner.finish(last).await;
+            self.after(true).await?;
+            return done;
+        }
+        let rows = self.query_all(last).await?;
+        self.commit().await?;
+        Ok(rows)
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::{AuditFilter, Entry, Session},
+    domain::{AuditFilter, Entry, Mutation, Policy, Session},
     store::{
         Store,
         sql::{Lane, SqlStore},
@@ -14,7 +14,7 @@ use portcullis_tests::{
     audit::{everything, list},
     calls::{append, apply, open, session},
     fault::Point,
-    given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant},
+    given::{disable, enable, entry, record, revoke, sign_in, sign_out, sign_out_tenant, tenant},
     replay::{accepts, replay},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -88,6 +88,57 @@ async fn sessions_that_two_authorities_end_at_once_end_once() {
         }
     }
     assert!(points >= 4, "the transaction has points");
+}
+
+/// Whoever waits for a lock may wait for the COMMIT of an earlier attempt at the same.
+#[tokio::test]
+async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
+    let place = crate::place().await;
+    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let policy =
+        |version| Mutation::SetPolicy { tenant: tenant("t"), policy: Box::new(Policy::default()), expected: version };
+    for kind in 0..3 {
+        for (number, point) in Point::all().enumerate() {
+            let opened = open(&*one, &sign_in("t", "a")).await;
+            let version = one.policy(&tenant("t")).await.expect("an answer").map_or(0, |(_, version)| version);
+            let entries = match kind {
+                0 => vec![revoke(&[&opened])],
+                // Beside another, it is looked up after the tenant's row.
+                1 => vec![sign_out("t", &[&format!("u{number}")]), revoke(&[&opened])],
+                _ => vec![entry(policy(version))],
+            };
+            let appending = |store: &Arc<SqlStore>| {
+                let (store, batch) = (Arc::clone(store), entries.clone());
+                async move { append(&*store, &batch).await }
+            };
+            let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+            let both = place.overlap(first, appending(&one), second, appending(&other)).await;
+            let Some((first, second)) = both else { break };
+            assert_eq!(first.last(), second.last(), "{kind} at {point:?}");
+            assert!(matches!(first.last(), Some(Ok(outcome)) if outcome.changed == 1), "{first:?}");
+        }
+    }
+}
+
+/// A batch over sessions that have ended holds them, and nothing that is locked before sessions.
+#[tokio::test]
+async fn a_batch_that_changes_nothing_is_in_no_circle() {
+    let place = crate::place().await;
+    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    for point in Point::all() {
+        let ended = open(&*one, &sign_in("t", "a")).await;
+        apply(&*one, revoke(&[&ended])).await;
+        let appending = |store: &Arc<SqlStore>, batch: Vec<Entry>| {
+            let store = Arc::clone(store);
+            async move { store.append(&batch).await.expect("no circle").outcomes }
+        };
+        let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+        let (nothing, recording) = (vec![revoke(&[&ended])], vec![record(), revoke(&[&ended])]);
+        let both = place.overlap(first, appending(&one, nothing), second, appending(&other, recording)).await;
+        if both.is_none() {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

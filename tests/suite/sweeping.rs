@@ -136,7 +136,7 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
     let place = crate::place().await;
     let store = place.store().await;
     let mut policy = Policy::default();
-    policy.limits.sessions_max = Some(2);
+    (policy.limits.sessions_max, policy.limits.remember_me_allowed) = (Some(2), false);
     let stricter = UserOverride { sessions_max: Some(1), ..UserOverride::default() };
     policy.user_overrides.insert(user("strict"), stricter);
     let mut opened = HashMap::new();
@@ -144,6 +144,10 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
         for _ in 0..count {
             opened.entry(name).or_insert_with(Vec::new).push(open(&*store, &sign_in("t", name)).await);
         }
+    }
+    // Who stays when another ends anyhow is not one too many.
+    for remember_me in [false, false, true] {
+        open(&*store, &NewSession { remember_me, ..sign_in("t", "mixed") }).await;
     }
     // Of another tenant: as many as they like.
     open(&*store, &sign_in("s", "few")).await;

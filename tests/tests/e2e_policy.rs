@@ -263,6 +263,35 @@ async fn a_sign_in_at_a_much_lower_limit_ends_all_that_are_beyond_it() {
 }
 
 #[tokio::test]
+async fn a_repeated_sign_in_does_not_slip_past_the_limit() {
+    let authority = TestAuthority::with(|config| config.sessions.sweep_interval = Duration::from_secs(3_600)).await;
+    let older = signed_in(&authority, |_| {}).await.expect("signed in");
+    let with_id = |request: &mut v1::CreateSessionRequest| request.request_id = "one".into();
+    let first = signed_in(&authority, with_id).await.expect("signed in");
+    // As if the answer had been lost before the limit was looked at.
+    let ending =
+        v1::Policy { sessions_max: 1, at_limit: v1::SessionLimitAction::EndOldest.into(), ..policy(&authority).await };
+    let ending = update(&authority, ending, "").await.expect("updated");
+    let again = signed_in(&authority, with_id).await.expect("the same session");
+    assert_eq!(session_id(&again), session_id(&first));
+    let own = |created: &v1::CreateSessionResponse| {
+        let mut sessions = authority.sessions(&created.access_token);
+        async move { sessions.list_sessions(v1::ListSessionsRequest::default()).await }
+    };
+    assert!(own(&older).await.is_err(), "the older one has ended");
+    assert_eq!(own(&again).await.expect("alive").into_inner().sessions.len(), 1);
+
+    let refusing = v1::Policy { at_limit: v1::SessionLimitAction::Refuse.into(), sessions_max: 2, ..ending };
+    let refusing = update(&authority, refusing, "").await.expect("updated");
+    let with_other_id = |request: &mut v1::CreateSessionRequest| request.request_id = "two".into();
+    let second = signed_in(&authority, with_other_id).await.expect("signed in");
+    update(&authority, v1::Policy { sessions_max: 1, ..refusing }, "").await.expect("updated");
+    let refused = signed_in(&authority, with_other_id).await.expect_err("one too many by now");
+    assert_eq!(reason(&refused), "SESSION_LIMIT");
+    assert!(own(&second).await.is_err() && own(&again).await.is_ok());
+}
+
+#[tokio::test]
 async fn every_preset_can_be_applied_by_name_and_cites_its_source() {
     let authority = TestAuthority::sqlite().await;
     let presets = [

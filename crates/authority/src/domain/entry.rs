@@ -110,9 +110,9 @@ pub enum Mutation {
 /// Why sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Their user ended them: this one itself, or all at once, or a service for the user.
+    /// Their user ended them: with the session itself, or a service did for the user.
     User,
-    /// Their user ended them from another session.
+    /// Their user ended them from another session, or all at once.
     AnotherDevice,
     /// An administrator or a service did.
     Administrator,

@@ -13,14 +13,14 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use portcullis_contract::{
     key::CredentialKind,
     position::sha256,
-    token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity, verify},
+    token::{ACCESS_TOKEN_BYTES_MAX, Expected, verify},
 };
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use super::{
     access::{Rule, Standing, rule},
-    caller::{Caller, ServiceCaller},
+    caller::{Caller, ServiceCaller, UserCaller},
     status::{ServiceError, of_transport},
 };
 use crate::{
@@ -65,8 +65,7 @@ impl Access {
     async fn admit(&self, headers: &HeaderMap, rule: &Rule) -> Result<Caller, ServiceError> {
         let credential = bearer(headers)?;
         if credential.contains('.') {
-            let identity = self.user(credential, rule.user).await?;
-            return Ok(Caller::User(Arc::new(identity)));
+            return Ok(Caller::User(Arc::new(self.user(credential, rule.user).await?)));
         }
         let service = self.service(credential)?;
         if permits(rule, &service) { Ok(Caller::Service(service)) } else { Err(ServiceError::Denied) }
@@ -85,11 +84,11 @@ impl Access {
     }
 
     /// The authority decides from rows, not from the view that forgets.
-    async fn user(&self, token: &str, standing: Option<Standing>) -> Result<Identity, ServiceError> {
+    async fn user(&self, token: &str, standing: Option<Standing>) -> Result<UserCaller, ServiceError> {
         let view = self.feed.view();
         let identity = verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
         if standing == Some(Standing::Ended) {
-            return Ok(identity);
+            return Ok(UserCaller { identity, ip: String::new() });
         }
         if view.is_revoked(CredentialKind::Session, &identity.subject) {
             return Err(ServiceError::CredentialsInvalid);
@@ -111,7 +110,8 @@ impl Access {
         if standing == Standing::Recent && limits.needs_reauthentication(session.auth_time, now) {
             return Err(ServiceError::ReauthenticationRequired);
         }
-        Ok(identity)
+        let ip = if session.activity.ip.is_empty() { session.client.ip } else { session.activity.ip };
+        Ok(UserCaller { identity, ip })
     }
 }
 

@@ -17,7 +17,15 @@ pub(crate) enum Caller {
     /// A configured service.
     Service(std::sync::Arc<ServiceCaller>),
     /// A user with their own access token.
-    User(std::sync::Arc<Identity>),
+    User(std::sync::Arc<UserCaller>),
+}
+
+/// A user with their own access token.
+#[derive(Debug)]
+pub(crate) struct UserCaller {
+    pub(crate) identity: Identity,
+    /// Where their session was seen last, at a gate or at its sign-in. Empty: unknown, or it has ended.
+    pub(crate) ip: String,
 }
 
 /// A configured service.
@@ -49,9 +57,10 @@ impl Caller {
     /// Naming a tenant that is not the caller's is denied whether it exists or not.
     pub(crate) fn tenant(&self, field: &str) -> Result<TenantId, ServiceError> {
         match self {
-            Self::User(identity) if field.is_empty() => Ok(identity.tenant_id.clone()),
-            Self::User(identity) if field == identity.tenant_id.as_str() => Ok(identity.tenant_id.clone()),
-            Self::User(_) => Err(ServiceError::Denied),
+            Self::User(user) => {
+                let own = &user.identity.tenant_id;
+                if field.is_empty() || field == own.as_str() { Ok(own.clone()) } else { Err(ServiceError::Denied) }
+            }
             Self::Service(service) => {
                 let tenant = Fields::one("tenant_id", |fields| fields.tenant("tenant_id", field))?;
                 match &service.tenant {
@@ -65,7 +74,7 @@ impl Caller {
     /// The user whose things alone the caller may touch: a user's own.
     pub(crate) fn own_user(&self) -> Option<&UserId> {
         match self {
-            Self::User(identity) => Some(&identity.user_id),
+            Self::User(user) => Some(&user.identity.user_id),
             Self::Service(_) => None,
         }
     }
@@ -73,7 +82,7 @@ impl Caller {
     /// The session of a user's own token.
     pub(crate) fn own_session(&self) -> Option<SessionId> {
         match self {
-            Self::User(identity) => Some(identity.session_id),
+            Self::User(user) => Some(user.identity.session_id),
             Self::Service(_) => None,
         }
     }
@@ -89,7 +98,7 @@ impl Caller {
     /// Who acts: the user, the service, or the person on whose behalf a service calls.
     pub(crate) fn actor(&self, behalf: Option<(UserId, String)>) -> Actor {
         match (self, behalf) {
-            (Self::User(identity), _) => Actor::user(&identity.user_id),
+            (Self::User(user), _) => Actor { ip: user.ip.clone(), ..Actor::user(&user.identity.user_id) },
             (Self::Service(service), Some((user, ip))) => Actor::on_behalf(&service.name, &user, ip),
             (Self::Service(service), None) => Actor::service(&service.name),
         }
@@ -98,7 +107,7 @@ impl Caller {
     /// What binds a page token to its caller.
     pub(crate) fn binding(&self) -> String {
         match self {
-            Self::User(identity) => format!("user\0{}\0{}", identity.tenant_id, identity.user_id),
+            Self::User(user) => format!("user\0{}\0{}", user.identity.tenant_id, user.identity.user_id),
             Self::Service(service) => format!("service\0{}", service.name),
         }
     }

@@ -86,6 +86,15 @@ impl UserOverride {
                 wrong(field, LOOSER.into());
             }
         }
+        for (field, own) in
+            [("session_lifetime", self.session_lifetime), ("remember_me_lifetime", self.remember_me_lifetime)]
+        {
+            if let (Some(own), Some(max)) = (own, self.session_lifetime_max)
+                && own > max
+            {
+                wrong(field, "must be at most the user's session_lifetime_max".into());
+            }
+        }
         check_sessions_max(self.sessions_max).unwrap_or_else(|problem| wrong("sessions_max", problem));
         if is_looser(self.sessions_max, tenant.sessions_max) {
             wrong("sessions_max", LOOSER.into());

@@ -76,6 +76,15 @@ fn an_override_is_as_strict_as_the_tenant_or_stricter() {
         (overridden(|o| o.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
         (overridden(|o| o.session_lifetime_max = Some(91 * DAY)), "session_lifetime_max"),
         (overridden(|o| o.session_lifetime = Some(8 * DAY)), "session_lifetime"),
+        (
+            overridden(|o| (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(3 * DAY))),
+            "session_lifetime",
+        ),
+        (
+            overridden(|o| (o.session_lifetime_max, o.remember_me_lifetime) = (Some(2 * DAY), Some(10 * DAY))),
+            "remember_me_lifetime",
+        ),
+        (overridden(|o| (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(2 * DAY))), ""),
         (overridden(|o| o.forbid_remember_me = true), ""),
         (overridden(|o| o.remember_me_lifetime = Some(31 * DAY)), "remember_me_lifetime"),
         (overridden(|o| o.access_token_lifetime = Some(2 * HOUR)), "access_token_lifetime"),

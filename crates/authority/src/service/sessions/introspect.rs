@@ -19,10 +19,10 @@ impl Sessions {
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
         let Call { caller, message, .. } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        if let Caller::User(identity) = &caller
+        if let Caller::User(user) = &caller
             && message.token.is_empty()
         {
-            return self.judge(&caller, identity).await;
+            return self.judge(&caller, &user.identity).await;
         }
         let inactive =
             |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };

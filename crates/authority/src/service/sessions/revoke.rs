@@ -127,11 +127,7 @@ impl Sessions {
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = reported.unwrap_or(match (own, keep) {
-            (true, Some(_)) => Cause::AnotherDevice,
-            (true, None) => Cause::User,
-            (false, _) => Cause::Administrator,
-        });
+        let cause = reported.unwrap_or(if own { Cause::AnotherDevice } else { Cause::Administrator });
         let mutation =
             user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;

@@ -49,15 +49,13 @@ impl Sessions {
             self.refuse_beyond(&new, &limits).await?;
         }
         let opened = self.0.store.open_session(&new).await?;
-        if let Some(replaced) = new.replaces {
-            self.replace(&call, &new, replaced).await?;
-        }
-        if opened.session.id == new.id {
-            self.keep_limit(&opened.session, &limits).await?;
-        }
         // A repetition may find that its session has ended meanwhile.
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
+        }
+        self.keep_limit(&opened.session, new.replaces, &limits).await?;
+        if let Some(replaced) = new.replaces {
+            self.replace(&call, &new, replaced).await?;
         }
         let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
         let shown = self.0.shown(&call.caller, &opened.session.tenant_id, &[]).await?;
@@ -131,27 +129,29 @@ impl Sessions {
     }
 
     /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
-    /// can both slip under it.
-    async fn keep_limit(&self, opened: &Session, limits: &Limits) -> Result<(), ServiceError> {
+    /// can both slip under it, nor one that is repeated. The one that is replaced makes room.
+    async fn keep_limit(
+        &self,
+        opened: &Session,
+        replaced: Option<SessionId>,
+        limits: &Limits,
+    ) -> Result<(), ServiceError> {
         let Some(most) = limits.sessions_max else { return Ok(()) };
         loop {
             let some = most.saturating_add(LIMIT_EXCESS_MAX);
             let active = self.active(&opened.tenant_id, &opened.user_id, some).await?;
-            let excess: Vec<_> = match limits.at_limit {
-                AtLimit::EndOldest => active.iter().skip(most as usize).map(|session| session.id).collect(),
-                AtLimit::Refuse if active.len() > most as usize => vec![opened.id],
-                AtLimit::Refuse => vec![],
-            };
-            let is_last = excess.len() < LIMIT_EXCESS_MAX as usize;
+            let others = active.iter().map(|session| session.id).filter(|id| *id != opened.id && Some(*id) != replaced);
+            let excess: Vec<_> = others.skip(most.saturating_sub(1) as usize).collect();
             if excess.is_empty() {
                 return Ok(());
             }
-            self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
             if limits.at_limit == AtLimit::Refuse {
+                self.0.log.submit(beyond_limit(&opened.tenant_id, vec![opened.id])).await?;
                 return Err(ServiceError::SessionLimit);
             }
+            self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
             // All that is beyond the limit ends: to stop here would end newer ones and leave the oldest.
-            if is_last {
+            if active.len() < some as usize {
                 return Ok(());
             }
         }

@@ -61,7 +61,7 @@ pub(super) async fn rotate(
     };
     let mut rotated = Vec::with_capacity(asked.len());
     for Presented { session: key, generation, proof } in asked {
-        let is_it = |session: &Session| session.generation == generation + 1 && proof(&session.salt);
+        let is_it = |session: &Session| session.generation.checked_sub(1) == Some(*generation) && proof(&session.salt);
         if won.get(key).is_some_and(|(session, _)| is_it(session))
             && let Some((session, now)) = won.remove(key)
         {

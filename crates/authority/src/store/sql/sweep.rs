@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_contract::id::{SessionId, TenantId};
+use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
     Connection, Dialect, Row, Value,
@@ -94,15 +94,17 @@ async fn mark_surplus(
     policy: &Policy,
     sessions: &mut [SweptSession],
 ) -> Result<(), StoreError> {
-    let mut users: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    // Those whose limits are the tenant's together, and each of the others alone.
+    let mut users: BTreeMap<Option<&UserId>, BTreeSet<String>> = BTreeMap::new();
     for session in sessions.iter().filter(|session| !session.ended) {
-        if let Some(most) = policy.effective(&session.user_id).sessions_max {
-            users.entry(most).or_default().insert(session.user_id.to_string());
-        }
+        let own = policy.user_overrides.get_key_value(&session.user_id).map(|(user, _)| user);
+        users.entry(own).or_default().insert(session.user_id.to_string());
     }
-    for (most, users) in users {
+    for (own, users) in users {
+        let limits = own.map_or_else(|| policy.limits.clone(), |user| policy.effective(user));
+        let Some(most) = limits.sessions_max else { continue };
         let users = Vec::from_iter(users);
-        let surplus = listing::surplus(connection, dialect, tenant, &users, most).await?;
+        let surplus = listing::surplus(connection, dialect, tenant, &users, &limits, most).await?;
         let newest: HashMap<_, _> = surplus.into_iter().collect();
         for session in &mut *sessions {
             let newest = newest.get(&session.user_id);
@@ -144,6 +146,9 @@ fn read(rows: &[Row]) -> Result<(Vec<SweptSession>, Micros), StoreError> {
 
 /// When to look again at sessions that nobody else has set a new time for.
 pub(super) async fn reschedule(connection: &mut dyn Connection, schedules: &[Schedule]) -> Result<(), StoreError> {
+    let mut schedules: Vec<_> = schedules.iter().collect();
+    // In key order, as all who lock several sessions.
+    schedules.sort_by_key(|schedule| (&schedule.tenant_id, schedule.session_id.to_bytes()));
     for schedules in schedules.chunks(1_024) {
         let rows = ValueRows::new(schedules.iter().map(|schedule| {
             let time = |time: Option<Micros>| Value::Int(time.map(|time| time.0));

@@ -42,7 +42,7 @@ pub(super) async fn append(
     let mut batch = Batch::new(connection, dialect, entries);
     match batch.run().await {
         Ok(()) => {
-            // A batch that changed nothing still commits: `vouch` made it write when it speaks for an earlier one.
+            // A batch that changed nothing still commits: it writes when it speaks for an earlier one.
             let answers = batch.connection.finish(&batch.last).await?;
             batch.appended(&answers)
         }
@@ -70,9 +70,7 @@ struct Batch<'a> {
     api_key_cutoffs: Vec<(Scope, Vec<u8>)>,
     /// What is linked to the chain: the delta, and the digest of the audit rows. Then `last` begins with the new head.
     link: Option<(Bytes, Digest)>,
-    /// The head of a batch that changes nothing.
-    standing: Revision,
-    /// The new head, and what hangs on it.
+    /// The head, and what hangs on it.
     last: Vec<Statement>,
     /// The sessions to end, where they were looked up at the beginning.
     found: Option<HashMap<SessionKey, Found>>,
@@ -115,7 +113,6 @@ impl<'a> Batch<'a> {
             ended: HashMap::new(),
             api_key_cutoffs: Vec::new(),
             link: None,
-            standing: Revision(0),
             last: Vec::new(),
             found: None,
             users: HashMap::new(),
@@ -132,22 +129,20 @@ impl<'a> Batch<'a> {
         self.set_policies().await?;
         self.revoke_sessions().await?;
         self.change_api_keys().await?;
+        self.recall_again().await?;
         if self.audit.is_empty() {
-            return self.stand_still().await;
+            self.stand_still();
+        } else {
+            self.advance();
         }
-        self.advance();
         Ok(())
     }
 
     /// What became of it, with the answers to its last statements.
     fn appended(mut self, answers: &[Vec<Row>]) -> Result<Appended, StoreError> {
-        let mut committed = None;
-        let mut revision = self.standing;
-        if let Some((delta, audit_digest)) = self.link {
-            let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
-            revision = head.revision;
-            committed = Some((Frame { revision, delta, audit_digest }, head));
-        }
+        let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
+        let revision = head.revision;
+        let committed = self.link.map(|(delta, audit_digest)| (Frame { revision, delta, audit_digest }, head));
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
             Some(Ok(Done::Before(outcome))) => Ok(*outcome),
             Some(Ok(Done::Now(changed))) => Ok(Outcome { revision, changed: *changed }),
@@ -167,39 +162,50 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes the time, and answers entries that an earlier batch applied: their COMMIT happened and its answer was lost.
+    /// After the locks, where these are taken at once: who waits for one may wait for that COMMIT.
     async fn recall(&mut self) -> Result<(), StoreError> {
+        let mut statements: Vec<_> = self.find_at_once().into_iter().collect();
+        statements.push(self.look_back());
+        let mut answers = self.connection.query_all(&statements).await?;
+        let rows = answers.pop().unwrap_or_default();
+        self.found = answers.pop().map(sessions::read_found).transpose()?;
+        let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;
+        self.now = Micros(stamp);
+        self.take_back(&rows)
+    }
+
+    /// Once more when entries came to nothing: it may have been an earlier attempt's COMMIT that a lock was waited for.
+    async fn recall_again(&mut self) -> Result<(), StoreError> {
+        if !self.results.iter().any(came_to_nothing) {
+            return Ok(());
+        }
+        let Statement { sql, params } = self.look_back();
+        let rows = self.connection.query(&sql, &params).await?;
+        self.take_back(&rows)
+    }
+
+    /// What asks the trail for the entries.
+    fn look_back(&self) -> Statement {
         let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
         let sql = format!(
             "SELECT {now}, e.event_id, e.revision, e.changed FROM {firsts}",
             now = self.dialect.now,
             firsts = audit::firsts(&ids),
         );
-        let mut statements = vec![Statement { sql, params: ids.params }];
-        statements.extend(self.find_at_once());
-        let mut answers = self.connection.query_all(&statements).await?;
-        if answers.len() > 1 {
-            self.found = answers.pop().map(sessions::read_found).transpose()?;
-        }
-        let mut rows = answers.pop().unwrap_or_default();
-        let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;
-        self.now = Micros(stamp);
-        rows.retain(|row| row.optional_blob(1).is_ok_and(|event| event.is_some()));
-        for row in &rows {
+        Statement { sql, params: ids.params }
+    }
+
+    fn take_back(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        for row in rows.iter().filter(|row| row.optional_blob(1).is_ok_and(|event| event.is_some())) {
             let event: [u8; 16] = row.array(1)?;
             let changed = u32::try_from(row.int(3)?).unwrap_or(u32::MAX);
             let outcome = Outcome { revision: Revision(row.unsigned(2)?), changed };
-            for (index, entry) in self.entries.iter().enumerate() {
-                if entry.event_id.to_bytes() == event {
-                    self.results[index] = Some(Ok(Done::Before(outcome)));
+            for (result, entry) in self.results.iter_mut().zip(self.entries) {
+                if entry.event_id.to_bytes() == event && (result.is_none() || came_to_nothing(result)) {
+                    *result = Some(Ok(Done::Before(outcome)));
                 }
             }
         }
-        if rows.is_empty() { Ok(()) } else { self.vouch().await }
-    }
-
-    /// What is visible may not be durable yet; a write makes this commit wait until it is.
-    async fn vouch(&mut self) -> Result<(), StoreError> {
-        self.connection.query("UPDATE installation SET keys_version = keys_version", &[]).await?;
         Ok(())
     }
 
@@ -230,13 +236,15 @@ impl<'a> Batch<'a> {
         self.changes.push(Change::Cut { credential: CredentialKind::Session, scope, exempt });
     }
 
-    /// The head as it is: it enforces all that was so already. No lock is held that `vouch` could be behind.
-    async fn stand_still(&mut self) -> Result<(), StoreError> {
-        if self.results.iter().any(|result| matches!(result, Some(Ok(Done::Now(_))))) {
-            self.vouch().await?;
-        }
-        self.standing = super::log::head(self.connection).await?.revision;
-        Ok(())
+    /// The head as it is: it enforces all that was so already. What is visible may not be durable yet; a write makes this
+    /// commit wait until it is.
+    fn stand_still(&mut self) {
+        let vouches = self.results.iter().any(|result| matches!(result, Some(Ok(_))));
+        let sql = match vouches {
+            true => "UPDATE log_head SET revision = revision RETURNING incarnation, revision, chain",
+            false => "SELECT incarnation, revision, chain FROM log_head",
+        };
+        self.last.push(Statement { sql: sql.into(), params: Vec::new() });
     }
 
     /// The next revision, and all that hangs on it. What is locked by now is all that is ever waited for.
@@ -279,6 +287,10 @@ impl<'a> Batch<'a> {
         };
         self.cutoffs.chunks(ROWS_MAX).map(statement).collect()
     }
+}
+
+fn came_to_nothing(result: &Option<Result<Done, EntryError>>) -> bool {
+    matches!(result, Some(Ok(Done::Now(0)) | Err(_)))
 }
 
 /// What advances the head, and answers with the new one; and what writes the batch's row.
