@@ -56,10 +56,10 @@ pub const TARGETS: [Target; 8] =
     targets!(access_token, refresh_token, page_token, delta, snapshot, checkpoint, cursor, configuration);
 
 /// The first byte of an input chooses what is done with the rest.
-fn mode(data: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn mode(data: &[u8]) -> Option<(u8, &[u8])> {
     data.split_first().map(|(mode, rest)| (*mode, rest))
 }
 
-fn with_mode(mode: u8, rest: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn with_mode(mode: u8, rest: impl AsRef<[u8]>) -> Vec<u8> {
     [&[mode], rest.as_ref()].concat()
 }
