@@ -184,6 +184,11 @@ impl List {
                 self.and.push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})"));
             }
         }
+        let ended = [Some(SessionState::SignedOut), Some(SessionState::Revoked)].contains(&filter.state);
+        if ended || filter.end_cause.is_some() {
+            // Few have: the trail is not asked about the others.
+            self.of.push(format!("(s.end_event IS NOT NULL OR NOT ({}))", uncut(&self.tenant)));
+        }
         if let Some(cause) = filter.end_cause {
             let cause = self.params.bind(cause.code());
             self.and.push(format!("COALESCE(e.cause, 0) = {cause}"));
