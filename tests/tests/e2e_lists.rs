@@ -301,7 +301,7 @@ async fn a_preview_shows_what_would_end_and_ends_nothing() {
             validate_only,
             ..Default::default()
         };
-        let answer = authority.sessions(ADMIN).batch_revoke_sessions(batch.clone()).await.expect("a preview");
+        let answer = authority.sessions(ADMIN).batch_revoke_sessions(batch).await.expect("a preview");
         previews.push((answer.into_inner().preview, vec![&bob, &other]));
         let user_ids = vec!["ada".to_owned(), "bob".to_owned()];
         let force = v1::ForceSignOutRequest {
@@ -341,9 +341,18 @@ async fn a_preview_shows_what_would_end_and_ends_nothing() {
         }
         assert_eq!(ids(&authority, SUPPORT, filtered(|_| {})).await.len(), 3, "a preview ended something");
         authority.sign_in("ada").await;
+    })
+    .await;
+}
 
-        let unknown = vec!["ses_01h455vb4pex5vsknk084sn02q".to_owned()];
-        let batch = v1::BatchRevokeSessionsRequest { session_ids: unknown, ..batch };
+#[tokio::test]
+async fn a_preview_of_what_is_not_there_or_not_the_caller_s_is_refused() {
+    on_both(async |authority| {
+        let (ada, bob) = (authority.sign_in("ada").await, authority.sign_in("bob").await);
+        let validate_only = true;
+        let session_ids = vec!["ses_01h455vb4pex5vsknk084sn02q".to_owned()];
+        let tenant_id = TENANT.to_owned();
+        let batch = v1::BatchRevokeSessionsRequest { tenant_id, session_ids, validate_only, ..Default::default() };
         let refused = authority.sessions(ADMIN).batch_revoke_sessions(batch).await.expect_err("unknown");
         assert_eq!(reason(&refused), "SESSION_NOT_FOUND");
         let not_hers =

@@ -221,6 +221,12 @@ impl Session {
         }
     }
 
+    /// The address at which it was seen last, at a gate or at its sign-in. Empty: unknown.
+    #[must_use]
+    pub fn last_ip(&self) -> &str {
+        if self.activity.ip.is_empty() { &self.client.ip } else { &self.activity.ip }
+    }
+
     /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: Micros) -> SessionState {

@@ -114,7 +114,7 @@ fn parse_tenant(caller: &Caller, tenant_id: &str) -> Result<Option<TenantId>, Se
         Caller::Service(service) if tenant_id.is_empty() && service.roles.contains(&Role::Operator) => {
             if service.tenant.is_some() { Err(ServiceError::Denied) } else { Ok(None) }
         }
-        Caller::Service(_) if !tenant_id.is_empty() && !caller.may_read_reasons() => Err(ServiceError::Denied),
+        Caller::Service(_) if !tenant_id.is_empty() && !caller.is_staff() => Err(ServiceError::Denied),
         _ => caller.tenant(tenant_id).map(Some),
     }
 }

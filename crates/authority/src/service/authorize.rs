@@ -110,8 +110,7 @@ impl Access {
         if standing == Standing::Recent && limits.needs_reauthentication(session.auth_time, now) {
             return Err(ServiceError::ReauthenticationRequired);
         }
-        let ip = if session.activity.ip.is_empty() { session.client.ip } else { session.activity.ip };
-        Ok(UserCaller { identity, ip })
+        Ok(UserCaller { identity, ip: session.last_ip().to_owned() })
     }
 }
 

@@ -87,8 +87,9 @@ impl Caller {
         }
     }
 
-    /// Whether what administrators write for each other is for the caller. It is not for users, nor for what serves them.
-    pub(crate) fn may_read_reasons(&self) -> bool {
+    /// Whether this is a service of administrators or support people: for them is what administrators write for each
+    /// other. It is not for users, nor for what serves them.
+    pub(crate) fn is_staff(&self) -> bool {
         match self {
             Self::User(_) => false,
             Self::Service(service) => service.roles.iter().any(|role| matches!(role, Role::Admin | Role::Support)),

@@ -90,7 +90,7 @@ pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Se
 }
 
 fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
-    let internal = |text: &str| if caller.may_read_reasons() { text.to_owned() } else { String::new() };
+    let internal = |text: &str| if caller.is_staff() { text.to_owned() } else { String::new() };
     v1::SessionEnd {
         time: Some(timestamp(end.at)),
         cause: cause(end.cause).into(),

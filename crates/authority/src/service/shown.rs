@@ -57,8 +57,7 @@ impl Shown<'_> {
     /// A session at `now`: the administrator's words are not for the user.
     pub(super) fn session(&self, session: &Session, now: Micros) -> v1::Session {
         let (sight, activity) = (&session.sight, &session.activity);
-        let ip = if activity.ip.is_empty() { &session.client.ip } else { &activity.ip };
-        let ip = ip.parse().ok();
+        let ip = session.last_ip().parse().ok();
         let place = match activity.ip.is_empty() {
             true => sight.place.clone(),
             false => ip.map(|ip| self.places.lookup(ip)).unwrap_or_default(),

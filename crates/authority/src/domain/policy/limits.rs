@@ -113,17 +113,6 @@ pub enum Violation {
     TooMany,
 }
 
-/// What a sign-in may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Open a session.
-    Open,
-    /// Open a session when this many of the user's oldest have ended.
-    EndOldest(u32),
-    /// Nothing.
-    Refuse,
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -154,16 +143,6 @@ impl Limits {
     #[must_use]
     pub fn accepts_acr(&self, acr: &str) -> bool {
         self.required_acr.is_empty() || self.required_acr.iter().any(|required| required == acr)
-    }
-
-    /// What a user with `active` sessions may do.
-    #[must_use]
-    pub fn admission(&self, active: u32) -> Admission {
-        match (self.sessions_max, self.at_limit) {
-            (Some(max), AtLimit::Refuse) if active >= max => Admission::Refuse,
-            (Some(max), AtLimit::EndOldest) if active >= max => Admission::EndOldest(active - max + 1),
-            _ => Admission::Open,
-        }
     }
 
     /// Whether a user who authenticated at `auth_time` has to do so again before ending sessions.

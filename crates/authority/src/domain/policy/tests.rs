@@ -216,23 +216,6 @@ fn a_session_past_the_policy_is_told_from_one_within() {
 }
 
 #[test]
-fn the_limit_of_sessions_refuses_or_ends_the_oldest() {
-    let at = |sessions_max, at_limit| Limits { sessions_max, at_limit, ..Limits::default() };
-    let cases = [
-        (at(None, AtLimit::Refuse), u32::MAX, Admission::Open),
-        (at(Some(2), AtLimit::Refuse), 1, Admission::Open),
-        (at(Some(2), AtLimit::Refuse), 2, Admission::Refuse),
-        (at(Some(2), AtLimit::EndOldest), 1, Admission::Open),
-        (at(Some(2), AtLimit::EndOldest), 2, Admission::EndOldest(1)),
-        // The limit was lowered since.
-        (at(Some(2), AtLimit::EndOldest), 5, Admission::EndOldest(4)),
-    ];
-    for (limits, active, expected) in cases {
-        assert_eq!(limits.admission(active), expected, "{limits:?} with {active}");
-    }
-}
-
-#[test]
 fn ending_sessions_may_need_a_recent_authentication() {
     let hour = Limits { reauthenticate_within: Some(HOUR), ..Limits::default() };
     let now = Micros(0).after(HOUR);
