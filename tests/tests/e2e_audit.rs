@@ -2,7 +2,7 @@
 
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, LOGIN, OPERATOR, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, reason, session_id},
+    authority::{ADMIN, LOGIN, OPERATOR, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in},
     postgres::{Schema, fresh_schema, shared},
     wait::eventually,
 };
@@ -329,6 +329,21 @@ async fn what_concerns_no_tenant_is_for_operators() {
             let refused = story.list(caller, of_none.clone()).await.expect_err("not theirs");
             assert_eq!(field(&refused), "tenant_id", "{caller}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_user_does_is_said_with_where_their_session_was_seen() {
+    on_both(async |story| {
+        let client = v1::Client { ip: "198.51.100.7".into(), ..Default::default() };
+        let request = v1::CreateSessionRequest { client: Some(client), ..sign_in("ada") };
+        let ada = story.authority.sessions(LOGIN).create_session(request).await.expect("signed in").into_inner();
+        let own = v1::RevokeSessionRequest { session_id: session_id(&ada), ..Default::default() };
+        story.authority.sessions(&ada.access_token).revoke_session(own).await.expect("signed out");
+        let events = endings(story.list(SUPPORT, of_tenant()).await.expect("listed"));
+        let said = events.iter().map(|event| (event.actor.as_str(), event.actor_ip.as_str()));
+        assert_eq!(said.collect::<Vec<_>>(), [("user:ada", "198.51.100.7")]);
     })
     .await;
 }

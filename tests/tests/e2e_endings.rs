@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_authority::{config::Config, domain::Policy};
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, LOGIN, TENANT, TestAuthority, reason, session_id, sign_in, violations},
+    authority::{ADMIN, GATEWAY, LOGIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in, violations},
     postgres::{self, fresh_url},
     rows::{behind, set_policy_behind},
     wait::eventually,
@@ -162,6 +162,15 @@ async fn who_holds_only_an_ended_token_learns_why_it_ended() {
         assert!(!answer.active);
         assert_eq!((answer.inactive_reason.as_str(), end.cause()), ("revoked", v1::SessionEndCause::Administrator));
         assert_eq!((end.user_message.as_str(), end.reason.as_str(), end.actor.as_str()), ("please call us", "", ""));
+
+        // What administrators write for each other is not for gateways either, which show it to whoever asks.
+        for (bearer, reason, actor) in [(GATEWAY, "", ""), (SUPPORT, "the laptop was stolen", "service:admin")] {
+            let token = created.access_token.clone();
+            let request = v1::IntrospectTokenRequest { tenant_id: TENANT.into(), token };
+            let answer = authority.sessions(bearer).introspect_token(request).await.expect("an answer").into_inner();
+            let end = answer.session.and_then(|session| session.end).expect("an end");
+            assert_eq!((end.reason.as_str(), end.actor.as_str()), (reason, actor), "{bearer}");
+        }
 
         let other = authority.sign_in("bob").await.access_token;
         let request = v1::IntrospectTokenRequest { token: other, ..Default::default() };
