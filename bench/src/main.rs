@@ -1,6 +1,10 @@
 //! The bench: every row measured in one run, each beside its peer where it has one. `cargo xtask bench` runs it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to the person who ran it")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it reports to the person who ran it"
+)]
 
 mod measure;
 mod peers;
@@ -49,14 +53,37 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("view", &["view_bytes", "snapshot_load"]),
     (
         "validate",
-        &["validate_cached", "validate_cached_unread", "validate_cold", "validate_under_churn", "validate_scaling"],
+        &[
+            "validate_cached",
+            "validate_cached_unread",
+            "validate_cold",
+            "validate_under_churn",
+            "validate_scaling",
+        ],
     ),
-    ("propagate", &["propagate_one", "propagate_1000", "fanout_cpu_us", "stream_rss"]),
+    (
+        "propagate",
+        &[
+            "propagate_one",
+            "propagate_1000",
+            "fanout_cpu_us",
+            "stream_rss",
+        ],
+    ),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
     // Only when asked for: it fills a database first.
-    (ON_REQUEST, &["list_own", "list_tenant", "list_filtered", "list_users", "list_big_tenant"]),
+    (
+        ON_REQUEST,
+        &[
+            "list_own",
+            "list_tenant",
+            "list_filtered",
+            "list_users",
+            "list_big_tenant",
+        ],
+    ),
 ];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -68,17 +95,34 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn measure(Cli { rows: wanted, sessions, .. }: &Cli) -> Result<()> {
-    let known = |name: &String| GROUPS.iter().any(|(group, rows)| group == name || rows.contains(&name.as_str()));
+async fn measure(
+    Cli {
+        rows: wanted,
+        sessions,
+        ..
+    }: &Cli,
+) -> Result<()> {
+    let known = |name: &String| {
+        GROUPS
+            .iter()
+            .any(|(group, rows)| group == name || rows.contains(&name.as_str()))
+    };
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-        bail!("no row {unknown}; there are {}", GROUPS.map(|(_, rows)| rows.join(", ")).join(", "));
+        bail!(
+            "no row {unknown}; there are {}",
+            GROUPS.map(|(_, rows)| rows.join(", ")).join(", ")
+        );
     }
     let mut report = Report::default();
     for (group, rows) in GROUPS {
-        let asked = wanted.iter().any(|name| name == group || rows.contains(&name.as_str()));
+        let asked = wanted
+            .iter()
+            .any(|name| name == group || rows.contains(&name.as_str()));
         if asked || wanted.is_empty() && group != ON_REQUEST {
             eprintln!("{group}: {}", rows.join(", "));
-            run(group, *sessions, &mut report).await.with_context(|| format!("measuring {group}"))?;
+            run(group, *sessions, &mut report)
+                .await
+                .with_context(|| format!("measuring {group}"))?;
         }
     }
     report.write("target/bench/summary.json")?;

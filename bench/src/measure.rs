@@ -83,16 +83,33 @@ where
 
 /// CPU time that a process has used, in microseconds.
 pub(crate) fn cpu_microseconds(process: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("reading a process's times")?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+    let stat =
+        fs::read_to_string(format!("/proc/{process}/stat")).context("reading a process's times")?;
+    let fields: Vec<&str> = stat
+        .rsplit(") ")
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .collect();
+    let ticks: f64 = [11, 12]
+        .iter()
+        .filter_map(|at| fields.get(*at)?.parse::<f64>().ok())
+        .sum();
     // Linux counts in hundredths of a second for user space, whatever the kernel's own tick.
     Ok(ticks * 10_000.0)
 }
 
 /// Resident memory of a process, in KiB.
 pub(crate) fn resident_kib(process: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).context("reading a process's memory")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+    let status = fs::read_to_string(format!("/proc/{process}/status"))
+        .context("reading a process's memory")?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .context("no VmRSS")?;
+    Ok(line
+        .split_whitespace()
+        .nth(1)
+        .context("no number")?
+        .parse()?)
 }

@@ -47,10 +47,18 @@ impl Replay {
     /// Listens; the log stands still at `view`.
     pub(crate) fn start(view: View) -> Result<Self> {
         let (port, growing) = (crate::world::free_port()?, Arc::new(AtomicBool::new(false)));
-        let service = Service { view, growing: Arc::clone(&growing) };
-        let server = Server::builder().tcp_nodelay(true).add_service(RevocationServiceServer::new(service));
+        let service = Service {
+            view,
+            growing: Arc::clone(&growing),
+        };
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .add_service(RevocationServiceServer::new(service));
         tokio::spawn(server.serve(([127, 0, 0, 1], port).into()));
-        Ok(Self { endpoint: format!("http://127.0.0.1:{port}"), growing })
+        Ok(Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            growing,
+        })
     }
 
     /// Lets the log grow by a thousand batches a second, each of one sign-out, or stand still.
@@ -60,9 +68,17 @@ impl Replay {
 
     /// A validator that follows it, ready.
     pub(crate) async fn gate(&self) -> Result<Validator> {
-        let gate = Validator::builder(&self.endpoint).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE);
-        let gate = gate.max_staleness(Duration::from_secs(30)).cached_tokens_max(200_000).start()?;
-        tokio::time::timeout(Duration::from_secs(60), gate.ready()).await.context("the gate is not ready")?;
+        let gate = Validator::builder(&self.endpoint)
+            .bearer(GATEWAY)
+            .issuer(ISSUER)
+            .audience(AUDIENCE);
+        let gate = gate
+            .max_staleness(Duration::from_secs(30))
+            .cached_tokens_max(200_000)
+            .start()?;
+        tokio::time::timeout(Duration::from_secs(60), gate.ready())
+            .await
+            .context("the gate is not ready")?;
         Ok(gate)
     }
 }
@@ -76,16 +92,26 @@ struct Service {
 impl RevocationService for Service {
     type WatchStream = Answers;
 
-    async fn watch(&self, request: Request<Streaming<v1::WatchRequest>>) -> Result<Response<Answers>, Status> {
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Answers>, Status> {
         let log = Log {
             view: self.view.clone(),
             growing: Arc::clone(&self.growing),
             inbound: request.into_inner(),
             ticks: tokio::time::interval(BATCH_INTERVAL),
         };
-        let grown = stream::unfold(log, |mut log| async move { Some((log.answer().await?, log)) });
+        let grown = stream::unfold(
+            log,
+            |mut log| async move { Some((log.answer().await?, log)) },
+        );
         let answers = stream::iter(greeting(&self.view)).chain(grown);
-        Ok(Response::new(Box::pin(answers.map(|answer| Ok(v1::WatchResponse { message: Some(answer) })))))
+        Ok(Response::new(Box::pin(answers.map(|answer| {
+            Ok(v1::WatchResponse {
+                message: Some(answer),
+            })
+        }))))
     }
 
     async fn report_activity(
@@ -121,8 +147,13 @@ fn greeting(view: &View) -> Vec<Answer> {
         data: bytes.slice(offset..bytes.len().min(offset + CHUNK_BYTES)),
     };
     let incarnation = view.position().incarnation.0.to_vec().into();
-    let welcome = Answer::Welcome(v1::WatchWelcome { incarnation, fork: false });
-    let chunks = (0..bytes.len()).step_by(CHUNK_BYTES).map(|offset| Answer::SnapshotChunk(chunk(offset)));
+    let welcome = Answer::Welcome(v1::WatchWelcome {
+        incarnation,
+        fork: false,
+    });
+    let chunks = (0..bytes.len())
+        .step_by(CHUNK_BYTES)
+        .map(|offset| Answer::SnapshotChunk(chunk(offset)));
     std::iter::once(welcome).chain(chunks).collect()
 }
 
@@ -157,8 +188,16 @@ impl Log {
     fn batch(&mut self) -> v1::DeltaFrame {
         let revision = self.view.position().revision.next();
         let scope = Scope::User(UserSerial(u64::MAX - revision.0 % USERS));
-        let change = Change::Cut { credential: CredentialKind::Session, scope, exempt: None };
-        let frame = Frame { revision, delta: delta::encode(&[change], Vec::new()), audit_digest: [0; 32] };
+        let change = Change::Cut {
+            credential: CredentialKind::Session,
+            scope,
+            exempt: None,
+        };
+        let frame = Frame {
+            revision,
+            delta: delta::encode(&[change], Vec::new()),
+            audit_digest: [0; 32],
+        };
         self.view = self.view.apply(&frame).expect("the next batch");
         v1::DeltaFrame::from(&frame)
     }

@@ -23,7 +23,14 @@ pub(crate) struct Report(Vec<Row>);
 impl Report {
     /// A row without a peer.
     pub(crate) fn add(&mut self, name: &'static str, value: f64, unit: &'static str) {
-        self.push(Row { name, value, unit, peer: None, peer_value: None, ratio: None });
+        self.push(Row {
+            name,
+            value,
+            unit,
+            peer: None,
+            peer_value: None,
+            ratio: None,
+        });
     }
 
     /// A row beside its peer, in the same unit.
@@ -36,7 +43,14 @@ impl Report {
         peer_value: f64,
     ) {
         let ratio = Some(value / peer_value);
-        self.push(Row { name, value, unit, peer: Some(peer), peer_value: Some(peer_value), ratio });
+        self.push(Row {
+            name,
+            value,
+            unit,
+            peer: Some(peer),
+            peer_value: Some(peer_value),
+            ratio,
+        });
     }
 
     fn push(&mut self, row: Row) {
@@ -48,15 +62,28 @@ impl Report {
     pub(crate) fn write(&self, file: impl AsRef<Path>) -> Result<()> {
         let file = file.as_ref();
         fs::create_dir_all(file.parent().context("a directory")?)?;
-        fs::write(file, serde_json::to_string_pretty(&self.0)?).with_context(|| format!("writing {}", file.display()))
+        fs::write(file, serde_json::to_string_pretty(&self.0)?)
+            .with_context(|| format!("writing {}", file.display()))
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<22}{:>14} {:<10}", self.name, number(self.value), self.unit)?;
+        write!(
+            f,
+            "{:<22}{:>14} {:<10}",
+            self.name,
+            number(self.value),
+            self.unit
+        )?;
         if let (Some(peer), Some(value), Some(ratio)) = (self.peer, self.peer_value, self.ratio) {
-            write!(f, "{:<34}{:>12}  ratio {}", peer, number(value), number(ratio))?;
+            write!(
+                f,
+                "{:<34}{:>12}  ratio {}",
+                peer,
+                number(value),
+                number(ratio)
+            )?;
         }
         Ok(())
     }

@@ -52,12 +52,21 @@ const BATCH_ENTRIES: usize = 64;
 
 /// Seeds, with a bar of its progress.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    ensure!(options.tenants > 0 && options.users >= options.tenants, "every tenant needs a user");
+    ensure!(
+        options.tenants > 0 && options.users >= options.tenants,
+        "every tenant needs a user"
+    );
     let begun = Instant::now();
-    let store = Postgres::open(&options.url, &PostgresOptions::default()).await.context("opening the store")?;
-    let (client, connection) = tokio_postgres::connect(&options.url, NoTls).await.context("connecting")?;
+    let store = Postgres::open(&options.url, &PostgresOptions::default())
+        .await
+        .context("opening the store")?;
+    let (client, connection) = tokio_postgres::connect(&options.url, NoTls)
+        .await
+        .context("connecting")?;
     tokio::spawn(connection);
-    let found = client.query_opt("SELECT 1 FROM tenants LIMIT 1", &[]).await?;
+    let found = client
+        .query_opt("SELECT 1 FROM tenants LIMIT 1", &[])
+        .await?;
     ensure!(found.is_none(), "the database is not empty");
     let mut seeder = Seeder::new(options);
     let total = options.sessions + options.users + options.large_tenant + seeder.large_users();
@@ -65,20 +74,35 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         "{msg:<20} {wide_bar} {human_pos}/{human_len} {elapsed_precise} (about {eta} more)",
     )?);
     let indexes = drop_indexes(&client).await?;
-    client.batch_execute("BEGIN; SET LOCAL synchronous_commit = off; TRUNCATE tenants, users, sessions").await?;
+    client
+        .batch_execute(
+            "BEGIN; SET LOCAL synchronous_commit = off; TRUNCATE tenants, users, sessions",
+        )
+        .await?;
     let ending = copy(&client, &mut seeder, &bar).await?;
     client.batch_execute("COMMIT").await?;
     bar.finish();
     build(&client, &indexes).await?;
     end(&store, ending).await?;
     step("vacuum", client.batch_execute("VACUUM (ANALYZE)")).await?;
-    let size: String =
-        client.query_one("SELECT pg_size_pretty(pg_database_size(current_database()))", &[]).await?.get(0);
-    eprintln!("seeded in {:.0} s; it takes {size}", begun.elapsed().as_secs_f64());
+    let size: String = client
+        .query_one(
+            "SELECT pg_size_pretty(pg_database_size(current_database()))",
+            &[],
+        )
+        .await?
+        .get(0);
+    eprintln!(
+        "seeded in {:.0} s; it takes {size}",
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
-async fn step<T>(what: &str, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
+async fn step<T>(
+    what: &str,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T> {
     let bar = ProgressBar::new_spinner().with_message(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
     let done = work.await.with_context(|| what.to_owned())?;
@@ -92,9 +116,14 @@ async fn drop_indexes(client: &Client) -> Result<Vec<String>> {
          WHERE conrelid IN ('users'::regclass, 'sessions'::regclass) AND contype IN ('p', 'u')";
     let mut again = Vec::new();
     for row in client.query(constraints, &[]).await? {
-        let (table, name, definition): (String, String, String) = (row.get(0), row.get(1), row.get(2));
-        client.batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
-        again.push(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"));
+        let (table, name, definition): (String, String, String) =
+            (row.get(0), row.get(1), row.get(2));
+        client
+            .batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT {name}"))
+            .await?;
+        again.push(format!(
+            "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        ));
     }
     let indexes = "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index \
          WHERE indrelid IN ('users'::regclass, 'sessions'::regclass)";
@@ -107,10 +136,19 @@ async fn drop_indexes(client: &Client) -> Result<Vec<String>> {
 }
 
 async fn build(client: &Client, indexes: &[String]) -> Result<()> {
-    client.batch_execute("SET maintenance_work_mem = '512MB'").await?;
+    client
+        .batch_execute("SET maintenance_work_mem = '512MB'")
+        .await?;
     for index in indexes {
-        let name = index.split_whitespace().skip_while(|word| !["INDEX", "CONSTRAINT"].contains(word)).nth(1);
-        step(&format!("index {}", name.unwrap_or_default()), client.batch_execute(index)).await?;
+        let name = index
+            .split_whitespace()
+            .skip_while(|word| !["INDEX", "CONSTRAINT"].contains(word))
+            .nth(1);
+        step(
+            &format!("index {}", name.unwrap_or_default()),
+            client.batch_execute(index),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -124,7 +162,10 @@ struct Ending {
 
 /// Ends them in one entry a tenant and kind, as an administrator would.
 async fn end(store: &dyn Store, ending: Vec<(TenantId, Ending)>) -> Result<()> {
-    let entries: Vec<_> = ending.into_iter().flat_map(|(tenant, ending)| entries(&tenant, &ending)).collect();
+    let entries: Vec<_> = ending
+        .into_iter()
+        .flat_map(|(tenant, ending)| entries(&tenant, &ending))
+        .collect();
     let bar = ProgressBar::new(entries.len() as u64).with_style(ProgressStyle::with_template(
         "entries of the log   {wide_bar} {human_pos}/{human_len} {elapsed_precise}",
     )?);
@@ -150,9 +191,20 @@ fn entries(tenant: &TenantId, ending: &Ending) -> Vec<Entry> {
     };
     // As many of each in every tenant: what a list by cause finds depends on no chance.
     for (turn, cause) in CAUSES.into_iter().enumerate() {
-        let own: Vec<_> = ending.sessions.iter().skip(turn).step_by(CAUSES.len()).copied().collect();
+        let own: Vec<_> = ending
+            .sessions
+            .iter()
+            .skip(turn)
+            .step_by(CAUSES.len())
+            .copied()
+            .collect();
         for sessions in own.chunks(ENTRY_SESSIONS) {
-            push(Mutation::RevokeSessions { tenant: tenant.clone(), sessions: sessions.to_vec(), owner: None, cause });
+            push(Mutation::RevokeSessions {
+                tenant: tenant.clone(),
+                sessions: sessions.to_vec(),
+                owner: None,
+                cause,
+            });
         }
     }
     for users in ending.users.chunks(ENTRY_SESSIONS) {

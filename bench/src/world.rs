@@ -38,7 +38,8 @@ pub(crate) struct Process {
 
 impl World {
     pub(crate) async fn start() -> Result<Self> {
-        let cluster = Cluster::start(&["fsync=on", "synchronous_commit=on", "max_connections=300"]).await;
+        let cluster =
+            Cluster::start(&["fsync=on", "synchronous_commit=on", "max_connections=300"]).await;
         let authority = Process::start(|config, _| config.store.url = cluster.url()).await?;
         Ok(Self { cluster, authority })
     }
@@ -63,7 +64,11 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
-        let process = Self { child, endpoint: format!("http://{}", config.server.grpc_listen), _directory: directory };
+        let process = Self {
+            child,
+            endpoint: format!("http://{}", config.server.grpc_listen),
+            _directory: directory,
+        };
         let deadline = Instant::now() + Duration::from_secs(20);
         while process.channel().await.is_err() {
             ensure!(Instant::now() < deadline, "the authority does not listen");
@@ -77,7 +82,10 @@ impl Process {
     }
 
     pub(crate) async fn channel(&self) -> Result<Channel> {
-        Ok(Endpoint::from_shared(self.endpoint.clone())?.tcp_nodelay(true).connect().await?)
+        Ok(Endpoint::from_shared(self.endpoint.clone())?
+            .tcp_nodelay(true)
+            .connect()
+            .await?)
     }
 
     pub(crate) async fn sessions(&self) -> Result<SessionServiceClient<Channel>> {
@@ -90,9 +98,17 @@ impl Process {
 
     /// A validator of this authority, ready.
     pub(crate) async fn gate(&self) -> Result<Validator> {
-        let gate = Validator::builder(&self.endpoint).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE);
-        let gate = gate.max_staleness(Duration::from_secs(30)).cached_tokens_max(200_000).start()?;
-        tokio::time::timeout(Duration::from_secs(60), gate.ready()).await.context("a gate is not ready")?;
+        let gate = Validator::builder(&self.endpoint)
+            .bearer(GATEWAY)
+            .issuer(ISSUER)
+            .audience(AUDIENCE);
+        let gate = gate
+            .max_staleness(Duration::from_secs(30))
+            .cached_tokens_max(200_000)
+            .start()?;
+        tokio::time::timeout(Duration::from_secs(60), gate.ready())
+            .await
+            .context("a gate is not ready")?;
         Ok(gate)
     }
 }
@@ -115,9 +131,19 @@ pub(crate) async fn sign_in(
 }
 
 /// Revokes a session; the revision that enforces it.
-pub(crate) async fn revoke(sessions: &mut SessionServiceClient<Channel>, session_id: String) -> Result<u64> {
-    let request = v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id, ..Default::default() };
-    let revoked = sessions.revoke_session(authorized(request, authority::ADMIN)).await?.into_inner();
+pub(crate) async fn revoke(
+    sessions: &mut SessionServiceClient<Channel>,
+    session_id: String,
+) -> Result<u64> {
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id,
+        ..Default::default()
+    };
+    let revoked = sessions
+        .revoke_session(authorized(request, authority::ADMIN))
+        .await?
+        .into_inner();
     Ok(revoked.enforcement.context("no enforcement")?.revision)
 }
 

@@ -16,14 +16,23 @@ fn master() -> MasterKey {
 pub fn check(data: &[u8]) -> bool {
     match mode(data) {
         Some((0, data)) => {
-            let Some((code, bytes)) = data.split_at_checked(CODE_BYTES) else { return false };
-            let opened = master().open_checkpoint(Bytes::copy_from_slice(bytes), code).is_ok();
-            assert!(!opened || master().authenticate(bytes) == code, "a forged checkpoint is opened");
+            let Some((code, bytes)) = data.split_at_checked(CODE_BYTES) else {
+                return false;
+            };
+            let opened = master()
+                .open_checkpoint(Bytes::copy_from_slice(bytes), code)
+                .is_ok();
+            assert!(
+                !opened || master().authenticate(bytes) == code,
+                "a forged checkpoint is opened"
+            );
             opened
         }
         Some((1, bytes)) => {
             let code = master().authenticate(bytes);
-            let opened = master().open_checkpoint(Bytes::copy_from_slice(bytes), &code).is_ok();
+            let opened = master()
+                .open_checkpoint(Bytes::copy_from_slice(bytes), &code)
+                .is_ok();
             assert_eq!(opened, snapshot::check(bytes));
             opened
         }

@@ -24,9 +24,17 @@ const SECRET: &str = "hunter2";
 
 /// Throws bytes at the reader.
 pub fn check(data: &[u8]) -> bool {
-    let Some((mode, text)) = mode(data) else { return false };
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    if mode == 0 { is_read(text) } else { is_kept_secret(KEYS[usize::from(mode) % KEYS.len()], text) }
+    let Some((mode, text)) = mode(data) else {
+        return false;
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
+    if mode == 0 {
+        is_read(text)
+    } else {
+        is_kept_secret(KEYS[usize::from(mode) % KEYS.len()], text)
+    }
 }
 
 fn read(text: &str) -> Result<Config, ConfigError> {
@@ -44,7 +52,8 @@ fn is_read(text: &str) -> bool {
     };
     config.check().expect("it was checked before");
     let value = |config: &Config| serde_json::to_value(config).expect("plain data");
-    let again = Config::read(&Figment::from(Serialized::defaults(&config))).expect("what was read can be used");
+    let again = Config::read(&Figment::from(Serialized::defaults(&config)))
+        .expect("what was read can be used");
     assert_eq!(value(&again), value(&config));
     let _ = format!("{config:?}");
     true
@@ -60,7 +69,10 @@ fn is_kept_secret(key: &str, text: &str) -> bool {
             true
         }
         Err(error) => {
-            assert!(!error.to_string().contains(SECRET), "the error repeats a value: {error}");
+            assert!(
+                !error.to_string().contains(SECRET),
+                "the error repeats a value: {error}"
+            );
             false
         }
     }
@@ -73,16 +85,31 @@ pub fn seeds() -> Vec<Seed> {
     let mut seeds = vec![
         Seed::good("deployed", with_mode(0, file)),
         Seed::good("empty", with_mode(0, "")),
-        Seed::good("es256", with_mode(0, "keys.algorithm = 'ES256'\nlog.poll_interval = '1s 500ms'\n")),
+        Seed::good(
+            "es256",
+            with_mode(
+                0,
+                "keys.algorithm = 'ES256'\nlog.poll_interval = '1s 500ms'\n",
+            ),
+        ),
         Seed::bad("unknown", with_mode(0, "[server]\nno_such_key = 1\n")),
         Seed::bad("callers", with_mode(0, callers)),
-        Seed::bad("times", with_mode(0, "keys.activation_delay = '99999999999999999years'\n")),
-        Seed::bad("counts", with_mode(0, "server.calls_max = 9223372036854775807\n")),
+        Seed::bad(
+            "times",
+            with_mode(0, "keys.activation_delay = '99999999999999999years'\n"),
+        ),
+        Seed::bad(
+            "counts",
+            with_mode(0, "server.calls_max = 9223372036854775807\n"),
+        ),
         Seed::bad("nameless", with_mode(0, "[\"\"]\n")),
         Seed::bad("nested", with_mode(0, format!("a = {}", "[".repeat(200)))),
     ];
     for (index, key) in (8_u8..).zip(KEYS) {
-        seeds.push(Seed::bad(format!("secret-{key}"), with_mode(index, "\n\"'\\é")));
+        seeds.push(Seed::bad(
+            format!("secret-{key}"),
+            with_mode(index, "\n\"'\\é"),
+        ));
     }
     seeds
 }

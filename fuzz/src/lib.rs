@@ -26,12 +26,20 @@ pub struct Seed {
 impl Seed {
     /// One that is accepted.
     pub fn good(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.into(), bytes: bytes.into(), accepted: true }
+        Self {
+            name: name.into(),
+            bytes: bytes.into(),
+            accepted: true,
+        }
     }
 
     /// One that is refused.
     pub fn bad(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.into(), bytes: bytes.into(), accepted: false }
+        Self {
+            name: name.into(),
+            bytes: bytes.into(),
+            accepted: false,
+        }
     }
 }
 
@@ -52,8 +60,16 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] =
-    targets!(access_token, refresh_token, page_token, delta, snapshot, checkpoint, cursor, configuration);
+pub const TARGETS: [Target; 8] = targets!(
+    access_token,
+    refresh_token,
+    page_token,
+    delta,
+    snapshot,
+    checkpoint,
+    cursor,
+    configuration
+);
 
 /// The first byte of an input chooses what is done with the rest.
 pub(crate) fn mode(data: &[u8]) -> Option<(u8, &[u8])> {

@@ -12,11 +12,23 @@ fn tokens() -> PageTokens {
 
 /// Throws bytes at the reader.
 pub fn check(data: &[u8]) -> bool {
-    let Some((length, rest)) = mode(data) else { return false };
-    let Some((context, token)) = rest.split_at_checked(length.into()) else { return false };
-    let Ok(token) = std::str::from_utf8(token) else { return false };
-    let Some(position) = tokens().read::<Vec<u8>>(context, token) else { return false };
-    assert_eq!(tokens().make(context, &position), token, "a text that was not made is read");
+    let Some((length, rest)) = mode(data) else {
+        return false;
+    };
+    let Some((context, token)) = rest.split_at_checked(length.into()) else {
+        return false;
+    };
+    let Ok(token) = std::str::from_utf8(token) else {
+        return false;
+    };
+    let Some(position) = tokens().read::<Vec<u8>>(context, token) else {
+        return false;
+    };
+    assert_eq!(
+        tokens().make(context, &position),
+        token,
+        "a text that was not made is read"
+    );
     true
 }
 

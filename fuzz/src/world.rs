@@ -24,19 +24,32 @@ const DOCUMENTS: [(Algorithm, &[u8]); 3] = [
 
 /// Its private keys, one of each algorithm. They sign nothing but test tokens.
 pub static KEYS: LazyLock<[PrivateKey; 3]> = LazyLock::new(|| {
-    DOCUMENTS.map(|(algorithm, pkcs8)| PrivateKey::from_pkcs8(algorithm, pkcs8).expect("our own document"))
+    DOCUMENTS.map(|(algorithm, pkcs8)| {
+        PrivateKey::from_pkcs8(algorithm, pkcs8).expect("our own document")
+    })
 });
 
 /// Its log, batch by batch: every kind of change.
 pub static LOG: LazyLock<Vec<Vec<Change>>> = LazyLock::new(|| {
     let credential = CredentialKind::Session;
-    let api_keys = Change::Revoke { credential: CredentialKind::ApiKey, serials: vec![Serial(30)] };
+    let api_keys = Change::Revoke {
+        credential: CredentialKind::ApiKey,
+        serials: vec![Serial(30)],
+    };
     vec![
         KEYS.iter().map(|key| Change::Trust(public(key))).collect(),
         vec![revoke(&[10, 11, 1 << 33]), api_keys],
-        vec![Change::Cut { credential, scope: Scope::Tenant(TenantSerial(9)), exempt: None }],
+        vec![Change::Cut {
+            credential,
+            scope: Scope::Tenant(TenantSerial(9)),
+            exempt: None,
+        }],
         vec![Change::Turn],
-        vec![Change::Cut { credential, scope: Scope::User(UserSerial(5)), exempt: Some(Serial(12)) }],
+        vec![Change::Cut {
+            credential,
+            scope: Scope::User(UserSerial(5)),
+            exempt: Some(Serial(12)),
+        }],
         vec![Change::Distrust(key_id("stolen")), revoke(&[20])],
     ]
 });
@@ -47,7 +60,12 @@ pub static VIEW: LazyLock<View> = LazyLock::new(|| {
     LOG.iter().fold(empty, |view, changes| {
         let delta = delta::encode(changes, Vec::new());
         let revision = view.position().revision.next();
-        view.apply(&Frame { revision, delta, audit_digest: [0; 32] }).expect("the next batch")
+        view.apply(&Frame {
+            revision,
+            delta,
+            audit_digest: [0; 32],
+        })
+        .expect("the next batch")
     })
 });
 
@@ -59,18 +77,27 @@ pub fn key_id(id: &str) -> KeyId {
 /// The public half, under the algorithm's name.
 pub fn public(key: &PrivateKey) -> VerificationKey {
     let (id, algorithm) = (key_id(key.algorithm().jose_name()), key.algorithm());
-    VerificationKey::new(id, algorithm, key.public_bytes(), CredentialKind::Session).expect("a good key")
+    VerificationKey::new(id, algorithm, key.public_bytes(), CredentialKind::Session)
+        .expect("a good key")
 }
 
 /// Ends sessions.
 pub fn revoke(serials: &[u64]) -> Change {
     let serials = serials.iter().copied().map(Serial).collect();
-    Change::Revoke { credential: CredentialKind::Session, serials }
+    Change::Revoke {
+        credential: CredentialKind::Session,
+        serials,
+    }
 }
 
 /// A session that only its serial or its opening can kill.
 pub fn subject(serial: u64, opened: u64) -> Subject {
-    Subject { serial: Serial(serial), user: UserSerial(1), tenant: TenantSerial(1), opened: Revision(opened) }
+    Subject {
+        serial: Serial(serial),
+        user: UserSerial(1),
+        tenant: TenantSerial(1),
+        opened: Revision(opened),
+    }
 }
 
 /// What its good tokens say.

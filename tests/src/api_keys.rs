@@ -39,13 +39,20 @@ pub fn creation(new: &NewApiKey) -> Entry {
 /// The entry that ends a key.
 #[must_use]
 pub fn revocation(key: &ApiKey) -> Entry {
-    entry(Mutation::RevokeApiKey { tenant: key.tenant_id.clone(), key: key.id })
+    entry(Mutation::RevokeApiKey {
+        tenant: key.tenant_id.clone(),
+        key: key.id,
+    })
 }
 
 /// Makes a key, or says why not.
 pub async fn try_create(store: &dyn Store, new: &NewApiKey) -> Result<ApiKey, EntryError> {
     append(store, &[creation(new)]).await.remove(0)?;
-    let (key, _) = store.api_key(&new.tenant_id, new.id).await.expect("the store answers").expect("a key");
+    let (key, _) = store
+        .api_key(&new.tenant_id, new.id)
+        .await
+        .expect("the store answers")
+        .expect("a key");
     Ok(key)
 }
 
@@ -54,7 +61,9 @@ pub async fn try_create(store: &dyn Store, new: &NewApiKey) -> Result<ApiKey, En
 /// # Panics
 /// When it is refused.
 pub async fn create(store: &dyn Store, new: &NewApiKey) -> ApiKey {
-    try_create(store, new).await.expect("the owner is not disabled")
+    try_create(store, new)
+        .await
+        .expect("the owner is not disabled")
 }
 
 /// The key as the rows have it now, and its state.
@@ -62,7 +71,10 @@ pub async fn create(store: &dyn Store, new: &NewApiKey) -> ApiKey {
 /// # Panics
 /// When it is not there.
 pub async fn current(store: &dyn Store, key: &ApiKey) -> (ApiKey, ApiKeyState) {
-    let found = store.api_key(&key.tenant_id, key.id).await.expect("the store answers");
+    let found = store
+        .api_key(&key.tenant_id, key.id)
+        .await
+        .expect("the store answers");
     let (key, now) = found.expect("the key is there");
     let state = key.state(now);
     (key, state)
@@ -71,7 +83,8 @@ pub async fn current(store: &dyn Store, key: &ApiKey) -> (ApiKey, ApiKeyState) {
 /// Whether a validator with this view takes the key.
 #[must_use]
 pub fn accepts(view: &View, subject: &Subject) -> bool {
-    !view.is_revoked(CredentialKind::ApiKey, subject) && !view.is_cut(CredentialKind::ApiKey, subject)
+    !view.is_revoked(CredentialKind::ApiKey, subject)
+        && !view.is_cut(CredentialKind::ApiKey, subject)
 }
 
 /// Whether the key can be used.
@@ -81,6 +94,10 @@ pub fn accepts(view: &View, subject: &Subject) -> bool {
 pub async fn is_alive(store: &dyn Store, key: &ApiKey) -> bool {
     let by_row = current(store, key).await.1 == ApiKeyState::Active;
     let by_view = accepts(&replay(store).await, &key.subject);
-    assert_eq!(by_row, by_view, "rows and log disagree on a key made at {}", key.subject.opened);
+    assert_eq!(
+        by_row, by_view,
+        "rows and log disagree on a key made at {}",
+        key.subject.opened
+    );
     by_row
 }

@@ -21,7 +21,20 @@ pub async fn defer(engine: &Arc<dyn Backend>, tenant_id: &str, user_id: &str) ->
     let event = EventId::generate();
     let (target, actor) = (format!("the target of {event}"), format!("user:{user_id}"));
     let via = ["service:login", "192.0.2.1"];
-    defer_as(engine, event, &[tenant_id, "session.create", &target, user_id, &actor, via[0], via[1]]).await;
+    defer_as(
+        engine,
+        event,
+        &[
+            tenant_id,
+            "session.create",
+            &target,
+            user_id,
+            &actor,
+            via[0],
+            via[1],
+        ],
+    )
+    .await;
     event
 }
 
@@ -35,7 +48,10 @@ pub async fn defer_as(engine: &Arc<dyn Backend>, event: EventId, texts: &[&str; 
     let json = format!("[[\"{id}\", 1000000, {texts}, {{\"country\": \"CH\"}}]]");
     let values: [Value; 2] = [event.to_bytes()[..].into(), json.into()];
     let mut connection = engine.connection(Lane::Write).await.expect("a connection");
-    connection.query("INSERT INTO audit_outbox VALUES ($1, 1, $2)", &values).await.expect("the event waits");
+    connection
+        .query("INSERT INTO audit_outbox VALUES ($1, 1, $2)", &values)
+        .await
+        .expect("the event waits");
 }
 
 /// The event and number of each row of a batch, in order.
@@ -43,9 +59,13 @@ pub async fn defer_as(engine: &Arc<dyn Backend>, event: EventId, texts: &[&str; 
 /// # Panics
 /// When they cannot be read.
 pub async fn rows(engine: &Arc<dyn Backend>, revision: u64) -> Vec<(EventId, u32)> {
-    let sql = "SELECT event_id, ordinal FROM audit_events WHERE revision = $1 ORDER BY event_id, ordinal";
+    let sql =
+        "SELECT event_id, ordinal FROM audit_events WHERE revision = $1 ORDER BY event_id, ordinal";
     let mut connection = engine.connection(Lane::Read).await.expect("a connection");
-    let rows = connection.query(sql, &[revision.into()]).await.expect("rows");
+    let rows = connection
+        .query(sql, &[revision.into()])
+        .await
+        .expect("rows");
     let read = |row: &portcullis_authority::store::sql::Row| {
         (
             EventId::from_bytes(row.array(0).expect("an id")),
@@ -73,5 +93,8 @@ pub fn everything(tenant_id: &str) -> AuditFilter {
 /// # Panics
 /// When there is no list.
 pub async fn list(store: &dyn Store, filter: &AuditFilter) -> Vec<AuditEvent> {
-    store.list_audit_events(filter, None, 10_000).await.expect("a list")
+    store
+        .list_audit_events(filter, None, 10_000)
+        .await
+        .expect("a list")
 }

@@ -10,8 +10,9 @@ use portcullis_authority::{
 use portcullis_contract::{
     position::sha256,
     v1::{
-        self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
-        key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+        self, api_key_service_client::ApiKeyServiceClient,
+        audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
+        revocation_service_client::RevocationServiceClient,
         session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
         user_service_client::UserServiceClient,
     },
@@ -55,7 +56,9 @@ pub struct Bearer(Option<MetadataValue<tonic::metadata::Ascii>>);
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
         }
         Ok(request)
     }
@@ -85,7 +88,11 @@ impl TestAuthority {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut config = config(directory.path());
         change(&mut config);
-        let mut authority = Self { authority: None, config, directory };
+        let mut authority = Self {
+            authority: None,
+            config,
+            directory,
+        };
         authority.start().await;
         authority
     }
@@ -96,14 +103,20 @@ impl TestAuthority {
         config.server.grpc_listen.set_port(0);
         config.server.http_listen.set_port(0);
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut authority = Self { authority: None, config, directory };
+        let mut authority = Self {
+            authority: None,
+            config,
+            directory,
+        };
         authority.start().await;
         authority
     }
 
     /// Starts it, at the addresses it had before.
     pub async fn start(&mut self) {
-        let authority = Authority::start(self.config.clone()).await.expect("the authority starts");
+        let authority = Authority::start(self.config.clone())
+            .await
+            .expect("the authority starts");
         self.config.server.grpc_listen = authority.grpc_address;
         self.config.server.http_listen = authority.http_address;
         self.authority = Some(authority);
@@ -178,7 +191,11 @@ impl TestAuthority {
 
     /// A validator's settings; start it, or change them first.
     pub fn gate(&self) -> Builder {
-        Validator::builder(self.endpoint()).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE).name("test gate")
+        Validator::builder(self.endpoint())
+            .bearer(GATEWAY)
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .name("test gate")
     }
 
     /// A validator that is ready.
@@ -196,8 +213,11 @@ impl TestAuthority {
 /// A transport to `endpoint` for a bearer string; an empty one sends none.
 #[must_use]
 pub fn transport(endpoint: &str, bearer: &str) -> Transport {
-    let channel = Endpoint::from_shared(endpoint.to_owned()).expect("an endpoint").connect_lazy();
-    let value = (!bearer.is_empty()).then(|| format!("Bearer {bearer}").parse().expect("a header value"));
+    let channel = Endpoint::from_shared(endpoint.to_owned())
+        .expect("an endpoint")
+        .connect_lazy();
+    let value =
+        (!bearer.is_empty()).then(|| format!("Bearer {bearer}").parse().expect("a header value"));
     InterceptedService::new(channel, Bearer(value))
 }
 
@@ -213,7 +233,10 @@ pub async fn ready(builder: Builder) -> Validator {
 pub fn sign_in(user: &str) -> v1::CreateSessionRequest {
     v1::CreateSessionRequest {
         tenant_id: TENANT.into(),
-        user: Some(v1::SessionUser { id: user.into(), ..Default::default() }),
+        user: Some(v1::SessionUser {
+            id: user.into(),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -234,7 +257,11 @@ pub fn config(directory: &Path) -> Config {
     config.store.url = format!("sqlite:{}", directory.join("data").display());
     config.tokens.issuer = ISSUER.into();
     config.keys.master_key_file = directory.join("master.key");
-    std::fs::write(&config.keys.master_key_file, MasterKey::generate().to_base64().as_bytes()).expect("a key file");
+    std::fs::write(
+        &config.keys.master_key_file,
+        MasterKey::generate().to_base64().as_bytes(),
+    )
+    .expect("a key file");
     config.callers = callers();
     config
 }
@@ -242,7 +269,10 @@ pub fn config(directory: &Path) -> Config {
 fn callers() -> Vec<CallerConfig> {
     let caller = |name: &str, bearer: &str, roles: &[Role], tenant: Option<&str>| CallerConfig {
         name: name.into(),
-        bearer_sha256: sha256(bearer.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        bearer_sha256: sha256(bearer.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
         roles: roles.to_vec(),
         tenant: tenant.map(str::to_owned),
     };
@@ -252,7 +282,12 @@ fn callers() -> Vec<CallerConfig> {
         caller("gateway", GATEWAY, &[Role::Gateway], None),
         caller("operator", OPERATOR, &[Role::Operator], None),
         caller("support", SUPPORT, &[Role::Support], None),
-        caller("other-admin", OTHER_ADMIN, &[Role::Login, Role::Admin], Some("other")),
+        caller(
+            "other-admin",
+            OTHER_ADMIN,
+            &[Role::Login, Role::Admin],
+            Some("other"),
+        ),
     ]
 }
 
@@ -260,7 +295,9 @@ fn callers() -> Vec<CallerConfig> {
 #[must_use]
 pub fn reason(status: &Status) -> String {
     use tonic_types::StatusExt;
-    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "portcullis.v1");
     info.reason
 }
@@ -269,6 +306,12 @@ pub fn reason(status: &Status) -> String {
 #[must_use]
 pub fn violations(status: &Status) -> Vec<String> {
     use tonic_types::StatusExt;
-    let request = status.get_details_bad_request().unwrap_or_else(|| panic!("no BadRequest in {status:?}"));
-    request.field_violations.into_iter().map(|violation| violation.field).collect()
+    let request = status
+        .get_details_bad_request()
+        .unwrap_or_else(|| panic!("no BadRequest in {status:?}"));
+    request
+        .field_violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }

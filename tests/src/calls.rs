@@ -15,7 +15,9 @@ use crate::wait::eventually;
 /// # Panics
 /// When the store refuses it.
 pub async fn append(store: &dyn Store, entries: &[Entry]) -> Vec<Result<Outcome, EntryError>> {
-    let appended = eventually("the batch is appended", async || acceptable(store.append(entries).await));
+    let appended = eventually("the batch is appended", async || {
+        acceptable(store.append(entries).await)
+    });
     appended.await.outcomes
 }
 
@@ -32,7 +34,10 @@ pub async fn apply(store: &dyn Store, entry: Entry) -> Outcome {
 /// # Panics
 /// When it cannot be applied.
 pub async fn apply_again(store: &dyn Store, entry: &Entry) -> Outcome {
-    append(store, std::slice::from_ref(entry)).await.remove(0).expect("the entry is applied")
+    append(store, std::slice::from_ref(entry))
+        .await
+        .remove(0)
+        .expect("the entry is applied")
 }
 
 /// Opens a session, or says that the user is disabled.
@@ -40,11 +45,13 @@ pub async fn apply_again(store: &dyn Store, entry: &Entry) -> Outcome {
 /// # Panics
 /// When the store fails for good.
 pub async fn try_open(store: &dyn Store, new: &NewSession) -> Option<Session> {
-    let opened = eventually("the session is opened", async || match store.open_session(new).await {
-        Err(OpenError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
-        Err(OpenError::UserDisabled) => Some(None),
-        Err(OpenError::RequestReused) => panic!("the request id was used before"),
-        Ok(opened) => Some(Some(opened.session)),
+    let opened = eventually("the session is opened", async || {
+        match store.open_session(new).await {
+            Err(OpenError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
+            Err(OpenError::UserDisabled) => Some(None),
+            Err(OpenError::RequestReused) => panic!("the request id was used before"),
+            Ok(opened) => Some(Some(opened.session)),
+        }
     });
     opened.await
 }
@@ -54,7 +61,9 @@ pub async fn try_open(store: &dyn Store, new: &NewSession) -> Option<Session> {
 /// # Panics
 /// When it is not opened.
 pub async fn open(store: &dyn Store, new: &NewSession) -> Session {
-    try_open(store, new).await.expect("the user is not disabled")
+    try_open(store, new)
+        .await
+        .expect("the user is not disabled")
 }
 
 /// What proves that a token is of this session.
@@ -69,7 +78,18 @@ pub fn proof_of(session: &Session) -> Proof {
 /// # Panics
 /// When the store fails for good.
 pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Rotated {
-    let rotate = async || acceptable(store.rotate(&session.tenant_id, session.id, generation, proof_of(session)).await);
+    let rotate = async || {
+        acceptable(
+            store
+                .rotate(
+                    &session.tenant_id,
+                    session.id,
+                    generation,
+                    proof_of(session),
+                )
+                .await,
+        )
+    };
     eventually("the session is rotated", rotate).await
 }
 
@@ -78,7 +98,10 @@ pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Ro
 /// # Panics
 /// When it is not there.
 pub async fn session(store: &dyn Store, session: &Session) -> Session {
-    let found = store.session(&session.tenant_id, session.id).await.expect("the store answers");
+    let found = store
+        .session(&session.tenant_id, session.id)
+        .await
+        .expect("the store answers");
     found.expect("the session is there").0
 }
 
@@ -87,7 +110,11 @@ pub async fn session(store: &dyn Store, session: &Session) -> Session {
 /// # Panics
 /// When the store fails.
 pub async fn list(store: &dyn Store, filter: &SessionFilter) -> Vec<Session> {
-    store.list_sessions(filter, SessionOrder::Start, None, 100).await.expect("a list").items
+    store
+        .list_sessions(filter, SessionOrder::Start, None, 100)
+        .await
+        .expect("a list")
+        .items
 }
 
 /// The head's revision.

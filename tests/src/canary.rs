@@ -46,21 +46,30 @@ impl Contract {
     /// When they are not descriptors.
     #[must_use]
     pub fn read() -> Self {
-        let files = FileDescriptorSet::decode(DESCRIPTOR_SET).expect("our own descriptors").file;
-        let mut contract = Self { messages: HashMap::new(), methods: Vec::new() };
+        let files = FileDescriptorSet::decode(DESCRIPTOR_SET)
+            .expect("our own descriptors")
+            .file;
+        let mut contract = Self {
+            messages: HashMap::new(),
+            methods: Vec::new(),
+        };
         for file in files {
             let package = file.package().to_owned();
             for service in &file.service {
                 let of = format!("{package}.{}", service.name());
-                contract.methods.extend(service.method.iter().map(|method| Method {
-                    service: of.clone(),
-                    name: method.name().to_owned(),
-                    path: format!("/{of}/{}", method.name()),
-                    input: method.input_type().to_owned(),
-                }));
+                contract
+                    .methods
+                    .extend(service.method.iter().map(|method| Method {
+                        service: of.clone(),
+                        name: method.name().to_owned(),
+                        path: format!("/{of}/{}", method.name()),
+                        input: method.input_type().to_owned(),
+                    }));
             }
             for message in file.message_type {
-                contract.messages.insert(format!(".{package}.{}", message.name()), message);
+                contract
+                    .messages
+                    .insert(format!(".{package}.{}", message.name()), message);
             }
         }
         contract
@@ -74,18 +83,28 @@ impl Contract {
 
     fn filled(&self, message: &str, mark: &str, depth: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let Some(message) = self.messages.get(message).filter(|_| depth < DEPTH_MAX) else { return bytes };
+        let Some(message) = self.messages.get(message).filter(|_| depth < DEPTH_MAX) else {
+            return bytes;
+        };
         let mut chosen = Vec::new();
         for field in &message.field {
             // Of a oneof the first counts.
-            if field.oneof_index.is_some_and(|index| std::mem::replace(&mut chosen, vec![index]).contains(&index)) {
+            if field
+                .oneof_index
+                .is_some_and(|index| std::mem::replace(&mut chosen, vec![index]).contains(&index))
+            {
                 continue;
             }
             let number = u32::try_from(field.number()).expect("a field's number");
             let nested = match field.r#type() {
                 Type::String | Type::Bytes => mark.as_bytes().to_vec(),
                 Type::Message => self.filled(field.type_name(), mark, depth + 1),
-                Type::Float | Type::Double | Type::Fixed32 | Type::Fixed64 | Type::Sfixed32 | Type::Sfixed64 => {
+                Type::Float
+                | Type::Double
+                | Type::Fixed32
+                | Type::Fixed64
+                | Type::Sfixed32
+                | Type::Sfixed64 => {
                     continue;
                 }
                 _ if field.label() == Label::Repeated => continue,

@@ -7,7 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
+use portcullis_authority::store::sql::{
+    Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::oneshot;
 
@@ -55,7 +57,10 @@ struct Plan {
 
 enum Action {
     Fail,
-    Pause { reached: oneshot::Sender<()>, resumed: oneshot::Receiver<()> },
+    Pause {
+        reached: oneshot::Sender<()>,
+        resumed: oneshot::Receiver<()>,
+    },
 }
 
 /// A pause. The connection goes on when this is dropped.
@@ -67,7 +72,9 @@ pub struct Hold {
 impl Hold {
     /// Waits until the connection stands at its point; `false` when it was given back without getting there.
     pub async fn reached(&mut self) -> bool {
-        within("the point or the end of the transaction", &mut self.reached).await.is_ok()
+        within("the point or the end of the transaction", &mut self.reached)
+            .await
+            .is_ok()
     }
 }
 
@@ -75,13 +82,25 @@ impl Hold {
 #[must_use]
 pub fn wrap(backend: Arc<dyn Backend>) -> (Arc<dyn Backend>, Faults) {
     let faults = Faults::default();
-    (Arc::new(FaultyBackend { inner: backend, faults: faults.clone() }), faults)
+    (
+        Arc::new(FaultyBackend {
+            inner: backend,
+            faults: faults.clone(),
+        }),
+        faults,
+    )
 }
 
 impl Faults {
     /// The next loan of `lane` fails at `point`. What failed there may have happened.
     pub fn fail(&self, lane: Lane, point: Point) {
-        self.plan(lane, Plan { point, action: Action::Fail });
+        self.plan(
+            lane,
+            Plan {
+                point,
+                action: Action::Fail,
+            },
+        );
     }
 
     /// The next loan of `lane` stops at `point` until the [`Hold`] is dropped.
@@ -89,8 +108,20 @@ impl Faults {
     pub fn pause(&self, lane: Lane, point: Point) -> Hold {
         let (tell, reached) = oneshot::channel();
         let (resume, resumed) = oneshot::channel();
-        self.plan(lane, Plan { point, action: Action::Pause { reached: tell, resumed } });
-        Hold { reached, _resume: resume }
+        self.plan(
+            lane,
+            Plan {
+                point,
+                action: Action::Pause {
+                    reached: tell,
+                    resumed,
+                },
+            },
+        );
+        Hold {
+            reached,
+            _resume: resume,
+        }
     }
 
     /// Delays every operation from now on, by `seed`.
@@ -101,7 +132,9 @@ impl Faults {
     /// Whether someone waits for a connection of `lane`.
     #[must_use]
     pub fn is_waiting(&self, lane: Lane) -> bool {
-        lock(&self.0.waiting).get(&lane).is_some_and(|count| *count > 0)
+        lock(&self.0.waiting)
+            .get(&lane)
+            .is_some_and(|count| *count > 0)
     }
 
     fn plan(&self, lane: Lane, plan: Plan) {
@@ -110,13 +143,17 @@ impl Faults {
 
     fn take(&self, lane: Lane) -> Vec<Plan> {
         let mut plans = lock(&self.0.plans);
-        let (taken, left) = std::mem::take(&mut *plans).into_iter().partition(|(of, _)| *of == lane);
+        let (taken, left) = std::mem::take(&mut *plans)
+            .into_iter()
+            .partition(|(of, _)| *of == lane);
         *plans = left;
         taken.into_iter().map(|(_, plan)| plan).collect()
     }
 
     async fn delay(&self) {
-        let delay = lock(&self.0.delays).as_mut().map(|random| random.random_range(Duration::ZERO..DELAY_MAX));
+        let delay = lock(&self.0.delays)
+            .as_mut()
+            .map(|random| random.random_range(Duration::ZERO..DELAY_MAX));
         if let Some(delay) = delay {
             // A schedule, not a wait for something.
             tokio::time::sleep(delay).await;
@@ -137,7 +174,13 @@ impl Backend for FaultyBackend {
         let inner = self.inner.connection(lane).await?;
         drop(waiting);
         let together = self.inner.dialect().beat_writes;
-        Ok(Box::new(FaultyConnection { inner, faults: self.faults.clone(), plans, operations: 0, together }))
+        Ok(Box::new(FaultyConnection {
+            inner,
+            faults: self.faults.clone(),
+            plans,
+            operations: 0,
+            together,
+        }))
     }
 
     fn dialect(&self) -> Dialect {
@@ -178,18 +221,24 @@ impl FaultyConnection {
     async fn before(&mut self, is_commit: bool) -> Result<(), DbError> {
         self.faults.delay().await;
         let now = self.operations;
-        self.strike(|point| point == Point::Before(now) || is_commit && point == Point::BeforeCommit).await
+        self.strike(|point| {
+            point == Point::Before(now) || is_commit && point == Point::BeforeCommit
+        })
+        .await
     }
 
     async fn after(&mut self, is_commit: bool) -> Result<(), DbError> {
         self.faults.delay().await;
         let now = self.operations;
         self.operations += 1;
-        self.strike(|point| point == Point::After(now) || is_commit && point == Point::AfterCommit).await
+        self.strike(|point| point == Point::After(now) || is_commit && point == Point::AfterCommit)
+            .await
     }
 
     async fn strike(&mut self, is_here: impl Fn(Point) -> bool) -> Result<(), DbError> {
-        let Some(index) = self.plans.iter().position(|plan| is_here(plan.point)) else { return Ok(()) };
+        let Some(index) = self.plans.iter().position(|plan| is_here(plan.point)) else {
+            return Ok(());
+        };
         match self.plans.swap_remove(index).action {
             Action::Fail => Err(DbError::Unavailable("a fault of the test's".into())),
             Action::Pause { reached, resumed } => {

@@ -9,7 +9,9 @@ use crate::wait::within;
 pub async fn applied(gate: &Validator, revision: u64) {
     let mut position = gate.position();
     let reached = position.wait_for(|at| at.is_some_and(|at| at.revision >= Revision(revision)));
-    within(&format!("the gate to apply {revision}"), reached).await.expect("the gate runs");
+    within(&format!("the gate to apply {revision}"), reached)
+        .await
+        .expect("the gate runs");
 }
 
 /// Why the gate refuses the token now.

@@ -34,7 +34,8 @@ pub fn write_cities(path: &Path, networks: &[(&str, City)]) {
 /// # Panics
 /// When it cannot be written.
 pub fn write_operators(path: &Path, networks: &[(&str, &str)]) {
-    let record = |(network, operator): &(&str, &str)| ((*network).to_owned(), json!({ "isp": operator }));
+    let record =
+        |(network, operator): &(&str, &str)| ((*network).to_owned(), json!({ "isp": operator }));
     write(path, "GeoIP2-ISP", networks.iter().map(record).collect());
 }
 
@@ -46,7 +47,9 @@ fn write(path: &Path, database_type: &str, records: Vec<(String, Value)>) {
     writer.metadata.description = [("en".to_owned(), "a test".to_owned())].into();
     for (network, record) in records {
         let data = writer.insert_value(record).expect("a value");
-        let network = format!("::{network}.0/120").parse::<IpAddrWithMask>().expect("a network");
+        let network = format!("::{network}.0/120")
+            .parse::<IpAddrWithMask>()
+            .expect("a network");
         writer.insert_node(network, data);
     }
     // As an update does it: by a rename.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use portcullis_authority::{
     crypto::{MasterKey, generate_signing_key},
-    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session, Sight},
+    domain::{
+        Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session, Sight,
+    },
 };
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
@@ -114,13 +116,18 @@ pub fn disable(tenant_id: &str, user_id: &str) -> Entry {
 /// Enables a user.
 #[must_use]
 pub fn enable(tenant_id: &str, user_id: &str) -> Entry {
-    entry(Mutation::EnableUser { tenant: tenant(tenant_id), user: user(user_id) })
+    entry(Mutation::EnableUser {
+        tenant: tenant(tenant_id),
+        user: user(user_id),
+    })
 }
 
 /// Signs a tenant out.
 #[must_use]
 pub fn sign_out_tenant(tenant_id: &str) -> Entry {
-    entry(Mutation::SignOutTenant { tenant: tenant(tenant_id) })
+    entry(Mutation::SignOutTenant {
+        tenant: tenant(tenant_id),
+    })
 }
 
 /// Takes events that wait into the trail.
@@ -132,5 +139,10 @@ pub fn record() -> Entry {
 /// A new signing key of access tokens, which signs after `delay`.
 #[must_use]
 pub fn key(delay: Duration) -> NewKey {
-    generate_signing_key(&MasterKey::generate(), CredentialKind::Session, Algorithm::Ed25519, delay)
+    generate_signing_key(
+        &MasterKey::generate(),
+        CredentialKind::Session,
+        Algorithm::Ed25519,
+        delay,
+    )
 }

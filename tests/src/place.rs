@@ -38,14 +38,19 @@ impl Place {
     /// When it cannot be made.
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut place = Self(Kind::Sqlite { directory, engine: None });
+        let mut place = Self(Kind::Sqlite {
+            directory,
+            engine: None,
+        });
         place.restart().await;
         place
     }
 
     /// A schema of the process's PostgreSQL.
     pub async fn postgres() -> Self {
-        Self(Kind::Postgres { schema: postgres::fresh_schema().await })
+        Self(Kind::Postgres {
+            schema: postgres::fresh_schema().await,
+        })
     }
 
     /// Closes what is open and opens it again. All stores of this place have to be dropped before.
@@ -55,7 +60,11 @@ impl Place {
     pub async fn restart(&mut self) {
         if let Kind::Sqlite { directory, engine } = &mut self.0 {
             *engine = None;
-            *engine = Some(Arc::new(Sqlite::connect(directory.path()).await.expect("the data directory opens")));
+            *engine = Some(Arc::new(
+                Sqlite::connect(directory.path())
+                    .await
+                    .expect("the data directory opens"),
+            ));
         }
     }
 
@@ -65,7 +74,9 @@ impl Place {
     /// When it does not open.
     pub async fn engine(&self) -> Arc<dyn Backend> {
         match &self.0 {
-            Kind::Sqlite { engine, .. } => Arc::clone(engine.as_ref().expect("open but in restart")),
+            Kind::Sqlite { engine, .. } => {
+                Arc::clone(engine.as_ref().expect("open but in restart"))
+            }
             Kind::Postgres { schema } => {
                 let opened = Postgres::connect(&schema.url, &PostgresOptions::default()).await;
                 Arc::new(opened.expect("the schema opens"))
@@ -78,7 +89,11 @@ impl Place {
     /// # Panics
     /// When it does not open.
     pub async fn store(&self) -> Arc<SqlStore> {
-        Arc::new(SqlStore::open(self.engine().await).await.expect("the store opens"))
+        Arc::new(
+            SqlStore::open(self.engine().await)
+                .await
+                .expect("the store opens"),
+        )
     }
 
     /// One more authority's store, and its faults.
@@ -87,7 +102,10 @@ impl Place {
     /// When it does not open.
     pub async fn faulty_store(&self) -> (Arc<SqlStore>, Faults) {
         let (engine, faults) = fault::wrap(self.engine().await);
-        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), faults)
+        (
+            Arc::new(SqlStore::open(engine).await.expect("the store opens")),
+            faults,
+        )
     }
 
     /// Runs statements behind the authorities' backs, as whoever may do anything; what the database says against it.
@@ -102,13 +120,19 @@ impl Place {
             Kind::Sqlite { directory, .. } => {
                 let (file, sql) = (directory.path().join("portcullis.db"), sql.to_owned());
                 // A store's transaction, which it may have to wait for, may go on in this thread.
-                let done = spawn_blocking(move || rusqlite::Connection::open(file)?.execute_batch(&sql)).await;
+                let done =
+                    spawn_blocking(move || rusqlite::Connection::open(file)?.execute_batch(&sql))
+                        .await;
                 done.expect("no panic").map_err(|error| error.to_string())
             }
             Kind::Postgres { schema } => {
                 let sql = format!("SET search_path = {}; {sql}", schema.name);
                 let done = shared().await.admin().await.batch_execute(&sql).await;
-                done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
+                done.map_err(|error| {
+                    error
+                        .as_db_error()
+                        .map_or(error.to_string(), |error| error.message().to_owned())
+                })
             }
         }
     }
@@ -119,7 +143,9 @@ impl Place {
     /// When there was nothing.
     pub async fn disarm(&self) {
         let sql = match &self.0 {
-            Kind::Sqlite { .. } => "DROP TRIGGER audit_events_unchanged; DROP TRIGGER audit_events_undeleted",
+            Kind::Sqlite { .. } => {
+                "DROP TRIGGER audit_events_unchanged; DROP TRIGGER audit_events_undeleted"
+            }
             Kind::Postgres { .. } => "DROP TRIGGER audit_events_stay ON audit_events",
         };
         self.execute(sql).await.expect("there are triggers");
@@ -131,7 +157,10 @@ impl Place {
     /// When it does not open.
     pub async fn planned_store(&self) -> (Arc<SqlStore>, Plans) {
         let (engine, plans) = plans::wrap(self.engine().await);
-        (Arc::new(SqlStore::open(engine).await.expect("the store opens")), plans)
+        (
+            Arc::new(SqlStore::open(engine).await.expect("the store opens")),
+            plans,
+        )
     }
 
     /// Runs `first` up to `point` of its transaction, `second` until it is done or waits for the first, and then both
@@ -152,10 +181,17 @@ impl Place {
             return None;
         }
         let second = tokio::spawn(second);
-        let settled = async || (second.is_finished() || self.is_blocked(other, other_lane).await).then_some(());
+        let settled = async || {
+            (second.is_finished() || self.is_blocked(other, other_lane).await).then_some(())
+        };
         eventually("the second is done or waits for the first", settled).await;
         drop(hold);
-        let both = async { (first.await.expect("no panic"), second.await.expect("no panic")) };
+        let both = async {
+            (
+                first.await.expect("no panic"),
+                second.await.expect("no panic"),
+            )
+        };
         Some(within("both ends", both).await)
     }
 
@@ -169,7 +205,13 @@ impl Place {
                     "SELECT 1 FROM pg_stat_activity WHERE application_name = '{}' AND wait_event_type = 'Lock'",
                     schema.name
                 );
-                shared().await.admin().await.maybe_text(&waiting).await.is_some()
+                shared()
+                    .await
+                    .admin()
+                    .await
+                    .maybe_text(&waiting)
+                    .await
+                    .is_some()
             }
         }
     }

@@ -24,7 +24,13 @@ impl Plans {
 #[must_use]
 pub fn wrap(backend: Arc<dyn Backend>) -> (Arc<dyn Backend>, Plans) {
     let plans = Plans::default();
-    (Arc::new(Planned { inner: backend, plans: plans.clone() }), plans)
+    (
+        Arc::new(Planned {
+            inner: backend,
+            plans: plans.clone(),
+        }),
+        plans,
+    )
 }
 
 struct Planned {
@@ -37,7 +43,11 @@ impl Backend for Planned {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
         let inner = self.inner.connection(lane).await?;
         let is_postgres = self.inner.dialect().beat_writes;
-        Ok(Box::new(PlannedConnection { inner, is_postgres, plans: self.plans.clone() }))
+        Ok(Box::new(PlannedConnection {
+            inner,
+            is_postgres,
+            plans: self.plans.clone(),
+        }))
     }
 
     fn dialect(&self) -> Dialect {
@@ -57,7 +67,9 @@ struct PlannedConnection {
 
 impl PlannedConnection {
     async fn plan(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        self.inner.query(&format!("EXPLAIN QUERY PLAN {sql}"), params).await
+        self.inner
+            .query(&format!("EXPLAIN QUERY PLAN {sql}"), params)
+            .await
     }
 
     /// The plan that is made whatever the parameters are, as the authority's connections make it.
@@ -67,10 +79,24 @@ impl PlannedConnection {
             Value::Text(_) => "text",
             Value::Blob(_) => "bytea",
         };
-        let list = |words: Vec<&str>| if words.is_empty() { String::new() } else { format!("({})", words.join(", ")) };
-        let (types, nulls) = (list(params.iter().map(of).collect()), list(vec!["NULL"; params.len()]));
-        self.inner.query(&format!("PREPARE explained {types} AS {sql}"), &[]).await?;
-        let plan = self.inner.query(&format!("EXPLAIN EXECUTE explained {nulls}"), &[]).await;
+        let list = |words: Vec<&str>| {
+            if words.is_empty() {
+                String::new()
+            } else {
+                format!("({})", words.join(", "))
+            }
+        };
+        let (types, nulls) = (
+            list(params.iter().map(of).collect()),
+            list(vec!["NULL"; params.len()]),
+        );
+        self.inner
+            .query(&format!("PREPARE explained {types} AS {sql}"), &[])
+            .await?;
+        let plan = self
+            .inner
+            .query(&format!("EXPLAIN EXECUTE explained {nulls}"), &[])
+            .await;
         self.inner.query("DEALLOCATE explained", &[]).await?;
         plan
     }
@@ -79,15 +105,26 @@ impl PlannedConnection {
 #[async_trait]
 impl Connection for PlannedConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        let plan =
-            if self.is_postgres { self.generic_plan(sql, params).await? } else { self.plan(sql, params).await? };
+        let plan = if self.is_postgres {
+            self.generic_plan(sql, params).await?
+        } else {
+            self.plan(sql, params).await?
+        };
         // PostgreSQL tells one text a line, SQLite a step, its parent and a text. What is within another stands to the right.
         let line = |row: &Row| {
             let within = row.0.len() > 1 && row.int(1).is_ok_and(|parent| parent != 0);
-            format!("{}{}", if within { "  " } else { "" }, row.text(row.0.len() - 1).unwrap_or_default())
+            format!(
+                "{}{}",
+                if within { "  " } else { "" },
+                row.text(row.0.len() - 1).unwrap_or_default()
+            )
         };
         let plan = plan.iter().map(line).collect::<Vec<_>>().join("\n");
-        self.plans.0.lock().unwrap_or_else(PoisonError::into_inner).push((sql.to_owned(), plan));
+        self.plans
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((sql.to_owned(), plan));
         self.inner.query(sql, params).await
     }
 

@@ -40,9 +40,16 @@ pub async fn fresh_schema() -> Schema {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let name = format!("t_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let server = shared().await;
-    let made = server.admin().await.batch_execute(&format!("CREATE SCHEMA {name}")).await;
+    let made = server
+        .admin()
+        .await
+        .batch_execute(&format!("CREATE SCHEMA {name}"))
+        .await;
     made.expect("a schema is made");
-    let url = format!("{}?options=-csearch_path%3D{name}&application_name={name}", server.url());
+    let url = format!(
+        "{}?options=-csearch_path%3D{name}&application_name={name}",
+        server.url()
+    );
     Schema { name, url }
 }
 

@@ -28,9 +28,16 @@ pub struct Dev {
 #[must_use]
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let target = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let target = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>/deps/<test>");
     let binary = target.join("portcullis");
-    assert!(binary.exists(), "{} is not built: run `cargo xtask test`", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is not built: run `cargo xtask test`",
+        binary.display()
+    );
     binary
 }
 
@@ -38,7 +45,13 @@ impl Dev {
     /// Starts it on free ports and waits until it listens.
     pub async fn start(directory: &Path) -> Self {
         let mut child = Command::new(binary())
-            .args(["dev", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .args([
+                "dev",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+            ])
             .args(["--gateway-listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
             .stdout(Stdio::piped())
@@ -49,8 +62,16 @@ impl Dev {
         let (mut grpc, mut gateway) = (String::new(), String::new());
         within("dev to listen", async {
             while gateway.is_empty() {
-                let line = stdout.next_line().await.expect("readable").expect("dev did not start");
-                let last = line.split_whitespace().last().unwrap_or_default().to_owned();
+                let line = stdout
+                    .next_line()
+                    .await
+                    .expect("readable")
+                    .expect("dev did not start");
+                let last = line
+                    .split_whitespace()
+                    .last()
+                    .unwrap_or_default()
+                    .to_owned();
                 match line.split_whitespace().take(2).collect::<Vec<_>>()[..] {
                     ["authority", "gRPC"] => grpc = last,
                     ["gateway", "HTTP"] => gateway = last,
@@ -59,7 +80,12 @@ impl Dev {
             }
         })
         .await;
-        Self { child, _stdout: stdout, grpc, gateway }
+        Self {
+            child,
+            _stdout: stdout,
+            grpc,
+            gateway,
+        }
     }
 
     /// Its process id.
@@ -75,24 +101,41 @@ impl Dev {
 
     /// SIGTERM, and how it ended.
     pub async fn terminate(mut self) -> std::process::ExitStatus {
-        let id = rustix::process::Pid::from_raw(self.id().try_into().expect("a pid")).expect("a pid");
+        let id =
+            rustix::process::Pid::from_raw(self.id().try_into().expect("a pid")).expect("a pid");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("signalled");
-        within("dev to end", self.child.wait()).await.expect("an end")
+        within("dev to end", self.child.wait())
+            .await
+            .expect("an end")
     }
 }
 
 /// The credential of a kind of caller.
 #[must_use]
 pub fn credential(directory: &Path, kind: &str) -> String {
-    let text = std::fs::read_to_string(directory.join("dev-credentials.json")).expect("credentials");
+    let text =
+        std::fs::read_to_string(directory.join("dev-credentials.json")).expect("credentials");
     let credentials: Value = serde_json::from_str(&text).expect("JSON");
-    credentials[kind].as_str().expect("a bearer string").to_owned()
+    credentials[kind]
+        .as_str()
+        .expect("a bearer string")
+        .to_owned()
 }
 
 /// Runs the binary to its end: exit code, standard output, standard error.
 pub async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let running = Command::new(binary()).args(arguments).kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(60), running).await.expect("it ends").expect("it runs");
+    let running = Command::new(binary())
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), running)
+        .await
+        .expect("it ends")
+        .expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }

@@ -20,12 +20,23 @@ pub async fn replay(store: &dyn Store) -> View {
     let head = store.head().await.expect("a head");
     let mut view = View::empty(head.incarnation);
     while view.position().revision < head.revision {
-        let frames = store.tail(view.position().revision, BATCHES).await.expect("a tail");
+        let frames = store
+            .tail(view.position().revision, BATCHES)
+            .await
+            .expect("a tail");
         assert!(!frames.is_empty(), "the log ends before its head");
-        for frame in frames.iter().filter(|frame| frame.revision <= head.revision) {
+        for frame in frames
+            .iter()
+            .filter(|frame| frame.revision <= head.revision)
+        {
             view = view.apply(frame).expect("the log is dense");
             let chain = store.chain(frame.revision).await.expect("a chain");
-            assert_eq!(chain, Some(view.position().chain), "the chain at {}", frame.revision);
+            assert_eq!(
+                chain,
+                Some(view.position().chain),
+                "the chain at {}",
+                frame.revision
+            );
         }
     }
     assert_eq!(view.position(), head);
@@ -35,7 +46,8 @@ pub async fn replay(store: &dyn Store) -> View {
 /// Whether a validator with this view takes the session's tokens.
 #[must_use]
 pub fn accepts(view: &View, subject: &Subject) -> bool {
-    !view.is_revoked(CredentialKind::Session, subject) && !view.is_cut(CredentialKind::Session, subject)
+    !view.is_revoked(CredentialKind::Session, subject)
+        && !view.is_cut(CredentialKind::Session, subject)
 }
 
 /// Whether the session can be used.
@@ -43,10 +55,17 @@ pub fn accepts(view: &View, subject: &Subject) -> bool {
 /// # Panics
 /// When rows and log do not agree on it.
 pub async fn is_alive(store: &dyn Store, session: &Session) -> bool {
-    let found = store.session(&session.tenant_id, session.id).await.expect("the store answers");
+    let found = store
+        .session(&session.tenant_id, session.id)
+        .await
+        .expect("the store answers");
     let (row, now) = found.expect("the session is there");
     let by_row = row.state(now) == SessionState::Active;
     let by_view = accepts(&replay(store).await, &session.subject);
-    assert_eq!(by_row, by_view, "rows and log disagree on a session opened at {}", session.subject.opened);
+    assert_eq!(
+        by_row, by_view,
+        "rows and log disagree on a session opened at {}",
+        session.subject.opened
+    );
     by_row
 }

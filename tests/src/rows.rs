@@ -29,8 +29,16 @@ pub struct Use {
 /// # Panics
 /// When it fails.
 pub async fn query(place: &Place, sql: &str, values: &[Value]) -> Vec<Row> {
-    let mut connection = place.engine().await.connection(Lane::Write).await.expect("a connection");
-    connection.query(sql, values).await.expect("the statement runs")
+    let mut connection = place
+        .engine()
+        .await
+        .connection(Lane::Write)
+        .await
+        .expect("a connection");
+    connection
+        .query(sql, values)
+        .await
+        .expect("the statement runs")
 }
 
 /// What is kept of a session's use.
@@ -53,14 +61,24 @@ pub async fn usage(place: &Place, session: &Session) -> Use {
 
 /// Has the sweep look at a session at once.
 pub async fn make_due(place: &Place, session: &Session) {
-    query(place, "UPDATE sessions SET due_us = 1 WHERE tenant_id = $1 AND session_id = $2", &key(session)).await;
+    query(
+        place,
+        "UPDATE sessions SET due_us = 1 WHERE tenant_id = $1 AND session_id = $2",
+        &key(session),
+    )
+    .await;
 }
 
 /// Sets a tenant's policy, as an update does: all of its sessions are to be looked at.
 pub async fn set_policy(place: &Place, tenant: &str, policy: &Policy) {
     let sql = "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) VALUES ($1, $2, 1, 0, $3) \
          ON CONFLICT (tenant_id) DO UPDATE SET policy = $2, version = policies.version + 1, sweep_from = $3";
-    query(place, sql, &[tenant.into(), policy.encode().into(), Vec::new().into()]).await;
+    query(
+        place,
+        sql,
+        &[tenant.into(), policy.encode().into(), Vec::new().into()],
+    )
+    .await;
 }
 
 /// Runs a statement in the database of a running authority; the first column of the first row, which has to be text.
@@ -72,9 +90,13 @@ pub async fn behind(authority: &TestAuthority, sql: &str) -> Option<String> {
     if let Some(directory) = url.strip_prefix("sqlite:") {
         let (file, sql) = (format!("{directory}/portcullis.db"), sql.to_owned());
         // The authority has to go on meanwhile: it may have the lock.
-        return tokio::task::spawn_blocking(move || behind_sqlite(&file, &sql)).await.expect("no panic");
+        return tokio::task::spawn_blocking(move || behind_sqlite(&file, &sql))
+            .await
+            .expect("no panic");
     }
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("the server answers");
     tokio::spawn(connection);
     let rows = client.query(sql, &[]).await.expect("the statement runs");
     rows.first().map(|row| row.get(0))
@@ -85,12 +107,18 @@ fn behind_sqlite(file: &str, sql: &str) -> Option<String> {
     file.busy_timeout(DEADLINE).expect("a timeout");
     let mut statement = file.prepare(sql).expect("a statement");
     let mut rows = statement.query([]).expect("the statement runs");
-    rows.next().expect("the statement runs").map(|row| row.get(0).expect("text"))
+    rows.next()
+        .expect("the statement runs")
+        .map(|row| row.get(0).expect("text"))
 }
 
 /// As [`set_policy`], behind a running authority.
 pub async fn set_policy_behind(authority: &TestAuthority, tenant: &str, policy: &Policy) {
-    let empty = if authority.config.store.url.starts_with("sqlite:") { "x''" } else { "''::bytea" };
+    let empty = if authority.config.store.url.starts_with("sqlite:") {
+        "x''"
+    } else {
+        "''::bytea"
+    };
     let json = policy.encode();
     let sql = format!(
         "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) VALUES ('{tenant}', '{json}', 1, 0, {empty}) \
@@ -100,5 +128,8 @@ pub async fn set_policy_behind(authority: &TestAuthority, tenant: &str, policy: 
 }
 
 fn key(session: &Session) -> [Value; 2] {
-    [session.tenant_id.as_str().into(), session.id.to_bytes()[..].into()]
+    [
+        session.tenant_id.as_str().into(),
+        session.id.to_bytes()[..].into(),
+    ]
 }

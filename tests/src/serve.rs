@@ -41,7 +41,8 @@ impl Serve {
         let mut config = config(directory.path());
         change(&mut config);
         let file = directory.path().join("portcullis.toml");
-        std::fs::write(&file, toml::to_string(&config).expect("TOML")).expect("a configuration file");
+        std::fs::write(&file, toml::to_string(&config).expect("TOML"))
+            .expect("a configuration file");
         let mut child = Command::new(binary())
             .args(["serve", "--config"])
             .arg(&file)
@@ -58,8 +59,17 @@ impl Serve {
                 written.lock().expect("whole").push(line);
             }
         });
-        let listening = eventually("serve to listen", async || listening(&lines.lock().expect("whole"))).await;
-        Self { child, lines, grpc: listening.0, http: listening.1, _directory: directory }
+        let listening = eventually("serve to listen", async || {
+            listening(&lines.lock().expect("whole"))
+        })
+        .await;
+        Self {
+            child,
+            lines,
+            grpc: listening.0,
+            http: listening.1,
+            _directory: directory,
+        }
     }
 
     /// `http://…` of its gRPC server.
@@ -76,7 +86,11 @@ impl Serve {
 
     /// A validator's settings.
     pub fn gate(&self, name: &str) -> Builder {
-        Validator::builder(self.endpoint()).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE).name(name)
+        Validator::builder(self.endpoint())
+            .bearer(GATEWAY)
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .name(name)
     }
 
     /// What it has written to standard error.
@@ -96,20 +110,30 @@ impl Serve {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("it runs");
+        let id = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.try_into().ok()?))
+            .expect("it runs");
         kill_process(id, signal).expect("signalled");
     }
 
     /// SIGTERM, and how it ended.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        within("serve to end", self.child.wait()).await.expect("an end")
+        within("serve to end", self.child.wait())
+            .await
+            .expect("an end")
     }
 }
 
 fn listening(lines: &[String]) -> Option<(SocketAddr, SocketAddr)> {
-    let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let event = events.map(|event| event["fields"].clone()).find(|fields| fields["message"] == "listening")?;
+    let events = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let event = events
+        .map(|event| event["fields"].clone())
+        .find(|fields| fields["message"] == "listening")?;
     let address = |name: &str| event[name].as_str()?.parse().ok();
     Some((address("grpc")?, address("http")?))
 }
@@ -124,7 +148,10 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut response = String::new();
-    stream.read_to_string(&mut response).await.expect("received");
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("received");
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     body.to_owned()

@@ -56,7 +56,10 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let receiver = Self { endpoint, ..Self::default() };
+        let receiver = Self {
+            endpoint,
+            ..Self::default()
+        };
         let server = Server::builder()
             .add_service(TraceServiceServer::new(receiver.clone()))
             .add_service(MetricsServiceServer::new(receiver.clone()))
@@ -74,7 +77,12 @@ impl Receiver {
     /// The spans of a trace, when it has `count`.
     pub async fn trace(&self, trace_id: u128, count: usize) -> Vec<Received> {
         let id = trace_id.to_be_bytes();
-        let of_trace = || self.spans().into_iter().filter(|received| received.span.trace_id == id).collect::<Vec<_>>();
+        let of_trace = || {
+            self.spans()
+                .into_iter()
+                .filter(|received| received.span.trace_id == id)
+                .collect::<Vec<_>>()
+        };
         let mut spans = eventually("the trace to be received", async || {
             let spans = of_trace();
             (spans.len() >= count).then_some(spans)
@@ -88,14 +96,24 @@ impl Receiver {
     #[must_use]
     pub fn metric_names(&self) -> Vec<String> {
         let requests = self.metrics.lock().expect("whole");
-        let scopes = requests.iter().flat_map(|request| &request.resource_metrics).flat_map(|of| &of.scope_metrics);
-        scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.name.clone()).collect()
+        let scopes = requests
+            .iter()
+            .flat_map(|request| &request.resource_metrics)
+            .flat_map(|of| &of.scope_metrics);
+        scopes
+            .flat_map(|scope| &scope.metrics)
+            .map(|metric| metric.name.clone())
+            .collect()
     }
 
     /// All that was received, as text.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("{:?}\n{:?}", self.spans(), self.metrics.lock().expect("whole"))
+        format!(
+            "{:?}\n{:?}",
+            self.spans(),
+            self.metrics.lock().expect("whole")
+        )
     }
 }
 
@@ -109,7 +127,10 @@ impl TraceService for Receiver {
             let resource = of.resource.unwrap_or_default();
             let service = attribute(&resource.attributes, "service.name").unwrap_or_default();
             let spans = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            let received = spans.map(|span| Received { service: service.clone(), span });
+            let received = spans.map(|span| Received {
+                service: service.clone(),
+                span,
+            });
             self.spans.lock().expect("whole").extend(received);
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
@@ -122,7 +143,10 @@ impl MetricsService for Receiver {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.metrics.lock().expect("whole").push(request.into_inner());
+        self.metrics
+            .lock()
+            .expect("whole")
+            .push(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
@@ -157,7 +181,9 @@ impl Scraped {
 
     /// The names and types of all metrics.
     pub fn types(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        self.0
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
     }
 
     /// The whole text.
@@ -169,12 +195,19 @@ impl Scraped {
     /// The sum of the series of this name that have all of these labels; none when there is none.
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, value)| format!("{label}=\"{value}\""))
+            .collect();
         let series = self.0.lines().filter(|line| {
-            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']));
+            let rest = line
+                .strip_prefix(name)
+                .filter(|rest| rest.starts_with(['{', ' ']));
             rest.is_some_and(|rest| labels.iter().all(|label| rest.contains(label)))
         });
-        let values: Vec<f64> = series.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        let values: Vec<f64> = series
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
 }

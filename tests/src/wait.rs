@@ -13,7 +13,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(2);
 ///
 /// # Panics
 /// After [`DEADLINE`], naming `what`.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let give_up = Instant::now() + DEADLINE;
     loop {
         if let Some(answer) = within(what, condition()).await {

@@ -36,7 +36,8 @@ async fn a_tail_reader_sees_every_acknowledged_revision_in_order() {
     println!("seed {seed}");
     let place = crate::place().await;
     let done = Arc::new(AtomicBool::new(false));
-    let readers = [0; 2].map(async |_| tokio::spawn(read_until(place.store().await, Arc::clone(&done))));
+    let readers =
+        [0; 2].map(async |_| tokio::spawn(read_until(place.store().await, Arc::clone(&done))));
     let [one, two] = readers;
     let (one, two) = (one.await, two.await);
 
@@ -52,13 +53,23 @@ async fn a_tail_reader_sees_every_acknowledged_revision_in_order() {
     let store = place.store().await;
     let view = replay(&*store).await;
     for reader in [one, two] {
-        let read = within("a reader", reader).await.expect("the reader did not panic");
+        let read = within("a reader", reader)
+            .await
+            .expect("the reader did not panic");
         assert_eq!(read.position(), view.position());
         assert_says_exactly(&read, &acknowledged);
     }
     let revisions: BTreeSet<_> = acknowledged.iter().map(|(revision, _)| *revision).collect();
-    assert_eq!(revisions.len(), acknowledged.len(), "each batch has a revision of its own");
-    assert_eq!(revisions.last(), Some(&view.position().revision), "and there are no others");
+    assert_eq!(
+        revisions.len(),
+        acknowledged.len(),
+        "each batch has a revision of its own"
+    );
+    assert_eq!(
+        revisions.last(),
+        Some(&view.position().revision),
+        "and there are no others"
+    );
     assert_eq!(revisions.len() as u64, view.position().revision.0);
 }
 
@@ -67,7 +78,10 @@ async fn read_until(store: Arc<SqlStore>, done: Arc<AtomicBool>) -> View {
     let mut view = View::empty(store.head().await.expect("a head").incarnation);
     loop {
         let last = done.load(Ordering::SeqCst);
-        let frames = store.tail(view.position().revision, 3).await.expect("a tail");
+        let frames = store
+            .tail(view.position().revision, 3)
+            .await
+            .expect("a tail");
         for frame in &frames {
             view = view.apply(frame).expect("no gap and no step back");
         }
@@ -83,24 +97,43 @@ async fn write(store: Arc<SqlStore>, witness: Arc<SqlStore>, writer: u64) -> Ack
     let mut acknowledged = Vec::new();
     let user = format!("u{writer}");
     for batch in 0..BATCHES {
-        let sessions = [open(&*store, &sign_in("t", &user)).await, open(&*store, &sign_in("t", &user)).await];
+        let sessions = [
+            open(&*store, &sign_in("t", &user)).await,
+            open(&*store, &sign_in("t", &user)).await,
+        ];
         let some = &sessions[..=batch % 2];
         let entries: Vec<_> = some.iter().map(|session| revoke(&[session])).collect();
         let outcomes = append(&*store, &entries).await;
         let revision = outcomes[0].expect("applied").revision;
-        assert!(outcomes.iter().all(|outcome| outcome.expect("applied").revision == revision));
-        assert!(head(&*witness).await >= revision, "the head is not behind an acknowledgement");
-        let frame = witness.tail(Revision(revision.0 - 1), 1).await.expect("a tail");
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| outcome.expect("applied").revision == revision)
+        );
+        assert!(
+            head(&*witness).await >= revision,
+            "the head is not behind an acknowledgement"
+        );
+        let frame = witness
+            .tail(Revision(revision.0 - 1), 1)
+            .await
+            .expect("a tail");
         assert_eq!(frame[0].revision, revision, "nor is the tail");
         let beat = witness.beat(&[1; 16]).await.expect("a beat");
         assert!(beat.revision >= revision, "nor is a beat");
-        acknowledged.push((revision, some.iter().map(|session| session.subject).collect()));
+        acknowledged.push((
+            revision,
+            some.iter().map(|session| session.subject).collect(),
+        ));
     }
     acknowledged
 }
 
 fn assert_says_exactly(view: &View, acknowledged: &Acknowledged) {
-    let revoked: Vec<_> = acknowledged.iter().flat_map(|(_, subjects)| subjects).collect();
+    let revoked: Vec<_> = acknowledged
+        .iter()
+        .flat_map(|(_, subjects)| subjects)
+        .collect();
     assert!(revoked.iter().all(|subject| !accepts(view, subject)));
     assert_eq!(view.revoked_count(), revoked.len() as u64);
 }
@@ -111,7 +144,10 @@ async fn an_empty_log_has_a_head_and_no_tail() {
     let position = store.head().await.expect("a head");
     assert_eq!(position.revision, Revision(0));
     assert_eq!(store.tail(Revision(0), 10).await.expect("a tail"), []);
-    assert_eq!(store.chain(Revision(0)).await.expect("a chain"), Some(position.chain));
+    assert_eq!(
+        store.chain(Revision(0)).await.expect("a chain"),
+        Some(position.chain)
+    );
     assert_eq!(store.chain(Revision(1)).await.expect("no chain"), None);
     assert_eq!(store.beat(&[1; 16]).await.expect("a beat"), position);
     assert_eq!(store.beat(&[1; 16]).await.expect("another beat"), position);
@@ -125,7 +161,13 @@ async fn a_tail_is_cut_at_its_limit() {
         apply(&*store, sign_out("t", &[user])).await;
     }
     let frames = store.tail(Revision(1), 2).await.expect("a tail");
-    assert_eq!(frames.iter().map(|frame| frame.revision.0).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(
+        frames
+            .iter()
+            .map(|frame| frame.revision.0)
+            .collect::<Vec<_>>(),
+        [2, 3]
+    );
 }
 
 #[tokio::test]

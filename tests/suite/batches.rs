@@ -12,7 +12,10 @@ use portcullis_contract::{
 };
 use portcullis_tests::{
     calls::{append, apply, head, open, session},
-    given::{disable, enable, entry, revoke, sign_in, sign_out, sign_out_but, sign_out_tenant, tenant, user},
+    given::{
+        disable, enable, entry, revoke, sign_in, sign_out, sign_out_but, sign_out_tenant, tenant,
+        user,
+    },
     replay::{is_alive, replay},
 };
 
@@ -42,9 +45,18 @@ async fn bad_entries_fail_alone() {
         sign_out("t", &["w"]),
     ];
     let outcomes = append(&*store, &batch).await;
-    let applied = Ok(Outcome { revision: Revision(1), changed: 1 });
-    let expected =
-        [NOT_FOUND, applied, Err(EntryError::UserNotFound), Err(EntryError::KeyNotFound), NOT_FOUND, applied];
+    let applied = Ok(Outcome {
+        revision: Revision(1),
+        changed: 1,
+    });
+    let expected = [
+        NOT_FOUND,
+        applied,
+        Err(EntryError::UserNotFound),
+        Err(EntryError::KeyNotFound),
+        NOT_FOUND,
+        applied,
+    ];
     assert_eq!(outcomes, expected);
     assert!(!is_alive(&*store, &session).await);
     assert!(is_alive(&*store, &stranger).await);
@@ -53,7 +65,10 @@ async fn bad_entries_fail_alone() {
 #[tokio::test]
 async fn a_batch_of_nothing_but_bad_entries_takes_no_revision() {
     let store = crate::place().await.store().await;
-    assert_eq!(append(&*store, &[ending("t", &[SessionId::generate()], None)]).await, [NOT_FOUND]);
+    assert_eq!(
+        append(&*store, &[ending("t", &[SessionId::generate()], None)]).await,
+        [NOT_FOUND]
+    );
     assert_eq!(head(&*store).await, Revision(0));
 }
 
@@ -63,25 +78,47 @@ async fn an_entry_that_fails_leaves_no_trace_of_its_other_half() {
     open(&*store, &sign_in("t", "known")).await;
     for id in ["known", "unknown"] {
         let mut disabling = disable("t", id);
-        let Mutation::SignOutUsers { keep, .. } = &mut disabling.mutation else { panic!("a sign-out") };
+        let Mutation::SignOutUsers { keep, .. } = &mut disabling.mutation else {
+            panic!("a sign-out")
+        };
         *keep = Some(SessionId::generate());
         assert_eq!(append(&*store, &[disabling]).await, [NOT_FOUND]);
     }
-    let known = store.user(&tenant("t"), &user("known")).await.expect("the store answers");
+    let known = store
+        .user(&tenant("t"), &user("known"))
+        .await
+        .expect("the store answers");
     assert!(known.expect("a user").disabled.is_none());
-    assert!(store.user(&tenant("t"), &user("unknown")).await.expect("the store answers").is_none());
+    assert!(
+        store
+            .user(&tenant("t"), &user("unknown"))
+            .await
+            .expect("the store answers")
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn revoking_several_sessions_is_all_or_nothing() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (one, two) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     let elsewhere = open(&*store, &sign_in("other", "u")).await;
     for bad in [SessionId::generate(), elsewhere.id] {
-        assert_eq!(append(&*store, &[ending("t", &[one.id, bad, two.id], None)]).await, [NOT_FOUND]);
+        assert_eq!(
+            append(&*store, &[ending("t", &[one.id, bad, two.id], None)]).await,
+            [NOT_FOUND]
+        );
         assert!(is_alive(&*store, &one).await && is_alive(&*store, &two).await);
     }
-    assert_eq!(apply(&*store, ending("t", &[one.id, two.id, one.id], None)).await.changed, 2);
+    assert_eq!(
+        apply(&*store, ending("t", &[one.id, two.id, one.id], None))
+            .await
+            .changed,
+        2
+    );
     assert!(!is_alive(&*store, &one).await && !is_alive(&*store, &two).await);
     assert!(is_alive(&*store, &elsewhere).await);
 }
@@ -89,13 +126,27 @@ async fn revoking_several_sessions_is_all_or_nothing() {
 #[tokio::test]
 async fn a_session_of_another_owner_is_not_found() {
     let store = crate::place().await.store().await;
-    let (own, other) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (own, other) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     for sessions in [&[other.id][..], &[own.id, other.id]] {
-        assert_eq!(append(&*store, &[ending("t", sessions, Some("u"))]).await, [NOT_FOUND]);
+        assert_eq!(
+            append(&*store, &[ending("t", sessions, Some("u"))]).await,
+            [NOT_FOUND]
+        );
     }
-    assert_eq!(append(&*store, &[ending("elsewhere", &[own.id], Some("u"))]).await, [NOT_FOUND]);
+    assert_eq!(
+        append(&*store, &[ending("elsewhere", &[own.id], Some("u"))]).await,
+        [NOT_FOUND]
+    );
     assert!(is_alive(&*store, &own).await && is_alive(&*store, &other).await);
-    assert_eq!(apply(&*store, ending("t", &[own.id], Some("u"))).await.changed, 1);
+    assert_eq!(
+        apply(&*store, ending("t", &[own.id], Some("u")))
+            .await
+            .changed,
+        1
+    );
     assert!(!is_alive(&*store, &own).await);
 }
 
@@ -107,8 +158,16 @@ async fn an_entry_that_ended_one_session_tells_it_as_it_is_now() {
         opened.push(open(&*store, &sign_in("t", "u")).await);
     }
     let user_message = "Was that you?".to_owned();
-    let told = Entry { user_message, ..ending("t", &[opened[1].id], Some("u")) };
-    let entries = [sign_out("t", &["v"]), told, revoke(&[&opened[2], &opened[3]]), revoke(&[&opened[1]])];
+    let told = Entry {
+        user_message,
+        ..ending("t", &[opened[1].id], Some("u"))
+    };
+    let entries = [
+        sign_out("t", &["v"]),
+        told,
+        revoke(&[&opened[2], &opened[3]]),
+        revoke(&[&opened[1]]),
+    ];
     let appended = store.append(&entries).await.expect("appended");
     assert_eq!(appended.ended.keys().collect::<Vec<_>>(), [&1]);
     let (told, now) = &appended.ended[&1];
@@ -120,14 +179,27 @@ async fn an_entry_that_ended_one_session_tells_it_as_it_is_now() {
 #[tokio::test]
 async fn ending_what_has_ended_changes_nothing_and_takes_no_revision() {
     let store = crate::place().await.store().await;
-    let (single, cut) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (single, cut) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     apply(&*store, revoke(&[&single])).await;
     apply(&*store, sign_out("t", &["v"])).await;
     for session in [&single, &cut] {
         let before = self::session(&*store, session).await.end.expect("an end");
         let again = apply(&*store, revoke(&[session])).await;
-        assert_eq!(again, Outcome { revision: Revision(2), changed: 0 });
-        assert_eq!(self::session(&*store, session).await.end, Some(before), "the first end stands");
+        assert_eq!(
+            again,
+            Outcome {
+                revision: Revision(2),
+                changed: 0
+            }
+        );
+        assert_eq!(
+            self::session(&*store, session).await.end,
+            Some(before),
+            "the first end stands"
+        );
     }
     assert_eq!(head(&*store).await, Revision(2));
 }
@@ -135,11 +207,25 @@ async fn ending_what_has_ended_changes_nothing_and_takes_no_revision() {
 #[tokio::test]
 async fn two_entries_of_a_batch_that_end_one_session_end_it_once() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "u")).await);
-    let outcomes = append(&*store, &[revoke(&[&one]), revoke(&[&one, &two]), revoke(&[&two])]).await;
-    let changed: Vec<_> = outcomes.iter().map(|outcome| outcome.expect("applied").changed).collect();
+    let (one, two) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "u")).await,
+    );
+    let outcomes = append(
+        &*store,
+        &[revoke(&[&one]), revoke(&[&one, &two]), revoke(&[&two])],
+    )
+    .await;
+    let changed: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.expect("applied").changed)
+        .collect();
     assert_eq!(changed, [1, 1, 0]);
-    assert!(outcomes.iter().all(|outcome| outcome.expect("applied").revision == Revision(1)));
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.expect("applied").revision == Revision(1))
+    );
     assert_eq!(replay(&*store).await.revoked_count(), 2);
 }
 
@@ -154,19 +240,34 @@ async fn an_end_says_when_by_whom_and_why() {
     };
     let one = open(&*store, &sign_in("t", "u")).await;
     apply(&*store, said(revoke(&[&one]).mutation)).await;
-    let (two, three) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (two, three) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     apply(&*store, said(disable("t", "u").mutation)).await;
     apply(&*store, sign_out_tenant("t")).await;
 
     let end = async |of: &Session| session(&*store, of).await.end.expect("an end");
-    for (of, revision, cause) in [(&one, 1, Cause::Administrator), (&two, 2, Cause::UserDisabled)] {
+    for (of, revision, cause) in [
+        (&one, 1, Cause::Administrator),
+        (&two, 2, Cause::UserDisabled),
+    ] {
         let end = end(of).await;
-        assert_eq!((end.revision.0, end.cause, end.actor.as_str()), (revision, cause, "user:boss"));
-        assert_eq!((end.reason.as_str(), end.user_message.as_str()), ("left the company", "goodbye"));
+        assert_eq!(
+            (end.revision.0, end.cause, end.actor.as_str()),
+            (revision, cause, "user:boss")
+        );
+        assert_eq!(
+            (end.reason.as_str(), end.user_message.as_str()),
+            ("left the company", "goodbye")
+        );
         assert!(end.at >= of.created);
     }
     let third = end(&three).await;
-    assert_eq!((third.revision.0, third.actor.as_str()), (3, "service:test"));
+    assert_eq!(
+        (third.revision.0, third.actor.as_str()),
+        (3, "service:test")
+    );
 }
 
 #[tokio::test]
@@ -182,9 +283,23 @@ async fn a_batch_may_be_large() {
     let mut batch = vec![ending("t", &ids, None), sign_out("t", &names)];
     batch.extend((0..1_100).map(|_| sign_out("t", &["u"])));
     let outcomes = append(&*store, &batch).await;
-    assert!(outcomes.iter().all(|outcome| outcome.expect("applied").revision == Revision(1)));
-    assert_eq!((outcomes[0].expect("applied").changed, outcomes[1].expect("applied").changed), (1_100, 1_100));
-    assert_eq!(append(&*store, &batch).await, outcomes, "all of it is known");
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.expect("applied").revision == Revision(1))
+    );
+    assert_eq!(
+        (
+            outcomes[0].expect("applied").changed,
+            outcomes[1].expect("applied").changed
+        ),
+        (1_100, 1_100)
+    );
+    assert_eq!(
+        append(&*store, &batch).await,
+        outcomes,
+        "all of it is known"
+    );
     assert_eq!(replay(&*store).await.revoked_count(), 1_100);
     let last = sessions.last().expect("a session");
     assert!(!is_alive(&*store, last).await);
@@ -193,20 +308,48 @@ async fn a_batch_may_be_large() {
 #[tokio::test]
 async fn what_was_said_too_late_is_said_again() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
-    let late =
-        store.append(&[revoke(&[&one]), sign_out_but("t", &["v"], Some(two.id))]).await.expect("applied").revoked;
+    let (one, two) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
+    let late = store
+        .append(&[revoke(&[&one]), sign_out_but("t", &["v"], Some(two.id))])
+        .await
+        .expect("applied")
+        .revoked;
     assert_eq!(late.serials, [one.subject.serial]);
-    apply(&*store, entry(Mutation::Turn { period: std::time::Duration::ZERO })).await;
-    let repeated = Mutation::Repeat { serials: late.serials, cuts: late.cuts };
+    apply(
+        &*store,
+        entry(Mutation::Turn {
+            period: std::time::Duration::ZERO,
+        }),
+    )
+    .await;
+    let repeated = Mutation::Repeat {
+        serials: late.serials,
+        cuts: late.cuts,
+    };
     assert_eq!(apply(&*store, entry(repeated)).await.revision, Revision(3));
-    apply(&*store, entry(Mutation::Turn { period: std::time::Duration::ZERO })).await;
+    apply(
+        &*store,
+        entry(Mutation::Turn {
+            period: std::time::Duration::ZERO,
+        }),
+    )
+    .await;
 
     assert!(!is_alive(&*store, &one).await, "the view has not forgotten");
-    assert!(is_alive(&*store, &two).await, "the exemption was said again too");
+    assert!(
+        is_alive(&*store, &two).await,
+        "the exemption was said again too"
+    );
     let first = session(&*store, &one).await.end.expect("an end");
     assert_eq!(first.revision, Revision(1));
     let frames = store.tail(Revision(2), 1).await.expect("a tail");
     let changes = delta::decode(&frames[0].delta).expect("a delta");
-    assert!(changes.iter().any(|change| matches!(change, Change::Revoke { serials, .. } if serials.len() == 1)));
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, Change::Revoke { serials, .. } if serials.len() == 1))
+    );
 }

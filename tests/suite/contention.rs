@@ -22,7 +22,12 @@ use tokio::time::timeout;
 
 /// Two batches over the users `a` and `b`, whose entries come in opposite orders.
 fn opposites() -> [[Vec<Entry>; 2]; 4] {
-    let both = |of: fn(&str, &str) -> Entry| [vec![of("t", "a"), of("t", "b")], vec![of("t", "b"), of("t", "a")]];
+    let both = |of: fn(&str, &str) -> Entry| {
+        [
+            vec![of("t", "a"), of("t", "b")],
+            vec![of("t", "b"), of("t", "a")],
+        ]
+    };
     [
         both(enable),
         both(disable),
@@ -37,7 +42,8 @@ fn opposites() -> [[Vec<Entry>; 2]; 4] {
 #[tokio::test]
 async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circle() {
     let place = crate::place().await;
-    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let ((one, faults), (other, other_faults)) =
+        (place.faulty_store().await, place.faulty_store().await);
     for case in 0..opposites().len() {
         for point in Point::all() {
             append(&*one, &[disable("t", "a"), disable("t", "b")]).await;
@@ -47,11 +53,22 @@ async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circ
                 // Not repeated: a circle would be a conflict.
                 async move { store.append(&batch).await }
             };
-            let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
-            let both = place.overlap(first, appending(&one, batch), second, appending(&other, opposite)).await;
+            let (first, second) = (
+                (&faults, Lane::Append, point),
+                (&other_faults, Lane::Append),
+            );
+            let both = place
+                .overlap(
+                    first,
+                    appending(&one, batch),
+                    second,
+                    appending(&other, opposite),
+                )
+                .await;
             let Some((first, second)) = both else { break };
             for appended in [first, second] {
-                let appended = appended.unwrap_or_else(|error| panic!("case {case} at {point:?}: {error}"));
+                let appended =
+                    appended.unwrap_or_else(|error| panic!("case {case} at {point:?}: {error}"));
                 assert!(appended.outcomes.iter().all(Result::is_ok));
             }
         }
@@ -62,28 +79,59 @@ async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circ
 #[tokio::test]
 async fn sessions_that_two_authorities_end_at_once_end_once() {
     let place = crate::place().await;
-    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let ((one, faults), (other, other_faults)) =
+        (place.faulty_store().await, place.faulty_store().await);
     let mut points = 0;
     for point in Point::all() {
-        let sessions = [open(&*one, &sign_in("t", "a")).await, open(&*one, &sign_in("t", "b")).await];
+        let sessions = [
+            open(&*one, &sign_in("t", "a")).await,
+            open(&*one, &sign_in("t", "b")).await,
+        ];
         let ending = |store: &Arc<SqlStore>, sessions: [&Session; 2]| {
-            let (store, batch) = (Arc::clone(store), sessions.map(|session| revoke(&[session])));
+            let (store, batch) = (
+                Arc::clone(store),
+                sessions.map(|session| revoke(&[session])),
+            );
             async move { store.append(&batch).await.expect("no circle").outcomes }
         };
-        let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+        let (first, second) = (
+            (&faults, Lane::Append, point),
+            (&other_faults, Lane::Append),
+        );
         let [a, b] = &sessions;
-        let both = place.overlap(first, ending(&one, [a, b]), second, ending(&other, [b, a])).await;
+        let both = place
+            .overlap(first, ending(&one, [a, b]), second, ending(&other, [b, a]))
+            .await;
         let Some((first, second)) = both else { break };
         points += 1;
-        let outcomes: Vec<_> = first.into_iter().chain(second).map(|outcome| outcome.expect("it is there")).collect();
-        assert_eq!(outcomes.iter().map(|outcome| outcome.changed).sum::<u32>(), 2, "at {point:?}: {outcomes:?}");
+        let outcomes: Vec<_> = first
+            .into_iter()
+            .chain(second)
+            .map(|outcome| outcome.expect("it is there"))
+            .collect();
+        assert_eq!(
+            outcomes.iter().map(|outcome| outcome.changed).sum::<u32>(),
+            2,
+            "at {point:?}: {outcomes:?}"
+        );
         for ended in &sessions {
-            let end = session(&*one, ended).await.end.expect("it has ended").revision;
-            assert!(outcomes.iter().all(|outcome| outcome.revision >= end), "everyone waits for what ended it");
-            let events = AuditFilter { user_id: Some(ended.user_id.clone()), ..everything("t") };
+            let end = session(&*one, ended)
+                .await
+                .end
+                .expect("it has ended")
+                .revision;
+            assert!(
+                outcomes.iter().all(|outcome| outcome.revision >= end),
+                "everyone waits for what ended it"
+            );
+            let events = AuditFilter {
+                user_id: Some(ended.user_id.clone()),
+                ..everything("t")
+            };
             let events = list(&*one, &events).await;
-            let ends =
-                events.iter().filter(|event| event.target == ended.id.to_string() && event.action == "session.revoke");
+            let ends = events.iter().filter(|event| {
+                event.target == ended.id.to_string() && event.action == "session.revoke"
+            });
             assert_eq!(ends.count(), 1, "at {point:?}");
         }
     }
@@ -94,13 +142,21 @@ async fn sessions_that_two_authorities_end_at_once_end_once() {
 #[tokio::test]
 async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
     let place = crate::place().await;
-    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
-    let policy =
-        |version| Mutation::SetPolicy { tenant: tenant("t"), policy: Box::new(Policy::default()), expected: version };
+    let ((one, faults), (other, other_faults)) =
+        (place.faulty_store().await, place.faulty_store().await);
+    let policy = |version| Mutation::SetPolicy {
+        tenant: tenant("t"),
+        policy: Box::new(Policy::default()),
+        expected: version,
+    };
     for kind in 0..3 {
         for (number, point) in Point::all().enumerate() {
             let opened = open(&*one, &sign_in("t", "a")).await;
-            let version = one.policy(&tenant("t")).await.expect("an answer").map_or(0, |(_, version)| version);
+            let version = one
+                .policy(&tenant("t"))
+                .await
+                .expect("an answer")
+                .map_or(0, |(_, version)| version);
             let entries = match kind {
                 0 => vec![revoke(&[&opened])],
                 // Beside another, it is looked up after the tenant's row.
@@ -111,11 +167,19 @@ async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
                 let (store, batch) = (Arc::clone(store), entries.clone());
                 async move { append(&*store, &batch).await }
             };
-            let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
-            let both = place.overlap(first, appending(&one), second, appending(&other)).await;
+            let (first, second) = (
+                (&faults, Lane::Append, point),
+                (&other_faults, Lane::Append),
+            );
+            let both = place
+                .overlap(first, appending(&one), second, appending(&other))
+                .await;
             let Some((first, second)) = both else { break };
             assert_eq!(first.last(), second.last(), "{kind} at {point:?}");
-            assert!(matches!(first.last(), Some(Ok(outcome)) if outcome.changed == 1), "{first:?}");
+            assert!(
+                matches!(first.last(), Some(Ok(outcome)) if outcome.changed == 1),
+                "{first:?}"
+            );
         }
     }
 }
@@ -124,7 +188,8 @@ async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
 #[tokio::test]
 async fn a_batch_that_changes_nothing_is_in_no_circle() {
     let place = crate::place().await;
-    let ((one, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let ((one, faults), (other, other_faults)) =
+        (place.faulty_store().await, place.faulty_store().await);
     for point in Point::all() {
         let ended = open(&*one, &sign_in("t", "a")).await;
         apply(&*one, revoke(&[&ended])).await;
@@ -132,9 +197,19 @@ async fn a_batch_that_changes_nothing_is_in_no_circle() {
             let store = Arc::clone(store);
             async move { store.append(&batch).await.expect("no circle").outcomes }
         };
-        let (first, second) = ((&faults, Lane::Append, point), (&other_faults, Lane::Append));
+        let (first, second) = (
+            (&faults, Lane::Append, point),
+            (&other_faults, Lane::Append),
+        );
         let (nothing, recording) = (vec![revoke(&[&ended])], vec![record(), revoke(&[&ended])]);
-        let both = place.overlap(first, appending(&one, nothing), second, appending(&other, recording)).await;
+        let both = place
+            .overlap(
+                first,
+                appending(&one, nothing),
+                second,
+                appending(&other, recording),
+            )
+            .await;
         if both.is_none() {
             break;
         }
@@ -152,23 +227,41 @@ async fn callers_who_give_up_at_any_moment_leave_whole_batches() {
     let (witness, mut patience_max) = (place.store().await, Duration::from_millis(100));
     let mut pairs = Vec::new();
     for number in 0..40 {
-        let pair = [open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "u")).await];
-        let entries = [revoke(&[&pair[0]]), sign_out("t", &[&format!("n{number}")]), revoke(&[&pair[1]])];
+        let pair = [
+            open(&*store, &sign_in("t", "u")).await,
+            open(&*store, &sign_in("t", "u")).await,
+        ];
+        let entries = [
+            revoke(&[&pair[0]]),
+            sign_out("t", &[&format!("n{number}")]),
+            revoke(&[&pair[1]]),
+        ];
         let patience = random.random_range(Duration::ZERO..patience_max);
         let done = timeout(patience, store.append(&entries)).await.is_ok();
         // About half of them shall be done, however busy the machine is.
-        patience_max = if done { patience_max * 4 / 5 } else { patience_max * 5 / 4 };
+        patience_max = if done {
+            patience_max * 4 / 5
+        } else {
+            patience_max * 5 / 4
+        };
         pairs.push(pair);
     }
     apply(&*store, sign_out("t", &["last"])).await;
     let (mut whole, view) = (0, replay(&*witness).await);
     for [one, other] in &pairs {
-        let ends = [session(&*witness, one).await.end, session(&*witness, other).await.end];
+        let ends = [
+            session(&*witness, one).await.end,
+            session(&*witness, other).await.end,
+        ];
         let revisions = ends.map(|end| end.map(|end| end.revision));
         assert_eq!(revisions[0], revisions[1], "a batch is done or not");
         assert_eq!(accepts(&view, &one.subject), revisions[0].is_none());
         whole += u64::from(revisions[0].is_some());
     }
-    assert_eq!(view.position().revision, Revision(whole + 1), "each batch that was done has one revision");
+    assert_eq!(
+        view.position().revision,
+        Revision(whole + 1),
+        "each batch that was done has one revision"
+    );
     assert!(whole > 0 && whole < 40, "{whole} of 40 were done");
 }

@@ -43,10 +43,22 @@ async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it() {
         apply(&*store, cut).await;
         let after = three(&*store).await;
         assert_eq!(alive(&*store, &before).await, expected, "{action}");
-        assert_eq!(alive(&*store, &after).await, [true; 3], "opened after {action}");
+        assert_eq!(
+            alive(&*store, &after).await,
+            [true; 3],
+            "opened after {action}"
+        );
         apply(&*store, sign_out("t", &["someone"])).await;
-        assert_eq!(alive(&*store, &before).await, expected, "{action}, and another revision");
-        assert_eq!(alive(&*store, &after).await, [true; 3], "opened after {action}, and another revision");
+        assert_eq!(
+            alive(&*store, &before).await,
+            expected,
+            "{action}, and another revision"
+        );
+        assert_eq!(
+            alive(&*store, &after).await,
+            [true; 3],
+            "opened after {action}, and another revision"
+        );
     }
 }
 
@@ -61,16 +73,29 @@ async fn one_session_may_stay() {
     let newer = open(&*store, &sign_in("t", "a")).await;
     apply(&*store, sign_out_but("t", &["a"], Some(newer.id))).await;
     assert!(is_alive(&*store, &newer).await);
-    assert_eq!(alive(&*store, &sessions).await, [false, false, true, true], "whom the first kept, the second does not");
+    assert_eq!(
+        alive(&*store, &sessions).await,
+        [false, false, true, true],
+        "whom the first kept, the second does not"
+    );
     apply(&*store, sign_out("t", &["a"])).await;
-    assert!(!is_alive(&*store, &newer).await, "an exemption is from one cutoff");
+    assert!(
+        !is_alive(&*store, &newer).await,
+        "an exemption is from one cutoff"
+    );
 }
 
 #[tokio::test]
 async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("t", "a")).await);
-    let both = [sign_out_but("t", &["a"], Some(one.id)), sign_out_but("t", &["a"], Some(two.id))];
+    let (one, two) = (
+        open(&*store, &sign_in("t", "a")).await,
+        open(&*store, &sign_in("t", "a")).await,
+    );
+    let both = [
+        sign_out_but("t", &["a"], Some(one.id)),
+        sign_out_but("t", &["a"], Some(two.id)),
+    ];
     assert!(append(&*store, &both).await.iter().all(Result::is_ok));
     assert_eq!(alive(&*store, &[one, two]).await, [false, false]);
 }
@@ -83,7 +108,10 @@ async fn only_a_session_of_the_user_may_stay() {
         let outcome = append(&*store, &[sign_out_but("t", &["a"], Some(keep))]).await;
         assert_eq!(outcome, [Err(EntryError::SessionNotFound)]);
     }
-    assert_eq!(alive(&*store, &[own, of_another, elsewhere]).await, [true; 3]);
+    assert_eq!(
+        alive(&*store, &[own, of_another, elsewhere]).await,
+        [true; 3]
+    );
 }
 
 #[tokio::test]
@@ -91,7 +119,10 @@ async fn signing_out_a_user_nobody_knows_makes_them_known() {
     let store = crate::place().await.store().await;
     let outcome = apply(&*store, sign_out("new", &["someone"])).await;
     assert_eq!((outcome.revision.0, outcome.changed), (1, 1));
-    let user = store.user(&tenant("new"), &user("someone")).await.expect("the store answers");
+    let user = store
+        .user(&tenant("new"), &user("someone"))
+        .await
+        .expect("the store answers");
     assert!(user.expect("a user").disabled.is_none());
     assert!(is_alive(&*store, &open(&*store, &sign_in("new", "someone")).await).await);
 }
@@ -99,8 +130,16 @@ async fn signing_out_a_user_nobody_knows_makes_them_known() {
 #[tokio::test]
 async fn signing_out_users_counts_them() {
     let store = crate::place().await.store().await;
-    let sessions = [open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("t", "b")).await];
-    assert_eq!(apply(&*store, sign_out("t", &["b", "a", "c"])).await.changed, 3);
+    let sessions = [
+        open(&*store, &sign_in("t", "a")).await,
+        open(&*store, &sign_in("t", "b")).await,
+    ];
+    assert_eq!(
+        apply(&*store, sign_out("t", &["b", "a", "c"]))
+            .await
+            .changed,
+        3
+    );
     assert_eq!(alive(&*store, &sessions).await, [false, false]);
 }
 

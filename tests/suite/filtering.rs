@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use portcullis_authority::{
     domain::{
-        Cause, Micros, Mutation, NewSession, Profile, Session, SessionFilter, SessionOrder, SessionState,
+        Cause, Micros, Mutation, NewSession, Profile, Session, SessionFilter, SessionOrder,
+        SessionState,
         listing::{NameFilter, Network, Period, address_key, fold},
     },
     store::{
@@ -30,11 +31,28 @@ const PEOPLE: [[&str; 4]; 8] = [
     ["1000 sure", "Under", "Score", "under_score@example.com"],
     [r"back\slash", r"B\", r"\S", r"b\@example.com"],
     ["odysseus", "Οδυσσεύς", "ΛΑΕΡΤΙΆΔΗΣ", "od@example.gr"],
-    ["'; DROP TABLE sessions; --", "Bobby", "Tables", "bobby@example.com"],
+    [
+        "'; DROP TABLE sessions; --",
+        "Bobby",
+        "Tables",
+        "bobby@example.com",
+    ],
     ["", "", "", ""],
 ];
-const PARTS: [&str; 12] =
-    ["ADA", "ada", "0%_", "%%%", "___", "sure", r"\sl", "τιάδης", "example", "drop table", "ace ada", "ΔΥΣ"];
+const PARTS: [&str; 12] = [
+    "ADA",
+    "ada",
+    "0%_",
+    "%%%",
+    "___",
+    "sure",
+    r"\sl",
+    "τιάδης",
+    "example",
+    "drop table",
+    "ace ada",
+    "ΔΥΣ",
+];
 
 /// A session, and what is known of it.
 struct Known {
@@ -59,7 +77,12 @@ async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -
         let [user_name, given_name, family_name, email] = PEOPLE[person].map(str::to_owned);
         let new = NewSession {
             id: id_at(created, random),
-            profile: Profile { user_name, given_name, family_name, email },
+            profile: Profile {
+                user_name,
+                given_name,
+                family_name,
+                email,
+            },
             ..sign_in("t", &format!("u{person}"))
         };
         let session = open(store, &new).await;
@@ -67,8 +90,13 @@ async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -
             person,
             created,
             active: created + random.random_range(0..2 * DAY_US),
-            address: [None, Some("192.0.2.7"), Some("192.0.2.9"), Some("198.51.100.1"), Some("2001:db8::1")]
-                [random.random_range(0..5)],
+            address: [
+                None,
+                Some("192.0.2.7"),
+                Some("192.0.2.9"),
+                Some("198.51.100.1"),
+                Some("2001:db8::1"),
+            ][random.random_range(0..5)],
             country: ["", "DE", "FR", "GB"][random.random_range(0..4)],
             device: random.random_range(0..4),
             state: SessionState::Active,
@@ -82,8 +110,18 @@ async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -
     // Another tenant has the same, and none of it is seen.
     for (person, names) in PEOPLE.iter().enumerate() {
         let [user_name, ..] = names.map(str::to_owned);
-        let profile = Profile { user_name, ..Profile::default() };
-        open(store, &NewSession { profile, ..sign_in("other", &format!("u{person}")) }).await;
+        let profile = Profile {
+            user_name,
+            ..Profile::default()
+        };
+        open(
+            store,
+            &NewSession {
+                profile,
+                ..sign_in("other", &format!("u{person}"))
+            },
+        )
+        .await;
     }
     all
 }
@@ -96,7 +134,9 @@ fn id_at(time: i64, random: &mut StdRng) -> SessionId {
 }
 
 async fn dress(engine: &dyn Backend, known: &Known) {
-    let address = known.address.map(|address| address_key(address.parse::<IpAddr>().expect("an address")).to_vec());
+    let address = known
+        .address
+        .map(|address| address_key(address.parse::<IpAddr>().expect("an address")).to_vec());
     let sql = "UPDATE sessions SET created_us = $2, active_us = $3, network = $4, country = $5, device_type = $6 \
          WHERE session_id = $1 AND tenant_id = 't'";
     let values = [
@@ -107,11 +147,21 @@ async fn dress(engine: &dyn Backend, known: &Known) {
         known.country.into(),
         known.device.into(),
     ];
-    engine.connection(Lane::Write).await.expect("a connection").query(sql, &values).await.expect("dressed");
+    engine
+        .connection(Lane::Write)
+        .await
+        .expect("a connection")
+        .query(sql, &values)
+        .await
+        .expect("dressed");
 }
 
 async fn end_some(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng, all: &mut [Known]) {
-    let kept = all.iter().rev().find(|known| known.person == 3).map(|known| known.session.id);
+    let kept = all
+        .iter()
+        .rev()
+        .find(|known| known.person == 3)
+        .map(|known| known.session.id);
     apply(store, sign_out_but("t", &["u3"], kept)).await;
     for known in all.iter_mut() {
         if known.person == 3 && Some(known.session.id) != kept {
@@ -125,21 +175,45 @@ async fn end_some(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng, a
                 known.state = SessionState::Expired;
                 let sql = "UPDATE sessions SET expires_us = created_us + 1 WHERE session_id = $1 AND tenant_id = 't'";
                 let id = [known.session.id.to_bytes()[..].into()];
-                engine.connection(Lane::Write).await.expect("a connection").query(sql, &id).await.expect("expired");
+                engine
+                    .connection(Lane::Write)
+                    .await
+                    .expect("a connection")
+                    .query(sql, &id)
+                    .await
+                    .expect("expired");
                 continue;
             }
             _ => continue,
         };
         let (tenant, sessions) = (tenant("t"), vec![known.session.id]);
-        apply(store, entry(Mutation::RevokeSessions { tenant, sessions, owner: None, cause })).await;
-        known.state = if cause == Cause::User { SessionState::SignedOut } else { SessionState::Revoked };
+        apply(
+            store,
+            entry(Mutation::RevokeSessions {
+                tenant,
+                sessions,
+                owner: None,
+                cause,
+            }),
+        )
+        .await;
+        known.state = if cause == Cause::User {
+            SessionState::SignedOut
+        } else {
+            SessionState::Revoked
+        };
         known.cause = Some(cause);
     }
 }
 
 fn any_filter(random: &mut StdRng, all: &[Known]) -> SessionFilter {
     let mut filter = SessionFilter::of(tenant("t"));
-    let states = [SessionState::Active, SessionState::Expired, SessionState::SignedOut, SessionState::Revoked];
+    let states = [
+        SessionState::Active,
+        SessionState::Expired,
+        SessionState::SignedOut,
+        SessionState::Revoked,
+    ];
     let part = |random: &mut StdRng| PARTS.choose(random).map(|part| fold(part));
     let time = |random: &mut StdRng| Micros(all.choose(random).expect("a session").created);
     let day = |random: &mut StdRng| Micros((20_000 + random.random_range(0..10)) * DAY_US);
@@ -151,32 +225,61 @@ fn any_filter(random: &mut StdRng, all: &[Known]) -> SessionFilter {
             3 => filter.names.person_name = part(random),
             4 => filter.names.email = part(random),
             5 => {
-                let networks = ["192.0.2.7", "192.0.2.0/24", "0.0.0.0/0", "::/0", "2001:db8::/32", "203.0.113.1"];
-                filter.network = networks.choose(random).and_then(|text| Network::parse(text));
+                let networks = [
+                    "192.0.2.7",
+                    "192.0.2.0/24",
+                    "0.0.0.0/0",
+                    "::/0",
+                    "2001:db8::/32",
+                    "203.0.113.1",
+                ];
+                filter.network = networks
+                    .choose(random)
+                    .and_then(|text| Network::parse(text));
             }
             6 => filter.country = ["DE", "FR", "XX"].choose(random).map(|code| (*code).into()),
             7 => filter.device_type = Some(random.random_range(1..4)),
             8 => filter.started.from = Some(time(random)),
             9 => filter.started.until = Some(time(random)),
-            10 => filter.active = Period { from: Some(day(random)), until: filter.active.until },
+            10 => {
+                filter.active = Period {
+                    from: Some(day(random)),
+                    until: filter.active.until,
+                }
+            }
             _ => filter.active.until = Some(day(random)),
         }
     }
     if random.random_ratio(1, 8) {
-        filter.end_cause = [Cause::User, Cause::Administrator, Cause::Replaced].choose(random).copied();
+        filter.end_cause = [Cause::User, Cause::Administrator, Cause::Replaced]
+            .choose(random)
+            .copied();
     }
     filter
 }
 
 fn matches(known: &Known, filter: &SessionFilter) -> bool {
     let [user_name, given_name, family_name, email] = PEOPLE[known.person].map(fold);
-    let NameFilter { user_name: of_user, person_name, email: of_email } = &filter.names;
-    let has = |text: &str, part: &Option<String>| part.as_ref().is_none_or(|part| text.contains(part.as_str()));
-    let within = |time: i64, period: Period| {
-        period.from.is_none_or(|from| time >= from.0) && period.until.is_none_or(|until| time < until.0)
+    let NameFilter {
+        user_name: of_user,
+        person_name,
+        email: of_email,
+    } = &filter.names;
+    let has = |text: &str, part: &Option<String>| {
+        part.as_ref()
+            .is_none_or(|part| text.contains(part.as_str()))
     };
-    let address = known.address.map(|address| address_key(address.parse().expect("an address")));
-    filter.user_id.as_ref().is_none_or(|user| *user == known.session.user_id)
+    let within = |time: i64, period: Period| {
+        period.from.is_none_or(|from| time >= from.0)
+            && period.until.is_none_or(|until| time < until.0)
+    };
+    let address = known
+        .address
+        .map(|address| address_key(address.parse().expect("an address")));
+    filter
+        .user_id
+        .as_ref()
+        .is_none_or(|user| *user == known.session.user_id)
         && filter.state.is_none_or(|state| state == known.state)
         && has(&user_name, of_user)
         && (has(&given_name, person_name) || has(&family_name, person_name))
@@ -185,11 +288,18 @@ fn matches(known: &Known, filter: &SessionFilter) -> bool {
             let (first, last) = network.range();
             address.is_some_and(|address| first <= address && address <= last)
         })
-        && filter.country.as_deref().is_none_or(|country| country == known.country)
-        && filter.device_type.is_none_or(|device| device == known.device)
+        && filter
+            .country
+            .as_deref()
+            .is_none_or(|country| country == known.country)
+        && filter
+            .device_type
+            .is_none_or(|device| device == known.device)
         && within(known.created, filter.started)
         && within(known.active, filter.active)
-        && filter.end_cause.is_none_or(|cause| known.cause == Some(cause))
+        && filter
+            .end_cause
+            .is_none_or(|cause| known.cause == Some(cause))
 }
 
 /// What a list has to be, all pages together.
@@ -200,17 +310,29 @@ fn expected(all: &[Known], filter: &SessionFilter, order: SessionOrder) -> Vec<S
         SessionOrder::Start => {}
         SessionOrder::User => matching.sort_by_key(|known| known.session.user_id.to_string()),
         SessionOrder::LastActive(first) => {
-            matching.sort_by_key(|known| std::cmp::Reverse((first == Some(known.session.id), known.active)));
+            matching.sort_by_key(|known| {
+                std::cmp::Reverse((first == Some(known.session.id), known.active))
+            });
         }
     }
     matching.into_iter().map(|known| known.session.id).collect()
 }
 
-async fn pages(store: &SqlStore, filter: &SessionFilter, order: SessionOrder, size: u32) -> Vec<SessionId> {
+async fn pages(
+    store: &SqlStore,
+    filter: &SessionFilter,
+    order: SessionOrder,
+    size: u32,
+) -> Vec<SessionId> {
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list_sessions(filter, order, after.as_ref(), size).await.expect("a page");
-        assert!(page.items.len() <= size as usize && (page.next.is_none() || !page.items.is_empty()));
+        let page = store
+            .list_sessions(filter, order, after.as_ref(), size)
+            .await
+            .expect("a page");
+        assert!(
+            page.items.len() <= size as usize && (page.next.is_none() || !page.items.is_empty())
+        );
         ids.extend(page.items.iter().map(|session| session.id));
         after = page.next;
         if after.is_none() {
@@ -239,7 +361,11 @@ async fn every_filter_in_every_order_lists_what_matches_and_nothing_else() {
         let expected = expected(&all, &filter, order);
         found += expected.len();
         let size = random.random_range(1..30);
-        assert_eq!(pages(&store, &filter, order, size).await, expected, "{filter:?} {order:?} by {size}");
+        assert_eq!(
+            pages(&store, &filter, order, size).await,
+            expected,
+            "{filter:?} {order:?} by {size}"
+        );
     }
     assert!(found > 1_000, "the filters are not all too narrow: {found}");
 }
@@ -253,12 +379,43 @@ async fn names_are_found_as_they_are_now() {
         ..Profile::default()
     };
     let of = |part: &str| {
-        let names = NameFilter { person_name: Some(fold(part)), ..NameFilter::default() };
-        SessionFilter { names, ..SessionFilter::of(tenant("t")) }
+        let names = NameFilter {
+            person_name: Some(fold(part)),
+            ..NameFilter::default()
+        };
+        SessionFilter {
+            names,
+            ..SessionFilter::of(tenant("t"))
+        }
     };
-    let count = async |part: &str| pages(&store, &of(part), SessionOrder::Start, 10).await.len();
-    open(&*store, &NewSession { profile: named("Augusta", "Byron"), ..sign_in("t", "ada") }).await;
+    let count = async |part: &str| {
+        pages(&store, &of(part), SessionOrder::Start, 10)
+            .await
+            .len()
+    };
+    open(
+        &*store,
+        &NewSession {
+            profile: named("Augusta", "Byron"),
+            ..sign_in("t", "ada")
+        },
+    )
+    .await;
     assert_eq!((count("BYRON").await, count("lovelace").await), (1, 0));
-    open(&*store, &NewSession { profile: named("", "Lovelace"), ..sign_in("t", "ada") }).await;
-    assert_eq!((count("byron").await, count("LoveLace").await, count("gust").await), (0, 2, 2));
+    open(
+        &*store,
+        &NewSession {
+            profile: named("", "Lovelace"),
+            ..sign_in("t", "ada")
+        },
+    )
+    .await;
+    assert_eq!(
+        (
+            count("byron").await,
+            count("LoveLace").await,
+            count("gust").await
+        ),
+        (0, 2, 2)
+    );
 }

@@ -13,13 +13,37 @@ const SHORT: Duration = Duration::from_millis(100);
 async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_longer_has_run_out() {
     let store = crate::place().await.store().await;
     let life = async |wish| store.token_life(wish).await.expect("a life");
-    assert_eq!(life(SHORT).await, TokenLife { issue: SHORT, keep: SHORT });
-    assert_eq!(life(LONG).await, TokenLife { issue: LONG, keep: LONG });
+    assert_eq!(
+        life(SHORT).await,
+        TokenLife {
+            issue: SHORT,
+            keep: SHORT
+        }
+    );
+    assert_eq!(
+        life(LONG).await,
+        TokenLife {
+            issue: LONG,
+            keep: LONG
+        }
+    );
     let lowered = Instant::now();
-    assert_eq!(life(SHORT).await, TokenLife { issue: SHORT, keep: LONG });
-    eventually("the shorter life", async || (life(SHORT).await.keep == SHORT).then_some(())).await;
+    assert_eq!(
+        life(SHORT).await,
+        TokenLife {
+            issue: SHORT,
+            keep: LONG
+        }
+    );
+    eventually("the shorter life", async || {
+        (life(SHORT).await.keep == SHORT).then_some(())
+    })
+    .await;
     // The database counts whole milliseconds.
-    assert!(lowered.elapsed() + Duration::from_millis(2) >= LONG, "tokens of the longer life were alive");
+    assert!(
+        lowered.elapsed() + Duration::from_millis(2) >= LONG,
+        "tokens of the longer life were alive"
+    );
 }
 
 #[tokio::test]
@@ -29,10 +53,16 @@ async fn a_longer_life_that_returns_begins_the_wait_again() {
     assert_eq!(life(LONG).await, LONG);
     assert_eq!(life(SHORT).await, LONG);
     let first = Instant::now();
-    eventually("some time", async || (first.elapsed() > LONG / 2).then_some(())).await;
+    eventually("some time", async || {
+        (first.elapsed() > LONG / 2).then_some(())
+    })
+    .await;
     assert_eq!(life(LONG).await, LONG, "issued again");
     let again = Instant::now();
-    eventually("the shorter life", async || (life(SHORT).await == SHORT).then_some(())).await;
+    eventually("the shorter life", async || {
+        (life(SHORT).await == SHORT).then_some(())
+    })
+    .await;
     assert!(again.elapsed() + Duration::from_millis(2) >= LONG);
 }
 
@@ -42,11 +72,25 @@ async fn the_first_secret_of_a_name_is_everyones() {
     let mut asking = JoinSet::new();
     for authority in 0..5_u8 {
         let store = place.store().await;
-        asking.spawn(async move { store.secret("refresh", &[authority; 3]).await.expect("a secret") });
+        asking.spawn(async move {
+            store
+                .secret("refresh", &[authority; 3])
+                .await
+                .expect("a secret")
+        });
     }
     let secrets = within("all secrets", asking.join_all()).await;
-    assert!(secrets.iter().all(|secret| *secret == secrets[0]), "{secrets:?}");
+    assert!(
+        secrets.iter().all(|secret| *secret == secrets[0]),
+        "{secrets:?}"
+    );
     let store = place.store().await;
-    assert_eq!(store.secret("refresh", b"late").await.expect("a secret"), secrets[0]);
-    assert_eq!(store.secret("pages", b"other").await.expect("a secret"), b"other");
+    assert_eq!(
+        store.secret("refresh", b"late").await.expect("a secret"),
+        secrets[0]
+    );
+    assert_eq!(
+        store.secret("pages", b"other").await.expect("a secret"),
+        b"other"
+    );
 }

@@ -31,7 +31,9 @@ async fn trust(store: &dyn Store, delay: Duration) -> NewKey {
 }
 
 async fn distrust(store: &dyn Store, id: &KeyId) -> Result<Outcome, EntryError> {
-    append(store, &[entry(Mutation::DistrustKey(id.clone()))]).await.remove(0)
+    append(store, &[entry(Mutation::DistrustKey(id.clone()))])
+        .await
+        .remove(0)
 }
 
 async fn records(store: &dyn Store) -> Vec<KeyRecord> {
@@ -57,16 +59,25 @@ async fn the_newest_key_that_is_old_enough_signs() {
     let first = trust(&*store, NOW).await;
     assert_eq!(current(&*store).await.as_ref(), Some(&first.id));
     let future = trust(&*store, LATER).await;
-    assert_eq!(current(&*store).await.as_ref(), Some(&first.id), "gates have to know the new one first");
+    assert_eq!(
+        current(&*store).await.as_ref(),
+        Some(&first.id),
+        "gates have to know the new one first"
+    );
     a_moment(&*store).await;
     let second = trust(&*store, NOW).await;
     assert_eq!(current(&*store).await.as_ref(), Some(&second.id));
     let soon = trust(&*store, Duration::from_millis(50)).await;
-    eventually("the delay", async || (current(&*store).await.as_ref() == Some(&soon.id)).then_some(())).await;
+    eventually("the delay", async || {
+        (current(&*store).await.as_ref() == Some(&soon.id)).then_some(())
+    })
+    .await;
 
     let view = replay(&*store).await;
     for key in [&first, &future, &second, &soon] {
-        let trusted = view.trusted_key(key.id.as_str()).expect("all are trusted at once");
+        let trusted = view
+            .trusted_key(key.id.as_str())
+            .expect("all are trusted at once");
         assert_eq!(trusted.public_bytes(), key.public);
     }
 }
@@ -76,7 +87,10 @@ async fn a_key_is_kept_as_it_was_given() {
     let store = crate::place().await.store().await;
     let given = trust(&*store, LATER).await;
     let kept = records(&*store).await.remove(0);
-    assert_eq!((&kept.id, kept.algorithm, &kept.sealed), (&given.id, given.algorithm, &given.sealed));
+    assert_eq!(
+        (&kept.id, kept.algorithm, &kept.sealed),
+        (&given.id, given.algorithm, &given.sealed)
+    );
     assert_eq!(kept.signs_from, kept.created.after(LATER));
     assert_eq!(kept.retired, None);
 }
@@ -88,15 +102,34 @@ async fn the_key_in_use_stays_and_another_goes_once() {
     a_moment(&*store).await;
     let new = trust(&*store, NOW).await;
     assert_eq!(distrust(&*store, &new.id).await, Err(EntryError::KeyInUse));
-    assert_eq!(distrust(&*store, &KeyId::parse("absent").expect("an id")).await, Err(EntryError::KeyNotFound));
-    assert_eq!(distrust(&*store, &old.id).await, Ok(Outcome { revision: Revision(3), changed: 1 }));
-    assert_eq!(distrust(&*store, &old.id).await, Ok(Outcome { revision: Revision(3), changed: 0 }));
+    assert_eq!(
+        distrust(&*store, &KeyId::parse("absent").expect("an id")).await,
+        Err(EntryError::KeyNotFound)
+    );
+    assert_eq!(
+        distrust(&*store, &old.id).await,
+        Ok(Outcome {
+            revision: Revision(3),
+            changed: 1
+        })
+    );
+    assert_eq!(
+        distrust(&*store, &old.id).await,
+        Ok(Outcome {
+            revision: Revision(3),
+            changed: 0
+        })
+    );
     assert_eq!(head(&*store).await, Revision(3));
 
     let view = replay(&*store).await;
     assert!(view.distrusts(&old.id) && view.trusted_key(old.id.as_str()).is_none());
     assert!(view.trusted_key(new.id.as_str()).is_some());
-    let retired = records(&*store).await.into_iter().find(|key| key.id == old.id).expect("it is kept");
+    let retired = records(&*store)
+        .await
+        .into_iter()
+        .find(|key| key.id == old.id)
+        .expect("it is kept");
     assert!(retired.retired.is_some());
 }
 
@@ -119,7 +152,8 @@ async fn a_batch_does_not_retire_all_keys() {
 #[tokio::test]
 async fn two_retirements_at_once_leave_a_key() {
     let place = crate::place().await;
-    let ((one, faults), (two, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+    let ((one, faults), (two, other_faults)) =
+        (place.faulty_store().await, place.faulty_store().await);
     let old = trust(&*one, NOW).await;
     let new = trust(&*one, Duration::from_millis(200)).await;
     let mut hold = faults.pause(Lane::Append, Point::BeforeCommit);
@@ -130,12 +164,20 @@ async fn two_retirements_at_once_leave_a_key() {
     let first = retiring(&one, &new.id);
     assert!(hold.reached().await);
     let signs = new.id.clone();
-    eventually("the new key would sign", async || (current(&*two).await.as_ref() == Some(&signs)).then_some(())).await;
+    eventually("the new key would sign", async || {
+        (current(&*two).await.as_ref() == Some(&signs)).then_some(())
+    })
+    .await;
     let second = retiring(&two, &old.id);
-    let settled = async || (second.is_finished() || place.is_blocked(&other_faults, Lane::Append).await).then_some(());
+    let settled = async || {
+        (second.is_finished() || place.is_blocked(&other_faults, Lane::Append).await).then_some(())
+    };
     eventually("the second is done or waits", settled).await;
     drop(hold);
-    let outcomes = [first.await.expect("no panic"), second.await.expect("no panic")];
+    let outcomes = [
+        first.await.expect("no panic"),
+        second.await.expect("no panic"),
+    ];
     assert!(outcomes.iter().any(Result::is_err), "{outcomes:?}");
     assert!(current(&*one).await.is_some(), "a key is left");
     assert!(!replay(&*one).await.trusted_keys().is_empty());

@@ -20,7 +20,9 @@ use tokio::time::timeout;
 async fn audit_rows(engine: &Arc<dyn Backend>, entry: &Entry) -> i64 {
     let mut connection = engine.connection(Lane::Read).await.expect("a connection");
     let sql = "SELECT count(*) FROM audit_events WHERE event_id = $1";
-    let rows = connection.query(sql, &[Value::from(&entry.event_id.to_bytes()[..])]).await;
+    let rows = connection
+        .query(sql, &[Value::from(&entry.event_id.to_bytes()[..])])
+        .await;
     rows.expect("a count")[0].int(0).expect("a number")
 }
 
@@ -34,14 +36,28 @@ async fn an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice
         let before = head(&*witness).await;
         let entries = [sign_out("t", &[&format!("new{number}")]), revoke(&[&known])];
         faults.fail(Lane::Append, point);
-        let Err(error) = store.append(&entries).await else { break };
+        let Err(error) = store.append(&entries).await else {
+            break;
+        };
         assert!(error.is_retryable(), "at {point:?}: {error}");
         let between = head(&*witness).await;
         let outcomes = append(&*store, &entries).await;
         let after = head(&*witness).await;
-        assert_eq!(after, before.next(), "one batch, one revision, at {point:?}");
-        assert!(outcomes.iter().all(|outcome| outcome.expect("applied").revision == after));
-        assert!(outcomes.iter().all(|outcome| outcome.expect("applied").changed == 1));
+        assert_eq!(
+            after,
+            before.next(),
+            "one batch, one revision, at {point:?}"
+        );
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| outcome.expect("applied").revision == after)
+        );
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| outcome.expect("applied").changed == 1)
+        );
         assert!(between == before || between == after);
         assert!(!is_alive(&*witness, &known).await);
         for entry in &entries {
@@ -60,14 +76,20 @@ async fn an_append_whose_commit_was_lost_is_answered_by_its_revision_though_othe
     assert!(store.append(std::slice::from_ref(&lost)).await.is_err());
     apply(&*store, sign_out("t", &["u", "v"])).await;
     let outcomes = append(&*store, &[sign_out("t", &["w"]), lost.clone()]).await;
-    let revisions: Vec<_> = outcomes.iter().map(|outcome| outcome.expect("applied").revision.0).collect();
+    let revisions: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.expect("applied").revision.0)
+        .collect();
     assert_eq!(revisions, [3, 1]);
     assert_eq!(apply_again(&*store, &lost).await.revision.0, 1);
     assert_eq!(head(&*store).await.0, 3);
 }
 
 async fn sessions_of(store: &SqlStore, new: &NewSession) -> usize {
-    let filter = SessionFilter { user_id: Some(new.user_id.clone()), ..SessionFilter::of(new.tenant_id.clone()) };
+    let filter = SessionFilter {
+        user_id: Some(new.user_id.clone()),
+        ..SessionFilter::of(new.tenant_id.clone())
+    };
     list(store, &filter).await.len()
 }
 
@@ -77,12 +99,23 @@ async fn a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions
     let (store, faults) = place.faulty_store().await;
     let mut points = 0;
     for (number, point) in Point::all().enumerate() {
-        let new = NewSession { request: Some(("r".into(), [1; 32])), ..sign_in(&format!("t{number}"), "u") };
+        let new = NewSession {
+            request: Some(("r".into(), [1; 32])),
+            ..sign_in(&format!("t{number}"), "u")
+        };
         faults.fail(Lane::Write, point);
-        let Err(error) = store.open_session(&new).await else { break };
-        assert!(matches!(error, OpenError::Store(error) if error.is_retryable()), "at {point:?}");
+        let Err(error) = store.open_session(&new).await else {
+            break;
+        };
+        assert!(
+            matches!(error, OpenError::Store(error) if error.is_retryable()),
+            "at {point:?}"
+        );
         // A caller that repeats the whole call has a new session id.
-        let again = NewSession { id: sign_in("t", "u").id, ..new.clone() };
+        let again = NewSession {
+            id: sign_in("t", "u").id,
+            ..new.clone()
+        };
         let opened = open(&*store, &again).await;
         assert!(opened.id == new.id || opened.id == again.id);
         assert_eq!(open(&*store, &new).await.id, opened.id);
@@ -100,7 +133,11 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once() {
     for point in Point::all() {
         let opened = open(&*store, &sign_in("t", "u")).await;
         faults.fail(Lane::Write, point);
-        if store.rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened)).await.is_ok() {
+        if store
+            .rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened))
+            .await
+            .is_ok()
+        {
             break;
         }
         let row = match rotate(&*store, &opened, 0).await {
@@ -140,13 +177,26 @@ async fn a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half() {
         drop(hold);
         points += 1;
 
-        let next = timeout(Duration::from_secs(1), apply(&*other, sign_out("t", &["next"]))).await;
-        let next = next.unwrap_or_else(|_| panic!("a lock is left at {point:?}")).revision;
+        let next = timeout(
+            Duration::from_secs(1),
+            apply(&*other, sign_out("t", &["next"])),
+        )
+        .await;
+        let next = next
+            .unwrap_or_else(|_| panic!("a lock is left at {point:?}"))
+            .revision;
         let happened = session(&*other, &opened).await.end.is_some();
         assert_eq!(next.0, before.0 + 1 + u64::from(happened), "at {point:?}");
         assert_eq!(is_alive(&*other, &opened).await, !happened);
-        let same = timeout(Duration::from_secs(1), apply(&*store, sign_out("t", &["same"]))).await;
-        assert!(same.is_ok(), "the caller's own authority goes on at {point:?}");
+        let same = timeout(
+            Duration::from_secs(1),
+            apply(&*store, sign_out("t", &["same"])),
+        )
+        .await;
+        assert!(
+            same.is_ok(),
+            "the caller's own authority goes on at {point:?}"
+        );
     }
     assert!(points > 10, "the transaction has points");
 }

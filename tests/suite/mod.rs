@@ -29,9 +29,14 @@ mod verifying;
 
 #[test]
 fn every_file_of_the_suite_is_included() {
-    let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/suite")).expect("the suite");
+    let directory =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/suite")).expect("the suite");
     for file in directory {
-        let file = file.expect("a file").file_name().into_string().expect("an ASCII name");
+        let file = file
+            .expect("a file")
+            .file_name()
+            .into_string()
+            .expect("an ASCII name");
         let module = file.trim_end_matches(".rs");
         let included = include_str!("mod.rs").contains(&format!("\nmod {module};\n"));
         assert!(module == "mod" || included, "{file} is not in mod.rs");

@@ -16,7 +16,10 @@ use portcullis_tests::{
 use tokio::task::JoinSet;
 
 fn requested(tenant_id: &str, user_id: &str, id: &str, digest: u8) -> NewSession {
-    NewSession { request: Some((id.into(), [digest; 32])), ..sign_in(tenant_id, user_id) }
+    NewSession {
+        request: Some((id.into(), [digest; 32])),
+        ..sign_in(tenant_id, user_id)
+    }
 }
 
 #[tokio::test]
@@ -38,17 +41,41 @@ async fn a_session_is_kept_as_it_was_opened() {
         salt: [9; 16],
         ..sign_in("t", "u")
     };
-    let opened = store.open_session(&new).await.unwrap_or_else(|error| panic!("{error}"));
-    let (kept, now) = store.session(&new.tenant_id, new.id).await.expect("an answer").expect("a session");
+    let opened = store
+        .open_session(&new)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (kept, now) = store
+        .session(&new.tenant_id, new.id)
+        .await
+        .expect("an answer")
+        .expect("a session");
     for session in [&opened.session, &kept] {
-        assert_eq!((session.id, &session.tenant_id, &session.user_id), (new.id, &new.tenant_id, &new.user_id));
-        assert!(session.client == client && session.remember_me && session.amr == new.amr && session.acr == "2");
-        assert_eq!((session.auth_time.seconds(), &session.audiences), (1_700_000_000, &new.audiences));
-        assert_eq!((session.salt, session.generation, session.rotated), ([9; 16], 0, None));
+        assert_eq!(
+            (session.id, &session.tenant_id, &session.user_id),
+            (new.id, &new.tenant_id, &new.user_id)
+        );
+        assert!(
+            session.client == client
+                && session.remember_me
+                && session.amr == new.amr
+                && session.acr == "2"
+        );
+        assert_eq!(
+            (session.auth_time.seconds(), &session.audiences),
+            (1_700_000_000, &new.audiences)
+        );
+        assert_eq!(
+            (session.salt, session.generation, session.rotated),
+            ([9; 16], 0, None)
+        );
         assert_eq!(session.expires, session.created.after(LIFETIME));
         assert!(session.end.is_none());
     }
-    assert_eq!((opened.session.subject, opened.session.created), (kept.subject, kept.created));
+    assert_eq!(
+        (opened.session.subject, opened.session.created),
+        (kept.subject, kept.created)
+    );
     assert!(opened.now >= kept.created && now >= opened.now);
     let unsaid = open(&*store, &sign_in("t", "u")).await;
     assert_eq!(unsaid.auth_time, unsaid.created);
@@ -61,9 +88,21 @@ async fn serials_tell_credentials_users_and_tenants_apart() {
     for (tenant, user) in [("t", "u"), ("t", "u"), ("t", "v"), ("other", "u")] {
         serials.push(open(&*store, &sign_in(tenant, user)).await.subject);
     }
-    let [first, second, of_another, elsewhere] = serials[..] else { panic!("four sessions") };
-    assert_eq!(serials.iter().map(|subject| subject.serial).collect::<BTreeSet<_>>().len(), 4);
-    assert!(serials.iter().all(|subject| subject.serial.0 > 0), "0 means none");
+    let [first, second, of_another, elsewhere] = serials[..] else {
+        panic!("four sessions")
+    };
+    assert_eq!(
+        serials
+            .iter()
+            .map(|subject| subject.serial)
+            .collect::<BTreeSet<_>>()
+            .len(),
+        4
+    );
+    assert!(
+        serials.iter().all(|subject| subject.serial.0 > 0),
+        "0 means none"
+    );
     assert_eq!((first.user, first.tenant), (second.user, second.tenant));
     assert!(first.user != of_another.user && first.tenant == of_another.tenant);
     assert!(elsewhere.user != first.user && elsewhere.tenant != first.tenant);
@@ -73,10 +112,16 @@ async fn serials_tell_credentials_users_and_tenants_apart() {
 async fn a_request_id_opens_one_session() {
     let store = crate::place().await.store().await;
     let first = open(&*store, &requested("t", "u", "r", 1)).await;
-    assert_eq!(open(&*store, &requested("t", "u", "r", 1)).await.id, first.id);
+    assert_eq!(
+        open(&*store, &requested("t", "u", "r", 1)).await.id,
+        first.id
+    );
     let elsewhere = open(&*store, &requested("other", "u", "r", 1)).await;
     assert_ne!(elsewhere.id, first.id, "request ids are the tenant's");
-    assert_ne!(open(&*store, &requested("t", "u", "s", 1)).await.id, first.id);
+    assert_ne!(
+        open(&*store, &requested("t", "u", "s", 1)).await.id,
+        first.id
+    );
 }
 
 #[tokio::test]
@@ -87,7 +132,14 @@ async fn a_request_id_with_other_arguments_is_refused() {
         let reused = store.open_session(&requested("t", user, "r", 2)).await;
         assert!(matches!(reused, Err(OpenError::RequestReused)));
     }
-    assert!(store.user(&tenant("t"), &user("unknown")).await.expect("an answer").is_none(), "nothing is left of it");
+    assert!(
+        store
+            .user(&tenant("t"), &user("unknown"))
+            .await
+            .expect("an answer")
+            .is_none(),
+        "nothing is left of it"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +160,11 @@ async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
     let first = open(&*store, &requested("t", "u", "r", 1)).await;
     let ids = ["u", "disabled", "unknown", "u", "unknown", "disabled", "u"];
     let mut all: Vec<_> = ids.map(|id| sign_in("t", id)).into();
-    all.extend([requested("t", "u", "r", 1), requested("t", "u", "r", 2), sign_in("elsewhere", "u")]);
+    all.extend([
+        requested("t", "u", "r", 1),
+        requested("t", "u", "r", 2),
+        sign_in("elsewhere", "u"),
+    ]);
     let opened = join_all(all.iter().map(|new| store.open_session(new))).await;
     for (new, opened) in all.iter().zip(&opened) {
         match (opened, new.user_id.as_str(), &new.request) {
@@ -117,7 +173,10 @@ async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
             (Ok(again), _, Some((_, [1, ..]))) => assert_eq!(again.session.id, first.id),
             (Ok(opened), "u" | "unknown", None) => {
                 let kept = session(&*store, &opened.session).await;
-                assert_eq!((kept.id, &kept.user_id, &kept.tenant_id), (new.id, &new.user_id, &new.tenant_id));
+                assert_eq!(
+                    (kept.id, &kept.user_id, &kept.tenant_id),
+                    (new.id, &new.user_id, &new.tenant_id)
+                );
             }
             (opened, user, _) => panic!("{user}: {:?}", opened.as_ref().err()),
         }
@@ -134,9 +193,17 @@ async fn concurrent_opens(known: bool) {
     for seed in 0..6 {
         let (store, faults) = place.faulty_store().await;
         faults.shuffle(seed);
-        opening.spawn(async move { open(&*store, &requested("t", "u", "r", 1)).await.id.to_bytes() });
+        opening.spawn(async move {
+            open(&*store, &requested("t", "u", "r", 1))
+                .await
+                .id
+                .to_bytes()
+        });
     }
-    let ids: BTreeSet<_> = within("all sign-ins", opening.join_all()).await.into_iter().collect();
+    let ids: BTreeSet<_> = within("all sign-ins", opening.join_all())
+        .await
+        .into_iter()
+        .collect();
     let listed = list(&*store, &SessionFilter::of(tenant("t"))).await;
     assert_eq!((ids.len(), listed.len()), (1, 1 + usize::from(known)));
 }
@@ -158,7 +225,14 @@ async fn sign_ins_at_once_of_an_unknown_user_make_one_user() {
     }
     let subjects = within("all sign-ins", opening.join_all()).await;
     assert!(subjects.iter().all(|subject| (subject.user, subject.tenant) == (subjects[0].user, subjects[0].tenant)));
-    assert_eq!(subjects.iter().map(|subject| subject.serial).collect::<BTreeSet<_>>().len(), 6);
+    assert_eq!(
+        subjects
+            .iter()
+            .map(|subject| subject.serial)
+            .collect::<BTreeSet<_>>()
+            .len(),
+        6
+    );
 }
 
 #[tokio::test]
@@ -166,19 +240,47 @@ async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing() {
     let store = crate::place().await.store().await;
     let profile = |texts: [&str; 4]| {
         let [user_name, given_name, family_name, email] = texts.map(String::from);
-        Profile { user_name, given_name, family_name, email }
+        Profile {
+            user_name,
+            given_name,
+            family_name,
+            email,
+        }
     };
     let steps = [
         (["ann", "Ann", "", ""], ["ann", "Ann", "", ""]),
         (["", "", "", ""], ["ann", "Ann", "", ""]),
-        (["", "Anna", "Smith", "a@example.org"], ["ann", "Anna", "Smith", "a@example.org"]),
-        (["ann", "Anna", "Smith", "a@example.org"], ["ann", "Anna", "Smith", "a@example.org"]),
-        (["", "", "", "b@example.org"], ["ann", "Anna", "Smith", "b@example.org"]),
-        (["anna", "", "", ""], ["anna", "Anna", "Smith", "b@example.org"]),
+        (
+            ["", "Anna", "Smith", "a@example.org"],
+            ["ann", "Anna", "Smith", "a@example.org"],
+        ),
+        (
+            ["ann", "Anna", "Smith", "a@example.org"],
+            ["ann", "Anna", "Smith", "a@example.org"],
+        ),
+        (
+            ["", "", "", "b@example.org"],
+            ["ann", "Anna", "Smith", "b@example.org"],
+        ),
+        (
+            ["anna", "", "", ""],
+            ["anna", "Anna", "Smith", "b@example.org"],
+        ),
     ];
     for (said, expected) in steps {
-        open(&*store, &NewSession { profile: profile(said), ..sign_in("t", "u") }).await;
-        let known = store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user");
+        open(
+            &*store,
+            &NewSession {
+                profile: profile(said),
+                ..sign_in("t", "u")
+            },
+        )
+        .await;
+        let known = store
+            .user(&tenant("t"), &user("u"))
+            .await
+            .expect("an answer")
+            .expect("a user");
         assert!(known.profile == profile(expected), "after {said:?}");
     }
 }
@@ -188,6 +290,18 @@ async fn a_session_is_found_in_its_tenant_only() {
     let store = crate::place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     assert_eq!(session(&*store, &opened).await.id, opened.id);
-    assert!(store.session(&tenant("other"), opened.id).await.expect("an answer").is_none());
-    assert!(store.session(&tenant("t"), SessionId::generate()).await.expect("an answer").is_none());
+    assert!(
+        store
+            .session(&tenant("other"), opened.id)
+            .await
+            .expect("an answer")
+            .is_none()
+    );
+    assert!(
+        store
+            .session(&tenant("t"), SessionId::generate())
+            .await
+            .expect("an answer")
+            .is_none()
+    );
 }

@@ -15,7 +15,11 @@ use portcullis_tests::{
 };
 
 async fn preview(store: &SqlStore, selection: &Selection) -> Preview {
-    store.preview(&tenant("t"), selection).await.expect("an answer").expect("known sessions")
+    store
+        .preview(&tenant("t"), selection)
+        .await
+        .expect("an answer")
+        .expect("known sessions")
 }
 
 #[tokio::test]
@@ -31,9 +35,21 @@ async fn a_preview_names_what_the_call_then_ends() {
     let keep = Some(sessions[2].id);
     let users = |names: &[&str]| names.iter().map(|name| user(name)).collect::<Vec<_>>();
     let cases: [(Selection, Entry, &[usize]); 5] = [
-        (Selection::Sessions(ids(&[0, 3])), revoke(&[&sessions[0], &sessions[3]]), &[3]),
-        (Selection::Users(users(&["a"]), keep), sign_out_but("t", &["a"], keep), &[1]),
-        (Selection::Users(users(&["b", "nobody"]), None), sign_out("t", &["b"]), &[4]),
+        (
+            Selection::Sessions(ids(&[0, 3])),
+            revoke(&[&sessions[0], &sessions[3]]),
+            &[3],
+        ),
+        (
+            Selection::Users(users(&["a"]), keep),
+            sign_out_but("t", &["a"], keep),
+            &[1],
+        ),
+        (
+            Selection::Users(users(&["b", "nobody"]), None),
+            sign_out("t", &["b"]),
+            &[4],
+        ),
         (Selection::Tenant, sign_out_tenant("t"), &[5, 2]),
         (Selection::Tenant, sign_out_tenant("t"), &[]),
     ];
@@ -42,10 +58,17 @@ async fn a_preview_names_what_the_call_then_ends() {
         let preview = preview(&store, &selection).await;
         assert_eq!(head(&*store).await, before, "a preview changes nothing");
         let sample: Vec<SessionId> = preview.sample.iter().map(|session| session.id).collect();
-        assert_eq!((sample, preview.sessions as usize), (ids(expected), expected.len()), "{selection:?}");
+        assert_eq!(
+            (sample, preview.sessions as usize),
+            (ids(expected), expected.len()),
+            "{selection:?}"
+        );
         let alive = alive(&store, &sessions).await;
         apply(&*store, entry).await;
-        let ended = alive.into_iter().filter(|at| !expected.contains(at)).collect::<Vec<_>>();
+        let ended = alive
+            .into_iter()
+            .filter(|at| !expected.contains(at))
+            .collect::<Vec<_>>();
         assert_eq!(self::alive(&store, &sessions).await, ended, "{selection:?}");
     }
 }
@@ -63,10 +86,19 @@ async fn alive(store: &SqlStore, sessions: &[Session]) -> Vec<usize> {
 #[tokio::test]
 async fn a_preview_of_an_unknown_session_is_none() {
     let store = crate::place().await.store().await;
-    let (own, other) = (open(&*store, &sign_in("t", "a")).await, open(&*store, &sign_in("other", "a")).await);
+    let (own, other) = (
+        open(&*store, &sign_in("t", "a")).await,
+        open(&*store, &sign_in("other", "a")).await,
+    );
     for unknown in [SessionId::generate(), other.id] {
         let selection = Selection::Sessions(vec![own.id, unknown]);
-        assert!(store.preview(&tenant("t"), &selection).await.expect("an answer").is_none());
+        assert!(
+            store
+                .preview(&tenant("t"), &selection)
+                .await
+                .expect("an answer")
+                .is_none()
+        );
     }
 }
 
@@ -85,5 +117,8 @@ async fn a_preview_counts_and_shows_no_more_than_it_says() {
         assert_eq!(sample, newest[..PREVIEW_SAMPLE_MAX as usize]);
     }
     let several = preview(&store, &Selection::Users(vec![user("a"), user("b")], None)).await;
-    assert_eq!((several.sessions, several.sample.len()), (PREVIEW_SESSIONS_MAX + 1, PREVIEW_SAMPLE_MAX as usize));
+    assert_eq!(
+        (several.sessions, several.sample.len()),
+        (PREVIEW_SESSIONS_MAX + 1, PREVIEW_SAMPLE_MAX as usize)
+    );
 }

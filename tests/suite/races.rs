@@ -41,7 +41,11 @@ impl Race {
     async fn new() -> Self {
         let place = crate::place().await;
         let (signer, revoker) = (place.faulty_store().await, place.faulty_store().await);
-        Self { place, signer, revoker }
+        Self {
+            place,
+            signer,
+            revoker,
+        }
     }
 
     /// Runs one side up to `point`, the other until it is done or waits for the first, and then both to their end.
@@ -59,33 +63,57 @@ impl Race {
         match held {
             Held::Signer => {
                 let first = (signer, Lane::Write, point);
-                self.place.overlap(first, signing, (revoker, Lane::Append), revoking).await
+                self.place
+                    .overlap(first, signing, (revoker, Lane::Append), revoking)
+                    .await
             }
             Held::Revoker => {
                 let first = (revoker, Lane::Append, point);
-                let both = self.place.overlap(first, revoking, (signer, Lane::Write), signing).await;
+                let both = self
+                    .place
+                    .overlap(first, revoking, (signer, Lane::Write), signing)
+                    .await;
                 both.map(|(outcome, signed)| (signed, outcome))
             }
         }
     }
 
     /// Races a sign-in of a fresh user against `revoking` at every point.
-    async fn sign_ins(&self, held: Held, known: bool, revoking: Revoking, check: impl AsyncFn(Signed)) {
+    async fn sign_ins(
+        &self,
+        held: Held,
+        known: bool,
+        revoking: Revoking,
+        check: impl AsyncFn(Signed),
+    ) {
         let mut points = 0;
         for (number, point) in Point::all().enumerate() {
             // Unknown users come with an unknown tenant.
-            let (tenant, user) =
-                if known { ("t".into(), format!("u{number}")) } else { (format!("t{number}"), "u".into()) };
+            let (tenant, user) = if known {
+                ("t".into(), format!("u{number}"))
+            } else {
+                (format!("t{number}"), "u".into())
+            };
             if known {
                 open(&*self.signer.0, &sign_in(&tenant, &user)).await;
             }
             let (store, new) = (Arc::clone(&self.signer.0), sign_in(&tenant, &user));
             let signing = async move { try_open(&*store, &new).await };
-            let Some((session, outcome)) = self.run(held, point, signing, revoking(&tenant, &user)).await else {
+            let Some((session, outcome)) = self
+                .run(held, point, signing, revoking(&tenant, &user))
+                .await
+            else {
                 break;
             };
             points += 1;
-            check(Signed { point, tenant, user, session, outcome }).await;
+            check(Signed {
+                point,
+                tenant,
+                user,
+                session,
+                outcome,
+            })
+            .await;
         }
         assert!(points >= 2, "the transaction has points");
     }
@@ -103,17 +131,34 @@ async fn a_sign_in_races_a_forced_sign_out(held: Held, known: bool) {
     let race = Race::new().await;
     let store = &*race.revoker.0;
     let dead = std::cell::Cell::new(0);
-    let check = async |Signed { point, tenant, user, session, outcome }: Signed| {
+    let check = async |Signed {
+                           point,
+                           tenant,
+                           user,
+                           session,
+                           outcome,
+                       }: Signed| {
         let session = session.expect("nobody is disabled");
         let lives = is_alive(store, &session).await;
-        assert_eq!(lives, session.subject.opened >= outcome.revision, "held at {point:?}");
+        assert_eq!(
+            lives,
+            session.subject.opened >= outcome.revision,
+            "held at {point:?}"
+        );
         dead.set(dead.get() + u32::from(!lives));
-        assert!(is_alive(store, &open(store, &sign_in(&tenant, &user)).await).await, "a later sign-in lives");
+        assert!(
+            is_alive(store, &open(store, &sign_in(&tenant, &user)).await).await,
+            "a later sign-in lives"
+        );
     };
     race.sign_ins(held, known, FORCED_SIGN_OUT, check).await;
     // One writer: a sign-in that finds the sign-out at work begins after it.
     let serial = held == Held::Revoker && race.place.has_one_writer();
-    assert_eq!(dead.get() == 0, serial, "in some of the races the sign-in reads the older head");
+    assert_eq!(
+        dead.get() == 0,
+        serial,
+        "in some of the races the sign-in reads the older head"
+    );
 }
 
 #[tokio::test]
@@ -139,11 +184,23 @@ async fn a_sign_in_of_an_unknown_user_dies_of_a_held_sign_out_that_it_did_not_se
 async fn a_sign_in_races_disabling(held: Held, known: bool) {
     let race = Race::new().await;
     let store = &*race.revoker.0;
-    let check = async |Signed { point, tenant, user, session, .. }: Signed| {
+    let check = async |Signed {
+                           point,
+                           tenant,
+                           user,
+                           session,
+                           ..
+                       }: Signed| {
         if let Some(session) = session {
-            assert!(!is_alive(store, &session).await, "alive though disabled, held at {point:?}");
+            assert!(
+                !is_alive(store, &session).await,
+                "alive though disabled, held at {point:?}"
+            );
         }
-        assert!(try_open(store, &sign_in(&tenant, &user)).await.is_none(), "a disabled user does not sign in");
+        assert!(
+            try_open(store, &sign_in(&tenant, &user)).await.is_none(),
+            "a disabled user does not sign in"
+        );
         apply(store, enable(&tenant, &user)).await;
         assert!(is_alive(store, &open(store, &sign_in(&tenant, &user)).await).await);
     };
@@ -170,9 +227,17 @@ async fn a_refresh_races(held: Held, revoking: Revoking) {
         let session = open(&*race.signer.0, &sign_in("t", &user)).await;
         let (store, refreshed) = (Arc::clone(&race.signer.0), session.clone());
         let refreshing = async move { rotate(&*store, &refreshed, 0).await };
-        let Some((rotated, _)) = race.run(held, point, refreshing, revoking("t", &user)).await else { break };
+        let Some((rotated, _)) = race
+            .run(held, point, refreshing, revoking("t", &user))
+            .await
+        else {
+            break;
+        };
         points += 1;
-        assert!(!is_alive(&*race.revoker.0, &session).await, "held at {point:?}");
+        assert!(
+            !is_alive(&*race.revoker.0, &session).await,
+            "held at {point:?}"
+        );
         let generation = match rotated {
             Rotated::Won(won, _) => won.generation,
             Rotated::Lost(lost, _) => lost.generation,

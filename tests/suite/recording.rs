@@ -31,11 +31,18 @@ async fn waits(store: &SqlStore) -> bool {
 }
 
 fn ids(events: &[AuditEvent]) -> Vec<[u8; 16]> {
-    events.iter().map(|event| event.position.event.to_bytes()).collect()
+    events
+        .iter()
+        .map(|event| event.position.event.to_bytes())
+        .collect()
 }
 
 async fn assert_fits(store: &SqlStore) {
-    let verdict = store.verify_audit_trail(Revision(0), 100_000).await.expect("an answer").expect("the beginning");
+    let verdict = store
+        .verify_audit_trail(Revision(0), 100_000)
+        .await
+        .expect("an answer")
+        .expect("the beginning");
     assert_eq!((verdict.fault, verdict.through), (None, verdict.head));
 }
 
@@ -44,23 +51,56 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain() {
     let place = crate::place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     assert!(!waits(&store).await);
-    assert_eq!(apply(&*store, record()).await, Outcome { revision: Revision(0), changed: 0 }, "nothing waits");
+    assert_eq!(
+        apply(&*store, record()).await,
+        Outcome {
+            revision: Revision(0),
+            changed: 0
+        },
+        "nothing waits"
+    );
     let event = defer(&engine, "t", "u").await;
     assert!(waits(&store).await && list(&*store, &everything("t")).await.is_empty());
 
-    assert_eq!(apply(&*store, record()).await, Outcome { revision: Revision(1), changed: 1 });
+    assert_eq!(
+        apply(&*store, record()).await,
+        Outcome {
+            revision: Revision(1),
+            changed: 1
+        }
+    );
     assert!(!waits(&store).await);
     let events = list(&*store, &everything("t")).await;
-    let [recorded] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((recorded.position.event, recorded.position.at.0), (event, 1_000_000));
-    assert_eq!((recorded.action.as_str(), recorded.user_id.as_str()), ("session.create", "u"));
+    let [recorded] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (recorded.position.event, recorded.position.at.0),
+        (event, 1_000_000)
+    );
+    assert_eq!(
+        (recorded.action.as_str(), recorded.user_id.as_str()),
+        ("session.create", "u")
+    );
     let actor = &recorded.actor;
-    assert_eq!([&actor.name, &actor.via, &actor.ip], ["user:u", "service:login", "192.0.2.1"]);
-    assert_eq!(recorded.details.get("country").map(String::as_str), Some("CH"));
+    assert_eq!(
+        [&actor.name, &actor.via, &actor.ip],
+        ["user:u", "service:login", "192.0.2.1"]
+    );
+    assert_eq!(
+        recorded.details.get("country").map(String::as_str),
+        Some("CH")
+    );
     assert_eq!(recorded.revision, Revision(1));
     let frames = store.tail(Revision(0), 1).await.expect("a tail");
-    assert!(delta::decode(&frames[0].delta).expect("a delta").is_empty(), "nothing for gates to do");
-    assert_eq!(replay(&*store).await.position(), store.head().await.expect("a head"));
+    assert!(
+        delta::decode(&frames[0].delta).expect("a delta").is_empty(),
+        "nothing for gates to do"
+    );
+    assert_eq!(
+        replay(&*store).await.position(),
+        store.head().await.expect("a head")
+    );
     assert_fits(&store).await;
 }
 
@@ -71,7 +111,12 @@ async fn a_batch_of_revocations_takes_what_waits_along() {
     let opened = open(&*store, &sign_in("t", "u")).await;
     defer(&engine, "t", "u").await;
     let outcomes = append(&*store, &[revoke(&[&opened]), record(), record()]).await;
-    let outcome = |changed| Ok(Outcome { revision: Revision(1), changed });
+    let outcome = |changed| {
+        Ok(Outcome {
+            revision: Revision(1),
+            changed,
+        })
+    };
     // The sign-in's own event, and the one more.
     assert_eq!(outcomes, [outcome(1), outcome(2), outcome(0)]);
     assert!(!is_alive(&*store, &opened).await);
@@ -87,11 +132,25 @@ async fn one_batch_takes_so_many_and_the_oldest() {
     for _ in 0..Mutation::RECORDED_MAX + 5 {
         deferred.push(defer(&engine, "t", "u").await.to_bytes());
     }
-    assert_eq!(apply(&*store, record()).await.changed, Mutation::RECORDED_MAX);
+    assert_eq!(
+        apply(&*store, record()).await.changed,
+        Mutation::RECORDED_MAX
+    );
     let first = ids(&list(&*store, &everything("t")).await);
     deferred.sort_unstable();
-    assert!(first.iter().rev().eq(&deferred[..Mutation::RECORDED_MAX as usize]));
-    assert_eq!(apply(&*store, record()).await, Outcome { revision: Revision(2), changed: 5 });
+    assert!(
+        first
+            .iter()
+            .rev()
+            .eq(&deferred[..Mutation::RECORDED_MAX as usize])
+    );
+    assert_eq!(
+        apply(&*store, record()).await,
+        Outcome {
+            revision: Revision(2),
+            changed: 5
+        }
+    );
     assert!(!waits(&store).await);
     assert_fits(&store).await;
 }
@@ -105,11 +164,24 @@ async fn an_event_that_the_trail_has_does_not_keep_the_others_out() {
     defer_as(&engine, known, &["t", "a", "b", "c", "d", "e", "f"]).await;
     let other = defer(&engine, "t", "v").await;
     let outcomes = append(&*store, &[record(), sign_out("t", &["w"])]).await;
-    assert!(outcomes.iter().all(|outcome| outcome.expect("applied").changed == 1));
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.expect("applied").changed == 1)
+    );
     assert!(!waits(&store).await);
     let events = list(&*store, &everything("t")).await;
-    assert_eq!(events.iter().filter(|event| [known, other].contains(&event.position.event)).count(), 2);
-    assert!(events.iter().all(|event| event.action != "a"), "what was written first stands");
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| [known, other].contains(&event.position.event))
+            .count(),
+        2
+    );
+    assert!(
+        events.iter().all(|event| event.action != "a"),
+        "what was written first stands"
+    );
 }
 
 #[tokio::test]
@@ -125,13 +197,22 @@ async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_tw
         let before = head(&*witness).await;
         let entries = [record()];
         faults.fail(Lane::Append, point);
-        let Err(error) = store.append(&entries).await else { break };
+        let Err(error) = store.append(&entries).await else {
+            break;
+        };
         assert!(error.is_retryable(), "at {point:?}: {error}");
         append(&*store, &entries).await;
-        assert_eq!(head(&*witness).await, before.next(), "one batch, one revision, at {point:?}");
+        assert_eq!(
+            head(&*witness).await,
+            before.next(),
+            "one batch, one revision, at {point:?}"
+        );
         let recorded = ids(&list(&*witness, &everything("t")).await);
         assert_eq!(recorded.len(), deferred.len(), "at {point:?}");
-        assert!(recorded.into_iter().collect::<BTreeSet<_>>() == deferred, "at {point:?}");
+        assert!(
+            recorded.into_iter().collect::<BTreeSet<_>>() == deferred,
+            "at {point:?}"
+        );
     }
     assert!(head(&*witness).await.0 > 10, "the transaction has points");
     assert_fits(&witness).await;
@@ -141,21 +222,37 @@ async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_tw
 async fn two_authorities_that_record_at_once_are_not_in_each_others_way() {
     for point in Point::all() {
         let place = crate::place().await;
-        let ((store, faults), (other, other_faults)) = (place.faulty_store().await, place.faulty_store().await);
+        let ((store, faults), (other, other_faults)) =
+            (place.faulty_store().await, place.faulty_store().await);
         let engine = place.engine().await;
         for user in ["u", "v", "w"] {
             defer(&engine, "t", user).await;
         }
         let first = async move { store.append(&[record(), sign_out("other", &["a"])]).await };
         let appender = Arc::clone(&other);
-        let second = async move { appender.append(&[sign_out("other", &["a"]), record()]).await };
+        let second = async move {
+            appender
+                .append(&[sign_out("other", &["a"]), record()])
+                .await
+        };
         let lane = Lane::Append;
-        let both = place.overlap((&faults, lane, point), first, (&other_faults, lane), second).await;
+        let both = place
+            .overlap((&faults, lane, point), first, (&other_faults, lane), second)
+            .await;
         let Some((first, second)) = both else { return };
-        let recorded = |appended: Appended, index: usize| appended.outcomes[index].expect("applied").changed;
+        let recorded =
+            |appended: Appended, index: usize| appended.outcomes[index].expect("applied").changed;
         let (first, second) = (first.expect("no conflict"), second.expect("no conflict"));
-        assert_eq!(recorded(first, 0) + recorded(second, 1), 3, "held at {point:?}");
-        assert_eq!(list(&*other, &everything("t")).await.len(), 3, "held at {point:?}");
+        assert_eq!(
+            recorded(first, 0) + recorded(second, 1),
+            3,
+            "held at {point:?}"
+        );
+        assert_eq!(
+            list(&*other, &everything("t")).await.len(),
+            3,
+            "held at {point:?}"
+        );
         assert_fits(&other).await;
     }
 }

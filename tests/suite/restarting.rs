@@ -18,10 +18,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn a_restart_finds_all_as_it_was() {
     let mut place = crate::place().await;
     let store = place.store().await;
-    let (dead, alive) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (dead, alive) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     apply(&*store, revoke(&[&dead])).await;
     apply(&*store, sign_out("t", &["w"])).await;
-    let (head, tail) = (store.head().await.expect("a head"), store.tail(Revision(0), 10).await.expect("a tail"));
+    let (head, tail) = (
+        store.head().await.expect("a head"),
+        store.tail(Revision(0), 10).await.expect("a tail"),
+    );
     drop(store);
     place.restart().await;
 
@@ -30,9 +36,15 @@ async fn a_restart_finds_all_as_it_was() {
     assert_eq!(store.tail(Revision(0), 10).await.expect("a tail"), tail);
     assert!(!is_alive(&*store, &dead).await && is_alive(&*store, &alive).await);
     let next = open(&*store, &sign_in("t", "u")).await;
-    assert!(next.subject.serial > alive.subject.serial, "no serial is used twice");
+    assert!(
+        next.subject.serial > alive.subject.serial,
+        "no serial is used twice"
+    );
     assert_eq!(next.subject.user, dead.subject.user);
-    assert_eq!(apply(&*store, revoke(&[&next])).await.revision, head.revision.next());
+    assert_eq!(
+        apply(&*store, revoke(&[&next])).await.revision,
+        head.revision.next()
+    );
 }
 
 #[tokio::test]
@@ -48,13 +60,19 @@ async fn authorities_may_start_at_once_on_nothing() {
 }
 
 async fn save(store: &SqlStore, revision: u64, bytes: &'static [u8]) {
-    store.save_checkpoint(Revision(revision), bytes.into(), b"code"[..].into()).await.expect("a checkpoint");
+    store
+        .save_checkpoint(Revision(revision), bytes.into(), b"code"[..].into())
+        .await
+        .expect("a checkpoint");
 }
 
 async fn saved(store: &SqlStore) -> Vec<Vec<u8>> {
     let checkpoints = store.checkpoints().await.expect("checkpoints");
     assert!(checkpoints.iter().all(|(_, code)| code[..] == b"code"[..]));
-    checkpoints.into_iter().map(|(view, _)| view.to_vec()).collect()
+    checkpoints
+        .into_iter()
+        .map(|(view, _)| view.to_vec())
+        .collect()
 }
 
 #[tokio::test]
@@ -74,24 +92,55 @@ async fn the_two_newest_checkpoints_are_kept() {
 #[tokio::test]
 async fn trimming_removes_deltas_and_nothing_else() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (one, two) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     apply(&*store, revoke(&[&one])).await;
     apply(&*store, sign_out("t", &["v"])).await;
     let (view, head) = (replay(&*store).await, store.head().await.expect("a head"));
     apply(&*store, sign_out("t", &["w"])).await;
-    assert_eq!(store.trim(Revision(2), HOUR).await.expect("trimmed"), 0, "they are young");
-    assert_eq!(store.trim(Revision(2), Duration::ZERO).await.expect("trimmed"), 2);
-    assert_eq!(store.trim(Revision(2), Duration::ZERO).await.expect("trimmed"), 0);
+    assert_eq!(
+        store.trim(Revision(2), HOUR).await.expect("trimmed"),
+        0,
+        "they are young"
+    );
+    assert_eq!(
+        store
+            .trim(Revision(2), Duration::ZERO)
+            .await
+            .expect("trimmed"),
+        2
+    );
+    assert_eq!(
+        store
+            .trim(Revision(2), Duration::ZERO)
+            .await
+            .expect("trimmed"),
+        0
+    );
 
     for after in [0, 1] {
-        assert!(matches!(store.tail(Revision(after), 10).await, Err(StoreError::Trimmed)));
+        assert!(matches!(
+            store.tail(Revision(after), 10).await,
+            Err(StoreError::Trimmed)
+        ));
     }
-    assert_eq!(store.chain(Revision(2)).await.expect("a chain"), Some(head.chain));
+    assert_eq!(
+        store.chain(Revision(2)).await.expect("a chain"),
+        Some(head.chain)
+    );
     let frames = store.tail(Revision(2), 10).await.expect("the rest");
-    let view = View::decode(view.encode()).expect("a checkpoint").apply(&frames[0]).expect("checkpoint and tail");
+    let view = View::decode(view.encode())
+        .expect("a checkpoint")
+        .apply(&frames[0])
+        .expect("checkpoint and tail");
     assert_eq!(view.position(), store.head().await.expect("a head"));
     for session in [&one, &two] {
-        assert!(self::session(&*store, session).await.end.is_some() && !accepts(&view, &session.subject));
+        assert!(
+            self::session(&*store, session).await.end.is_some()
+                && !accepts(&view, &session.subject)
+        );
     }
 }
 
@@ -100,10 +149,22 @@ async fn a_wholly_trimmed_log_goes_on() {
     let store = crate::place().await.store().await;
     apply(&*store, sign_out("t", &["u"])).await;
     let head = store.head().await.expect("a head");
-    assert_eq!(store.trim(Revision(9), Duration::ZERO).await.expect("trimmed"), 1);
+    assert_eq!(
+        store
+            .trim(Revision(9), Duration::ZERO)
+            .await
+            .expect("trimmed"),
+        1
+    );
     assert_eq!(store.head().await.expect("a head"), head);
     assert_eq!(store.tail(head.revision, 10).await.expect("nothing"), []);
-    assert_eq!(apply(&*store, sign_out("t", &["u"])).await.revision, Revision(2));
+    assert_eq!(
+        apply(&*store, sign_out("t", &["u"])).await.revision,
+        Revision(2)
+    );
     let frames = store.tail(head.revision, 10).await.expect("a tail");
-    assert_eq!(head.chain.next(&frames[0].delta, &frames[0].audit_digest), store.head().await.expect("a head").chain);
+    assert_eq!(
+        head.chain.next(&frames[0].delta, &frames[0].audit_digest),
+        store.head().await.expect("a head").chain
+    );
 }

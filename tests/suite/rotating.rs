@@ -27,10 +27,17 @@ async fn of_twenty_refreshes_of_one_generation_one_wins() {
             refreshing.spawn(async move { rotate(&*store, &opened, generation).await });
         }
         let rotated = within("all refreshes", refreshing.join_all()).await;
-        let won = rotated.iter().filter(|rotated| matches!(rotated, Rotated::Won(..))).count();
+        let won = rotated
+            .iter()
+            .filter(|rotated| matches!(rotated, Rotated::Won(..)))
+            .count();
         assert_eq!(won, 1);
         let seen: BTreeSet<_> = rotated.iter().map(generation_of).collect();
-        assert_eq!(seen, [generation + 1].into(), "the losers see the winner's row");
+        assert_eq!(
+            seen,
+            [generation + 1].into(),
+            "the losers see the winner's row"
+        );
     }
 }
 
@@ -45,23 +52,38 @@ fn generation_of(rotated: &Rotated) -> u64 {
 async fn a_refresh_advances_the_generation_and_nothing_else() {
     let store = crate::place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
-    let Rotated::Won(row, now) = rotate(&*store, &opened, 0).await else { panic!("the first wins") };
+    let Rotated::Won(row, now) = rotate(&*store, &opened, 0).await else {
+        panic!("the first wins")
+    };
     assert_eq!((row.generation, row.rotated), (1, Some(now)));
-    assert_eq!((row.subject, row.expires, row.salt), (opened.subject, opened.expires, opened.salt));
+    assert_eq!(
+        (row.subject, row.expires, row.salt),
+        (opened.subject, opened.expires, opened.salt)
+    );
     assert!(row.end.is_none());
     for stale in [0, 2, 9] {
-        assert!(matches!(rotate(&*store, &opened, stale).await, Rotated::Lost(row, _) if row.generation == 1));
+        assert!(
+            matches!(rotate(&*store, &opened, stale).await, Rotated::Lost(row, _) if row.generation == 1)
+        );
     }
-    assert!(matches!(rotate(&*store, &opened, 1).await, Rotated::Won(row, _) if row.generation == 2));
+    assert!(
+        matches!(rotate(&*store, &opened, 1).await, Rotated::Won(row, _) if row.generation == 2)
+    );
 }
 
 #[tokio::test]
 async fn a_session_that_is_not_there_is_not_refreshed() {
     let store = crate::place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
-    let elsewhere = store.rotate(&tenant("other"), opened.id, 0, proof_of(&opened)).await.expect("an answer");
+    let elsewhere = store
+        .rotate(&tenant("other"), opened.id, 0, proof_of(&opened))
+        .await
+        .expect("an answer");
     assert!(matches!(elsewhere, Rotated::NotFound));
-    let absent = store.rotate(&tenant("t"), SessionId::generate(), 0, proof_of(&opened)).await.expect("an answer");
+    let absent = store
+        .rotate(&tenant("t"), SessionId::generate(), 0, proof_of(&opened))
+        .await
+        .expect("an answer");
     assert!(matches!(absent, Rotated::NotFound));
     assert_eq!(session(&*store, &opened).await.generation, 0);
 }
@@ -82,17 +104,28 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
         store.rotate(&two.tenant_id, two.id, 0, proof_of(&two)),
         store.rotate(&three.tenant_id, three.id, 0, forged()),
     ]);
-    let rotated: Vec<_> = rotated.await.into_iter().map(|rotated| rotated.expect("an answer")).collect();
+    let rotated: Vec<_> = rotated
+        .await
+        .into_iter()
+        .map(|rotated| rotated.expect("an answer"))
+        .collect();
     assert!(matches!(&rotated[0], Rotated::NotFound));
     assert!(matches!(&rotated[1], Rotated::Won(row, _) if row.generation == 1));
     assert!(matches!(&rotated[2], Rotated::Won(row, _) if row.generation == 1));
     assert!(matches!(&rotated[3], Rotated::NotFound));
     // By whatever generation: who cannot prove it is not told of the session.
     for generation in [0, 1, 9] {
-        let unproven = store.rotate(&one.tenant_id, one.id, generation, forged()).await.expect("an answer");
+        let unproven = store
+            .rotate(&one.tenant_id, one.id, generation, forged())
+            .await
+            .expect("an answer");
         assert!(matches!(unproven, Rotated::NotFound));
     }
-    let generations = [session(&*store, &one).await, session(&*store, &two).await, session(&*store, &three).await];
+    let generations = [
+        session(&*store, &one).await,
+        session(&*store, &two).await,
+        session(&*store, &three).await,
+    ];
     assert_eq!(
         generations.map(|session| (session.generation, session.rotated.is_some())),
         [(1, true), (1, true), (0, false)]
@@ -109,14 +142,27 @@ async fn a_session_that_has_ended_is_not_refreshed() {
     let of_tenant = open(&*store, &sign_in("t", "c")).await;
     apply(&*store, sign_out_tenant("t")).await;
     for ended in [&revoked, &cut, &of_tenant] {
-        let Rotated::Lost(row, _) = rotate(&*store, ended, 0).await else { panic!("refreshed after its end") };
+        let Rotated::Lost(row, _) = rotate(&*store, ended, 0).await else {
+            panic!("refreshed after its end")
+        };
         assert!(row.end.is_some() && row.generation == 0);
     }
-    let short = open(&*store, &NewSession { lifetime: Duration::from_millis(1), ..sign_in("t", "u") }).await;
+    let short = open(
+        &*store,
+        &NewSession {
+            lifetime: Duration::from_millis(1),
+            ..sign_in("t", "u")
+        },
+    )
+    .await;
     let lost = async || {
-        let Rotated::Lost(row, now) = rotate(&*store, &short, 5).await else { panic!("no such generation") };
+        let Rotated::Lost(row, now) = rotate(&*store, &short, 5).await else {
+            panic!("no such generation")
+        };
         (row.expires <= now).then_some(())
     };
     eventually("the session expires", lost).await;
-    assert!(matches!(rotate(&*store, &short, 0).await, Rotated::Lost(row, _) if row.generation == 0));
+    assert!(
+        matches!(rotate(&*store, &short, 0).await, Rotated::Lost(row, _) if row.generation == 0)
+    );
 }

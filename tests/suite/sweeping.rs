@@ -43,9 +43,16 @@ async fn a_session_that_may_become_idle_before_it_expires_is_due_then() {
     let kept = usage(&place, &long).await;
     assert_eq!(kept.active_us, long.created.0);
     assert_eq!(kept.due_us, Some(long.created.after(7 * DAY).0));
-    let short = NewSession { idle_timeout: Some(7 * DAY), ..sign_in("t", "u") };
+    let short = NewSession {
+        idle_timeout: Some(7 * DAY),
+        ..sign_in("t", "u")
+    };
     let short = open(&*store, &short).await;
-    assert_eq!(usage(&place, &short).await.due_us, None, "it expires before");
+    assert_eq!(
+        usage(&place, &short).await.due_us,
+        None,
+        "it expires before"
+    );
 }
 
 #[tokio::test]
@@ -57,14 +64,29 @@ async fn due_sessions_come_in_order_with_what_is_known_of_them() {
         sessions.push(open(&*store, &sign_in(tenant, user)).await);
     }
     assert!(due(&store, 9).await.is_empty());
-    let later = [schedule(&sessions[0], Some(3), None), schedule(&sessions[1], Some(1), None)];
+    let later = [
+        schedule(&sessions[0], Some(3), None),
+        schedule(&sessions[1], Some(1), None),
+    ];
     store.reschedule(&later).await.expect("set");
-    store.reschedule(&[schedule(&sessions[2], Some(2), None)]).await.expect("set");
-    store.reschedule(&[schedule(&sessions[3], Some(i64::MAX), None)]).await.expect("set");
-    assert_eq!(due(&store, 9).await, [sessions[1].id, sessions[2].id, sessions[0].id]);
+    store
+        .reschedule(&[schedule(&sessions[2], Some(2), None)])
+        .await
+        .expect("set");
+    store
+        .reschedule(&[schedule(&sessions[3], Some(i64::MAX), None)])
+        .await
+        .expect("set");
+    assert_eq!(
+        due(&store, 9).await,
+        [sessions[1].id, sessions[2].id, sessions[0].id]
+    );
     assert_eq!(due(&store, 2).await, [sessions[1].id, sessions[2].id]);
 
-    let policy = Policy { keep_last_page: true, ..Policy::default() };
+    let policy = Policy {
+        keep_last_page: true,
+        ..Policy::default()
+    };
     set_policy(&place, "t", &policy).await;
     apply(&*store, revoke(&[&sessions[2]])).await;
     apply(&*store, sign_out("s", &["v"])).await;
@@ -72,8 +94,14 @@ async fn due_sessions_come_in_order_with_what_is_known_of_them() {
     let ended: Vec<_> = found.sessions.iter().map(|session| session.ended).collect();
     assert_eq!(ended, [true, true, false], "by a cutoff, by itself, not");
     let last = &found.sessions[2];
-    assert_eq!((&last.tenant_id, &last.user_id), (&sessions[0].tenant_id, &sessions[0].user_id));
-    assert_eq!((last.created, last.expires, last.due), (sessions[0].created, sessions[0].expires, Some(Micros(3))));
+    assert_eq!(
+        (&last.tenant_id, &last.user_id),
+        (&sessions[0].tenant_id, &sessions[0].user_id)
+    );
+    assert_eq!(
+        (last.created, last.expires, last.due),
+        (sessions[0].created, sessions[0].expires, Some(Micros(3)))
+    );
     assert_eq!(found.policies.len(), 1);
     assert_eq!(found.policies[&tenant("t")].as_ref(), Some(&policy));
     assert!(found.now >= sessions[3].created);
@@ -85,13 +113,29 @@ async fn a_time_that_someone_else_has_set_stays() {
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     make_due(&place, &session).await;
-    store.reschedule(&[schedule(&session, Some(5), Some(2))]).await.expect("set");
-    assert_eq!(usage(&place, &session).await.due_us, Some(1), "it was not 2");
-    store.reschedule(&[schedule(&session, Some(5), Some(1))]).await.expect("set");
+    store
+        .reschedule(&[schedule(&session, Some(5), Some(2))])
+        .await
+        .expect("set");
+    assert_eq!(
+        usage(&place, &session).await.due_us,
+        Some(1),
+        "it was not 2"
+    );
+    store
+        .reschedule(&[schedule(&session, Some(5), Some(1))])
+        .await
+        .expect("set");
     assert_eq!(usage(&place, &session).await.due_us, Some(5));
-    store.reschedule(&[schedule(&session, None, None)]).await.expect("set");
+    store
+        .reschedule(&[schedule(&session, None, None)])
+        .await
+        .expect("set");
     assert_eq!(usage(&place, &session).await.due_us, None);
-    store.reschedule(&[schedule(&session, Some(5), Some(1))]).await.expect("set");
+    store
+        .reschedule(&[schedule(&session, Some(5), Some(1))])
+        .await
+        .expect("set");
     assert_eq!(usage(&place, &session).await.due_us, None);
 }
 
@@ -102,10 +146,23 @@ async fn only_an_absence_is_one() {
     let first = store.hear(MINUTE).await.expect("heard");
     assert!(first > Micros(0), "nobody was there before");
     assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
-    assert_eq!(place.store().await.hear(MINUTE).await.expect("heard"), first);
-    query(&place, "UPDATE installation SET heard_us = heard_us - 59000000", &[]).await;
+    assert_eq!(
+        place.store().await.hear(MINUTE).await.expect("heard"),
+        first
+    );
+    query(
+        &place,
+        "UPDATE installation SET heard_us = heard_us - 59000000",
+        &[],
+    )
+    .await;
     assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
-    query(&place, "UPDATE installation SET heard_us = heard_us - 61000000", &[]).await;
+    query(
+        &place,
+        "UPDATE installation SET heard_us = heard_us - 61000000",
+        &[],
+    )
+    .await;
     assert!(store.hear(MINUTE).await.expect("heard") > first);
 }
 
@@ -118,14 +175,29 @@ async fn a_walk_sees_every_session_of_the_tenant_once() {
         sessions.push(open(&*store, &sign_in("t", &format!("u{number}"))).await.id);
         open(&*store, &sign_in("s", "u")).await;
     }
-    assert!(store.policy_walk(None, 3).await.expect("an answer").is_none(), "no policy has changed");
+    assert!(
+        store
+            .policy_walk(None, 3)
+            .await
+            .expect("an answer")
+            .is_none(),
+        "no policy has changed"
+    );
     set_policy(&place, "t", &Policy::default()).await;
     let mut seen = Vec::new();
     while let Some(walk) = store.policy_walk(None, 3).await.expect("an answer") {
-        assert_eq!((walk.tenant_id.as_str(), walk.policy.as_ref()), ("t", Some(&Policy::default())));
+        assert_eq!(
+            (walk.tenant_id.as_str(), walk.policy.as_ref()),
+            ("t", Some(&Policy::default()))
+        );
         seen.extend(walk.sessions.iter().map(|session| session.id));
         let next = (walk.sessions.len() == 3).then(|| walk.sessions[2].id);
-        assert!(store.advance_walk(&walk, next, &[]).await.expect("an answer"));
+        assert!(
+            store
+                .advance_walk(&walk, next, &[])
+                .await
+                .expect("an answer")
+        );
         assert!(seen.len() <= sessions.len(), "it does not end");
     }
     assert_eq!(seen, sessions);
@@ -136,18 +208,34 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
     let place = crate::place().await;
     let store = place.store().await;
     let mut policy = Policy::default();
-    (policy.limits.sessions_max, policy.limits.remember_me_allowed) = (Some(2), false);
-    let stricter = UserOverride { sessions_max: Some(1), ..UserOverride::default() };
+    (
+        policy.limits.sessions_max,
+        policy.limits.remember_me_allowed,
+    ) = (Some(2), false);
+    let stricter = UserOverride {
+        sessions_max: Some(1),
+        ..UserOverride::default()
+    };
     policy.user_overrides.insert(user("strict"), stricter);
     let mut opened = HashMap::new();
     for (name, count) in [("few", 2), ("many", 4), ("strict", 2), ("ended", 3)] {
         for _ in 0..count {
-            opened.entry(name).or_insert_with(Vec::new).push(open(&*store, &sign_in("t", name)).await);
+            opened
+                .entry(name)
+                .or_insert_with(Vec::new)
+                .push(open(&*store, &sign_in("t", name)).await);
         }
     }
     // Who stays when another ends anyhow is not one too many.
     for remember_me in [false, false, true] {
-        open(&*store, &NewSession { remember_me, ..sign_in("t", "mixed") }).await;
+        open(
+            &*store,
+            &NewSession {
+                remember_me,
+                ..sign_in("t", "mixed")
+            },
+        )
+        .await;
     }
     // Of another tenant: as many as they like.
     open(&*store, &sign_in("s", "few")).await;
@@ -155,9 +243,19 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
     set_policy(&place, "t", &policy).await;
     let mut surplus = HashSet::new();
     while let Some(walk) = store.policy_walk(None, 3).await.expect("an answer") {
-        surplus.extend(walk.sessions.iter().filter(|session| session.surplus).map(|session| session.id));
+        surplus.extend(
+            walk.sessions
+                .iter()
+                .filter(|session| session.surplus)
+                .map(|session| session.id),
+        );
         let next = (walk.sessions.len() == 3).then(|| walk.sessions[2].id);
-        assert!(store.advance_walk(&walk, next, &[]).await.expect("an answer"));
+        assert!(
+            store
+                .advance_walk(&walk, next, &[])
+                .await
+                .expect("an answer")
+        );
     }
     let oldest = [&opened["many"][0], &opened["many"][1], &opened["strict"][0]];
     assert_eq!(surplus, oldest.map(|session| session.id).into());
@@ -169,18 +267,69 @@ async fn a_walk_gives_way_to_a_newer_policy() {
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     set_policy(&place, "t", &Policy::default()).await;
-    let older = store.policy_walk(None, 3).await.expect("an answer").expect("a walk");
-    set_policy(&place, "t", &Policy { keep_last_page: true, ..Policy::default() }).await;
+    let older = store
+        .policy_walk(None, 3)
+        .await
+        .expect("an answer")
+        .expect("a walk");
+    set_policy(
+        &place,
+        "t",
+        &Policy {
+            keep_last_page: true,
+            ..Policy::default()
+        },
+    )
+    .await;
     let schedules = [schedule(&session, Some(7), None)];
-    assert!(!store.advance_walk(&older, None, &schedules).await.expect("an answer"));
-    assert_eq!(usage(&place, &session).await.due_us, None, "nothing was done");
+    assert!(
+        !store
+            .advance_walk(&older, None, &schedules)
+            .await
+            .expect("an answer")
+    );
+    assert_eq!(
+        usage(&place, &session).await.due_us,
+        None,
+        "nothing was done"
+    );
 
-    let newer = store.policy_walk(None, 3).await.expect("an answer").expect("it is walked from the start");
-    assert_eq!((newer.sessions.len(), newer.policy.as_ref().is_some_and(|policy| policy.keep_last_page)), (1, true));
-    assert!(store.advance_walk(&newer, None, &schedules).await.expect("an answer"));
+    let newer = store
+        .policy_walk(None, 3)
+        .await
+        .expect("an answer")
+        .expect("it is walked from the start");
+    assert_eq!(
+        (
+            newer.sessions.len(),
+            newer
+                .policy
+                .as_ref()
+                .is_some_and(|policy| policy.keep_last_page)
+        ),
+        (1, true)
+    );
+    assert!(
+        store
+            .advance_walk(&newer, None, &schedules)
+            .await
+            .expect("an answer")
+    );
     assert_eq!(usage(&place, &session).await.due_us, Some(7));
-    assert!(store.policy_walk(None, 3).await.expect("an answer").is_none());
-    assert!(!store.advance_walk(&newer, None, &[]).await.expect("an answer"), "it has ended");
+    assert!(
+        store
+            .policy_walk(None, 3)
+            .await
+            .expect("an answer")
+            .is_none()
+    );
+    assert!(
+        !store
+            .advance_walk(&newer, None, &[])
+            .await
+            .expect("an answer"),
+        "it has ended"
+    );
 }
 
 #[tokio::test]
@@ -191,14 +340,35 @@ async fn a_policy_of_a_later_version_is_left_to_who_understands_it() {
     for tenant in ["s", "t"] {
         set_policy(&place, tenant, &Policy::default()).await;
     }
-    query(&place, "UPDATE policies SET policy = '{\"moon_phase\": 1}' WHERE tenant_id = 's'", &[]).await;
-    let unknown = store.policy_walk(None, 3).await.expect("an answer").expect("a walk");
+    query(
+        &place,
+        "UPDATE policies SET policy = '{\"moon_phase\": 1}' WHERE tenant_id = 's'",
+        &[],
+    )
+    .await;
+    let unknown = store
+        .policy_walk(None, 3)
+        .await
+        .expect("an answer")
+        .expect("a walk");
     assert_eq!((unknown.tenant_id.as_str(), &unknown.policy), ("s", &None));
-    let next = store.policy_walk(Some(&unknown.tenant_id), 3).await.expect("an answer").expect("a walk");
+    let next = store
+        .policy_walk(Some(&unknown.tenant_id), 3)
+        .await
+        .expect("an answer")
+        .expect("a walk");
     assert_eq!(next.tenant_id.as_str(), "t");
-    query(&place, "UPDATE policies SET policy = '{\"moon_phase\": 1}'", &[]).await;
+    query(
+        &place,
+        "UPDATE policies SET policy = '{\"moon_phase\": 1}'",
+        &[],
+    )
+    .await;
     make_due(&place, &session).await;
-    assert_eq!(store.due_sessions(3).await.expect("sessions").policies[&tenant("t")], None);
+    assert_eq!(
+        store.due_sessions(3).await.expect("sessions").policies[&tenant("t")],
+        None
+    );
 }
 
 #[tokio::test]
@@ -210,12 +380,24 @@ async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for() {
     make_due(&place, &session).await;
     drop(plans.take());
     store.due_sessions(10).await.expect("sessions");
-    let walk = store.policy_walk(None, 10).await.expect("an answer").expect("a walk");
-    store.advance_walk(&walk, None, &[schedule(&session, Some(9), Some(1))]).await.expect("an answer");
+    let walk = store
+        .policy_walk(None, 10)
+        .await
+        .expect("an answer")
+        .expect("a walk");
+    store
+        .advance_walk(&walk, None, &[schedule(&session, Some(9), Some(1))])
+        .await
+        .expect("an answer");
     let asked = plans.take();
     assert_eq!(asked.len(), 6);
     for (sql, plan) in &asked {
-        assert!(!["Seq Scan", "SCAN p", "SCAN sessions"].iter().any(|whole| plan.contains(whole)), "{sql}\n{plan}");
+        assert!(
+            !["Seq Scan", "SCAN p", "SCAN sessions"]
+                .iter()
+                .any(|whole| plan.contains(whole)),
+            "{sql}\n{plan}"
+        );
     }
     let plans: String = asked.into_iter().map(|(_, plan)| plan).collect();
     for index in ["sessions_due", "policies_to_sweep"] {

@@ -45,12 +45,24 @@ async fn ids_are_kept_byte_for_byte_and_never_taken_for_each_other() {
     }
     for (number, session) in sessions.iter().enumerate() {
         let kept = self::session(&*store, session).await;
-        assert_eq!((&kept.tenant_id, &kept.user_id), (&session.tenant_id, &session.user_id));
-        apply(&*store, sign_out(session.tenant_id.as_str(), &[session.user_id.as_str()])).await;
+        assert_eq!(
+            (&kept.tenant_id, &kept.user_id),
+            (&session.tenant_id, &session.user_id)
+        );
+        apply(
+            &*store,
+            sign_out(session.tenant_id.as_str(), &[session.user_id.as_str()]),
+        )
+        .await;
         let next = sessions.get(number + 1);
         assert!(!is_alive(&*store, session).await, "{:?}", session.user_id);
         if let Some(next) = next {
-            assert!(is_alive(&*store, next).await, "{:?} was taken for {:?}", next.user_id, session.user_id);
+            assert!(
+                is_alive(&*store, next).await,
+                "{:?} was taken for {:?}",
+                next.user_id,
+                session.user_id
+            );
         }
     }
 }
@@ -60,7 +72,11 @@ async fn every_text_of_a_session_and_its_end_comes_back() {
     let store = crate::place().await.store().await;
     for text in hostile() {
         let new = NewSession {
-            profile: Profile { user_name: text.clone(), email: text.clone(), ..Profile::default() },
+            profile: Profile {
+                user_name: text.clone(),
+                email: text.clone(),
+                ..Profile::default()
+            },
             client: ClientInfo {
                 ip: text.clone(),
                 user_agent: text.clone(),
@@ -75,17 +91,31 @@ async fn every_text_of_a_session_and_its_end_comes_back() {
         };
         let opened = open(&*store, &new).await;
         assert_eq!(open(&*store, &new).await.id, opened.id);
-        let end = Entry { reason: text.clone(), user_message: text.clone(), ..revoke(&[&opened]) };
+        let end = Entry {
+            reason: text.clone(),
+            user_message: text.clone(),
+            ..revoke(&[&opened])
+        };
         apply(&*store, end).await;
         let kept = session(&*store, &opened).await;
         assert!(
-            kept.client == new.client && kept.amr == new.amr && kept.acr == text && kept.audiences == [text.clone()]
+            kept.client == new.client
+                && kept.amr == new.amr
+                && kept.acr == text
+                && kept.audiences == [text.clone()]
         );
         let end = kept.end.expect("an end");
         assert_eq!((end.reason, end.user_message), (text.clone(), text.clone()));
-        let known = store.user(&tenant("t"), &user(&text)).await.expect("an answer").expect("a user");
+        let known = store
+            .user(&tenant("t"), &user(&text))
+            .await
+            .expect("an answer")
+            .expect("a user");
         assert!(known.profile == new.profile);
-        let filter = SessionFilter { user_id: Some(user(&text)), ..SessionFilter::of(tenant("t")) };
+        let filter = SessionFilter {
+            user_id: Some(user(&text)),
+            ..SessionFilter::of(tenant("t"))
+        };
         assert_eq!(list(&*store, &filter).await.len(), 1, "{text}");
     }
 }
@@ -107,13 +137,28 @@ async fn hostile_texts_share_a_batch() {
 #[tokio::test]
 async fn one_user_id_in_two_tenants_is_two_users() {
     let store = crate::place().await.store().await;
-    let (one, two) = (open(&*store, &sign_in("one", "u")).await, open(&*store, &sign_in("two", "u")).await);
-    let cases = [sign_out("one", &["u"]), sign_out_tenant("one"), disable("one", "u")];
+    let (one, two) = (
+        open(&*store, &sign_in("one", "u")).await,
+        open(&*store, &sign_in("two", "u")).await,
+    );
+    let cases = [
+        sign_out("one", &["u"]),
+        sign_out_tenant("one"),
+        disable("one", "u"),
+    ];
     for entry in cases {
         apply(&*store, entry).await;
         assert!(!is_alive(&*store, &one).await && is_alive(&*store, &two).await);
     }
-    assert!(store.user(&tenant("two"), &user("u")).await.expect("an answer").expect("a user").disabled.is_none());
+    assert!(
+        store
+            .user(&tenant("two"), &user("u"))
+            .await
+            .expect("an answer")
+            .expect("a user")
+            .disabled
+            .is_none()
+    );
     let again = open(&*store, &sign_in("two", "u")).await;
     assert!(is_alive(&*store, &again).await);
 }

@@ -24,25 +24,52 @@ fn turn(period: Duration) -> Entry {
 #[tokio::test]
 async fn a_turn_waits_for_its_period() {
     let store = crate::place().await.store().await;
-    assert_eq!(apply(&*store, turn(Duration::ZERO)).await, Outcome { revision: Revision(1), changed: 1 });
-    assert_eq!(apply(&*store, turn(HOUR)).await, Outcome { revision: Revision(1), changed: 0 });
+    assert_eq!(
+        apply(&*store, turn(Duration::ZERO)).await,
+        Outcome {
+            revision: Revision(1),
+            changed: 1
+        }
+    );
+    assert_eq!(
+        apply(&*store, turn(HOUR)).await,
+        Outcome {
+            revision: Revision(1),
+            changed: 0
+        }
+    );
     assert_eq!(head(&*store).await, Revision(1), "nothing was changed");
-    assert_eq!(apply(&*store, turn(Duration::ZERO)).await.revision, Revision(2));
+    assert_eq!(
+        apply(&*store, turn(Duration::ZERO)).await.revision,
+        Revision(2)
+    );
     assert_eq!(replay(&*store).await.turns(), 2);
 }
 
 #[tokio::test]
 async fn two_turns_forget_in_the_view_and_never_in_the_rows() {
     let store = crate::place().await.store().await;
-    let (revoked, cut) = (open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await);
+    let (revoked, cut) = (
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    );
     append(&*store, &[revoke(&[&revoked]), sign_out("t", &["v"])]).await;
     apply(&*store, turn(Duration::ZERO)).await;
-    assert!(!is_alive(&*store, &revoked).await && !is_alive(&*store, &cut).await, "one turn forgets nothing");
+    assert!(
+        !is_alive(&*store, &revoked).await && !is_alive(&*store, &cut).await,
+        "one turn forgets nothing"
+    );
     apply(&*store, turn(Duration::ZERO)).await;
     let view = replay(&*store).await;
     for forgotten in [&revoked, &cut] {
-        assert!(accepts(&view, &forgotten.subject), "its tokens have run out");
-        let end = session(&*store, forgotten).await.end.expect("the rows remember");
+        assert!(
+            accepts(&view, &forgotten.subject),
+            "its tokens have run out"
+        );
+        let end = session(&*store, forgotten)
+            .await
+            .end
+            .expect("the rows remember");
         assert_eq!(end.revision, Revision(1));
     }
 }
@@ -52,8 +79,16 @@ async fn of_turns_at_once_one_happens() {
     let place = crate::place().await;
     let store = place.store().await;
     let long_ago = "UPDATE installation SET last_turn_us = 0";
-    let mut connection = place.engine().await.connection(Lane::Write).await.expect("a connection");
-    connection.query(long_ago, &[]).await.expect("the last turn was long ago");
+    let mut connection = place
+        .engine()
+        .await
+        .connection(Lane::Write)
+        .await
+        .expect("a connection");
+    connection
+        .query(long_ago, &[])
+        .await
+        .expect("the last turn was long ago");
     drop(connection);
     let mut turning = JoinSet::new();
     for seed in 0..5 {

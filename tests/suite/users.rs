@@ -21,12 +21,27 @@ async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled() {
     let before = open(&*store, &sign_in("t", "u")).await;
     apply(&*store, disable("t", "u")).await;
     assert!(!is_alive(&*store, &before).await);
-    assert_eq!(session(&*store, &before).await.end.expect("an end").cause, Cause::UserDisabled);
+    assert_eq!(
+        session(&*store, &before).await.end.expect("an end").cause,
+        Cause::UserDisabled
+    );
     assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
-    assert!(try_open(&*store, &sign_in("t", "v")).await.is_some(), "others are not touched");
+    assert!(
+        try_open(&*store, &sign_in("t", "v")).await.is_some(),
+        "others are not touched"
+    );
 
-    assert_eq!(apply(&*store, enable("t", "u")).await, Outcome { revision: Revision(2), changed: 1 });
-    assert!(!is_alive(&*store, &before).await, "enabling revives nothing");
+    assert_eq!(
+        apply(&*store, enable("t", "u")).await,
+        Outcome {
+            revision: Revision(2),
+            changed: 1
+        }
+    );
+    assert!(
+        !is_alive(&*store, &before).await,
+        "enabling revives nothing"
+    );
     assert!(is_alive(&*store, &open(&*store, &sign_in("t", "u")).await).await);
 }
 
@@ -35,7 +50,11 @@ async fn disabling_a_user_nobody_knows_keeps_them_out() {
     let store = crate::place().await.store().await;
     apply(&*store, disable("t", "u")).await;
     assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
-    let known = store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user");
+    let known = store
+        .user(&tenant("t"), &user("u"))
+        .await
+        .expect("an answer")
+        .expect("a user");
     assert!(known.disabled.is_some());
 }
 
@@ -61,20 +80,50 @@ async fn disabling_cuts_api_keys_too_and_signing_out_does_not() {
 async fn enabling_finds_users_and_does_not_make_them() {
     let store = crate::place().await.store().await;
     open(&*store, &sign_in("t", "u")).await;
-    let entries = [enable("t", "nobody"), enable("nowhere", "u"), enable("t", "u")];
+    let entries = [
+        enable("t", "nobody"),
+        enable("nowhere", "u"),
+        enable("t", "u"),
+    ];
     let outcomes = append(&*store, &entries).await;
-    let unchanged = Ok(Outcome { revision: Revision(0), changed: 0 });
-    assert_eq!(outcomes, [Err(EntryError::UserNotFound), Err(EntryError::UserNotFound), unchanged]);
+    let unchanged = Ok(Outcome {
+        revision: Revision(0),
+        changed: 0,
+    });
+    assert_eq!(
+        outcomes,
+        [
+            Err(EntryError::UserNotFound),
+            Err(EntryError::UserNotFound),
+            unchanged
+        ]
+    );
     assert_eq!(head(&*store).await, Revision(0));
-    assert!(store.user(&tenant("t"), &user("nobody")).await.expect("an answer").is_none());
+    assert!(
+        store
+            .user(&tenant("t"), &user("nobody"))
+            .await
+            .expect("an answer")
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn disabling_twice_keeps_the_first_time_and_cuts_again() {
     let store = crate::place().await.store().await;
     apply(&*store, disable("t", "u")).await;
-    let disabled = async || store.user(&tenant("t"), &user("u")).await.expect("an answer").expect("a user").disabled;
+    let disabled = async || {
+        store
+            .user(&tenant("t"), &user("u"))
+            .await
+            .expect("an answer")
+            .expect("a user")
+            .disabled
+    };
     let first = disabled().await;
-    assert_eq!(apply(&*store, disable("t", "u")).await.revision, Revision(2));
+    assert_eq!(
+        apply(&*store, disable("t", "u")).await.revision,
+        Revision(2)
+    );
     assert_eq!(disabled().await, first);
 }

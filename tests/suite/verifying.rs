@@ -21,14 +21,21 @@ use portcullis_tests::{
 };
 
 async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
-    store.verify_audit_trail(Revision(after), limit).await.expect("an answer").expect("a revision")
+    store
+        .verify_audit_trail(Revision(after), limit)
+        .await
+        .expect("an answer")
+        .expect("a revision")
 }
 
 /// Where the trail does not fit: the batch, and the row if it is one.
 async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
     let verdict = verify(store, 0, 1000).await;
     if let Some(fault) = &verdict.fault {
-        assert_eq!(verdict.verified, verdict.through.0, "before {fault:?} all fits");
+        assert_eq!(
+            verdict.verified, verdict.through.0,
+            "before {fault:?} all fits"
+        );
     }
     verdict.fault.map(|fault| (fault.revision.0, fault.row))
 }
@@ -37,14 +44,36 @@ async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
 async fn log() -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
     let place = crate::place().await;
     let (store, engine) = (place.store().await, place.engine().await);
-    let sessions = [open(&*store, &sign_in("t", "u")).await, open(&*store, &sign_in("t", "v")).await];
+    let sessions = [
+        open(&*store, &sign_in("t", "u")).await,
+        open(&*store, &sign_in("t", "v")).await,
+    ];
     apply(&*store, sign_out("t", &["a", "b"])).await;
-    apply(&*store, Entry { user_message: "goodbye".into(), ..disable("t", "c") }).await;
+    apply(
+        &*store,
+        Entry {
+            user_message: "goodbye".into(),
+            ..disable("t", "c")
+        },
+    )
+    .await;
     for user in ["u", "v", "w"] {
         defer(&engine, "t", user).await;
     }
-    append(&*store, &[revoke(&[&sessions[0], &sessions[1]]), sign_out("t", &["d"]), record()]).await;
-    for each in [enable("t", "c"), sign_out("t", &["e"]), sign_out("t", &["f"])] {
+    append(
+        &*store,
+        &[
+            revoke(&[&sessions[0], &sessions[1]]),
+            sign_out("t", &["d"]),
+            record(),
+        ],
+    )
+    .await;
+    for each in [
+        enable("t", "c"),
+        sign_out("t", &["e"]),
+        sign_out("t", &["f"]),
+    ] {
         apply(&*store, each).await;
     }
     assert_eq!(head(&*store).await, Revision(6));
@@ -58,7 +87,10 @@ async fn tampered(sql: &str) -> (Arc<SqlStore>, Vec<(EventId, u32)>) {
     assert_eq!(before.len(), 8);
     assert_eq!(fault(&store).await, None);
     place.disarm().await;
-    place.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    place
+        .execute(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     (store, before)
 }
 
@@ -94,12 +126,19 @@ async fn a_changed_row_is_named_whatever_was_changed() {
     let (place, store, engine) = log().await;
     let named = rows(&engine, 3).await;
     place.disarm().await;
-    place.execute("CREATE TABLE kept AS SELECT * FROM audit_events").await.expect("a copy");
+    place
+        .execute("CREATE TABLE kept AS SELECT * FROM audit_events")
+        .await
+        .expect("a copy");
     for change in changes {
         for number in [0, 2, 7] {
             let sql = format!("UPDATE audit_events SET {change} WHERE {}", third(number));
             place.execute(&sql).await.expect(change);
-            assert_eq!(fault(&store).await, Some((3, Some(named[number]))), "{change}");
+            assert_eq!(
+                fault(&store).await,
+                Some((3, Some(named[number]))),
+                "{change}"
+            );
             place
                 .execute("DELETE FROM audit_events; INSERT INTO audit_events SELECT * FROM kept")
                 .await
@@ -117,8 +156,16 @@ async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch() {
     assert_eq!(fault(&store).await, Some((3, None)));
     let (store, _) = tampered("DELETE FROM audit_events WHERE revision = 3").await;
     assert_eq!(fault(&store).await, Some((3, None)));
-    let (store, rows) = tampered(&format!("UPDATE audit_events SET revision = 4 WHERE {}", third(0))).await;
-    assert_eq!(fault(&store).await, Some((3, Some(rows[1]))), "it was moved to another batch");
+    let (store, rows) = tampered(&format!(
+        "UPDATE audit_events SET revision = 4 WHERE {}",
+        third(0)
+    ))
+    .await;
+    assert_eq!(
+        fault(&store).await,
+        Some((3, Some(rows[1]))),
+        "it was moved to another batch"
+    );
 }
 
 /// A copy of a row, with some columns of its own.
@@ -136,14 +183,21 @@ async fn an_added_row_is_named() {
     for digest in ["digest", "NULL"] {
         let (store, rows) = tampered(&copy(&third(1), "3", "77", digest)).await;
         let added = (rows[1].0, 77);
-        let next = rows.iter().copied().find(|row| (row.0.to_bytes(), row.1) > (added.0.to_bytes(), 77));
+        let next = rows
+            .iter()
+            .copied()
+            .find(|row| (row.0.to_bytes(), row.1) > (added.0.to_bytes(), 77));
         let expected = if digest == "NULL" { next } else { Some(added) };
         assert_eq!(fault(&store).await, Some((3, expected)), "{digest}");
     }
     let beyond = [("99", 99), ("0", 0), ("-5", 0)];
     for (revision, named) in beyond {
         let (store, rows) = tampered(&copy(&third(1), revision, "77", "digest")).await;
-        assert_eq!(fault(&store).await, Some((named, Some((rows[1].0, 77)))), "{revision}");
+        assert_eq!(
+            fault(&store).await,
+            Some((named, Some((rows[1].0, 77)))),
+            "{revision}"
+        );
     }
 }
 
@@ -153,28 +207,66 @@ async fn who_changes_the_rows_digests_too_is_found_by_the_batch() {
          UPDATE audit_events SET reason = 'another' WHERE revision = 3";
     let (store, _) = tampered(sql).await;
     assert_eq!(fault(&store).await, Some((3, None)));
-    let (store, rows) = tampered(&format!("UPDATE audit_events SET digest = event_id WHERE {}", third(4))).await;
+    let (store, rows) = tampered(&format!(
+        "UPDATE audit_events SET digest = event_id WHERE {}",
+        third(4)
+    ))
+    .await;
     assert_eq!(fault(&store).await, Some((3, Some(rows[4]))));
     let (store, _) = tampered("UPDATE audit_events SET digest = NULL").await;
-    assert_eq!(fault(&store).await, None, "rows of before there were digests have none");
+    assert_eq!(
+        fault(&store).await,
+        None,
+        "rows of before there were digests have none"
+    );
 }
 
 #[tokio::test]
 async fn a_changed_or_missing_batch_is_named() {
     let changes = [
         ("UPDATE log_batches SET delta = chain WHERE revision = 2", 2),
-        ("UPDATE log_batches SET delta = NULL, delta_digest = chain WHERE revision = 2", 2),
-        ("UPDATE log_batches SET delta = NULL, delta_digest = NULL WHERE revision = 2", 2),
-        ("UPDATE log_batches SET delta_digest = chain WHERE revision = 2", 2),
-        ("UPDATE log_batches SET audit_digest = chain WHERE revision = 2", 2),
-        ("UPDATE log_batches SET chain = audit_digest WHERE revision = 2", 2),
-        ("UPDATE log_batches SET chain = audit_digest WHERE revision = 6", 6),
+        (
+            "UPDATE log_batches SET delta = NULL, delta_digest = chain WHERE revision = 2",
+            2,
+        ),
+        (
+            "UPDATE log_batches SET delta = NULL, delta_digest = NULL WHERE revision = 2",
+            2,
+        ),
+        (
+            "UPDATE log_batches SET delta_digest = chain WHERE revision = 2",
+            2,
+        ),
+        (
+            "UPDATE log_batches SET audit_digest = chain WHERE revision = 2",
+            2,
+        ),
+        (
+            "UPDATE log_batches SET chain = audit_digest WHERE revision = 2",
+            2,
+        ),
+        (
+            "UPDATE log_batches SET chain = audit_digest WHERE revision = 6",
+            6,
+        ),
         ("DELETE FROM log_batches WHERE revision = 4", 4),
-        ("DELETE FROM log_batches WHERE revision = 4; DELETE FROM audit_events WHERE revision = 4", 4),
+        (
+            "DELETE FROM log_batches WHERE revision = 4; DELETE FROM audit_events WHERE revision = 4",
+            4,
+        ),
         ("DELETE FROM log_batches WHERE revision IN (1, 2)", 1),
-        ("DELETE FROM log_batches WHERE revision >= 5; DELETE FROM audit_events WHERE revision >= 5", 5),
-        ("UPDATE log_head SET chain = (SELECT chain FROM log_batches WHERE revision = 5)", 6),
-        ("UPDATE log_head SET revision = 5, chain = (SELECT chain FROM log_batches WHERE revision = 5)", 6),
+        (
+            "DELETE FROM log_batches WHERE revision >= 5; DELETE FROM audit_events WHERE revision >= 5",
+            5,
+        ),
+        (
+            "UPDATE log_head SET chain = (SELECT chain FROM log_batches WHERE revision = 5)",
+            6,
+        ),
+        (
+            "UPDATE log_head SET revision = 5, chain = (SELECT chain FROM log_batches WHERE revision = 5)",
+            6,
+        ),
         (
             "DELETE FROM log_batches WHERE revision = 4; DELETE FROM audit_events WHERE revision = 4; \
              UPDATE audit_events SET revision = 4 WHERE revision = 5; \
@@ -191,40 +283,89 @@ async fn a_changed_or_missing_batch_is_named() {
 #[tokio::test]
 async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas() {
     let (place, store, _) = log().await;
-    assert_eq!(store.trim(Revision(5), Duration::ZERO).await.expect("trimmed"), 5);
+    assert_eq!(
+        store
+            .trim(Revision(5), Duration::ZERO)
+            .await
+            .expect("trimmed"),
+        5
+    );
     assert_eq!(fault(&store).await, None);
-    place.execute("UPDATE log_batches SET delta_digest = chain WHERE revision = 4").await.expect("changed");
+    place
+        .execute("UPDATE log_batches SET delta_digest = chain WHERE revision = 4")
+        .await
+        .expect("changed");
     assert_eq!(fault(&store).await, Some((4, None)));
 }
 
 #[tokio::test]
 async fn a_recovered_log_has_a_gap_that_fits() {
     let (_place, store, _) = log().await;
-    let checkpoint = |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
-    let recovered = store.recover(Incarnation([9; 16]), true, &checkpoint).await.expect("a new history");
+    let checkpoint =
+        |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+    let recovered = store
+        .recover(Incarnation([9; 16]), true, &checkpoint)
+        .await
+        .expect("a new history");
     apply(&*store, sign_out("t", &["u"])).await;
     let verdict = verify(&store, 0, 1000).await;
-    assert_eq!((verdict.verified, verdict.through, verdict.fault), (8, recovered.head.revision.next(), None));
+    assert_eq!(
+        (verdict.verified, verdict.through, verdict.fault),
+        (8, recovered.head.revision.next(), None)
+    );
 }
 
 #[tokio::test]
 async fn a_trail_is_verified_in_parts() {
     let (place, store, _) = log().await;
     let whole = verify(&store, 0, 1000).await;
-    assert_eq!((whole.verified, whole.through, whole.head, whole.fault), (6, Revision(6), Revision(6), None));
+    assert_eq!(
+        (whole.verified, whole.through, whole.head, whole.fault),
+        (6, Revision(6), Revision(6), None)
+    );
     let part = verify(&store, 2, 3).await;
-    assert_eq!((part.verified, part.through, part.head, part.fault), (3, Revision(5), Revision(6), None));
+    assert_eq!(
+        (part.verified, part.through, part.head, part.fault),
+        (3, Revision(5), Revision(6), None)
+    );
     let end = verify(&store, 6, 3).await;
-    assert_eq!((end.verified, end.through, end.fault), (0, Revision(6), None));
+    assert_eq!(
+        (end.verified, end.through, end.fault),
+        (0, Revision(6), None)
+    );
     for nowhere in [7, u64::MAX] {
-        assert!(store.verify_audit_trail(Revision(nowhere), 1).await.expect("an answer").is_none());
+        assert!(
+            store
+                .verify_audit_trail(Revision(nowhere), 1)
+                .await
+                .expect("an answer")
+                .is_none()
+        );
     }
     place.disarm().await;
-    place.execute("UPDATE audit_events SET reason = 'x' WHERE revision = 2").await.expect("changed");
-    assert_eq!(verify(&store, 2, 1000).await.fault, None, "what comes after it fits");
-    assert_eq!(verify(&store, 0, 1).await.fault, None, "what comes before it fits");
+    place
+        .execute("UPDATE audit_events SET reason = 'x' WHERE revision = 2")
+        .await
+        .expect("changed");
+    assert_eq!(
+        verify(&store, 2, 1000).await.fault,
+        None,
+        "what comes after it fits"
+    );
+    assert_eq!(
+        verify(&store, 0, 1).await.fault,
+        None,
+        "what comes before it fits"
+    );
     let found = verify(&store, 1, 1000).await;
-    assert_eq!((found.verified, found.through, found.fault.map(|fault| fault.revision.0)), (0, Revision(1), Some(2)));
+    assert_eq!(
+        (
+            found.verified,
+            found.through,
+            found.fault.map(|fault| fault.revision.0)
+        ),
+        (0, Revision(1), Some(2))
+    );
 }
 
 #[tokio::test]
@@ -243,7 +384,10 @@ async fn an_empty_trail_and_a_large_one_fit() {
     let last = *rows(&engine, 1).await.last().expect("a row");
     place.disarm().await;
     place
-        .execute(&format!("UPDATE audit_events SET reason = '' WHERE revision = 1 AND ordinal = {}", last.1))
+        .execute(&format!(
+            "UPDATE audit_events SET reason = '' WHERE revision = 1 AND ordinal = {}",
+            last.1
+        ))
         .await
         .expect("changed");
     let found = verify(&store, 0, 1000).await.fault.expect("a fault");

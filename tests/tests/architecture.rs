@@ -7,7 +7,10 @@ use std::{
 };
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 /// The `portcullis-*` crates that a crate names outside of its dev-dependencies.
@@ -15,8 +18,13 @@ fn dependencies(manifest: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(manifest)).expect(manifest);
     let (_, rest) = text.split_once("\n[dependencies]").expect("dependencies");
     let section = rest.split("\n[").next().expect("a section");
-    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
-    names.filter(|name| name.starts_with("portcullis-")).map(str::to_owned).collect()
+    let names = section
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next());
+    names
+        .filter(|name| name.starts_with("portcullis-"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -28,11 +36,20 @@ fn dependencies_run_one_way() {
         ("examples/gateway", vec!["portcullis-validator"]),
         (
             "crates/cli",
-            vec!["portcullis-authority", "portcullis-contract", "portcullis-example-gateway", "portcullis-validator"],
+            vec![
+                "portcullis-authority",
+                "portcullis-contract",
+                "portcullis-example-gateway",
+                "portcullis-validator",
+            ],
         ),
     ]);
     for (krate, allowed) in allowed {
-        assert_eq!(dependencies(&format!("{krate}/Cargo.toml")), allowed, "{krate} has a new dependency edge");
+        assert_eq!(
+            dependencies(&format!("{krate}/Cargo.toml")),
+            allowed,
+            "{krate} has a new dependency edge"
+        );
     }
 }
 
@@ -46,8 +63,18 @@ fn sources(directory: &str) -> Vec<(String, String)> {
                 open.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("text");
-                let name = path.strip_prefix(root()).expect("in the workspace").display().to_string();
-                found.push((name, text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()));
+                let name = path
+                    .strip_prefix(root())
+                    .expect("in the workspace")
+                    .display()
+                    .to_string();
+                found.push((
+                    name,
+                    text.split("#[cfg(test)]")
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                ));
             }
         }
     }
@@ -58,10 +85,15 @@ fn sources(directory: &str) -> Vec<(String, String)> {
 /// Fails when a file outside of `home` has one of `words`.
 fn only_in(directory: &str, home: &[&str], words: &[&str]) {
     for (name, text) in sources(directory) {
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
         let code = code.collect::<Vec<_>>().join("\n");
         if let Some(word) = words.iter().find(|word| code.contains(*word)) {
-            assert!(home.iter().any(|home| name.starts_with(home)), "{name} names {word}");
+            assert!(
+                home.iter().any(|home| name.starts_with(home)),
+                "{name} names {word}"
+            );
         }
     }
 }
@@ -69,30 +101,68 @@ fn only_in(directory: &str, home: &[&str], words: &[&str]) {
 #[test]
 fn each_thing_is_named_where_it_belongs() {
     let authority = "crates/authority/src";
-    let store = [format!("{authority}/store/postgres"), format!("{authority}/store/sqlite")];
-    only_in(authority, &[&store[0]], &["tokio_postgres", "deadpool_postgres"]);
+    let store = [
+        format!("{authority}/store/postgres"),
+        format!("{authority}/store/sqlite"),
+    ];
+    only_in(
+        authority,
+        &[&store[0]],
+        &["tokio_postgres", "deadpool_postgres"],
+    );
     only_in(authority, &[&store[1]], &["rusqlite"]);
-    only_in(authority, &[&format!("{authority}/service")], &["tonic::Status", "Result<Response<"]);
+    only_in(
+        authority,
+        &[&format!("{authority}/service")],
+        &["tonic::Status", "Result<Response<"],
+    );
     // And only one file there makes one.
     let map = format!("{authority}/service/status.rs");
-    only_in(authority, &[&map], &["with_error_details", " Status::new(", "Status::internal", "Code::Internal,"]);
+    only_in(
+        authority,
+        &[&map],
+        &[
+            "with_error_details",
+            " Status::new(",
+            "Status::internal",
+            "Code::Internal,",
+        ],
+    );
 }
 
 #[test]
 fn the_domain_and_the_contract_do_no_io_and_read_no_clock() {
-    let banned = ["std::fs", "std::net", "tokio", "SystemTime", "Instant::now", "std::env", "async fn"];
+    let banned = [
+        "std::fs",
+        "std::net",
+        "tokio",
+        "SystemTime",
+        "Instant::now",
+        "std::env",
+        "async fn",
+    ];
     only_in("crates/authority/src/domain", &[], &banned);
-    only_in("crates/contract/src", &["crates/contract/src/generated"], &banned);
+    only_in(
+        "crates/contract/src",
+        &["crates/contract/src/generated"],
+        &banned,
+    );
 }
 
 #[test]
 fn the_validator_opens_no_database_and_checks_without_awaiting() {
-    only_in("crates/validator/src", &[], &["rusqlite", "tokio_postgres", "std::fs"]);
+    only_in(
+        "crates/validator/src",
+        &[],
+        &["rusqlite", "tokio_postgres", "std::fs"],
+    );
     let (_, text) = sources("crates/validator/src")
         .into_iter()
         .find(|(name, _)| name.ends_with("src/validator.rs"))
         .expect("there");
-    let (_, check) = text.split_once("    fn check<C: TokenClaims>(").expect("the hot path");
+    let (_, check) = text
+        .split_once("    fn check<C: TokenClaims>(")
+        .expect("the hot path");
     let check = check.split("\n    }\n").next().expect("its body");
     for word in [".await", "lock()", "block_on"] {
         assert!(!check.contains(word), "the hot path has {word}");

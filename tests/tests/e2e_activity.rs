@@ -13,7 +13,8 @@ use portcullis_authority::{
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{
-        ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, SUPPORT, TENANT, TestAuthority, ready, reason, session_id, sign_in,
+        ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, SUPPORT, TENANT, TestAuthority, ready, reason,
+        session_id, sign_in,
     },
     gate::refused,
     postgres::{fresh_schema, fresh_url, shared},
@@ -45,7 +46,10 @@ async fn authorities() -> [TestAuthority; 2] {
         sweep_often(config);
         config.store.url = url;
     };
-    [TestAuthority::with(sweep_often).await, TestAuthority::with(on_postgres).await]
+    [
+        TestAuthority::with(sweep_often).await,
+        TestAuthority::with(on_postgres).await,
+    ]
 }
 
 async fn gate(authority: &TestAuthority) -> Validator {
@@ -61,13 +65,36 @@ async fn used(authority: &TestAuthority, user: &str) -> String {
 }
 
 async fn session(authority: &TestAuthority, created: &v1::CreateSessionResponse) -> v1::Session {
-    let request = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(created) };
-    authority.sessions(SUPPORT).get_session(request).await.expect("a session").into_inner().session.expect("a session")
+    let request = v1::GetSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(created),
+    };
+    authority
+        .sessions(SUPPORT)
+        .get_session(request)
+        .await
+        .expect("a session")
+        .into_inner()
+        .session
+        .expect("a session")
 }
 
-async fn long_session(authority: &TestAuthority, user: &str, acr: &str) -> v1::CreateSessionResponse {
-    let request = v1::CreateSessionRequest { remember_me: true, acr: acr.into(), ..sign_in(user) };
-    authority.sessions(LOGIN).create_session(request).await.expect("a sign-in").into_inner()
+async fn long_session(
+    authority: &TestAuthority,
+    user: &str,
+    acr: &str,
+) -> v1::CreateSessionResponse {
+    let request = v1::CreateSessionRequest {
+        remember_me: true,
+        acr: acr.into(),
+        ..sign_in(user)
+    };
+    authority
+        .sessions(LOGIN)
+        .create_session(request)
+        .await
+        .expect("a sign-in")
+        .into_inner()
 }
 
 fn policy(change: impl FnOnce(&mut Limits)) -> Policy {
@@ -79,19 +106,43 @@ fn policy(change: impl FnOnce(&mut Limits)) -> Policy {
 #[tokio::test]
 async fn what_a_gate_admits_is_use_of_the_session() {
     for authority in authorities().await {
-        set_policy_behind(&authority, TENANT, &Policy { keep_last_page: true, ..Policy::default() }).await;
+        set_policy_behind(
+            &authority,
+            TENANT,
+            &Policy {
+                keep_last_page: true,
+                ..Policy::default()
+            },
+        )
+        .await;
         let gate = gate(&authority).await;
-        let (ada, bob) = (authority.sign_in("ada").await, authority.sign_in("bob").await);
-        let before = behind(&authority, "SELECT CAST(active_us AS TEXT) FROM sessions WHERE user_id = 'ada'").await;
+        let (ada, bob) = (
+            authority.sign_in("ada").await,
+            authority.sign_in("bob").await,
+        );
+        let before = behind(
+            &authority,
+            "SELECT CAST(active_us AS TEXT) FROM sessions WHERE user_id = 'ada'",
+        )
+        .await;
         for _ in 0..4 {
             gate.check(&ada.access_token).expect("admitted");
         }
-        let last = RequestInfo { ip: Some([10, 0, 0, 7].into()), page: Some("/orders?card=4111") };
-        gate.check_request(&ada.access_token, &last).expect("admitted");
+        let last = RequestInfo {
+            ip: Some([10, 0, 0, 7].into()),
+            page: Some("/orders?card=4111"),
+        };
+        gate.check_request(&ada.access_token, &last)
+            .expect("admitted");
         assert!(gate.check(&(ada.access_token + "x")).is_err());
-        let reported = async || (used(&authority, "ada").await == "5 10.0.0.7 /orders").then_some(());
+        let reported =
+            async || (used(&authority, "ada").await == "5 10.0.0.7 /orders").then_some(());
         eventually("the use of ada's session", reported).await;
-        let after = behind(&authority, "SELECT CAST(active_us AS TEXT) FROM sessions WHERE user_id = 'ada'").await;
+        let after = behind(
+            &authority,
+            "SELECT CAST(active_us AS TEXT) FROM sessions WHERE user_id = 'ada'",
+        )
+        .await;
         assert!(after > before, "{after:?} after {before:?}");
         assert_eq!(used(&authority, "bob").await, "0  ", "bob did nothing");
 
@@ -100,9 +151,18 @@ async fn what_a_gate_admits_is_use_of_the_session() {
             refresh_token: bob.refresh_token,
             ..Default::default()
         };
-        let refreshed = authority.sessions(LOGIN).refresh_session(refresh).await.expect("renewed").into_inner();
-        let untouched = "SELECT 'untouched' FROM sessions WHERE user_id = 'bob' AND active_us = created_us";
-        assert!(behind(&authority, untouched).await.is_some(), "a refresh is no use");
+        let refreshed = authority
+            .sessions(LOGIN)
+            .refresh_session(refresh)
+            .await
+            .expect("renewed")
+            .into_inner();
+        let untouched =
+            "SELECT 'untouched' FROM sessions WHERE user_id = 'bob' AND active_us = created_us";
+        assert!(
+            behind(&authority, untouched).await.is_some(),
+            "a refresh is no use"
+        );
         for token in [&bob.access_token, &refreshed.access_token] {
             gate.check(token).expect("admitted");
         }
@@ -113,19 +173,31 @@ async fn what_a_gate_admits_is_use_of_the_session() {
             (statistics.activity_reported == 7).then_some(statistics)
         });
         let counts = counts.await;
-        assert_eq!((counts.activity_dropped, counts.verdicts.accepted()), (0, 7));
+        assert_eq!(
+            (counts.activity_dropped, counts.verdicts.accepted()),
+            (0, 7)
+        );
     }
 }
 
 #[tokio::test]
 async fn the_gateway_tells_address_and_path_and_never_the_query() {
     let authority = TestAuthority::with(sweep_often).await;
-    set_policy_behind(&authority, TENANT, &Policy { keep_last_page: true, ..Policy::default() }).await;
+    set_policy_behind(
+        &authority,
+        TENANT,
+        &Policy {
+            keep_last_page: true,
+            ..Policy::default()
+        },
+    )
+    .await;
     let gate = gate(&authority).await;
     let ada = authority.sign_in("ada").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let router = portcullis_example_gateway::router(&gate).into_make_service_with_connect_info::<SocketAddr>();
+    let router = portcullis_example_gateway::router(&gate)
+        .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let request = format!(
@@ -134,13 +206,23 @@ async fn the_gateway_tells_address_and_path_and_never_the_query() {
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut response = String::new();
-    stream.read_to_string(&mut response).await.expect("received");
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("received");
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let reported = async || (used(&authority, "ada").await == "1 127.0.0.1 /whoami").then_some(());
     eventually("address and path", reported).await;
 
     let shown = session(&authority, &ada).await;
-    assert_eq!((shown.actions, shown.last_page.as_str(), shown.last_ip.as_str()), (1, "/whoami", "127.0.0.1"));
+    assert_eq!(
+        (
+            shown.actions,
+            shown.last_page.as_str(),
+            shown.last_ip.as_str()
+        ),
+        (1, "/whoami", "127.0.0.1")
+    );
     assert_eq!(shown.activity(), v1::ActivityStatus::ActiveNow);
     let earlier = "UPDATE sessions SET active_us = active_us - 600000000, created_us = created_us - 600000000";
     behind(&authority, earlier).await;
@@ -153,38 +235,63 @@ async fn the_gateway_tells_address_and_path_and_never_the_query() {
 async fn an_authority_that_hangs_delays_no_request_and_hears_of_all_in_the_end() {
     let schema = fresh_schema().await;
     let serve = Serve::start("info", |config| config.store.url.clone_from(&schema.url)).await;
-    let builder = Validator::builder(serve.endpoint()).bearer(GATEWAY).issuer(ISSUER).audience(AUDIENCE);
+    let builder = Validator::builder(serve.endpoint())
+        .bearer(GATEWAY)
+        .issuer(ISSUER)
+        .audience(AUDIENCE);
     let gate = ready(builder.activity_interval(OFTEN).best_effort(HOUR)).await;
-    let mut sessions = v1::session_service_client::SessionServiceClient::new(serve.transport(LOGIN));
-    let ada = sessions.create_session(sign_in("ada")).await.expect("a sign-in").into_inner();
+    let mut sessions =
+        v1::session_service_client::SessionServiceClient::new(serve.transport(LOGIN));
+    let ada = sessions
+        .create_session(sign_in("ada"))
+        .await
+        .expect("a sign-in")
+        .into_inner();
     let count = async || {
         let sql = format!("SELECT actions FROM {}.sessions", schema.name);
         shared().await.admin().await.text(&sql).await
     };
     gate.check(&ada.access_token).expect("admitted");
-    eventually("the first use", async || (count().await == "1").then_some(())).await;
+    eventually("the first use", async || {
+        (count().await == "1").then_some(())
+    })
+    .await;
 
     serve.hang();
     let (mut checks, mut slowest, begun) = (1, Duration::ZERO, Instant::now());
     // Long enough for reports to hang, and to be given up.
     while begun.elapsed() < Duration::from_secs(7) {
         let check = Instant::now();
-        gate.check(&ada.access_token).expect("admitted, for it is best effort");
+        gate.check(&ada.access_token)
+            .expect("admitted, for it is best effort");
         slowest = slowest.max(check.elapsed());
         checks += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     serve.go_on();
-    assert!(slowest < Duration::from_millis(500), "a check took {slowest:?}");
+    assert!(
+        slowest < Duration::from_millis(500),
+        "a check took {slowest:?}"
+    );
     // A report whose answer was lost may be counted twice, and none is lost.
-    let heard = async || count().await.parse::<u64>().ok().filter(|heard| *heard >= checks);
+    let heard = async || {
+        count()
+            .await
+            .parse::<u64>()
+            .ok()
+            .filter(|heard| *heard >= checks)
+    };
     eventually("all uses", heard).await;
 }
 
 #[tokio::test]
 async fn beyond_the_bound_use_is_counted_as_dropped_until_there_is_room() {
     let authority = TestAuthority::with(sweep_often).await;
-    let bounded = authority.gate().activity_interval(OFTEN).activity_tokens_max(2).cached_tokens_max(1);
+    let bounded = authority
+        .gate()
+        .activity_interval(OFTEN)
+        .activity_tokens_max(2)
+        .cached_tokens_max(1);
     let gate = ready(bounded).await;
     let users = ["ada", "bob", "eve", "joe"];
     let mut tokens = Vec::new();
@@ -195,7 +302,10 @@ async fn beyond_the_bound_use_is_counted_as_dropped_until_there_is_room() {
         gate.check(token).expect("admitted");
     }
     let statistics = gate.statistics();
-    assert_eq!((statistics.activity_tracked, statistics.activity_dropped), (2, 2));
+    assert_eq!(
+        (statistics.activity_tracked, statistics.activity_dropped),
+        (2, 2)
+    );
     let room = async || (gate.statistics().activity_tracked < 2).then_some(());
     eventually("room", room).await;
     let heard = async || {
@@ -203,20 +313,42 @@ async fn beyond_the_bound_use_is_counted_as_dropped_until_there_is_room() {
         (!used(&authority, "joe").await.starts_with("0 ")).then_some(())
     };
     eventually("the use of joe's session", heard).await;
-    assert!(used(&authority, "eve").await.starts_with("0 "), "it was dropped");
+    assert!(
+        used(&authority, "eve").await.starts_with("0 "),
+        "it was dropped"
+    );
 }
 
 #[tokio::test]
 async fn a_gate_that_is_told_not_to_reports_nothing() {
     let authority = TestAuthority::with(sweep_often).await;
-    let (silent, other) = (ready(authority.gate().without_activity()).await, gate(&authority).await);
-    let (ada, bob) = (authority.sign_in("ada").await, authority.sign_in("bob").await);
+    let (silent, other) = (
+        ready(authority.gate().without_activity()).await,
+        gate(&authority).await,
+    );
+    let (ada, bob) = (
+        authority.sign_in("ada").await,
+        authority.sign_in("bob").await,
+    );
     silent.check(&ada.access_token).expect("admitted");
     other.check(&bob.access_token).expect("admitted");
-    eventually("the other's report", async || used(&authority, "bob").await.starts_with("1 ").then_some(())).await;
+    eventually("the other's report", async || {
+        used(&authority, "bob")
+            .await
+            .starts_with("1 ")
+            .then_some(())
+    })
+    .await;
     assert_eq!(used(&authority, "ada").await, "0  ");
     let statistics = silent.statistics();
-    assert_eq!((statistics.activity_tracked, statistics.activity_reported, statistics.activity_dropped), (0, 0, 0));
+    assert_eq!(
+        (
+            statistics.activity_tracked,
+            statistics.activity_reported,
+            statistics.activity_dropped
+        ),
+        (0, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -227,40 +359,97 @@ async fn a_report_with_a_bad_entry_records_nothing_and_names_it() {
         tenant_id: TENANT.into(),
         credential_id: session_id(&ada),
         requests: 1,
-        age: Some(prost_types::Duration { seconds: 0, nanos: 0 }),
+        age: Some(prost_types::Duration {
+            seconds: 0,
+            nanos: 0,
+        }),
         ip: "10.0.0.1".into(),
         last_page: "/".into(),
     };
     let mut gateway = authority.revocations(GATEWAY);
     let cases = [
-        (v1::Activity { tenant_id: String::new(), ..good.clone() }, "activities[1].tenant_id"),
-        (v1::Activity { credential_id: "ses_x".into(), ..good.clone() }, "activities[1].credential_id"),
-        (v1::Activity { ip: "somewhere".into(), ..good.clone() }, "activities[1].ip"),
-        (v1::Activity { last_page: "x".repeat(513), ..good.clone() }, "activities[1].last_page"),
-        (v1::Activity { requests: u32::MAX, ..good.clone() }, "activities[1].requests"),
+        (
+            v1::Activity {
+                tenant_id: String::new(),
+                ..good.clone()
+            },
+            "activities[1].tenant_id",
+        ),
+        (
+            v1::Activity {
+                credential_id: "ses_x".into(),
+                ..good.clone()
+            },
+            "activities[1].credential_id",
+        ),
+        (
+            v1::Activity {
+                ip: "somewhere".into(),
+                ..good.clone()
+            },
+            "activities[1].ip",
+        ),
+        (
+            v1::Activity {
+                last_page: "x".repeat(513),
+                ..good.clone()
+            },
+            "activities[1].last_page",
+        ),
+        (
+            v1::Activity {
+                requests: u32::MAX,
+                ..good.clone()
+            },
+            "activities[1].requests",
+        ),
     ];
     for (bad, field) in cases {
-        let report = v1::ReportActivityRequest { activities: vec![good.clone(), bad] };
+        let report = v1::ReportActivityRequest {
+            activities: vec![good.clone(), bad],
+        };
         let refused = gateway.report_activity(report).await.expect_err(field);
-        let violations = refused.get_details_bad_request().expect("fields").field_violations;
-        assert_eq!((reason(&refused).as_str(), violations[0].field.as_str()), ("INVALID_FIELD", field));
+        let violations = refused
+            .get_details_bad_request()
+            .expect("fields")
+            .field_violations;
+        assert_eq!(
+            (reason(&refused).as_str(), violations[0].field.as_str()),
+            ("INVALID_FIELD", field)
+        );
     }
     assert_eq!(used(&authority, "ada").await, "0  ");
-    let report = v1::ReportActivityRequest { activities: vec![good; 10_001] };
-    assert_eq!(reason(&gateway.report_activity(report).await.expect_err("too many")), "INVALID_FIELD");
+    let report = v1::ReportActivityRequest {
+        activities: vec![good; 10_001],
+    };
+    assert_eq!(
+        reason(&gateway.report_activity(report).await.expect_err("too many")),
+        "INVALID_FIELD"
+    );
 }
 
 #[tokio::test]
 async fn a_session_that_nobody_uses_ends_and_one_in_use_does_not() {
     for authority in authorities().await {
         // Asking whether a session has ended is use of it, but for a gate that does not report.
-        let (gate, silent) = (Arc::new(gate(&authority).await), ready(authority.gate().without_activity()).await);
-        set_policy_behind(&authority, TENANT, &policy(|limits| limits.idle_timeout = Some(Duration::from_secs(5))))
-            .await;
+        let (gate, silent) = (
+            Arc::new(gate(&authority).await),
+            ready(authority.gate().without_activity()).await,
+        );
+        set_policy_behind(
+            &authority,
+            TENANT,
+            &policy(|limits| limits.idle_timeout = Some(Duration::from_secs(5))),
+        )
+        .await;
         let idle = authority.sign_in("idle").await;
         let in_use = authority.sign_in("in use").await;
-        set_policy_behind(&authority, TENANT, &policy(|limits| limits.idle_timeout = Some(Duration::from_secs(5))))
-            .await;
+        set_policy_behind(
+            &authority,
+            TENANT,
+            &policy(|limits| limits.idle_timeout = Some(Duration::from_secs(5))),
+        )
+        .await;
         gate.check(&idle.access_token).expect("admitted");
         let user = tokio::spawn({
             let (gate, token) = (Arc::clone(&gate), in_use.access_token.clone());
@@ -270,16 +459,31 @@ async fn a_session_that_nobody_uses_ends_and_one_in_use_does_not() {
                 }
             }
         });
-        assert_eq!(refused(&silent, &idle.access_token).await, Rejection::Revoked);
+        assert_eq!(
+            refused(&silent, &idle.access_token).await,
+            Rejection::Revoked
+        );
         assert!(!user.is_finished(), "it was used all the time");
         user.abort();
         let ended = session(&authority, &idle).await;
         let end = ended.end.clone().expect("an end");
-        assert_eq!((ended.state(), end.cause()), (v1::SessionState::Revoked, v1::SessionEndCause::Idle));
-        assert_eq!((end.actor.as_str(), end.reason.as_str()), ("authority", "idle for the policy's timeout"));
-        assert_eq!(session(&authority, &in_use).await.state(), v1::SessionState::Active);
+        assert_eq!(
+            (ended.state(), end.cause()),
+            (v1::SessionState::Revoked, v1::SessionEndCause::Idle)
+        );
+        assert_eq!(
+            (end.actor.as_str(), end.reason.as_str()),
+            ("authority", "idle for the policy's timeout")
+        );
+        assert_eq!(
+            session(&authority, &in_use).await.state(),
+            v1::SessionState::Active
+        );
         let not_due = "SELECT 'never' FROM sessions WHERE user_id = 'idle' AND due_us IS NULL";
-        eventually("it is not looked at again", async || behind(&authority, not_due).await).await;
+        eventually("it is not looked at again", async || {
+            behind(&authority, not_due).await
+        })
+        .await;
     }
 }
 
@@ -300,11 +504,24 @@ async fn time_without_an_authority_is_not_idleness() {
             hours(192)
         );
         behind(&authority, &past).await;
-        behind(&authority, &format!("UPDATE installation SET heard_us = heard_us - {}", hours(192))).await;
+        behind(
+            &authority,
+            &format!(
+                "UPDATE installation SET heard_us = heard_us - {}",
+                hours(192)
+            ),
+        )
+        .await;
         authority.start().await;
         let looked_at = "SELECT 'later' FROM sessions WHERE due_us > 1";
-        eventually("the sweep to look at the session", async || behind(&authority, looked_at).await).await;
-        assert_eq!(session(&authority, &ada).await.state(), v1::SessionState::Active);
+        eventually("the sweep to look at the session", async || {
+            behind(&authority, looked_at).await
+        })
+        .await;
+        assert_eq!(
+            session(&authority, &ada).await.state(),
+            v1::SessionState::Active
+        );
 
         // Had one been there all the time, it would have been idle.
         behind(&authority, "UPDATE installation SET resumed_us = 1").await;
@@ -320,25 +537,61 @@ async fn time_without_an_authority_is_not_idleness() {
 async fn a_tightened_policy_ends_the_sessions_that_are_past_it_and_no_others() {
     for authority in authorities().await {
         let gate = gate(&authority).await;
-        let (one, two) = (long_session(&authority, "ada", "").await, long_session(&authority, "ada", "aal2").await);
-        set_policy_behind(&authority, "another", &policy(|limits| limits.required_acr = vec!["aal3".into()])).await;
-        set_policy_behind(&authority, TENANT, &policy(|limits| limits.required_acr = vec!["aal2".into()])).await;
+        let (one, two) = (
+            long_session(&authority, "ada", "").await,
+            long_session(&authority, "ada", "aal2").await,
+        );
+        set_policy_behind(
+            &authority,
+            "another",
+            &policy(|limits| limits.required_acr = vec!["aal3".into()]),
+        )
+        .await;
+        set_policy_behind(
+            &authority,
+            TENANT,
+            &policy(|limits| limits.required_acr = vec!["aal2".into()]),
+        )
+        .await;
         assert_eq!(refused(&gate, &one.access_token).await, Rejection::Revoked);
         let end = session(&authority, &one).await.end.expect("an end");
-        assert_eq!((end.cause(), end.actor.as_str()), (v1::SessionEndCause::Policy, "authority"));
-        assert!(end.reason.contains("authentication context class"), "{}", end.reason);
+        assert_eq!(
+            (end.cause(), end.actor.as_str()),
+            (v1::SessionEndCause::Policy, "authority")
+        );
+        assert!(
+            end.reason.contains("authentication context class"),
+            "{}",
+            end.reason
+        );
         let walked = "SELECT 'no' FROM policies WHERE sweep_from IS NOT NULL";
         let done = async || behind(&authority, walked).await.is_none().then_some(());
         eventually("all sessions to be looked at", done).await;
-        gate.check(&two.access_token).expect("it has what the policy requires");
+        gate.check(&two.access_token)
+            .expect("it has what the policy requires");
 
-        set_policy_behind(&authority, TENANT, &policy(|limits| limits.session_lifetime_max = DAY)).await;
+        set_policy_behind(
+            &authority,
+            TENANT,
+            &policy(|limits| limits.session_lifetime_max = DAY),
+        )
+        .await;
         eventually("all sessions to be looked at", done).await;
         let due = "SELECT 'due' FROM sessions WHERE end_event IS NULL AND due_us - created_us = 86400000000";
-        assert!(behind(&authority, due).await.is_some(), "it is looked at when it is as old as it may be");
-        behind(&authority, "UPDATE sessions SET created_us = created_us - 86400000000, due_us = 1").await;
+        assert!(
+            behind(&authority, due).await.is_some(),
+            "it is looked at when it is as old as it may be"
+        );
+        behind(
+            &authority,
+            "UPDATE sessions SET created_us = created_us - 86400000000, due_us = 1",
+        )
+        .await;
         assert_eq!(refused(&gate, &two.access_token).await, Rejection::Revoked);
-        assert_eq!(session(&authority, &two).await.end.expect("an end").cause(), v1::SessionEndCause::Policy);
+        assert_eq!(
+            session(&authority, &two).await.end.expect("an end").cause(),
+            v1::SessionEndCause::Policy
+        );
     }
 }
 
@@ -356,17 +609,42 @@ async fn authorities_that_sweep_at_once_end_each_session_once() {
         created.push(long_session(&others[number % 2], &format!("user {number}"), "").await);
     }
     let gate = gate(&authority).await;
-    set_policy_behind(&authority, TENANT, &policy(|limits| limits.required_acr = vec!["aal2".into()])).await;
+    set_policy_behind(
+        &authority,
+        TENANT,
+        &policy(|limits| limits.required_acr = vec!["aal2".into()]),
+    )
+    .await;
     for created in &created {
-        assert_eq!(refused(&gate, &created.access_token).await, Rejection::Revoked);
+        assert_eq!(
+            refused(&gate, &created.access_token).await,
+            Rejection::Revoked
+        );
     }
     let walked = "SELECT 'no' FROM policies WHERE sweep_from IS NOT NULL";
-    eventually("the walk to end", async || behind(&authority, walked).await.is_none().then_some(())).await;
+    eventually("the walk to end", async || {
+        behind(&authority, walked).await.is_none().then_some(())
+    })
+    .await;
     let trail = "SELECT count(*) || ' of ' || count(DISTINCT target) FROM audit_events WHERE action = 'session.revoke'";
     assert_eq!(behind(&authority, trail).await.as_deref(), Some("30 of 30"));
-    let listed =
-        v1::ListSessionsRequest { tenant_id: TENANT.into(), show_ended: true, page_size: 100, ..Default::default() };
-    let listed = authority.sessions(ADMIN).list_sessions(listed).await.expect("a list").into_inner().sessions;
+    let listed = v1::ListSessionsRequest {
+        tenant_id: TENANT.into(),
+        show_ended: true,
+        page_size: 100,
+        ..Default::default()
+    };
+    let listed = authority
+        .sessions(ADMIN)
+        .list_sessions(listed)
+        .await
+        .expect("a list")
+        .into_inner()
+        .sessions;
     assert_eq!(listed.len(), 30);
-    assert!(listed.iter().all(|session| session.state() == v1::SessionState::Revoked));
+    assert!(
+        listed
+            .iter()
+            .all(|session| session.state() == v1::SessionState::Revoked)
+    );
 }

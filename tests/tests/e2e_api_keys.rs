@@ -8,7 +8,9 @@ use std::{
 use axum::{Extension, Router, routing::get};
 use portcullis_contract::{token::ACCESS_TOKEN_BYTES_MAX, v1};
 use portcullis_tests::{
-    authority::{ADMIN, OPERATOR, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, ready, reason, violations},
+    authority::{
+        ADMIN, OPERATOR, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, ready, reason, violations,
+    },
     gate::applied,
     given::{tenant, user},
     postgres,
@@ -40,7 +42,11 @@ async fn try_create(
     authority: &TestAuthority,
     request: v1::CreateApiKeyRequest,
 ) -> Result<(v1::ApiKey, String), Status> {
-    let created = authority.api_keys(ADMIN).create_api_key(request).await?.into_inner();
+    let created = authority
+        .api_keys(ADMIN)
+        .create_api_key(request)
+        .await?
+        .into_inner();
     Ok((created.api_key.expect("a key"), created.secret))
 }
 
@@ -49,17 +55,37 @@ async fn create(authority: &TestAuthority, owner: &str) -> (v1::ApiKey, String) 
 }
 
 async fn find(authority: &TestAuthority, id: &str) -> Result<v1::GetApiKeyResponse, Status> {
-    let request = v1::GetApiKeyRequest { tenant_id: TENANT.into(), api_key_id: id.into() };
-    authority.api_keys(SUPPORT).get_api_key(request).await.map(tonic::Response::into_inner)
+    let request = v1::GetApiKeyRequest {
+        tenant_id: TENANT.into(),
+        api_key_id: id.into(),
+    };
+    authority
+        .api_keys(SUPPORT)
+        .get_api_key(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 async fn state(authority: &TestAuthority, id: &str) -> v1::ApiKeyState {
-    find(authority, id).await.expect("a key").api_key.expect("a key").state()
+    find(authority, id)
+        .await
+        .expect("a key")
+        .api_key
+        .expect("a key")
+        .state()
 }
 
 async fn revoke(authority: &TestAuthority, id: &str) -> Result<v1::RevokeApiKeyResponse, Status> {
-    let request = v1::RevokeApiKeyRequest { tenant_id: TENANT.into(), api_key_id: id.into(), ..Default::default() };
-    authority.api_keys(ADMIN).revoke_api_key(request).await.map(tonic::Response::into_inner)
+    let request = v1::RevokeApiKeyRequest {
+        tenant_id: TENANT.into(),
+        api_key_id: id.into(),
+        ..Default::default()
+    };
+    authority
+        .api_keys(ADMIN)
+        .revoke_api_key(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 /// Waits until the gate refuses the key, and says why.
@@ -81,19 +107,36 @@ async fn a_key_is_admitted_with_its_scopes_until_it_is_revoked() {
     on_both(async |authority| {
         let gate = authority.ready_gate().await;
         let (key, secret) = create(&authority, "ada").await;
-        assert_eq!((key.tenant_id.as_str(), key.owner_user_id.as_str()), (TENANT, "ada"));
-        assert_eq!((key.name.as_str(), key.state()), ("nightly build", v1::ApiKeyState::Active));
+        assert_eq!(
+            (key.tenant_id.as_str(), key.owner_user_id.as_str()),
+            (TENANT, "ada")
+        );
+        assert_eq!(
+            (key.name.as_str(), key.state()),
+            ("nightly build", v1::ApiKeyState::Active)
+        );
         for _ in 0..2 {
-            let identity = gate.check_api_key(&secret).expect("a good key, new and known");
+            let identity = gate
+                .check_api_key(&secret)
+                .expect("a good key, new and known");
             assert_eq!(identity.api_key_id.to_string(), key.id);
-            assert_eq!((&identity.tenant_id, &identity.owner_id), (&tenant(TENANT), &user("ada")));
+            assert_eq!(
+                (&identity.tenant_id, &identity.owner_id),
+                (&tenant(TENANT), &user("ada"))
+            );
             assert!(identity.has_scope("write:all") && !identity.has_scope("write"));
-            assert_eq!((identity.scopes.as_slice(), identity.expires_at), (&key.scopes[..], None));
+            assert_eq!(
+                (identity.scopes.as_slice(), identity.expires_at),
+                (&key.scopes[..], None)
+            );
         }
         let other = create(&authority, "ada").await.1;
 
         let revoked = revoke(&authority, &key.id).await.expect("revoked");
-        assert_eq!(revoked.api_key.as_ref().expect("a key").state(), v1::ApiKeyState::Revoked);
+        assert_eq!(
+            revoked.api_key.as_ref().expect("a key").state(),
+            v1::ApiKeyState::Revoked
+        );
         assert!(revoked.api_key.expect("a key").end_time.is_some());
         assert_eq!(refused(&gate, &secret).await, Rejection::Revoked);
         assert!(gate.check_api_key(&other).is_ok());
@@ -103,7 +146,11 @@ async fn a_key_is_admitted_with_its_scopes_until_it_is_revoked() {
             "by a snapshot"
         );
         let revision = revoked.enforcement.expect("known").revision;
-        let again = revoke(&authority, &key.id).await.expect("it has ended already").enforcement.expect("known");
+        let again = revoke(&authority, &key.id)
+            .await
+            .expect("it has ended already")
+            .enforcement
+            .expect("known");
         assert_eq!(again.revision, revision, "nothing was changed");
     })
     .await;
@@ -113,7 +160,10 @@ async fn a_key_is_admitted_with_its_scopes_until_it_is_revoked() {
 async fn a_disabled_owner_has_no_keys_and_enabling_brings_none_back() {
     on_both(async |authority| {
         let gate = authority.ready_gate().await;
-        let ((key, secret), (_, of_another)) = (create(&authority, "ada").await, create(&authority, "bob").await);
+        let ((key, secret), (_, of_another)) = (
+            create(&authority, "ada").await,
+            create(&authority, "bob").await,
+        );
         let force = v1::ForceSignOutRequest {
             tenant_id: TENANT.into(),
             user_ids: vec!["ada".into()],
@@ -121,11 +171,19 @@ async fn a_disabled_owner_has_no_keys_and_enabling_brings_none_back() {
             ..Default::default()
         };
         let mut users = authority.users(ADMIN);
-        let signed_out = users.force_sign_out(force).await.expect("signed out").into_inner();
+        let signed_out = users
+            .force_sign_out(force)
+            .await
+            .expect("signed out")
+            .into_inner();
         applied(&gate, signed_out.enforcement.expect("known").revision).await;
-        assert!(gate.check_api_key(&secret).is_ok(), "signing out ends sessions");
+        assert!(
+            gate.check_api_key(&secret).is_ok(),
+            "signing out ends sessions"
+        );
 
-        let (tenant_id, user_id, reason_given) = (TENANT.to_owned(), "ada".to_owned(), "left".to_owned());
+        let (tenant_id, user_id, reason_given) =
+            (TENANT.to_owned(), "ada".to_owned(), "left".to_owned());
         let disable = v1::DisableUserRequest {
             tenant_id: tenant_id.clone(),
             user_id: user_id.clone(),
@@ -135,14 +193,30 @@ async fn a_disabled_owner_has_no_keys_and_enabling_brings_none_back() {
         users.disable_user(disable).await.expect("disabled");
         assert_eq!(refused(&gate, &secret).await, Rejection::SignedOut);
         assert_eq!(state(&authority, &key.id).await, v1::ApiKeyState::Revoked);
-        let denied = try_create(&authority, request("ada")).await.expect_err("disabled");
-        assert_eq!((denied.code(), reason(&denied).as_str()), (Code::FailedPrecondition, "USER_DISABLED"));
+        let denied = try_create(&authority, request("ada"))
+            .await
+            .expect_err("disabled");
+        assert_eq!(
+            (denied.code(), reason(&denied).as_str()),
+            (Code::FailedPrecondition, "USER_DISABLED")
+        );
 
-        let enable = v1::EnableUserRequest { tenant_id, user_id, reason: reason_given, ..Default::default() };
+        let enable = v1::EnableUserRequest {
+            tenant_id,
+            user_id,
+            reason: reason_given,
+            ..Default::default()
+        };
         users.enable_user(enable).await.expect("enabled");
         let (_, newer) = create(&authority, "ada").await;
-        eventually("the gate takes the newer key", async || gate.check_api_key(&newer).ok()).await;
-        assert_eq!(gate.check_api_key(&secret).err(), Some(Rejection::SignedOut));
+        eventually("the gate takes the newer key", async || {
+            gate.check_api_key(&newer).ok()
+        })
+        .await;
+        assert_eq!(
+            gate.check_api_key(&secret).err(),
+            Some(Rejection::SignedOut)
+        );
         assert_eq!(state(&authority, &key.id).await, v1::ApiKeyState::Revoked);
         assert!(gate.check_api_key(&of_another).is_ok());
     })
@@ -156,55 +230,120 @@ async fn neither_is_accepted_as_the_other() {
     let session = authority.sign_in("ada").await.access_token;
     // For every audience that there is: it is not the audience that keeps it out.
     let audiences = vec!["gateway".into(), "portcullis".into()];
-    let (_, key) =
-        try_create(&authority, v1::CreateApiKeyRequest { audiences, ..request("ada") }).await.expect("a key");
+    let (_, key) = try_create(
+        &authority,
+        v1::CreateApiKeyRequest {
+            audiences,
+            ..request("ada")
+        },
+    )
+    .await
+    .expect("a key");
     for _ in 0..2 {
         assert!(gate.check(&session).is_ok() && gate.check_api_key(&key).is_ok());
         assert_eq!(gate.check(&key).err(), Some(Rejection::WrongType));
-        assert_eq!(gate.check_api_key(&session).err(), Some(Rejection::WrongType));
+        assert_eq!(
+            gate.check_api_key(&session).err(),
+            Some(Rejection::WrongType)
+        );
     }
     let mut calls = authority.sessions(&key);
-    let listed = calls.list_sessions(v1::ListSessionsRequest::default()).await.expect_err("no session");
-    assert_eq!((listed.code(), reason(&listed).as_str()), (Code::Unauthenticated, "CREDENTIALS_INVALID"));
+    let listed = calls
+        .list_sessions(v1::ListSessionsRequest::default())
+        .await
+        .expect_err("no session");
+    assert_eq!(
+        (listed.code(), reason(&listed).as_str()),
+        (Code::Unauthenticated, "CREDENTIALS_INVALID")
+    );
     let own = v1::IntrospectTokenRequest::default();
-    assert_eq!(reason(&calls.introspect_token(own).await.expect_err("no session")), "CREDENTIALS_INVALID");
-    let listed = authority.api_keys(&key).list_api_keys(v1::ListApiKeysRequest::default()).await;
-    assert_eq!(reason(&listed.expect_err("no session")), "CREDENTIALS_INVALID");
-    let introspect = v1::IntrospectTokenRequest { tenant_id: TENANT.into(), token: key };
-    let answer = authority.sessions(ADMIN).introspect_token(introspect).await.expect("an answer").into_inner();
-    assert_eq!((answer.active, answer.inactive_reason.as_str()), (false, "wrong_type"));
-    let denied = authority.api_keys(&session).list_api_keys(v1::ListApiKeysRequest::default()).await;
-    assert_eq!(reason(&denied.expect_err("not for users")), "PERMISSION_DENIED");
+    assert_eq!(
+        reason(&calls.introspect_token(own).await.expect_err("no session")),
+        "CREDENTIALS_INVALID"
+    );
+    let listed = authority
+        .api_keys(&key)
+        .list_api_keys(v1::ListApiKeysRequest::default())
+        .await;
+    assert_eq!(
+        reason(&listed.expect_err("no session")),
+        "CREDENTIALS_INVALID"
+    );
+    let introspect = v1::IntrospectTokenRequest {
+        tenant_id: TENANT.into(),
+        token: key,
+    };
+    let answer = authority
+        .sessions(ADMIN)
+        .introspect_token(introspect)
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(
+        (answer.active, answer.inactive_reason.as_str()),
+        (false, "wrong_type")
+    );
+    let denied = authority
+        .api_keys(&session)
+        .list_api_keys(v1::ListApiKeysRequest::default())
+        .await;
+    assert_eq!(
+        reason(&denied.expect_err("not for users")),
+        "PERMISSION_DENIED"
+    );
 }
 
 #[tokio::test]
 async fn the_layer_takes_keys_where_it_is_told_to() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;
-    let (session, (_, key)) = (authority.sign_in("ada").await.access_token, create(&authority, "ada").await);
+    let (session, (_, key)) = (
+        authority.sign_in("ada").await.access_token,
+        create(&authority, "ada").await,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let gateway = listener.local_addr().expect("an address");
-    let scopes = async |Extension(identity): Extension<Arc<ApiKeyIdentity>>| identity.scopes.join(",");
-    let router = Router::new().route("/", get(scopes)).layer(ValidatorLayer::for_api_keys(gate));
+    let scopes =
+        async |Extension(identity): Extension<Arc<ApiKeyIdentity>>| identity.scopes.join(",");
+    let router = Router::new()
+        .route("/", get(scopes))
+        .layer(ValidatorLayer::for_api_keys(gate));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let ask = async |bearer: &str| {
         let mut stream = TcpStream::connect(gateway).await.expect("connects");
-        let request =
-            format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut response = String::new();
-        stream.read_to_string(&mut response).await.expect("received");
+        stream
+            .read_to_string(&mut response)
+            .await
+            .expect("received");
         response
     };
     let admitted = ask(&key).await;
-    assert!(admitted.starts_with("HTTP/1.1 200") && admitted.ends_with("read,write:all"), "{admitted}");
+    assert!(
+        admitted.starts_with("HTTP/1.1 200") && admitted.ends_with("read,write:all"),
+        "{admitted}"
+    );
     let refused = ask(&session).await;
-    assert!(refused.starts_with("HTTP/1.1 401") && refused.contains(r#""reason":"wrong_type""#), "{refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 401") && refused.contains(r#""reason":"wrong_type""#),
+        "{refused}"
+    );
 }
 
 fn seconds_ahead(seconds: u64) -> Option<prost_types::Timestamp> {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + seconds;
-    Some(prost_types::Timestamp { seconds: i64::try_from(time).expect("it fits"), nanos: 0 })
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        + seconds;
+    Some(prost_types::Timestamp {
+        seconds: i64::try_from(time).expect("it fits"),
+        nanos: 0,
+    })
 }
 
 #[tokio::test]
@@ -212,11 +351,21 @@ async fn a_key_expires_when_it_was_told_to() {
     on_both(async |authority| {
         let gate = authority.ready_gate().await;
         let expire_time = seconds_ahead(3);
-        let (key, secret) =
-            try_create(&authority, v1::CreateApiKeyRequest { expire_time, ..request("ada") }).await.expect("a key");
+        let (key, secret) = try_create(
+            &authority,
+            v1::CreateApiKeyRequest {
+                expire_time,
+                ..request("ada")
+            },
+        )
+        .await
+        .expect("a key");
         assert_eq!(key.expire_time, expire_time);
         assert!(gate.check_api_key(&secret).is_ok());
-        let rejection = eventually("the key expires", async || gate.check_api_key(&secret).err()).await;
+        let rejection = eventually("the key expires", async || {
+            gate.check_api_key(&secret).err()
+        })
+        .await;
         assert_eq!(rejection, Rejection::Expired);
         eventually("the authority says so", async || {
             (state(&authority, &key.id).await == v1::ApiKeyState::Expired).then_some(())
@@ -233,12 +382,27 @@ async fn try_list(
     bearer: &str,
     request: v1::ListApiKeysRequest,
 ) -> Result<v1::ListApiKeysResponse, Status> {
-    authority.api_keys(bearer).list_api_keys(request).await.map(tonic::Response::into_inner)
+    authority
+        .api_keys(bearer)
+        .list_api_keys(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
-fn listing(owner: &str, show_ended: bool, page_size: i32, page_token: &str) -> v1::ListApiKeysRequest {
+fn listing(
+    owner: &str,
+    show_ended: bool,
+    page_size: i32,
+    page_token: &str,
+) -> v1::ListApiKeysRequest {
     let (tenant_id, owner_user_id) = (TENANT.into(), owner.into());
-    v1::ListApiKeysRequest { tenant_id, owner_user_id, show_ended, page_size, page_token: page_token.into() }
+    v1::ListApiKeysRequest {
+        tenant_id,
+        owner_user_id,
+        show_ended,
+        page_size,
+        page_token: page_token.into(),
+    }
 }
 
 async fn list(
@@ -248,7 +412,13 @@ async fn list(
     page_size: i32,
     page_token: &str,
 ) -> v1::ListApiKeysResponse {
-    try_list(authority, SUPPORT, listing(owner, show_ended, page_size, page_token)).await.expect("a list")
+    try_list(
+        authority,
+        SUPPORT,
+        listing(owner, show_ended, page_size, page_token),
+    )
+    .await
+    .expect("a list")
 }
 
 #[tokio::test]
@@ -261,17 +431,35 @@ async fn keys_are_listed_page_by_page_for_one_caller_and_one_question() {
         let first = list(&authority, "", false, 3, "").await;
         let second = list(&authority, "", false, 3, &first.next_page_token).await;
         assert!(second.next_page_token.is_empty());
-        let ids: Vec<_> = first.api_keys.iter().chain(&second.api_keys).map(|key| key.id.clone()).collect();
+        let ids: Vec<_> = first
+            .api_keys
+            .iter()
+            .chain(&second.api_keys)
+            .map(|key| key.id.clone())
+            .collect();
         assert_eq!(ids, made, "newest first");
-        assert_eq!(list(&authority, "bob", false, 0, "").await.api_keys[0].id, made[2]);
+        assert_eq!(
+            list(&authority, "bob", false, 0, "").await.api_keys[0].id,
+            made[2]
+        );
         revoke(&authority, &made[0]).await.expect("revoked");
-        assert_eq!(list(&authority, "ada", false, 0, "").await.api_keys.len(), 2);
+        assert_eq!(
+            list(&authority, "ada", false, 0, "").await.api_keys.len(),
+            2
+        );
         assert_eq!(list(&authority, "ada", true, 0, "").await.api_keys.len(), 3);
 
         let token = first.next_page_token.as_str();
-        let foreign =
-            v1::ListSessionsRequest { tenant_id: TENANT.into(), page_token: token.into(), ..Default::default() };
-        let foreign = authority.sessions(SUPPORT).list_sessions(foreign).await.expect_err("of another list");
+        let foreign = v1::ListSessionsRequest {
+            tenant_id: TENANT.into(),
+            page_token: token.into(),
+            ..Default::default()
+        };
+        let foreign = authority
+            .sessions(SUPPORT)
+            .list_sessions(foreign)
+            .await
+            .expect_err("of another list");
         assert_eq!(reason(&foreign), "PAGE_TOKEN_INVALID");
         let questions = [
             (ADMIN, listing("", false, 3, token)),
@@ -280,63 +468,240 @@ async fn keys_are_listed_page_by_page_for_one_caller_and_one_question() {
             (SUPPORT, listing("", false, 3, "garbage")),
         ];
         for (bearer, question) in questions {
-            let refused = try_list(&authority, bearer, question).await.expect_err("of another question");
+            let refused = try_list(&authority, bearer, question)
+                .await
+                .expect_err("of another question");
             assert_eq!(reason(&refused), "PAGE_TOKEN_INVALID");
         }
-        let negative = try_list(&authority, SUPPORT, listing("", false, -1, "")).await.expect_err("negative");
+        let negative = try_list(&authority, SUPPORT, listing("", false, -1, ""))
+            .await
+            .expect_err("negative");
         assert_eq!(violations(&negative), ["page_size"]);
     })
     .await;
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 async fn bad_input_is_named_and_makes_nothing() {
     let authority = TestAuthority::sqlite().await;
     let good = || request("ada");
     let years = 11 * 366 * 86_400;
     let cases = [
-        (v1::CreateApiKeyRequest { tenant_id: String::new(), ..good() }, "tenant_id"),
-        (v1::CreateApiKeyRequest { owner_user_id: String::new(), ..good() }, "owner_user_id"),
-        (v1::CreateApiKeyRequest { owner_user_id: "a\nb".into(), ..good() }, "owner_user_id"),
-        (v1::CreateApiKeyRequest { name: String::new(), ..good() }, "name"),
-        (v1::CreateApiKeyRequest { name: "  ".into(), ..good() }, "name"),
-        (v1::CreateApiKeyRequest { name: "n".repeat(129), ..good() }, "name"),
-        (v1::CreateApiKeyRequest { name: "a\tb".into(), ..good() }, "name"),
-        (v1::CreateApiKeyRequest { scopes: vec!["a".into(), String::new()], ..good() }, "scopes[1]"),
-        (v1::CreateApiKeyRequest { scopes: vec!["a b".into()], ..good() }, "scopes[0]"),
-        (v1::CreateApiKeyRequest { scopes: vec!["é".into()], ..good() }, "scopes[0]"),
-        (v1::CreateApiKeyRequest { scopes: vec!["a\"".into()], ..good() }, "scopes[0]"),
-        (v1::CreateApiKeyRequest { scopes: vec!["s".repeat(129)], ..good() }, "scopes[0]"),
-        (v1::CreateApiKeyRequest { scopes: vec!["s".into(); 65], ..good() }, "scopes"),
-        (v1::CreateApiKeyRequest { scopes: vec!["s".repeat(128); 16], ..good() }, "scopes"),
-        (v1::CreateApiKeyRequest { audiences: vec![String::new()], ..good() }, "audiences[0]"),
-        (v1::CreateApiKeyRequest { audiences: vec!["a".into(); 17], ..good() }, "audiences"),
-        (v1::CreateApiKeyRequest { expire_time: seconds_ahead(0), ..good() }, "expire_time"),
-        (v1::CreateApiKeyRequest { expire_time: seconds_ahead(years), ..good() }, "expire_time"),
-        (v1::CreateApiKeyRequest { expire_time: Some(time(-1, 0)), ..good() }, "expire_time"),
-        (v1::CreateApiKeyRequest { expire_time: Some(time(i64::MAX, 999_999_999)), ..good() }, "expire_time"),
         (
-            v1::CreateApiKeyRequest { expire_time: Some(time(9_223_372_036_854, 2_000_000_000)), ..good() },
+            v1::CreateApiKeyRequest {
+                tenant_id: String::new(),
+                ..good()
+            },
+            "tenant_id",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                owner_user_id: String::new(),
+                ..good()
+            },
+            "owner_user_id",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                owner_user_id: "a\nb".into(),
+                ..good()
+            },
+            "owner_user_id",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                name: String::new(),
+                ..good()
+            },
+            "name",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                name: "  ".into(),
+                ..good()
+            },
+            "name",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                name: "n".repeat(129),
+                ..good()
+            },
+            "name",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                name: "a\tb".into(),
+                ..good()
+            },
+            "name",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["a".into(), String::new()],
+                ..good()
+            },
+            "scopes[1]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["a b".into()],
+                ..good()
+            },
+            "scopes[0]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["é".into()],
+                ..good()
+            },
+            "scopes[0]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["a\"".into()],
+                ..good()
+            },
+            "scopes[0]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["s".repeat(129)],
+                ..good()
+            },
+            "scopes[0]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["s".into(); 65],
+                ..good()
+            },
+            "scopes",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                scopes: vec!["s".repeat(128); 16],
+                ..good()
+            },
+            "scopes",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                audiences: vec![String::new()],
+                ..good()
+            },
+            "audiences[0]",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                audiences: vec!["a".into(); 17],
+                ..good()
+            },
+            "audiences",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: seconds_ahead(0),
+                ..good()
+            },
             "expire_time",
         ),
-        (v1::CreateApiKeyRequest { expire_time: Some(time(4_000_000_000, -1)), ..good() }, "expire_time"),
-        (v1::CreateApiKeyRequest { reason: "r".repeat(1_025), ..good() }, "reason"),
-        (v1::CreateApiKeyRequest { acting_user: Some(v1::ActingUser::default()), ..good() }, "acting_user.id"),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: seconds_ahead(years),
+                ..good()
+            },
+            "expire_time",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: Some(time(-1, 0)),
+                ..good()
+            },
+            "expire_time",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: Some(time(i64::MAX, 999_999_999)),
+                ..good()
+            },
+            "expire_time",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: Some(time(9_223_372_036_854, 2_000_000_000)),
+                ..good()
+            },
+            "expire_time",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                expire_time: Some(time(4_000_000_000, -1)),
+                ..good()
+            },
+            "expire_time",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                reason: "r".repeat(1_025),
+                ..good()
+            },
+            "reason",
+        ),
+        (
+            v1::CreateApiKeyRequest {
+                acting_user: Some(v1::ActingUser::default()),
+                ..good()
+            },
+            "acting_user.id",
+        ),
     ];
     for (request, field) in cases {
         let refused = try_create(&authority, request).await.expect_err(field);
-        assert_eq!((refused.code(), violations(&refused)), (Code::InvalidArgument, vec![field.to_owned()]));
+        assert_eq!(
+            (refused.code(), violations(&refused)),
+            (Code::InvalidArgument, vec![field.to_owned()])
+        );
     }
-    let both = v1::CreateApiKeyRequest { name: String::new(), scopes: vec!["a b".into()], ..good() };
-    assert_eq!(violations(&try_create(&authority, both).await.expect_err("two")), ["name", "scopes[0]"]);
-    assert!(list(&authority, "", true, 0, "").await.api_keys.is_empty(), "nothing was made");
+    let both = v1::CreateApiKeyRequest {
+        name: String::new(),
+        scopes: vec!["a b".into()],
+        ..good()
+    };
+    assert_eq!(
+        violations(&try_create(&authority, both).await.expect_err("two")),
+        ["name", "scopes[0]"]
+    );
+    assert!(
+        list(&authority, "", true, 0, "").await.api_keys.is_empty(),
+        "nothing was made"
+    );
 
-    for id in ["", "key_", "ses_01h455vb4pex5vsknk084sn02q", "key_01h455vb4pex5vsknk084sn02Q"] {
-        assert_eq!(violations(&find(&authority, id).await.expect_err("malformed")), ["api_key_id"]);
-        assert_eq!(violations(&revoke(&authority, id).await.expect_err("malformed")), ["api_key_id"]);
+    for id in [
+        "",
+        "key_",
+        "ses_01h455vb4pex5vsknk084sn02q",
+        "key_01h455vb4pex5vsknk084sn02Q",
+    ] {
+        assert_eq!(
+            violations(&find(&authority, id).await.expect_err("malformed")),
+            ["api_key_id"]
+        );
+        assert_eq!(
+            violations(&revoke(&authority, id).await.expect_err("malformed")),
+            ["api_key_id"]
+        );
     }
-    let wait = v1::RevokeApiKeyRequest { wait: v1::Wait::Enforced.into(), ..Default::default() };
-    let refused = authority.api_keys(ADMIN).revoke_api_key(wait).await.expect_err("not served");
+    let wait = v1::RevokeApiKeyRequest {
+        wait: v1::Wait::Enforced.into(),
+        ..Default::default()
+    };
+    let refused = authority
+        .api_keys(ADMIN)
+        .revoke_api_key(wait)
+        .await
+        .expect_err("not served");
     assert_eq!(reason(&refused), "WAIT_ENFORCED_UNIMPLEMENTED");
 }
 
@@ -370,21 +735,54 @@ async fn what_is_not_there_and_what_is_not_the_callers_look_alike() {
     let authority = TestAuthority::sqlite().await;
     let (key, _) = create(&authority, "ada").await;
     let unknown = "key_01h455vb4pex5vsknk084sn02q";
-    for result in [find(&authority, unknown).await.map(drop), revoke(&authority, unknown).await.map(drop)] {
+    for result in [
+        find(&authority, unknown).await.map(drop),
+        revoke(&authority, unknown).await.map(drop),
+    ] {
         let missing = result.expect_err("no such key");
-        assert_eq!((missing.code(), reason(&missing).as_str()), (Code::NotFound, "API_KEY_NOT_FOUND"));
+        assert_eq!(
+            (missing.code(), reason(&missing).as_str()),
+            (Code::NotFound, "API_KEY_NOT_FOUND")
+        );
     }
     let mut other = authority.api_keys(OTHER_ADMIN);
     for id in [key.id.as_str(), unknown] {
         let (tenant_id, api_key_id) = (TENANT.to_owned(), id.to_owned());
-        let get = v1::GetApiKeyRequest { tenant_id: tenant_id.clone(), api_key_id: api_key_id.clone() };
-        assert_eq!(reason(&other.get_api_key(get).await.expect_err("not its tenant")), "PERMISSION_DENIED");
-        let revoke = v1::RevokeApiKeyRequest { tenant_id, api_key_id, ..Default::default() };
-        assert_eq!(reason(&other.revoke_api_key(revoke).await.expect_err("not its tenant")), "PERMISSION_DENIED");
-        let own = v1::GetApiKeyRequest { tenant_id: "other".into(), api_key_id: id.into() };
-        assert_eq!(reason(&other.get_api_key(own).await.expect_err("not in its tenant")), "API_KEY_NOT_FOUND");
+        let get = v1::GetApiKeyRequest {
+            tenant_id: tenant_id.clone(),
+            api_key_id: api_key_id.clone(),
+        };
+        assert_eq!(
+            reason(&other.get_api_key(get).await.expect_err("not its tenant")),
+            "PERMISSION_DENIED"
+        );
+        let revoke = v1::RevokeApiKeyRequest {
+            tenant_id,
+            api_key_id,
+            ..Default::default()
+        };
+        assert_eq!(
+            reason(
+                &other
+                    .revoke_api_key(revoke)
+                    .await
+                    .expect_err("not its tenant")
+            ),
+            "PERMISSION_DENIED"
+        );
+        let own = v1::GetApiKeyRequest {
+            tenant_id: "other".into(),
+            api_key_id: id.into(),
+        };
+        assert_eq!(
+            reason(&other.get_api_key(own).await.expect_err("not in its tenant")),
+            "API_KEY_NOT_FOUND"
+        );
     }
-    let create = other.create_api_key(request("ada")).await.expect_err("not its tenant");
+    let create = other
+        .create_api_key(request("ada"))
+        .await
+        .expect_err("not its tenant");
     assert_eq!(reason(&create), "PERMISSION_DENIED");
     assert_eq!(state(&authority, &key.id).await, v1::ApiKeyState::Active);
 }
@@ -392,8 +790,16 @@ async fn what_is_not_there_and_what_is_not_the_callers_look_alike() {
 #[tokio::test]
 async fn a_key_shows_its_requests_by_hour_as_gates_report_them() {
     on_both(async |authority| {
-        let gate = ready(authority.gate().activity_interval(Duration::from_millis(100))).await;
-        let ((key, secret), (unused, _)) = (create(&authority, "ada").await, create(&authority, "ada").await);
+        let gate = ready(
+            authority
+                .gate()
+                .activity_interval(Duration::from_millis(100)),
+        )
+        .await;
+        let ((key, secret), (unused, _)) = (
+            create(&authority, "ada").await,
+            create(&authority, "ada").await,
+        );
         let session = authority.sign_in("ada").await.access_token;
         for _ in 0..5 {
             gate.check_api_key(&secret).expect("admitted");
@@ -402,19 +808,40 @@ async fn a_key_shows_its_requests_by_hour_as_gates_report_them() {
         assert!(gate.check_api_key(&format!("{secret}x")).is_err() && gate.check(&secret).is_err());
         let reported = async || {
             let found = find(&authority, &key.id).await.expect("a key");
-            (found.api_key.as_ref().is_some_and(|key| key.requests_24h >= 5)).then_some(found)
+            (found
+                .api_key
+                .as_ref()
+                .is_some_and(|key| key.requests_24h >= 5))
+            .then_some(found)
         };
         let found = eventually("the gate has reported", reported).await;
         let shown = found.api_key.expect("a key");
         let last_used = shown.last_used_time.expect("it was used").seconds;
         assert_eq!(shown.requests_24h, 5, "what was refused does not count");
         assert_eq!(found.hours.iter().map(|hour| hour.requests).sum::<u64>(), 5);
-        let starts = found.hours.last().expect("an hour").start_time.expect("a time");
+        let starts = found
+            .hours
+            .last()
+            .expect("an hour")
+            .start_time
+            .expect("a time");
         assert!(starts.seconds % 3_600 == 0 && (0..3_600).contains(&(last_used - starts.seconds)));
         let listed = list(&authority, "ada", false, 0, "").await.api_keys;
-        assert_eq!(listed.iter().map(|key| key.requests_24h).collect::<Vec<_>>(), [0, 5]);
+        assert_eq!(
+            listed
+                .iter()
+                .map(|key| key.requests_24h)
+                .collect::<Vec<_>>(),
+            [0, 5]
+        );
         let unused = find(&authority, &unused.id).await.expect("a key");
-        assert_eq!((unused.hours.len(), unused.api_key.expect("a key").last_used_time), (0, None));
+        assert_eq!(
+            (
+                unused.hours.len(),
+                unused.api_key.expect("a key").last_used_time
+            ),
+            (0, None)
+        );
     })
     .await;
 }
@@ -427,23 +854,64 @@ async fn the_keys_that_sign_api_keys_rotate_and_retire_by_themselves() {
     })
     .await;
     let gate = ready(authority.gate().max_staleness(Duration::from_secs(1))).await;
-    let (session, (_, old)) = (authority.sign_in("ada").await.access_token, create(&authority, "ada").await);
+    let (session, (_, old)) = (
+        authority.sign_in("ada").await.access_token,
+        create(&authority, "ada").await,
+    );
     let mut keys = authority.keys(OPERATOR);
-    let listed = keys.list_signing_keys(v1::ListSigningKeysRequest {}).await.expect("listed").into_inner().keys;
-    let kinds: Vec<_> = listed.iter().map(|key| (key.credential(), key.state())).collect();
+    let listed = keys
+        .list_signing_keys(v1::ListSigningKeysRequest {})
+        .await
+        .expect("listed")
+        .into_inner()
+        .keys;
+    let kinds: Vec<_> = listed
+        .iter()
+        .map(|key| (key.credential(), key.state()))
+        .collect();
     let signing = v1::SigningKeyState::Signing;
-    assert_eq!(kinds, [(v1::CredentialKind::Session, signing), (v1::CredentialKind::ApiKey, signing)]);
+    assert_eq!(
+        kinds,
+        [
+            (v1::CredentialKind::Session, signing),
+            (v1::CredentialKind::ApiKey, signing)
+        ]
+    );
 
     let credential = v1::CredentialKind::ApiKey.into();
-    let rotate = v1::RotateSigningKeyRequest { reason: "a test".into(), credential };
-    let rotated = keys.rotate_signing_key(rotate).await.expect("rotated").into_inner().key.expect("a key");
+    let rotate = v1::RotateSigningKeyRequest {
+        reason: "a test".into(),
+        credential,
+    };
+    let rotated = keys
+        .rotate_signing_key(rotate)
+        .await
+        .expect("rotated")
+        .into_inner()
+        .key
+        .expect("a key");
     assert_eq!(rotated.credential(), v1::CredentialKind::ApiKey);
-    let retire = v1::RetireSigningKeyRequest { key_id: listed[1].id.clone(), reason: "a test".into() };
-    let retired = async || authority.keys(OPERATOR).retire_signing_key(retire.clone()).await.ok();
+    let retire = v1::RetireSigningKeyRequest {
+        key_id: listed[1].id.clone(),
+        reason: "a test".into(),
+    };
+    let retired = async || {
+        authority
+            .keys(OPERATOR)
+            .retire_signing_key(retire.clone())
+            .await
+            .ok()
+    };
     eventually("the old key no longer signs", retired).await;
     assert_eq!(refused(&gate, &old).await, Rejection::DistrustedKey);
     let (_, new) = create(&authority, "ada").await;
     assert!(gate.check_api_key(&new).is_ok() && gate.check(&session).is_ok());
-    let wrong = v1::RotateSigningKeyRequest { reason: "a test".into(), credential: 9 };
-    assert_eq!(violations(&keys.rotate_signing_key(wrong).await.expect_err("no kind")), ["credential"]);
+    let wrong = v1::RotateSigningKeyRequest {
+        reason: "a test".into(),
+        credential: 9,
+    };
+    assert_eq!(
+        violations(&keys.rotate_signing_key(wrong).await.expect_err("no kind")),
+        ["credential"]
+    );
 }

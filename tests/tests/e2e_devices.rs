@@ -11,7 +11,8 @@ use portcullis_tests::{
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-const FIREFOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
+const FIREFOX: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
      Version/17.2 Mobile/15E148 Safari/604.1";
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -21,10 +22,17 @@ const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.
 async fn on_both(story: impl AsyncFn(TestAuthority, TempDir)) {
     for store in ["sqlite", "postgres"] {
         let directory = tempfile::tempdir().expect("a directory");
-        let (file, operators) = (directory.path().join("city.mmdb"), directory.path().join("isp.mmdb"));
+        let (file, operators) = (
+            directory.path().join("city.mmdb"),
+            directory.path().join("isp.mmdb"),
+        );
         write_cities(&file, &[("8.8.8", BERLIN), ("9.9.9", SYDNEY)]);
         write_operators(&operators, &[("8.8.8", "Example Net")]);
-        let url = if store == "postgres" { Some(postgres::fresh_url().await) } else { None };
+        let url = if store == "postgres" {
+            Some(postgres::fresh_url().await)
+        } else {
+            None
+        };
         let authority = TestAuthority::with(|config: &mut Config| {
             config.places.city_database_file = Some(file);
             config.places.network_database_file = Some(operators);
@@ -41,49 +49,95 @@ async fn signed_in(
     user: &str,
     client: v1::Client,
 ) -> Result<v1::CreateSessionResponse, Status> {
-    let request = v1::CreateSessionRequest { client: Some(client), ..sign_in(user) };
-    authority.sessions(LOGIN).create_session(request).await.map(tonic::Response::into_inner)
+    let request = v1::CreateSessionRequest {
+        client: Some(client),
+        ..sign_in(user)
+    };
+    authority
+        .sessions(LOGIN)
+        .create_session(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 fn client(ip: &str, user_agent: &str, device_id: &str) -> v1::Client {
-    v1::Client { ip: ip.into(), user_agent: user_agent.into(), device_id: device_id.into(), ..Default::default() }
+    v1::Client {
+        ip: ip.into(),
+        user_agent: user_agent.into(),
+        device_id: device_id.into(),
+        ..Default::default()
+    }
 }
 
 fn codes(created: &v1::CreateSessionResponse) -> Vec<FindingCode> {
-    created.session.iter().flat_map(|session| &session.findings).map(v1::Finding::code).collect()
+    created
+        .session
+        .iter()
+        .flat_map(|session| &session.findings)
+        .map(v1::Finding::code)
+        .collect()
 }
 
 async fn get(authority: &TestAuthority, created: &v1::CreateSessionResponse) -> v1::Session {
-    let request = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: session_id(created) };
-    let got = authority.sessions(ADMIN).get_session(request).await.expect("a session");
+    let request = v1::GetSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(created),
+    };
+    let got = authority
+        .sessions(ADMIN)
+        .get_session(request)
+        .await
+        .expect("a session");
     got.into_inner().session.expect("a session")
 }
 
 #[tokio::test]
 async fn a_session_says_on_what_and_where_it_is() {
     on_both(async |authority, _| {
-        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");
+        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in");
         let session = get(&authority, &created).await;
         let device = session.device.clone().expect("a device");
         assert_eq!(device.r#type(), v1::DeviceType::Desktop);
         assert_eq!(
-            (device.browser.as_str(), device.browser_version.as_str(), device.os.as_str()),
+            (
+                device.browser.as_str(),
+                device.browser_version.as_str(),
+                device.os.as_str()
+            ),
             ("Firefox", "128", "Windows")
         );
         let place = session.place.clone().expect("a place");
         assert_eq!(
-            [&place.city, &place.country_code, &place.country, &place.network_operator],
+            [
+                &place.city,
+                &place.country_code,
+                &place.country,
+                &place.network_operator
+            ],
             ["Berlin", "DE", "Germany", "Example Net"]
         );
-        assert_eq!((session.device_sign_ins, session.activity()), (1, v1::ActivityStatus::ActiveNow));
+        assert_eq!(
+            (session.device_sign_ins, session.activity()),
+            (1, v1::ActivityStatus::ActiveNow)
+        );
         assert_eq!(session.last_active_time, session.create_time);
         let idle_expires = session.idle_expire_time.expect("a time").seconds;
-        assert_eq!(idle_expires - session.create_time.expect("a time").seconds, 7 * 86_400);
-        let told =
-            v1::Session { idle: session.idle, user: session.user.clone(), ..created.session.expect("a session") };
+        assert_eq!(
+            idle_expires - session.create_time.expect("a time").seconds,
+            7 * 86_400
+        );
+        let told = v1::Session {
+            idle: session.idle,
+            user: session.user.clone(),
+            ..created.session.expect("a session")
+        };
         assert_eq!(told, session, "the answer to the sign-in shows the same");
 
-        let again = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");
+        let again = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in");
         assert_eq!(get(&authority, &again).await.device_sign_ins, 2);
         assert!(codes(&again).is_empty(), "{:?}", codes(&again));
 
@@ -93,11 +147,29 @@ async fn a_session_says_on_what_and_where_it_is() {
             platform_version: r#""15.0.0""#.into(),
             ..Default::default()
         };
-        let hinted = v1::Client { hints: Some(hints), ..client("", CHROME, "") };
-        let hinted = get(&authority, &signed_in(&authority, "bob", hinted).await.expect("signed in")).await;
+        let hinted = v1::Client {
+            hints: Some(hints),
+            ..client("", CHROME, "")
+        };
+        let hinted = get(
+            &authority,
+            &signed_in(&authority, "bob", hinted)
+                .await
+                .expect("signed in"),
+        )
+        .await;
         let device = hinted.device.expect("a device");
-        assert_eq!((device.browser.as_str(), device.os_version.as_str()), ("Edge", "11"));
-        assert_eq!((hinted.device_sign_ins, hinted.place.expect("a place").city.as_str()), (0, ""));
+        assert_eq!(
+            (device.browser.as_str(), device.os_version.as_str()),
+            ("Edge", "11")
+        );
+        assert_eq!(
+            (
+                hinted.device_sign_ins,
+                hinted.place.expect("a place").city.as_str()
+            ),
+            (0, "")
+        );
 
         let app = v1::Client {
             app_name: "Acme".into(),
@@ -107,20 +179,36 @@ async fn a_session_says_on_what_and_where_it_is() {
             device_model: "iPhone 14 Pro".into(),
             ..client("", "Acme/3.1 CFNetwork", "")
         };
-        let app = get(&authority, &signed_in(&authority, "bob", app).await.expect("signed in")).await;
+        let app = get(
+            &authority,
+            &signed_in(&authority, "bob", app).await.expect("signed in"),
+        )
+        .await;
         let device = app.device.expect("a device");
-        assert_eq!((device.app_name.as_str(), device.model.as_str()), ("Acme", "iPhone 14 Pro"));
+        assert_eq!(
+            (device.app_name.as_str(), device.model.as_str()),
+            ("Acme", "iPhone 14 Pro")
+        );
         assert_eq!(device.r#type(), v1::DeviceType::Phone);
     })
     .await;
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_it_off() {
     on_both(async |authority, _| {
-        let first = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");
-        assert!(codes(&first).is_empty(), "the first sign-in has nothing to be compared with: {:?}", codes(&first));
-        let far = signed_in(&authority, "ada", client("9.9.9.9", IPHONE, "phone")).await.expect("signed in");
+        let first = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in");
+        assert!(
+            codes(&first).is_empty(),
+            "the first sign-in has nothing to be compared with: {:?}",
+            codes(&first)
+        );
+        let far = signed_in(&authority, "ada", client("9.9.9.9", IPHONE, "phone"))
+            .await
+            .expect("signed in");
         let expected = [
             FindingCode::NewDevice,
             FindingCode::NewCountry,
@@ -130,27 +218,63 @@ async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_
         ];
         assert_eq!(codes(&far), expected);
         let stored = get(&authority, &far).await;
-        assert_eq!(stored.findings, far.session.as_ref().expect("a session").findings);
+        assert_eq!(
+            stored.findings,
+            far.session.as_ref().expect("a session").findings
+        );
         let travel = stored.findings.last().expect("a finding");
-        assert_eq!((travel.level(), travel.facts["from"].as_str()), (v1::FindingLevel::High, "Berlin, DE"));
+        assert_eq!(
+            (travel.level(), travel.facts["from"].as_str()),
+            (v1::FindingLevel::High, "Berlin, DE")
+        );
         let distance: f64 = travel.facts["distance_km"].parse().expect("a number");
         assert!((15_000.0..17_000.0).contains(&distance), "{distance}");
         assert!(!travel.advice.is_empty());
         let own = authority.audit(&far.access_token);
         let sign_in = async || {
             let action = "session.create".to_owned();
-            let request = v1::ListAuditEventsRequest { action, ..Default::default() };
-            let events = own.clone().list_audit_events(request).await.expect("her own").into_inner().events;
-            events.into_iter().find(|event| event.target == session_id(&far))
+            let request = v1::ListAuditEventsRequest {
+                action,
+                ..Default::default()
+            };
+            let events = own
+                .clone()
+                .list_audit_events(request)
+                .await
+                .expect("her own")
+                .into_inner()
+                .events;
+            events
+                .into_iter()
+                .find(|event| event.target == session_id(&far))
         };
         let event = eventually("the sign-in is in the trail", sign_in).await;
-        assert_eq!(event.details.get("city").map(String::as_str), Some("Sydney"), "it is about her");
-        assert_eq!((event.actor.as_str(), event.actor_ip.as_str()), ("", ""), "who called for it is not");
+        assert_eq!(
+            event.details.get("city").map(String::as_str),
+            Some("Sydney"),
+            "it is about her"
+        );
+        assert_eq!(
+            (event.actor.as_str(), event.actor_ip.as_str()),
+            ("", ""),
+            "who called for it is not"
+        );
 
-        let request = v1::GetPolicyRequest { tenant_id: TENANT.into() };
-        let policy = authority.tenants(ADMIN).get_policy(request).await.expect("a policy").into_inner().policy;
+        let request = v1::GetPolicyRequest {
+            tenant_id: TENANT.into(),
+        };
+        let policy = authority
+            .tenants(ADMIN)
+            .get_policy(request)
+            .await
+            .expect("a policy")
+            .into_inner()
+            .policy;
         let off = v1::Policy {
-            findings_disabled: vec![FindingCode::NewDevice.into(), FindingCode::ImpossibleTravel.into()],
+            findings_disabled: vec![
+                FindingCode::NewDevice.into(),
+                FindingCode::ImpossibleTravel.into(),
+            ],
             ..policy.expect("a policy")
         };
         let request = v1::UpdatePolicyRequest {
@@ -159,27 +283,65 @@ async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_
             reason: "too many".into(),
             ..Default::default()
         };
-        authority.tenants(ADMIN).update_policy(request).await.expect("updated");
+        authority
+            .tenants(ADMIN)
+            .update_policy(request)
+            .await
+            .expect("updated");
         tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
-        let back = signed_in(&authority, "ada", client("8.8.8.8", CHROME, "desktop")).await.expect("signed in");
+        let back = signed_in(&authority, "ada", client("8.8.8.8", CHROME, "desktop"))
+            .await
+            .expect("signed in");
         assert!(codes(&back).is_empty(), "{:?}", codes(&back));
-        let shown: Vec<_> = get(&authority, &far).await.findings.iter().map(v1::Finding::code).collect();
-        assert_eq!(shown, [FindingCode::NewCountry, FindingCode::NewCity, FindingCode::NewNetwork]);
+        let shown: Vec<_> = get(&authority, &far)
+            .await
+            .findings
+            .iter()
+            .map(v1::Finding::code)
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                FindingCode::NewCountry,
+                FindingCode::NewCity,
+                FindingCode::NewNetwork
+            ]
+        );
     })
     .await;
 }
 
 async fn findings_in_the_trail(authority: &TestAuthority, id: &str) -> Vec<(String, String)> {
-    let request = v1::ListAuditEventsRequest { tenant_id: TENANT.into(), page_size: 100, ..Default::default() };
-    let events = authority.audit(ADMIN).list_audit_events(request).await.expect("a list").into_inner().events;
-    let of = events.into_iter().filter(|event| event.target == id && event.action.starts_with("finding."));
-    of.map(|event| (event.action, event.details.get("to").cloned().unwrap_or_default())).collect()
+    let request = v1::ListAuditEventsRequest {
+        tenant_id: TENANT.into(),
+        page_size: 100,
+        ..Default::default()
+    };
+    let events = authority
+        .audit(ADMIN)
+        .list_audit_events(request)
+        .await
+        .expect("a list")
+        .into_inner()
+        .events;
+    let of = events
+        .into_iter()
+        .filter(|event| event.target == id && event.action.starts_with("finding."));
+    of.map(|event| {
+        (
+            event.action,
+            event.details.get("to").cloned().unwrap_or_default(),
+        )
+    })
+    .collect()
 }
 
 #[tokio::test]
 async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time() {
     on_both(async |authority, _| {
-        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop")).await.expect("signed in");
+        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in");
         let id = session_id(&created);
         let used = async |ip: &str| {
             let activity = v1::Activity {
@@ -190,18 +352,34 @@ async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time(
                 ip: ip.into(),
                 last_page: String::new(),
             };
-            let report = v1::ReportActivityRequest { activities: vec![activity] };
-            authority.revocations(GATEWAY).report_activity(report).await.expect("reported");
+            let report = v1::ReportActivityRequest {
+                activities: vec![activity],
+            };
+            authority
+                .revocations(GATEWAY)
+                .report_activity(report)
+                .await
+                .expect("reported");
         };
         let moved = ("finding.country_changed".to_owned(), "AU".to_owned());
-        for (ip, times) in [("8.8.8.9", 0), ("9.9.9.9", 1), ("9.9.9.10", 1), ("8.8.8.8", 1), ("9.9.9.9", 2)] {
+        for (ip, times) in [
+            ("8.8.8.9", 0),
+            ("9.9.9.9", 1),
+            ("9.9.9.10", 1),
+            ("8.8.8.8", 1),
+            ("9.9.9.9", 2),
+        ] {
             used(ip).await;
             let expected = vec![moved.clone(); times];
-            let listed = async || (findings_in_the_trail(&authority, &id).await == expected).then_some(());
+            let listed =
+                async || (findings_in_the_trail(&authority, &id).await == expected).then_some(());
             eventually(ip, listed).await;
         }
         let shown = get(&authority, &created).await.findings;
-        assert_eq!(shown.iter().map(v1::Finding::code).collect::<Vec<_>>(), [FindingCode::CountryChanged]);
+        assert_eq!(
+            shown.iter().map(v1::Finding::code).collect::<Vec<_>>(),
+            [FindingCode::CountryChanged]
+        );
     })
     .await;
 }
@@ -211,20 +389,34 @@ async fn hostile_descriptions_of_a_client_are_refused_with_their_field_or_harmle
     let authority = TestAuthority::sqlite().await;
     type Change = fn(&mut v1::Client);
     let cases: [(&str, Change); 6] = [
-        ("client.user_agent", |client| client.user_agent = "A".repeat(65_536)),
-        ("client.user_agent", |client| client.user_agent = "Mozilla\u{1b}[31m".into()),
-        ("client.ip", |client| client.ip = "8.8.8".into()),
-        ("client.os_version", |client| client.os_version = "9".repeat(65)),
-        ("client.hints.platform", |client| {
-            client.hints = Some(v1::ClientHints { platform: "\n".into(), ..Default::default() });
+        ("client.user_agent", |client| {
+            client.user_agent = "A".repeat(65_536);
         }),
-        ("client.app_version", |client| client.app_version = "\0".into()),
+        ("client.user_agent", |client| {
+            client.user_agent = "Mozilla\u{1b}[31m".into();
+        }),
+        ("client.ip", |client| client.ip = "8.8.8".into()),
+        ("client.os_version", |client| {
+            client.os_version = "9".repeat(65);
+        }),
+        ("client.hints.platform", |client| {
+            client.hints = Some(v1::ClientHints {
+                platform: "\n".into(),
+                ..Default::default()
+            });
+        }),
+        ("client.app_version", |client| {
+            client.app_version = "\0".into();
+        }),
     ];
     for (field, change) in cases {
         let mut bad = client("8.8.8.8", FIREFOX, "");
         change(&mut bad);
         let refused = signed_in(&authority, "ada", bad).await.expect_err(field);
-        assert_eq!((refused.code(), violations(&refused)), (Code::InvalidArgument, vec![field.to_owned()]));
+        assert_eq!(
+            (refused.code(), violations(&refused)),
+            (Code::InvalidArgument, vec![field.to_owned()])
+        );
     }
     let hints = v1::ClientHints {
         ua: "((((".into(),
@@ -232,6 +424,11 @@ async fn hostile_descriptions_of_a_client_are_refused_with_their_field_or_harmle
         full_version_list: r#""x";v="1"#.into(),
         ..Default::default()
     };
-    let odd = v1::Client { hints: Some(hints), ..client("::ffff:8.8.8.8", "%s%n((((", "") };
-    signed_in(&authority, "ada", odd).await.expect("hints that do not parse are ignored");
+    let odd = v1::Client {
+        hints: Some(hints),
+        ..client("::ffff:8.8.8.8", "%s%n((((", "")
+    };
+    signed_in(&authority, "ada", odd)
+        .await
+        .expect("hints that do not parse are ignored");
 }

@@ -25,18 +25,31 @@ async fn quick(url: Option<&str>) -> TestAuthority {
 }
 
 async fn keys(authority: &TestAuthority) -> Vec<v1::SigningKey> {
-    let listed = authority.keys(OPERATOR).list_signing_keys(v1::ListSigningKeysRequest {}).await;
+    let listed = authority
+        .keys(OPERATOR)
+        .list_signing_keys(v1::ListSigningKeysRequest {})
+        .await;
     listed.expect("listed").into_inner().keys
 }
 
 async fn rotate(authority: &TestAuthority) -> v1::SigningKey {
-    let request = v1::RotateSigningKeyRequest { reason: "monthly".into(), ..Default::default() };
-    let rotated = authority.keys(OPERATOR).rotate_signing_key(request).await.expect("rotated");
+    let request = v1::RotateSigningKeyRequest {
+        reason: "monthly".into(),
+        ..Default::default()
+    };
+    let rotated = authority
+        .keys(OPERATOR)
+        .rotate_signing_key(request)
+        .await
+        .expect("rotated");
     rotated.into_inner().key.expect("a key")
 }
 
 async fn retire(authority: &TestAuthority, id: &str) -> Result<v1::SigningKey, tonic::Status> {
-    let request = v1::RetireSigningKeyRequest { key_id: id.into(), reason: "stolen".into() };
+    let request = v1::RetireSigningKeyRequest {
+        key_id: id.into(),
+        reason: "stolen".into(),
+    };
     let retired = authority.keys(OPERATOR).retire_signing_key(request).await?;
     Ok(retired.into_inner().key.expect("a key"))
 }
@@ -47,7 +60,9 @@ fn kid(token: &str) -> String {
 
 fn header(token: &str, member: &str) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64");
+    let header = URL_SAFE_NO_PAD
+        .decode(token.split('.').next().expect("a header"))
+        .expect("base64");
     let header: serde_json::Value = serde_json::from_slice(&header).expect("JSON");
     header[member].as_str().expect("text").to_owned()
 }
@@ -58,7 +73,10 @@ async fn a_rotation_rejects_nothing_and_a_retirement_rejects_all_of_its_key() {
     let one = quick(Some(&url)).await;
     let other = one.replica().await;
     let staleness = Duration::from_secs(1);
-    let gates = [ready(one.gate().max_staleness(staleness)).await, ready(other.gate().max_staleness(staleness)).await];
+    let gates = [
+        ready(one.gate().max_staleness(staleness)).await,
+        ready(other.gate().max_staleness(staleness)).await,
+    ];
     let before = one.sign_in("ada").await;
     let old = kid(&before.access_token);
     let pending = rotate(&one).await;
@@ -71,16 +89,25 @@ async fn a_rotation_rejects_nothing_and_a_retirement_rejects_all_of_its_key() {
             let token = authority.sign_in("ada").await.access_token;
             signed_by_new += usize::from(kid(&token) == pending.id);
             for gate in &gates {
-                gate.check(&token).unwrap_or_else(|rejection| panic!("a false rejection: {rejection}"));
+                gate.check(&token)
+                    .unwrap_or_else(|rejection| panic!("a false rejection: {rejection}"));
             }
         }
     }
-    assert!(gates.iter().all(|gate| gate.check(&before.access_token).is_ok()), "the old key is trusted still");
+    assert!(
+        gates
+            .iter()
+            .all(|gate| gate.check(&before.access_token).is_ok()),
+        "the old key is trusted still"
+    );
 
     let retired = retire(&other, &old).await.expect("retired");
     assert_eq!(retired.state(), v1::SigningKeyState::Retired);
     for gate in &gates {
-        assert_eq!(refused(gate, &before.access_token).await, Rejection::DistrustedKey);
+        assert_eq!(
+            refused(gate, &before.access_token).await,
+            Rejection::DistrustedKey
+        );
         assert!(gate.check(&one.sign_in("ada").await.access_token).is_ok());
     }
 }
@@ -89,19 +116,42 @@ async fn a_rotation_rejects_nothing_and_a_retirement_rejects_all_of_its_key() {
 async fn the_key_that_signs_and_keys_that_are_not_there_cannot_be_retired() {
     let authority = quick(None).await;
     let signing = keys(&authority).await.remove(0);
-    assert_eq!((signing.state(), signing.algorithm.as_str()), (v1::SigningKeyState::Signing, "EdDSA"));
-    assert_eq!(reason(&retire(&authority, &signing.id).await.expect_err("in use")), "KEY_IN_USE");
-    assert_eq!(reason(&retire(&authority, "nobody").await.expect_err("unknown")), "KEY_NOT_FOUND");
-    assert_eq!(reason(&retire(&authority, "../etc").await.expect_err("malformed")), "INVALID_FIELD");
+    assert_eq!(
+        (signing.state(), signing.algorithm.as_str()),
+        (v1::SigningKeyState::Signing, "EdDSA")
+    );
+    assert_eq!(
+        reason(&retire(&authority, &signing.id).await.expect_err("in use")),
+        "KEY_IN_USE"
+    );
+    assert_eq!(
+        reason(&retire(&authority, "nobody").await.expect_err("unknown")),
+        "KEY_NOT_FOUND"
+    );
+    assert_eq!(
+        reason(&retire(&authority, "../etc").await.expect_err("malformed")),
+        "INVALID_FIELD"
+    );
     let pending = rotate(&authority).await;
-    assert_eq!(reason(&retire(&authority, &signing.id).await.expect_err("in use still")), "KEY_IN_USE");
+    assert_eq!(
+        reason(
+            &retire(&authority, &signing.id)
+                .await
+                .expect_err("in use still")
+        ),
+        "KEY_IN_USE"
+    );
     eventually("the new key to sign", async || {
         let keys = keys(&authority).await;
-        keys.iter().any(|key| key.id == pending.id && key.state() == v1::SigningKeyState::Signing).then_some(())
+        keys.iter()
+            .any(|key| key.id == pending.id && key.state() == v1::SigningKeyState::Signing)
+            .then_some(())
     })
     .await;
     retire(&authority, &signing.id).await.expect("retired");
-    retire(&authority, &signing.id).await.expect("retired already: nothing changes");
+    retire(&authority, &signing.id)
+        .await
+        .expect("retired already: nothing changes");
 }
 
 /// Rotations through all algorithms, each by a changed setting and a restart; nobody is signed out by any of them.
@@ -116,7 +166,11 @@ async fn the_algorithm_changes_by_configuration_and_rotation() {
         authority.start().await;
         let signing = header(tokens.last().expect("one before"), "alg");
         let unchanged = authority.sign_in("ada").await.access_token;
-        assert_eq!(header(&unchanged, "alg"), signing, "a key keeps its algorithm");
+        assert_eq!(
+            header(&unchanged, "alg"),
+            signing,
+            "a key keeps its algorithm"
+        );
         let rotated = rotate(&authority).await;
         assert_eq!(rotated.algorithm, algorithm.jose_name());
         let token = eventually("the new key to sign", async || {
@@ -135,19 +189,29 @@ async fn the_algorithm_changes_by_configuration_and_rotation() {
     }
     retire(&authority, &kid(&tokens[1])).await.expect("retired");
     assert_eq!(refused(&gate, &tokens[1]).await, Rejection::DistrustedKey);
-    assert!(gate.check(&tokens[0]).is_ok() && gate.check(&tokens[2]).is_ok(), "the others are trusted still");
+    assert!(
+        gate.check(&tokens[0]).is_ok() && gate.check(&tokens[2]).is_ok(),
+        "the others are trusted still"
+    );
 }
 
 /// The claims of a token, as a service reads them that knows the JWKS document only.
 fn read_by_others(document: &JwkSet, token: &str) -> serde_json::Value {
-    let jwk = document.find(&kid(token)).expect("the key is in the document");
+    let jwk = document
+        .find(&kid(token))
+        .expect("the key is in the document");
     let algorithm = header(token, "alg").parse().expect("it is known to all");
-    assert_eq!(serde_json::to_value(jwk).expect("JSON")["alg"], header(token, "alg"));
+    assert_eq!(
+        serde_json::to_value(jwk).expect("JSON")["alg"],
+        header(token, "alg")
+    );
     let mut validation = Validation::new(algorithm);
     validation.set_audience(&[AUDIENCE]);
     validation.set_issuer(&[ISSUER]);
     let key = DecodingKey::from_jwk(jwk).expect("a key");
-    jsonwebtoken::decode(token, &key, &validation).expect("a good token").claims
+    jsonwebtoken::decode(token, &key, &validation)
+        .expect("a good token")
+        .claims
 }
 
 async fn jwks(authority: &TestAuthority) -> JwkSet {
@@ -155,11 +219,16 @@ async fn jwks(authority: &TestAuthority) -> JwkSet {
 }
 
 async fn jwks_document(authority: &TestAuthority) -> serde_json::Value {
-    let mut stream = tokio::net::TcpStream::connect(authority.config.server.http_listen).await.expect("connects");
+    let mut stream = tokio::net::TcpStream::connect(authority.config.server.http_listen)
+        .await
+        .expect("connects");
     let request = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.expect("sent");
     let mut response = String::new();
-    stream.read_to_string(&mut response).await.expect("received");
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("received");
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     serde_json::from_str(body).expect("JSON")
@@ -168,9 +237,21 @@ async fn jwks_document(authority: &TestAuthority) -> serde_json::Value {
 #[tokio::test]
 async fn the_jwks_document_holds_the_trusted_keys_and_no_private_part() {
     let members = [
-        (Algorithm::Ed25519, "OKP", &["alg", "crv", "kid", "kty", "use", "x"][..]),
-        (Algorithm::Es256, "EC", &["alg", "crv", "kid", "kty", "use", "x", "y"]),
-        (Algorithm::Rs256, "RSA", &["alg", "e", "kid", "kty", "n", "use"]),
+        (
+            Algorithm::Ed25519,
+            "OKP",
+            &["alg", "crv", "kid", "kty", "use", "x"][..],
+        ),
+        (
+            Algorithm::Es256,
+            "EC",
+            &["alg", "crv", "kid", "kty", "use", "x", "y"],
+        ),
+        (
+            Algorithm::Rs256,
+            "RSA",
+            &["alg", "e", "kid", "kty", "n", "use"],
+        ),
     ];
     for (algorithm, kind, members) in members {
         let authority = TestAuthority::with(|config| config.keys.algorithm = algorithm).await;
@@ -179,7 +260,13 @@ async fn the_jwks_document_holds_the_trusted_keys_and_no_private_part() {
         let mut found: Vec<_> = key.keys().map(String::as_str).collect();
         found.sort_unstable();
         assert_eq!(found, members);
-        assert_eq!((key["kty"].as_str(), key["alg"].as_str()), (Some(kind), Some(algorithm.jose_name())));
-        assert_eq!(key["kid"].as_str(), Some(kid(&authority.sign_in("ada").await.access_token).as_str()));
+        assert_eq!(
+            (key["kty"].as_str(), key["alg"].as_str()),
+            (Some(kind), Some(algorithm.jose_name()))
+        );
+        assert_eq!(
+            key["kid"].as_str(),
+            Some(kid(&authority.sign_in("ada").await.access_token).as_str())
+        );
     }
 }

@@ -21,13 +21,19 @@ use portcullis_validator::{Rejection, Validator};
 use tonic::{Request, transport::Channel};
 
 async fn connect(dev: &Dev) -> SessionServiceClient<Channel> {
-    let channel = Channel::from_shared(format!("http://{}", dev.grpc)).expect("an address").connect().await;
+    let channel = Channel::from_shared(format!("http://{}", dev.grpc))
+        .expect("an address")
+        .connect()
+        .await;
     SessionServiceClient::new(channel.expect("connects"))
 }
 
 fn authorized<T>(message: T, bearer: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {bearer}").parse().expect("a header value"));
+    request.metadata_mut().insert(
+        "authorization",
+        format!("Bearer {bearer}").parse().expect("a header value"),
+    );
     request
 }
 
@@ -51,7 +57,12 @@ async fn load(
 ) -> HashMap<String, (v1::CreateSessionResponse, bool)> {
     let mut acknowledged = HashMap::new();
     for round in 0.. {
-        let Ok(created) = sessions.create_session(authorized(sign_in("ada"), &login)).await else { break };
+        let Ok(created) = sessions
+            .create_session(authorized(sign_in("ada"), &login))
+            .await
+        else {
+            break;
+        };
         let created = created.into_inner();
         let id = session_id(&created);
         count.fetch_add(1, Ordering::Relaxed);
@@ -59,9 +70,16 @@ async fn load(
         if round % 2 == 1 {
             continue;
         }
-        let request =
-            v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: id.clone(), ..Default::default() };
-        if sessions.revoke_session(authorized(request, &admin)).await.is_err() {
+        let request = v1::RevokeSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: id.clone(),
+            ..Default::default()
+        };
+        if sessions
+            .revoke_session(authorized(request, &admin))
+            .await
+            .is_err()
+        {
             // Asked and not acknowledged: it may be either.
             acknowledged.remove(&id);
             break;
@@ -82,10 +100,18 @@ async fn kill_9_loses_no_acknowledged_revocation_and_no_acknowledged_session() {
         let (login, admin) = (credential(&data, "login"), credential(&data, "admin"));
         let mut loads = Vec::new();
         for _ in 0..4 {
-            loads.push(tokio::spawn(load(connect(&dev).await, login.clone(), admin.clone(), Arc::clone(&count))));
+            loads.push(tokio::spawn(load(
+                connect(&dev).await,
+                login.clone(),
+                admin.clone(),
+                Arc::clone(&count),
+            )));
         }
         let enough = 40 * (round + 1);
-        eventually("some load", async || (count.load(Ordering::Relaxed) > enough).then_some(())).await;
+        eventually("some load", async || {
+            (count.load(Ordering::Relaxed) > enough).then_some(())
+        })
+        .await;
         dev.kill().await;
         for load in loads {
             all.extend(load.await.expect("the load ends"));
@@ -94,10 +120,19 @@ async fn kill_9_loses_no_acknowledged_revocation_and_no_acknowledged_session() {
     let dev = Dev::start(&data).await;
     let gate = gate(&dev, &data).await;
     let revoked = all.values().filter(|(_, revoked)| *revoked).count();
-    assert!(revoked > 20 && all.len() - revoked > 20, "{revoked} of {}", all.len());
+    assert!(
+        revoked > 20 && all.len() - revoked > 20,
+        "{revoked} of {}",
+        all.len()
+    );
     for (session, revoked) in all.values() {
         let expected = revoked.then_some(Rejection::Revoked);
-        assert_eq!(gate.check(&session.access_token).err(), expected, "{}", session_id(session));
+        assert_eq!(
+            gate.check(&session.access_token).err(),
+            expected,
+            "{}",
+            session_id(session)
+        );
     }
 }
 
@@ -107,16 +142,38 @@ async fn the_demo_tells_its_story_and_leaves_private_files() {
     let data = directory.path().join("data");
     let path = data.to_str().expect("a path");
     let free = "127.0.0.1:0";
-    let arguments =
-        ["dev", "--demo", "--data-dir", path, "--grpc-listen", free, "--http-listen", free, "--gateway-listen", free];
+    let arguments = [
+        "dev",
+        "--demo",
+        "--data-dir",
+        path,
+        "--grpc-listen",
+        free,
+        "--http-listen",
+        free,
+        "--gateway-listen",
+        free,
+    ];
     for _ in 0..2 {
         let (code, stdout, stderr) = run(&arguments).await;
         assert_eq!(code, Some(0), "{stdout}{stderr}");
-        for word in ["signed in", "200 OK", "revoked", "401", "from the call to the closed gate"] {
+        for word in [
+            "signed in",
+            "200 OK",
+            "revoked",
+            "401",
+            "from the call to the closed gate",
+        ] {
             assert!(stdout.contains(word), "{word} is not in {stdout}");
         }
     }
-    let mode = |file: &str| fs::metadata(data.join(file)).expect(file).permissions().mode() & 0o777;
+    let mode = |file: &str| {
+        fs::metadata(data.join(file))
+            .expect(file)
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode(""), 0o700);
     for file in ["dev-credentials.json", "master.key", "portcullis.db"] {
         assert_eq!(mode(file), 0o600, "{file}");
@@ -129,10 +186,23 @@ async fn sigterm_drains_and_the_data_directory_has_one_owner() {
     let data = directory.path().join("data");
     let dev = Dev::start(&data).await;
     let (free, path) = ("127.0.0.1:0", data.to_str().expect("a path"));
-    let second = ["dev", "--data-dir", path, "--grpc-listen", free, "--http-listen", free, "--gateway-listen", free];
+    let second = [
+        "dev",
+        "--data-dir",
+        path,
+        "--grpc-listen",
+        free,
+        "--http-listen",
+        free,
+        "--gateway-listen",
+        free,
+    ];
     let (code, _, stderr) = run(&second).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("another process has the data directory open"), "{stderr}");
+    assert!(
+        stderr.contains("another process has the data directory open"),
+        "{stderr}"
+    );
     assert!(dev.terminate().await.success());
     assert!(Dev::start(&data).await.terminate().await.success());
 }
@@ -140,7 +210,10 @@ async fn sigterm_drains_and_the_data_directory_has_one_owner() {
 #[tokio::test]
 async fn bad_options_and_configurations_are_usage_errors_that_name_the_key() {
     let (code, _, stderr) = run(&["dev", "--grpc-listen", "0.0.0.0:7400"]).await;
-    assert!(code == Some(2) && stderr.contains("--grpc-listen") && stderr.contains("loopback"), "{stderr}");
+    assert!(
+        code == Some(2) && stderr.contains("--grpc-listen") && stderr.contains("loopback"),
+        "{stderr}"
+    );
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("portcullis.toml");
     let path = file.to_str().expect("a path");
@@ -149,20 +222,46 @@ async fn bad_options_and_configurations_are_usage_errors_that_name_the_key() {
     let keys = format!("[keys]\nmaster_key_file = {key:?}\n");
     let secret = "hunter2hunter2";
     for (text, named) in [
-        ("[server]\ngrpc_listen = 5\n".to_owned(), "server.grpc_listen"),
-        ("[server]\ngrpc_listen = \"0.0.0.0:1\"\n".to_owned(), "server.grpc_listen"),
+        (
+            "[server]\ngrpc_listen = 5\n".to_owned(),
+            "server.grpc_listen",
+        ),
+        (
+            "[server]\ngrpc_listen = \"0.0.0.0:1\"\n".to_owned(),
+            "server.grpc_listen",
+        ),
         ("[server]\nlisten = \"x\"\n".to_owned(), "listen"),
-        (format!("[store]\nurl = \"mysql://u:{secret}@h\"\n"), "store.url"),
-        (format!("[store]\nconnections_max = \"{secret}\"\n"), "store.connections_max"),
+        (
+            format!("[store]\nurl = \"mysql://u:{secret}@h\"\n"),
+            "store.url",
+        ),
+        (
+            format!("[store]\nconnections_max = \"{secret}\"\n"),
+            "store.connections_max",
+        ),
         ("[watch]\nstreams_max = 0\n".to_owned(), "watch.streams_max"),
-        ("[tokens]\naccess_token_lifetime = \"0s\"\n".to_owned(), "tokens.access_token_lifetime"),
-        (format!("[[callers]]\nname = \"x\"\nbearer_sha256 = \"{secret}\"\nroles = [\"admin\"]\n"), "bearer_sha256"),
-        ("[[callers]]\nname = \"x\"\nbearer_sha256 = \"\"\nroles = [\"king\"]\n".to_owned(), "roles"),
+        (
+            "[tokens]\naccess_token_lifetime = \"0s\"\n".to_owned(),
+            "tokens.access_token_lifetime",
+        ),
+        (
+            format!(
+                "[[callers]]\nname = \"x\"\nbearer_sha256 = \"{secret}\"\nroles = [\"admin\"]\n"
+            ),
+            "bearer_sha256",
+        ),
+        (
+            "[[callers]]\nname = \"x\"\nbearer_sha256 = \"\"\nroles = [\"king\"]\n".to_owned(),
+            "roles",
+        ),
         ("not toml".to_owned(), "configuration"),
     ] {
         fs::write(&file, format!("{text}{keys}")).expect("written");
         let (code, _, stderr) = run(&["serve", "--check-config", "--config", path]).await;
-        assert!(code == Some(2) && stderr.contains(named), "{text} gave {code:?} {stderr}");
+        assert!(
+            code == Some(2) && stderr.contains(named),
+            "{text} gave {code:?} {stderr}"
+        );
         assert!(!stderr.contains(secret), "a secret in {stderr}");
     }
     fs::write(&file, &keys).expect("written");
@@ -170,8 +269,12 @@ async fn bad_options_and_configurations_are_usage_errors_that_name_the_key() {
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     let data = format!("sqlite:{}", directory.path().join("data").display());
     for _ in 0..2 {
-        let (code, stdout, stderr) = run(&["migrate", "--config", path, "--store-url", &data]).await;
-        assert!(code == Some(0) && stdout.contains("of this version"), "{stdout}{stderr}");
+        let (code, stdout, stderr) =
+            run(&["migrate", "--config", path, "--store-url", &data]).await;
+        assert!(
+            code == Some(0) && stdout.contains("of this version"),
+            "{stdout}{stderr}"
+        );
     }
     let (code, _, stderr) = run(&["serve", "--check-config", "--config", "/nonexistent"]).await;
     assert!(code == Some(2) && stderr.contains("--config"), "{stderr}");

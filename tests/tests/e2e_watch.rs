@@ -13,9 +13,17 @@ use portcullis_validator::{Freshness, Rejection, Validator};
 use tokio_stream::StreamExt;
 
 async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request =
-        v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: session_id(session), ..Default::default() };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await.expect("revoked").into_inner();
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(session),
+        ..Default::default()
+    };
+    let revoked = authority
+        .sessions(ADMIN)
+        .revoke_session(request)
+        .await
+        .expect("revoked")
+        .into_inner();
     revoked.enforcement.expect("an enforcement").revision
 }
 
@@ -35,27 +43,43 @@ async fn a_revocation_at_one_authority_is_refused_at_a_gate_of_another() {
     assert!(gate.check(&session.access_token).is_ok());
     let revision = revoke(&one, &session).await;
     applied(&gate, revision).await;
-    assert_eq!(rejection(&gate, &session.access_token), Some(Rejection::Revoked));
+    assert_eq!(
+        rejection(&gate, &session.access_token),
+        Some(Rejection::Revoked)
+    );
     // And the reverse, with a refresh at the authority that did not open the session.
     let gate = one.ready_gate().await;
     let session = other.sign_in("bob").await;
     assert!(gate.check(&session.access_token).is_ok());
     revoke(&other, &session).await;
-    assert_eq!(refused(&gate, &session.access_token).await, Rejection::Revoked);
+    assert_eq!(
+        refused(&gate, &session.access_token).await,
+        Rejection::Revoked
+    );
 }
 
 #[tokio::test]
 async fn a_gate_resumes_where_it_was_when_its_authority_comes_back() {
     let mut authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;
-    let (dead, alive) = (authority.sign_in("ada").await, authority.sign_in("ada").await);
+    let (dead, alive) = (
+        authority.sign_in("ada").await,
+        authority.sign_in("ada").await,
+    );
     applied(&gate, revoke(&authority, &dead).await).await;
     authority.stop().await;
-    assert_eq!(rejection(&gate, &dead.access_token), Some(Rejection::Revoked), "it still knows");
+    assert_eq!(
+        rejection(&gate, &dead.access_token),
+        Some(Rejection::Revoked),
+        "it still knows"
+    );
     authority.start().await;
     let later = authority.sign_in("ada").await;
     revoke(&authority, &later).await;
-    assert_eq!(refused(&gate, &later.access_token).await, Rejection::Revoked);
+    assert_eq!(
+        refused(&gate, &later.access_token).await,
+        Rejection::Revoked
+    );
     assert!(gate.check(&alive.access_token).is_ok());
     assert_eq!(gate.statistics().forks, 0);
 }
@@ -65,9 +89,18 @@ async fn without_an_authority_a_strict_gate_cannot_know_and_a_best_effort_gate_g
     let mut authority = TestAuthority::sqlite().await;
     let staleness = Duration::from_millis(400);
     let strict = ready(authority.gate().max_staleness(staleness)).await;
-    let best_effort = ready(authority.gate().max_staleness(staleness).best_effort(Duration::from_secs(3600))).await;
+    let best_effort = ready(
+        authority
+            .gate()
+            .max_staleness(staleness)
+            .best_effort(Duration::from_secs(3600)),
+    )
+    .await;
     let session = authority.sign_in("ada").await;
-    assert!(strict.check(&session.access_token).is_ok() && best_effort.check(&session.access_token).is_ok());
+    assert!(
+        strict.check(&session.access_token).is_ok()
+            && best_effort.check(&session.access_token).is_ok()
+    );
     authority.stop().await;
     until_stale(&strict, &session.access_token).await;
     assert!(matches!(strict.freshness(), Freshness::Stale { .. }));
@@ -88,7 +121,10 @@ async fn a_gate_without_a_view_rejects_everything() {
     let session = authority.sign_in("ada").await;
     authority.stop().await;
     let gate = authority.gate().start().expect("good settings");
-    assert_eq!(rejection(&gate, &session.access_token), Some(Rejection::Unready));
+    assert_eq!(
+        rejection(&gate, &session.access_token),
+        Some(Rejection::Unready)
+    );
     assert!(!gate.is_ready());
     authority.start().await;
     within("the gate to be ready", gate.ready()).await;
@@ -102,7 +138,10 @@ async fn what_a_gate_saw_revoked_stays_revoked_after_the_store_lost_it() {
     let gate = authority.ready_gate().await;
     let session = authority.sign_in("ada").await;
     authority.stop().await;
-    let (data, backup) = (authority.directory().join("data"), authority.directory().join("backup"));
+    let (data, backup) = (
+        authority.directory().join("data"),
+        authority.directory().join("backup"),
+    );
     copy(&data, &backup);
     authority.start().await;
     applied(&gate, revoke(&authority, &session).await).await;
@@ -110,9 +149,16 @@ async fn what_a_gate_saw_revoked_stays_revoked_after_the_store_lost_it() {
     std::fs::remove_dir_all(&data).expect("removed");
     std::fs::rename(&backup, &data).expect("restored");
     authority.start().await;
-    eventually("the fork to be noticed", async || (gate.statistics().forks > 0).then_some(())).await;
+    eventually("the fork to be noticed", async || {
+        (gate.statistics().forks > 0).then_some(())
+    })
+    .await;
     within("the gate to be ready again", gate.ready()).await;
-    assert_eq!(rejection(&gate, &session.access_token), Some(Rejection::Revoked), "no resurrection");
+    assert_eq!(
+        rejection(&gate, &session.access_token),
+        Some(Rejection::Revoked),
+        "no resurrection"
+    );
     let fresh = authority.sign_in("bob").await;
     assert!(gate.check(&fresh.access_token).is_ok());
 }
@@ -130,25 +176,39 @@ async fn validators_are_listed_while_they_are_connected() {
     let authority = TestAuthority::sqlite().await;
     let gate = ready(authority.gate().name("edge-7")).await;
     let list = async || {
-        let listed = authority.revocations(OPERATOR).list_validators(v1::ListValidatorsRequest {}).await;
+        let listed = authority
+            .revocations(OPERATOR)
+            .list_validators(v1::ListValidatorsRequest {})
+            .await;
         listed.expect("listed").into_inner()
     };
     let listed = list().await;
     let validator = listed.validators.first().expect("one validator");
-    assert_eq!((validator.name.as_str(), validator.mode()), ("edge-7", v1::ValidatorMode::Strict));
+    assert_eq!(
+        (validator.name.as_str(), validator.mode()),
+        ("edge-7", v1::ValidatorMode::Strict)
+    );
     assert!(validator.probe_age.is_some());
     drop(gate);
-    eventually("the validator to be gone", async || list().await.validators.is_empty().then_some(())).await;
+    eventually("the validator to be gone", async || {
+        list().await.validators.is_empty().then_some(())
+    })
+    .await;
 }
 
 fn hello(change: impl FnOnce(&mut v1::WatchHello)) -> v1::WatchRequest {
     let mut hello = v1::WatchHello {
-        max_staleness: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+        max_staleness: Some(prost_types::Duration {
+            seconds: 5,
+            nanos: 0,
+        }),
         mode: v1::ValidatorMode::Strict.into(),
         ..Default::default()
     };
     change(&mut hello);
-    v1::WatchRequest { message: Some(v1::watch_request::Message::Hello(hello)) }
+    v1::WatchRequest {
+        message: Some(v1::watch_request::Message::Hello(hello)),
+    }
 }
 
 async fn watch(
@@ -156,7 +216,12 @@ async fn watch(
     requests: Vec<v1::WatchRequest>,
 ) -> Vec<Result<v1::watch_response::Message, tonic::Status>> {
     let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
-    let opened = authority.revocations(GATEWAY).watch(requests).await.expect("a stream").into_inner();
+    let opened = authority
+        .revocations(GATEWAY)
+        .watch(requests)
+        .await
+        .expect("a stream")
+        .into_inner();
     let answers = opened.map(|answer| answer.map(|answer| answer.message.expect("a message")));
     let timed = answers.timeout(Duration::from_millis(500));
     tokio::pin!(timed);
@@ -171,25 +236,50 @@ async fn watch(
 async fn a_stream_that_breaks_the_protocol_is_refused() {
     let authority = TestAuthority::sqlite().await;
     let probe = || v1::WatchRequest {
-        message: Some(v1::watch_request::Message::Probe(v1::WatchProbe { nonce: 1, applied_revision: 0 })),
+        message: Some(v1::watch_request::Message::Probe(v1::WatchProbe {
+            nonce: 1,
+            applied_revision: 0,
+        })),
     };
-    let short = v1::Cursor { incarnation: vec![1].into(), revision: 1, chain: vec![].into() };
+    let short = v1::Cursor {
+        incarnation: vec![1].into(),
+        revision: 1,
+        chain: vec![].into(),
+    };
     let cases = [
         (vec![probe()], "WATCH_PROTOCOL"),
         (vec![v1::WatchRequest { message: None }], "WATCH_PROTOCOL"),
-        (vec![hello(|hello| hello.max_staleness = None)], "WATCH_PROTOCOL"),
         (
-            vec![hello(|hello| hello.max_staleness = Some(prost_types::Duration { seconds: 3600, nanos: 0 }))],
+            vec![hello(|hello| hello.max_staleness = None)],
+            "WATCH_PROTOCOL",
+        ),
+        (
+            vec![hello(|hello| {
+                hello.max_staleness = Some(prost_types::Duration {
+                    seconds: 3600,
+                    nanos: 0,
+                });
+            })],
             "WATCH_PROTOCOL",
         ),
         (vec![hello(|hello| hello.mode = 0)], "INVALID_FIELD"),
-        (vec![hello(|hello| hello.name = "x".repeat(129))], "INVALID_FIELD"),
-        (vec![hello(|hello| hello.cursor = Some(short.clone()))], "INVALID_FIELD"),
+        (
+            vec![hello(|hello| hello.name = "x".repeat(129))],
+            "INVALID_FIELD",
+        ),
+        (
+            vec![hello(|hello| hello.cursor = Some(short.clone()))],
+            "INVALID_FIELD",
+        ),
         (vec![hello(|_| {}), hello(|_| {})], "WATCH_PROTOCOL"),
     ];
     for (requests, expected) in cases {
         let answers = watch(&authority, requests.clone()).await;
-        let error = answers.last().expect("an answer").as_ref().expect_err("refused");
+        let error = answers
+            .last()
+            .expect("an answer")
+            .as_ref()
+            .expect_err("refused");
         assert_eq!(reason(error), expected, "{requests:?}");
     }
 }
@@ -199,15 +289,33 @@ async fn a_cursor_of_another_history_or_of_the_future_is_a_fork() {
     use v1::watch_response::Message;
     let authority = TestAuthority::sqlite().await;
     let first = watch(&authority, vec![hello(|_| {})]).await;
-    let Some(Ok(Message::Welcome(welcome))) = first.first() else { panic!("{first:?}") };
+    let Some(Ok(Message::Welcome(welcome))) = first.first() else {
+        panic!("{first:?}")
+    };
     assert!(!welcome.fork);
-    assert!(matches!(first.get(1), Some(Ok(Message::SnapshotChunk(_)))), "{first:?}");
+    assert!(
+        matches!(first.get(1), Some(Ok(Message::SnapshotChunk(_)))),
+        "{first:?}"
+    );
     let known = welcome.incarnation.clone();
-    for (incarnation, revision) in [(vec![9; 16].into(), 1), (known.clone(), 1), (known, 1_000_000)] {
-        let cursor = v1::Cursor { incarnation, revision, chain: vec![7; 32].into() };
+    for (incarnation, revision) in [
+        (vec![9; 16].into(), 1),
+        (known.clone(), 1),
+        (known, 1_000_000),
+    ] {
+        let cursor = v1::Cursor {
+            incarnation,
+            revision,
+            chain: vec![7; 32].into(),
+        };
         let answers = watch(&authority, vec![hello(|hello| hello.cursor = Some(cursor))]).await;
-        let Some(Ok(Message::Welcome(welcome))) = answers.first() else { panic!("{answers:?}") };
+        let Some(Ok(Message::Welcome(welcome))) = answers.first() else {
+            panic!("{answers:?}")
+        };
         assert!(welcome.fork);
-        assert!(matches!(answers.get(1), Some(Ok(Message::SnapshotChunk(_)))));
+        assert!(matches!(
+            answers.get(1),
+            Some(Ok(Message::SnapshotChunk(_)))
+        ));
     }
 }

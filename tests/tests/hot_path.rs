@@ -16,8 +16,10 @@ async fn a_check_of_a_known_token_allocates_nothing() {
     let gate = authority.ready_gate().await;
     let known = authority.sign_in("ada").await.access_token;
     assert!(gate.check(&known).is_ok());
-    let pages =
-        ["/orders", "/orders/17", "/"].map(|page| RequestInfo { ip: Some([10, 0, 0, 1].into()), page: Some(page) });
+    let pages = ["/orders", "/orders/17", "/"].map(|page| RequestInfo {
+        ip: Some([10, 0, 0, 1].into()),
+        page: Some(page),
+    });
     let mut rounds = Vec::new();
     for _ in 0..20 {
         let region = Region::new(HEAP);
@@ -32,5 +34,8 @@ async fn a_check_of_a_known_token_allocates_nothing() {
     let first_sight = authority.sign_in("ada").await.access_token;
     let region = Region::new(HEAP);
     assert!(gate.check(&first_sight).is_ok());
-    assert!(region.change().allocations > 0, "the counter does not count");
+    assert!(
+        region.change().allocations > 0,
+        "the counter does not count"
+    );
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use portcullis_authority::{
     domain::{
-        Cause, Cursor, Micros, Profile, Selection, SessionFilter, SessionOrder, SessionState, UserFilter, UserOrder,
+        Cause, Cursor, Micros, Profile, Selection, SessionFilter, SessionOrder, SessionState,
+        UserFilter, UserOrder,
         listing::{NameFilter, Network, Period},
     },
     store::{
@@ -44,48 +45,121 @@ fn case(
     ordered_by: Option<&'static str>,
     change: impl FnOnce(&mut SessionFilter),
 ) -> Case {
-    let mut filter = SessionFilter { state: Some(SessionState::Active), ..SessionFilter::of(tenant("t")) };
+    let mut filter = SessionFilter {
+        state: Some(SessionState::Active),
+        ..SessionFilter::of(tenant("t"))
+    };
     change(&mut filter);
-    Case { name, filter, order, ordered_by }
+    Case {
+        name,
+        filter,
+        order,
+        ordered_by,
+    }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 fn cases() -> Vec<Case> {
-    let (start, by_user, active) = (SessionOrder::Start, SessionOrder::User, SessionOrder::LastActive(None));
-    let (own, all, users) = (Some("sessions_by_user"), Some("sessions_pkey"), Some("sessions_by_user"));
+    let (start, by_user, active) = (
+        SessionOrder::Start,
+        SessionOrder::User,
+        SessionOrder::LastActive(None),
+    );
+    let (own, all, users) = (
+        Some("sessions_by_user"),
+        Some("sessions_pkey"),
+        Some("sessions_by_user"),
+    );
     let network = |text: &str| Network::parse(text);
     let day = Some(Micros(1_800_000_000_000_000));
     vec![
-        case("own", active, None, |filter| filter.user_id = Some(user("u1"))),
-        case("user", start, own, |filter| filter.user_id = Some(user("u1"))),
+        case("own", active, None, |filter| {
+            filter.user_id = Some(user("u1"));
+        }),
+        case("user", start, own, |filter| {
+            filter.user_id = Some(user("u1"));
+        }),
         case("tenant", start, all, |_| {}),
         case("by user", by_user, users, |_| {}),
         case("any state", start, all, |filter| filter.state = None),
-        case("expired", start, all, |filter| filter.state = Some(SessionState::Expired)),
-        case("revoked", start, all, |filter| filter.state = Some(SessionState::Revoked)),
-        case("end cause", start, all, |filter| (filter.state, filter.end_cause) = (None, Some(Cause::Replaced))),
-        case("device type", start, Some("sessions_by_device_type"), |filter| filter.device_type = Some(1)),
-        case("device type by user", by_user, users, |filter| filter.device_type = Some(1)),
-        case("country", start, Some("sessions_by_country"), |filter| filter.country = Some("DE".into())),
-        case("country by user", by_user, users, |filter| filter.country = Some("DE".into())),
-        case("address", start, Some("sessions_by_network"), |filter| filter.network = network("10.0.0.1")),
-        case("network", start, None, |filter| filter.network = network("10.0.0.0/30")),
-        case("network by user", by_user, None, |filter| filter.network = network("10.0.0.0/30")),
-        case("large network", start, all, |filter| filter.network = network("10.0.0.0/8")),
-        case("started", start, all, |filter| filter.started = Period { from: day, until: day }),
-        case("active", start, all, |filter| filter.active = Period { from: day, until: day }),
-        case("rare name", start, None, |filter| filter.names.user_name = Some("name11".into())),
-        case("rare name by user", by_user, None, |filter| filter.names.email = Some("name11".into())),
-        case("common name", start, all, |filter| filter.names.person_name = Some("name".into())),
-        case("common name by user", by_user, users, |filter| filter.names.person_name = Some("name".into())),
+        case("expired", start, all, |filter| {
+            filter.state = Some(SessionState::Expired);
+        }),
+        case("revoked", start, all, |filter| {
+            filter.state = Some(SessionState::Revoked);
+        }),
+        case("end cause", start, all, |filter| {
+            (filter.state, filter.end_cause) = (None, Some(Cause::Replaced));
+        }),
+        case(
+            "device type",
+            start,
+            Some("sessions_by_device_type"),
+            |filter| filter.device_type = Some(1),
+        ),
+        case("device type by user", by_user, users, |filter| {
+            filter.device_type = Some(1);
+        }),
+        case("country", start, Some("sessions_by_country"), |filter| {
+            filter.country = Some("DE".into());
+        }),
+        case("country by user", by_user, users, |filter| {
+            filter.country = Some("DE".into());
+        }),
+        case("address", start, Some("sessions_by_network"), |filter| {
+            filter.network = network("10.0.0.1");
+        }),
+        case("network", start, None, |filter| {
+            filter.network = network("10.0.0.0/30");
+        }),
+        case("network by user", by_user, None, |filter| {
+            filter.network = network("10.0.0.0/30");
+        }),
+        case("large network", start, all, |filter| {
+            filter.network = network("10.0.0.0/8");
+        }),
+        case("started", start, all, |filter| {
+            filter.started = Period {
+                from: day,
+                until: day,
+            }
+        }),
+        case("active", start, all, |filter| {
+            filter.active = Period {
+                from: day,
+                until: day,
+            }
+        }),
+        case("rare name", start, None, |filter| {
+            filter.names.user_name = Some("name11".into());
+        }),
+        case("rare name by user", by_user, None, |filter| {
+            filter.names.email = Some("name11".into());
+        }),
+        case("common name", start, all, |filter| {
+            filter.names.person_name = Some("name".into());
+        }),
+        case("common name by user", by_user, users, |filter| {
+            filter.names.person_name = Some("name".into());
+        }),
         case("all at once", start, Some("sessions_by_user"), |filter| {
             *filter = SessionFilter {
                 user_id: Some(user("u1")),
                 network: network("10.0.0.0/8"),
                 country: Some("DE".into()),
                 device_type: Some(1),
-                started: Period { from: day, until: day },
-                active: Period { from: day, until: day },
-                names: NameFilter { user_name: Some("name".into()), ..NameFilter::default() },
+                started: Period {
+                    from: day,
+                    until: day,
+                },
+                active: Period {
+                    from: day,
+                    until: day,
+                },
+                names: NameFilter {
+                    user_name: Some("name".into()),
+                    ..NameFilter::default()
+                },
                 ..filter.clone()
             };
         }),
@@ -97,22 +171,45 @@ impl World {
         let engine = place.engine().await;
         let (planned, plans) = wrap(Arc::clone(&engine));
         let store = SqlStore::open(planned).await.expect("the store opens");
-        let profile = Profile { user_name: "Name".into(), ..Profile::default() };
+        let profile = Profile {
+            user_name: "Name".into(),
+            ..Profile::default()
+        };
         for user in ["u1", "u2"] {
-            open(&store, &portcullis_authority::domain::NewSession { profile: profile.clone(), ..sign_in("t", user) })
-                .await;
+            open(
+                &store,
+                &portcullis_authority::domain::NewSession {
+                    profile: profile.clone(),
+                    ..sign_in("t", user)
+                },
+            )
+            .await;
         }
-        Self { store, engine, plans, postgres: !place.has_one_writer() }
+        Self {
+            store,
+            engine,
+            plans,
+            postgres: !place.has_one_writer(),
+        }
     }
 
     async fn run(&self, sql: &str) -> Vec<String> {
-        let mut connection = self.engine.connection(Lane::Write).await.expect("a connection");
-        let rows = connection.query(sql, &[]).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let mut connection = self
+            .engine
+            .connection(Lane::Write)
+            .await
+            .expect("a connection");
+        let rows = connection
+            .query(sql, &[])
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
         let text = |value: &Value| match value {
             Value::Text(Some(text)) => text.clone(),
             _ => String::new(),
         };
-        rows.iter().map(|row| row.0.iter().map(text).collect()).collect()
+        rows.iter()
+            .map(|row| row.0.iter().map(text).collect())
+            .collect()
     }
 
     /// Fills the tables from the two sessions that are there, two thousand users and some of everything else.
@@ -129,7 +226,9 @@ impl World {
             false => format!("substr(next_chain(CAST({of} AS BLOB), x''), 1, 16)"),
         };
         let address = |of: &str| match self.postgres {
-            true => format!("decode('00000000000000000000ffff0a0000' || lpad(to_hex({of}), 2, '0'), 'hex')"),
+            true => format!(
+                "decode('00000000000000000000ffff0a0000' || lpad(to_hex({of}), 2, '0'), 'hex')"
+            ),
             false => format!("unhex('00000000000000000000ffff0a0000' || printf('%02x', {of}))"),
         };
         let sessions = "tenant_serial, opened_revision, expires_us, remember_me, auth_time_us, amr, acr, \
@@ -158,21 +257,38 @@ impl World {
             id("n")
         ))
         .await;
-        self.run(&format!("INSERT INTO cutoffs SELECT 1, 1000000 + n, n, 0, {} FROM {numbers}", id("n"))).await;
+        self.run(&format!(
+            "INSERT INTO cutoffs SELECT 1, 1000000 + n, n, 0, {} FROM {numbers}",
+            id("n")
+        ))
+        .await;
     }
 
     /// Every list, its first page and one after it. In small tables all that matches is few, and may be sorted.
     async fn check(&self, small: bool, when: &str) {
-        for Case { name, filter, order, ordered_by } in cases() {
+        for Case {
+            name,
+            filter,
+            order,
+            ordered_by,
+        } in cases()
+        {
             let mut after: Option<Cursor> = None;
             for page in ["first", "next"] {
                 let _ = self.plans.take();
-                let listed = self.store.list_sessions(&filter, order, after.as_ref(), 1).await.expect("a list");
+                let listed = self
+                    .store
+                    .list_sessions(&filter, order, after.as_ref(), 1)
+                    .await
+                    .expect("a list");
                 after = listed.next;
                 let statements = self.plans.take();
                 let what = format!("{name}, {page} page, {when}");
                 // Names that nobody has need no second statement.
-                if let Some((sql, _)) = statements.iter().find(|(sql, _)| sql.contains("audit_events")) {
+                if let Some((sql, _)) = statements
+                    .iter()
+                    .find(|(sql, _)| sql.contains("audit_events"))
+                {
                     let ordered_by = ordered_by.filter(|_| !(small && gathers(sql)));
                     self.check_statements(&what, &statements, ordered_by);
                 }
@@ -181,15 +297,34 @@ impl World {
                 }
             }
         }
-        for order in [UserOrder::SignIn, UserOrder::UserName, UserOrder::PersonName] {
+        for order in [
+            UserOrder::SignIn,
+            UserOrder::UserName,
+            UserOrder::PersonName,
+        ] {
             for name in [None, Some("name11"), Some("name")] {
-                let names = NameFilter { person_name: name.map(str::to_owned), ..NameFilter::default() };
+                let names = NameFilter {
+                    person_name: name.map(str::to_owned),
+                    ..NameFilter::default()
+                };
                 for signed_out in [false, true] {
                     let (names, signed_in) = (names.clone(), Period::default());
-                    let filter = UserFilter { tenant_id: tenant("t"), names, signed_in, signed_out };
-                    let first = self.store.list_users(&filter, order, None, 1).await.expect("a list");
+                    let filter = UserFilter {
+                        tenant_id: tenant("t"),
+                        names,
+                        signed_in,
+                        signed_out,
+                    };
+                    let first = self
+                        .store
+                        .list_users(&filter, order, None, 1)
+                        .await
+                        .expect("a list");
                     // Of the next page, the statements are the same.
-                    self.store.list_users(&filter, order, first.next.as_ref(), 1).await.expect("a list");
+                    self.store
+                        .list_users(&filter, order, first.next.as_ref(), 1)
+                        .await
+                        .expect("a list");
                 }
                 let statements = self.plans.take();
                 let index = match order {
@@ -206,33 +341,80 @@ impl World {
     }
 
     async fn check_others(&self, when: &str) {
-        self.store.count_sessions(&tenant("t"), 100).await.expect("a count");
+        self.store
+            .count_sessions(&tenant("t"), 100)
+            .await
+            .expect("a count");
         let statements = self.plans.take();
-        self.check_statements(&format!("count, {when}"), &statements, Some("sessions_pkey"));
-        let users = |names: &[&str]| Selection::Users(names.iter().map(|name| user(name)).collect(), None);
-        let id =
-            self.store.list_sessions(&cases()[2].filter, SessionOrder::Start, None, 1).await.expect("a list").items[0]
-                .id;
+        self.check_statements(
+            &format!("count, {when}"),
+            &statements,
+            Some("sessions_pkey"),
+        );
+        let users =
+            |names: &[&str]| Selection::Users(names.iter().map(|name| user(name)).collect(), None);
+        let id = self
+            .store
+            .list_sessions(&cases()[2].filter, SessionOrder::Start, None, 1)
+            .await
+            .expect("a list")
+            .items[0]
+            .id;
         let _ = self.plans.take();
-        for selection in [Selection::Sessions(vec![id]), users(&["u1"]), users(&["u1", "u2"]), Selection::Tenant] {
-            self.store.preview(&tenant("t"), &selection).await.expect("a preview");
+        for selection in [
+            Selection::Sessions(vec![id]),
+            users(&["u1"]),
+            users(&["u1", "u2"]),
+            Selection::Tenant,
+        ] {
+            self.store
+                .preview(&tenant("t"), &selection)
+                .await
+                .expect("a preview");
             let statements = self.plans.take();
-            self.check_statements(&format!("preview of {selection:?}, {when}"), &statements[..1], None);
+            self.check_statements(
+                &format!("preview of {selection:?}, {when}"),
+                &statements[..1],
+                None,
+            );
         }
-        let step = self.store.remove_ended(None, std::time::Duration::MAX, 10).await.expect("a step");
-        self.store.remove_ended(step.next.as_ref(), std::time::Duration::MAX, 10).await.expect("a step");
+        let step = self
+            .store
+            .remove_ended(None, std::time::Duration::MAX, 10)
+            .await
+            .expect("a step");
+        self.store
+            .remove_ended(step.next.as_ref(), std::time::Duration::MAX, 10)
+            .await
+            .expect("a step");
         let statements = self.plans.take();
-        self.check_statements(&format!("sweep, {when}"), &statements, Some("sessions_pkey"));
+        self.check_statements(
+            &format!("sweep, {when}"),
+            &statements,
+            Some("sessions_pkey"),
+        );
         self.run(
             "INSERT INTO policies (tenant_id, policy, version, changed_us, sweep_from) \
              SELECT 't', '{\"limits\": {\"sessions_max\": 1}}', 1, 0, substr(chain, 1, 0) FROM log_head \
              WHERE TRUE ON CONFLICT DO NOTHING",
         )
         .await;
-        self.store.policy_walk(None, 10).await.expect("an answer").expect("a walk");
+        self.store
+            .policy_walk(None, 10)
+            .await
+            .expect("an answer")
+            .expect("a walk");
         let statements = self.plans.take();
-        assert_eq!(statements.len(), 3, "policy, sessions, and who has too many");
-        self.check_statements(&format!("walk, {when}"), &statements, Some("sessions_by_user"));
+        assert_eq!(
+            statements.len(),
+            3,
+            "policy, sessions, and who has too many"
+        );
+        self.check_statements(
+            &format!("walk, {when}"),
+            &statements,
+            Some("sessions_by_user"),
+        );
     }
 
     fn check_statements(&self, what: &str, statements: &[Statement], ordered_by: Option<&str>) {
@@ -262,7 +444,9 @@ fn postgres_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Opt
             return Some("it scans a table".into());
         }
         let scans = line.contains("Index Scan") || line.contains("Index Only Scan");
-        let bounded = lines.get(at + 1).is_some_and(|next| next.starts_with("Index Cond"));
+        let bounded = lines
+            .get(at + 1)
+            .is_some_and(|next| next.starts_with("Index Cond"));
         if scans && !bounded {
             return Some(format!("it scans an index: {line}"));
         }
@@ -271,14 +455,21 @@ fn postgres_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Opt
             return Some(format!("it sorts: {line}"));
         }
     }
-    let index = ordered_by.filter(|index| !lines.iter().any(|line| line.contains(&format!("using {index} on"))));
+    let index = ordered_by.filter(|index| {
+        !lines
+            .iter()
+            .any(|line| line.contains(&format!("using {index} on")))
+    });
     index.map(|index| format!("it does not use {index}"))
 }
 
 /// What is wrong with a plan of SQLite. It calls the primary key by its name for it.
 fn sqlite_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Option<String> {
     for line in plan.lines() {
-        let table = line.trim_start().strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+        let table = line
+            .trim_start()
+            .strip_prefix("SCAN ")
+            .and_then(|rest| rest.split(' ').next());
         // What was read by another step, or a list of values.
         let read = ["v", "c", "c1", "c2", "c3", "s", "u", "CONSTANT"];
         if table.is_some_and(|table| !read.contains(&table) && !line.ends_with("VALUES CLAUSE")) {
@@ -288,7 +479,9 @@ fn sqlite_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Optio
             return Some(format!("it scans an index: {line}"));
         }
         // A tenant's rows may only be gone through in the order of the list.
-        let whole = line.contains(" (tenant_id=?)") && !line.contains("SEARCH t ") && !line.contains("users_by_name");
+        let whole = line.contains(" (tenant_id=?)")
+            && !line.contains("SEARCH t ")
+            && !line.contains("users_by_name");
         if whole && may_sort {
             return Some(format!("it reads the tenant: {line}"));
         }
@@ -300,7 +493,9 @@ fn sqlite_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Optio
         "sessions_pkey" => plan.contains("PRIMARY KEY"),
         index => plan.contains(&format!("INDEX {index} ")),
     };
-    ordered_by.filter(|index| !uses(index)).map(|index| format!("it does not use {index}"))
+    ordered_by
+        .filter(|index| !uses(index))
+        .map(|index| format!("it does not use {index}"))
 }
 
 async fn lists_are_read_by_their_indexes(place: Place) {

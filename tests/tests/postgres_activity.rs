@@ -23,7 +23,8 @@ const REPORTS: usize = 6;
 fn browser(number: usize) -> NewSession {
     let mut new = sign_in("acme", &format!("user-{number}"));
     new.client.ip = "203.0.113.7".into();
-    new.client.user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".into();
+    new.client.user_agent =
+        "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".into();
     new.client.device_id = format!("device-{number}");
     new.audiences = vec!["portcullis".into(), "gateway".into()];
     new
@@ -35,13 +36,22 @@ async fn statistic(schema: &Schema, what: &str) -> i64 {
          WHERE n.nspname = '{}' AND c.relname = 'sessions'",
         schema.name
     );
-    shared().await.admin().await.text(&sql).await.parse().expect("a number")
+    shared()
+        .await
+        .admin()
+        .await
+        .text(&sql)
+        .await
+        .parse()
+        .expect("a number")
 }
 
 #[tokio::test]
 async fn reports_write_no_index_and_read_what_they_name() {
     let schema = fresh_schema().await;
-    let store = Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens");
+    let store = Postgres::open(&schema.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
     let mut activities = Vec::new();
     for number in 0..SESSIONS {
         let session = open(&store, &browser(number)).await;
@@ -66,12 +76,34 @@ async fn reports_write_no_index_and_read_what_they_name() {
     assert_eq!(statistic(&schema, indexes).await, before, "an index grew");
     // A connection tells what it did when it ends, at the latest.
     drop(store);
-    let connected = format!("SELECT 1 FROM pg_stat_activity WHERE application_name = '{}'", schema.name);
-    let gone = async || shared().await.admin().await.maybe_text(&connected).await.is_none().then_some(());
+    let connected = format!(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = '{}'",
+        schema.name
+    );
+    let gone = async || {
+        shared()
+            .await
+            .admin()
+            .await
+            .maybe_text(&connected)
+            .await
+            .is_none()
+            .then_some(())
+    };
     eventually("the connections end", gone).await;
     let updated = statistic(&schema, "pg_stat_get_tuples_updated(c.oid)").await;
     let hot = statistic(&schema, "pg_stat_get_tuples_hot_updated(c.oid)").await;
-    assert_eq!(updated, i64::try_from(SESSIONS * REPORTS).expect("a few") + 1);
-    assert!(hot * 100 >= updated * 99, "{hot} of {updated} updates wrote no index");
-    assert_eq!(statistic(&schema, "pg_stat_get_tuples_returned(c.oid)").await, 0, "the table was read whole");
+    assert_eq!(
+        updated,
+        i64::try_from(SESSIONS * REPORTS).expect("a few") + 1
+    );
+    assert!(
+        hot * 100 >= updated * 99,
+        "{hot} of {updated} updates wrote no index"
+    );
+    assert_eq!(
+        statistic(&schema, "pg_stat_get_tuples_returned(c.oid)").await,
+        0,
+        "the table was read whole"
+    );
 }

@@ -51,16 +51,28 @@ impl Pair {
 }
 
 async fn store(url: &str) -> Arc<SqlStore> {
-    Arc::new(Postgres::open(url, &PostgresOptions::default()).await.expect("opens"))
+    Arc::new(
+        Postgres::open(url, &PostgresOptions::default())
+            .await
+            .expect("opens"),
+    )
 }
 
 /// Cancels the next commit that waits for the standby, as an operator might who sees it hang.
 async fn cancel_wait(admin: &Admin) {
-    let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    eventually("a commit waits for the standby", async || admin.maybe_text(waiting).await.map(drop)).await;
+    let waiting =
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("a commit waits for the standby", async || {
+        admin.maybe_text(waiting).await.map(drop)
+    })
+    .await;
 }
 
-async fn append_cancelled(store: &SqlStore, admin: &Admin, entry: &Entry) -> Result<Appended, StoreError> {
+async fn append_cancelled(
+    store: &SqlStore,
+    admin: &Admin,
+    entry: &Entry,
+) -> Result<Appended, StoreError> {
     let batch = [entry.clone()];
     let mut appending = pin!(store.append(&batch));
     tokio::select! {
@@ -75,18 +87,31 @@ async fn append_cancelled(store: &SqlStore, admin: &Admin, entry: &Entry) -> Res
 async fn a_commit_whose_wait_for_the_standby_was_cancelled_is_not_acknowledged() {
     let mut pair = Pair::start().await;
     let (store, admin) = (pair.store().await, pair.primary.admin().await);
-    assert!(store.durability().await.expect("words").starts_with("a synchronous standby"));
+    assert!(
+        store
+            .durability()
+            .await
+            .expect("words")
+            .starts_with("a synchronous standby")
+    );
     let opened = open(&*store, &sign_in("t", "u")).await;
     pair.standby.stop().await;
 
     let entry = revoke(&[&opened]);
     let cancelled = append_cancelled(&store, &admin, &entry).await;
     assert!(cancelled.is_err_and(|error| error.is_retryable()));
-    assert_eq!(head(&*store).await, Revision(1), "it is there for all to see, and on one disk only");
+    assert_eq!(
+        head(&*store).await,
+        Revision(1),
+        "it is there for all to see, and on one disk only"
+    );
     let repeated = append_cancelled(&store, &admin, &entry).await;
     assert!(repeated.is_err(), "it is known, and still on one disk only");
     let unchanged = append_cancelled(&store, &admin, &revoke(&[&opened])).await;
-    assert!(unchanged.is_err(), "what it would vouch for is on one disk only");
+    assert!(
+        unchanged.is_err(),
+        "what it would vouch for is on one disk only"
+    );
 
     pair.resume().await;
     assert_eq!(apply_again(&*store, &entry).await.revision, Revision(1));
@@ -105,8 +130,10 @@ async fn without_the_standby_nothing_is_acknowledged_and_no_beat_returns() {
     let (beat, ()) = tokio::join!(store.beat(&[1; 16]), cancel_wait(&admin));
     assert!(beat.is_err(), "a cancelled wait is no answer");
     let batch = [sign_out("t", &["u"])];
-    let (beat, appended) =
-        within("both give up", async { tokio::join!(store.beat(&[1; 16]), store.append(&batch)) }).await;
+    let (beat, appended) = within("both give up", async {
+        tokio::join!(store.beat(&[1; 16]), store.append(&batch))
+    })
+    .await;
     assert!(beat.is_err_and(|error| error.is_retryable()));
     assert!(appended.is_err_and(|error| error.is_retryable()));
 
@@ -114,7 +141,10 @@ async fn without_the_standby_nothing_is_acknowledged_and_no_beat_returns() {
     let acknowledged = apply_again(&*store, &batch[0]).await.revision;
     let beat = async || store.beat(&[1; 16]).await.ok();
     assert_eq!(eventually("a beat", beat).await.revision, acknowledged);
-    assert_eq!((acknowledged, head(&*store).await), (Revision(1), Revision(1)));
+    assert_eq!(
+        (acknowledged, head(&*store).await),
+        (Revision(1), Revision(1))
+    );
 }
 
 #[tokio::test]
@@ -125,10 +155,16 @@ async fn a_deposed_primary_neither_acknowledges_nor_beats() {
     pair.standby.promote().await;
     let new = store(&new).await;
     let batch = [sign_out("t", &["v"])];
-    let (beat, appended) = within("both give up", async { tokio::join!(old.beat(&[1; 16]), old.append(&batch)) }).await;
+    let (beat, appended) = within("both give up", async {
+        tokio::join!(old.beat(&[1; 16]), old.append(&batch))
+    })
+    .await;
     assert!(beat.is_err() && appended.is_err());
     assert_eq!(apply_again(&*new, &batch[0]).await.revision, Revision(2));
-    assert_eq!(new.beat(&[1; 16]).await.expect("a beat"), replay(&*new).await.position());
+    assert_eq!(
+        new.beat(&[1; 16]).await.expect("a beat"),
+        replay(&*new).await.position()
+    );
 }
 
 /// What one writer was told, and what it was not told.
@@ -140,7 +176,11 @@ struct Written {
 
 /// Signs in and out until something fails.
 async fn write(store: Arc<SqlStore>, user: String, count: Arc<AtomicUsize>) -> Written {
-    let mut written = Written { store: Arc::clone(&store), acknowledged: vec![], in_doubt: None };
+    let mut written = Written {
+        store: Arc::clone(&store),
+        acknowledged: vec![],
+        in_doubt: None,
+    };
     while let Ok(opened) = store.open_session(&sign_in("t", &user)).await {
         let entry = revoke(&[&opened.session]);
         match store.append(std::slice::from_ref(&entry)).await {
@@ -166,31 +206,62 @@ async fn a_killed_primary_and_a_promoted_standby_lose_no_acknowledged_revocation
     let count = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for writer in 0..4 {
-        writers.spawn(write(pair.store().await, format!("u{writer}"), Arc::clone(&count)));
+        writers.spawn(write(
+            pair.store().await,
+            format!("u{writer}"),
+            Arc::clone(&count),
+        ));
     }
-    eventually("some revocations", async || (count.load(Ordering::SeqCst) >= 60).then_some(())).await;
+    eventually("some revocations", async || {
+        (count.load(Ordering::SeqCst) >= 60).then_some(())
+    })
+    .await;
     pair.primary.kill().await;
     pair.standby.promote().await;
 
     let witness = pair.store().await;
     let mut acknowledged = 0;
-    for Written { store, acknowledged: revocations, in_doubt } in within("all writers", writers.join_all()).await {
+    for Written {
+        store,
+        acknowledged: revocations,
+        in_doubt,
+    } in within("all writers", writers.join_all()).await
+    {
         for (opened, revision) in &revocations {
-            let end = session(&*witness, opened).await.end.expect("an acknowledged revocation is never lost");
+            let end = session(&*witness, opened)
+                .await
+                .end
+                .expect("an acknowledged revocation is never lost");
             assert_eq!(end.revision, *revision);
         }
         acknowledged += revocations.len();
         if let Some((opened, entry)) = in_doubt {
             // The same authority follows the promotion, and its repetition does nothing twice.
-            let revision = within("the authority follows", apply_again(&*store, &entry)).await.revision;
-            assert_eq!(session(&*witness, &opened).await.end.expect("an end").revision, revision);
+            let revision = within("the authority follows", apply_again(&*store, &entry))
+                .await
+                .revision;
+            assert_eq!(
+                session(&*witness, &opened)
+                    .await
+                    .end
+                    .expect("an end")
+                    .revision,
+                revision
+            );
             acknowledged += 1;
         }
-        store.beat(&[3; 16]).await.expect("a beat of the new primary");
+        store
+            .beat(&[3; 16])
+            .await
+            .expect("a beat of the new primary");
     }
     let view = replay(&*witness).await;
     assert_eq!(view.revoked_count(), acknowledged as u64);
-    assert_eq!(view.position().revision.0, acknowledged as u64, "each was done once");
+    assert_eq!(
+        view.position().revision.0,
+        acknowledged as u64,
+        "each was done once"
+    );
 }
 
 #[tokio::test]

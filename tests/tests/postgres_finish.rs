@@ -8,47 +8,91 @@ use portcullis_tests::postgres::fresh_schema;
 
 fn secret(name: &str) -> Statement {
     let params = vec![name.into(), (&b"sealed"[..]).into()];
-    Statement { sql: "INSERT INTO secrets VALUES ($1, $2)".into(), params }
+    Statement {
+        sql: "INSERT INTO secrets VALUES ($1, $2)".into(),
+        params,
+    }
 }
 
 async fn names(connection: &mut dyn Connection) -> Vec<String> {
-    let rows = connection.query("SELECT name FROM secrets WHERE name LIKE 'test%' ORDER BY name", &[]).await;
-    rows.expect("names").iter().map(|row| row.text(0).expect("a name")).collect()
+    let rows = connection
+        .query(
+            "SELECT name FROM secrets WHERE name LIKE 'test%' ORDER BY name",
+            &[],
+        )
+        .await;
+    rows.expect("names")
+        .iter()
+        .map(|row| row.text(0).expect("a name"))
+        .collect()
 }
 
 #[tokio::test]
 async fn the_last_statements_are_all_committed_or_none() {
     let schema = fresh_schema().await;
-    let engine = Postgres::connect(&schema.url, &PostgresOptions::default()).await.expect("connects");
+    let engine = Postgres::connect(&schema.url, &PostgresOptions::default())
+        .await
+        .expect("connects");
     let mut connection = engine.connection(Lane::Append).await.expect("a connection");
     let begin = "INSERT INTO secrets VALUES ('test begin' || $1, 'sealed')";
 
     connection.begin().await.expect("begins");
-    connection.query(begin, &["1".into()]).await.expect("written");
-    connection.finish(&[secret("test 1"), secret("test 2")]).await.expect("committed");
-    assert_eq!(names(&mut *connection).await, ["test 1", "test 2", "test begin1"]);
+    connection
+        .query(begin, &["1".into()])
+        .await
+        .expect("written");
+    connection
+        .finish(&[secret("test 1"), secret("test 2")])
+        .await
+        .expect("committed");
+    assert_eq!(
+        names(&mut *connection).await,
+        ["test 1", "test 2", "test begin1"]
+    );
 
     // Wherever the one that fails stands; and the connection is as good as before.
     for at in 0..3 {
         let mut last = vec![secret("test 3"), secret("test 4")];
         last.insert(at, secret("test 1"));
         connection.begin().await.expect("begins");
-        connection.query(begin, &["2".into()]).await.expect("written");
-        let failed = connection.finish(&last).await.expect_err("a name that there is already");
+        connection
+            .query(begin, &["2".into()])
+            .await
+            .expect("written");
+        let failed = connection
+            .finish(&last)
+            .await
+            .expect_err("a name that there is already");
         assert!(matches!(failed, DbError::Unique(_)), "{failed}");
         connection.rollback().await.expect("is over");
-        assert_eq!(names(&mut *connection).await, ["test 1", "test 2", "test begin1"], "at {at}");
+        assert_eq!(
+            names(&mut *connection).await,
+            ["test 1", "test 2", "test begin1"],
+            "at {at}"
+        );
     }
 
     // One that cannot even be prepared: the transaction is still open.
     connection.begin().await.expect("begins");
-    connection.query(begin, &["3".into()]).await.expect("written");
-    let broken = Statement { sql: "INSERT INTO nowhere VALUES (1)".into(), params: vec![] };
-    connection.finish(&[secret("test 5"), broken]).await.expect_err("there is no such table");
+    connection
+        .query(begin, &["3".into()])
+        .await
+        .expect("written");
+    let broken = Statement {
+        sql: "INSERT INTO nowhere VALUES (1)".into(),
+        params: vec![],
+    };
+    connection
+        .finish(&[secret("test 5"), broken])
+        .await
+        .expect_err("there is no such table");
     connection.rollback().await.expect("rolled back");
     assert_eq!(names(&mut *connection).await.len(), 3);
 
     connection.begin().await.expect("begins");
-    connection.finish(&[secret("test 6")]).await.expect("nothing else was in it");
+    connection
+        .finish(&[secret("test 6")])
+        .await
+        .expect("nothing else was in it");
     assert_eq!(names(&mut *connection).await.len(), 4);
 }

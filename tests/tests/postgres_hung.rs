@@ -37,7 +37,10 @@ async fn an_appender_that_hangs_with_the_head_stops_the_others_for_less_than_fiv
 
     drop(hold);
     let answer = hung.await.expect("no panic");
-    assert!(answer.is_err_and(|error| error.is_retryable()), "the server has ended its transaction");
+    assert!(
+        answer.is_err_and(|error| error.is_retryable()),
+        "the server has ended its transaction"
+    );
     assert_eq!(apply_again(&*store, &entry).await.revision.0, 2);
     assert_eq!(replay(&*other).await.position().revision.0, 2);
 }
@@ -55,23 +58,46 @@ async fn a_sign_in_that_hangs_stops_the_sign_out_of_its_user_for_less_than_five_
         async move { store.open_session(&new).await.is_err() }
     });
     assert!(hold.reached().await);
-    let signed_out = timeout(OTHERS_ACKNOWLEDGE, apply(&*other, sign_out("new", &["new"]))).await;
+    let signed_out = timeout(
+        OTHERS_ACKNOWLEDGE,
+        apply(&*other, sign_out("new", &["new"])),
+    )
+    .await;
     assert_eq!(signed_out.expect("in time").revision.0, 1);
     drop(hold);
-    assert!(hung.await.expect("no panic"), "the server has ended its transaction");
-    assert!(is_alive(&*other, &open(&*store, &new).await).await, "repeated, it began after the sign-out");
+    assert!(
+        hung.await.expect("no panic"),
+        "the server has ended its transaction"
+    );
+    assert!(
+        is_alive(&*other, &open(&*store, &new).await).await,
+        "repeated, it began after the sign-out"
+    );
 }
 
 #[tokio::test]
 async fn connections_that_the_server_ended_are_replaced() {
     let schema = fresh_schema().await;
-    let store = Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens");
+    let store = Postgres::open(&schema.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
     let session = open(&store, &sign_in("t", "u")).await;
-    let end =
-        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'", schema.name);
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+        schema.name
+    );
     for revision in 1..4 {
-        shared().await.admin().await.batch_execute(&end).await.expect("ended");
-        assert_eq!(apply(&store, sign_out("t", &["u"])).await.revision.0, revision);
+        shared()
+            .await
+            .admin()
+            .await
+            .batch_execute(&end)
+            .await
+            .expect("ended");
+        assert_eq!(
+            apply(&store, sign_out("t", &["u"])).await.revision.0,
+            revision
+        );
         assert_eq!(head(&store).await.0, revision);
         open(&store, &sign_in("t", "u")).await;
     }
@@ -80,27 +106,51 @@ async fn connections_that_the_server_ended_are_replaced() {
 
 #[tokio::test]
 async fn an_acknowledgement_waits_for_the_disk_whatever_the_server_thinks() {
-    let cases =
-        [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")];
+    let cases = [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ];
     for (setting, expected) in cases {
-        let url = format!("{}%20-csynchronous_commit%3D{setting}", url_with_options_last().await);
-        let engine = Postgres::connect(&url, &PostgresOptions::default()).await.expect("connects");
+        let url = format!(
+            "{}%20-csynchronous_commit%3D{setting}",
+            url_with_options_last().await
+        );
+        let engine = Postgres::connect(&url, &PostgresOptions::default())
+            .await
+            .expect("connects");
         for lane in [Lane::Append, Lane::Beat] {
             let mut connection = engine.connection(lane).await.expect("a connection");
-            let rows = connection.query("SELECT current_setting('synchronous_commit')", &[]).await.expect("a setting");
-            assert_eq!(rows[0].text(0).expect("text"), expected, "{lane:?}, configured {setting}");
+            let rows = connection
+                .query("SELECT current_setting('synchronous_commit')", &[])
+                .await
+                .expect("a setting");
+            assert_eq!(
+                rows[0].text(0).expect("text"),
+                expected,
+                "{lane:?}, configured {setting}"
+            );
         }
     }
 }
 
 async fn url_with_options_last() -> String {
     let schema = fresh_schema().await;
-    format!("{}?options=-csearch_path%3D{}", shared().await.url(), schema.name)
+    format!(
+        "{}?options=-csearch_path%3D{}",
+        shared().await.url(),
+        schema.name
+    )
 }
 
 #[tokio::test]
 async fn durability_is_said_as_it_is() {
     let store = Place::postgres().await.store().await;
     let said = store.durability().await.expect("words");
-    assert!(said.starts_with("none"), "this server runs without fsync: {said}");
+    assert!(
+        said.starts_with("none"),
+        "this server runs without fsync: {said}"
+    );
 }

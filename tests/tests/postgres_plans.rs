@@ -33,19 +33,40 @@ async fn everything(store: &SqlStore, user_id: &str) {
         assert!(matches!(rotate(store, session, 0).await, Rotated::Won(..)));
     });
     join_all(rotating).await;
-    let revoking: Vec<_> = opened[2..].iter().map(|session| revoke(&[session])).collect();
+    let revoking: Vec<_> = opened[2..]
+        .iter()
+        .map(|session| revoke(&[session]))
+        .collect();
     append(store, &revoking).await;
     join_all(opened.iter().map(|opened| session(store, opened))).await;
     apply(store, revoke(&[&opened[0]])).await;
     rotate(store, &opened[0], 1).await;
     apply(store, sign_out("t", &[user_id])).await;
     assert!(session(store, &opened[1]).await.end.is_some());
-    let of_user = SessionFilter { user_id: Some(user(user_id)), ..SessionFilter::of(tenant("t")) };
-    let of_tenant = SessionFilter { user_id: None, ..of_user.clone() };
+    let of_user = SessionFilter {
+        user_id: Some(user(user_id)),
+        ..SessionFilter::of(tenant("t"))
+    };
+    let of_tenant = SessionFilter {
+        user_id: None,
+        ..of_user.clone()
+    };
     for filter in [of_user, of_tenant] {
-        assert!(store.list_sessions(&filter, SessionOrder::Start, None, 2).await.expect("a list").items.len() == 2);
+        assert!(
+            store
+                .list_sessions(&filter, SessionOrder::Start, None, 2)
+                .await
+                .expect("a list")
+                .items
+                .len()
+                == 2
+        );
     }
-    for entry in [disable("t", user_id), enable("t", user_id), sign_out_tenant("t")] {
+    for entry in [
+        disable("t", user_id),
+        enable("t", user_id),
+        sign_out_tenant("t"),
+    ] {
         let revision = apply(store, entry).await.revision;
         assert_eq!(store.tail(revision, 1).await.expect("a tail").len(), 0);
         store.chain(revision).await.expect("an answer");
@@ -66,7 +87,10 @@ async fn grow(schema: &Schema, rows: Range<i64>) {
         )
     };
     let sql = [
-        insert("audit_events", "substr(KEY, 1, 16), 0, n, n, 't', 'a', '', 1, '', '', '', '', '', 1"),
+        insert(
+            "audit_events",
+            "substr(KEY, 1, 16), 0, n, n, 't', 'a', '', 1, '', '', '', '', '', 1",
+        ),
         insert("cutoffs", "1, n, n, 0, substr(KEY, 1, 16)"),
         insert("log_batches", "-n, KEY, KEY, KEY, n"),
         insert("users", "'t', 'other' || n, n, 1, '', '', '', '', n, NULL"),
@@ -76,7 +100,13 @@ async fn grow(schema: &Schema, rows: Range<i64>) {
              substr(KEY, 1, 16), NULL, NULL, 0, NULL, NULL",
         ),
     ];
-    shared().await.admin().await.batch_execute(&sql.concat()).await.expect("the tables grow");
+    shared()
+        .await
+        .admin()
+        .await
+        .batch_execute(&sql.concat())
+        .await
+        .expect("the tables grow");
 }
 
 /// Rows that were read in `schema`, table by table, the most first.
@@ -88,22 +118,44 @@ async fn read(schema: &Schema) -> Vec<(String, i64)> {
              AND EXISTS (SELECT 1 FROM pg_stat_user_indexes i WHERE i.relid = t.relid) ORDER BY read DESC",
         schema.name
     );
-    let rows = shared().await.admin().await.query(&sql, &[]).await.expect("statistics");
-    rows.iter().map(|row| (row.get::<_, &str>(0).to_owned(), row.get(1))).collect()
+    let rows = shared()
+        .await
+        .admin()
+        .await
+        .query(&sql, &[])
+        .await
+        .expect("statistics");
+    rows.iter()
+        .map(|row| (row.get::<_, &str>(0).to_owned(), row.get(1)))
+        .collect()
 }
 
 /// What is read of large tables by plans that were made when there were `few` rows.
 async fn read_by_plans_for(few: i64) -> Vec<(String, i64)> {
     let schema = fresh_schema().await;
-    let store = Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens");
+    let store = Postgres::open(&schema.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
     grow(&schema, 1_000..1_000 + few).await;
     everything(&store, "early").await;
     grow(&schema, 10_000..10_000 + ROWS).await;
     everything(&store, "late").await;
     // A connection tells what it read when it ends, at the latest.
     drop(store);
-    let connected = format!("SELECT 1 FROM pg_stat_activity WHERE application_name = '{}'", schema.name);
-    let gone = async || shared().await.admin().await.maybe_text(&connected).await.is_none().then_some(());
+    let connected = format!(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = '{}'",
+        schema.name
+    );
+    let gone = async || {
+        shared()
+            .await
+            .admin()
+            .await
+            .maybe_text(&connected)
+            .await
+            .is_none()
+            .then_some(())
+    };
     eventually("the connections end", gone).await;
     read(&schema).await
 }
@@ -112,15 +164,26 @@ async fn read_by_plans_for(few: i64) -> Vec<(String, i64)> {
 async fn a_plan_made_for_few_rows_reads_few_rows_of_large_tables() {
     for few in [0, 100] {
         let read = read_by_plans_for(few).await;
-        assert!(read.iter().any(|(table, rows)| table == "sessions" && *rows > 0), "reads are counted: {read:?}");
-        assert!(read.iter().all(|(_, rows)| *rows < ROWS / 10), "plans for {few} rows: {read:?}");
+        assert!(
+            read.iter()
+                .any(|(table, rows)| table == "sessions" && *rows > 0),
+            "reads are counted: {read:?}"
+        );
+        assert!(
+            read.iter().all(|(_, rows)| *rows < ROWS / 10),
+            "plans for {few} rows: {read:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn no_index_but_the_key_s_own_can_be_taken_for_it() {
     let schema = fresh_schema().await;
-    drop(Postgres::open(&schema.url, &PostgresOptions::default()).await.expect("opens"));
+    drop(
+        Postgres::open(&schema.url, &PostgresOptions::default())
+            .await
+            .expect("opens"),
+    );
     let sql = format!(
         "SELECT string_agg(c.relname, ', ') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attname = 'tenant_id' \

@@ -29,12 +29,21 @@ impl Roles {
             "CREATE ROLE {schema}_owner LOGIN; CREATE ROLE \"{schema} Service\" LOGIN; \
              CREATE SCHEMA {schema} AUTHORIZATION {schema}_owner"
         );
-        shared().await.admin().await.batch_execute(&sql).await.expect("roles and a schema");
+        shared()
+            .await
+            .admin()
+            .await
+            .batch_execute(&sql)
+            .await
+            .expect("roles and a schema");
         Self { schema }
     }
 
     async fn url(&self, role: &str) -> String {
-        let url = shared().await.url().replace("postgres@", &format!("{role}@"));
+        let url = shared()
+            .await
+            .url()
+            .replace("postgres@", &format!("{role}@"));
         format!("{url}?options=-csearch_path%3D{}", self.schema)
     }
 
@@ -59,8 +68,16 @@ const TRIGGER: &str = "audit rows stay as they are";
 
 async fn refused(client: &Client, sql: &str) -> String {
     let error = client.batch_execute(sql).await.expect_err(sql);
-    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
-    error.as_db_error().expect("the server's").message().to_owned()
+    assert_eq!(
+        error.code(),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+        "{sql}: {error}"
+    );
+    error
+        .as_db_error()
+        .expect("the server's")
+        .message()
+        .to_owned()
 }
 
 const CHANGES: [&str; 4] = [
@@ -71,7 +88,11 @@ const CHANGES: [&str; 4] = [
 ];
 
 async fn verified(store: &SqlStore) {
-    let verdict = store.verify_audit_trail(Revision(0), 1_000).await.expect("an answer").expect("the beginning");
+    let verdict = store
+        .verify_audit_trail(Revision(0), 1_000)
+        .await
+        .expect("an answer")
+        .expect("the beginning");
     assert_eq!((verdict.fault, verdict.through), (None, verdict.head));
 }
 
@@ -79,18 +100,43 @@ async fn verified(store: &SqlStore) {
 async fn work(store: &SqlStore) {
     let opened = open(store, &sign_in("t", "u")).await;
     rotate(store, &opened, 0).await;
-    for entry in [revoke(&[&opened]), sign_out("t", &["u"]), disable("t", "u"), enable("t", "u"), record()] {
+    for entry in [
+        revoke(&[&opened]),
+        sign_out("t", &["u"]),
+        disable("t", "u"),
+        enable("t", "u"),
+        record(),
+    ] {
         apply(store, entry).await;
     }
     apply(store, entry(Mutation::TrustKey(key(Duration::ZERO)))).await;
-    apply(store, entry(Mutation::Turn { period: Duration::ZERO })).await;
+    apply(
+        store,
+        entry(Mutation::Turn {
+            period: Duration::ZERO,
+        }),
+    )
+    .await;
     store.beat(&[1; 16]).await.expect("a beat");
     store.secret("name", b"sealed").await.expect("a secret");
-    store.token_life(Duration::from_secs(60)).await.expect("a life");
-    store.save_checkpoint(Revision(1), vec![1].into(), vec![2].into()).await.expect("a checkpoint");
-    store.trim(head(store).await, Duration::ZERO).await.expect("trimmed");
-    let checkpoint = |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
-    store.recover(Incarnation([9; 16]), true, &checkpoint).await.expect("a new history");
+    store
+        .token_life(Duration::from_secs(60))
+        .await
+        .expect("a life");
+    store
+        .save_checkpoint(Revision(1), vec![1].into(), vec![2].into())
+        .await
+        .expect("a checkpoint");
+    store
+        .trim(head(store).await, Duration::ZERO)
+        .await
+        .expect("trimmed");
+    let checkpoint =
+        |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+    store
+        .recover(Incarnation([9; 16]), true, &checkpoint)
+        .await
+        .expect("a new history");
     open(store, &sign_in("t", "u")).await;
     verified(store).await;
 }
@@ -99,14 +145,18 @@ async fn work(store: &SqlStore) {
 async fn a_service_that_owns_its_schema_changes_no_audit_row() {
     let roles = Roles::new("alone").await;
     let owner = roles.owner().await;
-    let store = Postgres::open(&owner, &PostgresOptions::default()).await.expect("opens");
+    let store = Postgres::open(&owner, &PostgresOptions::default())
+        .await
+        .expect("opens");
     work(&store).await;
     let raw = connect(&owner).await;
     for change in CHANGES {
         assert!(refused(&raw, change).await.starts_with(RIGHTS), "{change}");
     }
     // It may grant itself the right again; the trigger is there still.
-    raw.batch_execute("GRANT ALL ON audit_events TO CURRENT_USER").await.expect("an owner may");
+    raw.batch_execute("GRANT ALL ON audit_events TO CURRENT_USER")
+        .await
+        .expect("an owner may");
     for change in CHANGES {
         assert_eq!(refused(&raw, change).await, TRIGGER, "{change}");
     }
@@ -119,12 +169,20 @@ async fn a_service_beside_an_owner_has_the_rights_that_it_needs_and_no_others() 
     let (owner, service) = (roles.owner().await, roles.service().await);
     let denied = Postgres::open(&service, &PostgresOptions::default()).await;
     assert!(denied.is_err(), "it cannot migrate");
-    let options = PostgresOptions { owner_url: Some(owner.clone()), ..PostgresOptions::default() };
-    let (one, two) = tokio::join!(Postgres::open(&service, &options), Postgres::open(&service, &options));
+    let options = PostgresOptions {
+        owner_url: Some(owner.clone()),
+        ..PostgresOptions::default()
+    };
+    let (one, two) = tokio::join!(
+        Postgres::open(&service, &options),
+        Postgres::open(&service, &options)
+    );
     work(&one.expect("opens")).await;
     drop(two.expect("several may start at once"));
 
-    let store = Postgres::open(&service, &PostgresOptions::default()).await.expect("there is nothing to migrate");
+    let store = Postgres::open(&service, &PostgresOptions::default())
+        .await
+        .expect("there is nothing to migrate");
     apply(&store, sign_out("t", &["u"])).await;
     verified(&store).await;
     let raw = connect(&service).await;
@@ -138,7 +196,9 @@ async fn a_service_beside_an_owner_has_the_rights_that_it_needs_and_no_others() 
     for change in CHANGES.into_iter().chain(more) {
         refused(&raw, change).await;
     }
-    raw.batch_execute("GRANT ALL ON audit_events TO CURRENT_USER").await.expect("it says that nothing was granted");
+    raw.batch_execute("GRANT ALL ON audit_events TO CURRENT_USER")
+        .await
+        .expect("it says that nothing was granted");
     for change in CHANGES {
         assert!(refused(&raw, change).await.starts_with(RIGHTS), "{change}");
     }

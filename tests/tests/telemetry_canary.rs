@@ -61,7 +61,9 @@ impl Lines {
 
 fn captured() -> Lines {
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_env_filter(EnvFilter::new(TRACE_ALL));
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .with_env_filter(EnvFilter::new(TRACE_ALL));
     subscriber.try_init().expect("the only subscriber");
     lines
 }
@@ -70,13 +72,18 @@ fn captured() -> Lines {
 fn marked<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     for (name, value) in [
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
         ("tracestate", "canary=state"),
         ("baggage", "user=canary-baggage"),
         ("x-forwarded-for", IP),
         ("x-user", "canary-header"),
     ] {
-        request.metadata_mut().insert(name, value.parse().expect("a header value"));
+        request
+            .metadata_mut()
+            .insert(name, value.parse().expect("a header value"));
     }
     request
 }
@@ -101,13 +108,20 @@ fn sign_in(user: &str) -> Request<v1::CreateSessionRequest> {
         remember_me: true,
         amr: vec!["canary-amr".into()],
         acr: "canary-acr".into(),
-        audiences: vec![AUDIENCE.into(), "portcullis".into(), "canary-audience".into()],
+        audiences: vec![
+            AUDIENCE.into(),
+            "portcullis".into(),
+            "canary-audience".into(),
+        ],
         ..Default::default()
     })
 }
 
 fn acting() -> Option<v1::ActingUser> {
-    Some(v1::ActingUser { id: "canary-support-person".into(), ip: IP_6.into() })
+    Some(v1::ActingUser {
+        id: "canary-support-person".into(),
+        ip: IP_6.into(),
+    })
 }
 
 const REASON: &str = "canary-reason: he asked for it";
@@ -123,7 +137,8 @@ struct Seen {
 impl Seen {
     fn tokens(&mut self, access: &str, refresh: &str) {
         // Parts of a token are as bad as the whole: what is signed with it, and what signs it.
-        self.secrets.extend(access.split('.').skip(1).map(str::to_owned));
+        self.secrets
+            .extend(access.split('.').skip(1).map(str::to_owned));
         self.secrets.push(refresh.to_owned());
     }
 
@@ -139,16 +154,25 @@ struct Story<'a> {
 
 impl Story<'_> {
     async fn sign_in(&mut self, user: &str) -> v1::CreateSessionResponse {
-        let created = SessionServiceClient::new(self.authority.transport(LOGIN)).create_session(sign_in(user)).await;
+        let created = SessionServiceClient::new(self.authority.transport(LOGIN))
+            .create_session(sign_in(user))
+            .await;
         let created = created.expect("a sign-in").into_inner();
-        self.seen.tokens(&created.access_token, &created.refresh_token);
+        self.seen
+            .tokens(&created.access_token, &created.refresh_token);
         created
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
     async fn sessions(&mut self) {
-        let (one, two, three) =
-            (self.sign_in("canary-ada").await, self.sign_in("canary-ada").await, self.sign_in("canary-bob").await);
-        let id = |created: &v1::CreateSessionResponse| created.session.as_ref().expect("a session").id.clone();
+        let (one, two, three) = (
+            self.sign_in("canary-ada").await,
+            self.sign_in("canary-ada").await,
+            self.sign_in("canary-bob").await,
+        );
+        let id = |created: &v1::CreateSessionResponse| {
+            created.session.as_ref().expect("a session").id.clone()
+        };
         let mut login = SessionServiceClient::new(self.authority.transport(LOGIN));
         let refresh = |token: &str| {
             marked(v1::RefreshSessionRequest {
@@ -157,18 +181,31 @@ impl Story<'_> {
                 audiences: vec!["canary-audience".into()],
             })
         };
-        let refreshed = login.refresh_session(refresh(&one.refresh_token)).await.expect("refreshed").into_inner();
-        self.seen.tokens(&refreshed.access_token, &refreshed.refresh_token);
-        let again = login.refresh_session(refresh(&refreshed.refresh_token)).await.expect("refreshed").into_inner();
+        let refreshed = login
+            .refresh_session(refresh(&one.refresh_token))
+            .await
+            .expect("refreshed")
+            .into_inner();
+        self.seen
+            .tokens(&refreshed.access_token, &refreshed.refresh_token);
+        let again = login
+            .refresh_session(refresh(&refreshed.refresh_token))
+            .await
+            .expect("refreshed")
+            .into_inner();
         self.seen.tokens(&again.access_token, &again.refresh_token);
         // Two generations old: theft, which is logged.
         let stolen = login.refresh_session(refresh(&one.refresh_token)).await;
         assert!(stolen.is_err());
         self.seen.error(stolen);
-        self.seen.error(login.refresh_session(refresh("canary-refresh-token")).await);
+        self.seen
+            .error(login.refresh_session(refresh("canary-refresh-token")).await);
 
         let mut own = SessionServiceClient::new(self.authority.transport(&two.access_token));
-        let get = v1::GetSessionRequest { tenant_id: TENANT.into(), session_id: id(&two) };
+        let get = v1::GetSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: id(&two),
+        };
         own.get_session(marked(get)).await.expect("their own");
         let mut admin = SessionServiceClient::new(self.authority.transport(ADMIN));
         let list = v1::ListSessionsRequest {
@@ -177,12 +214,22 @@ impl Story<'_> {
             page_size: 1,
             ..Default::default()
         };
-        let listed = admin.list_sessions(marked(list.clone())).await.expect("listed").into_inner();
+        let listed = admin
+            .list_sessions(marked(list.clone()))
+            .await
+            .expect("listed")
+            .into_inner();
         self.seen.secrets.push(listed.next_page_token);
-        let wrong = v1::ListSessionsRequest { page_token: "canary-page-token".into(), ..list };
+        let wrong = v1::ListSessionsRequest {
+            page_token: "canary-page-token".into(),
+            ..list
+        };
         self.seen.error(admin.list_sessions(marked(wrong)).await);
         for token in [two.access_token.as_str(), "canary.access.token"] {
-            let introspect = v1::IntrospectTokenRequest { tenant_id: TENANT.into(), token: token.into() };
+            let introspect = v1::IntrospectTokenRequest {
+                tenant_id: TENANT.into(),
+                token: token.into(),
+            };
             let answer = admin.introspect_token(marked(introspect)).await;
             assert!(answer.is_ok() || token.starts_with(MARK));
             self.seen.error(answer);
@@ -204,7 +251,10 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        admin.batch_revoke_sessions(marked(batch)).await.expect("revoked");
+        admin
+            .batch_revoke_sessions(marked(batch))
+            .await
+            .expect("revoked");
         let others = v1::RevokeOtherSessionsRequest {
             tenant_id: TENANT.into(),
             user_id: "canary-ada".into(),
@@ -214,15 +264,24 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        admin.revoke_other_sessions(marked(others)).await.expect("revoked");
+        admin
+            .revoke_other_sessions(marked(others))
+            .await
+            .expect("revoked");
     }
 
     async fn users(&mut self) {
         let mut users = UserServiceClient::new(self.authority.transport(ADMIN));
         let (tenant_id, user_id) = (TENANT.to_owned(), "canary-ada".to_owned());
-        let get = v1::GetUserRequest { tenant_id: tenant_id.clone(), user_id: user_id.clone() };
+        let get = v1::GetUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: user_id.clone(),
+        };
         users.get_user(marked(get)).await.expect("a user");
-        let unknown = v1::GetUserRequest { tenant_id: tenant_id.clone(), user_id: "canary-nobody".into() };
+        let unknown = v1::GetUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: "canary-nobody".into(),
+        };
         self.seen.error(users.get_user(marked(unknown)).await);
         let force = v1::ForceSignOutRequest {
             tenant_id: tenant_id.clone(),
@@ -232,7 +291,10 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        users.force_sign_out(marked(force)).await.expect("signed out");
+        users
+            .force_sign_out(marked(force))
+            .await
+            .expect("signed out");
         let disable = v1::DisableUserRequest {
             tenant_id: tenant_id.clone(),
             user_id: user_id.clone(),
@@ -263,7 +325,10 @@ impl Story<'_> {
             ..Default::default()
         };
         let mut tenants = TenantServiceClient::new(self.authority.transport(ADMIN));
-        tenants.sign_out_tenant(marked(tenant)).await.expect("signed out");
+        tenants
+            .sign_out_tenant(marked(tenant))
+            .await
+            .expect("signed out");
     }
 
     async fn audit(&mut self) {
@@ -274,29 +339,63 @@ impl Story<'_> {
             page_size: 1,
             ..Default::default()
         };
-        let listed = admin.list_audit_events(marked(list.clone())).await.expect("listed").into_inner();
+        let listed = admin
+            .list_audit_events(marked(list.clone()))
+            .await
+            .expect("listed")
+            .into_inner();
         assert!(listed.events[0].reason == REASON && !listed.next_page_token.is_empty());
         self.seen.secrets.push(listed.next_page_token);
-        let wrong = v1::ListAuditEventsRequest { page_token: "canary-page-token".into(), ..list.clone() };
-        self.seen.error(admin.list_audit_events(marked(wrong)).await);
-        let wrong = v1::ListAuditEventsRequest { actor: "canary\u{7f}".into(), ..list };
-        self.seen.error(admin.list_audit_events(marked(wrong)).await);
+        let wrong = v1::ListAuditEventsRequest {
+            page_token: "canary-page-token".into(),
+            ..list.clone()
+        };
+        self.seen
+            .error(admin.list_audit_events(marked(wrong)).await);
+        let wrong = v1::ListAuditEventsRequest {
+            actor: "canary\u{7f}".into(),
+            ..list
+        };
+        self.seen
+            .error(admin.list_audit_events(marked(wrong)).await);
         let mut operator = AuditServiceClient::new(self.authority.transport(OPERATOR));
         let verify = v1::VerifyAuditTrailRequest::default();
-        let verified = operator.verify_audit_trail(marked(verify)).await.expect("verified").into_inner();
+        let verified = operator
+            .verify_audit_trail(marked(verify))
+            .await
+            .expect("verified")
+            .into_inner();
         assert_eq!(verified.fault, None);
     }
 
     async fn lists_and_policies(&mut self) {
         let mut users = UserServiceClient::new(self.authority.transport(ADMIN));
-        let list = v1::ListUsersRequest { tenant_id: TENANT.into(), page_size: 1, ..Default::default() };
-        let listed = users.list_users(marked(list.clone())).await.expect("listed").into_inner();
+        let list = v1::ListUsersRequest {
+            tenant_id: TENANT.into(),
+            page_size: 1,
+            ..Default::default()
+        };
+        let listed = users
+            .list_users(marked(list.clone()))
+            .await
+            .expect("listed")
+            .into_inner();
         self.seen.secrets.push(listed.next_page_token);
-        let wrong = v1::ListUsersRequest { page_token: "canary-page-token".into(), ..list };
+        let wrong = v1::ListUsersRequest {
+            page_token: "canary-page-token".into(),
+            ..list
+        };
         self.seen.error(users.list_users(marked(wrong)).await);
         let mut tenants = TenantServiceClient::new(self.authority.transport(ADMIN));
-        let get = v1::GetPolicyRequest { tenant_id: TENANT.into() };
-        let policy = tenants.get_policy(marked(get)).await.expect("a policy").into_inner().policy;
+        let get = v1::GetPolicyRequest {
+            tenant_id: TENANT.into(),
+        };
+        let policy = tenants
+            .get_policy(marked(get))
+            .await
+            .expect("a policy")
+            .into_inner()
+            .policy;
         let update = v1::UpdatePolicyRequest {
             tenant_id: TENANT.into(),
             policy,
@@ -304,7 +403,10 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        tenants.update_policy(marked(update.clone())).await.expect("updated");
+        tenants
+            .update_policy(marked(update.clone()))
+            .await
+            .expect("updated");
         self.seen.error(tenants.update_policy(marked(update)).await);
     }
 
@@ -318,9 +420,16 @@ impl Story<'_> {
             ip: IP_6.into(),
             last_page: "/canary-page".into(),
         };
-        let wrong = v1::Activity { ip: "canary-address".into(), ..seen.clone() };
+        let wrong = v1::Activity {
+            ip: "canary-address".into(),
+            ..seen.clone()
+        };
         let mut gate = RevocationServiceClient::new(self.authority.transport(GATEWAY));
-        let report = |activity| marked(v1::ReportActivityRequest { activities: vec![activity] });
+        let report = |activity| {
+            marked(v1::ReportActivityRequest {
+                activities: vec![activity],
+            })
+        };
         gate.report_activity(report(seen)).await.expect("taken");
         self.seen.error(gate.report_activity(report(wrong)).await);
     }
@@ -337,13 +446,26 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        let created = keys.create_api_key(marked(create.clone())).await.expect("made").into_inner();
+        let created = keys
+            .create_api_key(marked(create.clone()))
+            .await
+            .expect("made")
+            .into_inner();
         keys.create_api_key(marked(create)).await.expect("made");
-        self.seen.secrets.extend(created.secret.split('.').skip(1).map(str::to_owned));
+        self.seen
+            .secrets
+            .extend(created.secret.split('.').skip(1).map(str::to_owned));
         let mut as_key = SessionServiceClient::new(self.authority.transport(&created.secret));
-        self.seen.error(as_key.list_sessions(marked(v1::ListSessionsRequest::default())).await);
+        self.seen.error(
+            as_key
+                .list_sessions(marked(v1::ListSessionsRequest::default()))
+                .await,
+        );
         let (tenant_id, api_key_id) = (TENANT.to_owned(), created.api_key.expect("a key").id);
-        let get = v1::GetApiKeyRequest { tenant_id: tenant_id.clone(), api_key_id: api_key_id.clone() };
+        let get = v1::GetApiKeyRequest {
+            tenant_id: tenant_id.clone(),
+            api_key_id: api_key_id.clone(),
+        };
         keys.get_api_key(marked(get)).await.expect("a key");
         let list = v1::ListApiKeysRequest {
             tenant_id: tenant_id.clone(),
@@ -351,9 +473,16 @@ impl Story<'_> {
             page_size: 1,
             ..Default::default()
         };
-        let listed = keys.list_api_keys(marked(list.clone())).await.expect("listed").into_inner();
+        let listed = keys
+            .list_api_keys(marked(list.clone()))
+            .await
+            .expect("listed")
+            .into_inner();
         self.seen.secrets.push(listed.next_page_token);
-        let wrong = v1::ListApiKeysRequest { page_token: "canary-page-token".into(), ..list };
+        let wrong = v1::ListApiKeysRequest {
+            page_token: "canary-page-token".into(),
+            ..list
+        };
         self.seen.error(keys.list_api_keys(marked(wrong)).await);
         let revoke = v1::RevokeApiKeyRequest {
             tenant_id,
@@ -367,16 +496,39 @@ impl Story<'_> {
 
     async fn installation(&mut self) {
         let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
-        let listed = keys.list_signing_keys(marked(v1::ListSigningKeysRequest {})).await.expect("listed").into_inner();
-        let rotate = v1::RotateSigningKeyRequest { reason: REASON.into(), ..Default::default() };
-        let rotated = keys.rotate_signing_key(marked(rotate)).await.expect("rotated").into_inner();
-        let retire = |id: &str| v1::RetireSigningKeyRequest { key_id: id.into(), reason: REASON.into() };
+        let listed = keys
+            .list_signing_keys(marked(v1::ListSigningKeysRequest {}))
+            .await
+            .expect("listed")
+            .into_inner();
+        let rotate = v1::RotateSigningKeyRequest {
+            reason: REASON.into(),
+            ..Default::default()
+        };
+        let rotated = keys
+            .rotate_signing_key(marked(rotate))
+            .await
+            .expect("rotated")
+            .into_inner();
+        let retire = |id: &str| v1::RetireSigningKeyRequest {
+            key_id: id.into(),
+            reason: REASON.into(),
+        };
         let new = rotated.key.expect("a key").id;
-        keys.retire_signing_key(marked(retire(&new))).await.expect("retired");
-        self.seen.error(keys.retire_signing_key(marked(retire(&listed.keys[0].id))).await);
-        self.seen.error(keys.retire_signing_key(marked(retire("canary-key"))).await);
+        keys.retire_signing_key(marked(retire(&new)))
+            .await
+            .expect("retired");
+        self.seen.error(
+            keys.retire_signing_key(marked(retire(&listed.keys[0].id)))
+                .await,
+        );
+        self.seen
+            .error(keys.retire_signing_key(marked(retire("canary-key"))).await);
         let mut everyone = RevocationServiceClient::new(self.authority.transport(OPERATOR));
-        everyone.list_validators(marked(v1::ListValidatorsRequest {})).await.expect("listed");
+        everyone
+            .list_validators(marked(v1::ListValidatorsRequest {}))
+            .await
+            .expect("listed");
         let request = v1::SignOutEveryoneRequest {
             reason: REASON.into(),
             user_message: USER_MESSAGE.into(),
@@ -384,14 +536,27 @@ impl Story<'_> {
             acting_user: acting(),
             ..Default::default()
         };
-        everyone.sign_out_everyone(marked(request)).await.expect("signed out");
+        everyone
+            .sign_out_everyone(marked(request))
+            .await
+            .expect("signed out");
     }
 
     /// Every rpc with every field marked, by everybody.
     async fn nonsense(&mut self, contract: &Contract) {
         let user = self.sign_in("canary-eve").await.access_token;
         let forged = format!("{}canary", &user[..user.len() - 6]);
-        for bearer in [LOGIN, ADMIN, SUPPORT, GATEWAY, OPERATOR, "", "canary-bearer", &user, &forged] {
+        for bearer in [
+            LOGIN,
+            ADMIN,
+            SUPPORT,
+            GATEWAY,
+            OPERATOR,
+            "",
+            "canary-bearer",
+            &user,
+            &forged,
+        ] {
             let mut client = Grpc::new(self.authority.transport(bearer));
             for method in &contract.methods {
                 client.ready().await.expect("connects");
@@ -401,8 +566,11 @@ impl Story<'_> {
                 self.seen.error(answer);
             }
             client.ready().await.expect("connects");
-            let unknown = http::uri::PathAndQuery::from_static("/portcullis.v1.CanaryService/CanaryMethod");
-            let answer = client.unary(marked(b"\xffcanary".to_vec()), unknown, BytesCodec).await;
+            let unknown =
+                http::uri::PathAndQuery::from_static("/portcullis.v1.CanaryService/CanaryMethod");
+            let answer = client
+                .unary(marked(b"\xffcanary".to_vec()), unknown, BytesCodec)
+                .await;
             self.seen.error(answer);
         }
     }
@@ -419,12 +587,26 @@ fn find(what: &str, text: &str, secrets: &[String]) {
     let lower = text.to_lowercase();
     for mark in [MARK, IP, IP_6] {
         if let Some(at) = lower.find(mark) {
-            panic!("{what} hold {mark}: …{}…", lower[at.saturating_sub(300)..].chars().take(500).collect::<String>());
+            panic!(
+                "{what} hold {mark}: …{}…",
+                lower[at.saturating_sub(300)..]
+                    .chars()
+                    .take(500)
+                    .collect::<String>()
+            );
         }
     }
     let bearers = [LOGIN, ADMIN, SUPPORT, GATEWAY, OPERATOR];
-    for secret in secrets.iter().map(String::as_str).chain(bearers).filter(|secret| !secret.is_empty()) {
-        assert!(!text.contains(secret), "{what} hold a token or a credential");
+    for secret in secrets
+        .iter()
+        .map(String::as_str)
+        .chain(bearers)
+        .filter(|secret| !secret.is_empty())
+    {
+        assert!(
+            !text.contains(secret),
+            "{what} hold a token or a credential"
+        );
     }
 }
 
@@ -440,8 +622,14 @@ async fn drive(store: Option<String>, lines: &Lines) {
     })
     .await;
     let contract = Contract::read();
-    let (gate, lasting) = (ready(authority.gate("gate")).await, ready(authority.gate("lasting gate")).await);
-    let mut story = Story { authority: &authority, seen: Seen::default() };
+    let (gate, lasting) = (
+        ready(authority.gate("gate")).await,
+        ready(authority.gate("lasting gate")).await,
+    );
+    let mut story = Story {
+        authority: &authority,
+        seen: Seen::default(),
+    };
     let token = story.sign_in("canary-eve").await.access_token;
     story.gate(&gate, &token);
     story.sessions().await;
@@ -460,23 +648,41 @@ async fn drive(store: Option<String>, lines: &Lines) {
     let metrics = eventually("every rpc to have been called", async || {
         let metrics = Scraped::of(authority.http).await;
         let count = "rpc_server_duration_milliseconds_count";
-        let called = contract.methods.iter().filter(|method| method.service.starts_with("portcullis.")).all(|method| {
-            let code = if method.name == "Watch" { "1" } else { "0" };
-            let labels = [("rpc_method", method.name.as_str()), ("rpc_grpc_status_code", code)];
-            metrics.value(count, &labels).is_some()
-        });
+        let called = contract
+            .methods
+            .iter()
+            .filter(|method| method.service.starts_with("portcullis."))
+            .all(|method| {
+                let code = if method.name == "Watch" { "1" } else { "0" };
+                let labels = [
+                    ("rpc_method", method.name.as_str()),
+                    ("rpc_grpc_status_code", code),
+                ];
+                metrics.value(count, &labels).is_some()
+            });
         called.then_some(metrics)
     })
     .await;
     assert!(authority.terminate().await.success());
 
     let spans = receiver.text();
-    assert!(contract.methods.iter().all(|method| spans.contains(&method.path[1..])), "spans of every rpc");
+    assert!(
+        contract
+            .methods
+            .iter()
+            .all(|method| spans.contains(&method.path[1..])),
+        "spans of every rpc"
+    );
     let log = authority.log();
     let logged = |method: &Method| log.contains(&method.path[1..]);
-    assert!(contract.methods.iter().all(logged), "lines of every rpc: {log}");
-    eventually("the gate to say that its stream ended", async || lines.text().contains("watch ended").then_some(()))
-        .await;
+    assert!(
+        contract.methods.iter().all(logged),
+        "lines of every rpc: {log}"
+    );
+    eventually("the gate to say that its stream ended", async || {
+        lines.text().contains("watch ended").then_some(())
+    })
+    .await;
     drop(lasting);
     assert!(seen.errors.len() > 100 && seen.secrets.len() > 20);
 
@@ -486,8 +692,16 @@ async fn drive(store: Option<String>, lines: &Lines) {
     find("the metrics", metrics.text(), &seen.secrets);
     for error in &seen.errors {
         find("errors", error.message(), &seen.secrets);
-        find("errors' details", &String::from_utf8_lossy(error.details()), &seen.secrets);
-        find("errors' metadata", &format!("{:?}", error.metadata()), &seen.secrets);
+        find(
+            "errors' details",
+            &String::from_utf8_lossy(error.details()),
+            &seen.secrets,
+        );
+        find(
+            "errors' metadata",
+            &format!("{:?}", error.metadata()),
+            &seen.secrets,
+        );
     }
 }
 

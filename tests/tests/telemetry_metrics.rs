@@ -22,9 +22,17 @@ async fn scrape(authority: &TestAuthority) -> Scraped {
 }
 
 async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request =
-        v1::RevokeSessionRequest { tenant_id: TENANT.into(), session_id: session_id(session), ..Default::default() };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await.expect("revoked").into_inner();
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(session),
+        ..Default::default()
+    };
+    let revoked = authority
+        .sessions(ADMIN)
+        .revoke_session(request)
+        .await
+        .expect("revoked")
+        .into_inner();
     revoked.enforcement.expect("an enforcement").revision
 }
 
@@ -34,7 +42,10 @@ async fn calls_are_counted_by_rpc_and_code() {
     for _ in 0..3 {
         authority.sign_in("ada").await;
     }
-    let denied = authority.sessions(ADMIN).create_session(sign_in("ada")).await;
+    let denied = authority
+        .sessions(ADMIN)
+        .create_session(sign_in("ada"))
+        .await;
     assert!(denied.is_err());
     let anonymous = authority.sessions("").create_session(sign_in("ada")).await;
     assert!(anonymous.is_err());
@@ -43,7 +54,13 @@ async fn calls_are_counted_by_rpc_and_code() {
     client.ready().await.expect("connects");
     let path = http::uri::PathAndQuery::from_static("/portcullis.v1.Secret/CanaryMethod");
     let codec = tonic_prost::ProstCodec::<v1::GetSessionRequest, v1::GetSessionResponse>::default();
-    let unknown = client.unary(tonic::Request::new(v1::GetSessionRequest::default()), path, codec).await;
+    let unknown = client
+        .unary(
+            tonic::Request::new(v1::GetSessionRequest::default()),
+            path,
+            codec,
+        )
+        .await;
     assert!(unknown.is_err());
 
     let scraped = scrape(&authority).await;
@@ -56,7 +73,12 @@ async fn calls_are_counted_by_rpc_and_code() {
         ];
         scraped.value(CALLS, &labels)
     };
-    assert_eq!((rpc("0"), rpc("7"), rpc("16")), (Some(3.0), Some(1.0), Some(1.0)), "{}", scraped.text());
+    assert_eq!(
+        (rpc("0"), rpc("7"), rpc("16")),
+        (Some(3.0), Some(1.0), Some(1.0)),
+        "{}",
+        scraped.text()
+    );
     assert_eq!(scraped.value(CALLS, &[("rpc_method", "_OTHER")]), Some(1.0));
     assert!(!scraped.text().contains("Canary"));
 }
@@ -64,13 +86,19 @@ async fn calls_are_counted_by_rpc_and_code() {
 #[tokio::test]
 async fn what_the_log_and_the_streams_do_can_be_read() {
     let authority = TestAuthority::sqlite().await;
-    let gates = [authority.ready_gate().await, ready(authority.gate().name("other gate")).await];
+    let gates = [
+        authority.ready_gate().await,
+        ready(authority.gate().name("other gate")).await,
+    ];
     let session = authority.sign_in("ada").await;
     let revision = revoke(&authority, &session).await;
     for gate in &gates {
         applied(gate, revision).await;
     }
-    let commits = [("db_system_name", "sqlite"), ("db_operation_name", "commit")];
+    let commits = [
+        ("db_system_name", "sqlite"),
+        ("db_operation_name", "commit"),
+    ];
     // The events of the sign-in become a batch of their own, at any moment from here on.
     let settled = |scraped: &Scraped| {
         let head = scraped.value("portcullis_log_head", &[]);
@@ -88,7 +116,9 @@ async fn what_the_log_and_the_streams_do_can_be_read() {
     })
     .await;
     let value = |name: &str, labels: &[(&str, &str)]| {
-        scraped.value(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {}", scraped.text()))
+        scraped
+            .value(name, labels)
+            .unwrap_or_else(|| panic!("no {name} {labels:?} in {}", scraped.text()))
     };
     assert!(value("portcullis_log_head", &[]) >= f64::from(u32::try_from(revision).expect("few")));
     assert_eq!(value("portcullis_watch_streams", &[]), 2.0);
@@ -111,15 +141,26 @@ async fn what_the_log_and_the_streams_do_can_be_read() {
 #[tokio::test]
 async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up() {
     let authority = TestAuthority::sqlite().await;
-    let parked = async || scrape(&authority).await.value("portcullis_watch_streams_parked", &[]);
-    let endpoint = Endpoint::from_shared(authority.endpoint()).expect("an endpoint").initial_stream_window_size(16);
+    let parked = async || {
+        scrape(&authority)
+            .await
+            .value("portcullis_watch_streams_parked", &[])
+    };
+    let endpoint = Endpoint::from_shared(authority.endpoint())
+        .expect("an endpoint")
+        .initial_stream_window_size(16);
     let mut client = RevocationServiceClient::new(endpoint.connect_lazy());
     let hello = v1::WatchHello {
-        max_staleness: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+        max_staleness: Some(prost_types::Duration {
+            seconds: 5,
+            nanos: 0,
+        }),
         mode: v1::ValidatorMode::Strict.into(),
         ..Default::default()
     };
-    let hello = v1::WatchRequest { message: Some(v1::watch_request::Message::Hello(hello)) };
+    let hello = v1::WatchRequest {
+        message: Some(v1::watch_request::Message::Hello(hello)),
+    };
     let mut request = Request::new(tokio_stream::iter([hello]).chain(tokio_stream::pending()));
     let bearer = format!("Bearer {GATEWAY}").parse().expect("a header value");
     request.metadata_mut().insert("authorization", bearer);
@@ -130,31 +171,54 @@ async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up()
         revision = revoke(&authority, &authority.sign_in("ada").await).await;
         applied(&gate, revision).await;
     }
-    eventually("the slow one to be parked, and it alone", async || (parked().await == Some(1.0)).then_some(())).await;
+    eventually("the slow one to be parked, and it alone", async || {
+        (parked().await == Some(1.0)).then_some(())
+    })
+    .await;
     let mut last = 0;
     while last < revision {
-        let answer = within("an answer", answers.message()).await.expect("an answer").expect("not the end");
+        let answer = within("an answer", answers.message())
+            .await
+            .expect("an answer")
+            .expect("not the end");
         if let Some(v1::watch_response::Message::Delta(delta)) = answer.message {
-            assert!(last == 0 || delta.revision == last + 1, "{} after {last}", delta.revision);
+            assert!(
+                last == 0 || delta.revision == last + 1,
+                "{} after {last}",
+                delta.revision
+            );
             last = delta.revision;
         }
     }
-    eventually("nobody to be parked", async || (parked().await == Some(0.0)).then_some(())).await;
+    eventually("nobody to be parked", async || {
+        (parked().await == Some(0.0)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_gate_that_is_gone_has_no_series() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;
-    let series = async || scrape(&authority).await.value("portcullis_validator_applied", &[]);
+    let series = async || {
+        scrape(&authority)
+            .await
+            .value("portcullis_validator_applied", &[])
+    };
     assert!(series().await.is_some());
     drop(gate);
-    eventually("the series to end", async || series().await.is_none().then_some(())).await;
+    eventually("the series to end", async || {
+        series().await.is_none().then_some(())
+    })
+    .await;
 }
 
 fn meter(gate: &Validator) -> (prometheus::Registry, SdkMeterProvider) {
     let registry = prometheus::Registry::new();
-    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().expect("an exporter");
+    let exporter = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .build()
+        .expect("an exporter");
     let provider = SdkMeterProvider::builder().with_reader(exporter).build();
     gate.observe(&provider.meter("gate"));
     (registry, provider)
@@ -165,14 +229,20 @@ async fn a_gate_counts_its_verdicts_and_its_caches() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;
     let (registry, _provider) = meter(&gate);
-    let (dead, alive) = (authority.sign_in("ada").await, authority.sign_in("ada").await);
+    let (dead, alive) = (
+        authority.sign_in("ada").await,
+        authority.sign_in("ada").await,
+    );
     for _ in 0..4 {
         gate.check(&alive.access_token).expect("accepted");
     }
     gate.check(&dead.access_token).expect("accepted");
     applied(&gate, revoke(&authority, &dead).await).await;
     for _ in 0..2 {
-        assert_eq!(gate.check(&dead.access_token).err(), Some(Rejection::Revoked));
+        assert_eq!(
+            gate.check(&dead.access_token).err(),
+            Some(Rejection::Revoked)
+        );
     }
     assert_eq!(gate.check("nonsense").err(), Some(Rejection::Malformed));
 
@@ -181,27 +251,62 @@ async fn a_gate_counts_its_verdicts_and_its_caches() {
     assert_eq!(statistics.verdicts.rejected(&Rejection::Revoked), 2);
     assert_eq!(statistics.verdicts.rejected(&Rejection::Malformed), 1);
     assert_eq!((statistics.cache_hits, statistics.cache_misses), (5, 3));
-    assert_eq!(statistics.applied_revision, gate.position().borrow().map(|at| at.revision.0));
-    assert!(statistics.freshness_age.is_some_and(|age| age < Duration::from_secs(30)));
+    assert_eq!(
+        statistics.applied_revision,
+        gate.position().borrow().map(|at| at.revision.0)
+    );
+    assert!(
+        statistics
+            .freshness_age
+            .is_some_and(|age| age < Duration::from_secs(30))
+    );
 
     let scraped = Scraped::registry(&registry);
     let verdicts = |verdict: &str| {
-        let labels = [("portcullis_validator_name", "test gate"), ("portcullis_verdict", verdict)];
+        let labels = [
+            ("portcullis_validator_name", "test gate"),
+            ("portcullis_verdict", verdict),
+        ];
         scraped.value("portcullis_validator_verdicts_total", &labels)
     };
     assert_eq!(verdicts("accepted"), Some(5.0), "{}", scraped.text());
-    assert_eq!((verdicts("revoked"), verdicts("malformed"), verdicts("expired")), (Some(2.0), Some(1.0), Some(0.0)));
+    assert_eq!(
+        (
+            verdicts("revoked"),
+            verdicts("malformed"),
+            verdicts("expired")
+        ),
+        (Some(2.0), Some(1.0), Some(0.0))
+    );
     let lookups = |result: &str| {
-        scraped.value("portcullis_validator_cache_lookups_total", &[("portcullis_cache_result", result)])
+        scraped.value(
+            "portcullis_validator_cache_lookups_total",
+            &[("portcullis_cache_result", result)],
+        )
     };
     assert_eq!((lookups("hit"), lookups("miss")), (Some(5.0), Some(3.0)));
-    assert_eq!(scraped.value("portcullis_validator_cache_size", &[]), Some(2.0));
+    assert_eq!(
+        scraped.value("portcullis_validator_cache_size", &[]),
+        Some(2.0)
+    );
     assert_eq!(scraped.value("portcullis_validator_forks", &[]), Some(0.0));
-    assert!(scraped.value("portcullis_validator_revision", &[]).is_some_and(|revision| revision >= 2.0));
-    assert!(scraped.value("portcullis_validator_freshness_seconds", &[]).is_some_and(|age| age < 30.0));
+    assert!(
+        scraped
+            .value("portcullis_validator_revision", &[])
+            .is_some_and(|revision| revision >= 2.0)
+    );
+    assert!(
+        scraped
+            .value("portcullis_validator_freshness_seconds", &[])
+            .is_some_and(|age| age < 30.0)
+    );
     // The meter does not keep a gate alive, and says nothing of one that is gone.
     drop(gate);
-    let gone = || Scraped::registry(&registry).value("portcullis_validator_forks", &[]).is_none();
+    let gone = || {
+        Scraped::registry(&registry)
+            .value("portcullis_validator_forks", &[])
+            .is_none()
+    };
     eventually("the series to end", async || gone().then_some(())).await;
 }
 
@@ -215,14 +320,22 @@ async fn every_metric_stands_in_the_document() {
     revoke(&authority, &session).await;
     let served = eventually("a report", async || {
         let scraped = scrape(&authority).await;
-        scraped.value("portcullis_enforcement_delay_seconds_count", &[]).map(|_| scraped)
+        scraped
+            .value("portcullis_enforcement_delay_seconds_count", &[])
+            .map(|_| scraped)
     })
     .await;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
     let document = std::fs::read_to_string(file).expect("the document");
     let gates = Scraped::registry(&registry);
-    for (name, kind) in served.types().chain(gates.types()).filter(|(name, _)| *name != "target_info") {
-        let row = document.lines().find(|line| line.contains(&format!("`{name}`")));
+    for (name, kind) in served
+        .types()
+        .chain(gates.types())
+        .filter(|(name, _)| *name != "target_info")
+    {
+        let row = document
+            .lines()
+            .find(|line| line.contains(&format!("`{name}`")));
         let row = row.unwrap_or_else(|| panic!("{name} is not documented"));
         assert!(row.contains(kind), "{name} is a {kind}: {row}");
     }

@@ -22,9 +22,17 @@ pub(crate) struct Options {
 
 /// Builds what is measured as it is released, and runs the bench, which starts the peers itself.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER, tools::PGBENCH, tools::REDIS_SERVER])?;
+    install::ensure(&[
+        tools::C_COMPILER,
+        tools::POSTGRES_SERVER,
+        tools::PGBENCH,
+        tools::REDIS_SERVER,
+    ])?;
     build()?;
-    let mut bench = command("target/release/portcullis-bench", [format!("--sessions={}", options.sessions)]);
+    let mut bench = command(
+        "target/release/portcullis-bench",
+        [format!("--sessions={}", options.sessions)],
+    );
     bench.args(&options.rows);
     shell::run(bench)
 }
@@ -50,7 +58,13 @@ pub(crate) struct SeedOptions {
 pub(crate) fn seed(options: &SeedOptions) -> Result<()> {
     install::ensure(&[tools::C_COMPILER])?;
     build()?;
-    let SeedOptions { url, sessions, users, tenants, large_tenant } = options;
+    let SeedOptions {
+        url,
+        sessions,
+        users,
+        tenants,
+        large_tenant,
+    } = options;
     let mut seed = command("target/release/portcullis-bench", ["seed"]);
     seed.args(["--url", url]).args([
         format!("--sessions={sessions}"),
@@ -63,5 +77,8 @@ pub(crate) fn seed(options: &SeedOptions) -> Result<()> {
 
 fn build() -> Result<()> {
     let packages = ["-p", "portcullis-cli", "-p", "portcullis-bench"];
-    shell::run(command("cargo", [&["build", "--release", "--locked"][..], &packages].concat()))
+    shell::run(command(
+        "cargo",
+        [&["build", "--release", "--locked"][..], &packages].concat(),
+    ))
 }

@@ -41,7 +41,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let targets = chosen(&options.targets)?;
     install::ensure(&[tools::C_COMPILER, tools::CXX_COMPILER])?;
     shell::run(tools::cargo_fuzz(&["build", "--target-dir", BUILD])?)?;
-    let host = shell::answer(command("rustc", ["+nightly", "--print", "host-tuple"])).context("rustc names no host")?;
+    let host = shell::answer(command("rustc", ["+nightly", "--print", "host-tuple"]))
+        .context("rustc names no host")?;
     let programs = PathBuf::from(format!("{BUILD}/{host}/release"));
 
     let mut outcomes = Vec::new();
@@ -53,8 +54,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         outcomes.push(outcome);
     }
     print_table(&outcomes);
-    let findings: Vec<_> = outcomes.iter().filter(|outcome| !outcome.clean).map(|outcome| &*outcome.target).collect();
-    ensure!(findings.is_empty(), "fuzzing found something in {}; {ARTIFACTS} has the inputs", findings.join(", "));
+    let findings: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| !outcome.clean)
+        .map(|outcome| &*outcome.target)
+        .collect();
+    ensure!(
+        findings.is_empty(),
+        "fuzzing found something in {}; {ARTIFACTS} has the inputs",
+        findings.join(", ")
+    );
     Ok(())
 }
 
@@ -62,13 +71,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn chosen(named: &[String]) -> Result<Vec<String>> {
     let directory = "fuzz/fuzz_targets";
     let entries = fs::read_dir(directory).with_context(|| format!("reading {directory}"))?;
-    let files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    let mut all: Vec<_> = files.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    let files: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    let mut all: Vec<_> = files
+        .iter()
+        .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
+        .collect();
     all.sort();
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
-        anyhow::bail!("there is no fuzz target `{unknown}`; there are {}", all.join(", "));
+        anyhow::bail!(
+            "there is no fuzz target `{unknown}`; there are {}",
+            all.join(", ")
+        );
     }
-    Ok(if named.is_empty() { all } else { named.to_vec() })
+    Ok(if named.is_empty() {
+        all
+    } else {
+        named.to_vec()
+    })
 }
 
 /// What came of a target.
@@ -83,13 +104,20 @@ struct Outcome {
 
 impl Outcome {
     fn verdict(&self) -> String {
-        if self.clean { "clean".into() } else { format!("FINDING, see {}", self.log.display()) }
+        if self.clean {
+            "clean".into()
+        } else {
+            format!("FINDING, see {}", self.log.display())
+        }
     }
 }
 
 /// Runs what was built, not `cargo fuzz run`, which would build again when the tree has changed meanwhile.
 fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<Outcome> {
-    let (learned, artifacts) = (format!("target/fuzz/corpus/{target}"), format!("{ARTIFACTS}/{target}"));
+    let (learned, artifacts) = (
+        format!("target/fuzz/corpus/{target}"),
+        format!("{ARTIFACTS}/{target}"),
+    );
     for directory in [&learned, &artifacts] {
         fs::create_dir_all(directory).with_context(|| format!("creating {directory}"))?;
     }
@@ -98,17 +126,34 @@ fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<Outcome> {
 
     // The first directory is written to, the other only read.
     let mut fuzz = Command::new(programs.join(target));
-    fuzz.args([learned, format!("fuzz/corpus/{target}"), "-print_final_stats=1".into()]).args([
+    fuzz.args([
+        learned,
+        format!("fuzz/corpus/{target}"),
+        "-print_final_stats=1".into(),
+    ])
+    .args([
         format!("-artifact_prefix={artifacts}/"),
         format!("-max_total_time={seconds}"),
         format!("-max_len={INPUT_BYTES_MAX}"),
         format!("-timeout={INPUT_SECONDS_MAX}"),
         format!("-rss_limit_mb={MEMORY_MIB_MAX}"),
     ]);
-    let status = fuzz.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).status();
-    let clean = status.with_context(|| format!("{target} does not start"))?.success();
+    let status = fuzz
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(output)
+        .status();
+    let clean = status
+        .with_context(|| format!("{target} does not start"))?
+        .success();
     let (runs, coverage) = statistics(&log)?;
-    Ok(Outcome { target: target.to_owned(), clean, runs, coverage, log })
+    Ok(Outcome {
+        target: target.to_owned(),
+        clean,
+        runs,
+        coverage,
+        log,
+    })
 }
 
 /// libFuzzer's own figures, from the end of what it printed.
@@ -120,13 +165,27 @@ fn statistics(log: &Path) -> Result<(u64, u64)> {
         let after = text.rsplit_once(name)?.1;
         after.split_whitespace().next()?.parse().ok()
     };
-    Ok((last("stat::number_of_executed_units:").unwrap_or_default(), last(" cov: ").unwrap_or_default()))
+    Ok((
+        last("stat::number_of_executed_units:").unwrap_or_default(),
+        last(" cov: ").unwrap_or_default(),
+    ))
 }
 
 fn print_table(outcomes: &[Outcome]) {
-    println!("\n{:<16} {:>12} {:>9}  outcome", "target", "inputs", "coverage");
+    println!(
+        "\n{:<16} {:>12} {:>9}  outcome",
+        "target", "inputs", "coverage"
+    );
     for outcome in outcomes {
-        let Outcome { target, runs, coverage, .. } = outcome;
-        println!("{target:<16} {runs:>12} {coverage:>9}  {}", outcome.verdict());
+        let Outcome {
+            target,
+            runs,
+            coverage,
+            ..
+        } = outcome;
+        println!(
+            "{target:<16} {runs:>12} {coverage:>9}  {}",
+            outcome.verdict()
+        );
     }
 }

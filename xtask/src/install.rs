@@ -40,7 +40,9 @@ fn unmet(needs: &[Need]) -> Vec<&Need> {
 }
 
 fn words(needs: &[&Need]) -> String {
-    let each = needs.iter().map(|need| format!("{} [Debian: {}]", need.what, need.packages.join(" ")));
+    let each = needs
+        .iter()
+        .map(|need| format!("{} [Debian: {}]", need.what, need.packages.join(" ")));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -52,15 +54,21 @@ struct Apt {
 impl Apt {
     fn find() -> Result<Self> {
         if !shell::on_path("apt-get") {
-            bail!("this machine has no apt-get: install what is missing by hand, then run this again");
+            bail!(
+                "this machine has no apt-get: install what is missing by hand, then run this again"
+            );
         }
         if shell::answer(command("id", ["-u"])).as_deref() == Some("0") {
             return Ok(Self { as_root: &["env"] });
         }
         if shell::answer(command("sudo", ["-n", "true"])).is_some() {
-            return Ok(Self { as_root: &["sudo", "-n", "env"] });
+            return Ok(Self {
+                as_root: &["sudo", "-n", "env"],
+            });
         }
-        bail!("installing takes root, or a sudo that asks for no password: install what is missing by hand")
+        bail!(
+            "installing takes root, or a sudo that asks for no password: install what is missing by hand"
+        )
     }
 
     fn install(&self, needs: &[&Need]) -> Result<()> {
@@ -81,7 +89,8 @@ impl Apt {
         const DROP_IN: &str = "/etc/postgresql-common/createcluster.d/portcullis-xtask.conf";
         let ours = "target/xtask/no-cluster.conf";
         fs::create_dir_all("target/xtask").context("creating target/xtask")?;
-        fs::write(ours, "create_main_cluster = off\n").with_context(|| format!("writing {ours}"))?;
+        fs::write(ours, "create_main_cluster = off\n")
+            .with_context(|| format!("writing {ours}"))?;
 
         shell::run(self.command(["install", "-D", "-m", "644", ours, DROP_IN]))?;
         let installed = install();

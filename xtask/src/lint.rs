@@ -23,7 +23,9 @@ pub(crate) struct Options {
 
 /// Runs every check in turn.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    step("format", || shell::run(command("cargo", ["fmt", "--all", "--check"])))?;
+    step("format", || {
+        shell::run(command("cargo", ["fmt", "--all", "--check"]))
+    })?;
     step("generated code", || generate::check(root))?;
     step("contract style", || shell::run(tools::buf(&["lint"])?))?;
     step("contract compatibility", contract_compatibility)?;
@@ -46,7 +48,9 @@ fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
 
 fn contract_compatibility() -> Result<()> {
     let Some(older) = older_contract() else {
-        println!("skipped: git knows no older commit with a contract (a first commit, a shallow clone)");
+        println!(
+            "skipped: git knows no older commit with a contract (a first commit, a shallow clone)"
+        );
         return Ok(());
     };
     let against = format!(".git#ref={older}");
@@ -61,7 +65,10 @@ fn older_contract() -> Option<String> {
     let parent = "HEAD~1";
     let tag = shell::answer(command("git", ["describe", "--tags", "--abbrev=0", parent]));
     let candidates = [tag, Some(parent.to_owned())];
-    candidates.into_iter().flatten().find(|commit| has_contract(commit))
+    candidates
+        .into_iter()
+        .flatten()
+        .find(|commit| has_contract(commit))
 }
 
 fn has_contract(commit: &str) -> bool {
@@ -77,7 +84,10 @@ fn deny(checks: &[&str]) -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    let mut clippy = command("cargo", ["clippy", "--workspace", "--all-targets", "--locked"]);
+    let mut clippy = command(
+        "cargo",
+        ["clippy", "--workspace", "--all-targets", "--locked"],
+    );
     clippy.args(["--", "-D", "warnings"]);
     shell::run(clippy)
 }

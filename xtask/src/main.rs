@@ -57,7 +57,9 @@ fn main() -> ExitCode {
 }
 
 fn run(chore: &Chore) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask sits outside a workspace")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask sits outside a workspace")?;
     // Every command runs at the root, wherever it was typed.
     env::set_current_dir(root).context("entering the workspace root")?;
 

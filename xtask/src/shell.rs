@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 /// A command and its arguments.
-pub(crate) fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command
@@ -20,7 +23,10 @@ pub(crate) fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl In
 pub(crate) fn run(mut command: Command) -> Result<()> {
     let words = words(&command);
     println!("$ {words}");
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("`{words}` does not start"))?;
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("`{words}` does not start"))?;
     ensure!(status.success(), "`{words}` failed: {status}");
     Ok(())
 }
@@ -43,6 +49,11 @@ fn words(command: &Command) -> String {
         let value = value?.to_string_lossy();
         Some(format!("{}='{value}'", name.to_string_lossy()))
     });
-    let arguments = [command.get_program()].into_iter().chain(command.get_args());
-    variables.chain(arguments.map(|word| word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+    let arguments = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
+    variables
+        .chain(arguments.map(|word| word.to_string_lossy().into_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -20,7 +20,10 @@ pub(crate) struct Options {
 /// Builds the binary that fault tests start and kill, then runs the tests.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER])?;
-    shell::run(command("cargo", ["build", "--locked", "-p", "portcullis-cli"]))?;
+    shell::run(command(
+        "cargo",
+        ["build", "--locked", "-p", "portcullis-cli"],
+    ))?;
 
     let mut tests = command("cargo", ["test", "--workspace", "--locked"]);
     tests.args(&options.cargo_args);

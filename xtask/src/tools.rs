@@ -23,8 +23,11 @@ pub(crate) const C_COMPILER: Need = Need {
 };
 
 /// Builds the fuzzing engine.
-pub(crate) const CXX_COMPILER: Need =
-    Need { what: "a C++ compiler (c++)", packages: &["g++"], met: || shell::on_path("c++") };
+pub(crate) const CXX_COMPILER: Need = Need {
+    what: "a C++ compiler (c++)",
+    packages: &["g++"],
+    met: || shell::on_path("c++"),
+};
 
 /// Tests start servers of their own; none that is already running is used.
 pub(crate) const POSTGRES_SERVER: Need = Need {
@@ -41,8 +44,11 @@ pub(crate) const PGBENCH: Need = Need {
 };
 
 /// A peer of the bench.
-pub(crate) const REDIS_SERVER: Need =
-    Need { what: "redis-server", packages: &["redis-server"], met: || shell::on_path("redis-server") };
+pub(crate) const REDIS_SERVER: Need = Need {
+    what: "redis-server",
+    packages: &["redis-server"],
+    met: || shell::on_path("redis-server"),
+};
 
 const NPM: Need = Need {
     what: "npm, which installs buf",
@@ -52,8 +58,11 @@ const NPM: Need = Need {
 
 /// Debian keeps the server's programs of each major version away from `PATH`.
 fn debian_has(program: &str) -> bool {
-    fs::read_dir("/usr/lib/postgresql")
-        .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin").join(program).is_file()))
+    fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
+        versions
+            .flatten()
+            .any(|version| version.path().join("bin").join(program).is_file())
+    })
 }
 
 /// `buf` with these arguments, ready to run.

@@ -23,7 +23,16 @@ impl Redis {
     pub(crate) async fn start() -> Result<Self> {
         let port = crate::world::free_port()?;
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--port",
+                &port.to_string(),
+            ])
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -33,7 +42,10 @@ impl Redis {
             ensure!(Instant::now() < deadline, "redis-server does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(Self { _child: child, port })
+        Ok(Self {
+            _child: child,
+            port,
+        })
     }
 
     /// Nanoseconds of one `GET` round trip from this process; the median.
@@ -53,12 +65,18 @@ impl Redis {
     }
 
     /// Milliseconds from `PUBLISH` until the last of `subscribers` has the message; the median of `rounds`.
-    pub(crate) async fn publish_milliseconds(&self, subscribers: usize, rounds: usize) -> Result<f64> {
+    pub(crate) async fn publish_milliseconds(
+        &self,
+        subscribers: usize,
+        rounds: usize,
+    ) -> Result<f64> {
         let (heard, mut hearing) = tokio::sync::mpsc::channel(subscribers);
         for _ in 0..subscribers {
             let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
             stream.set_nodelay(true)?;
-            stream.write_all(b"*2\r\n$9\r\nSUBSCRIBE\r\n$3\r\nout\r\n").await?;
+            stream
+                .write_all(b"*2\r\n$9\r\nSUBSCRIBE\r\n$3\r\nout\r\n")
+                .await?;
             let heard = heard.clone();
             tokio::spawn(async move {
                 let mut answer = [0; 256];
@@ -87,7 +105,10 @@ impl Redis {
                 .write_all(b"*3\r\n$7\r\nPUBLISH\r\n$3\r\nout\r\n$36\r\n01h455vb-4pex-5vsk-nk08-4sn02q-revok\r\n")
                 .await?;
             times.push(all().await?.duration_since(begun).as_secs_f64() * 1000.0);
-            ensure!(publisher.read(&mut [0; 64]).await? > 0, "redis closed the connection");
+            ensure!(
+                publisher.read(&mut [0; 64]).await? > 0,
+                "redis closed the connection"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(crate::measure::median(times))

@@ -29,11 +29,14 @@ pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
     admin
         .batch_execute("CREATE TABLE peer (id BIGINT PRIMARY KEY, active BIGINT NOT NULL) WITH (fillfactor = 50)")
         .await?;
-    admin.batch_execute("INSERT INTO peer SELECT n, 0 FROM generate_series(1, 100000) n").await?;
+    admin
+        .batch_execute("INSERT INTO peer SELECT n, 0 FROM generate_series(1, 100000) n")
+        .await?;
     sign_in(&mut world.authority.sessions().await?, "live").await?;
     admin.batch_execute(&copies()).await?;
     admin.batch_execute("VACUUM ANALYZE").await?;
-    let update = "\\set id random(1, 100000)\nUPDATE peer SET active = active + 1 WHERE id = :id;\n";
+    let update =
+        "\\set id random(1, 100000)\nUPDATE peer SET active = active + 1 WHERE id = :id;\n";
     let updates = pgbench::rate(&world.cluster, 64, update).await?;
     let batches = Arc::new(batches());
     let client = RevocationServiceClient::new(world.authority.channel().await?);
@@ -52,7 +55,13 @@ pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
     })
     .await?;
     let rows = reports * BATCH as f64;
-    report.compare("activity_flush", rows, "rows/s", "pgbench single-row updates (1/s)", updates);
+    report.compare(
+        "activity_flush",
+        rows,
+        "rows/s",
+        "pgbench single-row updates (1/s)",
+        updates,
+    );
     Ok(())
 }
 
@@ -77,7 +86,10 @@ fn batches() -> Vec<Vec<v1::Activity>> {
         tenant_id: TENANT.into(),
         credential_id: SessionId::from_bytes((number as u128).to_be_bytes()).to_string(),
         requests: 3,
-        age: Some(prost_types::Duration { seconds: 2, nanos: 0 }),
+        age: Some(prost_types::Duration {
+            seconds: 2,
+            nanos: 0,
+        }),
         ip: "203.0.113.7".into(),
         last_page: "/orders/17".into(),
     };

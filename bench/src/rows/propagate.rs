@@ -27,10 +27,15 @@ async fn one(world: &World, report: &mut Report) -> Result<()> {
     let gate = world.authority.gate().await?;
     let mut times = Vec::new();
     let mut commits = Vec::new();
-    let (client, driver) = tokio_postgres::connect(&world.cluster.url(), tokio_postgres::NoTls).await?;
+    let (client, driver) =
+        tokio_postgres::connect(&world.cluster.url(), tokio_postgres::NoTls).await?;
     tokio::spawn(driver);
-    client.batch_execute("CREATE TABLE single (id BIGSERIAL PRIMARY KEY, note TEXT)").await?;
-    let insert = client.prepare("INSERT INTO single (note) VALUES ($1)").await?;
+    client
+        .batch_execute("CREATE TABLE single (id BIGSERIAL PRIMARY KEY, note TEXT)")
+        .await?;
+    let insert = client
+        .prepare("INSERT INTO single (note) VALUES ($1)")
+        .await?;
     for _ in 0..10 {
         for _ in 0..ROUNDS / 3 {
             times.push(propagation(world, std::slice::from_ref(&gate)).await?);
@@ -41,7 +46,13 @@ async fn one(world: &World, report: &mut Report) -> Result<()> {
         };
         commits.push(milliseconds(ROUNDS, insert).await?);
     }
-    report.compare("propagate_one", median(times), "ms", "one durable single-row commit (ms)", median(commits));
+    report.compare(
+        "propagate_one",
+        median(times),
+        "ms",
+        "one durable single-row commit (ms)",
+        median(commits),
+    );
     Ok(())
 }
 
@@ -60,24 +71,46 @@ async fn round(world: &World, gates: &[Validator]) -> Result<Option<f64>> {
     let mut sessions = world.authority.sessions().await?;
     let created = sign_in(&mut sessions, "ada").await?;
     let mut positions: Vec<_> = gates.iter().map(Validator::position).collect();
-    let before = positions[0].borrow().context("a gate without a view")?.revision;
+    let before = positions[0]
+        .borrow()
+        .context("a gate without a view")?
+        .revision;
     let reached = positions.iter_mut().map(|position| async move {
-        position.wait_for(|at| at.is_some_and(|at| at.revision > before)).await?;
+        position
+            .wait_for(|at| at.is_some_and(|at| at.revision > before))
+            .await?;
         Ok::<_, anyhow::Error>(Instant::now())
     });
     let begun = Instant::now();
-    let (revision, reached) = tokio::try_join!(revoke(&mut sessions, session_id(&created)), try_join_all(reached))?;
+    let (revision, reached) = tokio::try_join!(
+        revoke(&mut sessions, session_id(&created)),
+        try_join_all(reached)
+    )?;
     let last = reached.into_iter().max().context("no gate")?;
-    let applied = |gate: &Validator| gate.position().borrow().is_some_and(|at| at.revision >= Revision(revision));
+    let applied = |gate: &Validator| {
+        gate.position()
+            .borrow()
+            .is_some_and(|at| at.revision >= Revision(revision))
+    };
     if revision != before.0 + 1 || !gates.iter().all(applied) {
         return Ok(None);
     }
-    anyhow::ensure!(gates.iter().all(|gate| gate.check(&created.access_token).is_err()), "a gate admits the dead");
+    anyhow::ensure!(
+        gates
+            .iter()
+            .all(|gate| gate.check(&created.access_token).is_err()),
+        "a gate admits the dead"
+    );
     Ok(Some(last.duration_since(begun).as_secs_f64() * 1000.0))
 }
 
 fn head(gate: &Validator) -> Result<u64> {
-    Ok(gate.position().borrow().context("a gate without a view")?.revision.0)
+    Ok(gate
+        .position()
+        .borrow()
+        .context("a gate without a view")?
+        .revision
+        .0)
 }
 
 async fn thousand(world: &World, report: &mut Report) -> Result<()> {
@@ -99,8 +132,17 @@ async fn thousand(world: &World, report: &mut Report) -> Result<()> {
     let used = cpu_microseconds(process)? - cpu - idle * begun.elapsed().as_secs_f64();
     drop(gates);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let redis = Redis::start().await?.publish_milliseconds(GATES, ROUNDS).await?;
-    report.compare("propagate_1000", median(times), "ms", "Redis PUBLISH to 1000 (ms)", redis);
+    let redis = Redis::start()
+        .await?
+        .publish_milliseconds(GATES, ROUNDS)
+        .await?;
+    report.compare(
+        "propagate_1000",
+        median(times),
+        "ms",
+        "Redis PUBLISH to 1000 (ms)",
+        redis,
+    );
     report.add("fanout_cpu_us", used / (deltas * GATES as u64) as f64, "µs");
     report.add("stream_rss", rss, "KiB");
     Ok(())

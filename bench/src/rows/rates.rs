@@ -33,7 +33,8 @@ struct Opened {
 
 pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
     let admin = world.cluster.admin().await;
-    let table = "CREATE TABLE peer (id BIGSERIAL PRIMARY KEY, a TEXT, b TEXT, n BIGINT NOT NULL DEFAULT 0)";
+    let table =
+        "CREATE TABLE peer (id BIGSERIAL PRIMARY KEY, a TEXT, b TEXT, n BIGINT NOT NULL DEFAULT 0)";
     admin.batch_execute(table).await?;
     let insert = "INSERT INTO peer (a, b) VALUES ('01h455vb4pex5vsknk084sn02q', 'revoked by an administrator');\n";
     let inserts = pgbench::rate(&world.cluster, 64, insert).await?;
@@ -64,7 +65,13 @@ async fn create(world: &World, report: &mut Report, inserts: f64) -> Result<()> 
         }
     })
     .await?;
-    report.compare("create_rate", opened, "1/s", "pgbench single-row inserts (1/s)", inserts);
+    report.compare(
+        "create_rate",
+        opened,
+        "1/s",
+        "pgbench single-row inserts (1/s)",
+        inserts,
+    );
     Ok(())
 }
 
@@ -81,15 +88,26 @@ async fn open(world: &World) -> Result<Vec<Opened>> {
             let mut opened = Vec::new();
             for turn in 0..SESSIONS / CALLERS {
                 let created = sign_in(&mut sessions, &user(caller, turn % USERS)).await?;
-                opened.push(Opened { session_id: session_id(&created), refresh_token: created.refresh_token });
+                opened.push(Opened {
+                    session_id: session_id(&created),
+                    refresh_token: created.refresh_token,
+                });
             }
             Ok::<_, anyhow::Error>(opened)
         }
     };
-    Ok(futures::future::try_join_all((0..CALLERS).map(each)).await?.into_iter().flatten().collect())
+    Ok(futures::future::try_join_all((0..CALLERS).map(each))
+        .await?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
-async fn refresh(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Opened>>>) -> Result<()> {
+async fn refresh(
+    world: &World,
+    report: &mut Report,
+    opened: &Arc<Mutex<Vec<Opened>>>,
+) -> Result<()> {
     let update = "\\set id random(1, 20000)\nUPDATE peer SET n = n + 1 WHERE id = :id;\n";
     let updates = pgbench::rate(&world.cluster, 64, update).await?;
     let sessions = world.authority.sessions().await?;
@@ -100,7 +118,10 @@ async fn refresh(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Open
         let mut own: Vec<String> = {
             let mut all = opened.lock().expect("no holder panics");
             let at = all.len() - 100;
-            all.split_off(at).into_iter().map(|opened| opened.refresh_token).collect()
+            all.split_off(at)
+                .into_iter()
+                .map(|opened| opened.refresh_token)
+                .collect()
         };
         let mut turn = 0;
         let tokens = Arc::new(Mutex::new(std::mem::take(&mut own)));
@@ -111,20 +132,37 @@ async fn refresh(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Open
             let at = turn;
             async move {
                 let refresh_token = tokens.lock().expect("no holder panics")[at].clone();
-                let request =
-                    v1::RefreshSessionRequest { tenant_id: TENANT.into(), refresh_token, ..Default::default() };
-                let refreshed = sessions.refresh_session(authorized(request, LOGIN)).await?.into_inner();
+                let request = v1::RefreshSessionRequest {
+                    tenant_id: TENANT.into(),
+                    refresh_token,
+                    ..Default::default()
+                };
+                let refreshed = sessions
+                    .refresh_session(authorized(request, LOGIN))
+                    .await?
+                    .into_inner();
                 tokens.lock().expect("no holder panics")[at] = refreshed.refresh_token;
                 Ok(())
             }
         }
     })
     .await?;
-    report.compare("refresh_rate", refreshed, "1/s", "pgbench single-row updates (1/s)", updates);
+    report.compare(
+        "refresh_rate",
+        refreshed,
+        "1/s",
+        "pgbench single-row updates (1/s)",
+        updates,
+    );
     Ok(())
 }
 
-async fn revocations(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<Opened>>>, inserts: f64) -> Result<()> {
+async fn revocations(
+    world: &World,
+    report: &mut Report,
+    opened: &Arc<Mutex<Vec<Opened>>>,
+    inserts: f64,
+) -> Result<()> {
     let sessions = world.authority.sessions().await?;
     let revoked = rate(CALLERS, WARM_UP, TIME, |_| {
         let (sessions, opened) = (sessions.clone(), Arc::clone(opened));
@@ -138,6 +176,12 @@ async fn revocations(world: &World, report: &mut Report, opened: &Arc<Mutex<Vec<
         }
     })
     .await?;
-    report.compare("revoke_rate", revoked, "1/s", "pgbench single-row inserts (1/s)", inserts);
+    report.compare(
+        "revoke_rate",
+        revoked,
+        "1/s",
+        "pgbench single-row inserts (1/s)",
+        inserts,
+    );
     Ok(())
 }

@@ -20,11 +20,20 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     prepare(&world.authority).await?;
     let admin = world.cluster.admin().await;
     admin
-        .batch_execute(&copies("decode(lpad(to_hex(n), 32, '0'), 'hex')", "generate_series(1, {MANY}) AS g(n)"))
+        .batch_execute(&copies(
+            "decode(lpad(to_hex(n), 32, '0'), 'hex')",
+            "generate_series(1, {MANY}) AS g(n)",
+        ))
         .await?;
     admin.batch_execute("ANALYZE").await?;
     let (many, one) = measure(&world.authority).await?;
-    report.compare("force_sign_out", many, "ms", "with one session, PostgreSQL (ms)", one);
+    report.compare(
+        "force_sign_out",
+        many,
+        "ms",
+        "with one session, PostgreSQL (ms)",
+        one,
+    );
 
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
@@ -33,20 +42,33 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     drop(authority);
     let file = rusqlite::Connection::open(data.join("portcullis.db"))?;
     file.execute_batch("DROP TRIGGER session_serial")?;
-    let numbers =
-        "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {MANY}) SELECT n FROM c) g";
+    let numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {MANY}) SELECT n FROM c) g";
     file.execute_batch(&copies("unhex(printf('%032x', n))", numbers))?;
     drop(file);
     let authority = sqlite(&data).await?;
     let (many, one) = measure(&authority).await?;
-    report.compare("force_sign_out_sqlite", many, "ms", "with one session, SQLite (ms)", one);
+    report.compare(
+        "force_sign_out_sqlite",
+        many,
+        "ms",
+        "with one session, SQLite (ms)",
+        one,
+    );
     Ok(())
 }
 
 async fn sqlite(data: &std::path::Path) -> Result<Process> {
-    let (url, key): (String, PathBuf) = (format!("sqlite:{}", data.display()), data.with_extension("key"));
+    let (url, key): (String, PathBuf) = (
+        format!("sqlite:{}", data.display()),
+        data.with_extension("key"),
+    );
     if !key.exists() {
-        std::fs::write(&key, portcullis_authority::crypto::MasterKey::generate().to_base64().as_bytes())?;
+        std::fs::write(
+            &key,
+            portcullis_authority::crypto::MasterKey::generate()
+                .to_base64()
+                .as_bytes(),
+        )?;
     }
     Process::start(move |config, _| {
         config.store.url = url;

@@ -30,12 +30,21 @@ const REQUESTS: usize = 64;
 
 pub(crate) async fn run(report: &mut Report) -> Result<()> {
     let (view, signer) = view_with_revocations()?;
-    let key = Arc::clone(view.trusted_key(signer.key_id().as_str()).context("the key is not trusted")?);
+    let key = Arc::clone(
+        view.trusted_key(signer.key_id().as_str())
+            .context("the key is not trusted")?,
+    );
     let log = Replay::start(view)?;
     let gate = log.gate().await?;
-    let tokens: Arc<Vec<String>> =
-        Arc::new((0..TOKENS as u64).map(|index| token(&signer, index)).collect::<Result<_>>()?);
-    anyhow::ensure!(gate.statistics().cached_tokens == 0, "the cache is not empty");
+    let tokens: Arc<Vec<String>> = Arc::new(
+        (0..TOKENS as u64)
+            .map(|index| token(&signer, index))
+            .collect::<Result<_>>()?,
+    );
+    anyhow::ensure!(
+        gate.statistics().cached_tokens == 0,
+        "the cache is not empty"
+    );
     let redis = Redis::start().await?;
     let draws = Arc::new(zipf(TOKENS, 1 << 20));
 
@@ -44,8 +53,18 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
         gate.check(token).context("a live token is refused")?;
     }
     let alone = cached(&gate, &tokens, &draws);
-    report.compare("validate_cached", alone, "ns", "Redis GET round trip, p50 (ns)", redis.get_nanoseconds(20_000)?);
-    report.add("validate_cached_unread", cached_unread(&gate, &tokens, &draws), "ns");
+    report.compare(
+        "validate_cached",
+        alone,
+        "ns",
+        "Redis GET round trip, p50 (ns)",
+        redis.get_nanoseconds(20_000)?,
+    );
+    report.add(
+        "validate_cached_unread",
+        cached_unread(&gate, &tokens, &draws),
+        "ns",
+    );
     churn(report, &log, &gate, &tokens, &draws).await?;
     scaling(report, &gate, &tokens, &draws);
     Ok(())
@@ -53,24 +72,46 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
 
 /// A view of a million revocations, and the key that signs what it trusts.
 fn view_with_revocations() -> Result<(View, Signer)> {
-    let (id, private) = (KeyId::parse("bench")?, PrivateKey::generate(Algorithm::Ed25519));
-    let key = VerificationKey::new(id.clone(), private.algorithm(), private.public_bytes(), CredentialKind::Session)?;
+    let (id, private) = (
+        KeyId::parse("bench")?,
+        PrivateKey::generate(Algorithm::Ed25519),
+    );
+    let key = VerificationKey::new(
+        id.clone(),
+        private.algorithm(),
+        private.public_bytes(),
+        CredentialKind::Session,
+    )?;
     let mut view = follow(&View::empty(Incarnation([7; 16])), Change::Trust(key))?;
     let mut random = SmallRng::seed_from_u64(3);
     for _ in 0..REVOCATIONS / 10_000 {
-        let serials = (0..10_000).map(|_| Serial(random.random_range(1..=SERIALS))).collect();
-        view = follow(&view, Change::Revoke { credential: CredentialKind::Session, serials })?;
+        let serials = (0..10_000)
+            .map(|_| Serial(random.random_range(1..=SERIALS)))
+            .collect();
+        view = follow(
+            &view,
+            Change::Revoke {
+                credential: CredentialKind::Session,
+                serials,
+            },
+        )?;
     }
     Ok((view, Signer::new(id, private)))
 }
 
 fn follow(view: &View, change: Change) -> Result<View> {
     let revision = view.position().revision.next();
-    Ok(view.apply(&Frame { revision, delta: delta::encode(&[change], Vec::new()), audit_digest: [0; 32] })?)
+    Ok(view.apply(&Frame {
+        revision,
+        delta: delta::encode(&[change], Vec::new()),
+        audit_digest: [0; 32],
+    })?)
 }
 
 fn token(signer: &Signer, index: u64) -> Result<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
     let subject = Subject {
         serial: Serial(SERIALS + 1 + index),
         user: UserSerial(1 + index / 3),
@@ -120,7 +161,12 @@ fn cached(gate: &Validator, tokens: &[String], draws: &[u32]) -> f64 {
         let mut spent = Duration::ZERO;
         for _ in 0..BATCH / REQUESTS {
             requests.clear();
-            requests.extend(draws.by_ref().take(REQUESTS).map(|draw| tokens[*draw as usize].clone()));
+            requests.extend(
+                draws
+                    .by_ref()
+                    .take(REQUESTS)
+                    .map(|draw| tokens[*draw as usize].clone()),
+            );
             let begun = Instant::now();
             for token in &requests {
                 assert!(std::hint::black_box(gate.check(token)).is_ok());
@@ -142,8 +188,15 @@ fn cached_unread(gate: &Validator, tokens: &[String], draws: &[u32]) -> f64 {
 }
 
 /// First sight against the bare signature check.
-fn cold(report: &mut Report, gate: &Validator, signer: &Signer, key: &VerificationKey) -> Result<()> {
-    let fresh: Vec<String> = (0..4_000).map(|index| token(signer, 10_000_000 + index)).collect::<Result<_>>()?;
+fn cold(
+    report: &mut Report,
+    gate: &Validator,
+    signer: &Signer,
+    key: &VerificationKey,
+) -> Result<()> {
+    let fresh: Vec<String> = (0..4_000)
+        .map(|index| token(signer, 10_000_000 + index))
+        .collect::<Result<_>>()?;
     let mut seen = fresh.iter();
     let mut bare = fresh.iter();
     // In turns, so that both meet the same noise.
@@ -153,12 +206,21 @@ fn cold(report: &mut Report, gate: &Validator, signer: &Signer, key: &Verificati
             assert!(gate.check(seen.next().expect("enough tokens")).is_ok());
         }));
         raw.push(nanoseconds(1, 200, || {
-            let (message, signature) = bare.next().and_then(|token| token.rsplit_once('.')).expect("a token");
+            let (message, signature) = bare
+                .next()
+                .and_then(|token| token.rsplit_once('.'))
+                .expect("a token");
             assert!(key.verify(message.as_bytes(), signature));
         }));
     }
     let (ours, raw) = (crate::measure::median(ours), crate::measure::median(raw));
-    report.compare("validate_cold", ours, "ns", "the signature check alone (ns)", raw);
+    report.compare(
+        "validate_cold",
+        ours,
+        "ns",
+        "the signature check alone (ns)",
+        raw,
+    );
     Ok(())
 }
 
@@ -186,16 +248,29 @@ async fn churn(
     log.grow(false);
     let alone = cached(gate, tokens, draws);
     eprintln!("  (deltas applied a second while measuring: {deltas:.0})");
-    report.compare("validate_under_churn", measured, "ns", "validate_cached, again (ns)", alone);
+    report.compare(
+        "validate_under_churn",
+        measured,
+        "ns",
+        "validate_cached, again (ns)",
+        alone,
+    );
     Ok(())
 }
 
 fn revision(gate: &Validator) -> u64 {
-    gate.position().borrow().map_or(0, |position| position.revision.0)
+    gate.position()
+        .borrow()
+        .map_or(0, |position| position.revision.0)
 }
 
 /// Checks a second on two threads, against one.
-fn scaling(report: &mut Report, gate: &Validator, tokens: &Arc<Vec<String>>, draws: &Arc<Vec<u32>>) {
+fn scaling(
+    report: &mut Report,
+    gate: &Validator,
+    tokens: &Arc<Vec<String>>,
+    draws: &Arc<Vec<u32>>,
+) {
     let (mut one, mut two) = (Vec::new(), Vec::new());
     for _ in 0..7 {
         one.push(throughput(1, gate, tokens, draws));
@@ -205,12 +280,21 @@ fn scaling(report: &mut Report, gate: &Validator, tokens: &Arc<Vec<String>>, dra
     report.compare("validate_scaling", two, "1/s", "on one thread (1/s)", one);
 }
 
-fn throughput(threads: usize, gate: &Validator, tokens: &Arc<Vec<String>>, draws: &Arc<Vec<u32>>) -> f64 {
+fn throughput(
+    threads: usize,
+    gate: &Validator,
+    tokens: &Arc<Vec<String>>,
+    draws: &Arc<Vec<u32>>,
+) -> f64 {
     const CHECKS: usize = 1_000_000;
     let barrier = Arc::new(Barrier::new(threads + 1));
     let work = |thread: usize| {
-        let (gate, tokens, draws, barrier) =
-            (gate.clone(), Arc::clone(tokens), Arc::clone(draws), Arc::clone(&barrier));
+        let (gate, tokens, draws, barrier) = (
+            gate.clone(),
+            Arc::clone(tokens),
+            Arc::clone(draws),
+            Arc::clone(&barrier),
+        );
         std::thread::spawn(move || {
             let draws = draws.iter().cycle().skip(thread * 77_777);
             barrier.wait();
@@ -222,6 +306,8 @@ fn throughput(threads: usize, gate: &Validator, tokens: &Arc<Vec<String>>, draws
     let running: Vec<_> = (0..threads).map(work).collect();
     barrier.wait();
     let begun = Instant::now();
-    running.into_iter().for_each(|thread| thread.join().expect("no check panics"));
+    running
+        .into_iter()
+        .for_each(|thread| thread.join().expect("no check panics"));
     (threads * CHECKS) as f64 / begun.elapsed().as_secs_f64()
 }

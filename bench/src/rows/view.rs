@@ -34,7 +34,10 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
         anyhow::ensure!(sha256(&bytes) == digest, "the digest differs");
         let loaded = std::sync::Arc::new(View::decode(bytes.clone())?);
         times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        anyhow::ensure!(loaded.revoked_count() as f64 == revocations, "the view forgot something");
+        anyhow::ensure!(
+            loaded.revoked_count() as f64 == revocations,
+            "the view forgot something"
+        );
     }
     report.add("snapshot_load", median(times), "ms");
     Ok(())
@@ -46,13 +49,22 @@ pub(crate) fn grown(revocations: usize, serials: u64, turned: bool) -> Result<Vi
     let mut view = View::empty(Incarnation([1; 16]));
     let deltas = revocations / DELTA_SERIALS;
     for index in 0..deltas {
-        let serials = (0..DELTA_SERIALS).map(|_| Serial(random.random_range(1..=serials))).collect();
-        let mut changes = vec![Change::Revoke { credential: CredentialKind::Session, serials }];
+        let serials = (0..DELTA_SERIALS)
+            .map(|_| Serial(random.random_range(1..=serials)))
+            .collect();
+        let mut changes = vec![Change::Revoke {
+            credential: CredentialKind::Session,
+            serials,
+        }];
         if turned && index == deltas / 2 {
             changes.push(Change::Turn);
         }
         let revision = Revision(view.position().revision.0 + 1);
-        let frame = Frame { revision, delta: delta::encode(&changes, Vec::new()), audit_digest: [0; 32] };
+        let frame = Frame {
+            revision,
+            delta: delta::encode(&changes, Vec::new()),
+            audit_digest: [0; 32],
+        };
         view = view.apply(&frame).context("a delta does not apply")?;
     }
     Ok(view)

@@ -7,18 +7,21 @@ use portcullis_authority::domain::{
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
 const GIVEN: [&str; 40] = [
-    "Ada", "Adam", "Amara", "Ana", "Anna", "Bao", "Ben", "Carla", "Chen", "Daniel", "David", "Elif", "Emma", "Fatima",
-    "Felix", "Giulia", "Grace", "Hana", "Hugo", "Ines", "Ivan", "Jonas", "José", "Karin", "Lea", "Liam", "Mai",
-    "Maria", "Noah", "Olga", "Omar", "Paul", "Priya", "Rosa", "Sara", "Søren", "Tariq", "Vera", "Yuki", "Zoë",
+    "Ada", "Adam", "Amara", "Ana", "Anna", "Bao", "Ben", "Carla", "Chen", "Daniel", "David",
+    "Elif", "Emma", "Fatima", "Felix", "Giulia", "Grace", "Hana", "Hugo", "Ines", "Ivan", "Jonas",
+    "José", "Karin", "Lea", "Liam", "Mai", "Maria", "Noah", "Olga", "Omar", "Paul", "Priya",
+    "Rosa", "Sara", "Søren", "Tariq", "Vera", "Yuki", "Zoë",
 ];
 const FAMILY_BEGIN: [&str; 50] = [
-    "Al", "An", "Ba", "Be", "Bra", "Bro", "Ca", "Cho", "Da", "Del", "Du", "Fa", "Fer", "Fi", "Ga", "Gar", "Gon", "Ha",
-    "Her", "Hof", "Iva", "Jan", "Jo", "Ka", "Kim", "Kov", "La", "Le", "Lin", "Ma", "Mar", "Mei", "Mo", "Mül", "Na",
-    "Ng", "Ok", "Pa", "Pe", "Ra", "Rey", "Ro", "Sa", "Schu", "Sil", "Smi", "Ta", "To", "Wa", "Wil",
+    "Al", "An", "Ba", "Be", "Bra", "Bro", "Ca", "Cho", "Da", "Del", "Du", "Fa", "Fer", "Fi", "Ga",
+    "Gar", "Gon", "Ha", "Her", "Hof", "Iva", "Jan", "Jo", "Ka", "Kim", "Kov", "La", "Le", "Lin",
+    "Ma", "Mar", "Mei", "Mo", "Mül", "Na", "Ng", "Ok", "Pa", "Pe", "Ra", "Rey", "Ro", "Sa", "Schu",
+    "Sil", "Smi", "Ta", "To", "Wa", "Wil",
 ];
 const FAMILY_END: [&str; 30] = [
-    "bert", "ding", "dez", "feld", "ga", "garten", "grin", "ham", "ić", "ini", "ko", "land", "ler", "lin", "man",
-    "mann", "mura", "nandez", "ner", "nova", "o", "quist", "ra", "rez", "sen", "son", "stein", "th", "va", "wala",
+    "bert", "ding", "dez", "feld", "ga", "garten", "grin", "ham", "ić", "ini", "ko", "land", "ler",
+    "lin", "man", "mann", "mura", "nandez", "ner", "nova", "o", "quist", "ra", "rez", "sen", "son",
+    "stein", "th", "va", "wala",
 ];
 const DEVICES: [(&str, &str, DeviceKind, &str); 8] = [
     (
@@ -39,7 +42,12 @@ const DEVICES: [(&str, &str, DeviceKind, &str); 8] = [
         DeviceKind::Desktop,
         "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
     ),
-    ("Firefox", "Linux", DeviceKind::Desktop, "Mozilla/5.0 (X11; Linux x86_64; rv:129.0) Gecko/20100101 Firefox/129.0"),
+    (
+        "Firefox",
+        "Linux",
+        DeviceKind::Desktop,
+        "Mozilla/5.0 (X11; Linux x86_64; rv:129.0) Gecko/20100101 Firefox/129.0",
+    ),
     (
         "Safari",
         "iOS",
@@ -65,7 +73,13 @@ const PLACES: [(&str, &str, &str, &str, u8); 10] = [
     ("DE", "Germany", "Berlin", "Deutsche Telekom AG", 80),
     ("DE", "Germany", "Munich", "Vodafone GmbH", 81),
     ("FR", "France", "Paris", "Orange S.A.", 82),
-    ("GB", "United Kingdom", "London", "British Telecommunications PLC", 83),
+    (
+        "GB",
+        "United Kingdom",
+        "London",
+        "British Telecommunications PLC",
+        83,
+    ),
     ("US", "United States", "New York", "Comcast Cable", 84),
     ("US", "United States", "Austin", "AT&T Services", 85),
     ("BR", "Brazil", "São Paulo", "Claro NXT", 86),
@@ -76,9 +90,17 @@ const PLACES: [(&str, &str, &str, &str, u8); 10] = [
 
 /// A sign-in name, a given name and a family name.
 pub(super) fn name(random: &mut StdRng) -> [String; 3] {
-    let (given, begin, end) = (any(random, &GIVEN), any(random, &FAMILY_BEGIN), any(random, &FAMILY_END));
+    let (given, begin, end) = (
+        any(random, &GIVEN),
+        any(random, &FAMILY_BEGIN),
+        any(random, &FAMILY_END),
+    );
     let number = random.random_range(1..100_u32);
-    [format!("{}.{begin}{end}{number}", given.to_lowercase()), given.into(), format!("{begin}{end}")]
+    [
+        format!("{}.{begin}{end}{number}", given.to_lowercase()),
+        given.into(),
+        format!("{begin}{end}"),
+    ]
 }
 
 /// A device as a session keeps it.
@@ -89,13 +111,28 @@ pub(super) struct SeededDevice {
 }
 
 pub(super) fn devices() -> Vec<SeededDevice> {
-    let device = |(kind, (browser, os, of, user_agent)): (i64, &(&str, &str, DeviceKind, &'static str))| {
-        let (browser, os) = ((*browser).to_owned(), (*os).to_owned());
-        let device = Device { browser, browser_version: "128".into(), os, kind: *of, ..Device::default() };
-        SeededDevice { json: serde_json::to_string(&device).expect("text keys"), kind, user_agent }
-    };
+    let device =
+        |(kind, (browser, os, of, user_agent)): (i64, &(&str, &str, DeviceKind, &'static str))| {
+            let (browser, os) = ((*browser).to_owned(), (*os).to_owned());
+            let device = Device {
+                browser,
+                browser_version: "128".into(),
+                os,
+                kind: *of,
+                ..Device::default()
+            };
+            SeededDevice {
+                json: serde_json::to_string(&device).expect("text keys"),
+                kind,
+                user_agent,
+            }
+        };
     // The contract's numbers: phone, tablet, desktop, program.
-    [3, 3, 3, 3, 1, 1, 2, 4].into_iter().zip(&DEVICES).map(device).collect()
+    [3, 3, 3, 3, 1, 1, 2, 4]
+        .into_iter()
+        .zip(&DEVICES)
+        .map(device)
+        .collect()
 }
 
 /// A place as a session keeps it.
@@ -106,16 +143,30 @@ pub(super) struct SeededPlace {
 }
 
 pub(super) fn places() -> Vec<SeededPlace> {
-    let place = |(country, country_name, city, network_operator, network): &(&'static str, &str, &str, &str, u8)| {
+    let place = |(country, country_name, city, network_operator, network): &(
+        &'static str,
+        &str,
+        &str,
+        &str,
+        u8,
+    )| {
         let place = Place {
             city: (*city).into(),
             country: (*country).into(),
             country_name: (*country_name).into(),
-            coordinates: (!city.is_empty()).then_some(Coordinates { latitude: 50.0, longitude: 10.0, accuracy_km: 20 }),
+            coordinates: (!city.is_empty()).then_some(Coordinates {
+                latitude: 50.0,
+                longitude: 10.0,
+                accuracy_km: 20,
+            }),
             network_operator: (*network_operator).into(),
             asn: None,
         };
-        SeededPlace { json: serde_json::to_string(&place).expect("text keys"), country, network: *network }
+        SeededPlace {
+            json: serde_json::to_string(&place).expect("text keys"),
+            country,
+            network: *network,
+        }
     };
     PLACES.iter().map(place).collect()
 }

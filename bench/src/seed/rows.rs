@@ -43,7 +43,10 @@ pub(super) struct Seeder {
 
 impl Seeder {
     pub(super) fn new(options: &Options) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_micros();
         Self {
             options: options.clone(),
             random: StdRng::seed_from_u64(4),
@@ -60,7 +63,10 @@ impl Seeder {
     /// The tenant of a user by number, and its serial. The large one comes after the others, as its users do.
     fn tenant(&self, user: u64) -> (String, u64) {
         match user < self.options.users {
-            true => (tenant_id(user % self.options.tenants), user % self.options.tenants + 1),
+            true => (
+                tenant_id(user % self.options.tenants),
+                user % self.options.tenants + 1,
+            ),
             false => (LARGE.into(), self.options.tenants + 1),
         }
     }
@@ -89,7 +95,11 @@ pub(crate) fn user_id(number: u64) -> String {
 }
 
 /// Copies everything in; what is to be ended.
-pub(super) async fn copy(client: &Client, seeder: &mut Seeder, bar: &ProgressBar) -> Result<Vec<(TenantId, Ending)>> {
+pub(super) async fn copy(
+    client: &Client,
+    seeder: &mut Seeder,
+    bar: &ProgressBar,
+) -> Result<Vec<(TenantId, Ending)>> {
     let mut ending = BTreeMap::new();
     tenants(client, seeder).await?;
     bar.set_message("users");
@@ -101,7 +111,8 @@ pub(super) async fn copy(client: &Client, seeder: &mut Seeder, bar: &ProgressBar
 }
 
 async fn tenants(client: &Client, seeder: &Seeder) -> Result<()> {
-    let insert = "INSERT INTO tenants (tenant_id, tenant_serial) VALUES ($1, nextval('tenant_serial'))";
+    let insert =
+        "INSERT INTO tenants (tenant_id, tenant_serial) VALUES ($1, nextval('tenant_serial'))";
     for number in 0..seeder.options.tenants {
         client.execute(insert, &[&tenant_id(number)]).await?;
     }
@@ -112,9 +123,19 @@ async fn tenants(client: &Client, seeder: &Seeder) -> Result<()> {
 }
 
 /// A copy into these columns.
-async fn writer(client: &Client, table: &str, columns: &[(&str, Type)]) -> Result<BinaryCopyInWriter> {
-    let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let sink = client.copy_in(&format!("COPY {table} ({names}) FROM STDIN BINARY")).await?;
+async fn writer(
+    client: &Client,
+    table: &str,
+    columns: &[(&str, Type)],
+) -> Result<BinaryCopyInWriter> {
+    let names = columns
+        .iter()
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let sink = client
+        .copy_in(&format!("COPY {table} ({names}) FROM STDIN BINARY"))
+        .await?;
     let types: Vec<_> = columns.iter().map(|(_, of)| of.clone()).collect();
     Ok(BinaryCopyInWriter::new(sink, &types))
 }
@@ -141,25 +162,45 @@ async fn users(
         "email_key",
     ];
     let numbers = ["user_serial", "tenant_serial", "created_us", "signed_in_us"];
-    let columns: Vec<_> =
-        names.map(|name| (name, Type::TEXT)).into_iter().chain(numbers.map(|name| (name, Type::INT8))).collect();
+    let columns: Vec<_> = names
+        .map(|name| (name, Type::TEXT))
+        .into_iter()
+        .chain(numbers.map(|name| (name, Type::INT8)))
+        .collect();
     let mut writer = pin!(writer(client, "users", &columns).await?);
     let count = seeder.options.users + seeder.large_users();
     for number in 0..count {
         let (tenant, tenant_serial) = seeder.tenant(number);
         let [user_name, given, family] = people::name(&mut seeder.random);
         let email = format!("{user_name}@example.com");
-        let keys = [fold(&user_name), fold(&format!("{family}\n{given}")), fold(&email)];
+        let keys = [
+            fold(&user_name),
+            fold(&format!("{family}\n{given}")),
+            fold(&email),
+        ];
         let id = user_id(number);
         // Near enough to the newest of a user's few sessions.
         let signed_in = seeder.now - seeder.random.random_range(0..SPAN_US);
-        let numbers = [serial(number + 1), serial(tenant_serial), seeder.now - SPAN_US, signed_in];
-        let texts = [&tenant, &id, &user_name, &given, &family, &email, &keys[0], &keys[1], &keys[2]];
+        let numbers = [
+            serial(number + 1),
+            serial(tenant_serial),
+            seeder.now - SPAN_US,
+            signed_in,
+        ];
+        let texts = [
+            &tenant, &id, &user_name, &given, &family, &email, &keys[0], &keys[1], &keys[2],
+        ];
         let row = texts.into_iter().map(|text| text as &(dyn ToSql + Sync));
-        let row: Vec<_> = row.chain(numbers.iter().map(|number| number as &(dyn ToSql + Sync))).collect();
+        let row: Vec<_> = row
+            .chain(numbers.iter().map(|number| number as &(dyn ToSql + Sync)))
+            .collect();
         writer.as_mut().write(&row).await?;
         if seeder.random.random_range(0..ENDED_ONE_IN) == 0 {
-            ending.entry(tenant).or_default().users.push(UserId::parse(id)?);
+            ending
+                .entry(tenant)
+                .or_default()
+                .users
+                .push(UserId::parse(id)?);
         }
         advance(bar, number);
     }
@@ -263,14 +304,28 @@ impl Session {
         let remember_me = random.random_bool(0.6);
         let expires = created + if remember_me { 30 } else { 7 } * DAY_US;
         // What can be used has been used within the idle timeout, or the sweep would end it now.
-        let active = random.random_range(created.max(now.min(expires) - 6 * DAY_US)..=now.min(expires));
+        let active =
+            random.random_range(created.max(now.min(expires) - 6 * DAY_US)..=now.min(expires));
         // A user has a home, and three devices at most.
         let home = usize::try_from(user % 9).unwrap_or_default();
-        let place = if random.random_bool(0.9) { home } else { random.random_range(0..seeder.places.len()) };
-        let device =
-            usize::try_from(user).unwrap_or_default().wrapping_add(random.random_range(0..3)) % seeder.devices.len();
-        let low = u16::try_from(user % 60_000).unwrap_or_default().to_be_bytes();
-        let ip = Ipv4Addr::new(seeder.places[place].network, random.random_range(0..4), low[0], low[1]);
+        let place = if random.random_bool(0.9) {
+            home
+        } else {
+            random.random_range(0..seeder.places.len())
+        };
+        let device = usize::try_from(user)
+            .unwrap_or_default()
+            .wrapping_add(random.random_range(0..3))
+            % seeder.devices.len();
+        let low = u16::try_from(user % 60_000)
+            .unwrap_or_default()
+            .to_be_bytes();
+        let ip = Ipv4Addr::new(
+            seeder.places[place].network,
+            random.random_range(0..4),
+            low[0],
+            low[1],
+        );
         Self {
             tenant,
             id: session_id(created, random),

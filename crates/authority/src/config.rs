@@ -95,21 +95,32 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         let url = "sqlite:./portcullis-data".into();
-        Self { url, owner_url: None, connections_max: 16, connect_timeout: Duration::from_secs(3) }
+        Self {
+            url,
+            owner_url: None,
+            connections_max: 16,
+            connect_timeout: Duration::from_secs(3),
+        }
     }
 }
 
 impl StoreConfig {
     /// The engine, as the semantic conventions of OpenTelemetry name it.
     pub(crate) fn system(&self) -> &'static str {
-        if self.url.starts_with("sqlite:") { "sqlite" } else { "postgresql" }
+        if self.url.starts_with("sqlite:") {
+            "sqlite"
+        } else {
+            "postgresql"
+        }
     }
 }
 
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The URLs may hold passwords.
-        f.debug_struct("StoreConfig").field("connections_max", &self.connections_max).finish_non_exhaustive()
+        f.debug_struct("StoreConfig")
+            .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,9 +195,20 @@ impl SessionConfig {
     pub fn default_policy(&self) -> Policy {
         let (session_lifetime, remember_me_lifetime) = (self.lifetime, self.remember_me_lifetime);
         let defaults = Limits::default();
-        let session_lifetime_max = defaults.session_lifetime_max.max(session_lifetime).max(remember_me_lifetime);
-        let limits = Limits { session_lifetime, remember_me_lifetime, session_lifetime_max, ..defaults };
-        Policy { limits, ..Policy::default() }
+        let session_lifetime_max = defaults
+            .session_lifetime_max
+            .max(session_lifetime)
+            .max(remember_me_lifetime);
+        let limits = Limits {
+            session_lifetime,
+            remember_me_lifetime,
+            session_lifetime_max,
+            ..defaults
+        };
+        Policy {
+            limits,
+            ..Policy::default()
+        }
     }
 }
 
@@ -216,14 +238,19 @@ pub struct KeyConfig {
 impl Default for KeyConfig {
     fn default() -> Self {
         let master_key_file = PathBuf::new();
-        Self { master_key_file, algorithm: Algorithm::default(), activation_delay: Duration::from_secs(60) }
+        Self {
+            master_key_file,
+            algorithm: Algorithm::default(),
+            activation_delay: Duration::from_secs(60),
+        }
     }
 }
 
 impl std::fmt::Debug for KeyConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut keys = f.debug_struct("KeyConfig");
-        keys.field("algorithm", &self.algorithm).field("activation_delay", &self.activation_delay);
+        keys.field("algorithm", &self.algorithm)
+            .field("activation_delay", &self.activation_delay);
         keys.finish_non_exhaustive()
     }
 }
@@ -304,7 +331,11 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { otlp_endpoint: None, service_name: "portcullis".into(), trace_sample_ratio: 0.01 }
+        Self {
+            otlp_endpoint: None,
+            service_name: "portcullis".into(),
+            trace_sample_ratio: 0.01,
+        }
     }
 }
 
@@ -353,6 +384,9 @@ impl ConfigError {
     /// An error about `key`.
     #[must_use]
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { key: key.into(), problem: problem.into() }
+        Self {
+            key: key.into(),
+            problem: problem.into(),
+        }
     }
 }

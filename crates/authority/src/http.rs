@@ -24,29 +24,45 @@ struct Shared {
 }
 
 /// `GET /.well-known/jwks.json`, `/metrics` (for Prometheus), `/healthz` (the process runs) and `/readyz` (it takes calls).
-pub(crate) fn router(feed: Arc<Feed>, telemetry: Arc<Telemetry>, drain: CancellationToken) -> Router {
+pub(crate) fn router(
+    feed: Arc<Feed>,
+    telemetry: Arc<Telemetry>,
+    drain: CancellationToken,
+) -> Router {
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Shared { feed, telemetry, drain })
+        .with_state(Shared {
+            feed,
+            telemetry,
+            drain,
+        })
 }
 
 /// The keys of access tokens (RFC 7517). A verifier that caches them accepts retired ones for as long: gates that
 /// must not watch the log instead.
 async fn jwks(State(shared): State<Shared>) -> impl IntoResponse {
     let view = shared.feed.view();
-    let sessions = view.trusted_keys().iter().filter(|key| key.credential == CredentialKind::Session);
+    let sessions = view
+        .trusted_keys()
+        .iter()
+        .filter(|key| key.credential == CredentialKind::Session);
     let keys: Vec<_> = sessions.map(|key| jwk(key)).collect();
-    ([(header::CACHE_CONTROL, "public, max-age=60")], Json(json!({ "keys": keys })))
+    (
+        [(header::CACHE_CONTROL, "public, max-age=60")],
+        Json(json!({ "keys": keys })),
+    )
 }
 
 fn jwk(key: &VerificationKey) -> Value {
     let text = |number: Vec<u8>| URL_SAFE_NO_PAD.encode(number);
     let mut jwk = match key.public_numbers() {
         PublicNumbers::Okp { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(x) }),
-        PublicNumbers::Ec { x, y } => json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) }),
+        PublicNumbers::Ec { x, y } => {
+            json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) })
+        }
         PublicNumbers::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
     };
     jwk["alg"] = key.algorithm.jose_name().into();
@@ -56,7 +72,10 @@ fn jwk(key: &VerificationKey) -> Value {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
-    let text = shared.telemetry.text().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+    let text = shared
+        .telemetry
+        .text()
+        .ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 

@@ -43,7 +43,11 @@ impl Keyring {
     /// # Errors
     /// When the store fails or the master key is not the installation's.
     pub async fn open(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Self, KeyringError> {
-        let keyring = Self { store, master, keys: ArcSwap::default() };
+        let keyring = Self {
+            store,
+            master,
+            keys: ArcSwap::default(),
+        };
         keyring.reload().await?;
         Ok(keyring)
     }
@@ -58,7 +62,12 @@ impl Keyring {
         credential: CredentialKind,
         algorithm: Algorithm,
     ) -> Result<(), KeyringError> {
-        if self.keys.load().iter().any(|(key, _)| key.credential == credential && key.retired.is_none()) {
+        if self
+            .keys
+            .load()
+            .iter()
+            .any(|(key, _)| key.credential == credential && key.retired.is_none())
+        {
             return Ok(());
         }
         let key = self.generate(credential, algorithm, Duration::ZERO).await;
@@ -82,8 +91,11 @@ impl Keyring {
         activation_delay: Duration,
     ) -> NewKey {
         let master = Arc::clone(&self.master);
-        let generating = move || generate_signing_key(&master, credential, algorithm, activation_delay);
-        tokio::task::spawn_blocking(generating).await.expect("making a key does not panic")
+        let generating =
+            move || generate_signing_key(&master, credential, algorithm, activation_delay);
+        tokio::task::spawn_blocking(generating)
+            .await
+            .expect("making a key does not panic")
     }
 
     /// Reads the keys again.
@@ -93,7 +105,10 @@ impl Keyring {
     pub async fn reload(&self) -> Result<(), KeyringError> {
         let (keys, _) = self.store.keys().await?;
         let open = |key: KeyRecord| Ok((key.clone(), Arc::new(open_signer(&self.master, &key)?)));
-        let keys = keys.into_iter().map(open).collect::<Result<Vec<_>, SignerError>>()?;
+        let keys = keys
+            .into_iter()
+            .map(open)
+            .collect::<Result<Vec<_>, SignerError>>()?;
         self.keys.store(Arc::new(keys));
         Ok(())
     }
@@ -103,6 +118,8 @@ impl Keyring {
     pub fn signer(&self, credential: CredentialKind, now: Micros) -> Option<Arc<Signer>> {
         let keys = self.keys.load();
         let current = current_key(keys.iter().map(|(key, _)| key), credential, now)?;
-        keys.iter().find(|(key, _)| key.id == current.id).map(|(_, signer)| Arc::clone(signer))
+        keys.iter()
+            .find(|(key, _)| key.id == current.id)
+            .map(|(_, signer)| Arc::clone(signer))
     }
 }

@@ -97,14 +97,21 @@ impl Places {
     /// # Errors
     /// As [`Places::open`].
     pub(crate) fn of(config: &PlacesConfig) -> Result<Self, PlacesError> {
-        Self::open(config.city_database_file.as_deref(), config.network_database_file.as_deref())
+        Self::open(
+            config.city_database_file.as_deref(),
+            config.network_database_file.as_deref(),
+        )
     }
 
     fn take_new_files(&self) {
         for taken in self.reload_if_changed() {
             match taken {
-                Ok(path) => tracing::info!(path = %path.display(), "a database of places was replaced"),
-                Err(error) => tracing::error!(%error, "a database of places is not used; the one before it is"),
+                Ok(path) => {
+                    tracing::info!(path = %path.display(), "a database of places was replaced");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a database of places is not used; the one before it is");
+                }
             }
         }
     }
@@ -115,7 +122,11 @@ impl Places {
     /// # Errors
     /// When one cannot be read, or is not a sound database.
     pub fn open(city: Option<&Path>, network: Option<&Path>) -> Result<Self, PlacesError> {
-        let databases = [city, network].into_iter().flatten().map(Database::open).collect::<Result<_, _>>()?;
+        let databases = [city, network]
+            .into_iter()
+            .flatten()
+            .map(Database::open)
+            .collect::<Result<_, _>>()?;
         Ok(Self { databases })
     }
 
@@ -135,7 +146,10 @@ impl Places {
     /// before stays in force. A file is judged once: one that cannot be used is an error only until it changes again.
     /// It reads and verifies files like [`Places::open`], so it must not be called where nothing may wait.
     pub fn reload_if_changed(&self) -> Vec<Result<&Path, PlacesError>> {
-        self.databases.iter().filter_map(|database| database.reload_if_changed().transpose()).collect()
+        self.databases
+            .iter()
+            .filter_map(|database| database.reload_if_changed().transpose())
+            .collect()
     }
 }
 
@@ -143,12 +157,20 @@ impl Database {
     fn open(path: &Path) -> Result<Self, PlacesError> {
         let (stamp, reader) = read(path);
         let reader = ArcSwap::from_pointee(reader?);
-        Ok(Self { path: path.to_owned(), reader, seen: Mutex::new(stamp) })
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            seen: Mutex::new(stamp),
+        })
     }
 
     fn reload_if_changed(&self) -> Result<Option<&Path>, PlacesError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata)) == *seen {
+        if std::fs::metadata(&self.path)
+            .ok()
+            .map(|metadata| Stamp::of(&metadata))
+            == *seen
+        {
             return Ok(None);
         }
         let (stamp, reader) = read(&self.path);
@@ -160,7 +182,9 @@ impl Database {
     /// Adds what the database knows. A record of another schema is none.
     fn tell(&self, ip: IpAddr, place: &mut Place) {
         let reader = self.reader.load();
-        let record = reader.lookup(ip).and_then(|found| found.decode::<Record<'_>>());
+        let record = reader
+            .lookup(ip)
+            .and_then(|found| found.decode::<Record<'_>>());
         if let Ok(Some(record)) = record {
             record.tell(place);
         }
@@ -169,13 +193,22 @@ impl Database {
 
 /// Reads and verifies a database. The stamp is of what was read, or else of what could not be.
 fn read(path: &Path) -> (Option<Stamp>, Result<Reader<Vec<u8>>, PlacesError>) {
-    let unreadable = |source| PlacesError::Unreadable { path: path.to_owned(), source };
-    let corrupt = |source| PlacesError::Corrupt { path: path.to_owned(), source };
-    let stamp = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
+    let unreadable = |source| PlacesError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let corrupt = |source| PlacesError::Corrupt {
+        path: path.to_owned(),
+        source,
+    };
+    let stamp = std::fs::metadata(path)
+        .ok()
+        .map(|metadata| Stamp::of(&metadata));
     match read_bytes(path) {
         Err(error) => (stamp, Err(unreadable(error))),
         Ok((stamp, bytes)) => {
-            let reader = Reader::from_source(bytes).and_then(|reader| reader.verify().map(|()| reader));
+            let reader =
+                Reader::from_source(bytes).and_then(|reader| reader.verify().map(|()| reader));
             (Some(stamp), reader.map_err(corrupt))
         }
     }
@@ -247,7 +280,10 @@ impl Record<'_> {
         let operator = self.isp.or(self.autonomous_system_organization);
         let texts = [
             (&mut place.city, self.city.names.en),
-            (&mut place.country, self.country.iso_code.filter(|code| is_country(code))),
+            (
+                &mut place.country,
+                self.country.iso_code.filter(|code| is_country(code)),
+            ),
             (&mut place.country_name, self.country.names.en),
             (&mut place.network_operator, operator),
         ];
@@ -257,7 +293,11 @@ impl Record<'_> {
             }
         }
         place.coordinates = self.location.coordinates().or(place.coordinates);
-        place.asn = self.autonomous_system_number.as_ref().and_then(whole).or(place.asn);
+        place.asn = self
+            .autonomous_system_number
+            .as_ref()
+            .and_then(whole)
+            .or(place.asn);
     }
 }
 
@@ -267,7 +307,11 @@ impl Location {
         let longitude = self.longitude.as_ref().and_then(Number::as_f64)?;
         let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
         let accuracy_km = self.accuracy_radius.as_ref().and_then(whole).unwrap_or(0);
-        on_earth.then_some(Coordinates { latitude, longitude, accuracy_km })
+        on_earth.then_some(Coordinates {
+            latitude,
+            longitude,
+            accuracy_km,
+        })
     }
 }
 

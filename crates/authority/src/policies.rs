@@ -31,7 +31,11 @@ pub(crate) struct Policies {
 impl Policies {
     /// `default` is of tenants that have set none.
     pub(crate) fn new(store: Arc<dyn Store>, default: Policy) -> Self {
-        Self { store, known: Cache::new(TENANTS_MAX), default: Arc::new(default) }
+        Self {
+            store,
+            known: Cache::new(TENANTS_MAX),
+            default: Arc::new(default),
+        }
     }
 
     /// The policy of tenants that have set none.
@@ -51,7 +55,8 @@ impl Policies {
             Some((policy, _)) => Arc::new(policy),
             None => Arc::clone(&self.default),
         };
-        self.known.insert(tenant.clone(), (Arc::clone(&policy), read));
+        self.known
+            .insert(tenant.clone(), (Arc::clone(&policy), read));
         Ok(policy)
     }
 }

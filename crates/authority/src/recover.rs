@@ -15,19 +15,33 @@ use crate::{
 ///
 /// # Errors
 /// When the store fails, or its log cannot be read.
-pub async fn recover(store: &dyn Store, master: &MasterKey, sign_out: bool) -> Result<Recovered, FeedError> {
+pub async fn recover(
+    store: &dyn Store,
+    master: &MasterKey,
+    sign_out: bool,
+) -> Result<Recovered, FeedError> {
     let old = load_view(store, master).await?;
     let checkpoint = |recovered: &Recovered| {
         let bytes = first_view(&old, recovered).encode();
         let code = master.authenticate(&bytes).into();
         (bytes, code)
     };
-    Ok(store.recover(Incarnation(random()), sign_out, &checkpoint).await?)
+    Ok(store
+        .recover(Incarnation(random()), sign_out, &checkpoint)
+        .await?)
 }
 
 /// The old history's revocations, and the new history's first batch.
 fn first_view(old: &View, recovered: &Recovered) -> View {
-    let before = Position { revision: Revision(recovered.head.revision.0 - 1), ..recovered.head };
-    let before = Position { chain: recovered.old.chain, ..before };
-    old.rebased(before).apply(&recovered.frame).expect("the first batch follows by construction")
+    let before = Position {
+        revision: Revision(recovered.head.revision.0 - 1),
+        ..recovered.head
+    };
+    let before = Position {
+        chain: recovered.old.chain,
+        ..before
+    };
+    old.rebased(before)
+        .apply(&recovered.frame)
+        .expect("the first batch follows by construction")
 }

@@ -19,13 +19,20 @@ const ROUND_PAUSE: Duration = Duration::from_secs(60);
 pub async fn sweep(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
     let mut after: Option<Cursor> = None;
     loop {
-        let pause = match store.remove_ended(after.as_ref(), retention, STEP_SESSIONS).await {
+        let pause = match store
+            .remove_ended(after.as_ref(), retention, STEP_SESSIONS)
+            .await
+        {
             Ok(removed) => {
                 if removed.sessions > 0 {
                     tracing::info!(sessions = removed.sessions, "ended sessions removed");
                 }
                 after = removed.next;
-                if after.is_some() { STEP_PAUSE } else { ROUND_PAUSE }
+                if after.is_some() {
+                    STEP_PAUSE
+                } else {
+                    ROUND_PAUSE
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "removing ended sessions failed");

@@ -152,7 +152,9 @@ impl Authority {
     ) -> Result<Self, StartError> {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
-        store.token_life(config.tokens.access_token_lifetime).await?;
+        store
+            .token_life(config.tokens.access_token_lifetime)
+            .await?;
         user_agents::warm_up();
         let places = Arc::new(Places::of(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
@@ -162,7 +164,9 @@ impl Authority {
         let log = Log::start(Arc::clone(&store), &config.log, appended, recorder, &tasks);
         let keyring = Arc::new(Keyring::open(Arc::clone(&store), Arc::clone(&master)).await?);
         for credential in [CredentialKind::ApiKey, CredentialKind::Session] {
-            keyring.ensure_first(&log, credential, config.keys.algorithm).await?;
+            keyring
+                .ensure_first(&log, credential, config.keys.algorithm)
+                .await?;
         }
         let feed = Feed::open(Arc::clone(&store), Arc::clone(&master), &config.watch).await?;
         let feed = Arc::new(feed);
@@ -180,7 +184,10 @@ impl Authority {
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),
-            policies: Arc::new(Policies::new(Arc::clone(&store), config.sessions.default_policy())),
+            policies: Arc::new(Policies::new(
+                Arc::clone(&store),
+                config.sessions.default_policy(),
+            )),
         });
         let authority = Self {
             grpc_address: local_address(&grpc, config.server.grpc_listen)?,
@@ -194,11 +201,25 @@ impl Authority {
         };
         authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
-        let sweep = retention::sweep(Arc::clone(&store), config.sessions.retention, authority.stop.clone());
+        let sweep = retention::sweep(
+            Arc::clone(&store),
+            config.sessions.retention,
+            authority.stop.clone(),
+        );
         authority.tasks.spawn(sweep);
-        authority.tasks.spawn(reload(places, authority.stop.clone()));
-        authority.tasks.spawn(record(Arc::clone(&store), log.clone(), authority.stop.clone()));
-        authority.sweep(Sweeper::new(Arc::clone(&store), log.clone(), config.sessions.clone()));
+        authority
+            .tasks
+            .spawn(reload(places, authority.stop.clone()));
+        authority.tasks.spawn(record(
+            Arc::clone(&store),
+            log.clone(),
+            authority.stop.clone(),
+        ));
+        authority.sweep(Sweeper::new(
+            Arc::clone(&store),
+            log.clone(),
+            config.sessions.clone(),
+        ));
         let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
         authority.tasks.spawn(maintenance);
         Ok(authority)
@@ -212,40 +233,69 @@ impl Authority {
         keyring: Arc<Keyring>,
     ) {
         let (following, config, stop) = (Arc::clone(feed), config.log.clone(), self.stop.clone());
-        self.tasks.spawn(async move { following.follow(&config, frames, &stop).await });
+        self.tasks
+            .spawn(async move { following.follow(&config, frames, &stop).await });
         let (feed, stop) = (Arc::clone(feed), self.stop.clone());
-        self.tasks.spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
     }
 
     fn sweep(&self, sweeper: Sweeper) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
     }
 
-    fn serve(&self, core: &Arc<Core>, grpc: TcpListener, http: TcpListener) -> Result<(), StartError> {
+    fn serve(
+        &self,
+        core: &Arc<Core>,
+        grpc: TcpListener,
+        http: TcpListener,
+    ) -> Result<(), StartError> {
         let config = &core.config;
-        let access = Access::new(config, Arc::clone(&core.feed), Arc::clone(&core.store), Arc::clone(&core.policies))?;
+        let access = Access::new(
+            config,
+            Arc::clone(&core.feed),
+            Arc::clone(&core.store),
+            Arc::clone(&core.policies),
+        )?;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut server = Server::builder().http2_keepalive_interval(KEEPALIVE).http2_keepalive_timeout(KEEPALIVE);
+        let mut server = Server::builder()
+            .http2_keepalive_interval(KEEPALIVE)
+            .http2_keepalive_timeout(KEEPALIVE);
         if let Some(tls) = tls(&config.server)? {
-            server = server.tls_config(tls).map_err(|error| StartError::Tls(error.to_string()))?;
+            server = server
+                .tls_config(tls)
+                .map_err(|error| StartError::Tls(error.to_string()))?;
         }
-        let grpc =
-            server.add_routes(routes(core, access, health, config.server.reflection)).serve_with_incoming_shutdown(
+        let grpc = server
+            .add_routes(routes(core, access, health, config.server.reflection))
+            .serve_with_incoming_shutdown(
                 TcpIncoming::from(grpc).with_nodelay(Some(true)),
                 self.close.clone().cancelled_owned(),
             );
-        self.tasks
-            .spawn(async move { grpc.await.unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed")) });
+        self.tasks.spawn(async move {
+            grpc.await
+                .unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed"));
+        });
         let drain = self.drain.clone();
         self.tasks.spawn(async move {
             drain.cancelled().await;
-            reporter.set_service_status("", ServingStatus::NotServing).await;
+            reporter
+                .set_service_status("", ServingStatus::NotServing)
+                .await;
         });
-        let router = http::router(Arc::clone(&core.feed), Arc::clone(&self.telemetry), self.drain.clone());
-        let http = axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
-        self.tasks
-            .spawn(async move { http.await.unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed")) });
+        let router = http::router(
+            Arc::clone(&core.feed),
+            Arc::clone(&self.telemetry),
+            self.drain.clone(),
+        );
+        let http =
+            axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
+        self.tasks.spawn(async move {
+            http.await
+                .unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed"));
+        });
         Ok(())
     }
 
@@ -259,7 +309,10 @@ impl Authority {
         self.close.cancel();
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(self.drain_timeout, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("calls were still running when the drain timeout passed");
         }
         self.telemetry.shut_down().await;
@@ -269,7 +322,13 @@ impl Authority {
 /// Keeps the signing keys as the log has them: another authority may have rotated.
 async fn follow_keys(feed: &Feed, keyring: &Keyring) {
     let mut position = feed.position();
-    let keys = || feed.view().trusted_keys().iter().map(|key| key.id.clone()).collect::<Vec<_>>();
+    let keys = || {
+        feed.view()
+            .trusted_keys()
+            .iter()
+            .map(|key| key.id.clone())
+            .collect::<Vec<_>>()
+    };
     let mut known = keys();
     while position.changed().await.is_ok() {
         let now = keys();
@@ -284,20 +343,31 @@ async fn follow_keys(feed: &Feed, keyring: &Keyring) {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen { address, error })
 }
 
 fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|error| StartError::Listen { address, error })
+    listener
+        .local_addr()
+        .map_err(|error| StartError::Listen { address, error })
 }
 
 fn tls(config: &ServerConfig) -> Result<Option<ServerTlsConfig>, StartError> {
-    let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file) else {
+    let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
+    else {
         return Ok(None);
     };
     let read = |name: &str, file: &Path| {
-        std::fs::read(file).map_err(|error| ConfigError::new(format!("server.{name}"), error.to_string()))
+        std::fs::read(file)
+            .map_err(|error| ConfigError::new(format!("server.{name}"), error.to_string()))
     };
-    let (certificate, key) = (read("tls_certificate_file", certificate)?, read("tls_key_file", key)?);
-    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key))))
+    let (certificate, key) = (
+        read("tls_certificate_file", certificate)?,
+        read("tls_key_file", key)?,
+    );
+    Ok(Some(
+        ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)),
+    ))
 }

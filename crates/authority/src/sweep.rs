@@ -53,7 +53,12 @@ struct Plan {
 impl Sweeper {
     pub(crate) fn new(store: Arc<dyn Store>, log: Log, config: SessionConfig) -> Self {
         let default_policy = config.default_policy();
-        Self { store, log, config, default_policy }
+        Self {
+            store,
+            log,
+            config,
+            default_policy,
+        }
     }
 
     /// Sweeps until it is dropped, which may be at any time.
@@ -71,7 +76,10 @@ impl Sweeper {
     async fn sweep(&self) -> Result<(), SweepError> {
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
         let resumed = self.store.hear(absence).await?;
-        let heard = Heard { resumed, delay_max: self.config.activity_delay_max };
+        let heard = Heard {
+            resumed,
+            delay_max: self.config.activity_delay_max,
+        };
         self.walk_policies(heard).await?;
         self.sweep_due(heard).await
     }
@@ -84,12 +92,24 @@ impl Sweeper {
             let mut plan = Plan::default();
             for session in due.sessions {
                 let unless_changed = session.due;
-                match due.policies.get(&session.tenant_id).map_or(Some(&self.default_policy), Option::as_ref) {
+                match due
+                    .policies
+                    .get(&session.tenant_id)
+                    .map_or(Some(&self.default_policy), Option::as_ref)
+                {
                     Some(policy) => match session.sweep(policy, heard, due.now) {
-                        Sweep::End(violation) => plan.end(session, violation.cause(), violation.describe()),
+                        Sweep::End(violation) => {
+                            plan.end(session, violation.cause(), violation.describe());
+                        }
                         Sweep::LookAgain(again) => plan.look_again(&session, again, unless_changed),
                     },
-                    None => plan.look_again(&session, Some(due.now.after(POSTPONEMENT)), unless_changed),
+                    None => {
+                        plan.look_again(
+                            &session,
+                            Some(due.now.after(POSTPONEMENT)),
+                            unless_changed,
+                        );
+                    }
                 }
             }
             let schedules = self.carry_out(plan, due.now).await?;
@@ -110,16 +130,26 @@ impl Sweeper {
                 continue;
             };
             let is_last = walk.sessions.len() < SESSIONS_MAX as usize;
-            let next = walk.sessions.last().map(|session| session.id).filter(|_| !is_last);
+            let next = walk
+                .sessions
+                .last()
+                .map(|session| session.id)
+                .filter(|_| !is_last);
             let mut plan = Plan::default();
             for session in std::mem::take(&mut walk.sessions) {
                 match session.sweep(policy, heard, walk.now) {
                     Sweep::End(violation) => {
                         let was_due = session.due.is_some_and(|due| due <= walk.now);
-                        let cause = if was_due { violation.cause() } else { Cause::Policy };
+                        let cause = if was_due {
+                            violation.cause()
+                        } else {
+                            Cause::Policy
+                        };
                         plan.end(session, cause, violation.describe());
                     }
-                    Sweep::LookAgain(again) if again != session.due => plan.look_again(&session, again, None),
+                    Sweep::LookAgain(again) if again != session.due => {
+                        plan.look_again(&session, again, None);
+                    }
                     Sweep::LookAgain(_) => {}
                 }
             }
@@ -138,13 +168,18 @@ impl Sweeper {
     async fn carry_out(&self, plan: Plan, now: Micros) -> Result<Vec<Schedule>, SweepError> {
         let mut schedules = plan.schedules;
         let ending = plan.ending.into_iter();
-        let submissions: Vec<_> =
-            ending.map(|((tenant, cause, reason), sessions)| self.end(tenant, cause, reason, sessions)).collect();
+        let submissions: Vec<_> = ending
+            .map(|((tenant, cause, reason), sessions)| self.end(tenant, cause, reason, sessions))
+            .collect();
         let mut submissions = stream::iter(submissions).buffer_unordered(SUBMISSIONS_MAX);
         while let Some((outcome, sessions)) = submissions.next().await {
             let due = match outcome {
                 Ok(outcome) => {
-                    tracing::info!(sessions = outcome.changed, revision = outcome.revision.0, "sessions swept");
+                    tracing::info!(
+                        sessions = outcome.changed,
+                        revision = outcome.revision.0,
+                        "sessions swept"
+                    );
                     None
                 }
                 // Nothing that waiting changes: it must not keep others from being looked at.
@@ -168,21 +203,51 @@ impl Sweeper {
         sessions: Vec<SweptSession>,
     ) -> (Result<Outcome, LogError>, Vec<SweptSession>) {
         let ids = sessions.iter().map(|session| session.id).collect();
-        let mutation = Mutation::RevokeSessions { tenant, sessions: ids, owner: None, cause };
-        (self.log.submit(Entry { reason: reason.into(), ..internal(mutation) }).await, sessions)
+        let mutation = Mutation::RevokeSessions {
+            tenant,
+            sessions: ids,
+            owner: None,
+            cause,
+        };
+        (
+            self.log
+                .submit(Entry {
+                    reason: reason.into(),
+                    ..internal(mutation)
+                })
+                .await,
+            sessions,
+        )
     }
 }
 
 impl Plan {
     fn end(&mut self, session: SweptSession, cause: Cause, reason: &'static str) {
-        self.ending.entry((session.tenant_id.clone(), cause, reason)).or_default().push(session);
+        self.ending
+            .entry((session.tenant_id.clone(), cause, reason))
+            .or_default()
+            .push(session);
     }
 
-    fn look_again(&mut self, session: &SweptSession, due: Option<Micros>, unless_changed: Option<Micros>) {
+    fn look_again(
+        &mut self,
+        session: &SweptSession,
+        due: Option<Micros>,
+        unless_changed: Option<Micros>,
+    ) {
         self.schedules.push(schedule(session, due, unless_changed));
     }
 }
 
-fn schedule(session: &SweptSession, due: Option<Micros>, unless_changed: Option<Micros>) -> Schedule {
-    Schedule { tenant_id: session.tenant_id.clone(), session_id: session.id, due, unless_changed }
+fn schedule(
+    session: &SweptSession,
+    due: Option<Micros>,
+    unless_changed: Option<Micros>,
+) -> Schedule {
+    Schedule {
+        tenant_id: session.tenant_id.clone(),
+        session_id: session.id,
+        due,
+        unless_changed,
+    }
 }

@@ -17,8 +17,8 @@ const PROGRAM_BYTES_MAX: usize = 64;
 
 /// The expressions, compiled: a tenth of a second and some 25 MiB.
 static EXTRACTOR: LazyLock<Extractor<'static>> = LazyLock::new(|| {
-    let regexes: Regexes<'static> =
-        serde_json::from_str(include_str!("../data/user_agents.json")).expect("the file in the binary is JSON");
+    let regexes: Regexes<'static> = serde_json::from_str(include_str!("../data/user_agents.json"))
+        .expect("the file in the binary is JSON");
     Extractor::try_from(regexes).expect("the expressions in the binary compile")
 });
 
@@ -28,7 +28,11 @@ pub fn warm_up() {
         LazyLock::force(&EXTRACTOR);
     };
     // Without a thread, the first call does it.
-    drop(thread::Builder::new().name("user-agents".into()).spawn(compile));
+    drop(
+        thread::Builder::new()
+            .name("user-agents".into())
+            .spawn(compile),
+    );
 }
 
 /// The device that a `User-Agent` tells of. Of a long one only the beginning is read.
@@ -36,10 +40,16 @@ pub fn warm_up() {
 pub fn parse(user_agent: &str) -> Device {
     let agent = &user_agent[..user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX)];
     let (browser, system, device) = EXTRACTOR.extract(agent);
-    let is_crawler = device.as_ref().is_some_and(|device| device.device == "Spider");
+    let is_crawler = device
+        .as_ref()
+        .is_some_and(|device| device.device == "Spider");
     let (os, os_version) = system.as_ref().map(read_system).unwrap_or_default();
     let (mut browser, mut browser_version) = browser.as_ref().map(read_browser).unwrap_or_default();
-    let kind = if is_crawler || browser.starts_with("Headless") { DeviceKind::Program } else { kind(agent) };
+    let kind = if is_crawler || browser.starts_with("Headless") {
+        DeviceKind::Program
+    } else {
+        kind(agent)
+    };
     if kind == DeviceKind::Program && browser.is_empty() {
         let (name, version) = program(agent).unwrap_or_default();
         (browser, browser_version) = (tidy(name), short_version(version));
@@ -48,8 +58,19 @@ pub fn parse(user_agent: &str) -> Device {
     if browser == os {
         (browser, browser_version) = Default::default();
     }
-    let model = device.filter(|_| kind != DeviceKind::Program).and_then(read_model).unwrap_or_default();
-    Device { browser, browser_version, os, os_version, model, kind, ..Device::default() }
+    let model = device
+        .filter(|_| kind != DeviceKind::Program)
+        .and_then(read_model)
+        .unwrap_or_default();
+    Device {
+        browser,
+        browser_version,
+        os,
+        os_version,
+        model,
+        kind,
+        ..Device::default()
+    }
 }
 
 /// The family without what the device says already: `Chrome Mobile iOS` is Chrome.
@@ -64,19 +85,52 @@ fn read_browser(browser: &user_agent::ValueRef<'_>) -> (String, String) {
             family.strip_suffix(" Mobile").unwrap_or(family)
         }
     };
-    (tidy(family), version([browser.major, browser.minor, browser.patch, browser.patch_minor]))
+    (
+        tidy(family),
+        version([
+            browser.major,
+            browser.minor,
+            browser.patch,
+            browser.patch_minor,
+        ]),
+    )
 }
 
 fn read_system(system: &os::ValueRef<'_>) -> (String, String) {
-    let name = if system.os == "Mac OS X" { "macOS".into() } else { tidy(&system.os) };
-    let os::ValueRef { major, minor, patch, patch_minor, .. } = system;
-    (name, version([major.as_deref(), minor.as_deref(), patch.as_deref(), patch_minor.as_deref()]))
+    let name = if system.os == "Mac OS X" {
+        "macOS".into()
+    } else {
+        tidy(&system.os)
+    };
+    let os::ValueRef {
+        major,
+        minor,
+        patch,
+        patch_minor,
+        ..
+    } = system;
+    (
+        name,
+        version([
+            major.as_deref(),
+            minor.as_deref(),
+            patch.as_deref(),
+            patch_minor.as_deref(),
+        ]),
+    )
 }
 
 /// The model, when it is more than the kind of device: Chrome says `K` for all of Android.
 fn read_model(device: device::ValueRef<'_>) -> Option<String> {
     let model = tidy(&device.model?);
-    let says_nothing = ["K", "Smartphone", "Tablet", "Feature Phone", "Mac", "iOS-Device"];
+    let says_nothing = [
+        "K",
+        "Smartphone",
+        "Tablet",
+        "Feature Phone",
+        "Mac",
+        "iOS-Device",
+    ];
     (!says_nothing.contains(&model.as_str())).then_some(model)
 }
 
@@ -90,11 +144,20 @@ fn kind(agent: &str) -> DeviceKind {
     let says = |word: &str| agent.contains(word);
     if says("iPad") {
         DeviceKind::Tablet
-    } else if says("iPhone") || says("iPod") || says("Windows Phone") || says("iOS") || says("Darwin/") {
+    } else if says("iPhone")
+        || says("iPod")
+        || says("Windows Phone")
+        || says("iOS")
+        || says("Darwin/")
+    {
         DeviceKind::Phone
     } else if says("Android") {
         let tablet = agent.starts_with("Mozilla/") && !says("Mobile");
-        if tablet { DeviceKind::Tablet } else { DeviceKind::Phone }
+        if tablet {
+            DeviceKind::Tablet
+        } else {
+            DeviceKind::Phone
+        }
     } else if program(agent).is_some() {
         DeviceKind::Program
     } else if says("Windows NT") || says("Macintosh") || says("X11") {
@@ -108,10 +171,14 @@ fn kind(agent: &str) -> DeviceKind {
 fn program(agent: &str) -> Option<(&str, &str)> {
     let first = agent.split(' ').next()?;
     let (name, version) = first.split_once('/')?;
-    let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte));
+    let is_token = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
+    };
     let fits = (1..=PROGRAM_BYTES_MAX).contains(&name.len()) && is_token(name) && is_token(version);
     let is_browser = ["Mozilla", "Opera", "Dalvik"].contains(&name);
-    (fits && !is_browser && version.starts_with(|first: char| first.is_ascii_digit())).then_some((name, version))
+    (fits && !is_browser && version.starts_with(|first: char| first.is_ascii_digit()))
+        .then_some((name, version))
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl Connected {
     /// Notes a probe.
     pub fn probed(&self, applied: Revision) {
         let before = self.applied.fetch_max(applied.0, Ordering::Relaxed);
-        self.instruments.reported(Revision(before), applied, self.epoch);
+        self.instruments
+            .reported(Revision(before), applied, self.epoch);
         let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.probed.store(micros.max(1), Ordering::Relaxed);
     }
@@ -53,7 +54,11 @@ impl Connected {
     fn probe_age(&self) -> Option<Duration> {
         match self.probed.load(Ordering::Relaxed) {
             0 => None,
-            micros => Some(self.epoch.elapsed().saturating_sub(Duration::from_micros(micros))),
+            micros => Some(
+                self.epoch
+                    .elapsed()
+                    .saturating_sub(Duration::from_micros(micros)),
+            ),
         }
     }
 
@@ -88,7 +93,12 @@ impl Validators {
     /// Nobody yet.
     #[must_use]
     pub fn new(instruments: Arc<Instruments>) -> Self {
-        Self { instruments, connected: DashMap::new(), next: AtomicU64::new(0), count: AtomicUsize::new(0) }
+        Self {
+            instruments,
+            connected: DashMap::new(),
+            next: AtomicU64::new(0),
+            count: AtomicUsize::new(0),
+        }
     }
 
     /// Registers a stream, unless there are `streams_max` already.
@@ -117,20 +127,30 @@ impl Validators {
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.connected.insert(id, Arc::clone(&connected));
-        Some(Registration { validators: Arc::clone(self), id, connected })
+        Some(Registration {
+            validators: Arc::clone(self),
+            id,
+            connected,
+        })
     }
 
     /// All, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<v1::ValidatorStatus> {
-        self.connected.iter().map(|entry| entry.value().status()).collect()
+        self.connected
+            .iter()
+            .map(|entry| entry.value().status())
+            .collect()
     }
 
     /// How many streams there are, and how many of them are parked: nobody has asked them for what there is up to
     /// `head`, because their readers have no room.
     #[must_use]
     pub(crate) fn streams(&self, head: Revision) -> (u64, u64) {
-        let parked = self.connected.iter().filter(|entry| entry.taken.load(Ordering::Relaxed) < head.0);
+        let parked = self
+            .connected
+            .iter()
+            .filter(|entry| entry.taken.load(Ordering::Relaxed) < head.0);
         (self.connected.len() as u64, parked.count() as u64)
     }
 
@@ -138,16 +158,26 @@ impl Validators {
     pub(crate) fn series(&self) -> Vec<(String, Revision, Duration)> {
         let series = |stream: &Connected| {
             let age = stream.probe_age().unwrap_or_else(|| stream.epoch.elapsed());
-            (stream.name.clone(), Revision(stream.applied.load(Ordering::Relaxed)), age)
+            (
+                stream.name.clone(),
+                Revision(stream.applied.load(Ordering::Relaxed)),
+                age,
+            )
         };
-        self.connected.iter().map(|entry| series(entry.value())).collect()
+        self.connected
+            .iter()
+            .map(|entry| series(entry.value()))
+            .collect()
     }
 
     /// What is known about the enforcement of `revision` now.
     #[must_use]
     pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> v1::Enforcement {
-        let mut enforcement =
-            v1::Enforcement { revision: revision.0, elapsed: elapsed.try_into().ok(), ..Default::default() };
+        let mut enforcement = v1::Enforcement {
+            revision: revision.0,
+            elapsed: elapsed.try_into().ok(),
+            ..Default::default()
+        };
         for entry in &self.connected {
             enforcement.validators += 1;
             enforcement.confirmed += u32::from(entry.applied.load(Ordering::Relaxed) >= revision.0);

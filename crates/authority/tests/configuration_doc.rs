@@ -17,10 +17,14 @@ fn read(file: &str) -> String {
 /// The rows of the tables of keys: the key, and the cell of its default. Headings hold the sections' names.
 fn documented() -> BTreeMap<String, String> {
     let text = read("docs/configuration.md");
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let keys = rows.filter(|(key, _)| key.contains('.'));
     let cell = |rest: &str| rest.split(" | ").nth(1).unwrap_or_default().to_owned();
-    let listed: Vec<_> = keys.map(|(key, rest)| (key.to_owned(), cell(rest))).collect();
+    let listed: Vec<_> = keys
+        .map(|(key, rest)| (key.to_owned(), cell(rest)))
+        .collect();
     let count = listed.len();
     let map: BTreeMap<_, _> = listed.into_iter().collect();
     assert_eq!(map.len(), count, "a key stands twice");
@@ -30,7 +34,11 @@ fn documented() -> BTreeMap<String, String> {
 /// Every key of the configuration with its default, as `section.key`.
 fn configured() -> BTreeMap<String, Value> {
     let whole = serde_json::to_value(Config::default()).expect("plain data");
-    let sections = whole.as_object().expect("sections").iter().filter(|(_, section)| section.is_object());
+    let sections = whole
+        .as_object()
+        .expect("sections")
+        .iter()
+        .filter(|(_, section)| section.is_object());
     let keys = sections.flat_map(|(name, section)| {
         let fields = section.as_object().expect("a section").iter();
         fields.map(move |(field, default)| (format!("{name}.{field}"), default.clone()))
@@ -40,25 +48,41 @@ fn configured() -> BTreeMap<String, Value> {
 
 fn caller() -> CallerConfig {
     let bearer_sha256 = "ab".repeat(32);
-    CallerConfig { name: "edge".into(), bearer_sha256, roles: vec![Role::Login], tenant: None }
+    CallerConfig {
+        name: "edge".into(),
+        bearer_sha256,
+        roles: vec![Role::Login],
+        tenant: None,
+    }
 }
 
 fn caller_keys() -> Vec<String> {
     let caller = serde_json::to_value(caller()).expect("plain data");
-    caller.as_object().expect("a table").keys().map(|field| format!("callers.{field}")).collect()
+    caller
+        .as_object()
+        .expect("a table")
+        .keys()
+        .map(|field| format!("callers.{field}"))
+        .collect()
 }
 
 #[test]
 fn every_key_stands_in_the_document_with_its_default() {
     let documented = documented();
     for (key, default) in configured() {
-        let cell = documented.get(&key).unwrap_or_else(|| panic!("{key} is not documented"));
+        let cell = documented
+            .get(&key)
+            .unwrap_or_else(|| panic!("{key} is not documented"));
         let expected = match default {
             Value::Null => "unset".to_owned(),
             Value::String(text) if text.is_empty() => "required".to_owned(),
             default => default.to_string(),
         };
-        assert_eq!(cell.replace(['`', ' '], ""), expected.replace(' ', ""), "the default of {key}");
+        assert_eq!(
+            cell.replace(['`', ' '], ""),
+            expected.replace(' ', ""),
+            "the default of {key}"
+        );
     }
     for key in caller_keys() {
         assert!(documented.contains_key(&key), "{key} is not documented");
@@ -69,26 +93,43 @@ fn every_key_stands_in_the_document_with_its_default() {
 fn every_key_of_the_document_is_one() {
     let (configured, callers) = (configured(), caller_keys());
     for key in documented().keys() {
-        assert!(configured.contains_key(key) || callers.contains(key), "there is no key {key}");
+        assert!(
+            configured.contains_key(key) || callers.contains(key),
+            "there is no key {key}"
+        );
     }
 }
 
 #[test]
 fn every_role_stands_in_the_document() {
     let text = read("docs/configuration.md");
-    let row = text.lines().find(|line| line.starts_with("| `callers.roles`")).expect("the row of roles");
-    for role in [Role::Login, Role::Gateway, Role::Support, Role::Admin, Role::Operator] {
+    let row = text
+        .lines()
+        .find(|line| line.starts_with("| `callers.roles`"))
+        .expect("the row of roles");
+    for role in [
+        Role::Login,
+        Role::Gateway,
+        Role::Support,
+        Role::Admin,
+        Role::Operator,
+    ] {
         // A role that is added makes this match, and so the list above, incomplete.
         match role {
             Role::Login | Role::Gateway | Role::Support | Role::Admin | Role::Operator => {}
         }
         let name = serde_json::to_value(role).expect("a name");
-        assert!(row.contains(&format!("`{}`", name.as_str().expect("text"))), "{role:?}");
+        assert!(
+            row.contains(&format!("`{}`", name.as_str().expect("text"))),
+            "{role:?}"
+        );
     }
 }
 
 fn parse(toml: &str) -> Result<Config, String> {
-    let config: Config = Figment::from(Toml::string(toml)).extract().map_err(|error| error.to_string())?;
+    let config: Config = Figment::from(Toml::string(toml))
+        .extract()
+        .map_err(|error| error.to_string())?;
     config.check().map_err(|error| error.to_string())?;
     Ok(config)
 }
@@ -97,12 +138,17 @@ fn parse(toml: &str) -> Result<Config, String> {
 fn blocks(file: &str) -> Vec<String> {
     let text = read(file);
     let begun = text.split("```toml\n").skip(1);
-    begun.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+    begun
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
 fn every_example_can_be_used() {
-    let mut examples = vec![("deploy/portcullis.toml".to_owned(), read("deploy/portcullis.toml"))];
+    let mut examples = vec![(
+        "deploy/portcullis.toml".to_owned(),
+        read("deploy/portcullis.toml"),
+    )];
     for file in ["README.md", "docs/configuration.md"] {
         let found = blocks(file);
         assert!(!found.is_empty(), "{file} has no example");
@@ -115,13 +161,17 @@ fn every_example_can_be_used() {
 
 #[test]
 fn an_unknown_key_is_an_error_anywhere() {
-    let sections = configured().into_keys().map(|key| key.split('.').next().unwrap_or_default().to_owned());
+    let sections = configured()
+        .into_keys()
+        .map(|key| key.split('.').next().unwrap_or_default().to_owned());
     for section in sections {
         let error = parse(&format!("[{section}]\nno_such_key = 1\n")).expect_err("an unknown key");
         assert!(error.contains("no_such_key"), "{error}");
     }
     assert!(parse("no_such_section = 1").is_err());
-    assert!(parse("[[callers]]\nname = 'a'\nbearer_sha256 = 'b'\nroles = []\nno_such_key = 1").is_err());
+    assert!(
+        parse("[[callers]]\nname = 'a'\nbearer_sha256 = 'b'\nroles = []\nno_such_key = 1").is_err()
+    );
 }
 
 /// The default with one change, and the key that the error must name; none: the change is good.
@@ -135,62 +185,172 @@ fn checked(change: impl FnOnce(&mut Config), key: Option<&str>) {
 #[test]
 fn a_server_that_would_listen_in_the_clear_is_refused() {
     let public = || ([0, 0, 0, 0], 7400).into();
-    checked(|config| config.server.grpc_listen = public(), Some("server.grpc_listen"));
-    checked(|config| (config.server.grpc_listen, config.server.insecure) = (public(), true), None);
-    checked(|config| config.server.tls_key_file = Some("key.pem".into()), Some("server.tls_key_file"));
-    checked(|config| config.server.tls_certificate_file = Some("chain.pem".into()), Some("server.tls_key_file"));
+    checked(
+        |config| config.server.grpc_listen = public(),
+        Some("server.grpc_listen"),
+    );
+    checked(
+        |config| (config.server.grpc_listen, config.server.insecure) = (public(), true),
+        None,
+    );
+    checked(
+        |config| config.server.tls_key_file = Some("key.pem".into()),
+        Some("server.tls_key_file"),
+    );
+    checked(
+        |config| config.server.tls_certificate_file = Some("chain.pem".into()),
+        Some("server.tls_key_file"),
+    );
     let encrypt = |config: &mut Config| {
         config.server.grpc_listen = public();
         config.server.tls_certificate_file = Some("chain.pem".into());
         config.server.tls_key_file = Some("key.pem".into());
     };
     checked(encrypt, None);
-    checked(|config| config.server.grpc_listen = "[::1]:7400".parse().expect("an address"), None);
+    checked(
+        |config| config.server.grpc_listen = "[::1]:7400".parse().expect("an address"),
+        None,
+    );
 }
 
 #[test]
 fn texts_that_cannot_be_used_are_named() {
     checked(|_| {}, None);
-    checked(|config| config.store.url = "postgres://user@host/database".into(), None);
-    checked(|config| config.store.url = "mysql://user:hunter2@host/database".into(), Some("store.url"));
-    let owner = |url: &'static str| move |config: &mut Config| config.store.owner_url = Some(url.into());
+    checked(
+        |config| config.store.url = "postgres://user@host/database".into(),
+        None,
+    );
+    checked(
+        |config| config.store.url = "mysql://user:hunter2@host/database".into(),
+        Some("store.url"),
+    );
+    let owner =
+        |url: &'static str| move |config: &mut Config| config.store.owner_url = Some(url.into());
     checked(owner("postgres://owner@host/database"), None);
     checked(owner("sqlite:data"), Some("store.owner_url"));
-    checked(|config| config.tokens.issuer = String::new(), Some("tokens.issuer"));
-    checked(|config| config.tokens.default_audiences = vec![], Some("tokens.default_audiences"));
-    checked(|config| config.telemetry.service_name = String::new(), Some("telemetry.service_name"));
-    checked(|config| config.telemetry.otlp_endpoint = Some("http://127.0.0.1:4317".into()), None);
-    checked(|config| config.telemetry.otlp_endpoint = Some("127.0.0.1:4317".into()), Some("telemetry.otlp_endpoint"));
+    checked(
+        |config| config.tokens.issuer = String::new(),
+        Some("tokens.issuer"),
+    );
+    checked(
+        |config| config.tokens.default_audiences = vec![],
+        Some("tokens.default_audiences"),
+    );
+    checked(
+        |config| config.telemetry.service_name = String::new(),
+        Some("telemetry.service_name"),
+    );
+    checked(
+        |config| config.telemetry.otlp_endpoint = Some("http://127.0.0.1:4317".into()),
+        None,
+    );
+    checked(
+        |config| config.telemetry.otlp_endpoint = Some("127.0.0.1:4317".into()),
+        Some("telemetry.otlp_endpoint"),
+    );
 }
 
 #[test]
 fn an_error_does_not_repeat_a_secret() {
     let store = parse("store.url = 'mysql://user:hunter2@host/database'").expect_err("not a store");
-    assert!(store.starts_with("store.url: ") && !store.contains("hunter2"), "{store}");
-    let mut config = Config { callers: vec![caller()], ..Config::default() };
+    assert!(
+        store.starts_with("store.url: ") && !store.contains("hunter2"),
+        "{store}"
+    );
+    let mut config = Config {
+        callers: vec![caller()],
+        ..Config::default()
+    };
     config.callers[0].bearer_sha256 = "hunter2".into();
     let bearer = config.check().expect_err("not a digest").to_string();
-    assert!(bearer.starts_with("callers[0].bearer_sha256: ") && !bearer.contains("hunter2"), "{bearer}");
-    assert!(!format!("{:?}", Config::default().store).contains("sqlite"), "a URL may hold a password");
+    assert!(
+        bearer.starts_with("callers[0].bearer_sha256: ") && !bearer.contains("hunter2"),
+        "{bearer}"
+    );
+    assert!(
+        !format!("{:?}", Config::default().store).contains("sqlite"),
+        "a URL may hold a password"
+    );
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 fn times_have_bounds() {
     type Set = fn(&mut Config) -> &mut Duration;
     let (day, year) = (24 * 60 * 60, 366 * 24 * 60 * 60);
     let cases: [(&str, Set, Duration, Duration); 12] = [
-        ("server.drain_timeout", |c| &mut c.server.drain_timeout, Duration::ZERO, seconds(day)),
-        ("store.connect_timeout", |c| &mut c.store.connect_timeout, Duration::from_millis(1), seconds(3600)),
-        ("tokens.refresh_grace", |c| &mut c.tokens.refresh_grace, Duration::ZERO, seconds(day)),
-        ("log.append_timeout", |c| &mut c.log.append_timeout, Duration::from_millis(1), seconds(20)),
-        ("log.resume_window", |c| &mut c.log.resume_window, Duration::ZERO, seconds(year)),
-        ("tokens.access_token_lifetime", |c| &mut c.tokens.access_token_lifetime, seconds(1), seconds(year)),
-        ("sessions.lifetime", |c| &mut c.sessions.lifetime, seconds(1), seconds(3660 * day)),
-        ("sessions.remember_me_lifetime", |c| &mut c.sessions.remember_me_lifetime, seconds(1), seconds(3660 * day)),
-        ("sessions.retention", |c| &mut c.sessions.retention, seconds(3600), seconds(3660 * day)),
-        ("log.poll_interval", |c| &mut c.log.poll_interval, Duration::from_millis(1), seconds(10)),
-        ("log.checkpoint_interval", |c| &mut c.log.checkpoint_interval, Duration::from_millis(100), seconds(day)),
-        ("watch.staleness_max", |c| &mut c.watch.staleness_max, seconds(1), seconds(day)),
+        (
+            "server.drain_timeout",
+            |c| &mut c.server.drain_timeout,
+            Duration::ZERO,
+            seconds(day),
+        ),
+        (
+            "store.connect_timeout",
+            |c| &mut c.store.connect_timeout,
+            Duration::from_millis(1),
+            seconds(3600),
+        ),
+        (
+            "tokens.refresh_grace",
+            |c| &mut c.tokens.refresh_grace,
+            Duration::ZERO,
+            seconds(day),
+        ),
+        (
+            "log.append_timeout",
+            |c| &mut c.log.append_timeout,
+            Duration::from_millis(1),
+            seconds(20),
+        ),
+        (
+            "log.resume_window",
+            |c| &mut c.log.resume_window,
+            Duration::ZERO,
+            seconds(year),
+        ),
+        (
+            "tokens.access_token_lifetime",
+            |c| &mut c.tokens.access_token_lifetime,
+            seconds(1),
+            seconds(year),
+        ),
+        (
+            "sessions.lifetime",
+            |c| &mut c.sessions.lifetime,
+            seconds(1),
+            seconds(3660 * day),
+        ),
+        (
+            "sessions.remember_me_lifetime",
+            |c| &mut c.sessions.remember_me_lifetime,
+            seconds(1),
+            seconds(3660 * day),
+        ),
+        (
+            "sessions.retention",
+            |c| &mut c.sessions.retention,
+            seconds(3600),
+            seconds(3660 * day),
+        ),
+        (
+            "log.poll_interval",
+            |c| &mut c.log.poll_interval,
+            Duration::from_millis(1),
+            seconds(10),
+        ),
+        (
+            "log.checkpoint_interval",
+            |c| &mut c.log.checkpoint_interval,
+            Duration::from_millis(100),
+            seconds(day),
+        ),
+        (
+            "watch.staleness_max",
+            |c| &mut c.watch.staleness_max,
+            seconds(1),
+            seconds(day),
+        ),
     ];
     for (key, field, min, max) in cases {
         let set = |value: Duration| {
@@ -206,9 +366,18 @@ fn times_have_bounds() {
         }
         checked(set(max + Duration::from_nanos(1)), Some(key));
     }
-    checked(|config| config.keys.activation_delay = seconds(59), Some("keys.activation_delay"));
-    checked(|config| config.keys.activation_delay = seconds(30 * day), None);
-    checked(|config| config.keys.activation_delay = seconds(30 * day + 1), Some("keys.activation_delay"));
+    checked(
+        |config| config.keys.activation_delay = seconds(59),
+        Some("keys.activation_delay"),
+    );
+    checked(
+        |config| config.keys.activation_delay = seconds(30 * day),
+        None,
+    );
+    checked(
+        |config| config.keys.activation_delay = seconds(30 * day + 1),
+        Some("keys.activation_delay"),
+    );
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -217,17 +386,30 @@ fn seconds(seconds: u64) -> Duration {
 
 #[test]
 fn telemetry_that_cannot_be_sent_or_sampled_is_refused() {
-    let endpoint = |text: &'static str| move |config: &mut Config| config.telemetry.otlp_endpoint = Some(text.into());
+    let endpoint = |text: &'static str| {
+        move |config: &mut Config| config.telemetry.otlp_endpoint = Some(text.into())
+    };
     checked(endpoint("http://127.0.0.1:4317"), None);
-    for wrong in ["", "127.0.0.1:4317", "https://127.0.0.1:4317", "grpc://127.0.0.1:4317"] {
+    for wrong in [
+        "",
+        "127.0.0.1:4317",
+        "https://127.0.0.1:4317",
+        "grpc://127.0.0.1:4317",
+    ] {
         checked(endpoint(wrong), Some("telemetry.otlp_endpoint"));
     }
-    checked(|config| config.telemetry.service_name = String::new(), Some("telemetry.service_name"));
+    checked(
+        |config| config.telemetry.service_name = String::new(),
+        Some("telemetry.service_name"),
+    );
     for ratio in [0.0, 0.5, 1.0] {
         checked(|config| config.telemetry.trace_sample_ratio = ratio, None);
     }
     for ratio in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-        checked(|config| config.telemetry.trace_sample_ratio = ratio, Some("telemetry.trace_sample_ratio"));
+        checked(
+            |config| config.telemetry.trace_sample_ratio = ratio,
+            Some("telemetry.trace_sample_ratio"),
+        );
     }
 }
 
@@ -236,11 +418,27 @@ fn counts_have_bounds() {
     type Set = fn(&mut Config) -> &mut usize;
     let cases: [(&str, Set, usize); 6] = [
         ("server.calls_max", |c| &mut c.server.calls_max, 1_000_000),
-        ("store.connections_max", |c| &mut c.store.connections_max, 10_000),
-        ("log.queue_entries_max", |c| &mut c.log.queue_entries_max, 1_000_000),
-        ("log.batch_entries_max", |c| &mut c.log.batch_entries_max, 1024),
+        (
+            "store.connections_max",
+            |c| &mut c.store.connections_max,
+            10_000,
+        ),
+        (
+            "log.queue_entries_max",
+            |c| &mut c.log.queue_entries_max,
+            1_000_000,
+        ),
+        (
+            "log.batch_entries_max",
+            |c| &mut c.log.batch_entries_max,
+            1024,
+        ),
         ("watch.streams_max", |c| &mut c.watch.streams_max, 1_000_000),
-        ("watch.ring_frames_max", |c| &mut c.watch.ring_frames_max, 100_000_000),
+        (
+            "watch.ring_frames_max",
+            |c| &mut c.watch.ring_frames_max,
+            100_000_000,
+        ),
     ];
     for (key, field, max) in cases {
         let set = |value: usize| move |config: &mut Config| *field(config) = value;
@@ -257,7 +455,10 @@ fn a_ratio_is_a_part_of_the_whole() {
         checked(|config| config.telemetry.trace_sample_ratio = ratio, None);
     }
     for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-        checked(|config| config.telemetry.trace_sample_ratio = wrong, Some("telemetry.trace_sample_ratio"));
+        checked(
+            |config| config.telemetry.trace_sample_ratio = wrong,
+            Some("telemetry.trace_sample_ratio"),
+        );
     }
 }
 
@@ -269,18 +470,46 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
         checked(|config| config.callers = vec![caller(), wrong], key);
     };
     second(|_| {}, None);
-    second(|caller| caller.name = String::new(), Some("callers[1].name"));
-    second(|caller| caller.name = "a".repeat(65), Some("callers[1].name"));
-    second(|caller| caller.name = "a\nb".into(), Some("callers[1].name"));
-    second(|caller| caller.bearer_sha256 = "ab".repeat(31), Some("callers[1].bearer_sha256"));
-    second(|caller| caller.bearer_sha256 = "+1".repeat(32), Some("callers[1].bearer_sha256"));
-    second(|caller| caller.bearer_sha256 = "é".repeat(32), Some("callers[1].bearer_sha256"));
+    second(
+        |caller| caller.name = String::new(),
+        Some("callers[1].name"),
+    );
+    second(
+        |caller| caller.name = "a".repeat(65),
+        Some("callers[1].name"),
+    );
+    second(
+        |caller| caller.name = "a\nb".into(),
+        Some("callers[1].name"),
+    );
+    second(
+        |caller| caller.bearer_sha256 = "ab".repeat(31),
+        Some("callers[1].bearer_sha256"),
+    );
+    second(
+        |caller| caller.bearer_sha256 = "+1".repeat(32),
+        Some("callers[1].bearer_sha256"),
+    );
+    second(
+        |caller| caller.bearer_sha256 = "é".repeat(32),
+        Some("callers[1].bearer_sha256"),
+    );
     second(|caller| caller.roles = vec![], Some("callers[1].roles"));
     second(|caller| caller.tenant = Some("acme".into()), None);
-    second(|caller| caller.tenant = Some(String::new()), Some("callers[1].tenant"));
+    second(
+        |caller| caller.tenant = Some(String::new()),
+        Some("callers[1].tenant"),
+    );
     for role in [Role::Gateway, Role::Operator] {
-        let bound = CallerConfig { roles: vec![role], tenant: Some("acme".into()), ..caller() };
-        checked(|config| config.callers = vec![bound], Some("callers[0].tenant"));
+        let bound = CallerConfig {
+            roles: vec![role],
+            tenant: Some("acme".into()),
+            ..caller()
+        };
+        checked(
+            |config| config.callers = vec![bound],
+            Some("callers[0].tenant"),
+        );
     }
 }
 
@@ -290,5 +519,8 @@ fn a_digest_is_read_in_both_cases() {
     assert_eq!(caller.digest(), Some([0xab; 32]));
     caller.bearer_sha256 = "AB".repeat(32);
     assert_eq!(caller.digest(), Some([0xab; 32]));
-    assert_eq!(serde_json::to_value(Role::Gateway).expect("a name"), json!("gateway"));
+    assert_eq!(
+        serde_json::to_value(Role::Gateway).expect("a name"),
+        json!("gateway")
+    );
 }

@@ -33,9 +33,12 @@ impl Source {
     /// Reads and checks the configuration. Errors name the key and no value.
     pub(crate) fn read(&self) -> anyhow::Result<Config> {
         if !self.config.is_file() {
-            return Err(ConfigError::new("--config", format!("no file {}", self.config.display())).into());
+            return Err(
+                ConfigError::new("--config", format!("no file {}", self.config.display())).into(),
+            );
         }
-        let mut figment = Figment::from(Toml::file_exact(&self.config)).merge(Env::prefixed("PORTCULLIS_").split("__"));
+        let mut figment = Figment::from(Toml::file_exact(&self.config))
+            .merge(Env::prefixed("PORTCULLIS_").split("__"));
         if let Some(address) = self.grpc_listen {
             figment = figment.merge(Serialized::default("server.grpc_listen", address));
         }

@@ -31,11 +31,18 @@ impl Credentials {
         let file = Self::file(directory);
         if !file.exists() {
             let bearer = || URL_SAFE_NO_PAD.encode(random::<32>());
-            let fresh = Self { login: bearer(), admin: bearer(), gateway: bearer(), operator: bearer() };
+            let fresh = Self {
+                login: bearer(),
+                admin: bearer(),
+                gateway: bearer(),
+                operator: bearer(),
+            };
             write_secret(&file, &serde_json::to_string_pretty(&fresh)?)?;
         }
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is not what `dev` wrote", file.display()))
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not what `dev` wrote", file.display()))
     }
 
     /// Where they stand.
@@ -47,7 +54,10 @@ impl Credentials {
     pub(crate) fn callers(&self) -> Vec<CallerConfig> {
         let caller = |name: &str, bearer: &str, roles: &[Role]| CallerConfig {
             name: format!("dev-{name}"),
-            bearer_sha256: sha256(bearer.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+            bearer_sha256: sha256(bearer.as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             roles: roles.to_vec(),
             tenant: None,
         };
@@ -62,7 +72,10 @@ impl Credentials {
 
 /// Makes the data directory, for its owner only.
 pub(crate) fn make_directory(directory: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
     made.with_context(|| format!("making {}", directory.display()))
 }
 
@@ -79,7 +92,12 @@ pub(crate) fn keep_master_key(directory: &Path) -> Result<PathBuf> {
 fn write_secret(file: &Path, text: &str) -> Result<()> {
     let part = file.with_extension("part");
     let write = || {
-        let mut opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        let mut opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
         opened.write_all(text.as_bytes())?;
         opened.sync_all()?;
         fs::rename(&part, file)

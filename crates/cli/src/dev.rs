@@ -51,13 +51,21 @@ pub(crate) struct Dev {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let (validator, dev) = start(&options).await?;
     // What is printed can be used at once.
-    tokio::time::timeout(READY_TIMEOUT, validator.ready()).await.context("the gateway does not become ready")?;
+    tokio::time::timeout(READY_TIMEOUT, validator.ready())
+        .await
+        .context("the gateway does not become ready")?;
     // A demonstration can be interrupted like any other command.
     let signalled = (!options.demo).then(signalled).transpose()?;
     println!("authority  gRPC  {}", dev.authority.grpc_address);
-    println!("authority  HTTP  http://{}/.well-known/jwks.json", dev.authority.http_address);
+    println!(
+        "authority  HTTP  http://{}/.well-known/jwks.json",
+        dev.authority.http_address
+    );
     println!("gateway    HTTP  http://{}/whoami", dev.gateway);
-    println!("credentials      {}", Credentials::file(&options.data_dir).display());
+    println!(
+        "credentials      {}",
+        Credentials::file(&options.data_dir).display()
+    );
     match signalled {
         None => demo::play(&dev).await?,
         Some(signalled) => {
@@ -75,14 +83,19 @@ async fn start(options: &Options) -> Result<(Validator, Dev)> {
         ("--http-listen", options.http_listen),
         ("--gateway-listen", options.gateway_listen),
     ];
-    if let Some((flag, _)) = listens.iter().find(|(_, address)| !address.ip().is_loopback()) {
-        let problem = "`dev` has no TLS and listens on loopback addresses only; use `serve` for others";
+    if let Some((flag, _)) = listens
+        .iter()
+        .find(|(_, address)| !address.ip().is_loopback())
+    {
+        let problem =
+            "`dev` has no TLS and listens on loopback addresses only; use `serve` for others";
         return Err(ConfigError::new(*flag, problem).into());
     }
     make_directory(&options.data_dir)?;
     let credentials = Credentials::keep(&options.data_dir)?;
     let listener = TcpListener::bind(options.gateway_listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
     let config = config(options, &credentials)?;
     let audience = "gateway";
     let issuer = config.tokens.issuer.clone();
@@ -98,7 +111,14 @@ async fn start(options: &Options) -> Result<(Validator, Dev)> {
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
-    Ok((validator, Dev { authority, gateway, credentials }))
+    Ok((
+        validator,
+        Dev {
+            authority,
+            gateway,
+            credentials,
+        },
+    ))
 }
 
 fn config(options: &Options, credentials: &Credentials) -> Result<Config> {
@@ -113,7 +133,10 @@ fn config(options: &Options, credentials: &Credentials) -> Result<Config> {
 }
 
 fn print_commands(options: &Options, dev: &Dev) {
-    let (file, session) = (Credentials::file(&options.data_dir), options.data_dir.join("session.json"));
+    let (file, session) = (
+        Credentials::file(&options.data_dir),
+        options.data_dir.join("session.json"),
+    );
     let (file, session) = (file.display(), session.display());
     let (grpc, gateway) = (dev.authority.grpc_address, dev.gateway);
     println!(

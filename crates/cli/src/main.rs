@@ -1,7 +1,11 @@
 //! `portcullis`: `dev` to try it, `serve` to run it, `migrate` before that where the service may not, `recover` after a
 //! restore.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person who typed it")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to the person who typed it"
+)]
 
 mod configuration;
 mod credentials;
@@ -63,7 +67,11 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("portcullis: {error:#}");
-            ExitCode::from(if configuration::is_usage(&error) { USAGE } else { 1 })
+            ExitCode::from(if configuration::is_usage(&error) {
+                USAGE
+            } else {
+                1
+            })
         }
     }
 }

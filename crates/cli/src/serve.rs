@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use portcullis_authority::{Authority, check, open_store, read_master_key, recover::recover as begin_history};
+use portcullis_authority::{
+    Authority, check, open_store, read_master_key, recover::recover as begin_history,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{configuration::Source, telemetry};
@@ -65,13 +67,19 @@ pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     let master = read_master_key(&config.keys.master_key_file)?;
     let store = open_store(&config.store).await?;
     let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
-    println!("a new history begins at revision {}", recovered.head.revision);
+    println!(
+        "a new history begins at revision {}",
+        recovered.head.revision
+    );
     Ok(())
 }
 
 /// SIGTERM or SIGINT, from now on: whoever reads that it runs may end it at once.
 pub(crate) fn signalled() -> Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -13,7 +13,9 @@ use tracing_subscriber::{
 
 /// Structured logs, one event a line; `RUST_LOG` chooses.
 pub(crate) fn log(json: bool, default: &str) {
-    tracing_subscriber::registry().with(lines(json, default)).init();
+    tracing_subscriber::registry()
+        .with(lines(json, default))
+        .init();
 }
 
 /// The same, as JSON from `info` on, and traces. Within a Tokio runtime.
@@ -23,14 +25,25 @@ pub(crate) fn start(config: &TelemetryConfig) -> Result<Option<Traces>, Telemetr
     let ours = Targets::new().with_target("portcullis", LevelFilter::INFO);
     let spans = traces.as_ref().map(|traces| {
         let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
-        layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(ours)
+        layer
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(ours)
     });
-    tracing_subscriber::registry().with(lines(true, "info")).with(spans).init();
+    tracing_subscriber::registry()
+        .with(lines(true, "info"))
+        .with(spans)
+        .init();
     Ok(traces)
 }
 
 fn lines(json: bool, default: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    if json { lines.json().with_filter(filter).boxed() } else { lines.with_filter(filter).boxed() }
+    if json {
+        lines.json().with_filter(filter).boxed()
+    } else {
+        lines.with_filter(filter).boxed()
+    }
 }

@@ -67,8 +67,18 @@ pub enum DeltaError {
 /// Encodes changes, with the trace parents of the sampled calls that caused them.
 #[must_use]
 pub fn encode(changes: &[Change], trace_parents: Vec<String>) -> Bytes {
-    let entries = changes.iter().map(|change| v1::LogEntry { kind: Some(change.into()) }).collect();
-    v1::Delta { entries, trace_parents }.encode_to_vec().into()
+    let entries = changes
+        .iter()
+        .map(|change| v1::LogEntry {
+            kind: Some(change.into()),
+        })
+        .collect();
+    v1::Delta {
+        entries,
+        trace_parents,
+    }
+    .encode_to_vec()
+    .into()
 }
 
 /// What [`trace_parents`] reads of a delta.
@@ -84,9 +94,17 @@ pub const TRACE_PARENTS_MAX: usize = 4;
 /// The sampled calls that caused a delta. Its entries are not decoded.
 #[must_use]
 pub fn trace_parents(bytes: &Bytes) -> Vec<TraceParent> {
-    let Ok(traced) = Traced::decode(bytes.clone()) else { return Vec::new() };
-    let parents = traced.trace_parents.iter().filter_map(|text| TraceParent::parse(text));
-    parents.filter(|parent| parent.sampled).take(TRACE_PARENTS_MAX).collect()
+    let Ok(traced) = Traced::decode(bytes.clone()) else {
+        return Vec::new();
+    };
+    let parents = traced
+        .trace_parents
+        .iter()
+        .filter_map(|text| TraceParent::parse(text));
+    parents
+        .filter(|parent| parent.sampled)
+        .take(TRACE_PARENTS_MAX)
+        .collect()
 }
 
 /// Decodes a delta, wholly or not at all.
@@ -119,8 +137,13 @@ impl TryFrom<&v1::LogEntry> for Change {
                 scope: scope(cutoff.scope(), cutoff.scope_serial)?,
                 exempt: exempt(cutoff.exempt_serial),
             }),
-            Kind::TrustKey(key) => key.try_into().map(Self::Trust).map_err(|_| DeltaError::UnknownKind),
-            Kind::DistrustKey(key) => KeyId::parse(&key.id).map(Self::Distrust).map_err(|_| DeltaError::Malformed),
+            Kind::TrustKey(key) => key
+                .try_into()
+                .map(Self::Trust)
+                .map_err(|_| DeltaError::UnknownKind),
+            Kind::DistrustKey(key) => KeyId::parse(&key.id)
+                .map(Self::Distrust)
+                .map_err(|_| DeltaError::Malformed),
             Kind::Turn(_) => Ok(Self::Turn),
         }
     }
@@ -129,11 +152,18 @@ impl TryFrom<&v1::LogEntry> for Change {
 impl From<&Change> for Kind {
     fn from(change: &Change) -> Self {
         match change {
-            Change::Revoke { credential, serials } => Self::Revoked(v1::RevokedCredentials {
+            Change::Revoke {
+                credential,
+                serials,
+            } => Self::Revoked(v1::RevokedCredentials {
                 credential: v1::CredentialKind::from(*credential).into(),
                 serials: serials.iter().map(|serial| serial.0).collect(),
             }),
-            Change::Cut { credential, scope, exempt } => {
+            Change::Cut {
+                credential,
+                scope,
+                exempt,
+            } => {
                 let (scope, scope_serial) = scope.to_wire();
                 Self::Cutoff(v1::Cutoff {
                     credential: v1::CredentialKind::from(*credential).into(),

@@ -109,8 +109,18 @@ impl VerificationKey {
     ///
     /// # Errors
     /// When it is not fit for use: such a key fails every check, or accepts forged signatures.
-    pub fn new(id: KeyId, algorithm: Algorithm, public: &[u8], credential: CredentialKind) -> Result<Self, InvalidKey> {
-        Ok(Self { id, algorithm, credential, public: public::parse(algorithm, public)? })
+    pub fn new(
+        id: KeyId,
+        algorithm: Algorithm,
+        public: &[u8],
+        credential: CredentialKind,
+    ) -> Result<Self, InvalidKey> {
+        Ok(Self {
+            id,
+            algorithm,
+            credential,
+            public: public::parse(algorithm, public)?,
+        })
     }
 
     /// The public key as the log carries it.
@@ -136,13 +146,18 @@ impl VerificationKey {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let kind = |key: &Self| (key.algorithm, key.credential);
-        self.id == other.id && kind(self) == kind(other) && self.public_bytes() == other.public_bytes()
+        self.id == other.id
+            && kind(self) == kind(other)
+            && self.public_bytes() == other.public_bytes()
     }
 }
 
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerificationKey").field("id", &self.id).field("algorithm", &self.algorithm).finish()
+        f.debug_struct("VerificationKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .finish()
     }
 }
 
@@ -168,7 +183,8 @@ impl TryFrom<&v1::TrustedKey> for VerificationKey {
 
     fn try_from(key: &v1::TrustedKey) -> Result<Self, InvalidKey> {
         let id = KeyId::parse(&key.id)?;
-        let credential = CredentialKind::try_from(key.credential()).map_err(|_| InvalidKey::Kind)?;
+        let credential =
+            CredentialKind::try_from(key.credential()).map_err(|_| InvalidKey::Kind)?;
         Self::new(id, key.algorithm().try_into()?, &key.public_key, credential)
     }
 }

@@ -74,7 +74,9 @@ impl Chain {
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -112,7 +114,11 @@ impl Position {
     ///
     /// # Errors
     /// When the incarnation is not 16 bytes or the chain not 32.
-    pub fn from_parts(incarnation: &[u8], revision: u64, chain: &[u8]) -> Result<Self, MalformedPosition> {
+    pub fn from_parts(
+        incarnation: &[u8],
+        revision: u64,
+        chain: &[u8],
+    ) -> Result<Self, MalformedPosition> {
         Ok(Self {
             incarnation: Incarnation(incarnation.try_into().map_err(|_| MalformedPosition)?),
             revision: Revision(revision),
@@ -141,7 +147,10 @@ mod tests {
         let last = Revision(u64::MAX);
         assert!(Revision(5).follows(Revision(4)) && Revision(4).next() == Revision(5));
         for other in [Revision(0), Revision(4), Revision(5), last, last.next()] {
-            assert!(!Revision(4).follows(other) && !other.follows(last), "{other}");
+            assert!(
+                !Revision(4).follows(other) && !other.follows(last),
+                "{other}"
+            );
         }
     }
 
@@ -153,7 +162,11 @@ mod tests {
             revision: Revision(1 << 40),
             chain: Chain(sha256(b"all before")),
         };
-        let read = |bytes: &[u8]| v1::Cursor::decode(bytes).ok().and_then(|cursor| Position::try_from(&cursor).ok());
+        let read = |bytes: &[u8]| {
+            v1::Cursor::decode(bytes)
+                .ok()
+                .and_then(|cursor| Position::try_from(&cursor).ok())
+        };
         let bytes = v1::Cursor::from(position).encode_to_vec();
         assert_eq!(read(&bytes), Some(position));
         for length in 0..bytes.len() {

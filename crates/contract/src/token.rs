@@ -122,7 +122,11 @@ impl Expected {
         if issuer != self.issuer {
             return Err(Rejection::WrongIssuer);
         }
-        if self.audience.as_ref().is_some_and(|audience| !audiences.contains(audience)) {
+        if self
+            .audience
+            .as_ref()
+            .is_some_and(|audience| !audiences.contains(audience))
+        {
             return Err(Rejection::WrongAudience);
         }
         Ok(())
@@ -183,8 +187,13 @@ impl Signer {
     /// When the cryptographic library fails.
     pub fn sign<C: TokenClaims>(&self, issuer: &str, claims: &C) -> Result<String, SignError> {
         let alg = self.key.algorithm().jose_name();
-        let header = to_json(&Header { typ: C::TYPE, alg, kid: self.id.as_str() });
-        let [header, claims] = [header, claims.to_json(issuer)].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let header = to_json(&Header {
+            typ: C::TYPE,
+            alg,
+            kid: self.id.as_str(),
+        });
+        let [header, claims] =
+            [header, claims.to_json(issuer)].map(|part| URL_SAFE_NO_PAD.encode(part));
         let message = format!("{header}.{claims}");
         let signature = self.key.sign(message.as_bytes())?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
@@ -203,7 +212,11 @@ pub fn verify(token: &str, view: &View, expected: &Expected) -> Result<Identity,
 ///
 /// # Errors
 /// One of the rejections that no other moment could lift, except [`Rejection::UnknownKey`].
-pub fn verify_as<C: TokenClaims>(token: &str, view: &View, expected: &Expected) -> Result<Verified<C>, Rejection> {
+pub fn verify_as<C: TokenClaims>(
+    token: &str,
+    view: &View,
+    expected: &Expected,
+) -> Result<Verified<C>, Rejection> {
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return Err(Rejection::Oversized);
     }
@@ -215,7 +228,10 @@ pub fn verify_as<C: TokenClaims>(token: &str, view: &View, expected: &Expected) 
     }
     let claims = decode_part(claims)?;
     json::reject_duplicate_members(&claims).map_err(|_| Rejection::Malformed)?;
-    Ok(Verified { claims: C::from_json(&claims, expected)?, key })
+    Ok(Verified {
+        claims: C::from_json(&claims, expected)?,
+        key,
+    })
 }
 
 fn key_of<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {
@@ -326,7 +342,9 @@ fn to_json(part: &impl Serialize) -> Vec<u8> {
 }
 
 fn decode_part(part: &str) -> Result<Vec<u8>, Rejection> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Rejection::Malformed)
 }
 
 #[cfg(test)]

@@ -31,20 +31,37 @@ impl TraceParent {
             _ => later.is_empty() || later.starts_with('-'),
         };
         let span_id = u64::try_from(span_id).ok()?;
-        (whole && trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, sampled: flags & 1 == 1 })
+        (whole && trace_id != 0 && span_id != 0).then_some(Self {
+            trace_id,
+            span_id,
+            sampled: flags & 1 == 1,
+        })
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id,
+            self.span_id,
+            u8::from(self.sampled)
+        )
     }
 }
 
 /// The standard allows small letters only.
 fn hexadecimal(text: &str, digits: usize) -> Option<u128> {
-    let good = text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if good { u128::from_str_radix(text, 16).ok() } else { None }
+    let good = text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if good {
+        u128::from_str_radix(text, 16).ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -60,8 +77,14 @@ mod tests {
         assert_eq!(parsed.span_id, 0xb7ad_6b71_6920_3331);
         assert!(parsed.sampled);
         assert_eq!(parsed.to_string(), GOOD);
-        let unsampled = TraceParent { sampled: false, ..parsed };
-        assert_eq!(TraceParent::parse(&GOOD.replace("-01", "-00")), Some(unsampled));
+        let unsampled = TraceParent {
+            sampled: false,
+            ..parsed
+        };
+        assert_eq!(
+            TraceParent::parse(&GOOD.replace("-01", "-00")),
+            Some(unsampled)
+        );
         assert_eq!(TraceParent::parse(&unsampled.to_string()), Some(unsampled));
     }
 
@@ -69,8 +92,14 @@ mod tests {
     fn a_later_version_may_say_more_and_this_one_may_not() {
         let parsed = TraceParent::parse(GOOD);
         assert_eq!(TraceParent::parse(&GOOD.replacen("00-", "01-", 1)), parsed);
-        assert_eq!(TraceParent::parse(&format!("{}-more", GOOD.replacen("00-", "cc-", 1))), parsed);
-        assert_eq!(TraceParent::parse(&format!("{}more", GOOD.replacen("00-", "cc-", 1))), None);
+        assert_eq!(
+            TraceParent::parse(&format!("{}-more", GOOD.replacen("00-", "cc-", 1))),
+            parsed
+        );
+        assert_eq!(
+            TraceParent::parse(&format!("{}more", GOOD.replacen("00-", "cc-", 1))),
+            None
+        );
         assert_eq!(TraceParent::parse(&format!("{GOOD}-more")), None);
         assert_eq!(TraceParent::parse(&GOOD.replacen("00-", "ff-", 1)), None);
     }

@@ -102,7 +102,11 @@ impl Rejection {
 ///
 /// # Errors
 /// The first reason found, in the order: time, key, revocation, cutoffs.
-pub fn verdict<C: TokenClaims>(identity: &Verified<C>, view: &View, now: u64) -> Result<(), Rejection> {
+pub fn verdict<C: TokenClaims>(
+    identity: &Verified<C>,
+    view: &View,
+    now: u64,
+) -> Result<(), Rejection> {
     check_time(identity, now)?;
     check_standing(identity, view)
 }
@@ -113,7 +117,10 @@ pub fn verdict<C: TokenClaims>(identity: &Verified<C>, view: &View, now: u64) ->
 /// # Errors
 /// [`Rejection::Expired`], [`Rejection::NotYetValid`].
 pub fn check_time<C: TokenClaims>(identity: &Verified<C>, now: u64) -> Result<(), Rejection> {
-    if identity.expires_at().is_some_and(|expires_at| now >= expires_at) {
+    if identity
+        .expires_at()
+        .is_some_and(|expires_at| now >= expires_at)
+    {
         return Err(Rejection::Expired);
     }
     if identity.issued_at() > now.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
@@ -126,7 +133,10 @@ pub fn check_time<C: TokenClaims>(identity: &Verified<C>, now: u64) -> Result<()
 ///
 /// # Errors
 /// [`Rejection::DistrustedKey`], [`Rejection::Revoked`], [`Rejection::SignedOut`].
-pub fn check_standing<C: TokenClaims>(identity: &Verified<C>, view: &View) -> Result<(), Rejection> {
+pub fn check_standing<C: TokenClaims>(
+    identity: &Verified<C>,
+    view: &View,
+) -> Result<(), Rejection> {
     if !view.trusts(&identity.key) {
         return Err(Rejection::DistrustedKey);
     }
@@ -137,7 +147,10 @@ pub fn check_standing<C: TokenClaims>(identity: &Verified<C>, view: &View) -> Re
 ///
 /// # Errors
 /// [`Rejection::Revoked`], [`Rejection::SignedOut`].
-pub fn check_revocations<C: TokenClaims>(identity: &Verified<C>, view: &View) -> Result<(), Rejection> {
+pub fn check_revocations<C: TokenClaims>(
+    identity: &Verified<C>,
+    view: &View,
+) -> Result<(), Rejection> {
     if view.is_revoked(C::CREDENTIAL, identity.subject()) {
         return Err(Rejection::Revoked);
     }

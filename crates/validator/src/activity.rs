@@ -58,7 +58,9 @@ impl Activity {
 
     fn note_place(&self, request: &RequestInfo<'_>) {
         // Whoever meets another request of the same token leaves it to that one.
-        let Ok(mut place) = self.place.try_lock() else { return };
+        let Ok(mut place) = self.place.try_lock() else {
+            return;
+        };
         place.ip = request.ip.or(place.ip);
         if let Some(page) = request.page.map(presentable)
             && page != place.page
@@ -80,11 +82,18 @@ impl Activity {
 
     /// What there is to report of `who`; none: nothing.
     fn report(&self, who: &impl TokenClaims, now: &Mark) -> Option<v1::Activity> {
-        let requests = u32::try_from(self.pending().min(REQUESTS_MAX)).ok().filter(|requests| *requests > 0)?;
-        let millis = now.millis().saturating_sub(self.last.load(Relaxed)).min(AGE_MILLIS_MAX);
+        let requests = u32::try_from(self.pending().min(REQUESTS_MAX))
+            .ok()
+            .filter(|requests| *requests > 0)?;
+        let millis = now
+            .millis()
+            .saturating_sub(self.last.load(Relaxed))
+            .min(AGE_MILLIS_MAX);
         let age = std::time::Duration::from_millis(millis);
         let place = self.place.try_lock();
-        let (ip, page) = place.map_or((None, String::new()), |place| (place.ip, place.page.clone()));
+        let (ip, page) = place.map_or((None, String::new()), |place| {
+            (place.ip, place.page.clone())
+        });
         Some(v1::Activity {
             tenant_id: who.tenant_id().to_string(),
             credential_id: who.credential_id(),
@@ -120,7 +129,11 @@ impl<C: TokenClaims> Used for Admitted<C> {
 fn presentable(page: &str) -> &str {
     let path = page.split(['?', '#']).next().unwrap_or_default();
     let path = &path[..path.floor_char_boundary(PAGE_BYTES_MAX)];
-    if path.chars().any(char::is_control) { "" } else { path }
+    if path.chars().any(char::is_control) {
+        ""
+    } else {
+        path
+    }
 }
 
 /// The way of identities to the reporter, and the bound on how many it has.
@@ -135,11 +148,22 @@ impl Tracking {
     /// At most `tracked_max` identities are tracked at a time.
     pub(crate) fn new(tracked_max: usize) -> (Self, mpsc::Receiver<Arc<dyn Used>>) {
         let (fresh, tracked) = mpsc::channel(tracked_max);
-        (Self { tracked: AtomicUsize::new(0), tracked_max, reported: AtomicU64::new(0), fresh }, tracked)
+        (
+            Self {
+                tracked: AtomicUsize::new(0),
+                tracked_max,
+                reported: AtomicU64::new(0),
+                fresh,
+            },
+            tracked,
+        )
     }
 
     /// Has the use of an identity reported from now on; none: there is no room.
-    pub(crate) fn track<'a, C: TokenClaims>(&self, identity: &'a Arc<Admitted<C>>) -> Option<&'a Activity> {
+    pub(crate) fn track<'a, C: TokenClaims>(
+        &self,
+        identity: &'a Arc<Admitted<C>>,
+    ) -> Option<&'a Activity> {
         let take = |tracked| (tracked < self.tracked_max).then_some(tracked + 1);
         self.tracked.fetch_update(Relaxed, Relaxed, take).ok()?;
         if identity.begin_activity() {
@@ -185,14 +209,28 @@ mod tests {
     #[test]
     fn the_last_place_stays_until_another_is_told() {
         let (activity, now) = (Activity::default(), Mark::now());
-        let one = RequestInfo { ip: Some([10, 0, 0, 1].into()), page: Some("/one?x") };
-        for request in [one, RequestInfo { ip: None, page: Some("/two") }, RequestInfo::default()] {
+        let one = RequestInfo {
+            ip: Some([10, 0, 0, 1].into()),
+            page: Some("/one?x"),
+        };
+        for request in [
+            one,
+            RequestInfo {
+                ip: None,
+                page: Some("/two"),
+            },
+            RequestInfo::default(),
+        ] {
             activity.note(&now, &request);
         }
         assert_eq!(activity.pending(), 3);
         let place = activity.place.lock().expect("whole");
         assert_eq!((place.ip, place.page.as_str()), (one.ip, "/two"));
         activity.note(&now, &one);
-        assert_eq!(activity.pending(), 4, "who does not get the lock does not wait for it");
+        assert_eq!(
+            activity.pending(),
+            4,
+            "who does not get the lock does not wait for it"
+        );
     }
 }

@@ -168,20 +168,45 @@ impl Builder {
         let (channel, authorization) = (config.channel.subscribe(), config.authorization.clone());
         let (tracking, fresh) = Tracking::new(self.activity_tokens_max);
         let (tracking, interval) = (Arc::new(tracking), self.activity_interval);
-        let expected = Expected { issuer: self.issuer, audience: Some(self.audience) };
-        let (sessions, api_keys) = (TokenCache::new(self.cached_tokens_max), TokenCache::new(self.cached_api_keys_max));
+        let expected = Expected {
+            issuer: self.issuer,
+            audience: Some(self.audience),
+        };
+        let (sessions, api_keys) = (
+            TokenCache::new(self.cached_tokens_max),
+            TokenCache::new(self.cached_api_keys_max),
+        );
         let reported = interval.map(|_| Arc::clone(&tracking));
-        let shared = Shared::new(expected, sessions, api_keys, self.mode, self.max_staleness, reported, self.name);
+        let shared = Shared::new(
+            expected,
+            sessions,
+            api_keys,
+            self.mode,
+            self.max_staleness,
+            reported,
+            self.name,
+        );
         let shared = Arc::new(shared);
         let sync = Sync::new(config, Arc::clone(&shared));
         let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
-        let reporter = interval.map(|interval| Reporter { interval, authorization, channel, tracking, fresh });
+        let reporter = interval.map(|interval| Reporter {
+            interval,
+            authorization,
+            channel,
+            tracking,
+            fresh,
+        });
         tasks.extend(reporter.map(|reporter| tokio::spawn(reporter.run()).abort_handle()));
         Ok(Validator::new(shared, tasks))
     }
 
     fn sync_config(&self) -> Result<SyncConfig, BuildError> {
-        let wrong = |setting, problem: &str| Err(BuildError { setting, problem: problem.to_owned() });
+        let wrong = |setting, problem: &str| {
+            Err(BuildError {
+                setting,
+                problem: problem.to_owned(),
+            })
+        };
         if self.issuer.is_empty() {
             return wrong("issuer", "is required");
         }
@@ -197,14 +222,19 @@ impl Builder {
         if self.cached_api_keys_max == 0 {
             return wrong("cached_api_keys_max", "must be at least 1");
         }
-        if self.activity_interval.is_some_and(|interval| interval < Duration::from_millis(100)) {
+        if self
+            .activity_interval
+            .is_some_and(|interval| interval < Duration::from_millis(100))
+        {
             return wrong("activity_interval", "must be at least 100 ms");
         }
         if !(1..=ACTIVITY_TOKENS_LIMIT).contains(&self.activity_tokens_max) {
             return wrong("activity_tokens_max", "must be from 1 to 100,000,000");
         }
         let bearer = format!("Bearer {}", self.bearer).parse::<MetadataValue<Ascii>>();
-        let Ok(mut authorization) = bearer else { return wrong("bearer", "must be visible ASCII") };
+        let Ok(mut authorization) = bearer else {
+            return wrong("bearer", "must be visible ASCII");
+        };
         authorization.set_sensitive(true);
         let endpoints = self.endpoints.iter().map(|endpoint| self.channel(endpoint));
         Ok(SyncConfig {
@@ -219,7 +249,10 @@ impl Builder {
     }
 
     fn channel(&self, endpoint: &str) -> Result<Endpoint, BuildError> {
-        let problem = |error: tonic::transport::Error| BuildError { setting: "endpoint", problem: error.to_string() };
+        let problem = |error: tonic::transport::Error| BuildError {
+            setting: "endpoint",
+            problem: error.to_string(),
+        };
         let keepalive = Duration::from_secs(2).min(self.max_staleness);
         let channel = Endpoint::from_shared(endpoint.to_owned())
             .map_err(problem)?
@@ -231,8 +264,9 @@ impl Builder {
         match (&self.ca_certificate, endpoint.starts_with("https:")) {
             (_, false) => Ok(channel),
             (ca, true) => {
-                let tls =
-                    ca.iter().fold(ClientTlsConfig::new(), |tls, pem| tls.ca_certificate(Certificate::from_pem(pem)));
+                let tls = ca.iter().fold(ClientTlsConfig::new(), |tls, pem| {
+                    tls.ca_certificate(Certificate::from_pem(pem))
+                });
                 channel.tls_config(tls).map_err(problem)
             }
         }

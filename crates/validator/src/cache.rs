@@ -79,27 +79,46 @@ impl<I> TokenCache<I> {
     /// Remembers a token, unless another thread is at the same shard: the next sight of it will do.
     pub(crate) fn insert(&self, token: &str, identity: Arc<I>) {
         let hash = self.hash(token);
-        let Ok(mut tokens) = self.shard(hash).try_write() else { return };
-        if tokens.known.find(hash, |known| known.is(hash, token)).is_some() {
+        let Ok(mut tokens) = self.shard(hash).try_write() else {
+            return;
+        };
+        if tokens
+            .known
+            .find(hash, |known| known.is(hash, token))
+            .is_some()
+        {
             return;
         }
         if tokens.known.len() >= self.shard_tokens_max {
             tokens.give_one_up();
         }
-        let known = Known { hash, text: token.into(), identity, met: AtomicBool::new(false) };
+        let known = Known {
+            hash,
+            text: token.into(),
+            identity,
+            met: AtomicBool::new(false),
+        };
         tokens.known.insert_unique(hash, known, |known| known.hash);
     }
 
     /// How many tokens it knows.
     pub(crate) fn len(&self) -> usize {
-        let len = |shard: &Shard<I>| shard.0.read().unwrap_or_else(PoisonError::into_inner).known.len();
+        let len = |shard: &Shard<I>| {
+            shard
+                .0
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .known
+                .len()
+        };
         self.shards.iter().map(len).sum()
     }
 
     #[inline]
     fn hash(&self, token: &str) -> u64 {
         let bytes = token.as_bytes();
-        self.hash.hash_one(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])
+        self.hash
+            .hash_one(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])
     }
 
     /// The table takes the lowest and the highest bits of a hash; these are others.
@@ -111,7 +130,10 @@ impl<I> TokenCache<I> {
 
 impl<I> Shard<I> {
     fn new() -> Self {
-        Self(RwLock::new(Tokens { known: HashTable::new(), sweep: 0 }))
+        Self(RwLock::new(Tokens {
+            known: HashTable::new(),
+            sweep: 0,
+        }))
     }
 }
 
@@ -127,7 +149,9 @@ impl<I> Tokens<I> {
     fn give_one_up(&mut self) {
         for _ in 0..2 * self.known.num_buckets() {
             self.sweep = (self.sweep + 1) % self.known.num_buckets();
-            let Ok(known) = self.known.get_bucket_entry(self.sweep) else { continue };
+            let Ok(known) = self.known.get_bucket_entry(self.sweep) else {
+                continue;
+            };
             if !known.get().met.swap(false, Relaxed) {
                 known.remove();
                 return;
@@ -151,12 +175,22 @@ mod tests {
     fn identity() -> Arc<Identity> {
         let key = PrivateKey::generate(Algorithm::Ed25519);
         let id = KeyId::parse("k1").expect("an id");
-        let key = VerificationKey::new(id, key.algorithm(), key.public_bytes(), CredentialKind::Session);
+        let key = VerificationKey::new(
+            id,
+            key.algorithm(),
+            key.public_bytes(),
+            CredentialKind::Session,
+        );
         let claims = Claims {
             tenant_id: TenantId::parse("acme").expect("an id"),
             user_id: UserId::parse("ada").expect("an id"),
             session_id: SessionId::generate(),
-            subject: Subject { serial: Serial(1), user: UserSerial(2), tenant: TenantSerial(3), opened: Revision(4) },
+            subject: Subject {
+                serial: Serial(1),
+                user: UserSerial(2),
+                tenant: TenantSerial(3),
+                opened: Revision(4),
+            },
             token_id: "t".into(),
             audiences: vec!["gate".into()],
             issued_at: 1_000,
@@ -165,7 +199,10 @@ mod tests {
             amr: vec![],
             acr: String::new(),
         };
-        Arc::new(Identity::new(token::Identity { claims, key: Arc::new(key.expect("a good key")) }))
+        Arc::new(Identity::new(token::Identity {
+            claims,
+            key: Arc::new(key.expect("a good key")),
+        }))
     }
 
     fn knows(cache: &TokenCache, token: &str) -> bool {
@@ -174,14 +211,20 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_every_byte_of_it() {
-        let (cache, token) = (TokenCache::new(100), "h".repeat(500) + &"s".repeat(TAIL_BYTES));
+        let (cache, token) = (
+            TokenCache::new(100),
+            "h".repeat(500) + &"s".repeat(TAIL_BYTES),
+        );
         cache.insert(&token, identity());
         assert!(knows(&cache, &token));
         for at in 0..token.len() {
             let mut other = token.clone();
             other.replace_range(at..=at, "x");
             assert!(!knows(&cache, &other), "byte {at}");
-            assert!(!knows(&cache, &token[..at]) && !knows(&cache, &token[at + 1..]), "cut at {at}");
+            assert!(
+                !knows(&cache, &token[..at]) && !knows(&cache, &token[at + 1..]),
+                "cut at {at}"
+            );
         }
         assert!(!knows(&cache, &(token + "s")));
     }
@@ -195,13 +238,23 @@ mod tests {
             let token = |number: usize| format!("{number:0200}");
             for number in 0..3 * tokens_max {
                 cache.insert(&token(number), Arc::clone(&identity));
-                assert!(tokens_max < 10 || knows(&cache, &token(0)), "{number} of at most {tokens_max}");
+                assert!(
+                    tokens_max < 10 || knows(&cache, &token(0)),
+                    "{number} of at most {tokens_max}"
+                );
                 restless.insert(&token(number), Arc::clone(&identity));
-                assert!(knows(&restless, &token(number)), "{number} of at most {tokens_max}");
+                assert!(
+                    knows(&restless, &token(number)),
+                    "{number} of at most {tokens_max}"
+                );
             }
             for cache in [cache, restless] {
                 assert!(cache.len() <= tokens_max);
-                assert!(cache.len() * 10 >= tokens_max * 9, "{} of {tokens_max}", cache.len());
+                assert!(
+                    cache.len() * 10 >= tokens_max * 9,
+                    "{} of {tokens_max}",
+                    cache.len()
+                );
             }
         }
     }

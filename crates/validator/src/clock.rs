@@ -18,12 +18,17 @@ const TICK: Duration = Duration::from_millis(10);
 impl Mark {
     /// Now.
     pub(crate) fn now() -> Self {
-        Self { boot: read(ClockId::Boottime), wall: read(ClockId::RealtimeCoarse) }
+        Self {
+            boot: read(ClockId::Boottime),
+            wall: read(ClockId::RealtimeCoarse),
+        }
     }
 
     /// The time since `earlier`: the greater of what the two clocks say.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
-        self.boot.saturating_sub(earlier.boot).max(self.wall.saturating_sub(earlier.wall))
+        self.boot
+            .saturating_sub(earlier.boot)
+            .max(self.wall.saturating_sub(earlier.wall))
     }
 
     /// Seconds since 1970, for a token's own times: never earlier than the truth.
@@ -38,13 +43,19 @@ impl Mark {
 
     #[cfg(test)]
     pub(crate) fn at(boot: u64, wall: u64) -> Self {
-        Self { boot: Duration::from_secs(boot), wall: Duration::from_secs(wall) }
+        Self {
+            boot: Duration::from_secs(boot),
+            wall: Duration::from_secs(wall),
+        }
     }
 }
 
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 #[cfg(test)]
@@ -55,7 +66,10 @@ mod tests {
     fn the_faster_clock_counts_and_none_runs_backwards() {
         let earlier = Mark::at(10, 1_000);
         assert_eq!(Mark::at(13, 1_002).since(&earlier), Duration::from_secs(3));
-        assert_eq!(Mark::at(11, 1_500).since(&earlier), Duration::from_secs(500));
+        assert_eq!(
+            Mark::at(11, 1_500).since(&earlier),
+            Duration::from_secs(500)
+        );
         assert_eq!(Mark::at(12, 1).since(&earlier), Duration::from_secs(2));
         assert_eq!(Mark::at(1, 1).since(&earlier), Duration::ZERO);
     }

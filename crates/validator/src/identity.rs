@@ -21,7 +21,10 @@ pub type ApiKeyIdentity = Admitted<ApiKeyClaims>;
 
 impl<C> Admitted<C> {
     pub(crate) fn new(verified: Verified<C>) -> Self {
-        Self { verified, activity: OnceLock::new() }
+        Self {
+            verified,
+            activity: OnceLock::new(),
+        }
     }
 
     #[inline]

@@ -31,13 +31,21 @@ impl ValidatorLayer {
     /// A layer that takes the access tokens of sessions.
     #[must_use]
     pub fn new(validator: Validator) -> Self {
-        Self { validator, takes: CredentialKind::Session, cookie: None, client_address: None }
+        Self {
+            validator,
+            takes: CredentialKind::Session,
+            cookie: None,
+            client_address: None,
+        }
     }
 
     /// A layer that takes API keys, and no access tokens.
     #[must_use]
     pub fn for_api_keys(validator: Validator) -> Self {
-        Self { takes: CredentialKind::ApiKey, ..Self::new(validator) }
+        Self {
+            takes: CredentialKind::ApiKey,
+            ..Self::new(validator)
+        }
     }
 
     /// Also takes the token from this cookie, when there is no `Authorization` header.
@@ -64,8 +72,14 @@ impl ValidatorLayer {
         let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
         match self.takes {
             CredentialKind::Session => {
-                let ip = self.client_address.as_ref().and_then(|find| find(request.headers(), request.extensions()));
-                let info = RequestInfo { ip, page: Some(request.uri().path()) };
+                let ip = self
+                    .client_address
+                    .as_ref()
+                    .and_then(|find| find(request.headers(), request.extensions()));
+                let info = RequestInfo {
+                    ip,
+                    page: Some(request.uri().path()),
+                };
                 let identity = self.validator.check_request(token, &info)?;
                 request.extensions_mut().insert(identity);
             }
@@ -82,7 +96,10 @@ impl<S> Layer<S> for ValidatorLayer {
     type Service = ValidatorService<S>;
 
     fn layer(&self, inner: S) -> ValidatorService<S> {
-        ValidatorService { inner, layer: self.clone() }
+        ValidatorService {
+            inner,
+            layer: self.clone(),
+        }
     }
 }
 
@@ -121,14 +138,20 @@ fn token<'a>(headers: &'a HeaderMap, cookie: Option<&str>) -> Result<&'a str, Re
         let text = value.to_str().map_err(|_| Rejection::Malformed)?;
         let (scheme, token) = text.split_once(' ').ok_or(Rejection::Malformed)?;
         let one = authorization.next().is_none() && scheme.eq_ignore_ascii_case("bearer");
-        return if one { Ok(token) } else { Err(Rejection::Malformed) };
+        return if one {
+            Ok(token)
+        } else {
+            Err(Rejection::Malformed)
+        };
     }
     let name = cookie.ok_or(Rejection::Missing)?;
     let mut found = None;
     for header in headers.get_all(header::COOKIE) {
         // A header that is not text has no cookie of ours.
         let Ok(text) = header.to_str() else { continue };
-        let pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let pairs = text
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
         for (_, value) in pairs.filter(|(key, _)| *key == name) {
             if found.replace(value).is_some() {
                 return Err(Rejection::Malformed);
@@ -148,12 +171,17 @@ fn refusal<B: From<String>>(rejection: &Rejection) -> Response<B> {
     let mut response = Response::new(B::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     match (rejection.is_unavailable(), rejection) {
         (true, _) => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
         // RFC 6750, section 3.1: no error code when there was no token.
-        (false, Rejection::Missing) => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        (false, Rejection::Missing) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        }
         (false, _) => {
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge)
@@ -168,7 +196,10 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
+            (
+                header::HeaderName::from_static(name),
+                HeaderValue::from_str(value).expect("a header value"),
+            )
         });
         pairs.fold(HeaderMap::new(), |mut map, (name, value)| {
             map.append(name, value);
@@ -178,16 +209,39 @@ mod tests {
 
     #[test]
     fn one_token_is_taken_and_two_are_none() {
-        let take = |pairs: &[(&'static str, &str)]| token(&headers(pairs), Some("session")).map(str::to_owned);
-        assert_eq!(take(&[("authorization", "Bearer a.b.c")]), Ok("a.b.c".into()));
-        assert_eq!(take(&[("cookie", "x=1; session=a.b.c; y=2")]), Ok("a.b.c".into()));
-        assert_eq!(take(&[("authorization", "Bearer a"), ("cookie", "session=b")]), Ok("a".into()));
+        let take = |pairs: &[(&'static str, &str)]| {
+            token(&headers(pairs), Some("session")).map(str::to_owned)
+        };
+        assert_eq!(
+            take(&[("authorization", "Bearer a.b.c")]),
+            Ok("a.b.c".into())
+        );
+        assert_eq!(
+            take(&[("cookie", "x=1; session=a.b.c; y=2")]),
+            Ok("a.b.c".into())
+        );
+        assert_eq!(
+            take(&[("authorization", "Bearer a"), ("cookie", "session=b")]),
+            Ok("a".into())
+        );
         assert_eq!(take(&[]), Err(Rejection::Missing));
         assert_eq!(take(&[("cookie", "sessions=b")]), Err(Rejection::Missing));
-        assert_eq!(take(&[("authorization", "Basic a")]), Err(Rejection::Malformed));
-        assert_eq!(take(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), Err(Rejection::Malformed));
-        assert_eq!(take(&[("cookie", "session=a"), ("cookie", "session=b")]), Err(Rejection::Malformed));
-        assert_eq!(token(&headers(&[("cookie", "session=a")]), None), Err(Rejection::Missing));
+        assert_eq!(
+            take(&[("authorization", "Basic a")]),
+            Err(Rejection::Malformed)
+        );
+        assert_eq!(
+            take(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]),
+            Err(Rejection::Malformed)
+        );
+        assert_eq!(
+            take(&[("cookie", "session=a"), ("cookie", "session=b")]),
+            Err(Rejection::Malformed)
+        );
+        assert_eq!(
+            token(&headers(&[("cookie", "session=a")]), None),
+            Err(Rejection::Missing)
+        );
     }
 
     #[test]
@@ -196,8 +250,13 @@ mod tests {
         assert_eq!(status(Rejection::Revoked), StatusCode::UNAUTHORIZED);
         assert_eq!(status(Rejection::Missing), StatusCode::UNAUTHORIZED);
         assert_eq!(status(Rejection::Unready), StatusCode::SERVICE_UNAVAILABLE);
-        let stale = refusal::<String>(&Rejection::Stale { age: std::time::Duration::from_secs(9) });
+        let stale = refusal::<String>(&Rejection::Stale {
+            age: std::time::Duration::from_secs(9),
+        });
         assert_eq!(stale.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(stale.body(), r#"{"error":"temporarily_unavailable","reason":"stale"}"#);
+        assert_eq!(
+            stale.body(),
+            r#"{"error":"temporarily_unavailable","reason":"stale"}"#
+        );
     }
 }

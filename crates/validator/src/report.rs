@@ -65,12 +65,25 @@ impl Reporter {
         let mut client = RevocationServiceClient::new(channel);
         let mut left = tracked;
         while let Some(report) = Report::next(&mut left) {
-            let mut request = Request::new(v1::ReportActivityRequest { activities: report.activities });
-            request.metadata_mut().insert("authorization", self.authorization.clone());
+            let mut request = Request::new(v1::ReportActivityRequest {
+                activities: report.activities,
+            });
+            request
+                .metadata_mut()
+                .insert("authorization", self.authorization.clone());
             request.set_timeout(REPORT_TIMEOUT);
             let answer = timeout(REPORT_TIMEOUT, client.report_activity(request)).await;
-            match answer.map_err(|_| Code::DeadlineExceeded)?.map_err(|status| status.code()) {
-                Ok(_) => self.tracking.add_reported(report.counted.iter().map(|(_, count)| u64::from(*count)).sum()),
+            match answer
+                .map_err(|_| Code::DeadlineExceeded)?
+                .map_err(|status| status.code())
+            {
+                Ok(_) => self.tracking.add_reported(
+                    report
+                        .counted
+                        .iter()
+                        .map(|(_, count)| u64::from(*count))
+                        .sum(),
+                ),
                 // It would be refused again and again.
                 Err(Code::InvalidArgument) => tracing::warn!("a report of activity was refused"),
                 Err(code) => return Err(code),
@@ -87,7 +100,11 @@ impl Reporter {
     /// Gives up what only the reporter knows any more and has reported.
     fn forget(&self, tracked: &mut Vec<Arc<dyn Used>>) {
         let before = tracked.len();
-        let has_pending = |identity: &dyn Used| identity.activity().is_some_and(|activity| activity.pending() > 0);
+        let has_pending = |identity: &dyn Used| {
+            identity
+                .activity()
+                .is_some_and(|activity| activity.pending() > 0)
+        };
         tracked.retain(|identity| Arc::strong_count(identity) > 1 || has_pending(&**identity));
         self.tracking.release(before - tracked.len());
     }
@@ -102,13 +119,22 @@ struct Report<'a> {
 impl<'a> Report<'a> {
     /// As much as fits of what is `left`; none: there is nothing left to report.
     fn next(left: &mut &'a [Arc<dyn Used>]) -> Option<Self> {
-        let (mut report, mut bytes, now) = (Self { activities: Vec::new(), counted: Vec::new() }, 0, Mark::now());
+        let (mut report, mut bytes, now) = (
+            Self {
+                activities: Vec::new(),
+                counted: Vec::new(),
+            },
+            0,
+            Mark::now(),
+        );
         while let Some((identity, rest)) = left.split_first() {
             if report.activities.len() >= ACTIVITIES_MAX || bytes >= REPORT_BYTES_MAX {
                 break;
             }
             *left = rest;
-            let Some(activity) = identity.report(&now) else { continue };
+            let Some(activity) = identity.report(&now) else {
+                continue;
+            };
             bytes += activity.encoded_len();
             report.counted.push((&**identity, activity.requests));
             report.activities.push(activity);

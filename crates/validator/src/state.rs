@@ -56,7 +56,12 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new() -> Self {
-        Self { view: None, remembered: Vec::new(), fresh_as_of: None, unready: Some("no view yet") }
+        Self {
+            view: None,
+            remembered: Vec::new(),
+            fresh_as_of: None,
+            unready: Some("no view yet"),
+        }
     }
 
     /// The view, when it may be used at all.
@@ -68,7 +73,10 @@ impl State {
     }
 
     /// Whether the identity stands in every view that is remembered.
-    pub(crate) fn check_remembered<C: TokenClaims>(&self, identity: &Verified<C>) -> Result<(), Rejection> {
+    pub(crate) fn check_remembered<C: TokenClaims>(
+        &self,
+        identity: &Verified<C>,
+    ) -> Result<(), Rejection> {
         self.remembered.iter().try_for_each(|view| {
             // Another history does not know the keys of this one; only a key that it distrusts is dead.
             if view.distrusts(&identity.key.id) {
@@ -80,11 +88,19 @@ impl State {
 
     pub(crate) fn freshness(&self, now: &Mark, max_staleness: Duration) -> Freshness {
         match (self.usable_view(), self.fresh_as_of) {
-            (Err(_), _) => Freshness::Unready { reason: self.unready.unwrap_or("no view yet") },
-            (Ok(_), None) => Freshness::Unready { reason: "not proved fresh yet" },
+            (Err(_), _) => Freshness::Unready {
+                reason: self.unready.unwrap_or("no view yet"),
+            },
+            (Ok(_), None) => Freshness::Unready {
+                reason: "not proved fresh yet",
+            },
             (Ok(_), Some(proof)) => {
                 let age = now.since(&proof);
-                if age <= max_staleness { Freshness::Fresh { age } } else { Freshness::Stale { age } }
+                if age <= max_staleness {
+                    Freshness::Fresh { age }
+                } else {
+                    Freshness::Stale { age }
+                }
             }
         }
     }

@@ -153,7 +153,10 @@ impl Counters {
             unlooked += shard.unlooked.load(Relaxed);
         }
         // What is under way may have been counted as a miss and not as a verdict yet.
-        statistics.cache_hits = statistics.verdicts.total().saturating_sub(statistics.cache_misses + unlooked);
+        statistics.cache_hits = statistics
+            .verdicts
+            .total()
+            .saturating_sub(statistics.cache_misses + unlooked);
     }
 
     #[inline]
@@ -220,7 +223,9 @@ mod tests {
         Rejection::Expired,
         Rejection::Revoked,
         Rejection::SignedOut,
-        Rejection::Stale { age: Duration::ZERO },
+        Rejection::Stale {
+            age: Duration::ZERO,
+        },
         Rejection::Unready,
     ];
 
@@ -247,7 +252,11 @@ mod tests {
         for rejection in &ALL {
             let counters = Counters::new();
             counters.verdict(Some(rejection));
-            let counted: Vec<_> = count(&counters).verdicts.iter().filter(|(_, count)| *count > 0).collect();
+            let counted: Vec<_> = count(&counters)
+                .verdicts
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .collect();
             assert_eq!(counted, [(rejection.reason(), 1)]);
         }
     }
@@ -268,8 +277,21 @@ mod tests {
             }
         });
         let counted = count(&counters);
-        assert_eq!((counted.verdicts.accepted(), counted.verdicts.rejected(&Rejection::Missing)), (8000, 8));
-        assert_eq!((counted.cache_misses, counted.cache_hits, counted.accepted_stale), (8, 7992, 8));
+        assert_eq!(
+            (
+                counted.verdicts.accepted(),
+                counted.verdicts.rejected(&Rejection::Missing)
+            ),
+            (8000, 8)
+        );
+        assert_eq!(
+            (
+                counted.cache_misses,
+                counted.cache_hits,
+                counted.accepted_stale
+            ),
+            (8, 7992, 8)
+        );
     }
 
     #[test]

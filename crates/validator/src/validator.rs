@@ -107,10 +107,17 @@ impl Shared {
     ) -> Result<Arc<Admitted<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it.
         let state = self.state.load();
-        let view = state.usable_view().inspect_err(|_| self.counters.unlooked())?;
+        let view = state
+            .usable_view()
+            .inspect_err(|_| self.counters.unlooked())?;
         match cache.get(token, |known| self.admit(known, &state, view, request)) {
             Some(verdict) => verdict,
-            None => self.admit(&self.first_sight(cache, token, &state)?, &state, view, request),
+            None => self.admit(
+                &self.first_sight(cache, token, &state)?,
+                &state,
+                view,
+                request,
+            ),
         }
     }
 
@@ -140,8 +147,15 @@ impl Shared {
 
     /// The first use of a token that is seen, or for which there was no room.
     #[cold]
-    fn track<C: TokenClaims>(&self, identity: &Arc<Admitted<C>>, now: &Mark, request: &RequestInfo<'_>) {
-        let Some(tracking) = &self.tracking else { return };
+    fn track<C: TokenClaims>(
+        &self,
+        identity: &Arc<Admitted<C>>,
+        now: &Mark,
+        request: &RequestInfo<'_>,
+    ) {
+        let Some(tracking) = &self.tracking else {
+            return;
+        };
         match tracking.track(identity) {
             Some(activity) => activity.note(now, request),
             None => self.counters.untracked(),
@@ -174,8 +188,11 @@ impl Shared {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let state = self.state.load();
-        let (activity_tracked, activity_reported) =
-            self.tracking.as_ref().map(|tracking| tracking.counts()).unwrap_or_default();
+        let (activity_tracked, activity_reported) = self
+            .tracking
+            .as_ref()
+            .map(|tracking| tracking.counts())
+            .unwrap_or_default();
         let mut statistics = Statistics {
             activity_tracked,
             activity_reported,
@@ -213,7 +230,10 @@ impl Validator {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, tasks: Vec<AbortHandle>) -> Self {
-        Self { shared, _tasks: Arc::new(AbortOnDrop(tasks)) }
+        Self {
+            shared,
+            _tasks: Arc::new(AbortOnDrop(tasks)),
+        }
     }
 
     /// Decides about the access token of a session. Does no I/O, never awaits and never waits for a writer; allocates nothing when
@@ -229,7 +249,11 @@ impl Validator {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn check_request(&self, token: &str, request: &RequestInfo<'_>) -> Result<Arc<Identity>, Rejection> {
+    pub fn check_request(
+        &self,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Identity>, Rejection> {
         self.shared.check(&self.shared.sessions, token, request)
     }
 
@@ -239,19 +263,25 @@ impl Validator {
     /// # Errors
     /// Why the key is refused.
     pub fn check_api_key(&self, key: &str) -> Result<Arc<ApiKeyIdentity>, Rejection> {
-        self.shared.check(&self.shared.api_keys, key, &RequestInfo::default())
+        self.shared
+            .check(&self.shared.api_keys, key, &RequestInfo::default())
     }
 
     /// How much this validator knows now.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
-        self.shared.state.load().freshness(&Mark::now(), self.shared.max_staleness)
+        self.shared
+            .state
+            .load()
+            .freshness(&Mark::now(), self.shared.max_staleness)
     }
 
     /// Whether it would accept a good token now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.shared.check_freshness(&self.shared.state.load(), &Mark::now()).is_ok()
+        self.shared
+            .check_freshness(&self.shared.state.load(), &Mark::now())
+            .is_ok()
     }
 
     /// Waits until it is ready.

@@ -19,15 +19,22 @@ pub const SESSION_COOKIE: &str = "portcullis_session";
 
 /// `GET /whoami` for whoever is signed in; `GET /healthz` for the load balancer: 200 while the gate can decide.
 pub fn router(validator: &Validator) -> Router {
-    let guarded = Router::new()
-        .route("/whoami", get(whoami))
-        .layer(ValidatorLayer::new(validator.clone()).cookie(SESSION_COOKIE).client_address(peer));
-    Router::new().route("/healthz", get(healthz)).with_state(validator.clone()).merge(guarded)
+    let guarded = Router::new().route("/whoami", get(whoami)).layer(
+        ValidatorLayer::new(validator.clone())
+            .cookie(SESSION_COOKIE)
+            .client_address(peer),
+    );
+    Router::new()
+        .route("/healthz", get(healthz))
+        .with_state(validator.clone())
+        .merge(guarded)
 }
 
 /// Who is connected, when the server is made with [`Router::into_make_service_with_connect_info`].
 fn peer(_: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+    extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|peer| peer.0.ip())
 }
 
 async fn whoami(Extension(identity): Extension<Arc<Identity>>) -> Json<Value> {
@@ -48,5 +55,8 @@ async fn healthz(State(validator): State<Validator>) -> (StatusCode, Json<Value>
         Freshness::Stale { age } => (StatusCode::SERVICE_UNAVAILABLE, "stale", Some(age)),
         Freshness::Unready { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unready", None),
     };
-    (status, Json(json!({ "state": state, "age_seconds": age.map(|age| age.as_secs_f64()) })))
+    (
+        status,
+        Json(json!({ "state": state, "age_seconds": age.map(|age| age.as_secs_f64()) })),
+    )
 }

@@ -16,5 +16,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()?;
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
     let router = portcullis_example_gateway::router(&validator);
-    Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
+    Ok(axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .await?)
 }

@@ -37,7 +37,17 @@ impl Cluster {
     pub async fn start(settings: &[&str]) -> Self {
         let cluster = Self::new(settings);
         let mut initdb = binaries::command("initdb");
-        initdb.args(["-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N", "-D"]);
+        initdb.args([
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "-N",
+            "-D",
+        ]);
         initdb.arg(cluster.directory.data());
         run(initdb).await;
         cluster.first_start().await
@@ -47,20 +57,31 @@ impl Cluster {
     pub async fn synchronous_standby(&self, name: &str) -> Self {
         let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
         let standby = Self::new(&settings);
-        let from = format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        let from = format!(
+            "host=127.0.0.1 port={} user=postgres application_name={name}",
+            self.port
+        );
         let mut copy = binaries::command("pg_basebackup");
-        copy.args(["-R", "-X", "stream", "-c", "fast", "-C", "-S", name, "-d", &from, "-D"]);
+        copy.args([
+            "-R", "-X", "stream", "-c", "fast", "-C", "-S", name, "-d", &from, "-D",
+        ]);
         copy.arg(standby.directory.data());
         run(copy).await;
         let standby = standby.first_start().await;
-        self.configure(&format!("synchronous_standby_names = 'FIRST 1 ({name})'")).await;
+        self.configure(&format!("synchronous_standby_names = 'FIRST 1 ({name})'"))
+            .await;
         self.wait_for_synchronous_standby().await;
         standby
     }
 
     fn new(settings: &[&str]) -> Self {
         let settings = settings.iter().map(ToString::to_string).collect();
-        Self { directory: Directory::new(), settings, port: 0, server: None }
+        Self {
+            directory: Directory::new(),
+            settings,
+            port: 0,
+            server: None,
+        }
     }
 
     /// Someone else may take a free port first: then on another.
@@ -80,23 +101,43 @@ impl Cluster {
     /// # Panics
     /// When it does not start.
     pub async fn run(&mut self) {
-        assert!(self.try_run().await, "PostgreSQL does not start: {}", self.log());
+        assert!(
+            self.try_run().await,
+            "PostgreSQL does not start: {}",
+            self.log()
+        );
     }
 
     async fn try_run(&mut self) -> bool {
         let log = File::create(self.directory.path().join("log")).expect("a log file");
         let mut postgres = binaries::command("postgres");
-        postgres.arg("-D").arg(self.directory.data()).args(["-p", &self.port.to_string()]);
-        for setting in SETTINGS.iter().copied().chain(self.settings.iter().map(String::as_str)) {
+        postgres
+            .arg("-D")
+            .arg(self.directory.data())
+            .args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS
+            .iter()
+            .copied()
+            .chain(self.settings.iter().map(String::as_str))
+        {
             postgres.args(["-c", setting]);
         }
-        postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        postgres
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         let mut server = postgres.spawn().expect("postgres runs");
         self.directory.entrust(&server);
         let port = self.port;
         let ready = eventually("PostgreSQL is ready or gives up", || {
             let ended = server.try_wait().expect("our own child").is_some();
-            async move { if ended { Some(false) } else { connect(port).await.ok().map(|_| true) } }
+            async move {
+                if ended {
+                    Some(false)
+                } else {
+                    connect(port).await.ok().map(|_| true)
+                }
+            }
         });
         let ready = ready.await;
         if ready {
@@ -131,15 +172,25 @@ impl Cluster {
     /// When the server refuses it.
     pub async fn configure(&self, setting: &str) {
         let admin = self.admin().await;
-        admin.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.expect("a setting");
-        admin.batch_execute("SELECT pg_reload_conf()").await.expect("a reload");
+        admin
+            .batch_execute(&format!("ALTER SYSTEM SET {setting}"))
+            .await
+            .expect("a setting");
+        admin
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .expect("a reload");
     }
 
     /// Waits until a standby confirms what is committed.
     pub async fn wait_for_synchronous_standby(&self) {
         let admin = self.admin().await;
-        let sql = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'";
-        eventually("a synchronous standby", async || admin.maybe_text(sql).await).await;
+        let sql =
+            "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'";
+        eventually("a synchronous standby", async || {
+            admin.maybe_text(sql).await
+        })
+        .await;
     }
 
     /// Makes a standby the primary.
@@ -147,7 +198,11 @@ impl Cluster {
     /// # Panics
     /// When it does not become one.
     pub async fn promote(&self) {
-        assert_eq!(self.admin().await.text("SELECT pg_promote()").await, "t", "the standby is promoted");
+        assert_eq!(
+            self.admin().await.text("SELECT pg_promote()").await,
+            "t",
+            "the standby is promoted"
+        );
     }
 
     /// Stops the server in an orderly way.
@@ -163,7 +218,10 @@ impl Cluster {
     async fn end(&mut self, signal: Signal) {
         let mut server = self.server.take().expect("a running server");
         send(&server, signal);
-        eventually("PostgreSQL ends", || std::future::ready(server.try_wait().expect("our own child"))).await;
+        eventually("PostgreSQL ends", || {
+            std::future::ready(server.try_wait().expect("our own child"))
+        })
+        .await;
         self.directory.forget();
     }
 }
@@ -181,12 +239,21 @@ impl Drop for Cluster {
 /// Whichever of `clusters` takes writes.
 #[must_use]
 pub fn url_of_primary(clusters: &[&Cluster]) -> String {
-    let hosts: Vec<_> = clusters.iter().map(|cluster| format!("127.0.0.1:{}", cluster.port)).collect();
-    format!("postgres://postgres@{}/postgres?target_session_attrs=read-write", hosts.join(","))
+    let hosts: Vec<_> = clusters
+        .iter()
+        .map(|cluster| format!("127.0.0.1:{}", cluster.port))
+        .collect();
+    format!(
+        "postgres://postgres@{}/postgres?target_session_attrs=read-write",
+        hosts.join(",")
+    )
 }
 
 fn send(server: &Child, signal: Signal) {
-    let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(server.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id");
     // It may have ended by itself.
     let _ = kill_process(pid, signal);
 }
@@ -201,6 +268,14 @@ async fn connect(port: u16) -> Result<Admin, tokio_postgres::Error> {
 
 async fn run(command: std::process::Command) {
     let mut command = tokio::process::Command::from(command);
-    let output = command.stdin(Stdio::null()).output().await.expect("the command runs");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the command runs");
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -28,16 +28,27 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn new() -> Self {
-        let made = tempfile::Builder::new().prefix("portcullis-postgres-").tempdir_in("/tmp");
+        let made = tempfile::Builder::new()
+            .prefix("portcullis-postgres-")
+            .tempdir_in("/tmp");
         let path = made.expect("a temporary directory").keep();
         if let Some((uid, gid)) = binaries::user() {
             chown(&path, Some(uid), Some(gid)).expect("root may give a directory away");
         }
         let mut keeper = Command::new("/bin/sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&path).process_group(0);
+        keeper
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&path)
+            .process_group(0);
         binaries::unprivileged(&mut keeper);
-        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { keeper: keeper.spawn().expect("a shell"), path }
+        keeper
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self {
+            keeper: keeper.spawn().expect("a shell"),
+            path,
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -59,7 +70,10 @@ impl Directory {
     }
 
     fn tell(&mut self, line: &str) {
-        let told = writeln!(self.keeper.stdin.as_mut().expect("open until drop"), "{line}");
+        let told = writeln!(
+            self.keeper.stdin.as_mut().expect("open until drop"),
+            "{line}"
+        );
         told.expect("the keeper listens");
     }
 }

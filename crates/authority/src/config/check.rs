@@ -16,13 +16,19 @@ impl Config {
         self.check_times()?;
         self.check_bounds()?;
         self.telemetry.check()?;
-        self.callers.iter().enumerate().try_for_each(|(index, caller)| caller.check(index))
+        self.callers
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, caller)| caller.check(index))
     }
 
     fn check_server(&self) -> Result<(), ConfigError> {
         let server = &self.server;
         if server.tls_certificate_file.is_some() != server.tls_key_file.is_some() {
-            return Err(ConfigError::new("server.tls_key_file", "needs tls_certificate_file, and the reverse"));
+            return Err(ConfigError::new(
+                "server.tls_key_file",
+                "needs tls_certificate_file, and the reverse",
+            ));
         }
         let encrypted = server.tls_certificate_file.is_some() || server.insecure;
         if !encrypted && !server.grpc_listen.ip().is_loopback() {
@@ -30,16 +36,30 @@ impl Config {
             return Err(ConfigError::new("server.grpc_listen", problem));
         }
         if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
-            return Err(ConfigError::new("store.url", "must begin with sqlite: or postgres://"));
+            return Err(ConfigError::new(
+                "store.url",
+                "must begin with sqlite: or postgres://",
+            ));
         }
-        if self.store.owner_url.as_ref().is_some_and(|url| !url.starts_with("postgres")) {
-            return Err(ConfigError::new("store.owner_url", "must begin with postgres://"));
+        if self
+            .store
+            .owner_url
+            .as_ref()
+            .is_some_and(|url| !url.starts_with("postgres"))
+        {
+            return Err(ConfigError::new(
+                "store.owner_url",
+                "must begin with postgres://",
+            ));
         }
         if self.tokens.issuer.is_empty() {
             return Err(ConfigError::new("tokens.issuer", "must not be empty"));
         }
         if self.tokens.default_audiences.is_empty() {
-            return Err(ConfigError::new("tokens.default_audiences", "must not be empty"));
+            return Err(ConfigError::new(
+                "tokens.default_audiences",
+                "must not be empty",
+            ));
         }
         Ok(())
     }
@@ -48,29 +68,89 @@ impl Config {
         let (moment, second, hour) = (Duration::from_millis(1), Duration::from_secs(1), DAY / 24);
         let (server, store, tokens, log) = (&self.server, &self.store, &self.tokens, &self.log);
         let bounds = [
-            ("server.drain_timeout", server.drain_timeout, Duration::ZERO..=DAY),
-            ("store.connect_timeout", store.connect_timeout, moment..=hour),
-            ("tokens.access_token_lifetime", tokens.access_token_lifetime, second..=366 * DAY),
-            ("tokens.refresh_grace", tokens.refresh_grace, Duration::ZERO..=DAY),
-            ("sessions.lifetime", self.sessions.lifetime, second..=3660 * DAY),
-            ("sessions.remember_me_lifetime", self.sessions.remember_me_lifetime, second..=3660 * DAY),
-            ("sessions.retention", self.sessions.retention, hour..=3660 * DAY),
-            ("sessions.sweep_interval", self.sessions.sweep_interval, 10 * moment..=hour),
-            ("sessions.activity_delay_max", self.sessions.activity_delay_max, Duration::ZERO..=hour),
-            ("keys.activation_delay", self.keys.activation_delay, Duration::ZERO..=30 * DAY),
+            (
+                "server.drain_timeout",
+                server.drain_timeout,
+                Duration::ZERO..=DAY,
+            ),
+            (
+                "store.connect_timeout",
+                store.connect_timeout,
+                moment..=hour,
+            ),
+            (
+                "tokens.access_token_lifetime",
+                tokens.access_token_lifetime,
+                second..=366 * DAY,
+            ),
+            (
+                "tokens.refresh_grace",
+                tokens.refresh_grace,
+                Duration::ZERO..=DAY,
+            ),
+            (
+                "sessions.lifetime",
+                self.sessions.lifetime,
+                second..=3660 * DAY,
+            ),
+            (
+                "sessions.remember_me_lifetime",
+                self.sessions.remember_me_lifetime,
+                second..=3660 * DAY,
+            ),
+            (
+                "sessions.retention",
+                self.sessions.retention,
+                hour..=3660 * DAY,
+            ),
+            (
+                "sessions.sweep_interval",
+                self.sessions.sweep_interval,
+                10 * moment..=hour,
+            ),
+            (
+                "sessions.activity_delay_max",
+                self.sessions.activity_delay_max,
+                Duration::ZERO..=hour,
+            ),
+            (
+                "keys.activation_delay",
+                self.keys.activation_delay,
+                Duration::ZERO..=30 * DAY,
+            ),
             // Well below the age at which a batch is too old to be acknowledged.
-            ("log.append_timeout", log.append_timeout, moment..=20 * second),
+            (
+                "log.append_timeout",
+                log.append_timeout,
+                moment..=20 * second,
+            ),
             ("log.poll_interval", log.poll_interval, moment..=10 * second),
-            ("log.checkpoint_interval", log.checkpoint_interval, 100 * moment..=DAY),
-            ("log.resume_window", log.resume_window, Duration::ZERO..=366 * DAY),
-            ("watch.staleness_max", self.watch.staleness_max, second..=DAY),
+            (
+                "log.checkpoint_interval",
+                log.checkpoint_interval,
+                100 * moment..=DAY,
+            ),
+            (
+                "log.resume_window",
+                log.resume_window,
+                Duration::ZERO..=366 * DAY,
+            ),
+            (
+                "watch.staleness_max",
+                self.watch.staleness_max,
+                second..=DAY,
+            ),
         ];
-        if let Some((key, _, range)) = bounds.iter().find(|(_, value, range)| !range.contains(value)) {
+        if let Some((key, _, range)) = bounds
+            .iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
             let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
             return Err(ConfigError::new(*key, problem));
         }
         if self.keys.activation_delay < self.watch.staleness_max {
-            let problem = "must be at least watch.staleness_max, or gates may meet a key before they know it";
+            let problem =
+                "must be at least watch.staleness_max, or gates may meet a key before they know it";
             return Err(ConfigError::new("keys.activation_delay", problem));
         }
         Ok(())
@@ -82,12 +162,23 @@ impl Config {
         let bounds = [
             ("server.calls_max", self.server.calls_max, 1_000_000),
             ("store.connections_max", self.store.connections_max, 10_000),
-            ("log.queue_entries_max", self.log.queue_entries_max, 1_000_000),
+            (
+                "log.queue_entries_max",
+                self.log.queue_entries_max,
+                1_000_000,
+            ),
             ("log.batch_entries_max", self.log.batch_entries_max, 1024),
             ("watch.streams_max", self.watch.streams_max, 1_000_000),
-            ("watch.ring_frames_max", self.watch.ring_frames_max, 100_000_000),
+            (
+                "watch.ring_frames_max",
+                self.watch.ring_frames_max,
+                100_000_000,
+            ),
         ];
-        match bounds.iter().find(|(_, value, max)| !(1..=*max).contains(value)) {
+        match bounds
+            .iter()
+            .find(|(_, value, max)| !(1..=*max).contains(value))
+        {
             Some((key, _, max)) => Err(ConfigError::new(*key, format!("must be from 1 to {max}"))),
             None => Ok(()),
         }
@@ -96,14 +187,27 @@ impl Config {
 
 impl TelemetryConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        if self.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
-            return Err(ConfigError::new("telemetry.otlp_endpoint", "must begin with http://"));
+        if self
+            .otlp_endpoint
+            .as_ref()
+            .is_some_and(|endpoint| !endpoint.starts_with("http://"))
+        {
+            return Err(ConfigError::new(
+                "telemetry.otlp_endpoint",
+                "must begin with http://",
+            ));
         }
         if self.service_name.is_empty() {
-            return Err(ConfigError::new("telemetry.service_name", "must not be empty"));
+            return Err(ConfigError::new(
+                "telemetry.service_name",
+                "must not be empty",
+            ));
         }
         if !(0.0..=1.0).contains(&self.trace_sample_ratio) {
-            return Err(ConfigError::new("telemetry.trace_sample_ratio", "must be from 0 to 1"));
+            return Err(ConfigError::new(
+                "telemetry.trace_sample_ratio",
+                "must be from 0 to 1",
+            ));
         }
         Ok(())
     }
@@ -113,18 +217,31 @@ impl CallerConfig {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
         let key = |field: &str| format!("callers[{index}].{field}");
         if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
-            return Err(ConfigError::new(key("name"), "must be 1 to 64 bytes without control characters"));
+            return Err(ConfigError::new(
+                key("name"),
+                "must be 1 to 64 bytes without control characters",
+            ));
         }
         if self.digest().is_none() {
-            return Err(ConfigError::new(key("bearer_sha256"), "must be 64 hexadecimal digits"));
+            return Err(ConfigError::new(
+                key("bearer_sha256"),
+                "must be 64 hexadecimal digits",
+            ));
         }
         if self.roles.is_empty() {
-            return Err(ConfigError::new(key("roles"), "must name at least one role"));
+            return Err(ConfigError::new(
+                key("roles"),
+                "must name at least one role",
+            ));
         }
         if let Some(tenant) = &self.tenant {
-            TenantId::parse(tenant.as_str()).map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
+            TenantId::parse(tenant.as_str())
+                .map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
             if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
-                return Err(ConfigError::new(key("tenant"), "gateway and operator are roles over all tenants"));
+                return Err(ConfigError::new(
+                    key("tenant"),
+                    "gateway and operator are roles over all tenants",
+                ));
             }
         }
         Ok(())

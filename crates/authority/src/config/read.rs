@@ -19,8 +19,12 @@ impl Config {
 /// figment's own text repeats the value that does not fit, which may be a secret: only the key and the kind are told.
 fn explain(error: &figment::Error) -> ConfigError {
     let problem = match &error.kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
-        Kind::UnknownField(field, known) => format!("unknown key `{field}`; known are {}", known.join(", ")),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("must be {expected}")
+        }
+        Kind::UnknownField(field, known) => {
+            format!("unknown key `{field}`; known are {}", known.join(", "))
+        }
         Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
         Kind::MissingField(field) => format!("`{field}` is missing"),
         Kind::DuplicateField(field) => format!("`{field}` stands twice"),
@@ -44,16 +48,29 @@ mod tests {
 
     #[test]
     fn every_error_names_a_key_and_a_problem() {
-        for file in ["[\"\"]", "\"\" = 1", "= 1", "[server]\n\"\" = 1", "[[callers]]", "store = 1", "[store]\nurl = 1"]
-        {
+        for file in [
+            "[\"\"]",
+            "\"\" = 1",
+            "= 1",
+            "[server]\n\"\" = 1",
+            "[[callers]]",
+            "store = 1",
+            "[store]\nurl = 1",
+        ] {
             let error = refused(file);
-            assert!(!error.key.is_empty() && !error.problem.is_empty(), "{file}: {error}");
+            assert!(
+                !error.key.is_empty() && !error.problem.is_empty(),
+                "{file}: {error}"
+            );
         }
     }
 
     #[test]
     fn an_unknown_algorithm_is_told_the_known_ones() {
         let error = refused("[keys]\nalgorithm = \"HS256\"");
-        assert_eq!(error.to_string(), "keys.algorithm: must be one of EdDSA, ES256, RS256");
+        assert_eq!(
+            error.to_string(),
+            "keys.algorithm: must be one of EdDSA, ES256, RS256"
+        );
     }
 }

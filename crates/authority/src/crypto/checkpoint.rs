@@ -45,16 +45,32 @@ mod tests {
     #[test]
     fn a_checkpoint_opens_whole_and_unaltered_only() {
         let master = MasterKey::generate();
-        let revoke = Change::Revoke { credential: CredentialKind::Session, serials: vec![Serial(7)] };
+        let revoke = Change::Revoke {
+            credential: CredentialKind::Session,
+            serials: vec![Serial(7)],
+        };
         let delta = delta::encode(&[revoke], Vec::new());
-        let frame = Frame { revision: Revision(1), delta, audit_digest: [0; 32] };
-        let bytes = View::empty(Incarnation([1; 16])).apply(&frame).expect("the first batch").encode();
+        let frame = Frame {
+            revision: Revision(1),
+            delta,
+            audit_digest: [0; 32],
+        };
+        let bytes = View::empty(Incarnation([1; 16]))
+            .apply(&frame)
+            .expect("the first batch")
+            .encode();
         let code = master.authenticate(&bytes);
         let refused = |bytes: Bytes, code: &[u8]| {
             master.open_checkpoint(bytes, code).err() == Some(CheckpointError::NotAuthentic)
         };
 
-        assert_eq!(master.open_checkpoint(bytes.clone(), &code).expect("whole").encode(), bytes);
+        assert_eq!(
+            master
+                .open_checkpoint(bytes.clone(), &code)
+                .expect("whole")
+                .encode(),
+            bytes
+        );
         for length in 0..bytes.len() {
             assert!(refused(bytes.slice(..length), &code));
         }
@@ -67,7 +83,10 @@ mod tests {
         for bit in 0..code.len() * 8 {
             assert!(refused(bytes.clone(), &flipped(&code, bit)));
         }
-        assert!(refused(bytes.clone(), &MasterKey::generate().authenticate(&bytes)));
+        assert!(refused(
+            bytes.clone(),
+            &MasterKey::generate().authenticate(&bytes)
+        ));
         assert!(refused([&bytes[..], &[0]].concat().into(), &code));
     }
 
@@ -75,10 +94,17 @@ mod tests {
     fn an_authentic_checkpoint_of_a_later_version_is_not_taken_for_damage() {
         let master = MasterKey::generate();
         // Field 100, which this version does not know.
-        let bytes = [&View::empty(Incarnation([1; 16])).encode()[..], &[0xa0, 6, 1]].concat();
+        let bytes = [
+            &View::empty(Incarnation([1; 16])).encode()[..],
+            &[0xa0, 6, 1],
+        ]
+        .concat();
         let code = master.authenticate(&bytes);
         let opened = master.open_checkpoint(bytes.into(), &code);
-        assert_eq!(opened.err(), Some(CheckpointError::Snapshot(SnapshotError::Unknown)));
+        assert_eq!(
+            opened.err(),
+            Some(CheckpointError::Snapshot(SnapshotError::Unknown))
+        );
     }
 
     fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {

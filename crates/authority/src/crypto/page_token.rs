@@ -53,18 +53,35 @@ mod tests {
         assert_eq!(tokens.read(b"ada lists hers", &token), Some([9_u8; 16]));
         assert_eq!(tokens.read::<[u8; 8]>(b"ada lists hers", &token), None);
         assert_eq!(tokens.read::<Vec<u8>>(b"eve lists hers", &token), None);
-        assert_eq!(PageTokens::new(b"other").read::<Vec<u8>>(b"ada lists hers", &token), None);
+        assert_eq!(
+            PageTokens::new(b"other").read::<Vec<u8>>(b"ada lists hers", &token),
+            None
+        );
         for index in 0..token.len() {
-            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &token[..index]), None);
+            assert_eq!(
+                tokens.read::<Vec<u8>>(b"ada lists hers", &token[..index]),
+                None
+            );
         }
         for bit in 0..token.len() * 8 {
             let mut flipped = token.clone().into_bytes();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // A request's strings are text; what is not does not get here.
-            let Ok(flipped) = String::from_utf8(flipped) else { continue };
-            assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &flipped), None, "bit {bit}");
+            let Ok(flipped) = String::from_utf8(flipped) else {
+                continue;
+            };
+            assert_eq!(
+                tokens.read::<Vec<u8>>(b"ada lists hers", &flipped),
+                None,
+                "bit {bit}"
+            );
         }
-        for garbage in [format!("{token}A"), format!("{token}="), "é".repeat(32), "A".repeat(1 << 20)] {
+        for garbage in [
+            format!("{token}A"),
+            format!("{token}="),
+            "é".repeat(32),
+            "A".repeat(1 << 20),
+        ] {
             assert_eq!(tokens.read::<Vec<u8>>(b"ada lists hers", &garbage), None);
         }
     }

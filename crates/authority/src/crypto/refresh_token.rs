@@ -25,7 +25,10 @@ impl RefreshKey {
     /// The key of this number.
     #[must_use]
     pub fn new(number: u8, secret: &[u8]) -> Self {
-        Self { number, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        Self {
+            number,
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        }
     }
 
     /// The token of a session's generation.
@@ -33,7 +36,10 @@ impl RefreshKey {
     pub fn derive(&self, subject: TokenSubject, salt: &[u8; 16]) -> String {
         let body = self.body(subject);
         let tag = hmac::sign(&self.key, &message(&body, salt));
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat()))
+        format!(
+            "{PREFIX}{}",
+            URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat())
+        )
     }
 
     /// What a token claims. It proves nothing before [`is_authentic`](Self::is_authentic).
@@ -47,7 +53,10 @@ impl RefreshKey {
         }
         let session = bytes[1..17].try_into().expect("16 bytes");
         let generation = bytes[17..25].try_into().expect("8 bytes");
-        Ok(TokenSubject { session_id: SessionId::from_bytes(session), generation: u64::from_be_bytes(generation) })
+        Ok(TokenSubject {
+            session_id: SessionId::from_bytes(session),
+            generation: u64::from_be_bytes(generation),
+        })
     }
 
     /// Whether the token was derived here for the session with this salt. Takes the same time whatever the code in it.
@@ -60,7 +69,12 @@ impl RefreshKey {
     }
 
     fn body(&self, subject: TokenSubject) -> Vec<u8> {
-        [&[self.number][..], &subject.session_id.to_bytes(), &subject.generation.to_be_bytes()].concat()
+        [
+            &[self.number][..],
+            &subject.session_id.to_bytes(),
+            &subject.generation.to_be_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -70,8 +84,13 @@ fn message(body: &[u8], salt: &[u8; 16]) -> Vec<u8> {
 
 fn decode(token: &str) -> Option<Vec<u8>> {
     // Looked at before it is decoded: a megabyte of garbage costs nothing.
-    let text = token.strip_prefix(PREFIX).filter(|text| text.len() == (BODY_BYTES + TAG_BYTES) * 4 / 3)?;
-    URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == BODY_BYTES + TAG_BYTES)
+    let text = token
+        .strip_prefix(PREFIX)
+        .filter(|text| text.len() == (BODY_BYTES + TAG_BYTES) * 4 / 3)?;
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .ok()
+        .filter(|bytes| bytes.len() == BODY_BYTES + TAG_BYTES)
 }
 
 #[cfg(test)]
@@ -81,7 +100,10 @@ mod tests {
     #[test]
     fn a_refresh_token_is_good_whole_for_its_session_salt_and_key_only() {
         let key = RefreshKey::new(1, b"secret");
-        let subject = TokenSubject { session_id: SessionId::generate(), generation: 7 };
+        let subject = TokenSubject {
+            session_id: SessionId::generate(),
+            generation: 7,
+        };
         let token = key.derive(subject, &[1; 16]);
         assert_eq!(key.read(&token), Ok(subject));
         assert!(key.is_authentic(&token, &[1; 16]));
@@ -90,13 +112,17 @@ mod tests {
         let renumbered = RefreshKey::new(2, b"secret");
         assert!(renumbered.read(&token).is_err() && !renumbered.is_authentic(&token, &[1; 16]));
         for index in 0..token.len() {
-            assert!(key.read(&token[..index]).is_err() && !key.is_authentic(&token[..index], &[1; 16]));
+            assert!(
+                key.read(&token[..index]).is_err() && !key.is_authentic(&token[..index], &[1; 16])
+            );
         }
         for bit in 0..token.len() * 8 {
             let mut flipped = token.clone().into_bytes();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // A request's strings are text; what is not does not get here.
-            let Ok(flipped) = String::from_utf8(flipped) else { continue };
+            let Ok(flipped) = String::from_utf8(flipped) else {
+                continue;
+            };
             assert!(!key.is_authentic(&flipped, &[1; 16]), "bit {bit}");
         }
         for garbage in ["", "prt_", "é", &"A".repeat(1 << 20)] {

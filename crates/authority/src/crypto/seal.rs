@@ -39,7 +39,9 @@ impl MasterKey {
     #[must_use]
     pub fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
         let mut sealed = secret.to_vec();
-        let nonce = self.aead().seal_in_place_append_tag(Aad::from(purpose), &mut sealed);
+        let nonce = self
+            .aead()
+            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed);
         let nonce = nonce.expect("a random nonce and a short text always seal");
         [&nonce.as_ref()[..], &sealed].concat()
     }
@@ -52,7 +54,11 @@ impl MasterKey {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
         let mut text = Zeroizing::new(sealed.to_vec());
-        let length = self.aead().open_in_place(nonce, Aad::from(purpose), &mut text).map_err(|_| Unsealable)?.len();
+        let length = self
+            .aead()
+            .open_in_place(nonce, Aad::from(purpose), &mut text)
+            .map_err(|_| Unsealable)?
+            .len();
         text.truncate(length);
         Ok(text)
     }
@@ -60,7 +66,9 @@ impl MasterKey {
     /// A code that only this key makes, over a checkpoint.
     #[must_use]
     pub fn authenticate(&self, checkpoint: &[u8]) -> Vec<u8> {
-        hmac::sign(&self.checkpoint_key(), checkpoint).as_ref().to_vec()
+        hmac::sign(&self.checkpoint_key(), checkpoint)
+            .as_ref()
+            .to_vec()
     }
 
     /// Whether `code` is this key's over `checkpoint`. Takes the same time whatever the code.
@@ -70,7 +78,8 @@ impl MasterKey {
     }
 
     fn aead(&self) -> RandomizedNonceKey {
-        RandomizedNonceKey::new(&AES_256_GCM, self.derive("seal").as_slice()).expect("the key has 32 bytes")
+        RandomizedNonceKey::new(&AES_256_GCM, self.derive("seal").as_slice())
+            .expect("the key has 32 bytes")
     }
 
     fn checkpoint_key(&self) -> hmac::Key {
@@ -79,8 +88,11 @@ impl MasterKey {
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
-        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key").extract(self.0.as_slice());
-        let filled = root.expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(key.as_mut_slice()));
+        let root =
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key").extract(self.0.as_slice());
+        let filled = root
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(key.as_mut_slice()));
         filled.expect("32 bytes are one block");
         key
     }
@@ -109,7 +121,13 @@ mod tests {
     fn a_master_key_is_exactly_32_bytes_of_base64() {
         let key = MasterKey::generate();
         assert!(MasterKey::from_base64(&format!(" {}\n", key.to_base64().as_str())).is_some());
-        for text in ["", "short", &"A".repeat(42), &"A".repeat(64), &"?".repeat(44)] {
+        for text in [
+            "",
+            "short",
+            &"A".repeat(42),
+            &"A".repeat(64),
+            &"?".repeat(44),
+        ] {
             assert!(MasterKey::from_base64(text).is_none(), "{text}");
         }
     }

@@ -40,11 +40,18 @@ impl Secrets {
     pub async fn load(store: &dyn Store, master: &MasterKey) -> Result<Self, SecretsError> {
         let refresh = load(store, master, "refresh-1").await?;
         let pages = load(store, master, "pages-1").await?;
-        Ok(Self { refresh: RefreshKey::new(1, &refresh), pages: PageTokens::new(&pages) })
+        Ok(Self {
+            refresh: RefreshKey::new(1, &refresh),
+            pages: PageTokens::new(&pages),
+        })
     }
 }
 
-async fn load(store: &dyn Store, master: &MasterKey, name: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretsError> {
+async fn load(
+    store: &dyn Store,
+    master: &MasterKey,
+    name: &str,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretsError> {
     let fresh = master.seal(name, &random::<32>());
     let sealed = store.secret(name, &fresh).await?;
     Ok(master.open(name, &sealed)?)
@@ -71,7 +78,14 @@ pub fn generate_signing_key(
 ) -> NewKey {
     let (id, key) = (key_id(), PrivateKey::generate(algorithm));
     let sealed = master.seal(&purpose(&id), &key.to_pkcs8());
-    NewKey { id, credential, algorithm, public: key.public_bytes().to_vec(), sealed, activation_delay }
+    NewKey {
+        id,
+        credential,
+        algorithm,
+        public: key.public_bytes().to_vec(),
+        sealed,
+        activation_delay,
+    }
 }
 
 /// Opens a stored key for signing.
@@ -80,7 +94,10 @@ pub fn generate_signing_key(
 /// When the master key is not the one that sealed it, or it is no key of its algorithm.
 pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, SignerError> {
     let pkcs8 = master.open(&purpose(&key.id), &key.sealed)?;
-    Ok(Signer::new(key.id.clone(), PrivateKey::from_pkcs8(key.algorithm, &pkcs8)?))
+    Ok(Signer::new(
+        key.id.clone(),
+        PrivateKey::from_pkcs8(key.algorithm, &pkcs8)?,
+    ))
 }
 
 fn key_id() -> KeyId {

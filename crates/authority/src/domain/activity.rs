@@ -28,9 +28,18 @@ impl SessionActivity {
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
         let requests = self.requests.saturating_add(other.requests);
-        let (newer, older) = if other.age < self.age { (other, self) } else { (self, other) };
+        let (newer, older) = if other.age < self.age {
+            (other, self)
+        } else {
+            (self, other)
+        };
         let known = |newer: String, older: String| if newer.is_empty() { older } else { newer };
-        Self { requests, ip: known(newer.ip, older.ip), page: known(newer.page, older.page), ..newer }
+        Self {
+            requests,
+            ip: known(newer.ip, older.ip),
+            page: known(newer.page, older.page),
+            ..newer
+        }
     }
 }
 
@@ -76,7 +85,10 @@ mod tests {
             ip: ip.into(),
             page: page.into(),
         };
-        let (newer, older) = (activity(2, 1, "", "/new"), activity(3, 9, "10.0.0.1", "/old"));
+        let (newer, older) = (
+            activity(2, 1, "", "/new"),
+            activity(3, 9, "10.0.0.1", "/old"),
+        );
         let expected = activity(5, 1, "10.0.0.1", "/new");
         assert_eq!(newer.clone().merged(older.clone()), expected);
         assert_eq!(older.merged(newer), expected);

@@ -17,25 +17,39 @@ impl Actor {
     /// The authority itself.
     #[must_use]
     pub fn authority() -> Self {
-        Self { name: "authority".into(), via: String::new(), ip: String::new() }
+        Self {
+            name: "authority".into(),
+            via: String::new(),
+            ip: String::new(),
+        }
     }
 
     /// A configured caller.
     #[must_use]
     pub fn service(name: &str) -> Self {
-        Self { name: format!("service:{name}"), ..Self::authority() }
+        Self {
+            name: format!("service:{name}"),
+            ..Self::authority()
+        }
     }
 
     /// A user who calls with their own token.
     #[must_use]
     pub fn user(id: &UserId) -> Self {
-        Self { name: format!("user:{id}"), ..Self::authority() }
+        Self {
+            name: format!("user:{id}"),
+            ..Self::authority()
+        }
     }
 
     /// A person on whose behalf a service calls.
     #[must_use]
     pub fn on_behalf(service: &str, user: &UserId, ip: String) -> Self {
-        Self { name: format!("user:{user}"), via: format!("service:{service}"), ip }
+        Self {
+            name: format!("user:{user}"),
+            via: format!("service:{service}"),
+            ip,
+        }
     }
 
     /// Whether this is the authority itself.

@@ -36,7 +36,12 @@ pub struct PendingEvent {
 impl PendingEvent {
     /// That something was found about a session at `at`.
     #[must_use]
-    pub fn finding(finding: &Finding, at: Micros, session: (&TenantId, SessionId, &UserId), actor: Actor) -> Self {
+    pub fn finding(
+        finding: &Finding,
+        at: Micros,
+        session: (&TenantId, SessionId, &UserId),
+        actor: Actor,
+    ) -> Self {
         let (tenant_id, id, user_id) = session;
         Self {
             id: EventId::generate(),
@@ -46,7 +51,12 @@ impl PendingEvent {
             target: id.to_string(),
             user_id: user_id.clone(),
             actor,
-            details: finding.facts.iter().filter(|(_, fact)| !fact.is_empty()).cloned().collect(),
+            details: finding
+                .facts
+                .iter()
+                .filter(|(_, fact)| !fact.is_empty())
+                .cloned()
+                .collect(),
         }
     }
 }

@@ -41,7 +41,9 @@ pub struct Device {
 }
 
 /// What kind of device it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
     /// Nothing says so.
@@ -60,7 +62,11 @@ pub enum DeviceKind {
 impl Device {
     /// Takes the browser's name and version from a better source.
     fn learn_browser(&mut self, name: &str, version: &str) {
-        learn((&mut self.browser, &mut self.browser_version), name, version);
+        learn(
+            (&mut self.browser, &mut self.browser_version),
+            name,
+            version,
+        );
     }
 
     /// Takes the system's name and version from a better source.
@@ -99,9 +105,16 @@ pub(crate) fn short_version(version: &str) -> String {
 /// Without versions, so that an update makes no other device of it.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = if self.app_name.is_empty() { &self.browser } else { &self.app_name };
-        let named: Vec<&str> =
-            [client, &self.os].into_iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let client = if self.app_name.is_empty() {
+            &self.browser
+        } else {
+            &self.app_name
+        };
+        let named: Vec<&str> = [client, &self.os]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+            .collect();
         match (named.join(" on ").as_str(), self.model.as_str()) {
             (named, "") => f.write_str(named),
             ("", model) => f.write_str(model),

@@ -121,18 +121,33 @@ impl FindingCode {
     #[must_use]
     pub fn advice(self) -> &'static [Advice] {
         use Advice::{
-            ChangePassword, CheckRecentChanges, EnableSecondFactor, EndAllSessions, EndSession, ReviewAuditLog,
+            ChangePassword, CheckRecentChanges, EnableSecondFactor, EndAllSessions, EndSession,
+            ReviewAuditLog,
         };
         match self {
             Self::OldSession => &[EndSession],
             Self::NewCity | Self::NewNetwork => &[EndSession, CheckRecentChanges],
-            Self::NewDevice | Self::NewCountry => &[EndSession, ChangePassword, EnableSecondFactor, CheckRecentChanges],
+            Self::NewDevice | Self::NewCountry => &[
+                EndSession,
+                ChangePassword,
+                EnableSecondFactor,
+                CheckRecentChanges,
+            ],
             // The password may be safe: it is the session that is somewhere else.
             Self::CountryChanged => &[EndSession, CheckRecentChanges, ReviewAuditLog],
-            Self::ImpossibleTravel => {
-                &[EndAllSessions, ChangePassword, EnableSecondFactor, CheckRecentChanges, ReviewAuditLog]
-            }
-            Self::RefreshTokenReused => &[EndAllSessions, ChangePassword, CheckRecentChanges, ReviewAuditLog],
+            Self::ImpossibleTravel => &[
+                EndAllSessions,
+                ChangePassword,
+                EnableSecondFactor,
+                CheckRecentChanges,
+                ReviewAuditLog,
+            ],
+            Self::RefreshTokenReused => &[
+                EndAllSessions,
+                ChangePassword,
+                CheckRecentChanges,
+                ReviewAuditLog,
+            ],
         }
     }
 }
@@ -140,7 +155,12 @@ impl FindingCode {
 impl Finding {
     fn new(code: FindingCode, facts: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
-        Self { code, facts: known.map(|(name, value)| (name.to_owned(), value)).collect() }
+        Self {
+            code,
+            facts: known
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        }
     }
 }
 

@@ -182,7 +182,9 @@ pub struct Cursor(pub Vec<u8>);
 pub fn fold(text: &str) -> String {
     let lower = text.chars().flat_map(char::to_lowercase);
     // The one letter of which lower case has two forms.
-    lower.map(|letter| if letter == 'ς' { 'σ' } else { letter }).collect()
+    lower
+        .map(|letter| if letter == 'ς' { 'σ' } else { letter })
+        .collect()
 }
 
 /// A block of addresses. IPv4 stands in IPv6 as `::ffff:0:0/96`.
@@ -204,14 +206,21 @@ impl Network {
         let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
         let length = match prefix {
             // `+8` and `08` are numbers to Rust, and no prefixes.
-            Some(digits) if digits.len() > 1 && digits.starts_with('0') || digits.starts_with('+') => return None,
+            Some(digits)
+                if digits.len() > 1 && digits.starts_with('0') || digits.starts_with('+') =>
+            {
+                return None;
+            }
             Some(digits) => digits.parse().ok().filter(|length| *length <= bits)?,
             None => bits,
         };
         // Everything right of the prefix, which in an IPv4 address begins after the 96 bits before it.
         let hosts = u128::MAX.checked_shr(128 - bits + length).unwrap_or(0);
         let address = u128::from_be_bytes(address_key(address));
-        Some(Self { first: address & !hosts, last: address | hosts })
+        Some(Self {
+            first: address & !hosts,
+            last: address | hosts,
+        })
     }
 
     /// Its first and last address, as [`address_key`] has them.
@@ -245,22 +254,49 @@ mod tests {
             ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
             ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.7"),
             ("2001:db8::1", "2001:db8::1", "2001:db8::1"),
-            ("2001:db8::/32", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+            (
+                "2001:db8::/32",
+                "2001:db8::",
+                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+            ),
             ("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ];
         for (text, first, last) in cases {
-            assert_eq!(Network::parse(text).map(Network::range), Some((key(first), key(last))), "{text}");
+            assert_eq!(
+                Network::parse(text).map(Network::range),
+                Some((key(first), key(last))),
+                "{text}"
+            );
         }
-        let wrong = ["", "x", "192.0.2", "192.0.2.0/", "192.0.2.0/33", "::/129", "192.0.2.0/-1", "192.0.2.0/+8", "1/8"];
-        for text in wrong.into_iter().chain(["192.0.2.0/08", "192.0.2.0/24/24", " 192.0.2.7", "fe80::1%eth0"]) {
+        let wrong = [
+            "",
+            "x",
+            "192.0.2",
+            "192.0.2.0/",
+            "192.0.2.0/33",
+            "::/129",
+            "192.0.2.0/-1",
+            "192.0.2.0/+8",
+            "1/8",
+        ];
+        for text in wrong.into_iter().chain([
+            "192.0.2.0/08",
+            "192.0.2.0/24/24",
+            " 192.0.2.7",
+            "fe80::1%eth0",
+        ]) {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_part_of_a_text_folds_to_a_part_of_what_the_text_folds_to() {
-        for (text, part) in [("ΟΔΥΣΣΕΥΣ", "οδυς"), ("İstanbul", "STAN"), ("Ærøskøbing", "ÆRØ"), ("straẞe", "raße")]
-        {
+        for (text, part) in [
+            ("ΟΔΥΣΣΕΥΣ", "οδυς"),
+            ("İstanbul", "STAN"),
+            ("Ærøskøbing", "ÆRØ"),
+            ("straẞe", "raße"),
+        ] {
             assert!(fold(text).contains(&fold(part)), "{part} of {text}");
         }
         assert_eq!(fold("100%_\\"), "100%_\\");

@@ -21,16 +21,23 @@ mod user;
 pub use self::{
     activity::{LastUse, MovedSession, SessionActivity},
     actor::Actor,
-    api_key::{API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey},
-    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent},
+    api_key::{
+        API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey,
+    },
+    audit::{
+        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent,
+    },
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key},
-    listing::{Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder, UserSummary},
+    listing::{
+        Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
+        UserSummary,
+    },
     policy::Policy,
     session::{
-        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState, Sight, TokenSubject,
-        decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState,
+        Sight, TokenSubject, decide_rotation,
     },
     sweep::{Heard, Sweep, SweptSession},
     time::Micros,

@@ -55,7 +55,11 @@ impl Place {
     #[must_use]
     pub fn name(&self) -> String {
         let parts = [self.city.as_str(), self.country.as_str()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+        parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -83,7 +87,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
     let global_unicast = segments[0] & 0xe000 == 0x2000; // RFC 4291: all that is given out is in 2000::/3
-    let documentation = segments[..2] == [0x2001, 0x0db8] || segments[0] == 0x3fff && segments[1] < 0x1000; // RFC 9637
+    let documentation =
+        segments[..2] == [0x2001, 0x0db8] || segments[0] == 0x3fff && segments[1] < 0x1000; // RFC 9637
     let protocols = segments[0] == 0x2001 && segments[1] < 0x0200; // RFC 2928: Teredo, benchmarks, ORCHID
     global_unicast && !documentation && !protocols
 }
@@ -112,12 +117,20 @@ mod tests {
     use super::*;
 
     fn at(latitude: f64, longitude: f64) -> Coordinates {
-        Coordinates { latitude, longitude, accuracy_km: 0 }
+        Coordinates {
+            latitude,
+            longitude,
+            accuracy_km: 0,
+        }
     }
 
     #[test]
     fn distances_are_those_of_the_great_circle() {
-        let (berlin, paris, sydney) = (at(52.52, 13.405), at(48.8566, 2.3522), at(-33.8688, 151.2093));
+        let (berlin, paris, sydney) = (
+            at(52.52, 13.405),
+            at(48.8566, 2.3522),
+            at(-33.8688, 151.2093),
+        );
         let cases = [
             (berlin, berlin, 0.0),
             (berlin, paris, 878.0),
@@ -130,7 +143,10 @@ mod tests {
         ];
         for (from, to, expected) in cases {
             let distance = from.distance_km(to);
-            assert!((distance - expected).abs() <= expected * 0.005, "{from:?} to {to:?}: {distance}");
+            assert!(
+                (distance - expected).abs() <= expected * 0.005,
+                "{from:?} to {to:?}: {distance}"
+            );
         }
     }
 
@@ -178,8 +194,11 @@ mod tests {
 
     #[test]
     fn a_place_is_named_by_what_is_known() {
-        let place =
-            |city: &str, country: &str| Place { city: city.into(), country: country.into(), ..Place::default() };
+        let place = |city: &str, country: &str| Place {
+            city: city.into(),
+            country: country.into(),
+            ..Place::default()
+        };
         assert_eq!(place("Berlin", "DE").name(), "Berlin, DE");
         assert_eq!(place("", "DE").name(), "DE");
         assert_eq!(Place::default().name(), "");

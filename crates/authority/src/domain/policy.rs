@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{
-        ACCESS_TOKEN_LIFETIME_MAX, ACR_BYTES_MAX, ACRS_MAX, DURATION_MAX, DURATION_MIN, PROBLEMS_MAX, Problem,
-        SESSIONS_MAX, USER_OVERRIDES_MAX,
+        ACCESS_TOKEN_LIFETIME_MAX, ACR_BYTES_MAX, ACRS_MAX, DURATION_MAX, DURATION_MIN,
+        PROBLEMS_MAX, Problem, SESSIONS_MAX, USER_OVERRIDES_MAX,
     },
     limits::{AtLimit, Limits, SessionFacts, UserOverride, Violation},
     preset::{PRESETS, Preset},
@@ -91,14 +91,19 @@ mod by_user {
         overrides: &BTreeMap<UserId, UserOverride>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(overrides.iter().map(|(user, stricter)| (user.as_str(), stricter)))
+        serializer.collect_map(
+            overrides
+                .iter()
+                .map(|(user, stricter)| (user.as_str(), stricter)),
+        )
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<UserId, UserOverride>, D::Error> {
         let named = BTreeMap::<String, UserOverride>::deserialize(deserializer)?;
-        let parse = |(user, stricter)| Ok((UserId::parse(user).map_err(D::Error::custom)?, stricter));
+        let parse =
+            |(user, stricter)| Ok((UserId::parse(user).map_err(D::Error::custom)?, stricter));
         named.into_iter().map(parse).collect()
     }
 }

@@ -119,7 +119,9 @@ impl NewSession {
         };
         let session = (&self.tenant_id, self.id, &self.user_id);
         let found = |finding| PendingEvent::finding(finding, at, session, self.actor.clone());
-        std::iter::once(opened).chain(self.sight.findings.iter().map(found)).collect()
+        std::iter::once(opened)
+            .chain(self.sight.findings.iter().map(found))
+            .collect()
     }
 }
 
@@ -224,7 +226,11 @@ impl Session {
     /// The address at which it was seen last, at a gate or at its sign-in. Empty: unknown.
     #[must_use]
     pub fn last_ip(&self) -> &str {
-        if self.activity.ip.is_empty() { &self.client.ip } else { &self.activity.ip }
+        if self.activity.ip.is_empty() {
+            &self.client.ip
+        } else {
+            &self.activity.ip
+        }
     }
 
     /// Its state at `now`.
@@ -263,15 +269,26 @@ pub enum Rotation {
 
 /// Judges a token of `generation` that did not rotate.
 #[must_use]
-pub fn decide_rotation(session: &Session, generation: u64, grace: Duration, now: Micros) -> Rotation {
+pub fn decide_rotation(
+    session: &Session,
+    generation: u64,
+    grace: Duration,
+    now: Micros,
+) -> Rotation {
     if session.state(now) != SessionState::Active {
         return Rotation::Ended;
     }
     if generation >= session.generation {
         return Rotation::Ahead;
     }
-    let in_grace = session.rotated.is_some_and(|rotated| now.since(rotated) <= grace);
-    if generation + 1 == session.generation && in_grace { Rotation::Repeat } else { Rotation::Theft }
+    let in_grace = session
+        .rotated
+        .is_some_and(|rotated| now.since(rotated) <= grace);
+    if generation + 1 == session.generation && in_grace {
+        Rotation::Repeat
+    } else {
+        Rotation::Theft
+    }
 }
 
 #[cfg(test)]
@@ -281,7 +298,12 @@ mod tests {
     use super::*;
 
     fn session(generation: u64, rotated: Option<i64>, end: Option<End>) -> Session {
-        let subject = Subject { serial: Serial(1), user: UserSerial(1), tenant: TenantSerial(1), opened: Revision(0) };
+        let subject = Subject {
+            serial: Serial(1),
+            user: UserSerial(1),
+            tenant: TenantSerial(1),
+            opened: Revision(0),
+        };
         Session {
             id: SessionId::generate(),
             tenant_id: TenantId::parse("t").expect("an id"),
@@ -323,11 +345,17 @@ mod tests {
             (session(3, Some(0), None), 4, second, Rotation::Ahead),
             // The newest, which lost a race that is over by now: tried again, never theft.
             (session(3, Some(0), None), 3, second, Rotation::Ahead),
-            (session(3, Some(0), None), 2, 1_000 * second, Rotation::Ended),
+            (
+                session(3, Some(0), None),
+                2,
+                1_000 * second,
+                Rotation::Ended,
+            ),
             (session(3, Some(0), Some(ended)), 0, second, Rotation::Ended),
         ];
         for (session, generation, now, expected) in cases {
-            let decided = decide_rotation(&session, generation, Duration::from_secs(30), Micros(now));
+            let decided =
+                decide_rotation(&session, generation, Duration::from_secs(30), Micros(now));
             assert_eq!(decided, expected, "generation {generation} at {now}");
         }
     }

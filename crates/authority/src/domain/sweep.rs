@@ -69,7 +69,10 @@ impl SweptSession {
             last_active: self.last_active,
             unheard: heard.resumed.since(self.last_active) + heard.delay_max,
         };
-        match limits.violation(&facts, now).or(self.surplus.then_some(Violation::TooMany)) {
+        match limits
+            .violation(&facts, now)
+            .or(self.surplus.then_some(Violation::TooMany))
+        {
             Some(violation) => Sweep::End(violation),
             None => Sweep::LookAgain(limits.due(&facts, self.expires)),
         }
@@ -82,9 +85,11 @@ impl Violation {
     pub fn cause(self) -> Cause {
         match self {
             Self::Idle => Cause::Idle,
-            Self::AcrMissing | Self::RememberMeForbidden | Self::TooOld | Self::LifetimeShortened | Self::TooMany => {
-                Cause::Policy
-            }
+            Self::AcrMissing
+            | Self::RememberMeForbidden
+            | Self::TooOld
+            | Self::LifetimeShortened
+            | Self::TooMany => Cause::Policy,
         }
     }
 }
@@ -116,7 +121,10 @@ mod tests {
         };
         let mut policy = Policy::default();
         policy.limits.idle_timeout = Some(100 * SECOND);
-        let mut heard = Heard { resumed: Micros(0), delay_max: 10 * SECOND };
+        let mut heard = Heard {
+            resumed: Micros(0),
+            delay_max: 10 * SECOND,
+        };
         change(&mut session, &mut policy, &mut heard);
         session.sweep(&policy, heard, seconds(now))
     }
@@ -126,14 +134,23 @@ mod tests {
         let again = |at| Sweep::LookAgain(Some(seconds(at)));
         assert_eq!(sweep(|_, _, _| (), 100), again(110));
         assert_eq!(sweep(|_, _, _| (), 110), Sweep::End(Violation::Idle));
-        assert_eq!(sweep(|session, _, _| session.last_active = seconds(50), 110), again(160));
+        assert_eq!(
+            sweep(|session, _, _| session.last_active = seconds(50), 110),
+            again(160)
+        );
     }
 
     #[test]
     fn time_in_which_nobody_was_there_to_hear_is_not_idleness() {
         let again = |at| Sweep::LookAgain(Some(seconds(at)));
-        assert_eq!(sweep(|_, _, heard| heard.resumed = seconds(500), 520), again(610));
-        assert_eq!(sweep(|_, _, heard| heard.resumed = seconds(500), 610), Sweep::End(Violation::Idle));
+        assert_eq!(
+            sweep(|_, _, heard| heard.resumed = seconds(500), 520),
+            again(610)
+        );
+        assert_eq!(
+            sweep(|_, _, heard| heard.resumed = seconds(500), 610),
+            Sweep::End(Violation::Idle)
+        );
         let used_since = |session: &mut SweptSession, _: &mut Policy, heard: &mut Heard| {
             (session.last_active, heard.resumed) = (seconds(550), seconds(500));
         };
@@ -144,9 +161,18 @@ mod tests {
     fn what_is_over_or_cannot_become_idle_is_not_looked_at_again() {
         let never = Sweep::LookAgain(None);
         assert_eq!(sweep(|session, _, _| session.ended = true, 500), never);
-        assert_eq!(sweep(|session, _, _| session.expires = seconds(500), 500), never);
-        assert_eq!(sweep(|session, _, _| session.last_active = seconds(890), 900), never);
-        assert_eq!(sweep(|_, policy, _| policy.limits.idle_timeout = None, 500), never);
+        assert_eq!(
+            sweep(|session, _, _| session.expires = seconds(500), 500),
+            never
+        );
+        assert_eq!(
+            sweep(|session, _, _| session.last_active = seconds(890), 900),
+            never
+        );
+        assert_eq!(
+            sweep(|_, policy, _| policy.limits.idle_timeout = None, 500),
+            never
+        );
     }
 
     #[test]
@@ -156,13 +182,22 @@ mod tests {
             policy.limits.session_lifetime = 500 * SECOND;
         };
         assert_eq!(sweep(shorter, 499), Sweep::LookAgain(Some(seconds(500))));
-        assert_eq!(sweep(shorter, 500), Sweep::End(Violation::LifetimeShortened));
+        assert_eq!(
+            sweep(shorter, 500),
+            Sweep::End(Violation::LifetimeShortened)
+        );
     }
 
     #[test]
     fn one_too_many_ends_and_says_so_only_when_nothing_else_is_wrong() {
-        assert_eq!(sweep(|session, _, _| session.surplus = true, 50), Sweep::End(Violation::TooMany));
-        assert_eq!(sweep(|session, _, _| session.surplus = true, 500), Sweep::End(Violation::Idle));
+        assert_eq!(
+            sweep(|session, _, _| session.surplus = true, 50),
+            Sweep::End(Violation::TooMany)
+        );
+        assert_eq!(
+            sweep(|session, _, _| session.surplus = true, 500),
+            Sweep::End(Violation::Idle)
+        );
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Beats {
     }
 }
 
-async fn beat(store: Arc<dyn Store>, authority: [u8; 16], mut waiting: mpsc::Receiver<oneshot::Sender<Position>>) {
+async fn beat(
+    store: Arc<dyn Store>,
+    authority: [u8; 16],
+    mut waiting: mpsc::Receiver<oneshot::Sender<Position>>,
+) {
     while let Some(first) = waiting.recv().await {
         // Only those who wait before the beat begins may be answered by it.
         let mut answered = vec![first];

@@ -56,7 +56,9 @@ pub enum FeedError {
     #[error("the log is trimmed and no checkpoint of this history opens: run `portcullis recover`")]
     NoCheckpoint,
     /// The batches are not those that the head's chain is made of.
-    #[error("the log's batches are not what its head says: they were altered in the store, which has to be restored")]
+    #[error(
+        "the log's batches are not what its head says: they were altered in the store, which has to be restored"
+    )]
     Damaged,
     /// A batch cannot be applied.
     #[error("the log cannot be applied: {0}")]
@@ -68,9 +70,17 @@ impl Feed {
     ///
     /// # Errors
     /// When the store fails or the log cannot be applied.
-    pub async fn open(store: Arc<dyn Store>, master: Arc<MasterKey>, config: &WatchConfig) -> Result<Self, FeedError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        master: Arc<MasterKey>,
+        config: &WatchConfig,
+    ) -> Result<Self, FeedError> {
         let view = load_view(&*store, &master).await?;
-        let ring = Ring::new(view.position().revision, config.ring_frames_max, config.ring_bytes_max);
+        let ring = Ring::new(
+            view.position().revision,
+            config.ring_frames_max,
+            config.ring_bytes_max,
+        );
         Ok(Self {
             position: watch::Sender::new(view.position()),
             head: AtomicU64::new(view.position().revision.0),
@@ -97,18 +107,29 @@ impl Feed {
     /// The batches after `revision` that memory holds.
     #[must_use]
     pub fn after(&self, revision: Revision) -> FromRing {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner).after(revision)
+        self.ring
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .after(revision)
     }
 
     /// The whole view, encoded once for all streams that want one, from which the ring continues.
     pub async fn snapshot(&self) -> Arc<EncodedSnapshot> {
-        let first = self.ring.read().unwrap_or_else(PoisonError::into_inner).first();
+        let first = self
+            .ring
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first();
         self.snapshots.at_least(first, || self.view()).await
     }
 
     /// Where it stands, for operators. What streams and validators do is not the feed's.
     pub(crate) fn gauges(&self) -> Gauges {
-        let (frames, bytes) = self.ring.read().unwrap_or_else(PoisonError::into_inner).depth();
+        let (frames, bytes) = self
+            .ring
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .depth();
         let applied = self.position.borrow().revision;
         Gauges {
             // What this authority appends itself is known without reading the head.
@@ -131,7 +152,9 @@ impl Feed {
     ) {
         loop {
             let next = tokio::time::timeout(config.poll_interval, next_frame(&mut appended));
-            let Some(next) = stop.run_until_cancelled(next).await else { return };
+            let Some(next) = stop.run_until_cancelled(next).await else {
+                return;
+            };
             let done = match next {
                 Ok((frame, head)) => self.append(frame, head).await,
                 Err(_) => self.advance().await,
@@ -179,7 +202,10 @@ impl Feed {
             let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
             self.view.store(Arc::new(next));
-            self.ring.write().unwrap_or_else(PoisonError::into_inner).push(v1::DeltaFrame::from(&frame));
+            self.ring
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(v1::DeltaFrame::from(&frame));
             self.position.send_replace(position);
         }
         Ok(())
@@ -189,7 +215,10 @@ impl Feed {
     async fn reload(&self) -> Result<(), FeedError> {
         let view = load_view(&*self.store, &self.master).await?;
         let position = view.position();
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).restart(position.revision);
+        self.ring
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .restart(position.revision);
         self.snapshots.forget().await;
         self.view.store(Arc::new(view));
         self.position.send_replace(position);
@@ -211,7 +240,9 @@ async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame,
 /// When the store fails, or there is neither a checkpoint nor the whole log.
 pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
     let head = store.head().await?;
-    let mut view = checkpointed(store, master, head).await?.unwrap_or_else(|| View::empty(head.incarnation));
+    let mut view = checkpointed(store, master, head)
+        .await?
+        .unwrap_or_else(|| View::empty(head.incarnation));
     while view.position().revision < head.revision {
         let frames = match store.tail(view.position().revision, TAIL_FRAMES).await {
             Err(StoreError::Trimmed) => return Err(FeedError::NoCheckpoint),
@@ -227,7 +258,11 @@ pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, Fe
     Ok(view)
 }
 
-async fn checkpointed(store: &dyn Store, master: &MasterKey, head: Position) -> Result<Option<View>, StoreError> {
+async fn checkpointed(
+    store: &dyn Store,
+    master: &MasterKey,
+    head: Position,
+) -> Result<Option<View>, StoreError> {
     for (bytes, code) in store.checkpoints().await? {
         match master.open_checkpoint(bytes, &code) {
             Ok(view) if continues(&view, head) => return Ok(Some(view)),

@@ -37,24 +37,45 @@ mod tests {
     use super::*;
 
     fn frame(revision: u64, changes: &[Change]) -> Frame {
-        Frame { revision: Revision(revision), delta: delta::encode(changes, Vec::new()), audit_digest: [3; 32] }
+        Frame {
+            revision: Revision(revision),
+            delta: delta::encode(changes, Vec::new()),
+            audit_digest: [3; 32],
+        }
     }
 
     fn log() -> Vec<Frame> {
         let credential = CredentialKind::Session;
-        let revoke = Change::Revoke { credential, serials: vec![Serial(7), Serial(1 << 40)] };
-        let cut = Change::Cut { credential, scope: Scope::User(UserSerial(5)), exempt: Some(Serial(9)) };
-        vec![frame(1, &[revoke]), frame(2, &[cut]), frame(3, &[Change::Turn])]
+        let revoke = Change::Revoke {
+            credential,
+            serials: vec![Serial(7), Serial(1 << 40)],
+        };
+        let cut = Change::Cut {
+            credential,
+            scope: Scope::User(UserSerial(5)),
+            exempt: Some(Serial(9)),
+        };
+        vec![
+            frame(1, &[revoke]),
+            frame(2, &[cut]),
+            frame(3, &[Change::Turn]),
+        ]
     }
 
     fn replay(log: &[Frame], head: Position) -> Result<View, FeedError> {
-        log.iter().try_fold(View::empty(head.incarnation), |view, frame| follow(&view, frame, head))
+        log.iter()
+            .try_fold(View::empty(head.incarnation), |view, frame| {
+                follow(&view, frame, head)
+            })
     }
 
     /// The whole log, told its end.
     fn head() -> Position {
         let apply = |view: View, frame: &Frame| view.apply(frame).expect("our own log");
-        log().iter().fold(View::empty(Incarnation([1; 16])), apply).position()
+        log()
+            .iter()
+            .fold(View::empty(Incarnation([1; 16])), apply)
+            .position()
     }
 
     #[test]
@@ -68,15 +89,23 @@ mod tests {
             };
             let delta = log()[at].delta.clone();
             for length in 0..delta.len() {
-                assert!(damaged(&|frame| frame.delta = delta.slice(..length)), "{length} bytes of batch {at}");
+                assert!(
+                    damaged(&|frame| frame.delta = delta.slice(..length)),
+                    "{length} bytes of batch {at}"
+                );
             }
             for bit in 0..delta.len() * 8 {
                 let mut flipped = delta.to_vec();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(damaged(&|frame| frame.delta = flipped.clone().into()), "bit {bit} of batch {at}");
+                assert!(
+                    damaged(&|frame| frame.delta = flipped.clone().into()),
+                    "bit {bit} of batch {at}"
+                );
             }
             for bit in 0..256 {
-                assert!(damaged(&|frame| frame.audit_digest[bit / 8] ^= 1 << (bit % 8)));
+                assert!(damaged(
+                    &|frame| frame.audit_digest[bit / 8] ^= 1 << (bit % 8)
+                ));
             }
             assert!(damaged(&|frame| frame.revision = frame.revision.next()));
         }

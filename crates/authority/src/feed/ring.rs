@@ -31,7 +31,13 @@ const FRAMES_AT_ONCE: usize = 256;
 
 impl Ring {
     pub(super) fn new(base: Revision, frames_max: usize, bytes_max: usize) -> Self {
-        Self { base, frames: VecDeque::new(), bytes: 0, frames_max, bytes_max }
+        Self {
+            base,
+            frames: VecDeque::new(),
+            bytes: 0,
+            frames_max,
+            bytes_max,
+        }
     }
 
     /// The oldest revision from which the ring continues.
@@ -48,7 +54,9 @@ impl Ring {
         self.bytes += frame.delta.len();
         self.frames.push_back(frame);
         while self.frames.len() > self.frames_max || self.bytes > self.bytes_max {
-            let Some(oldest) = self.frames.pop_front() else { break };
+            let Some(oldest) = self.frames.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.delta.len();
             self.base = Revision(oldest.revision);
         }
@@ -59,12 +67,21 @@ impl Ring {
     }
 
     pub(super) fn after(&self, revision: Revision) -> FromRing {
-        let Some(skip) = revision.0.checked_sub(self.base.0) else { return FromRing::Behind };
+        let Some(skip) = revision.0.checked_sub(self.base.0) else {
+            return FromRing::Behind;
+        };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         if skip > self.frames.len() {
             return FromRing::Ahead;
         }
-        FromRing::Frames(self.frames.iter().skip(skip).take(FRAMES_AT_ONCE).cloned().collect())
+        FromRing::Frames(
+            self.frames
+                .iter()
+                .skip(skip)
+                .take(FRAMES_AT_ONCE)
+                .cloned()
+                .collect(),
+        )
     }
 }
 
@@ -76,7 +93,11 @@ mod tests {
         let mut ring = Ring::new(Revision(10), frames_max, bytes_max);
         for revision in 11..=last {
             let delta = vec![0; 10].into();
-            ring.push(v1::DeltaFrame { revision, delta, audit_digest: Default::default() });
+            ring.push(v1::DeltaFrame {
+                revision,
+                delta,
+                audit_digest: Default::default(),
+            });
         }
         ring
     }

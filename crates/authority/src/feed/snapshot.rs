@@ -24,18 +24,26 @@ pub struct EncodedSnapshot {
 impl EncodedSnapshot {
     fn new(view: &View) -> Self {
         let bytes = view.encode();
-        Self { position: view.position(), sha256: sha256(&bytes), bytes }
+        Self {
+            position: view.position(),
+            sha256: sha256(&bytes),
+            bytes,
+        }
     }
 
     /// The pieces that are sent, in order.
     pub fn chunks(&self) -> impl Iterator<Item = v1::SnapshotChunk> + Send + '_ {
         let sha256 = Bytes::copy_from_slice(&self.sha256);
-        (0..self.bytes.len()).step_by(CHUNK_BYTES_MAX).map(move |offset| v1::SnapshotChunk {
-            total_bytes: self.bytes.len() as u64,
-            sha256: sha256.clone(),
-            offset: offset as u64,
-            data: self.bytes.slice(offset..(offset + CHUNK_BYTES_MAX).min(self.bytes.len())),
-        })
+        (0..self.bytes.len())
+            .step_by(CHUNK_BYTES_MAX)
+            .map(move |offset| v1::SnapshotChunk {
+                total_bytes: self.bytes.len() as u64,
+                sha256: sha256.clone(),
+                offset: offset as u64,
+                data: self
+                    .bytes
+                    .slice(offset..(offset + CHUNK_BYTES_MAX).min(self.bytes.len())),
+            })
     }
 }
 
@@ -45,9 +53,16 @@ pub(super) struct Snapshots(Mutex<Option<Arc<EncodedSnapshot>>>);
 
 impl Snapshots {
     /// A snapshot not older than `first`. Whoever comes while one is made waits for it instead of making another.
-    pub(super) async fn at_least(&self, first: Revision, view: impl FnOnce() -> Arc<View>) -> Arc<EncodedSnapshot> {
+    pub(super) async fn at_least(
+        &self,
+        first: Revision,
+        view: impl FnOnce() -> Arc<View>,
+    ) -> Arc<EncodedSnapshot> {
         let mut newest = self.0.lock().await;
-        if let Some(snapshot) = newest.as_ref().filter(|snapshot| snapshot.position.revision >= first) {
+        if let Some(snapshot) = newest
+            .as_ref()
+            .filter(|snapshot| snapshot.position.revision >= first)
+        {
             return Arc::clone(snapshot);
         }
         let view = view();

@@ -63,7 +63,12 @@ impl Log {
         tasks: &TaskTracker,
     ) -> Self {
         let (queue, submissions) = mpsc::channel(config.queue_entries_max);
-        let appender = Appender { store, config: config.clone(), appended, instruments };
+        let appender = Appender {
+            store,
+            config: config.clone(),
+            appended,
+            instruments,
+        };
         tasks.spawn(appender.run(submissions));
         Self { queue }
     }
@@ -79,10 +84,12 @@ impl Log {
     /// As [`submit`](Self::submit), with the session that the entry ended, as it is now.
     pub(crate) async fn submit_for_one(&self, entry: Entry) -> Result<Acknowledged, LogError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Submission { entry, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => LogError::Unavailable,
-        })?;
+        self.queue
+            .try_send(Submission { entry, reply })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => LogError::Unavailable,
+            })?;
         answer.await.unwrap_or(Err(LogError::Unavailable))
     }
 }
@@ -103,11 +110,17 @@ impl Appender {
     }
 
     /// All that waits, up to the bounds of a batch, but what its caller gave up.
-    fn collect(&self, first: Submission, submissions: &mut mpsc::Receiver<Submission>) -> Vec<Submission> {
+    fn collect(
+        &self,
+        first: Submission,
+        submissions: &mut mpsc::Receiver<Submission>,
+    ) -> Vec<Submission> {
         let mut targets = first.entry.mutation.targets();
         let mut batch = vec![first];
         while batch.len() < self.config.batch_entries_max && targets < BATCH_TARGETS_MAX {
-            let Ok(next) = submissions.try_recv() else { break };
+            let Ok(next) = submissions.try_recv() else {
+                break;
+            };
             targets += next.entry.mutation.targets();
             batch.push(next);
         }
@@ -119,12 +132,18 @@ impl Appender {
         if batch.is_empty() {
             return;
         }
-        let (entries, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|each| (each.entry, each.reply)).unzip();
+        let (entries, replies): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|each| (each.entry, each.reply))
+            .unzip();
         let outcomes = match self.commit(&entries).await {
-            Err(error) if !error.is_retryable() && entries.len() > 1 => self.append_singly(&entries).await,
+            Err(error) if !error.is_retryable() && entries.len() > 1 => {
+                self.append_singly(&entries).await
+            }
             result => outcomes(result, entries.len()),
         };
-        self.instruments.acknowledged(outcomes.iter().flatten().map(|(outcome, _)| outcome));
+        self.instruments
+            .acknowledged(outcomes.iter().flatten().map(|(outcome, _)| outcome));
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller who has gone away does not need the answer.
             let _ = reply.send(outcome);
@@ -148,11 +167,19 @@ impl Appender {
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
         loop {
             let begun = Instant::now();
-            match self.instruments.commit(entries, self.store.append(entries)).await {
+            match self
+                .instruments
+                .commit(entries, self.store.append(entries))
+                .await
+            {
                 Ok(appended) => {
                     self.publish(&appended);
                     let late = begun.elapsed() > COMMIT_AGE_MAX;
-                    return if late { self.repeat(appended).await } else { Ok(appended) };
+                    return if late {
+                        self.repeat(appended).await
+                    } else {
+                        Ok(appended)
+                    };
                 }
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     tracing::warn!(%error, entries = entries.len(), "batch will be repeated");
@@ -178,14 +205,22 @@ impl Appender {
         loop {
             let (serials, cuts) = (late.revoked.serials.clone(), late.revoked.cuts.clone());
             let begun = Instant::now();
-            let again = self.store.append(&[internal(Mutation::Repeat { serials, cuts })]).await?;
+            let again = self
+                .store
+                .append(&[internal(Mutation::Repeat { serials, cuts })])
+                .await?;
             self.publish(&again);
             if begun.elapsed() > COMMIT_AGE_MAX {
                 continue;
             }
             if let Some(Ok(repeated)) = again.outcomes.first() {
-                let renew = |outcome: &mut Outcome| outcome.revision = outcome.revision.max(repeated.revision);
-                late.outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().ok()).for_each(renew);
+                let renew = |outcome: &mut Outcome| {
+                    outcome.revision = outcome.revision.max(repeated.revision);
+                };
+                late.outcomes
+                    .iter_mut()
+                    .filter_map(|outcome| outcome.as_mut().ok())
+                    .for_each(renew);
             }
             return Ok(late);
         }
@@ -204,15 +239,28 @@ pub(crate) fn internal(mutation: Mutation) -> Entry {
     }
 }
 
-fn outcomes(result: Result<Appended, StoreError>, count: usize) -> Vec<Result<Acknowledged, LogError>> {
+fn outcomes(
+    result: Result<Appended, StoreError>,
+    count: usize,
+) -> Vec<Result<Acknowledged, LogError>> {
     match result {
-        Ok(Appended { outcomes, mut ended, .. }) => {
+        Ok(Appended {
+            outcomes,
+            mut ended,
+            ..
+        }) => {
             let with_session = |(index, outcome): (usize, Result<Outcome, EntryError>)| {
-                outcome.map(|outcome| (outcome, ended.remove(&index))).map_err(LogError::from)
+                outcome
+                    .map(|outcome| (outcome, ended.remove(&index)))
+                    .map_err(LogError::from)
             };
             outcomes.into_iter().enumerate().map(with_session).collect()
         }
-        Err(error) if error.is_retryable() => (0..count).map(|_| Err(LogError::Unavailable)).collect(),
-        Err(_) => (0..count).map(|_| Err(EntryError::Refused.into())).collect(),
+        Err(error) if error.is_retryable() => {
+            (0..count).map(|_| Err(LogError::Unavailable)).collect()
+        }
+        Err(_) => (0..count)
+            .map(|_| Err(EntryError::Refused.into()))
+            .collect(),
     }
 }

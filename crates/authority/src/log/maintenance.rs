@@ -23,7 +23,10 @@ pub async fn maintain(
 ) {
     let mut ticks = interval(config.log.checkpoint_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut checkpoints = Checkpoints { last: Revision(0), before: Revision(0) };
+    let mut checkpoints = Checkpoints {
+        last: Revision(0),
+        before: Revision(0),
+    };
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         turn(&*store, &log, config.tokens.access_token_lifetime).await;
         checkpoints.advance(&*store, &feed, &master).await;
@@ -36,8 +39,15 @@ async fn turn(store: &dyn Store, log: &Log, life: Duration) {
         Ok(life) => life.keep,
         Err(error) => return tracing::warn!(%error, "token life unknown, no turn"),
     };
-    match log.submit(internal(Mutation::Turn { period: kept + TURN_MARGIN })).await {
-        Ok(outcome) if outcome.changed > 0 => tracing::info!(revision = outcome.revision.0, "generation turned"),
+    match log
+        .submit(internal(Mutation::Turn {
+            period: kept + TURN_MARGIN,
+        }))
+        .await
+    {
+        Ok(outcome) if outcome.changed > 0 => {
+            tracing::info!(revision = outcome.revision.0, "generation turned");
+        }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "turn failed"),
     }
@@ -55,7 +65,9 @@ impl Checkpoints {
         if revision <= self.last {
             return;
         }
-        let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else { return };
+        let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else {
+            return;
+        };
         let code = master.authenticate(&bytes).into();
         match store.save_checkpoint(revision, bytes, code).await {
             Ok(()) => (self.before, self.last) = (self.last, revision),

@@ -37,7 +37,13 @@ fn cities(city: &str) -> Vec<u8> {
         "location": { "latitude": 52.52, "longitude": 13.405, "accuracy_radius": 20, "time_zone": "Europe/Berlin" },
         "subdivisions": [{ "iso_code": "BE" }],
     });
-    database("GeoIP2-City", &[("2a02:8109::/32", record.clone()), ("::8.8.8.0/120", record)])
+    database(
+        "GeoIP2-City",
+        &[
+            ("2a02:8109::/32", record.clone()),
+            ("::8.8.8.0/120", record),
+        ],
+    )
 }
 
 fn networks() -> Vec<u8> {
@@ -47,8 +53,12 @@ fn networks() -> Vec<u8> {
         "autonomous_system_number": 64_500,
         "autonomous_system_organization": "ACME-AS",
     });
-    let asn = json!({ "autonomous_system_number": 64_501, "autonomous_system_organization": "Other-AS" });
-    database("GeoIP2-ISP", &[("::8.8.8.0/120", isp), ("::9.9.9.0/120", asn)])
+    let asn =
+        json!({ "autonomous_system_number": 64_501, "autonomous_system_organization": "Other-AS" });
+    database(
+        "GeoIP2-ISP",
+        &[("::8.8.8.0/120", isp), ("::9.9.9.0/120", asn)],
+    )
 }
 
 fn file(directory: &TempDir, name: &str, content: &[u8]) -> PathBuf {
@@ -77,7 +87,11 @@ fn berlin() -> Place {
         city: "Berlin".into(),
         country: "DE".into(),
         country_name: "Germany".into(),
-        coordinates: Some(Coordinates { latitude: 52.52, longitude: 13.405, accuracy_km: 20 }),
+        coordinates: Some(Coordinates {
+            latitude: 52.52,
+            longitude: 13.405,
+            accuracy_km: 20,
+        }),
         ..Place::default()
     }
 }
@@ -88,7 +102,11 @@ fn both_databases_tell_of_an_address() {
     let city = file(&directory, "city.mmdb", &cities("Berlin"));
     let network = file(&directory, "isp.mmdb", &networks());
     let both = Places::open(Some(&city), Some(&network)).expect("open");
-    let operated = |operator: &str, asn, place| Place { network_operator: operator.into(), asn: Some(asn), ..place };
+    let operated = |operator: &str, asn, place| Place {
+        network_operator: operator.into(),
+        asn: Some(asn),
+        ..place
+    };
     let cases = [
         ("8.8.8.8", operated("Acme Net", 64_500, berlin())),
         ("::ffff:8.8.8.8", operated("Acme Net", 64_500, berlin())),
@@ -101,7 +119,12 @@ fn both_databases_tell_of_an_address() {
     for (address, expected) in cases {
         assert_eq!(both.lookup(ip(address)), expected, "{address}");
     }
-    assert_eq!(Places::open(Some(&city), None).expect("open").lookup(ip("8.8.8.8")), berlin());
+    assert_eq!(
+        Places::open(Some(&city), None)
+            .expect("open")
+            .lookup(ip("8.8.8.8")),
+        berlin()
+    );
     assert_eq!(Places::default().lookup(ip("8.8.8.8")), Place::default());
 }
 
@@ -109,25 +132,65 @@ fn both_databases_tell_of_an_address() {
 fn what_a_record_does_not_say_is_empty() {
     let country = json!({ "country": { "iso_code": "DE" } });
     let cases = [
-        (country.clone(), Place { country: "DE".into(), ..Place::default() }),
+        (
+            country.clone(),
+            Place {
+                country: "DE".into(),
+                ..Place::default()
+            },
+        ),
         (json!({}), Place::default()),
         // Half a position, one off the earth, and no country's code.
         (json!({ "location": { "latitude": 1.0 } }), Place::default()),
-        (json!({ "location": { "latitude": 91.0, "longitude": 1.0 } }), Place::default()),
-        (json!({ "country": { "iso_code": "Germany" } }), Place::default()),
-        (json!({ "city": { "names": { "en": "B\u{7}erlin " } } }), Place { city: "Berlin".into(), ..Place::default() }),
+        (
+            json!({ "location": { "latitude": 91.0, "longitude": 1.0 } }),
+            Place::default(),
+        ),
+        (
+            json!({ "country": { "iso_code": "Germany" } }),
+            Place::default(),
+        ),
+        (
+            json!({ "city": { "names": { "en": "B\u{7}erlin " } } }),
+            Place {
+                city: "Berlin".into(),
+                ..Place::default()
+            },
+        ),
         // Other schemas.
-        (json!({ "city": "Berlin", "country": "DE" }), Place::default()),
+        (
+            json!({ "city": "Berlin", "country": "DE" }),
+            Place::default(),
+        ),
         (json!("Berlin"), Place::default()),
     ];
     for (record, expected) in cases {
         let directory = directory();
-        let path = file(&directory, "a.mmdb", &database("any", &[("::8.8.8.0/120", record.clone())]));
-        assert_eq!(Places::open(Some(&path), None).expect("open").lookup(ip("8.8.8.8")), expected, "{record}");
+        let path = file(
+            &directory,
+            "a.mmdb",
+            &database("any", &[("::8.8.8.0/120", record.clone())]),
+        );
+        assert_eq!(
+            Places::open(Some(&path), None)
+                .expect("open")
+                .lookup(ip("8.8.8.8")),
+            expected,
+            "{record}"
+        );
     }
     let directory = directory();
-    let private = file(&directory, "a.mmdb", &database("any", &[("::10.0.0.0/104", country)]));
-    assert_eq!(Places::open(Some(&private), None).expect("open").lookup(ip("10.0.0.1")), Place::default());
+    let private = file(
+        &directory,
+        "a.mmdb",
+        &database("any", &[("::10.0.0.0/104", country)]),
+    );
+    assert_eq!(
+        Places::open(Some(&private), None)
+            .expect("open")
+            .lookup(ip("10.0.0.1")),
+        Place::default()
+    );
 }
 
 #[test]
@@ -143,15 +206,46 @@ fn numbers_may_have_any_width() {
         longitude: i32,
         accuracy_radius: u16,
     }
-    let location = NarrowLocation { latitude: 52.5, longitude: 13, accuracy_radius: 20 };
+    let location = NarrowLocation {
+        latitude: 52.5,
+        longitude: 13,
+        accuracy_radius: 20,
+    };
     let mut writer = writer("any");
-    let data = writer.insert_value(Narrow { location, autonomous_system_number: 7 }).expect("a value");
-    writer.insert_node("::8.8.8.0/120".parse::<IpAddrWithMask>().expect("a network"), data);
+    let data = writer
+        .insert_value(Narrow {
+            location,
+            autonomous_system_number: 7,
+        })
+        .expect("a value");
+    writer.insert_node(
+        "::8.8.8.0/120"
+            .parse::<IpAddrWithMask>()
+            .expect("a network"),
+        data,
+    );
     let directory = directory();
-    let path = file(&directory, "a.mmdb", &writer.write_to(Vec::new()).expect("a database"));
-    let place = Places::open(Some(&path), None).expect("open").lookup(ip("8.8.8.8"));
-    let coordinates = Some(Coordinates { latitude: 52.5, longitude: 13.0, accuracy_km: 20 });
-    assert_eq!(place, Place { coordinates, asn: Some(7), ..Place::default() });
+    let path = file(
+        &directory,
+        "a.mmdb",
+        &writer.write_to(Vec::new()).expect("a database"),
+    );
+    let place = Places::open(Some(&path), None)
+        .expect("open")
+        .lookup(ip("8.8.8.8"));
+    let coordinates = Some(Coordinates {
+        latitude: 52.5,
+        longitude: 13.0,
+        accuracy_km: 20,
+    });
+    assert_eq!(
+        place,
+        Place {
+            coordinates,
+            asn: Some(7),
+            ..Place::default()
+        }
+    );
 }
 
 #[test]
@@ -160,7 +254,13 @@ fn a_replaced_file_is_taken_and_a_corrupt_one_is_not() {
     let path = file(&directory, "city.mmdb", &cities("Berlin"));
     let places = Places::open(Some(&path), None).expect("open");
     let city = || places.lookup(ip("8.8.8.8")).city;
-    let reloaded = || -> Vec<bool> { places.reload_if_changed().iter().map(Result::is_ok).collect() };
+    let reloaded = || -> Vec<bool> {
+        places
+            .reload_if_changed()
+            .iter()
+            .map(Result::is_ok)
+            .collect()
+    };
     assert_eq!((reloaded(), city()), (vec![], "Berlin".into()));
 
     replace(&path, &cities("Munich"));
@@ -169,11 +269,20 @@ fn a_replaced_file_is_taken_and_a_corrupt_one_is_not() {
 
     // Each of these is reported once, and changes nothing.
     replace(&path, &cities("Vienna")[..200]);
-    assert_eq!((reloaded(), reloaded(), city()), (vec![false], vec![], "Munich".into()));
+    assert_eq!(
+        (reloaded(), reloaded(), city()),
+        (vec![false], vec![], "Munich".into())
+    );
     fs::remove_file(&path).expect("removed");
-    assert_eq!((reloaded(), reloaded(), city()), (vec![false], vec![], "Munich".into()));
+    assert_eq!(
+        (reloaded(), reloaded(), city()),
+        (vec![false], vec![], "Munich".into())
+    );
     fs::create_dir(&path).expect("created");
-    assert_eq!((reloaded(), reloaded(), city()), (vec![false], vec![], "Munich".into()));
+    assert_eq!(
+        (reloaded(), reloaded(), city()),
+        (vec![false], vec![], "Munich".into())
+    );
     fs::remove_dir(&path).expect("removed");
 
     // The same length, written in place.
@@ -188,7 +297,11 @@ fn a_look_up_goes_on_while_files_are_replaced() {
     let places = Places::open(Some(&path), None).expect("open");
     let replacing = || {
         for round in 0..50 {
-            let content = if round % 3 == 2 { vec![0; 100] } else { cities(["Berlin", "Munich"][round % 2]) };
+            let content = if round % 3 == 2 {
+                vec![0; 100]
+            } else {
+                cities(["Berlin", "Munich"][round % 2])
+            };
             replace(&path, &content);
             assert_eq!(places.reload_if_changed().len(), 1, "round {round}");
         }
@@ -207,16 +320,35 @@ fn at_start_a_missing_or_corrupt_file_is_an_error_that_names_it() {
     let sound = file(&directory, "sound.mmdb", &cities("Berlin"));
     // Only what is said of a network is damaged: nothing but a verification notices.
     let mut damaged = cities("Berlin");
-    let text = damaged.windows(6).position(|bytes| bytes == b"Berlin").expect("the city's name");
+    let text = damaged
+        .windows(6)
+        .position(|bytes| bytes == b"Berlin")
+        .expect("the city's name");
     damaged[text] = 0xff;
-    for content in [&b""[..], b"garbage", &[0xff; 4096], &cities("Berlin")[..300], &damaged] {
+    for content in [
+        &b""[..],
+        b"garbage",
+        &[0xff; 4096],
+        &cities("Berlin")[..300],
+        &damaged,
+    ] {
         let path = file(&directory, "corrupt.mmdb", content);
-        let error = Places::open(Some(&sound), Some(&path)).err().expect("refused");
-        assert!(matches!(&error, PlacesError::Corrupt { .. }) && error.to_string().contains("corrupt.mmdb"), "{error}");
+        let error = Places::open(Some(&sound), Some(&path))
+            .err()
+            .expect("refused");
+        assert!(
+            matches!(&error, PlacesError::Corrupt { .. })
+                && error.to_string().contains("corrupt.mmdb"),
+            "{error}"
+        );
     }
     let missing = directory.path().join("missing.mmdb");
     let error = Places::open(Some(&missing), None).err().expect("refused");
-    assert!(matches!(&error, PlacesError::Unreadable { .. }) && error.to_string().contains("missing.mmdb"), "{error}");
+    assert!(
+        matches!(&error, PlacesError::Unreadable { .. })
+            && error.to_string().contains("missing.mmdb"),
+        "{error}"
+    );
 }
 
 /// What passes for sound after a flip may say something else; it never panics.
@@ -230,7 +362,9 @@ fn truncated_and_bit_flipped_files_never_panic() {
     let mut attempt = |content: &[u8]| {
         fs::write(&path, content).expect("written");
         match Places::open(Some(&path), None) {
-            Ok(places) => addresses.iter().for_each(|address| drop(places.lookup(*address))),
+            Ok(places) => addresses
+                .iter()
+                .for_each(|address| drop(places.lookup(*address))),
             Err(_) => refused += 1,
         }
     };
@@ -244,5 +378,9 @@ fn truncated_and_bit_flipped_files_never_panic() {
             attempt(&flipped);
         }
     }
-    assert!(refused > sound.len(), "{refused} of {} refused", sound.len() * 3);
+    assert!(
+        refused > sound.len(),
+        "{refused} of {} refused",
+        sound.len() * 3
+    );
 }

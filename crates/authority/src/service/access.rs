@@ -30,75 +30,186 @@ pub(crate) enum Standing {
 
 impl Rule {
     const fn or_user(self, standing: Standing) -> Self {
-        Self { user: Some(standing), ..self }
+        Self {
+            user: Some(standing),
+            ..self
+        }
     }
 
     const fn over_all_tenants(self) -> Self {
-        Self { all_tenants: true, ..self }
+        Self {
+            all_tenants: true,
+            ..self
+        }
     }
 }
 
 /// A call that ends something.
 const fn revoking(roles: &'static [Role]) -> Rule {
-    Rule { roles, user: None, all_tenants: false, public: false, sheddable: false }
+    Rule {
+        roles,
+        user: None,
+        all_tenants: false,
+        public: false,
+        sheddable: false,
+    }
 }
 
 /// Any other call.
 const fn calling(roles: &'static [Role]) -> Rule {
-    Rule { sheddable: true, ..revoking(roles) }
+    Rule {
+        sheddable: true,
+        ..revoking(roles)
+    }
 }
 
-const PUBLIC: Rule = Rule { public: true, ..revoking(&[]) };
+const PUBLIC: Rule = Rule {
+    public: true,
+    ..revoking(&[])
+};
 
 use Role::{Admin, Gateway, Login, Operator, Support};
 use Standing::{Alive, Ended, Recent};
 
 /// Every rpc that is served. What is not here is denied.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
-    ("/portcullis.v1.SessionService/CreateSession", calling(&[Login])),
-    ("/portcullis.v1.SessionService/RefreshSession", calling(&[Login])),
-    ("/portcullis.v1.SessionService/GetSession", calling(&[Support, Admin]).or_user(Alive)),
-    ("/portcullis.v1.SessionService/ListSessions", calling(&[Support, Admin]).or_user(Alive)),
-    ("/portcullis.v1.SessionService/RevokeSession", revoking(&[Admin]).or_user(Recent)),
-    ("/portcullis.v1.SessionService/BatchRevokeSessions", revoking(&[Admin])),
-    ("/portcullis.v1.SessionService/RevokeOtherSessions", revoking(&[Admin, Login]).or_user(Recent)),
-    ("/portcullis.v1.SessionService/IntrospectToken", calling(&[Support, Admin, Gateway]).or_user(Ended)),
-    ("/portcullis.v1.UserService/GetUser", calling(&[Support, Admin])),
-    ("/portcullis.v1.UserService/ListUsers", calling(&[Support, Admin])),
-    ("/portcullis.v1.UserService/ForceSignOut", revoking(&[Admin])),
+    (
+        "/portcullis.v1.SessionService/CreateSession",
+        calling(&[Login]),
+    ),
+    (
+        "/portcullis.v1.SessionService/RefreshSession",
+        calling(&[Login]),
+    ),
+    (
+        "/portcullis.v1.SessionService/GetSession",
+        calling(&[Support, Admin]).or_user(Alive),
+    ),
+    (
+        "/portcullis.v1.SessionService/ListSessions",
+        calling(&[Support, Admin]).or_user(Alive),
+    ),
+    (
+        "/portcullis.v1.SessionService/RevokeSession",
+        revoking(&[Admin]).or_user(Recent),
+    ),
+    (
+        "/portcullis.v1.SessionService/BatchRevokeSessions",
+        revoking(&[Admin]),
+    ),
+    (
+        "/portcullis.v1.SessionService/RevokeOtherSessions",
+        revoking(&[Admin, Login]).or_user(Recent),
+    ),
+    (
+        "/portcullis.v1.SessionService/IntrospectToken",
+        calling(&[Support, Admin, Gateway]).or_user(Ended),
+    ),
+    (
+        "/portcullis.v1.UserService/GetUser",
+        calling(&[Support, Admin]),
+    ),
+    (
+        "/portcullis.v1.UserService/ListUsers",
+        calling(&[Support, Admin]),
+    ),
+    (
+        "/portcullis.v1.UserService/ForceSignOut",
+        revoking(&[Admin]),
+    ),
     ("/portcullis.v1.UserService/DisableUser", revoking(&[Admin])),
     ("/portcullis.v1.UserService/EnableUser", calling(&[Admin])),
-    ("/portcullis.v1.TenantService/GetPolicy", calling(&[Support, Admin])),
-    ("/portcullis.v1.TenantService/UpdatePolicy", calling(&[Admin])),
-    ("/portcullis.v1.TenantService/SignOutTenant", revoking(&[Admin])),
-    ("/portcullis.v1.ApiKeyService/CreateApiKey", calling(&[Admin])),
-    ("/portcullis.v1.ApiKeyService/GetApiKey", calling(&[Support, Admin])),
-    ("/portcullis.v1.ApiKeyService/ListApiKeys", calling(&[Support, Admin])),
-    ("/portcullis.v1.ApiKeyService/RevokeApiKey", revoking(&[Admin])),
-    ("/portcullis.v1.AuditService/ListAuditEvents", calling(&[Support, Admin, Operator]).or_user(Alive)),
-    ("/portcullis.v1.AuditService/VerifyAuditTrail", calling(&[Operator]).over_all_tenants()),
-    ("/portcullis.v1.KeyService/ListSigningKeys", calling(&[Operator]).over_all_tenants()),
-    ("/portcullis.v1.KeyService/RotateSigningKey", calling(&[Operator]).over_all_tenants()),
-    ("/portcullis.v1.KeyService/RetireSigningKey", revoking(&[Operator]).over_all_tenants()),
-    ("/portcullis.v1.RevocationService/Watch", revoking(&[Gateway]).over_all_tenants()),
-    ("/portcullis.v1.RevocationService/ReportActivity", calling(&[Gateway]).over_all_tenants()),
-    ("/portcullis.v1.RevocationService/ListValidators", calling(&[Operator]).over_all_tenants()),
-    ("/portcullis.v1.RevocationService/SignOutEveryone", revoking(&[Operator]).over_all_tenants()),
+    (
+        "/portcullis.v1.TenantService/GetPolicy",
+        calling(&[Support, Admin]),
+    ),
+    (
+        "/portcullis.v1.TenantService/UpdatePolicy",
+        calling(&[Admin]),
+    ),
+    (
+        "/portcullis.v1.TenantService/SignOutTenant",
+        revoking(&[Admin]),
+    ),
+    (
+        "/portcullis.v1.ApiKeyService/CreateApiKey",
+        calling(&[Admin]),
+    ),
+    (
+        "/portcullis.v1.ApiKeyService/GetApiKey",
+        calling(&[Support, Admin]),
+    ),
+    (
+        "/portcullis.v1.ApiKeyService/ListApiKeys",
+        calling(&[Support, Admin]),
+    ),
+    (
+        "/portcullis.v1.ApiKeyService/RevokeApiKey",
+        revoking(&[Admin]),
+    ),
+    (
+        "/portcullis.v1.AuditService/ListAuditEvents",
+        calling(&[Support, Admin, Operator]).or_user(Alive),
+    ),
+    (
+        "/portcullis.v1.AuditService/VerifyAuditTrail",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.KeyService/ListSigningKeys",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.KeyService/RotateSigningKey",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.KeyService/RetireSigningKey",
+        revoking(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.RevocationService/Watch",
+        revoking(&[Gateway]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.RevocationService/ReportActivity",
+        calling(&[Gateway]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.RevocationService/ListValidators",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.RevocationService/SignOutEveryone",
+        revoking(&[Operator]).over_all_tenants(),
+    ),
     ("/grpc.health.v1.Health/Check", PUBLIC),
     ("/grpc.health.v1.Health/Watch", PUBLIC),
     ("/grpc.health.v1.Health/List", PUBLIC),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", PUBLIC),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", PUBLIC),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        PUBLIC,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        PUBLIC,
+    ),
 ];
 
 /// The rule of an rpc; none: nobody may.
 pub(crate) fn rule(path: &str) -> Option<&'static Rule> {
-    TABLE.iter().find(|(served, _)| *served == path).map(|(_, rule)| rule)
+    TABLE
+        .iter()
+        .find(|(served, _)| *served == path)
+        .map(|(_, rule)| rule)
 }
 
 /// The path as the table has it, if it is served.
 pub(crate) fn served(path: &str) -> Option<&'static str> {
-    TABLE.iter().map(|(served, _)| *served).find(|served| *served == path)
+    TABLE
+        .iter()
+        .map(|(served, _)| *served)
+        .find(|served| *served == path)
 }
 
 #[cfg(test)]
@@ -111,12 +222,19 @@ mod tests {
     use super::*;
 
     fn described() -> BTreeSet<String> {
-        let files = FileDescriptorSet::decode(portcullis_contract::DESCRIPTOR_SET).expect("our own descriptors").file;
-        let ours = files.into_iter().filter(|file| file.package() == "portcullis.v1");
+        let files = FileDescriptorSet::decode(portcullis_contract::DESCRIPTOR_SET)
+            .expect("our own descriptors")
+            .file;
+        let ours = files
+            .into_iter()
+            .filter(|file| file.package() == "portcullis.v1");
         let services = ours.flat_map(|file| file.service);
         let path = |service: &prost_types::ServiceDescriptorProto| {
             let name = service.name().to_owned();
-            let paths = service.method.iter().map(|method| format!("/portcullis.v1.{name}/{}", method.name()));
+            let paths = service
+                .method
+                .iter()
+                .map(|method| format!("/portcullis.v1.{name}/{}", method.name()));
             paths.collect::<Vec<_>>()
         };
         services.flat_map(|service| path(&service)).collect()
@@ -125,7 +243,11 @@ mod tests {
     #[test]
     fn every_rpc_has_a_row_and_every_row_an_rpc() {
         let rows: BTreeSet<_> = TABLE.iter().map(|(path, _)| (*path).to_owned()).collect();
-        let ours: BTreeSet<_> = rows.iter().filter(|path| path.starts_with("/portcullis.")).cloned().collect();
+        let ours: BTreeSet<_> = rows
+            .iter()
+            .filter(|path| path.starts_with("/portcullis."))
+            .cloned()
+            .collect();
         assert_eq!(ours, described());
         assert_eq!(rows.len(), TABLE.len(), "a path stands twice");
         assert!(described().len() > 15);
@@ -135,7 +257,10 @@ mod tests {
     fn only_health_and_reflection_are_public() {
         for (path, rule) in TABLE {
             assert_eq!(rule.public, path.starts_with("/grpc."), "{path}");
-            assert!(rule.public || !rule.roles.is_empty(), "{path} is for nobody");
+            assert!(
+                rule.public || !rule.roles.is_empty(),
+                "{path} is for nobody"
+            );
         }
         assert!(rule("/portcullis.v1.SessionService/Nothing").is_none());
         assert!(rule("").is_none());

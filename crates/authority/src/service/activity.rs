@@ -10,7 +10,10 @@ use super::{
     status::ServiceError,
 };
 use crate::{
-    domain::{Actor, ApiKeyUse, LastUse, MovedSession, PendingEvent, SessionActivity, findings::SessionSight},
+    domain::{
+        Actor, ApiKeyUse, LastUse, MovedSession, PendingEvent, SessionActivity,
+        findings::SessionSight,
+    },
     log::retry::Backoff,
     places::Places,
     store::StoreError,
@@ -44,7 +47,10 @@ enum Seen {
 pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, ServiceError> {
     let mut fields = Fields::default();
     if report.activities.len() > ACTIVITIES_MAX {
-        return Err(ServiceError::invalid("activities", format!("must have at most {ACTIVITIES_MAX} entries")));
+        return Err(ServiceError::invalid(
+            "activities",
+            format!("must have at most {ACTIVITIES_MAX} entries"),
+        ));
     }
     let (mut sessions, mut api_keys) = (BTreeMap::new(), BTreeMap::new());
     for (index, activity) in report.activities.iter().enumerate() {
@@ -66,7 +72,10 @@ pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, Service
             None => {}
         }
     }
-    let report = Report { sessions: sessions.into_values().collect(), api_keys: api_keys.into_values().collect() };
+    let report = Report {
+        sessions: sessions.into_values().collect(),
+        api_keys: api_keys.into_values().collect(),
+    };
     fields.finish(report)
 }
 
@@ -81,7 +90,9 @@ fn add<T>(all: &mut BTreeMap<Key, T>, key: Key, seen: T, merge: fn(T, T) -> T) {
 }
 
 fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
-    let age = Duration::try_from(activity.age.unwrap_or_default()).ok().filter(|age| *age <= AGE_MAX);
+    let age = Duration::try_from(activity.age.unwrap_or_default())
+        .ok()
+        .filter(|age| *age <= AGE_MAX);
     if age.is_none() {
         fields.wrong("age", format!("must be from 0 to {} s", AGE_MAX.as_secs()));
     }
@@ -94,11 +105,23 @@ fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
     let requests = u64::from(activity.requests);
     if activity.credential_id.starts_with("key_") {
         let id = fields.api_key("credential_id", &activity.credential_id);
-        return Some(Seen::ApiKey(ApiKeyUse { tenant_id: tenant_id?, id: id?, requests, age: age? }));
+        return Some(Seen::ApiKey(ApiKeyUse {
+            tenant_id: tenant_id?,
+            id: id?,
+            requests,
+            age: age?,
+        }));
     }
     let session_id = fields.session("credential_id", &activity.credential_id);
     let (tenant_id, session_id, age) = (tenant_id?, session_id?, age?);
-    Some(Seen::Session(SessionActivity { tenant_id, session_id, requests, age, ip, page }))
+    Some(Seen::Session(SessionActivity {
+        tenant_id,
+        session_id,
+        requests,
+        age,
+        ip,
+        page,
+    }))
 }
 
 /// Records a report, and what it lets be found about sessions.
@@ -125,11 +148,17 @@ async fn note_findings(core: &Core, moved: &[MovedSession]) -> Result<(), StoreE
     let mut events = Vec::new();
     for session in moved {
         let policy = core.policies.of(&session.tenant_id).await?;
-        let found = |used: &LastUse| sight(&core.places, session, used).findings(used.at, &policy.findings_disabled);
+        let found = |used: &LastUse| {
+            sight(&core.places, session, used).findings(used.at, &policy.findings_disabled)
+        };
         let before = found(&session.before);
-        let new = found(&session.after).into_iter().filter(|new| before.iter().all(|old| old.code != new.code));
+        let new = found(&session.after)
+            .into_iter()
+            .filter(|new| before.iter().all(|old| old.code != new.code));
         let of = (&session.tenant_id, session.id, &session.user_id);
-        events.extend(new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())));
+        events.extend(
+            new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())),
+        );
     }
     core.store.defer(&events).await
 }
@@ -148,7 +177,9 @@ fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionSigh
 }
 
 /// Another gate's report may be in the way for a moment: they lock rows in one order, but beside appenders.
-async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(record: impl Fn() -> F) -> Result<T, StoreError> {
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    record: impl Fn() -> F,
+) -> Result<T, StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(200));
     for _ in 1..ATTEMPTS {
         match record().await {
@@ -172,7 +203,10 @@ mod tests {
             tenant_id: "acme".into(),
             credential_id: SESSION.into(),
             requests: 1,
-            age: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+            age: Some(prost_types::Duration {
+                seconds: 5,
+                nanos: 0,
+            }),
             ip: "10.0.0.1".into(),
             last_page: "/".into(),
         };
@@ -182,7 +216,9 @@ mod tests {
 
     fn fields(activities: Vec<v1::Activity>) -> Vec<String> {
         match read(&v1::ReportActivityRequest { activities }) {
-            Err(ServiceError::Invalid(violations)) => violations.into_iter().map(|wrong| wrong.field).collect(),
+            Err(ServiceError::Invalid(violations)) => {
+                violations.into_iter().map(|wrong| wrong.field).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -192,25 +228,58 @@ mod tests {
         let duration = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
         let cases: [(&str, Change); 14] = [
             ("tenant_id", Box::new(|wrong| wrong.tenant_id.clear())),
-            ("tenant_id", Box::new(|wrong| wrong.tenant_id = "a\n".into())),
-            ("credential_id", Box::new(|wrong| wrong.credential_id.clear())),
-            ("credential_id", Box::new(|wrong| wrong.credential_id = "evt_01h455vb4pex5vsknk084sn02q".into())),
-            ("credential_id", Box::new(|wrong| wrong.credential_id = "ses_".into())),
-            ("credential_id", Box::new(|wrong| wrong.credential_id = "key_".into())),
+            (
+                "tenant_id",
+                Box::new(|wrong| wrong.tenant_id = "a\n".into()),
+            ),
+            (
+                "credential_id",
+                Box::new(|wrong| wrong.credential_id.clear()),
+            ),
+            (
+                "credential_id",
+                Box::new(|wrong| wrong.credential_id = "evt_01h455vb4pex5vsknk084sn02q".into()),
+            ),
+            (
+                "credential_id",
+                Box::new(|wrong| wrong.credential_id = "ses_".into()),
+            ),
+            (
+                "credential_id",
+                Box::new(|wrong| wrong.credential_id = "key_".into()),
+            ),
             ("requests", Box::new(|wrong| wrong.requests = (1 << 31) + 1)),
             ("age", Box::new(move |wrong| wrong.age = duration(-1, 0))),
             ("age", Box::new(move |wrong| wrong.age = duration(0, -1))),
-            ("age", Box::new(move |wrong| wrong.age = duration(86_400, 1))),
-            ("age", Box::new(move |wrong| wrong.age = duration(i64::MAX, i32::MAX))),
+            (
+                "age",
+                Box::new(move |wrong| wrong.age = duration(86_400, 1)),
+            ),
+            (
+                "age",
+                Box::new(move |wrong| wrong.age = duration(i64::MAX, i32::MAX)),
+            ),
             ("ip", Box::new(|wrong| wrong.ip = "300.1.1.1".into())),
-            ("last_page", Box::new(|wrong| wrong.last_page = "x".repeat(513))),
-            ("last_page", Box::new(|wrong| wrong.last_page = "/a\u{0}b".into())),
+            (
+                "last_page",
+                Box::new(|wrong| wrong.last_page = "x".repeat(513)),
+            ),
+            (
+                "last_page",
+                Box::new(|wrong| wrong.last_page = "/a\u{0}b".into()),
+            ),
         ];
         for (field, change) in cases {
             let good = activity(|_| ());
-            assert_eq!(fields(vec![good.clone(), activity(change), good]), [format!("activities[1].{field}")]);
+            assert_eq!(
+                fields(vec![good.clone(), activity(change), good]),
+                [format!("activities[1].{field}")]
+            );
         }
-        assert_eq!(fields(vec![activity(|_| ()); ACTIVITIES_MAX + 1]), ["activities"]);
+        assert_eq!(
+            fields(vec![activity(|_| ()); ACTIVITIES_MAX + 1]),
+            ["activities"]
+        );
     }
 
     #[test]
@@ -221,16 +290,35 @@ mod tests {
 
     #[test]
     fn each_stands_once_in_the_order_of_ids_and_keys_are_not_sessions() {
-        let older =
-            activity(|older| (older.requests, older.age) = (3, Some(prost_types::Duration { seconds: 9, nanos: 0 })));
+        let older = activity(|older| {
+            (older.requests, older.age) = (
+                3,
+                Some(prost_types::Duration {
+                    seconds: 9,
+                    nanos: 0,
+                }),
+            );
+        });
         let other = activity(|other| other.tenant_id = "aaa".into());
         let key = activity(|key| key.credential_id = "key_01h455vb4pex5vsknk084sn02q".into());
-        let older_key = v1::Activity { age: older.age, ..key.clone() };
+        let older_key = v1::Activity {
+            age: older.age,
+            ..key.clone()
+        };
         let activities = vec![older, activity(|_| ()), older_key, other, key];
         let report = read(&v1::ReportActivityRequest { activities }).expect("a report");
-        let sessions = report.sessions.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
-        assert_eq!(sessions.collect::<Vec<_>>(), [("aaa", 1, 5), ("acme", 4, 5)]);
-        let keys = report.api_keys.iter().map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        let sessions = report
+            .sessions
+            .iter()
+            .map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
+        assert_eq!(
+            sessions.collect::<Vec<_>>(),
+            [("aaa", 1, 5), ("acme", 4, 5)]
+        );
+        let keys = report
+            .api_keys
+            .iter()
+            .map(|read| (read.tenant_id.as_str(), read.requests, read.age.as_secs()));
         assert_eq!(keys.collect::<Vec<_>>(), [("acme", 2, 5)]);
     }
 }

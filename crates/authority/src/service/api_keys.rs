@@ -19,7 +19,8 @@ use super::{
     status::ServiceError,
 };
 use crate::domain::{
-    API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Cursor, Micros, Mutation, NewApiKey,
+    API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Cursor, Micros, Mutation,
+    NewApiKey,
 };
 
 pub(crate) struct ApiKeys(pub(crate) Arc<Core>);
@@ -37,13 +38,25 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<v1::GetApiKeyRequest>,
     ) -> Result<Response<v1::GetApiKeyResponse>, Status> {
-        let Call { caller, message, .. } = Call::new(request)?;
+        let Call {
+            caller, message, ..
+        } = Call::new(request)?;
         let tenant = caller.tenant(&message.tenant_id)?;
-        let id = Fields::one("api_key_id", |fields| fields.api_key("api_key_id", &message.api_key_id))?;
+        let id = Fields::one("api_key_id", |fields| {
+            fields.api_key("api_key_id", &message.api_key_id)
+        })?;
         let (key, now) = self.find(&tenant, id).await?;
-        let hours = self.0.store.api_key_hours(&tenant, id).await.map_err(ServiceError::from)?;
+        let hours = self
+            .0
+            .store
+            .api_key_hours(&tenant, id)
+            .await
+            .map_err(ServiceError::from)?;
         let hours = hours.iter().map(hour_to_wire).collect();
-        Ok(Response::new(v1::GetApiKeyResponse { api_key: Some(to_wire(&key, now)), hours }))
+        Ok(Response::new(v1::GetApiKeyResponse {
+            api_key: Some(to_wire(&key, now)),
+            hours,
+        }))
     }
 
     async fn list_api_keys(
@@ -62,7 +75,10 @@ impl ApiKeyService for ApiKeys {
 }
 
 impl ApiKeys {
-    async fn create(&self, call: Call<v1::CreateApiKeyRequest>) -> Result<v1::CreateApiKeyResponse, ServiceError> {
+    async fn create(
+        &self,
+        call: Call<v1::CreateApiKeyRequest>,
+    ) -> Result<v1::CreateApiKeyResponse, ServiceError> {
         let message = &call.message;
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
@@ -71,14 +87,28 @@ impl ApiKeys {
         let behalf = fields.behalf(message.acting_user.as_ref());
         let new = fields.finish(new)?.ok_or(ServiceError::Internal)?;
         let (id, mutation) = (new.id, Mutation::CreateApiKey(Box::new(new)));
-        let entry = call.entry(Fields::default(), behalf, reason, String::new(), Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            String::new(),
+            Some(mutation),
+        )?;
         self.0.append(entry, call.begun).await?;
         let (key, now) = self.find(&tenant, id).await?;
         let secret = self.sign(&key, now)?;
-        Ok(v1::CreateApiKeyResponse { api_key: Some(to_wire(&key, now)), secret })
+        Ok(v1::CreateApiKeyResponse {
+            api_key: Some(to_wire(&key, now)),
+            secret,
+        })
     }
 
-    fn parse(&self, fields: &mut Fields, tenant_id: TenantId, message: &v1::CreateApiKeyRequest) -> Option<NewApiKey> {
+    fn parse(
+        &self,
+        fields: &mut Fields,
+        tenant_id: TenantId,
+        message: &v1::CreateApiKeyRequest,
+    ) -> Option<NewApiKey> {
         let owner_id = fields.user("owner_user_id", &message.owner_user_id);
         let name = fields.required_text::<128>("name", &message.name);
         let scopes = fields.scopes(&message.scopes);
@@ -87,13 +117,32 @@ impl ApiKeys {
             audiences.clone_from(&self.0.config.tokens.default_audiences);
         }
         // Between two scopes stands a space.
-        let spoken = scopes.iter().map(|scope| scope.len() + 1).chain(audiences.iter().map(String::len)).sum::<usize>();
+        let spoken = scopes
+            .iter()
+            .map(|scope| scope.len() + 1)
+            .chain(audiences.iter().map(String::len))
+            .sum::<usize>();
         if spoken > TOKEN_TEXT_BYTES_MAX {
-            fields.wrong("scopes", format!("with the audiences must be at most {TOKEN_TEXT_BYTES_MAX} bytes"));
+            fields.wrong(
+                "scopes",
+                format!("with the audiences must be at most {TOKEN_TEXT_BYTES_MAX} bytes"),
+            );
         }
-        let expires = fields.future("expire_time", message.expire_time.as_ref(), API_KEY_LIFETIME_MAX);
+        let expires = fields.future(
+            "expire_time",
+            message.expire_time.as_ref(),
+            API_KEY_LIFETIME_MAX,
+        );
         let id = ApiKeyId::generate();
-        Some(NewApiKey { id, tenant_id, owner_id: owner_id?, name, scopes, audiences, expires })
+        Some(NewApiKey {
+            id,
+            tenant_id,
+            owner_id: owner_id?,
+            name,
+            scopes,
+            audiences,
+            expires,
+        })
     }
 
     /// The key's secret, which is made here and nowhere kept.
@@ -114,15 +163,26 @@ impl ApiKeys {
             issued_at: key.created.seconds(),
             expires_at: key.expires.map(Micros::seconds),
         };
-        let signer = self.0.keyring.signer(CredentialKind::ApiKey, now).ok_or(ServiceError::Unavailable)?;
-        signer.sign(&self.0.config.tokens.issuer, &claims).map_err(|error| {
-            tracing::error!(%error, key = %signer.key_id(), "signing failed");
-            ServiceError::Internal
-        })
+        let signer = self
+            .0
+            .keyring
+            .signer(CredentialKind::ApiKey, now)
+            .ok_or(ServiceError::Unavailable)?;
+        signer
+            .sign(&self.0.config.tokens.issuer, &claims)
+            .map_err(|error| {
+                tracing::error!(%error, key = %signer.key_id(), "signing failed");
+                ServiceError::Internal
+            })
     }
 
-    async fn list(&self, call: Call<v1::ListApiKeysRequest>) -> Result<v1::ListApiKeysResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+    async fn list(
+        &self,
+        call: Call<v1::ListApiKeysRequest>,
+    ) -> Result<v1::ListApiKeysResponse, ServiceError> {
+        let Call {
+            caller, message, ..
+        } = call;
         let tenant_id = caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let owner_id = match message.owner_user_id.as_str() {
@@ -130,21 +190,45 @@ impl ApiKeys {
             id => fields.user("owner_user_id", id),
         };
         let page_size = fields.page_size(message.page_size);
-        let filter = fields.finish(ApiKeyFilter { tenant_id, owner_id, show_ended: message.show_ended })?;
-        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListApiKeys", &format!("{filter:?}"));
-        let before = pages.after(&message.page_token)?.map(|cursor| cursor.0.try_into());
-        let before = before.transpose().map_err(|_| ServiceError::PageToken)?.map(ApiKeyId::from_bytes);
-        let (mut keys, now) = self.0.store.list_api_keys(&filter, before, page_size + 1).await?;
+        let filter = fields.finish(ApiKeyFilter {
+            tenant_id,
+            owner_id,
+            show_ended: message.show_ended,
+        })?;
+        let pages = Pages::new(
+            &self.0.secrets.pages,
+            &caller,
+            "ListApiKeys",
+            &format!("{filter:?}"),
+        );
+        let before = pages
+            .after(&message.page_token)?
+            .map(|cursor| cursor.0.try_into());
+        let before = before
+            .transpose()
+            .map_err(|_| ServiceError::PageToken)?
+            .map(ApiKeyId::from_bytes);
+        let (mut keys, now) = self
+            .0
+            .store
+            .list_api_keys(&filter, before, page_size + 1)
+            .await?;
         let more = keys.len() > page_size as usize;
         keys.truncate(page_size as usize);
-        let last = keys.last().filter(|_| more).map(|key| Cursor(key.id.to_bytes().to_vec()));
+        let last = keys
+            .last()
+            .filter(|_| more)
+            .map(|key| Cursor(key.id.to_bytes().to_vec()));
         Ok(v1::ListApiKeysResponse {
             next_page_token: pages.next(last.as_ref()),
             api_keys: keys.iter().map(|key| to_wire(key, now)).collect(),
         })
     }
 
-    async fn revoke(&self, call: Call<v1::RevokeApiKeyRequest>) -> Result<v1::RevokeApiKeyResponse, ServiceError> {
+    async fn revoke(
+        &self,
+        call: Call<v1::RevokeApiKeyRequest>,
+    ) -> Result<v1::RevokeApiKeyResponse, ServiceError> {
         let message = &call.message;
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
@@ -153,15 +237,35 @@ impl ApiKeys {
         let reason = fields.reason(&message.reason);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let key = fields.finish(id)?.ok_or(ServiceError::ApiKeyNotFound)?;
-        let mutation = Mutation::RevokeApiKey { tenant: tenant.clone(), key };
-        let entry = call.entry(Fields::default(), behalf, reason, String::new(), Some(mutation))?;
+        let mutation = Mutation::RevokeApiKey {
+            tenant: tenant.clone(),
+            key,
+        };
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            String::new(),
+            Some(mutation),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let (key, now) = self.find(&tenant, key).await?;
-        Ok(v1::RevokeApiKeyResponse { api_key: Some(to_wire(&key, now)), enforcement: Some(enforcement) })
+        Ok(v1::RevokeApiKeyResponse {
+            api_key: Some(to_wire(&key, now)),
+            enforcement: Some(enforcement),
+        })
     }
 
-    async fn find(&self, tenant: &TenantId, id: ApiKeyId) -> Result<(ApiKey, Micros), ServiceError> {
-        self.0.store.api_key(tenant, id).await?.ok_or(ServiceError::ApiKeyNotFound)
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<(ApiKey, Micros), ServiceError> {
+        self.0
+            .store
+            .api_key(tenant, id)
+            .await?
+            .ok_or(ServiceError::ApiKeyNotFound)
     }
 }
 
@@ -187,6 +291,12 @@ fn to_wire(key: &ApiKey, now: Micros) -> v1::ApiKey {
 }
 
 fn hour_to_wire(hour: &ApiKeyHour) -> v1::ApiKeyHour {
-    let start_time = Some(prost_types::Timestamp { seconds: hour.hour.saturating_mul(3_600), nanos: 0 });
-    v1::ApiKeyHour { start_time, requests: hour.requests }
+    let start_time = Some(prost_types::Timestamp {
+        seconds: hour.hour.saturating_mul(3_600),
+        nanos: 0,
+    });
+    v1::ApiKeyHour {
+        start_time,
+        requests: hour.requests,
+    }
 }

@@ -45,22 +45,47 @@ impl AuditService for Audit {
 }
 
 impl Audit {
-    async fn list(&self, call: Call<v1::ListAuditEventsRequest>) -> Result<v1::ListAuditEventsResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+    async fn list(
+        &self,
+        call: Call<v1::ListAuditEventsRequest>,
+    ) -> Result<v1::ListAuditEventsResponse, ServiceError> {
+        let Call {
+            caller, message, ..
+        } = call;
         let mut fields = Fields::default();
         let filter = parse_filter(&mut fields, &caller, &message)?;
         let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(filter)?;
-        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListAuditEvents", &format!("{filter:?}"));
-        let below = pages.after(&message.page_token)?.map(|cursor| cursor.0.try_into());
-        let below = below.transpose().map_err(|_| ServiceError::PageToken)?.map(AuditPosition::from_bytes);
-        let mut events = self.0.store.list_audit_events(&filter, below, page_size + 1).await?;
+        let pages = Pages::new(
+            &self.0.secrets.pages,
+            &caller,
+            "ListAuditEvents",
+            &format!("{filter:?}"),
+        );
+        let below = pages
+            .after(&message.page_token)?
+            .map(|cursor| cursor.0.try_into());
+        let below = below
+            .transpose()
+            .map_err(|_| ServiceError::PageToken)?
+            .map(AuditPosition::from_bytes);
+        let mut events = self
+            .0
+            .store
+            .list_audit_events(&filter, below, page_size + 1)
+            .await?;
         let more = events.len() > page_size as usize;
         events.truncate(page_size as usize);
-        let last = events.last().filter(|_| more).map(|event| Cursor(event.position.to_bytes().to_vec()));
+        let last = events
+            .last()
+            .filter(|_| more)
+            .map(|event| Cursor(event.position.to_bytes().to_vec()));
         Ok(v1::ListAuditEventsResponse {
             next_page_token: pages.next(last.as_ref()),
-            events: events.iter().map(|event| convert::audit_event(event, &caller)).collect(),
+            events: events
+                .iter()
+                .map(|event| convert::audit_event(event, &caller))
+                .collect(),
         })
     }
 
@@ -72,14 +97,20 @@ impl Audit {
         let limit = match message.revisions_max {
             0 => REVISIONS_MAX,
             limit if limit <= REVISIONS_MAX => limit,
-            _ => return Err(ServiceError::invalid("revisions_max", format!("must be at most {REVISIONS_MAX}"))),
+            _ => {
+                return Err(ServiceError::invalid(
+                    "revisions_max",
+                    format!("must be at most {REVISIONS_MAX}"),
+                ));
+            }
         };
         let after = Revision(message.after_revision);
         // Before the log is read: what this authority has applied, the log must still have.
         let applied = self.0.feed.view().position();
         let verdict = self.0.store.verify_audit_trail(after, limit.into()).await?;
-        let mut verdict =
-            verdict.ok_or_else(|| ServiceError::invalid("after_revision", "is not a revision of the log"))?;
+        let mut verdict = verdict.ok_or_else(|| {
+            ServiceError::invalid("after_revision", "is not a revision of the log")
+        })?;
         if verdict.fault.is_none() {
             verdict.fault = self.compare(after, &verdict, applied).await?;
         }
@@ -104,17 +135,29 @@ impl Audit {
             return Ok(None);
         }
         let problem = "the log up to here is not the one that this authority has applied";
-        Ok(Some(AuditFault { revision: applied.revision, row: None, problem }))
+        Ok(Some(AuditFault {
+            revision: applied.revision,
+            row: None,
+            problem,
+        }))
     }
 }
 
 /// The tenant of the events that the caller asks for; none: the installation's, which are for operators.
 fn parse_tenant(caller: &Caller, tenant_id: &str) -> Result<Option<TenantId>, ServiceError> {
     match caller {
-        Caller::Service(service) if tenant_id.is_empty() && service.roles.contains(&Role::Operator) => {
-            if service.tenant.is_some() { Err(ServiceError::Denied) } else { Ok(None) }
+        Caller::Service(service)
+            if tenant_id.is_empty() && service.roles.contains(&Role::Operator) =>
+        {
+            if service.tenant.is_some() {
+                Err(ServiceError::Denied)
+            } else {
+                Ok(None)
+            }
         }
-        Caller::Service(_) if !tenant_id.is_empty() && !caller.is_staff() => Err(ServiceError::Denied),
+        Caller::Service(_) if !tenant_id.is_empty() && !caller.is_staff() => {
+            Err(ServiceError::Denied)
+        }
         _ => caller.tenant(tenant_id).map(Some),
     }
 }
@@ -134,18 +177,35 @@ fn parse_filter(
     };
     let given = |text: String| (!text.is_empty()).then_some(text);
     let actor = given(fields.text::<256>("actor", &message.actor));
-    if caller.own_user().is_some_and(|own| actor.as_ref().is_some_and(|actor| !may_ask_for(own, actor))) {
+    if caller
+        .own_user()
+        .is_some_and(|own| actor.as_ref().is_some_and(|actor| !may_ask_for(own, actor)))
+    {
         return Err(ServiceError::Denied);
     }
     let action = given(fields.text::<64>("action", &message.action));
-    let (after, before) =
-        (fields.instant("after", message.after.as_ref()), fields.instant("before", message.before.as_ref()));
-    if after.zip(before).is_some_and(|(after, before)| after > before) {
+    let (after, before) = (
+        fields.instant("after", message.after.as_ref()),
+        fields.instant("before", message.before.as_ref()),
+    );
+    if after
+        .zip(before)
+        .is_some_and(|(after, before)| after > before)
+    {
         fields.wrong("after", "is later than before");
     }
-    Ok(AuditFilter { tenant_id, actor, user_id, action, after, before })
+    Ok(AuditFilter {
+        tenant_id,
+        actor,
+        user_id,
+        action,
+        after,
+        before,
+    })
 }
 
 fn may_ask_for(own: &UserId, actor: &str) -> bool {
-    [Actor::user(own), Actor::authority()].iter().any(|shown| shown.name == actor)
+    [Actor::user(own), Actor::authority()]
+        .iter()
+        .any(|shown| shown.name == actor)
 }

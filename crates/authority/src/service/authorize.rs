@@ -48,11 +48,17 @@ impl Access {
         store: Arc<dyn Store>,
         policies: Arc<Policies>,
     ) -> Result<Self, ConfigError> {
-        let services = config.callers.iter().map(|caller| ServiceCaller::new(caller).map(Arc::new));
+        let services = config
+            .callers
+            .iter()
+            .map(|caller| ServiceCaller::new(caller).map(Arc::new));
         let tokens = &config.tokens;
         Ok(Self {
             services: services.collect::<Result<_, _>>()?,
-            expected: Expected { issuer: tokens.issuer.clone(), audience: Some(tokens.authority_audience.clone()) },
+            expected: Expected {
+                issuer: tokens.issuer.clone(),
+                audience: Some(tokens.authority_audience.clone()),
+            },
             feed,
             store,
             policies,
@@ -65,10 +71,16 @@ impl Access {
     async fn admit(&self, headers: &HeaderMap, rule: &Rule) -> Result<Caller, ServiceError> {
         let credential = bearer(headers)?;
         if credential.contains('.') {
-            return Ok(Caller::User(Arc::new(self.user(credential, rule.user).await?)));
+            return Ok(Caller::User(Arc::new(
+                self.user(credential, rule.user).await?,
+            )));
         }
         let service = self.service(credential)?;
-        if permits(rule, &service) { Ok(Caller::Service(service)) } else { Err(ServiceError::Denied) }
+        if permits(rule, &service) {
+            Ok(Caller::Service(service))
+        } else {
+            Err(ServiceError::Denied)
+        }
     }
 
     /// Compares with every configured digest, whichever matches: the time tells nothing.
@@ -84,16 +96,27 @@ impl Access {
     }
 
     /// The authority decides from rows, not from the view that forgets.
-    async fn user(&self, token: &str, standing: Option<Standing>) -> Result<UserCaller, ServiceError> {
+    async fn user(
+        &self,
+        token: &str,
+        standing: Option<Standing>,
+    ) -> Result<UserCaller, ServiceError> {
         let view = self.feed.view();
-        let identity = verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
+        let identity =
+            verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
         if standing == Some(Standing::Ended) {
-            return Ok(UserCaller { identity, ip: String::new() });
+            return Ok(UserCaller {
+                identity,
+                ip: String::new(),
+            });
         }
         if view.is_revoked(CredentialKind::Session, &identity.subject) {
             return Err(ServiceError::CredentialsInvalid);
         }
-        let found = self.store.session(&identity.tenant_id, identity.session_id).await?;
+        let found = self
+            .store
+            .session(&identity.tenant_id, identity.session_id)
+            .await?;
         let (session, now) = found.ok_or(ServiceError::CredentialsInvalid)?;
         let alive = session.state(now) == SessionState::Active
             && session.subject == identity.subject
@@ -110,17 +133,32 @@ impl Access {
         if standing == Standing::Recent && limits.needs_reauthentication(session.auth_time, now) {
             return Err(ServiceError::ReauthenticationRequired);
         }
-        Ok(UserCaller { identity, ip: session.last_ip().to_owned() })
+        Ok(UserCaller {
+            identity,
+            ip: session.last_ip().to_owned(),
+        })
     }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ServiceError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, more) = (values.next().ok_or(ServiceError::CredentialsMissing)?, values.next());
-    let text = value.to_str().map_err(|_| ServiceError::CredentialsInvalid)?;
-    let (scheme, credential) = text.split_once(' ').ok_or(ServiceError::CredentialsInvalid)?;
-    let plausible = scheme.eq_ignore_ascii_case("bearer") && credential.len() <= ACCESS_TOKEN_BYTES_MAX;
-    if plausible && more.is_none() { Ok(credential) } else { Err(ServiceError::CredentialsInvalid) }
+    let (value, more) = (
+        values.next().ok_or(ServiceError::CredentialsMissing)?,
+        values.next(),
+    );
+    let text = value
+        .to_str()
+        .map_err(|_| ServiceError::CredentialsInvalid)?;
+    let (scheme, credential) = text
+        .split_once(' ')
+        .ok_or(ServiceError::CredentialsInvalid)?;
+    let plausible =
+        scheme.eq_ignore_ascii_case("bearer") && credential.len() <= ACCESS_TOKEN_BYTES_MAX;
+    if plausible && more.is_none() {
+        Ok(credential)
+    } else {
+        Err(ServiceError::CredentialsInvalid)
+    }
 }
 
 fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
@@ -132,7 +170,11 @@ fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
 const EARLY: Duration = Duration::from_millis(10);
 
 /// The layer.
-pub(crate) async fn authorize(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authorize(
+    State(access): State<Arc<Access>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let deadline = match deadline(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return refuse(error),
@@ -141,7 +183,12 @@ pub(crate) async fn authorize(State(access): State<Arc<Access>>, mut request: Re
         // An rpc that is not in the table is denied before anything is said about credentials.
         let rule = rule(request.uri().path()).ok_or(ServiceError::Denied)?;
         let _permit = match rule.sheddable {
-            true => Some(access.calls.try_acquire().map_err(|_| ServiceError::Overloaded)?),
+            true => Some(
+                access
+                    .calls
+                    .try_acquire()
+                    .map_err(|_| ServiceError::Overloaded)?,
+            ),
             false => None,
         };
         if !rule.public {
@@ -166,7 +213,9 @@ fn refuse(error: ServiceError) -> Response {
 
 /// Gives the transport's own errors our form; a handler's error has it already.
 fn explain(response: Response) -> Response {
-    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
     if status.code() == Code::Ok || !status.details().is_empty() {
         return response;
     }
@@ -175,10 +224,14 @@ fn explain(response: Response) -> Response {
 
 /// `grpc-timeout`: at most eight digits and a unit. One that has passed, or is malformed, changes nothing.
 fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, ServiceError> {
-    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
     let malformed = || ServiceError::invalid("grpc-timeout", "is not a timeout");
     let text = value.to_str().map_err(|_| malformed())?;
-    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(malformed)?;
+    let (digits, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(malformed)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed());
     }
@@ -192,7 +245,11 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, ServiceError> {
         "n" => Duration::from_nanos(number),
         _ => return Err(malformed()),
     };
-    if timeout < Duration::from_micros(100) { Err(ServiceError::Deadline) } else { Ok(Some(timeout)) }
+    if timeout < Duration::from_micros(100) {
+        Err(ServiceError::Deadline)
+    } else {
+        Ok(Some(timeout))
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +257,10 @@ mod tests {
     use super::*;
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().expect("a header"))])
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static(name),
+            value.parse().expect("a header"),
+        )])
     }
 
     #[test]
@@ -211,7 +271,10 @@ mod tests {
         assert_eq!(read("250m"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(read("0n"), Err(ServiceError::Deadline));
         for malformed in ["", "5", "S", "-5S", "5 S", "123456789S", "5s5", "é"] {
-            assert!(matches!(read(malformed), Err(ServiceError::Invalid(_))), "{malformed:?}");
+            assert!(
+                matches!(read(malformed), Err(ServiceError::Invalid(_))),
+                "{malformed:?}"
+            );
         }
     }
 
@@ -219,9 +282,20 @@ mod tests {
     fn a_bearer_credential_is_read_strictly() {
         assert_eq!(bearer(&with("authorization", "Bearer abc")), Ok("abc"));
         assert_eq!(bearer(&with("authorization", "bearer abc")), Ok("abc"));
-        assert_eq!(bearer(&HeaderMap::new()), Err(ServiceError::CredentialsMissing));
-        for malformed in ["abc", "Basic abc", "Bearer", &format!("Bearer {}", "A".repeat(10_000))] {
-            assert_eq!(bearer(&with("authorization", malformed)), Err(ServiceError::CredentialsInvalid));
+        assert_eq!(
+            bearer(&HeaderMap::new()),
+            Err(ServiceError::CredentialsMissing)
+        );
+        for malformed in [
+            "abc",
+            "Basic abc",
+            "Bearer",
+            &format!("Bearer {}", "A".repeat(10_000)),
+        ] {
+            assert_eq!(
+                bearer(&with("authorization", malformed)),
+                Err(ServiceError::CredentialsInvalid)
+            );
         }
         let mut twice = with("authorization", "Bearer abc");
         twice.append("authorization", "Bearer def".parse().expect("a header"));

@@ -59,7 +59,11 @@ impl Caller {
         match self {
             Self::User(user) => {
                 let own = &user.identity.tenant_id;
-                if field.is_empty() || field == own.as_str() { Ok(own.clone()) } else { Err(ServiceError::Denied) }
+                if field.is_empty() || field == own.as_str() {
+                    Ok(own.clone())
+                } else {
+                    Err(ServiceError::Denied)
+                }
             }
             Self::Service(service) => {
                 let tenant = Fields::one("tenant_id", |fields| fields.tenant("tenant_id", field))?;
@@ -92,15 +96,23 @@ impl Caller {
     pub(crate) fn is_staff(&self) -> bool {
         match self {
             Self::User(_) => false,
-            Self::Service(service) => service.roles.iter().any(|role| matches!(role, Role::Admin | Role::Support)),
+            Self::Service(service) => service
+                .roles
+                .iter()
+                .any(|role| matches!(role, Role::Admin | Role::Support)),
         }
     }
 
     /// Who acts: the user, the service, or the person on whose behalf a service calls.
     pub(crate) fn actor(&self, behalf: Option<(UserId, String)>) -> Actor {
         match (self, behalf) {
-            (Self::User(user), _) => Actor { ip: user.ip.clone(), ..Actor::user(&user.identity.user_id) },
-            (Self::Service(service), Some((user, ip))) => Actor::on_behalf(&service.name, &user, ip),
+            (Self::User(user), _) => Actor {
+                ip: user.ip.clone(),
+                ..Actor::user(&user.identity.user_id)
+            },
+            (Self::Service(service), Some((user, ip))) => {
+                Actor::on_behalf(&service.name, &user, ip)
+            }
             (Self::Service(service), None) => Actor::service(&service.name),
         }
     }
@@ -108,7 +120,10 @@ impl Caller {
     /// What binds a page token to its caller.
     pub(crate) fn binding(&self) -> String {
         match self {
-            Self::User(user) => format!("user\0{}\0{}", user.identity.tenant_id, user.identity.user_id),
+            Self::User(user) => format!(
+                "user\0{}\0{}",
+                user.identity.tenant_id, user.identity.user_id
+            ),
             Self::Service(service) => format!("service\0{}", service.name),
         }
     }

@@ -7,13 +7,16 @@ use prost_types::Timestamp;
 
 use super::caller::Caller;
 use crate::domain::{
-    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User, UserSummary,
-    findings::Advice, listing::USER_SESSIONS_COUNTED_MAX,
+    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User,
+    UserSummary, findings::Advice, listing::USER_SESSIONS_COUNTED_MAX,
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+    Timestamp {
+        seconds: time.0.div_euclid(1_000_000),
+        nanos,
+    }
 }
 
 pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
@@ -58,7 +61,9 @@ pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
 }
 
 pub(crate) fn finding_code_from_wire(code: v1::FindingCode) -> Option<FindingCode> {
-    FindingCode::ALL.into_iter().find(|known| finding_code(*known) == code)
+    FindingCode::ALL
+        .into_iter()
+        .find(|known| finding_code(*known) == code)
 }
 
 /// A session as `caller` may see it: the administrator's words are not for the user.
@@ -90,7 +95,13 @@ pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Se
 }
 
 fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
-    let internal = |text: &str| if caller.is_staff() { text.to_owned() } else { String::new() };
+    let internal = |text: &str| {
+        if caller.is_staff() {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
     v1::SessionEnd {
         time: Some(timestamp(end.at)),
         cause: cause(end.cause).into(),
@@ -153,9 +164,26 @@ pub(crate) fn user(user: &User) -> v1::User {
 
 /// Of a session no more than whether and how it ended.
 pub(crate) fn session_end(session: &Session, now: Micros, caller: &Caller) -> v1::Session {
-    let v1::Session { id, tenant_id, user_id, state, create_time, expire_time, end, .. } =
-        self::session(session, now, caller);
-    v1::Session { id, tenant_id, user_id, state, create_time, expire_time, end, ..Default::default() }
+    let v1::Session {
+        id,
+        tenant_id,
+        user_id,
+        state,
+        create_time,
+        expire_time,
+        end,
+        ..
+    } = self::session(session, now, caller);
+    v1::Session {
+        id,
+        tenant_id,
+        user_id,
+        state,
+        create_time,
+        expire_time,
+        end,
+        ..Default::default()
+    }
 }
 
 /// An event as `caller` may see it. Of what others did a user learns what was done, the details, which are about the
@@ -163,8 +191,20 @@ pub(crate) fn session_end(session: &Session, now: Micros, caller: &Caller) -> v1
 pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent {
     let own = caller.own_user();
     let shown = own.is_none_or(|own| event.actor.is_user(own) || event.actor.is_authority());
-    let if_shown = |text: &str| if shown { text.to_owned() } else { String::new() };
-    let internal = |text: &str| if own.is_none() { text.to_owned() } else { String::new() };
+    let if_shown = |text: &str| {
+        if shown {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
+    let internal = |text: &str| {
+        if own.is_none() {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
     v1::AuditEvent {
         id: event.position.event.to_string(),
         ordinal: event.position.ordinal,
@@ -186,7 +226,10 @@ pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent
 pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
     v1::AuditFault {
         revision: fault.revision.0,
-        event_id: fault.row.map(|(event, _)| event.to_string()).unwrap_or_default(),
+        event_id: fault
+            .row
+            .map(|(event, _)| event.to_string())
+            .unwrap_or_default(),
         ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
         problem: fault.problem.to_owned(),
     }

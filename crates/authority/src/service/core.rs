@@ -54,10 +54,22 @@ pub(crate) struct Call<T> {
 impl<T> Call<T> {
     /// Takes the caller that the layer found. Without one the call is refused, whatever the reason.
     pub(crate) fn new(request: Request<T>) -> Result<Self, ServiceError> {
-        let caller = request.extensions().get::<Caller>().cloned().ok_or(ServiceError::Denied)?;
-        let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+        let caller = request
+            .extensions()
+            .get::<Caller>()
+            .cloned()
+            .ok_or(ServiceError::Denied)?;
+        let header = request
+            .metadata()
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok());
         let trace_parent = sampled_parent(header);
-        Ok(Self { caller, trace_parent, message: request.into_inner(), begun: Instant::now() })
+        Ok(Self {
+            caller,
+            trace_parent,
+            message: request.into_inner(),
+            begun: Instant::now(),
+        })
     }
 
     /// An entry of this call for the log.
@@ -96,7 +108,11 @@ impl Core {
         begun: Instant,
     ) -> Result<(Outcome, v1::Enforcement), ServiceError> {
         let outcome = self.log.submit(entry).await?;
-        Ok((outcome, self.validators.enforcement(outcome.revision, begun.elapsed())))
+        Ok((
+            outcome,
+            self.validators
+                .enforcement(outcome.revision, begun.elapsed()),
+        ))
     }
 
     /// Issues the tokens of a session that was found alive at `now`.
@@ -107,8 +123,14 @@ impl Core {
         now: Micros,
     ) -> Result<Tokens, ServiceError> {
         let longest = self.config.tokens.access_token_lifetime;
-        let limits = self.policies.of(&session.tenant_id).await?.effective(&session.user_id);
-        let lifetime = limits.access_token_lifetime.map_or(longest, |lifetime| lifetime.min(longest));
+        let limits = self
+            .policies
+            .of(&session.tenant_id)
+            .await?
+            .effective(&session.user_id);
+        let lifetime = limits
+            .access_token_lifetime
+            .map_or(longest, |lifetime| lifetime.min(longest));
         let expires = now.after(lifetime).min(session.expires);
         if expires.seconds() <= now.seconds() {
             return Err(ServiceError::SessionEnded);
@@ -126,14 +148,26 @@ impl Core {
             amr: session.amr.clone(),
             acr: session.acr.clone(),
         };
-        let signer = self.keyring.signer(CredentialKind::Session, now).ok_or(ServiceError::Unavailable)?;
-        let access = signer.sign(&self.config.tokens.issuer, &claims).map_err(|error| {
-            tracing::error!(%error, key = %signer.key_id(), "signing failed");
-            ServiceError::Internal
-        })?;
-        let subject = TokenSubject { session_id: session.id, generation: session.generation };
+        let signer = self
+            .keyring
+            .signer(CredentialKind::Session, now)
+            .ok_or(ServiceError::Unavailable)?;
+        let access = signer
+            .sign(&self.config.tokens.issuer, &claims)
+            .map_err(|error| {
+                tracing::error!(%error, key = %signer.key_id(), "signing failed");
+                ServiceError::Internal
+            })?;
+        let subject = TokenSubject {
+            session_id: session.id,
+            generation: session.generation,
+        };
         let refresh = self.secrets.refresh.derive(subject, &session.salt);
         let whole_seconds = i64::try_from(expires.seconds()).unwrap_or(i64::MAX);
-        Ok(Tokens { access, refresh, access_expire_time: timestamp(Micros(whole_seconds.saturating_mul(1_000_000))) })
+        Ok(Tokens {
+            access,
+            refresh,
+            access_expire_time: timestamp(Micros(whole_seconds.saturating_mul(1_000_000))),
+        })
     }
 }

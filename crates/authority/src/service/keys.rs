@@ -24,7 +24,9 @@ impl KeyService for Keys {
         &self,
         _: Request<v1::ListSigningKeysRequest>,
     ) -> Result<Response<v1::ListSigningKeysResponse>, Status> {
-        Ok(Response::new(v1::ListSigningKeysResponse { keys: self.list().await? }))
+        Ok(Response::new(v1::ListSigningKeysResponse {
+            keys: self.list().await?,
+        }))
     }
 
     async fn rotate_signing_key(
@@ -37,12 +39,25 @@ impl KeyService for Keys {
         let credential = credential(&mut fields, call.message.credential);
         let reason = fields.finish(reason)?;
         let config = &self.0.config.keys;
-        let key = self.0.keyring.generate(credential, config.algorithm, config.activation_delay).await;
+        let key = self
+            .0
+            .keyring
+            .generate(credential, config.algorithm, config.activation_delay)
+            .await;
         let id = key.id.clone();
-        let entry = call.entry(Fields::default(), None, reason, String::new(), Some(Mutation::TrustKey(key)))?;
+        let entry = call.entry(
+            Fields::default(),
+            None,
+            reason,
+            String::new(),
+            Some(Mutation::TrustKey(key)),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let key = Some(self.reloaded(&id).await?);
-        Ok(Response::new(v1::RotateSigningKeyResponse { key, enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::RotateSigningKeyResponse {
+            key,
+            enforcement: Some(enforcement),
+        }))
     }
 
     async fn retire_signing_key(
@@ -55,17 +70,28 @@ impl KeyService for Keys {
         let reason = fields.required_reason(&call.message.reason);
         let id = fields.finish(id)?.ok_or(ServiceError::KeyNotFound)?;
         let mutation = Mutation::DistrustKey(id.clone());
-        let entry = call.entry(Fields::default(), None, reason, String::new(), Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            None,
+            reason,
+            String::new(),
+            Some(mutation),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let key = Some(self.reloaded(&id).await?);
-        Ok(Response::new(v1::RetireSigningKeyResponse { key, enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::RetireSigningKeyResponse {
+            key,
+            enforcement: Some(enforcement),
+        }))
     }
 }
 
 impl Keys {
     async fn list(&self) -> Result<Vec<v1::SigningKey>, ServiceError> {
         let (keys, now) = self.0.store.keys().await?;
-        let signs = |key: &KeyRecord| current_key(&keys, key.credential, now).is_some_and(|now| now.id == key.id);
+        let signs = |key: &KeyRecord| {
+            current_key(&keys, key.credential, now).is_some_and(|now| now.id == key.id)
+        };
         let state = |key: &KeyRecord| match key.retired {
             Some(_) => v1::SigningKeyState::Retired,
             None if signs(key) => v1::SigningKeyState::Signing,
@@ -89,14 +115,20 @@ impl Keys {
             tracing::error!(%error, "signing keys cannot be read");
             ServiceError::Internal
         })?;
-        self.list().await?.into_iter().find(|key| key.id == id.as_str()).ok_or(ServiceError::KeyNotFound)
+        self.list()
+            .await?
+            .into_iter()
+            .find(|key| key.id == id.as_str())
+            .ok_or(ServiceError::KeyNotFound)
     }
 }
 
 /// What a key is to sign: sessions' tokens, unless the request says otherwise.
 fn credential(fields: &mut Fields, kind: i32) -> CredentialKind {
     match v1::CredentialKind::try_from(kind) {
-        Ok(v1::CredentialKind::Unspecified | v1::CredentialKind::Session) => CredentialKind::Session,
+        Ok(v1::CredentialKind::Unspecified | v1::CredentialKind::Session) => {
+            CredentialKind::Session
+        }
         Ok(v1::CredentialKind::ApiKey) => CredentialKind::ApiKey,
         Err(_) => {
             fields.wrong("credential", "is not a kind of credential");

@@ -31,7 +31,10 @@ pub(crate) struct Pages<'a> {
 impl<'a> Pages<'a> {
     /// `arguments` are all that decide what is on a page, in any form.
     pub(crate) fn new(tokens: &'a PageTokens, caller: &Caller, rpc: &str, arguments: &str) -> Self {
-        Self { tokens, context: format!("{}\0{rpc}/2\0{arguments}", caller.binding()) }
+        Self {
+            tokens,
+            context: format!("{}\0{rpc}/2\0{arguments}", caller.binding()),
+        }
     }
 
     /// Where the page of a token begins; an empty one is of the first.
@@ -39,13 +42,17 @@ impl<'a> Pages<'a> {
         if token.is_empty() {
             return Ok(None);
         }
-        let position = self.tokens.read(self.context.as_bytes(), token).ok_or(ServiceError::PageToken)?;
+        let position = self
+            .tokens
+            .read(self.context.as_bytes(), token)
+            .ok_or(ServiceError::PageToken)?;
         Ok(Some(Cursor(position)))
     }
 
     /// The token of the next page; empty: there is none.
     pub(crate) fn next(&self, next: Option<&Cursor>) -> String {
-        next.map(|cursor| self.tokens.make(self.context.as_bytes(), &cursor.0)).unwrap_or_default()
+        next.map(|cursor| self.tokens.make(self.context.as_bytes(), &cursor.0))
+            .unwrap_or_default()
     }
 }
 
@@ -57,12 +64,20 @@ impl Core {
         tenant: &TenantId,
         selection: &Selection,
     ) -> Result<v1::Preview, ServiceError> {
-        let preview = self.store.preview(tenant, selection).await?.ok_or(ServiceError::SessionNotFound)?;
+        let preview = self
+            .store
+            .preview(tenant, selection)
+            .await?
+            .ok_or(ServiceError::SessionNotFound)?;
         let shown = self.shown(caller, tenant, &preview.sample).await?;
         Ok(v1::Preview {
             sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
             capped: preview.sessions > PREVIEW_SESSIONS_MAX,
-            sample: preview.sample.iter().map(|session| shown.session(session, preview.now)).collect(),
+            sample: preview
+                .sample
+                .iter()
+                .map(|session| shown.session(session, preview.now))
+                .collect(),
         })
     }
 }
@@ -92,7 +107,12 @@ impl Fields {
         let started = [&filter.started_after, &filter.started_before];
         into.started = self.period("filter.started_after", "filter.started_before", started, 1);
         let active = [&filter.last_active_after, &filter.last_active_before];
-        into.active = self.period("filter.last_active_after", "filter.last_active_before", active, DAY_US);
+        into.active = self.period(
+            "filter.last_active_after",
+            "filter.last_active_before",
+            active,
+            DAY_US,
+        );
         into.end_cause = self.end_cause("filter.end_cause", filter.end_cause);
     }
 
@@ -103,11 +123,24 @@ impl Fields {
             email: None,
         };
         let signed_in = [&filter.signed_in_after, &filter.signed_in_before];
-        (names, self.period("filter.signed_in_after", "filter.signed_in_before", signed_in, 1))
+        (
+            names,
+            self.period(
+                "filter.signed_in_after",
+                "filter.signed_in_before",
+                signed_in,
+                1,
+            ),
+        )
     }
 
     /// The order of a list of sessions, whose `own` is the session of a user who lists their own.
-    pub(crate) fn session_order(&mut self, order: i32, filter: &SessionFilter, caller: &Caller) -> SessionOrder {
+    pub(crate) fn session_order(
+        &mut self,
+        order: i32,
+        filter: &SessionFilter,
+        caller: &Caller,
+    ) -> SessionOrder {
         match v1::SessionOrder::try_from(order) {
             Ok(v1::SessionOrder::Unspecified) => match caller.own_session() {
                 Some(current) => SessionOrder::LastActive(Some(current)),
@@ -147,7 +180,10 @@ impl Fields {
         let part = self.text::<MAX>(field, part);
         // What was wrong otherwise is empty now, and said.
         if !part.is_empty() && part.chars().count() < NAME_PART_LETTERS_MIN {
-            self.wrong(field, format!("must have at least {NAME_PART_LETTERS_MIN} letters"));
+            self.wrong(
+                field,
+                format!("must have at least {NAME_PART_LETTERS_MIN} letters"),
+            );
         }
         Some(fold(&part))
     }
@@ -155,7 +191,10 @@ impl Fields {
     fn network(&mut self, field: &str, network: &str) -> Option<Network> {
         let parsed = Network::parse(network);
         if parsed.is_none() && !network.is_empty() {
-            self.wrong(field, "is neither an address nor a network such as 192.0.2.0/24");
+            self.wrong(
+                field,
+                "is neither an address nor a network such as 192.0.2.0/24",
+            );
         }
         parsed
     }
@@ -198,20 +237,33 @@ impl Fields {
         [after, before]: [&Option<prost_types::Timestamp>; 2],
         unit_us: i64,
     ) -> Period {
-        let mut time = |field: &str, time: &Option<prost_types::Timestamp>| self.time(field, time.as_ref()?);
+        let mut time =
+            |field: &str, time: &Option<prost_types::Timestamp>| self.time(field, time.as_ref()?);
         let (after, before) = (time(from, after), time(until, before));
         if let (Some(after), Some(before)) = (after, before)
             && after > before
         {
-            self.wrong(from, format!("must not be later than {}", until.trim_start_matches("filter.")));
+            self.wrong(
+                from,
+                format!(
+                    "must not be later than {}",
+                    until.trim_start_matches("filter.")
+                ),
+            );
         }
         let rounded = |time: Micros| Micros(time.0 - time.0.rem_euclid(unit_us));
-        Period { from: after.map(rounded), until: before.map(rounded) }
+        Period {
+            from: after.map(rounded),
+            until: before.map(rounded),
+        }
     }
 
     fn time(&mut self, field: &str, time: &prost_types::Timestamp) -> Option<Micros> {
-        if (0..TIME_MAX_SECONDS).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos) {
-            return Some(Micros(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000));
+        if (0..TIME_MAX_SECONDS).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
+        {
+            return Some(Micros(
+                time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000,
+            ));
         }
         self.wrong(field, "is not a time between 1970 and 9999");
         None
@@ -220,7 +272,11 @@ impl Fields {
 
 /// Whether a filter asks for nothing that users may not ask for about their own sessions.
 pub(crate) fn is_for_users(filter: &v1::SessionFilter) -> bool {
-    *filter == v1::SessionFilter { device_type: filter.device_type, ..Default::default() }
+    *filter
+        == v1::SessionFilter {
+            device_type: filter.device_type,
+            ..Default::default()
+        }
 }
 
 #[cfg(test)]

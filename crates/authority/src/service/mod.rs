@@ -42,17 +42,25 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 const REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// All services behind the one layer that decides who may call.
-pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl Health>, reflection: bool) -> Routes {
+pub(crate) fn routes(
+    core: &Arc<Core>,
+    access: Access,
+    health: HealthServer<impl Health>,
+    reflection: bool,
+) -> Routes {
     let mut routes = Routes::new(health)
         .add_service(
             SessionServiceServer::new(sessions::Sessions(Arc::clone(core)))
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(
-            UserServiceServer::new(users::Users(Arc::clone(core))).max_decoding_message_size(REQUEST_BYTES_MAX),
+            UserServiceServer::new(users::Users(Arc::clone(core)))
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
-        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(core))))
+        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(
+            core,
+        ))))
         .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
         .add_service(
@@ -62,10 +70,17 @@ pub(crate) fn routes(core: &Arc<Core>, access: Access, health: HealthServer<impl
     if reflection {
         routes = with_reflection(routes);
     }
-    let layered: Router =
-        routes.into_axum_router().layer(middleware::from_fn_with_state(Arc::new(access), authorize::authorize));
+    let layered: Router = routes
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(
+            Arc::new(access),
+            authorize::authorize,
+        ));
     let instruments = Arc::clone(&core.instruments);
-    let layered = layered.layer(middleware::from_fn_with_state(instruments, observe::observe));
+    let layered = layered.layer(middleware::from_fn_with_state(
+        instruments,
+        observe::observe,
+    ));
     Routes::from(layered)
 }
 

@@ -24,17 +24,32 @@ use super::access;
 use crate::telemetry::{Instruments, Rpc, set_parent};
 
 /// The layer. It reads the path, the trace context and the code, and nothing else of a call.
-pub(crate) async fn observe(State(instruments): State<Arc<Instruments>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(instruments): State<Arc<Instruments>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let rpc = Rpc::of(access::served(request.uri().path()));
     let span = server_span(rpc, request.headers());
-    let mut call = Call { instruments, rpc, begun: Instant::now(), span: span.clone(), code: Code::Cancelled };
+    let mut call = Call {
+        instruments,
+        rpc,
+        begun: Instant::now(),
+        span: span.clone(),
+        code: Code::Cancelled,
+    };
     let response = next.run(request).instrument(span).await;
     match code(response.headers()) {
         Some(code) => {
             call.code = code;
             response
         }
-        None => response.map(|body| Body::new(Observed { body, call: Some(call) })),
+        None => response.map(|body| {
+            Body::new(Observed {
+                body,
+                call: Some(call),
+            })
+        }),
     }
 }
 
@@ -50,7 +65,9 @@ fn server_span(rpc: Rpc, headers: &HeaderMap) -> Span {
         rpc.method = rpc.method,
         rpc.grpc.status_code = Empty,
     );
-    let parent = headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?));
+    let parent = headers
+        .get("traceparent")
+        .and_then(|value| TraceParent::parse(value.to_str().ok()?));
     if let Some(parent) = parent {
         set_parent(&span, parent);
     }
@@ -81,11 +98,16 @@ impl Drop for Call {
 /// The codes that say that the server is at fault; the others are the caller's affair.
 fn is_server_fault(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
-    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
+    matches!(
+        code,
+        Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss
+    )
 }
 
 fn code(headers: &HeaderMap) -> Option<Code> {
-    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get("grpc-status")
+        .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 /// An answer on its way out; its trailers have the code.
@@ -98,9 +120,14 @@ impl http_body::Body for Observed {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let trailers = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref());
+        let trailers = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.trailers_ref());
         if let Some(code) = trailers.and_then(code)
             && let Some(mut call) = self.call.take()
         {
@@ -124,7 +151,10 @@ mod tests {
 
     #[test]
     fn only_the_servers_faults_are_errors() {
-        let faults: Vec<_> = (0..17).map(Code::from).filter(|code| is_server_fault(*code)).collect();
+        let faults: Vec<_> = (0..17)
+            .map(Code::from)
+            .filter(|code| is_server_fault(*code))
+            .collect();
         let expected = [
             Code::Unknown,
             Code::DeadlineExceeded,

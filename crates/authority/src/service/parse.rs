@@ -36,20 +36,32 @@ pub(crate) struct Fields(Vec<Violation>);
 
 impl Fields {
     /// Reads one field.
-    pub(crate) fn one<T>(field: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, ServiceError> {
+    pub(crate) fn one<T>(
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, ServiceError> {
         let mut fields = Self::default();
         let value = read(&mut fields);
-        fields.finish(value).and_then(|value| value.ok_or_else(|| ServiceError::invalid(field, "is invalid")))
+        fields
+            .finish(value)
+            .and_then(|value| value.ok_or_else(|| ServiceError::invalid(field, "is invalid")))
     }
 
     /// `value` when nothing was wrong.
     pub(crate) fn finish<T>(self, value: T) -> Result<T, ServiceError> {
-        if self.0.is_empty() { Ok(value) } else { Err(ServiceError::Invalid(self.0)) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(ServiceError::Invalid(self.0))
+        }
     }
 
     pub(crate) fn wrong(&mut self, field: &str, problem: impl Into<String>) {
         if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Violation { field: field.to_owned(), problem: problem.into() });
+            self.0.push(Violation {
+                field: field.to_owned(),
+                problem: problem.into(),
+            });
         }
     }
 
@@ -61,12 +73,17 @@ impl Fields {
     /// Adds what is wrong with a part of the request, which is only named when something is.
     pub(crate) fn within(&mut self, part: impl Fn() -> String, own: Self) {
         let room = PROBLEMS_MAX.saturating_sub(self.0.len());
-        let named = |wrong: Violation| Violation { field: format!("{}.{}", part(), wrong.field), ..wrong };
+        let named = |wrong: Violation| Violation {
+            field: format!("{}.{}", part(), wrong.field),
+            ..wrong
+        };
         self.0.extend(own.0.into_iter().take(room).map(named));
     }
 
     fn check<T>(&mut self, field: &str, parsed: Result<T, TextError>) -> Option<T> {
-        parsed.map_err(|error| self.wrong(field, error.to_string())).ok()
+        parsed
+            .map_err(|error| self.wrong(field, error.to_string()))
+            .ok()
     }
 
     pub(crate) fn tenant(&mut self, field: &str, id: &str) -> Option<TenantId> {
@@ -86,11 +103,15 @@ impl Fields {
     }
 
     pub(crate) fn key(&mut self, field: &str, id: &str) -> Option<KeyId> {
-        KeyId::parse(id).map_err(|error| self.wrong(field, error.to_string())).ok()
+        KeyId::parse(id)
+            .map_err(|error| self.wrong(field, error.to_string()))
+            .ok()
     }
 
     pub(crate) fn text<const MAX: usize>(&mut self, field: &str, text: &str) -> String {
-        self.check(field, Text::<MAX>::parse(text)).map(Text::into_string).unwrap_or_default()
+        self.check(field, Text::<MAX>::parse(text))
+            .map(Text::into_string)
+            .unwrap_or_default()
     }
 
     pub(crate) fn required_text<const MAX: usize>(&mut self, field: &str, text: &str) -> String {
@@ -112,12 +133,20 @@ impl Fields {
         self.text::<REASON_BYTES_MAX>("user_message", message)
     }
 
-    fn texts<const MAX: usize>(&mut self, field: &str, texts: &[String], count_max: usize) -> Vec<String> {
+    fn texts<const MAX: usize>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        count_max: usize,
+    ) -> Vec<String> {
         if texts.len() > count_max {
             self.wrong(field, format!("must have at most {count_max} entries"));
             return Vec::new();
         }
-        let named = texts.iter().enumerate().map(|(index, text)| (format!("{field}[{index}]"), text));
+        let named = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| (format!("{field}[{index}]"), text));
         let mut read = Vec::with_capacity(texts.len());
         for (name, text) in named {
             if text.is_empty() {
@@ -139,8 +168,15 @@ impl Fields {
     /// What an API key may do.
     pub(crate) fn scopes(&mut self, scopes: &[String]) -> Vec<String> {
         let read = self.texts::<SCOPE_BYTES_MAX>("scopes", scopes, 64);
-        for (index, _) in read.iter().enumerate().filter(|(_, scope)| !scope.is_empty() && !is_scope(scope)) {
-            self.wrong(&format!("scopes[{index}]"), "must be of visible ASCII characters without \" and \\");
+        for (index, _) in read
+            .iter()
+            .enumerate()
+            .filter(|(_, scope)| !scope.is_empty() && !is_scope(scope))
+        {
+            self.wrong(
+                &format!("scopes[{index}]"),
+                "must be of visible ASCII characters without \" and \\",
+            );
         }
         read
     }
@@ -177,7 +213,9 @@ impl Fields {
     }
 
     pub(crate) fn client(&mut self, client: Option<&v1::Client>) -> ClientInfo {
-        let Some(client) = client else { return ClientInfo::default() };
+        let Some(client) = client else {
+            return ClientInfo::default();
+        };
         ClientInfo {
             ip: self.ip("client.ip", &client.ip),
             user_agent: self.text::<1024>("client.user_agent", &client.user_agent),
@@ -188,7 +226,9 @@ impl Fields {
 
     /// What the caller says about the device, beside the user agent.
     pub(crate) fn device(&mut self, client: Option<&v1::Client>) -> (ClientHints, AppWords) {
-        let Some(client) = client else { return Default::default() };
+        let Some(client) = client else {
+            return Default::default();
+        };
         let app = AppWords {
             app_name: client.app_name.clone(),
             app_version: self.text::<64>("client.app_version", &client.app_version),
@@ -197,7 +237,8 @@ impl Fields {
             model: self.text::<64>("client.device_model", &client.device_model),
         };
         let sent = client.hints.clone().unwrap_or_default();
-        let mut hint = |name: &str, value: &str| self.text::<512>(&format!("client.hints.{name}"), value);
+        let mut hint =
+            |name: &str, value: &str| self.text::<512>(&format!("client.hints.{name}"), value);
         let hints = ClientHints {
             brands: hint("ua", &sent.ua),
             full_version_list: hint("full_version_list", &sent.full_version_list),
@@ -220,7 +261,11 @@ impl Fields {
     }
 
     /// Any time from 1970 on, to compare with.
-    pub(crate) fn instant(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+    pub(crate) fn instant(
+        &mut self,
+        field: &str,
+        time: Option<&prost_types::Timestamp>,
+    ) -> Option<Micros> {
         let micros = micros(time?);
         if micros.is_none() {
             self.wrong(field, "is not a time from 1970 on");
@@ -228,7 +273,11 @@ impl Fields {
         micros
     }
 
-    pub(crate) fn past(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Micros> {
+    pub(crate) fn past(
+        &mut self,
+        field: &str,
+        time: Option<&prost_types::Timestamp>,
+    ) -> Option<Micros> {
         // By this machine's clock, as a sanity check only: nothing is decided by the difference.
         let time = micros(time?).filter(|time| *time <= now().after(CLOCK_TOLERANCE));
         if time.is_none() {
@@ -247,15 +296,27 @@ impl Fields {
         let time = micros(time?).map(|Micros(time)| Micros(time - time % 1_000_000));
         let time = time.filter(|time| now() < *time && *time <= now().after(ahead));
         if time.is_none() {
-            self.wrong(field, format!("is not a time between now and {} days ahead", ahead.as_secs() / 86_400));
+            self.wrong(
+                field,
+                format!(
+                    "is not a time between now and {} days ahead",
+                    ahead.as_secs() / 86_400
+                ),
+            );
         }
         time
     }
 
     /// A duration that is not negative; what else it must be is for its rule to say.
-    pub(crate) fn duration(&mut self, field: &str, duration: Option<&prost_types::Duration>) -> Option<Duration> {
+    pub(crate) fn duration(
+        &mut self,
+        field: &str,
+        duration: Option<&prost_types::Duration>,
+    ) -> Option<Duration> {
         let duration = duration?;
-        let whole = u64::try_from(duration.seconds).ok().zip(u32::try_from(duration.nanos).ok());
+        let whole = u64::try_from(duration.seconds)
+            .ok()
+            .zip(u32::try_from(duration.nanos).ok());
         match whole {
             Some((seconds, nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
             _ => {
@@ -275,16 +336,27 @@ impl Fields {
 /// A time from 1970 on.
 fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
     let nanos_fit = (0..1_000_000_000).contains(&time.nanos);
-    let micros = time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)?;
+    let micros = time
+        .seconds
+        .checked_mul(1_000_000)?
+        .checked_add(i64::from(time.nanos) / 1_000)?;
     (nanos_fit && micros >= 0).then_some(Micros(micros))
 }
 
 /// The time by this machine's clock.
 fn now() -> Micros {
-    Micros::default().after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    Micros::default().after(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
 }
 
 /// Refuses what this version does not serve.
 pub(crate) fn check_wait(wait: v1::Wait) -> Result<(), ServiceError> {
-    if wait == v1::Wait::Enforced { Err(ServiceError::WaitEnforced) } else { Ok(()) }
+    if wait == v1::Wait::Enforced {
+        Err(ServiceError::WaitEnforced)
+    } else {
+        Ok(())
+    }
 }

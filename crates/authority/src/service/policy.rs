@@ -32,8 +32,16 @@ pub(super) fn to_wire(policy: &Policy, version: u64) -> v1::Policy {
         keep_last_page: policy.keep_last_page,
         required_acr: limits.required_acr.clone(),
         reauthenticate_within: limits.reauthenticate_within.map(convert::duration),
-        findings_disabled: policy.findings_disabled.iter().map(|code| convert::finding_code(*code).into()).collect(),
-        users: policy.user_overrides.iter().map(|(user, own)| (user.to_string(), user_to_wire(own))).collect(),
+        findings_disabled: policy
+            .findings_disabled
+            .iter()
+            .map(|code| convert::finding_code(*code).into())
+            .collect(),
+        users: policy
+            .user_overrides
+            .iter()
+            .map(|(user, own)| (user.to_string(), user_to_wire(own)))
+            .collect(),
         etag: version.to_string(),
         source: policy.source.clone(),
     }
@@ -76,11 +84,21 @@ pub(super) fn from_wire(
         }
         (_, None) => fields.wrong("preset", "is not a preset"),
     }
-    if policy.limits.access_token_lifetime.is_some_and(|lifetime| lifetime > token_lifetime_max) {
-        fields.wrong("policy.access_token_lifetime", "must be at most the installation's");
+    if policy
+        .limits
+        .access_token_lifetime
+        .is_some_and(|lifetime| lifetime > token_lifetime_max)
+    {
+        fields.wrong(
+            "policy.access_token_lifetime",
+            "must be at most the installation's",
+        );
     }
     for (field, problem) in policy.validate().err().unwrap_or_default() {
-        fields.wrong(&format!("policy.{}", field.replacen("user_overrides", "users", 1)), problem);
+        fields.wrong(
+            &format!("policy.{}", field.replacen("user_overrides", "users", 1)),
+            problem,
+        );
     }
     policy
 }
@@ -94,12 +112,21 @@ fn limits(fields: &mut Fields, message: &v1::Policy) -> Limits {
         }
     };
     Limits {
-        session_lifetime_max: required("policy.session_lifetime_max", message.session_lifetime_max.as_ref()),
+        session_lifetime_max: required(
+            "policy.session_lifetime_max",
+            message.session_lifetime_max.as_ref(),
+        ),
         session_lifetime: required("policy.session_lifetime", message.session_lifetime.as_ref()),
-        remember_me_lifetime: required("policy.remember_me_lifetime", message.remember_me_lifetime.as_ref()),
+        remember_me_lifetime: required(
+            "policy.remember_me_lifetime",
+            message.remember_me_lifetime.as_ref(),
+        ),
         remember_me_allowed: message.remember_me_allowed,
         idle_timeout: fields.duration("policy.idle_timeout", message.idle_timeout.as_ref()),
-        access_token_lifetime: fields.duration("policy.access_token_lifetime", message.access_token_lifetime.as_ref()),
+        access_token_lifetime: fields.duration(
+            "policy.access_token_lifetime",
+            message.access_token_lifetime.as_ref(),
+        ),
         sessions_max: (message.sessions_max > 0).then_some(message.sessions_max),
         at_limit: match v1::SessionLimitAction::try_from(message.at_limit) {
             Ok(v1::SessionLimitAction::Refuse) => AtLimit::Refuse,
@@ -110,13 +137,18 @@ fn limits(fields: &mut Fields, message: &v1::Policy) -> Limits {
             }
         },
         required_acr: message.required_acr.clone(),
-        reauthenticate_within: fields.duration("policy.reauthenticate_within", message.reauthenticate_within.as_ref()),
+        reauthenticate_within: fields.duration(
+            "policy.reauthenticate_within",
+            message.reauthenticate_within.as_ref(),
+        ),
     }
 }
 
 fn findings(fields: &mut Fields, codes: &[i32]) -> BTreeSet<crate::domain::FindingCode> {
     let mut read = |code: &i32| {
-        let known = v1::FindingCode::try_from(*code).ok().and_then(convert::finding_code_from_wire);
+        let known = v1::FindingCode::try_from(*code)
+            .ok()
+            .and_then(convert::finding_code_from_wire);
         if known.is_none() {
             fields.wrong("policy.findings_disabled", "has a code that is none");
         }
@@ -131,7 +163,9 @@ fn overrides(
 ) -> BTreeMap<UserId, UserOverride> {
     let mut read = BTreeMap::new();
     for (user, own) in users {
-        let Some(user) = fields.user("policy.users", user) else { continue };
+        let Some(user) = fields.user("policy.users", user) else {
+            continue;
+        };
         let own = user_override(fields, &user, own);
         read.insert(user, own);
     }

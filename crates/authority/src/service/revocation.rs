@@ -24,7 +24,9 @@ impl RevocationService for Revocations {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let Call { message: inbound, .. } = Call::new(request)?;
+        let Call {
+            message: inbound, ..
+        } = Call::new(request)?;
         if self.0.drain.is_cancelled() {
             return Err(ServiceError::Unavailable.into());
         }
@@ -67,6 +69,8 @@ impl RevocationService for Revocations {
         let mutation = Some(Mutation::SignOutEveryone);
         let entry = call.entry(Fields::default(), behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::SignOutEveryoneResponse { enforcement: Some(enforcement) }))
+        Ok(Response::new(v1::SignOutEveryoneResponse {
+            enforcement: Some(enforcement),
+        }))
     }
 }

@@ -48,12 +48,22 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::GetSessionRequest>,
     ) -> Result<Response<v1::GetSessionResponse>, Status> {
-        let Call { caller, message, .. } = Call::new(request)?;
+        let Call {
+            caller, message, ..
+        } = Call::new(request)?;
         let tenant = caller.tenant(&message.tenant_id)?;
-        let id = Fields::one("session_id", |fields| fields.session("session_id", &message.session_id))?;
+        let id = Fields::one("session_id", |fields| {
+            fields.session("session_id", &message.session_id)
+        })?;
         let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        let session = self.0.shown(&caller, &tenant, std::slice::from_ref(&session)).await?.session(&session, now);
-        Ok(Response::new(v1::GetSessionResponse { session: Some(session) }))
+        let session = self
+            .0
+            .shown(&caller, &tenant, std::slice::from_ref(&session))
+            .await?
+            .session(&session, now);
+        Ok(Response::new(v1::GetSessionResponse {
+            session: Some(session),
+        }))
     }
 
     async fn list_sessions(
@@ -81,7 +91,9 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::RevokeOtherSessionsRequest>,
     ) -> Result<Response<v1::RevokeOtherSessionsResponse>, Status> {
-        Ok(Response::new(self.revoke_others(Call::new(request)?).await?))
+        Ok(Response::new(
+            self.revoke_others(Call::new(request)?).await?,
+        ))
     }
 
     async fn introspect_token(
@@ -104,8 +116,13 @@ impl Sessions {
         own.ok_or(ServiceError::SessionNotFound)
     }
 
-    async fn list(&self, call: Call<v1::ListSessionsRequest>) -> Result<v1::ListSessionsResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+    async fn list(
+        &self,
+        call: Call<v1::ListSessionsRequest>,
+    ) -> Result<v1::ListSessionsResponse, ServiceError> {
+        let Call {
+            caller, message, ..
+        } = call;
         let tenant_id = caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let user_id = match (caller.own_user(), message.user_id.as_str()) {
@@ -118,13 +135,29 @@ impl Sessions {
         let order = fields.session_order(message.order, &filter, &caller);
         let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(filter)?;
-        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListSessions", &format!("{filter:?}{order:?}"));
+        let pages = Pages::new(
+            &self.0.secrets.pages,
+            &caller,
+            "ListSessions",
+            &format!("{filter:?}{order:?}"),
+        );
         let after = pages.after(&message.page_token)?;
-        let page = self.0.store.list_sessions(&filter, order, after.as_ref(), page_size).await?;
-        let shown = self.0.shown(&caller, &filter.tenant_id, &page.items).await?;
+        let page = self
+            .0
+            .store
+            .list_sessions(&filter, order, after.as_ref(), page_size)
+            .await?;
+        let shown = self
+            .0
+            .shown(&caller, &filter.tenant_id, &page.items)
+            .await?;
         Ok(v1::ListSessionsResponse {
             next_page_token: pages.next(page.next.as_ref()),
-            sessions: page.items.iter().map(|session| shown.session(session, page.now)).collect(),
+            sessions: page
+                .items
+                .iter()
+                .map(|session| shown.session(session, page.now))
+                .collect(),
         })
     }
 
@@ -137,7 +170,11 @@ impl Sessions {
         message: &v1::ListSessionsRequest,
     ) -> Result<SessionFilter, ServiceError> {
         let retention = self.0.config.sessions.retention;
-        let mut filter = SessionFilter { user_id, retention, ..SessionFilter::of(tenant_id) };
+        let mut filter = SessionFilter {
+            user_id,
+            retention,
+            ..SessionFilter::of(tenant_id)
+        };
         let asked = message.filter.clone().unwrap_or_default();
         if caller.own_user().is_some() && !is_for_users(&asked) {
             return Err(ServiceError::Denied);

@@ -46,10 +46,21 @@ impl Core {
         tenant: &TenantId,
         sessions: &[Session],
     ) -> Result<Shown<'a>, ServiceError> {
-        let users: BTreeSet<_> = sessions.iter().map(|session| session.user_id.clone()).collect();
+        let users: BTreeSet<_> = sessions
+            .iter()
+            .map(|session| session.user_id.clone())
+            .collect();
         let users = self.store.users(tenant, &Vec::from_iter(users)).await?;
-        let profiles = users.into_iter().map(|user| (user.user_id, user.profile)).collect();
-        Ok(Shown { caller, policy: self.policies.of(tenant).await?, places: &self.places, profiles })
+        let profiles = users
+            .into_iter()
+            .map(|user| (user.user_id, user.profile))
+            .collect();
+        Ok(Shown {
+            caller,
+            policy: self.policies.of(tenant).await?,
+            places: &self.places,
+            profiles,
+        })
     }
 }
 
@@ -69,8 +80,13 @@ impl Shown<'_> {
             true => v1::ActivityStatus::ActiveNow,
             false => v1::ActivityStatus::Idle,
         };
-        let idle_timeout = self.policy.effective(&session.user_id).idle_timeout.filter(|_| active);
-        let idle_expires = idle_timeout.map(|timeout| activity.last.after(timeout).min(session.expires));
+        let idle_timeout = self
+            .policy
+            .effective(&session.user_id)
+            .idle_timeout
+            .filter(|_| active);
+        let idle_expires =
+            idle_timeout.map(|timeout| activity.last.after(timeout).min(session.expires));
         let findings = self.findings(session, &place, ip, now);
         v1::Session {
             device: Some(device(&sight.device)),
@@ -81,17 +97,33 @@ impl Shown<'_> {
             idle_expire_time: idle_expires.map(timestamp),
             device_sign_ins: sight.device_sign_ins,
             actions: activity.requests,
-            last_page: if self.policy.keep_last_page { activity.page.clone() } else { String::new() },
+            last_page: if self.policy.keep_last_page {
+                activity.page.clone()
+            } else {
+                String::new()
+            },
             last_ip: activity.ip.clone(),
             findings: findings.iter().map(finding).collect(),
-            user: self.profiles.get(&session.user_id).map(|profile| convert::profile(&session.user_id, profile)),
-            replaces_session_id: session.replaces.map(|id| id.to_string()).unwrap_or_default(),
+            user: self
+                .profiles
+                .get(&session.user_id)
+                .map(|profile| convert::profile(&session.user_id, profile)),
+            replaces_session_id: session
+                .replaces
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             ..convert::session(session, now, self.caller)
         }
     }
 
     /// What was found at sign-in, and what is found now.
-    fn findings(&self, session: &Session, place: &Place, ip: Option<std::net::IpAddr>, now: Micros) -> Vec<Finding> {
+    fn findings(
+        &self,
+        session: &Session,
+        place: &Place,
+        ip: Option<std::net::IpAddr>,
+        now: Micros,
+    ) -> Vec<Finding> {
         let sight = SessionSight {
             created: session.created,
             active: session.state(now) == SessionState::Active,
@@ -101,8 +133,15 @@ impl Shown<'_> {
             used_from: ip,
         };
         let disabled = &self.policy.findings_disabled;
-        let at_sign_in = session.sight.findings.iter().filter(|finding| !disabled.contains(&finding.code));
-        at_sign_in.cloned().chain(sight.findings(now, disabled)).collect()
+        let at_sign_in = session
+            .sight
+            .findings
+            .iter()
+            .filter(|finding| !disabled.contains(&finding.code));
+        at_sign_in
+            .cloned()
+            .chain(sight.findings(now, disabled))
+            .collect()
     }
 }
 
@@ -146,6 +185,8 @@ fn finding(finding: &Finding) -> v1::Finding {
         }
         .into(),
         facts: finding.facts.iter().cloned().collect(),
-        advice: advice.map(|advice| convert::advice(*advice).into()).collect(),
+        advice: advice
+            .map(|advice| convert::advice(*advice).into())
+            .collect(),
     }
 }

@@ -59,50 +59,120 @@ pub(crate) struct Violation {
 
 impl ServiceError {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field: field.into(), problem: problem.into() }])
+        Self::Invalid(vec![Violation {
+            field: field.into(),
+            problem: problem.into(),
+        }])
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
     fn parts(&self) -> (Code, ErrorReason, &'static str) {
         use ErrorReason as Reason;
         match self {
-            Self::CredentialsMissing => (Code::Unauthenticated, Reason::CredentialsMissing, "credentials are missing"),
-            Self::CredentialsInvalid => (Code::Unauthenticated, Reason::CredentialsInvalid, "credentials are invalid"),
-            Self::Denied => (Code::PermissionDenied, Reason::PermissionDenied, "the caller may not do this"),
-            Self::Invalid(_) => (Code::InvalidArgument, Reason::InvalidField, "a field is invalid"),
-            Self::PageToken => (Code::InvalidArgument, Reason::PageTokenInvalid, "the page token is not of this list"),
+            Self::CredentialsMissing => (
+                Code::Unauthenticated,
+                Reason::CredentialsMissing,
+                "credentials are missing",
+            ),
+            Self::CredentialsInvalid => (
+                Code::Unauthenticated,
+                Reason::CredentialsInvalid,
+                "credentials are invalid",
+            ),
+            Self::Denied => (
+                Code::PermissionDenied,
+                Reason::PermissionDenied,
+                "the caller may not do this",
+            ),
+            Self::Invalid(_) => (
+                Code::InvalidArgument,
+                Reason::InvalidField,
+                "a field is invalid",
+            ),
+            Self::PageToken => (
+                Code::InvalidArgument,
+                Reason::PageTokenInvalid,
+                "the page token is not of this list",
+            ),
             Self::SessionNotFound => (Code::NotFound, Reason::SessionNotFound, "no such session"),
             Self::UserNotFound => (Code::NotFound, Reason::UserNotFound, "no such user"),
             Self::KeyNotFound => (Code::NotFound, Reason::KeyNotFound, "no such signing key"),
             Self::ApiKeyNotFound => (Code::NotFound, Reason::ApiKeyNotFound, "no such API key"),
-            Self::UserDisabled => (Code::FailedPrecondition, Reason::UserDisabled, "the user is disabled"),
-            Self::SessionEnded => (Code::FailedPrecondition, Reason::SessionEnded, "the session has ended"),
-            Self::RefreshTokenInvalid => {
-                (Code::Unauthenticated, Reason::RefreshTokenInvalid, "the refresh token is invalid")
-            }
-            Self::RefreshTokenReused => {
-                (Code::Unauthenticated, Reason::RefreshTokenReused, "the refresh token was used before")
-            }
-            Self::RequestIdReused => {
-                (Code::AlreadyExists, Reason::RequestIdReused, "the request id was used with other arguments")
-            }
-            Self::KeyInUse => (Code::FailedPrecondition, Reason::KeyInUse, "the key is the one that signs"),
-            Self::EtagMismatch => (Code::FailedPrecondition, Reason::EtagMismatch, "the policy was changed meanwhile"),
-            Self::PolicyForbids(_) => {
-                (Code::FailedPrecondition, Reason::PolicyForbids, "the tenant's policy does not allow this")
-            }
-            Self::SessionLimit => {
-                (Code::FailedPrecondition, Reason::SessionLimit, "the user has as many sessions as allowed")
-            }
-            Self::ReauthenticationRequired => {
-                (Code::FailedPrecondition, Reason::ReauthenticationRequired, "the user has to authenticate again")
-            }
-            Self::WaitEnforced => {
-                (Code::Unimplemented, Reason::WaitEnforcedUnimplemented, "WAIT_ENFORCED is not served")
-            }
-            Self::ForceRequired => (Code::FailedPrecondition, Reason::ForceRequired, "force must be true"),
-            Self::Overloaded => (Code::ResourceExhausted, Reason::Overloaded, "too much at a time"),
-            Self::Deadline => (Code::DeadlineExceeded, Reason::DeadlineExceeded, "the deadline passed"),
-            Self::Unavailable => (Code::Unavailable, Reason::Unavailable, "the authority is unavailable"),
+            Self::UserDisabled => (
+                Code::FailedPrecondition,
+                Reason::UserDisabled,
+                "the user is disabled",
+            ),
+            Self::SessionEnded => (
+                Code::FailedPrecondition,
+                Reason::SessionEnded,
+                "the session has ended",
+            ),
+            Self::RefreshTokenInvalid => (
+                Code::Unauthenticated,
+                Reason::RefreshTokenInvalid,
+                "the refresh token is invalid",
+            ),
+            Self::RefreshTokenReused => (
+                Code::Unauthenticated,
+                Reason::RefreshTokenReused,
+                "the refresh token was used before",
+            ),
+            Self::RequestIdReused => (
+                Code::AlreadyExists,
+                Reason::RequestIdReused,
+                "the request id was used with other arguments",
+            ),
+            Self::KeyInUse => (
+                Code::FailedPrecondition,
+                Reason::KeyInUse,
+                "the key is the one that signs",
+            ),
+            Self::EtagMismatch => (
+                Code::FailedPrecondition,
+                Reason::EtagMismatch,
+                "the policy was changed meanwhile",
+            ),
+            Self::PolicyForbids(_) => (
+                Code::FailedPrecondition,
+                Reason::PolicyForbids,
+                "the tenant's policy does not allow this",
+            ),
+            Self::SessionLimit => (
+                Code::FailedPrecondition,
+                Reason::SessionLimit,
+                "the user has as many sessions as allowed",
+            ),
+            Self::ReauthenticationRequired => (
+                Code::FailedPrecondition,
+                Reason::ReauthenticationRequired,
+                "the user has to authenticate again",
+            ),
+            Self::WaitEnforced => (
+                Code::Unimplemented,
+                Reason::WaitEnforcedUnimplemented,
+                "WAIT_ENFORCED is not served",
+            ),
+            Self::ForceRequired => (
+                Code::FailedPrecondition,
+                Reason::ForceRequired,
+                "force must be true",
+            ),
+            Self::Overloaded => (
+                Code::ResourceExhausted,
+                Reason::Overloaded,
+                "too much at a time",
+            ),
+            Self::Deadline => (
+                Code::DeadlineExceeded,
+                Reason::DeadlineExceeded,
+                "the deadline passed",
+            ),
+            Self::Unavailable => (
+                Code::Unavailable,
+                Reason::Unavailable,
+                "the authority is unavailable",
+            ),
             Self::Internal => (Code::Internal, Reason::Internal, "internal error"),
             Self::Watch(problem) => (Code::FailedPrecondition, Reason::WatchProtocol, problem),
         }

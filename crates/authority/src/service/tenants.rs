@@ -33,9 +33,13 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::GetPolicyRequest>,
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
-        let Call { caller, message, .. } = Call::new(request)?;
+        let Call {
+            caller, message, ..
+        } = Call::new(request)?;
         let tenant = caller.tenant(&message.tenant_id)?;
-        Ok(Response::new(v1::GetPolicyResponse { policy: Some(self.policy(&tenant).await?) }))
+        Ok(Response::new(v1::GetPolicyResponse {
+            policy: Some(self.policy(&tenant).await?),
+        }))
     }
 
     async fn update_policy(
@@ -48,16 +52,36 @@ impl TenantService for Tenants {
         let mut fields = Fields::default();
         let wanted = message.policy.clone().unwrap_or_default();
         let longest = self.0.config.tokens.access_token_lifetime;
-        let policy = Box::new(policy::from_wire(&mut fields, &wanted, &message.preset, longest));
+        let policy = Box::new(policy::from_wire(
+            &mut fields,
+            &wanted,
+            &message.preset,
+            longest,
+        ));
         let reason = fields.required_reason(&message.reason);
         let behalf = fields.behalf(message.acting_user.as_ref());
         fields.finish(())?;
         // What is not a version is none that there ever was.
-        let expected = wanted.etag.parse().map_err(|_| ServiceError::EtagMismatch)?;
-        let mutation = Mutation::SetPolicy { tenant: tenant.clone(), policy, expected };
-        let entry = call.entry(Fields::default(), behalf, reason, String::new(), Some(mutation))?;
+        let expected = wanted
+            .etag
+            .parse()
+            .map_err(|_| ServiceError::EtagMismatch)?;
+        let mutation = Mutation::SetPolicy {
+            tenant: tenant.clone(),
+            policy,
+            expected,
+        };
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            String::new(),
+            Some(mutation),
+        )?;
         self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::UpdatePolicyResponse { policy: Some(self.policy(&tenant).await?) }))
+        Ok(Response::new(v1::UpdatePolicyResponse {
+            policy: Some(self.policy(&tenant).await?),
+        }))
     }
 
     async fn sign_out_tenant(
@@ -69,8 +93,15 @@ impl TenantService for Tenants {
         check_wait(message.wait())?;
         let tenant = call.caller.tenant(&message.tenant_id)?;
         if message.validate_only {
-            let preview = Some(self.0.preview(&call.caller, &tenant, &Selection::Tenant).await?);
-            return Ok(Response::new(v1::SignOutTenantResponse { preview, ..Default::default() }));
+            let preview = Some(
+                self.0
+                    .preview(&call.caller, &tenant, &Selection::Tenant)
+                    .await?,
+            );
+            return Ok(Response::new(v1::SignOutTenantResponse {
+                preview,
+                ..Default::default()
+            }));
         }
         let mut fields = Fields::default();
         let reason = fields.required_reason(&message.reason);
@@ -81,8 +112,17 @@ impl TenantService for Tenants {
             return Err(ServiceError::ForceRequired.into());
         }
         let mutation = Mutation::SignOutTenant { tenant };
-        let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            user_message,
+            Some(mutation),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::SignOutTenantResponse { enforcement: Some(enforcement), preview: None }))
+        Ok(Response::new(v1::SignOutTenantResponse {
+            enforcement: Some(enforcement),
+            preview: None,
+        }))
     }
 }

@@ -21,11 +21,18 @@ pub(crate) struct Users(pub(crate) Arc<Core>);
 
 #[tonic::async_trait]
 impl UserService for Users {
-    async fn get_user(&self, request: Request<v1::GetUserRequest>) -> Result<Response<v1::GetUserResponse>, Status> {
-        let Call { caller, message, .. } = Call::new(request)?;
+    async fn get_user(
+        &self,
+        request: Request<v1::GetUserRequest>,
+    ) -> Result<Response<v1::GetUserResponse>, Status> {
+        let Call {
+            caller, message, ..
+        } = Call::new(request)?;
         let tenant = caller.tenant(&message.tenant_id)?;
         let user = Fields::one("user_id", |fields| fields.user("user_id", &message.user_id))?;
-        Ok(Response::new(v1::GetUserResponse { user: Some(self.find(&tenant, &user).await?) }))
+        Ok(Response::new(v1::GetUserResponse {
+            user: Some(self.find(&tenant, &user).await?),
+        }))
     }
 
     async fn list_users(
@@ -48,16 +55,32 @@ impl UserService for Users {
         if message.validate_only {
             let selection = Selection::Users(fields.finish(users)?, None);
             let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
-            return Ok(Response::new(v1::ForceSignOutResponse { preview, ..Default::default() }));
+            return Ok(Response::new(v1::ForceSignOutResponse {
+                preview,
+                ..Default::default()
+            }));
         }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
-        let cause = if message.disable { Cause::UserDisabled } else { Cause::Administrator };
-        let mutation = Mutation::SignOutUsers { tenant, users, keep: None, disable: message.disable, cause };
+        let cause = if message.disable {
+            Cause::UserDisabled
+        } else {
+            Cause::Administrator
+        };
+        let mutation = Mutation::SignOutUsers {
+            tenant,
+            users,
+            keep: None,
+            disable: message.disable,
+            cause,
+        };
         let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::ForceSignOutResponse { enforcement: Some(enforcement), preview: None }))
+        Ok(Response::new(v1::ForceSignOutResponse {
+            enforcement: Some(enforcement),
+            preview: None,
+        }))
     }
 
     async fn disable_user(
@@ -73,9 +96,16 @@ impl UserService for Users {
         if message.validate_only {
             let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
             let found = self.find(&tenant, &user).await?;
-            let preview = self.0.preview(&call.caller, &tenant, &Selection::Users(vec![user], None)).await?;
+            let preview = self
+                .0
+                .preview(&call.caller, &tenant, &Selection::Users(vec![user], None))
+                .await?;
             let (user, preview) = (Some(found), Some(preview));
-            return Ok(Response::new(v1::DisableUserResponse { user, enforcement: None, preview }));
+            return Ok(Response::new(v1::DisableUserResponse {
+                user,
+                enforcement: None,
+                preview,
+            }));
         }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
@@ -88,10 +118,20 @@ impl UserService for Users {
             disable: true,
             cause: Cause::UserDisabled,
         };
-        let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            user_message,
+            Some(mutation),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let user = Some(self.find(&tenant, &user).await?);
-        Ok(Response::new(v1::DisableUserResponse { user, enforcement: Some(enforcement), preview: None }))
+        Ok(Response::new(v1::DisableUserResponse {
+            user,
+            enforcement: Some(enforcement),
+            preview: None,
+        }))
     }
 
     async fn enable_user(
@@ -105,32 +145,69 @@ impl UserService for Users {
         let user = fields.user("user_id", &message.user_id);
         if message.validate_only {
             let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
-            return Ok(Response::new(v1::EnableUserResponse { user: Some(self.find(&tenant, &user).await?) }));
+            return Ok(Response::new(v1::EnableUserResponse {
+                user: Some(self.find(&tenant, &user).await?),
+            }));
         }
         let reason = fields.required_reason(&message.reason);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
-        let mutation = Mutation::EnableUser { tenant: tenant.clone(), user: user.clone() };
-        let entry = call.entry(Fields::default(), behalf, reason, String::new(), Some(mutation))?;
+        let mutation = Mutation::EnableUser {
+            tenant: tenant.clone(),
+            user: user.clone(),
+        };
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            String::new(),
+            Some(mutation),
+        )?;
         self.0.append(entry, call.begun).await?;
-        Ok(Response::new(v1::EnableUserResponse { user: Some(self.find(&tenant, &user).await?) }))
+        Ok(Response::new(v1::EnableUserResponse {
+            user: Some(self.find(&tenant, &user).await?),
+        }))
     }
 }
 
 impl Users {
-    async fn list(&self, call: Call<v1::ListUsersRequest>) -> Result<v1::ListUsersResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+    async fn list(
+        &self,
+        call: Call<v1::ListUsersRequest>,
+    ) -> Result<v1::ListUsersResponse, ServiceError> {
+        let Call {
+            caller, message, ..
+        } = call;
         let tenant_id = caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let (names, signed_in) = fields.user_filter(&message.filter.unwrap_or_default());
         let order = fields.user_order(message.order);
         let page_size = fields.page_size(message.page_size);
-        let filter = fields.finish(UserFilter { tenant_id, names, signed_in, signed_out: message.show_signed_out })?;
-        let pages = Pages::new(&self.0.secrets.pages, &caller, "ListUsers", &format!("{filter:?}{order:?}"));
+        let filter = fields.finish(UserFilter {
+            tenant_id,
+            names,
+            signed_in,
+            signed_out: message.show_signed_out,
+        })?;
+        let pages = Pages::new(
+            &self.0.secrets.pages,
+            &caller,
+            "ListUsers",
+            &format!("{filter:?}{order:?}"),
+        );
         let after = pages.after(&message.page_token)?;
-        let page = self.0.store.list_users(&filter, order, after.as_ref(), page_size).await?;
+        let page = self
+            .0
+            .store
+            .list_users(&filter, order, after.as_ref(), page_size)
+            .await?;
         let sessions = match after {
-            None => self.0.store.count_sessions(&filter.tenant_id, TENANT_SESSIONS_COUNTED_MAX + 1).await?,
+            None => {
+                self.0
+                    .store
+                    .count_sessions(&filter.tenant_id, TENANT_SESSIONS_COUNTED_MAX + 1)
+                    .await?
+            }
             Some(_) => 0,
         };
         Ok(v1::ListUsersResponse {
@@ -143,6 +220,9 @@ impl Users {
 
     async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, ServiceError> {
         let found = self.0.store.user(tenant, user).await?;
-        found.as_ref().map(convert::user).ok_or(ServiceError::UserNotFound)
+        found
+            .as_ref()
+            .map(convert::user)
+            .ok_or(ServiceError::UserNotFound)
     }
 }

@@ -36,10 +36,14 @@ pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, St
 
 /// Serves a stream, as fast as the answers are taken.
 pub(super) fn serve(core: Arc<Core>, inbound: Streaming<v1::WatchRequest>) -> Answers {
-    let answers = open(core, inbound).map_ok(Watching::answers).try_flatten_stream();
+    let answers = open(core, inbound)
+        .map_ok(Watching::answers)
+        .try_flatten_stream();
     Box::pin(answers.filter_map(|answer| {
         future::ready(match answer {
-            Ok(answer) => Some(Ok(v1::WatchResponse { message: Some(answer) })),
+            Ok(answer) => Some(Ok(v1::WatchResponse {
+                message: Some(answer),
+            })),
             Err(End::Refused(error)) => Some(Err(error.into())),
             // A validator that has gone away does not need to know.
             Err(End::Closed) => None,
@@ -95,14 +99,24 @@ fn register(core: &Core, hello: &v1::WatchHello) -> Result<Registration, Service
     let name = Text::<128>::parse(hello.name.as_str())
         .map_err(|error| ServiceError::invalid("hello.name", error.to_string()))?;
     let config = &core.config.watch;
-    let staleness = hello.max_staleness.and_then(|staleness| Duration::try_from(staleness).ok()).unwrap_or_default();
+    let staleness = hello
+        .max_staleness
+        .and_then(|staleness| Duration::try_from(staleness).ok())
+        .unwrap_or_default();
     if staleness.is_zero() || staleness > config.staleness_max {
-        return Err(ServiceError::Watch("max_staleness is out of the authority's bounds"));
+        return Err(ServiceError::Watch(
+            "max_staleness is out of the authority's bounds",
+        ));
     }
     if hello.mode() == v1::ValidatorMode::Unspecified {
         return Err(ServiceError::invalid("hello.mode", "is required"));
     }
-    let registered = core.validators.register(name.into_string(), hello.mode(), staleness, config.streams_max);
+    let registered = core.validators.register(
+        name.into_string(),
+        hello.mode(),
+        staleness,
+        config.streams_max,
+    );
     registered.ok_or(ServiceError::Overloaded)
 }
 
@@ -159,9 +173,18 @@ impl Watching {
 
     async fn greet(&mut self, hello: &v1::WatchHello) -> Result<(), End> {
         let standing = self.standing(hello).await?;
-        let incarnation = self.core.feed.view().position().incarnation.0.to_vec().into();
+        let incarnation = self
+            .core
+            .feed
+            .view()
+            .position()
+            .incarnation
+            .0
+            .to_vec()
+            .into();
         let fork = matches!(standing, Standing::Fork);
-        self.next.push_back(Answer::Welcome(v1::WatchWelcome { incarnation, fork }));
+        self.next
+            .push_back(Answer::Welcome(v1::WatchWelcome { incarnation, fork }));
         if fork {
             tracing::error!(validator = %hello.name, "a validator has seen another history");
         }
@@ -172,8 +195,11 @@ impl Watching {
     }
 
     async fn standing(&mut self, hello: &v1::WatchHello) -> Result<Standing, End> {
-        let Some(cursor) = &hello.cursor else { return Ok(Standing::New) };
-        let cursor = Position::try_from(cursor).map_err(|_| ServiceError::invalid("hello.cursor", "is malformed"))?;
+        let Some(cursor) = &hello.cursor else {
+            return Ok(Standing::New);
+        };
+        let cursor = Position::try_from(cursor)
+            .map_err(|_| ServiceError::invalid("hello.cursor", "is malformed"))?;
         let here = self.core.feed.view().position();
         if cursor.incarnation != here.incarnation {
             return Ok(Standing::Fork);
@@ -183,7 +209,13 @@ impl Watching {
             return Ok(Standing::Known);
         }
         // Only the primary's word makes a cursor ahead or foreign.
-        match self.core.store.chain(cursor.revision).await.map_err(ServiceError::from)? {
+        match self
+            .core
+            .store
+            .chain(cursor.revision)
+            .await
+            .map_err(ServiceError::from)?
+        {
             Some(chain) if chain == cursor.chain => Ok(Standing::Known),
             _ => Ok(Standing::Fork),
         }
@@ -191,7 +223,8 @@ impl Watching {
 
     async fn gather_snapshot(&mut self) {
         let snapshot = self.core.feed.snapshot().await;
-        self.next.extend(snapshot.chunks().map(Answer::SnapshotChunk));
+        self.next
+            .extend(snapshot.chunks().map(Answer::SnapshotChunk));
         self.at = snapshot.position.revision;
     }
 
@@ -249,15 +282,21 @@ impl Watching {
                 Err(error) => return Err(ServiceError::from(error).into()),
             },
         };
-        self.at = frames.last().map_or(self.at, |last| Revision(last.revision));
+        self.at = frames
+            .last()
+            .map_or(self.at, |last| Revision(last.revision));
         self.next.extend(frames.into_iter().map(Answer::Delta));
         Ok(())
     }
 }
 
 /// What becomes of the first of the probes that wait; never comes when none does.
-async fn first(beats: &mut VecDeque<(u64, oneshot::Receiver<Position>)>) -> (u64, Option<Position>) {
-    let Some((nonce, beat)) = beats.front_mut() else { return future::pending().await };
+async fn first(
+    beats: &mut VecDeque<(u64, oneshot::Receiver<Position>)>,
+) -> (u64, Option<Position>) {
+    let Some((nonce, beat)) = beats.front_mut() else {
+        return future::pending().await;
+    };
     let answered = (*nonce, beat.await.ok());
     beats.pop_front();
     answered

@@ -19,10 +19,11 @@ use prost::bytes::Bytes;
 
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
-    EntryError, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Outcome, Page, PendingEvent, Policy,
-    Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter,
-    UserOrder, UserSummary,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
+    AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, MovedSession, NewSession,
+    OpenedSession, Outcome, Page, PendingEvent, Policy, Preview, Selection, Session,
+    SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder,
+    UserSummary,
 };
 
 /// Everything the authority keeps.
@@ -60,7 +61,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Rotated, StoreError>;
 
     /// One session, with how it ended, and the time at which that was so.
-    async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError>;
+    async fn session(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+    ) -> Result<Option<(Session, Micros)>, StoreError>;
 
     /// One page of sessions, at most `limit` from just after the cursor on. A session that is there, and matches, from
     /// the first page to the last is on one of them and no other; but in the order of last activity one that is used
@@ -86,7 +91,11 @@ pub trait Store: Send + Sync + 'static {
     async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
 
     /// The active sessions of a selection: what ending it would end. None when a session that it names is not there.
-    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError>;
+    async fn preview(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+    ) -> Result<Option<Preview>, StoreError>;
 
     /// Looks at the `limit` sessions after the cursor, over all tenants, and removes for good those that ended longer
     /// than `retention` ago. Audit rows stay.
@@ -98,7 +107,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Removed, StoreError>;
 
     /// What is known of a user that bears on a sign-in with these footprints.
-    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError>;
+    async fn known(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        footprints: &[Footprint],
+    ) -> Result<Known, StoreError>;
 
     /// Those of these users who are known, in any order.
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
@@ -107,10 +121,18 @@ pub trait Store: Send + Sync + 'static {
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
 
     /// One API key, with how it ended, and the time at which that was so.
-    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError>;
+    async fn api_key(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Option<(ApiKey, Micros)>, StoreError>;
 
     /// A key's requests in this hour and the 23 before it, oldest first, those without requests left out.
-    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError>;
+    async fn api_key_hours(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Vec<ApiKeyHour>, StoreError>;
 
     /// API keys in descending order of id (newest first), from just below `before`.
     async fn list_api_keys(
@@ -137,7 +159,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Computes the chain again from the rows of at most `limit` batches after `after`, perhaps of fewer, and names
     /// the first place that does not fit. None: there is no revision `after`.
-    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError>;
+    async fn verify_audit_trail(
+        &self,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Option<AuditVerdict>, StoreError>;
 
     /// Whether an event of a sign-in or a refresh waits for [`Mutation::Record`](crate::domain::Mutation::Record).
     async fn has_pending_events(&self) -> Result<bool, StoreError>;
@@ -145,7 +171,10 @@ pub trait Store: Send + Sync + 'static {
     /// Adds what a gate saw of sessions, each named once, in the order of their keys. Sessions that are not there are
     /// ignored, and what is older than what is known moves nothing back. Returns those that moved: two reports that meet
     /// may both say so. Not idempotent: repeated, it counts twice.
-    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<Vec<MovedSession>, StoreError>;
+    async fn record_activity(
+        &self,
+        activities: &[SessionActivity],
+    ) -> Result<Vec<MovedSession>, StoreError>;
 
     /// Lets events wait for the audit trail that are part of no other change.
     async fn defer(&self, events: &[PendingEvent]) -> Result<(), StoreError>;
@@ -162,7 +191,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The next sessions, at most `limit`, of the first tenant after `after` whose policy has changed and whose
     /// sessions have not all been looked at since. None: there is no such tenant.
-    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError>;
+    async fn policy_walk(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Option<PolicyWalk>, StoreError>;
 
     /// Goes on with a walk after `next`, or ends it, and sets when to look again, in one transaction. False, and
     /// nothing done, when the policy has changed since or another authority ended the walk.
@@ -193,7 +226,12 @@ pub trait Store: Send + Sync + 'static {
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError>;
 
     /// Keeps an encoded view with its authentication code, and the one before it; older ones go.
-    async fn save_checkpoint(&self, revision: Revision, view: Bytes, code: Bytes) -> Result<(), StoreError>;
+    async fn save_checkpoint(
+        &self,
+        revision: Revision,
+        view: Bytes,
+        code: Bytes,
+    ) -> Result<(), StoreError>;
 
     /// The kept checkpoints, newest first.
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError>;

@@ -23,8 +23,14 @@ impl Acknowledged {
     pub(super) fn note(&self, revision: Revision, now: Instant) {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = followed.back().is_some_and(|(last, _)| revision <= *last);
-        let earlier = followed.len().checked_sub(FOLLOWED_PER_SECOND).and_then(|at| followed.get(at));
-        if known || earlier.is_some_and(|(_, at)| now.saturating_duration_since(*at) < Duration::from_secs(1)) {
+        let earlier = followed
+            .len()
+            .checked_sub(FOLLOWED_PER_SECOND)
+            .and_then(|at| followed.get(at));
+        if known
+            || earlier
+                .is_some_and(|(_, at)| now.saturating_duration_since(*at) < Duration::from_secs(1))
+        {
             return;
         }
         if followed.len() == FOLLOWED_MAX {
@@ -44,8 +50,12 @@ impl Acknowledged {
     ) -> Vec<Duration> {
         let followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = followed.partition_point(|(revision, _)| *revision <= before);
-        let new = followed.range(first..).take_while(|(revision, _)| *revision <= applied);
-        new.filter(|(_, at)| *at >= connected).map(|(_, at)| now.saturating_duration_since(*at)).collect()
+        let new = followed
+            .range(first..)
+            .take_while(|(revision, _)| *revision <= applied);
+        new.filter(|(_, at)| *at >= connected)
+            .map(|(_, at)| now.saturating_duration_since(*at))
+            .collect()
     }
 }
 
@@ -61,12 +71,23 @@ mod tests {
         for step in 1..=3 {
             acknowledged.note(Revision(step.into()), start + LATER * step);
         }
-        let report =
-            |before, applied| acknowledged.reported(Revision(before), Revision(applied), start, start + LATER * 5);
+        let report = |before, applied| {
+            acknowledged.reported(
+                Revision(before),
+                Revision(applied),
+                start,
+                start + LATER * 5,
+            )
+        };
         assert_eq!(report(0, 2), [LATER * 4, LATER * 3]);
         assert_eq!(report(2, 3), [LATER * 2]);
         assert!(report(3, 3).is_empty());
-        let late = acknowledged.reported(Revision(0), Revision(3), start + LATER * 3, start + LATER * 5);
+        let late = acknowledged.reported(
+            Revision(0),
+            Revision(3),
+            start + LATER * 3,
+            start + LATER * 5,
+        );
         assert_eq!(late, [LATER * 2]);
     }
 
@@ -74,11 +95,20 @@ mod tests {
     fn neither_the_rate_nor_time_makes_it_grow() {
         let (acknowledged, start) = (Acknowledged::default(), Instant::now());
         for step in 0..20_000_u32 {
-            acknowledged.note(Revision(u64::from(step) + 1), start + Duration::from_millis(10) * step);
+            acknowledged.note(
+                Revision(u64::from(step) + 1),
+                start + Duration::from_millis(10) * step,
+            );
         }
         let followed = acknowledged.0.lock().expect("whole");
         assert_eq!(followed.len(), FOLLOWED_MAX);
-        let second_later = followed.iter().zip(followed.iter().skip(FOLLOWED_PER_SECOND));
-        assert!(second_later.into_iter().all(|(one, later)| later.1 - one.1 >= Duration::from_secs(1)));
+        let second_later = followed
+            .iter()
+            .zip(followed.iter().skip(FOLLOWED_PER_SECOND));
+        assert!(
+            second_later
+                .into_iter()
+                .all(|(one, later)| later.1 - one.1 >= Duration::from_secs(1))
+        );
     }
 }

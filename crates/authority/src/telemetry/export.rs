@@ -40,15 +40,24 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Sets up the one set of instruments. Within a Tokio runtime.
-    pub(crate) fn start(config: &TelemetryConfig, system: &'static str) -> Result<(Self, Instruments), TelemetryError> {
+    pub(crate) fn start(
+        config: &TelemetryConfig,
+        system: &'static str,
+    ) -> Result<(Self, Instruments), TelemetryError> {
         let registry = Registry::new();
         let prometheus = opentelemetry_prometheus::exporter().with_registry(registry.clone());
         let prometheus = prometheus.scope_info_enabled(false).build()?;
-        let mut builder = SdkMeterProvider::builder().with_resource(resource(config)).with_reader(prometheus);
+        let mut builder = SdkMeterProvider::builder()
+            .with_resource(resource(config))
+            .with_reader(prometheus);
         if let Some(endpoint) = &config.otlp_endpoint {
             let exporter = MetricExporter::builder().with_tonic();
-            builder =
-                builder.with_periodic_exporter(exporter.with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?);
+            builder = builder.with_periodic_exporter(
+                exporter
+                    .with_endpoint(endpoint)
+                    .with_timeout(EXPORT_TIMEOUT)
+                    .build()?,
+            );
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);
@@ -58,7 +67,8 @@ impl Telemetry {
     /// All metrics as Prometheus reads them.
     pub(crate) fn text(&self) -> Option<String> {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather());
-        text.inspect_err(|error| tracing::error!(%error, "metrics cannot be written")).ok()
+        text.inspect_err(|error| tracing::error!(%error, "metrics cannot be written"))
+            .ok()
     }
 
     /// Sends what is left. Takes at most [`EXPORT_TIMEOUT`].
@@ -77,9 +87,14 @@ impl Traces {
     /// # Errors
     /// When the exporter cannot be set up. A receiver that cannot be reached is none.
     pub fn start(config: &TelemetryConfig) -> Result<Option<Self>, TelemetryError> {
-        let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
+        let Some(endpoint) = &config.otlp_endpoint else {
+            return Ok(None);
+        };
         let exporter = SpanExporter::builder().with_tonic();
-        let exporter = exporter.with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
+        let exporter = exporter
+            .with_endpoint(endpoint)
+            .with_timeout(EXPORT_TIMEOUT)
+            .build()?;
         let roots = Sampler::TraceIdRatioBased(config.trace_sample_ratio);
         let provider = SdkTracerProvider::builder()
             .with_resource(resource(config))
@@ -108,7 +123,9 @@ impl Traces {
 }
 
 fn resource(config: &TelemetryConfig) -> Resource {
-    Resource::builder().with_service_name(config.service_name.clone()).build()
+    Resource::builder()
+        .with_service_name(config.service_name.clone())
+        .build()
 }
 
 /// The SDK blocks, some of it without a bound: in a thread of its own, which nobody waits for longer than this.
@@ -119,7 +136,10 @@ async fn within_bound(work: impl FnOnce() + Send + 'static) {
         // Whoever waited may have gone on.
         let _ = done.send(());
     });
-    if tokio::time::timeout(EXPORT_TIMEOUT, finished).await.is_err() {
+    if tokio::time::timeout(EXPORT_TIMEOUT, finished)
+        .await
+        .is_err()
+    {
         tracing::warn!("the last telemetry was not taken in time");
     }
 }

@@ -27,15 +27,22 @@ const VALIDATOR_SERIES_MAX: usize = 100;
 const OTHERS: &str = "_others";
 
 /// Milliseconds: from a lookup in memory to a call that waits for a store.
-const CALL_BUCKETS: &[f64] =
-    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
+const CALL_BUCKETS: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0,
+    5_000.0, 10_000.0,
+];
 /// Seconds: from a fast disk to a standby far away.
-const COMMIT_BUCKETS: &[f64] =
-    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const COMMIT_BUCKETS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
 /// Seconds: from one round trip to the largest staleness that is allowed by default.
-const ENFORCEMENT_BUCKETS: &[f64] =
-    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+const ENFORCEMENT_BUCKETS: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+const BATCH_BUCKETS: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
 
 /// The name of a call, by the semantic conventions. From the table of what is served, never from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +57,21 @@ pub(crate) struct Rpc {
 
 impl Rpc {
     /// What all calls of rpcs that are not served are called.
-    const UNKNOWN: Self = Self { name: "_OTHER", service: "_OTHER", method: "_OTHER" };
+    const UNKNOWN: Self = Self {
+        name: "_OTHER",
+        service: "_OTHER",
+        method: "_OTHER",
+    };
 
     /// Of a path in the table.
     pub(crate) fn of(path: Option<&'static str>) -> Self {
         let name = path.and_then(|path| path.strip_prefix('/'));
         let parts = name.and_then(|name| Some((name, name.split_once('/')?)));
-        parts.map_or(Self::UNKNOWN, |(name, (service, method))| Self { name, service, method })
+        parts.map_or(Self::UNKNOWN, |(name, (service, method))| Self {
+            name,
+            service,
+            method,
+        })
     }
 }
 
@@ -75,11 +90,18 @@ pub struct Instruments {
 impl Instruments {
     pub(super) fn new(meter: Meter, system: &'static str) -> Self {
         let seconds = |name: &'static str, buckets: &[f64], description: &'static str| {
-            let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
+            let histogram = meter
+                .f64_histogram(name)
+                .with_unit("s")
+                .with_description(description);
             histogram.with_boundaries(buckets.to_vec()).build()
         };
         Self {
-            commits: seconds("db.client.operation.duration", COMMIT_BUCKETS, "How long a batch's commit takes."),
+            commits: seconds(
+                "db.client.operation.duration",
+                COMMIT_BUCKETS,
+                "How long a batch's commit takes.",
+            ),
             enforcement: seconds(
                 "portcullis.enforcement.delay",
                 ENFORCEMENT_BUCKETS,
@@ -111,7 +133,8 @@ impl Instruments {
             KeyValue::new("rpc.method", rpc.method),
             KeyValue::new("rpc.grpc.status_code", i64::from(code)),
         ];
-        self.calls.record(duration.as_secs_f64() * 1000.0, &attributes);
+        self.calls
+            .record(duration.as_secs_f64() * 1000.0, &attributes);
     }
 
     /// Runs a batch's commit in its span.
@@ -128,8 +151,14 @@ impl Instruments {
             KeyValue::new("db.operation.name", "commit"),
             KeyValue::new("db.collection.name", "log"),
         ];
-        attributes.extend(result.as_ref().err().map(|error| KeyValue::new("error.type", kind(error))));
-        self.commits.record(begun.elapsed().as_secs_f64(), &attributes);
+        attributes.extend(
+            result
+                .as_ref()
+                .err()
+                .map(|error| KeyValue::new("error.type", kind(error))),
+        );
+        self.commits
+            .record(begun.elapsed().as_secs_f64(), &attributes);
         self.batches.record(entries.len() as u64, &[]);
         result
     }
@@ -147,15 +176,26 @@ impl Instruments {
         if applied <= before {
             return;
         }
-        let delays = self.acknowledged.reported(before, applied, connected, Instant::now());
-        delays.iter().for_each(|delay| self.enforcement.record(delay.as_secs_f64(), &[]));
+        let delays = self
+            .acknowledged
+            .reported(before, applied, connected, Instant::now());
+        delays
+            .iter()
+            .for_each(|delay| self.enforcement.record(delay.as_secs_f64(), &[]));
     }
 
     /// Reads the rest where it stands whenever somebody asks. Holds nothing alive.
     pub(crate) fn observe(&self, feed: &Arc<Feed>, validators: &Arc<Validators>) {
-        let gauge = |name: &'static str, unit: &'static str, description: &'static str, read: fn(&Gauges) -> u64| {
+        let gauge = |name: &'static str,
+                     unit: &'static str,
+                     description: &'static str,
+                     read: fn(&Gauges) -> u64| {
             let sources = (Arc::downgrade(feed), Arc::downgrade(validators));
-            let gauge = self.meter.u64_observable_gauge(name).with_unit(unit).with_description(description);
+            let gauge = self
+                .meter
+                .u64_observable_gauge(name)
+                .with_unit(unit)
+                .with_description(description);
             gauge
                 .with_callback(move |observer| {
                     if let Some(gauges) = gauges(&sources) {
@@ -164,12 +204,39 @@ impl Instruments {
                 })
                 .build();
         };
-        gauge("portcullis.log.head", "{revision}", "The log's head, as last read.", |read| read.head.0);
-        gauge("portcullis.feed.applied", "{revision}", "What this authority's own view has.", |read| read.applied.0);
-        gauge("portcullis.feed.ring.depth", "{batch}", "Batches in memory.", |read| read.ring_frames);
-        gauge("portcullis.feed.ring.size", "By", "Their deltas.", |read| read.ring_bytes);
-        gauge("portcullis.feed.snapshot.size", "By", "The newest snapshot.", |read| read.snapshot_bytes);
-        gauge("portcullis.watch.streams", "{stream}", "Connected validators.", |read| read.streams);
+        gauge(
+            "portcullis.log.head",
+            "{revision}",
+            "The log's head, as last read.",
+            |read| read.head.0,
+        );
+        gauge(
+            "portcullis.feed.applied",
+            "{revision}",
+            "What this authority's own view has.",
+            |read| read.applied.0,
+        );
+        gauge(
+            "portcullis.feed.ring.depth",
+            "{batch}",
+            "Batches in memory.",
+            |read| read.ring_frames,
+        );
+        gauge("portcullis.feed.ring.size", "By", "Their deltas.", |read| {
+            read.ring_bytes
+        });
+        gauge(
+            "portcullis.feed.snapshot.size",
+            "By",
+            "The newest snapshot.",
+            |read| read.snapshot_bytes,
+        );
+        gauge(
+            "portcullis.watch.streams",
+            "{stream}",
+            "Connected validators.",
+            |read| read.streams,
+        );
         gauge(
             "portcullis.watch.streams.parked",
             "{stream}",
@@ -180,24 +247,37 @@ impl Instruments {
     }
 
     fn observe_validators(&self, validators: &Arc<Validators>) {
-        let probe_age = self.meter.f64_observable_gauge("portcullis.validator.probe.age").with_unit("s");
+        let probe_age = self
+            .meter
+            .f64_observable_gauge("portcullis.validator.probe.age")
+            .with_unit("s");
         let source = Arc::downgrade(validators);
         probe_age
-            .with_description("Since the last probe of each validator: what it knows is at least this old.")
+            .with_description(
+                "Since the last probe of each validator: what it knows is at least this old.",
+            )
             .with_callback(move |observer| {
                 for (name, series) in by_name(&source) {
-                    observer
-                        .observe(series.probe_age.as_secs_f64(), &[KeyValue::new("portcullis.validator.name", name)]);
+                    observer.observe(
+                        series.probe_age.as_secs_f64(),
+                        &[KeyValue::new("portcullis.validator.name", name)],
+                    );
                 }
             })
             .build();
-        let applied = self.meter.u64_observable_gauge("portcullis.validator.applied").with_unit("{revision}");
+        let applied = self
+            .meter
+            .u64_observable_gauge("portcullis.validator.applied")
+            .with_unit("{revision}");
         let source = Arc::downgrade(validators);
         applied
             .with_description("What each validator reported as applied.")
             .with_callback(move |observer| {
                 for (name, series) in by_name(&source) {
-                    observer.observe(series.applied.0, &[KeyValue::new("portcullis.validator.name", name)]);
+                    observer.observe(
+                        series.applied.0,
+                        &[KeyValue::new("portcullis.validator.name", name)],
+                    );
                 }
             })
             .build();
@@ -232,19 +312,32 @@ struct Series {
 
 impl Series {
     fn worse(self, other: Self) -> Self {
-        Self { applied: self.applied.min(other.applied), probe_age: self.probe_age.max(other.probe_age) }
+        Self {
+            applied: self.applied.min(other.applied),
+            probe_age: self.probe_age.max(other.probe_age),
+        }
     }
 }
 
 fn by_name(validators: &Weak<Validators>) -> BTreeMap<String, Series> {
-    let known = validators.upgrade().map(|validators| validators.series()).unwrap_or_default();
-    bounded(known.into_iter().map(|(name, applied, probe_age)| (name, Series { applied, probe_age })))
+    let known = validators
+        .upgrade()
+        .map(|validators| validators.series())
+        .unwrap_or_default();
+    bounded(
+        known
+            .into_iter()
+            .map(|(name, applied, probe_age)| (name, Series { applied, probe_age })),
+    )
 }
 
 fn bounded(all: impl Iterator<Item = (String, Series)>) -> BTreeMap<String, Series> {
     let mut merged = BTreeMap::<String, Series>::new();
     let add = |merged: &mut BTreeMap<String, Series>, name: String, series: Series| {
-        merged.entry(name).and_modify(|known| *known = known.worse(series)).or_insert(series);
+        merged
+            .entry(name)
+            .and_modify(|known| *known = known.worse(series))
+            .or_insert(series);
     };
     all.for_each(|(name, series)| add(&mut merged, name, series));
     if merged.len() > VALIDATOR_SERIES_MAX
@@ -259,7 +352,12 @@ fn bounded(all: impl Iterator<Item = (String, Series)>) -> BTreeMap<String, Seri
 fn record_commit(span: &Span, result: &Result<Appended, StoreError>) {
     match result {
         Ok(appended) => {
-            let revision = appended.outcomes.iter().flatten().map(|outcome| outcome.revision.0).max();
+            let revision = appended
+                .outcomes
+                .iter()
+                .flatten()
+                .map(|outcome| outcome.revision.0)
+                .max();
             span.record("portcullis.revision", revision.unwrap_or_default());
         }
         Err(_) => {
@@ -282,13 +380,23 @@ mod tests {
     use super::*;
 
     fn series(applied: u64, seconds: u64) -> Series {
-        Series { applied: Revision(applied), probe_age: Duration::from_secs(seconds) }
+        Series {
+            applied: Revision(applied),
+            probe_age: Duration::from_secs(seconds),
+        }
     }
 
     #[test]
     fn a_name_that_several_streams_have_shows_the_worst() {
-        let all = [("a", series(5, 1)), ("a", series(3, 2)), ("b", series(9, 9))];
-        let merged = bounded(all.into_iter().map(|(name, series)| (name.to_owned(), series)));
+        let all = [
+            ("a", series(5, 1)),
+            ("a", series(3, 2)),
+            ("b", series(9, 9)),
+        ];
+        let merged = bounded(
+            all.into_iter()
+                .map(|(name, series)| (name.to_owned(), series)),
+        );
         assert_eq!(merged["a"], series(3, 2));
         assert_eq!(merged["b"], series(9, 9));
     }
@@ -296,7 +404,12 @@ mod tests {
     #[test]
     fn beyond_the_bound_names_share_one_series_and_the_worst_is_kept() {
         for prefix in ["gate", "~", "A"] {
-            let all = (0..1000_u64).map(|number| (format!("{prefix}{number:04}"), series(5000 - number, number)));
+            let all = (0..1000_u64).map(|number| {
+                (
+                    format!("{prefix}{number:04}"),
+                    series(5000 - number, number),
+                )
+            });
             let merged = bounded(all);
             assert_eq!(merged.len(), VALIDATOR_SERIES_MAX, "{prefix}");
             assert_eq!(merged[OTHERS], series(5000 - 999, 999));
@@ -306,7 +419,10 @@ mod tests {
     #[test]
     fn a_call_is_named_by_the_table_only() {
         let rpc = Rpc::of(Some("/portcullis.v1.SessionService/GetSession"));
-        assert_eq!((rpc.service, rpc.method), ("portcullis.v1.SessionService", "GetSession"));
+        assert_eq!(
+            (rpc.service, rpc.method),
+            ("portcullis.v1.SessionService", "GetSession")
+        );
         assert_eq!(rpc.name, "portcullis.v1.SessionService/GetSession");
         assert_eq!(Rpc::of(None), Rpc::UNKNOWN);
     }

@@ -11,8 +11,18 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::domain::Entry;
 
 fn remote(parent: TraceParent) -> SpanContext {
-    let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    SpanContext::new(parent.trace_id.into(), parent.span_id.into(), flags, true, TraceState::default())
+    let flags = if parent.sampled {
+        TraceFlags::SAMPLED
+    } else {
+        TraceFlags::default()
+    };
+    SpanContext::new(
+        parent.trace_id.into(),
+        parent.span_id.into(),
+        flags,
+        true,
+        TraceState::default(),
+    )
 }
 
 /// Makes the span a child of the caller's. Without a layer that exports it has no effect.
@@ -40,9 +50,13 @@ pub(crate) fn sampled_parent(header: Option<&str>) -> Option<String> {
 /// The span of a batch's commit: a child of the first sampled call in it, with links to others. None when no call of
 /// the batch is sampled.
 pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
-    let parents = entries.iter().filter_map(|entry| TraceParent::parse(entry.trace_parent.as_deref()?));
+    let parents = entries
+        .iter()
+        .filter_map(|entry| TraceParent::parse(entry.trace_parent.as_deref()?));
     let mut parents = parents.take(TRACE_PARENTS_MAX);
-    let Some(first) = parents.next() else { return Span::none() };
+    let Some(first) = parents.next() else {
+        return Span::none();
+    };
     let span = tracing::info_span!(
         parent: None,
         "commit log",

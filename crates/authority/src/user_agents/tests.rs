@@ -129,7 +129,15 @@ Mozilla/5.0 (Linux; Android 9; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Si
 "#;
 
 fn line(device: &Device) -> String {
-    let Device { browser, browser_version, os, os_version, model, kind, .. } = device;
+    let Device {
+        browser,
+        browser_version,
+        os,
+        os_version,
+        model,
+        kind,
+        ..
+    } = device;
     format!("{browser} {browser_version}|{os} {os_version}|{model}|{kind:?}")
 }
 
@@ -137,15 +145,17 @@ fn line(device: &Device) -> String {
 fn user_agents_are_told_apart() {
     let lines: Vec<&str> = TABLE.trim_matches('\n').lines().collect();
     for pair in lines.chunks(2) {
-        let [agent, expected] = pair else { panic!("a user agent without its line: {pair:?}") };
+        let [agent, expected] = pair else {
+            panic!("a user agent without its line: {pair:?}")
+        };
         assert_eq!(format!("  {}", line(&parse(agent))), *expected, "{agent}");
     }
 }
 
 #[test]
 fn what_is_no_user_agent_is_no_device() {
-    let garbage =
-        ["x", "\u{1f600}", "\u{0}\u{7}\n", "((((", "/1", "; Android"].map(|text| text.repeat(64 * 1024 / text.len()));
+    let garbage = ["x", "\u{1f600}", "\u{0}\u{7}\n", "((((", "/1", "; Android"]
+        .map(|text| text.repeat(64 * 1024 / text.len()));
     let odd = [
         "",
         " ",
@@ -159,9 +169,24 @@ fn what_is_no_user_agent_is_no_device() {
     ];
     for agent in odd.into_iter().chain(garbage.iter().map(String::as_str)) {
         let device = parse(agent);
-        assert!(matches!(device.kind, DeviceKind::Unknown | DeviceKind::Phone | DeviceKind::Program), "{device:?}");
-        for text in [device.browser, device.browser_version, device.os, device.os_version, device.model] {
-            assert!(text.len() <= 128 && !text.chars().any(char::is_control), "{text:?} of {agent:.20}");
+        assert!(
+            matches!(
+                device.kind,
+                DeviceKind::Unknown | DeviceKind::Phone | DeviceKind::Program
+            ),
+            "{device:?}"
+        );
+        for text in [
+            device.browser,
+            device.browser_version,
+            device.os,
+            device.os_version,
+            device.model,
+        ] {
+            assert!(
+                text.len() <= 128 && !text.chars().any(char::is_control),
+                "{text:?} of {agent:.20}"
+            );
         }
     }
     assert_eq!(parse(""), Device::default());
@@ -174,5 +199,8 @@ fn only_the_beginning_is_read() {
     assert_eq!(parse(&padded(900)).browser, "Firefox");
     assert_eq!(parse(&padded(1024)).browser, "");
     // A cut within a character.
-    assert_eq!(parse(&"\u{1f600}".repeat(257).replacen('\u{1f600}', "a", 1)), Device::default());
+    assert_eq!(
+        parse(&"\u{1f600}".repeat(257).replacen('\u{1f600}', "a", 1)),
+        Device::default()
+    );
 }

@@ -4,7 +4,9 @@ use aws_lc_rs::{
     encoding::AsDer,
     rand::SystemRandom,
     rsa::{self, KeySize},
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    },
 };
 use zeroize::Zeroizing;
 
@@ -33,7 +35,9 @@ impl PrivateKey {
     pub fn generate(algorithm: Algorithm) -> Self {
         let pair = match algorithm {
             Algorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
-            Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Es256),
+            Algorithm::Es256 => {
+                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Es256)
+            }
             Algorithm::Rs256 => rsa::KeyPair::generate(RSA_KEY_SIZE).map(Pair::Rs256),
         };
         Self(pair.expect("the system has randomness"))
@@ -46,7 +50,9 @@ impl PrivateKey {
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, InvalidKey> {
         let pair = match algorithm {
             Algorithm::Ed25519 => Ed25519KeyPair::from_pkcs8(pkcs8).map(Pair::Ed25519),
-            Algorithm::Es256 => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map(Pair::Es256),
+            Algorithm::Es256 => {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map(Pair::Es256)
+            }
             Algorithm::Rs256 => rsa::KeyPair::from_pkcs8(pkcs8).map(Pair::Rs256),
         };
         let key = Self(pair.map_err(|_| InvalidKey::PrivateKey)?);
@@ -95,11 +101,20 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
         match &self.0 {
-            Pair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(|_| SignError)?.as_ref().to_vec()),
-            Pair::Es256(pair) => Ok(pair.sign(&random, message).map_err(|_| SignError)?.as_ref().to_vec()),
+            Pair::Ed25519(pair) => Ok(pair
+                .try_sign(message)
+                .map_err(|_| SignError)?
+                .as_ref()
+                .to_vec()),
+            Pair::Es256(pair) => Ok(pair
+                .sign(&random, message)
+                .map_err(|_| SignError)?
+                .as_ref()
+                .to_vec()),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(|_| SignError)?;
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map_err(|_| SignError)?;
                 Ok(signature)
             }
         }

@@ -4,7 +4,10 @@ use std::ops::RangeInclusive;
 
 use aws_lc_rs::{
     rsa,
-    signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+        VerificationAlgorithm,
+    },
 };
 use curve25519_dalek::edwards::CompressedEdwardsY;
 
@@ -50,7 +53,10 @@ impl PublicNumbers {
             Algorithm::Ed25519 => Self::Okp { x: public.to_vec() },
             Algorithm::Es256 => {
                 let (x, y) = public[1..].split_at(COORDINATE_BYTES);
-                Self::Ec { x: x.to_vec(), y: y.to_vec() }
+                Self::Ec {
+                    x: x.to_vec(),
+                    y: y.to_vec(),
+                }
             }
             Algorithm::Rs256 => {
                 let key = rsa::PublicKey::from_der(public).expect("it was parsed before");
@@ -77,7 +83,9 @@ pub(super) fn parse(algorithm: Algorithm, public: &[u8]) -> Result<ParsedPublicK
 
 /// A point of small order accepts forged signatures. The library that verifies does not mind it.
 fn is_ed25519_point(public: &[u8]) -> bool {
-    let point = CompressedEdwardsY::from_slice(public).ok().and_then(|point| point.decompress());
+    let point = CompressedEdwardsY::from_slice(public)
+        .ok()
+        .and_then(|point| point.decompress());
     point.is_some_and(|point| !point.is_small_order())
 }
 
@@ -87,7 +95,9 @@ fn is_uncompressed(public: &[u8]) -> bool {
 }
 
 fn is_rsa_key(public: &[u8]) -> bool {
-    let Ok(key) = rsa::PublicKey::from_der(public) else { return false };
+    let Ok(key) = rsa::PublicKey::from_der(public) else {
+        return false;
+    };
     let (n, e) = rsa_numbers(&key);
     // The library reads other encodings too, and writes this one only.
     key.as_ref() == public
@@ -105,7 +115,9 @@ fn rsa_numbers(key: &rsa::PublicKey) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn bits(number: &[u8]) -> usize {
-    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    number
+        .first()
+        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
 fn is_odd(number: &[u8]) -> bool {

@@ -56,7 +56,11 @@ struct WireClaims {
     iss: String,
     sub: String,
     aud: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number"
+    )]
     exp: Option<u64>,
     iat: u64,
     jti: String,
@@ -151,5 +155,7 @@ fn scopes(text: &str) -> Option<Vec<String>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
-    text.split(' ').map(|scope| is_scope(scope).then(|| scope.to_owned())).collect()
+    text.split(' ')
+        .map(|scope| is_scope(scope).then(|| scope.to_owned()))
+        .collect()
 }

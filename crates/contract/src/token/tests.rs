@@ -27,10 +27,17 @@ static FIXTURES: LazyLock<[Fixture; 3]> = LazyLock::new(|| Algorithm::ALL.map(fi
 /// `k1` signs sessions' tokens; `api` is the same key for API keys.
 fn fixture(algorithm: Algorithm) -> Fixture {
     let key = PrivateKey::generate(algorithm);
-    let changes = [("k1", CredentialKind::Session), ("api", CredentialKind::ApiKey)]
-        .map(|(id, credential)| Change::Trust(public(&key, id, credential)));
+    let changes = [
+        ("k1", CredentialKind::Session),
+        ("api", CredentialKind::ApiKey),
+    ]
+    .map(|(id, credential)| Change::Trust(public(&key, id, credential)));
     let signer = Signer::new(key_id("k1"), key);
-    Fixture { algorithm, view: view(&changes), signer }
+    Fixture {
+        algorithm,
+        view: view(&changes),
+        signer,
+    }
 }
 
 fn key_id(id: &str) -> KeyId {
@@ -38,12 +45,19 @@ fn key_id(id: &str) -> KeyId {
 }
 
 fn public(key: &PrivateKey, id: &str, credential: CredentialKind) -> VerificationKey {
-    VerificationKey::new(key_id(id), key.algorithm(), key.public_bytes(), credential).expect("a good key")
+    VerificationKey::new(key_id(id), key.algorithm(), key.public_bytes(), credential)
+        .expect("a good key")
 }
 
 fn view(changes: &[Change]) -> View {
-    let frame = Frame { revision: Revision(1), delta: delta::encode(changes, vec![]), audit_digest: [0; 32] };
-    View::empty(Incarnation([1; 16])).apply(&frame).expect("applies")
+    let frame = Frame {
+        revision: Revision(1),
+        delta: delta::encode(changes, vec![]),
+        audit_digest: [0; 32],
+    };
+    View::empty(Incarnation([1; 16]))
+        .apply(&frame)
+        .expect("applies")
 }
 
 fn claims() -> Claims {
@@ -51,7 +65,12 @@ fn claims() -> Claims {
         tenant_id: TenantId::parse("acme").expect("an id"),
         user_id: UserId::parse("ada").expect("an id"),
         session_id: SessionId::generate(),
-        subject: Subject { serial: Serial(1), user: UserSerial(2), tenant: TenantSerial(3), opened: Revision(4) },
+        subject: Subject {
+            serial: Serial(1),
+            user: UserSerial(2),
+            tenant: TenantSerial(3),
+            opened: Revision(4),
+        },
         token_id: "t".into(),
         audiences: vec!["gate".into()],
         issued_at: 1_000,
@@ -63,18 +82,27 @@ fn claims() -> Claims {
 }
 
 fn expected() -> Expected {
-    Expected { issuer: "https://issuer".into(), audience: Some("gate".into()) }
+    Expected {
+        issuer: "https://issuer".into(),
+        audience: Some("gate".into()),
+    }
 }
 
 impl Fixture {
     fn good(&self) -> String {
-        self.signer.sign("https://issuer", &claims()).expect("signs")
+        self.signer
+            .sign("https://issuer", &claims())
+            .expect("signs")
     }
 
     /// Signs any header and claims with the trusted private key. `ALG` stands for the name of its algorithm.
     fn signed(&self, header: &str, claims: &str) -> String {
         let header = header.replace("ALG", self.algorithm.jose_name());
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let message = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
         let signature = self.signer.key.sign(message.as_bytes()).expect("signs");
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
@@ -98,37 +126,105 @@ fn a_good_token_gives_its_identity() {
         assert_eq!(verified.session_id.to_string().len(), 30);
         assert_eq!(verified.subject, claims().subject);
         assert_eq!(verified.key.algorithm, fixture.algorithm);
-        assert!(fixture.verify(&fixture.signed(HEADER, &fixture.claims())).is_ok());
+        assert!(
+            fixture
+                .verify(&fixture.signed(HEADER, &fixture.claims()))
+                .is_ok()
+        );
     }
     let fully_specified = r#"{"typ":"at+jwt","alg":"Ed25519","kid":"k1"}"#;
     let ed25519 = &FIXTURES[0];
-    assert!(ed25519.verify(&ed25519.signed(fully_specified, &ed25519.claims())).is_ok());
+    assert!(
+        ed25519
+            .verify(&ed25519.signed(fully_specified, &ed25519.claims()))
+            .is_ok()
+    );
 }
 
 /// `k1` is the key of sessions' tokens here.
 const HOSTILE_HEADERS: &[(&str, Rejection)] = &[
-    (r#"{"typ":"at+jwt","alg":"none","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"noNE","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"HS256","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"RS384","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"PS256","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"ES256K","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":"","kid":"k1"}"#, Rejection::WrongAlgorithm),
-    (r#"{"typ":"at+jwt","alg":["ALG"],"kid":"k1"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"nobody"}"#, Rejection::UnknownKey),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"../../etc/passwd"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":""}"#, Rejection::Malformed),
+    (
+        r#"{"typ":"at+jwt","alg":"none","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"noNE","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"HS256","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"RS384","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"PS256","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ES256K","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"","kid":"k1"}"#,
+        Rejection::WrongAlgorithm,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":["ALG"],"kid":"k1"}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"nobody"}"#,
+        Rejection::UnknownKey,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"../../etc/passwd"}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":""}"#,
+        Rejection::Malformed,
+    ),
     (r#"{"typ":"at+jwt","alg":"ALG"}"#, Rejection::Malformed),
-    (r#"{"typ":"JWT","alg":"ALG","kid":"k1"}"#, Rejection::WrongType),
-    (r#"{"typ":"ak+jwt","alg":"ALG","kid":"api"}"#, Rejection::WrongType),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"api"}"#, Rejection::WrongType),
+    (
+        r#"{"typ":"JWT","alg":"ALG","kid":"k1"}"#,
+        Rejection::WrongType,
+    ),
+    (
+        r#"{"typ":"ak+jwt","alg":"ALG","kid":"api"}"#,
+        Rejection::WrongType,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"api"}"#,
+        Rejection::WrongType,
+    ),
     (r#"{"alg":"ALG","kid":"k1"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","crit":["exp"]}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","jku":"https://evil"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","jwk":{"kty":"OKP"}}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","zip":"DEF"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"dir","enc":"A256GCM","kid":"k1"}"#, Rejection::Malformed),
-    (r#"{"typ":"at+jwt","alg":"ALG","alg":"ALG","kid":"k1"}"#, Rejection::Malformed),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","crit":["exp"]}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","jku":"https://evil"}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","jwk":{"kty":"OKP"}}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","kid":"k1","zip":"DEF"}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"dir","enc":"A256GCM","kid":"k1"}"#,
+        Rejection::Malformed,
+    ),
+    (
+        r#"{"typ":"at+jwt","alg":"ALG","alg":"ALG","kid":"k1"}"#,
+        Rejection::Malformed,
+    ),
     (r#"[]"#, Rejection::Malformed),
     (r#"null"#, Rejection::Malformed),
 ];
@@ -138,7 +234,12 @@ fn hostile_headers_are_refused_even_when_signed_by_the_trusted_key() {
     for fixture in &*FIXTURES {
         for (header, rejection) in HOSTILE_HEADERS {
             let token = fixture.signed(header, &fixture.claims());
-            assert_eq!(fixture.verify(&token).err(), Some(*rejection), "{:?}: {header}", fixture.algorithm);
+            assert_eq!(
+                fixture.verify(&token).err(),
+                Some(*rejection),
+                "{:?}: {header}",
+                fixture.algorithm
+            );
         }
     }
 }
@@ -152,16 +253,31 @@ fn hostile_claims_are_refused_even_when_signed_by_the_trusted_key() {
         changed
     };
     let cases = [
-        (with("https://issuer", "https://other"), Rejection::WrongIssuer),
-        (with(r#"["gate"]"#, r#"["other"]"#), Rejection::WrongAudience),
+        (
+            with("https://issuer", "https://other"),
+            Rejection::WrongIssuer,
+        ),
+        (
+            with(r#"["gate"]"#, r#"["other"]"#),
+            Rejection::WrongAudience,
+        ),
         (with(r#"["gate"]"#, "[]"), Rejection::WrongAudience),
         (with(r#"["gate"]"#, r#""gate""#), Rejection::Malformed),
         (with(r#""sub":"ada","#, ""), Rejection::Malformed),
         (with(r#""sub":"ada""#, r#""sub":"""#), Rejection::Malformed),
-        (with(r#""sub":"ada""#, r#""sub":"ada","sub":"eve""#), Rejection::Malformed),
-        (with(r#""sub":"ada""#, r#""sub":"ada","x":{"y":1,"y":2}"#), Rejection::Malformed),
+        (
+            with(r#""sub":"ada""#, r#""sub":"ada","sub":"eve""#),
+            Rejection::Malformed,
+        ),
+        (
+            with(r#""sub":"ada""#, r#""sub":"ada","x":{"y":1,"y":2}"#),
+            Rejection::Malformed,
+        ),
         (with(r#""exp":2000"#, r#""exp":1e3"#), Rejection::Malformed),
-        (with(r#""exp":2000"#, r#""exp":"2000""#), Rejection::Malformed),
+        (
+            with(r#""exp":2000"#, r#""exp":"2000""#),
+            Rejection::Malformed,
+        ),
         (with(r#""exp":2000"#, r#""exp":-1"#), Rejection::Malformed),
         (with(r#""exp":2000"#, r#""exp":1000"#), Rejection::Malformed),
         (with(r#""serial":1"#, r#""serial":0"#), Rejection::Malformed),
@@ -172,7 +288,11 @@ fn hostile_claims_are_refused_even_when_signed_by_the_trusted_key() {
     ];
     for fixture in &*FIXTURES {
         for (claims, rejection) in &cases {
-            assert_eq!(fixture.verify(&fixture.signed(HEADER, claims)).err(), Some(*rejection), "{claims}");
+            assert_eq!(
+                fixture.verify(&fixture.signed(HEADER, claims)).err(),
+                Some(*rejection),
+                "{claims}"
+            );
         }
     }
 }
@@ -184,7 +304,10 @@ fn malformed_serializations_are_refused() {
         for token in malformed(&good) {
             assert!(fixture.verify(&token).is_err(), "{token:?}");
         }
-        assert_eq!(fixture.verify(&"A".repeat(1 << 20)).err(), Some(Rejection::Oversized));
+        assert_eq!(
+            fixture.verify(&"A".repeat(1 << 20)).err(),
+            Some(Rejection::Oversized)
+        );
         let padded = format!("{good}{}", "A".repeat(ACCESS_TOKEN_BYTES_MAX));
         assert_eq!(fixture.verify(&padded).err(), Some(Rejection::Oversized));
     }
@@ -192,7 +315,9 @@ fn malformed_serializations_are_refused() {
 
 fn malformed(good: &str) -> Vec<String> {
     let parts: Vec<&str> = good.split('.').collect();
-    let [header, claims, signature] = parts[..] else { panic!("three parts") };
+    let [header, claims, signature] = parts[..] else {
+        panic!("three parts")
+    };
     vec![
         String::new(),
         ".".into(),
@@ -224,15 +349,23 @@ fn every_truncation_and_every_flipped_bit_is_refused() {
     for fixture in &*FIXTURES {
         let good = fixture.good();
         for length in 0..good.len() {
-            assert!(fixture.verify(&good[..length]).is_err(), "truncated to {length}");
+            assert!(
+                fixture.verify(&good[..length]).is_err(),
+                "truncated to {length}"
+            );
         }
         for index in 0..good.len() {
             for bit in 0..8 {
                 let mut bytes = good.clone().into_bytes();
                 bytes[index] ^= 1 << bit;
                 // A gate reads headers, which are text; what is not cannot be handed in.
-                let Ok(flipped) = String::from_utf8(bytes) else { continue };
-                assert!(fixture.verify(&flipped).is_err(), "bit {bit} of {index} flipped");
+                let Ok(flipped) = String::from_utf8(bytes) else {
+                    continue;
+                };
+                assert!(
+                    fixture.verify(&flipped).is_err(),
+                    "bit {bit} of {index} flipped"
+                );
             }
         }
     }

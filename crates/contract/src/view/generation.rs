@@ -25,7 +25,12 @@ pub struct Generation {
 impl Default for Generation {
     fn default() -> Self {
         let empty = || CutoffMap::new_with_hasher_and_ptr_kind(RandomState::default());
-        Self { revoked: SerialSet::default(), users: empty(), tenants: empty(), everyone: CutoffState::default() }
+        Self {
+            revoked: SerialSet::default(),
+            users: empty(),
+            tenants: empty(),
+            everyone: CutoffState::default(),
+        }
     }
 }
 
@@ -59,25 +64,42 @@ impl Generation {
     #[must_use]
     pub fn cuts(&self, subject: &Subject) -> bool {
         let covers = |state: &CutoffState| state.covers(subject.opened, subject.serial);
-        let any = |map: &CutoffMap, serial: u64| !map.is_empty() && map.get(&serial).is_some_and(covers);
-        covers(&self.everyone) || any(&self.tenants, subject.tenant.0) || any(&self.users, subject.user.0)
+        let any =
+            |map: &CutoffMap, serial: u64| !map.is_empty() && map.get(&serial).is_some_and(covers);
+        covers(&self.everyone)
+            || any(&self.tenants, subject.tenant.0)
+            || any(&self.users, subject.user.0)
     }
 
     pub(super) fn encode(&self) -> v1::Generation {
-        let users = self.users.iter().map(|(serial, state)| (Scope::User(UserSerial(*serial)), *state));
-        let tenants = self.tenants.iter().map(|(serial, state)| (Scope::Tenant(TenantSerial(*serial)), *state));
-        let everyone = (self.everyone != CutoffState::default()).then_some((Scope::Everyone, self.everyone));
+        let users = self
+            .users
+            .iter()
+            .map(|(serial, state)| (Scope::User(UserSerial(*serial)), *state));
+        let tenants = self
+            .tenants
+            .iter()
+            .map(|(serial, state)| (Scope::Tenant(TenantSerial(*serial)), *state));
+        let everyone =
+            (self.everyone != CutoffState::default()).then_some((Scope::Everyone, self.everyone));
         let mut cutoffs: Vec<_> = users.chain(tenants).chain(everyone).collect();
         cutoffs.sort_unstable_by_key(|(scope, _)| *scope);
-        v1::Generation { revoked: self.revoked.encode(), cutoffs: cutoffs.into_iter().map(encode_cutoff).collect() }
+        v1::Generation {
+            revoked: self.revoked.encode(),
+            cutoffs: cutoffs.into_iter().map(encode_cutoff).collect(),
+        }
     }
 
     pub(super) fn decode(generation: &v1::Generation) -> Result<Self, SnapshotError> {
         let revoked = SerialSet::decode(&generation.revoked)?;
-        let mut decoded = Self { revoked, ..Self::default() };
+        let mut decoded = Self {
+            revoked,
+            ..Self::default()
+        };
         let mut last = None;
         for cutoff in &generation.cutoffs {
-            let scope = delta::scope(cutoff.scope(), cutoff.scope_serial).map_err(|_| SnapshotError::Unknown)?;
+            let scope = delta::scope(cutoff.scope(), cutoff.scope_serial)
+                .map_err(|_| SnapshotError::Unknown)?;
             let state = CutoffState {
                 greatest: Revision(cutoff.revision),
                 exempt: delta::exempt(cutoff.exempt_serial),

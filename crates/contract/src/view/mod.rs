@@ -64,8 +64,14 @@ impl TryFrom<v1::DeltaFrame> for Frame {
     type Error = MalformedPosition;
 
     fn try_from(frame: v1::DeltaFrame) -> Result<Self, MalformedPosition> {
-        let audit_digest = frame.audit_digest[..].try_into().map_err(|_| MalformedPosition)?;
-        Ok(Self { revision: Revision(frame.revision), delta: frame.delta, audit_digest })
+        let audit_digest = frame.audit_digest[..]
+            .try_into()
+            .map_err(|_| MalformedPosition)?;
+        Ok(Self {
+            revision: Revision(frame.revision),
+            delta: frame.delta,
+            audit_digest,
+        })
     }
 }
 
@@ -90,7 +96,11 @@ impl View {
     #[must_use]
     pub fn empty(incarnation: Incarnation) -> Self {
         Self {
-            position: Position { incarnation, revision: Revision::default(), chain: Default::default() },
+            position: Position {
+                incarnation,
+                revision: Revision::default(),
+                chain: Default::default(),
+            },
             turns: 0,
             sessions: Default::default(),
             permanent: Generation::default(),
@@ -126,7 +136,9 @@ impl View {
     /// Whether `key` is among the trusted ones.
     #[must_use]
     pub fn trusts(&self, key: &Arc<VerificationKey>) -> bool {
-        self.trusted.iter().any(|trusted| Arc::ptr_eq(trusted, key) || trusted.is_same(key))
+        self.trusted
+            .iter()
+            .any(|trusted| Arc::ptr_eq(trusted, key) || trusted.is_same(key))
     }
 
     /// Whether trust in `key` was ended.
@@ -138,19 +150,27 @@ impl View {
     /// Whether this very credential was revoked.
     #[must_use]
     pub fn is_revoked(&self, kind: CredentialKind, subject: &Subject) -> bool {
-        self.generations(kind).iter().any(|generation| generation.revoked.contains(subject.serial))
+        self.generations(kind)
+            .iter()
+            .any(|generation| generation.revoked.contains(subject.serial))
     }
 
     /// Whether a cutoff covers the credential.
     #[must_use]
     pub fn is_cut(&self, kind: CredentialKind, subject: &Subject) -> bool {
-        self.generations(kind).iter().any(|generation| generation.cuts(subject))
+        self.generations(kind)
+            .iter()
+            .any(|generation| generation.cuts(subject))
     }
 
     /// How many single credentials are held as revoked, in all generations.
     #[must_use]
     pub fn revoked_count(&self) -> u64 {
-        let sessions: u64 = self.sessions.iter().map(|generation| generation.revoked.len()).sum();
+        let sessions: u64 = self
+            .sessions
+            .iter()
+            .map(|generation| generation.revoked.len())
+            .sum();
         sessions + self.permanent.revoked.len()
     }
 
@@ -160,7 +180,10 @@ impl View {
     /// When the frame is not the next one or cannot be understood; this view is as it was.
     pub fn apply(&self, frame: &Frame) -> Result<Self, ApplyError> {
         if !frame.revision.follows(self.position.revision) {
-            return Err(ApplyError::Gap { applied: self.position.revision, got: frame.revision });
+            return Err(ApplyError::Gap {
+                applied: self.position.revision,
+                got: frame.revision,
+            });
         }
         let changes = delta::decode(&frame.delta)?;
         let mut next = self.clone();
@@ -175,15 +198,26 @@ impl View {
     /// The same revocations at the beginning of another history, as `recover` leaves them.
     #[must_use]
     pub fn rebased(&self, position: Position) -> Self {
-        Self { position, ..self.clone() }
+        Self {
+            position,
+            ..self.clone()
+        }
     }
 
     fn change(&mut self, change: Change) {
         let revision = self.position.revision;
         match change {
-            Change::Revoke { credential, serials } => self.newest(credential).revoked.extend(&serials),
-            Change::Cut { credential, scope, exempt } => {
-                self.newest(credential).cut(scope, CutoffState::new(revision, exempt));
+            Change::Revoke {
+                credential,
+                serials,
+            } => self.newest(credential).revoked.extend(&serials),
+            Change::Cut {
+                credential,
+                scope,
+                exempt,
+            } => {
+                self.newest(credential)
+                    .cut(scope, CutoffState::new(revision, exempt));
             }
             Change::Trust(key) => self.trust(key),
             Change::Distrust(id) => self.distrust(id),

@@ -21,7 +21,9 @@ const BLOCK_MASK: u64 = (1 << BLOCK_BITS) - 1;
 
 impl Default for SerialSet {
     fn default() -> Self {
-        Self { blocks: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default()) }
+        Self {
+            blocks: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default()),
+        }
     }
 }
 
@@ -30,7 +32,10 @@ impl SerialSet {
     #[must_use]
     pub fn contains(&self, serial: Serial) -> bool {
         !self.is_empty()
-            && self.blocks.get(&(serial.0 >> BLOCK_BITS)).is_some_and(|block| block.contains(low(serial.0)))
+            && self
+                .blocks
+                .get(&(serial.0 >> BLOCK_BITS))
+                .is_some_and(|block| block.contains(low(serial.0)))
     }
 
     /// Adds all of `serials`.
@@ -40,7 +45,10 @@ impl SerialSet {
         for run in sorted.chunk_by(|a, b| a >> BLOCK_BITS == b >> BLOCK_BITS) {
             let index = run[0] >> BLOCK_BITS;
             // A clone of a bitmap is exactly as large as its content: memory stays near the serialized size.
-            let mut block = self.blocks.get(&index).map_or_else(RoaringBitmap::new, |block| (**block).clone());
+            let mut block = self
+                .blocks
+                .get(&index)
+                .map_or_else(RoaringBitmap::new, |block| (**block).clone());
             block.extend(run.iter().map(|&serial| low(serial)));
             self.blocks.insert_mut(index, Arc::new(block));
         }
@@ -61,7 +69,10 @@ impl SerialSet {
     pub(super) fn encode(&self) -> Vec<v1::SerialBlock> {
         let mut blocks: Vec<_> = self.blocks.iter().collect();
         blocks.sort_unstable_by_key(|(index, _)| **index);
-        blocks.into_iter().map(|(&index, block)| encode_block(index, block)).collect()
+        blocks
+            .into_iter()
+            .map(|(&index, block)| encode_block(index, block))
+            .collect()
     }
 
     pub(super) fn decode(blocks: &[v1::SerialBlock]) -> Result<Self, SnapshotError> {
@@ -83,13 +94,19 @@ fn low(serial: u64) -> u32 {
 
 fn encode_block(index: u64, block: &RoaringBitmap) -> v1::SerialBlock {
     let mut roaring = Vec::with_capacity(block.serialized_size());
-    block.serialize_into(&mut roaring).expect("writing to memory does not fail");
-    v1::SerialBlock { index, roaring: roaring.into() }
+    block
+        .serialize_into(&mut roaring)
+        .expect("writing to memory does not fail");
+    v1::SerialBlock {
+        index,
+        roaring: roaring.into(),
+    }
 }
 
 fn decode_block(block: &v1::SerialBlock) -> Result<RoaringBitmap, SnapshotError> {
     let mut bytes = &block.roaring[..];
-    let bitmap = RoaringBitmap::deserialize_from(&mut bytes).map_err(|_| SnapshotError::Malformed)?;
+    let bitmap =
+        RoaringBitmap::deserialize_from(&mut bytes).map_err(|_| SnapshotError::Malformed)?;
     // The decoder stops where the bitmap ends and does not mind what follows; we do.
     let fits = bitmap.max().is_some_and(|max| u64::from(max) <= BLOCK_MASK);
     if !bytes.is_empty() || !fits || block.index > u64::MAX >> BLOCK_BITS {

@@ -35,7 +35,11 @@ impl View {
             current: Some(current.encode()),
             previous: Some(previous.encode()),
             permanent: Some(self.permanent.encode()),
-            trusted_keys: self.trusted.iter().map(|key| v1::TrustedKey::from(&**key)).collect(),
+            trusted_keys: self
+                .trusted
+                .iter()
+                .map(|key| v1::TrustedKey::from(&**key))
+                .collect(),
             distrusted_key_ids: self.distrusted.iter().map(ToString::to_string).collect(),
         };
         snapshot.encode_to_vec().into()
@@ -53,15 +57,27 @@ impl View {
         if snapshot.encoded_len() != length {
             return Err(SnapshotError::Unknown);
         }
-        let position = Position::from_parts(&snapshot.incarnation, snapshot.revision, &snapshot.chain)
-            .map_err(|_| SnapshotError::Malformed)?;
+        let position =
+            Position::from_parts(&snapshot.incarnation, snapshot.revision, &snapshot.chain)
+                .map_err(|_| SnapshotError::Malformed)?;
         let view = Self {
             position,
             turns: snapshot.turns,
-            sessions: [generation(snapshot.current.as_ref())?, generation(snapshot.previous.as_ref())?],
+            sessions: [
+                generation(snapshot.current.as_ref())?,
+                generation(snapshot.previous.as_ref())?,
+            ],
             permanent: generation(snapshot.permanent.as_ref())?,
-            trusted: snapshot.trusted_keys.iter().map(trusted_key).collect::<Result<_, _>>()?,
-            distrusted: snapshot.distrusted_key_ids.iter().map(|id| key_id(id)).collect::<Result<_, _>>()?,
+            trusted: snapshot
+                .trusted_keys
+                .iter()
+                .map(trusted_key)
+                .collect::<Result<_, _>>()?,
+            distrusted: snapshot
+                .distrusted_key_ids
+                .iter()
+                .map(|id| key_id(id))
+                .collect::<Result<_, _>>()?,
         };
         view.with_each_key_once()
     }
@@ -69,7 +85,11 @@ impl View {
     /// A key is trusted or distrusted, and one `kid` is one key.
     fn with_each_key_once(self) -> Result<Self, SnapshotError> {
         let mut ids = HashSet::new();
-        let mut all = self.trusted.iter().map(|key| &key.id).chain(&self.distrusted);
+        let mut all = self
+            .trusted
+            .iter()
+            .map(|key| &key.id)
+            .chain(&self.distrusted);
         match all.all(|id| ids.insert(id)) {
             true => Ok(self),
             false => Err(SnapshotError::Malformed),
@@ -82,7 +102,9 @@ fn generation(generation: Option<&v1::Generation>) -> Result<Generation, Snapsho
 }
 
 fn trusted_key(key: &v1::TrustedKey) -> Result<Arc<VerificationKey>, SnapshotError> {
-    VerificationKey::try_from(key).map(Arc::new).map_err(|_| SnapshotError::Unknown)
+    VerificationKey::try_from(key)
+        .map(Arc::new)
+        .map_err(|_| SnapshotError::Unknown)
 }
 
 fn key_id(id: &str) -> Result<KeyId, SnapshotError> {

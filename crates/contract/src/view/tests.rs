@@ -12,7 +12,9 @@ use crate::{
 
 /// The meaning that [`CutoffState`] compresses: every cutoff, one by one.
 fn covered_by_any(cutoffs: &[(u64, u64)], opened: u64, serial: u64) -> bool {
-    cutoffs.iter().any(|&(revision, exempt)| revision > opened && exempt != serial)
+    cutoffs
+        .iter()
+        .any(|&(revision, exempt)| revision > opened && exempt != serial)
 }
 
 fn state(&(revision, exempt): &(u64, u64)) -> CutoffState {
@@ -20,7 +22,10 @@ fn state(&(revision, exempt): &(u64, u64)) -> CutoffState {
 }
 
 fn merged(cutoffs: &[(u64, u64)]) -> CutoffState {
-    cutoffs.iter().map(state).fold(CutoffState::default(), CutoffState::merge)
+    cutoffs
+        .iter()
+        .map(state)
+        .fold(CutoffState::default(), CutoffState::merge)
 }
 
 fn cutoffs() -> impl Strategy<Value = Vec<(u64, u64)>> {
@@ -32,26 +37,45 @@ fn view() -> View {
 }
 
 fn frame(revision: u64, changes: &[Change]) -> Frame {
-    Frame { revision: Revision(revision), delta: delta::encode(changes, Vec::new()), audit_digest: [0; 32] }
+    Frame {
+        revision: Revision(revision),
+        delta: delta::encode(changes, Vec::new()),
+        audit_digest: [0; 32],
+    }
 }
 
 fn applied(deltas: &[Vec<Change>]) -> View {
     deltas
         .iter()
         .zip(1..)
-        .fold(view(), |view, (changes, revision)| view.apply(&frame(revision, changes)).expect("a dense log applies"))
+        .fold(view(), |view, (changes, revision)| {
+            view.apply(&frame(revision, changes))
+                .expect("a dense log applies")
+        })
 }
 
 fn revoke(serials: &[u64]) -> Change {
-    Change::Revoke { credential: CredentialKind::Session, serials: serials.iter().copied().map(Serial).collect() }
+    Change::Revoke {
+        credential: CredentialKind::Session,
+        serials: serials.iter().copied().map(Serial).collect(),
+    }
 }
 
 fn cut(scope: Scope, exempt: Option<u64>) -> Change {
-    Change::Cut { credential: CredentialKind::Session, scope, exempt: exempt.map(Serial) }
+    Change::Cut {
+        credential: CredentialKind::Session,
+        scope,
+        exempt: exempt.map(Serial),
+    }
 }
 
 fn subject(serial: u64, opened: u64) -> Subject {
-    Subject { serial: Serial(serial), user: UserSerial(5), tenant: TenantSerial(3), opened: Revision(opened) }
+    Subject {
+        serial: Serial(serial),
+        user: UserSerial(5),
+        tenant: TenantSerial(3),
+        opened: Revision(opened),
+    }
 }
 
 const SESSION: CredentialKind = CredentialKind::Session;
@@ -92,10 +116,16 @@ proptest! {
 fn a_view_survives_its_encoding() {
     let view = applied(&[
         vec![revoke(&[10, 11, 1 << 40])],
-        vec![cut(Scope::User(UserSerial(5)), Some(12)), cut(Scope::Tenant(TenantSerial(9)), None)],
+        vec![
+            cut(Scope::User(UserSerial(5)), Some(12)),
+            cut(Scope::Tenant(TenantSerial(9)), None),
+        ],
         vec![Change::Turn],
         vec![revoke(&[20])],
-        vec![Change::Revoke { credential: CredentialKind::ApiKey, serials: vec![Serial(30)] }],
+        vec![Change::Revoke {
+            credential: CredentialKind::ApiKey,
+            serials: vec![Serial(30)],
+        }],
     ]);
     let decoded = View::decode(view.encode()).expect("our own encoding");
     assert_eq!(decoded.position(), view.position());
@@ -136,18 +166,35 @@ fn two_users_of_one_batch_who_keep_different_sessions_keep_none() {
 #[test]
 fn a_gap_a_repetition_and_an_unknown_kind_change_nothing() {
     let view = applied(&[vec![revoke(&[1])]]);
-    assert!(matches!(view.apply(&frame(3, &[])), Err(ApplyError::Gap { .. })));
-    assert!(matches!(view.apply(&frame(1, &[])), Err(ApplyError::Gap { .. })));
+    assert!(matches!(
+        view.apply(&frame(3, &[])),
+        Err(ApplyError::Gap { .. })
+    ));
+    assert!(matches!(
+        view.apply(&frame(1, &[])),
+        Err(ApplyError::Gap { .. })
+    ));
     // An entry whose only field has the number 15.
-    let unknown = Frame { delta: Bytes::from_static(&[0x0a, 0x02, 0x7a, 0x00]), ..frame(2, &[]) };
-    assert_eq!(view.apply(&unknown).err(), Some(ApplyError::Delta(DeltaError::UnknownKind)));
+    let unknown = Frame {
+        delta: Bytes::from_static(&[0x0a, 0x02, 0x7a, 0x00]),
+        ..frame(2, &[])
+    };
+    assert_eq!(
+        view.apply(&unknown).err(),
+        Some(ApplyError::Delta(DeltaError::UnknownKind))
+    );
 }
 
 #[test]
 fn the_chain_depends_on_every_part() {
     let base = view().apply(&frame(1, &[revoke(&[1])])).expect("applies");
     let other_delta = view().apply(&frame(1, &[revoke(&[2])])).expect("applies");
-    let other_audit = view().apply(&Frame { audit_digest: [1; 32], ..frame(1, &[revoke(&[1])]) }).expect("applies");
+    let other_audit = view()
+        .apply(&Frame {
+            audit_digest: [1; 32],
+            ..frame(1, &[revoke(&[1])])
+        })
+        .expect("applies");
     assert_ne!(base.position().chain, other_delta.position().chain);
     assert_ne!(base.position().chain, other_audit.position().chain);
 }

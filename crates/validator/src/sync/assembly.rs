@@ -17,7 +17,11 @@ impl Assembly {
         if chunk.total_bytes > bytes_max {
             return Err(ProtocolError::SnapshotTooLarge);
         }
-        Ok(Self { bytes: Vec::new(), total_bytes: chunk.total_bytes, sha256: chunk.sha256.to_vec() })
+        Ok(Self {
+            bytes: Vec::new(),
+            total_bytes: chunk.total_bytes,
+            sha256: chunk.sha256.to_vec(),
+        })
     }
 
     /// Adds a chunk; the view when it was the last one.
@@ -55,19 +59,37 @@ mod tests {
     fn view() -> View {
         let credential = CredentialKind::Session;
         let changes = [
-            Change::Revoke { credential, serials: vec![Serial(7)] },
-            Change::Cut { credential, scope: Scope::Everyone, exempt: Some(Serial(9)) },
+            Change::Revoke {
+                credential,
+                serials: vec![Serial(7)],
+            },
+            Change::Cut {
+                credential,
+                scope: Scope::Everyone,
+                exempt: Some(Serial(9)),
+            },
             Change::Distrust(KeyId::parse("stolen").expect("an id")),
             Change::Distrust(KeyId::parse("older").expect("an id")),
         ];
         let delta = delta::encode(&changes, Vec::new());
-        let frame = Frame { revision: Revision(1), delta, audit_digest: [0; 32] };
-        View::empty(Incarnation([1; 16])).apply(&frame).expect("the first batch")
+        let frame = Frame {
+            revision: Revision(1),
+            delta,
+            audit_digest: [0; 32],
+        };
+        View::empty(Incarnation([1; 16]))
+            .apply(&frame)
+            .expect("the first batch")
     }
 
     fn whole() -> SnapshotChunk {
         let data = view().encode();
-        SnapshotChunk { total_bytes: data.len() as u64, sha256: sha256(&data).to_vec().into(), offset: 0, data }
+        SnapshotChunk {
+            total_bytes: data.len() as u64,
+            sha256: sha256(&data).to_vec().into(),
+            offset: 0,
+            data,
+        }
     }
 
     fn assemble(chunks: &[SnapshotChunk]) -> Result<Option<View>, ProtocolError> {
@@ -91,25 +113,37 @@ mod tests {
     fn a_snapshot_cut_off_anywhere_gives_no_view() {
         assert!(matches!(changed(|_| {}), Ok(Some(_))));
         for length in 0..whole().data.len() {
-            assert!(!matches!(changed(|chunk| chunk.data.truncate(length)), Ok(Some(_))), "{length} bytes");
+            assert!(
+                !matches!(changed(|chunk| chunk.data.truncate(length)), Ok(Some(_))),
+                "{length} bytes"
+            );
             let shorter = |chunk: &mut SnapshotChunk| {
                 chunk.data.truncate(length);
                 chunk.total_bytes = length as u64;
             };
-            assert!(changed(shorter).is_err(), "{length} bytes that say they are all");
+            assert!(
+                changed(shorter).is_err(),
+                "{length} bytes that say they are all"
+            );
         }
     }
 
     #[test]
     fn a_snapshot_with_any_bit_flipped_gives_no_view() {
         for bit in 0..whole().data.len() * 8 {
-            assert!(changed(|chunk| chunk.data = flipped(&chunk.data, bit).into()).is_err(), "bit {bit}");
+            assert!(
+                changed(|chunk| chunk.data = flipped(&chunk.data, bit).into()).is_err(),
+                "bit {bit}"
+            );
         }
         for bit in 0..whole().sha256.len() * 8 {
             assert!(changed(|chunk| chunk.sha256 = flipped(&chunk.sha256, bit).into()).is_err());
         }
         for bit in 0..64 {
-            assert!(!matches!(changed(|chunk| chunk.total_bytes ^= 1 << bit), Ok(Some(_))));
+            assert!(!matches!(
+                changed(|chunk| chunk.total_bytes ^= 1 << bit),
+                Ok(Some(_))
+            ));
             assert!(changed(|chunk| chunk.offset ^= 1 << bit).is_err());
         }
     }
@@ -118,10 +152,23 @@ mod tests {
     fn chunks_of_two_snapshots_give_no_view() {
         let whole = whole();
         let half = whole.data.len() / 2;
-        let first = SnapshotChunk { data: whole.data.slice(..half), ..whole.clone() };
-        let second = SnapshotChunk { data: whole.data.slice(half..), offset: half as u64, ..whole.clone() };
-        assert!(matches!(assemble(&[first.clone(), second.clone()]), Ok(Some(_))));
-        let foreign = SnapshotChunk { sha256: sha256(b"another").to_vec().into(), ..second.clone() };
+        let first = SnapshotChunk {
+            data: whole.data.slice(..half),
+            ..whole.clone()
+        };
+        let second = SnapshotChunk {
+            data: whole.data.slice(half..),
+            offset: half as u64,
+            ..whole.clone()
+        };
+        assert!(matches!(
+            assemble(&[first.clone(), second.clone()]),
+            Ok(Some(_))
+        ));
+        let foreign = SnapshotChunk {
+            sha256: sha256(b"another").to_vec().into(),
+            ..second.clone()
+        };
         for chunks in [[&first, &first], [&first, &foreign], [&second, &first]] {
             assert!(assemble(&chunks.map(Clone::clone)).is_err());
         }

@@ -104,7 +104,10 @@ impl Follower {
             self.probes.pop_front();
         }
         self.probes.push_back((nonce, now));
-        Some(WatchProbe { nonce, applied_revision: applied.0 })
+        Some(WatchProbe {
+            nonce,
+            applied_revision: applied.0,
+        })
     }
 
     /// Takes in one message. After an error the stream is given up; what was published stays.
@@ -208,9 +211,15 @@ impl Follower {
     }
 
     fn forget(&mut self, turns: u64) {
-        let kept: Vec<bool> = self.remembered_at.iter().map(|at| turns.saturating_sub(*at) < TURNS_TO_FORGET).collect();
+        let kept: Vec<bool> = self
+            .remembered_at
+            .iter()
+            .map(|at| turns.saturating_sub(*at) < TURNS_TO_FORGET)
+            .collect();
         let mut keep = kept.iter();
-        self.state.remembered.retain(|_| *keep.next().unwrap_or(&true));
+        self.state
+            .remembered
+            .retain(|_| *keep.next().unwrap_or(&true));
         let mut keep = kept.iter();
         self.remembered_at.retain(|_| *keep.next().unwrap_or(&true));
     }
@@ -219,8 +228,16 @@ impl Follower {
     fn beat(&mut self, beat: &v1::WatchBeat) -> Result<(), ProtocolError> {
         let head = beat.head.as_ref().ok_or(ProtocolError::Malformed)?;
         let head = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
-        let Some(at) = self.probes.iter().position(|(nonce, _)| *nonce == beat.nonce) else { return Ok(()) };
-        let Some((_, sent)) = self.probes.remove(at) else { return Ok(()) };
+        let Some(at) = self
+            .probes
+            .iter()
+            .position(|(nonce, _)| *nonce == beat.nonce)
+        else {
+            return Ok(());
+        };
+        let Some((_, sent)) = self.probes.remove(at) else {
+            return Ok(());
+        };
         self.beats.push((head, sent));
         let proved = self.settle_beats();
         self.publish();
@@ -228,15 +245,24 @@ impl Follower {
     }
 
     fn settle_beats(&mut self) -> Result<(), ProtocolError> {
-        let Some(here) = self.position() else { return Ok(()) };
-        let (due, waiting): (Vec<_>, Vec<_>) =
-            self.beats.drain(..).partition(|(head, _)| head.revision <= here.revision);
+        let Some(here) = self.position() else {
+            return Ok(());
+        };
+        let (due, waiting): (Vec<_>, Vec<_>) = self
+            .beats
+            .drain(..)
+            .partition(|(head, _)| head.revision <= here.revision);
         self.beats = waiting;
         for (head, sent) in due {
             if head.incarnation != here.incarnation {
                 return Err(ProtocolError::Fork);
             }
-            match self.chains.iter().rev().find(|(revision, _)| *revision == head.revision) {
+            match self
+                .chains
+                .iter()
+                .rev()
+                .find(|(revision, _)| *revision == head.revision)
+            {
                 Some((_, chain)) if *chain == head.chain => self.prove(sent),
                 Some(_) => return Err(ProtocolError::Fork),
                 // Older than what is remembered: it proves nothing, the next one will.
@@ -247,7 +273,10 @@ impl Follower {
     }
 
     fn prove(&mut self, sent: Mark) {
-        let newer = self.state.fresh_as_of.is_none_or(|proof| !sent.since(&proof).is_zero());
+        let newer = self
+            .state
+            .fresh_as_of
+            .is_none_or(|proof| !sent.since(&proof).is_zero());
         if newer {
             self.state.fresh_as_of = Some(sent);
         }

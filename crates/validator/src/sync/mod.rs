@@ -6,7 +6,8 @@ mod follower;
 use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::v1::{
-    self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient, watch_request::Message as Asked,
+    self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
+    watch_request::Message as Asked,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -99,15 +100,24 @@ impl Sync {
     async fn try_watch(&mut self, endpoint: &Endpoint) -> Result<std::convert::Infallible, End> {
         let channel = endpoint.connect().await?;
         self.config.channel.send_replace(Some(channel.clone()));
-        let mut client = RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client =
+            RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         // One for hello, the rest for probes: a full channel means that the authority does not read.
         let (asking, asked) = mpsc::channel(16);
-        let hello = WatchRequest { message: Some(Asked::Hello(self.hello())) };
+        let hello = WatchRequest {
+            message: Some(Asked::Hello(self.hello())),
+        };
         asking.try_send(hello).map_err(|_| End::Closed)?;
         let mut request = Request::new(ReceiverStream::new(asked));
-        request.metadata_mut().insert("authorization", self.config.authorization.clone());
-        let opening = timeout(Duration::from_secs(5), client.watch(request)).await.map_err(|_| End::Closed)?;
-        let inbound = opening.map_err(|status| End::Status(status.code()))?.into_inner();
+        request
+            .metadata_mut()
+            .insert("authorization", self.config.authorization.clone());
+        let opening = timeout(Duration::from_secs(5), client.watch(request))
+            .await
+            .map_err(|_| End::Closed)?;
+        let inbound = opening
+            .map_err(|status| End::Status(status.code()))?
+            .into_inner();
         self.follow(inbound, &asking).await
     }
 
@@ -128,7 +138,8 @@ impl Sync {
         mut inbound: Streaming<v1::WatchResponse>,
         asking: &mpsc::Sender<WatchRequest>,
     ) -> Result<std::convert::Infallible, End> {
-        let mut probes = interval((self.config.max_staleness / PROBES_PER_STALENESS).min(PROBE_INTERVAL_MAX));
+        let mut probes =
+            interval((self.config.max_staleness / PROBES_PER_STALENESS).min(PROBE_INTERVAL_MAX));
         probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let begun = Mark::now();
         loop {
@@ -156,9 +167,16 @@ impl Sync {
     /// An authority that answers no probe may be cut off from its store: another one may not be.
     fn check_progress(&self, begun: &Mark) -> Result<(), End> {
         let now = Mark::now();
-        let proved = self.follower.fresh_as_of().map_or(Duration::MAX, |proof| now.since(&proof));
+        let proved = self
+            .follower
+            .fresh_as_of()
+            .map_or(Duration::MAX, |proof| now.since(&proof));
         let patience = self.config.max_staleness.max(Duration::from_secs(2));
-        if proved.min(now.since(begun)) > patience { Err(End::NoBeat) } else { Ok(()) }
+        if proved.min(now.since(begun)) > patience {
+            Err(End::NoBeat)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -40,7 +40,9 @@ impl AppWords {
             "ipados" => Some(DeviceKind::Tablet),
             "android" if seen == DeviceKind::Tablet => Some(seen),
             "ios" | "android" => Some(DeviceKind::Phone),
-            "windows" | "macos" | "mac os x" | "linux" | "chrome os" | "chromeos" => Some(DeviceKind::Desktop),
+            "windows" | "macos" | "mac os x" | "linux" | "chrome os" | "chromeos" => {
+                Some(DeviceKind::Desktop)
+            }
             _ if self.model.trim_start().starts_with("iPhone") => Some(DeviceKind::Phone),
             _ => None,
         }

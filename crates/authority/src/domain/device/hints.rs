@@ -96,10 +96,15 @@ impl ClientHints {
         } else if is("Desktop") {
             return Some(DeviceKind::Desktop);
         }
-        match (parse::<Item>(&self.mobile)?.bare_item.as_boolean()?, platform) {
+        match (
+            parse::<Item>(&self.mobile)?.bare_item.as_boolean()?,
+            platform,
+        ) {
             (true, _) => Some(DeviceKind::Phone),
             (false, "Android") => Some(DeviceKind::Tablet),
-            (false, "Windows" | "macOS" | "Linux" | "Chrome OS" | "Chromium OS") => Some(DeviceKind::Desktop),
+            (false, "Windows" | "macOS" | "Linux" | "Chrome OS" | "Chromium OS") => {
+                Some(DeviceKind::Desktop)
+            }
             (false, _) => None,
         }
     }
@@ -110,7 +115,9 @@ impl ClientHints {
 fn brands(list: &str) -> Vec<(String, String)> {
     let is_grease = |brand: &str| {
         let letters = brand.chars().filter(char::is_ascii_alphabetic);
-        letters.map(|letter| letter.to_ascii_lowercase()).eq("notabrand".chars())
+        letters
+            .map(|letter| letter.to_ascii_lowercase())
+            .eq("notabrand".chars())
     };
     let mut brands = strings(list);
     brands.retain(|(brand, _)| !is_grease(brand));
@@ -127,13 +134,19 @@ fn strings(list: &str) -> Vec<(String, String)> {
         }
         ListEntry::InnerList(_) => None,
     };
-    parse::<List>(list).into_iter().flatten().filter_map(read).collect()
+    parse::<List>(list)
+        .into_iter()
+        .flatten()
+        .filter_map(read)
+        .collect()
 }
 
 /// The string that a field is.
 fn string(field: &str) -> Option<String> {
     let item = parse::<Item>(field)?;
-    item.bare_item.as_string().map(|text| text.as_str().to_owned())
+    item.bare_item
+        .as_string()
+        .map(|text| text.as_str().to_owned())
 }
 
 fn parse<T: FieldType>(field: &str) -> Option<T> {

@@ -15,7 +15,12 @@ fn agent(browser: (&str, &str), os: (&str, &str), model: &str, kind: DeviceKind)
 }
 
 fn windows() -> Device {
-    agent(("Chrome", "124"), ("Windows", "10"), "", DeviceKind::Desktop)
+    agent(
+        ("Chrome", "124"),
+        ("Windows", "10"),
+        "",
+        DeviceKind::Desktop,
+    )
 }
 
 fn android() -> Device {
@@ -23,7 +28,12 @@ fn android() -> Device {
 }
 
 fn ipad_as_mac() -> Device {
-    agent(("Safari", "17.4"), ("macOS", "10.15.7"), "", DeviceKind::Desktop)
+    agent(
+        ("Safari", "17.4"),
+        ("macOS", "10.15.7"),
+        "",
+        DeviceKind::Desktop,
+    )
 }
 
 fn hints(change: impl FnOnce(&mut ClientHints)) -> ClientHints {
@@ -37,26 +47,52 @@ const EDGE: &str = r#""Chromium";v="124", "Microsoft Edge";v="124", "Not-A.Brand
 
 /// Browser, system, model and kind in one line.
 fn line(device: &Device) -> String {
-    let Device { browser, browser_version, os, os_version, model, kind, .. } = device;
+    let Device {
+        browser,
+        browser_version,
+        os,
+        os_version,
+        model,
+        kind,
+        ..
+    } = device;
     format!("{browser} {browser_version}|{os} {os_version}|{model}|{kind:?}")
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 fn hints_are_believed_before_the_user_agent() {
     let on = |platform: &str, version: &str| {
         let quoted = [platform, version].map(|text| format!("\"{text}\""));
         let [platform, platform_version] = quoted;
-        ClientHints { platform, platform_version, ..ClientHints::default() }
+        ClientHints {
+            platform,
+            platform_version,
+            ..ClientHints::default()
+        }
     };
     let cases = [
-        (windows(), ClientHints::default(), "Chrome 124|Windows 10||Desktop"),
-        (windows(), hints(|h| h.brands = CHROME.into()), "Chrome 124|Windows 10||Desktop"),
-        (windows(), hints(|h| h.brands = EDGE.into()), "Edge 124|Windows 10||Desktop"),
+        (
+            windows(),
+            ClientHints::default(),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            windows(),
+            hints(|h| h.brands = CHROME.into()),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            windows(),
+            hints(|h| h.brands = EDGE.into()),
+            "Edge 124|Windows 10||Desktop",
+        ),
         (
             windows(),
             hints(|h| {
                 h.brands = EDGE.into();
-                h.full_version_list = r#""Not(A:Brand";v="8.0.0.0", "Microsoft Edge";v="124.0.2478.67""#.into();
+                h.full_version_list =
+                    r#""Not(A:Brand";v="8.0.0.0", "Microsoft Edge";v="124.0.2478.67""#.into();
             }),
             "Edge 124.0.2478.67|Windows 10||Desktop",
         ),
@@ -66,15 +102,51 @@ fn hints_are_believed_before_the_user_agent() {
             hints(|h| h.brands = r#"" Not A;Brand";v="99", "Chromium";v="9""#.into()),
             "Chromium 9|Windows 10||Desktop",
         ),
-        (windows(), hints(|h| h.brands = r#"" Not A;Brand";v="99""#.into()), "Chrome 124|Windows 10||Desktop"),
-        (windows(), on("Windows", "15.0.0"), "Chrome 124|Windows 11||Desktop"),
-        (windows(), on("Windows", "13.0.0"), "Chrome 124|Windows 11||Desktop"),
-        (windows(), on("Windows", "12.0.0"), "Chrome 124|Windows 10||Desktop"),
-        (windows(), on("Windows", "1.0.0"), "Chrome 124|Windows 10||Desktop"),
-        (windows(), on("Windows", "0.3.0"), "Chrome 124|Windows 8.1||Desktop"),
-        (windows(), on("Windows", "0.1.0"), "Chrome 124|Windows 7||Desktop"),
-        (windows(), on("Windows", "x"), "Chrome 124|Windows 10||Desktop"),
-        (ipad_as_mac(), on("macOS", "14.4.1"), "Safari 17.4|macOS 14.4.1||Desktop"),
+        (
+            windows(),
+            hints(|h| h.brands = r#"" Not A;Brand";v="99""#.into()),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "15.0.0"),
+            "Chrome 124|Windows 11||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "13.0.0"),
+            "Chrome 124|Windows 11||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "12.0.0"),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "1.0.0"),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "0.3.0"),
+            "Chrome 124|Windows 8.1||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "0.1.0"),
+            "Chrome 124|Windows 7||Desktop",
+        ),
+        (
+            windows(),
+            on("Windows", "x"),
+            "Chrome 124|Windows 10||Desktop",
+        ),
+        (
+            ipad_as_mac(),
+            on("macOS", "14.4.1"),
+            "Safari 17.4|macOS 14.4.1||Desktop",
+        ),
         // A version of another system says nothing.
         (windows(), on("Linux", ""), "Chrome 124|Linux ||Desktop"),
         (
@@ -95,15 +167,30 @@ fn hints_are_believed_before_the_user_agent() {
             }),
             "Chrome 124|Android 10||Tablet",
         ),
-        (android(), hints(|h| h.form_factors = r#""Tablet""#.into()), "Chrome 124|Android 10||Tablet"),
-        (ipad_as_mac(), hints(|h| h.form_factors = r#""XR", "Mobile""#.into()), "Safari 17.4|macOS 10.15.7||Phone"),
-        (ipad_as_mac(), hints(|h| h.form_factors = r#""Tablet""#.into()), "Safari 17.4|macOS 10.15.7||Tablet"),
+        (
+            android(),
+            hints(|h| h.form_factors = r#""Tablet""#.into()),
+            "Chrome 124|Android 10||Tablet",
+        ),
+        (
+            ipad_as_mac(),
+            hints(|h| h.form_factors = r#""XR", "Mobile""#.into()),
+            "Safari 17.4|macOS 10.15.7||Phone",
+        ),
+        (
+            ipad_as_mac(),
+            hints(|h| h.form_factors = r#""Tablet""#.into()),
+            "Safari 17.4|macOS 10.15.7||Tablet",
+        ),
     ];
     for (device, hints, expected) in cases {
         assert_eq!(line(&device.with_hints(&hints)), expected, "{hints:?}");
     }
     let crawler = agent(("Googlebot", "2.1"), ("", ""), "", DeviceKind::Program);
-    assert_eq!(crawler.with_hints(&hints(|h| h.mobile = "?1".into())).kind, DeviceKind::Program);
+    assert_eq!(
+        crawler.with_hints(&hints(|h| h.mobile = "?1".into())).kind,
+        DeviceKind::Program
+    );
 }
 
 #[test]
@@ -152,30 +239,72 @@ fn the_application_is_believed_before_all() {
         model: model.into(),
     };
     let okhttp = agent(("okhttp", "4.12"), ("", ""), "", DeviceKind::Program);
-    let tablet = Device { kind: DeviceKind::Tablet, ..android() };
+    let tablet = Device {
+        kind: DeviceKind::Tablet,
+        ..android()
+    };
     let cases = [
-        (okhttp.clone(), words("Android", "14.0", "Pixel 8"), "okhttp 4.12|Android 14|Pixel 8|Phone"),
-        (okhttp.clone(), words("Windows", "11", ""), "okhttp 4.12|Windows 11||Desktop"),
+        (
+            okhttp.clone(),
+            words("Android", "14.0", "Pixel 8"),
+            "okhttp 4.12|Android 14|Pixel 8|Phone",
+        ),
+        (
+            okhttp.clone(),
+            words("Windows", "11", ""),
+            "okhttp 4.12|Windows 11||Desktop",
+        ),
         (okhttp, words("", "", ""), "okhttp 4.12| ||Program"),
-        (tablet, words("Android", "", ""), "Chrome 124|Android 10||Tablet"),
-        (ipad_as_mac(), words("iPadOS", "17.4", "iPad Pro"), "Safari 17.4|iPadOS 17.4|iPad Pro|Tablet"),
-        (ipad_as_mac(), words("iOS", "", "iPad13,8"), "Safari 17.4|iOS |iPad13,8|Tablet"),
-        (Device::default(), words("iOS", "17.2", "iPhone 14 Pro"), " |iOS 17.2|iPhone 14 Pro|Phone"),
-        (Device::default(), words("", "", "iPhone 14 Pro"), " | |iPhone 14 Pro|Phone"),
-        (Device::default(), words("Haiku", "", ""), " |Haiku ||Unknown"),
+        (
+            tablet,
+            words("Android", "", ""),
+            "Chrome 124|Android 10||Tablet",
+        ),
+        (
+            ipad_as_mac(),
+            words("iPadOS", "17.4", "iPad Pro"),
+            "Safari 17.4|iPadOS 17.4|iPad Pro|Tablet",
+        ),
+        (
+            ipad_as_mac(),
+            words("iOS", "", "iPad13,8"),
+            "Safari 17.4|iOS |iPad13,8|Tablet",
+        ),
+        (
+            Device::default(),
+            words("iOS", "17.2", "iPhone 14 Pro"),
+            " |iOS 17.2|iPhone 14 Pro|Phone",
+        ),
+        (
+            Device::default(),
+            words("", "", "iPhone 14 Pro"),
+            " | |iPhone 14 Pro|Phone",
+        ),
+        (
+            Device::default(),
+            words("Haiku", "", ""),
+            " |Haiku ||Unknown",
+        ),
     ];
     for (device, words, expected) in cases {
         let device = device.with_app(&words);
         assert_eq!(line(&device), expected, "{words:?}");
-        assert_eq!((device.app_name.as_str(), device.app_version.as_str()), ("Acme", "3.1"));
+        assert_eq!(
+            (device.app_name.as_str(), device.app_version.as_str()),
+            ("Acme", "3.1")
+        );
     }
 }
 
 #[test]
 fn what_is_kept_is_short_and_clean() {
     let long = "\u{1f600}".repeat(100);
-    let words =
-        AppWords { app_name: long.clone(), os: " \u{7}L\ninux\u{85} ".into(), model: long, ..AppWords::default() };
+    let words = AppWords {
+        app_name: long.clone(),
+        os: " \u{7}L\ninux\u{85} ".into(),
+        model: long,
+        ..AppWords::default()
+    };
     let device = Device::default().with_app(&words);
     assert_eq!(device.os, "Linux");
     assert_eq!((device.app_name.len(), device.model.len()), (128, 128));
@@ -183,14 +312,27 @@ fn what_is_kept_is_short_and_clean() {
 
 #[test]
 fn a_device_is_named_without_versions() {
-    let acme = AppWords { app_name: "Acme".into(), model: "Pixel 8".into(), ..AppWords::default() };
+    let acme = AppWords {
+        app_name: "Acme".into(),
+        model: "Pixel 8".into(),
+        ..AppWords::default()
+    };
     let cases = [
         (Device::default(), ""),
         (windows(), "Chrome on Windows"),
         (android().with_app(&acme), "Acme on Android (Pixel 8)"),
-        (agent(("curl", "8"), ("", ""), "", DeviceKind::Program), "curl"),
-        (agent(("", ""), ("iOS", "17"), "iPhone", DeviceKind::Phone), "iOS (iPhone)"),
-        (agent(("", ""), ("", ""), "PlayStation 5", DeviceKind::Unknown), "PlayStation 5"),
+        (
+            agent(("curl", "8"), ("", ""), "", DeviceKind::Program),
+            "curl",
+        ),
+        (
+            agent(("", ""), ("iOS", "17"), "iPhone", DeviceKind::Phone),
+            "iOS (iPhone)",
+        ),
+        (
+            agent(("", ""), ("", ""), "PlayStation 5", DeviceKind::Unknown),
+            "PlayStation 5",
+        ),
     ];
     for (device, expected) in cases {
         assert_eq!(device.to_string(), expected);

@@ -32,8 +32,16 @@ impl SessionSight {
     /// What the rules find about it at `now`, but for those that are `disabled`.
     #[must_use]
     pub fn findings(&self, now: Micros, disabled: &BTreeSet<FindingCode>) -> Vec<Finding> {
-        let found = [self.old_session(now), self.country_changed(), self.refresh_token_reused()];
-        found.into_iter().flatten().filter(|finding| !disabled.contains(&finding.code)).collect()
+        let found = [
+            self.old_session(now),
+            self.country_changed(),
+            self.refresh_token_reused(),
+        ];
+        found
+            .into_iter()
+            .flatten()
+            .filter(|finding| !disabled.contains(&finding.code))
+            .collect()
     }
 
     fn old_session(&self, now: Micros) -> Option<Finding> {

@@ -70,16 +70,24 @@ impl SignIn {
     #[must_use]
     pub fn footprints(&self) -> Vec<Footprint> {
         let place = &self.place;
-        let city = if place.city.is_empty() { String::new() } else { place.name() };
+        let city = if place.city.is_empty() {
+            String::new()
+        } else {
+            place.name()
+        };
         let values = [
             (FootprintKind::DeviceId, self.device_id.clone()),
             (FootprintKind::DeviceLook, self.device.to_string()),
             (FootprintKind::Country, place.country.clone()),
             (FootprintKind::City, city),
-            (FootprintKind::Network, self.ip.and_then(network).unwrap_or_default()),
+            (
+                FootprintKind::Network,
+                self.ip.and_then(network).unwrap_or_default(),
+            ),
         ];
         let left = values.into_iter().filter(|(_, value)| !value.is_empty());
-        left.map(|(kind, value)| Footprint { kind, value }).collect()
+        left.map(|(kind, value)| Footprint { kind, value })
+            .collect()
     }
 
     /// What the rules find about it, but for those that are `disabled`. `history` is of before it.
@@ -92,27 +100,46 @@ impl SignIn {
             (FindingCode::NewCity, FootprintKind::City),
             (FindingCode::NewNetwork, FootprintKind::Network),
         ];
-        let is_new = |kind| footprints.iter().any(|footprint| footprint.kind == kind && history.misses(footprint));
-        let new = rules.into_iter().filter(|(_, kind)| is_new(*kind)).map(|(code, _)| self.new_finding(code));
-        new.chain(self.impossible_travel(history)).filter(|finding| !disabled.contains(&finding.code)).collect()
+        let is_new = |kind| {
+            footprints
+                .iter()
+                .any(|footprint| footprint.kind == kind && history.misses(footprint))
+        };
+        let new = rules
+            .into_iter()
+            .filter(|(_, kind)| is_new(*kind))
+            .map(|(code, _)| self.new_finding(code));
+        new.chain(self.impossible_travel(history))
+            .filter(|finding| !disabled.contains(&finding.code))
+            .collect()
     }
 
     /// By what the device is known: the caller's id where earlier sign-ins had one, too.
     fn device_kind(&self, history: &History) -> FootprintKind {
         let by_id = !self.device_id.is_empty() && history.knows(FootprintKind::DeviceId);
-        if by_id { FootprintKind::DeviceId } else { FootprintKind::DeviceLook }
+        if by_id {
+            FootprintKind::DeviceId
+        } else {
+            FootprintKind::DeviceLook
+        }
     }
 
     fn new_finding(&self, code: FindingCode) -> Finding {
         let place = &self.place;
         let country = ("country", place.country.clone());
         let facts = match code {
-            FindingCode::NewDevice => vec![("device", self.device.to_string()), ("device_id", self.device_id.clone())],
+            FindingCode::NewDevice => vec![
+                ("device", self.device.to_string()),
+                ("device_id", self.device_id.clone()),
+            ],
             FindingCode::NewCountry => vec![country, ("country_name", place.country_name.clone())],
             FindingCode::NewCity => vec![("city", place.city.clone()), country],
             _ => {
                 let network = self.ip.and_then(network).unwrap_or_default();
-                vec![("network", network), ("network_operator", place.network_operator.clone())]
+                vec![
+                    ("network", network),
+                    ("network_operator", place.network_operator.clone()),
+                ]
             }
         };
         Finding::new(code, facts.into_iter().chain([("ip", self.ip_text())]))
@@ -133,7 +160,8 @@ impl SignIn {
             ("elapsed_seconds", elapsed.as_secs().to_string()),
             ("ip", self.ip_text()),
         ];
-        (distance >= TRAVEL_KM_MIN && distance > possible).then(|| Finding::new(FindingCode::ImpossibleTravel, facts))
+        (distance >= TRAVEL_KM_MIN && distance > possible)
+            .then(|| Finding::new(FindingCode::ImpossibleTravel, facts))
     }
 
     fn ip_text(&self) -> String {
@@ -144,7 +172,9 @@ impl SignIn {
 impl History {
     /// Whether anything of this kind is known.
     fn knows(&self, kind: FootprintKind) -> bool {
-        self.footprints.iter().any(|footprint| footprint.kind == kind)
+        self.footprints
+            .iter()
+            .any(|footprint| footprint.kind == kind)
     }
 
     /// Whether others of its kind are known, but not this one.

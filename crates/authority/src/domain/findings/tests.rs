@@ -17,7 +17,11 @@ fn place(city: &str, country: &str, latitude: f64, longitude: f64) -> Place {
         city: city.into(),
         country: country.into(),
         country_name: format!("the country {country}"),
-        coordinates: Some(Coordinates { latitude, longitude, accuracy_km: 20 }),
+        coordinates: Some(Coordinates {
+            latitude,
+            longitude,
+            accuracy_km: 20,
+        }),
         network_operator: "Acme Net".into(),
         asn: Some(64_500),
     }
@@ -94,32 +98,73 @@ fn what_is_new_about_a_sign_in_is_found() {
             &[],
         ),
         (changed(|s| s.place = munich()), &["new_city"]),
-        (changed(|s| s.place = sydney()), &["new_country", "new_city"]),
+        (
+            changed(|s| s.place = sydney()),
+            &["new_country", "new_city"],
+        ),
         // A town of the same name elsewhere is another.
-        (changed(|s| s.place.country = "US".into()), &["new_country", "new_city"]),
+        (
+            changed(|s| s.place.country = "US".into()),
+            &["new_country", "new_city"],
+        ),
         (changed(|s| s.place = Place::default()), &[]),
-        (changed(|s| s.ip = Some("8.8.9.8".parse().expect("an address"))), &["new_network"]),
-        (changed(|s| s.ip = Some("8.8.8.200".parse().expect("an address"))), &[]),
-        (changed(|s| s.ip = Some("10.0.0.1".parse().expect("an address"))), &[]),
+        (
+            changed(|s| s.ip = Some("8.8.9.8".parse().expect("an address"))),
+            &["new_network"],
+        ),
+        (
+            changed(|s| s.ip = Some("8.8.8.200".parse().expect("an address"))),
+            &[],
+        ),
+        (
+            changed(|s| s.ip = Some("10.0.0.1".parse().expect("an address"))),
+            &[],
+        ),
     ];
     let history = after(&[sign_in()]);
     for (sign_in, expected) in cases {
-        assert_eq!(codes(&sign_in.findings(&history, &BTreeSet::new())), expected, "{sign_in:?}");
+        assert_eq!(
+            codes(&sign_in.findings(&history, &BTreeSet::new())),
+            expected,
+            "{sign_in:?}"
+        );
         // A user's first sign-in, and the same again, are never new.
-        assert_eq!(codes(&sign_in.findings(&History::default(), &BTreeSet::new())), [""; 0], "{sign_in:?}");
-        let again = SignIn { at: Micros(2 * DAY), ..sign_in.clone() };
-        assert_eq!(codes(&again.findings(&after(&[sign_in]), &BTreeSet::new())), [""; 0], "{again:?}");
+        assert_eq!(
+            codes(&sign_in.findings(&History::default(), &BTreeSet::new())),
+            [""; 0],
+            "{sign_in:?}"
+        );
+        let again = SignIn {
+            at: Micros(2 * DAY),
+            ..sign_in.clone()
+        };
+        assert_eq!(
+            codes(&again.findings(&after(&[sign_in]), &BTreeSet::new())),
+            [""; 0],
+            "{again:?}"
+        );
     }
 }
 
 #[test]
 fn a_kind_that_was_never_known_is_not_new() {
-    let nowhere = SignIn { place: Place::default(), ip: None, device_id: String::new(), ..sign_in() };
+    let nowhere = SignIn {
+        place: Place::default(),
+        ip: None,
+        device_id: String::new(),
+        ..sign_in()
+    };
     let history = after(&[nowhere]);
     // The first sign-in with a database of places, and with ids of devices.
-    assert_eq!(codes(&changed(|_| ()).findings(&history, &BTreeSet::new())), [""; 0]);
+    assert_eq!(
+        codes(&changed(|_| ()).findings(&history, &BTreeSet::new())),
+        [""; 0]
+    );
     let other = changed(|s| s.device.browser = "Chrome".into());
-    assert_eq!(codes(&other.findings(&history, &BTreeSet::new())), ["new_device"]);
+    assert_eq!(
+        codes(&other.findings(&history, &BTreeSet::new())),
+        ["new_device"]
+    );
 }
 
 #[test]
@@ -150,13 +195,22 @@ fn nobody_travels_faster_than_an_aircraft() {
     ];
     let history = after(&[sign_in()]);
     for (place, elapsed, expected) in cases {
-        let next = SignIn { at: Micros(elapsed), place, ..sign_in() };
-        let found = codes(&next.findings(&history, &BTreeSet::new())).contains(&"impossible_travel");
+        let next = SignIn {
+            at: Micros(elapsed),
+            place,
+            ..sign_in()
+        };
+        let found =
+            codes(&next.findings(&history, &BTreeSet::new())).contains(&"impossible_travel");
         assert_eq!(found, expected, "{:?} after {elapsed} µs", next.place);
     }
-    let unknown = History { last: Some((Micros(0), Place::default())), ..history };
+    let unknown = History {
+        last: Some((Micros(0), Place::default())),
+        ..history
+    };
     assert!(
-        !codes(&changed(|s| s.place = sydney()).findings(&unknown, &BTreeSet::new())).contains(&"impossible_travel")
+        !codes(&changed(|s| s.place = sydney()).findings(&unknown, &BTreeSet::new()))
+            .contains(&"impossible_travel")
     );
 }
 
@@ -169,13 +223,28 @@ fn findings_say_what_they_rest_on() {
         s.ip = Some("1.1.1.1".parse().expect("an address"));
     });
     let facts = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     };
     let expected = [
-        facts(&[("device", "Firefox on Linux"), ("device_id", "d2"), ("ip", "1.1.1.1")]),
-        facts(&[("country", "AU"), ("country_name", "the country AU"), ("ip", "1.1.1.1")]),
+        facts(&[
+            ("device", "Firefox on Linux"),
+            ("device_id", "d2"),
+            ("ip", "1.1.1.1"),
+        ]),
+        facts(&[
+            ("country", "AU"),
+            ("country_name", "the country AU"),
+            ("ip", "1.1.1.1"),
+        ]),
         facts(&[("city", "Sydney"), ("country", "AU"), ("ip", "1.1.1.1")]),
-        facts(&[("network", "1.1.1.0/24"), ("network_operator", "Acme Net"), ("ip", "1.1.1.1")]),
+        facts(&[
+            ("network", "1.1.1.0/24"),
+            ("network_operator", "Acme Net"),
+            ("ip", "1.1.1.1"),
+        ]),
         facts(&[
             ("from", "Berlin, DE"),
             ("to", "Sydney, AU"),
@@ -185,7 +254,13 @@ fn findings_say_what_they_rest_on() {
         ]),
     ];
     let findings = next.findings(&after(&[sign_in()]), &BTreeSet::new());
-    assert_eq!(findings.iter().map(|finding| finding.facts.clone()).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        findings
+            .iter()
+            .map(|finding| finding.facts.clone())
+            .collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]
@@ -198,19 +273,59 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
         used_in: berlin(),
         used_from: None,
     };
-    let ended = |cause| SessionSight { active: false, ended_by: Some(cause), ..session.clone() };
+    let ended = |cause| SessionSight {
+        active: false,
+        ended_by: Some(cause),
+        ..session.clone()
+    };
     let cases: [(SessionSight, i64, &[&str]); 8] = [
         (session.clone(), 30 * DAY, &[]),
         (session.clone(), 30 * DAY + 1, &["old_session"]),
         (ended(Cause::User), 31 * DAY, &[]),
-        (ended(Cause::RefreshTokenReused), HOUR, &["refresh_token_reused"]),
-        (SessionSight { used_in: munich(), ..session.clone() }, HOUR, &[]),
-        (SessionSight { used_in: sydney(), ..session.clone() }, HOUR, &["country_changed"]),
-        (SessionSight { used_in: Place::default(), ..session.clone() }, HOUR, &[]),
-        (SessionSight { opened_in: Place::default(), ..session.clone() }, HOUR, &[]),
+        (
+            ended(Cause::RefreshTokenReused),
+            HOUR,
+            &["refresh_token_reused"],
+        ),
+        (
+            SessionSight {
+                used_in: munich(),
+                ..session.clone()
+            },
+            HOUR,
+            &[],
+        ),
+        (
+            SessionSight {
+                used_in: sydney(),
+                ..session.clone()
+            },
+            HOUR,
+            &["country_changed"],
+        ),
+        (
+            SessionSight {
+                used_in: Place::default(),
+                ..session.clone()
+            },
+            HOUR,
+            &[],
+        ),
+        (
+            SessionSight {
+                opened_in: Place::default(),
+                ..session.clone()
+            },
+            HOUR,
+            &[],
+        ),
     ];
     for (session, now, expected) in cases {
-        assert_eq!(codes(&session.findings(Micros(now), &BTreeSet::new())), expected, "{session:?} at {now}");
+        assert_eq!(
+            codes(&session.findings(Micros(now), &BTreeSet::new())),
+            expected,
+            "{session:?} at {now}"
+        );
     }
 }
 
@@ -232,7 +347,10 @@ fn each_rule_can_be_switched_off() {
     };
     let found = |disabled: &BTreeSet<FindingCode>| -> BTreeSet<FindingCode> {
         let findings = next.findings(&after(&[sign_in()]), disabled).into_iter();
-        findings.chain(session.findings(Micros(40 * DAY), disabled)).map(|finding| finding.code).collect()
+        findings
+            .chain(session.findings(Micros(40 * DAY), disabled))
+            .map(|finding| finding.code)
+            .collect()
     };
     let all = BTreeSet::from(FindingCode::ALL);
     assert_eq!(found(&BTreeSet::new()), all);
@@ -249,6 +367,12 @@ fn every_finding_has_advice_and_its_name_is_that_of_json() {
         assert!(!code.advice().is_empty(), "{code:?}");
         assert_eq!(serde_json::to_value(code).expect("JSON"), code.name());
     }
-    let serious = FindingCode::ALL.into_iter().filter(|code| code.level() == Level::High);
-    assert!(serious.into_iter().all(|code| code.advice()[0] == Advice::EndAllSessions));
+    let serious = FindingCode::ALL
+        .into_iter()
+        .filter(|code| code.level() == Level::High);
+    assert!(
+        serious
+            .into_iter()
+            .all(|code| code.advice()[0] == Advice::EndAllSessions)
+    );
 }

@@ -39,10 +39,18 @@ impl Policy {
             problems.push(("user_overrides".into(), problem));
         }
         for (user, stricter) in self.user_overrides.iter().take(USER_OVERRIDES_MAX) {
-            stricter.check(&format!("user_overrides[{user}]"), &self.limits, &mut problems);
+            stricter.check(
+                &format!("user_overrides[{user}]"),
+                &self.limits,
+                &mut problems,
+            );
         }
         problems.truncate(PROBLEMS_MAX);
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
     }
 }
 
@@ -52,14 +60,16 @@ impl Limits {
         for (field, duration, range) in self.durations() {
             check_duration(duration, &range).unwrap_or_else(|problem| wrong(field, problem));
         }
-        for (field, lifetime) in
-            [("session_lifetime", self.session_lifetime), ("remember_me_lifetime", self.remember_me_lifetime)]
-        {
+        for (field, lifetime) in [
+            ("session_lifetime", self.session_lifetime),
+            ("remember_me_lifetime", self.remember_me_lifetime),
+        ] {
             if lifetime > self.session_lifetime_max {
                 wrong(field, "must be at most session_lifetime_max".into());
             }
         }
-        check_sessions_max(self.sessions_max).unwrap_or_else(|problem| wrong("sessions_max", problem));
+        check_sessions_max(self.sessions_max)
+            .unwrap_or_else(|problem| wrong("sessions_max", problem));
         check_acrs(&self.required_acr).unwrap_or_else(|problem| wrong("required_acr", problem));
     }
 
@@ -68,10 +78,22 @@ impl Limits {
         let any = DURATION_MIN..=DURATION_MAX;
         [
             ("idle_timeout", self.idle_timeout, any.clone()),
-            ("session_lifetime_max", Some(self.session_lifetime_max), any.clone()),
+            (
+                "session_lifetime_max",
+                Some(self.session_lifetime_max),
+                any.clone(),
+            ),
             ("session_lifetime", Some(self.session_lifetime), any.clone()),
-            ("remember_me_lifetime", Some(self.remember_me_lifetime), any.clone()),
-            ("access_token_lifetime", self.access_token_lifetime, DURATION_MIN..=ACCESS_TOKEN_LIFETIME_MAX),
+            (
+                "remember_me_lifetime",
+                Some(self.remember_me_lifetime),
+                any.clone(),
+            ),
+            (
+                "access_token_lifetime",
+                self.access_token_lifetime,
+                DURATION_MIN..=ACCESS_TOKEN_LIFETIME_MAX,
+            ),
             ("reauthenticate_within", self.reauthenticate_within, any),
         ]
     }
@@ -79,23 +101,29 @@ impl Limits {
 
 impl UserOverride {
     fn check(&self, path: &str, tenant: &Limits, problems: &mut Vec<Problem>) {
-        let mut wrong = |field: &str, problem: String| problems.push((format!("{path}.{field}"), problem));
+        let mut wrong =
+            |field: &str, problem: String| problems.push((format!("{path}.{field}"), problem));
         for (own, (field, limit, range)) in self.durations().into_iter().zip(tenant.durations()) {
             check_duration(own, &range).unwrap_or_else(|problem| wrong(field, problem));
             if is_looser(own, limit) {
                 wrong(field, LOOSER.into());
             }
         }
-        for (field, own) in
-            [("session_lifetime", self.session_lifetime), ("remember_me_lifetime", self.remember_me_lifetime)]
-        {
+        for (field, own) in [
+            ("session_lifetime", self.session_lifetime),
+            ("remember_me_lifetime", self.remember_me_lifetime),
+        ] {
             if let (Some(own), Some(max)) = (own, self.session_lifetime_max)
                 && own > max
             {
-                wrong(field, "must be at most the user's session_lifetime_max".into());
+                wrong(
+                    field,
+                    "must be at most the user's session_lifetime_max".into(),
+                );
             }
         }
-        check_sessions_max(self.sessions_max).unwrap_or_else(|problem| wrong("sessions_max", problem));
+        check_sessions_max(self.sessions_max)
+            .unwrap_or_else(|problem| wrong("sessions_max", problem));
         if is_looser(self.sessions_max, tenant.sessions_max) {
             wrong("sessions_max", LOOSER.into());
         }
@@ -124,10 +152,16 @@ fn is_looser<T: Ord>(own: Option<T>, limit: Option<T>) -> bool {
     own.zip(limit).is_some_and(|(own, limit)| own > limit)
 }
 
-fn check_duration(duration: Option<Duration>, range: &RangeInclusive<Duration>) -> Result<(), String> {
+fn check_duration(
+    duration: Option<Duration>,
+    range: &RangeInclusive<Duration>,
+) -> Result<(), String> {
     match duration {
         Some(duration) if !range.contains(&duration) => {
-            let (seconds, days) = (range.start().as_secs(), range.end().as_secs() / DAY.as_secs());
+            let (seconds, days) = (
+                range.start().as_secs(),
+                range.end().as_secs() / DAY.as_secs(),
+            );
             Err(format!("must be from {seconds} second to {days} days"))
         }
         _ => Ok(()),
@@ -136,7 +170,9 @@ fn check_duration(duration: Option<Duration>, range: &RangeInclusive<Duration>) 
 
 fn check_sessions_max(max: Option<u32>) -> Result<(), String> {
     match max {
-        Some(max) if !(1..=SESSIONS_MAX).contains(&max) => Err(format!("must be from 1 to {SESSIONS_MAX}")),
+        Some(max) if !(1..=SESSIONS_MAX).contains(&max) => {
+            Err(format!("must be from 1 to {SESSIONS_MAX}"))
+        }
         _ => Ok(()),
     }
 }
@@ -145,9 +181,13 @@ fn check_acrs(acrs: &[String]) -> Result<(), String> {
     if acrs.len() > ACRS_MAX {
         return Err(format!("must have at most {ACRS_MAX} entries"));
     }
-    let fits = |acr: &String| (1..=ACR_BYTES_MAX).contains(&acr.len()) && !acr.chars().any(char::is_control);
+    let fits = |acr: &String| {
+        (1..=ACR_BYTES_MAX).contains(&acr.len()) && !acr.chars().any(char::is_control)
+    };
     if acrs.iter().all(fits) {
         return Ok(());
     }
-    Err(format!("entries must be 1 to {ACR_BYTES_MAX} bytes without control characters"))
+    Err(format!(
+        "entries must be 1 to {ACR_BYTES_MAX} bytes without control characters"
+    ))
 }

@@ -135,7 +135,11 @@ impl Limits {
     #[must_use]
     pub fn lifetime(&self, remember_me: bool) -> Duration {
         let remembered = remember_me && self.remember_me_allowed;
-        let lifetime = if remembered { self.remember_me_lifetime } else { self.session_lifetime };
+        let lifetime = if remembered {
+            self.remember_me_lifetime
+        } else {
+            self.session_lifetime
+        };
         lifetime.min(self.session_lifetime_max)
     }
 
@@ -148,7 +152,8 @@ impl Limits {
     /// Whether a user who authenticated at `auth_time` has to do so again before ending sessions.
     #[must_use]
     pub fn needs_reauthentication(&self, auth_time: Micros, now: Micros) -> bool {
-        self.reauthenticate_within.is_some_and(|within| now.since(auth_time) > within)
+        self.reauthenticate_within
+            .is_some_and(|within| now.since(auth_time) > within)
     }
 
     /// How a session is past these limits at `now`, if it is. Limits are reached by being as old as they say (NIST SP
@@ -156,7 +161,9 @@ impl Limits {
     #[must_use]
     pub fn violation(&self, session: &SessionFacts<'_>, now: Micros) -> Option<Violation> {
         let age = now.since(session.created);
-        let idle = now.since(session.last_active.max(session.created)).saturating_sub(session.unheard);
+        let idle = now
+            .since(session.last_active.max(session.created))
+            .saturating_sub(session.unheard);
         if !self.accepts_acr(session.acr) {
             Some(Violation::AcrMissing)
         } else if session.remember_me && !self.remember_me_allowed {
@@ -177,8 +184,13 @@ impl Limits {
     #[must_use]
     pub fn due(&self, session: &SessionFacts<'_>, expires: Micros) -> Option<Micros> {
         let old = session.created.after(self.lifetime(session.remember_me));
-        let heard = session.last_active.max(session.created).after(session.unheard);
-        let due = self.idle_timeout.map_or(old, |timeout| heard.after(timeout).min(old));
+        let heard = session
+            .last_active
+            .max(session.created)
+            .after(session.unheard);
+        let due = self
+            .idle_timeout
+            .map_or(old, |timeout| heard.after(timeout).min(old));
         (due < expires).then_some(due)
     }
 
@@ -189,15 +201,26 @@ impl Limits {
         Self {
             idle_timeout: strictest(self.idle_timeout, stricter.idle_timeout),
             session_lifetime_max,
-            session_lifetime: least(self.session_lifetime, stricter.session_lifetime).min(session_lifetime_max),
+            session_lifetime: least(self.session_lifetime, stricter.session_lifetime)
+                .min(session_lifetime_max),
             remember_me_allowed: self.remember_me_allowed && !stricter.forbid_remember_me,
             remember_me_lifetime: least(self.remember_me_lifetime, stricter.remember_me_lifetime)
                 .min(session_lifetime_max),
-            access_token_lifetime: strictest(self.access_token_lifetime, stricter.access_token_lifetime),
+            access_token_lifetime: strictest(
+                self.access_token_lifetime,
+                stricter.access_token_lifetime,
+            ),
             sessions_max: strictest(self.sessions_max, stricter.sessions_max),
             at_limit: self.at_limit,
-            required_acr: if acr_required { stricter.required_acr.clone() } else { self.required_acr },
-            reauthenticate_within: strictest(self.reauthenticate_within, stricter.reauthenticate_within),
+            required_acr: if acr_required {
+                stricter.required_acr.clone()
+            } else {
+                self.required_acr
+            },
+            reauthenticate_within: strictest(
+                self.reauthenticate_within,
+                stricter.reauthenticate_within,
+            ),
         }
     }
 }

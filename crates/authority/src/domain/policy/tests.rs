@@ -45,22 +45,64 @@ fn what_types_cannot_say_is_refused_with_its_field() {
     let cases = [
         (Policy::default(), ""),
         (limits(|l| l.idle_timeout = None), ""),
-        (limits(|l| l.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
-        (limits(|l| l.idle_timeout = Some(DURATION_MAX + SECOND)), "idle_timeout"),
-        (limits(|l| l.session_lifetime_max = Duration::MAX), "session_lifetime_max"),
-        (limits(|l| l.session_lifetime = Duration::ZERO), "session_lifetime"),
-        (limits(|l| l.session_lifetime = 91 * DAY), "session_lifetime"),
+        (
+            limits(|l| l.idle_timeout = Some(Duration::ZERO)),
+            "idle_timeout",
+        ),
+        (
+            limits(|l| l.idle_timeout = Some(DURATION_MAX + SECOND)),
+            "idle_timeout",
+        ),
+        (
+            limits(|l| l.session_lifetime_max = Duration::MAX),
+            "session_lifetime_max",
+        ),
+        (
+            limits(|l| l.session_lifetime = Duration::ZERO),
+            "session_lifetime",
+        ),
+        (
+            limits(|l| l.session_lifetime = 91 * DAY),
+            "session_lifetime",
+        ),
         (limits(|l| l.remember_me_lifetime = 90 * DAY), ""),
-        (limits(|l| l.remember_me_lifetime = 90 * DAY + SECOND), "remember_me_lifetime"),
-        (limits(|l| l.remember_me_lifetime = SECOND / 2), "remember_me_lifetime"),
-        (limits(|l| l.access_token_lifetime = Some(367 * DAY)), "access_token_lifetime"),
-        (limits(|l| l.reauthenticate_within = Some(Duration::ZERO)), "reauthenticate_within"),
+        (
+            limits(|l| l.remember_me_lifetime = 90 * DAY + SECOND),
+            "remember_me_lifetime",
+        ),
+        (
+            limits(|l| l.remember_me_lifetime = SECOND / 2),
+            "remember_me_lifetime",
+        ),
+        (
+            limits(|l| l.access_token_lifetime = Some(367 * DAY)),
+            "access_token_lifetime",
+        ),
+        (
+            limits(|l| l.reauthenticate_within = Some(Duration::ZERO)),
+            "reauthenticate_within",
+        ),
         (limits(|l| l.sessions_max = Some(0)), "sessions_max"),
-        (limits(|l| l.sessions_max = Some(SESSIONS_MAX + 1)), "sessions_max"),
-        (limits(|l| l.required_acr = vec![String::new()]), "required_acr"),
-        (limits(|l| l.required_acr = vec!["a\n".into()]), "required_acr"),
-        (limits(|l| l.required_acr = vec!["a".repeat(ACR_BYTES_MAX + 1)]), "required_acr"),
-        (limits(|l| l.required_acr = vec!["a".into(); ACRS_MAX + 1]), "required_acr"),
+        (
+            limits(|l| l.sessions_max = Some(SESSIONS_MAX + 1)),
+            "sessions_max",
+        ),
+        (
+            limits(|l| l.required_acr = vec![String::new()]),
+            "required_acr",
+        ),
+        (
+            limits(|l| l.required_acr = vec!["a\n".into()]),
+            "required_acr",
+        ),
+        (
+            limits(|l| l.required_acr = vec!["a".repeat(ACR_BYTES_MAX + 1)]),
+            "required_acr",
+        ),
+        (
+            limits(|l| l.required_acr = vec!["a".into(); ACRS_MAX + 1]),
+            "required_acr",
+        ),
     ];
     for (policy, expected) in cases {
         assert_eq!(fields(&policy).join(" "), expected, "{:?}", policy.limits);
@@ -72,32 +114,74 @@ fn an_override_is_as_strict_as_the_tenant_or_stricter() {
     let cases = [
         (overridden(|_| ()), ""),
         (overridden(|o| o.idle_timeout = Some(7 * DAY)), ""),
-        (overridden(|o| o.idle_timeout = Some(8 * DAY)), "idle_timeout"),
-        (overridden(|o| o.idle_timeout = Some(Duration::ZERO)), "idle_timeout"),
-        (overridden(|o| o.session_lifetime_max = Some(91 * DAY)), "session_lifetime_max"),
-        (overridden(|o| o.session_lifetime = Some(8 * DAY)), "session_lifetime"),
         (
-            overridden(|o| (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(3 * DAY))),
+            overridden(|o| o.idle_timeout = Some(8 * DAY)),
+            "idle_timeout",
+        ),
+        (
+            overridden(|o| o.idle_timeout = Some(Duration::ZERO)),
+            "idle_timeout",
+        ),
+        (
+            overridden(|o| o.session_lifetime_max = Some(91 * DAY)),
+            "session_lifetime_max",
+        ),
+        (
+            overridden(|o| o.session_lifetime = Some(8 * DAY)),
             "session_lifetime",
         ),
         (
-            overridden(|o| (o.session_lifetime_max, o.remember_me_lifetime) = (Some(2 * DAY), Some(10 * DAY))),
+            overridden(|o| {
+                (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(3 * DAY));
+            }),
+            "session_lifetime",
+        ),
+        (
+            overridden(|o| {
+                (o.session_lifetime_max, o.remember_me_lifetime) = (Some(2 * DAY), Some(10 * DAY));
+            }),
             "remember_me_lifetime",
         ),
-        (overridden(|o| (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(2 * DAY))), ""),
+        (
+            overridden(|o| {
+                (o.session_lifetime_max, o.session_lifetime) = (Some(2 * DAY), Some(2 * DAY));
+            }),
+            "",
+        ),
         (overridden(|o| o.forbid_remember_me = true), ""),
-        (overridden(|o| o.remember_me_lifetime = Some(31 * DAY)), "remember_me_lifetime"),
-        (overridden(|o| o.access_token_lifetime = Some(2 * HOUR)), "access_token_lifetime"),
-        (overridden(|o| o.reauthenticate_within = Some(2 * HOUR)), "reauthenticate_within"),
+        (
+            overridden(|o| o.remember_me_lifetime = Some(31 * DAY)),
+            "remember_me_lifetime",
+        ),
+        (
+            overridden(|o| o.access_token_lifetime = Some(2 * HOUR)),
+            "access_token_lifetime",
+        ),
+        (
+            overridden(|o| o.reauthenticate_within = Some(2 * HOUR)),
+            "reauthenticate_within",
+        ),
         (overridden(|o| o.sessions_max = Some(1)), ""),
         (overridden(|o| o.sessions_max = Some(6)), "sessions_max"),
         (overridden(|o| o.sessions_max = Some(0)), "sessions_max"),
         (overridden(|o| o.required_acr = vec!["three".into()]), ""),
-        (overridden(|o| o.required_acr = vec!["three".into(), "one".into()]), "required_acr"),
+        (
+            overridden(|o| o.required_acr = vec!["three".into(), "one".into()]),
+            "required_acr",
+        ),
     ];
     for (policy, expected) in cases {
-        let expected = if expected.is_empty() { String::new() } else { format!("user_overrides[ann].{expected}") };
-        assert_eq!(fields(&policy).join(" "), expected, "{:?}", policy.user_overrides);
+        let expected = if expected.is_empty() {
+            String::new()
+        } else {
+            format!("user_overrides[ann].{expected}")
+        };
+        assert_eq!(
+            fields(&policy).join(" "),
+            expected,
+            "{:?}",
+            policy.user_overrides
+        );
     }
 }
 
@@ -115,14 +199,19 @@ fn where_the_tenant_sets_no_limit_any_is_stricter() {
     policy.user_overrides.insert(user("ann"), stricter);
     assert_eq!(policy.validate(), Ok(()));
     let effective = policy.effective(&user("ann"));
-    assert_eq!((effective.idle_timeout, effective.sessions_max), (Some(DURATION_MAX), Some(SESSIONS_MAX)));
+    assert_eq!(
+        (effective.idle_timeout, effective.sessions_max),
+        (Some(DURATION_MAX), Some(SESSIONS_MAX))
+    );
 }
 
 #[test]
 fn overrides_and_problems_are_bounded() {
     let mut policy = Policy::default();
     for index in 0..=USER_OVERRIDES_MAX {
-        policy.user_overrides.insert(user(&format!("u{index}")), UserOverride::default());
+        policy
+            .user_overrides
+            .insert(user(&format!("u{index}")), UserOverride::default());
     }
     assert_eq!(fields(&policy), ["user_overrides"]);
     for stricter in policy.user_overrides.values_mut() {
@@ -158,22 +247,51 @@ fn the_stricter_of_tenant_and_user_holds() {
 #[test]
 fn a_session_lives_as_its_kind_does() {
     let tenant = Limits::default();
-    let forgetful = Limits { remember_me_allowed: false, ..tenant.clone() };
-    let brief = Limits { session_lifetime_max: DAY, ..tenant.clone() };
-    let cases =
-        [(&tenant, false, 7), (&tenant, true, 30), (&forgetful, true, 7), (&brief, false, 1), (&brief, true, 1)];
+    let forgetful = Limits {
+        remember_me_allowed: false,
+        ..tenant.clone()
+    };
+    let brief = Limits {
+        session_lifetime_max: DAY,
+        ..tenant.clone()
+    };
+    let cases = [
+        (&tenant, false, 7),
+        (&tenant, true, 30),
+        (&forgetful, true, 7),
+        (&brief, false, 1),
+        (&brief, true, 1),
+    ];
     for (limits, remember_me, days) in cases {
-        assert_eq!(limits.lifetime(remember_me), days * DAY, "{limits:?} {remember_me}");
+        assert_eq!(
+            limits.lifetime(remember_me),
+            days * DAY,
+            "{limits:?} {remember_me}"
+        );
     }
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 fn a_session_past_the_policy_is_told_from_one_within() {
     let tenant = Limits::default();
-    let forgetful = Limits { remember_me_allowed: false, ..tenant.clone() };
-    let brief = Limits { session_lifetime_max: 20 * DAY, remember_me_lifetime: 10 * DAY, ..tenant.clone() };
-    let never = Limits { idle_timeout: None, ..tenant.clone() };
-    let two = Limits { required_acr: vec!["two".into()], ..tenant.clone() };
+    let forgetful = Limits {
+        remember_me_allowed: false,
+        ..tenant.clone()
+    };
+    let brief = Limits {
+        session_lifetime_max: 20 * DAY,
+        remember_me_lifetime: 10 * DAY,
+        ..tenant.clone()
+    };
+    let never = Limits {
+        idle_timeout: None,
+        ..tenant.clone()
+    };
+    let two = Limits {
+        required_acr: vec!["two".into()],
+        ..tenant.clone()
+    };
     let remembered = SessionFacts {
         created: Micros(0),
         remember_me: true,
@@ -181,43 +299,102 @@ fn a_session_past_the_policy_is_told_from_one_within() {
         last_active: Micros(0),
         unheard: Duration::ZERO,
     };
-    let plain = SessionFacts { remember_me: false, ..remembered };
+    let plain = SessionFacts {
+        remember_me: false,
+        ..remembered
+    };
     let active = |session: SessionFacts<'static>, after: Duration| SessionFacts {
         last_active: Micros(0).after(after),
         ..session
     };
-    let unheard = |session: SessionFacts<'static>, unheard: Duration| SessionFacts { unheard, ..session };
+    let unheard =
+        |session: SessionFacts<'static>, unheard: Duration| SessionFacts { unheard, ..session };
     let cases = [
         (&tenant, plain, 6 * DAY, None),
         (&tenant, active(plain, 6 * DAY), 7 * DAY - SECOND, None),
-        (&tenant, active(plain, 6 * DAY), 7 * DAY, Some(Violation::LifetimeShortened)),
+        (
+            &tenant,
+            active(plain, 6 * DAY),
+            7 * DAY,
+            Some(Violation::LifetimeShortened),
+        ),
         (&tenant, remembered, 7 * DAY - SECOND, None),
         (&tenant, remembered, 7 * DAY, Some(Violation::Idle)),
         (&tenant, active(remembered, DAY), 8 * DAY - SECOND, None),
-        (&tenant, active(remembered, DAY), 8 * DAY, Some(Violation::Idle)),
+        (
+            &tenant,
+            active(remembered, DAY),
+            8 * DAY,
+            Some(Violation::Idle),
+        ),
         // Nobody could have heard of it for two of these days.
-        (&tenant, unheard(remembered, 2 * DAY), 9 * DAY - SECOND, None),
-        (&tenant, unheard(remembered, 2 * DAY), 9 * DAY, Some(Violation::Idle)),
+        (
+            &tenant,
+            unheard(remembered, 2 * DAY),
+            9 * DAY - SECOND,
+            None,
+        ),
+        (
+            &tenant,
+            unheard(remembered, 2 * DAY),
+            9 * DAY,
+            Some(Violation::Idle),
+        ),
         (&tenant, unheard(remembered, Duration::MAX), 29 * DAY, None),
         (&never, remembered, 29 * DAY, None),
-        (&never, remembered, 30 * DAY, Some(Violation::LifetimeShortened)),
-        (&forgetful, remembered, SECOND, Some(Violation::RememberMeForbidden)),
+        (
+            &never,
+            remembered,
+            30 * DAY,
+            Some(Violation::LifetimeShortened),
+        ),
+        (
+            &forgetful,
+            remembered,
+            SECOND,
+            Some(Violation::RememberMeForbidden),
+        ),
         (&forgetful, plain, SECOND, None),
-        (&brief, active(remembered, 9 * DAY), 10 * DAY, Some(Violation::LifetimeShortened)),
-        (&brief, active(remembered, 19 * DAY), 20 * DAY, Some(Violation::TooOld)),
+        (
+            &brief,
+            active(remembered, 9 * DAY),
+            10 * DAY,
+            Some(Violation::LifetimeShortened),
+        ),
+        (
+            &brief,
+            active(remembered, 19 * DAY),
+            20 * DAY,
+            Some(Violation::TooOld),
+        ),
         (&two, plain, SECOND, Some(Violation::AcrMissing)),
-        (&two, SessionFacts { acr: "two", ..plain }, SECOND, None),
+        (
+            &two,
+            SessionFacts {
+                acr: "two",
+                ..plain
+            },
+            SECOND,
+            None,
+        ),
         // A clock that stepped back makes nothing old.
         (&tenant, active(plain, DAY), Duration::ZERO, None),
     ];
     for (limits, session, after, expected) in cases {
-        assert_eq!(limits.violation(&session, Micros(0).after(after)), expected, "{session:?} after {after:?}");
+        assert_eq!(
+            limits.violation(&session, Micros(0).after(after)),
+            expected,
+            "{session:?} after {after:?}"
+        );
     }
 }
 
 #[test]
 fn ending_sessions_may_need_a_recent_authentication() {
-    let hour = Limits { reauthenticate_within: Some(HOUR), ..Limits::default() };
+    let hour = Limits {
+        reauthenticate_within: Some(HOUR),
+        ..Limits::default()
+    };
     let now = Micros(0).after(HOUR);
     assert!(!hour.needs_reauthentication(Micros(0), now));
     assert!(hour.needs_reauthentication(Micros(0), now.after(SECOND)));
@@ -266,10 +443,25 @@ fn presets_are_the_standards_figures_and_cite_them() {
     for (name, lifetime_max, idle_timeout, section) in expected {
         let preset = Preset::named(name).expect(name);
         assert!(preset.source.contains(section), "{}", preset.source);
-        let limits = preset.apply(Limits { idle_timeout: Some(7 * DAY), ..Limits::default() });
+        let limits = preset.apply(Limits {
+            idle_timeout: Some(7 * DAY),
+            ..Limits::default()
+        });
         assert_eq!(limits.session_lifetime_max, lifetime_max, "{name}");
-        assert_eq!(limits.idle_timeout, idle_timeout.or(Some(7 * DAY)), "{name}");
-        assert_eq!(Policy { limits, ..Policy::default() }.validate(), Ok(()), "{name}");
+        assert_eq!(
+            limits.idle_timeout,
+            idle_timeout.or(Some(7 * DAY)),
+            "{name}"
+        );
+        assert_eq!(
+            Policy {
+                limits,
+                ..Policy::default()
+            }
+            .validate(),
+            Ok(()),
+            "{name}"
+        );
     }
     assert_eq!(Preset::named("none"), None);
 }

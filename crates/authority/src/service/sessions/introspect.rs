@@ -17,24 +17,41 @@ impl Sessions {
         &self,
         call: Call<v1::IntrospectTokenRequest>,
     ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+        let Call {
+            caller, message, ..
+        } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
         if let Caller::User(user) = &caller
             && message.token.is_empty()
         {
             return self.judge(&caller, &user.identity).await;
         }
-        let inactive =
-            |reason: &str| v1::IntrospectTokenResponse { inactive_reason: reason.into(), ..Default::default() };
+        let inactive = |reason: &str| v1::IntrospectTokenResponse {
+            inactive_reason: reason.into(),
+            ..Default::default()
+        };
         let view = self.0.feed.view();
         // Whom the token is for is the asker's business: any audience it has will do.
         let issuer = self.0.config.tokens.issuer.clone();
-        let identity = match verify(&message.token, &view, &Expected { issuer, audience: None }) {
+        let identity = match verify(
+            &message.token,
+            &view,
+            &Expected {
+                issuer,
+                audience: None,
+            },
+        ) {
             Ok(identity) => identity,
             Err(rejection) => return Ok(inactive(rejection.reason())),
         };
-        if caller.own_session().is_some_and(|own| own != identity.session_id) {
-            return Err(ServiceError::invalid("token", "must be empty or of the session of the call"));
+        if caller
+            .own_session()
+            .is_some_and(|own| own != identity.session_id)
+        {
+            return Err(ServiceError::invalid(
+                "token",
+                "must be empty or of the session of the call",
+            ));
         }
         if identity.tenant_id != tenant {
             return Ok(inactive("unknown"));
@@ -42,11 +59,26 @@ impl Sessions {
         self.judge(&caller, &identity).await
     }
 
-    async fn judge(&self, caller: &Caller, identity: &Identity) -> Result<v1::IntrospectTokenResponse, ServiceError> {
-        let Some((session, now)) = self.0.store.session(&identity.tenant_id, identity.session_id).await? else {
-            return Ok(v1::IntrospectTokenResponse { inactive_reason: "unknown".into(), ..Default::default() });
+    async fn judge(
+        &self,
+        caller: &Caller,
+        identity: &Identity,
+    ) -> Result<v1::IntrospectTokenResponse, ServiceError> {
+        let Some((session, now)) = self
+            .0
+            .store
+            .session(&identity.tenant_id, identity.session_id)
+            .await?
+        else {
+            return Ok(v1::IntrospectTokenResponse {
+                inactive_reason: "unknown".into(),
+                ..Default::default()
+            });
         };
-        let reason = match (session.state(now), verdict(identity, &self.0.feed.view(), now.seconds())) {
+        let reason = match (
+            session.state(now),
+            verdict(identity, &self.0.feed.view(), now.seconds()),
+        ) {
             (SessionState::Active, Ok(())) => "",
             (SessionState::Active, Err(rejection)) => rejection.reason(),
             (SessionState::Expired, _) => "expired",
@@ -55,11 +87,22 @@ impl Sessions {
         };
         let whole = match caller {
             // A token that does not admit is worth no more than why: it may be old, and in other hands.
-            Caller::User(_) => reason.is_empty() && self.0.policies.of(&session.tenant_id).await?.users_see_sessions,
+            Caller::User(_) => {
+                reason.is_empty()
+                    && self
+                        .0
+                        .policies
+                        .of(&session.tenant_id)
+                        .await?
+                        .users_see_sessions
+            }
             Caller::Service(_) => true,
         };
         let shown = if whole {
-            let shown = self.0.shown(caller, &session.tenant_id, std::slice::from_ref(&session)).await?;
+            let shown = self
+                .0
+                .shown(caller, &session.tenant_id, std::slice::from_ref(&session))
+                .await?;
             shown.session(&session, now)
         } else {
             convert::session_end(&session, now, caller)
@@ -69,7 +112,10 @@ impl Sessions {
             active: reason.is_empty(),
             inactive_reason: reason.into(),
             session: Some(shown),
-            access_token_expire_time: Some(prost_types::Timestamp { seconds: expires, nanos: 0 }),
+            access_token_expire_time: Some(prost_types::Timestamp {
+                seconds: expires,
+                nanos: 0,
+            }),
         })
     }
 }

@@ -26,24 +26,49 @@ impl Sessions {
         &self,
         call: Call<v1::RefreshSessionRequest>,
     ) -> Result<v1::RefreshSessionResponse, ServiceError> {
-        let Call { caller, message, .. } = call;
+        let Call {
+            caller, message, ..
+        } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        let audiences = Fields::one("audiences", |fields| Some(fields.audiences(&message.audiences)))?;
+        let audiences = Fields::one("audiences", |fields| {
+            Some(fields.audiences(&message.audiences))
+        })?;
         let refresh = &self.0.secrets.refresh;
-        let subject = refresh.read(&message.refresh_token).map_err(|_| ServiceError::RefreshTokenInvalid)?;
+        let subject = refresh
+            .read(&message.refresh_token)
+            .map_err(|_| ServiceError::RefreshTokenInvalid)?;
         // The row's salt takes part in the proof.
         let (core, token) = (Arc::clone(&self.0), message.refresh_token);
         let proof: Proof = Arc::new(move |salt| core.secrets.refresh.is_authentic(&token, salt));
-        let rotated = self.0.store.rotate(&tenant, subject.session_id, subject.generation, proof).await?;
+        let rotated = self
+            .0
+            .store
+            .rotate(&tenant, subject.session_id, subject.generation, proof)
+            .await?;
         let (session, now) = match rotated {
             Rotated::Won(session, now) => (session, now),
-            Rotated::Lost(session, now) => self.lost(&tenant, session, subject.generation, now).await?,
+            Rotated::Lost(session, now) => {
+                self.lost(&tenant, session, subject.generation, now).await?
+            }
             Rotated::NotFound => return Err(ServiceError::RefreshTokenInvalid),
         };
-        let audiences = if audiences.is_empty() { session.audiences.clone() } else { audiences };
-        let Tokens { access, refresh, access_expire_time } = self.0.issue(&session, &audiences, now).await?;
+        let audiences = if audiences.is_empty() {
+            session.audiences.clone()
+        } else {
+            audiences
+        };
+        let Tokens {
+            access,
+            refresh,
+            access_expire_time,
+        } = self.0.issue(&session, &audiences, now).await?;
         Ok(v1::RefreshSessionResponse {
-            session: Some(self.0.shown(&caller, &tenant, &[]).await?.session(&session, now)),
+            session: Some(
+                self.0
+                    .shown(&caller, &tenant, &[])
+                    .await?
+                    .session(&session, now),
+            ),
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
@@ -58,9 +83,19 @@ impl Sessions {
         generation: u64,
         now: Micros,
     ) -> Result<(Box<Session>, Micros), ServiceError> {
-        match decide_rotation(&session, generation, self.0.config.tokens.refresh_grace, now) {
+        match decide_rotation(
+            &session,
+            generation,
+            self.0.config.tokens.refresh_grace,
+            now,
+        ) {
             Rotation::Repeat => Ok((session, now)),
-            Rotation::Ended if session.end.as_ref().is_some_and(|end| end.cause == Cause::UserDisabled) => {
+            Rotation::Ended
+                if session
+                    .end
+                    .as_ref()
+                    .is_some_and(|end| end.cause == Cause::UserDisabled) =>
+            {
                 Err(ServiceError::UserDisabled)
             }
             Rotation::Ended => Err(ServiceError::SessionEnded),
@@ -79,10 +114,17 @@ impl Sessions {
     async fn note_theft(&self, session: &Session, now: Micros) {
         let noted = async {
             let policy = self.0.policies.of(&session.tenant_id).await?;
-            let finding = Finding { code: FindingCode::RefreshTokenReused, facts: Vec::new() };
+            let finding = Finding {
+                code: FindingCode::RefreshTokenReused,
+                facts: Vec::new(),
+            };
             let of = (&session.tenant_id, session.id, &session.user_id);
             let event = PendingEvent::finding(&finding, now, of, Actor::authority());
-            let events = if policy.findings_disabled.contains(&finding.code) { vec![] } else { vec![event] };
+            let events = if policy.findings_disabled.contains(&finding.code) {
+                vec![]
+            } else {
+                vec![event]
+            };
             self.0.store.defer(&events).await
         };
         if let Err(error) = noted.await {

@@ -32,17 +32,41 @@ impl Sessions {
         let behalf = fields.behalf(message.acting_user.as_ref());
         let id = fields.finish(id)?.ok_or(ServiceError::SessionNotFound)?;
         let owner = call.caller.own_user().cloned();
-        let cause = self.cause(&call.caller, &tenant, id, behalf.as_ref()).await?;
-        let mutation = Mutation::RevokeSessions { tenant: tenant.clone(), sessions: vec![id], owner, cause };
-        let entry = call.entry(Fields::default(), behalf, reason, user_message, Some(mutation))?;
+        let cause = self
+            .cause(&call.caller, &tenant, id, behalf.as_ref())
+            .await?;
+        let mutation = Mutation::RevokeSessions {
+            tenant: tenant.clone(),
+            sessions: vec![id],
+            owner,
+            cause,
+        };
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            user_message,
+            Some(mutation),
+        )?;
         let (outcome, ended) = self.0.log.submit_for_one(entry).await?;
-        let enforcement = self.0.validators.enforcement(outcome.revision, call.begun.elapsed());
+        let enforcement = self
+            .0
+            .validators
+            .enforcement(outcome.revision, call.begun.elapsed());
         let (session, now) = match ended {
             Some(ended) => ended,
             None => self.find(&tenant, id, None).await?,
         };
-        let session = Some(self.0.shown(&call.caller, &tenant, &[]).await?.session(&session, now));
-        Ok(v1::RevokeSessionResponse { session, enforcement: Some(enforcement) })
+        let session = Some(
+            self.0
+                .shown(&call.caller, &tenant, &[])
+                .await?
+                .session(&session, now),
+        );
+        Ok(v1::RevokeSessionResponse {
+            session,
+            enforcement: Some(enforcement),
+        })
     }
 
     /// A user who ends their own session signs out, also when a service calls for them.
@@ -59,7 +83,11 @@ impl Sessions {
             (None, None) => Ok(Cause::Administrator),
             (None, Some((user, _))) => {
                 let (session, _) = self.find(tenant, id, None).await?;
-                Ok(if session.user_id == *user { Cause::User } else { Cause::Administrator })
+                Ok(if session.user_id == *user {
+                    Cause::User
+                } else {
+                    Cause::Administrator
+                })
             }
         }
     }
@@ -76,15 +104,27 @@ impl Sessions {
         if message.validate_only {
             let selection = Selection::Sessions(fields.finish(sessions)?);
             let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
-            return Ok(v1::BatchRevokeSessionsResponse { preview, ..Default::default() });
+            return Ok(v1::BatchRevokeSessionsResponse {
+                preview,
+                ..Default::default()
+            });
         }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
-        let mutation = Mutation::RevokeSessions { tenant, sessions, owner: None, cause: Cause::Administrator };
+        let mutation = Mutation::RevokeSessions {
+            tenant,
+            sessions,
+            owner: None,
+            cause: Cause::Administrator,
+        };
         let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
         let (outcome, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(v1::BatchRevokeSessionsResponse { revoked: outcome.changed, enforcement: Some(enforcement), preview: None })
+        Ok(v1::BatchRevokeSessionsResponse {
+            revoked: outcome.changed,
+            enforcement: Some(enforcement),
+            preview: None,
+        })
     }
 
     pub(super) async fn revoke_others(
@@ -104,12 +144,18 @@ impl Sessions {
         let keep = match (message.keep_session_id.as_str(), message.include_current) {
             ("", true) => None,
             ("", false) => call.caller.own_session().or_else(|| {
-                fields.wrong("keep_session_id", "is required unless include_current is set");
+                fields.wrong(
+                    "keep_session_id",
+                    "is required unless include_current is set",
+                );
                 None
             }),
             (id, false) => fields.session("keep_session_id", id),
             (_, true) => {
-                fields.wrong("keep_session_id", "must be empty when include_current is set");
+                fields.wrong(
+                    "keep_session_id",
+                    "must be empty when include_current is set",
+                );
                 None
             }
         };
@@ -118,19 +164,38 @@ impl Sessions {
                 // Who may report a change may not look.
                 return Err(ServiceError::Denied);
             }
-            let preview = Some(self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep).await?);
-            return Ok(v1::RevokeOtherSessionsResponse { preview, ..Default::default() });
+            let preview = Some(
+                self.preview_others(&call.caller, &tenant, fields.finish(user)?, keep)
+                    .await?,
+            );
+            return Ok(v1::RevokeOtherSessionsResponse {
+                preview,
+                ..Default::default()
+            });
         }
         let reason = fields.reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
-        let own = call.caller.own_user().is_some() || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
-        let cause = reported.unwrap_or(if own { Cause::AnotherDevice } else { Cause::Administrator });
-        let mutation =
-            user.map(|user| Mutation::SignOutUsers { tenant, users: vec![user], keep, disable: false, cause });
+        let own = call.caller.own_user().is_some()
+            || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
+        let cause = reported.unwrap_or(if own {
+            Cause::AnotherDevice
+        } else {
+            Cause::Administrator
+        });
+        let mutation = user.map(|user| Mutation::SignOutUsers {
+            tenant,
+            users: vec![user],
+            keep,
+            disable: false,
+            cause,
+        });
         let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
-        Ok(v1::RevokeOtherSessionsResponse { enforcement: Some(enforcement), preview: None })
+        Ok(v1::RevokeOtherSessionsResponse {
+            enforcement: Some(enforcement),
+            preview: None,
+        })
     }
 
     /// What a login service reports. It may end sessions for nothing else.
@@ -144,13 +209,18 @@ impl Sessions {
             Ok(v1::SessionEndCause::PasswordChanged) => Some(Cause::PasswordChanged),
             Ok(v1::SessionEndCause::SecondFactorChanged) => Some(Cause::SecondFactorChanged),
             _ => {
-                fields.wrong("cause", "must be PASSWORD_CHANGED or SECOND_FACTOR_CHANGED, or unset");
+                fields.wrong(
+                    "cause",
+                    "must be PASSWORD_CHANGED or SECOND_FACTOR_CHANGED, or unset",
+                );
                 None
             }
         };
         match &call.caller {
             Caller::User(_) if reported.is_some() => Err(ServiceError::Denied),
-            Caller::Service(service) if reported.is_none() && !service.roles.contains(&Role::Admin) => {
+            Caller::Service(service)
+                if reported.is_none() && !service.roles.contains(&Role::Admin) =>
+            {
                 Err(ServiceError::Denied)
             }
             _ => Ok(reported),
@@ -167,6 +237,12 @@ impl Sessions {
         if let Some(keep) = keep {
             self.find(tenant, keep, user.as_ref()).await?;
         }
-        self.0.preview(caller, tenant, &Selection::Users(user.into_iter().collect(), keep)).await
+        self.0
+            .preview(
+                caller,
+                tenant,
+                &Selection::Users(user.into_iter().collect(), keep),
+            )
+            .await
     }
 }

@@ -13,7 +13,8 @@ use super::{Sessions, TOKEN_TEXT_BYTES_MAX};
 use crate::{
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Mutation, NewSession, Session, SessionFilter, SessionOrder, SessionState, Sight,
+        Actor, Cause, Entry, Mutation, NewSession, Session, SessionFilter, SessionOrder,
+        SessionState, Sight,
         device::Device,
         policy::{AtLimit, Limits},
     },
@@ -42,7 +43,8 @@ impl Sessions {
         self.0.look_at(&mut new, device, &policy).await?;
         if let Some(replaced) = new.replaces {
             // It is ended when the new one is open, so that a sign-in that is refused ends nothing.
-            self.find(&new.tenant_id, replaced, Some(&new.user_id)).await?;
+            self.find(&new.tenant_id, replaced, Some(&new.user_id))
+                .await?;
         }
         // Whoever asks again may have a session already: that shows when it is opened.
         if limits.at_limit == AtLimit::Refuse && new.request.is_none() {
@@ -53,12 +55,19 @@ impl Sessions {
         if opened.session.state(opened.now) != SessionState::Active {
             return Err(ServiceError::SessionEnded);
         }
-        self.keep_limit(&opened.session, new.replaces, &limits).await?;
+        self.keep_limit(&opened.session, new.replaces, &limits)
+            .await?;
         if let Some(replaced) = new.replaces {
             self.replace(&call, &new, replaced).await?;
         }
-        let tokens = self.0.issue(&opened.session, &opened.session.audiences, opened.now).await?;
-        let shown = self.0.shown(&call.caller, &opened.session.tenant_id, &[]).await?;
+        let tokens = self
+            .0
+            .issue(&opened.session, &opened.session.audiences, opened.now)
+            .await?;
+        let shown = self
+            .0
+            .shown(&call.caller, &opened.session.tenant_id, &[])
+            .await?;
         Ok(v1::CreateSessionResponse {
             session: Some(shown.session(&opened.session, opened.now)),
             access_token: tokens.access,
@@ -82,8 +91,13 @@ impl Sessions {
         }
         let amr = fields.amr(&message.amr);
         let acr = fields.text::<256>("acr", &message.acr);
-        if audiences.iter().chain(&amr).map(String::len).sum::<usize>() + acr.len() > TOKEN_TEXT_BYTES_MAX {
-            fields.wrong("audiences", format!("with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes"));
+        if audiences.iter().chain(&amr).map(String::len).sum::<usize>() + acr.len()
+            > TOKEN_TEXT_BYTES_MAX
+        {
+            fields.wrong(
+                "audiences",
+                format!("with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes"),
+            );
         }
         let request_id = fields.text::<128>("request_id", &message.request_id);
         let replaced = match message.replaces_session_id.as_str() {
@@ -91,7 +105,10 @@ impl Sessions {
             id => fields.session("replaces_session_id", id),
         };
         // Read whatever the user id is: every problem is reported.
-        let (profile, client) = (fields.profile(&person), fields.client(message.client.as_ref()));
+        let (profile, client) = (
+            fields.profile(&person),
+            fields.client(message.client.as_ref()),
+        );
         let (hints, app) = fields.device(message.client.as_ref());
         let auth_time = fields.past("auth_time", message.auth_time.as_ref());
         let new = user_id.map(|user_id| NewSession {
@@ -107,25 +124,41 @@ impl Sessions {
             auth_time,
             audiences,
             salt: random(),
-            request: (!request_id.is_empty()).then(|| (request_id, sha256(&message.encode_to_vec()))),
+            request: (!request_id.is_empty())
+                .then(|| (request_id, sha256(&message.encode_to_vec()))),
             sight: Sight::default(),
             footprints: Vec::new(),
             replaces: replaced,
             idle_timeout: None,
             actor,
         });
-        let new = fields.finish(new)?.ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
-        let device = user_agents::parse(&new.client.user_agent).with_hints(&hints).with_app(&app);
+        let new = fields
+            .finish(new)?
+            .ok_or_else(|| ServiceError::invalid("user.id", "is required"))?;
+        let device = user_agents::parse(&new.client.user_agent)
+            .with_hints(&hints)
+            .with_app(&app);
         Ok((new, device))
     }
 
     /// Refuses a sign-in of a user who has as many sessions as allowed.
     async fn refuse_beyond(&self, new: &NewSession, limits: &Limits) -> Result<(), ServiceError> {
-        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let Some(most) = limits.sessions_max else {
+            return Ok(());
+        };
         // The one that is replaced makes room.
-        let active = self.active(&new.tenant_id, &new.user_id, most.saturating_add(1)).await?;
-        let staying = active.iter().filter(|session| Some(session.id) != new.replaces).count();
-        if staying >= most as usize { Err(ServiceError::SessionLimit) } else { Ok(()) }
+        let active = self
+            .active(&new.tenant_id, &new.user_id, most.saturating_add(1))
+            .await?;
+        let staying = active
+            .iter()
+            .filter(|session| Some(session.id) != new.replaces)
+            .count();
+        if staying >= most as usize {
+            Err(ServiceError::SessionLimit)
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends what is beyond the limit, now that the session is open: looked at afterwards, no two sign-ins at a time
@@ -136,20 +169,33 @@ impl Sessions {
         replaced: Option<SessionId>,
         limits: &Limits,
     ) -> Result<(), ServiceError> {
-        let Some(most) = limits.sessions_max else { return Ok(()) };
+        let Some(most) = limits.sessions_max else {
+            return Ok(());
+        };
         loop {
             let some = most.saturating_add(LIMIT_EXCESS_MAX);
-            let active = self.active(&opened.tenant_id, &opened.user_id, some).await?;
-            let others = active.iter().map(|session| session.id).filter(|id| *id != opened.id && Some(*id) != replaced);
+            let active = self
+                .active(&opened.tenant_id, &opened.user_id, some)
+                .await?;
+            let others = active
+                .iter()
+                .map(|session| session.id)
+                .filter(|id| *id != opened.id && Some(*id) != replaced);
             let excess: Vec<_> = others.skip(most.saturating_sub(1) as usize).collect();
             if excess.is_empty() {
                 return Ok(());
             }
             if limits.at_limit == AtLimit::Refuse {
-                self.0.log.submit(beyond_limit(&opened.tenant_id, vec![opened.id])).await?;
+                self.0
+                    .log
+                    .submit(beyond_limit(&opened.tenant_id, vec![opened.id]))
+                    .await?;
                 return Err(ServiceError::SessionLimit);
             }
-            self.0.log.submit(beyond_limit(&opened.tenant_id, excess)).await?;
+            self.0
+                .log
+                .submit(beyond_limit(&opened.tenant_id, excess))
+                .await?;
             // All that is beyond the limit ends: to stop here would end newer ones and leave the oldest.
             if active.len() < some as usize {
                 return Ok(());
@@ -158,13 +204,23 @@ impl Sessions {
     }
 
     /// A user's active sessions, newest first.
-    async fn active(&self, tenant: &TenantId, user: &UserId, limit: u32) -> Result<Vec<Session>, ServiceError> {
+    async fn active(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        limit: u32,
+    ) -> Result<Vec<Session>, ServiceError> {
         let filter = SessionFilter {
             user_id: Some(user.clone()),
             state: Some(SessionState::Active),
             ..SessionFilter::of(tenant.clone())
         };
-        Ok(self.0.store.list_sessions(&filter, SessionOrder::Start, None, limit).await?.items)
+        Ok(self
+            .0
+            .store
+            .list_sessions(&filter, SessionOrder::Start, None, limit)
+            .await?
+            .items)
     }
 
     /// Ends the session that a new one replaces. When that fails nobody gets the new one's tokens.
@@ -180,7 +236,13 @@ impl Sessions {
             owner: Some(new.user_id.clone()),
             cause: Cause::Replaced,
         };
-        let entry = call.entry(Fields::default(), None, String::new(), String::new(), Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            None,
+            String::new(),
+            String::new(),
+            Some(mutation),
+        )?;
         self.0.append(entry, call.begun).await.map(|_| ())
     }
 }

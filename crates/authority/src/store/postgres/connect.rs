@@ -30,7 +30,11 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections_max: 16, connect_timeout: Duration::from_secs(3), owner_url: None }
+        Self {
+            connections_max: 16,
+            connect_timeout: Duration::from_secs(3),
+            owner_url: None,
+        }
     }
 }
 
@@ -68,7 +72,10 @@ impl Connector {
 }
 
 impl Connect for Connector {
-    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
         let config = config.clone();
         Box::pin(async move {
             let (client, connection) = config.connect(NoTls).await?;
@@ -83,12 +90,18 @@ impl Connect for Connector {
 }
 
 /// A connection without any of this, for migrations.
-pub(super) async fn plain(config: &Config, options: &PostgresOptions) -> Result<Client, StoreError> {
+pub(super) async fn plain(
+    config: &Config,
+    options: &PostgresOptions,
+) -> Result<Client, StoreError> {
     let unreachable = |why: String| StoreError::Unavailable(format!("connecting: {why}"));
     // The driver's own timeout does not cover a first host that hangs.
     let connecting = timeout(options.connect_timeout, config.connect(NoTls));
-    let connected = connecting.await.map_err(|_| unreachable("timed out".into()))?;
-    let (client, connection) = connected.map_err(|error| unreachable(db_error(&error).to_string()))?;
+    let connected = connecting
+        .await
+        .map_err(|_| unreachable("timed out".into()))?;
+    let (client, connection) =
+        connected.map_err(|error| unreachable(db_error(&error).to_string()))?;
     tokio::spawn(drive(connection, Warnings::default()));
     Ok(client)
 }
@@ -100,7 +113,9 @@ where
 {
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
-            Ok(AsyncMessage::Notice(notice)) if notice.code() != &SqlState::SUCCESSFUL_COMPLETION => {
+            Ok(AsyncMessage::Notice(notice))
+                if notice.code() != &SqlState::SUCCESSFUL_COMPLETION =>
+            {
                 warnings.fetch_add(1, Ordering::SeqCst);
                 tracing::warn!(code = notice.code().code(), "database warning");
             }

@@ -27,7 +27,14 @@ pub(super) struct PostgresConnection {
 
 impl PostgresConnection {
     pub(super) fn new(client: Object, answer_timeout: Duration, warnings: Warnings) -> Self {
-        Self { client: Some(client), answer_timeout, warnings, unfit: false, in_transaction: false, begins: false }
+        Self {
+            client: Some(client),
+            answer_timeout,
+            warnings,
+            unfit: false,
+            in_transaction: false,
+            begins: false,
+        }
     }
 
     fn client(&self) -> &Object {
@@ -50,11 +57,17 @@ impl PostgresConnection {
     }
 
     /// Prepares statements before any of them goes out: nothing else goes out between them.
-    async fn prepare<'a>(&mut self, statements: &'a [Statement]) -> Result<Vec<Prepared<'a>>, DbError> {
+    async fn prepare<'a>(
+        &mut self,
+        statements: &'a [Statement],
+    ) -> Result<Vec<Prepared<'a>>, DbError> {
         self.bounded(async |client| {
             let mut prepared = Vec::with_capacity(statements.len());
             for Statement { sql, params } in statements {
-                prepared.push((client.prepare_typed_cached(sql, &types(params)).await?, to_sql(params)));
+                prepared.push((
+                    client.prepare_typed_cached(sql, &types(params)).await?,
+                    to_sql(params),
+                ));
             }
             Ok(prepared)
         })
@@ -72,7 +85,8 @@ impl PostgresConnection {
     }
 
     async fn control(&mut self, statement: &str) -> Result<(), DbError> {
-        self.bounded(async |client| control(client, Some(statement)).await).await
+        self.bounded(async |client| control(client, Some(statement)).await)
+            .await
     }
 
     /// A commit during which the server warned is not known to be durable.
@@ -80,7 +94,9 @@ impl PostgresConnection {
         if self.warnings.load(Ordering::SeqCst) == before {
             return Ok(());
         }
-        Err(DbError::Unavailable("the server warned during a commit: it may not be durable".into()))
+        Err(DbError::Unavailable(
+            "the server warned during a commit: it may not be durable".into(),
+        ))
     }
 }
 
@@ -129,11 +145,20 @@ async fn send(client: &Object, begins: bool, prepared: &[Prepared<'_>], commits:
     let mut answers = Vec::with_capacity(sent.len());
     for mut query in sent {
         query.as_mut().await;
-        answers.push(query.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new())));
+        answers.push(
+            query
+                .as_mut()
+                .take_output()
+                .unwrap_or_else(|| Ok(Vec::new())),
+        );
     }
     // The first failure is the news.
     let answers = answers.into_iter().collect::<Answers>();
-    Sent::All(begun.and(answers).and_then(|answers| committed.map(|()| answers)))
+    Sent::All(
+        begun
+            .and(answers)
+            .and_then(|answers| committed.map(|()| answers)),
+    )
 }
 
 async fn control(client: &Object, statement: Option<&str>) -> Result<(), tokio_postgres::Error> {
@@ -173,7 +198,9 @@ impl Connection for PostgresConnection {
         let prepared = self.prepare(statements).await?;
         let warnings = self.warnings.load(Ordering::SeqCst);
         let begins = std::mem::take(&mut self.begins);
-        let sent = self.bounded(async |client| Ok(send(client, begins, &prepared, false).await)).await?;
+        let sent = self
+            .bounded(async |client| Ok(send(client, begins, &prepared, false).await))
+            .await?;
         if !self.in_transaction {
             self.check_warnings(warnings)?;
         }
@@ -204,7 +231,9 @@ impl Connection for PostgresConnection {
         let prepared = self.prepare(last).await?;
         let warnings = self.warnings.load(Ordering::SeqCst);
         let begins = std::mem::take(&mut self.begins);
-        let sent = self.bounded(async |client| Ok(send(client, begins, &prepared, true).await)).await?;
+        let sent = self
+            .bounded(async |client| Ok(send(client, begins, &prepared, true).await))
+            .await?;
         if let Sent::All(_) = sent {
             self.in_transaction = false;
         }
@@ -227,7 +256,10 @@ fn types(params: &[Value]) -> Vec<Type> {
 }
 
 fn to_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+    params
+        .iter()
+        .map(|value| value as &(dyn ToSql + Sync))
+        .collect()
 }
 
 impl Value {
@@ -241,7 +273,11 @@ impl Value {
 }
 
 impl ToSql for Value {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Int(value) => value.to_sql(ty, out),
             Self::Text(value) => value.to_sql(ty, out),
@@ -276,9 +312,13 @@ impl<'a> FromSql<'a> for Value {
 }
 
 fn read(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>, DbError> {
-    let value = |row: &tokio_postgres::Row, column| row.try_get(column).map_err(|error| db_error(&error));
-    let read =
-        |row: &tokio_postgres::Row| Ok(Row((0..row.len()).map(|at| value(row, at)).collect::<Result<_, _>>()?));
+    let value =
+        |row: &tokio_postgres::Row, column| row.try_get(column).map_err(|error| db_error(&error));
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Row((0..row.len())
+            .map(|at| value(row, at))
+            .collect::<Result<_, _>>()?))
+    };
     rows.iter().map(read).collect()
 }
 

@@ -43,21 +43,31 @@ pub(super) async fn migrate(
 
 /// Whether the schema is this version's, to the letter.
 async fn is_current(client: &Client) -> Result<bool, StoreError> {
-    let applied = match client.query("SELECT version, checksum FROM refinery_schema_history", &[]).await {
+    let applied = match client
+        .query("SELECT version, checksum FROM refinery_schema_history", &[])
+        .await
+    {
         Ok(rows) => rows,
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(false),
         Err(error) => return Err(db_error(&error).into()),
     };
-    let applied: BTreeSet<(i32, String)> = applied.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let applied: BTreeSet<(i32, String)> =
+        applied.iter().map(|row| (row.get(0), row.get(1))).collect();
     let runner = embedded::migrations::runner();
     let wanted = runner.get_migrations().iter();
-    Ok(applied == wanted.map(|each| (each.version(), each.checksum().to_string())).collect())
+    Ok(applied
+        == wanted
+            .map(|each| (each.version(), each.checksum().to_string()))
+            .collect())
 }
 
 /// All that the service does to rows, and nothing else: audit rows it only adds and reads.
 async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
-    let row = owner.query_one(names, &[&service.get_user()]).await.map_err(|error| db_error(&error))?;
+    let row = owner
+        .query_one(names, &[&service.get_user()])
+        .await
+        .map_err(|error| db_error(&error))?;
     let (schema, role): (&str, &str) = (row.get(0), row.get(1));
     let grants = format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role}; \
@@ -69,5 +79,8 @@ async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
 }
 
 async fn execute(client: &Client, sql: &str) -> Result<(), StoreError> {
-    client.batch_execute(sql).await.map_err(|error| db_error(&error).into())
+    client
+        .batch_execute(sql)
+        .await
+        .map_err(|error| db_error(&error).into())
 }

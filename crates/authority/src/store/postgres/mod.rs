@@ -45,21 +45,39 @@ impl Postgres {
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         // The parser's error may repeat the password.
-        let parse =
-            |url: &str, key| url.parse::<Config>().map_err(|_| StoreError::Internal(format!("{key} is malformed")));
+        let parse = |url: &str, key| {
+            url.parse::<Config>()
+                .map_err(|_| StoreError::Internal(format!("{key} is malformed")))
+        };
         let config = parse(url, "store.url")?;
-        let owner = options.owner_url.as_deref().map(|url| parse(url, "store.owner_url")).transpose()?;
+        let owner = options
+            .owner_url
+            .as_deref()
+            .map(|url| parse(url, "store.owner_url"))
+            .transpose()?;
         migrate::migrate(&config, owner.as_ref(), options).await?;
         let own = [Lane::Append, Lane::Beat, Lane::Feed].into_iter();
-        let own = own.map(|lane| Ok((lane, pool(&config, options, lane, 1)?))).collect::<Result<_, StoreError>>()?;
-        Ok(Self { shared: pool(&config, options, Lane::Write, options.connections_max)?, own })
+        let own = own
+            .map(|lane| Ok((lane, pool(&config, options, lane, 1)?)))
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            shared: pool(&config, options, Lane::Write, options.connections_max)?,
+            own,
+        })
     }
 }
 
-fn pool(config: &Config, options: &PostgresOptions, lane: Lane, size: usize) -> Result<LanePool, StoreError> {
+fn pool(
+    config: &Config,
+    options: &PostgresOptions,
+    lane: Lane,
+    size: usize,
+) -> Result<LanePool, StoreError> {
     let warnings = Warnings::default();
     let connector = Connector::new(lane, Arc::clone(&warnings));
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
     let manager = Manager::from_connect(config.clone(), connector, recycling);
     let timeout = Some(options.connect_timeout);
     let pool = Pool::builder(manager)
@@ -77,8 +95,15 @@ fn pool(config: &Config, options: &PostgresOptions, lane: Lane, size: usize) -> 
 impl Backend for Postgres {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
         let LanePool { pool, warnings } = self.own.get(&lane).unwrap_or(&self.shared);
-        let client = pool.get().await.map_err(|error| connection::pool_error(&error))?;
-        Ok(Box::new(PostgresConnection::new(client, answer_timeout(lane), Arc::clone(warnings))))
+        let client = pool
+            .get()
+            .await
+            .map_err(|error| connection::pool_error(&error))?;
+        Ok(Box::new(PostgresConnection::new(
+            client,
+            answer_timeout(lane),
+            Arc::clone(warnings),
+        )))
     }
 
     fn dialect(&self) -> Dialect {
@@ -99,7 +124,9 @@ impl Backend for Postgres {
             by_index: |_| String::new(),
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
-                sequences.map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})")).to_vec()
+                sequences
+                    .map(|name| format!("SELECT setval('{name}', nextval('{name}') + {stride})"))
+                    .to_vec()
             },
         }
     }
@@ -109,13 +136,26 @@ impl Backend for Postgres {
         let sql = "SELECT current_setting('fsync'), current_setting('synchronous_standby_names'), \
              current_setting('synchronous_commit'), current_setting('full_page_writes')";
         let rows = connection.query(sql, &[]).await?;
-        let setting = |column| rows.first().and_then(|row| row.text(column).ok()).unwrap_or_default();
+        let setting = |column| {
+            rows.first()
+                .and_then(|row| row.text(column).ok())
+                .unwrap_or_default()
+        };
         Ok(match (setting(0).as_str(), setting(1).as_str()) {
-            ("off", _) => "none: PostgreSQL runs with fsync=off, a crash of its machine loses revocations".into(),
-            (_, "") => {
-                format!("one server's disk: fsync=on, no synchronous standby, synchronous_commit={}", setting(2))
+            ("off", _) => {
+                "none: PostgreSQL runs with fsync=off, a crash of its machine loses revocations"
+                    .into()
             }
-            (_, _) => format!("a synchronous standby: fsync=on, synchronous_commit={}", setting(2)),
+            (_, "") => {
+                format!(
+                    "one server's disk: fsync=on, no synchronous standby, synchronous_commit={}",
+                    setting(2)
+                )
+            }
+            (_, _) => format!(
+                "a synchronous standby: fsync=on, synchronous_commit={}",
+                setting(2)
+            ),
         })
     }
 }

@@ -4,7 +4,9 @@ use portcullis_contract::id::SessionId;
 
 use super::{Connection, Dialect, Row, Value, sessions};
 use crate::{
-    domain::{LastUse, Micros, MovedSession, SessionActivity, findings::OLD_SESSION_AGE, time::span},
+    domain::{
+        LastUse, Micros, MovedSession, SessionActivity, findings::OLD_SESSION_AGE, time::span,
+    },
     store::StoreError,
 };
 
@@ -18,15 +20,30 @@ pub(super) async fn record(
     dialect: &Dialect,
     activities: &[SessionActivity],
 ) -> Result<Vec<MovedSession>, StoreError> {
-    let params = [Value::from(encode(activities)), Value::from(span(OLD_SESSION_AGE))];
-    let (reported, rows) = (format!("v AS MATERIALIZED ({})", dialect.activity_rows), dialect.activity_rows);
+    let params = [
+        Value::from(encode(activities)),
+        Value::from(span(OLD_SESSION_AGE)),
+    ];
+    let (reported, rows) = (
+        format!("v AS MATERIALIZED ({})", dialect.activity_rows),
+        dialect.activity_rows,
+    );
     if dialect.changes_within {
         let (change, moved) = (change(dialect, "v"), moved(dialect, "v"));
         let sql = format!("WITH {reported}, done AS ({change}) {moved}");
-        return connection.query(&sql, &params).await?.iter().map(read).collect();
+        return connection
+            .query(&sql, &params)
+            .await?
+            .iter()
+            .map(read)
+            .collect();
     }
-    let moved = connection.query(&moved(dialect, &format!("({rows}) AS v")), &params).await?;
-    connection.query(&change(dialect, &format!("({rows}) AS v")), &params[..1]).await?;
+    let moved = connection
+        .query(&moved(dialect, &format!("({rows}) AS v")), &params)
+        .await?;
+    connection
+        .query(&change(dialect, &format!("({rows}) AS v")), &params[..1])
+        .await?;
     moved.iter().map(read).collect()
 }
 
@@ -58,25 +75,39 @@ fn moved(dialect: &Dialect, reported: &str) -> String {
 
 fn read(row: &Row) -> Result<MovedSession, StoreError> {
     let ip = row.text(8)?;
-    let before = LastUse { at: Micros(row.int(5)?), ip: row.text(6)? };
+    let before = LastUse {
+        at: Micros(row.int(5)?),
+        ip: row.text(6)?,
+    };
     Ok(MovedSession {
         tenant_id: sessions::tenant_id(row.text(0)?)?,
         id: SessionId::from_bytes(row.array(1)?),
         user_id: sessions::user_id(row.text(2)?)?,
         created: Micros(row.int(3)?),
         opened_in: sessions::read_json(&row.text(4)?)?,
-        after: LastUse { at: Micros(row.int(7)?), ip: if ip.is_empty() { before.ip.clone() } else { ip } },
+        after: LastUse {
+            at: Micros(row.int(7)?),
+            ip: if ip.is_empty() { before.ip.clone() } else { ip },
+        },
         before,
     })
 }
 
 /// Whether the tenant's policy keeps the last page.
-const KEPT: &str = "EXISTS (SELECT 1 FROM policies p WHERE p.tenant_id = sessions.tenant_id AND p.keep_last_page)";
+const KEPT: &str =
+    "EXISTS (SELECT 1 FROM policies p WHERE p.tenant_id = sessions.tenant_id AND p.keep_last_page)";
 
 /// As [`Dialect::activity_rows`] reads it.
 fn encode(activities: &[SessionActivity]) -> String {
     let rows = activities.iter().map(|activity| {
-        let SessionActivity { tenant_id, session_id, requests, age, ip, page } = activity;
+        let SessionActivity {
+            tenant_id,
+            session_id,
+            requests,
+            age,
+            ip,
+            page,
+        } = activity;
         let id = format!("{:032x}", u128::from_be_bytes(session_id.to_bytes()));
         (tenant_id.as_str(), id, requests, span(*age), ip, page)
     });

@@ -19,7 +19,11 @@ pub(super) async fn record(
 
 /// The keys' own rows come last: a revocation that wants one of them waits for the commit at most. Rows are locked in
 /// one order, so that two gates' reports do not meet crosswise.
-async fn write(connection: &mut dyn Connection, dialect: &Dialect, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
+async fn write(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    uses: &[ApiKeyUse],
+) -> Result<(), StoreError> {
     let (now, rows, first_hour) = (dialect.now, dialect.activity_rows, first_hour(dialect));
     let count = format!(
         "INSERT INTO api_key_hours (tenant_id, key_id, hour, requests) \
@@ -48,7 +52,14 @@ async fn write(connection: &mut dyn Connection, dialect: &Dialect, uses: &[ApiKe
 fn encode(uses: &[ApiKeyUse]) -> String {
     let rows = uses.iter().map(|each| {
         let id = format!("{:032x}", u128::from_be_bytes(each.id.to_bytes()));
-        (each.tenant_id.as_str(), id, each.requests, span(each.age), "", "")
+        (
+            each.tenant_id.as_str(),
+            id,
+            each.requests,
+            span(each.age),
+            "",
+            "",
+        )
     });
     serde_json::to_string(&rows.collect::<Vec<_>>()).expect("text and numbers serialize")
 }

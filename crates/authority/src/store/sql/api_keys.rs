@@ -34,7 +34,9 @@ pub(super) async fn find(
     id: ApiKeyId,
 ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
     let sql = select(dialect, "k.tenant_id = $1 AND k.key_id = $2", "TRUE");
-    let rows = connection.query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()]).await?;
+    let rows = connection
+        .query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()])
+        .await?;
     rows.first().map(read).transpose()
 }
 
@@ -47,16 +49,26 @@ pub(super) async fn list(
 ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
     // The greatest UUID stands for "from the newest".
     let before = before.map_or([0xff; 16], ApiKeyId::to_bytes);
-    let mut values = vec![filter.tenant_id.as_str().into(), before[..].into(), i64::from(limit).into()];
+    let mut values = vec![
+        filter.tenant_id.as_str().into(),
+        before[..].into(),
+        i64::from(limit).into(),
+    ];
     let mut of = String::from("k.tenant_id = $1 AND k.key_id < $2");
     if let Some(owner) = &filter.owner_id {
         // The last is said of all keys: the index by owner is partial, so that no key is looked up in it by its id.
         of.push_str(" AND k.owner_id = $4 AND k.serial > 0");
         values.push(owner.as_str().into());
     }
-    let active = format!("e.event_id IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})", dialect.now);
+    let active = format!(
+        "e.event_id IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})",
+        dialect.now
+    );
     let and = if filter.show_ended { "TRUE" } else { &active };
-    let sql = format!("{} ORDER BY k.key_id DESC LIMIT $3", select(dialect, &of, and));
+    let sql = format!(
+        "{} ORDER BY k.key_id DESC LIMIT $3",
+        select(dialect, &of, and)
+    );
     let rows = connection.query(&sql, &values).await?;
     let found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let now = found.first().map_or(Micros::default(), |(_, now)| *now);
@@ -114,6 +126,15 @@ pub(super) async fn hours(
          WHERE tenant_id = $1 AND key_id = $2 AND hour >= {} AND requests > 0 ORDER BY hour",
         first_hour(dialect)
     );
-    let rows = connection.query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()]).await?;
-    rows.iter().map(|row| Ok(ApiKeyHour { hour: row.int(0)?, requests: row.unsigned(1)? })).collect()
+    let rows = connection
+        .query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ApiKeyHour {
+                hour: row.int(0)?,
+                requests: row.unsigned(1)?,
+            })
+        })
+        .collect()
 }

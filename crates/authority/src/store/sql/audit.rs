@@ -46,7 +46,10 @@ pub(super) struct Target {
 impl Target {
     /// A user.
     pub(super) fn user(id: &UserId) -> Self {
-        Self { id: id.to_string(), user: id.to_string() }
+        Self {
+            id: id.to_string(),
+            user: id.to_string(),
+        }
     }
 }
 
@@ -67,7 +70,11 @@ impl AuditRow {
         changed: u32,
     ) -> Vec<Self> {
         let whole = [Target::default()];
-        let targets = if targets.is_empty() { &whole[..] } else { targets };
+        let targets = if targets.is_empty() {
+            &whole[..]
+        } else {
+            targets
+        };
         let row = |(ordinal, target): (i64, &Target)| Self {
             event: entry.event_id,
             ordinal,
@@ -76,7 +83,11 @@ impl AuditRow {
             action: entry.mutation.action().to_owned(),
             target: target.id.clone(),
             cause: cause.map(Cause::code),
-            actor: [entry.actor.name.clone(), entry.actor.via.clone(), entry.actor.ip.clone()],
+            actor: [
+                entry.actor.name.clone(),
+                entry.actor.via.clone(),
+                entry.actor.ip.clone(),
+            ],
             reason: entry.reason.clone(),
             user_message: entry.user_message.clone(),
             changed: changed.into(),
@@ -145,7 +156,9 @@ impl AuditRow {
         text(&self.user_message);
         context.update(&self.event.to_bytes());
         // No cause is not cause 0, which there is none of.
-        let cause = self.cause.map_or(0, |code| if code == 0 { i64::MIN } else { code });
+        let cause = self
+            .cause
+            .map_or(0, |code| if code == 0 { i64::MIN } else { code });
         for number in [self.ordinal, self.at.0, cause, self.changed] {
             context.update(&number.to_be_bytes());
         }
@@ -176,7 +189,12 @@ impl Running {
 
     /// Over all so far.
     pub(super) fn digest(&self) -> Digest {
-        self.0.clone().finish().as_ref().try_into().expect("SHA-256 gives 32 bytes")
+        self.0
+            .clone()
+            .finish()
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 gives 32 bytes")
     }
 }
 
@@ -195,24 +213,43 @@ pub(super) fn seal(rows: &mut [AuditRow]) -> Digest {
 /// was lost has come through after all, and the next attempt will find it.
 pub(super) fn inserts(rows: &[AuditRow]) -> Vec<Statement> {
     let rows: Vec<_> = rows.iter().map(AuditRow::values).collect();
-    let columns = (3..=COLUMNS).map(|number| format!("v.column{number}")).collect::<Vec<_>>().join(", ");
+    let columns = (3..=COLUMNS)
+        .map(|number| format!("v.column{number}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let insert = |rows: ValueRows| {
         let select = format!("SELECT v.column1, v.column2, h.revision, {columns}");
-        let sql = format!("INSERT INTO audit_events ({NAMES}) {select} FROM log_head h, (VALUES {}) AS v", rows.text);
-        Statement { sql, params: rows.params }
+        let sql = format!(
+            "INSERT INTO audit_events ({NAMES}) {select} FROM log_head h, (VALUES {}) AS v",
+            rows.text
+        );
+        Statement {
+            sql,
+            params: rows.params,
+        }
     };
-    ValueRows::in_powers_of_two(&rows).into_iter().map(insert).collect()
+    ValueRows::in_powers_of_two(&rows)
+        .into_iter()
+        .map(insert)
+        .collect()
 }
 
 /// The first rows `e` of events, or nulls for those that the trail has not. An outer join begins at the ids, whatever the
 /// planner thinks of the trail; and the sum hides the ordinal from it, by which alone it might go through another index.
 pub(super) fn firsts(ids: &ValueRows) -> String {
-    format!("(VALUES {}) AS v LEFT JOIN audit_events e ON e.event_id = v.column1 AND e.ordinal + 0 = 0", ids.text)
+    format!(
+        "(VALUES {}) AS v LEFT JOIN audit_events e ON e.event_id = v.column1 AND e.ordinal + 0 = 0",
+        ids.text
+    )
 }
 
 /// Details as the rows keep them: none is an empty text.
 pub(super) fn details_text(details: &Details) -> String {
-    if details.is_empty() { String::new() } else { serde_json::to_string(details).expect("strings serialize") }
+    if details.is_empty() {
+        String::new()
+    } else {
+        serde_json::to_string(details).expect("strings serialize")
+    }
 }
 
 /// Details of a row.
@@ -220,5 +257,6 @@ pub(super) fn details(text: &str) -> Result<Details, StoreError> {
     if text.is_empty() {
         return Ok(Details::new());
     }
-    serde_json::from_str(text).map_err(|_| StoreError::Internal("details are not an object of texts".into()))
+    serde_json::from_str(text)
+        .map_err(|_| StoreError::Internal("details are not an object of texts".into()))
 }

@@ -206,12 +206,15 @@ impl Row {
 
     /// A bytes column.
     pub fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
-        self.optional_blob(column)?.ok_or_else(|| unexpected(column))
+        self.optional_blob(column)?
+            .ok_or_else(|| unexpected(column))
     }
 
     /// A bytes column of a known length.
     pub fn array<const N: usize>(&self, column: usize) -> Result<[u8; N], StoreError> {
-        self.blob(column)?.try_into().map_err(|_| unexpected(column))
+        self.blob(column)?
+            .try_into()
+            .map_err(|_| unexpected(column))
     }
 }
 
@@ -288,10 +291,18 @@ impl ValueRows {
 
     fn exact<const N: usize>(params: Vec<Value>) -> Self {
         let row = |row: usize| {
-            let names: Vec<_> = (1..=N).map(|column| format!("${}", row * N + column)).collect();
+            let names: Vec<_> = (1..=N)
+                .map(|column| format!("${}", row * N + column))
+                .collect();
             format!("({})", names.join(", "))
         };
-        Self { text: (0..params.len() / N).map(row).collect::<Vec<_>>().join(", "), params }
+        Self {
+            text: (0..params.len() / N)
+                .map(row)
+                .collect::<Vec<_>>()
+                .join(", "),
+            params,
+        }
     }
 
     /// Adds a parameter after the rows; its name.

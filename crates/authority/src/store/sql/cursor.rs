@@ -13,19 +13,31 @@ pub(super) fn write(values: &[Value]) -> Cursor {
             Value::Blob(blob) => (b'b', blob.clone().unwrap_or_default()),
         };
         bytes.push(kind);
-        bytes.extend(u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bytes.extend(
+            u16::try_from(content.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
         bytes.extend(content);
     }
     Cursor(bytes)
 }
 
 /// Reads values of the same kinds as `first`, which is where a list begins; without a cursor it is `first`.
-pub(super) fn read<const N: usize>(cursor: Option<&Cursor>, first: [Value; N]) -> Result<[Value; N], StoreError> {
-    let Some(Cursor(bytes)) = cursor else { return Ok(first) };
+pub(super) fn read<const N: usize>(
+    cursor: Option<&Cursor>,
+    first: [Value; N],
+) -> Result<[Value; N], StoreError> {
+    let Some(Cursor(bytes)) = cursor else {
+        return Ok(first);
+    };
     let foreign = || StoreError::Internal("a cursor of another list".into());
     let values = parse(bytes).ok_or_else(foreign)?;
     let values: [Value; N] = values.try_into().map_err(|_| foreign())?;
-    let same = values.iter().zip(&first).all(|(a, b)| std::mem::discriminant(a) == std::mem::discriminant(b));
+    let same = values
+        .iter()
+        .zip(&first)
+        .all(|(a, b)| std::mem::discriminant(a) == std::mem::discriminant(b));
     if same { Ok(values) } else { Err(foreign()) }
 }
 
@@ -51,14 +63,27 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_by_its_own_list_only() {
         let first = [Value::from(0_i64), Value::from(""), Value::from(&[][..])];
-        let values = [Value::from(-7_i64), Value::from("Éa\u{0}"), Value::from(&[0, 255][..])];
+        let values = [
+            Value::from(-7_i64),
+            Value::from("Éa\u{0}"),
+            Value::from(&[0, 255][..]),
+        ];
         let cursor = write(&values);
         assert_eq!(read(Some(&cursor), first.clone()).expect("its own"), values);
         assert_eq!(read(None, first.clone()).expect("the beginning"), first);
         assert!(read(Some(&cursor), [Value::from(0_i64)]).is_err());
-        assert!(read(Some(&cursor), [Value::from(""), Value::from(""), Value::from("")]).is_err());
+        assert!(
+            read(
+                Some(&cursor),
+                [Value::from(""), Value::from(""), Value::from("")]
+            )
+            .is_err()
+        );
         for length in 0..cursor.0.len() {
-            assert!(read(Some(&Cursor(cursor.0[..length].to_vec())), first.clone()).is_err(), "{length}");
+            assert!(
+                read(Some(&Cursor(cursor.0[..length].to_vec())), first.clone()).is_err(),
+                "{length}"
+            );
         }
     }
 }

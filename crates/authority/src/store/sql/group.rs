@@ -53,8 +53,16 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Groups<T, R> {
         size_max: usize,
         run: impl Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>, StoreError>> + Send + Sync + 'static,
     ) -> Self {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, began: Instant::now() });
-        Self(Arc::new(Shared { run: Box::new(run), size_max, state }))
+        let state = Mutex::new(State {
+            waiting: VecDeque::new(),
+            under_way: 0,
+            began: Instant::now(),
+        });
+        Self(Arc::new(Shared {
+            run: Box::new(run),
+            size_max,
+            state,
+        }))
     }
 
     /// The answer to one call. Dropping the future withdraws a call whose group has not begun.
@@ -63,7 +71,9 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Groups<T, R> {
         if self.0.admit(Call { asked, reply })? {
             tokio::spawn(Arc::clone(&self.0).work());
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::Internal("a group was not answered".into())))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Internal("a group was not answered".into())))
     }
 }
 
@@ -84,9 +94,14 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Shared<T, R> {
     /// Runs group after group until no call waits.
     async fn work(self: Arc<Self>) {
         while let Some(group) = self.next() {
-            let (asked, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|call| (call.asked, call.reply)).unzip();
+            let (asked, replies): (Vec<_>, Vec<_>) = group
+                .into_iter()
+                .map(|call| (call.asked, call.reply))
+                .unzip();
             // After a panic the replies are dropped, and the worker goes on.
-            let Ok(answers) = AssertUnwindSafe(self.answer(asked)).catch_unwind().await else { continue };
+            let Ok(answers) = AssertUnwindSafe(self.answer(asked)).catch_unwind().await else {
+                continue;
+            };
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // A caller who has gone away does not need the answer.
                 let _ = reply.send(answer);
@@ -117,8 +132,10 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Shared<T, R> {
                 let mut answers = Vec::with_capacity(asked.len());
                 for one in asked {
                     let answer = (self.run)(vec![one]).await;
-                    answers
-                        .extend(answer.map_or_else(|error| vec![Err(error)], |one| one.into_iter().map(Ok).collect()));
+                    answers.extend(answer.map_or_else(
+                        |error| vec![Err(error)],
+                        |one| one.into_iter().map(Ok).collect(),
+                    ));
                 }
                 answers
             }
@@ -142,7 +159,9 @@ mod tests {
             Box::pin(async move {
                 tokio::task::yield_now().await;
                 assert!(!asked.contains(&99), "a panic of the test's");
-                let refused = asked.contains(&13).then(|| StoreError::Conflict("13".into()));
+                let refused = asked
+                    .contains(&13)
+                    .then(|| StoreError::Conflict("13".into()));
                 refused.map_or(Ok(vec![asked.len(); asked.len()]), Err)
             })
         })
@@ -152,7 +171,10 @@ mod tests {
     async fn what_waits_goes_out_in_groups_of_a_power_of_two() {
         let groups = groups(8);
         let sizes: Vec<_> = join_all((20..43).map(|number| groups.call(number))).await;
-        let sizes: Vec<_> = sizes.into_iter().map(|size| size.expect("an answer")).collect();
+        let sizes: Vec<_> = sizes
+            .into_iter()
+            .map(|size| size.expect("an answer"))
+            .collect();
         assert_eq!(sizes, [&[8; 16][..], &[4; 4], &[2; 2], &[1]].concat());
         assert_eq!(groups.call(1).await.expect("an answer"), 1);
     }
@@ -162,14 +184,20 @@ mod tests {
         let groups = groups(8);
         let answers = join_all((10..18).map(|number| groups.call(number))).await;
         let refused: Vec<_> = answers.iter().map(Result::is_err).collect();
-        assert_eq!(refused, (10..18).map(|number| number == 13).collect::<Vec<_>>());
+        assert_eq!(
+            refused,
+            (10..18).map(|number| number == 13).collect::<Vec<_>>()
+        );
     }
 
     #[tokio::test]
     async fn a_panic_fails_its_group_and_no_other() {
         let groups = groups(1);
         for _ in 0..2 * UNDER_WAY_MAX {
-            assert!(matches!(groups.call(99).await, Err(StoreError::Internal(_))));
+            assert!(matches!(
+                groups.call(99).await,
+                Err(StoreError::Internal(_))
+            ));
         }
         assert_eq!(groups.call(1).await.expect("an answer"), 1);
     }

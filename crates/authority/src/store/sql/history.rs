@@ -41,15 +41,28 @@ pub(super) async fn known(
     dialect: &Dialect,
     questions: &[Question],
 ) -> Result<Vec<Known>, StoreError> {
-    let asked = (0_i64..).zip(questions).flat_map(|(at, (tenant, user, footprints))| {
-        let looks = footprints.iter().map(|footprint| (code(footprint.kind), footprint.value.as_str()));
-        std::iter::once((LAST, "")).chain(looks).map(move |(kind, value)| {
-            [at.into(), tenant.as_str().into(), user.as_str().into(), kind.into(), value.into()]
-        })
-    });
+    let asked = (0_i64..)
+        .zip(questions)
+        .flat_map(|(at, (tenant, user, footprints))| {
+            let looks = footprints
+                .iter()
+                .map(|footprint| (code(footprint.kind), footprint.value.as_str()));
+            std::iter::once((LAST, ""))
+                .chain(looks)
+                .map(move |(kind, value)| {
+                    [
+                        at.into(),
+                        tenant.as_str().into(),
+                        user.as_str().into(),
+                        kind.into(),
+                        value.into(),
+                    ]
+                })
+        });
     let rows = ValueRows::new(asked);
     let of = "FROM user_history h WHERE h.tenant_id = v.column2 AND h.user_id = v.column3 AND h.kind = v.column4";
-    let user = "FROM users u WHERE v.column4 = 0 AND u.tenant_id = v.column2 AND u.user_id = v.column3";
+    let user =
+        "FROM users u WHERE v.column4 = 0 AND u.tenant_id = v.column2 AND u.user_id = v.column3";
     let sql = format!(
         "SELECT v.column1, {now}, v.column4, v.column5, (SELECT u.signed_in_us {user}), (SELECT u.signed_in_at {user}), \
              (SELECT h.sign_ins {of} AND h.value = v.column5), (SELECT h.value {of} LIMIT 1) \
@@ -57,7 +70,11 @@ pub(super) async fn known(
         now = dialect.now,
         rows = rows.text,
     );
-    let empty = || Known { history: History::default(), device_sign_ins: 0, now: Micros::default() };
+    let empty = || Known {
+        history: History::default(),
+        device_sign_ins: 0,
+        now: Micros::default(),
+    };
     let mut known: Vec<_> = questions.iter().map(|_| empty()).collect();
     for row in connection.query(&sql, &rows.params).await? {
         let at = usize::try_from(row.int(0)?).unwrap_or(usize::MAX);
@@ -79,19 +96,29 @@ fn read(row: &Row, footprints: &[Footprint], known: &mut Known) -> Result<(), St
         }
         return Ok(());
     }
-    let Some(kind) = footprints.iter().map(|footprint| footprint.kind).find(|kind| code(*kind) == code_of_row) else {
+    let Some(kind) = footprints
+        .iter()
+        .map(|footprint| footprint.kind)
+        .find(|kind| code(*kind) == code_of_row)
+    else {
         return Ok(());
     };
     if let Some(sign_ins) = row.optional_int(6)? {
         if kind == FootprintKind::DeviceId {
             known.device_sign_ins = u32::try_from(sign_ins).unwrap_or(u32::MAX);
         }
-        known.history.footprints.insert(Footprint { kind, value: row.text(3)? });
+        known.history.footprints.insert(Footprint {
+            kind,
+            value: row.text(3)?,
+        });
     }
     // A null reads as an empty text, which no footprint has.
     let some = row.text(7)?;
     if !some.is_empty() {
-        known.history.footprints.insert(Footprint { kind, value: some });
+        known
+            .history
+            .footprints
+            .insert(Footprint { kind, value: some });
     }
     Ok(())
 }
@@ -104,18 +131,29 @@ fn place(json: &str) -> Result<Place, StoreError> {
 type Left<'a> = (&'a str, &'a str, i64, &'a str);
 
 /// What keeps the footprints of sign-ins. Rows are touched in key order, each once.
-pub(super) fn keep<'a>(dialect: &Dialect, opened: impl Iterator<Item = &'a NewSession>) -> Vec<Statement> {
+pub(super) fn keep<'a>(
+    dialect: &Dialect,
+    opened: impl Iterator<Item = &'a NewSession>,
+) -> Vec<Statement> {
     let mut counts = BTreeMap::new();
     for new in opened {
         let (tenant, user) = (new.tenant_id.as_str(), new.user_id.as_str());
         for footprint in &new.footprints {
-            *counts.entry((tenant, user, code(footprint.kind), footprint.value.as_str())).or_insert(0_i64) += 1;
+            *counts
+                .entry((tenant, user, code(footprint.kind), footprint.value.as_str()))
+                .or_insert(0_i64) += 1;
         }
     }
     let counts: Vec<_> = counts.into_iter().collect();
     let statement = |counts: &[(Left<'_>, i64)]| {
         let rows = ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
-            [(*tenant).into(), (*user).into(), (*kind).into(), (*value).into(), (*count).into()]
+            [
+                (*tenant).into(),
+                (*user).into(),
+                (*kind).into(),
+                (*value).into(),
+                (*count).into(),
+            ]
         }));
         let sql = format!(
             "INSERT INTO user_history (tenant_id, user_id, kind, value, sign_ins, seen_us) \
@@ -125,7 +163,10 @@ pub(super) fn keep<'a>(dialect: &Dialect, opened: impl Iterator<Item = &'a NewSe
             rows = rows.text,
             now = dialect.now,
         );
-        Statement { sql, params: rows.params }
+        Statement {
+            sql,
+            params: rows.params,
+        }
     };
     counts.chunks(ROWS_MAX).map(statement).collect()
 }

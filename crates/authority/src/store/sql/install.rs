@@ -22,10 +22,18 @@ use portcullis_contract::{
 /// How far a recovery moves the revision and the serials: more than the lost history can have used.
 pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
 
-pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialect) -> Result<(), StoreError> {
+pub(super) async fn initialize(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<(), StoreError> {
     let incarnation = crate::crypto::random::<16>();
     let head = "INSERT INTO log_head VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
-    connection.query(head, &[incarnation[..].into(), Chain::default().0[..].into()]).await?;
+    connection
+        .query(
+            head,
+            &[incarnation[..].into(), Chain::default().0[..].into()],
+        )
+        .await?;
     let installation = format!(
         "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version) \
              VALUES (1, 0, NULL, {now}, 0) ON CONFLICT DO NOTHING",
@@ -35,9 +43,18 @@ pub(super) async fn initialize(connection: &mut dyn Connection, dialect: &Dialec
     Ok(())
 }
 
-pub(super) async fn now(connection: &mut dyn Connection, dialect: &Dialect) -> Result<Micros, StoreError> {
-    let rows = connection.query(&format!("SELECT {}", dialect.now), &[]).await?;
-    Ok(Micros(rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?))
+pub(super) async fn now(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<Micros, StoreError> {
+    let rows = connection
+        .query(&format!("SELECT {}", dialect.now), &[])
+        .await?;
+    Ok(Micros(
+        rows.first()
+            .ok_or_else(|| StoreError::Internal("no clock".into()))?
+            .int(0)?,
+    ))
 }
 
 pub(super) async fn keys(
@@ -49,7 +66,8 @@ pub(super) async fn keys(
          FROM signing_keys ORDER BY created_us DESC, credential, key_id";
     let read = |row: &Row| {
         Ok::<_, StoreError>(KeyRecord {
-            id: KeyId::parse(row.text(0)?).map_err(|_| StoreError::Internal("a key id is malformed".into()))?,
+            id: KeyId::parse(row.text(0)?)
+                .map_err(|_| StoreError::Internal("a key id is malformed".into()))?,
             credential: credential(row.int(6)?)?,
             algorithm: algorithm(row.int(1)?)?,
             sealed: row.blob(2)?.to_vec(),
@@ -73,7 +91,9 @@ fn credential(code: i64) -> Result<CredentialKind, StoreError> {
     match code {
         1 => Ok(CredentialKind::Session),
         2 => Ok(CredentialKind::ApiKey),
-        _ => Err(StoreError::Internal("a key signs an unknown kind of credential".into())),
+        _ => Err(StoreError::Internal(
+            "a key signs an unknown kind of credential".into(),
+        )),
     }
 }
 
@@ -90,15 +110,27 @@ fn algorithm(code: i64) -> Result<Algorithm, StoreError> {
         1 => Ok(Algorithm::Ed25519),
         2 => Ok(Algorithm::Es256),
         3 => Ok(Algorithm::Rs256),
-        _ => Err(StoreError::Internal("a key has an unknown algorithm".into())),
+        _ => Err(StoreError::Internal(
+            "a key has an unknown algorithm".into(),
+        )),
     }
 }
 
-pub(super) async fn secret(connection: &mut dyn Connection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub(super) async fn secret(
+    connection: &mut dyn Connection,
+    name: &str,
+    fresh: &[u8],
+) -> Result<Vec<u8>, StoreError> {
     let insert = "INSERT INTO secrets VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    connection.query(insert, &[name.into(), fresh.into()]).await?;
-    let rows = connection.query("SELECT sealed FROM secrets WHERE name = $1", &[name.into()]).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Internal("a secret went away".into()))?;
+    connection
+        .query(insert, &[name.into(), fresh.into()])
+        .await?;
+    let rows = connection
+        .query("SELECT sealed FROM secrets WHERE name = $1", &[name.into()])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::Internal("a secret went away".into()))?;
     Ok(row.blob(0)?.to_vec())
 }
 
@@ -109,8 +141,12 @@ pub(super) async fn token_life(
 ) -> Result<TokenLife, StoreError> {
     // A longer life at once; a shorter one noted, and in force when tokens of the longer one have run out.
     let steps = [
-        "UPDATE installation SET token_life_us = $1, lowered_us = NULL WHERE token_life_us <= $1".to_owned(),
-        format!("UPDATE installation SET lowered_us = {} WHERE token_life_us > $1 AND lowered_us IS NULL", dialect.now),
+        "UPDATE installation SET token_life_us = $1, lowered_us = NULL WHERE token_life_us <= $1"
+            .to_owned(),
+        format!(
+            "UPDATE installation SET lowered_us = {} WHERE token_life_us > $1 AND lowered_us IS NULL",
+            dialect.now
+        ),
         format!(
             "UPDATE installation SET token_life_us = $1, lowered_us = NULL \
              WHERE token_life_us > $1 AND lowered_us + token_life_us < {}",
@@ -120,9 +156,16 @@ pub(super) async fn token_life(
     for step in steps {
         connection.query(&step, &[span(wish).into()]).await?;
     }
-    let rows = connection.query("SELECT token_life_us FROM installation", &[]).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Internal("no installation".into()))?;
-    Ok(TokenLife { issue: wish, keep: Duration::from_micros(row.unsigned(0)?) })
+    let rows = connection
+        .query("SELECT token_life_us FROM installation", &[])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::Internal("no installation".into()))?;
+    Ok(TokenLife {
+        issue: wish,
+        keep: Duration::from_micros(row.unsigned(0)?),
+    })
 }
 
 pub(super) async fn recover(
@@ -147,30 +190,59 @@ async fn begin_history(
         connection.query(&statement, &[]).await?;
     }
     // The lock first: an authority that is still running must not append between the old head and the new.
-    connection.query("UPDATE log_head SET revision = revision", &[]).await?;
+    connection
+        .query("UPDATE log_head SET revision = revision", &[])
+        .await?;
     let old = log::head(connection).await?;
     let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
-    connection.query(jump, &[incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()]).await?;
+    connection
+        .query(
+            jump,
+            &[incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()],
+        )
+        .await?;
 
-    let everyone = |credential| Change::Cut { credential, scope: Scope::Everyone, exempt: None };
-    let kinds: &[_] = if sign_out { &[CredentialKind::Session, CredentialKind::ApiKey] } else { &[] };
+    let everyone = |credential| Change::Cut {
+        credential,
+        scope: Scope::Everyone,
+        exempt: None,
+    };
+    let kinds: &[_] = if sign_out {
+        &[CredentialKind::Session, CredentialKind::ApiKey]
+    } else {
+        &[]
+    };
     let changes: Vec<_> = kinds.iter().copied().map(everyone).collect();
     let entry = recovery_entry();
     let mut rows = AuditRow::of(&entry, now, "", &[], Some(Cause::Recovery), sign_out.into());
     let audit_digest = audit::seal(&mut rows);
     let delta = delta::encode(&changes, Vec::new());
-    let [Statement { sql, params }, batch] = append::advance_head(dialect, now, &delta, &audit_digest);
+    let [Statement { sql, params }, batch] =
+        append::advance_head(dialect, now, &delta, &audit_digest);
     let head = log::position(&connection.query(&sql, &params).await?)?;
     let revision = head.revision;
     let mut last = vec![batch];
     last.extend(audit::inserts(&rows));
     if sign_out {
-        let cutoffs =
-            ["INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)", "INSERT INTO api_key_cutoffs VALUES (3, 0, $1, $2)"];
+        let cutoffs = [
+            "INSERT INTO cutoffs VALUES (3, 0, $1, 0, $2)",
+            "INSERT INTO api_key_cutoffs VALUES (3, 0, $1, $2)",
+        ];
         let params = vec![revision.0.into(), entry.event_id.to_bytes()[..].into()];
-        last.extend(cutoffs.map(|sql| Statement { sql: sql.into(), params: params.clone() }));
+        last.extend(cutoffs.map(|sql| Statement {
+            sql: sql.into(),
+            params: params.clone(),
+        }));
     }
-    let recovered = Recovered { frame: Frame { revision, delta, audit_digest }, old, head };
+    let recovered = Recovered {
+        frame: Frame {
+            revision,
+            delta,
+            audit_digest,
+        },
+        old,
+        head,
+    };
     let (view, code) = checkpoint(&recovered);
     log::insert_checkpoint(connection, revision, &view, &code).await?;
     Ok((recovered, last))

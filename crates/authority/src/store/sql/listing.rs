@@ -78,12 +78,18 @@ fn uncut(tenant: &str) -> String {
 
 /// That the session `s` of `tenant` can be used.
 fn active(dialect: &Dialect, tenant: &str) -> String {
-    format!("s.end_event IS NULL AND s.expires_us > {} AND {}", now(dialect), uncut(tenant))
+    format!(
+        "s.end_event IS NULL AND s.expires_us > {} AND {}",
+        now(dialect),
+        uncut(tenant)
+    )
 }
 
 /// The sessions `s` of one user, newest first: a condition and an order for the index `sessions_by_user`.
 fn of_user(user: &str, before: &str) -> (String, &'static str) {
-    let of = format!("{BY_USER} AND (s.user_id, s.session_id) < ({user}, {before}) AND s.user_id >= {user}");
+    let of = format!(
+        "{BY_USER} AND (s.user_id, s.session_id) < ({user}, {before}) AND s.user_id >= {user}"
+    );
     (of, "s.user_id DESC, s.session_id DESC")
 }
 
@@ -91,14 +97,29 @@ fn of_user(user: &str, before: &str) -> (String, &'static str) {
 /// `s.user_id = v.column1`.
 fn of_users(dialect: &Dialect, params: &mut Params, users: &[String]) -> String {
     let by_user = (dialect.by_index)("sessions_by_user");
-    format!("(VALUES {}) AS v CROSS JOIN sessions s {by_user}", id_rows(params, users))
+    format!(
+        "(VALUES {}) AS v CROSS JOIN sessions s {by_user}",
+        id_rows(params, users)
+    )
 }
 
 /// What the user `u` must match.
 fn names(params: &mut Params, names: &NameFilter) -> Vec<String> {
-    let columns = [("name_key", &names.user_name), ("person_key", &names.person_name), ("email_key", &names.email)];
-    let set = columns.into_iter().filter_map(|(column, part)| Some((column, part.as_ref()?)));
-    set.map(|(column, part)| format!("u.{column} LIKE {} ESCAPE '\\'", params.bind(contains(part)))).collect()
+    let columns = [
+        ("name_key", &names.user_name),
+        ("person_key", &names.person_name),
+        ("email_key", &names.email),
+    ];
+    let set = columns
+        .into_iter()
+        .filter_map(|(column, part)| Some((column, part.as_ref()?)));
+    set.map(|(column, part)| {
+        format!(
+            "u.{column} LIKE {} ESCAPE '\\'",
+            params.bind(contains(part))
+        )
+    })
+    .collect()
 }
 
 /// The pattern of texts that contain `part`, byte for byte.
@@ -113,7 +134,9 @@ fn contains(part: &str) -> String {
 /// The rows of a `VALUES` list of ids, padded by one that nobody has, so that a few prepared statements serve all.
 fn id_rows(params: &mut Params, ids: &[String]) -> String {
     let padded = ids.iter().map(String::as_str).chain(std::iter::repeat(""));
-    let rows = padded.take(ids.len().next_power_of_two()).map(|id| format!("({})", params.bind(id)));
+    let rows = padded
+        .take(ids.len().next_power_of_two())
+        .map(|id| format!("({})", params.bind(id)));
     rows.collect::<Vec<_>>().join(", ")
 }
 

@@ -12,7 +12,9 @@ use super::{Connection, Dialect, Row, Value, transaction};
 use crate::{domain::time::span, store::StoreError};
 
 pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, StoreError> {
-    let rows = connection.query("SELECT incarnation, revision, chain FROM log_head", &[]).await?;
+    let rows = connection
+        .query("SELECT incarnation, revision, chain FROM log_head", &[])
+        .await?;
     position(&rows)
 }
 
@@ -35,7 +37,9 @@ pub(super) async fn beat(
 }
 
 pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {
-    let row = rows.first().ok_or_else(|| StoreError::Internal("the log has no head".into()))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::Internal("the log has no head".into()))?;
     Ok(Position {
         incarnation: Incarnation(row.array(0)?),
         revision: Revision(row.unsigned(1)?),
@@ -49,7 +53,9 @@ pub(super) async fn tail(
     limit: u32,
 ) -> Result<Vec<Frame>, StoreError> {
     let sql = "SELECT revision, delta, audit_digest FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2";
-    let rows = connection.query(sql, &[after.0.into(), i64::from(limit).into()]).await?;
+    let rows = connection
+        .query(sql, &[after.0.into(), i64::from(limit).into()])
+        .await?;
     rows.iter().map(frame).collect()
 }
 
@@ -62,11 +68,19 @@ fn frame(row: &Row) -> Result<Frame, StoreError> {
     })
 }
 
-pub(super) async fn chain(connection: &mut dyn Connection, revision: Revision) -> Result<Option<Chain>, StoreError> {
+pub(super) async fn chain(
+    connection: &mut dyn Connection,
+    revision: Revision,
+) -> Result<Option<Chain>, StoreError> {
     if revision == Revision(0) {
         return Ok(Some(Chain::default()));
     }
-    let rows = connection.query("SELECT chain FROM log_batches WHERE revision = $1", &[revision.0.into()]).await?;
+    let rows = connection
+        .query(
+            "SELECT chain FROM log_batches WHERE revision = $1",
+            &[revision.0.into()],
+        )
+        .await?;
     rows.first().map(|row| Ok(Chain(row.array(0)?))).transpose()
 }
 
@@ -76,7 +90,10 @@ pub(super) async fn save_checkpoint(
     view: &Bytes,
     code: &Bytes,
 ) -> Result<(), StoreError> {
-    transaction!(connection, insert_checkpoint(connection, revision, view, code))
+    transaction!(
+        connection,
+        insert_checkpoint(connection, revision, view, code)
+    )
 }
 
 pub(super) async fn insert_checkpoint(
@@ -86,16 +103,33 @@ pub(super) async fn insert_checkpoint(
     code: &Bytes,
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO checkpoints VALUES ($1, $2, $3) ON CONFLICT (revision) DO NOTHING";
-    connection.query(insert, &[revision.0.into(), view[..].into(), code[..].into()]).await?;
+    connection
+        .query(
+            insert,
+            &[revision.0.into(), view[..].into(), code[..].into()],
+        )
+        .await?;
     let prune = "DELETE FROM checkpoints WHERE revision NOT IN \
                  (SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2)";
     connection.query(prune, &[]).await?;
     Ok(())
 }
 
-pub(super) async fn checkpoints(connection: &mut dyn Connection) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-    let rows = connection.query("SELECT view, code FROM checkpoints ORDER BY revision DESC", &[]).await?;
-    let pair = |row: &Row| Ok((Bytes::copy_from_slice(row.blob(0)?), Bytes::copy_from_slice(row.blob(1)?)));
+pub(super) async fn checkpoints(
+    connection: &mut dyn Connection,
+) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let rows = connection
+        .query(
+            "SELECT view, code FROM checkpoints ORDER BY revision DESC",
+            &[],
+        )
+        .await?;
+    let pair = |row: &Row| {
+        Ok((
+            Bytes::copy_from_slice(row.blob(0)?),
+            Bytes::copy_from_slice(row.blob(1)?),
+        ))
+    };
     rows.iter().map(pair).collect()
 }
 
@@ -110,5 +144,8 @@ pub(super) async fn trim(
          WHERE revision <= $1 AND stamped_us <= {now} - $2 AND delta IS NOT NULL RETURNING revision",
         now = dialect.now,
     );
-    Ok(connection.query(&sql, &[through.0.into(), Value::from(span(age))]).await?.len() as u64)
+    Ok(connection
+        .query(&sql, &[through.0.into(), Value::from(span(age))])
+        .await?
+        .len() as u64)
 }

@@ -35,14 +35,14 @@ use prost::bytes::Bytes;
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 use self::group::Groups;
 use super::{
-    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed, Rotated, Schedule,
-    Store, StoreError, TokenLife,
+    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed,
+    Rotated, Schedule, Store, StoreError, TokenLife,
 };
 use crate::domain::{
-    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition, AuditVerdict, Cursor, Entry,
-    KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page, PendingEvent, Policy, Preview, Selection,
-    Session, SessionActivity, SessionFilter, SessionOrder, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
+    AuditVerdict, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page,
+    PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
+    SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The store over an engine.
@@ -105,10 +105,20 @@ impl Store for SqlStore {
         generation: u64,
         proof: Proof,
     ) -> Result<Rotated, StoreError> {
-        self.rotating.call(rotation::Presented { session: (tenant.clone(), id), generation, proof }).await
+        self.rotating
+            .call(rotation::Presented {
+                session: (tenant.clone(), id),
+                generation,
+                proof,
+            })
+            .await
     }
 
-    async fn session(&self, tenant: &TenantId, id: SessionId) -> Result<Option<(Session, Micros)>, StoreError> {
+    async fn session(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+    ) -> Result<Option<(Session, Micros)>, StoreError> {
         self.sessions.call((tenant.clone(), id)).await
     }
 
@@ -119,7 +129,15 @@ impl Store for SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Session>, StoreError> {
-        listing::sessions(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+        listing::sessions(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            filter,
+            order,
+            after,
+            limit,
+        )
+        .await
     }
 
     async fn list_users(
@@ -129,15 +147,39 @@ impl Store for SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<UserSummary>, StoreError> {
-        listing::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, order, after, limit).await
+        listing::users(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            filter,
+            order,
+            after,
+            limit,
+        )
+        .await
     }
 
     async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        listing::count(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, max).await
+        listing::count(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            max,
+        )
+        .await
     }
 
-    async fn preview(&self, tenant: &TenantId, selection: &Selection) -> Result<Option<Preview>, StoreError> {
-        listing::preview(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, selection).await
+    async fn preview(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+    ) -> Result<Option<Preview>, StoreError> {
+        listing::preview(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            selection,
+        )
+        .await
     }
 
     async fn remove_ended(
@@ -146,11 +188,25 @@ impl Store for SqlStore {
         retention: Duration,
         limit: u32,
     ) -> Result<Removed, StoreError> {
-        listing::remove_ended(&mut *self.lane(Lane::Write).await?, &self.dialect(), after, retention, limit).await
+        listing::remove_ended(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            after,
+            retention,
+            limit,
+        )
+        .await
     }
 
-    async fn known(&self, tenant: &TenantId, user: &UserId, footprints: &[Footprint]) -> Result<Known, StoreError> {
-        self.known.call((tenant.clone(), user.clone(), footprints.to_vec())).await
+    async fn known(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        footprints: &[Footprint],
+    ) -> Result<Known, StoreError> {
+        self.known
+            .call((tenant.clone(), user.clone(), footprints.to_vec()))
+            .await
     }
 
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
@@ -159,16 +215,37 @@ impl Store for SqlStore {
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
-        let found = users::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
+        let found =
+            users::users(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn api_key(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Option<(ApiKey, Micros)>, StoreError> {
-        api_keys::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    async fn api_key(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
+        api_keys::find(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            id,
+        )
+        .await
     }
 
-    async fn api_key_hours(&self, tenant: &TenantId, id: ApiKeyId) -> Result<Vec<ApiKeyHour>, StoreError> {
-        api_keys::hours(&mut *self.lane(Lane::Read).await?, &self.dialect(), tenant, id).await
+    async fn api_key_hours(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Vec<ApiKeyHour>, StoreError> {
+        api_keys::hours(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            id,
+        )
+        .await
     }
 
     async fn list_api_keys(
@@ -177,7 +254,14 @@ impl Store for SqlStore {
         before: Option<ApiKeyId>,
         limit: u32,
     ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
-        api_keys::list(&mut *self.lane(Lane::Read).await?, &self.dialect(), filter, before, limit).await
+        api_keys::list(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            filter,
+            before,
+            limit,
+        )
+        .await
     }
 
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
@@ -197,7 +281,11 @@ impl Store for SqlStore {
         events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
     }
 
-    async fn verify_audit_trail(&self, after: Revision, limit: u64) -> Result<Option<AuditVerdict>, StoreError> {
+    async fn verify_audit_trail(
+        &self,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Option<AuditVerdict>, StoreError> {
         verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
     }
 
@@ -205,8 +293,16 @@ impl Store for SqlStore {
         pending::any(&mut *self.lane(Lane::Read).await?).await
     }
 
-    async fn record_activity(&self, activities: &[SessionActivity]) -> Result<Vec<MovedSession>, StoreError> {
-        activity::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), activities).await
+    async fn record_activity(
+        &self,
+        activities: &[SessionActivity],
+    ) -> Result<Vec<MovedSession>, StoreError> {
+        activity::record(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            activities,
+        )
+        .await
     }
 
     async fn defer(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
@@ -217,7 +313,12 @@ impl Store for SqlStore {
     }
 
     async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {
-        sweep::hear(&mut *self.lane(Lane::Write).await?, &self.dialect(), absence).await
+        sweep::hear(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            absence,
+        )
+        .await
     }
 
     async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
@@ -228,8 +329,18 @@ impl Store for SqlStore {
         sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
     }
 
-    async fn policy_walk(&self, after: Option<&TenantId>, limit: u32) -> Result<Option<PolicyWalk>, StoreError> {
-        sweep::walk(&mut *self.lane(Lane::Read).await?, &self.dialect(), after, limit).await
+    async fn policy_walk(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Option<PolicyWalk>, StoreError> {
+        sweep::walk(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            after,
+            limit,
+        )
+        .await
     }
 
     async fn advance_walk(
@@ -238,7 +349,14 @@ impl Store for SqlStore {
         next: Option<SessionId>,
         schedules: &[Schedule],
     ) -> Result<bool, StoreError> {
-        sweep::advance(&mut *self.lane(Lane::Write).await?, &self.dialect(), walk, next, schedules).await
+        sweep::advance(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            walk,
+            next,
+            schedules,
+        )
+        .await
     }
 
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
@@ -250,7 +368,12 @@ impl Store for SqlStore {
     }
 
     async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError> {
-        log::beat(&mut *self.lane(Lane::Beat).await?, &self.dialect(), authority).await
+        log::beat(
+            &mut *self.lane(Lane::Beat).await?,
+            &self.dialect(),
+            authority,
+        )
+        .await
     }
 
     async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
@@ -261,7 +384,12 @@ impl Store for SqlStore {
         log::chain(&mut *self.lane(Lane::Feed).await?, revision).await
     }
 
-    async fn save_checkpoint(&self, revision: Revision, view: Bytes, code: Bytes) -> Result<(), StoreError> {
+    async fn save_checkpoint(
+        &self,
+        revision: Revision,
+        view: Bytes,
+        code: Bytes,
+    ) -> Result<(), StoreError> {
         log::save_checkpoint(&mut *self.lane(Lane::Write).await?, revision, &view, &code).await
     }
 
@@ -270,7 +398,13 @@ impl Store for SqlStore {
     }
 
     async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
-        log::trim(&mut *self.lane(Lane::Write).await?, &self.dialect(), through, age).await
+        log::trim(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            through,
+            age,
+        )
+        .await
     }
 
     async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
@@ -292,7 +426,14 @@ impl Store for SqlStore {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Recovered, StoreError> {
         let mut connection = self.lane(Lane::Append).await?;
-        install::recover(&mut *connection, &self.dialect(), incarnation, sign_out, checkpoint).await
+        install::recover(
+            &mut *connection,
+            &self.dialect(),
+            incarnation,
+            sign_out,
+            checkpoint,
+        )
+        .await
     }
 }
 
@@ -302,7 +443,9 @@ macro_rules! groups {
         let (backend, dialect) = (Arc::clone(&$backend), $backend.dialect());
         Groups::new(dialect.group_max, move |asked: Vec<_>| {
             let backend = Arc::clone(&backend);
-            Box::pin(async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await })
+            Box::pin(
+                async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await },
+            )
         })
     }};
 }

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Activity, Micros, NewSession, OpenedSession, Session, device::DeviceKind, listing::address_key, time::span,
+        Activity, Micros, NewSession, OpenedSession, Session, device::DeviceKind,
+        listing::address_key, time::span,
     },
     store::{OpenError, StoreError},
 };
@@ -61,10 +62,18 @@ fn record(dialect: &Dialect, opened: &[(&NewSession, Micros)]) -> Vec<Statement>
         return Vec::new();
     }
     // In key order, as all who lock several users.
-    let last: BTreeMap<_, _> =
-        opened.iter().map(|(new, _)| ((new.tenant_id.as_str(), new.user_id.as_str()), &new.sight.place)).collect();
+    let last: BTreeMap<_, _> = opened
+        .iter()
+        .map(|(new, _)| {
+            (
+                (new.tenant_id.as_str(), new.user_id.as_str()),
+                &new.sight.place,
+            )
+        })
+        .collect();
     let rows = ValueRows::new(
-        last.into_iter().map(|((tenant, user), place)| [tenant.into(), user.into(), json(place).into()]),
+        last.into_iter()
+            .map(|((tenant, user), place)| [tenant.into(), user.into(), json(place).into()]),
     );
     let sql = format!(
         "UPDATE users AS u SET signed_in_us = {now}, signed_in_at = v.column3 FROM (VALUES {rows}) AS v \
@@ -72,10 +81,19 @@ fn record(dialect: &Dialect, opened: &[(&NewSession, Micros)]) -> Vec<Statement>
         now = dialect.now,
         rows = rows.text,
     );
-    let signed_in = Statement { sql, params: rows.params };
+    let signed_in = Statement {
+        sql,
+        params: rows.params,
+    };
     let kept = history::keep(dialect, opened.iter().map(|(new, _)| *new));
-    let events: Vec<_> = opened.iter().flat_map(|(new, at)| new.events(*at)).collect();
-    std::iter::once(signed_in).chain(kept).chain(pending::defer(&events)).collect()
+    let events: Vec<_> = opened
+        .iter()
+        .flat_map(|(new, at)| new.events(*at))
+        .collect();
+    std::iter::once(signed_in)
+        .chain(kept)
+        .chain(pending::defer(&events))
+        .collect()
 }
 
 /// Inserts the sessions whose users are known as the sign-ins say, and that are not there; the rows by session id.
@@ -93,7 +111,10 @@ async fn insert_for_known_users(
          ON CONFLICT DO NOTHING";
     let sql = insert_statement(dialect, &rows.text, "(SELECT revision FROM log_head)", rest);
     let inserted = connection.query(&sql, &rows.params).await?;
-    inserted.into_iter().map(|row| Ok((row.array(0)?, row))).collect()
+    inserted
+        .into_iter()
+        .map(|row| Ok((row.array(0)?, row)))
+        .collect()
 }
 
 async fn open_for_any_user(
@@ -123,8 +144,13 @@ async fn insert_for_any_user(
     new: &NewSession,
 ) -> Result<(Option<Row>, Vec<Statement>), DbError> {
     // First of all: whatever commits from here on covers this session.
-    let head = connection.query("SELECT revision FROM log_head", &[]).await?;
-    let head = head.first().and_then(|row| row.int(0).ok()).ok_or_else(|| DbError::Other("no head".into()))?;
+    let head = connection
+        .query("SELECT revision FROM log_head", &[])
+        .await?;
+    let head = head
+        .first()
+        .and_then(|row| row.int(0).ok())
+        .ok_or_else(|| DbError::Other("no head".into()))?;
     ensure_tenant(connection, dialect, &new.tenant_id).await?;
     upsert_user(connection, dialect, new).await?;
     let mut rows = ValueRows::new([insert_values(new)]);
@@ -133,7 +159,9 @@ async fn insert_for_any_user(
     let inserted = connection.query(&sql, &rows.params).await?.pop();
     let last = match &inserted {
         Some(row) => {
-            let created = row.int(CREATED).map_err(|error| DbError::Other(error.to_string()))?;
+            let created = row
+                .int(CREATED)
+                .map_err(|error| DbError::Other(error.to_string()))?;
             record(dialect, &[(new, Micros(created))])
         }
         None => Vec::new(),
@@ -187,13 +215,23 @@ fn insert_values(new: &NewSession) -> [Value; 30] {
         new.tenant_id.as_str().into(),
         new.user_id.as_str().into(),
         // When the sweep looks at it first.
-        Value::Int(new.idle_timeout.filter(|timeout| *timeout < new.lifetime).map(span)),
+        Value::Int(
+            new.idle_timeout
+                .filter(|timeout| *timeout < new.lifetime)
+                .map(span),
+        ),
         json(&new.sight.device).into(),
         device_code(new.sight.device.kind).into(),
         u64::from(new.sight.device_sign_ins).into(),
         json(&new.sight.place).into(),
         new.sight.place.country.as_str().into(),
-        Value::Blob(new.client.ip.parse().ok().map(|ip| address_key(ip).to_vec())),
+        Value::Blob(
+            new.client
+                .ip
+                .parse()
+                .ok()
+                .map(|ip| address_key(ip).to_vec()),
+        ),
         Value::Blob(new.replaces.map(|id| id.to_bytes().to_vec())),
         json(&new.sight.findings).into(),
         new.profile.user_name.as_str().into(),
@@ -243,10 +281,16 @@ fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreErro
         salt: new.salt,
         end: None,
         sight: new.sight.clone(),
-        activity: Activity { last: created, ..Activity::default() },
+        activity: Activity {
+            last: created,
+            ..Activity::default()
+        },
         replaces: new.replaces,
     };
-    Ok(OpenedSession { session, now: created })
+    Ok(OpenedSession {
+        session,
+        now: created,
+    })
 }
 
 /// The session of an earlier call with the same request id or session id.
@@ -260,16 +304,23 @@ async fn repeated(
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
     };
-    let sql =
-        "SELECT session_id, request_digest FROM sessions WHERE tenant_id = $1 AND (session_id = $2 OR request_id = $3)";
-    let values = [new.tenant_id.as_str().into(), new.id.to_bytes()[..].into(), Value::Text(id)];
-    let rows = connection.query(sql, &values).await.map_err(StoreError::from)?;
+    let sql = "SELECT session_id, request_digest FROM sessions WHERE tenant_id = $1 AND (session_id = $2 OR request_id = $3)";
+    let values = [
+        new.tenant_id.as_str().into(),
+        new.id.to_bytes()[..].into(),
+        Value::Text(id),
+    ];
+    let rows = connection
+        .query(sql, &values)
+        .await
+        .map_err(StoreError::from)?;
     let row = rows.first().ok_or(StoreError::Conflict(text))?;
     if row.optional_blob(1)?.map(<[u8]>::to_vec) != digest {
         return Err(OpenError::RequestReused);
     }
     let key = (new.tenant_id.clone(), SessionId::from_bytes(row.array(0)?));
     let found = find(connection, dialect, &[key]).await?.pop().flatten();
-    let (session, now) = found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
+    let (session, now) =
+        found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
     Ok(OpenedSession { session, now })
 }

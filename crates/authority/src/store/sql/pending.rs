@@ -17,7 +17,18 @@ use crate::{
 
 /// An event as it waits.
 #[derive(Deserialize, Serialize)]
-struct Waiting(String, i64, String, String, String, String, String, String, String, Details);
+struct Waiting(
+    String,
+    i64,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    Details,
+);
 
 impl Waiting {
     fn of(event: &PendingEvent) -> Self {
@@ -71,12 +82,18 @@ pub(super) fn defer(events: &[PendingEvent]) -> Option<Statement> {
 
 /// Whether an event waits.
 pub(super) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
-    Ok(!connection.query("SELECT 1 FROM audit_outbox LIMIT 1", &[]).await?.is_empty())
+    Ok(!connection
+        .query("SELECT 1 FROM audit_outbox LIMIT 1", &[])
+        .await?
+        .is_empty())
 }
 
 /// Takes the oldest events out, as rows of the trail: `limit` or more if so many wait. What the trail has already is
 /// dropped: it must not keep the others from getting there.
-pub(super) async fn take(connection: &mut dyn Connection, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+pub(super) async fn take(
+    connection: &mut dyn Connection,
+    limit: u32,
+) -> Result<Vec<AuditRow>, StoreError> {
     let sql = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM \
              (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM \
                  (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1) \
@@ -84,8 +101,12 @@ pub(super) async fn take(connection: &mut dyn Connection, limit: u32) -> Result<
     let mut taken = Vec::new();
     for row in connection.query(sql, &[i64::from(limit).into()]).await? {
         let unreadable = || StoreError::Internal("events that wait are not what they were".into());
-        let waiting: Vec<Waiting> = serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())?;
-        let rows = waiting.into_iter().map(Waiting::into_row).collect::<Option<Vec<_>>>();
+        let waiting: Vec<Waiting> =
+            serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())?;
+        let rows = waiting
+            .into_iter()
+            .map(Waiting::into_row)
+            .collect::<Option<Vec<_>>>();
         taken.extend(rows.ok_or_else(unreadable)?);
     }
     let mut known = known(connection, &taken).await?;
@@ -94,7 +115,10 @@ pub(super) async fn take(connection: &mut dyn Connection, limit: u32) -> Result<
 }
 
 /// Those of these events that the trail has.
-async fn known(connection: &mut dyn Connection, rows: &[AuditRow]) -> Result<HashSet<[u8; 16]>, StoreError> {
+async fn known(
+    connection: &mut dyn Connection,
+    rows: &[AuditRow],
+) -> Result<HashSet<[u8; 16]>, StoreError> {
     let mut known = HashSet::new();
     for rows in rows.chunks(1_024) {
         let ids = ValueRows::new(rows.iter().map(|row| [event_bytes(row.event).into()]));
@@ -132,7 +156,10 @@ mod tests {
             target: "a session".into(),
             user_id: user.clone(),
             actor: Actor::on_behalf("login", user, "192.0.2.1".into()),
-            details: details.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            details: details
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         }
     }
 
@@ -140,10 +167,15 @@ mod tests {
     async fn what_is_deferred_comes_back_from_the_trail_as_it_was() {
         let directory = tempfile::tempdir().expect("a directory");
         let backend = std::sync::Arc::new(Sqlite::connect(directory.path()).await.expect("opens"));
-        let store = SqlStore::open(std::sync::Arc::clone(&backend) as _).await.expect("opens");
+        let store = SqlStore::open(std::sync::Arc::clone(&backend) as _)
+            .await
+            .expect("opens");
         let user = UserId::parse("u").expect("a user id");
-        let events =
-            [event(1, &user, &[]), event(3, &user, &[("city", "Zürich \"\n"), ("", "")]), event(2, &user, &[])];
+        let events = [
+            event(1, &user, &[]),
+            event(3, &user, &[("city", "Zürich \"\n"), ("", "")]),
+            event(2, &user, &[]),
+        ];
         let mut connection = backend.connection(Lane::Write).await.expect("a connection");
         assert!(defer(&[]).is_none(), "nothing to do");
         let Statement { sql, params } = defer(&events).expect("something to do");
@@ -159,8 +191,18 @@ mod tests {
         };
         store.append(&[entry]).await.expect("recorded");
         let tenant_id = TenantId::parse("t").ok();
-        let filter = AuditFilter { tenant_id, actor: None, user_id: None, action: None, after: None, before: None };
-        let listed = store.list_audit_events(&filter, None, 10).await.expect("a list");
+        let filter = AuditFilter {
+            tenant_id,
+            actor: None,
+            user_id: None,
+            action: None,
+            after: None,
+            before: None,
+        };
+        let listed = store
+            .list_audit_events(&filter, None, 10)
+            .await
+            .expect("a list");
         let back = listed.into_iter().map(|event| PendingEvent {
             id: event.position.event,
             at: event.position.at,
@@ -172,6 +214,10 @@ mod tests {
             details: event.details,
         });
         let [first, third, second] = events;
-        assert_eq!(back.collect::<Vec<_>>(), [third, second, first], "newest first");
+        assert_eq!(
+            back.collect::<Vec<_>>(),
+            [third, second, first],
+            "newest first"
+        );
     }
 }

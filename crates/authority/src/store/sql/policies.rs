@@ -18,5 +18,6 @@ pub(super) async fn find(
 
 pub(super) fn decode(json: &str) -> Result<Policy, StoreError> {
     // The parser's words may repeat values.
-    Policy::decode(json).map_err(|_| StoreError::Internal("a policy is not one of this version".into()))
+    Policy::decode(json)
+        .map_err(|_| StoreError::Internal("a policy is not one of this version".into()))
 }

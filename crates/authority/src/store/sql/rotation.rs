@@ -16,7 +16,8 @@ use crate::{
 
 /// When the user of the session `s` was disabled. A subquery, not a join: PostgreSQL might join by the tenant alone, and
 /// read all of its users.
-const DISABLED: &str = "(SELECT u.disabled_us FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id)";
+const DISABLED: &str =
+    "(SELECT u.disabled_us FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id)";
 
 /// A refresh token as it was presented.
 #[derive(Clone)]
@@ -60,15 +61,25 @@ pub(super) async fn rotate(
         }
     };
     let mut rotated = Vec::with_capacity(asked.len());
-    for Presented { session: key, generation, proof } in asked {
-        let is_it = |session: &Session| session.generation.checked_sub(1) == Some(*generation) && proof(&session.salt);
+    for Presented {
+        session: key,
+        generation,
+        proof,
+    } in asked
+    {
+        let is_it = |session: &Session| {
+            session.generation.checked_sub(1) == Some(*generation) && proof(&session.salt)
+        };
         if won.get(key).is_some_and(|(session, _)| is_it(session))
             && let Some((session, now)) = won.remove(key)
         {
             rotated.push(Rotated::Won(Box::new(session), now));
             continue;
         }
-        let found = find(connection, dialect, std::slice::from_ref(key)).await?.pop().flatten();
+        let found = find(connection, dialect, std::slice::from_ref(key))
+            .await?
+            .pop()
+            .flatten();
         rotated.push(match found.filter(|(session, _)| proof(&session.salt)) {
             Some((session, now)) => Rotated::Lost(Box::new(session), now),
             None => Rotated::NotFound,
@@ -104,9 +115,19 @@ async fn advance_generations(
     dialect: &Dialect,
     presented: &[&Presented],
 ) -> Result<Found, StoreError> {
-    let rows = ValueRows::new(presented.iter().map(|Presented { session: (tenant, id), generation, .. }| {
-        [tenant.as_str().into(), id.to_bytes()[..].into(), (*generation).into()]
-    }));
+    let rows = ValueRows::new(presented.iter().map(
+        |Presented {
+             session: (tenant, id),
+             generation,
+             ..
+         }| {
+            [
+                tenant.as_str().into(),
+                id.to_bytes()[..].into(),
+                (*generation).into(),
+            ]
+        },
+    ));
     let sql = format!(
         "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} FROM (VALUES {rows}) AS v \
          WHERE s.tenant_id = v.column1 AND s.session_id = v.column2 AND s.generation = v.column3 \
@@ -117,5 +138,7 @@ async fn advance_generations(
         columns = COLUMNS.join(", "),
     );
     let won = connection.query(&sql, &rows.params).await?;
-    won.iter().map(|row| by_key(read(row, None)?, Micros(row.int(COLUMNS.len())?))).collect()
+    won.iter()
+        .map(|row| by_key(read(row, None)?, Micros(row.int(COLUMNS.len())?)))
+        .collect()
 }

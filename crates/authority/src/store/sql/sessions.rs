@@ -80,18 +80,31 @@ pub(super) async fn find(
     keys: &[SessionKey],
 ) -> Result<Vec<Option<(Session, Micros)>>, StoreError> {
     let rows = key_rows(keys);
-    let sql = select(dialect, &format!("(s.tenant_id, s.session_id) IN (VALUES {})", rows.text), "TRUE");
+    let sql = select(
+        dialect,
+        &format!("(s.tenant_id, s.session_id) IN (VALUES {})", rows.text),
+        "TRUE",
+    );
     let found = connection.query(&sql, &rows.params).await?;
     let by_key = |row| read_with_end(row).and_then(|(session, now)| by_key(session, now));
-    let found = found.iter().map(by_key).collect::<Result<HashMap<_, _>, _>>()?;
+    let found = found
+        .iter()
+        .map(by_key)
+        .collect::<Result<HashMap<_, _>, _>>()?;
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
 fn key_rows(keys: &[SessionKey]) -> ValueRows {
-    ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id.to_bytes()[..].into()]))
+    ValueRows::new(
+        keys.iter()
+            .map(|(tenant, id)| [tenant.as_str().into(), id.to_bytes()[..].into()]),
+    )
 }
 
-pub(super) fn by_key(session: Session, now: Micros) -> Result<(SessionKey, (Session, Micros)), StoreError> {
+pub(super) fn by_key(
+    session: Session,
+    now: Micros,
+) -> Result<(SessionKey, (Session, Micros)), StoreError> {
     Ok(((session.tenant_id.clone(), session.id), (session, now)))
 }
 
@@ -117,7 +130,8 @@ pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
 pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
     let end = COLUMNS.len() + 1;
     let ended = row.optional_int(end)?.map(|at| {
-        let cause = Cause::from_code(row.int(end + 1)?).ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
+        let cause = Cause::from_code(row.int(end + 1)?)
+            .ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
         Ok::<_, StoreError>(End {
             at: Micros(at),
             cause,
@@ -127,7 +141,10 @@ pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> 
             revision: Revision(row.unsigned(end + 5)?),
         })
     });
-    Ok((read(row, ended.transpose()?)?, Micros(row.int(COLUMNS.len())?)))
+    Ok((
+        read(row, ended.transpose()?)?,
+        Micros(row.int(COLUMNS.len())?),
+    ))
 }
 
 /// Reads [`COLUMNS`].
@@ -165,7 +182,12 @@ pub(super) fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
             device_sign_ins: u32::try_from(row.int(23)?).unwrap_or(u32::MAX),
             findings: read_json(&row.text(24)?)?,
         },
-        replaces: row.optional_blob(25)?.is_some().then(|| row.array(25)).transpose()?.map(SessionId::from_bytes),
+        replaces: row
+            .optional_blob(25)?
+            .is_some()
+            .then(|| row.array(25))
+            .transpose()?
+            .map(SessionId::from_bytes),
         activity: Activity {
             last: Micros(row.int(26)?),
             requests: row.unsigned(27)?,
@@ -180,7 +202,8 @@ pub(super) fn json(value: &impl Serialize) -> String {
 }
 
 pub(super) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
+    serde_json::from_str(text)
+        .map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
 }
 
 pub(super) fn to_json(texts: &[String]) -> String {

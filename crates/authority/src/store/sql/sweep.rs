@@ -30,7 +30,11 @@ pub(super) async fn hear(
         now = dialect.now,
     );
     let rows = connection.query(&sql, &[span(absence).into()]).await?;
-    Ok(Micros(rows.first().ok_or_else(|| StoreError::Internal("no installation".into()))?.int(0)?))
+    Ok(Micros(
+        rows.first()
+            .ok_or_else(|| StoreError::Internal("no installation".into()))?
+            .int(0)?,
+    ))
 }
 
 pub(super) async fn due(
@@ -38,11 +42,22 @@ pub(super) async fn due(
     dialect: &Dialect,
     limit: u32,
 ) -> Result<DueSessions, StoreError> {
-    let sql = format!("{} WHERE s.due_us <= {} ORDER BY s.due_us LIMIT $1", select(dialect), dialect.now);
+    let sql = format!(
+        "{} WHERE s.due_us <= {} ORDER BY s.due_us LIMIT $1",
+        select(dialect),
+        dialect.now
+    );
     let (sessions, now) = read(&connection.query(&sql, &[i64::from(limit).into()]).await?)?;
-    let tenants: BTreeSet<_> = sessions.iter().map(|session| session.tenant_id.as_str()).collect();
+    let tenants: BTreeSet<_> = sessions
+        .iter()
+        .map(|session| session.tenant_id.as_str())
+        .collect();
     let policies = policies(connection, &tenants).await?;
-    Ok(DueSessions { sessions, policies, now })
+    Ok(DueSessions {
+        sessions,
+        policies,
+        now,
+    })
 }
 
 async fn policies(
@@ -52,7 +67,10 @@ async fn policies(
     let mut policies = HashMap::new();
     for tenants in tenants.iter().collect::<Vec<_>>().chunks(1_024) {
         let keys = ValueRows::new(tenants.iter().map(|tenant| [(**tenant).into()]));
-        let sql = format!("SELECT tenant_id, policy FROM policies WHERE tenant_id IN ({})", keys.text);
+        let sql = format!(
+            "SELECT tenant_id, policy FROM policies WHERE tenant_id IN ({})",
+            keys.text
+        );
         for row in connection.query(&sql, &keys.params).await? {
             policies.insert(tenant_id(row.text(0)?)?, decode(&row.text(1)?));
         }
@@ -61,7 +79,9 @@ async fn policies(
 }
 
 fn decode(policy: &str) -> Option<Policy> {
-    Policy::decode(policy).inspect_err(|error| tracing::error!(line = error.line(), "a policy cannot be read")).ok()
+    Policy::decode(policy)
+        .inspect_err(|error| tracing::error!(line = error.line(), "a policy cannot be read"))
+        .ok()
 }
 
 pub(super) async fn walk(
@@ -72,18 +92,30 @@ pub(super) async fn walk(
 ) -> Result<Option<PolicyWalk>, StoreError> {
     let sql = "SELECT tenant_id, version, policy, sweep_from FROM policies \
          WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1";
-    let rows = connection.query(sql, &[after.map_or("", TenantId::as_str).into()]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let rows = connection
+        .query(sql, &[after.map_or("", TenantId::as_str).into()])
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
     let (tenant, from) = (row.text(0)?, row.blob(3)?);
-    let sql =
-        format!("{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3", select(dialect));
+    let sql = format!(
+        "{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3",
+        select(dialect)
+    );
     let values = [tenant.as_str().into(), from.into(), i64::from(limit).into()];
     let (mut sessions, now) = read(&connection.query(&sql, &values).await?)?;
     let (tenant_id, policy) = (tenant_id(tenant)?, decode(&row.text(2)?));
     if let Some(policy) = &policy {
         mark_surplus(connection, dialect, &tenant_id, policy, &mut sessions).await?;
     }
-    Ok(Some(PolicyWalk { tenant_id, version: row.int(1)?, policy, sessions, now }))
+    Ok(Some(PolicyWalk {
+        tenant_id,
+        version: row.int(1)?,
+        policy,
+        sessions,
+        now,
+    }))
 }
 
 /// Marks the sessions of users who have more than they may.
@@ -97,18 +129,27 @@ async fn mark_surplus(
     // Those whose limits are the tenant's together, and each of the others alone.
     let mut users: BTreeMap<Option<&UserId>, BTreeSet<String>> = BTreeMap::new();
     for session in sessions.iter().filter(|session| !session.ended) {
-        let own = policy.user_overrides.get_key_value(&session.user_id).map(|(user, _)| user);
-        users.entry(own).or_default().insert(session.user_id.to_string());
+        let own = policy
+            .user_overrides
+            .get_key_value(&session.user_id)
+            .map(|(user, _)| user);
+        users
+            .entry(own)
+            .or_default()
+            .insert(session.user_id.to_string());
     }
     for (own, users) in users {
         let limits = own.map_or_else(|| policy.limits.clone(), |user| policy.effective(user));
-        let Some(most) = limits.sessions_max else { continue };
+        let Some(most) = limits.sessions_max else {
+            continue;
+        };
         let users = Vec::from_iter(users);
         let surplus = listing::surplus(connection, dialect, tenant, &users, &limits, most).await?;
         let newest: HashMap<_, _> = surplus.into_iter().collect();
         for session in &mut *sessions {
             let newest = newest.get(&session.user_id);
-            session.surplus |= newest.is_some_and(|newest| session.id.to_bytes() <= newest.to_bytes());
+            session.surplus |=
+                newest.is_some_and(|newest| session.id.to_bytes() <= newest.to_bytes());
         }
     }
     Ok(())
@@ -140,12 +181,17 @@ fn read(rows: &[Row]) -> Result<(Vec<SweptSession>, Micros), StoreError> {
             surplus: false,
         })
     };
-    let now = rows.first().map_or(Ok(Micros::default()), |row| row.int(10).map(Micros))?;
+    let now = rows
+        .first()
+        .map_or(Ok(Micros::default()), |row| row.int(10).map(Micros))?;
     Ok((rows.iter().map(session).collect::<Result<_, _>>()?, now))
 }
 
 /// When to look again at sessions that nobody else has set a new time for.
-pub(super) async fn reschedule(connection: &mut dyn Connection, schedules: &[Schedule]) -> Result<(), StoreError> {
+pub(super) async fn reschedule(
+    connection: &mut dyn Connection,
+    schedules: &[Schedule],
+) -> Result<(), StoreError> {
     let mut schedules: Vec<_> = schedules.iter().collect();
     // In key order, as all who lock several sessions.
     schedules.sort_by_key(|schedule| (&schedule.tenant_id, schedule.session_id.to_bytes()));
@@ -153,7 +199,12 @@ pub(super) async fn reschedule(connection: &mut dyn Connection, schedules: &[Sch
         let rows = ValueRows::new(schedules.iter().map(|schedule| {
             let time = |time: Option<Micros>| Value::Int(time.map(|time| time.0));
             let id = schedule.session_id.to_bytes();
-            [schedule.tenant_id.as_str().into(), id[..].into(), time(schedule.due), time(schedule.unless_changed)]
+            [
+                schedule.tenant_id.as_str().into(),
+                id[..].into(),
+                time(schedule.due),
+                time(schedule.unless_changed),
+            ]
         }));
         let sql = format!(
             "UPDATE sessions SET due_us = v.column3 FROM (VALUES {}) AS v \
@@ -173,7 +224,10 @@ pub(super) async fn advance(
     next: Option<SessionId>,
     schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
-    transaction!(connection, advance_locked(connection, dialect, walk, next, schedules))
+    transaction!(
+        connection,
+        advance_locked(connection, dialect, walk, next, schedules)
+    )
 }
 
 /// Sign-ins may go by a policy of a moment ago ([`POLICY_AGE_MAX`](crate::policies::POLICY_AGE_MAX)), and open after the
@@ -195,7 +249,13 @@ async fn advance_locked(
     );
     let next = Value::Blob(next.map(|id| id.to_bytes().to_vec()));
     let (tenant, start): (_, &[u8]) = (walk.tenant_id.as_str(), &[]);
-    let values = [tenant.into(), walk.version.into(), next, span(POLICY_SETTLED).into(), start.into()];
+    let values = [
+        tenant.into(),
+        walk.version.into(),
+        next,
+        span(POLICY_SETTLED).into(),
+        start.into(),
+    ];
     let current = connection.query(&sql, &values).await?;
     if current.is_empty() {
         return Ok(false);

@@ -23,12 +23,17 @@ pub(super) async fn ensure_tenant(
     let key = [tenant.as_str().into()];
     let mut rows = connection.query(select, &key).await?;
     if rows.is_empty() {
-        let insert = format!("INSERT INTO tenants VALUES ($1, {}) ON CONFLICT DO NOTHING", dialect.next_tenant);
+        let insert = format!(
+            "INSERT INTO tenants VALUES ($1, {}) ON CONFLICT DO NOTHING",
+            dialect.next_tenant
+        );
         connection.query(&insert, &key).await?;
         rows = connection.query(select, &key).await?;
     }
     let serial = rows.first().and_then(|row| row.unsigned(0).ok());
-    serial.map(TenantSerial).ok_or_else(|| DbError::Conflict("the tenant went away".into()))
+    serial
+        .map(TenantSerial)
+        .ok_or_else(|| DbError::Conflict("the tenant went away".into()))
 }
 
 pub(super) async fn upsert_user(
@@ -42,11 +47,29 @@ pub(super) async fn upsert_user(
          family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
          email = CASE WHEN $6 = '' THEN email ELSE $6 END \
          WHERE tenant_id = $1 AND user_id = $2 RETURNING user_name, given_name, family_name, email";
-    let Profile { user_name, given_name, family_name, email } = &new.profile;
-    let texts = [new.tenant_id.as_str(), new.user_id.as_str(), user_name, given_name, family_name, email];
+    let Profile {
+        user_name,
+        given_name,
+        family_name,
+        email,
+    } = &new.profile;
+    let texts = [
+        new.tenant_id.as_str(),
+        new.user_id.as_str(),
+        user_name,
+        given_name,
+        family_name,
+        email,
+    ];
     let rows = connection.query(sql, &texts.map(Value::from)).await?;
-    let Some(row) = rows.first() else { return Ok(()) };
-    let key = |column| row.text(column).map(|text| fold(&text)).map_err(|error| DbError::Other(error.to_string()));
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let key = |column| {
+        row.text(column)
+            .map(|text| fold(&text))
+            .map_err(|error| DbError::Other(error.to_string()))
+    };
     // Of the names as they are now: the sign-in may have said some of them only. The row is locked.
     let sql = "UPDATE users SET name_key = $3, person_key = $4, email_key = $5 WHERE tenant_id = $1 AND user_id = $2";
     let person = format!("{}\n{}", key(2)?, key(1)?);
@@ -89,7 +112,10 @@ pub(super) async fn users(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = ValueRows::new(keys.iter().map(|(tenant, id)| [tenant.as_str().into(), id.as_str().into()]));
+    let rows = ValueRows::new(
+        keys.iter()
+            .map(|(tenant, id)| [tenant.as_str().into(), id.as_str().into()]),
+    );
     let sql = format!(
         "SELECT tenant_id, user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
          WHERE (tenant_id, user_id) IN (VALUES {})",
@@ -97,7 +123,10 @@ pub(super) async fn users(
     );
     let found = connection.query(&sql, &rows.params).await?;
     let by_key = |user: User| ((user.tenant_id.clone(), user.user_id.clone()), user);
-    let found = found.iter().map(|row| read_user(row).map(by_key)).collect::<Result<HashMap<_, _>, _>>()?;
+    let found = found
+        .iter()
+        .map(|row| read_user(row).map(by_key))
+        .collect::<Result<HashMap<_, _>, _>>()?;
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 

@@ -33,16 +33,33 @@ pub(super) async fn verify(
     limit: u64,
 ) -> Result<Option<AuditVerdict>, StoreError> {
     let head = log::head(connection).await?;
-    let Some(chain) = log::chain(connection, after).await? else { return Ok(None) };
-    let mut walk = Walk { connection, at: after, chain, verified: 0, rows: 0, head: head.revision };
+    let Some(chain) = log::chain(connection, after).await? else {
+        return Ok(None);
+    };
+    let mut walk = Walk {
+        connection,
+        at: after,
+        chain,
+        verified: 0,
+        rows: 0,
+        head: head.revision,
+    };
     let mut fault = walk.run(limit).await?;
     if fault.is_none() && walk.at == head.revision && walk.chain != head.chain {
-        fault = Some(of_batch(head.revision, "the head's chain is not that of its batch"));
+        fault = Some(of_batch(
+            head.revision,
+            "the head's chain is not that of its batch",
+        ));
     }
     if fault.is_none() && walk.at == head.revision {
         fault = walk.find_beyond_head().await?;
     }
-    Ok(Some(AuditVerdict { verified: walk.verified, through: walk.at, head: head.revision, fault }))
+    Ok(Some(AuditVerdict {
+        verified: walk.verified,
+        through: walk.at,
+        head: head.revision,
+        fault,
+    }))
 }
 
 struct Walk<'a> {
@@ -67,7 +84,9 @@ impl Walk<'_> {
     /// Goes on until the head, the limit or a fault.
     async fn run(&mut self, limit: u64) -> Result<Option<AuditFault>, StoreError> {
         while self.at < self.head && self.verified < limit && self.rows < CALL_ROWS_MAX {
-            let batches = self.batches((limit - self.verified).min(BATCHES_MAX)).await?;
+            let batches = self
+                .batches((limit - self.verified).min(BATCHES_MAX))
+                .await?;
             let Some(last) = batches.last() else {
                 return Ok(Some(of_batch(self.at.next(), "the batch is missing")));
             };
@@ -93,7 +112,9 @@ impl Walk<'_> {
             Ok(StoredBatch {
                 revision: Revision(row.unsigned(0)?),
                 delta: row.optional_blob(1)?.map(sha256),
-                delta_digest: row.optional_blob(2)?.and_then(|digest| digest.try_into().ok()),
+                delta_digest: row
+                    .optional_blob(2)?
+                    .and_then(|digest| digest.try_into().ok()),
                 // What is no digest is not the right one.
                 audit_digest: row.array(3).unwrap_or_default(),
                 chain: Chain(row.array(4).unwrap_or_default()),
@@ -110,7 +131,11 @@ impl Walk<'_> {
     }
 
     /// Checks a batch against its rows and the chain before it, which it continues if all fits.
-    async fn check(&mut self, batch: &StoredBatch, rows: &mut Rows) -> Result<Option<AuditFault>, StoreError> {
+    async fn check(
+        &mut self,
+        batch: &StoredBatch,
+        rows: &mut Rows,
+    ) -> Result<Option<AuditFault>, StoreError> {
         // A recovery leaves out what the lost history may have used.
         if ![self.at.next(), Revision(self.at.0 + RECOVERY_STRIDE)].contains(&batch.revision) {
             return Ok(Some(of_batch(self.at.next(), "the batch is missing")));
@@ -135,14 +160,22 @@ impl Walk<'_> {
         let batches = "SELECT revision FROM log_batches \
              WHERE revision > (SELECT revision FROM log_head) ORDER BY revision LIMIT 1";
         if let Some(row) = self.connection.query(batches, &[]).await?.first() {
-            return Ok(Some(of_batch(Revision(row.unsigned(0)?), "the batch is beyond the head")));
+            return Ok(Some(of_batch(
+                Revision(row.unsigned(0)?),
+                "the batch is beyond the head",
+            )));
         }
         let rows = format!(
             "SELECT {} FROM audit_events WHERE revision > (SELECT revision FROM log_head) \
              ORDER BY revision, event_id, ordinal LIMIT 1",
             audit::NAMES
         );
-        Ok(self.connection.query(&rows, &[]).await?.first().map(|row| of_row(row, "the row is beyond the head")))
+        Ok(self
+            .connection
+            .query(&rows, &[])
+            .await?
+            .first()
+            .map(|row| of_row(row, "the row is beyond the head")))
     }
 }
 
@@ -150,7 +183,9 @@ fn problem_of_row(row: &Row, revision: Revision, running: &mut Running) -> Optio
     if row.unsigned(2).ok() != Some(revision.0) {
         return Some("the row is of no batch");
     }
-    let Ok(read) = AuditRow::read(row) else { return Some("the row was changed: it cannot be read") };
+    let Ok(read) = AuditRow::read(row) else {
+        return Some("the row was changed: it cannot be read");
+    };
     let digest = running.add(&read);
     // Rows of before there were digests have none; the batch's covers them.
     match row.optional_blob(16) {
@@ -162,23 +197,39 @@ fn problem_of_row(row: &Row, revision: Revision, running: &mut Running) -> Optio
 
 fn problem_of_batch(batch: &StoredBatch, before: Chain, rows: &Digest) -> Option<&'static str> {
     if batch.audit_digest != *rows {
-        return Some("rows of the batch are missing, added or changed, or its digest of them was changed");
+        return Some(
+            "rows of the batch are missing, added or changed, or its digest of them was changed",
+        );
     }
-    let Some(delta_digest) = batch.delta_digest else { return Some("the batch's digest of its delta is missing") };
+    let Some(delta_digest) = batch.delta_digest else {
+        return Some("the batch's digest of its delta is missing");
+    };
     if batch.delta.is_some_and(|delta| delta != delta_digest) {
         return Some("the batch's delta was changed");
     }
-    (before.link(&delta_digest, rows) != batch.chain).then_some("the batch does not continue the chain")
+    (before.link(&delta_digest, rows) != batch.chain)
+        .then_some("the batch does not continue the chain")
 }
 
 fn of_batch(revision: Revision, problem: &'static str) -> AuditFault {
-    AuditFault { revision, row: None, problem }
+    AuditFault {
+        revision,
+        row: None,
+        problem,
+    }
 }
 
 fn of_row(row: &Row, problem: &'static str) -> AuditFault {
     let event = row.array(0).ok().map(EventId::from_bytes);
-    let ordinal = row.int(1).ok().and_then(|ordinal| u32::try_from(ordinal).ok());
-    AuditFault { revision: Revision(row.unsigned(2).unwrap_or(0)), row: event.zip(ordinal), problem }
+    let ordinal = row
+        .int(1)
+        .ok()
+        .and_then(|ordinal| u32::try_from(ordinal).ok());
+    AuditFault {
+        revision: Revision(row.unsigned(2).unwrap_or(0)),
+        row: event.zip(ordinal),
+        problem,
+    }
 }
 
 /// Rows of some batches, in their order, read a page at a time.
@@ -193,10 +244,19 @@ struct Rows {
 impl Rows {
     fn new(after: Revision, through: Revision) -> Self {
         // Before the first batch there is no row whatever its number.
-        let after = if after == Revision(0) { i64::MIN.into() } else { after.0.into() };
+        let after = if after == Revision(0) {
+            i64::MIN.into()
+        } else {
+            after.0.into()
+        };
         // Greater than the key of every row of that revision.
         let last = [after, [0xff; 17][..].into(), i64::MAX.into()];
-        Self { page: Vec::new().into_iter().peekable(), last, through, ended: false }
+        Self {
+            page: Vec::new().into_iter().peekable(),
+            last,
+            through,
+            ended: false,
+        }
     }
 
     /// The next row, if it is not of a later batch.
@@ -213,7 +273,10 @@ impl Rows {
             }
             self.page = page.into_iter().peekable();
         }
-        Ok(self.page.next_if(|row| row.int(2).is_ok_and(|of| of <= i64::try_from(revision.0).unwrap_or(i64::MAX))))
+        Ok(self.page.next_if(|row| {
+            row.int(2)
+                .is_ok_and(|of| of <= i64::try_from(revision.0).unwrap_or(i64::MAX))
+        }))
     }
 
     async fn read(&self, connection: &mut dyn Connection) -> Result<Vec<Row>, StoreError> {
@@ -223,6 +286,17 @@ impl Rows {
             audit::NAMES
         );
         let [revision, event, ordinal] = self.last.clone();
-        Ok(connection.query(&sql, &[revision, event, ordinal, self.through.0.into(), ROWS_MAX.into()]).await?)
+        Ok(connection
+            .query(
+                &sql,
+                &[
+                    revision,
+                    event,
+                    ordinal,
+                    self.through.0.into(),
+                    ROWS_MAX.into(),
+                ],
+            )
+            .await?)
     }
 }

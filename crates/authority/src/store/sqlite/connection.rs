@@ -29,7 +29,11 @@ pub(super) struct SqliteConnection {
 
 impl SqliteConnection {
     pub(super) fn new(handle: OwnedMutexGuard<Handle>) -> Self {
-        Self { handle, in_transaction: false, over: Arc::default() }
+        Self {
+            handle,
+            in_transaction: false,
+            over: Arc::default(),
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -45,11 +49,14 @@ impl SqliteConnection {
             }
             work(&connection).map_err(DbError::from)
         };
-        spawn_blocking(run).await.map_err(|error| DbError::Other(error.to_string()))?
+        spawn_blocking(run)
+            .await
+            .map_err(|error| DbError::Other(error.to_string()))?
     }
 
     async fn control(&self, statement: &'static str) -> Result<(), DbError> {
-        self.run(move |connection| connection.execute_batch(statement)).await
+        self.run(move |connection| connection.execute_batch(statement))
+            .await
     }
 }
 
@@ -68,7 +75,8 @@ impl Drop for SqliteConnection {
 impl Connection for SqliteConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.run(move |connection| rows(&mut *connection.prepare_cached(&sql)?, &params)).await
+        self.run(move |connection| rows(&mut *connection.prepare_cached(&sql)?, &params))
+            .await
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {
@@ -127,14 +135,21 @@ impl From<rusqlite::Error> for DbError {
         };
         let text = format!("sqlite code {}", failure.extended_code);
         match failure.code {
-            ErrorCode::ConstraintViolation if is_unique(failure.extended_code) => Self::Unique(text),
+            ErrorCode::ConstraintViolation if is_unique(failure.extended_code) => {
+                Self::Unique(text)
+            }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Conflict(text),
-            ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => Self::Unavailable(text),
+            ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
+                Self::Unavailable(text)
+            }
             _ => Self::Other(text),
         }
     }
 }
 
 fn is_unique(extended: i32) -> bool {
-    matches!(extended, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
+    matches!(
+        extended,
+        rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+    )
 }

@@ -78,20 +78,26 @@ impl Sqlite {
                 return free;
             }
         }
-        let waiting = self.readers.iter().map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
+        let waiting = self
+            .readers
+            .iter()
+            .map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
         futures::future::select_all(waiting).await.0
     }
 }
 
 fn lock_directory(directory: &Path) -> Result<File, StoreError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
     made.map_err(|error| io("data directory", &error))?;
     let lock = File::create(directory.join("lock")).map_err(|error| io("lock file", &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Unavailable("another process has the data directory open".into()))
-        }
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(
+            "another process has the data directory open".into(),
+        )),
         Err(TryLockError::Error(error)) => Err(io("lock file", &error)),
     }
 }
@@ -145,7 +151,9 @@ impl Backend for Sqlite {
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
                  value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1) ORDER BY key",
             by_index: |index| format!("INDEXED BY {index}"),
-            advance_sequences: |stride| vec![format!("UPDATE sequences SET value = value + {stride}")],
+            advance_sequences: |stride| {
+                vec![format!("UPDATE sequences SET value = value + {stride}")]
+            },
         }
     }
 
@@ -169,13 +177,21 @@ mod tests {
     fn batches_of_before_get_the_digests_of_their_deltas() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut connection = open_file(&directory.path().join("old.db")).expect("opens");
-        embedded::migrations::runner().set_target(Target::Version(1)).run(&mut connection).expect("as it was");
-        let insert = "INSERT INTO log_batches VALUES (1, x'0102', x'', x'', 0), (2, NULL, x'', x'', 0)";
+        embedded::migrations::runner()
+            .set_target(Target::Version(1))
+            .run(&mut connection)
+            .expect("as it was");
+        let insert =
+            "INSERT INTO log_batches VALUES (1, x'0102', x'', x'', 0), (2, NULL, x'', x'', 0)";
         connection.execute_batch(insert).expect("batches");
-        embedded::migrations::runner().run(&mut connection).expect("migrates");
+        embedded::migrations::runner()
+            .run(&mut connection)
+            .expect("migrates");
         let read = |revision: i64| {
             let sql = "SELECT delta_digest FROM log_batches WHERE revision = $1";
-            connection.query_row(sql, [revision], |row| row.get::<_, Option<Vec<u8>>>(0)).expect("a batch")
+            connection
+                .query_row(sql, [revision], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .expect("a batch")
         };
         assert_eq!(read(1), Some(sha256(&[1, 2]).to_vec()));
         assert_eq!(read(2), None, "what was trimmed cannot be computed");
@@ -185,15 +201,24 @@ mod tests {
     async fn what_waited_before_still_gets_into_the_trail() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut connection = open_file(&directory.path().join("portcullis.db")).expect("opens");
-        embedded::migrations::runner().set_target(Target::Version(2)).run(&mut connection).expect("as it was");
+        embedded::migrations::runner()
+            .set_target(Target::Version(2))
+            .run(&mut connection)
+            .expect("as it was");
         let insert = "INSERT INTO audit_pending VALUES \
              (x'01890a5d96e47cc08f0f000000000001', 7, 't', 'session.create', 'a \"session\"', 'u', 'n', 'v', 'ip', ''), \
              (x'01890a5d96e47cc08f0f000000000002', 8, 't', 'finding.new_city', 's', 'u', '', '', '', '{\"city\":\"Z\"}')";
         connection.execute_batch(insert).expect("events");
         drop(connection);
-        let store = SqlStore::open(Arc::new(Sqlite::connect(directory.path()).await.expect("migrates"))).await;
+        let store = SqlStore::open(Arc::new(
+            Sqlite::connect(directory.path()).await.expect("migrates"),
+        ))
+        .await;
         let store = store.expect("opens");
-        store.append(&[crate::log::internal(Mutation::Record)]).await.expect("recorded");
+        store
+            .append(&[crate::log::internal(Mutation::Record)])
+            .await
+            .expect("recorded");
         let filter = AuditFilter {
             tenant_id: Some(TenantId::parse("t").expect("an id")),
             actor: None,
@@ -202,8 +227,20 @@ mod tests {
             after: None,
             before: None,
         };
-        let events = store.list_audit_events(&filter, None, 10).await.expect("a list");
-        let told = events.iter().map(|event| (event.position.at, event.target.as_str(), event.details.len()));
-        assert_eq!(told.collect::<Vec<_>>(), [(Micros(8), "s", 1), (Micros(7), "a \"session\"", 0)]);
+        let events = store
+            .list_audit_events(&filter, None, 10)
+            .await
+            .expect("a list");
+        let told = events.iter().map(|event| {
+            (
+                event.position.at,
+                event.target.as_str(),
+                event.details.len(),
+            )
+        });
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [(Micros(8), "s", 1), (Micros(7), "a \"session\"", 0)]
+        );
     }
 }

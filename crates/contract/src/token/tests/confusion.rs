@@ -7,9 +7,15 @@ use crate::key::PublicNumbers;
 
 /// All keys in one view, as after rotations from one algorithm to another.
 fn rotated() -> (View, [Signer; 3]) {
-    let keys = Algorithm::ALL.map(|algorithm| (algorithm.jose_name(), PrivateKey::generate(algorithm)));
-    let trusted = keys.each_ref().map(|(id, key)| Change::Trust(public(key, id, CredentialKind::Session)));
-    (view(&trusted), keys.map(|(id, key)| Signer::new(key_id(id), key)))
+    let keys =
+        Algorithm::ALL.map(|algorithm| (algorithm.jose_name(), PrivateKey::generate(algorithm)));
+    let trusted = keys
+        .each_ref()
+        .map(|(id, key)| Change::Trust(public(key, id, CredentialKind::Session)));
+    (
+        view(&trusted),
+        keys.map(|(id, key)| Signer::new(key_id(id), key)),
+    )
 }
 
 fn message(algorithm: &str, kid: &KeyId) -> String {
@@ -33,7 +39,11 @@ fn a_token_is_good_only_when_signer_key_and_algorithm_are_one() {
                     (false, _) => Some(Rejection::WrongAlgorithm),
                 };
                 let context = format!("{} signs as {} with {algorithm:?}", signer.id, named.id);
-                assert_eq!(verify(&token, &view, &expected()).err(), rejection, "{context}");
+                assert_eq!(
+                    verify(&token, &view, &expected()).err(),
+                    rejection,
+                    "{context}"
+                );
             }
         }
     }
@@ -47,10 +57,22 @@ fn a_public_key_is_no_hmac_secret() {
         for algorithm in ["HS256", key.algorithm.jose_name()] {
             let message = message(algorithm, &signer.id);
             let secret = EncodingKey::from_secret(key.public_bytes());
-            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &secret, jsonwebtoken::Algorithm::HS256);
+            let signature = jsonwebtoken::crypto::sign(
+                message.as_bytes(),
+                &secret,
+                jsonwebtoken::Algorithm::HS256,
+            );
             let token = format!("{message}.{}", signature.expect("signs"));
-            let rejection = if algorithm == "HS256" { Rejection::WrongAlgorithm } else { Rejection::BadSignature };
-            assert_eq!(verify(&token, &view, &expected()).err(), Some(rejection), "{algorithm}");
+            let rejection = if algorithm == "HS256" {
+                Rejection::WrongAlgorithm
+            } else {
+                Rejection::BadSignature
+            };
+            assert_eq!(
+                verify(&token, &view, &expected()).err(),
+                Some(rejection),
+                "{algorithm}"
+            );
         }
     }
 }
@@ -64,9 +86,19 @@ fn an_ecdsa_signature_in_der_is_refused() {
     let fixed = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
     assert_eq!(fixed.len(), 64);
     let integer = |bytes: &[u8]| [&[2, 33, 0], bytes].concat();
-    let der = [&[0x30, 70][..], &integer(&fixed[..32]), &integer(&fixed[32..])].concat();
+    let der = [
+        &[0x30, 70][..],
+        &integer(&fixed[..32]),
+        &integer(&fixed[32..]),
+    ]
+    .concat();
     let zeros = vec![0; 64];
-    for signature in [der, zeros, fixed[..63].to_vec(), [&[0], &fixed[..]].concat()] {
+    for signature in [
+        der,
+        zeros,
+        fixed[..63].to_vec(),
+        [&[0], &fixed[..]].concat(),
+    ] {
         let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
         assert_eq!(fixture.verify(&token).err(), Some(Rejection::BadSignature));
     }
@@ -85,7 +117,13 @@ fn a_signature_by_another_scheme_of_the_same_rsa_key_is_refused() {
     let schemes: [&'static dyn RsaEncoding; 2] = [&RSA_PSS_SHA256, &RSA_PKCS1_SHA512];
     for scheme in schemes {
         let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(scheme, &SystemRandom::new(), message.as_bytes(), &mut signature).expect("signs");
+        pair.sign(
+            scheme,
+            &SystemRandom::new(),
+            message.as_bytes(),
+            &mut signature,
+        )
+        .expect("signs");
         let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
         assert_eq!(fixture.verify(&token).err(), Some(Rejection::BadSignature));
     }
@@ -106,7 +144,11 @@ fn others_can_read_our_tokens() {
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&["gate"]);
         validation.validate_exp = false;
-        let read = jsonwebtoken::decode::<serde_json::Value>(fixture.good(), &decoding.expect("a key"), &validation);
+        let read = jsonwebtoken::decode::<serde_json::Value>(
+            fixture.good(),
+            &decoding.expect("a key"),
+            &validation,
+        );
         assert_eq!(read.expect("a good token").claims["sub"], "ada");
     }
 }

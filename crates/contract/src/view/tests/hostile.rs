@@ -11,14 +11,23 @@ use crate::{
 fn key(id: &str, algorithm: Algorithm) -> VerificationKey {
     let private = PrivateKey::generate(algorithm);
     let id = KeyId::parse(id).expect("an id");
-    VerificationKey::new(id, algorithm, private.public_bytes(), CredentialKind::Session).expect("a good key")
+    VerificationKey::new(
+        id,
+        algorithm,
+        private.public_bytes(),
+        CredentialKind::Session,
+    )
+    .expect("a good key")
 }
 
 /// Every kind of change, and every algorithm.
 fn everything() -> Vec<Change> {
     vec![
         revoke(&[1, 2, 1 << 33]),
-        Change::Revoke { credential: CredentialKind::ApiKey, serials: vec![Serial(30)] },
+        Change::Revoke {
+            credential: CredentialKind::ApiKey,
+            serials: vec![Serial(30)],
+        },
         cut(Scope::User(UserSerial(5)), Some(12)),
         cut(Scope::Tenant(TenantSerial(9)), None),
         cut(Scope::Everyone, Some(4)),
@@ -46,39 +55,90 @@ fn altered(bytes: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
 #[test]
 fn an_altered_delta_is_refused_or_leads_elsewhere() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
-    let good = Frame { delta: delta::encode(&everything(), vec![trace]), ..frame(1, &[]) };
+    let good = Frame {
+        delta: delta::encode(&everything(), vec![trace]),
+        ..frame(1, &[])
+    };
     let position = view().apply(&good).expect("applies").position();
     for delta in altered(&good.delta) {
-        let Ok(changes) = delta::decode(&delta) else { continue };
-        let parents = v1::Delta::decode(delta.clone()).expect("it was decoded before").trace_parents;
-        assert_eq!(delta::encode(&changes, parents), delta, "every byte has a meaning");
-        let next = view().apply(&Frame { delta, ..good.clone() }).expect("it was decoded before");
+        let Ok(changes) = delta::decode(&delta) else {
+            continue;
+        };
+        let parents = v1::Delta::decode(delta.clone())
+            .expect("it was decoded before")
+            .trace_parents;
+        assert_eq!(
+            delta::encode(&changes, parents),
+            delta,
+            "every byte has a meaning"
+        );
+        let next = view()
+            .apply(&Frame {
+                delta,
+                ..good.clone()
+            })
+            .expect("it was decoded before");
         assert_ne!(next.position(), position);
     }
     for bit in 0..256 {
         let mut audited = good.clone();
         audited.audit_digest[bit / 8] ^= 1 << (bit % 8);
-        assert_ne!(view().apply(&audited).expect("applies").position(), position);
+        assert_ne!(
+            view().apply(&audited).expect("applies").position(),
+            position
+        );
     }
 }
 
 #[test]
 fn what_a_later_version_may_mean_is_unknown() {
     let unknown = |kind: v1::log_entry::Kind| {
-        let delta = v1::Delta { entries: vec![v1::LogEntry { kind: Some(kind) }], trace_parents: vec![] };
-        assert_eq!(delta::decode(&delta.encode_to_vec().into()).err(), Some(DeltaError::UnknownKind), "{delta:?}");
+        let delta = v1::Delta {
+            entries: vec![v1::LogEntry { kind: Some(kind) }],
+            trace_parents: vec![],
+        };
+        assert_eq!(
+            delta::decode(&delta.encode_to_vec().into()).err(),
+            Some(DeltaError::UnknownKind),
+            "{delta:?}"
+        );
     };
     use v1::log_entry::Kind;
     let trusted = v1::TrustedKey::from(&key("k", Algorithm::Ed25519));
     for code in [0, 4, 99, -1] {
-        unknown(Kind::TrustKey(v1::TrustedKey { algorithm: code, ..trusted.clone() }));
-        unknown(Kind::TrustKey(v1::TrustedKey { credential: code, ..trusted.clone() }));
-        unknown(Kind::Revoked(v1::RevokedCredentials { credential: code, serials: vec![1] }));
-        unknown(Kind::Cutoff(v1::Cutoff { credential: 1, scope: code, ..Default::default() }));
-        unknown(Kind::Cutoff(v1::Cutoff { credential: code, scope: 3, ..Default::default() }));
+        unknown(Kind::TrustKey(v1::TrustedKey {
+            algorithm: code,
+            ..trusted.clone()
+        }));
+        unknown(Kind::TrustKey(v1::TrustedKey {
+            credential: code,
+            ..trusted.clone()
+        }));
+        unknown(Kind::Revoked(v1::RevokedCredentials {
+            credential: code,
+            serials: vec![1],
+        }));
+        unknown(Kind::Cutoff(v1::Cutoff {
+            credential: 1,
+            scope: code,
+            ..Default::default()
+        }));
+        unknown(Kind::Cutoff(v1::Cutoff {
+            credential: code,
+            scope: 3,
+            ..Default::default()
+        }));
     }
-    unknown(Kind::Cutoff(v1::Cutoff { credential: 1, scope: 3, scope_serial: 7, exempt_serial: 0 }));
-    unknown(Kind::TrustKey(v1::TrustedKey { public_key: Bytes::from_static(&[1; 31]), ..trusted }));
+    unknown(Kind::Cutoff(v1::Cutoff {
+        credential: 1,
+        scope: 3,
+        scope_serial: 7,
+        exempt_serial: 0,
+    }));
+    unknown(Kind::TrustKey(v1::TrustedKey {
+        public_key: Bytes::from_static(&[1; 31]),
+        ..trusted
+    }));
 }
 
 #[test]
@@ -93,7 +153,9 @@ fn a_delta_beyond_the_bound_is_not_read() {
 fn an_altered_snapshot_is_refused_or_can_be_encoded_again() {
     let bytes = applied(&[everything(), vec![revoke(&[7]), cut(Scope::Everyone, None)]]).encode();
     for snapshot in altered(&bytes) {
-        let Ok(decoded) = View::decode(snapshot.clone()) else { continue };
+        let Ok(decoded) = View::decode(snapshot.clone()) else {
+            continue;
+        };
         let again = View::decode(decoded.encode()).expect("our own encoding");
         assert_eq!(again.encode(), decoded.encode());
         assert_eq!(again.revoked_count(), decoded.revoked_count());
@@ -101,7 +163,11 @@ fn an_altered_snapshot_is_refused_or_can_be_encoded_again() {
 }
 
 fn encoded(change: impl FnOnce(&mut v1::Snapshot)) -> Result<View, SnapshotError> {
-    let bytes = applied(&[everything(), vec![revoke(&[7, 1 << 33]), cut(Scope::User(UserSerial(5)), None)]]).encode();
+    let bytes = applied(&[
+        everything(),
+        vec![revoke(&[7, 1 << 33]), cut(Scope::User(UserSerial(5)), None)],
+    ])
+    .encode();
     let mut snapshot = v1::Snapshot::decode(bytes).expect("our own encoding");
     change(&mut snapshot);
     View::decode(snapshot.encode_to_vec().into())
@@ -114,20 +180,38 @@ fn a_snapshot_that_no_log_can_give_is_refused() {
     assert!(encoded(|_| {}).is_ok());
     let cases: [(&str, Change); 15] = [
         ("no generation", |s| s.previous = None),
-        ("a short incarnation", |s| s.incarnation = Bytes::from_static(&[1; 15])),
+        ("a short incarnation", |s| {
+            s.incarnation = Bytes::from_static(&[1; 15]);
+        }),
         ("a long chain", |s| s.chain = Bytes::from_static(&[1; 33])),
         ("blocks in another order", |s| blocks(s).swap(0, 1)),
         ("a block twice", |s| blocks(s)[1].index = blocks(s)[0].index),
-        ("a block beyond the last serial", |s| blocks(s)[1].index = 1 << 44),
-        ("an empty block", |s| blocks(s)[0].roaring = Bytes::from_static(&[0x3a, 0x30, 0, 0, 0, 0, 0, 0])),
-        ("bytes after a block", |s| blocks(s)[0].roaring = [&blocks(s)[0].roaring[..], &[0]].concat().into()),
+        ("a block beyond the last serial", |s| {
+            blocks(s)[1].index = 1 << 44;
+        }),
+        ("an empty block", |s| {
+            blocks(s)[0].roaring = Bytes::from_static(&[0x3a, 0x30, 0, 0, 0, 0, 0, 0]);
+        }),
+        ("bytes after a block", |s| {
+            blocks(s)[0].roaring = [&blocks(s)[0].roaring[..], &[0]].concat().into();
+        }),
         ("cutoffs in another order", |s| cutoffs(s).reverse()),
         ("a scope twice", |s| cutoffs(s)[1] = cutoffs(s)[0]),
-        ("an exemption of nobody", |s| cutoffs(s)[0].exempt_serial = 0),
-        ("a cutoff that exempts all", |s| cutoffs(s)[0].unexempted_revision = 9),
-        ("a cutoff of nothing", |s| (cutoffs(s)[1].revision, cutoffs(s)[1].unexempted_revision) = (0, 0)),
-        ("a key twice", |s| s.trusted_keys.push(s.trusted_keys[0].clone())),
-        ("a key trusted and not", |s| s.distrusted_key_ids.push(s.trusted_keys[0].id.clone())),
+        ("an exemption of nobody", |s| {
+            cutoffs(s)[0].exempt_serial = 0;
+        }),
+        ("a cutoff that exempts all", |s| {
+            cutoffs(s)[0].unexempted_revision = 9;
+        }),
+        ("a cutoff of nothing", |s| {
+            (cutoffs(s)[1].revision, cutoffs(s)[1].unexempted_revision) = (0, 0);
+        }),
+        ("a key twice", |s| {
+            s.trusted_keys.push(s.trusted_keys[0].clone());
+        }),
+        ("a key trusted and not", |s| {
+            s.distrusted_key_ids.push(s.trusted_keys[0].id.clone());
+        }),
     ];
     for (what, change) in cases {
         assert!(encoded(change).is_err(), "{what}");
@@ -148,12 +232,25 @@ fn cutoffs(snapshot: &mut v1::Snapshot) -> &mut Vec<v1::CutoffState> {
 
 #[test]
 fn nothing_follows_the_last_revision() {
-    let last = encoded(|snapshot| (snapshot.revision, snapshot.turns) = (u64::MAX, u64::MAX)).expect("a snapshot");
+    let last = encoded(|snapshot| (snapshot.revision, snapshot.turns) = (u64::MAX, u64::MAX))
+        .expect("a snapshot");
     for revision in [0, 1, u64::MAX] {
-        assert!(matches!(last.apply(&frame(revision, &[])), Err(ApplyError::Gap { .. })), "{revision}");
+        assert!(
+            matches!(
+                last.apply(&frame(revision, &[])),
+                Err(ApplyError::Gap { .. })
+            ),
+            "{revision}"
+        );
     }
     let turning = encoded(|snapshot| snapshot.turns = u64::MAX).expect("a snapshot");
-    assert_eq!(turning.apply(&frame(3, &[Change::Turn])).expect("applies").turns(), u64::MAX);
+    assert_eq!(
+        turning
+            .apply(&frame(3, &[Change::Turn]))
+            .expect("applies")
+            .turns(),
+        u64::MAX
+    );
 }
 
 fn changes() -> impl Strategy<Value = Vec<Vec<Change>>> {

@@ -27,7 +27,9 @@ impl Batch<'_> {
         for (index, entry) in self.pending() {
             match &entry.mutation {
                 Mutation::CreateApiKey(new) => self.create_api_key(index, new).await?,
-                Mutation::RevokeApiKey { tenant, key } => revoking.push((tenant, key.to_bytes(), index, *key)),
+                Mutation::RevokeApiKey { tenant, key } => {
+                    revoking.push((tenant, key.to_bytes(), index, *key));
+                }
                 _ => {}
             }
         }
@@ -38,7 +40,10 @@ impl Batch<'_> {
             serials.extend(self.revoke_api_key(index, tenant, key).await?);
         }
         if !serials.is_empty() {
-            self.changes.push(Change::Revoke { credential: CredentialKind::ApiKey, serials });
+            self.changes.push(Change::Revoke {
+                credential: CredentialKind::ApiKey,
+                serials,
+            });
         }
         Ok(())
     }
@@ -68,7 +73,10 @@ impl Batch<'_> {
         if self.connection.query(&sql, &values).await?.is_empty() {
             self.results[index] = Some(Err(EntryError::UserDisabled));
         } else {
-            let target = Target { id: new.id.to_string(), user: new.owner_id.to_string() };
+            let target = Target {
+                id: new.id.to_string(),
+                user: new.owner_id.to_string(),
+            };
             self.applied_to(index, new.tenant_id.as_str(), &[target], None, 1);
         }
         Ok(())
@@ -90,8 +98,17 @@ impl Batch<'_> {
         let event = event_bytes(self.entries[index].event_id).into();
         let values = [&id[..], &[event, self.now.0.into()]].concat();
         if let Some(row) = self.connection.query(&end, &values).await?.first() {
-            let target = Target { id: key.to_string(), user: row.text(1)? };
-            self.applied_to(index, tenant.as_str(), &[target], Some(Cause::Administrator), 1);
+            let target = Target {
+                id: key.to_string(),
+                user: row.text(1)?,
+            };
+            self.applied_to(
+                index,
+                tenant.as_str(),
+                &[target],
+                Some(Cause::Administrator),
+                1,
+            );
             return Ok(Some(Serial(row.unsigned(0)?)));
         }
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";
@@ -104,23 +121,38 @@ impl Batch<'_> {
     }
 
     pub(super) fn cut_api_keys(&mut self, index: usize, scope: Scope) {
-        self.api_key_cutoffs.push((scope, event_bytes(self.entries[index].event_id)));
-        self.changes.push(Change::Cut { credential: CredentialKind::ApiKey, scope, exempt: None });
+        self.api_key_cutoffs
+            .push((scope, event_bytes(self.entries[index].event_id)));
+        self.changes.push(Change::Cut {
+            credential: CredentialKind::ApiKey,
+            scope,
+            exempt: None,
+        });
     }
 
     pub(super) fn api_key_cutoffs(&self) -> Vec<Statement> {
         let statement = |cutoffs: &[(Scope, Vec<u8>)]| {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, event)| {
                 let (kind, serial) = scope.to_wire();
-                [i64::from(kind as i32).into(), serial.into(), event.clone().into()]
+                [
+                    i64::from(kind as i32).into(),
+                    serial.into(),
+                    event.clone().into(),
+                ]
             }));
             let sql = format!(
                 "INSERT INTO api_key_cutoffs SELECT v.column1, v.column2, h.revision, v.column3 \
                  FROM log_head h, (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
                 rows.text
             );
-            Statement { sql, params: rows.params }
+            Statement {
+                sql,
+                params: rows.params,
+            }
         };
-        self.api_key_cutoffs.chunks(ROWS_MAX).map(statement).collect()
+        self.api_key_cutoffs
+            .chunks(ROWS_MAX)
+            .map(statement)
+            .collect()
     }
 }

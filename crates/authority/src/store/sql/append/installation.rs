@@ -26,7 +26,8 @@ impl Batch<'_> {
                 Mutation::Record => self.record(index).await?,
                 Mutation::Repeat { serials, cuts } => {
                     self.revoked.extend(serials);
-                    cuts.iter().for_each(|(scope, exempt)| self.cut(index, *scope, *exempt));
+                    cuts.iter()
+                        .for_each(|(scope, exempt)| self.cut(index, *scope, *exempt));
                     self.applied(index, "", &[], Some(Cause::Administrator), 0);
                 }
                 _ => {}
@@ -36,7 +37,8 @@ impl Batch<'_> {
     }
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {
-        let trusted = VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
+        let trusted =
+            VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
         let Ok(trusted) = trusted else {
             self.results[index] = Some(Err(EntryError::Refused));
             return Ok(());
@@ -60,7 +62,12 @@ impl Batch<'_> {
 
     async fn distrust_key(&mut self, index: usize, id: &KeyId) -> Result<(), StoreError> {
         // The row's lock orders retirements, so that two of them cannot each leave the other's key as the last.
-        self.connection.query("UPDATE installation SET keys_version = keys_version + 1", &[]).await?;
+        self.connection
+            .query(
+                "UPDATE installation SET keys_version = keys_version + 1",
+                &[],
+            )
+            .await?;
         let (keys, now) = install::keys(self.connection, self.dialect).await?;
         let Some(key) = keys.iter().find(|key| key.id == *id) else {
             self.results[index] = Some(Err(EntryError::KeyNotFound));
@@ -75,15 +82,22 @@ impl Batch<'_> {
             return Ok(());
         }
         let sql = "UPDATE signing_keys SET retired_us = $2 WHERE key_id = $1";
-        self.connection.query(sql, &[id.as_str().into(), self.now.0.into()]).await?;
+        self.connection
+            .query(sql, &[id.as_str().into(), self.now.0.into()])
+            .await?;
         self.changes.push(Change::Distrust(id.clone()));
         self.applied(index, "", &[id.to_string()], None, 1);
         Ok(())
     }
 
     async fn turn(&mut self, index: usize, period: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE installation SET last_turn_us = $1 WHERE last_turn_us <= $1 - $2 RETURNING id";
-        let due = !self.connection.query(sql, &[self.now.0.into(), period.into()]).await?.is_empty();
+        let sql =
+            "UPDATE installation SET last_turn_us = $1 WHERE last_turn_us <= $1 - $2 RETURNING id";
+        let due = !self
+            .connection
+            .query(sql, &[self.now.0.into(), period.into()])
+            .await?
+            .is_empty();
         if due {
             self.changes.push(Change::Turn);
             self.applied(index, "", &[], None, 1);

@@ -142,21 +142,44 @@ impl<'a> Batch<'a> {
     fn appended(mut self, answers: &[Vec<Row>]) -> Result<Appended, StoreError> {
         let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
         let revision = head.revision;
-        let committed = self.link.map(|(delta, audit_digest)| (Frame { revision, delta, audit_digest }, head));
+        let committed = self.link.map(|(delta, audit_digest)| {
+            (
+                Frame {
+                    revision,
+                    delta,
+                    audit_digest,
+                },
+                head,
+            )
+        });
         let outcome = |result: &Option<Result<Done, EntryError>>| match result {
             Some(Ok(Done::Before(outcome))) => Ok(*outcome),
-            Some(Ok(Done::Now(changed))) => Ok(Outcome { revision, changed: *changed }),
+            Some(Ok(Done::Now(changed))) => Ok(Outcome {
+                revision,
+                changed: *changed,
+            }),
             Some(Err(error)) => Err(*error),
             None => Err(EntryError::Refused),
         };
-        for end in self.ended.values_mut().filter_map(|(session, _)| session.end.as_mut()) {
+        for end in self
+            .ended
+            .values_mut()
+            .filter_map(|(session, _)| session.end.as_mut())
+        {
             end.revision = revision;
         }
-        let cuts = self.cutoffs.iter().map(|(scope, exempt, _)| (*scope, *exempt)).collect();
+        let cuts = self
+            .cutoffs
+            .iter()
+            .map(|(scope, exempt, _)| (*scope, *exempt))
+            .collect();
         Ok(Appended {
             outcomes: self.results.iter().map(outcome).collect(),
             ended: self.ended,
-            revoked: Revoked { serials: self.revoked, cuts },
+            revoked: Revoked {
+                serials: self.revoked,
+                cuts,
+            },
             committed,
         })
     }
@@ -169,7 +192,10 @@ impl<'a> Batch<'a> {
         let mut answers = self.connection.query_all(&statements).await?;
         let rows = answers.pop().unwrap_or_default();
         self.found = answers.pop().map(sessions::read_found).transpose()?;
-        let stamp = rows.first().ok_or_else(|| StoreError::Internal("no clock".into()))?.int(0)?;
+        let stamp = rows
+            .first()
+            .ok_or_else(|| StoreError::Internal("no clock".into()))?
+            .int(0)?;
         self.now = Micros(stamp);
         self.take_back(&rows)
     }
@@ -186,22 +212,37 @@ impl<'a> Batch<'a> {
 
     /// What asks the trail for the entries.
     fn look_back(&self) -> Statement {
-        let ids = ValueRows::new(self.entries.iter().map(|entry| [event_bytes(entry.event_id).into()]));
+        let ids = ValueRows::new(
+            self.entries
+                .iter()
+                .map(|entry| [event_bytes(entry.event_id).into()]),
+        );
         let sql = format!(
             "SELECT {now}, e.event_id, e.revision, e.changed FROM {firsts}",
             now = self.dialect.now,
             firsts = audit::firsts(&ids),
         );
-        Statement { sql, params: ids.params }
+        Statement {
+            sql,
+            params: ids.params,
+        }
     }
 
     fn take_back(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        for row in rows.iter().filter(|row| row.optional_blob(1).is_ok_and(|event| event.is_some())) {
+        for row in rows
+            .iter()
+            .filter(|row| row.optional_blob(1).is_ok_and(|event| event.is_some()))
+        {
             let event: [u8; 16] = row.array(1)?;
             let changed = u32::try_from(row.int(3)?).unwrap_or(u32::MAX);
-            let outcome = Outcome { revision: Revision(row.unsigned(2)?), changed };
+            let outcome = Outcome {
+                revision: Revision(row.unsigned(2)?),
+                changed,
+            };
             for (result, entry) in self.results.iter_mut().zip(self.entries) {
-                if entry.event_id.to_bytes() == event && (result.is_none() || came_to_nothing(result)) {
+                if entry.event_id.to_bytes() == event
+                    && (result.is_none() || came_to_nothing(result))
+                {
                     *result = Some(Ok(Done::Before(outcome)));
                 }
             }
@@ -211,19 +252,44 @@ impl<'a> Batch<'a> {
 
     fn pending(&self) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
         let open: Vec<_> = self.results.iter().map(Option::is_none).collect();
-        self.entries.iter().enumerate().filter(move |(index, _)| open[*index])
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| open[*index])
     }
 
     /// Records that an entry is applied, with its audit rows.
-    fn applied(&mut self, index: usize, tenant: &str, targets: &[String], cause: Option<Cause>, changed: u32) {
-        let targets: Vec<_> = targets.iter().map(|id| Target { id: id.clone(), user: String::new() }).collect();
+    fn applied(
+        &mut self,
+        index: usize,
+        tenant: &str,
+        targets: &[String],
+        cause: Option<Cause>,
+        changed: u32,
+    ) {
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|id| Target {
+                id: id.clone(),
+                user: String::new(),
+            })
+            .collect();
         self.applied_to(index, tenant, &targets, cause, changed);
     }
 
     /// As [`applied`](Self::applied), where the targets concern users.
-    fn applied_to(&mut self, index: usize, tenant: &str, targets: &[Target], cause: Option<Cause>, changed: u32) {
+    fn applied_to(
+        &mut self,
+        index: usize,
+        tenant: &str,
+        targets: &[Target],
+        cause: Option<Cause>,
+        changed: u32,
+    ) {
         let entry = &self.entries[index];
-        self.audit.extend(AuditRow::of(entry, self.now, tenant, targets, cause, changed));
+        self.audit.extend(AuditRow::of(
+            entry, self.now, tenant, targets, cause, changed,
+        ));
         self.results[index] = Some(Ok(Done::Now(changed)));
     }
 
@@ -232,32 +298,49 @@ impl<'a> Batch<'a> {
     }
 
     fn cut(&mut self, index: usize, scope: Scope, exempt: Option<Serial>) {
-        self.cutoffs.push((scope, exempt, event_bytes(self.entries[index].event_id)));
-        self.changes.push(Change::Cut { credential: CredentialKind::Session, scope, exempt });
+        self.cutoffs
+            .push((scope, exempt, event_bytes(self.entries[index].event_id)));
+        self.changes.push(Change::Cut {
+            credential: CredentialKind::Session,
+            scope,
+            exempt,
+        });
     }
 
     /// The head as it is: it enforces all that was so already. What is visible may not be durable yet; a write makes this
     /// commit wait until it is.
     fn stand_still(&mut self) {
-        let vouches = self.results.iter().any(|result| matches!(result, Some(Ok(_))));
+        let vouches = self
+            .results
+            .iter()
+            .any(|result| matches!(result, Some(Ok(_))));
         let sql = match vouches {
-            true => "UPDATE log_head SET revision = revision RETURNING incarnation, revision, chain",
+            true => {
+                "UPDATE log_head SET revision = revision RETURNING incarnation, revision, chain"
+            }
             false => "SELECT incarnation, revision, chain FROM log_head",
         };
-        self.last.push(Statement { sql: sql.into(), params: Vec::new() });
+        self.last.push(Statement {
+            sql: sql.into(),
+            params: Vec::new(),
+        });
     }
 
     /// The next revision, and all that hangs on it. What is locked by now is all that is ever waited for.
     fn advance(&mut self) {
         if !self.revoked.is_empty() {
             let serials = self.revoked.clone();
-            self.changes.push(Change::Revoke { credential: CredentialKind::Session, serials });
+            self.changes.push(Change::Revoke {
+                credential: CredentialKind::Session,
+                serials,
+            });
         }
         let parents = self.pending_trace_parents();
         let delta = delta::encode(&self.changes, parents);
         let audit_digest = audit::seal(&mut self.audit);
         let ends = std::mem::take(&mut self.last);
-        self.last.extend(advance_head(self.dialect, self.now, &delta, &audit_digest));
+        self.last
+            .extend(advance_head(self.dialect, self.now, &delta, &audit_digest));
         self.last.extend(ends);
         self.last.extend(self.cutoffs());
         self.last.extend(self.api_key_cutoffs());
@@ -268,7 +351,9 @@ impl<'a> Batch<'a> {
     fn pending_trace_parents(&self) -> Vec<String> {
         let applied = self.entries.iter().zip(&self.results);
         let now = applied.filter(|(_, result)| matches!(result, Some(Ok(Done::Now(_)))));
-        now.filter_map(|(entry, _)| entry.trace_parent.clone()).take(delta::TRACE_PARENTS_MAX).collect()
+        now.filter_map(|(entry, _)| entry.trace_parent.clone())
+            .take(delta::TRACE_PARENTS_MAX)
+            .collect()
     }
 
     fn cutoffs(&self) -> Vec<Statement> {
@@ -276,14 +361,22 @@ impl<'a> Batch<'a> {
             let rows = ValueRows::new(cutoffs.iter().map(|(scope, exempt, event)| {
                 let (kind, serial) = scope.to_wire();
                 let exempt = exempt.map_or(0, |serial| serial.0);
-                [i64::from(kind as i32).into(), serial.into(), exempt.into(), event.clone().into()]
+                [
+                    i64::from(kind as i32).into(),
+                    serial.into(),
+                    exempt.into(),
+                    event.clone().into(),
+                ]
             }));
             let sql = format!(
                 "INSERT INTO cutoffs SELECT v.column1, v.column2, h.revision, v.column3, v.column4 \
                  FROM log_head h, (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
                 rows.text
             );
-            Statement { sql, params: rows.params }
+            Statement {
+                sql,
+                params: rows.params,
+            }
         };
         self.cutoffs.chunks(ROWS_MAX).map(statement).collect()
     }
@@ -294,7 +387,12 @@ fn came_to_nothing(result: &Option<Result<Done, EntryError>>) -> bool {
 }
 
 /// What advances the head, and answers with the new one; and what writes the batch's row.
-pub(super) fn advance_head(dialect: &Dialect, stamp: Micros, delta: &[u8], audit_digest: &Digest) -> [Statement; 2] {
+pub(super) fn advance_head(
+    dialect: &Dialect,
+    stamp: Micros,
+    delta: &[u8],
+    audit_digest: &Digest,
+) -> [Statement; 2] {
     let delta_digest = sha256(delta);
     let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
@@ -303,6 +401,20 @@ pub(super) fn advance_head(dialect: &Dialect, stamp: Micros, delta: &[u8], audit
     );
     let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
          SELECT h.revision, $1, $2, h.chain, $3, $4 FROM log_head h";
-    let params = vec![delta.into(), audit_digest[..].into(), stamp.0.into(), delta_digest[..].into()];
-    [Statement { sql: advance, params: vec![link.into()] }, Statement { sql: insert.into(), params }]
+    let params = vec![
+        delta.into(),
+        audit_digest[..].into(),
+        stamp.0.into(),
+        delta_digest[..].into(),
+    ];
+    [
+        Statement {
+            sql: advance,
+            params: vec![link.into()],
+        },
+        Statement {
+            sql: insert.into(),
+            params,
+        },
+    ]
 }

@@ -15,8 +15,16 @@ impl Batch<'_> {
     pub(super) async fn set_policies(&mut self) -> Result<(), StoreError> {
         let mut changes: BTreeMap<&TenantId, Vec<(usize, &Policy, u64)>> = BTreeMap::new();
         for (index, entry) in self.pending() {
-            if let Mutation::SetPolicy { tenant, policy, expected } = &entry.mutation {
-                changes.entry(tenant).or_default().push((index, policy, *expected));
+            if let Mutation::SetPolicy {
+                tenant,
+                policy,
+                expected,
+            } = &entry.mutation
+            {
+                changes
+                    .entry(tenant)
+                    .or_default()
+                    .push((index, policy, *expected));
             }
         }
         for (tenant, changes) in changes {
@@ -47,7 +55,13 @@ impl Batch<'_> {
             }
         };
         let start: &[u8] = &[];
-        let values = [tenant.as_str().into(), policy.encode().into(), expected.into(), start.into(), self.now.0.into()];
+        let values = [
+            tenant.as_str().into(),
+            policy.encode().into(),
+            expected.into(),
+            start.into(),
+            self.now.0.into(),
+        ];
         if self.connection.query(sql, &values).await?.is_empty() {
             self.results[index] = Some(Err(EntryError::PolicyChanged));
         } else {

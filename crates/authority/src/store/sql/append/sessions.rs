@@ -26,13 +26,24 @@ impl<'a> Batch<'a> {
     /// The sessions that stay, before anything is changed: a sign-out that names a wrong one leaves no trace.
     pub(super) async fn find_kept(&mut self) -> Result<(), StoreError> {
         let kept = |entry: &'a Entry| match &entry.mutation {
-            Mutation::SignOutUsers { tenant, keep: Some(id), users, .. } => Some((tenant, id.to_bytes(), users)),
+            Mutation::SignOutUsers {
+                tenant,
+                keep: Some(id),
+                users,
+                ..
+            } => Some((tenant, id.to_bytes(), users)),
             _ => None,
         };
-        let wanted = self.pending().filter_map(|(_, entry)| kept(entry)).map(|(tenant, id, _)| (tenant, id)).collect();
+        let wanted = self
+            .pending()
+            .filter_map(|(_, entry)| kept(entry))
+            .map(|(tenant, id, _)| (tenant, id))
+            .collect();
         let found = self.find_sessions(wanted).await?;
         for (index, entry) in self.pending() {
-            let Some((tenant, id, users)) = kept(entry) else { continue };
+            let Some((tenant, id, users)) = kept(entry) else {
+                continue;
+            };
             match found.get(&(tenant.clone(), id)) {
                 Some(session) if users.iter().any(|user| user.as_str() == session.user) => {
                     self.kept.insert(index, session.serial);
@@ -55,11 +66,15 @@ impl<'a> Batch<'a> {
     /// The sessions that entries name to be ended.
     fn ending(&self) -> BTreeSet<(&'a TenantId, [u8; 16])> {
         let single = |entry: &'a Entry| match &entry.mutation {
-            Mutation::RevokeSessions { tenant, sessions, .. } => Some((tenant, sessions)),
+            Mutation::RevokeSessions {
+                tenant, sessions, ..
+            } => Some((tenant, sessions)),
             _ => None,
         };
         let named = self.pending().filter_map(|(_, entry)| single(entry));
-        named.flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes()))).collect()
+        named
+            .flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes())))
+            .collect()
     }
 
     /// Single sessions, and the cutoffs of users.
@@ -72,19 +87,39 @@ impl<'a> Batch<'a> {
         let mut revoking = Vec::new();
         for (index, entry) in self.pending() {
             match &entry.mutation {
-                Mutation::RevokeSessions { tenant, sessions, owner, .. } => {
+                Mutation::RevokeSessions {
+                    tenant,
+                    sessions,
+                    owner,
+                    ..
+                } => {
                     let get = |id: &SessionId| found.get(&(tenant.clone(), id.to_bytes()));
-                    let owned = |session: &Found| owner.as_ref().is_none_or(|owner| owner.as_str() == session.user);
+                    let owned = |session: &Found| {
+                        owner
+                            .as_ref()
+                            .is_none_or(|owner| owner.as_str() == session.user)
+                    };
                     if !sessions.iter().all(|id| get(id).is_some_and(owned)) {
                         self.results[index] = Some(Err(EntryError::SessionNotFound));
                         continue;
                     }
-                    for id in sessions.iter().filter(|id| get(id).is_some_and(|session| !session.over)) {
-                        ending.entry((tenant.clone(), id.to_bytes())).or_insert(index);
+                    for id in sessions
+                        .iter()
+                        .filter(|id| get(id).is_some_and(|session| !session.over))
+                    {
+                        ending
+                            .entry((tenant.clone(), id.to_bytes()))
+                            .or_insert(index);
                     }
                     revoking.push(index);
                 }
-                Mutation::SignOutUsers { tenant, users, cause, disable, .. } => {
+                Mutation::SignOutUsers {
+                    tenant,
+                    users,
+                    cause,
+                    disable,
+                    ..
+                } => {
                     let exempt = self.kept.get(&index).copied();
                     self.cut_users(index, tenant, users, exempt, *disable, *cause);
                 }
@@ -146,23 +181,35 @@ impl<'a> Batch<'a> {
     }
 
     fn find(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
-        let keys = ValueRows::new(keys.iter().map(|(tenant, id)| [(*tenant).as_str().into(), id[..].into()]));
-        let of = format!("FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {})", keys.text);
-        Statement { sql: format!("{} {of}", self.select_found()), params: keys.params }
+        let keys = ValueRows::new(
+            keys.iter()
+                .map(|(tenant, id)| [(*tenant).as_str().into(), id[..].into()]),
+        );
+        let of = format!(
+            "FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {})",
+            keys.text
+        );
+        Statement {
+            sql: format!("{} {of}", self.select_found()),
+            params: keys.params,
+        }
     }
 
     /// In the order of `keys`, which is that of all who lock several sessions.
     fn find_and_lock(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
         let numbered = (0_i64..).zip(keys);
-        let keys = ValueRows::new(
-            numbered.map(|(number, (tenant, id))| [(*tenant).as_str().into(), id[..].into(), number.into()]),
-        );
+        let keys = ValueRows::new(numbered.map(|(number, (tenant, id))| {
+            [(*tenant).as_str().into(), id[..].into(), number.into()]
+        }));
         let of = format!(
             "FROM (VALUES {}) AS v JOIN sessions s ON s.tenant_id = v.column1 AND s.session_id = v.column2 \
              ORDER BY v.column3 {}",
             keys.text, self.dialect.lock_rows
         );
-        Statement { sql: format!("{} {of}", self.select_found()), params: keys.params }
+        Statement {
+            sql: format!("{} {of}", self.select_found()),
+            params: keys.params,
+        }
     }
 
     fn select_found(&self) -> String {
@@ -182,31 +229,50 @@ impl<'a> Batch<'a> {
     ) -> Result<Vec<(usize, Target, Serial)>, StoreError> {
         let mut ended = Vec::with_capacity(ending.len());
         for (key, &index) in ending {
-            let Found { serial, user, row, .. } = &found[key];
+            let Found {
+                serial, user, row, ..
+            } = &found[key];
             if self.entries[index].mutation.targets() == 1 {
                 let end = Some(self.end_of(index));
-                self.ended.insert(index, (sessions::read(row, end)?, self.now));
+                self.ended
+                    .insert(index, (sessions::read(row, end)?, self.now));
             }
-            let target = Target { id: SessionId::from_bytes(key.1).to_string(), user: user.clone() };
+            let target = Target {
+                id: SessionId::from_bytes(key.1).to_string(),
+                user: user.clone(),
+            };
             ended.push((index, target, *serial));
         }
         for keys in Vec::from_iter(ending).chunks(ROWS_MAX) {
             let rows = ValueRows::new(keys.iter().map(|((tenant, id), index)| {
-                [tenant.as_str().into(), id[..].into(), event_bytes(self.entries[**index].event_id).into()]
+                [
+                    tenant.as_str().into(),
+                    id[..].into(),
+                    event_bytes(self.entries[**index].event_id).into(),
+                ]
             }));
             let sql = format!(
                 "UPDATE sessions SET end_event = v.column3 FROM (VALUES {}) AS v \
                  WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL",
                 rows.text
             );
-            self.last.push(Statement { sql, params: rows.params });
+            self.last.push(Statement {
+                sql,
+                params: rows.params,
+            });
         }
         Ok(ended)
     }
 
     /// What an entry ends a session with, but for the revision, which is not known yet.
     fn end_of(&self, index: usize) -> End {
-        let Entry { actor, reason, user_message, mutation, .. } = &self.entries[index];
+        let Entry {
+            actor,
+            reason,
+            user_message,
+            mutation,
+            ..
+        } = &self.entries[index];
         let cause = match mutation {
             Mutation::RevokeSessions { cause, .. } => *cause,
             _ => Cause::Administrator,
@@ -223,7 +289,10 @@ impl<'a> Batch<'a> {
 
     fn record_revocations(&mut self, revoking: &[usize], ended: &[(usize, Target, Serial)]) {
         for &index in revoking {
-            let Mutation::RevokeSessions { tenant, cause, .. } = &self.entries[index].mutation else { continue };
+            let Mutation::RevokeSessions { tenant, cause, .. } = &self.entries[index].mutation
+            else {
+                continue;
+            };
             let own = ended.iter().filter(|(of, _, _)| *of == index);
             let targets: Vec<_> = own.map(|(_, target, _)| target.clone()).collect();
             if targets.is_empty() {
@@ -233,7 +302,8 @@ impl<'a> Batch<'a> {
                 self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
             }
         }
-        self.revoked.extend(ended.iter().map(|(_, _, serial)| *serial));
+        self.revoked
+            .extend(ended.iter().map(|(_, _, serial)| *serial));
     }
 }
 
@@ -243,7 +313,15 @@ pub(super) fn read_found(rows: Vec<Row>) -> Result<HashMap<SessionKey, Found>, S
         let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
         // PostgreSQL's CASE gives 32 bits, which the engine widens.
         let over = row.int(sessions::COLUMNS.len())? != 0;
-        Ok((key, Found { serial: Serial(row.unsigned(2)?), user: row.text(3)?, over, row }))
+        Ok((
+            key,
+            Found {
+                serial: Serial(row.unsigned(2)?),
+                user: row.text(3)?,
+                over,
+                row,
+            },
+        ))
     };
     rows.into_iter().map(read).collect()
 }

@@ -25,7 +25,9 @@ impl Batch<'_> {
                 Mutation::SignOutTenant { tenant } => {
                     tenants.insert(tenant);
                 }
-                Mutation::SignOutUsers { tenant, users: ids, .. } => {
+                Mutation::SignOutUsers {
+                    tenant, users: ids, ..
+                } => {
                     tenants.insert(tenant);
                     users.extend(ids.iter().map(|id| (tenant, id)));
                 }
@@ -41,8 +43,10 @@ impl Batch<'_> {
             self.tenants.insert(tenant.clone(), serial);
         }
         self.find_users(&users).await?;
-        let missing: Vec<_> =
-            users.iter().filter(|(t, u)| !self.users.contains_key(&((*t).clone(), (*u).clone()))).collect();
+        let missing: Vec<_> = users
+            .iter()
+            .filter(|(t, u)| !self.users.contains_key(&((*t).clone(), (*u).clone())))
+            .collect();
         for (tenant, user) in &missing {
             users::ensure_user(self.connection, self.dialect, tenant, user).await?;
         }
@@ -53,19 +57,31 @@ impl Batch<'_> {
         self.admit_users().await
     }
 
-    async fn find_users(&mut self, users: &BTreeSet<(&TenantId, &UserId)>) -> Result<(), StoreError> {
+    async fn find_users(
+        &mut self,
+        users: &BTreeSet<(&TenantId, &UserId)>,
+    ) -> Result<(), StoreError> {
         let users: Vec<_> = users.iter().collect();
         for users in users.chunks(1_024) {
-            let keys =
-                ValueRows::new(users.iter().map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]));
+            let keys = ValueRows::new(
+                users
+                    .iter()
+                    .map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]),
+            );
             let sql = format!(
                 "SELECT tenant_id, user_id, user_serial, tenant_serial FROM users \
                  WHERE (tenant_id, user_id) IN (VALUES {})",
                 keys.text
             );
             for row in self.connection.query(&sql, &keys.params).await? {
-                let key = (sessions::tenant_id(row.text(0)?)?, sessions::user_id(row.text(1)?)?);
-                self.users.insert(key, (UserSerial(row.unsigned(2)?), TenantSerial(row.unsigned(3)?)));
+                let key = (
+                    sessions::tenant_id(row.text(0)?)?,
+                    sessions::user_id(row.text(1)?)?,
+                );
+                self.users.insert(
+                    key,
+                    (UserSerial(row.unsigned(2)?), TenantSerial(row.unsigned(3)?)),
+                );
             }
         }
         Ok(())
@@ -85,9 +101,18 @@ impl Batch<'_> {
         let mut changes: BTreeMap<(&TenantId, &UserId), (Vec<usize>, bool)> = BTreeMap::new();
         for (index, entry) in self.pending() {
             match &entry.mutation {
-                Mutation::EnableUser { tenant, user } => changes.entry((tenant, user)).or_default().0.push(index),
-                Mutation::SignOutUsers { tenant, users, disable: true, .. } => {
-                    users.iter().for_each(|user| changes.entry((tenant, user)).or_default().1 = true);
+                Mutation::EnableUser { tenant, user } => {
+                    changes.entry((tenant, user)).or_default().0.push(index);
+                }
+                Mutation::SignOutUsers {
+                    tenant,
+                    users,
+                    disable: true,
+                    ..
+                } => {
+                    users
+                        .iter()
+                        .for_each(|user| changes.entry((tenant, user)).or_default().1 = true);
                 }
                 _ => {}
             }
@@ -98,14 +123,23 @@ impl Batch<'_> {
                 self.enable_user(index, tenant, user).await?;
             }
             if disabling {
-                let values = [tenant.as_str().into(), user.as_str().into(), self.now.0.into()];
+                let values = [
+                    tenant.as_str().into(),
+                    user.as_str().into(),
+                    self.now.0.into(),
+                ];
                 self.connection.query(disable, &values).await?;
             }
         }
         Ok(())
     }
 
-    async fn enable_user(&mut self, index: usize, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+    async fn enable_user(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<(), StoreError> {
         let key = [tenant.as_str().into(), user.as_str().into()];
         let enable = "UPDATE users SET disabled_us = NULL \
              WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";

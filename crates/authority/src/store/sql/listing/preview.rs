@@ -30,7 +30,9 @@ pub(in super::super) async fn count(
          ORDER BY s.session_id DESC LIMIT $2) c",
         active(dialect, "$1")
     );
-    let rows = connection.query(&sql, &[tenant.as_str().into(), i64::from(max).into()]).await?;
+    let rows = connection
+        .query(&sql, &[tenant.as_str().into(), i64::from(max).into()])
+        .await?;
     let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
     Ok(u32::try_from(count).unwrap_or(max))
 }
@@ -62,7 +64,11 @@ pub(in super::super) async fn preview(
     ids.truncate(PREVIEW_SAMPLE_MAX as usize);
     let sample = sample(connection, dialect, tenant, &ids).await?;
     let now = sample.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok(Some(Preview { sessions, sample: sample.into_iter().map(|(session, _)| session).collect(), now }))
+    Ok(Some(Preview {
+        sessions,
+        sample: sample.into_iter().map(|(session, _)| session).collect(),
+        now,
+    }))
 }
 
 /// Sessions as they are now, newest first. One that has ended meanwhile is shown as ended.
@@ -76,9 +82,16 @@ async fn sample(
         return Ok(Vec::new());
     }
     let keys = ValueRows::new(ids.iter().map(|id| [tenant.as_str().into(), id[..].into()]));
-    let sql = select(dialect, &format!("(s.tenant_id, s.session_id) IN (VALUES {})", keys.text), "TRUE");
+    let sql = select(
+        dialect,
+        &format!("(s.tenant_id, s.session_id) IN (VALUES {})", keys.text),
+        "TRUE",
+    );
     let rows = connection.query(&sql, &keys.params).await?;
-    let mut found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
+    let mut found = rows
+        .iter()
+        .map(read_with_end)
+        .collect::<Result<Vec<_>, _>>()?;
     found.sort_unstable_by_key(|(session, _)| std::cmp::Reverse(session.id.to_bytes()));
     Ok(found)
 }
@@ -86,7 +99,10 @@ async fn sample(
 const LIMIT: u32 = PREVIEW_SESSIONS_MAX + 1;
 
 fn of_sessions(dialect: &Dialect, tenant: &TenantId, ids: &[SessionId]) -> (String, Vec<Value>) {
-    let mut keys = ValueRows::new(ids.iter().map(|id| [tenant.as_str().into(), id.to_bytes()[..].into()]));
+    let mut keys = ValueRows::new(
+        ids.iter()
+            .map(|id| [tenant.as_str().into(), id.to_bytes()[..].into()]),
+    );
     let tenant = keys.push(tenant.as_str());
     let sql = format!(
         "SELECT s.session_id, CASE WHEN {} THEN 1 ELSE 0 END FROM sessions s \
@@ -98,9 +114,17 @@ fn of_sessions(dialect: &Dialect, tenant: &TenantId, ids: &[SessionId]) -> (Stri
 }
 
 /// A single user's are the newest ones; of several users' some are counted.
-fn of_users(dialect: &Dialect, tenant: &TenantId, users: &[UserId], keep: Option<SessionId>) -> (String, Vec<Value>) {
+fn of_users(
+    dialect: &Dialect,
+    tenant: &TenantId,
+    users: &[UserId],
+    keep: Option<SessionId>,
+) -> (String, Vec<Value>) {
     let mut params = Params::default();
-    let (tenant, keep) = (params.bind(tenant.as_str()), params.bind(&keep.map_or([0; 16], SessionId::to_bytes)[..]));
+    let (tenant, keep) = (
+        params.bind(tenant.as_str()),
+        params.bind(&keep.map_or([0; 16], SessionId::to_bytes)[..]),
+    );
     let and = format!("s.session_id <> {keep} AND {}", active(dialect, &tenant));
     let sql = if let [user] = users {
         let (of, order) = of_user(&params.bind(user.as_str()), &params.bind(&NEWEST[..]));

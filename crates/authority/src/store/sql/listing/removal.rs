@@ -39,7 +39,11 @@ pub(in super::super) async fn remove_ended(
     let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
     let rows = connection.query(&sql, &values).await?;
     let key = |row: &Row| Ok::<_, StoreError>([Value::from(row.text(0)?), row.blob(1)?.into()]);
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(key).transpose()?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .map(key)
+        .transpose()?;
     let mut over = Vec::new();
     for row in &rows {
         if row.int(2)? != 0 {
@@ -49,8 +53,14 @@ pub(in super::super) async fn remove_ended(
     let sessions = over.len() as u64;
     if sessions > 0 {
         let keys = ValueRows::new(over);
-        let delete = format!("DELETE FROM sessions WHERE (tenant_id, session_id) IN (VALUES {})", keys.text);
+        let delete = format!(
+            "DELETE FROM sessions WHERE (tenant_id, session_id) IN (VALUES {})",
+            keys.text
+        );
         connection.query(&delete, &keys.params).await?;
     }
-    Ok(Removed { sessions, next: next.map(|last| cursor::write(&last)) })
+    Ok(Removed {
+        sessions,
+        next: next.map(|last| cursor::write(&last)),
+    })
 }

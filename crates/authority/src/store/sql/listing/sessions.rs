@@ -57,9 +57,17 @@ pub(in super::super) async fn list(
     limit: u32,
 ) -> Result<Page<Session>, StoreError> {
     // Of one user there is one user id.
-    let order = if filter.user_id.is_some() && order == SessionOrder::User { SessionOrder::Start } else { order };
+    let order = if filter.user_id.is_some() && order == SessionOrder::User {
+        SessionOrder::Start
+    } else {
+        order
+    };
     let Some(lead) = lead(connection, filter, order).await? else {
-        return Ok(Page { items: Vec::new(), next: None, now: Micros::default() });
+        return Ok(Page {
+            items: Vec::new(),
+            next: None,
+            now: Micros::default(),
+        });
     };
     let mut list = List::new(dialect, filter);
     list.restrict(filter, &lead);
@@ -68,10 +76,20 @@ pub(in super::super) async fn list(
     let mut rows = connection.query(&sql, &list.params.0).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let found = rows.iter().map(read_with_end).collect::<Result<Vec<_>, _>>()?;
-    let next = found.last().filter(|_| more).map(|(last, _)| end_of(last, order));
+    let found = rows
+        .iter()
+        .map(read_with_end)
+        .collect::<Result<Vec<_>, _>>()?;
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|(last, _)| end_of(last, order));
     let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok(Page { items: found.into_iter().map(|(session, _)| session).collect(), next, now })
+    Ok(Page {
+        items: found.into_iter().map(|(session, _)| session).collect(),
+        next,
+        now,
+    })
 }
 
 /// The lead that reads the fewest rows; none when nothing can match.
@@ -116,9 +134,16 @@ async fn are_few(
          WHERE s.tenant_id = $1 AND s.network >= $2 AND s.network <= $3 \
          ORDER BY s.network, s.session_id LIMIT $4) c";
     let (first, last) = network.range();
-    let values = [filter.tenant_id.as_str().into(), first[..].into(), last[..].into(), (GATHERED_MAX + 1).into()];
+    let values = [
+        filter.tenant_id.as_str().into(),
+        first[..].into(),
+        last[..].into(),
+        (GATHERED_MAX + 1).into(),
+    ];
     let rows = connection.query(sql, &values).await?;
-    Ok(rows.first().is_some_and(|row| row.int(0).is_ok_and(|count| count <= GATHERED_MAX)))
+    Ok(rows
+        .first()
+        .is_some_and(|row| row.int(0).is_ok_and(|count| count <= GATHERED_MAX)))
 }
 
 /// Where a list stands after this session.
@@ -127,9 +152,11 @@ fn end_of(session: &Session, order: SessionOrder) -> Cursor {
     match order {
         SessionOrder::Start => cursor::write(&[id]),
         SessionOrder::User => cursor::write(&[session.user_id.as_str().into(), id]),
-        SessionOrder::LastActive(first) => {
-            cursor::write(&[i64::from(first == Some(session.id)).into(), session.activity.last.0.into(), id])
-        }
+        SessionOrder::LastActive(first) => cursor::write(&[
+            i64::from(first == Some(session.id)).into(),
+            session.activity.last.0.into(),
+            id,
+        ]),
     }
 }
 
@@ -172,22 +199,32 @@ impl List {
     /// the whole trail to find them.
     fn restrict_state(&mut self, dialect: &Dialect, filter: &SessionFilter) {
         let now = self.now.clone();
-        let by_user = Cause::BY_USER.map(|cause| cause.code().to_string()).join(", ");
+        let by_user = Cause::BY_USER
+            .map(|cause| cause.code().to_string())
+            .join(", ");
         match filter.state {
             None => {}
             Some(SessionState::Active) => self.of.push(active(dialect, &self.tenant)),
             Some(SessionState::Expired) => {
-                self.and.push(format!("e.event_id IS NULL AND s.expires_us <= {now}"));
+                self.and
+                    .push(format!("e.event_id IS NULL AND s.expires_us <= {now}"));
             }
-            Some(SessionState::SignedOut) => self.and.push(format!("COALESCE(e.cause, 0) IN ({by_user})")),
+            Some(SessionState::SignedOut) => self
+                .and
+                .push(format!("COALESCE(e.cause, 0) IN ({by_user})")),
             Some(SessionState::Revoked) => {
-                self.and.push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})"));
+                self.and
+                    .push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})"));
             }
         }
-        let ended = [Some(SessionState::SignedOut), Some(SessionState::Revoked)].contains(&filter.state);
+        let ended =
+            [Some(SessionState::SignedOut), Some(SessionState::Revoked)].contains(&filter.state);
         if ended || filter.end_cause.is_some() {
             // Few have: the trail is not asked about the others.
-            self.of.push(format!("(s.end_event IS NOT NULL OR NOT ({}))", uncut(&self.tenant)));
+            self.of.push(format!(
+                "(s.end_event IS NOT NULL OR NOT ({}))",
+                uncut(&self.tenant)
+            ));
         }
         if let Some(cause) = filter.end_cause {
             let cause = self.params.bind(cause.code());
@@ -195,7 +232,9 @@ impl List {
         }
         if filter.state != Some(SessionState::Active) {
             let retention = self.params.bind(span(filter.retention));
-            self.and.push(format!("COALESCE(e.at_us, s.expires_us) > {now} - {retention}"));
+            self.and.push(format!(
+                "COALESCE(e.at_us, s.expires_us) > {now} - {retention}"
+            ));
         }
     }
 
@@ -209,23 +248,45 @@ impl List {
                  IS NOT NULL"
             ));
         }
-        if let Some(network) = filter.network.filter(|_| !matches!(lead, Lead::Address(_) | Lead::Network(_))) {
+        if let Some(network) = filter
+            .network
+            .filter(|_| !matches!(lead, Lead::Address(_) | Lead::Network(_)))
+        {
             let (first, last) = network.range();
             let (first, last) = (self.params.bind(&first[..]), self.params.bind(&last[..]));
-            self.of.push(format!("CASE WHEN s.network >= {first} AND s.network <= {last} THEN 1 ELSE 0 END = 1"));
+            self.of.push(format!(
+                "CASE WHEN s.network >= {first} AND s.network <= {last} THEN 1 ELSE 0 END = 1"
+            ));
         }
-        if let Some(country) = filter.country.as_deref().filter(|_| !matches!(lead, Lead::Country(_))) {
+        if let Some(country) = filter
+            .country
+            .as_deref()
+            .filter(|_| !matches!(lead, Lead::Country(_)))
+        {
             let country = self.params.bind(country);
-            self.of.push(format!("CASE WHEN s.country = {country} THEN 1 ELSE 0 END = 1"));
+            self.of.push(format!(
+                "CASE WHEN s.country = {country} THEN 1 ELSE 0 END = 1"
+            ));
         }
-        if let Some(device_type) = filter.device_type.filter(|_| !matches!(lead, Lead::DeviceType(_))) {
+        if let Some(device_type) = filter
+            .device_type
+            .filter(|_| !matches!(lead, Lead::DeviceType(_)))
+        {
             let device_type = self.params.bind(device_type);
-            self.of.push(format!("CASE WHEN s.device_type = {device_type} THEN 1 ELSE 0 END = 1"));
+            self.of.push(format!(
+                "CASE WHEN s.device_type = {device_type} THEN 1 ELSE 0 END = 1"
+            ));
         }
         self.restrict_period("s.created_us", filter.started);
         self.restrict_period("s.active_us", filter.active);
-        if let Some(from) = filter.started.from.filter(|_| !matches!(lead, Lead::ByUser)) {
-            let oldest = self.params.bind(&id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US))[..]);
+        if let Some(from) = filter
+            .started
+            .from
+            .filter(|_| !matches!(lead, Lead::ByUser))
+        {
+            let oldest = self
+                .params
+                .bind(&id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US))[..]);
             self.of.push(format!("s.session_id >= {oldest}"));
         }
     }
@@ -256,17 +317,30 @@ impl List {
             }
             SessionOrder::User => {
                 let first = ["".into(), NEWEST[..].into()];
-                let [user, before] = cursor::read(after, first)?.map(|value| self.params.bind(value));
-                self.of.push(format!("s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"));
+                let [user, before] =
+                    cursor::read(after, first)?.map(|value| self.params.bind(value));
+                self.of.push(format!(
+                    "s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"
+                ));
                 self.lead(dialect, lead, newest, "s.user_id, s.session_id DESC".into());
             }
             SessionOrder::LastActive(first) => {
-                let first = self.params.bind(&first.map_or([0; 16], SessionId::to_bytes)[..]);
+                let first = self
+                    .params
+                    .bind(&first.map_or([0; 16], SessionId::to_bytes)[..]);
                 let key = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
                 let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
-                let [rank, time, before] = cursor::read(after, begin)?.map(|value| self.params.bind(value));
-                self.and.push(format!("({key}, s.active_us, s.session_id) < ({rank}, {time}, {before})"));
-                self.lead(dialect, lead, newest, format!("{key} DESC, s.active_us DESC, s.session_id DESC"));
+                let [rank, time, before] =
+                    cursor::read(after, begin)?.map(|value| self.params.bind(value));
+                self.and.push(format!(
+                    "({key}, s.active_us, s.session_id) < ({rank}, {time}, {before})"
+                ));
+                self.lead(
+                    dialect,
+                    lead,
+                    newest,
+                    format!("{key} DESC, s.active_us DESC, s.session_id DESC"),
+                );
             }
         }
         Ok(())
@@ -288,13 +362,15 @@ impl List {
             }
             Lead::Address(address) => {
                 let at = at(address[..].into());
-                let of = format!("(s.network, s.session_id) < ({at}, {before}) AND s.network >= {at}");
+                let of =
+                    format!("(s.network, s.session_id) < ({at}, {before}) AND s.network >= {at}");
                 (of, "s.network DESC, s.session_id DESC", true)
             }
             Lead::Country(country) => {
                 let at = at(country.into());
-                let of =
-                    format!("s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}");
+                let of = format!(
+                    "s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}"
+                );
                 (of, "s.country DESC, s.session_id DESC", true)
             }
             Lead::DeviceType(device_type) => {
@@ -306,7 +382,11 @@ impl List {
             }
             Lead::Named(users) => {
                 self.from = of_users(dialect, &mut self.params, &users);
-                (format!("{BY_USER} AND s.user_id = v.column1 AND {older}"), "", false)
+                (
+                    format!("{BY_USER} AND s.user_id = v.column1 AND {older}"),
+                    "",
+                    false,
+                )
             }
             Lead::Network(network) => {
                 let (first, last) = network.range();
@@ -315,8 +395,13 @@ impl List {
                 (of, "s.network DESC, s.session_id DESC", false)
             }
         };
-        self.of.insert(0, format!("s.tenant_id = {tenant} AND {of}"));
-        let by = if taken.is_empty() { String::new() } else { format!("ORDER BY {taken}") };
+        self.of
+            .insert(0, format!("s.tenant_id = {tenant} AND {of}"));
+        let by = if taken.is_empty() {
+            String::new()
+        } else {
+            format!("ORDER BY {taken}")
+        };
         self.taken = if ordered { by } else { format!("{by} {FENCE}") };
         self.order = if ordered { taken.into() } else { order };
     }
@@ -325,7 +410,11 @@ impl List {
     /// after its expiry ended no session. Why the ordinal comes from within: see [`select`](super::super::sessions::select).
     fn sql(&mut self, limit: i64) -> String {
         let limit = self.params.bind(limit);
-        let and = if self.and.is_empty() { "TRUE".into() } else { self.and.join(" AND ") };
+        let and = if self.and.is_empty() {
+            "TRUE".into()
+        } else {
+            self.and.join(" AND ")
+        };
         format!(
             "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
              FROM (SELECT s.*, 0 AS ordinal, \
@@ -346,8 +435,15 @@ impl List {
 
 /// Above the id of any session that can match: one that was opened, or active, before a time has an id of before it.
 fn newest(filter: &SessionFilter) -> [u8; 16] {
-    let until = filter.started.until.into_iter().chain(filter.active.until).min();
-    until.map_or(NEWEST, |until| id_at(until.0.saturating_add(CLOCK_DISTANCE_MAX_US)))
+    let until = filter
+        .started
+        .until
+        .into_iter()
+        .chain(filter.active.until)
+        .min();
+    until.map_or(NEWEST, |until| {
+        id_at(until.0.saturating_add(CLOCK_DISTANCE_MAX_US))
+    })
 }
 
 /// The least UUIDv7 of a time in microseconds.

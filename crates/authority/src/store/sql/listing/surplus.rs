@@ -25,15 +25,24 @@ pub(in super::super) async fn surplus(
     let tenant = params.bind(tenant.as_str());
     let most = params.bind(i64::from(most));
     let mut allowed = vec![active(dialect, &tenant)];
-    let [remembered, other] = [true, false].map(|remember_me| params.bind(span(limits.lifetime(remember_me))));
+    let [remembered, other] =
+        [true, false].map(|remember_me| params.bind(span(limits.lifetime(remember_me))));
     let now = now(dialect);
-    allowed.push(format!("s.created_us > {now} - CASE WHEN s.remember_me <> 0 THEN {remembered} ELSE {other} END"));
+    allowed.push(format!(
+        "s.created_us > {now} - CASE WHEN s.remember_me <> 0 THEN {remembered} ELSE {other} END"
+    ));
     if !limits.remember_me_allowed {
         allowed.push("s.remember_me = 0".into());
     }
     if !limits.required_acr.is_empty() {
-        let acrs = limits.required_acr.iter().map(|acr| params.bind(acr.as_str()));
-        allowed.push(format!("s.acr IN ({})", acrs.collect::<Vec<_>>().join(", ")));
+        let acrs = limits
+            .required_acr
+            .iter()
+            .map(|acr| params.bind(acr.as_str()));
+        allowed.push(format!(
+            "s.acr IN ({})",
+            acrs.collect::<Vec<_>>().join(", ")
+        ));
     }
     let sql = format!(
         "SELECT v.column1, (SELECT s.session_id FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} \

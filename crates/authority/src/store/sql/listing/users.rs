@@ -29,7 +29,12 @@ pub(super) async fn named(
          LIMIT {}",
         NAMED_USERS_MAX + 1
     );
-    connection.query(&sql, &params.0).await?.iter().map(|row| row.text(0)).collect()
+    connection
+        .query(&sql, &params.0)
+        .await?
+        .iter()
+        .map(|row| row.text(0))
+        .collect()
 }
 
 /// One page, from just after the cursor on.
@@ -48,14 +53,28 @@ pub(in super::super) async fn list(
         None
     };
     let mut params = Params::default();
-    let sql = sql(&mut params, dialect, filter, order, few.as_deref(), after, limit)?;
+    let sql = sql(
+        &mut params,
+        dialect,
+        filter,
+        order,
+        few.as_deref(),
+        after,
+        limit,
+    )?;
     let mut rows = connection.query(&sql, &params.0).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let end = |row: &Row| Ok::<_, StoreError>(cursor::write(&[row.0[KEY].clone(), row.text(0)?.into()]));
+    let end =
+        |row: &Row| Ok::<_, StoreError>(cursor::write(&[row.0[KEY].clone(), row.text(0)?.into()]));
     let next = rows.last().filter(|_| more).map(end).transpose()?;
-    let now = rows.first().map_or(Ok(Micros::default()), |row| row.int(NOW).map(Micros))?;
-    let items = rows.iter().map(|row| read(filter, row)).collect::<Result<_, _>>()?;
+    let now = rows
+        .first()
+        .map_or(Ok(Micros::default()), |row| row.int(NOW).map(Micros))?;
+    let items = rows
+        .iter()
+        .map(|row| read(filter, row))
+        .collect::<Result<_, _>>()?;
     Ok(Page { items, next, now })
 }
 
@@ -86,13 +105,21 @@ fn sql(
              AND s.user_id <= u.user_id AND {active} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}"
         )
     };
-    let (comparison, direction) = if descending { ("<", "DESC") } else { (">", "ASC") };
+    let (comparison, direction) = if descending {
+        ("<", "DESC")
+    } else {
+        (">", "ASC")
+    };
     let [at, id] = cursor::read(after, [first, "".into()])?.map(|value| params.bind(value));
-    let mut of =
-        vec![format!("u.tenant_id = {tenant} AND {OF_USERS} AND (u.{key}, u.user_id) {comparison} ({at}, {id})")];
+    let mut of = vec![format!(
+        "u.tenant_id = {tenant} AND {OF_USERS} AND (u.{key}, u.user_id) {comparison} ({at}, {id})"
+    )];
     for (time, comparison) in [(filter.signed_in.from, ">="), (filter.signed_in.until, "<")] {
         if let Some(time) = time {
-            of.push(format!("u.signed_in_us {comparison} {}", params.bind(time.0)));
+            of.push(format!(
+                "u.signed_in_us {comparison} {}",
+                params.bind(time.0)
+            ));
         }
     }
     if !filter.signed_out {
