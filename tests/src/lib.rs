@@ -15,6 +15,7 @@ pub mod place;
 pub mod plans;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod replay;
 pub mod rows;
 pub mod serve;
