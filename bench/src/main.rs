@@ -37,6 +37,9 @@ struct Cli {
     /// Sessions of the large database of the lists.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
+    /// How long the soak lasts, in minutes.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
 }
 
 #[derive(Subcommand)]
@@ -45,10 +48,11 @@ enum Chore {
     Seed(seed::Options),
 }
 
-const ON_REQUEST: &str = "lists";
+/// Only when asked for: they take long.
+const ON_REQUEST: [&str; 2] = ["lists", "soak"];
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -73,9 +77,8 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
-    // Only when asked for: it fills a database first.
     (
-        ON_REQUEST,
+        "lists",
         &[
             "list_own",
             "list_tenant",
@@ -83,6 +86,10 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "list_users",
             "list_big_tenant",
         ],
+    ),
+    (
+        "soak",
+        &["soak_sign_in_p99", "soak_refresh_p99", "soak_revoke_p99"],
     ),
 ];
 
@@ -95,13 +102,8 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn measure(
-    Cli {
-        rows: wanted,
-        sessions,
-        ..
-    }: &Cli,
-) -> Result<()> {
+async fn measure(cli: &Cli) -> Result<()> {
+    let wanted = &cli.rows;
     let known = |name: &String| {
         GROUPS
             .iter()
@@ -118,9 +120,9 @@ async fn measure(
         let asked = wanted
             .iter()
             .any(|name| name == group || rows.contains(&name.as_str()));
-        if asked || wanted.is_empty() && group != ON_REQUEST {
+        if asked || wanted.is_empty() && !ON_REQUEST.contains(&group) {
             eprintln!("{group}: {}", rows.join(", "));
-            run(group, *sessions, &mut report)
+            run(group, cli, &mut report)
                 .await
                 .with_context(|| format!("measuring {group}"))?;
         }
@@ -130,14 +132,15 @@ async fn measure(
     Ok(())
 }
 
-async fn run(group: &str, sessions: u64, report: &mut Report) -> Result<()> {
+async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
     match group {
         "validate" => rows::validate::run(report).await,
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
         "activity" => rows::activity::run(&World::start().await?, report).await,
-        ON_REQUEST => rows::lists::run(sessions, report).await,
+        "lists" => rows::lists::run(cli.sessions, report).await,
+        "soak" => rows::soak::run(cli.minutes, report).await,
         _ => rows::sign_out::run(report).await,
     }
 }

@@ -18,6 +18,14 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The value that a share of all values does not exceed: 0.99 gives the p99.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+}
+
 /// Nanoseconds of one call: the median over `batches` batches of `size` calls.
 pub(crate) fn nanoseconds(batches: usize, size: usize, mut call: impl FnMut()) -> f64 {
     let batch = |_| {

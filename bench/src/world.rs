@@ -1,7 +1,7 @@
 //! A durable PostgreSQL and an authority over it, each in a process of its own, as in production.
 
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -10,7 +10,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use portcullis_authority::config::Config;
 use portcullis_contract::v1::{
-    self, session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
+    self, session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
+    user_service_client::UserServiceClient,
 };
 use portcullis_tests::{
     authority::{self, AUDIENCE, GATEWAY, ISSUER, TENANT},
@@ -33,14 +34,25 @@ pub(crate) struct World {
 pub(crate) struct Process {
     child: Child,
     endpoint: String,
+    grpc: SocketAddr,
+    http: SocketAddr,
     _directory: TempDir,
 }
 
 impl World {
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_with(|_| {}).await
+    }
+
+    /// As [`start`](Self::start), with settings of the row's own.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Result<Self> {
         let cluster =
             Cluster::start(&["fsync=on", "synchronous_commit=on", "max_connections=300"]).await;
-        let authority = Process::start(|config, _| config.store.url = cluster.url()).await?;
+        let authority = Process::start(|config, _| {
+            config.store.url = cluster.url();
+            change(config);
+        })
+        .await?;
         Ok(Self { cluster, authority })
     }
 }
@@ -67,6 +79,8 @@ impl Process {
         let process = Self {
             child,
             endpoint: format!("http://{}", config.server.grpc_listen),
+            grpc: config.server.grpc_listen,
+            http: config.server.http_listen,
             _directory: directory,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -79,6 +93,11 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap_or_default()
+    }
+
+    /// Where it serves gRPC and HTTP.
+    pub(crate) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.grpc, self.http)
     }
 
     pub(crate) async fn channel(&self) -> Result<Channel> {
@@ -96,14 +115,26 @@ impl Process {
         Ok(UserServiceClient::new(self.channel().await?))
     }
 
+    pub(crate) async fn tenants(&self) -> Result<TenantServiceClient<Channel>> {
+        Ok(TenantServiceClient::new(self.channel().await?))
+    }
+
     /// A validator of this authority, ready.
     pub(crate) async fn gate(&self) -> Result<Validator> {
+        self.ready_gate(Duration::from_secs(30)).await
+    }
+
+    /// As [`gate`](Self::gate), as strict as validators are by default.
+    pub(crate) async fn strict_gate(&self) -> Result<Validator> {
+        self.ready_gate(Duration::from_secs(5)).await
+    }
+
+    async fn ready_gate(&self, max_staleness: Duration) -> Result<Validator> {
         let gate = Validator::builder(&self.endpoint)
             .bearer(GATEWAY)
             .issuer(ISSUER)
-            .audience(AUDIENCE);
-        let gate = gate
-            .max_staleness(Duration::from_secs(30))
+            .audience(AUDIENCE)
+            .max_staleness(max_staleness)
             .cached_tokens_max(200_000)
             .start()?;
         tokio::time::timeout(Duration::from_secs(60), gate.ready())

@@ -12,12 +12,15 @@ use crate::{
 /// What `bench` takes.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The rows to measure; none: all but those of the lists, which fill a database first (`lists`: all of these).
+    /// The rows to measure; none: all but the lists, which fill a database first, and the soak.
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// Sessions of the large database of the lists; it takes about a kilobyte for each.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
+    /// How long the row `soak` lasts, in minutes.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
 }
 
 /// Builds what is measured as it is released, and runs the bench, which starts the peers itself.
@@ -31,7 +34,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build()?;
     let mut bench = command(
         "target/release/portcullis-bench",
-        [format!("--sessions={}", options.sessions)],
+        [
+            format!("--sessions={}", options.sessions),
+            format!("--minutes={}", options.minutes),
+        ],
     );
     bench.args(&options.rows);
     shell::run(bench)

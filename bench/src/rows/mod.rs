@@ -5,5 +5,6 @@ pub(crate) mod lists;
 pub(crate) mod propagate;
 pub(crate) mod rates;
 pub(crate) mod sign_out;
+pub(crate) mod soak;
 pub(crate) mod validate;
 pub(crate) mod view;
