@@ -1,10 +1,6 @@
 //! Secrets and personal data go in, marked; nothing of them comes out in logs, spans, metrics or errors.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use portcullis_contract::v1::{
     self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
@@ -15,6 +11,7 @@ use portcullis_contract::v1::{
 use portcullis_tests::{
     authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, ready},
     canary::{BytesCodec, Contract, Method},
+    lines::Lines,
     postgres,
     serve::Serve,
     telemetry::{Receiver, Scraped},
@@ -22,51 +19,12 @@ use portcullis_tests::{
 };
 use portcullis_validator::Validator;
 use tonic::{Request, Status, client::Grpc};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 const MARK: &str = "canary";
 const TENANT: &str = "canary-tenant";
 const IP: &str = "203.0.113.77";
 const IP_6: &str = "2001:db8::77:1234";
 const TRACE_ALL: &str = "portcullis=trace,info";
-
-/// What the validators of this process log.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("whole").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("whole")).into_owned()
-    }
-}
-
-fn captured() -> Lines {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(lines.clone())
-        .with_env_filter(EnvFilter::new(TRACE_ALL));
-    subscriber.try_init().expect("the only subscriber");
-    lines
-}
 
 /// A request with what may stand beside a message.
 fn marked<T>(message: T) -> Request<T> {
@@ -680,7 +638,10 @@ async fn drive(store: Option<String>, lines: &Lines) {
         "lines of every rpc: {log}"
     );
     eventually("the gate to say that its stream ended", async || {
-        lines.text().contains("watch ended").then_some(())
+        lines
+            .text()
+            .contains("cannot follow the authority")
+            .then_some(())
     })
     .await;
     drop(lasting);
@@ -707,7 +668,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_secret_or_personal_stays_inside() {
-    let lines = captured();
+    let lines = Lines::capture(TRACE_ALL);
     drive(None, &lines).await;
     drive(Some(postgres::fresh_url().await), &lines).await;
 }

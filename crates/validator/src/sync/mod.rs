@@ -2,8 +2,9 @@
 
 mod assembly;
 mod follower;
+mod outage;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use portcullis_contract::v1::{
     self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
@@ -15,12 +16,15 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Streaming,
+    Code, Request, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
-use self::follower::{Follower, ProtocolError};
+use self::{
+    follower::{Follower, ProtocolError},
+    outage::Outage,
+};
 use crate::{clock::Mark, state::Mode, validator::Shared};
 
 /// How a validator finds and greets its authority.
@@ -41,6 +45,8 @@ const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Between attempts to connect.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(20);
+/// How long an authority may take to accept a stream.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest message: a snapshot chunk or a delta, with room.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -48,15 +54,20 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Sync {
     config: SyncConfig,
     follower: Follower,
+    outage: Outage,
 }
 
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum End {
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect")]
     Connect(#[from] tonic::transport::Error),
-    #[error("the authority answered {0:?}")]
-    Status(tonic::Code),
+    #[error("{}", describe_status(.0))]
+    Status(Box<Status>),
+    #[error("the authority does not answer: no answer within {} s", OPENING_TIMEOUT.as_secs())]
+    NoAnswer,
+    #[error("the connection broke before the authority answered{hint}: {cause}")]
+    Unanswered { hint: &'static str, cause: String },
     #[error("the stream was closed")]
     Closed,
     #[error("the authority asks to connect anew")]
@@ -70,17 +81,23 @@ enum End {
 impl Sync {
     pub(crate) fn new(config: SyncConfig, shared: Arc<Shared>) -> Self {
         let follower = Follower::new(shared, config.snapshot_bytes_max);
-        Self { config, follower }
+        let outage = Outage::new(config.endpoints.len());
+        Self {
+            config,
+            follower,
+            outage,
+        }
     }
 
     pub(crate) async fn run(mut self) {
         let mut delay = RETRY_DELAY_FIRST;
         for attempt in 0_usize.. {
-            let endpoint = self.config.endpoints[attempt % self.config.endpoints.len()].clone();
+            let number = attempt % self.config.endpoints.len();
+            let endpoint = self.config.endpoints[number].clone();
             let begun = Instant::now();
             let end = self.watch(&endpoint).await;
             self.config.channel.send_replace(None);
-            tracing::info!(reason = %end, "watch ended");
+            self.outage.record_end(number, endpoint.uri(), &end);
             // A stream that lasted says that the authority is well: start over with short waits.
             if begun.elapsed() > RETRY_DELAY_MAX {
                 delay = RETRY_DELAY_FIRST;
@@ -112,13 +129,12 @@ impl Sync {
         request
             .metadata_mut()
             .insert("authorization", self.config.authorization.clone());
-        let opening = timeout(Duration::from_secs(5), client.watch(request))
+        let opening = timeout(OPENING_TIMEOUT, client.watch(request))
             .await
-            .map_err(|_| End::Closed)?;
-        let inbound = opening
-            .map_err(|status| End::Status(status.code()))?
-            .into_inner();
-        self.follow(inbound, &asking).await
+            .map_err(|_| End::NoAnswer)?;
+        let opening = opening.map_err(|status| refuse_opening(endpoint, status))?;
+        let inbound = opening.into_inner();
+        self.follow(endpoint, inbound, &asking).await
     }
 
     fn hello(&mut self) -> WatchHello {
@@ -135,6 +151,7 @@ impl Sync {
 
     async fn follow(
         &mut self,
+        endpoint: &Endpoint,
         mut inbound: Streaming<v1::WatchResponse>,
         asking: &mpsc::Sender<WatchRequest>,
     ) -> Result<std::convert::Infallible, End> {
@@ -145,7 +162,7 @@ impl Sync {
         loop {
             tokio::select! {
                 answer = inbound.message() => {
-                    let answer = answer.map_err(|status| End::Status(status.code()))?.ok_or(End::Closed)?;
+                    let answer = answer?.ok_or(End::Closed)?;
                     match answer.message {
                         Some(v1::watch_response::Message::Drain(_)) => return Err(End::Drain),
                         Some(answer) => self.follower.receive(answer)?,
@@ -155,6 +172,9 @@ impl Sync {
                 }
                 _ = probes.tick() => {
                     self.check_progress(&begun)?;
+                    if self.has_proof_since(&begun) {
+                        self.outage.record_proof(endpoint.uri());
+                    }
                     if let Some(probe) = self.follower.probe(Mark::now()) {
                         // A full channel is an authority that does not read: the proof grows old, and we move on.
                         let _ = asking.try_send(WatchRequest { message: Some(Asked::Probe(probe)) });
@@ -162,6 +182,14 @@ impl Sync {
                 }
             }
         }
+    }
+
+    /// Whether a stream that began then has proved the view fresh.
+    fn has_proof_since(&self, begun: &Mark) -> bool {
+        let now = Mark::now();
+        self.follower
+            .fresh_as_of()
+            .is_some_and(|proof| now.since(&proof) < now.since(begun))
     }
 
     /// An authority that answers no probe may be cut off from its store: another one may not be.
@@ -178,6 +206,46 @@ impl Sync {
             Ok(())
         }
     }
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// Why a stream did not begin. A server that expects TLS closes a plain connection without a word.
+fn refuse_opening(endpoint: &Endpoint, status: Status) -> End {
+    let Some(source) = status.source() else {
+        return status.into();
+    };
+    let hint = if endpoint.uri().scheme_str() == Some("https") {
+        ""
+    } else {
+        " (does it expect https?)"
+    };
+    End::Unanswered {
+        hint,
+        cause: outage::describe(source),
+    }
+}
+
+/// A status in words: what an operator has to look at. Its own display repeats headers, which are nobody's business.
+fn describe_status(status: &Status) -> String {
+    let hint = match status.code() {
+        Code::Unauthenticated => " (does the authority know this bearer?)",
+        Code::PermissionDenied => " (has this bearer the role gateway?)",
+        _ => "",
+    };
+    // A status that the transport made has its cause in the source.
+    if let Some(source) = status.source() {
+        return format!("the connection failed: {}", outage::describe(source));
+    }
+    format!(
+        "the authority answered {:?}{hint}: {}",
+        status.code(),
+        status.message()
+    )
 }
 
 /// A half to the whole of `delay`.
