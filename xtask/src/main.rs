@@ -12,6 +12,7 @@ mod fuzz;
 mod generate;
 mod install;
 mod lint;
+mod shape;
 mod shell;
 mod test;
 mod tools;
@@ -41,6 +42,8 @@ enum Chore {
     Bench(bench::Options),
     /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
     Seed(bench::SeedOptions),
+    /// Print how the code reads, in figures: function sizes, comments, circles between files, crates.
+    Shape(shape::Options),
     /// Throw hostile bytes at every decoder for a while. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
 }
@@ -69,6 +72,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Test(options) => test::run(options),
         Chore::Bench(options) => bench::run(options),
         Chore::Seed(options) => bench::seed(options),
+        Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),
     }
 }

@@ -1,0 +1,125 @@
+//! `cargo xtask shape`: how the code reads, in figures. A report, so that drift is seen; it judges nothing.
+//!
+//! It looks at the code that serves: `crates/*/src` without tests and without generated code.
+
+mod circles;
+mod functions;
+mod prose;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use self::{functions::Functions, prose::Prose};
+use crate::shell::{self, command};
+
+/// What `shape` takes.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Also names the longest functions.
+    #[arg(long)]
+    longest: bool,
+}
+
+/// A file of the product.
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) syntax: syn::File,
+}
+
+/// Prints the figures.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let sources = read_sources(Path::new("crates"))?;
+    let functions = Functions::of(&sources);
+    let prose = Prose::of(&sources);
+
+    println!("files                               {:>7}", sources.len());
+    functions.print();
+    prose.print();
+    circles::print(&sources);
+    print_crates()?;
+
+    if options.longest {
+        functions.print_longest();
+    }
+    Ok(())
+}
+
+fn read_sources(crates: &Path) -> Result<Vec<Source>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(crates).context("reading crates/")? {
+        collect_paths(&entry?.path().join("src"), &mut paths)?;
+    }
+    paths.sort();
+
+    let mut sources = Vec::with_capacity(paths.len());
+    for path in paths {
+        let text = fs::read_to_string(&path)?;
+        let syntax =
+            syn::parse_file(&text).with_context(|| format!("parsing {}", path.display()))?;
+        sources.push(Source { path, text, syntax });
+    }
+    Ok(sources)
+}
+
+/// Adds the Rust files under a directory, but for tests and generated code.
+fn collect_paths(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in
+        fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?
+    {
+        let path = entry?.path();
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if matches!(name, "generated" | "tests") {
+            continue;
+        }
+        if path.is_dir() {
+            collect_paths(&path, paths)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Counts what each embeddable crate brings with it.
+fn print_crates() -> Result<()> {
+    for package in ["portcullis-contract", "portcullis-validator"] {
+        let tree = [
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+        ];
+        let listed = shell::answer(command("cargo", tree)).context("cargo tree")?;
+        let mut crates: Vec<_> = listed
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        crates.sort_unstable();
+        crates.dedup();
+        println!("crates below {package:<22} {:>7}", crates.len() - 1);
+    }
+    Ok(())
+}
+
+/// A part of a whole, in percent.
+fn percent(part: usize, whole: usize) -> f64 {
+    per(part, whole, 100.0)
+}
+
+/// How many of `part` there are to each `unit` of `whole`.
+fn per(part: usize, whole: usize, unit: f64) -> f64 {
+    part as f64 * unit / whole.max(1) as f64
+}
