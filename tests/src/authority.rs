@@ -257,13 +257,25 @@ pub fn config(directory: &Path) -> Config {
     config.store.url = format!("sqlite:{}", directory.join("data").display());
     config.tokens.issuer = ISSUER.into();
     config.keys.master_key_file = directory.join("master.key");
-    std::fs::write(
+    write_private(
         &config.keys.master_key_file,
-        MasterKey::generate().to_base64().as_bytes(),
-    )
-    .expect("a key file");
+        &MasterKey::generate().to_base64(),
+    );
     config.callers = callers();
     config
+}
+
+/// Writes a file that only its owner may read, as a master key's has to be.
+pub fn write_private(file: &Path, text: &str) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)
+        .expect("a file");
+    opened.write_all(text.as_bytes()).expect("written");
 }
 
 fn callers() -> Vec<CallerConfig> {

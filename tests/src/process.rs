@@ -44,14 +44,14 @@ pub fn binary() -> PathBuf {
 impl Dev {
     /// Starts it on free ports and waits until it listens.
     pub async fn start(directory: &Path) -> Self {
+        Self::start_with(directory, "127.0.0.1:0").await
+    }
+
+    /// Starts it with an address for its HTTP server, on free ports otherwise.
+    pub async fn start_with(directory: &Path, http_listen: &str) -> Self {
         let mut child = Command::new(binary())
-            .args([
-                "dev",
-                "--grpc-listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-            ])
+            .args(["dev", "--grpc-listen", "127.0.0.1:0", "--http-listen"])
+            .arg(http_listen)
             .args(["--gateway-listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
             .stdout(Stdio::piped())
@@ -124,8 +124,17 @@ pub fn credential(directory: &Path, kind: &str) -> String {
 
 /// Runs the binary to its end: exit code, standard output, standard error.
 pub async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    run_with(arguments, &[]).await
+}
+
+/// [`run`] with variables in its environment.
+pub async fn run_with(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
     let running = Command::new(binary())
         .args(arguments)
+        .envs(variables.iter().copied())
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(Duration::from_secs(60), running)

@@ -13,7 +13,7 @@ use std::{
 
 use portcullis_contract::v1::{self, session_service_client::SessionServiceClient};
 use portcullis_tests::{
-    authority::{TENANT, session_id, sign_in},
+    authority::{TENANT, session_id, sign_in, write_private},
     process::{Dev, credential, run},
     wait::{eventually, within},
 };
@@ -218,7 +218,7 @@ async fn bad_options_and_configurations_are_usage_errors_that_name_the_key() {
     let file = directory.path().join("portcullis.toml");
     let path = file.to_str().expect("a path");
     let key = directory.path().join("key");
-    fs::write(&key, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=").expect("written");
+    write_private(&key, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=");
     let keys = format!("[keys]\nmaster_key_file = {key:?}\n");
     let secret = "hunter2hunter2";
     for (text, named) in [

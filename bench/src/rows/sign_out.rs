@@ -63,12 +63,10 @@ async fn sqlite(data: &std::path::Path) -> Result<Process> {
         data.with_extension("key"),
     );
     if !key.exists() {
-        std::fs::write(
+        portcullis_tests::authority::write_private(
             &key,
-            portcullis_authority::crypto::MasterKey::generate()
-                .to_base64()
-                .as_bytes(),
-        )?;
+            &portcullis_authority::crypto::MasterKey::generate().to_base64(),
+        );
     }
     Process::start(move |config, _| {
         config.store.url = url;

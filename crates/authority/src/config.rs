@@ -2,6 +2,7 @@
 //!
 //! `docs/configuration.md` lists the keys; a test keeps it complete.
 
+mod callers;
 mod check;
 mod read;
 
@@ -50,7 +51,7 @@ pub struct ServerConfig {
     pub tls_certificate_file: Option<PathBuf>,
     /// PEM file with the private key.
     pub tls_key_file: Option<PathBuf>,
-    /// Allows a non-loopback address without TLS.
+    /// Allows an address beyond loopback without TLS: of the HTTP server, which never has it, and of the gRPC server.
     pub insecure: bool,
     /// Serves gRPC reflection.
     pub reflection: bool,

@@ -7,7 +7,9 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod feed;
+mod files;
 mod http;
+pub mod issuer;
 mod keyring;
 pub mod log;
 pub mod places;
@@ -22,4 +24,7 @@ pub mod telemetry;
 pub mod user_agents;
 mod validators;
 
-pub use self::server::{Authority, StartError, check, open_store, read_master_key};
+pub use self::{
+    files::read_master_key,
+    server::{Authority, StartError, check, open_store},
+};

@@ -20,7 +20,6 @@ use serde_json::Number;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::PlacesConfig;
 use crate::domain::{
     place::{Coordinates, Place, is_public},
     text::tidy,
@@ -92,17 +91,6 @@ pub(crate) async fn reload(places: Arc<Places>, stop: CancellationToken) {
 }
 
 impl Places {
-    /// The databases that the configuration names.
-    ///
-    /// # Errors
-    /// As [`Places::open`].
-    pub(crate) fn of(config: &PlacesConfig) -> Result<Self, PlacesError> {
-        Self::open(
-            config.city_database_file.as_deref(),
-            config.network_database_file.as_deref(),
-        )
-    }
-
     fn take_new_files(&self) {
         for taken in self.reload_if_changed() {
             match taken {

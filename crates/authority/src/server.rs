@@ -5,17 +5,18 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use portcullis_contract::{key::CredentialKind, position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming};
+use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::ServingStatus;
 
 use crate::{
-    config::{Config, ConfigError, ServerConfig, StoreConfig},
+    config::{Config, ConfigError, StoreConfig},
     crypto::{MasterKey, Secrets, SecretsError, random},
     feed::{Beats, Feed, FeedError},
-    http,
+    files::{self, open_places, read_master_key},
+    http, issuer,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain, record},
-    places::{Places, PlacesError, reload},
+    places::reload,
     policies::Policies,
     retention,
     service::{Access, Core, routes},
@@ -51,6 +52,9 @@ pub struct Authority {
 const KEEPALIVE: Option<Duration> = Some(Duration::from_secs(10));
 /// Batches on their way from the appender to the feed; what does not fit is read from the log.
 const FRAMES_MAX: usize = 1024;
+/// Told at the start and by `--check-config`.
+const NO_CALLERS: &str =
+    "no caller is configured: nobody can sign in, watch or revoke until [[callers]] names one";
 /// Between "not serving" and the end of serving.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -72,9 +76,6 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// A database of places cannot be used.
-    #[error("places: {0}")]
-    Places(#[from] PlacesError),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -99,33 +100,31 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
     }
-    let options = PostgresOptions {
-        connections_max: config.connections_max,
-        connect_timeout: config.connect_timeout,
-        owner_url: config.owner_url.clone(),
-    };
+    let options = PostgresOptions::of(config);
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
-/// Reads the master key's file.
-///
-/// # Errors
-/// When it cannot be read or does not hold a key.
-pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
-    let invalid = |problem: String| ConfigError::new("keys.master_key_file", problem);
-    let text = std::fs::read_to_string(file).map_err(|error| invalid(error.to_string()))?;
-    MasterKey::from_base64(&text).ok_or_else(|| invalid("must hold 32 bytes in base64".into()))
-}
-
-/// Checks a configuration and the files that it names, without starting anything.
+/// Checks a configuration and the files that it names, without starting anything or changing the store. Returns
+/// remarks for the operator: what could not be checked, and what is allowed but rarely meant.
 ///
 /// # Errors
 /// The first thing that would keep an authority from starting.
-pub fn check(config: &Config) -> Result<(), StartError> {
+pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
     config.check()?;
     read_master_key(&config.keys.master_key_file)?;
-    Places::of(&config.places)?;
-    tls(&config.server).map(drop)
+    open_places(&config.places)?;
+    files::tls(&config.server)?;
+
+    let mut remarks = Vec::new();
+    if config.callers.is_empty() {
+        remarks.push(NO_CALLERS.to_owned());
+    }
+    match issuer::installed(&config.store).await {
+        Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
+        Ok(None) => {}
+        Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
+    }
+    Ok(remarks)
 }
 
 impl Authority {
@@ -135,11 +134,15 @@ impl Authority {
     /// When any part cannot be started; nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
+        if config.callers.is_empty() {
+            tracing::warn!("{NO_CALLERS}");
+        }
         let master = Arc::new(read_master_key(&config.keys.master_key_file)?);
         let grpc = listen(config.server.grpc_listen).await?;
         let http = listen(config.server.http_listen).await?;
         let store = open_store(&config.store).await?;
         tracing::info!(durability = store.durability().await?, "store opened");
+        issuer::keep(&*store, &config.tokens.issuer).await?;
         Self::compose(config, store, master, grpc, http).await
     }
 
@@ -156,7 +159,7 @@ impl Authority {
             .token_life(config.tokens.access_token_lifetime)
             .await?;
         user_agents::warm_up();
-        let places = Arc::new(Places::of(&config.places)?);
+        let places = Arc::new(open_places(&config.places)?);
         let secrets = Secrets::load(&*store, &master).await?;
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let (telemetry, instruments) = (Arc::new(telemetry), Arc::new(instruments));
@@ -263,7 +266,7 @@ impl Authority {
         let mut server = Server::builder()
             .http2_keepalive_interval(KEEPALIVE)
             .http2_keepalive_timeout(KEEPALIVE);
-        if let Some(tls) = tls(&config.server)? {
+        if let Some(tls) = files::tls(&config.server)? {
             server = server
                 .tls_config(tls)
                 .map_err(|error| StartError::Tls(error.to_string()))?;
@@ -352,22 +355,4 @@ fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAd
     listener
         .local_addr()
         .map_err(|error| StartError::Listen { address, error })
-}
-
-fn tls(config: &ServerConfig) -> Result<Option<ServerTlsConfig>, StartError> {
-    let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
-    else {
-        return Ok(None);
-    };
-    let read = |name: &str, file: &Path| {
-        std::fs::read(file)
-            .map_err(|error| ConfigError::new(format!("server.{name}"), error.to_string()))
-    };
-    let (certificate, key) = (
-        read("tls_certificate_file", certificate)?,
-        read("tls_key_file", key)?,
-    );
-    Ok(Some(
-        ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)),
-    ))
 }

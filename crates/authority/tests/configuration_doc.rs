@@ -143,6 +143,21 @@ fn blocks(file: &str) -> Vec<String> {
         .collect()
 }
 
+/// The digest in the examples.
+const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Puts a digest of its own in the place of each placeholder.
+fn fill_placeholders(example: &str) -> String {
+    let mut filled = String::new();
+    for (index, part) in example.split(PLACEHOLDER).enumerate() {
+        if index > 0 {
+            filled += &format!("{index:064x}");
+        }
+        filled += part;
+    }
+    filled
+}
+
 #[test]
 fn every_example_can_be_used() {
     let mut examples = vec![(
@@ -155,6 +170,12 @@ fn every_example_can_be_used() {
         examples.extend(found.into_iter().map(|block| (file.to_owned(), block)));
     }
     for (file, example) in examples {
+        // As they stand, the digests of zeros are refused: nobody runs an example by accident.
+        if example.contains(PLACEHOLDER) {
+            let error = parse(&example).expect_err("a placeholder");
+            assert!(error.contains("bearer_sha256: is a placeholder"), "{error}");
+        }
+        let example = fill_placeholders(&example);
         parse(&example).unwrap_or_else(|error| panic!("{file}: {error}\n{example}"));
     }
 }
@@ -191,6 +212,22 @@ fn a_server_that_would_listen_in_the_clear_is_refused() {
     );
     checked(
         |config| (config.server.grpc_listen, config.server.insecure) = (public(), true),
+        None,
+    );
+    checked(
+        |config| config.server.http_listen = public(),
+        Some("server.http_listen"),
+    );
+    checked(
+        |config| {
+            config.server.http_listen = public();
+            config.server.tls_certificate_file = Some("chain.pem".into());
+            config.server.tls_key_file = Some("key.pem".into());
+        },
+        Some("server.http_listen"),
+    );
+    checked(
+        |config| (config.server.http_listen, config.server.insecure) = (public(), true),
         None,
     );
     checked(
@@ -469,7 +506,23 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
         change(&mut wrong);
         checked(|config| config.callers = vec![caller(), wrong], key);
     };
-    second(|_| {}, None);
+    second(|_| {}, Some("callers[1].name"));
+    second(
+        |caller| caller.bearer_sha256 = "cd".repeat(32),
+        Some("callers[1].name"),
+    );
+    // The same digest in the other case.
+    second(
+        |caller| {
+            caller.name = "second".into();
+            caller.bearer_sha256 = "AB".repeat(32);
+        },
+        Some("callers[1].bearer_sha256"),
+    );
+    second(
+        |caller| caller.bearer_sha256 = "0".repeat(64),
+        Some("callers[1].bearer_sha256"),
+    );
     second(
         |caller| caller.name = String::new(),
         Some("callers[1].name"),
@@ -495,7 +548,14 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
         Some("callers[1].bearer_sha256"),
     );
     second(|caller| caller.roles = vec![], Some("callers[1].roles"));
-    second(|caller| caller.tenant = Some("acme".into()), None);
+    second(
+        |caller| {
+            caller.name = "second".into();
+            caller.bearer_sha256 = "cd".repeat(32);
+            caller.tenant = Some("acme".into());
+        },
+        None,
+    );
     second(
         |caller| caller.tenant = Some(String::new()),
         Some("callers[1].tenant"),

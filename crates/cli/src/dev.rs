@@ -8,6 +8,7 @@ use clap::Args;
 use portcullis_authority::{
     Authority,
     config::{Config, ConfigError},
+    issuer, open_store,
 };
 use portcullis_validator::Validator;
 use tokio::net::TcpListener;
@@ -97,6 +98,7 @@ async fn start(options: &Options) -> Result<(Validator, Dev)> {
     let listener =
         listener.with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
     let config = config(options, &credentials)?;
+    follow_issuer(&config).await?;
     let audience = "gateway";
     let issuer = config.tokens.issuer.clone();
     let authority = Authority::start(config).await?;
@@ -125,11 +127,25 @@ fn config(options: &Options, credentials: &Credentials) -> Result<Config> {
     let mut config = Config::default();
     config.server.grpc_listen = options.grpc_listen;
     config.server.http_listen = options.http_listen;
+    // A port that the system chooses is another each time; the sessions of the time before shall stay good.
+    if options.http_listen.port() != 0 {
+        config.tokens.issuer = format!("http://{}", options.http_listen);
+    }
     config.server.reflection = true;
     config.store.url = format!("sqlite:{}", options.data_dir.display());
     config.keys.master_key_file = keep_master_key(&options.data_dir)?;
     config.callers = credentials.callers();
     Ok(config)
+}
+
+/// Lets the issuer of the data directory follow the flag: `dev` has one gate, which is told the new one.
+async fn follow_issuer(config: &Config) -> Result<()> {
+    let installed = issuer::installed(&config.store).await?;
+    if installed.is_some_and(|installed| installed != config.tokens.issuer) {
+        let store = open_store(&config.store).await?;
+        store.change_issuer(&config.tokens.issuer).await?;
+    }
+    Ok(())
 }
 
 fn print_commands(options: &Options, dev: &Dev) {

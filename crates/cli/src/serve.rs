@@ -24,6 +24,10 @@ pub(crate) struct Options {
 pub(crate) struct MigrateOptions {
     #[command(flatten)]
     source: Source,
+    /// Replace the issuer that the database was installed with by `tokens.issuer`. Gates refuse every token that was
+    /// issued before, and have to be told the new issuer.
+    #[arg(long)]
+    change_issuer: bool,
 }
 
 /// Options of `recover`.
@@ -39,7 +43,9 @@ pub(crate) struct RecoverOptions {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let config = options.source.read()?;
     if options.check_config {
-        check(&config)?;
+        for remark in check(&config).await? {
+            println!("note: {remark}");
+        }
         println!("the configuration is good");
         return Ok(());
     }
@@ -57,7 +63,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
 pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
     let config = options.source.read()?;
-    open_store(&config.store).await?;
+    let store = open_store(&config.store).await?;
+    if options.change_issuer {
+        store.change_issuer(&config.tokens.issuer).await?;
+        println!("the issuer is {}", config.tokens.issuer);
+    }
     println!("the database is of this version");
     Ok(())
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_contract::id::TenantId;
-
-use super::{CallerConfig, Config, ConfigError, DAY, Role, TelemetryConfig};
+use super::{Config, ConfigError, DAY, TelemetryConfig, callers};
 
 impl Config {
     /// Checks what types cannot say.
@@ -16,10 +14,7 @@ impl Config {
         self.check_times()?;
         self.check_bounds()?;
         self.telemetry.check()?;
-        self.callers
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, caller)| caller.check(index))
+        callers::check(&self.callers)
     }
 
     fn check_server(&self) -> Result<(), ConfigError> {
@@ -34,6 +29,12 @@ impl Config {
         if !encrypted && !server.grpc_listen.ip().is_loopback() {
             let problem = "is not a loopback address: set TLS files, or server.insecure = true";
             return Err(ConfigError::new("server.grpc_listen", problem));
+        }
+        // The HTTP listener has no TLS, whatever the gRPC listener has.
+        if !server.insecure && !server.http_listen.ip().is_loopback() {
+            let problem =
+                "is not a loopback address and serves plain HTTP: set server.insecure = true";
+            return Err(ConfigError::new("server.http_listen", problem));
         }
         if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
             return Err(ConfigError::new(
@@ -210,52 +211,5 @@ impl TelemetryConfig {
             ));
         }
         Ok(())
-    }
-}
-
-impl CallerConfig {
-    fn check(&self, index: usize) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("callers[{index}].{field}");
-        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
-            return Err(ConfigError::new(
-                key("name"),
-                "must be 1 to 64 bytes without control characters",
-            ));
-        }
-        if self.digest().is_none() {
-            return Err(ConfigError::new(
-                key("bearer_sha256"),
-                "must be 64 hexadecimal digits",
-            ));
-        }
-        if self.roles.is_empty() {
-            return Err(ConfigError::new(
-                key("roles"),
-                "must name at least one role",
-            ));
-        }
-        if let Some(tenant) = &self.tenant {
-            TenantId::parse(tenant.as_str())
-                .map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
-            if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
-                return Err(ConfigError::new(
-                    key("tenant"),
-                    "gateway and operator are roles over all tenants",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The digest as bytes, when it is one.
-    #[must_use]
-    pub fn digest(&self) -> Option<[u8; 32]> {
-        let text = self.bearer_sha256.as_bytes();
-        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        let byte = |at: usize| u8::from_str_radix(&self.bearer_sha256[2 * at..2 * at + 2], 16).ok();
-        let bytes = (0..32).map(byte).collect::<Option<Vec<_>>>()?;
-        bytes.try_into().ok()
     }
 }

@@ -31,8 +31,14 @@ fn explain(error: &figment::Error) -> ConfigError {
         Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
         _ => "cannot be read as what it must be".into(),
     };
+    let mut path = error.path.clone();
+    if let Kind::UnknownField(field, _) = &error.kind
+        && path.last() != Some(field)
+    {
+        path.push(field.clone());
+    }
     // TOML allows a key without a name, so the path alone does not tell.
-    let key = Some(error.path.join(".")).filter(|key| !key.is_empty());
+    let key = Some(path.join(".")).filter(|key| !key.is_empty());
     ConfigError::new(key.unwrap_or_else(|| "configuration".into()), problem)
 }
 

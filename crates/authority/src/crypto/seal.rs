@@ -29,6 +29,11 @@ impl MasterKey {
         Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
 
+    /// Whether all its bytes are one byte, as in a file of zeros: nobody made such a key at random.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.0.iter().all(|byte| *byte == self.0[0])
+    }
+
     /// The base64 form, for a key file.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {

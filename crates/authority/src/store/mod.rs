@@ -250,6 +250,12 @@ pub trait Store: Send + Sync + 'static {
     /// one when all tokens of the longer life have run out.
     async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError>;
 
+    /// The issuer of the installation; `issuer` becomes it when there is none.
+    async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError>;
+
+    /// Replaces the issuer of the installation.
+    async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError>;
+
     /// Begins a new history that no validator of the old one can mistake for it: a new incarnation, the revision
     /// and every serial sequence 2^32 further, and (if `sign_out`) everyone cut off. `checkpoint` encodes the new
     /// history's first view, with its authentication code, which is kept in the same transaction.
@@ -404,6 +410,12 @@ pub enum StoreError {
     /// The deltas asked for were trimmed away.
     #[error("the log was trimmed")]
     Trimmed,
+    /// The schema is not this version's, and this role may not change it.
+    #[error(
+        "the database is not of this version, and the role of store.url may not change it: run `portcullis migrate` \
+         with store.owner_url"
+    )]
+    NotMigrated,
     /// Rows are not what the store wrote, or a statement is wrong.
     #[error("the store is corrupt or the statement wrong: {0}")]
     Internal(String),

@@ -371,6 +371,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Conflict(_) => "conflict",
         StoreError::Trimmed => "trimmed",
+        StoreError::NotMigrated => "not_migrated",
         StoreError::Internal(_) => "internal",
     }
 }

@@ -15,7 +15,10 @@ use tokio::{io::AsyncRead, io::AsyncWrite, task::JoinHandle, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, error::SqlState};
 
 use super::connection::db_error;
-use crate::store::{StoreError, sql::Lane};
+use crate::{
+    config::StoreConfig,
+    store::{StoreError, sql::Lane},
+};
 
 /// What an operator may set.
 #[derive(Clone)]
@@ -26,6 +29,17 @@ pub struct PostgresOptions {
     pub connect_timeout: Duration,
     /// As whom to migrate; none: as the service itself.
     pub owner_url: Option<String>,
+}
+
+impl PostgresOptions {
+    /// Those of a configuration.
+    pub(crate) fn of(config: &StoreConfig) -> Self {
+        Self {
+            connections_max: config.connections_max,
+            connect_timeout: config.connect_timeout,
+            owner_url: config.owner_url.clone(),
+        }
+    }
 }
 
 impl Default for PostgresOptions {

@@ -20,8 +20,13 @@ pub(super) async fn migrate(
 ) -> Result<(), StoreError> {
     let migrator = owner.unwrap_or(service);
     let mut client = connect::plain(migrator, options).await?;
-    if owner.is_none() && is_current(&client).await? {
-        return Ok(());
+    if owner.is_none() {
+        if is_current(&client).await? {
+            return Ok(());
+        }
+        if !may_create(&client).await? {
+            return Err(StoreError::NotMigrated);
+        }
     }
     // Migrations take no lock of their own, so one connection holds a table while another migrates.
     let lock = connect::plain(migrator, options).await?;
@@ -41,6 +46,18 @@ pub(super) async fn migrate(
     execute(&lock, "COMMIT").await
 }
 
+/// Whether this role may make and change the tables: it may create in the schema, and owns what is there.
+async fn may_create(client: &Client) -> Result<bool, StoreError> {
+    let sql = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS ( \
+             SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'log_head' \
+             AND NOT pg_has_role(tableowner, 'USAGE'))";
+    let row = client
+        .query_one(sql, &[])
+        .await
+        .map_err(|error| db_error(&error))?;
+    Ok(row.get(0))
+}
+
 /// Whether the schema is this version's, to the letter.
 async fn is_current(client: &Client) -> Result<bool, StoreError> {
     let applied = match client
@@ -48,7 +65,15 @@ async fn is_current(client: &Client) -> Result<bool, StoreError> {
         .await
     {
         Ok(rows) => rows,
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(false),
+        Err(error)
+            if [
+                Some(&SqlState::UNDEFINED_TABLE),
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+            ]
+            .contains(&error.code()) =>
+        {
+            return Ok(false);
+        }
         Err(error) => return Err(db_error(&error).into()),
     };
     let applied: BTreeSet<(i32, String)> =

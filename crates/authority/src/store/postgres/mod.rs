@@ -8,14 +8,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::Config;
+use tokio_postgres::{Config, error::SqlState};
 
 pub use self::connect::PostgresOptions;
 use self::{
     connect::{Connector, Warnings},
     connection::PostgresConnection,
 };
-use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
+use super::sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore};
 use crate::store::StoreError;
 
 /// Connections to one database: a pool for sessions, and one connection of its own for each of appender, beat and
@@ -66,6 +66,40 @@ impl Postgres {
         })
     }
 }
+
+/// The issuer that a database was installed with, read as the service, without migrating. None: there is no such
+/// table or column yet, or the service may not read it yet.
+pub(crate) async fn installed_issuer(
+    url: &str,
+    options: &PostgresOptions,
+) -> Result<Option<String>, StoreError> {
+    let config = url
+        .parse::<Config>()
+        .map_err(|_| StoreError::Internal("store.url is malformed".into()))?;
+    let client = connect::plain(&config, options).await?;
+    let asked = tokio::time::timeout(options.connect_timeout, client.query_opt(ISSUER, &[]));
+    let answer = asked
+        .await
+        .map_err(|_| StoreError::Unavailable("no answer in time".into()))?;
+    match answer {
+        Ok(row) => Ok(row.and_then(|row| row.get(0))),
+        Err(error)
+            if error
+                .code()
+                .is_some_and(|code| NOT_INSTALLED.contains(code)) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(connection::db_error(&error).into()),
+    }
+}
+
+/// Answers of a database without the schema, or with one that was not granted yet.
+const NOT_INSTALLED: [SqlState; 3] = [
+    SqlState::UNDEFINED_TABLE,
+    SqlState::UNDEFINED_COLUMN,
+    SqlState::INSUFFICIENT_PRIVILEGE,
+];
 
 fn pool(
     config: &Config,

@@ -168,6 +168,31 @@ pub(super) async fn token_life(
     })
 }
 
+pub(super) async fn keep_issuer(
+    connection: &mut dyn Connection,
+    issuer: &str,
+) -> Result<String, StoreError> {
+    let keep = "UPDATE installation SET issuer = $1 WHERE issuer IS NULL";
+    connection.query(keep, &[issuer.into()]).await?;
+    let rows = connection.query(ISSUER, &[]).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::Internal("no installation".into()))?;
+    row.text(0)
+}
+
+pub(super) async fn change_issuer(
+    connection: &mut dyn Connection,
+    issuer: &str,
+) -> Result<(), StoreError> {
+    let change = "UPDATE installation SET issuer = $1";
+    connection.query(change, &[issuer.into()]).await?;
+    Ok(())
+}
+
+/// Reads the issuer of the installation.
+pub(in crate::store) const ISSUER: &str = "SELECT issuer FROM installation";
+
 pub(super) async fn recover(
     connection: &mut dyn Connection,
     dialect: &Dialect,

@@ -34,6 +34,7 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 use self::group::Groups;
+pub(super) use self::install::ISSUER;
 use super::{
     Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed,
     Rotated, Schedule, Store, StoreError, TokenLife,
@@ -417,6 +418,14 @@ impl Store for SqlStore {
 
     async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
         install::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
+    }
+
+    async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {
+        install::keep_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+    }
+
+    async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
+        install::change_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
     }
 
     async fn recover(

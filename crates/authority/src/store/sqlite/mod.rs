@@ -10,11 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::functions::FunctionFlags;
+use rusqlite::{OpenFlags, OptionalExtension, functions::FunctionFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::connection::{Handle, SqliteConnection};
-use super::sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore};
+use super::sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore};
 use crate::store::StoreError;
 
 mod embedded {
@@ -84,6 +84,32 @@ impl Sqlite {
             .map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
         futures::future::select_all(waiting).await.0
     }
+}
+
+/// The issuer that a data directory was installed with. It opens the file for reading only, beside an authority
+/// that may be running.
+pub(crate) async fn installed_issuer(directory: &Path) -> Result<Option<String>, StoreError> {
+    let file = directory.join("portcullis.db");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let read = move || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(file, flags)?;
+        let column = "SELECT count(*) FROM pragma_table_info('installation') WHERE name = 'issuer'";
+        let columns: i64 = connection.query_row(column, [], |row| row.get(0))?;
+        if columns == 0 {
+            return Ok(None);
+        }
+        let issuer = connection
+            .query_row(ISSUER, [], |row| row.get(0))
+            .optional()?;
+        Ok(issuer.flatten())
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| StoreError::Internal(error.to_string()))?
+        .map_err(|error: rusqlite::Error| DbError::from(error).into())
 }
 
 fn lock_directory(directory: &Path) -> Result<File, StoreError> {
