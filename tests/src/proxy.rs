@@ -198,10 +198,8 @@ async fn leave_black_hole(links: &mut watch::Receiver<Link>) {
 
 async fn hold(link: Link, length: usize) {
     let mut time = link.delay;
-    if link.bytes_per_second > 0 {
-        let nanos = length as u64 * 1_000_000_000 / link.bytes_per_second;
-        time += Duration::from_nanos(nanos);
-    }
+    let nanos = (length as u64 * 1_000_000_000).checked_div(link.bytes_per_second);
+    time += Duration::from_nanos(nanos.unwrap_or_default());
     if !time.is_zero() {
         sleep(time).await;
     }

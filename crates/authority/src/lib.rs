@@ -12,6 +12,7 @@ mod http;
 pub mod issuer;
 mod keyring;
 pub mod log;
+pub mod outage;
 pub mod places;
 mod policies;
 pub mod recover;

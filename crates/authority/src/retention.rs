@@ -35,7 +35,7 @@ pub async fn sweep(store: Arc<dyn Store>, retention: Duration, stop: Cancellatio
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "removing ended sessions failed");
+                error.log("removing ended sessions failed");
                 ROUND_PAUSE
             }
         };

@@ -42,6 +42,15 @@ enum SweepError {
     Log(#[from] LogError),
 }
 
+impl SweepError {
+    fn log(&self, what: &str) {
+        match self {
+            Self::Store(error) => error.log(what),
+            Self::Log(error) => error.log(what),
+        }
+    }
+}
+
 /// What is to be done about some sessions.
 #[derive(Default)]
 struct Plan {
@@ -68,7 +77,7 @@ impl Sweeper {
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "the sweep of sessions is put off");
+                error.log("the sweep of sessions is put off");
             }
         }
     }

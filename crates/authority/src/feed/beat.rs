@@ -54,7 +54,7 @@ async fn beat(
                     let _ = reply.send(head);
                 }
             }
-            Err(error) => tracing::warn!(%error, probes = answered.len(), "no beat"),
+            Err(error) => error.log("no beat"),
         }
     }
 }

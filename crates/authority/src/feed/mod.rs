@@ -160,7 +160,10 @@ impl Feed {
                 Err(_) => self.advance().await,
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the log cannot be followed");
+                match &error {
+                    FeedError::Store(error) => error.log("the log cannot be followed"),
+                    error => tracing::error!(%error, "the log cannot be followed"),
+                }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }

@@ -44,6 +44,16 @@ pub enum LogError {
     Unavailable,
 }
 
+impl LogError {
+    /// As [`StoreError::log`].
+    pub(crate) fn log(self, what: &str) {
+        match self {
+            Self::Unavailable => tracing::debug!(error = %self, "{what}"),
+            _ => tracing::warn!(error = %self, "{what}"),
+        }
+    }
+}
+
 struct Submission {
     entry: Entry,
     reply: oneshot::Sender<Result<Acknowledged, LogError>>,
@@ -182,11 +192,13 @@ impl Appender {
                     };
                 }
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
-                    tracing::warn!(%error, entries = entries.len(), "batch will be repeated");
+                    error.log("batch will be repeated");
                     tokio::time::sleep(backoff.step()).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, entries = entries.len(), "batch failed");
+                    if !error.is_retryable() {
+                        tracing::error!(%error, entries = entries.len(), "batch failed");
+                    }
                     return Err(error);
                 }
             }

@@ -37,7 +37,7 @@ pub async fn maintain(
 async fn turn(store: &dyn Store, log: &Log, life: Duration) {
     let kept = match store.token_life(life).await {
         Ok(life) => life.keep,
-        Err(error) => return tracing::warn!(%error, "token life unknown, no turn"),
+        Err(error) => return error.log("token life unknown, no turn"),
     };
     match log
         .submit(internal(Mutation::Turn {
@@ -49,7 +49,7 @@ async fn turn(store: &dyn Store, log: &Log, life: Duration) {
             tracing::info!(revision = outcome.revision.0, "generation turned");
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "turn failed"),
+        Err(error) => error.log("turn failed"),
     }
 }
 
@@ -71,7 +71,7 @@ impl Checkpoints {
         let code = master.authenticate(&bytes).into();
         match store.save_checkpoint(revision, bytes, code).await {
             Ok(()) => (self.before, self.last) = (self.last, revision),
-            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+            Err(error) => error.log("checkpoint failed"),
         }
     }
 }
@@ -81,6 +81,6 @@ async fn trim(store: &dyn Store, through: Revision, window: Duration) {
     match store.trim(through, window).await {
         Ok(0) => {}
         Ok(batches) => tracing::info!(batches, "log trimmed"),
-        Err(error) => tracing::warn!(%error, "trimming failed"),
+        Err(error) => error.log("trimming failed"),
     }
 }

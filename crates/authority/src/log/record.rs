@@ -28,14 +28,14 @@ async fn record_once(store: &dyn Store, log: &Log) -> bool {
         Ok(true) => {}
         Ok(false) => return false,
         Err(error) => {
-            tracing::warn!(%error, "audit events may wait");
+            error.log("audit events may wait");
             return false;
         }
     }
     match log.submit(internal(Mutation::Record)).await {
         Ok(outcome) => outcome.changed >= Mutation::RECORDED_MAX,
         Err(error) => {
-            tracing::warn!(%error, "audit events wait");
+            error.log("audit events wait");
             false
         }
     }

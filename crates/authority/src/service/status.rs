@@ -223,7 +223,7 @@ pub(crate) fn of_transport(code: Code) -> ServiceError {
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         if error.is_retryable() {
-            tracing::warn!(%error, "store unavailable");
+            error.log("store unavailable");
             return Self::Unavailable;
         }
         tracing::error!(%error, "store failed");

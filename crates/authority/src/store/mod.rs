@@ -25,6 +25,7 @@ use crate::domain::{
     SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder,
     UserSummary,
 };
+use crate::outage::Outage;
 
 /// Everything the authority keeps.
 ///
@@ -43,6 +44,9 @@ use crate::domain::{
 /// [`durability`](Store::durability) names; a commit whose wait for a standby was cancelled is an error.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// The reporter of the store's outages, by lane. It writes their lines to the log, so that callers need not.
+    fn outage(&self) -> Arc<Outage>;
+
     /// What the engine's settings let it promise, in words for the operator.
     async fn durability(&self) -> Result<String, StoreError>;
 
@@ -426,6 +430,15 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+    }
+
+    /// Logs `what` as put off or undone because of this error. A store that is away is reported by
+    /// [`Store::outage`], a few lines in all: what its outage keeps from happening is at DEBUG.
+    pub(crate) fn log(&self, what: &str) {
+        match self {
+            Self::Unavailable(_) => tracing::debug!(error = %self, "{what}"),
+            _ => tracing::warn!(error = %self, "{what}"),
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl Sessions {
             self.0.store.defer(&events).await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "a finding is not in the audit trail");
+            error.log("a finding is not in the audit trail");
         }
     }
 }

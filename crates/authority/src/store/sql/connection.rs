@@ -22,6 +22,20 @@ pub enum Lane {
     Feed,
 }
 
+impl Lane {
+    /// Its name in reports of outages and in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Append => "append",
+            Self::Beat => "beat",
+            Self::Feed => "feed",
+        }
+    }
+}
+
 /// An engine.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {

@@ -16,6 +16,7 @@ mod log;
 mod opening;
 mod pending;
 mod policies;
+mod reporting;
 mod rotation;
 mod sessions;
 mod sweep;
@@ -33,8 +34,8 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
-use self::group::Groups;
 pub(super) use self::install::ISSUER;
+use self::{group::Groups, reporting::Reporting};
 use super::{
     Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed,
     Rotated, Schedule, Store, StoreError, TokenLife,
@@ -45,12 +46,14 @@ use crate::domain::{
     PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
     SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
+use crate::outage::Outage;
 
 /// The store over an engine.
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
     opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
     rotating: Groups<rotation::Presented, Rotated>,
+    outage: Arc<Outage>,
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
     users: Groups<UserKey, Option<User>>,
     known: Groups<history::Question, Known>,
@@ -68,7 +71,10 @@ impl SqlStore {
     /// # Errors
     /// When the engine fails.
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        let outage = Arc::new(Outage::new("the database"));
+        let backend: Arc<dyn Backend> = Arc::new(Reporting::new(backend, Arc::clone(&outage)));
         let store = Self {
+            outage,
             opening: groups!(backend, Lane::Write, opening::open),
             rotating: groups!(backend, Lane::Write, rotation::rotate),
             sessions: groups!(backend, Lane::Read, sessions::find),
@@ -91,6 +97,10 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn outage(&self) -> Arc<Outage> {
+        Arc::clone(&self.outage)
+    }
+
     async fn durability(&self) -> Result<String, StoreError> {
         Ok(self.backend.durability().await?)
     }

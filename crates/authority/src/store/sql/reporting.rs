@@ -1,0 +1,101 @@
+//! An engine whose outages are reported, whoever meets them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
+use crate::outage::Outage;
+
+/// Tells an [`Outage`] of every statement and every connection.
+pub(super) struct Reporting {
+    engine: Arc<dyn Backend>,
+    outage: Arc<Outage>,
+}
+
+impl Reporting {
+    pub(super) fn new(engine: Arc<dyn Backend>, outage: Arc<Outage>) -> Self {
+        Self { engine, outage }
+    }
+}
+
+#[async_trait]
+impl Backend for Reporting {
+    async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
+        let inner = match self.engine.connection(lane).await {
+            Ok(inner) => inner,
+            Err(error) => {
+                record_failure(&self.outage, lane, &error);
+                return Err(error);
+            }
+        };
+        Ok(Box::new(ReportingConnection {
+            inner,
+            lane,
+            outage: Arc::clone(&self.outage),
+        }))
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.engine.dialect()
+    }
+
+    async fn durability(&self) -> Result<String, DbError> {
+        self.engine.durability().await
+    }
+}
+
+struct ReportingConnection {
+    inner: Box<dyn Connection>,
+    lane: Lane,
+    outage: Arc<Outage>,
+}
+
+impl ReportingConnection {
+    fn record<T>(&self, done: Result<T, DbError>) -> Result<T, DbError> {
+        match &done {
+            Err(error) => record_failure(&self.outage, self.lane, error),
+            Ok(_) => self.outage.record_success(self.lane.name()),
+        }
+        done
+    }
+}
+
+fn record_failure(outage: &Outage, lane: Lane, error: &DbError) {
+    // The others are the statement's own failures, and the database is there.
+    if let DbError::Unavailable(text) = error {
+        outage.record_failure(lane.name(), text);
+    }
+}
+
+#[async_trait]
+impl Connection for ReportingConnection {
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let done = self.inner.query(sql, params).await;
+        self.record(done)
+    }
+
+    async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        let done = self.inner.query_all(statements).await;
+        self.record(done)
+    }
+
+    async fn begin(&mut self) -> Result<(), DbError> {
+        // An engine may send it with the first statement only, so that it proves nothing.
+        self.inner.begin().await
+    }
+
+    async fn commit(&mut self) -> Result<(), DbError> {
+        let done = self.inner.commit().await;
+        self.record(done)
+    }
+
+    async fn finish(&mut self, last: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
+        let done = self.inner.finish(last).await;
+        self.record(done)
+    }
+
+    async fn rollback(&mut self) -> Result<(), DbError> {
+        self.inner.rollback().await
+    }
+}
