@@ -23,6 +23,7 @@ use portcullis_contract::{
         watch_response::Message as Answer,
     },
     view::{Frame, View},
+    watch::StreamId,
 };
 use portcullis_tests::authority::{AUDIENCE, GATEWAY, ISSUER};
 use portcullis_validator::Validator;
@@ -96,17 +97,27 @@ impl RevocationService for Service {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Answers>, Status> {
+        let mut inbound = request.into_inner();
+        let log_stream = match inbound.message().await?.and_then(|asked| asked.message) {
+            Some(Asked::Hello(hello)) => StreamId::try_from(&hello.stream[..]).unwrap_or_default(),
+            _ => {
+                return Err(Status::failed_precondition(
+                    "the first message must be hello",
+                ));
+            }
+        };
         let log = Log {
+            stream: log_stream,
             view: self.view.clone(),
             growing: Arc::clone(&self.growing),
-            inbound: request.into_inner(),
+            inbound,
             ticks: tokio::time::interval(BATCH_INTERVAL),
         };
         let grown = stream::unfold(
             log,
             |mut log| async move { Some((log.answer().await?, log)) },
         );
-        let answers = stream::iter(greeting(&self.view)).chain(grown);
+        let answers = stream::iter(greeting(&self.view, &log_stream)).chain(grown);
         Ok(Response::new(Box::pin(answers.map(|answer| {
             Ok(v1::WatchResponse {
                 message: Some(answer),
@@ -137,7 +148,7 @@ impl RevocationService for Service {
 }
 
 /// Welcome, and the view as a snapshot.
-fn greeting(view: &View) -> Vec<Answer> {
+fn greeting(view: &View, stream: &StreamId) -> Vec<Answer> {
     let bytes = view.encode();
     let digest = sha256(&bytes);
     let chunk = |offset: usize| v1::SnapshotChunk {
@@ -145,20 +156,23 @@ fn greeting(view: &View) -> Vec<Answer> {
         sha256: digest.to_vec().into(),
         offset: offset as u64,
         data: bytes.slice(offset..bytes.len().min(offset + CHUNK_BYTES)),
+        ..Default::default()
     };
     let incarnation = view.position().incarnation.0.to_vec().into();
-    let welcome = Answer::Welcome(v1::WatchWelcome {
+    let welcome = v1::WatchWelcome {
         incarnation,
-        fork: false,
-    });
+        ..Default::default()
+    };
+    let welcome = Answer::Welcome(welcome.sealed(stream));
     let chunks = (0..bytes.len())
         .step_by(CHUNK_BYTES)
-        .map(|offset| Answer::SnapshotChunk(chunk(offset)));
+        .map(|offset| Answer::SnapshotChunk(chunk(offset).sealed()));
     std::iter::once(welcome).chain(chunks).collect()
 }
 
 /// The log as one gate sees it.
 struct Log {
+    stream: StreamId,
     view: View,
     growing: Arc<AtomicBool>,
     inbound: Streaming<v1::WatchRequest>,
@@ -172,8 +186,12 @@ impl Log {
             tokio::select! {
                 asked = self.inbound.message() => {
                     if let Some(Asked::Probe(probe)) = asked.ok()??.message {
-                        let head = Some(self.view.position().into());
-                        return Some(Answer::Beat(v1::WatchBeat { nonce: probe.nonce, head }));
+                        let beat = v1::WatchBeat {
+                            nonce: probe.nonce,
+                            head: Some(self.view.position().into()),
+                            ..Default::default()
+                        };
+                        return Some(Answer::Beat(beat.sealed(&self.stream)));
                     }
                 }
                 _ = self.ticks.tick() => {

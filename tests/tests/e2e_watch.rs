@@ -196,6 +196,8 @@ async fn validators_are_listed_while_they_are_connected() {
     .await;
 }
 
+const STREAM: [u8; 16] = [5; 16];
+
 fn hello(change: impl FnOnce(&mut v1::WatchHello)) -> v1::WatchRequest {
     let mut hello = v1::WatchHello {
         max_staleness: Some(prost_types::Duration {
@@ -203,11 +205,12 @@ fn hello(change: impl FnOnce(&mut v1::WatchHello)) -> v1::WatchRequest {
             nanos: 0,
         }),
         mode: v1::ValidatorMode::Strict.into(),
+        stream: STREAM.to_vec().into(),
         ..Default::default()
     };
     change(&mut hello);
     v1::WatchRequest {
-        message: Some(v1::watch_request::Message::Hello(hello)),
+        message: Some(v1::watch_request::Message::Hello(hello.sealed())),
     }
 }
 
@@ -239,6 +242,7 @@ async fn a_stream_that_breaks_the_protocol_is_refused() {
         message: Some(v1::watch_request::Message::Probe(v1::WatchProbe {
             nonce: 1,
             applied_revision: 0,
+            ..Default::default()
         })),
     };
     let short = v1::Cursor {

@@ -156,10 +156,11 @@ async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up()
             nanos: 0,
         }),
         mode: v1::ValidatorMode::Strict.into(),
+        stream: vec![5; 16].into(),
         ..Default::default()
     };
     let hello = v1::WatchRequest {
-        message: Some(v1::watch_request::Message::Hello(hello)),
+        message: Some(v1::watch_request::Message::Hello(hello.sealed())),
     };
     let mut request = Request::new(tokio_stream::iter([hello]).chain(tokio_stream::pending()));
     let bearer = format!("Bearer {GATEWAY}").parse().expect("a header value");

@@ -1,6 +1,8 @@
 //! The validators that watch this authority.
 
 use std::{
+    collections::HashMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -17,16 +19,46 @@ use crate::telemetry::Instruments;
 pub struct Validators {
     instruments: Arc<Instruments>,
     connected: DashMap<u64, Arc<Connected>>,
+    /// The streams of each gate, by its credential and its name.
+    gates: DashMap<(String, String), Arc<AtomicUsize>>,
     next: AtomicU64,
     count: AtomicUsize,
+}
+
+/// A gate as its stream introduced it.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The name of its credential.
+    pub caller: String,
+    /// A name for operators.
+    pub name: String,
+    /// The address and port that it connects from. Empty: unknown.
+    pub address: String,
+    /// What it does when it cannot prove itself fresh.
+    pub mode: v1::ValidatorMode,
+    /// The staleness that it enforces.
+    pub max_staleness: Duration,
+}
+
+impl Gate {
+    fn key(&self) -> (String, String) {
+        (self.caller.clone(), self.name.clone())
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} at {}", self.caller, self.name, self.address)
+    }
 }
 
 /// One stream.
 pub struct Connected {
     instruments: Arc<Instruments>,
-    name: String,
-    mode: v1::ValidatorMode,
-    max_staleness: Duration,
+    /// The gate at its other end.
+    pub gate: Gate,
+    /// How many streams the gate has.
+    streams: Arc<AtomicUsize>,
     since: SystemTime,
     epoch: Instant,
     applied: AtomicU64,
@@ -64,9 +96,11 @@ impl Connected {
 
     fn status(&self) -> v1::ValidatorStatus {
         v1::ValidatorStatus {
-            name: self.name.clone(),
-            mode: self.mode.into(),
-            max_staleness: self.max_staleness.try_into().ok(),
+            name: self.gate.name.clone(),
+            mode: self.gate.mode.into(),
+            max_staleness: self.gate.max_staleness.try_into().ok(),
+            caller: self.gate.caller.clone(),
+            address: self.gate.address.clone(),
             applied_revision: self.applied.load(Ordering::Relaxed),
             connect_time: Some(self.since.into()),
             probe_age: self.probe_age().and_then(|age| age.try_into().ok()),
@@ -85,6 +119,7 @@ pub struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.validators.connected.remove(&self.id);
+        self.validators.uncount_stream(&self.connected.gate);
         self.validators.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -96,6 +131,7 @@ impl Validators {
         Self {
             instruments,
             connected: DashMap::new(),
+            gates: DashMap::new(),
             next: AtomicU64::new(0),
             count: AtomicUsize::new(0),
         }
@@ -103,22 +139,15 @@ impl Validators {
 
     /// Registers a stream, unless there are `streams_max` already.
     #[must_use]
-    pub fn register(
-        self: &Arc<Self>,
-        name: String,
-        mode: v1::ValidatorMode,
-        max_staleness: Duration,
-        streams_max: usize,
-    ) -> Option<Registration> {
+    pub fn register(self: &Arc<Self>, gate: Gate, streams_max: usize) -> Option<Registration> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= streams_max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
         let connected = Arc::new(Connected {
             instruments: Arc::clone(&self.instruments),
-            name,
-            mode,
-            max_staleness,
+            streams: self.count_stream(&gate),
+            gate,
             since: SystemTime::now(),
             epoch: Instant::now(),
             applied: AtomicU64::new(0),
@@ -159,7 +188,7 @@ impl Validators {
         let series = |stream: &Connected| {
             let age = stream.probe_age().unwrap_or_else(|| stream.epoch.elapsed());
             (
-                stream.name.clone(),
+                stream.gate.name.clone(),
                 Revision(stream.applied.load(Ordering::Relaxed)),
                 age,
             )
@@ -170,7 +199,23 @@ impl Validators {
             .collect()
     }
 
+    fn count_stream(&self, gate: &Gate) -> Arc<AtomicUsize> {
+        // The entry is locked meanwhile, so the last stream of the gate cannot remove it.
+        let streams = self.gates.entry(gate.key()).or_default();
+        streams.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&streams)
+    }
+
+    fn uncount_stream(&self, gate: &Gate) {
+        self.gates.remove_if(&gate.key(), |_, streams| {
+            streams.fetch_sub(1, Ordering::Relaxed) == 1
+        });
+    }
+
     /// What is known about the enforcement of `revision` now.
+    ///
+    /// Streams of one credential and one name count as one gate: neither a gate that connects again nor a credential
+    /// that connects often is many. The gate has confirmed what all of its streams have.
     #[must_use]
     pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> v1::Enforcement {
         let mut enforcement = v1::Enforcement {
@@ -178,11 +223,46 @@ impl Validators {
             elapsed: elapsed.try_into().ok(),
             ..Default::default()
         };
-        for entry in &self.connected {
-            enforcement.validators += 1;
-            enforcement.confirmed += u32::from(entry.applied.load(Ordering::Relaxed) >= revision.0);
-            enforcement.unbounded += u32::from(entry.mode != v1::ValidatorMode::Strict);
+        let mut shared: HashMap<(String, String), Confirmation> = HashMap::new();
+        for stream in &self.connected {
+            let mut confirmation = Confirmation::default();
+            confirmation.take(&stream, revision);
+            // Nearly every gate has one stream: only the others are brought together by name.
+            if stream.streams.load(Ordering::Relaxed) == 1 {
+                confirmation.count(&mut enforcement);
+            } else {
+                let gate = shared.entry(stream.gate.key()).or_default();
+                gate.take(&stream, revision);
+            }
+        }
+        for gate in shared.values() {
+            gate.count(&mut enforcement);
         }
         enforcement
     }
 }
+
+/// What the streams of one gate amount to.
+#[derive(Default)]
+struct Confirmation {
+    /// Whether a stream has not applied the revision yet.
+    missing: bool,
+    /// Whether a stream accepts without a bound of its own.
+    unbounded: bool,
+}
+
+impl Confirmation {
+    fn take(&mut self, stream: &Connected, revision: Revision) {
+        self.missing |= stream.applied.load(Ordering::Relaxed) < revision.0;
+        self.unbounded |= stream.gate.mode != v1::ValidatorMode::Strict;
+    }
+
+    fn count(&self, enforcement: &mut v1::Enforcement) {
+        enforcement.validators += 1;
+        enforcement.confirmed += u32::from(!self.missing);
+        enforcement.unbounded += u32::from(self.unbounded);
+    }
+}
+
+#[cfg(test)]
+mod tests;

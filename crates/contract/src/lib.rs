@@ -12,6 +12,7 @@ pub mod token;
 pub mod trace;
 pub mod verdict;
 pub mod view;
+pub mod watch;
 
 /// The generated messages and service stubs of package `portcullis.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]

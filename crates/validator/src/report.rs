@@ -3,8 +3,9 @@
 //! Counts stay where requests count them until a report was taken. So there is nothing to be kept of one that failed:
 //! the next says what both would have said.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use portcullis_contract::v1::{self, revocation_service_client::RevocationServiceClient};
 use prost::Message;
 use tokio::{
@@ -52,10 +53,14 @@ impl Reporter {
                 tracked.push(identity);
             }
             let connected = self.channel.borrow().clone();
-            if let Some(channel) = connected
-                && let Err(code) = self.flush(channel, &tracked).await
-            {
-                tracing::info!(?code, "activity is reported later");
+            if let Some(channel) = connected {
+                // The transport panics at a damaged status header, and the next report has to come all the same.
+                let flushed = AssertUnwindSafe(self.flush(channel, &tracked));
+                match flushed.catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(code)) => tracing::info!(?code, "activity is reported later"),
+                    Err(_) => tracing::error!("a report of activity panicked"),
+                }
             }
             self.forget(&mut tracked);
         }

@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// Views of other histories, which are united with the view until they are forgotten.
     pub(crate) remembered: Vec<Arc<View>>,
     pub(crate) fresh_as_of: Option<Mark>,
+    /// Why there is no proof, while there is none.
+    pub(crate) unproved: &'static str,
     /// Why the view may not be used, whatever its age.
     pub(crate) unready: Option<&'static str>,
 }
@@ -60,6 +62,7 @@ impl State {
             view: None,
             remembered: Vec::new(),
             fresh_as_of: None,
+            unproved: "not proved fresh yet",
             unready: Some("no view yet"),
         }
     }
@@ -92,7 +95,7 @@ impl State {
                 reason: self.unready.unwrap_or("no view yet"),
             },
             (Ok(_), None) => Freshness::Unready {
-                reason: "not proved fresh yet",
+                reason: self.unproved,
             },
             (Ok(_), Some(proof)) => {
                 let age = now.since(&proof);

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) state: ArcSwap<State>,
     pub(crate) position: watch::Sender<Option<Position>>,
     pub(crate) forks: AtomicU64,
+    /// Set by [`Validator::accept_history`], and taken by the sync loop.
+    pub(crate) accept_history: AtomicBool,
     expected: Expected,
     sessions: TokenCache,
     api_keys: TokenCache<ApiKeyIdentity>,
@@ -76,6 +78,7 @@ impl Shared {
             state: ArcSwap::from_pointee(State::new()),
             position: watch::Sender::new(None),
             forks: AtomicU64::new(0),
+            accept_history: AtomicBool::new(false),
             expected,
             sessions,
             api_keys,
@@ -299,6 +302,16 @@ impl Validator {
     #[must_use]
     pub fn position(&self) -> watch::Receiver<Option<Position>> {
         self.shared.position.subscribe()
+    }
+
+    /// Accepts the authority's present history as the only one, at the next probe.
+    ///
+    /// A gate that has met another history enforces the old one as well, until the present one has turned twice. After
+    /// too many of them it is not ready until then. An operator who knows that the present history holds every
+    /// revocation ends both with this call; a restart of the gate does the same. What only an earlier history revoked
+    /// is accepted again.
+    pub fn accept_history(&self) {
+        self.shared.accept_history.store(true, Ordering::Release);
     }
 
     /// Counts since the start.

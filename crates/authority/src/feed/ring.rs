@@ -96,7 +96,7 @@ mod tests {
             ring.push(v1::DeltaFrame {
                 revision,
                 delta,
-                audit_digest: Default::default(),
+                ..Default::default()
             });
         }
         ring

@@ -91,6 +91,14 @@ impl Caller {
         }
     }
 
+    /// The configured name of a service. Empty for a user.
+    pub(crate) fn service_name(&self) -> &str {
+        match self {
+            Self::User(_) => "",
+            Self::Service(service) => &service.name,
+        }
+    }
+
     /// Whether this is a service of administrators or support people: for them is what administrators write for each
     /// other. It is not for users, nor for what serves them.
     pub(crate) fn is_staff(&self) -> bool {

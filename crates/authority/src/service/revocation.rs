@@ -24,13 +24,20 @@ impl RevocationService for Revocations {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let Call {
-            message: inbound, ..
-        } = Call::new(request)?;
+        let address = request.remote_addr();
+        let call = Call::new(request)?;
         if self.0.drain.is_cancelled() {
             return Err(ServiceError::Unavailable.into());
         }
-        Ok(Response::new(watch::serve(Arc::clone(&self.0), inbound)))
+        let source = watch::Source {
+            caller: call.caller.service_name().to_owned(),
+            address: address.map_or_else(String::new, |address| address.to_string()),
+        };
+        Ok(Response::new(watch::serve(
+            Arc::clone(&self.0),
+            source,
+            call.message,
+        )))
     }
 
     async fn report_activity(

@@ -48,6 +48,8 @@ pub(crate) enum ServiceError {
     Unavailable,
     Internal,
     Watch(&'static str),
+    WatchCorrupted,
+    WatchRevisionAhead,
 }
 
 /// A field that is not as it must be. The description never repeats the value.
@@ -175,6 +177,16 @@ impl ServiceError {
             ),
             Self::Internal => (Code::Internal, Reason::Internal, "internal error"),
             Self::Watch(problem) => (Code::FailedPrecondition, Reason::WatchProtocol, problem),
+            Self::WatchCorrupted => (
+                Code::FailedPrecondition,
+                Reason::WatchCorrupted,
+                "a message does not match its checksum",
+            ),
+            Self::WatchRevisionAhead => (
+                Code::FailedPrecondition,
+                Reason::WatchRevisionAhead,
+                "the probe claims a revision that the stream has not delivered",
+            ),
         }
     }
 }

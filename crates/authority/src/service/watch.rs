@@ -10,6 +10,7 @@ use portcullis_contract::{
     position::{Incarnation, Position, Revision},
     text::Text,
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
+    watch::StreamId,
 };
 use tokio::{
     sync::{oneshot, watch::Receiver},
@@ -21,7 +22,7 @@ use super::{core::Core, status::ServiceError};
 use crate::{
     feed::FromRing,
     store::StoreError,
-    validators::{Connected, Registration},
+    validators::{Connected, Gate, Registration},
 };
 
 /// How long a validator may take to say hello.
@@ -34,9 +35,21 @@ const CATCH_UP_FRAMES: u32 = 256;
 /// What a validator receives, as it is sent.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
+/// Where a stream comes from.
+pub(super) struct Source {
+    /// The name of the caller's credential.
+    pub(super) caller: String,
+    /// The connection's other end. Empty: unknown.
+    pub(super) address: String,
+}
+
 /// Serves a stream, as fast as the answers are taken.
-pub(super) fn serve(core: Arc<Core>, inbound: Streaming<v1::WatchRequest>) -> Answers {
-    let answers = open(core, inbound)
+pub(super) fn serve(
+    core: Arc<Core>,
+    source: Source,
+    inbound: Streaming<v1::WatchRequest>,
+) -> Answers {
+    let answers = open(core, source, inbound)
         .map_ok(Watching::answers)
         .try_flatten_stream();
     Box::pin(answers.filter_map(|answer| {
@@ -66,15 +79,21 @@ impl From<ServiceError> for End {
 }
 
 /// Hears the hello and greets.
-async fn open(core: Arc<Core>, mut inbound: Streaming<v1::WatchRequest>) -> Result<Watching, End> {
+async fn open(
+    core: Arc<Core>,
+    source: Source,
+    mut inbound: Streaming<v1::WatchRequest>,
+) -> Result<Watching, End> {
     let hello = hello(&mut inbound).await?;
-    let registration = register(&core, &hello)?;
+    let stream = check_hello(&hello)?;
+    let registration = register(&core, source, &hello)?;
     let position = core.feed.position();
     let incarnation = position.borrow().incarnation;
     let mut watching = Watching {
         core,
         inbound,
         registration,
+        stream,
         position,
         incarnation,
         beats: VecDeque::new(),
@@ -95,7 +114,21 @@ async fn hello(inbound: &mut Streaming<v1::WatchRequest>) -> Result<v1::WatchHel
     }
 }
 
-fn register(core: &Core, hello: &v1::WatchHello) -> Result<Registration, ServiceError> {
+/// A damaged hello could ask for another mode, another cursor, or a staleness that nobody enforces.
+fn check_hello(hello: &v1::WatchHello) -> Result<StreamId, ServiceError> {
+    let stream = StreamId::try_from(&hello.stream[..])
+        .map_err(|_| ServiceError::invalid("hello.stream", "must be 16 random bytes"))?;
+    match hello.is_intact() {
+        true => Ok(stream),
+        false => Err(ServiceError::WatchCorrupted),
+    }
+}
+
+fn register(
+    core: &Core,
+    source: Source,
+    hello: &v1::WatchHello,
+) -> Result<Registration, ServiceError> {
     let name = Text::<128>::parse(hello.name.as_str())
         .map_err(|error| ServiceError::invalid("hello.name", error.to_string()))?;
     let config = &core.config.watch;
@@ -111,12 +144,14 @@ fn register(core: &Core, hello: &v1::WatchHello) -> Result<Registration, Service
     if hello.mode() == v1::ValidatorMode::Unspecified {
         return Err(ServiceError::invalid("hello.mode", "is required"));
     }
-    let registered = core.validators.register(
-        name.into_string(),
-        hello.mode(),
-        staleness,
-        config.streams_max,
-    );
+    let gate = Gate {
+        caller: source.caller,
+        name: name.into_string(),
+        address: source.address,
+        mode: hello.mode(),
+        max_staleness: staleness,
+    };
+    let registered = core.validators.register(gate, config.streams_max);
     registered.ok_or(ServiceError::Overloaded)
 }
 
@@ -125,6 +160,8 @@ struct Watching {
     core: Arc<Core>,
     inbound: Streaming<v1::WatchRequest>,
     registration: Registration,
+    /// The stream's name in the checksums of its messages.
+    stream: StreamId,
     /// Changes wake the stream.
     position: Receiver<Position>,
     /// The history that it is about.
@@ -183,8 +220,13 @@ impl Watching {
             .to_vec()
             .into();
         let fork = matches!(standing, Standing::Fork);
+        let welcome = v1::WatchWelcome {
+            incarnation,
+            fork,
+            ..Default::default()
+        };
         self.next
-            .push_back(Answer::Welcome(v1::WatchWelcome { incarnation, fork }));
+            .push_back(Answer::Welcome(welcome.sealed(&self.stream)));
         if fork {
             tracing::error!(validator = %hello.name, "a validator has seen another history");
         }
@@ -223,8 +265,8 @@ impl Watching {
 
     async fn gather_snapshot(&mut self) {
         let snapshot = self.core.feed.snapshot().await;
-        self.next
-            .extend(snapshot.chunks().map(Answer::SnapshotChunk));
+        let chunks = (0..snapshot.length()).filter_map(|index| snapshot.chunk(index));
+        self.next.extend(chunks.map(Answer::SnapshotChunk));
         self.at = snapshot.position.revision;
     }
 
@@ -242,19 +284,46 @@ impl Watching {
             changed = self.position.changed() => changed.map_err(|_| End::Closed)?,
             asked = self.inbound.message() => {
                 let probe = probe(asked)?;
-                self.connected().probed(Revision(probe.applied_revision));
-                if self.beats.len() < PROBES_MAX && let Some(beat) = self.core.beats.ask() {
-                    self.beats.push_back((probe.nonce, beat));
-                }
+                self.take_probe(&probe)?;
             }
             // Without a beat there is no answer, and the validator grows stale by itself.
             (nonce, beat) = first(&mut self.beats) => {
-                let answer = beat.map(|head| Answer::Beat(v1::WatchBeat { nonce, head: Some(head.into()) }));
+                let answer = beat.map(|head| self.answer_probe(nonce, head));
                 self.next.extend(answer);
             }
             () = self.core.drain.cancelled() => self.end(),
         }
         Ok(())
+    }
+
+    /// Counts what the validator has applied, and asks for the beat that answers it. A claim above what this stream
+    /// delivered counts for nothing: an operator would take a revocation for enforced that is not.
+    fn take_probe(&mut self, probe: &v1::WatchProbe) -> Result<(), ServiceError> {
+        if !probe.is_intact(&self.stream) {
+            return Err(ServiceError::WatchCorrupted);
+        }
+        let applied = Revision(probe.applied_revision);
+        if applied > self.at {
+            tracing::warn!(gate = %self.connected().gate, claimed = %applied, delivered = %self.at,
+                "a gate claims a revision that it was not sent");
+            return Err(ServiceError::WatchRevisionAhead);
+        }
+        self.connected().probed(applied);
+        if self.beats.len() < PROBES_MAX
+            && let Some(beat) = self.core.beats.ask()
+        {
+            self.beats.push_back((probe.nonce, beat));
+        }
+        Ok(())
+    }
+
+    fn answer_probe(&self, nonce: u64, head: Position) -> Answer {
+        let beat = v1::WatchBeat {
+            nonce,
+            head: Some(head.into()),
+            ..Default::default()
+        };
+        Answer::Beat(beat.sealed(&self.stream))
     }
 
     /// Asks the validator to connect anew.

@@ -1608,6 +1608,10 @@ pub enum ErrorReason {
     ReauthenticationRequired = 25,
     /// `NOT_FOUND`: no such API key in a tenant that the caller may see.
     ApiKeyNotFound = 26,
+    /// `FAILED_PRECONDITION`: a `WatchRequest` does not match its checksum: the network damages what it carries.
+    WatchCorrupted = 40,
+    /// `FAILED_PRECONDITION`: a probe claims a revision that its stream has not delivered.
+    WatchRevisionAhead = 41,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1643,6 +1647,8 @@ impl ErrorReason {
             Self::SessionLimit => "ERROR_REASON_SESSION_LIMIT",
             Self::ReauthenticationRequired => "ERROR_REASON_REAUTHENTICATION_REQUIRED",
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
+            Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
+            Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1679,6 +1685,8 @@ impl ErrorReason {
                 Some(Self::ReauthenticationRequired)
             }
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
+            "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
+            "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
             _ => None,
         }
     }
@@ -2510,22 +2518,47 @@ pub struct WatchHello {
     pub max_staleness: ::core::option::Option<::prost_types::Duration>,
     #[prost(enumeration = "ValidatorMode", tag = "3")]
     pub mode: i32,
-    /// A name for operators, at most 128 bytes.
+    /// A name for operators, at most 128 bytes. Validators of one credential and one name are counted as one.
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
+    /// 16 random bytes that name this stream in the checksums of its messages.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub stream: ::prost::bytes::Bytes,
+    /// The part of a snapshot that an earlier stream delivered. Unset: none.
+    #[prost(message, optional, tag = "6")]
+    pub part: ::core::option::Option<SnapshotPart>,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub checksum: ::prost::bytes::Bytes,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+/// The beginning of a snapshot that a validator has. An authority that still holds the snapshot sends the rest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotPart {
+    /// SHA-256 of the whole snapshot.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub sha256: ::prost::bytes::Bytes,
+    /// Length of the whole snapshot, in bytes.
+    #[prost(uint64, tag = "2")]
+    pub total_bytes: u64,
+    /// How many bytes of it the validator has.
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchProbe {
-    /// Chosen by the validator, unique within the stream.
+    /// Chosen at random by the validator, unique within the stream.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
-    /// The revision the validator has applied.
+    /// The revision the validator has applied. Above what the stream has delivered: `WATCH_REVISION_AHEAD`.
     #[prost(uint64, tag = "2")]
     pub applied_revision: u64,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub checksum: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchResponse {
-    #[prost(oneof = "watch_response::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "watch_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<watch_response::Message>,
 }
 /// Nested message and enum types in `WatchResponse`.
@@ -2542,6 +2575,8 @@ pub mod watch_response {
         Beat(super::WatchBeat),
         #[prost(message, tag = "5")]
         Drain(super::WatchDrain),
+        #[prost(message, tag = "6")]
+        Queued(super::WatchQueued),
     }
 }
 /// The authority's side of the greeting.
@@ -2554,8 +2589,11 @@ pub struct WatchWelcome {
     /// unites its view with the coming one and raises an alarm.
     #[prost(bool, tag = "2")]
     pub fork: bool,
+    /// See `Watch`. It proves that the authority understood the hello.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub checksum: ::prost::bytes::Bytes,
 }
-/// A piece of an encoded `Snapshot`; the pieces come in order and nothing else between them.
+/// A piece of an encoded `Snapshot`. The pieces come in order, from the first byte or from where `WatchHello.part` ends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotChunk {
     /// Length of the whole snapshot, in bytes.
@@ -2569,6 +2607,9 @@ pub struct SnapshotChunk {
     pub offset: u64,
     #[prost(bytes = "bytes", tag = "4")]
     pub data: ::prost::bytes::Bytes,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub checksum: ::prost::bytes::Bytes,
 }
 /// One batch of the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2582,6 +2623,9 @@ pub struct DeltaFrame {
     /// SHA-256 over the batch's audit rows: with `delta` and the chain before, it gives the chain at `revision`.
     #[prost(bytes = "bytes", tag = "3")]
     pub audit_digest: ::prost::bytes::Bytes,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub checksum: ::prost::bytes::Bytes,
 }
 /// The log's head, as read by a durable write that began after the probe arrived.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2591,9 +2635,25 @@ pub struct WatchBeat {
     pub nonce: u64,
     #[prost(message, optional, tag = "2")]
     pub head: ::core::option::Option<Cursor>,
+    /// The database's clock when it read the head.
+    #[prost(message, optional, tag = "3")]
+    pub database_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub checksum: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchDrain {}
+/// The snapshot waits for those of other validators. Sent again while it waits; nothing is proved by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchQueued {
+    /// Snapshots that come before it.
+    #[prost(uint32, tag = "1")]
+    pub ahead: u32,
+    /// An estimate of how long it still waits.
+    #[prost(message, optional, tag = "2")]
+    pub wait: ::core::option::Option<::prost_types::Duration>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportActivityRequest {
     /// At most 10,000.
@@ -2650,6 +2710,12 @@ pub struct ValidatorStatus {
     /// Since its last probe arrived. Unset: none yet.
     #[prost(message, optional, tag = "6")]
     pub probe_age: ::core::option::Option<::prost_types::Duration>,
+    /// The configured name of the credential that it uses.
+    #[prost(string, tag = "7")]
+    pub caller: ::prost::alloc::string::String,
+    /// The address and port that its connection comes from. Empty: unknown.
+    #[prost(string, tag = "8")]
+    pub address: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignOutEveryoneRequest {
@@ -2788,8 +2854,16 @@ pub mod revocation_service_client {
         ///
         /// The first request is `hello`. The authority answers `welcome`, then either the deltas after the cursor or a
         /// snapshot followed by deltas. The validator sends `probe` whenever it wants to prove itself fresh; each is
-        /// answered by one `beat`. `drain` asks the validator to connect anew, elsewhere if it can.
-        /// Errors: `WATCH_PROTOCOL`, `OVERLOADED`, `UNAVAILABLE`.
+        /// answered by one `beat`. `drain` asks the validator to connect anew, elsewhere if it can. `queued` says that a
+        /// snapshot has to wait for those of other validators.
+        ///
+        /// Each message but `drain` and `queued` carries a `checksum`, so that no damaged message is taken for another one. It
+        /// is the first 16 bytes of the SHA-256 of: the name of the message in ASCII (`WatchBeat`), a zero byte, then `stream`
+        /// of the hello (16 bytes; not for `SnapshotChunk` and `DeltaFrame`, which are the same for all streams), then every
+        /// other field of the message in the order of its number. An integer, a boolean or an enum is 8 bytes, big endian; a
+        /// string or bytes is its length as such an integer, then itself; a message is 1 as such an integer, then its fields,
+        /// and 0 when it is unset. Whoever receives a message whose checksum does not match ends the stream.
+        /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::WatchRequest>,
@@ -2922,8 +2996,16 @@ pub mod revocation_service_server {
         ///
         /// The first request is `hello`. The authority answers `welcome`, then either the deltas after the cursor or a
         /// snapshot followed by deltas. The validator sends `probe` whenever it wants to prove itself fresh; each is
-        /// answered by one `beat`. `drain` asks the validator to connect anew, elsewhere if it can.
-        /// Errors: `WATCH_PROTOCOL`, `OVERLOADED`, `UNAVAILABLE`.
+        /// answered by one `beat`. `drain` asks the validator to connect anew, elsewhere if it can. `queued` says that a
+        /// snapshot has to wait for those of other validators.
+        ///
+        /// Each message but `drain` and `queued` carries a `checksum`, so that no damaged message is taken for another one. It
+        /// is the first 16 bytes of the SHA-256 of: the name of the message in ASCII (`WatchBeat`), a zero byte, then `stream`
+        /// of the hello (16 bytes; not for `SnapshotChunk` and `DeltaFrame`, which are the same for all streams), then every
+        /// other field of the message in the order of its number. An integer, a boolean or an enum is 8 bytes, big endian; a
+        /// string or bytes is its length as such an integer, then itself; a message is 1 as such an integer, then its fields,
+        /// and 0 when it is unset. Whoever receives a message whose checksum does not match ends the stream.
+        /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         async fn watch(
             &self,
             request: tonic::Request<tonic::Streaming<super::WatchRequest>>,

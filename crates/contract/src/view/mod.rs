@@ -50,13 +50,16 @@ pub struct Frame {
     pub audit_digest: Digest,
 }
 
+/// With its checksum, as it is sent.
 impl From<&Frame> for v1::DeltaFrame {
     fn from(frame: &Frame) -> Self {
         Self {
             revision: frame.revision.0,
             delta: frame.delta.clone(),
             audit_digest: Bytes::copy_from_slice(&frame.audit_digest),
+            checksum: Bytes::new(),
         }
+        .sealed()
     }
 }
 

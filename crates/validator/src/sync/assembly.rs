@@ -1,10 +1,15 @@
 //! A snapshot in the making.
 
-use portcullis_contract::{position::sha256, v1::SnapshotChunk, view::View};
+use portcullis_contract::{
+    position::sha256,
+    v1::{SnapshotChunk, SnapshotPart},
+    view::View,
+};
 
 use super::follower::ProtocolError;
 
-/// The pieces received so far. What is in force stays in force until the whole is there and checked.
+/// The pieces received so far. What is in force stays in force until the whole is there and checked. A stream that ends
+/// leaves them to the next one, which asks for the rest.
 pub(super) struct Assembly {
     bytes: Vec<u8>,
     total_bytes: u64,
@@ -22,6 +27,15 @@ impl Assembly {
             total_bytes: chunk.total_bytes,
             sha256: chunk.sha256.to_vec(),
         })
+    }
+
+    /// The part that is there, for a hello.
+    pub(super) fn part(&self) -> SnapshotPart {
+        SnapshotPart {
+            sha256: self.sha256.clone().into(),
+            total_bytes: self.total_bytes,
+            offset: self.bytes.len() as u64,
+        }
     }
 
     /// Adds a chunk; the view when it was the last one.
@@ -89,6 +103,7 @@ mod tests {
             sha256: sha256(&data).to_vec().into(),
             offset: 0,
             data,
+            ..Default::default()
         }
     }
 

@@ -8,22 +8,29 @@ use std::{
 
 use portcullis_contract::{
     delta::DeltaError,
-    position::{Chain, Position, Revision},
+    position::{Chain, Incarnation, Position, Revision},
     v1::{self, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
+    watch::StreamId,
 };
 
-use super::assembly::Assembly;
+use super::{assembly::Assembly, histories::Histories};
 use crate::{clock::Mark, state::State, telemetry::trace_applied, validator::Shared};
 
 /// Probes that may be under way; older ones are given up.
 const PROBES_MAX: usize = 64;
+/// Beats that wait for their head to be applied; older ones are given up.
+const BEATS_MAX: usize = 64;
 /// Positions that are remembered, for beats that arrive after the deltas that followed them.
 const CHAINS_MAX: usize = 4096;
-/// Histories that are united with the current one. More than this within two turns is beyond what can be proved.
-const HISTORIES_MAX: usize = 8;
-/// Turns of the new history after which no token of the old one can be alive.
-const TURNS_TO_FORGET: u64 = 2;
+
+/// Why the gate is not ready, as operators see it.
+const NO_VIEW: &str = "no view yet";
+const NOT_PROVED: &str = "not proved fresh yet";
+const PROTOCOL_BROKEN: &str =
+    "the stream was damaged or broke the protocol: not proved fresh since";
+const HISTORIES_LOST: &str = "too many histories: wait for two turns of this one, or accept it";
+const NOT_UNDERSTOOD: &str = "the log has entries of a kind this version does not know";
 
 /// Why a stream cannot be followed any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +39,10 @@ pub(crate) enum ProtocolError {
     Apply(ApplyError),
     #[error("a message is malformed")]
     Malformed,
+    #[error("a message does not match its checksum: the network damages what it carries")]
+    Corrupted,
+    #[error("a message is not an answer to what was asked")]
+    Unasked,
     #[error("a snapshot is not whole")]
     BadSnapshot,
     #[error("a snapshot is larger than allowed")]
@@ -42,24 +53,35 @@ pub(crate) enum ProtocolError {
     Fork,
     #[error("a delta came before a view")]
     NoView,
-    #[error("too many histories")]
-    TooManyHistories,
 }
 
 /// Applies what arrives, and publishes it.
 pub(super) struct Follower {
     shared: Arc<Shared>,
     state: State,
-    /// For each remembered history: the number of the current one's turns when it was remembered.
-    remembered_at: Vec<u64>,
+    histories: Histories,
+    /// The first batch that this version could not understand.
+    misunderstood: Option<(Incarnation, Revision)>,
     snapshot_bytes_max: u64,
     assembly: Option<Assembly>,
+    stream: Stream,
+    chains: VecDeque<(Revision, Chain)>,
+}
+
+/// State of one stream. Nothing of it proves anything in the next one.
+#[derive(Default)]
+struct Stream {
+    id: StreamId,
+    /// The position that the hello named.
+    cursor: Option<Position>,
+    /// The history that the welcome named.
+    incarnation: Option<Incarnation>,
+    /// Set until the snapshot of the other history that the welcome announced has arrived.
     fork: bool,
-    next_nonce: u64,
+    probed: bool,
     probes: VecDeque<(u64, Mark)>,
     /// Beats whose head has not been applied yet.
-    beats: Vec<(Position, Mark)>,
-    chains: VecDeque<(Revision, Chain)>,
+    beats: VecDeque<(Position, Mark)>,
 }
 
 impl Follower {
@@ -67,24 +89,29 @@ impl Follower {
         Self {
             shared,
             state: State::new(),
-            remembered_at: Vec::new(),
+            histories: Histories::default(),
+            misunderstood: None,
             snapshot_bytes_max,
             assembly: None,
-            fork: false,
-            next_nonce: 1,
-            probes: VecDeque::new(),
-            beats: Vec::new(),
+            stream: Stream::default(),
             chains: VecDeque::new(),
         }
     }
 
-    /// Begins a stream; returns the cursor to greet with. Probes of an earlier stream prove nothing any more.
-    pub(super) fn begin(&mut self) -> Option<Position> {
-        self.assembly = None;
-        self.fork = false;
-        self.probes.clear();
-        self.beats.clear();
-        self.position()
+    /// Begins a stream: the part of the hello that the follower decides. Probes of an earlier stream prove nothing any
+    /// more.
+    pub(super) fn begin(&mut self) -> v1::WatchHello {
+        self.stream = Stream {
+            id: portcullis_contract::random(),
+            cursor: self.position(),
+            ..Stream::default()
+        };
+        v1::WatchHello {
+            cursor: self.stream.cursor.map(Into::into),
+            stream: self.stream.id.to_vec().into(),
+            part: self.assembly.as_ref().map(Assembly::part),
+            ..Default::default()
+        }
     }
 
     fn position(&self) -> Option<Position> {
@@ -95,36 +122,90 @@ impl Follower {
         self.state.fresh_as_of
     }
 
-    /// A probe sent at `now`; none while there is no view to prove fresh.
-    pub(super) fn probe(&mut self, now: Mark) -> Option<WatchProbe> {
-        let applied = self.position()?.revision;
-        let nonce = self.next_nonce;
-        self.next_nonce += 1;
-        if self.probes.len() == PROBES_MAX {
-            self.probes.pop_front();
-        }
-        self.probes.push_back((nonce, now));
-        Some(WatchProbe {
-            nonce,
-            applied_revision: applied.0,
-        })
+    /// Whether the stream could be proved fresh and has not been asked yet.
+    pub(super) fn wants_first_probe(&self) -> bool {
+        !self.stream.probed && self.can_probe()
     }
 
-    /// Takes in one message. After an error the stream is given up; what was published stays.
-    pub(super) fn receive(&mut self, answer: Answer) -> Result<(), ProtocolError> {
+    /// While another history is announced, the view is not one of the history that would answer.
+    fn can_probe(&self) -> bool {
+        self.stream.incarnation.is_some() && !self.stream.fork && self.state.view.is_some()
+    }
+
+    /// A probe sent at `now`; none while there is no view to prove fresh.
+    pub(super) fn probe(&mut self, now: Mark) -> Option<WatchProbe> {
+        self.accept_history_if_asked();
+        if !self.can_probe() {
+            return None;
+        }
+        let applied = self.position()?.revision;
+        // A counter could be guessed by a flipped bit: the nonce of one probe would become that of another.
+        let nonce = u64::from_be_bytes(portcullis_contract::random());
+        if self.stream.probes.len() == PROBES_MAX {
+            self.stream.probes.pop_front();
+        }
+        self.stream.probes.push_back((nonce, now));
+        self.stream.probed = true;
+        let probe = WatchProbe {
+            nonce,
+            applied_revision: applied.0,
+            ..Default::default()
+        };
+        Some(probe.sealed(&self.stream.id))
+    }
+
+    /// Takes in one message, which arrived at `now`. After an error the stream is given up, the view stays, and nothing
+    /// is accepted until freshness is proved anew.
+    pub(super) fn receive(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+        let taken = self.take(answer, now);
+        if taken.is_err() {
+            self.distrust();
+        }
+        taken
+    }
+
+    /// Withdraws the proof of freshness: the stream that it came from cannot be trusted.
+    pub(super) fn distrust(&mut self) {
+        self.state.fresh_as_of = None;
+        self.state.unproved = PROTOCOL_BROKEN;
+        self.publish();
+    }
+
+    fn take(&mut self, answer: Answer, _now: Mark) -> Result<(), ProtocolError> {
         match answer {
-            Answer::Welcome(welcome) => {
-                self.fork = welcome.fork;
-                Ok(())
-            }
+            Answer::Welcome(welcome) => self.take_welcome(&welcome),
             Answer::SnapshotChunk(chunk) => self.chunk(&chunk),
             Answer::Delta(frame) => self.delta(frame),
             Answer::Beat(beat) => self.beat(&beat),
-            Answer::Drain(_) => Ok(()),
+            Answer::Queued(_) | Answer::Drain(_) => Ok(()),
         }
     }
 
+    fn take_welcome(&mut self, welcome: &v1::WatchWelcome) -> Result<(), ProtocolError> {
+        if !welcome.is_intact(&self.stream.id) {
+            return Err(ProtocolError::Corrupted);
+        }
+        let incarnation = welcome.incarnation[..].try_into();
+        let incarnation = Incarnation(incarnation.map_err(|_| ProtocolError::Malformed)?);
+        let goes_on = match self.stream.cursor {
+            Some(cursor) => welcome.fork || cursor.incarnation == incarnation,
+            None => !welcome.fork,
+        };
+        if self.stream.incarnation.is_some() || !goes_on {
+            return Err(ProtocolError::Unasked);
+        }
+        self.stream.incarnation = Some(incarnation);
+        self.stream.fork = welcome.fork;
+        Ok(())
+    }
+
     fn chunk(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
+        if !chunk.is_intact() {
+            return Err(ProtocolError::Corrupted);
+        }
+        if self.stream.incarnation.is_none() {
+            return Err(ProtocolError::Unasked);
+        }
         let mut assembly = match self.assembly.take() {
             Some(assembly) if chunk.offset > 0 => assembly,
             _ => Assembly::begin(chunk, self.snapshot_bytes_max)?,
@@ -138,107 +219,113 @@ impl Follower {
         }
     }
 
-    /// Puts a whole view in the place of the current one. One of another history is united with it instead.
+    /// Puts a whole view in the place of the current one. One of another history is united with it instead. Nothing
+    /// changes unless all of it can be done.
     fn adopt(&mut self, view: View) -> Result<(), ProtocolError> {
         let here = view.position();
-        if let Some(old) = self.state.view.take() {
-            let at = old.position();
-            let same_history = !self.fork && at.incarnation == here.incarnation;
-            if same_history && here.revision < at.revision {
-                self.state.view = Some(old);
-                return Err(ProtocolError::Regress);
-            }
-            if !same_history {
-                self.remember(old, view.turns())?;
+        if self.stream.incarnation != Some(here.incarnation) {
+            return Err(ProtocolError::Unasked);
+        }
+        if let Some(old) = self.state.view.clone() {
+            if self.stream.fork {
+                self.remember(old, view.turns());
+            } else {
+                check_continues(old.position(), here)?;
             }
         }
-        self.fork = false;
+        self.stream.fork = false;
         self.chains.clear();
         self.set_view(view)
     }
 
-    fn remember(&mut self, old: Arc<View>, turns: u64) -> Result<(), ProtocolError> {
+    fn remember(&mut self, old: Arc<View>, turns: u64) {
         tracing::error!(old = ?old.position(), "the authority's history is another: both are enforced");
         self.shared.forks.fetch_add(1, Ordering::Relaxed);
-        if self.state.remembered.len() == HISTORIES_MAX {
-            self.give_up("too many histories");
-            return Err(ProtocolError::TooManyHistories);
+        let whole = self.misunderstood.take().is_none();
+        self.histories.remember(old, whole, turns);
+        if self.histories.is_incomplete() {
+            tracing::error!(reason = HISTORIES_LOST, "not ready");
         }
-        self.state.remembered.push(old);
-        self.remembered_at.push(turns);
-        // What was proved was proved of the old history.
+        // The proof was about the old history.
         self.state.fresh_as_of = None;
-        Ok(())
+        self.state.unproved = NOT_PROVED;
+    }
+
+    /// Drops what earlier histories revoked, when the operator vouches for the current one.
+    fn accept_history_if_asked(&mut self) {
+        if !self.shared.accept_history.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        tracing::warn!(here = ?self.position(), "the operator accepts this history as the only one");
+        self.histories.accept_current();
+        self.publish();
     }
 
     fn delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
+        if !frame.is_intact() {
+            return Err(ProtocolError::Corrupted);
+        }
+        // A history that was announced as another one begins with a snapshot.
+        if self.stream.incarnation.is_none() || self.stream.fork {
+            return Err(ProtocolError::Unasked);
+        }
         let received = SystemTime::now();
         let frame = Frame::try_from(frame).map_err(|_| ProtocolError::Malformed)?;
         let view = self.state.view.as_ref().ok_or(ProtocolError::NoView)?;
         match view.apply(&frame) {
             Ok(next) => {
+                // An authority that continues the view does not continue the snapshot.
+                self.assembly = None;
                 let set = self.set_view(next);
                 trace_applied(&self.shared.name, &frame, received);
                 set
             }
             Err(error) => {
                 if matches!(error, ApplyError::Delta(DeltaError::UnknownKind)) {
-                    self.give_up("the log has entries of a kind this version does not know");
+                    tracing::error!(reason = NOT_UNDERSTOOD, "not ready");
+                    let incarnation = view.position().incarnation;
+                    self.misunderstood = Some((incarnation, frame.revision));
                 }
                 Err(ProtocolError::Apply(error))
             }
         }
     }
 
-    fn give_up(&mut self, reason: &'static str) {
-        tracing::error!(reason, "not ready");
-        self.state.unready = Some(reason);
-        self.publish();
-    }
-
     fn set_view(&mut self, view: View) -> Result<(), ProtocolError> {
         let position = view.position();
-        self.forget(view.turns());
+        self.histories.forget_at(view.turns());
+        // A snapshot that was understood whole contains the batch that was not.
+        if self.misunderstood.is_some_and(|(incarnation, revision)| {
+            incarnation == position.incarnation && revision <= position.revision
+        }) {
+            self.misunderstood = None;
+        }
         if self.chains.len() == CHAINS_MAX {
             self.chains.pop_front();
         }
         self.chains.push_back((position.revision, position.chain));
         self.state.view = Some(Arc::new(view));
-        self.state.unready = None;
         let proved = self.settle_beats();
         self.publish();
         proved
     }
 
-    fn forget(&mut self, turns: u64) {
-        let kept: Vec<bool> = self
-            .remembered_at
-            .iter()
-            .map(|at| turns.saturating_sub(*at) < TURNS_TO_FORGET)
-            .collect();
-        let mut keep = kept.iter();
-        self.state
-            .remembered
-            .retain(|_| *keep.next().unwrap_or(&true));
-        let mut keep = kept.iter();
-        self.remembered_at.retain(|_| *keep.next().unwrap_or(&true));
-    }
-
     /// An answer to a probe: fresh as of when the probe was sent, once the head it names has been applied.
     fn beat(&mut self, beat: &v1::WatchBeat) -> Result<(), ProtocolError> {
+        if !beat.is_intact(&self.stream.id) {
+            return Err(ProtocolError::Corrupted);
+        }
         let head = beat.head.as_ref().ok_or(ProtocolError::Malformed)?;
         let head = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
-        let Some(at) = self
-            .probes
-            .iter()
-            .position(|(nonce, _)| *nonce == beat.nonce)
-        else {
-            return Ok(());
-        };
-        let Some((_, sent)) = self.probes.remove(at) else {
-            return Ok(());
-        };
-        self.beats.push((head, sent));
+        let mut probes = self.stream.probes.iter();
+        let at = probes.position(|(nonce, _)| *nonce == beat.nonce);
+        let (_, sent) = at
+            .and_then(|at| self.stream.probes.remove(at))
+            .ok_or(ProtocolError::Unasked)?;
+        if self.stream.beats.len() == BEATS_MAX {
+            self.stream.beats.pop_front();
+        }
+        self.stream.beats.push_back((head, sent));
         let proved = self.settle_beats();
         self.publish();
         proved
@@ -248,21 +335,17 @@ impl Follower {
         let Some(here) = self.position() else {
             return Ok(());
         };
-        let (due, waiting): (Vec<_>, Vec<_>) = self
-            .beats
-            .drain(..)
-            .partition(|(head, _)| head.revision <= here.revision);
-        self.beats = waiting;
-        for (head, sent) in due {
+        let beats = std::mem::take(&mut self.stream.beats);
+        for (head, sent) in beats {
             if head.incarnation != here.incarnation {
                 return Err(ProtocolError::Fork);
             }
-            match self
-                .chains
-                .iter()
-                .rev()
-                .find(|(revision, _)| *revision == head.revision)
-            {
+            if head.revision > here.revision {
+                self.stream.beats.push_back((head, sent));
+                continue;
+            }
+            let mut chains = self.chains.iter().rev();
+            match chains.find(|(revision, _)| *revision == head.revision) {
                 Some((_, chain)) if *chain == head.chain => self.prove(sent),
                 Some(_) => return Err(ProtocolError::Fork),
                 // Older than what is remembered: it proves nothing, the next one will.
@@ -282,11 +365,42 @@ impl Follower {
         }
     }
 
-    fn publish(&self) {
+    /// Why the view may not be used, however fresh it is. Only what made it so ends it.
+    fn unready(&self) -> Option<&'static str> {
+        if self.state.view.is_none() {
+            Some(NO_VIEW)
+        } else if self.misunderstood.is_some() {
+            Some(NOT_UNDERSTOOD)
+        } else if self.histories.is_incomplete() {
+            Some(HISTORIES_LOST)
+        } else {
+            None
+        }
+    }
+
+    fn publish(&mut self) {
+        self.state.unready = self.unready();
+        self.state.remembered = self.histories.views().to_vec();
         self.shared.state.store(Arc::new(self.state.clone()));
         self.shared.position.send_replace(self.position());
     }
 }
 
+/// Checks a snapshot that takes the place of a view of the same history.
+fn check_continues(old: Position, new: Position) -> Result<(), ProtocolError> {
+    if new.incarnation != old.incarnation {
+        return Err(ProtocolError::Fork);
+    }
+    if new.revision < old.revision {
+        return Err(ProtocolError::Regress);
+    }
+    if new.revision == old.revision && new.chain != old.chain {
+        return Err(ProtocolError::Fork);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,12 @@
 
 mod assembly;
 mod follower;
+mod histories;
 mod outage;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use portcullis_contract::v1::{
     self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
     watch_request::Message as Asked,
@@ -74,6 +76,8 @@ enum End {
     Drain,
     #[error("no proof of freshness for too long")]
     NoBeat,
+    #[error("reading the stream panicked: it was damaged, or this is a bug")]
+    Panicked,
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
 }
@@ -108,9 +112,15 @@ impl Sync {
     }
 
     async fn watch(&mut self, endpoint: &Endpoint) -> End {
-        match self.try_watch(endpoint).await {
-            Ok(never) => match never {},
-            Err(end) => end,
+        // The transport panics at a damaged status header. The loop has to outlive that: nothing else begins it again.
+        let watched = AssertUnwindSafe(self.try_watch(endpoint));
+        match watched.catch_unwind().await {
+            Ok(Ok(never)) => match never {},
+            Ok(Err(end)) => end,
+            Err(_) => {
+                self.follower.distrust();
+                End::Panicked
+            }
         }
     }
 
@@ -138,15 +148,16 @@ impl Sync {
     }
 
     fn hello(&mut self) -> WatchHello {
-        WatchHello {
-            cursor: self.follower.begin().map(Into::into),
+        let hello = WatchHello {
             max_staleness: self.config.max_staleness.try_into().ok(),
             mode: match self.config.mode {
                 Mode::Strict => v1::ValidatorMode::Strict.into(),
                 Mode::BestEffort { .. } => v1::ValidatorMode::BestEffort.into(),
             },
             name: self.config.name.clone(),
-        }
+            ..self.follower.begin()
+        };
+        hello.sealed()
     }
 
     async fn follow(
@@ -165,9 +176,12 @@ impl Sync {
                     let answer = answer?.ok_or(End::Closed)?;
                     match answer.message {
                         Some(v1::watch_response::Message::Drain(_)) => return Err(End::Drain),
-                        Some(answer) => self.follower.receive(answer)?,
+                        Some(answer) => self.follower.receive(answer, Mark::now())?,
                         // Something that a later version says and that is not about the view.
                         None => {}
+                    }
+                    if self.follower.wants_first_probe() {
+                        self.send_probe(asking);
                     }
                 }
                 _ = probes.tick() => {
@@ -175,10 +189,7 @@ impl Sync {
                     if self.has_proof_since(&begun) {
                         self.outage.record_proof(endpoint.uri());
                     }
-                    if let Some(probe) = self.follower.probe(Mark::now()) {
-                        // A full channel is an authority that does not read: the proof grows old, and we move on.
-                        let _ = asking.try_send(WatchRequest { message: Some(Asked::Probe(probe)) });
-                    }
+                    self.send_probe(asking);
                 }
             }
         }
@@ -190,6 +201,16 @@ impl Sync {
         self.follower
             .fresh_as_of()
             .is_some_and(|proof| now.since(&proof) < now.since(begun))
+    }
+
+    fn send_probe(&mut self, asking: &mpsc::Sender<WatchRequest>) {
+        if let Some(probe) = self.follower.probe(Mark::now()) {
+            let request = WatchRequest {
+                message: Some(Asked::Probe(probe)),
+            };
+            // A full channel is an authority that does not read: the proof grows old, and we move on.
+            let _ = asking.try_send(request);
+        }
     }
 
     /// An authority that answers no probe may be cut off from its store: another one may not be.

@@ -11,7 +11,7 @@ use portcullis_contract::{
     view::Subject,
 };
 
-use super::*;
+use super::{super::histories::HISTORIES_MAX, *};
 use crate::{
     cache::TokenCache,
     state::{Freshness, Mode},
@@ -19,7 +19,7 @@ use crate::{
 
 const STALENESS: Duration = Duration::from_secs(5);
 
-fn follower() -> Follower {
+pub(super) fn follower() -> Follower {
     let expected = Expected {
         issuer: "i".into(),
         audience: None,
@@ -36,14 +36,14 @@ fn follower() -> Follower {
     Follower::new(Arc::new(shared), 1 << 20)
 }
 
-fn revoke(serial: u64) -> Vec<Change> {
+pub(super) fn revoke(serial: u64) -> Vec<Change> {
     vec![Change::Revoke {
         credential: CredentialKind::Session,
         serials: vec![Serial(serial)],
     }]
 }
 
-fn frame(revision: u64, changes: &[Change]) -> Frame {
+pub(super) fn frame(revision: u64, changes: &[Change]) -> Frame {
     Frame {
         revision: Revision(revision),
         delta: delta::encode(changes, vec![]),
@@ -52,7 +52,7 @@ fn frame(revision: u64, changes: &[Change]) -> Frame {
 }
 
 /// A history in which batch `n` revokes serial `base + n`.
-fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
+pub(super) fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
     let mut views = vec![View::empty(Incarnation([incarnation; 16]))];
     for revision in 1..=length {
         let next = views[views.len() - 1].apply(&frame(revision, &revoke(base + revision)));
@@ -61,7 +61,7 @@ fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
     views
 }
 
-fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
+pub(super) fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
     let bytes = view.encode();
     let digest = sha256(&bytes);
     let chunk = |offset: usize| v1::SnapshotChunk {
@@ -69,35 +69,64 @@ fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
         sha256: digest.to_vec().into(),
         offset: offset as u64,
         data: bytes.slice(offset..bytes.len().min(offset + 16)),
+        ..Default::default()
     };
-    (0..bytes.len()).step_by(16).map(chunk).collect()
+    (0..bytes.len())
+        .step_by(16)
+        .map(|offset| chunk(offset).sealed())
+        .collect()
 }
 
 impl Follower {
-    fn take_snapshot(&mut self, view: &View) -> Result<(), ProtocolError> {
+    pub(super) fn hear(&mut self, answer: Answer) -> Result<(), ProtocolError> {
+        self.receive(answer, Mark::at(0, 0))
+    }
+
+    pub(super) fn take_snapshot(&mut self, view: &View) -> Result<(), ProtocolError> {
         snapshot(view)
             .into_iter()
-            .try_for_each(|chunk| self.receive(Answer::SnapshotChunk(chunk)))
+            .try_for_each(|chunk| self.hear(Answer::SnapshotChunk(chunk)))
     }
 
-    fn take_delta(&mut self, revision: u64, changes: &[Change]) -> Result<(), ProtocolError> {
-        self.receive(Answer::Delta((&frame(revision, changes)).into()))
+    pub(super) fn take_delta(
+        &mut self,
+        revision: u64,
+        changes: &[Change],
+    ) -> Result<(), ProtocolError> {
+        self.hear(Answer::Delta((&frame(revision, changes)).into()))
     }
 
-    fn welcome(&mut self, fork: bool) {
-        self.begin();
+    pub(super) fn greet(&mut self, incarnation: u8, fork: bool) -> Result<(), ProtocolError> {
         let welcome = v1::WatchWelcome {
-            incarnation: vec![].into(),
+            incarnation: vec![incarnation; 16].into(),
             fork,
+            ..Default::default()
         };
-        self.receive(Answer::Welcome(welcome)).expect("a welcome");
+        let welcome = welcome.sealed(&self.stream.id);
+        self.hear(Answer::Welcome(welcome))
     }
 
-    fn answer(&mut self, nonce: u64, head: Position) -> Result<(), ProtocolError> {
-        self.receive(Answer::Beat(v1::WatchBeat {
+    /// Begins a stream that the authority serves from a history.
+    pub(super) fn welcome(&mut self, incarnation: u8, fork: bool) {
+        self.begin();
+        self.greet(incarnation, fork).expect("a welcome");
+    }
+
+    pub(super) fn answer(&mut self, nonce: u64, head: Position) -> Result<(), ProtocolError> {
+        let beat = v1::WatchBeat {
             nonce,
             head: Some(head.into()),
-        }))
+            ..Default::default()
+        };
+        let beat = beat.sealed(&self.stream.id);
+        self.hear(Answer::Beat(beat))
+    }
+
+    /// Proves the view fresh as of `seconds`.
+    pub(super) fn prove_at(&mut self, seconds: u64) -> Result<(), ProtocolError> {
+        let probe = self.probe(Mark::at(seconds, 0)).expect("a probe");
+        let here = self.position().expect("a view");
+        self.answer(probe.nonce, here)
     }
 
     fn revision(&self) -> u64 {
@@ -110,7 +139,7 @@ impl Follower {
     }
 
     /// Whether a check would find the serial revoked, in any history.
-    fn refuses(&self, serial: u64) -> bool {
+    pub(super) fn refuses(&self, serial: u64) -> bool {
         let state = self.shared.state.load();
         let subject = Subject {
             serial: Serial(serial),
@@ -122,7 +151,7 @@ impl Follower {
         views.any(|view| view.is_revoked(CredentialKind::Session, &subject))
     }
 
-    fn freshness(&self, now: &Mark) -> Freshness {
+    pub(super) fn freshness(&self, now: &Mark) -> Freshness {
         self.shared.state.load().freshness(now, STALENESS)
     }
 }
@@ -131,17 +160,17 @@ impl Follower {
 fn a_snapshot_takes_effect_whole_and_deltas_continue_it() {
     let views = history(1, 0, 4);
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     let chunks = snapshot(&views[2]);
     assert!(chunks.len() > 3);
     for chunk in &chunks[..chunks.len() - 1] {
         follower
-            .receive(Answer::SnapshotChunk(chunk.clone()))
+            .hear(Answer::SnapshotChunk(chunk.clone()))
             .expect("a chunk");
         assert_eq!(follower.revision(), 0, "a part of a snapshot is in force");
     }
     follower
-        .receive(Answer::SnapshotChunk(chunks[chunks.len() - 1].clone()))
+        .hear(Answer::SnapshotChunk(chunks[chunks.len() - 1].clone()))
         .expect("the last chunk");
     follower.take_delta(3, &revoke(3)).expect("the next delta");
     assert_eq!(
@@ -177,11 +206,11 @@ fn a_snapshot_that_is_not_whole_changes_nothing() {
     ];
     for (index, chunks) in cases.into_iter().enumerate() {
         let mut follower = follower();
-        follower.welcome(false);
+        follower.welcome(1, false);
         follower.take_snapshot(&views[1]).expect("whole");
         let result = chunks
             .into_iter()
-            .try_for_each(|chunk| follower.receive(Answer::SnapshotChunk(chunk)));
+            .try_for_each(|chunk| follower.hear(Answer::SnapshotChunk(chunk.sealed())));
         assert!(result.is_err(), "case {index}");
         assert_eq!(follower.revision(), 1, "case {index}");
     }
@@ -191,7 +220,7 @@ fn a_snapshot_that_is_not_whole_changes_nothing() {
 fn a_gap_a_repetition_and_a_step_back_are_refused() {
     let views = history(1, 0, 4);
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     assert_eq!(
         follower.take_delta(1, &revoke(1)),
         Err(ProtocolError::NoView)
@@ -215,7 +244,7 @@ fn a_gap_a_repetition_and_a_step_back_are_refused() {
 fn fresh_is_as_of_the_probe_and_only_once_its_head_is_applied() {
     let views = history(1, 0, 4);
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     assert!(
         follower.probe(Mark::at(100, 0)).is_none(),
         "there is no view to prove"
@@ -270,16 +299,20 @@ fn fresh_is_as_of_the_probe_and_only_once_its_head_is_applied() {
 fn a_beat_that_answers_no_probe_of_this_stream_proves_nothing() {
     let views = history(1, 0, 2);
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     follower.take_snapshot(&views[2]).expect("whole");
     let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
-    follower
-        .answer(probe.nonce + 1, views[2].position())
-        .expect("ignored");
-    follower.welcome(false);
-    follower
-        .answer(probe.nonce, views[2].position())
-        .expect("of an earlier stream, ignored");
+    let unasked = Err(ProtocolError::Unasked);
+    assert_eq!(
+        follower.answer(probe.nonce + 1, views[2].position()),
+        unasked
+    );
+    follower.welcome(1, false);
+    assert_eq!(
+        follower.answer(probe.nonce, views[2].position()),
+        unasked,
+        "of an earlier stream"
+    );
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
         Freshness::Unready { .. }
@@ -288,15 +321,17 @@ fn a_beat_that_answers_no_probe_of_this_stream_proves_nothing() {
     follower
         .answer(probe.nonce, views[2].position())
         .expect("a beat");
-    follower
-        .answer(probe.nonce, views[2].position())
-        .expect("the same again, ignored");
     assert_eq!(
         follower.freshness(&Mark::at(101, 0)),
         Freshness::Fresh {
             age: Duration::ZERO
         }
     );
+    assert_eq!(follower.answer(probe.nonce, views[2].position()), unasked);
+    assert!(matches!(
+        follower.freshness(&Mark::at(101, 0)),
+        Freshness::Unready { .. }
+    ));
 }
 
 #[test]
@@ -308,7 +343,7 @@ fn another_chain_or_history_at_the_head_is_a_fork_and_no_freshness() {
         history(2, 0, 3)[2].position(),
     ] {
         let mut follower = follower();
-        follower.welcome(false);
+        follower.welcome(1, false);
         follower.take_snapshot(&views[1]).expect("whole");
         follower.take_delta(2, &revoke(2)).expect("the next delta");
         let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
@@ -328,9 +363,9 @@ fn another_chain_or_history_at_the_head_is_a_fork_and_no_freshness() {
 fn two_histories_are_united_until_the_old_one_has_turned_twice() {
     let (old, new) = (history(1, 0, 3), history(2, 50, 2));
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     follower.take_snapshot(&old[3]).expect("whole");
-    follower.welcome(true);
+    follower.welcome(2, true);
     follower.take_snapshot(&new[1]).expect("whole");
     assert_eq!(follower.shared.forks.load(Ordering::Relaxed), 1);
     assert!(
@@ -350,9 +385,9 @@ fn two_histories_are_united_until_the_old_one_has_turned_twice() {
 fn a_fork_within_a_history_may_go_back() {
     let (old, new) = (history(1, 0, 3), history(1, 50, 1));
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     follower.take_snapshot(&old[3]).expect("whole");
-    follower.welcome(true);
+    follower.welcome(1, true);
     follower.take_snapshot(&new[1]).expect("whole");
     assert!(follower.refuses(3) && follower.refuses(51));
     assert_eq!(follower.revision(), 1);
@@ -362,7 +397,7 @@ fn a_fork_within_a_history_may_go_back() {
 fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
     let views = history(1, 0, 3);
     let mut follower = follower();
-    follower.welcome(false);
+    follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
     let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
     follower
@@ -373,11 +408,207 @@ fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
         revision: 2,
         delta: vec![0x0a, 2, 0x7a, 0].into(),
         audit_digest: vec![3; 32].into(),
+        ..Default::default()
     };
-    assert!(follower.receive(Answer::Delta(unknown)).is_err());
+    assert!(follower.hear(Answer::Delta(unknown.sealed())).is_err());
     assert!(follower.shared.state.load().usable_view().is_err());
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
         Freshness::Unready { .. }
     ));
+}
+
+/// A view at the revision that was understood last is an older truth.
+#[test]
+fn a_view_without_the_entry_that_was_not_understood_does_not_make_ready() {
+    let views = history(1, 0, 3);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[1]).expect("whole");
+    let unknown = v1::DeltaFrame {
+        revision: 2,
+        delta: vec![0x0a, 2, 0x7a, 0].into(),
+        audit_digest: vec![3; 32].into(),
+        ..Default::default()
+    };
+    assert!(follower.hear(Answer::Delta(unknown.sealed())).is_err());
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[1]).expect("whole");
+    follower.prove_at(100).expect("a beat");
+    assert!(follower.shared.state.load().usable_view().is_err());
+    follower.take_snapshot(&views[2]).expect("whole");
+    assert!(follower.shared.state.load().usable_view().is_ok());
+}
+
+/// Follows forks until one view more has to be kept than there is room for.
+fn forked_too_often() -> (Follower, Vec<Vec<View>>) {
+    let histories: Vec<_> = (0..=HISTORIES_MAX + 1)
+        .map(|number| history(number as u8 + 1, 100 * number as u64, 3))
+        .collect();
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&histories[0][3]).expect("whole");
+    for (number, views) in histories.iter().enumerate().skip(1) {
+        follower.welcome(number as u8 + 1, true);
+        follower.take_snapshot(&views[1]).expect("whole");
+        follower.prove_at(100).expect("a beat");
+    }
+    (follower, histories)
+}
+
+#[test]
+fn one_history_too_many_ends_readiness_and_no_stream_brings_it_back() {
+    let (mut follower, histories) = forked_too_often();
+    let last = histories.len() as u8;
+    let unready = |follower: &Follower| matches!(follower.freshness(&Mark::at(100, 0)), Freshness::Unready { reason } if reason == HISTORIES_LOST);
+    assert!(unready(&follower));
+    for _ in 0..3 {
+        follower.welcome(last, false);
+        follower
+            .take_snapshot(&histories[histories.len() - 1][2])
+            .expect("whole");
+        follower.prove_at(100).expect("a beat");
+        assert!(unready(&follower), "a snapshot cleared it");
+    }
+    follower.take_delta(3, &[Change::Turn]).expect("a turn");
+    follower.prove_at(100).expect("a beat");
+    assert!(unready(&follower), "one turn cleared it");
+    follower.take_delta(4, &[Change::Turn]).expect("a turn");
+    follower.prove_at(100).expect("a beat");
+    assert!(!unready(&follower), "two turns end it");
+}
+
+#[test]
+fn the_operator_ends_the_wait_for_earlier_histories() {
+    let (mut follower, _) = forked_too_often();
+    assert!(follower.refuses(3));
+    follower
+        .shared
+        .accept_history
+        .store(true, Ordering::Release);
+    follower.prove_at(100).expect("a beat");
+    assert!(matches!(
+        follower.freshness(&Mark::at(100, 0)),
+        Freshness::Fresh { .. }
+    ));
+    assert!(!follower.refuses(3));
+}
+
+/// Turns of two histories are two counts: a second fork must not take the one for the other.
+#[test]
+fn a_second_fork_to_a_history_with_more_turns_forgets_nothing() {
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&history(1, 0, 3)[3]).expect("whole");
+    follower.welcome(2, true);
+    follower
+        .take_snapshot(&history(2, 50, 1)[1])
+        .expect("whole");
+    let mut turned = history(3, 90, 1)[1].clone();
+    for revision in 2..=6 {
+        turned = turned
+            .apply(&frame(revision, &[Change::Turn]))
+            .expect("applies");
+    }
+    follower.welcome(3, true);
+    follower.take_snapshot(&turned).expect("whole");
+    assert!(follower.refuses(3) && follower.refuses(51));
+}
+
+#[test]
+fn an_announced_fork_takes_no_delta_and_no_probe_before_its_snapshot() {
+    let (old, new) = (history(1, 0, 3), history(2, 50, 4));
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&old[3]).expect("whole");
+    follower.welcome(2, true);
+    assert!(follower.probe(Mark::at(100, 0)).is_none());
+    assert_eq!(
+        follower.take_delta(4, &revoke(4)),
+        Err(ProtocolError::Unasked)
+    );
+    follower.welcome(2, true);
+    follower.take_snapshot(&new[1]).expect("whole");
+    follower.take_delta(2, &revoke(52)).expect("the next delta");
+    assert!(follower.refuses(3) && follower.refuses(52));
+}
+
+#[test]
+fn a_welcome_that_answers_another_hello_is_refused() {
+    let views = history(1, 0, 3);
+    let mut follower = follower();
+    follower.begin();
+    assert_eq!(
+        follower.greet(1, true),
+        Err(ProtocolError::Unasked),
+        "there was no cursor"
+    );
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[3]).expect("whole");
+    assert_eq!(
+        follower.greet(1, false),
+        Err(ProtocolError::Unasked),
+        "a second one"
+    );
+    follower.begin();
+    assert_eq!(
+        follower.greet(2, false),
+        Err(ProtocolError::Unasked),
+        "another history without a fork"
+    );
+    follower.begin();
+    assert_eq!(
+        follower.take_snapshot(&views[3]),
+        Err(ProtocolError::Unasked),
+        "no welcome at all"
+    );
+    follower.welcome(1, true);
+    assert_eq!(
+        follower.take_snapshot(&history(2, 0, 3)[3]),
+        Err(ProtocolError::Unasked),
+        "a snapshot of a third history"
+    );
+}
+
+#[test]
+fn nothing_is_accepted_after_an_error_without_a_new_proof() {
+    let views = history(1, 0, 3);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[3]).expect("whole");
+    follower.prove_at(100).expect("a beat");
+    assert!(follower.take_delta(9, &revoke(9)).is_err());
+    follower.welcome(1, false);
+    let now = Mark::at(100, 0);
+    assert!(matches!(
+        follower.freshness(&now),
+        Freshness::Unready {
+            reason: PROTOCOL_BROKEN
+        }
+    ));
+    follower.prove_at(100).expect("a beat");
+    assert!(matches!(follower.freshness(&now), Freshness::Fresh { .. }));
+}
+
+#[test]
+fn a_snapshot_goes_on_in_the_next_stream() {
+    let views = history(1, 0, 4);
+    let chunks = snapshot(&views[3]);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    for chunk in &chunks[..2] {
+        follower
+            .hear(Answer::SnapshotChunk(chunk.clone()))
+            .expect("a chunk");
+    }
+    let part = follower.begin().part.expect("a part");
+    assert_eq!((part.offset, &part.sha256), (32, &chunks[0].sha256));
+    follower.greet(1, false).expect("a welcome");
+    for chunk in &chunks[2..] {
+        follower
+            .hear(Answer::SnapshotChunk(chunk.clone()))
+            .expect("a chunk");
+    }
+    assert_eq!(follower.revision(), 3);
+    assert!(follower.begin().part.is_none());
 }

@@ -1,0 +1,314 @@
+//! The watch protocol holds on bad networks, with lying gates and with clocks that differ.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use portcullis_contract::v1::{
+    self, watch_request::Message as Asked, watch_response::Message as Answer,
+};
+use portcullis_tests::{
+    authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
+    gate::{applied, rejection},
+    proxy::{Link, Proxy},
+    wait::{eventually, within},
+};
+use portcullis_validator::{Builder, Rejection, Validator};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> v1::Enforcement {
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(session),
+        ..Default::default()
+    };
+    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
+    let revoked = revoked.expect("revoked").into_inner();
+    revoked.enforcement.expect("an enforcement")
+}
+
+fn address(authority: &TestAuthority) -> SocketAddr {
+    authority.config.server.grpc_listen
+}
+
+/// A validator's settings, for an authority behind a proxy.
+fn gate_behind(authority: &TestAuthority, proxy: &Proxy) -> Builder {
+    let settings = Validator::builder(format!("http://{}", proxy.address()));
+    settings
+        .bearer(GATEWAY)
+        .issuer(authority.config.tokens.issuer.clone())
+        .audience("gateway")
+}
+
+const STREAM: [u8; 16] = [7; 16];
+
+/// A gate made by hand, which says what a test wants.
+struct Handmade {
+    asking: mpsc::Sender<v1::WatchRequest>,
+    answers: Streaming<v1::WatchResponse>,
+}
+
+impl Handmade {
+    async fn connect(authority: &TestAuthority, name: &str) -> Self {
+        let (asking, asked) = mpsc::channel(16);
+        let hello = v1::WatchHello {
+            max_staleness: Some(prost_types::Duration {
+                seconds: 5,
+                nanos: 0,
+            }),
+            mode: v1::ValidatorMode::Strict.into(),
+            name: name.into(),
+            stream: STREAM.to_vec().into(),
+            ..Default::default()
+        };
+        let hello = v1::WatchRequest {
+            message: Some(Asked::Hello(hello.sealed())),
+        };
+        asking.send(hello).await.expect("room");
+        let mut client = authority.revocations(GATEWAY);
+        let opened = client.watch(ReceiverStream::new(asked)).await;
+        let answers = opened.expect("a stream").into_inner();
+        Self { asking, answers }
+    }
+
+    async fn claim(&self, revision: u64) {
+        let probe = v1::WatchProbe {
+            nonce: 1,
+            applied_revision: revision,
+            ..Default::default()
+        };
+        self.ask(probe.sealed(&STREAM)).await;
+    }
+
+    async fn ask(&self, probe: v1::WatchProbe) {
+        let request = v1::WatchRequest {
+            message: Some(Asked::Probe(probe)),
+        };
+        self.asking.send(request).await.expect("room");
+    }
+
+    /// The error that ends the stream, or the beat that answers a probe.
+    async fn outcome(&mut self) -> Result<v1::WatchBeat, tonic::Status> {
+        loop {
+            let answer = within("an answer", self.answers.message()).await?;
+            if let Some(Answer::Beat(beat)) = answer.expect("the stream goes on").message {
+                return Ok(beat);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_above_what_was_delivered_ends_the_stream_and_counts_nothing() {
+    let authority = TestAuthority::sqlite().await;
+    let honest = authority.ready_gate().await;
+    let session = authority.sign_in("ada").await;
+    let before = revoke(&authority, &session).await;
+    applied(&honest, before.revision).await;
+
+    let mut liar = Handmade::connect(&authority, "liar").await;
+    liar.claim(u64::MAX).await;
+    let error = liar.outcome().await.expect_err("refused");
+    assert_eq!(reason(&error), "WATCH_REVISION_AHEAD");
+    let revoked = revoke(&authority, &authority.sign_in("bob").await).await;
+    assert!(revoked.confirmed <= 1, "the claim was counted: {revoked:?}");
+    drop(liar);
+
+    // A claim that is true is counted.
+    let mut truthful = Handmade::connect(&authority, "truthful").await;
+    truthful.claim(0).await;
+    truthful.outcome().await.expect("a beat");
+}
+
+#[tokio::test]
+async fn a_probe_that_was_damaged_ends_the_stream_and_counts_nothing() {
+    let authority = TestAuthority::sqlite().await;
+    let mut gate = Handmade::connect(&authority, "gate").await;
+    let probe = v1::WatchProbe {
+        nonce: 1,
+        applied_revision: 0,
+        ..Default::default()
+    };
+    let mut probe = probe.sealed(&STREAM);
+    probe.nonce ^= 4;
+    gate.ask(probe).await;
+    let error = gate.outcome().await.expect_err("refused");
+    assert_eq!(reason(&error), "WATCH_CORRUPTED");
+}
+
+#[tokio::test]
+async fn gates_of_one_credential_and_name_count_once_and_are_listed_with_their_addresses() {
+    let authority = TestAuthority::sqlite().await;
+    let _other = ready(authority.gate().name("other")).await;
+    let mut copies = Vec::new();
+    for _ in 0..3 {
+        copies.push(ready(authority.gate().name("copy")).await);
+    }
+    let revoked = revoke(&authority, &authority.sign_in("ada").await).await;
+    assert_eq!(revoked.validators, 2);
+
+    let listed = authority
+        .revocations(OPERATOR)
+        .list_validators(v1::ListValidatorsRequest {})
+        .await
+        .expect("a list")
+        .into_inner();
+    assert_eq!(listed.validators.len(), 4, "each stream is shown");
+    let mut addresses = Vec::new();
+    for gate in listed.validators {
+        assert_eq!(gate.caller, "gateway");
+        let address: SocketAddr = gate.address.parse().expect("an address with its port");
+        assert!(address.ip().is_loopback());
+        addresses.push(address);
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 4);
+}
+
+/// Sign-outs during `time`, with a gate behind a proxy that flips bits: the violations, and how many checks were
+/// decided by a fresh gate.
+async fn sign_out_over_damaged_bytes(flip_one_in: u64, time: Duration) -> (u64, Vec<String>, u64) {
+    let authority = TestAuthority::sqlite().await;
+    let proxy = Proxy::start(address(&authority)).await;
+    let staleness = Duration::from_millis(500);
+    let gate = ready(gate_behind(&authority, &proxy).max_staleness(staleness)).await;
+    proxy.set(Link {
+        flip_one_in,
+        ..Link::default()
+    });
+    let mut revoked: Vec<(String, Instant, bool)> = Vec::new();
+    let (mut violations, mut decided) = (Vec::new(), 0);
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        let session = authority.sign_in("ada").await;
+        revoke(&authority, &session).await;
+        revoked.push((session.access_token, Instant::now(), false));
+        let recent = revoked.len().saturating_sub(200);
+        for (token, acknowledged, refused) in &mut revoked[recent..] {
+            // The clock is read before the check: a pause in between makes the token older than we think.
+            let age = acknowledged.elapsed();
+            match gate.check(token) {
+                Ok(_) if *refused => violations.push(format!("again after {age:?}")),
+                Ok(_) if age > staleness => violations.push(format!("late, after {age:?}")),
+                Ok(_) => decided += 1,
+                Err(Rejection::Revoked) => {
+                    *refused = true;
+                    decided += 1;
+                }
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (flip_one_in, violations, decided)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flipped_bits_between_gate_and_authority_accept_no_revoked_token() {
+    let time = Duration::from_secs(12);
+    let runs = [300, 2_000, 80].map(|one_in| sign_out_over_damaged_bytes(one_in, time));
+    for (one_in, violations, decided) in futures::future::join_all(runs).await {
+        assert!(
+            violations.is_empty(),
+            "one in {one_in}: {} of them, first {:?}",
+            violations.len(),
+            violations.first()
+        );
+        println!("one bit in {one_in} bytes: {decided} verdicts by a fresh gate");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_gets_well_when_the_network_does() {
+    let authority = TestAuthority::sqlite().await;
+    let proxy = Proxy::start(address(&authority)).await;
+    let gate = ready(gate_behind(&authority, &proxy)).await;
+    proxy.set(Link {
+        flip_one_in: 50,
+        ..Link::default()
+    });
+    let session = authority.sign_in("ada").await;
+    eventually("the gate to notice", async || {
+        proxy.reset();
+        (rejection(&gate, &session.access_token).is_some()).then_some(())
+    })
+    .await;
+    proxy.set(Link::default());
+    proxy.reset();
+    within("the gate to be ready", gate.ready()).await;
+    assert!(gate.check(&session.access_token).is_ok());
+}
+
+/// An authority whose errors were damaged on the way, as the transport of gates cannot read them.
+struct Damaged(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+fn damaged<T>() -> Result<tonic::Response<T>, tonic::Status> {
+    let mut headers = http::HeaderMap::new();
+    let value = http::HeaderValue::from_static("5 is no base64");
+    headers.insert("grpc-status-details-bin", value);
+    let metadata = tonic::metadata::MetadataMap::from_headers(headers);
+    let code = tonic::Code::Unavailable;
+    Err(tonic::Status::with_metadata(code, "damaged", metadata))
+}
+
+#[tonic::async_trait]
+impl v1::revocation_service_server::RevocationService for Damaged {
+    type WatchStream = futures::stream::Pending<Result<v1::WatchResponse, tonic::Status>>;
+
+    async fn watch(
+        &self,
+        _: tonic::Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<tonic::Response<Self::WatchStream>, tonic::Status> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        damaged()
+    }
+
+    async fn report_activity(
+        &self,
+        _: tonic::Request<v1::ReportActivityRequest>,
+    ) -> Result<tonic::Response<v1::ReportActivityResponse>, tonic::Status> {
+        damaged()
+    }
+
+    async fn list_validators(
+        &self,
+        _: tonic::Request<v1::ListValidatorsRequest>,
+    ) -> Result<tonic::Response<v1::ListValidatorsResponse>, tonic::Status> {
+        damaged()
+    }
+
+    async fn sign_out_everyone(
+        &self,
+        _: tonic::Request<v1::SignOutEveryoneRequest>,
+    ) -> Result<tonic::Response<v1::SignOutEveryoneResponse>, tonic::Status> {
+        damaged()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_transport_panics_at_does_not_end_the_gate() {
+    let attempts = std::sync::Arc::default();
+    let service = v1::revocation_service_server::RevocationServiceServer::new(Damaged(
+        std::sync::Arc::clone(&attempts),
+    ));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let server = tonic::transport::Server::builder().add_service(service);
+    let serving = tokio::spawn(server.serve_with_incoming(incoming));
+    let _gate = Validator::builder(endpoint)
+        .issuer("issuer")
+        .audience("gateway")
+        .start()
+        .expect("good settings");
+    eventually("a second attempt", async || {
+        (attempts.load(std::sync::atomic::Ordering::Relaxed) > 1).then_some(())
+    })
+    .await;
+    serving.abort();
+}
