@@ -1,11 +1,12 @@
 //! A real authority on free ports, and clients of every role.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use portcullis_authority::{
     Authority,
     config::{CallerConfig, Config, Role},
     crypto::MasterKey,
+    store::Store,
 };
 use portcullis_contract::{
     position::sha256,
@@ -120,6 +121,34 @@ impl TestAuthority {
         self.config.server.grpc_listen = authority.grpc_address;
         self.config.server.http_listen = authority.http_address;
         self.authority = Some(authority);
+    }
+
+    /// Over a store that is open, with settings of the test's own.
+    pub async fn over(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(directory.path());
+        change(&mut config);
+        let authority = Authority::start_over(config.clone(), store)
+            .await
+            .expect("the authority starts");
+        config.server.grpc_listen = authority.grpc_address;
+        config.server.http_listen = authority.http_address;
+        Self {
+            authority: Some(authority),
+            config,
+            directory,
+        }
+    }
+
+    /// Why it has to end, once it has to.
+    pub async fn failed(&self) -> String {
+        let authority = self.authority.as_ref().expect("it runs");
+        authority.failed().await
+    }
+
+    /// What its HTTP server answers, whole.
+    pub async fn http(&self, path: &str) -> String {
+        crate::serve::answer(self.config.server.http_listen, path).await
     }
 
     /// Drains and ends it.

@@ -1,7 +1,7 @@
 //! Faults between any two statements of an engine: a connection that stops there, or loses the answer.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -48,6 +48,7 @@ struct State {
     plans: Mutex<Vec<(Lane, Plan)>>,
     waiting: Mutex<HashMap<Lane, usize>>,
     delays: Mutex<Option<StdRng>>,
+    cut_off: Mutex<HashSet<Lane>>,
 }
 
 struct Plan {
@@ -57,6 +58,7 @@ struct Plan {
 
 enum Action {
     Fail,
+    Panic,
     Pause {
         reached: oneshot::Sender<()>,
         resumed: oneshot::Receiver<()>,
@@ -101,6 +103,27 @@ impl Faults {
                 action: Action::Fail,
             },
         );
+    }
+
+    /// Whoever uses the next loan of `lane` panics at `point`.
+    pub fn panic(&self, lane: Lane, point: Point) {
+        self.plan(
+            lane,
+            Plan {
+                point,
+                action: Action::Panic,
+            },
+        );
+    }
+
+    /// No loan of `lane` is given any more, until [`mend`](Self::mend).
+    pub fn cut_off(&self, lane: Lane) {
+        lock(&self.0.cut_off).insert(lane);
+    }
+
+    /// Ends what [`cut_off`](Self::cut_off) began.
+    pub fn mend(&self, lane: Lane) {
+        lock(&self.0.cut_off).remove(&lane);
     }
 
     /// The next loan of `lane` stops at `point` until the [`Hold`] is dropped.
@@ -169,6 +192,9 @@ struct FaultyBackend {
 #[async_trait]
 impl Backend for FaultyBackend {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
+        if lock(&self.faults.0.cut_off).contains(&lane) {
+            return Err(DbError::Unavailable("a fault of the test's".into()));
+        }
         let waiting = Waiting::new(&self.faults, lane);
         let plans = self.faults.take(lane);
         let inner = self.inner.connection(lane).await?;
@@ -241,6 +267,7 @@ impl FaultyConnection {
         };
         match self.plans.swap_remove(index).action {
             Action::Fail => Err(DbError::Unavailable("a fault of the test's".into())),
+            Action::Panic => panic!("a fault of the test's"),
             Action::Pause { reached, resumed } => {
                 // The hold may be gone already, as it is when it goes: then there is nothing to wait for.
                 let _ = reached.send(());

@@ -143,6 +143,17 @@ fn listening(lines: &[String]) -> Option<(SocketAddr, SocketAddr)> {
 /// # Panics
 /// When the answer is not 200.
 pub async fn get(address: SocketAddr, path: &str) -> String {
+    let response = answer(address, path).await;
+    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+/// The whole answer to `GET path`, whatever it is.
+///
+/// # Panics
+/// When there is none.
+pub async fn answer(address: SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -152,7 +163,5 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
         .read_to_string(&mut response)
         .await
         .expect("received");
-    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    response
 }

@@ -894,6 +894,8 @@ async fn the_keys_that_sign_api_keys_rotate_and_retire_by_themselves() {
     let retire = v1::RetireSigningKeyRequest {
         key_id: listed[1].id.clone(),
         reason: "a test".into(),
+        force: true,
+        ..Default::default()
     };
     let retired = async || {
         authority

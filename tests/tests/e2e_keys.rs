@@ -49,6 +49,7 @@ async fn retire(authority: &TestAuthority, id: &str) -> Result<v1::SigningKey, t
     let request = v1::RetireSigningKeyRequest {
         key_id: id.into(),
         reason: "stolen".into(),
+        ..Default::default()
     };
     let retired = authority.keys(OPERATOR).retire_signing_key(request).await?;
     Ok(retired.into_inner().key.expect("a key"))

@@ -471,6 +471,7 @@ impl Story<'_> {
         let retire = |id: &str| v1::RetireSigningKeyRequest {
             key_id: id.into(),
             reason: REASON.into(),
+            ..Default::default()
         };
         let new = rotated.key.expect("a key").id;
         keys.retire_signing_key(marked(retire(&new)))

@@ -33,6 +33,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The streams of validators.
     pub watch: WatchConfig,
+    /// When it says that it is ready.
+    pub readiness: ReadinessConfig,
     /// What it tells of itself.
     pub telemetry: TelemetryConfig,
     /// Who may call.
@@ -313,6 +315,35 @@ impl Default for WatchConfig {
             staleness_max: Duration::from_secs(60),
             ring_frames_max: 16_384,
             ring_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// `[readiness]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReadinessConfig {
+    /// How often the authority beats when no validator asks it to.
+    #[serde(with = "humantime_serde")]
+    pub beat_interval: Duration,
+    /// Without a beat for this long it is not ready; nor when the store took no write for as long.
+    #[serde(with = "humantime_serde")]
+    pub beat_age_max: Duration,
+    /// When its view has not been at the head for this long it is not ready.
+    #[serde(with = "humantime_serde")]
+    pub feed_lag_max: Duration,
+    /// When its view has not been at the head for this long although the store answers, the process ends.
+    #[serde(with = "humantime_serde")]
+    pub feed_stuck_max: Duration,
+}
+
+impl Default for ReadinessConfig {
+    fn default() -> Self {
+        Self {
+            beat_interval: Duration::from_secs(1),
+            beat_age_max: Duration::from_secs(10),
+            feed_lag_max: Duration::from_secs(5),
+            feed_stuck_max: Duration::from_secs(30),
         }
     }
 }

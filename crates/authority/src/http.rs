@@ -12,22 +12,26 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_contract::key::{CredentialKind, PublicNumbers, VerificationKey};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::{feed::Feed, telemetry::Telemetry};
+use crate::{
+    feed::Feed,
+    readiness::{Readiness, describe},
+    telemetry::Telemetry,
+};
 
 #[derive(Clone)]
 struct Shared {
     feed: Arc<Feed>,
     telemetry: Arc<Telemetry>,
-    drain: CancellationToken,
+    readiness: Arc<Readiness>,
 }
 
-/// `GET /.well-known/jwks.json`, `/metrics` (for Prometheus), `/healthz` (the process runs) and `/readyz` (it takes calls).
+/// `GET /.well-known/jwks.json`, `/metrics` (for Prometheus), `/healthz` (the process runs) and `/readyz` (it can do its
+/// work; else the reasons, a line each).
 pub(crate) fn router(
     feed: Arc<Feed>,
     telemetry: Arc<Telemetry>,
-    drain: CancellationToken,
+    readiness: Arc<Readiness>,
 ) -> Router {
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
@@ -37,7 +41,7 @@ pub(crate) fn router(
         .with_state(Shared {
             feed,
             telemetry,
-            drain,
+            readiness,
         })
 }
 
@@ -80,8 +84,10 @@ async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, Stat
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    if shared.drain.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    let problems = shared.readiness.problems();
+    let problems = problems.borrow();
+    if problems.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
     }
-    (StatusCode::OK, "ready\n")
+    (StatusCode::SERVICE_UNAVAILABLE, describe(&problems))
 }

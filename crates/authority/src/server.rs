@@ -4,20 +4,20 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use portcullis_contract::{key::CredentialKind, position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
-use tonic_health::ServingStatus;
 
 use crate::{
     config::{Config, ConfigError, StoreConfig},
     crypto::{MasterKey, Secrets, SecretsError, random},
     feed::{Beats, Feed, FeedError},
     files::{self, open_places, read_master_key},
-    http, issuer,
+    health, http, issuer,
     keyring::{Keyring, KeyringError},
     log::{Log, maintain, record},
-    places::reload,
+    places::{Places, reload},
     policies::Policies,
+    readiness::{Condition, Readiness},
     retention,
     service::{Access, Core, routes},
     store::{
@@ -25,6 +25,7 @@ use crate::{
         postgres::{Postgres, PostgresOptions},
         sqlite::Sqlite,
     },
+    supervision::Supervisor,
     sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
     user_agents,
@@ -43,7 +44,7 @@ pub struct Authority {
     close: CancellationToken,
     /// Ends the background work.
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Supervisor,
     telemetry: Arc<Telemetry>,
     drain_timeout: Duration,
 }
@@ -146,6 +147,18 @@ impl Authority {
         Self::compose(config, store, master, grpc, http).await
     }
 
+    /// Starts an authority over a store that is open, whatever `store.url` says.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_over(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        config.check()?;
+        let master = Arc::new(read_master_key(&config.keys.master_key_file)?);
+        let grpc = listen(config.server.grpc_listen).await?;
+        let http = listen(config.server.http_listen).await?;
+        Self::compose(config, store, master, grpc, http).await
+    }
+
     async fn compose(
         config: Config,
         store: Arc<dyn Store>,
@@ -153,7 +166,11 @@ impl Authority {
         grpc: TcpListener,
         http: TcpListener,
     ) -> Result<Self, StartError> {
-        let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+        let drain = CancellationToken::new();
+        // What was started ends again, without a word, when a later part cannot be.
+        let unless_started = drain.clone().drop_guard();
+        let readiness = Arc::new(Readiness::new(&config.readiness));
+        let tasks = Supervisor::new(Arc::clone(&readiness), drain.clone());
         let (appended, frames) = mpsc::channel(FRAMES_MAX);
         store
             .token_life(config.tokens.access_token_lifetime)
@@ -175,8 +192,10 @@ impl Authority {
         let feed = Arc::new(feed);
         let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
         instruments.observe(&feed, &validators);
+        instruments.observe_readiness(&readiness);
+        let beat_interval = config.readiness.beat_interval;
         let core = Arc::new(Core {
-            beats: Beats::start(Arc::clone(&store), random(), &tasks),
+            beats: Beats::start(Arc::clone(&store), random(), beat_interval, &tasks),
             validators,
             instruments,
             log: log.clone(),
@@ -202,51 +221,82 @@ impl Authority {
             tasks,
             telemetry,
         };
-        authority.follow(&config, &feed, frames, keyring);
         authority.serve(&core, grpc, http)?;
-        let sweep = retention::sweep(
-            Arc::clone(&store),
-            config.sessions.retention,
-            authority.stop.clone(),
-        );
-        authority.tasks.spawn(sweep);
-        authority
-            .tasks
-            .spawn(reload(places, authority.stop.clone()));
-        authority.tasks.spawn(record(
-            Arc::clone(&store),
-            log.clone(),
-            authority.stop.clone(),
-        ));
-        authority.sweep(Sweeper::new(
-            Arc::clone(&store),
-            log.clone(),
-            config.sessions.clone(),
-        ));
-        let maintenance = maintain(store, log, feed, master, config, authority.stop.clone());
-        authority.tasks.spawn(maintenance);
+        authority.watch_readiness(&core);
+        authority.follow(&core, frames);
+        authority.keep_in_order(&core, places, master);
+        unless_started.disarm();
         Ok(authority)
     }
 
-    fn follow(
-        &self,
-        config: &Config,
-        feed: &Arc<Feed>,
-        frames: mpsc::Receiver<(Frame, Position)>,
-        keyring: Arc<Keyring>,
-    ) {
-        let (following, config, stop) = (Arc::clone(feed), config.log.clone(), self.stop.clone());
-        self.tasks
-            .spawn(async move { following.follow(&config, frames, &stop).await });
-        let (feed, stop) = (Arc::clone(feed), self.stop.clone());
-        self.tasks
-            .spawn(async move { stop.run_until_cancelled(follow_keys(&feed, &keyring)).await });
+    /// Ends the process's claim to be ready when a part cannot do its work, and the process when waiting cannot help.
+    fn watch_readiness(&self, core: &Core) {
+        let readiness = Arc::clone(self.tasks.readiness());
+        let supervisor = self.tasks.clone();
+        self.spawn("readiness", async move {
+            supervisor.fail(Condition::Feed, readiness.watch().await);
+            // The end is asked for; nothing is left to watch.
+            std::future::pending::<()>().await;
+        });
+        self.spawn(
+            "write check",
+            health::check_writes(
+                Arc::clone(&core.store),
+                core.config.readiness.beat_interval,
+                Arc::clone(self.tasks.readiness()),
+            ),
+        );
     }
 
-    fn sweep(&self, sweeper: Sweeper) {
+    /// Follows the log, and the signing keys in it.
+    fn follow(&self, core: &Core, frames: mpsc::Receiver<(Frame, Position)>) {
+        let readiness = Arc::clone(self.tasks.readiness());
+        let (feed, config) = (Arc::clone(&core.feed), core.config.log.clone());
         let stop = self.stop.clone();
+        self.tasks.spawn("feed", async move {
+            feed.follow(&config, frames, &readiness, &stop).await;
+        });
+        let (feed, keyring) = (Arc::clone(&core.feed), Arc::clone(&core.keyring));
+        self.spawn("keys", async move { follow_keys(&feed, &keyring).await });
+    }
+
+    /// Keeps rows, the log and the databases of places in order.
+    fn keep_in_order(&self, core: &Core, places: Arc<Places>, master: Arc<MasterKey>) {
+        let (store, log, config) = (&core.store, &core.log, &core.config);
+        let retention = config.sessions.retention;
+        self.tasks.spawn(
+            "retention",
+            retention::sweep(Arc::clone(store), retention, self.stop.clone()),
+        );
         self.tasks
-            .spawn(async move { stop.run_until_cancelled(sweeper.run()).await });
+            .spawn("places", reload(places, self.stop.clone()));
+        self.tasks.spawn(
+            "record",
+            record(Arc::clone(store), log.clone(), self.stop.clone()),
+        );
+        let sweeper = Sweeper::new(Arc::clone(store), log.clone(), config.sessions.clone());
+        self.spawn("sweep", sweeper.run());
+        let maintenance = maintain(
+            Arc::clone(store),
+            log.clone(),
+            Arc::clone(&core.feed),
+            master,
+            config.clone(),
+            self.stop.clone(),
+        );
+        self.tasks.spawn("maintenance", maintenance);
+    }
+
+    /// Runs a task that may be dropped at any point, until the authority stops.
+    fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(name, stop.run_until_cancelled_owned(work));
+    }
+
+    /// Why the authority has to end although nobody asked it to: a background task is gone, or the log cannot be
+    /// followed. It is not ready any more. Pending while all is well.
+    pub async fn failed(&self) -> String {
+        self.tasks.failed().await
     }
 
     fn serve(
@@ -277,25 +327,20 @@ impl Authority {
                 TcpIncoming::from(grpc).with_nodelay(Some(true)),
                 self.close.clone().cancelled_owned(),
             );
-        self.tasks.spawn(async move {
+        self.tasks.spawn("gRPC server", async move {
             grpc.await
                 .unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed"));
         });
-        let drain = self.drain.clone();
-        self.tasks.spawn(async move {
-            drain.cancelled().await;
-            reporter
-                .set_service_status("", ServingStatus::NotServing)
-                .await;
-        });
+        let readiness = Arc::clone(self.tasks.readiness());
+        self.spawn("health", health::report(Arc::clone(&readiness), reporter));
         let router = http::router(
             Arc::clone(&core.feed),
             Arc::clone(&self.telemetry),
-            self.drain.clone(),
+            readiness,
         );
         let http =
             axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
-        self.tasks.spawn(async move {
+        self.tasks.spawn("HTTP server", async move {
             http.await
                 .unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed"));
         });
@@ -306,12 +351,14 @@ impl Authority {
     /// may finish, within the drain timeout.
     pub async fn shut_down(self) {
         tracing::info!("draining");
+        self.tasks
+            .readiness()
+            .raise(Condition::Draining, "the process was asked to end".into());
         self.drain.cancel();
         // Load balancers look at health; calls are served until they have had a moment to.
         tokio::time::sleep(NOTICE.min(self.drain_timeout / 4)).await;
         self.close.cancel();
         self.stop.cancel();
-        self.tasks.close();
         if tokio::time::timeout(self.drain_timeout, self.tasks.wait())
             .await
             .is_err()

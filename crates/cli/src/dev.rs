@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::{
     credentials::{Credentials, keep_master_key, make_directory},
     demo,
-    serve::signalled,
+    serve::{signalled, wait_for_end},
 };
 
 /// Options of `dev`.
@@ -67,15 +67,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         "credentials      {}",
         Credentials::file(&options.data_dir).display()
     );
-    match signalled {
-        None => demo::play(&dev).await?,
+    let ended = match signalled {
+        None => demo::play(&dev).await,
         Some(signalled) => {
             print_commands(&options, &dev);
-            signalled.await;
+            wait_for_end(&dev.authority, signalled).await
         }
-    }
+    };
     dev.authority.shut_down().await;
-    Ok(())
+    ended
 }
 
 async fn start(options: &Options) -> Result<(Validator, Dev)> {

@@ -53,12 +53,24 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let signalled = signalled()?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
-    signalled.await;
+    let failure = wait_for_end(&authority, signalled).await;
     authority.shut_down().await;
     if let Some(traces) = traces {
         traces.shut_down().await;
     }
-    Ok(())
+    failure
+}
+
+/// Waits until the process is asked to end, or cannot go on: then it ends with an error, so that a supervisor restarts
+/// it.
+pub(crate) async fn wait_for_end(
+    authority: &Authority,
+    signalled: impl Future<Output = ()>,
+) -> Result<()> {
+    tokio::select! {
+        () = signalled => Ok(()),
+        reason = authority.failed() => Err(anyhow::Error::msg(reason)),
+    }
 }
 
 pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {

@@ -55,6 +55,15 @@ impl Cluster {
 
     /// A copy of this server that follows it, and without which it acknowledges no commit.
     pub async fn synchronous_standby(&self, name: &str) -> Self {
+        let standby = self.asynchronous_standby(name).await;
+        self.configure(&format!("synchronous_standby_names = 'FIRST 1 ({name})'"))
+            .await;
+        self.wait_for_synchronous_standby().await;
+        standby
+    }
+
+    /// A copy of this server that follows it, and for which it does not wait.
+    pub async fn asynchronous_standby(&self, name: &str) -> Self {
         let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
         let standby = Self::new(&settings);
         let from = format!(
@@ -67,11 +76,25 @@ impl Cluster {
         ]);
         copy.arg(standby.directory.data());
         run(copy).await;
-        let standby = standby.first_start().await;
-        self.configure(&format!("synchronous_standby_names = 'FIRST 1 ({name})'"))
-            .await;
-        self.wait_for_synchronous_standby().await;
-        standby
+        standby.first_start().await
+    }
+
+    /// Waits until this standby has replayed what `primary` has committed by now, and stops it from following.
+    pub async fn stop_following(&self, primary: &Self) {
+        let of_primary = primary.admin().await;
+        let committed = of_primary.text("SELECT pg_current_wal_lsn()").await;
+        let replayed = format!("SELECT 1 WHERE pg_last_wal_replay_lsn() >= '{committed}'::pg_lsn");
+        let admin = self.admin().await;
+        eventually("the standby has what was committed", async || {
+            admin.maybe_text(&replayed).await
+        })
+        .await;
+        self.configure("primary_conninfo = ''").await;
+        let receiving = "SELECT 1 FROM pg_stat_wal_receiver";
+        eventually("the standby follows no more", async || {
+            admin.maybe_text(receiving).await.is_none().then_some(())
+        })
+        .await;
     }
 
     fn new(settings: &[&str]) -> Self {

@@ -141,6 +141,26 @@ impl Config {
                 self.watch.staleness_max,
                 second..=DAY,
             ),
+            (
+                "readiness.beat_interval",
+                self.readiness.beat_interval,
+                10 * moment..=10 * second,
+            ),
+            (
+                "readiness.beat_age_max",
+                self.readiness.beat_age_max,
+                100 * moment..=hour,
+            ),
+            (
+                "readiness.feed_lag_max",
+                self.readiness.feed_lag_max,
+                100 * moment..=hour,
+            ),
+            (
+                "readiness.feed_stuck_max",
+                self.readiness.feed_stuck_max,
+                second..=DAY,
+            ),
         ];
         if let Some((key, _, range)) = bounds
             .iter()

@@ -1,12 +1,18 @@
 //! Beats: the proof that a validator asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::position::Position;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
-use crate::store::Store;
+use crate::{
+    readiness::{Pulse, Readiness},
+    store::Store,
+    supervision::Supervisor,
+};
 
 /// The most probes that wait at a time.
 const PROBES_MAX: usize = 65_536;
@@ -18,10 +24,22 @@ pub struct Beats {
 }
 
 impl Beats {
-    /// Starts beating. It ends when all handles are dropped.
-    pub fn start(store: Arc<dyn Store>, authority: [u8; 16], tasks: &TaskTracker) -> Self {
+    /// Starts beating: for those who ask, and each `interval` when nobody does, so that readiness knows whether the
+    /// store answers. It ends when all handles are dropped.
+    pub fn start(
+        store: Arc<dyn Store>,
+        authority: [u8; 16],
+        interval: Duration,
+        tasks: &Supervisor,
+    ) -> Self {
         let (probes, waiting) = mpsc::channel(PROBES_MAX);
-        tasks.spawn(beat(store, authority, waiting));
+        let beating = Beating {
+            store,
+            authority,
+            interval,
+            readiness: Arc::clone(tasks.readiness()),
+        };
+        tasks.spawn("beat", beating.run(waiting));
         Self { probes }
     }
 
@@ -36,25 +54,42 @@ impl Beats {
     }
 }
 
-async fn beat(
+struct Beating {
     store: Arc<dyn Store>,
     authority: [u8; 16],
-    mut waiting: mpsc::Receiver<oneshot::Sender<Position>>,
-) {
-    while let Some(first) = waiting.recv().await {
-        // Only those who wait before the beat begins may be answered by it.
-        let mut answered = vec![first];
-        while let Ok(next) = waiting.try_recv() {
-            answered.push(next);
+    interval: Duration,
+    readiness: Arc<Readiness>,
+}
+
+impl Beating {
+    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<Position>>) {
+        loop {
+            // Only those who wait before the beat begins may be answered by it.
+            let mut answered = match timeout(self.interval, waiting.recv()).await {
+                Ok(None) => return,
+                Ok(Some(first)) => vec![first],
+                Err(_) => Vec::new(),
+            };
+            while let Ok(next) = waiting.try_recv() {
+                answered.push(next);
+            }
+            self.beat(answered).await;
         }
-        match store.beat(&authority).await {
+    }
+
+    async fn beat(&self, answered: Vec<oneshot::Sender<Position>>) {
+        match self.store.beat(&self.authority).await {
             Ok(head) => {
+                self.readiness.succeed(Pulse::Beat);
                 for reply in answered {
                     // A stream that has ended does not need the answer.
                     let _ = reply.send(head);
                 }
             }
-            Err(error) => error.log("no beat"),
+            Err(error) => {
+                self.readiness.fail(Pulse::Beat, &error);
+                error.log("no beat");
+            }
         }
     }
 }

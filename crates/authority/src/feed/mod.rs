@@ -27,12 +27,15 @@ use self::{ring::Ring, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
     crypto::MasterKey,
+    readiness::{Condition, Pulse, Readiness},
     store::{Store, StoreError},
     telemetry::Gauges,
 };
 
 /// How many batches are read from the log at a time.
 const TAIL_FRAMES: u32 = 512;
+/// Between an error and the next try.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What streams read: the newest view, the last batches, and where the log stands.
 pub struct Feed {
@@ -41,6 +44,8 @@ pub struct Feed {
     view: ArcSwap<View>,
     ring: RwLock<Ring>,
     position: watch::Sender<Position>,
+    /// Counts the histories that were taken in place of another.
+    history: AtomicU64,
     snapshots: Snapshots,
     /// The store's head, as last read.
     head: AtomicU64,
@@ -84,6 +89,7 @@ impl Feed {
         Ok(Self {
             position: watch::Sender::new(view.position()),
             head: AtomicU64::new(view.position().revision.0),
+            history: AtomicU64::new(0),
             view: ArcSwap::from_pointee(view),
             ring: RwLock::new(ring),
             snapshots: Snapshots::default(),
@@ -102,6 +108,13 @@ impl Feed {
     #[must_use]
     pub fn position(&self) -> watch::Receiver<Position> {
         self.position.subscribe()
+    }
+
+    /// The number of the history that is followed. Another number means that the view does not continue the earlier
+    /// one, though incarnation and revision may be the same.
+    #[must_use]
+    pub fn history(&self) -> u64 {
+        self.history.load(Ordering::Acquire)
     }
 
     /// The batches after `revision` that memory holds.
@@ -148,6 +161,7 @@ impl Feed {
         &self,
         config: &LogConfig,
         mut appended: mpsc::Receiver<(Frame, Position)>,
+        readiness: &Readiness,
         stop: &CancellationToken,
     ) {
         loop {
@@ -159,12 +173,15 @@ impl Feed {
                 Ok((frame, head)) => self.append(frame, head).await,
                 Err(_) => self.advance().await,
             };
-            if let Err(error) = done {
-                match &error {
-                    FeedError::Store(error) => error.log("the log cannot be followed"),
-                    error => tracing::error!(%error, "the log cannot be followed"),
+            match done {
+                Ok(()) => {
+                    readiness.succeed(Pulse::Feed);
+                    readiness.lower(Condition::Feed);
                 }
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                Err(error) => {
+                    report(readiness, &error);
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
         }
     }
@@ -173,30 +190,60 @@ impl Feed {
     async fn append(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
         let at = self.view.load().position();
         let next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
-        match next {
-            true => self.take(vec![frame], head),
-            false => self.advance().await,
+        // What does not continue the view may be of another history: the store is asked.
+        if next && self.take(vec![frame], head).is_ok() {
+            return Ok(());
         }
+        self.advance().await
     }
 
     async fn advance(&self) -> Result<(), FeedError> {
-        let head = self.store.head().await?;
-        self.head.store(head.revision.0, Ordering::Relaxed);
-        let at = self.view.load().position();
-        if head.incarnation != at.incarnation || head.revision < at.revision {
-            tracing::error!(?head, ?at, "another history is in the store");
-            return self.reload().await;
-        }
-        while self.view.load().position().revision < head.revision {
-            let after = self.view.load().position().revision;
-            match self.store.tail(after, TAIL_FRAMES).await {
-                Ok(frames) if frames.is_empty() => break,
-                Ok(frames) => self.take(frames, head)?,
+        loop {
+            let at = self.view.load().position();
+            let (head, chain) = self.store.head_and_chain(at.revision).await?;
+            self.head.store(head.revision.0, Ordering::Relaxed);
+            if head.incarnation != at.incarnation || chain != Some(at.chain) {
+                return self.take_other_history(at, head).await;
+            }
+            if head.revision == at.revision {
+                return Ok(());
+            }
+            match self.store.tail(at.revision, TAIL_FRAMES).await {
+                Ok(frames) => self.take_or_compare(frames, head).await?,
                 Err(StoreError::Trimmed) => return self.reload().await,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+    }
+
+    /// As [`take`](Self::take). A batch that cannot be applied is an error only while the store says that it follows:
+    /// a failover may have come between the reads.
+    async fn take_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+        let taken = if frames.is_empty() {
+            Err(FeedError::Damaged)
+        } else {
+            self.take(frames, head)
+        };
+        let Err(error) = taken else {
+            return Ok(());
+        };
+        let at = self.view.load().position();
+        let (head, chain) = self.store.head_and_chain(at.revision).await?;
+        if head.incarnation == at.incarnation && chain == Some(at.chain) {
+            return Err(error);
+        }
+        self.take_other_history(at, head).await
+    }
+
+    /// Follows what the store has now. Validators of the old history are told, and enforce both (I4).
+    async fn take_other_history(&self, at: Position, head: Position) -> Result<(), FeedError> {
+        tracing::error!(
+            ?head,
+            ?at,
+            "another history is in the store: it is taken, and validators enforce both; if acknowledged changes may \
+             have been lost, run `portcullis recover`"
+        );
+        self.reload().await
     }
 
     fn take(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
@@ -224,8 +271,21 @@ impl Feed {
             .restart(position.revision);
         self.snapshots.forget().await;
         self.view.store(Arc::new(view));
+        self.history.fetch_add(1, Ordering::Release);
         self.position.send_replace(position);
         Ok(())
+    }
+}
+
+/// An error that may heal counts when it lasts; one that cannot counts at once.
+fn report(readiness: &Readiness, error: &FeedError) {
+    readiness.fail(Pulse::Feed, error);
+    match error {
+        FeedError::Store(error) if error.is_retryable() => error.log("the log cannot be followed"),
+        error => {
+            tracing::error!(%error, "the log cannot be followed");
+            readiness.raise(Condition::Feed, error.to_string());
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tokio_util::task::TaskTracker;
 
 use super::retry::Backoff;
 use crate::{
     config::LogConfig,
     domain::{Actor, Entry, EntryError, Micros, Mutation, Outcome, Session},
     store::{Appended, Store, StoreError},
+    supervision::Supervisor,
     telemetry::Instruments,
 };
 use portcullis_contract::{id::EventId, position::Position, view::Frame};
@@ -70,7 +70,7 @@ impl Log {
         config: &LogConfig,
         appended: mpsc::Sender<(Frame, Position)>,
         instruments: Arc<Instruments>,
-        tasks: &TaskTracker,
+        tasks: &Supervisor,
     ) -> Self {
         let (queue, submissions) = mpsc::channel(config.queue_entries_max);
         let appender = Appender {
@@ -79,7 +79,7 @@ impl Log {
             appended,
             instruments,
         };
-        tasks.spawn(appender.run(submissions));
+        tasks.spawn("appender", appender.run(submissions));
         Self { queue }
     }
 

@@ -82,6 +82,7 @@ impl KeyService for Keys {
         Ok(Response::new(v1::RetireSigningKeyResponse {
             key,
             enforcement: Some(enforcement),
+            ..Default::default()
         }))
     }
 }

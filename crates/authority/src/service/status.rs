@@ -30,6 +30,7 @@ pub(crate) enum ServiceError {
     UserNotFound,
     KeyNotFound,
     ApiKeyNotFound,
+    ServiceNotFound,
     UserDisabled,
     SessionEnded,
     RefreshTokenInvalid,
@@ -99,6 +100,7 @@ impl ServiceError {
             Self::SessionNotFound => (Code::NotFound, Reason::SessionNotFound, "no such session"),
             Self::UserNotFound => (Code::NotFound, Reason::UserNotFound, "no such user"),
             Self::KeyNotFound => (Code::NotFound, Reason::KeyNotFound, "no such signing key"),
+            Self::ServiceNotFound => (Code::NotFound, Reason::ServiceNotFound, "no such service"),
             Self::ApiKeyNotFound => (Code::NotFound, Reason::ApiKeyNotFound, "no such API key"),
             Self::UserDisabled => (
                 Code::FailedPrecondition,
@@ -227,6 +229,8 @@ pub(crate) fn of_transport(code: Code) -> ServiceError {
         Code::Cancelled | Code::DeadlineExceeded => ServiceError::Deadline,
         Code::ResourceExhausted => ServiceError::Overloaded,
         Code::Unavailable => ServiceError::Unavailable,
+        // Only health answers so without details.
+        Code::NotFound => ServiceError::ServiceNotFound,
         // A handler's own errors carry details; what is left is a message that is too large or does not decode.
         _ => ServiceError::invalid("", "the message is too large or does not decode"),
     }

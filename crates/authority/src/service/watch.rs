@@ -7,7 +7,7 @@ use std::{collections::VecDeque, future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, TryFutureExt, stream};
 use portcullis_contract::{
-    position::{Incarnation, Position, Revision},
+    position::{Position, Revision},
     text::Text,
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
     watch::StreamId,
@@ -88,14 +88,14 @@ async fn open(
     let stream = check_hello(&hello)?;
     let registration = register(&core, source, &hello)?;
     let position = core.feed.position();
-    let incarnation = position.borrow().incarnation;
+    let history = core.feed.history();
     let mut watching = Watching {
         core,
         inbound,
         registration,
         stream,
         position,
-        incarnation,
+        history,
         beats: VecDeque::new(),
         at: Revision(0),
         next: VecDeque::new(),
@@ -165,7 +165,7 @@ struct Watching {
     /// Changes wake the stream.
     position: Receiver<Position>,
     /// The history that it is about.
-    incarnation: Incarnation,
+    history: u64,
     /// Probes that wait for a beat. Beats come in the order in which they were asked for.
     beats: VecDeque<(u64, oneshot::Receiver<Position>)>,
     /// The last revision that was put into `next`.
@@ -272,7 +272,8 @@ impl Watching {
 
     /// Waits until there is something to do, and does it: there may be an answer then.
     async fn gather(&mut self) -> Result<(), End> {
-        if self.position.borrow_and_update().incarnation != self.incarnation {
+        self.position.borrow_and_update();
+        if self.core.feed.history() != self.history {
             self.end();
             return Ok(());
         }

@@ -217,6 +217,16 @@ pub trait Store: Send + Sync + 'static {
     /// The head of the log.
     async fn head(&self) -> Result<Position, StoreError>;
 
+    /// The head of the log, and the chain at `revision` if the log has it: both of one moment, so that they are of one
+    /// history.
+    async fn head_and_chain(
+        &self,
+        revision: Revision,
+    ) -> Result<(Position, Option<Chain>), StoreError>;
+
+    /// A small durable write, where a beat is none: whether the disk has room.
+    async fn check_writes(&self) -> Result<(), StoreError>;
+
     /// A durable write to this authority's own row, which also returns the head: a deposed primary cannot answer.
     async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError>;
 

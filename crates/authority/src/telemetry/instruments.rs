@@ -17,6 +17,7 @@ use super::{enforcement::Acknowledged, trace::commit_span};
 use crate::{
     domain::{Entry, Outcome},
     feed::Feed,
+    readiness::{Condition, Pulse, Readiness},
     store::{Appended, StoreError},
     validators::Validators,
 };
@@ -244,6 +245,60 @@ impl Instruments {
             |read| read.parked,
         );
         self.observe_validators(validators);
+    }
+
+    /// Reads readiness whenever somebody asks.
+    pub(crate) fn observe_readiness(&self, readiness: &Arc<Readiness>) {
+        let source = Arc::downgrade(readiness);
+        let unready = self
+            .meter
+            .u64_observable_gauge("portcullis.unready")
+            .with_unit("{condition}");
+        unready
+            .with_description("1 for each condition that makes this authority not ready, else 0.")
+            .with_callback(move |observer| {
+                let Some(readiness) = source.upgrade() else {
+                    return;
+                };
+                let problems = readiness.problems();
+                let problems = problems.borrow();
+                for condition in Condition::ALL {
+                    let is_there = u64::from(problems.contains_key(&condition));
+                    let attribute = KeyValue::new("portcullis.condition", condition.name());
+                    observer.observe(is_there, &[attribute]);
+                }
+            })
+            .build();
+        let ages = [
+            (
+                "portcullis.beat.age",
+                "Since the last beat of this authority.",
+                Pulse::Beat,
+            ),
+            (
+                "portcullis.write.age",
+                "Since the store last took a write of this authority's check.",
+                Pulse::Writes,
+            ),
+            (
+                "portcullis.feed.age",
+                "Since this authority's view was last at the head.",
+                Pulse::Feed,
+            ),
+        ];
+        for (name, description, pulse) in ages {
+            let source = Arc::downgrade(readiness);
+            self.meter
+                .f64_observable_gauge(name)
+                .with_unit("s")
+                .with_description(description)
+                .with_callback(move |observer| {
+                    if let Some(readiness) = source.upgrade() {
+                        observer.observe(readiness.age(pulse).as_secs_f64(), &[]);
+                    }
+                })
+                .build();
+        }
     }
 
     fn observe_validators(&self, validators: &Arc<Validators>) {

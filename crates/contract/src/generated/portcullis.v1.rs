@@ -1612,6 +1612,8 @@ pub enum ErrorReason {
     WatchCorrupted = 40,
     /// `FAILED_PRECONDITION`: a probe claims a revision that its stream has not delivered.
     WatchRevisionAhead = 41,
+    /// `NOT_FOUND`: gRPC health was asked about a service that this server does not have.
+    ServiceNotFound = 80,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1649,6 +1651,7 @@ impl ErrorReason {
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
             Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
             Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
+            Self::ServiceNotFound => "ERROR_REASON_SERVICE_NOT_FOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1687,6 +1690,7 @@ impl ErrorReason {
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
             "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
             "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
+            "ERROR_REASON_SERVICE_NOT_FOUND" => Some(Self::ServiceNotFound),
             _ => None,
         }
     }
@@ -1979,6 +1983,15 @@ pub struct RetireSigningKeyRequest {
     /// Kept in the audit trail. Required.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// The key was stolen: trust in it ends now, although it signs. A new key of the same kind becomes trusted with the
+    /// same revision and signs at once. The price: every access token of the old key is refused from then on, so every
+    /// user has to refresh, and a gate refuses tokens of the new key until it has applied the revision, which takes
+    /// milliseconds.
+    #[prost(bool, tag = "3")]
+    pub emergency: bool,
+    /// Ends the API keys that the key has signed. Required when there are any.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetireSigningKeyResponse {
@@ -1986,6 +1999,15 @@ pub struct RetireSigningKeyResponse {
     pub key: ::core::option::Option<SigningKey>,
     #[prost(message, optional, tag = "2")]
     pub enforcement: ::core::option::Option<Enforcement>,
+    /// The key that signs instead, when `emergency` made one.
+    #[prost(message, optional, tag = "3")]
+    pub successor: ::core::option::Option<SigningKey>,
+    /// The most API keys that ended with the key. They cannot be refreshed: make new ones.
+    #[prost(uint64, tag = "4")]
+    pub api_keys_ended: u64,
+    /// Access tokens of sessions that were good are refused from this revision on: their users have to refresh.
+    #[prost(bool, tag = "5")]
+    pub sessions_must_refresh: bool,
 }
 /// What a key is used for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2161,7 +2183,9 @@ pub mod key_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Ends trust in a key: every token it signed, or will ever sign, is refused once the revision is applied.
-        /// Sessions live on through their refresh tokens; API keys do not. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
+        /// Sessions live on through their refresh tokens; API keys do not. The key that signs is refused, because a new key is
+        /// not known to the gates yet: rotate first, or say `emergency`. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`,
+        /// `FORCE_REQUIRED` (API keys would end; `ErrorInfo.metadata` says how many as `api_keys`).
         pub async fn retire_signing_key(
             &mut self,
             request: impl tonic::IntoRequest<super::RetireSigningKeyRequest>,
@@ -2220,7 +2244,9 @@ pub mod key_service_server {
             tonic::Status,
         >;
         /// Ends trust in a key: every token it signed, or will ever sign, is refused once the revision is applied.
-        /// Sessions live on through their refresh tokens; API keys do not. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`.
+        /// Sessions live on through their refresh tokens; API keys do not. The key that signs is refused, because a new key is
+        /// not known to the gates yet: rotate first, or say `emergency`. Errors: `KEY_NOT_FOUND`, `KEY_IN_USE`,
+        /// `FORCE_REQUIRED` (API keys would end; `ErrorInfo.metadata` says how many as `api_keys`).
         async fn retire_signing_key(
             &self,
             request: tonic::Request<super::RetireSigningKeyRequest>,

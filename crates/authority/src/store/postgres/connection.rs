@@ -335,7 +335,10 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
     let Some(code) = error.code() else {
         return DbError::Unavailable("postgres: no connection".into());
     };
-    let text = format!("postgres {}", code.code());
+    let mut text = format!("postgres {}", code.code());
+    if *code == SqlState::DISK_FULL {
+        text.push_str(", the disk is full");
+    }
     match *code {
         SqlState::UNIQUE_VIOLATION => DbError::Unique(text),
         SqlState::T_R_SERIALIZATION_FAILURE

@@ -18,6 +18,43 @@ pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, St
     position(&rows)
 }
 
+pub(super) async fn head_and_chain(
+    connection: &mut dyn Connection,
+    revision: Revision,
+) -> Result<(Position, Option<Chain>), StoreError> {
+    let sql = "SELECT incarnation, revision, chain, (SELECT chain FROM log_batches WHERE revision = $1) FROM log_head";
+    let rows = connection.query(sql, &[revision.0.into()]).await?;
+    let head = position(&rows)?;
+    if revision == Revision(0) {
+        return Ok((head, Some(Chain::default())));
+    }
+    let row = rows.first().map(|row| row.optional_blob(3)).transpose()?;
+    let chain = match row.flatten() {
+        Some(bytes) => {
+            let bytes = bytes.try_into();
+            Some(Chain(bytes.map_err(|_| {
+                StoreError::Internal("a chain has another length".into())
+            })?))
+        }
+        None => None,
+    };
+    Ok((head, chain))
+}
+
+/// The row is that of no authority: whoever calls this is alone.
+pub(super) async fn check_writes(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO authority_beat VALUES ($1, 1, {now}) \
+         ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now}",
+        now = dialect.now,
+    );
+    connection.query(&sql, &[[0; 16][..].into()]).await?;
+    Ok(())
+}
+
 /// The write and the read are one statement: its snapshot is taken after the call began, and its commit is durable.
 pub(super) async fn beat(
     connection: &mut dyn Connection,

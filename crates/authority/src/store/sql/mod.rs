@@ -378,6 +378,21 @@ impl Store for SqlStore {
         log::head(&mut *self.lane(Lane::Feed).await?).await
     }
 
+    async fn head_and_chain(
+        &self,
+        revision: Revision,
+    ) -> Result<(Position, Option<Chain>), StoreError> {
+        log::head_and_chain(&mut *self.lane(Lane::Feed).await?, revision).await
+    }
+
+    async fn check_writes(&self) -> Result<(), StoreError> {
+        if self.dialect().beat_writes {
+            return Ok(());
+        }
+        let connection = &mut *self.lane(Lane::Write).await?;
+        log::check_writes(connection, &self.dialect()).await
+    }
+
     async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError> {
         log::beat(
             &mut *self.lane(Lane::Beat).await?,

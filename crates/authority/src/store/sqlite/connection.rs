@@ -133,7 +133,10 @@ impl From<rusqlite::Error> for DbError {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
             return Self::Other(format!("sqlite: {error}"));
         };
-        let text = format!("sqlite code {}", failure.extended_code);
+        let mut text = format!("sqlite code {}", failure.extended_code);
+        if failure.code == ErrorCode::DiskFull {
+            text.push_str(", the disk is full");
+        }
         match failure.code {
             ErrorCode::ConstraintViolation if is_unique(failure.extended_code) => {
                 Self::Unique(text)

@@ -1,0 +1,120 @@
+//! Background tasks: one that ends before it is told to ends the process, and never leaves it silently thinner.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::readiness::{Condition, Readiness};
+
+/// Runs all background tasks of an authority.
+#[derive(Clone)]
+pub struct Supervisor {
+    tasks: TaskTracker,
+    /// Tasks may end from here on.
+    drain: CancellationToken,
+    readiness: Arc<Readiness>,
+    /// Why the process has to end.
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Supervisor {
+    /// Supervises nothing yet. Tasks may end when `drain` is cancelled.
+    #[must_use]
+    pub fn new(readiness: Arc<Readiness>, drain: CancellationToken) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            drain,
+            readiness,
+            failure: watch::Sender::new(None),
+        }
+    }
+
+    /// Where tasks report how they do.
+    #[must_use]
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.readiness
+    }
+
+    /// Runs a task that has no reason to end before the authority drains.
+    pub fn spawn<T: Send>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) {
+        let supervisor = self.clone();
+        self.tasks.spawn(async move {
+            // Nothing that the task shared is used after its panic: the process ends.
+            let ended = AssertUnwindSafe(work).catch_unwind().await;
+            let how = match ended {
+                Err(_) => "panicked",
+                Ok(_) if supervisor.drain.is_cancelled() => return,
+                Ok(_) => "ended",
+            };
+            supervisor.fail(Condition::Task, format!("the task `{name}` {how}"));
+        });
+    }
+
+    /// Makes the authority not ready and asks for its end. The first reason counts.
+    pub(crate) fn fail(&self, condition: Condition, reason: String) {
+        tracing::error!(reason, "the authority cannot go on");
+        self.readiness.raise(condition, reason.clone());
+        self.failure.send_if_modified(|known| {
+            let is_first = known.is_none();
+            if is_first {
+                *known = Some(reason);
+            }
+            is_first
+        });
+    }
+
+    /// Why the authority has to end; pending while it does not.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        let reason = failure.wait_for(Option::is_some).await;
+        let reason = reason.ok().and_then(|reason| reason.clone());
+        // The sender is held by this very supervisor.
+        reason.expect("a reason, as was waited for")
+    }
+
+    /// Waits until all tasks have ended.
+    pub(crate) async fn wait(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ReadinessConfig;
+
+    fn supervisor() -> (Supervisor, CancellationToken) {
+        let drain = CancellationToken::new();
+        let readiness = Arc::new(Readiness::new(&ReadinessConfig::default()));
+        (Supervisor::new(readiness, drain.clone()), drain)
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_makes_the_authority_not_ready_and_end() {
+        let (supervisor, _drain) = supervisor();
+        supervisor.spawn("thinner", async { panic!("of the test") });
+        assert_eq!(supervisor.failed().await, "the task `thinner` panicked");
+        let problems = supervisor.readiness().problems();
+        assert!(problems.borrow().contains_key(&Condition::Task));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_returns_early_ends_the_authority_and_one_that_drains_does_not() {
+        let (early, _drain) = supervisor();
+        early.spawn("early", async {});
+        assert_eq!(early.failed().await, "the task `early` ended");
+
+        let (draining, drain) = supervisor();
+        drain.cancel();
+        draining.spawn("drained", async {});
+        draining.wait().await;
+        assert!(draining.readiness().problems().borrow().is_empty());
+    }
+}
