@@ -54,6 +54,10 @@ impl Backend for Planned {
         self.inner.dialect()
     }
 
+    fn searches_max(&self) -> usize {
+        self.inner.searches_max()
+    }
+
     async fn durability(&self) -> Result<String, DbError> {
         self.inner.durability().await
     }

@@ -90,6 +90,11 @@ pub struct StoreConfig {
     pub owner_url: Option<String>,
     /// PostgreSQL: connections for sessions; three more serve the log.
     pub connections_max: usize,
+    /// PostgreSQL: connections for lists, counts, previews and walks. One tenant has at most half of them.
+    pub search_connections_max: usize,
+    /// How long a list, a count or a preview may take.
+    #[serde(with = "humantime_serde")]
+    pub search_timeout: Duration,
     /// PostgreSQL: for a connect, and for the wait for a free connection.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -102,6 +107,8 @@ impl Default for StoreConfig {
             url,
             owner_url: None,
             connections_max: 16,
+            search_connections_max: 4,
+            search_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
         }
     }

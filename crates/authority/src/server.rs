@@ -23,6 +23,7 @@ use crate::{
     store::{
         Store, StoreError,
         postgres::{Postgres, PostgresOptions},
+        sql::SqlStore,
         sqlite::Sqlite,
     },
     supervision::Supervisor,
@@ -99,7 +100,9 @@ pub enum StartError {
 /// When it cannot be opened.
 pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
-        return Ok(Arc::new(Sqlite::open(Path::new(directory)).await?));
+        let sqlite = Sqlite::connect(Path::new(directory)).await?;
+        let sqlite = sqlite.search_timeout(config.search_timeout);
+        return Ok(Arc::new(SqlStore::open(Arc::new(sqlite)).await?));
     }
     let options = PostgresOptions::of(config);
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))

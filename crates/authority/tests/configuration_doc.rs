@@ -453,12 +453,17 @@ fn telemetry_that_cannot_be_sent_or_sampled_is_refused() {
 #[test]
 fn counts_have_bounds() {
     type Set = fn(&mut Config) -> &mut usize;
-    let cases: [(&str, Set, usize); 6] = [
+    let cases: [(&str, Set, usize); 7] = [
         ("server.calls_max", |c| &mut c.server.calls_max, 1_000_000),
         (
             "store.connections_max",
             |c| &mut c.store.connections_max,
             10_000,
+        ),
+        (
+            "store.search_connections_max",
+            |c| &mut c.store.search_connections_max,
+            1_000,
         ),
         (
             "log.queue_entries_max",

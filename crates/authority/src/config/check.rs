@@ -125,6 +125,11 @@ impl Config {
                 log.append_timeout,
                 moment..=20 * second,
             ),
+            (
+                "store.search_timeout",
+                self.store.search_timeout,
+                100 * moment..=60 * second,
+            ),
             ("log.poll_interval", log.poll_interval, moment..=10 * second),
             (
                 "log.checkpoint_interval",
@@ -183,6 +188,11 @@ impl Config {
         let bounds = [
             ("server.calls_max", self.server.calls_max, 1_000_000),
             ("store.connections_max", self.store.connections_max, 10_000),
+            (
+                "store.search_connections_max",
+                self.store.search_connections_max,
+                1_000,
+            ),
             (
                 "log.queue_entries_max",
                 self.log.queue_entries_max,

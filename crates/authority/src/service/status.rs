@@ -45,6 +45,7 @@ pub(crate) enum ServiceError {
     WaitEnforced,
     ForceRequired,
     Overloaded,
+    SearchTooSlow,
     Deadline,
     Unavailable,
     Internal,
@@ -167,6 +168,11 @@ impl ServiceError {
                 Reason::Overloaded,
                 "too much at a time",
             ),
+            Self::SearchTooSlow => (
+                Code::DeadlineExceeded,
+                Reason::SearchTooSlow,
+                "the search took too long: narrow it by a user, a time, a country or a longer name",
+            ),
             Self::Deadline => (
                 Code::DeadlineExceeded,
                 Reason::DeadlineExceeded,
@@ -238,6 +244,11 @@ pub(crate) fn of_transport(code: Code) -> ServiceError {
 
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::TooSlow(_) => return Self::SearchTooSlow,
+            StoreError::Overloaded(_) => return Self::Overloaded,
+            _ => {}
+        }
         if error.is_retryable() {
             error.log("store unavailable");
             return Self::Unavailable;

@@ -82,6 +82,14 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Page<Session>, StoreError>;
 
+    /// A user's active sessions, newest first. Sign-ins ask for them, so it never waits behind a list.
+    async fn active_sessions(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError>;
+
     /// One page of users with active sessions, as [`list_sessions`](Store::list_sessions).
     async fn list_users(
         &self,
@@ -421,6 +429,12 @@ pub enum StoreError {
     /// Another transaction was in the way: a lock, a deadlock, a serialization failure.
     #[error("the transaction has to be repeated: {0}")]
     Conflict(String),
+    /// A search took longer than it may. A narrower one may not.
+    #[error("the search took too long: {0}")]
+    TooSlow(String),
+    /// Too many calls of this kind wait already.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
     /// The deltas asked for were trimmed away.
     #[error("the log was trimmed")]
     Trimmed,

@@ -425,6 +425,8 @@ fn kind(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Conflict(_) => "conflict",
+        StoreError::TooSlow(_) => "too_slow",
+        StoreError::Overloaded(_) => "overloaded",
         StoreError::Trimmed => "trimmed",
         StoreError::NotMigrated => "not_migrated",
         StoreError::Internal(_) => "internal",

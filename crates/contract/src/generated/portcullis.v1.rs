@@ -1590,6 +1590,8 @@ pub enum ErrorReason {
     /// `DEADLINE_EXCEEDED`: the caller's deadline passed. A change that was already being committed may have
     /// happened; repeating the call is safe.
     DeadlineExceeded = 17,
+    /// `DEADLINE_EXCEEDED`: a search took longer than `store.search_timeout`; narrow it.
+    SearchTooSlow = 50,
     /// `UNAVAILABLE`: the store cannot be reached or the authority is draining; retry with backoff.
     Unavailable = 18,
     /// `INTERNAL`: a fault of the authority, described in its log and nowhere else.
@@ -1640,6 +1642,7 @@ impl ErrorReason {
             Self::WaitEnforcedUnimplemented => "ERROR_REASON_WAIT_ENFORCED_UNIMPLEMENTED",
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
+            Self::SearchTooSlow => "ERROR_REASON_SEARCH_TOO_SLOW",
             Self::Unavailable => "ERROR_REASON_UNAVAILABLE",
             Self::Internal => "ERROR_REASON_INTERNAL",
             Self::WatchProtocol => "ERROR_REASON_WATCH_PROTOCOL",
@@ -1677,6 +1680,7 @@ impl ErrorReason {
             }
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+            "ERROR_REASON_SEARCH_TOO_SLOW" => Some(Self::SearchTooSlow),
             "ERROR_REASON_UNAVAILABLE" => Some(Self::Unavailable),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),
             "ERROR_REASON_WATCH_PROTOCOL" => Some(Self::WatchProtocol),

@@ -13,8 +13,7 @@ use super::{Sessions, TOKEN_TEXT_BYTES_MAX};
 use crate::{
     crypto::random,
     domain::{
-        Actor, Cause, Entry, Mutation, NewSession, Session, SessionFilter, SessionOrder,
-        SessionState, Sight,
+        Actor, Cause, Entry, Mutation, NewSession, Session, SessionState, Sight,
         device::Device,
         policy::{AtLimit, Limits},
     },
@@ -210,17 +209,7 @@ impl Sessions {
         user: &UserId,
         limit: u32,
     ) -> Result<Vec<Session>, ServiceError> {
-        let filter = SessionFilter {
-            user_id: Some(user.clone()),
-            state: Some(SessionState::Active),
-            ..SessionFilter::of(tenant.clone())
-        };
-        Ok(self
-            .0
-            .store
-            .list_sessions(&filter, SessionOrder::Start, None, limit)
-            .await?
-            .items)
+        Ok(self.0.store.active_sessions(tenant, user, limit).await?)
     }
 
     /// Ends the session that a new one replaces. When that fails nobody gets the new one's tokens.

@@ -25,6 +25,10 @@ use crate::{
 pub struct PostgresOptions {
     /// Connections for sessions; appender, beat and feed have three more.
     pub connections_max: usize,
+    /// Connections for searches.
+    pub search_connections_max: usize,
+    /// How long a statement of a search may take.
+    pub search_timeout: Duration,
     /// For the whole connect, and for the wait for a free connection.
     pub connect_timeout: Duration,
     /// As whom to migrate; none: as the service itself.
@@ -36,6 +40,8 @@ impl PostgresOptions {
     pub(crate) fn of(config: &StoreConfig) -> Self {
         Self {
             connections_max: config.connections_max,
+            search_connections_max: config.search_connections_max,
+            search_timeout: config.search_timeout,
             connect_timeout: config.connect_timeout,
             owner_url: config.owner_url.clone(),
         }
@@ -46,6 +52,8 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             connections_max: 16,
+            search_connections_max: 4,
+            search_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
             owner_url: None,
         }
@@ -77,11 +85,16 @@ pub(super) type Warnings = Arc<AtomicU64>;
 pub(super) struct Connector {
     lane: Lane,
     warnings: Warnings,
+    search_timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(lane: Lane, warnings: Warnings) -> Self {
-        Self { lane, warnings }
+    pub(super) fn new(lane: Lane, warnings: Warnings, options: &PostgresOptions) -> Self {
+        Self {
+            lane,
+            warnings,
+            search_timeout: options.search_timeout,
+        }
     }
 }
 
@@ -97,6 +110,11 @@ impl Connect for Connector {
             client.batch_execute(SETTINGS).await?;
             if matches!(self.lane, Lane::Append | Lane::Beat) {
                 client.batch_execute(RAISE_DURABILITY).await?;
+            }
+            if self.lane == Lane::Search {
+                let limit = self.search_timeout.as_millis();
+                let statement = format!("SET statement_timeout = {limit}");
+                client.batch_execute(&statement).await?;
             }
             Ok((client, driver))
         })

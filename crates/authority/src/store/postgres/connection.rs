@@ -11,12 +11,13 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
 };
 
-use super::connect::Warnings;
-use crate::store::sql::{Connection, DbError, Row, Statement, Value};
+use super::{cancel::cancel, connect::Warnings};
+use crate::store::sql::{Connection, DbError, Lane, Row, Statement, Value};
 
 pub(super) struct PostgresConnection {
     /// Taken out of the pool for good when it is in a state that no other caller may meet.
     client: Option<Object>,
+    lane: Lane,
     answer_timeout: Duration,
     warnings: Warnings,
     unfit: bool,
@@ -26,9 +27,15 @@ pub(super) struct PostgresConnection {
 }
 
 impl PostgresConnection {
-    pub(super) fn new(client: Object, answer_timeout: Duration, warnings: Warnings) -> Self {
+    pub(super) fn new(
+        client: Object,
+        lane: Lane,
+        answer_timeout: Duration,
+        warnings: Warnings,
+    ) -> Self {
         Self {
             client: Some(client),
+            lane,
             answer_timeout,
             warnings,
             unfit: false,
@@ -52,7 +59,7 @@ impl PostgresConnection {
         self.unfit = false;
         answer.map_err(|error| {
             self.unfit = error.is_closed();
-            db_error(&error)
+            self.lane_error(&error)
         })
     }
 
@@ -79,7 +86,7 @@ impl PostgresConnection {
             Sent::All(Ok(answers)) => answers.iter().map(|rows| read(rows)).collect(),
             Sent::All(Err(error)) | Sent::NotAll(error) => {
                 self.unfit = error.is_closed();
-                Err(db_error(&error))
+                Err(self.lane_error(&error))
             }
         }
     }
@@ -87,6 +94,18 @@ impl PostgresConnection {
     async fn control(&mut self, statement: &str) -> Result<(), DbError> {
         self.bounded(async |client| control(client, Some(statement)).await)
             .await
+    }
+
+    /// The class of an error in this lane: a search that the server cancelled took too long.
+    fn lane_error(&self, error: &tokio_postgres::Error) -> DbError {
+        match (self.lane, db_error(error)) {
+            (Lane::Search, DbError::Unavailable(text))
+                if error.code() == Some(&SqlState::QUERY_CANCELED) =>
+            {
+                DbError::TooSlow(text)
+            }
+            (_, error) => error,
+        }
     }
 
     /// A commit during which the server warned is not known to be durable.
@@ -102,8 +121,18 @@ impl PostgresConnection {
 
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
-        if self.unfit || self.in_transaction {
-            drop(self.client.take().map(Object::take));
+        if !self.unfit && !self.in_transaction {
+            return;
+        }
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        // A statement may be running. Lanes of one connection do not wait for its end.
+        let is_shared = matches!(self.lane, Lane::Read | Lane::Write | Lane::Search);
+        if self.unfit && is_shared && !client.is_closed() {
+            cancel(client);
+        } else {
+            drop(Object::take(client));
         }
     }
 }

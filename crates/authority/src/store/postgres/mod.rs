@@ -1,5 +1,6 @@
 //! PostgreSQL: several authorities over one database.
 
+mod cancel;
 mod connect;
 mod connection;
 mod migrate;
@@ -23,6 +24,7 @@ use crate::store::StoreError;
 pub struct Postgres {
     shared: LanePool,
     own: HashMap<Lane, LanePool>,
+    options: PostgresOptions,
 }
 
 struct LanePool {
@@ -56,14 +58,31 @@ impl Postgres {
             .map(|url| parse(url, "store.owner_url"))
             .transpose()?;
         migrate::migrate(&config, owner.as_ref(), options).await?;
-        let own = [Lane::Append, Lane::Beat, Lane::Feed].into_iter();
+        let own = [
+            (Lane::Append, 1),
+            (Lane::Beat, 1),
+            (Lane::Feed, 1),
+            (Lane::Search, options.search_connections_max),
+        ];
         let own = own
-            .map(|lane| Ok((lane, pool(&config, options, lane, 1)?)))
+            .into_iter()
+            .map(|(lane, size)| Ok((lane, pool(&config, options, lane, size)?)))
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
             shared: pool(&config, options, Lane::Write, options.connections_max)?,
             own,
+            options: options.clone(),
         })
+    }
+
+    /// How long an answer may take. The wait for a synchronous standby counts, and the server does not end it itself.
+    fn answer_timeout(&self, lane: Lane) -> Duration {
+        match lane {
+            Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
+            Lane::Read | Lane::Write => Duration::from_secs(10),
+            // The server ends the statement before.
+            Lane::Search => self.options.search_timeout + Duration::from_secs(2),
+        }
     }
 }
 
@@ -108,7 +127,7 @@ fn pool(
     size: usize,
 ) -> Result<LanePool, StoreError> {
     let warnings = Warnings::default();
-    let connector = Connector::new(lane, Arc::clone(&warnings));
+    let connector = Connector::new(lane, Arc::clone(&warnings), options);
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
@@ -135,7 +154,8 @@ impl Backend for Postgres {
             .map_err(|error| connection::pool_error(&error))?;
         Ok(Box::new(PostgresConnection::new(
             client,
-            answer_timeout(lane),
+            lane,
+            self.answer_timeout(lane),
             Arc::clone(warnings),
         )))
     }
@@ -165,6 +185,10 @@ impl Backend for Postgres {
         }
     }
 
+    fn searches_max(&self) -> usize {
+        self.options.search_connections_max
+    }
+
     async fn durability(&self) -> Result<String, DbError> {
         let mut connection = self.connection(Lane::Append).await?;
         let sql = "SELECT current_setting('fsync'), current_setting('synchronous_standby_names'), \
@@ -191,13 +215,5 @@ impl Backend for Postgres {
                 setting(2)
             ),
         })
-    }
-}
-
-/// How long an answer may take. The wait for a synchronous standby counts, and the server does not end it itself.
-fn answer_timeout(lane: Lane) -> Duration {
-    match lane {
-        Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
-        Lane::Read | Lane::Write => Duration::from_secs(10),
     }
 }

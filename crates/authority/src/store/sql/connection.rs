@@ -14,6 +14,8 @@ pub enum Lane {
     Read,
     /// Sign-ins and refreshes.
     Write,
+    /// Lists, counts, previews and walks: what may take long. A statement of this lane has a time limit.
+    Search,
     /// The one batch in flight.
     Append,
     /// The beat.
@@ -29,6 +31,7 @@ impl Lane {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::Search => "search",
             Self::Append => "append",
             Self::Beat => "beat",
             Self::Feed => "feed",
@@ -44,6 +47,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// How the engine spells what is not portable.
     fn dialect(&self) -> Dialect;
+
+    /// The connections of [`Lane::Search`].
+    fn searches_max(&self) -> usize;
 
     /// What its settings let it promise.
     async fn durability(&self) -> Result<String, DbError>;
@@ -254,6 +260,9 @@ pub enum DbError {
     /// No connection, or no answer.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// A statement reached the time limit of its lane.
+    #[error("too slow: {0}")]
+    TooSlow(String),
     /// Everything else.
     #[error("{0}")]
     Other(String),
@@ -265,6 +274,7 @@ impl From<DbError> for StoreError {
             // Where a unique key may rightly exist the statement says so; elsewhere someone was faster.
             DbError::Unique(text) | DbError::Conflict(text) => Self::Conflict(text),
             DbError::Unavailable(text) => Self::Unavailable(text),
+            DbError::TooSlow(text) => Self::TooSlow(text),
             DbError::Other(text) => Self::Internal(text),
         }
     }

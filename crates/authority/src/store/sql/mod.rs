@@ -18,6 +18,7 @@ mod pending;
 mod policies;
 mod reporting;
 mod rotation;
+mod search;
 mod sessions;
 mod sweep;
 mod users;
@@ -35,7 +36,11 @@ use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
 pub(super) use self::install::ISSUER;
-use self::{group::Groups, reporting::Reporting};
+use self::{
+    group::Groups,
+    reporting::Reporting,
+    search::{Search, Searches},
+};
 use super::{
     Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed,
     Rotated, Schedule, Store, StoreError, TokenLife,
@@ -44,7 +49,7 @@ use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page,
     PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
-    SessionOrder, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    SessionOrder, SessionState, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 use crate::outage::Outage;
 
@@ -57,6 +62,7 @@ pub struct SqlStore {
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
     users: Groups<UserKey, Option<User>>,
     known: Groups<history::Question, Known>,
+    searches: Searches,
 }
 
 /// What names a session.
@@ -80,6 +86,7 @@ impl SqlStore {
             sessions: groups!(backend, Lane::Read, sessions::find),
             users: groups!(backend, Lane::Read, users::users),
             known: groups!(backend, Lane::Read, history::known),
+            searches: Searches::new(backend.searches_max()),
             backend,
         };
         install::initialize(&mut *store.lane(Lane::Append).await?, &store.dialect()).await?;
@@ -88,6 +95,15 @@ impl SqlStore {
 
     async fn lane(&self, lane: Lane) -> Result<Box<dyn Connection>, StoreError> {
         Ok(self.backend.connection(lane).await?)
+    }
+
+    /// A connection for a search in the rows of a tenant, or of all.
+    async fn search(&self, tenant: Option<&TenantId>) -> Result<Search, StoreError> {
+        let turn = self.searches.turn(tenant).await?;
+        Ok(Search {
+            connection: self.lane(Lane::Search).await?,
+            _turn: turn,
+        })
     }
 
     fn dialect(&self) -> Dialect {
@@ -141,7 +157,7 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<Page<Session>, StoreError> {
         listing::sessions(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(Some(&filter.tenant_id)).await?,
             &self.dialect(),
             filter,
             order,
@@ -149,6 +165,29 @@ impl Store for SqlStore {
             limit,
         )
         .await
+    }
+
+    async fn active_sessions(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        let filter = SessionFilter {
+            user_id: Some(user.clone()),
+            state: Some(SessionState::Active),
+            ..SessionFilter::of(tenant.clone())
+        };
+        let page = listing::sessions(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            &filter,
+            SessionOrder::Start,
+            None,
+            limit,
+        )
+        .await?;
+        Ok(page.items)
     }
 
     async fn list_users(
@@ -159,7 +198,7 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<Page<UserSummary>, StoreError> {
         listing::users(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(Some(&filter.tenant_id)).await?,
             &self.dialect(),
             filter,
             order,
@@ -171,7 +210,7 @@ impl Store for SqlStore {
 
     async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
         listing::count(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(Some(tenant)).await?,
             &self.dialect(),
             tenant,
             max,
@@ -185,7 +224,7 @@ impl Store for SqlStore {
         selection: &Selection,
     ) -> Result<Option<Preview>, StoreError> {
         listing::preview(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(Some(tenant)).await?,
             &self.dialect(),
             tenant,
             selection,
@@ -266,7 +305,7 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
         api_keys::list(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(Some(&filter.tenant_id)).await?,
             &self.dialect(),
             filter,
             before,
@@ -289,7 +328,13 @@ impl Store for SqlStore {
         below: Option<AuditPosition>,
         limit: u32,
     ) -> Result<Vec<AuditEvent>, StoreError> {
-        events::list(&mut *self.lane(Lane::Read).await?, filter, below, limit).await
+        events::list(
+            &mut *self.search(filter.tenant_id.as_ref()).await?,
+            filter,
+            below,
+            limit,
+        )
+        .await
     }
 
     async fn verify_audit_trail(
@@ -297,7 +342,7 @@ impl Store for SqlStore {
         after: Revision,
         limit: u64,
     ) -> Result<Option<AuditVerdict>, StoreError> {
-        verify::verify(&mut *self.lane(Lane::Read).await?, after, limit).await
+        verify::verify(&mut *self.search(None).await?, after, limit).await
     }
 
     async fn has_pending_events(&self) -> Result<bool, StoreError> {
@@ -346,7 +391,7 @@ impl Store for SqlStore {
         limit: u32,
     ) -> Result<Option<PolicyWalk>, StoreError> {
         sweep::walk(
-            &mut *self.lane(Lane::Read).await?,
+            &mut *self.search(None).await?,
             &self.dialect(),
             after,
             limit,

@@ -40,6 +40,10 @@ impl Backend for Reporting {
         self.engine.dialect()
     }
 
+    fn searches_max(&self) -> usize {
+        self.engine.searches_max()
+    }
+
     async fn durability(&self) -> Result<String, DbError> {
         self.engine.durability().await
     }

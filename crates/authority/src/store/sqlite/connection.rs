@@ -1,8 +1,11 @@
 //! One SQLite connection. Statements run on the blocking pool: the runtime never waits for a disk.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -10,6 +13,10 @@ use rusqlite::{ErrorCode, Statement, types::ValueRef};
 use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 
 use crate::store::sql::{Connection, DbError, Row, Value};
+
+/// How many steps of SQLite's machine pass between two looks at whether a statement is still wanted: less than a
+/// millisecond's worth.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// A connection that can be lent to the blocking pool.
 pub(super) struct Handle(Arc<Mutex<rusqlite::Connection>>);
@@ -25,6 +32,13 @@ pub(super) struct SqliteConnection {
     in_transaction: bool,
     /// Set when the loan ends: a statement that still waits for a thread must not run in the next loan.
     over: Arc<AtomicBool>,
+    limits: Option<Limits>,
+}
+
+/// When a statement that only reads is interrupted: when its loan ends, and after its time.
+#[derive(Clone, Copy)]
+struct Limits {
+    time: Option<Duration>,
 }
 
 impl SqliteConnection {
@@ -33,19 +47,31 @@ impl SqliteConnection {
             handle,
             in_transaction: false,
             over: Arc::default(),
+            limits: None,
         }
+    }
+
+    /// Lets statements be interrupted, for a connection that only reads.
+    pub(super) fn interruptible(mut self, time: Option<Duration>) -> Self {
+        self.limits = Some(Limits { time });
+        self
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        let (connection, over) = (Arc::clone(&self.handle.0), Arc::clone(&self.over));
+        let connection = Arc::clone(&self.handle.0);
+        let over = Arc::clone(&self.over);
+        let limits = self.limits;
         let run = move || {
             // A statement that panicked left no half-made state of ours behind.
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             if over.load(Ordering::SeqCst) {
                 return Err(DbError::Unavailable("the caller has gone away".into()));
+            }
+            if let Some(limits) = limits {
+                limits.set(&mut connection, over)?;
             }
             work(&connection).map_err(DbError::from)
         };
@@ -57,6 +83,20 @@ impl SqliteConnection {
     async fn control(&self, statement: &'static str) -> Result<(), DbError> {
         self.run(move |connection| connection.execute_batch(statement))
             .await
+    }
+}
+
+impl Limits {
+    /// Sets them for the next statement of the connection, in place of those of the one before.
+    fn set(
+        self,
+        connection: &mut rusqlite::Connection,
+        over: Arc<AtomicBool>,
+    ) -> Result<(), DbError> {
+        let end = self.time.map(|time| Instant::now() + time);
+        let is_unwanted =
+            move || over.load(Ordering::SeqCst) || end.is_some_and(|end| Instant::now() > end);
+        Ok(connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_unwanted))?)
     }
 }
 
@@ -142,6 +182,7 @@ impl From<rusqlite::Error> for DbError {
                 Self::Unique(text)
             }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Conflict(text),
+            ErrorCode::OperationInterrupted => Self::TooSlow(text),
             ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
                 Self::Unavailable(text)
             }

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -24,11 +25,17 @@ mod embedded {
 /// Readers beside the one writer. WAL lets them run while it writes.
 const READERS: usize = 4;
 
+/// Readers for searches.
+const SEARCHERS: usize = 2;
+
 /// An open data directory. Its lock is held for the life of the process: SQLite's own locks would let a second
 /// authority in, which the beat relies on not being there.
 pub struct Sqlite {
     writer: Arc<Mutex<Handle>>,
     readers: Vec<Arc<Mutex<Handle>>>,
+    searchers: Vec<Arc<Mutex<Handle>>>,
+    /// How long a statement of a search may take.
+    search_timeout: Duration,
     feed: Arc<Mutex<Handle>>,
     _lock: File,
 }
@@ -65,24 +72,19 @@ impl Sqlite {
         let reader = || Ok::<_, StoreError>(Arc::new(Mutex::new(Handle::new(open_file(&file)?))));
         Ok(Self {
             readers: (0..READERS).map(|_| reader()).collect::<Result<_, _>>()?,
+            searchers: (0..SEARCHERS).map(|_| reader()).collect::<Result<_, _>>()?,
+            search_timeout: Duration::from_secs(5),
             feed: reader()?,
             writer: Arc::new(Mutex::new(Handle::new(writer))),
             _lock: lock,
         })
     }
 
-    /// A reader that is free, or the first to become so.
-    async fn reader(&self) -> OwnedMutexGuard<Handle> {
-        for reader in &self.readers {
-            if let Ok(free) = Arc::clone(reader).try_lock_owned() {
-                return free;
-            }
-        }
-        let waiting = self
-            .readers
-            .iter()
-            .map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
-        futures::future::select_all(waiting).await.0
+    /// Sets how long a statement of a search may take. Default 5 s.
+    #[must_use]
+    pub fn search_timeout(mut self, limit: Duration) -> Self {
+        self.search_timeout = limit;
+        self
     }
 }
 
@@ -110,6 +112,19 @@ pub(crate) async fn installed_issuer(directory: &Path) -> Result<Option<String>,
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))?
         .map_err(|error: rusqlite::Error| DbError::from(error).into())
+}
+
+/// A reader that is free, or the first to become so.
+async fn free_reader(readers: &[Arc<Mutex<Handle>>]) -> OwnedMutexGuard<Handle> {
+    for reader in readers {
+        if let Ok(free) = Arc::clone(reader).try_lock_owned() {
+            return free;
+        }
+    }
+    let waiting = readers
+        .iter()
+        .map(|reader| Box::pin(Arc::clone(reader).lock_owned()));
+    futures::future::select_all(waiting).await.0
 }
 
 fn lock_directory(directory: &Path) -> Result<File, StoreError> {
@@ -154,13 +169,25 @@ fn open_file(file: &Path) -> Result<rusqlite::Connection, StoreError> {
 #[async_trait]
 impl Backend for Sqlite {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
-        let guard = match lane {
-            Lane::Append | Lane::Write => Arc::clone(&self.writer).lock_owned().await,
+        let connection = match lane {
+            Lane::Append | Lane::Write => {
+                SqliteConnection::new(Arc::clone(&self.writer).lock_owned().await)
+            }
             // A read by the only process there is: whatever committed before is seen.
-            Lane::Beat | Lane::Feed => Arc::clone(&self.feed).lock_owned().await,
-            Lane::Read => self.reader().await,
+            Lane::Beat | Lane::Feed => {
+                SqliteConnection::new(Arc::clone(&self.feed).lock_owned().await)
+            }
+            Lane::Read => {
+                SqliteConnection::new(free_reader(&self.readers).await).interruptible(None)
+            }
+            Lane::Search => SqliteConnection::new(free_reader(&self.searchers).await)
+                .interruptible(Some(self.search_timeout)),
         };
-        Ok(Box::new(SqliteConnection::new(guard)))
+        Ok(Box::new(connection))
+    }
+
+    fn searches_max(&self) -> usize {
+        SEARCHERS
     }
 
     fn dialect(&self) -> Dialect {
