@@ -259,6 +259,7 @@ async fn live_a_day(authority: &TestAuthority, number: usize) {
     let created = authority.sessions(LOGIN).create_session(request).await;
     let created = created.expect("a sign-in").into_inner();
     let request = v1::RefreshSessionRequest {
+        tenant_id: "quiet".into(),
         refresh_token: created.refresh_token,
         ..Default::default()
     };
@@ -283,14 +284,17 @@ async fn others_go_on(slow: &Slow) {
         listed.expect("another tenant's list");
     })
     .await;
-    assert!(!crowd.is_empty());
+    if slow.schema.is_some() {
+        let running = slow.backends("AND wait_event = 'PgSleep'").await;
+        assert_eq!(running, 2, "half of the connections for searches");
+    }
+    drop(crowd);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn searches_of_one_tenant_keep_nobody_else_waiting() {
     let slow = Slow::postgres(Duration::from_secs(60)).await;
     others_go_on(&slow).await;
-    assert_eq!(slow.backends("AND wait_event = 'PgSleep'").await, 2);
     others_go_on(&Slow::sqlite(Duration::from_secs(60)).await).await;
 }
 
