@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -189,6 +189,7 @@ impl Log {
                         let beat = v1::WatchBeat {
                             nonce: probe.nonce,
                             head: Some(self.view.position().into()),
+                            database_time: Some(SystemTime::now().into()),
                             ..Default::default()
                         };
                         return Some(Answer::Beat(beat.sealed(&self.stream)));

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use portcullis_authority::{
@@ -120,7 +121,7 @@ async fn write(store: Arc<SqlStore>, witness: Arc<SqlStore>, writer: u64) -> Ack
             .expect("a tail");
         assert_eq!(frame[0].revision, revision, "nor is the tail");
         let beat = witness.beat(&[1; 16]).await.expect("a beat");
-        assert!(beat.revision >= revision, "nor is a beat");
+        assert!(beat.head.revision >= revision, "nor is a beat");
         acknowledged.push((
             revision,
             some.iter().map(|session| session.subject).collect(),
@@ -149,8 +150,13 @@ async fn an_empty_log_has_a_head_and_no_tail() {
         Some(position.chain)
     );
     assert_eq!(store.chain(Revision(1)).await.expect("no chain"), None);
-    assert_eq!(store.beat(&[1; 16]).await.expect("a beat"), position);
-    assert_eq!(store.beat(&[1; 16]).await.expect("another beat"), position);
+    assert_eq!(store.beat(&[1; 16]).await.expect("a beat").head, position);
+    let first = store.beat(&[1; 16]).await.expect("another beat");
+    let second = store.beat(&[1; 16]).await.expect("one more beat");
+    assert_eq!((first.head, second.head), (position, position));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.expect("after 1970").as_micros()).expect("before 292,000 AD");
+    assert!(first.time <= second.time && (second.time.0 - now).abs() < 60_000_000);
     assert!(!store.durability().await.expect("words").is_empty());
 }
 

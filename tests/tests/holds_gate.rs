@@ -11,10 +11,11 @@ use portcullis_contract::v1::{
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
     gate::{applied, rejection},
+    postgres,
     proxy::{Link, Proxy},
     wait::{eventually, within},
 };
-use portcullis_validator::{Builder, Rejection, Validator};
+use portcullis_validator::{Builder, Freshness, Rejection, Validator};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -241,6 +242,88 @@ async fn a_gate_gets_well_when_the_network_does() {
     proxy.reset();
     within("the gate to be ready", gate.ready()).await;
     assert!(gate.check(&session.access_token).is_ok());
+}
+
+/// A PostgreSQL database whose clock a test can set: `statement_timestamp()` of its schema comes before the system's.
+struct Clock {
+    schema: postgres::Schema,
+    admin: postgres::Admin,
+}
+
+impl Clock {
+    async fn start() -> Self {
+        let schema = postgres::fresh_schema().await;
+        let admin = postgres::shared().await.admin().await;
+        let name = &schema.name;
+        let sql = format!(
+            "CREATE TABLE {name}.clock (ahead interval NOT NULL); \
+             INSERT INTO {name}.clock VALUES ('0'); \
+             CREATE FUNCTION {name}.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE AS \
+             $$ SELECT pg_catalog.statement_timestamp() + ahead FROM {name}.clock $$"
+        );
+        admin.batch_execute(&sql).await.expect("a clock");
+        Self { schema, admin }
+    }
+
+    fn url(&self) -> String {
+        let path = format!("search_path%3D{}", self.schema.name);
+        self.schema
+            .url
+            .replace(&path, &format!("{path},pg_catalog"))
+    }
+
+    async fn set_ahead(&self, ahead: &str) {
+        let name = &self.schema.name;
+        let sql = format!("UPDATE {name}.clock SET ahead = '{ahead}'");
+        self.admin.batch_execute(&sql).await.expect("set");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_judged_by_the_clock_that_gave_it_its_times() {
+    let clock = Clock::start().await;
+    clock.set_ahead("-4 minutes").await;
+    let url = clock.url();
+    let authority = TestAuthority::with(|config| {
+        config.store.url = url;
+        config.tokens.access_token_lifetime = Duration::from_secs(120);
+    })
+    .await;
+    let gate = authority.ready_gate().await;
+    // By the gate's own clock the first expired minutes ago, and the second is from the future.
+    for ahead in ["-4 minutes", "4 minutes"] {
+        clock.set_ahead(ahead).await;
+        let session = authority.sign_in("ada").await;
+        eventually("the gate to accept the token", async || {
+            let skew = gate.statistics().clock_skew_micros?;
+            (skew.abs() > 200_000_000).then_some(())?;
+            gate.check(&session.access_token).ok()
+        })
+        .await;
+        assert_eq!(rejection(&gate, &session.access_token), None, "{ahead}");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_whose_clock_is_wrong_says_503_and_neither_accepts_nor_blames_the_token() {
+    let clock = Clock::start().await;
+    let authority = TestAuthority::postgres(&clock.url()).await;
+    let gate = authority.ready_gate().await;
+    let session = authority.sign_in("ada").await;
+    assert_eq!(rejection(&gate, &session.access_token), None);
+    for ahead in ["3 hours", "-3 hours"] {
+        clock.set_ahead(ahead).await;
+        eventually("the gate to know", async || {
+            let rejection = rejection(&gate, &session.access_token)?;
+            assert!(rejection.is_unavailable(), "{rejection:?}");
+            (rejection == Rejection::ClockSkew).then_some(())
+        })
+        .await;
+        assert!(matches!(gate.freshness(), Freshness::Unready { .. }));
+    }
+    clock.set_ahead("0").await;
+    within("the gate to be ready", gate.ready()).await;
+    assert_eq!(rejection(&gate, &session.access_token), None);
 }
 
 /// An authority whose errors were damaged on the way, as the transport of gates cannot read them.

@@ -140,7 +140,7 @@ async fn without_the_standby_nothing_is_acknowledged_and_no_beat_returns() {
     pair.resume().await;
     let acknowledged = apply_again(&*store, &batch[0]).await.revision;
     let beat = async || store.beat(&[1; 16]).await.ok();
-    assert_eq!(eventually("a beat", beat).await.revision, acknowledged);
+    assert_eq!(eventually("a beat", beat).await.head.revision, acknowledged);
     assert_eq!(
         (acknowledged, head(&*store).await),
         (Revision(1), Revision(1))
@@ -162,7 +162,7 @@ async fn a_deposed_primary_neither_acknowledges_nor_beats() {
     assert!(beat.is_err() && appended.is_err());
     assert_eq!(apply_again(&*new, &batch[0]).await.revision, Revision(2));
     assert_eq!(
-        new.beat(&[1; 16]).await.expect("a beat"),
+        new.beat(&[1; 16]).await.expect("a beat").head,
         replay(&*new).await.position()
     );
 }

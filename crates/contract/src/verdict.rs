@@ -65,6 +65,9 @@ pub enum Rejection {
     /// The validator has no view yet, or no longer understands the log.
     #[error("the validator is not ready")]
     Unready,
+    /// The clocks of the validator and the database differ by more than allowed, so nobody knows what time it is.
+    #[error("the validator's clock differs from the database's")]
+    ClockSkew,
 }
 
 impl Rejection {
@@ -88,13 +91,14 @@ impl Rejection {
             Self::SignedOut => "signed_out",
             Self::Stale { .. } => "stale",
             Self::Unready => "unready",
+            Self::ClockSkew => "clock_skew",
         }
     }
 
     /// Whether the fault is not the token's: the gate cannot know. HTTP gates answer 503 then, else 401.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Stale { .. } | Self::Unready)
+        matches!(self, Self::Stale { .. } | Self::Unready | Self::ClockSkew)
     }
 }
 

@@ -13,13 +13,17 @@ use crate::{
     activity::Tracking,
     cache::TokenCache,
     report::Reporter,
-    state::Mode,
+    state::{Bounds, Mode},
     sync::{Sync, SyncConfig},
     validator::{Shared, Validator},
 };
 
 /// Above, because channels cannot count further than some number and panic.
 const ACTIVITY_TOKENS_LIMIT: usize = 100_000_000;
+
+/// A token life and an hour pass between two turns of the log. A clock that is wrong by this much takes a half of the
+/// hour.
+const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Settings of a validator. Issuer and audience are required.
 #[derive(Clone)]
@@ -33,6 +37,7 @@ pub struct Builder {
     name: String,
     mode: Mode,
     max_staleness: Duration,
+    clock_skew_max: Duration,
     cached_tokens_max: usize,
     cached_api_keys_max: usize,
     snapshot_bytes_max: u64,
@@ -61,6 +66,7 @@ impl Builder {
             name: String::new(),
             mode: Mode::Strict,
             max_staleness: Duration::from_secs(5),
+            clock_skew_max: Duration::from_secs(5 * 60),
             cached_tokens_max: 100_000,
             cached_api_keys_max: 10_000,
             snapshot_bytes_max: 1 << 30,
@@ -114,6 +120,13 @@ impl Builder {
     /// The staleness it enforces. Default 5 s; at least 100 ms, and at most what the authority allows.
     pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
         self.max_staleness = max_staleness;
+        self
+    }
+
+    /// How far this machine's clock may be from the database's. Beyond it the validator is not ready and answers
+    /// [`Rejection::ClockSkew`](crate::Rejection). Default 5 min; 1 s to 30 min.
+    pub fn clock_skew_max(mut self, clock_skew_max: Duration) -> Self {
+        self.clock_skew_max = clock_skew_max;
         self
     }
 
@@ -177,15 +190,12 @@ impl Builder {
             TokenCache::new(self.cached_api_keys_max),
         );
         let reported = interval.map(|_| Arc::clone(&tracking));
-        let shared = Shared::new(
-            expected,
-            sessions,
-            api_keys,
-            self.mode,
-            self.max_staleness,
-            reported,
-            self.name,
-        );
+        let bounds = Bounds {
+            mode: self.mode,
+            max_staleness: self.max_staleness,
+            clock_skew_max: self.clock_skew_max,
+        };
+        let shared = Shared::new(expected, sessions, api_keys, bounds, reported, self.name);
         let shared = Arc::new(shared);
         let sync = Sync::new(config, Arc::clone(&shared));
         let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
@@ -215,6 +225,9 @@ impl Builder {
         }
         if self.max_staleness < Duration::from_millis(100) {
             return wrong("max_staleness", "must be at least 100 ms");
+        }
+        if !(Duration::from_secs(1)..=CLOCK_SKEW_LIMIT).contains(&self.clock_skew_max) {
+            return wrong("clock_skew_max", "must be from 1 s to 30 min");
         }
         if self.cached_tokens_max == 0 {
             return wrong("cached_tokens_max", "must be at least 1");

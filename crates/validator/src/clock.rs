@@ -1,4 +1,4 @@
-//! The gate's own clock. It is compared with no other machine's.
+//! The gate's own clock. Freshness goes by it alone; `database_clock` compares it with the database's.
 
 use std::time::Duration;
 
@@ -12,11 +12,8 @@ pub(crate) struct Mark {
     wall: Duration,
 }
 
-/// The wall clock is read as of the kernel's last tick, at a quarter of the cost. This is the longest tick.
-const TICK: Duration = Duration::from_millis(10);
-
 impl Mark {
-    /// Now.
+    /// Now. The wall clock is read as of the kernel's last tick, up to 10 ms ago, at a quarter of the cost.
     pub(crate) fn now() -> Self {
         Self {
             boot: read(ClockId::Boottime),
@@ -31,9 +28,14 @@ impl Mark {
             .max(self.wall.saturating_sub(earlier.wall))
     }
 
-    /// Seconds since 1970, for a token's own times: never earlier than the truth.
-    pub(crate) fn unix_seconds(&self) -> u64 {
-        (self.wall + TICK).as_secs()
+    /// The time since `earlier` by the clock that nobody sets.
+    pub(crate) fn boot_since(&self, earlier: &Self) -> Duration {
+        self.boot.saturating_sub(earlier.boot)
+    }
+
+    /// The wall clock, since 1970.
+    pub(crate) fn wall(&self) -> Duration {
+        self.wall
     }
 
     /// Milliseconds of the clock that goes on while the machine is suspended.
@@ -78,6 +80,6 @@ mod tests {
     fn time_passes() {
         let earlier = Mark::now();
         assert!(Mark::now().since(&earlier) < Duration::from_secs(5));
-        assert!(Mark::now().unix_seconds() > 1_700_000_000);
+        assert!(Mark::now().wall() > Duration::from_secs(1_700_000_000));
     }
 }

@@ -21,6 +21,7 @@ mod activity;
 mod builder;
 mod cache;
 mod clock;
+mod database_clock;
 mod identity;
 mod layer;
 mod report;

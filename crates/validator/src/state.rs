@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
     token::{TokenClaims, Verified},
-    verdict::{Rejection, check_revocations},
+    verdict::{Rejection, check_revocations, check_time},
     view::View,
 };
 
-use crate::clock::Mark;
+use crate::{clock::Mark, database_clock::DatabaseClock};
 
 /// What a validator does when it cannot prove itself fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,15 @@ pub enum Mode {
         /// The second bound, from the last proof of freshness.
         stale_max: Duration,
     },
+}
+
+/// What a validator enforces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) mode: Mode,
+    pub(crate) max_staleness: Duration,
+    /// How far this machine's clock may be from the database's.
+    pub(crate) clock_skew_max: Duration,
 }
 
 /// How much a validator knows.
@@ -50,6 +59,10 @@ pub(crate) struct State {
     /// Views of other histories, which are united with the view until they are forgotten.
     pub(crate) remembered: Vec<Arc<View>>,
     pub(crate) fresh_as_of: Option<Mark>,
+    /// The database's clock, as of the newest beat.
+    pub(crate) database_clock: Option<DatabaseClock>,
+    /// How far this machine's clock may be from it.
+    pub(crate) clock_skew_max: Duration,
     /// Why there is no proof, while there is none.
     pub(crate) unproved: &'static str,
     /// Why the view may not be used, whatever its age.
@@ -57,8 +70,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock_skew_max: Duration) -> Self {
         Self {
+            database_clock: None,
+            clock_skew_max,
             view: None,
             remembered: Vec::new(),
             fresh_as_of: None,
@@ -89,6 +104,46 @@ impl State {
         })
     }
 
+    /// The database's clock, when this machine's agrees with it.
+    #[inline]
+    fn agreed_clock(&self, now: &Mark) -> Result<&DatabaseClock, Rejection> {
+        let clock = self.database_clock.as_ref().ok_or(Rejection::Unready)?;
+        if clock.skew(now).exceeds(self.clock_skew_max) {
+            return Err(Rejection::ClockSkew);
+        }
+        Ok(clock)
+    }
+
+    /// The rejection of a gate that is not ready.
+    pub(crate) fn unavailable(&self, now: &Mark) -> Rejection {
+        let skewed =
+            self.usable_view().is_ok() && self.agreed_clock(now) == Err(Rejection::ClockSkew);
+        if skewed {
+            Rejection::ClockSkew
+        } else {
+            Rejection::Unready
+        }
+    }
+
+    /// Whether it is the time of the identity's token. The database's clock decides, which gave the token its times: a
+    /// machine with a wrong clock neither accepts what has expired nor refuses what has not.
+    #[inline]
+    pub(crate) fn check_time<C: TokenClaims>(
+        &self,
+        identity: &Verified<C>,
+        now: &Mark,
+    ) -> Result<(), Rejection> {
+        let clock = self.agreed_clock(now)?;
+        let Err(rejection) = check_time(identity, clock.unix_seconds(now)) else {
+            return Ok(());
+        };
+        // Between a step of the wall clock and the next beat, only what both clocks say is known of the token.
+        match check_time(identity, clock.unstepped_unix_seconds(now)) {
+            Ok(()) if clock.was_stepped(now) => Err(Rejection::ClockSkew),
+            _ => Err(rejection),
+        }
+    }
+
     pub(crate) fn freshness(&self, now: &Mark, max_staleness: Duration) -> Freshness {
         match (self.usable_view(), self.fresh_as_of) {
             (Err(_), _) => Freshness::Unready {
@@ -96,6 +151,9 @@ impl State {
             },
             (Ok(_), None) => Freshness::Unready {
                 reason: self.unproved,
+            },
+            (Ok(_), Some(_)) if self.agreed_clock(now).is_err() => Freshness::Unready {
+                reason: "the clocks of this machine and of the database differ",
             },
             (Ok(_), Some(proof)) => {
                 let age = now.since(&proof);

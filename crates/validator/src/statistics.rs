@@ -9,7 +9,7 @@ use std::{
 use portcullis_contract::verdict::Rejection;
 
 /// What verdicts are called: accepted, and the reasons of [`Rejection::reason`].
-const VERDICTS: [&str; 17] = [
+const VERDICTS: [&str; 18] = [
     "accepted",
     "missing",
     "oversized",
@@ -27,6 +27,7 @@ const VERDICTS: [&str; 17] = [
     "signed_out",
     "stale",
     "unready",
+    "clock_skew",
 ];
 const ACCEPTED: usize = 0;
 
@@ -49,6 +50,9 @@ pub struct Statistics {
     pub applied_revision: Option<u64>,
     /// Since the last proof of freshness; none before the first.
     pub freshness_age: Option<Duration>,
+    /// How far this machine's clock is ahead of the database's, in microseconds; negative: behind. It is known to within
+    /// half of a probe's round trip. None before the first proof of freshness.
+    pub clock_skew_micros: Option<i64>,
     /// Tokens whose use is tracked now.
     pub activity_tracked: usize,
     /// Requests that were reported as use of their session.
@@ -201,6 +205,7 @@ fn slot(rejection: &Rejection) -> usize {
         Rejection::SignedOut => 14,
         Rejection::Stale { .. } => 15,
         Rejection::Unready => 16,
+        Rejection::ClockSkew => 17,
     }
 }
 
@@ -208,7 +213,7 @@ fn slot(rejection: &Rejection) -> usize {
 mod tests {
     use super::*;
 
-    const ALL: [Rejection; 16] = [
+    const ALL: [Rejection; 17] = [
         Rejection::Missing,
         Rejection::Oversized,
         Rejection::Malformed,
@@ -227,6 +232,7 @@ mod tests {
             age: Duration::ZERO,
         },
         Rejection::Unready,
+        Rejection::ClockSkew,
     ];
 
     fn count(counters: &Counters) -> Statistics {
@@ -239,6 +245,7 @@ mod tests {
             cache_misses: 0,
             applied_revision: None,
             freshness_age: None,
+            clock_skew_micros: None,
             activity_tracked: 0,
             activity_reported: 0,
             activity_dropped: 0,

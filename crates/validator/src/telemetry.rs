@@ -164,6 +164,12 @@ fn observe_view(source: &Source, meter: &Meter) {
         |read| read.freshness_age.map(|age| age.as_secs_f64()),
     );
     gauge(
+        "portcullis.validator.clock.skew",
+        "s",
+        "How far the gate's clock is ahead of the database's.",
+        |read| read.clock_skew_micros.map(|skew| skew as f64 / 1e6),
+    );
+    gauge(
         "portcullis.validator.cache.size",
         "{token}",
         "Tokens in the cache.",

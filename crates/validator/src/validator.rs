@@ -13,7 +13,7 @@ use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
     token::{Expected, TokenClaims, verify_as},
-    verdict::{Rejection, check_standing, check_time},
+    verdict::{Rejection, check_standing},
     view::View,
 };
 use tokio::{sync::watch, task::AbortHandle};
@@ -25,7 +25,7 @@ use crate::{
     cache::TokenCache,
     clock::Mark,
     identity::Admitted,
-    state::{Freshness, Mode, State},
+    state::{Bounds, Freshness, Mode, State},
     statistics::{Counters, Statistics, Verdicts},
     telemetry,
 };
@@ -69,21 +69,20 @@ impl Shared {
         expected: Expected,
         sessions: TokenCache,
         api_keys: TokenCache<ApiKeyIdentity>,
-        mode: Mode,
-        max_staleness: Duration,
+        bounds: Bounds,
         tracking: Option<Arc<Tracking>>,
         name: String,
     ) -> Self {
         Self {
-            state: ArcSwap::from_pointee(State::new()),
+            state: ArcSwap::from_pointee(State::new(bounds.clock_skew_max)),
             position: watch::Sender::new(None),
             forks: AtomicU64::new(0),
             accept_history: AtomicBool::new(false),
             expected,
             sessions,
             api_keys,
-            mode,
-            max_staleness,
+            mode: bounds.mode,
+            max_staleness: bounds.max_staleness,
             counters: Counters::new(),
             tracking,
             name,
@@ -139,7 +138,7 @@ impl Shared {
         }
         // The clock is read last: a pause before this line makes the proof older.
         let now = Mark::now();
-        check_time(identity, now.unix_seconds())?;
+        state.check_time(identity, &now)?;
         self.check_freshness(state, &now)?;
         match identity.activity() {
             Some(activity) => activity.note(&now, request),
@@ -182,15 +181,17 @@ impl Shared {
 
     /// A key that a stale view does not know may be a new one: that is not the token's fault.
     fn excuse(&self, rejection: Rejection, state: &State) -> Rejection {
-        match (rejection, state.freshness(&Mark::now(), self.max_staleness)) {
+        let now = Mark::now();
+        match (rejection, state.freshness(&now, self.max_staleness)) {
             (Rejection::UnknownKey, Freshness::Stale { age }) => Rejection::Stale { age },
-            (Rejection::UnknownKey, Freshness::Unready { .. }) => Rejection::Unready,
+            (Rejection::UnknownKey, Freshness::Unready { .. }) => state.unavailable(&now),
             (rejection, _) => rejection,
         }
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
         let state = self.state.load();
+        let now = Mark::now();
         let (activity_tracked, activity_reported) = self
             .tracking
             .as_ref()
@@ -207,7 +208,10 @@ impl Shared {
             cache_hits: 0,
             cache_misses: 0,
             applied_revision: state.view.as_ref().map(|view| view.position().revision.0),
-            freshness_age: state.fresh_as_of.map(|proof| Mark::now().since(&proof)),
+            freshness_age: state.fresh_as_of.map(|proof| now.since(&proof)),
+            clock_skew_micros: state
+                .database_clock
+                .map(|clock| clock.skew(&now).ahead_micros),
         };
         self.counters.add_to(&mut statistics);
         statistics
@@ -221,7 +225,7 @@ impl Shared {
                 Ok(())
             }
             (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
-            (Freshness::Unready { .. }, _) => Err(Rejection::Unready),
+            (Freshness::Unready { .. }, _) => Err(state.unavailable(now)),
         }
     }
 }

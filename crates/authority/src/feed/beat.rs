@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_contract::position::Position;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -10,7 +9,7 @@ use tokio::{
 
 use crate::{
     readiness::{Pulse, Readiness},
-    store::Store,
+    store::{Beat, Store},
     supervision::Supervisor,
 };
 
@@ -20,7 +19,7 @@ const PROBES_MAX: usize = 65_536;
 /// Asks for beats. One beat answers every probe that waited when it began.
 #[derive(Clone)]
 pub struct Beats {
-    probes: mpsc::Sender<oneshot::Sender<Position>>,
+    probes: mpsc::Sender<oneshot::Sender<Beat>>,
 }
 
 impl Beats {
@@ -47,7 +46,7 @@ impl Beats {
     /// durable read of the head: silence is not freshness. Answers come in the order of the questions. None when too many
     /// wait.
     #[must_use]
-    pub fn ask(&self) -> Option<oneshot::Receiver<Position>> {
+    pub fn ask(&self) -> Option<oneshot::Receiver<Beat>> {
         let (reply, answer) = oneshot::channel();
         self.probes.try_send(reply).ok()?;
         Some(answer)
@@ -62,7 +61,7 @@ struct Beating {
 }
 
 impl Beating {
-    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<Position>>) {
+    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<Beat>>) {
         loop {
             // Only those who wait before the beat begins may be answered by it.
             let mut answered = match timeout(self.interval, waiting.recv()).await {
@@ -77,13 +76,13 @@ impl Beating {
         }
     }
 
-    async fn beat(&self, answered: Vec<oneshot::Sender<Position>>) {
+    async fn beat(&self, answered: Vec<oneshot::Sender<Beat>>) {
         match self.store.beat(&self.authority).await {
-            Ok(head) => {
+            Ok(beat) => {
                 self.readiness.succeed(Pulse::Beat);
                 for reply in answered {
                     // A stream that has ended does not need the answer.
-                    let _ = reply.send(head);
+                    let _ = reply.send(beat);
                 }
             }
             Err(error) => {

@@ -18,10 +18,10 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 
-use super::{core::Core, status::ServiceError};
+use super::{convert::timestamp, core::Core, status::ServiceError};
 use crate::{
     feed::FromRing,
-    store::StoreError,
+    store::{Beat, StoreError},
     validators::{Connected, Gate, Registration},
 };
 
@@ -167,7 +167,7 @@ struct Watching {
     /// The history that it is about.
     history: u64,
     /// Probes that wait for a beat. Beats come in the order in which they were asked for.
-    beats: VecDeque<(u64, oneshot::Receiver<Position>)>,
+    beats: VecDeque<(u64, oneshot::Receiver<Beat>)>,
     /// The last revision that was put into `next`.
     at: Revision,
     /// Answers that can be sent at once.
@@ -289,7 +289,7 @@ impl Watching {
             }
             // Without a beat there is no answer, and the validator grows stale by itself.
             (nonce, beat) = first(&mut self.beats) => {
-                let answer = beat.map(|head| self.answer_probe(nonce, head));
+                let answer = beat.map(|beat| self.answer_probe(nonce, beat));
                 self.next.extend(answer);
             }
             () = self.core.drain.cancelled() => self.end(),
@@ -318,10 +318,11 @@ impl Watching {
         Ok(())
     }
 
-    fn answer_probe(&self, nonce: u64, head: Position) -> Answer {
+    fn answer_probe(&self, nonce: u64, beat: Beat) -> Answer {
         let beat = v1::WatchBeat {
             nonce,
-            head: Some(head.into()),
+            head: Some(beat.head.into()),
+            database_time: Some(timestamp(beat.time)),
             ..Default::default()
         };
         Answer::Beat(beat.sealed(&self.stream))
@@ -361,9 +362,7 @@ impl Watching {
 }
 
 /// What becomes of the first of the probes that wait; never comes when none does.
-async fn first(
-    beats: &mut VecDeque<(u64, oneshot::Receiver<Position>)>,
-) -> (u64, Option<Position>) {
+async fn first(beats: &mut VecDeque<(u64, oneshot::Receiver<Beat>)>) -> (u64, Option<Beat>) {
     let Some((nonce, beat)) = beats.front_mut() else {
         return future::pending().await;
     };

@@ -236,7 +236,7 @@ pub trait Store: Send + Sync + 'static {
     async fn check_writes(&self) -> Result<(), StoreError>;
 
     /// A durable write to this authority's own row, which also returns the head: a deposed primary cannot answer.
-    async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError>;
+    async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError>;
 
     /// The batches after `after`, in order, without gaps, at most `limit`.
     ///
@@ -381,6 +381,15 @@ pub struct Removed {
     pub sessions: u64,
     /// Where to go on; none: these were the last.
     pub next: Option<Cursor>,
+}
+
+/// Proof that a store could write just now, and what it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The head of the log.
+    pub head: Position,
+    /// The database's clock when it read the head.
+    pub time: Micros,
 }
 
 /// The longest life of an access token.

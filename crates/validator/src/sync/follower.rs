@@ -15,7 +15,10 @@ use portcullis_contract::{
 };
 
 use super::{assembly::Assembly, histories::Histories};
-use crate::{clock::Mark, state::State, telemetry::trace_applied, validator::Shared};
+use crate::{
+    clock::Mark, database_clock::DatabaseClock, state::State, telemetry::trace_applied,
+    validator::Shared,
+};
 
 /// Probes that may be under way; older ones are given up.
 const PROBES_MAX: usize = 64;
@@ -65,6 +68,8 @@ pub(super) struct Follower {
     snapshot_bytes_max: u64,
     assembly: Option<Assembly>,
     stream: Stream,
+    /// Whether this machine's clock was too far from the database's when the last beat came.
+    clock_wrong: bool,
     chains: VecDeque<(Revision, Chain)>,
 }
 
@@ -86,14 +91,16 @@ struct Stream {
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, snapshot_bytes_max: u64) -> Self {
+        let state = State::clone(&shared.state.load());
         Self {
             shared,
-            state: State::new(),
+            state,
             histories: Histories::default(),
             misunderstood: None,
             snapshot_bytes_max,
             assembly: None,
             stream: Stream::default(),
+            clock_wrong: false,
             chains: VecDeque::new(),
         }
     }
@@ -171,12 +178,12 @@ impl Follower {
         self.publish();
     }
 
-    fn take(&mut self, answer: Answer, _now: Mark) -> Result<(), ProtocolError> {
+    fn take(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
         match answer {
             Answer::Welcome(welcome) => self.take_welcome(&welcome),
             Answer::SnapshotChunk(chunk) => self.chunk(&chunk),
             Answer::Delta(frame) => self.delta(frame),
-            Answer::Beat(beat) => self.beat(&beat),
+            Answer::Beat(beat) => self.beat(&beat, now),
             Answer::Queued(_) | Answer::Drain(_) => Ok(()),
         }
     }
@@ -311,7 +318,7 @@ impl Follower {
     }
 
     /// An answer to a probe: fresh as of when the probe was sent, once the head it names has been applied.
-    fn beat(&mut self, beat: &v1::WatchBeat) -> Result<(), ProtocolError> {
+    fn beat(&mut self, beat: &v1::WatchBeat, now: Mark) -> Result<(), ProtocolError> {
         if !beat.is_intact(&self.stream.id) {
             return Err(ProtocolError::Corrupted);
         }
@@ -322,6 +329,12 @@ impl Follower {
         let (_, sent) = at
             .and_then(|at| self.stream.probes.remove(at))
             .ok_or(ProtocolError::Unasked)?;
+        let time = beat.database_time.ok_or(ProtocolError::Malformed)?;
+        let told = SystemTime::try_from(time).map_err(|_| ProtocolError::Malformed)?;
+        let told = told
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_err(|_| ProtocolError::Malformed)?;
+        self.take_clock(DatabaseClock::new(sent, now, told), &now);
         if self.stream.beats.len() == BEATS_MAX {
             self.stream.beats.pop_front();
         }
@@ -329,6 +342,27 @@ impl Follower {
         let proved = self.settle_beats();
         self.publish();
         proved
+    }
+
+    /// Takes the database's clock, and says when this machine's is wrong and when it is right again.
+    fn take_clock(&mut self, clock: DatabaseClock, now: &Mark) {
+        let bound = self.state.clock_skew_max;
+        let wrong = clock.skew(now).exceeds(bound);
+        let ahead_micros = clock.skew(now).ahead_micros;
+        if wrong && !self.clock_wrong {
+            tracing::error!(
+                ahead_micros,
+                ?bound,
+                "not ready: the clocks of this machine and of the database differ"
+            );
+        } else if !wrong && self.clock_wrong {
+            tracing::info!(
+                ahead_micros,
+                "the clocks of this machine and of the database agree again"
+            );
+        }
+        self.clock_wrong = wrong;
+        self.state.database_clock = Some(clock);
     }
 
     fn settle_beats(&mut self) -> Result<(), ProtocolError> {

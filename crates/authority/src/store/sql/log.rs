@@ -9,7 +9,10 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 use super::{Connection, Dialect, Row, Value, transaction};
-use crate::{domain::time::span, store::StoreError};
+use crate::{
+    domain::{Micros, time::span},
+    store::{Beat, StoreError},
+};
 
 pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, StoreError> {
     let rows = connection
@@ -60,17 +63,29 @@ pub(super) async fn beat(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     authority: &[u8; 16],
-) -> Result<Position, StoreError> {
+) -> Result<Beat, StoreError> {
     if !dialect.beat_writes {
-        return head(connection).await;
+        let sql = format!(
+            "SELECT incarnation, revision, chain, {now} FROM log_head",
+            now = dialect.now
+        );
+        return answered(&connection.query(&sql, &[]).await?);
     }
     let sql = format!(
         "INSERT INTO authority_beat VALUES ($1, 1, {now}) \
          ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now} \
-         RETURNING (SELECT incarnation FROM log_head), (SELECT revision FROM log_head), (SELECT chain FROM log_head)",
+         RETURNING (SELECT incarnation FROM log_head), (SELECT revision FROM log_head), (SELECT chain FROM log_head), {now}",
         now = dialect.now,
     );
-    position(&connection.query(&sql, &[authority[..].into()]).await?)
+    answered(&connection.query(&sql, &[authority[..].into()]).await?)
+}
+
+fn answered(rows: &[Row]) -> Result<Beat, StoreError> {
+    let head = position(rows)?;
+    Ok(Beat {
+        head,
+        time: Micros(rows[0].int(3)?),
+    })
 }
 
 pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {

@@ -42,8 +42,8 @@ use self::{
     search::{Search, Searches},
 };
 use super::{
-    Appended, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered, Removed,
-    Rotated, Schedule, Store, StoreError, TokenLife,
+    Appended, Beat, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered,
+    Removed, Rotated, Schedule, Store, StoreError, TokenLife,
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
@@ -438,7 +438,7 @@ impl Store for SqlStore {
         log::check_writes(connection, &self.dialect()).await
     }
 
-    async fn beat(&self, authority: &[u8; 16]) -> Result<Position, StoreError> {
+    async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError> {
         log::beat(
             &mut *self.lane(Lane::Beat).await?,
             &self.dialect(),

@@ -14,7 +14,7 @@ use portcullis_contract::{
 use super::{super::histories::HISTORIES_MAX, *};
 use crate::{
     cache::TokenCache,
-    state::{Freshness, Mode},
+    state::{Bounds, Freshness, Mode},
 };
 
 const STALENESS: Duration = Duration::from_secs(5);
@@ -28,8 +28,11 @@ pub(super) fn follower() -> Follower {
         expected,
         TokenCache::new(10),
         TokenCache::new(10),
-        Mode::Strict,
-        STALENESS,
+        Bounds {
+            mode: Mode::Strict,
+            max_staleness: STALENESS,
+            clock_skew_max: Duration::from_secs(300),
+        },
         None,
         "gate".into(),
     );
@@ -116,6 +119,7 @@ impl Follower {
         let beat = v1::WatchBeat {
             nonce,
             head: Some(head.into()),
+            database_time: Some(SystemTime::UNIX_EPOCH.into()),
             ..Default::default()
         };
         let beat = beat.sealed(&self.stream.id);
@@ -611,4 +615,65 @@ fn a_snapshot_goes_on_in_the_next_stream() {
     }
     assert_eq!(follower.revision(), 3);
     assert!(follower.begin().part.is_none());
+}
+
+/// Proves the view by a beat whose database says `told` when this machine's clocks say `boot` and `wall`.
+fn prove_with_clock(follower: &mut Follower, boot: u64, wall: u64, told: u64) {
+    let now = Mark::at(boot, wall);
+    let probe = follower.probe(now).expect("a probe");
+    let told = SystemTime::UNIX_EPOCH + Duration::from_secs(told);
+    let beat = v1::WatchBeat {
+        nonce: probe.nonce,
+        head: follower.position().map(Into::into),
+        database_time: Some(told.into()),
+        ..Default::default()
+    };
+    let beat = Answer::Beat(beat.sealed(&follower.stream.id));
+    follower.receive(beat, now).expect("a beat");
+}
+
+#[test]
+fn a_clock_that_is_wrong_makes_unready_until_it_is_right() {
+    use portcullis_contract::verdict::Rejection;
+    let views = history(1, 0, 3);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[3]).expect("whole");
+    let unavailable = |follower: &Follower, now: &Mark| {
+        let state = follower.shared.state.load();
+        match state.freshness(now, STALENESS) {
+            Freshness::Fresh { .. } => None,
+            _ => Some(state.unavailable(now)),
+        }
+    };
+    for wrong in [1_000_000 - 301, 1_000_000 + 301] {
+        prove_with_clock(&mut follower, 100, wrong, 1_000_000);
+        let now = Mark::at(100, wrong);
+        assert_eq!(unavailable(&follower, &now), Some(Rejection::ClockSkew));
+    }
+    prove_with_clock(&mut follower, 101, 1_000_001, 1_000_001);
+    assert_eq!(unavailable(&follower, &Mark::at(101, 1_000_001)), None);
+    // A step shows before the next beat, in both directions.
+    for stepped in [1_000_001 - 301, 1_000_001 + 301] {
+        let now = Mark::at(101, stepped);
+        assert_eq!(unavailable(&follower, &now), Some(Rejection::ClockSkew));
+    }
+}
+
+#[test]
+fn a_beat_without_the_time_is_refused() {
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&history(1, 0, 3)[3]).expect("whole");
+    let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+    let beat = v1::WatchBeat {
+        nonce: probe.nonce,
+        head: follower.position().map(Into::into),
+        ..Default::default()
+    };
+    let beat = beat.sealed(&follower.stream.id);
+    assert_eq!(
+        follower.hear(Answer::Beat(beat)),
+        Err(ProtocolError::Malformed)
+    );
 }
