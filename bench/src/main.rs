@@ -52,7 +52,7 @@ enum Chore {
 const ON_REQUEST: [&str; 2] = ["lists", "soak"];
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -77,6 +77,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
     ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
+    ("neighbours", &["noisy_neighbour", "noisy_neighbour_sqlite"]),
     (
         "lists",
         &[
@@ -139,6 +140,7 @@ async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
         "activity" => rows::activity::run(&World::start().await?, report).await,
+        "neighbours" => rows::noisy_neighbour::run(report).await,
         "lists" => rows::lists::run(cli.sessions, report).await,
         "soak" => rows::soak::run(cli.minutes, report).await,
         _ => rows::sign_out::run(report).await,

@@ -271,8 +271,15 @@ impl std::fmt::Debug for KeyConfig {
 pub struct LogConfig {
     /// Changes that may wait for the next batch; more are shed.
     pub queue_entries_max: usize,
+    /// Changes of one tenant that may wait.
+    pub queue_tenant_entries_max: usize,
+    /// Sessions and users that the waiting changes of one caller may name.
+    pub queue_caller_targets_max: usize,
     /// The most changes of one batch.
     pub batch_entries_max: usize,
+    /// How long a batch should take: batches that take longer are made smaller.
+    #[serde(with = "humantime_serde")]
+    pub batch_time_goal: Duration,
     /// How long a batch is tried again while the store is unavailable.
     #[serde(with = "humantime_serde")]
     pub append_timeout: Duration,
@@ -291,7 +298,10 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             queue_entries_max: 8192,
+            queue_tenant_entries_max: 2048,
+            queue_caller_targets_max: 65_536,
             batch_entries_max: 256,
+            batch_time_goal: Duration::from_millis(20),
             append_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(25),
             checkpoint_interval: Duration::from_secs(60),

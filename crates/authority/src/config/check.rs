@@ -130,6 +130,7 @@ impl Config {
                 self.store.search_timeout,
                 100 * moment..=60 * second,
             ),
+            ("log.batch_time_goal", log.batch_time_goal, moment..=second),
             ("log.poll_interval", log.poll_interval, moment..=10 * second),
             (
                 "log.checkpoint_interval",
@@ -197,6 +198,16 @@ impl Config {
                 "log.queue_entries_max",
                 self.log.queue_entries_max,
                 1_000_000,
+            ),
+            (
+                "log.queue_tenant_entries_max",
+                self.log.queue_tenant_entries_max,
+                1_000_000,
+            ),
+            (
+                "log.queue_caller_targets_max",
+                self.log.queue_caller_targets_max,
+                100_000_000,
             ),
             ("log.batch_entries_max", self.log.batch_entries_max, 1024),
             ("watch.streams_max", self.watch.streams_max, 1_000_000),

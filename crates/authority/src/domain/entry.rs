@@ -182,8 +182,48 @@ impl Cause {
 }
 
 impl Mutation {
-    /// The most events of one [`Record`](Self::Record): what waits behind them are revocations.
-    pub const RECORDED_MAX: u32 = 1_024;
+    /// The most events of one [`Record`](Self::Record): revocations wait while they are written.
+    pub const RECORDED_MAX: u32 = 256;
+
+    /// The tenant whose things it changes. None: those of the whole installation.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::RevokeSessions { tenant, .. }
+            | Self::SignOutUsers { tenant, .. }
+            | Self::EnableUser { tenant, .. }
+            | Self::SignOutTenant { tenant }
+            | Self::SetPolicy { tenant, .. }
+            | Self::RevokeApiKey { tenant, .. } => Some(tenant),
+            Self::CreateApiKey(new) => Some(&new.tenant_id),
+            Self::SignOutEveryone
+            | Self::TrustKey(_)
+            | Self::DistrustKey(_)
+            | Self::Turn { .. }
+            | Self::Record
+            | Self::Repeat { .. } => None,
+        }
+    }
+
+    /// Whether it ends anything, so that it goes before other changes.
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        match self {
+            Self::RevokeSessions { .. }
+            | Self::SignOutUsers { .. }
+            | Self::SignOutTenant { .. }
+            | Self::SignOutEveryone
+            | Self::RevokeApiKey { .. }
+            | Self::DistrustKey(_)
+            | Self::Repeat { .. } => true,
+            Self::EnableUser { .. }
+            | Self::SetPolicy { .. }
+            | Self::CreateApiKey(_)
+            | Self::TrustKey(_)
+            | Self::Turn { .. }
+            | Self::Record => false,
+        }
+    }
 
     /// How many things it names: what it weighs in a batch.
     #[must_use]

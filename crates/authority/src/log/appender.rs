@@ -1,13 +1,23 @@
 //! Group commit: one batch in flight, and the next accumulates meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::Instant,
 };
 
-use super::retry::Backoff;
+use super::{
+    pace::Pace,
+    queue::{Bounds, FairQueue, Ticket},
+    retry::Backoff,
+};
 use crate::{
     config::LogConfig,
     domain::{Actor, Entry, EntryError, Micros, Mutation, Outcome, Session},
@@ -21,14 +31,17 @@ use portcullis_contract::{id::EventId, position::Position, view::Frame};
 /// is said again before it is acknowledged.
 const COMMIT_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// The most sessions and users of one batch; a batch's first entry always fits.
-const BATCH_TARGETS_MAX: usize = 10_000;
-
 /// Submits entries to the appender.
 #[derive(Clone)]
 pub struct Log {
-    queue: mpsc::Sender<Submission>,
+    queue: Arc<Queue>,
+    /// Wakes the appender. Its end tells the appender that nobody submits any more.
+    bell: mpsc::Sender<()>,
+    instruments: Arc<Instruments>,
 }
+
+/// The entries that wait for a batch.
+type Queue = Mutex<FairQueue<Submission>>;
 
 /// Why an entry was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +72,12 @@ struct Submission {
     reply: oneshot::Sender<Result<Acknowledged, LogError>>,
 }
 
+impl Submission {
+    fn targets(&self) -> usize {
+        self.entry.mutation.targets().max(1)
+    }
+}
+
 /// What became of an entry, and the session that it ended, if it was for one and ended it, with the time.
 pub(crate) type Acknowledged = (Outcome, Option<(Session, Micros)>);
 
@@ -72,15 +91,26 @@ impl Log {
         instruments: Arc<Instruments>,
         tasks: &Supervisor,
     ) -> Self {
-        let (queue, submissions) = mpsc::channel(config.queue_entries_max);
+        let bounds = Bounds {
+            entries_max: config.queue_entries_max,
+            source_entries_max: config.queue_tenant_entries_max,
+            caller_targets_max: config.queue_caller_targets_max,
+        };
+        let queue = Arc::new(Mutex::new(FairQueue::new(bounds)));
+        let (bell, rung) = mpsc::channel(1);
         let appender = Appender {
             store,
             config: config.clone(),
             appended,
-            instruments,
+            instruments: Arc::clone(&instruments),
+            queue: Arc::clone(&queue),
         };
-        tasks.spawn("appender", appender.run(submissions));
-        Self { queue }
+        tasks.spawn("appender", appender.run(rung));
+        Self {
+            queue,
+            bell,
+            instruments,
+        }
     }
 
     /// Appends an entry, and returns when it is durable.
@@ -94,17 +124,46 @@ impl Log {
     /// As [`submit`](Self::submit), with the session that the entry ended, as it is now.
     pub(crate) async fn submit_for_one(&self, entry: Entry) -> Result<Acknowledged, LogError> {
         let (reply, answer) = oneshot::channel();
-        self.queue
-            .try_send(Submission { entry, reply })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => LogError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => LogError::Unavailable,
-            })?;
+        let pushed = lock(&self.queue).push(Ticket::of(&entry), Submission { entry, reply });
+        match pushed {
+            Ok(None) => {}
+            Ok(Some(evicted)) => {
+                self.instruments.refused("log_queue");
+                // A caller who has gone away does not need the answer.
+                let _ = evicted.reply.send(Err(LogError::Overloaded));
+            }
+            Err(bound) => {
+                self.instruments.refused(bound.name());
+                return Err(LogError::Overloaded);
+            }
+        }
+        // When the bell is full the appender has not looked yet, and will.
+        if let Err(TrySendError::Closed(())) = self.bell.try_send(()) {
+            return Err(LogError::Unavailable);
+        }
         answer.await.unwrap_or(Err(LogError::Unavailable))
     }
 }
 
+fn lock(queue: &Queue) -> MutexGuard<'_, FairQueue<Submission>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses what still waits when the appender ends, however it ends.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0);
+        while queue.len() > 0 {
+            // Dropping a submission answers it.
+            queue.take(usize::MAX, usize::MAX, |_| true);
+        }
+    }
+}
+
 struct Appender {
+    queue: Arc<Queue>,
     store: Arc<dyn Store>,
     config: LogConfig,
     appended: mpsc::Sender<(Frame, Position)>,
@@ -112,36 +171,30 @@ struct Appender {
 }
 
 impl Appender {
-    async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
-        while let Some(first) = submissions.recv().await {
-            let batch = self.collect(first, &mut submissions);
+    /// Appends batch after batch, until nobody submits any more and nothing waits.
+    async fn run(self, mut bell: mpsc::Receiver<()>) {
+        let _closing = Closing(Arc::clone(&self.queue));
+        let mut pace = Pace::new(self.config.batch_time_goal);
+        loop {
+            let batch = lock(&self.queue).take(
+                self.config.batch_entries_max,
+                pace.targets_max(),
+                |submission| !submission.reply.is_closed(),
+            );
+            if batch.is_empty() {
+                if bell.recv().await.is_none() && lock(&self.queue).len() == 0 {
+                    return;
+                }
+                continue;
+            }
+            let targets = batch.iter().map(Submission::targets).sum();
+            let begun = Instant::now();
             self.append(batch).await;
+            pace.record(targets, begun.elapsed());
         }
-    }
-
-    /// All that waits, up to the bounds of a batch, but what its caller gave up.
-    fn collect(
-        &self,
-        first: Submission,
-        submissions: &mut mpsc::Receiver<Submission>,
-    ) -> Vec<Submission> {
-        let mut targets = first.entry.mutation.targets();
-        let mut batch = vec![first];
-        while batch.len() < self.config.batch_entries_max && targets < BATCH_TARGETS_MAX {
-            let Ok(next) = submissions.try_recv() else {
-                break;
-            };
-            targets += next.entry.mutation.targets();
-            batch.push(next);
-        }
-        batch.retain(|submission| !submission.reply.is_closed());
-        batch
     }
 
     async fn append(&self, batch: Vec<Submission>) {
-        if batch.is_empty() {
-            return;
-        }
         let (entries, replies): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|each| (each.entry, each.reply))

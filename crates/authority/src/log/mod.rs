@@ -2,6 +2,8 @@
 
 mod appender;
 mod maintenance;
+mod pace;
+mod queue;
 mod record;
 pub mod retry;
 

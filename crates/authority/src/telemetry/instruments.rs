@@ -8,7 +8,7 @@ use std::{
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Histogram, Meter},
+    metrics::{Counter, Histogram, Meter},
 };
 use portcullis_contract::position::Revision;
 use tracing::{Instrument, Span};
@@ -86,6 +86,7 @@ pub struct Instruments {
     commits: Histogram<f64>,
     enforcement: Histogram<f64>,
     acknowledged: Acknowledged,
+    refused: Counter<u64>,
 }
 
 impl Instruments {
@@ -121,6 +122,11 @@ impl Instruments {
                 .with_boundaries(BATCH_BUCKETS.to_vec())
                 .build(),
             acknowledged: Acknowledged::default(),
+            refused: meter
+                .u64_counter("portcullis.refused")
+                .with_unit("{call}")
+                .with_description("Calls refused because a bound was reached, by bound.")
+                .build(),
             meter,
             system,
         }
@@ -136,6 +142,12 @@ impl Instruments {
         ];
         self.calls
             .record(duration.as_secs_f64() * 1000.0, &attributes);
+    }
+
+    /// Counts a call that was refused because the bound of this name was reached.
+    pub(crate) fn refused(&self, bound: &'static str) {
+        self.refused
+            .add(1, &[KeyValue::new("portcullis.bound", bound)]);
     }
 
     /// Runs a batch's commit in its span.

@@ -170,6 +170,7 @@ impl Backend for Postgres {
             next_chain: "sha256(chain || $1)",
             beat_writes: true,
             group_max: 64,
+            serial_per_row: true,
             lock_rows: "FOR NO KEY UPDATE OF s",
             changes_within: true,
             activity_rows: "SELECT j->>0 AS tenant_id, decode(j->>1, 'hex') AS session_id, \

@@ -73,6 +73,8 @@ pub struct Dialect {
     pub beat_writes: bool,
     /// The most sessions of one statement: 1 where a statement can take only one serial.
     pub group_max: usize,
+    /// Whether a sequence gives each row of a statement a value of its own.
+    pub serial_per_row: bool,
     /// Whether a statement may change rows within one that reads, which sees them as they were before.
     pub changes_within: bool,
     /// The rows of a report, from the JSON in `$1` and in its order: tenant_id, session_id (or an API key's), requests,

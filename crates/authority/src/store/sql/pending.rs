@@ -34,7 +34,7 @@ impl Waiting {
     fn of(event: &PendingEvent) -> Self {
         let Actor { name, via, ip } = event.actor.clone();
         Self(
-            format!("{:032x}", u128::from_be_bytes(event.id.to_bytes())),
+            hex(event.id),
             event.at.0,
             event.tenant_id.to_string(),
             event.action.clone(),
@@ -49,9 +49,8 @@ impl Waiting {
 
     fn into_row(self) -> Option<AuditRow> {
         let Self(id, at, tenant, action, target, user, name, via, ip, details) = self;
-        let id = u128::from_str_radix(&id, 16).ok()?;
         Some(AuditRow {
-            event: EventId::from_bytes(id.to_be_bytes()),
+            event: event(&id)?,
             ordinal: 0,
             at: Micros(at),
             tenant,
@@ -67,6 +66,114 @@ impl Waiting {
             digest: [0; 32],
         })
     }
+}
+
+/// The audit rows of an entry from one ordinal on, as they wait: what the rows share is there once.
+#[derive(Deserialize, Serialize)]
+struct Rest {
+    event: String,
+    ordinal: i64,
+    at: i64,
+    tenant: String,
+    action: String,
+    cause: Option<i64>,
+    actor: [String; 3],
+    reason: String,
+    user_message: String,
+    changed: i64,
+    /// The target of each row, and the user whom it concerns.
+    targets: Vec<(String, String)>,
+}
+
+impl Rest {
+    /// None without rows.
+    fn of(rows: &[AuditRow]) -> Option<Self> {
+        let first = rows.first()?;
+        Some(Self {
+            event: hex(first.event),
+            ordinal: first.ordinal,
+            at: first.at.0,
+            tenant: first.tenant.clone(),
+            action: first.action.clone(),
+            cause: first.cause,
+            actor: first.actor.clone(),
+            reason: first.reason.clone(),
+            user_message: first.user_message.clone(),
+            changed: first.changed,
+            targets: rows
+                .iter()
+                .map(|row| (row.target.clone(), row.user.clone()))
+                .collect(),
+        })
+    }
+
+    fn into_rows(self) -> Option<Vec<AuditRow>> {
+        let event = event(&self.event)?;
+        let row = |(ordinal, (target, user)): (i64, &(String, String))| AuditRow {
+            event,
+            ordinal,
+            at: Micros(self.at),
+            tenant: self.tenant.clone(),
+            action: self.action.clone(),
+            target: target.clone(),
+            cause: self.cause,
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            user_message: self.user_message.clone(),
+            changed: self.changed,
+            user: user.clone(),
+            details: String::new(),
+            digest: [0; 32],
+        };
+        Some((self.ordinal..).zip(&self.targets).map(row).collect())
+    }
+}
+
+/// One row of the outbox.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Outboxed {
+    Events(Vec<Waiting>),
+    Rest(Rest),
+}
+
+fn hex(event: EventId) -> String {
+    format!("{:032x}", u128::from_be_bytes(event.to_bytes()))
+}
+
+fn event(hex: &str) -> Option<EventId> {
+    let id = u128::from_str_radix(hex, 16).ok()?;
+    Some(EventId::from_bytes(id.to_be_bytes()))
+}
+
+/// The audit rows of one row of the outbox: a batch takes a few of those at a time.
+const REST_ROWS: usize = 128;
+
+/// What lets audit rows of one entry wait, in the transaction of the entry. They are all of its rows after some ordinal,
+/// in order.
+pub(super) fn defer_rest(rows: &[AuditRow]) -> Option<Statement> {
+    let chunks = rows.chunks(REST_ROWS).filter_map(Rest::of);
+    let values = chunks.map(|rest| {
+        let (event, ordinal) = (event(&rest.event), rest.ordinal);
+        // Behind the event that they are of, each with a key of its own.
+        let mut key = event.map_or_else(Vec::new, event_bytes);
+        key.extend_from_slice(&ordinal.to_be_bytes());
+        let json = serde_json::to_string(&rest).expect("texts and numbers serialize");
+        [key.into(), (rest.targets.len() as u64).into(), json.into()]
+    });
+    let values = ValueRows::new(values);
+    if values.params.is_empty() {
+        return None;
+    }
+    let sql = format!(
+        "INSERT INTO audit_outbox (first_event, size, events) \
+         SELECT v.column1, v.column2, v.column3 FROM (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
+        values.text
+    );
+    Some(Statement {
+        sql,
+        params: values.params,
+    })
 }
 
 /// What lets events wait, in the transaction of what they tell of: one row, however many there are.
@@ -99,18 +206,24 @@ pub(super) async fn take(
                  (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1) \
          RETURNING events";
     let mut taken = Vec::new();
+    let mut rests = Vec::new();
     for row in connection.query(sql, &[i64::from(limit).into()]).await? {
         let unreadable = || StoreError::Internal("events that wait are not what they were".into());
-        let waiting: Vec<Waiting> =
-            serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())?;
-        let rows = waiting
-            .into_iter()
-            .map(Waiting::into_row)
-            .collect::<Option<Vec<_>>>();
-        taken.extend(rows.ok_or_else(unreadable)?);
+        match serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())? {
+            Outboxed::Events(waiting) => {
+                let rows = waiting
+                    .into_iter()
+                    .map(Waiting::into_row)
+                    .collect::<Option<Vec<_>>>();
+                taken.extend(rows.ok_or_else(unreadable)?);
+            }
+            // Written once, with the entry, and taken once: the trail cannot have them.
+            Outboxed::Rest(rest) => rests.extend(rest.into_rows().ok_or_else(unreadable)?),
+        }
     }
     let mut known = known(connection, &taken).await?;
     taken.retain(|row| known.insert(row.event.to_bytes()));
+    taken.extend(rests);
     Ok(taken)
 }
 

@@ -6,7 +6,7 @@ use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 
 use super::{
     Connection, DbError, Dialect, Row, UserKey, Value,
-    connection::ValueRows,
+    connection::{ROWS_MAX, ValueRows},
     sessions::{tenant_id, user_id},
 };
 use crate::{
@@ -91,15 +91,37 @@ pub(super) async fn ensure_user(
     if !connection.query(known, &key).await?.is_empty() {
         return Ok(());
     }
-    let insert = format!(
-        "INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, email, \
-             created_us, disabled_us) \
-         SELECT t.tenant_id, $2, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
-         FROM tenants t WHERE t.tenant_id = $1 ON CONFLICT DO NOTHING",
-        serial = dialect.next_user,
-        now = dialect.now,
-    );
-    connection.query(&insert, &key).await?;
+    insert_users(connection, dialect, &[(tenant, user)]).await
+}
+
+/// Makes the rows of users of known tenants, in this order, unless they are there.
+pub(super) async fn insert_users(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    users: &[(&TenantId, &UserId)],
+) -> Result<(), DbError> {
+    // Where one statement sees one value of a sequence, its rows are numbered from there.
+    let serial = if dialect.serial_per_row {
+        dialect.next_user.to_owned()
+    } else {
+        format!("{} + v.column3", dialect.next_user)
+    };
+    for chunk in users.chunks(ROWS_MAX) {
+        let numbered = (0_i64..).zip(chunk);
+        let rows = ValueRows::new(numbered.map(|(number, (tenant, user))| {
+            [tenant.as_str().into(), user.as_str().into(), number.into()]
+        }));
+        let sql = format!(
+            "INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \
+                 email, created_us, disabled_us) \
+             SELECT t.tenant_id, v.column2, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
+             FROM (VALUES {rows}) AS v JOIN tenants t ON t.tenant_id = v.column1 \
+             WHERE TRUE ORDER BY v.column3 ON CONFLICT DO NOTHING",
+            now = dialect.now,
+            rows = rows.text,
+        );
+        connection.query(&sql, &rows.params).await?;
+    }
     Ok(())
 }
 

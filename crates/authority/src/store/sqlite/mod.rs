@@ -199,6 +199,7 @@ impl Backend for Sqlite {
             next_chain: "next_chain(chain, $1)",
             beat_writes: false,
             group_max: 1,
+            serial_per_row: false,
             lock_rows: "",
             changes_within: false,
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \

@@ -26,7 +26,7 @@ use super::{
     Connection, Dialect, Row, Statement,
     audit::{self, AuditRow, Target},
     connection::{ROWS_MAX, ValueRows},
-    log,
+    log, pending,
 };
 use crate::{
     domain::{Cause, Entry, EntryError, Micros, Outcome, Session},
@@ -54,6 +54,10 @@ pub(super) async fn append(
     }
 }
 
+/// The audit rows that an entry writes with what it does. The rest waits in the outbox, in the same transaction: an entry of
+/// a thousand users must not make others wait for its rows in the trail.
+const AUDIT_ROWS_AT_ONCE_MAX: usize = 64;
+
 struct Batch<'a> {
     connection: &'a mut dyn Connection,
     dialect: &'a Dialect,
@@ -68,6 +72,8 @@ struct Batch<'a> {
     /// Sessions that were ended by an entry of their own.
     ended: HashMap<usize, (Session, Micros)>,
     api_key_cutoffs: Vec<(Scope, Vec<u8>)>,
+    /// What lets audit rows wait.
+    deferred: Vec<Statement>,
     /// What is linked to the chain: the delta, and the digest of the audit rows. Then `last` begins with the new head.
     link: Option<(Bytes, Digest)>,
     /// The head, and what hangs on it.
@@ -112,6 +118,7 @@ impl<'a> Batch<'a> {
             revoked: Vec::new(),
             ended: HashMap::new(),
             api_key_cutoffs: Vec::new(),
+            deferred: Vec::new(),
             link: None,
             last: Vec::new(),
             found: None,
@@ -287,9 +294,12 @@ impl<'a> Batch<'a> {
         changed: u32,
     ) {
         let entry = &self.entries[index];
-        self.audit.extend(AuditRow::of(
-            entry, self.now, tenant, targets, cause, changed,
-        ));
+        let mut rows = AuditRow::of(entry, self.now, tenant, targets, cause, changed);
+        if rows.len() > AUDIT_ROWS_AT_ONCE_MAX {
+            let rest = rows.split_off(AUDIT_ROWS_AT_ONCE_MAX);
+            self.deferred.extend(pending::defer_rest(&rest));
+        }
+        self.audit.extend(rows);
         self.results[index] = Some(Ok(Done::Now(changed)));
     }
 
@@ -345,6 +355,7 @@ impl<'a> Batch<'a> {
         self.last.extend(self.cutoffs());
         self.last.extend(self.api_key_cutoffs());
         self.last.extend(audit::inserts(&self.audit));
+        self.last.append(&mut self.deferred);
         self.link = Some((delta, audit_digest));
     }
 

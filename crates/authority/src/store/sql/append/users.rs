@@ -46,12 +46,11 @@ impl Batch<'_> {
         let missing: Vec<_> = users
             .iter()
             .filter(|(t, u)| !self.users.contains_key(&((*t).clone(), (*u).clone())))
+            .copied()
             .collect();
-        for (tenant, user) in &missing {
-            users::ensure_user(self.connection, self.dialect, tenant, user).await?;
-        }
         if !missing.is_empty() {
-            self.find_users(&users).await?;
+            users::insert_users(self.connection, self.dialect, &missing).await?;
+            self.find_users(&missing.into_iter().collect()).await?;
         }
         self.cut_tenants();
         self.admit_users().await

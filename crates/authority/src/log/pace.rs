@@ -1,0 +1,82 @@
+//! The size of batches, by the time that recent ones took.
+
+use std::time::Duration;
+
+/// The least that the size of a batch may be reduced to.
+const TARGETS_MIN: usize = 16;
+
+/// The most targets of a batch, however fast they are.
+const TARGETS_MAX: usize = 4_096;
+
+/// The size before anything was measured.
+const TARGETS_FIRST: usize = 256;
+
+/// How many targets a batch may have so that it takes as long as it should.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    goal: Duration,
+    targets_max: usize,
+}
+
+impl Pace {
+    pub(super) fn new(goal: Duration) -> Self {
+        Self {
+            goal,
+            targets_max: TARGETS_FIRST,
+        }
+    }
+
+    /// The most targets of the next batch.
+    pub(super) fn targets_max(&self) -> usize {
+        self.targets_max
+    }
+
+    /// Takes account of a batch. A batch that was too slow reduces the size at once, at most to a half; one that used the
+    /// size up and was fast raises it by a quarter.
+    pub(super) fn record(&mut self, targets: usize, took: Duration) {
+        if took > self.goal && targets > 1 {
+            let fitting = targets as f64 * self.goal.as_secs_f64() / took.as_secs_f64();
+            let half = self.targets_max / 2;
+            self.targets_max = (fitting as usize).clamp(half, self.targets_max);
+        } else if took < self.goal / 2 && targets * 2 >= self.targets_max {
+            self.targets_max += self.targets_max.div_ceil(4);
+        }
+        self.targets_max = self.targets_max.clamp(TARGETS_MIN, TARGETS_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size after `batches` that are as full as they may be, each target taking `each`.
+    fn settled(each: Duration, batches: usize) -> usize {
+        let mut pace = Pace::new(Duration::from_millis(20));
+        for _ in 0..batches {
+            let targets = pace.targets_max();
+            pace.record(targets, each * u32::try_from(targets).expect("few"));
+        }
+        pace.targets_max()
+    }
+
+    #[test]
+    fn batches_come_to_take_at_most_the_goal() {
+        let slow = settled(Duration::from_micros(500), 20);
+        assert!((16..=40).contains(&slow), "{slow}");
+        let fast = settled(Duration::from_micros(20), 40);
+        assert!((400..=1_000).contains(&fast), "{fast}");
+    }
+
+    #[test]
+    fn the_size_stays_within_its_bounds() {
+        assert_eq!(settled(Duration::from_secs(1), 100), TARGETS_MIN);
+        assert_eq!(settled(Duration::ZERO, 100), TARGETS_MAX);
+    }
+
+    #[test]
+    fn one_slow_entry_of_one_target_says_nothing_about_the_size() {
+        let mut pace = Pace::new(Duration::from_millis(20));
+        pace.record(1, Duration::from_secs(5));
+        assert_eq!(pace.targets_max(), TARGETS_FIRST);
+    }
+}
