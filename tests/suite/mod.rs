@@ -8,6 +8,7 @@ mod auditing;
 mod batches;
 mod contention;
 mod cutoffs;
+mod fairness;
 mod filtering;
 mod installation;
 mod keys;

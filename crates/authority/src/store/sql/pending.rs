@@ -134,7 +134,7 @@ impl Rest {
 #[serde(untagged)]
 enum Outboxed {
     Events(Vec<Waiting>),
-    Rest(Rest),
+    Rest(Box<Rest>),
 }
 
 fn hex(event: EventId) -> String {
