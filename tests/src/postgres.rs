@@ -3,6 +3,7 @@
 mod binaries;
 mod cluster;
 mod directory;
+mod pooler;
 
 use std::{
     ops::Deref,
@@ -11,7 +12,10 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-pub use self::cluster::{Cluster, url_of_primary};
+pub use self::{
+    cluster::{Cluster, signal_process, url_of_primary},
+    pooler::Pooler,
+};
 
 /// A command of the newest installed PostgreSQL, as a user that it agrees to run as.
 #[must_use]

@@ -108,7 +108,7 @@ fn each_thing_is_named_where_it_belongs() {
     only_in(
         authority,
         &[&store[0]],
-        &["tokio_postgres", "deadpool_postgres"],
+        &["tokio_postgres", "deadpool_postgres", "deadpool::"],
     );
     only_in(authority, &[&store[1]], &["rusqlite"]);
     only_in(

@@ -19,7 +19,7 @@ pub(crate) struct Options {
 
 /// Builds the binary that fault tests start and kill, then runs the tests.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER])?;
+    install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER, tools::PGBOUNCER])?;
     shell::run(command(
         "cargo",
         ["build", "--locked", "-p", "portcullis-cli"],

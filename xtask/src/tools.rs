@@ -36,6 +36,14 @@ pub(crate) const POSTGRES_SERVER: Need = Need {
     met: || shell::on_path("initdb") || debian_has("initdb"),
 };
 
+/// Tests connect through it, and are refused.
+pub(crate) const PGBOUNCER: Need = Need {
+    what: "PgBouncer",
+    packages: &["pgbouncer"],
+    // Debian keeps it away from the `PATH` of users.
+    met: || shell::on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
+};
+
 /// A peer of the bench. Debian has it in the server's package.
 pub(crate) const PGBENCH: Need = Need {
     what: "PostgreSQL's pgbench",

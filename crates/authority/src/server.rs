@@ -22,7 +22,7 @@ use crate::{
     service::{Access, Core, routes},
     store::{
         Store, StoreError,
-        postgres::{Postgres, PostgresOptions},
+        postgres::{self, Postgres, PostgresOptions},
         sql::SqlStore,
         sqlite::Sqlite,
     },
@@ -128,7 +128,22 @@ pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
         Ok(None) => {}
         Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
     }
+    remarks.extend(look_at_store(&config.store).await?);
     Ok(remarks)
+}
+
+/// A remark about the database's settings, or why they could not be looked at. A directory of SQLite needs none.
+async fn look_at_store(config: &StoreConfig) -> Result<Option<String>, StartError> {
+    if config.url.starts_with("sqlite:") {
+        return Ok(None);
+    }
+    match postgres::examine(&config.url, &PostgresOptions::of(config)).await {
+        Ok(durability) => Ok(Some(format!("durability: {durability}"))),
+        Err(error) if error.is_retryable() => {
+            Ok(Some(format!("the database was not looked at: {error}")))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Authority {
@@ -197,6 +212,7 @@ impl Authority {
         instruments.observe(&feed, &validators);
         instruments.observe_readiness(&readiness);
         let beat_interval = config.readiness.beat_interval;
+        instruments.observe_store(&store);
         let core = Arc::new(Core {
             beats: Beats::start(Arc::clone(&store), random(), beat_interval, &tasks),
             validators,

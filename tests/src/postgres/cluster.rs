@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     process::{Child, Stdio},
 };
 
@@ -181,6 +181,12 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// A connection as superuser.
     ///
     /// # Panics
@@ -238,6 +244,27 @@ impl Cluster {
         self.end(Signal::KILL).await;
     }
 
+    /// Stops every process of the server from one moment to the next. Its sockets stay open, and nobody answers.
+    pub fn hang(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// Goes on after [`hang`](Self::hang).
+    pub fn go_on(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let server = self.server.as_ref().expect("a running server");
+        // First the one that would start others.
+        send(server, signal);
+        let children = format!("/proc/{0}/task/{0}/children", server.id());
+        let children = std::fs::read_to_string(children).expect("the server's processes");
+        for pid in children.split_whitespace() {
+            signal_process(pid.parse().expect("a process id"), signal);
+        }
+    }
+
     async fn end(&mut self, signal: Signal) {
         let mut server = self.server.take().expect("a running server");
         send(&server, signal);
@@ -251,6 +278,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.server.is_some() {
+            // Whoever hangs would not end.
+            self.go_on();
+        }
         if let Some(mut server) = self.server.take() {
             send(&server, Signal::QUIT);
             let _ = server.wait();
@@ -273,10 +304,15 @@ pub fn url_of_primary(clusters: &[&Cluster]) -> String {
 }
 
 fn send(server: &Child, signal: Signal) {
-    let pid = i32::try_from(server.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a process id");
+    signal_process(server.id().try_into().expect("a process id"), signal);
+}
+
+/// Sends a signal to a process of a server of this test.
+///
+/// # Panics
+/// When `pid` cannot be a process.
+pub fn signal_process(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).expect("a process id");
     // It may have ended by itself.
     let _ = kill_process(pid, signal);
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Config, ConfigError, DAY, TelemetryConfig, callers};
+use super::{Config, ConfigError, DAY, StoreConfig, TelemetryConfig, callers};
+use crate::store::postgres::check_url;
 
 impl Config {
     /// Checks what types cannot say.
@@ -36,23 +37,7 @@ impl Config {
                 "is not a loopback address and serves plain HTTP: set server.insecure = true";
             return Err(ConfigError::new("server.http_listen", problem));
         }
-        if !(self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres")) {
-            return Err(ConfigError::new(
-                "store.url",
-                "must begin with sqlite: or postgres://",
-            ));
-        }
-        if self
-            .store
-            .owner_url
-            .as_ref()
-            .is_some_and(|url| !url.starts_with("postgres"))
-        {
-            return Err(ConfigError::new(
-                "store.owner_url",
-                "must begin with postgres://",
-            ));
-        }
+        self.store.check_urls()?;
         if self.tokens.issuer.is_empty() {
             return Err(ConfigError::new("tokens.issuer", "must not be empty"));
         }
@@ -224,6 +209,31 @@ impl Config {
             Some((key, _, max)) => Err(ConfigError::new(*key, format!("must be from 1 to {max}"))),
             None => Ok(()),
         }
+    }
+}
+
+impl StoreConfig {
+    fn check_urls(&self) -> Result<(), ConfigError> {
+        let url = &self.url;
+        if !(url.starts_with("sqlite:") || url.starts_with("postgres")) {
+            return Err(ConfigError::new(
+                "store.url",
+                "must begin with sqlite: or postgres://",
+            ));
+        }
+        if url.starts_with("postgres") {
+            check_url(url).map_err(|problem| ConfigError::new("store.url", problem))?;
+        }
+        let Some(owner_url) = &self.owner_url else {
+            return Ok(());
+        };
+        if !owner_url.starts_with("postgres") {
+            return Err(ConfigError::new(
+                "store.owner_url",
+                "must begin with postgres://",
+            ));
+        }
+        check_url(owner_url).map_err(|problem| ConfigError::new("store.owner_url", problem))
     }
 }
 

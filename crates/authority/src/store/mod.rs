@@ -47,6 +47,9 @@ pub trait Store: Send + Sync + 'static {
     /// The reporter of the store's outages, by lane. It writes their lines to the log, so that callers need not.
     fn outage(&self) -> Arc<Outage>;
 
+    /// The connections of each lane, where the engine has pools of them.
+    fn pools(&self) -> Vec<PoolState>;
+
     /// What the engine's settings let it promise, in words for the operator.
     async fn durability(&self) -> Result<String, StoreError>;
 
@@ -429,6 +432,23 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// The connections of a lane at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolState {
+    /// Its lane. Lanes that share connections are one.
+    pub lane: &'static str,
+    /// The most connections.
+    pub max: u64,
+    /// Connections on loan.
+    pub in_use: u64,
+    /// Callers that wait for one.
+    pub waiting: u64,
+    /// Callers that have waited, if only for a moment, since the start.
+    pub waits: u64,
+    /// The time that they waited in all.
+    pub waited: Duration,
+}
+
 /// Why the store failed. The text is for the authority's own log: it names classes and codes, never values.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -453,6 +473,9 @@ pub enum StoreError {
          with store.owner_url"
     )]
     NotMigrated,
+    /// Its URL or its server cannot be used as it is.
+    #[error("{0}")]
+    Unusable(String),
     /// Rows are not what the store wrote, or a statement is wrong.
     #[error("the store is corrupt or the statement wrong: {0}")]
     Internal(String),

@@ -78,7 +78,7 @@ impl Rpc {
 
 /// What is recorded as it happens.
 pub struct Instruments {
-    meter: Meter,
+    pub(super) meter: Meter,
     /// `db.system.name`
     system: &'static str,
     calls: Histogram<f64>,
@@ -441,6 +441,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::Overloaded(_) => "overloaded",
         StoreError::Trimmed => "trimmed",
         StoreError::NotMigrated => "not_migrated",
+        StoreError::Unusable(_) => "unusable",
         StoreError::Internal(_) => "internal",
     }
 }

@@ -4,6 +4,7 @@
 mod enforcement;
 mod export;
 mod instruments;
+mod store;
 mod trace;
 
 pub(crate) use self::{

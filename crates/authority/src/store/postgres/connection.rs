@@ -1,9 +1,13 @@
 //! One PostgreSQL connection, on loan from a pool.
 
-use std::{error::Error, sync::atomic::Ordering, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use deadpool_postgres::{Object, PoolError};
+use deadpool_postgres::ClientWrapper;
 use futures::future::maybe_done;
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -11,56 +15,99 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
 };
 
-use super::{cancel::cancel, connect::Warnings};
+use super::{
+    cancel::cancel,
+    pool::{Loan, Server},
+};
 use crate::store::sql::{Connection, DbError, Lane, Row, Statement, Value};
 
 pub(super) struct PostgresConnection {
     /// Taken out of the pool for good when it is in a state that no other caller may meet.
-    client: Option<Object>,
+    loan: Option<Loan>,
     lane: Lane,
     answer_timeout: Duration,
-    warnings: Warnings,
-    unfit: bool,
+    server: Arc<Server>,
+    state: State,
     in_transaction: bool,
     /// `BEGIN` goes out with the first statement, in one round trip.
     begins: bool,
 }
 
+/// The state of a connection between two calls. Only an idle one goes back to its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// A statement was sent and its answer not read.
+    Asked,
+    /// It is closed, leads to a server that only reads, or was given up.
+    Unfit,
+}
+
 impl PostgresConnection {
     pub(super) fn new(
-        client: Object,
+        loan: Loan,
         lane: Lane,
         answer_timeout: Duration,
-        warnings: Warnings,
+        server: Arc<Server>,
     ) -> Self {
         Self {
-            client: Some(client),
+            loan: Some(loan),
             lane,
             answer_timeout,
-            warnings,
-            unfit: false,
+            server,
+            state: State::Idle,
             in_transaction: false,
             begins: false,
         }
     }
 
-    fn client(&self) -> &Object {
-        self.client.as_ref().expect("present until drop")
+    fn loan(&self) -> &Loan {
+        self.loan.as_ref().expect("present until drop")
     }
 
-    /// Runs a statement within the time an answer may take. Whoever is left waiting gives the connection up.
+    fn warnings(&self) -> u64 {
+        self.loan().session.warnings.load(Ordering::SeqCst)
+    }
+
+    /// Runs a statement within the time an answer may take. Whoever is left waiting gives the connection up, and has the
+    /// process that serves it ended: it may hold the head of the log.
     async fn bounded<T>(
         &mut self,
-        work: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
+        work: impl AsyncFnOnce(&ClientWrapper) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, DbError> {
-        self.unfit = true;
-        let done = timeout(self.answer_timeout, work(self.client())).await;
-        let answer = done.map_err(|_| DbError::Unavailable("no answer in time".into()))?;
-        self.unfit = false;
-        answer.map_err(|error| {
-            self.unfit = error.is_closed();
-            self.lane_error(&error)
-        })
+        if self.state != State::Idle {
+            // Not even a rollback: it would wait for another deadline, and the server rolls back what was given up.
+            return Err(DbError::Unavailable("the connection was given up".into()));
+        }
+        self.state = State::Asked;
+        let client = &self.loan().session.client;
+        let Ok(answer) = timeout(self.answer_timeout, work(client)).await else {
+            self.state = State::Unfit;
+            self.server.doubt();
+            self.server
+                .terminate(self.lane, self.loan().session.process);
+            return Err(DbError::Unavailable("no answer in time".into()));
+        };
+        self.state = State::Idle;
+        answer.map_err(|error| self.failure(&error))
+    }
+
+    /// The class of an error. One that says that the server goes away, or only reads, makes this connection unfit and the
+    /// others doubtful.
+    fn failure(&mut self, error: &tokio_postgres::Error) -> DbError {
+        if is_unfit(error) {
+            self.state = State::Unfit;
+            self.server.doubt();
+        }
+        match db_error(error) {
+            // A search that the server cancelled took too long.
+            DbError::Unavailable(text)
+                if self.lane == Lane::Search && error.code() == Some(&SqlState::QUERY_CANCELED) =>
+            {
+                DbError::TooSlow(text)
+            }
+            error => error,
+        }
     }
 
     /// Prepares statements before any of them goes out: nothing else goes out between them.
@@ -84,10 +131,7 @@ impl PostgresConnection {
     fn answers(&mut self, sent: Sent) -> Result<Vec<Vec<Row>>, DbError> {
         match sent {
             Sent::All(Ok(answers)) => answers.iter().map(|rows| read(rows)).collect(),
-            Sent::All(Err(error)) | Sent::NotAll(error) => {
-                self.unfit = error.is_closed();
-                Err(self.lane_error(&error))
-            }
+            Sent::All(Err(error)) | Sent::NotAll(error) => Err(self.failure(&error)),
         }
     }
 
@@ -96,21 +140,9 @@ impl PostgresConnection {
             .await
     }
 
-    /// The class of an error in this lane: a search that the server cancelled took too long.
-    fn lane_error(&self, error: &tokio_postgres::Error) -> DbError {
-        match (self.lane, db_error(error)) {
-            (Lane::Search, DbError::Unavailable(text))
-                if error.code() == Some(&SqlState::QUERY_CANCELED) =>
-            {
-                DbError::TooSlow(text)
-            }
-            (_, error) => error,
-        }
-    }
-
     /// A commit during which the server warned is not known to be durable.
     fn check_warnings(&self, before: u64) -> Result<(), DbError> {
-        if self.warnings.load(Ordering::SeqCst) == before {
+        if self.warnings() == before {
             return Ok(());
         }
         Err(DbError::Unavailable(
@@ -121,18 +153,18 @@ impl PostgresConnection {
 
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
-        if !self.unfit && !self.in_transaction {
+        if self.state == State::Idle && !self.in_transaction {
             return;
         }
-        let Some(client) = self.client.take() else {
+        let Some(loan) = self.loan.take() else {
             return;
         };
         // A statement may be running. Lanes of one connection do not wait for its end.
         let is_shared = matches!(self.lane, Lane::Read | Lane::Write | Lane::Search);
-        if self.unfit && is_shared && !client.is_closed() {
-            cancel(client);
+        if self.state == State::Asked && is_shared && !loan.session.client.is_closed() {
+            cancel(loan);
         } else {
-            drop(Object::take(client));
+            drop(Loan::take(loan));
         }
     }
 }
@@ -153,7 +185,12 @@ enum Sent {
 
 /// Sends statements, perhaps a BEGIN before and a COMMIT after them, in one round trip. A statement that fails makes the
 /// COMMIT a ROLLBACK.
-async fn send(client: &Object, begins: bool, prepared: &[Prepared<'_>], commits: bool) -> Sent {
+async fn send(
+    client: &ClientWrapper,
+    begins: bool,
+    prepared: &[Prepared<'_>],
+    commits: bool,
+) -> Sent {
     // What is polled first is sent first.
     let mut begun = Box::pin(maybe_done(control(client, begins.then_some("BEGIN"))));
     let _ = futures::poll!(begun.as_mut());
@@ -190,7 +227,10 @@ async fn send(client: &Object, begins: bool, prepared: &[Prepared<'_>], commits:
     )
 }
 
-async fn control(client: &Object, statement: Option<&str>) -> Result<(), tokio_postgres::Error> {
+async fn control(
+    client: &ClientWrapper,
+    statement: Option<&str>,
+) -> Result<(), tokio_postgres::Error> {
     match statement {
         Some(statement) => client.batch_execute(statement).await,
         None => Ok(()),
@@ -200,7 +240,7 @@ async fn control(client: &Object, statement: Option<&str>) -> Result<(), tokio_p
 #[async_trait]
 impl Connection for PostgresConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
-        let warnings = self.warnings.load(Ordering::SeqCst);
+        let warnings = self.warnings();
         let types = types(params);
         let begins = std::mem::take(&mut self.begins);
         let rows = self
@@ -225,7 +265,7 @@ impl Connection for PostgresConnection {
 
     async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, DbError> {
         let prepared = self.prepare(statements).await?;
-        let warnings = self.warnings.load(Ordering::SeqCst);
+        let warnings = self.warnings();
         let begins = std::mem::take(&mut self.begins);
         let sent = self
             .bounded(async |client| Ok(send(client, begins, &prepared, false).await))
@@ -247,7 +287,7 @@ impl Connection for PostgresConnection {
             self.in_transaction = false;
             return Ok(());
         }
-        let warnings = self.warnings.load(Ordering::SeqCst);
+        let warnings = self.warnings();
         self.control("COMMIT").await?;
         self.in_transaction = false;
         self.check_warnings(warnings)
@@ -258,7 +298,7 @@ impl Connection for PostgresConnection {
             return self.commit().await.map(|()| Vec::new());
         }
         let prepared = self.prepare(last).await?;
-        let warnings = self.warnings.load(Ordering::SeqCst);
+        let warnings = self.warnings();
         let begins = std::mem::take(&mut self.begins);
         let sent = self
             .bounded(async |client| Ok(send(client, begins, &prepared, true).await))
@@ -351,14 +391,6 @@ fn read(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>, DbError> {
     rows.iter().map(read).collect()
 }
 
-pub(super) fn pool_error(error: &PoolError) -> DbError {
-    match error {
-        PoolError::Backend(error) => DbError::Unavailable(db_error(error).to_string()),
-        PoolError::Timeout(kind) => DbError::Unavailable(format!("pool: {kind:?} timed out")),
-        _ => DbError::Unavailable("pool: closed".into()),
-    }
-}
-
 /// The class of a driver's error. Its text may hold values, its code never does.
 pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
     let Some(code) = error.code() else {
@@ -377,6 +409,16 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
         _ if is_unavailable(code.code()) => DbError::Unavailable(text),
         _ => DbError::Other(text),
     }
+}
+
+/// Whether a connection must not be used again: it is closed or about to be (08, 57P0x, 25P03), or its server only reads
+/// (25006), which a standby does for as long as it is one.
+fn is_unfit(error: &tokio_postgres::Error) -> bool {
+    let code = error.code().map_or("", SqlState::code);
+    error.is_closed()
+        || code.starts_with("08")
+        || code.starts_with("57P0")
+        || ["25006", "25P03"].contains(&code)
 }
 
 /// Connection exceptions (08), insufficient resources (53), operator intervention (57), system errors (58), and a

@@ -38,7 +38,7 @@ pub(super) async fn migrate(
         }
     }
     execute(&lock, "BEGIN; LOCK TABLE portcullis_migration").await?;
-    let migrated = embedded::migrations::runner().run_async(&mut client).await;
+    let migrated = embedded::migrations::runner().run_async(&mut *client).await;
     migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
     if owner.is_some() {
         grant(&client, service).await?;

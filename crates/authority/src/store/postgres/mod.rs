@@ -3,33 +3,38 @@
 mod cancel;
 mod connect;
 mod connection;
+mod durability;
+mod hosts;
 mod migrate;
+mod pool;
+mod pooler;
+mod url;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Config, error::SqlState};
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
-pub use self::connect::PostgresOptions;
+pub use self::{connect::PostgresOptions, url::check_url};
 use self::{
-    connect::{Connector, Warnings},
     connection::PostgresConnection,
+    pool::{LanePool, Server},
 };
 use super::sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore};
-use crate::store::StoreError;
+use crate::store::{PoolState, StoreError};
 
 /// Connections to one database: a pool for sessions, and one connection of its own for each of appender, beat and
 /// feed.
+///
+/// Every connection is one to a server that takes writes. A statement that is not answered in time gives its connection
+/// up, ends the process that served it, and puts the others in doubt, so that a promotion is followed whatever the old
+/// primary does.
 pub struct Postgres {
+    server: Arc<Server>,
     shared: LanePool,
     own: HashMap<Lane, LanePool>,
     options: PostgresOptions,
-}
-
-struct LanePool {
-    pool: Pool,
-    warnings: Warnings,
 }
 
 impl Postgres {
@@ -46,44 +51,62 @@ impl Postgres {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
-        // The parser's error may repeat the password.
-        let parse = |url: &str, key| {
-            url.parse::<Config>()
-                .map_err(|_| StoreError::Internal(format!("{key} is malformed")))
-        };
-        let config = parse(url, "store.url")?;
+        let config = parse("store.url", url)?;
         let owner = options
             .owner_url
             .as_deref()
-            .map(|url| parse(url, "store.owner_url"))
+            .map(|url| parse("store.owner_url", url))
             .transpose()?;
+        pooler::refuse_transaction_pooling(&config, options).await?;
         migrate::migrate(&config, owner.as_ref(), options).await?;
-        let own = [
-            (Lane::Append, 1),
-            (Lane::Beat, 1),
-            (Lane::Feed, 1),
-            (Lane::Search, options.search_connections_max),
-        ];
-        let own = own
-            .into_iter()
-            .map(|(lane, size)| Ok((lane, pool(&config, options, lane, size)?)))
-            .collect::<Result<_, StoreError>>()?;
+        let server = Arc::new(Server::new(config, options));
+        let pool = |lane, size| LanePool::new(lane, size, &server, options);
+        let mut own = HashMap::new();
+        for lane in [Lane::Append, Lane::Beat, Lane::Feed] {
+            own.insert(lane, pool(lane, 1)?);
+        }
+        let searches = pool(Lane::Search, options.search_connections_max)?;
+        own.insert(Lane::Search, searches);
+        let shared = pool(Lane::Write, options.connections_max)?;
         Ok(Self {
-            shared: pool(&config, options, Lane::Write, options.connections_max)?,
+            server,
+            shared,
             own,
             options: options.clone(),
         })
     }
 
+    fn pool(&self, lane: Lane) -> &LanePool {
+        self.own.get(&lane).unwrap_or(&self.shared)
+    }
+
     /// How long an answer may take. The wait for a synchronous standby counts, and the server does not end it itself.
+    /// With the proof of the other connections and the connect it stays below the ten seconds in which a promotion is
+    /// followed.
     fn answer_timeout(&self, lane: Lane) -> Duration {
         match lane {
             Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
-            Lane::Read | Lane::Write => Duration::from_secs(10),
+            Lane::Read | Lane::Write => Duration::from_secs(5),
             // The server ends the statement before.
             Lane::Search => self.options.search_timeout + Duration::from_secs(2),
         }
     }
+}
+
+fn parse(key: &str, url: &str) -> Result<tokio_postgres::Config, StoreError> {
+    url::parse(url).map_err(|problem| StoreError::Unusable(format!("{key}: {problem}")))
+}
+
+/// Looks at the server behind a URL without changing it: its durability in words.
+///
+/// # Errors
+/// When it cannot be reached in time, or there is a pooler between that cannot be used.
+pub(crate) async fn examine(url: &str, options: &PostgresOptions) -> Result<String, StoreError> {
+    let config = parse("store.url", url)?;
+    pooler::refuse_transaction_pooling(&config, options).await?;
+    let client = connect::plain(&config, options).await?;
+    let words = timeout(options.connect_timeout, durability::describe(&client)).await;
+    Ok(words.map_err(|_| StoreError::Unavailable("no answer in time".into()))??)
 }
 
 /// The issuer that a database was installed with, read as the service, without migrating. None: there is no such
@@ -92,9 +115,7 @@ pub(crate) async fn installed_issuer(
     url: &str,
     options: &PostgresOptions,
 ) -> Result<Option<String>, StoreError> {
-    let config = url
-        .parse::<Config>()
-        .map_err(|_| StoreError::Internal("store.url is malformed".into()))?;
+    let config = parse("store.url", url)?;
     let client = connect::plain(&config, options).await?;
     let asked = tokio::time::timeout(options.connect_timeout, client.query_opt(ISSUER, &[]));
     let answer = asked
@@ -120,43 +141,16 @@ const NOT_INSTALLED: [SqlState; 3] = [
     SqlState::INSUFFICIENT_PRIVILEGE,
 ];
 
-fn pool(
-    config: &Config,
-    options: &PostgresOptions,
-    lane: Lane,
-    size: usize,
-) -> Result<LanePool, StoreError> {
-    let warnings = Warnings::default();
-    let connector = Connector::new(lane, Arc::clone(&warnings), options);
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
-    let manager = Manager::from_connect(config.clone(), connector, recycling);
-    let timeout = Some(options.connect_timeout);
-    let pool = Pool::builder(manager)
-        .max_size(size)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(timeout)
-        .create_timeout(timeout)
-        .recycle_timeout(timeout)
-        .build()
-        .map_err(|error| StoreError::Internal(error.to_string()))?;
-    Ok(LanePool { pool, warnings })
-}
-
 #[async_trait]
 impl Backend for Postgres {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
-        let LanePool { pool, warnings } = self.own.get(&lane).unwrap_or(&self.shared);
-        let client = pool
-            .get()
-            .await
-            .map_err(|error| connection::pool_error(&error))?;
+        let loan = self.pool(lane).get().await?;
+        let server = Arc::clone(&self.server);
         Ok(Box::new(PostgresConnection::new(
-            client,
+            loan,
             lane,
             self.answer_timeout(lane),
-            Arc::clone(warnings),
+            server,
         )))
     }
 
@@ -191,30 +185,18 @@ impl Backend for Postgres {
     }
 
     async fn durability(&self) -> Result<String, DbError> {
-        let mut connection = self.connection(Lane::Append).await?;
-        let sql = "SELECT current_setting('fsync'), current_setting('synchronous_standby_names'), \
-             current_setting('synchronous_commit'), current_setting('full_page_writes')";
-        let rows = connection.query(sql, &[]).await?;
-        let setting = |column| {
-            rows.first()
-                .and_then(|row| row.text(column).ok())
-                .unwrap_or_default()
-        };
-        Ok(match (setting(0).as_str(), setting(1).as_str()) {
-            ("off", _) => {
-                "none: PostgreSQL runs with fsync=off, a crash of its machine loses revocations"
-                    .into()
-            }
-            (_, "") => {
-                format!(
-                    "one server's disk: fsync=on, no synchronous standby, synchronous_commit={}",
-                    setting(2)
-                )
-            }
-            (_, _) => format!(
-                "a synchronous standby: fsync=on, synchronous_commit={}",
-                setting(2)
-            ),
-        })
+        let loan = self.pool(Lane::Append).get().await?;
+        let words = timeout(
+            self.answer_timeout(Lane::Append),
+            durability::describe(&loan.session.client),
+        );
+        words
+            .await
+            .map_err(|_| DbError::Unavailable("no answer in time".into()))?
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        let own = self.own.values().map(LanePool::state);
+        std::iter::once(self.shared.state()).chain(own).collect()
     }
 }

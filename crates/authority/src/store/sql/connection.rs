@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 
-use crate::store::StoreError;
+use crate::store::{PoolState, StoreError};
 
 /// What a connection is for. Appender, beat and feed have connections of their own, so that a crowd of sign-ins
 /// never keeps a revocation waiting.
@@ -50,6 +50,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The connections of [`Lane::Search`].
     fn searches_max(&self) -> usize;
+
+    /// The connections of each lane, where the engine has pools of them.
+    fn pools(&self) -> Vec<PoolState> {
+        Vec::new()
+    }
 
     /// What its settings let it promise.
     async fn durability(&self) -> Result<String, DbError>;

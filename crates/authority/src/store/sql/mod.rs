@@ -42,8 +42,8 @@ use self::{
     search::{Search, Searches},
 };
 use super::{
-    Appended, Beat, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, Proof, Recovered,
-    Removed, Rotated, Schedule, Store, StoreError, TokenLife,
+    Appended, Beat, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, PoolState, Proof,
+    Recovered, Removed, Rotated, Schedule, Store, StoreError, TokenLife,
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
@@ -115,6 +115,10 @@ impl SqlStore {
 impl Store for SqlStore {
     fn outage(&self) -> Arc<Outage> {
         Arc::clone(&self.outage)
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        self.backend.pools()
     }
 
     async fn durability(&self) -> Result<String, StoreError> {

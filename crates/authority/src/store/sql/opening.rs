@@ -12,7 +12,7 @@ use super::{
     Connection, DbError, Dialect, Row, Statement, Value,
     connection::ValueRows,
     history, pending,
-    sessions::{find, json, to_json},
+    sessions::{find, json, make_durable, to_json},
     transaction,
     users::{ensure_tenant, upsert_user},
 };
@@ -319,7 +319,13 @@ async fn repeated(
         return Err(OpenError::RequestReused);
     }
     let key = (new.tenant_id.clone(), SessionId::from_bytes(row.array(0)?));
-    let found = find(connection, dialect, &[key]).await?.pop().flatten();
+    let found = find(connection, dialect, std::slice::from_ref(&key))
+        .await?
+        .pop()
+        .flatten();
+    make_durable(connection, dialect, &key)
+        .await
+        .map_err(StoreError::from)?;
     let (session, now) =
         found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
     Ok(OpenedSession { session, now })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
-use crate::outage::Outage;
+use crate::{outage::Outage, store::PoolState};
 
 /// Tells an [`Outage`] of every statement and every connection.
 pub(super) struct Reporting {
@@ -42,6 +42,10 @@ impl Backend for Reporting {
 
     fn searches_max(&self) -> usize {
         self.engine.searches_max()
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        self.engine.pools()
     }
 
     async fn durability(&self) -> Result<String, DbError> {

@@ -6,7 +6,7 @@ use super::{
     Connection, Dialect, SessionKey,
     connection::ValueRows,
     pending,
-    sessions::{COLUMNS, IS_CUT, by_key, find, read},
+    sessions::{COLUMNS, IS_CUT, by_key, find, make_durable, read},
     transaction,
 };
 use crate::{
@@ -81,7 +81,10 @@ pub(super) async fn rotate(
             .pop()
             .flatten();
         rotated.push(match found.filter(|(session, _)| proof(&session.salt)) {
-            Some((session, now)) => Rotated::Lost(Box::new(session), now),
+            Some((session, now)) => {
+                make_durable(connection, dialect, key).await?;
+                Rotated::Lost(Box::new(session), now)
+            }
             None => Rotated::NotFound,
         });
     }

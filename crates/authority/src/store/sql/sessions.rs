@@ -9,7 +9,7 @@ use portcullis_contract::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Connection, Dialect, Row, SessionKey, connection::ValueRows};
+use super::{Connection, DbError, Dialect, Row, SessionKey, connection::ValueRows};
 use crate::{
     domain::{Activity, Cause, ClientInfo, End, Micros, Session, Sight},
     store::StoreError,
@@ -72,6 +72,26 @@ pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
      SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 3 \
          AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
          ORDER BY c.revision LIMIT 1) c3) c ORDER BY c.revision LIMIT 1)";
+
+/// Waits until what the row of a session says is durable. An earlier commit may have lost its wait for a standby: its
+/// caller was told nothing, and whoever reads the row must not vouch for it before a commit after it is durable. Locking
+/// a row is a write.
+pub(super) async fn make_durable(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    (tenant, id): &SessionKey,
+) -> Result<(), DbError> {
+    if dialect.lock_rows.is_empty() {
+        // Whoever writes is alone, and each of its commits is durable when it is seen.
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT s.generation FROM sessions s WHERE s.tenant_id = $1 AND s.session_id = $2 {}",
+        dialect.lock_rows
+    );
+    let key = [tenant.as_str().into(), id.to_bytes()[..].into()];
+    connection.query(&sql, &key).await.map(drop)
+}
 
 /// Sessions with how they ended, in the order of `keys`.
 pub(super) async fn find(

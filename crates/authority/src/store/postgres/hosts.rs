@@ -1,0 +1,285 @@
+//! The hosts of a URL: each is tried with a deadline of its own, and none that hangs keeps the next one waiting.
+
+use std::{net::IpAddr, time::Duration};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{
+    Config,
+    config::{Host, TargetSessionAttrs},
+};
+
+use crate::store::sql::DbError;
+
+/// How long a host is tried alone. After this the next one is tried beside it: a host that drops packets or hangs must
+/// not use up the time of the others.
+const ALONE: Duration = Duration::from_millis(250);
+
+/// The time after which a connection on which nothing comes is probed, if the URL says nothing.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long what was sent may stay without the other machine's confirmation, if the URL says nothing.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The driver's own default, which is that of the operating system and far too long.
+const DRIVER_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Opens a session at the first host, in the order of the URL, at which `open` succeeds within `limit`.
+pub(super) async fn first<T: Send>(
+    config: &Config,
+    limit: Duration,
+    open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
+) -> Result<T, DbError> {
+    let hosts = hosts(config)?;
+    let attempts = hosts.iter().map(|host| -> BoxFuture<'_, _> {
+        Box::pin(async move {
+            timeout(limit, at_host(config, host, limit, open))
+                .await
+                .unwrap_or_else(|_| Err(unreachable("no answer in time")))
+        })
+    });
+    race(attempts.collect()).await
+}
+
+/// One host of a URL.
+struct NamedHost {
+    host: Option<Host>,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
+    let (names, addresses, ports) = (
+        config.get_hosts(),
+        config.get_hostaddrs(),
+        config.get_ports(),
+    );
+    let count = names.len().max(addresses.len());
+    let fits = |length: usize| length == 0 || length == count;
+    if count == 0 || !fits(names.len()) || !fits(addresses.len()) {
+        return Err(DbError::Other("the URL names no host".into()));
+    }
+    if !(ports.len() <= 1 || ports.len() == count) {
+        return Err(DbError::Other(
+            "the URL names neither one port nor one for each host".into(),
+        ));
+    }
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+    let host = |at: usize| NamedHost {
+        host: names.get(at).cloned(),
+        address: addresses.get(at).copied(),
+        port: port(at),
+    };
+    Ok((0..count).map(host).collect())
+}
+
+/// Opens a session at one host, which may have several addresses.
+async fn at_host<T: Send>(
+    config: &Config,
+    named: &NamedHost,
+    limit: Duration,
+    open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
+) -> Result<T, DbError> {
+    let addresses: Vec<Option<IpAddr>> = match (&named.host, named.address) {
+        (Some(Host::Tcp(name)), None) => {
+            let found = tokio::net::lookup_host((name.as_str(), named.port))
+                .await
+                .map_err(|_| unreachable("its name is not known"))?;
+            found.map(|address| Some(address.ip())).collect()
+        }
+        (_, address) => vec![address],
+    };
+    let attempts = addresses.into_iter().map(|address| -> BoxFuture<'_, _> {
+        Box::pin(open(single(config, named, address, limit)))
+    });
+    race(attempts.collect()).await
+}
+
+/// The settings of `config` for one address only.
+fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Duration) -> Config {
+    let mut single = Config::new();
+    match &named.host {
+        Some(Host::Tcp(name)) => {
+            single.host(name);
+        }
+        #[cfg(unix)]
+        Some(Host::Unix(directory)) => {
+            single.host_path(directory);
+        }
+        _ => {}
+    }
+    if let Some(address) = address {
+        single.hostaddr(address);
+    }
+    single.port(named.port);
+    if let Some(user) = config.get_user() {
+        single.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        single.password(password);
+    }
+    if let Some(name) = config.get_dbname() {
+        single.dbname(name);
+    }
+    if let Some(options) = config.get_options() {
+        single.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        single.application_name(name);
+    }
+    single.ssl_mode(config.get_ssl_mode());
+    single.ssl_negotiation(config.get_ssl_negotiation());
+    single.channel_binding(config.get_channel_binding());
+    // Each session is looked at, and then refused with a reason.
+    single.target_session_attrs(TargetSessionAttrs::Any);
+    single.connect_timeout(
+        config
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(limit)
+            .min(limit),
+    );
+    set_tcp(&mut single, config);
+    single
+}
+
+/// A machine that drops packets answers nothing, not even that it is gone.
+fn set_tcp(single: &mut Config, config: &Config) {
+    single.keepalives(config.get_keepalives());
+    let idle = config.get_keepalives_idle();
+    single.keepalives_idle(match idle {
+        DRIVER_KEEPALIVE_IDLE => KEEPALIVE_IDLE,
+        idle => idle,
+    });
+    let interval = config.get_keepalives_interval();
+    single.keepalives_interval(interval.unwrap_or(KEEPALIVE_INTERVAL));
+    let retries = config.get_keepalives_retries();
+    single.keepalives_retries(retries.unwrap_or(KEEPALIVE_RETRIES));
+    let user_timeout = config.get_tcp_user_timeout().copied();
+    single.tcp_user_timeout(user_timeout.unwrap_or(USER_TIMEOUT));
+}
+
+/// The first success of attempts, of which each begins when the one before it has failed or has been alone for
+/// [`ALONE`].
+async fn race<T>(attempts: Vec<BoxFuture<'_, Result<T, DbError>>>) -> Result<T, DbError> {
+    let mut waiting = attempts.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    running.extend(waiting.next());
+    while !running.is_empty() {
+        tokio::select! {
+            done = running.next() => match done {
+                Some(Ok(won)) => return Ok(won),
+                Some(Err(failure)) => {
+                    failures.push(failure);
+                    running.extend(waiting.next());
+                }
+                None => {}
+            },
+            () = sleep(ALONE), if waiting.len() > 0 => running.extend(waiting.next()),
+        }
+    }
+    Err(summary(failures))
+}
+
+/// One error of all attempts. What no repetition changes is the news.
+fn summary(mut failures: Vec<DbError>) -> DbError {
+    let lasting = failures
+        .iter()
+        .position(|failure| !matches!(failure, DbError::Unavailable(_)));
+    if let Some(at) = lasting {
+        return failures.swap_remove(at);
+    }
+    let mut texts: Vec<String> = Vec::new();
+    for failure in failures {
+        if let DbError::Unavailable(text) = failure
+            && !texts.contains(&text)
+        {
+            texts.push(text);
+        }
+    }
+    if texts.is_empty() {
+        return unreachable("its name has no address");
+    }
+    DbError::Unavailable(texts.join("; "))
+}
+
+fn unreachable(why: &str) -> DbError {
+    DbError::Unavailable(format!("connecting: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(4);
+
+    fn config(url: &str) -> Config {
+        url.parse().expect("a URL")
+    }
+
+    /// Opens "sessions" that are ports: hosts of port 1 hang, of port 2 fail.
+    async fn port(url: &str) -> (Result<u16, DbError>, Vec<u16>) {
+        let tried = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&tried);
+        let open = move |single: Config| -> BoxFuture<'static, Result<u16, DbError>> {
+            let port = single.get_ports()[0];
+            seen.lock().expect("whole").push(port);
+            Box::pin(async move {
+                match port {
+                    1 => std::future::pending().await,
+                    2 => Err(unreachable("it only reads")),
+                    port => Ok(port),
+                }
+            })
+        };
+        let opened = first(&config(url), LIMIT, &open).await;
+        let tried = tried.lock().expect("whole").clone();
+        (opened, tried)
+    }
+
+    #[tokio::test]
+    async fn a_host_that_hangs_or_only_reads_does_not_keep_the_next_one_waiting() {
+        let begun = tokio::time::Instant::now();
+        let (opened, tried) = port("postgres://u@127.0.0.1:1,127.0.0.1:2,127.0.0.1:7/d").await;
+        assert_eq!((opened.expect("opened"), tried), (7, vec![1, 2, 7]));
+        assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_answers_is_the_only_one_tried() {
+        let (opened, tried) = port("postgres://u@127.0.0.1:7,127.0.0.1:8/d").await;
+        assert_eq!((opened.expect("opened"), tried), (7, vec![7]));
+    }
+
+    #[tokio::test]
+    async fn each_host_says_why_it_was_not_taken() {
+        let (opened, _) = port("postgres://u@127.0.0.1:1,127.0.0.1:2/d").await;
+        let error = opened.expect_err("no host").to_string();
+        assert!(
+            error.contains("only reads") && error.contains("no answer"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn one_host_s_settings_are_those_of_the_url_with_bounds() {
+        let config = config("postgres://u:p@h1:1,h2:2/d?application_name=a&options=-cx%3Dy");
+        let all = hosts(&config).expect("hosts");
+        let second = single(&config, &all[1], None, Duration::from_secs(3));
+        assert_eq!(second.get_hosts(), [Host::Tcp("h2".into())]);
+        assert_eq!(second.get_ports(), [2]);
+        assert_eq!(second.get_user(), Some("u"));
+        assert_eq!(second.get_password(), Some(&b"p"[..]));
+        assert_eq!(second.get_dbname(), Some("d"));
+        assert_eq!(second.get_options(), Some("-cx=y"));
+        assert_eq!(second.get_application_name(), Some("a"));
+        assert_eq!(second.get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(second.get_tcp_user_timeout(), Some(&USER_TIMEOUT));
+        assert_eq!(second.get_connect_timeout(), Some(&Duration::from_secs(3)));
+    }
+}
