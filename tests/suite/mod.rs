@@ -10,6 +10,7 @@ mod contention;
 mod cutoffs;
 mod fairness;
 mod filtering;
+mod healing;
 mod installation;
 mod keys;
 mod listing;

@@ -78,7 +78,7 @@ async fn two_turns_forget_in_the_view_and_never_in_the_rows() {
 async fn of_turns_at_once_one_happens() {
     let place = crate::place().await;
     let store = place.store().await;
-    let long_ago = "UPDATE installation SET last_turn_us = 0";
+    let long_ago = "UPDATE installation SET last_turn_us = 0, turn_counted_us = 3600000000";
     let mut connection = place
         .engine()
         .await

@@ -1,21 +1,29 @@
 //! The authority heals by itself, and tells the truth about what it cannot heal.
 
-use std::{sync::Arc, time::Duration};
-
-use portcullis_authority::store::{
-    Store,
-    postgres::{Postgres, PostgresOptions},
-    sql::Lane,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use portcullis_contract::v1;
+
+use portcullis_authority::{
+    crypto::{MasterKey, open_signer},
+    domain::current_key,
+    store::{
+        Store,
+        postgres::{Postgres, PostgresOptions},
+        sql::Lane,
+    },
+};
+use portcullis_contract::{key::CredentialKind, position::Revision, token::Claims, v1};
 use portcullis_tests::{
-    authority::{ADMIN, TENANT, TestAuthority, ready, session_id},
+    authority::{ADMIN, ISSUER, LOGIN, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
     calls::apply,
     fault::{Faults, Point},
     gate::{applied, refused, rejection},
     given::sign_out,
     place::Place,
-    postgres::{Cluster, url_of_primary},
+    postgres::{self, Cluster, url_of_primary},
+    rows::behind,
     wait::{eventually, within},
 };
 use portcullis_validator::Rejection;
@@ -23,6 +31,7 @@ use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tonic_types::StatusExt;
 
 async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
     let request = v1::RevokeSessionRequest {
@@ -238,4 +247,193 @@ async fn a_disk_that_takes_no_write_makes_the_authority_not_ready() {
     readyz(&authority, "writes: the store took no write").await;
     blocker.execute_batch("ROLLBACK").expect("released");
     readyz(&authority, "200 OK").await;
+}
+
+async fn keys(authority: &TestAuthority) -> Vec<v1::SigningKey> {
+    let listed = authority
+        .keys(OPERATOR)
+        .list_signing_keys(v1::ListSigningKeysRequest {})
+        .await;
+    listed.expect("listed").into_inner().keys
+}
+
+/// A token that the thief of every key of the store makes of a good one: no revocation of its session covers it.
+async fn forge(authority: &TestAuthority, claims: &Claims) -> String {
+    let file = &authority.config.keys.master_key_file;
+    let master = MasterKey::from_base64(&std::fs::read_to_string(file).expect("a key file"));
+    let master = master.expect("a master key");
+    let store = Postgres::open(&authority.config.store.url, &PostgresOptions::default()).await;
+    let (keys, now) = store.expect("opens").keys().await.expect("keys");
+    let stolen = current_key(&keys, CredentialKind::Session, now).expect("a key");
+    let mut claims = claims.clone();
+    claims.subject.opened = Revision(u64::MAX >> 1);
+    claims.expires_at += 300;
+    let signer = open_signer(&master, stolen).expect("the key opens");
+    signer.sign(ISSUER, &claims).expect("signed")
+}
+
+#[tokio::test]
+async fn a_stolen_key_that_signs_is_distrusted_at_once_and_sign_ins_go_on() {
+    let one = TestAuthority::postgres(&postgres::fresh_url().await).await;
+    let other = one.replica().await;
+    let gates = [one.ready_gate().await, other.ready_gate().await];
+    let before = one.sign_in("ada").await;
+    let identity = gates[0].check(&before.access_token).expect("good");
+    let forged = forge(&one, &identity).await;
+    for gate in &gates {
+        assert!(gate.check(&forged).is_ok(), "the thief has the key");
+    }
+    let signing = keys(&one)
+        .await
+        .into_iter()
+        .find(|key| key.credential() == v1::CredentialKind::Session)
+        .expect("a key");
+    let mut request = v1::RetireSigningKeyRequest {
+        key_id: signing.id.clone(),
+        reason: "stolen".into(),
+        ..Default::default()
+    };
+    let refused_call = one.keys(OPERATOR).retire_signing_key(request.clone()).await;
+    assert_eq!(reason(&refused_call.expect_err("it signs")), "KEY_IN_USE");
+
+    request.emergency = true;
+    let retired = one.keys(OPERATOR).retire_signing_key(request).await;
+    let acknowledged = Instant::now();
+    let retired = retired.expect("retired").into_inner();
+    for gate in &gates {
+        for token in [&forged, &before.access_token] {
+            assert_eq!(refused(gate, token).await, Rejection::DistrustedKey);
+        }
+    }
+    println!("refused at all gates after {:?}", acknowledged.elapsed());
+    assert_eq!(
+        retired.key.expect("a key").state(),
+        v1::SigningKeyState::Retired
+    );
+    let successor = retired.successor.expect("a successor");
+    assert_eq!(successor.state(), v1::SigningKeyState::Signing);
+    assert!(retired.sessions_must_refresh && retired.api_keys_ended == 0);
+
+    // Sign-ins and refreshes work at once, and at every authority as soon as it has the revision.
+    let after = one.sign_in("bob").await;
+    assert!(gates[0].check(&after.access_token).is_ok());
+    eventually("the other authority signs with the new key", async || {
+        let token = other.sign_in("eve").await.access_token;
+        gates[1].check(&token).is_ok().then_some(())
+    })
+    .await;
+    let refresh = v1::RefreshSessionRequest {
+        tenant_id: TENANT.into(),
+        refresh_token: before.refresh_token,
+        ..Default::default()
+    };
+    let refreshed = one.sessions(LOGIN).refresh_session(refresh).await;
+    let refreshed = refreshed.expect("refreshed").into_inner();
+    assert!(gates[0].check(&refreshed.access_token).is_ok());
+}
+
+#[tokio::test]
+async fn a_key_that_signed_api_keys_goes_only_by_force_and_says_how_many_end() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    authority.sign_in("ada").await;
+    let request = v1::CreateApiKeyRequest {
+        tenant_id: TENANT.into(),
+        owner_user_id: "ada".into(),
+        name: "a program".into(),
+        ..Default::default()
+    };
+    let created = authority.api_keys(ADMIN).create_api_key(request).await;
+    let secret = created.expect("created").into_inner().secret;
+    assert!(gate.check_api_key(&secret).is_ok());
+    let signing = keys(&authority)
+        .await
+        .into_iter()
+        .find(|key| key.credential() == v1::CredentialKind::ApiKey)
+        .expect("a key");
+    let mut request = v1::RetireSigningKeyRequest {
+        key_id: signing.id,
+        reason: "stolen".into(),
+        emergency: true,
+        ..Default::default()
+    };
+    let mut client = authority.keys(OPERATOR);
+    let refused_call = client.retire_signing_key(request.clone()).await;
+    let status = refused_call.expect_err("an API key would end");
+    assert_eq!(reason(&status), "FORCE_REQUIRED");
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    assert_eq!(info.metadata["api_keys"], "1");
+    assert!(gate.check_api_key(&secret).is_ok());
+
+    request.force = true;
+    let retired = client.retire_signing_key(request).await;
+    let retired = retired.expect("retired").into_inner();
+    assert_eq!(retired.api_keys_ended, 1);
+    assert!(!retired.sessions_must_refresh);
+    eventually("the API key is refused", async || {
+        let rejection = gate.check_api_key(&secret).err();
+        (rejection == Some(Rejection::DistrustedKey)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_of_a_clock_that_was_ahead_sign_and_are_healed() {
+    let url = postgres::fresh_url().await;
+    let mut authority = TestAuthority::with(|config| {
+        config.store.url = url;
+        config.log.checkpoint_interval = Duration::from_millis(200);
+    })
+    .await;
+    authority.stop().await;
+    let ahead = "UPDATE signing_keys SET created_us = created_us + 86400000000, \
+                 signs_from_us = signs_from_us + 86400000000";
+    behind(&authority, ahead).await;
+    authority.start().await;
+    let gate = authority.ready_gate().await;
+    let session = authority.sign_in("ada").await;
+    assert!(gate.check(&session.access_token).is_ok());
+    let ahead = "SELECT 'ahead'::text FROM signing_keys \
+                 WHERE created_us > extract(epoch FROM now()) * 1000000 + 60000000";
+    eventually("the keys are corrected", async || {
+        behind(&authority, ahead).await.is_none().then_some(())
+    })
+    .await;
+    assert!(
+        gate.check(&authority.sign_in("bob").await.access_token)
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn two_authorities_do_not_count_the_same_time_twice() {
+    let url = postgres::fresh_url().await;
+    let begun = Instant::now();
+    let one = TestAuthority::with(|config| {
+        config.store.url = url;
+        config.log.checkpoint_interval = Duration::from_millis(100);
+    })
+    .await;
+    let mut other = one.replica().await;
+    let counted = async || {
+        let text = behind(&one, "SELECT turn_counted_us::text FROM installation").await;
+        let counted: u64 = text.expect("a row").parse().expect("a number");
+        assert!(
+            Duration::from_micros(counted) <= begun.elapsed(),
+            "no more than has passed"
+        );
+        counted
+    };
+    let enough = |before: u64| {
+        let counted = &counted;
+        async move || (counted().await > before + 1_000_000).then_some(())
+    };
+    eventually("time is counted", enough(0)).await;
+    // One of them may be the one that counts: the other goes on.
+    let before = counted().await;
+    other.stop().await;
+    eventually("time is counted still", enough(before)).await;
+    other.start().await;
+    let before = counted().await;
+    eventually("time is counted still", enough(before)).await;
 }

@@ -23,6 +23,9 @@ pub struct Keyring {
     keys: ArcSwap<Vec<(KeyRecord, Arc<Signer>)>>,
 }
 
+/// A key that was made later than this from now was made by a wrong clock.
+const KEY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
@@ -110,6 +113,27 @@ impl Keyring {
             .map(open)
             .collect::<Result<Vec<_>, SignerError>>()?;
         self.keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Reads the keys again, after correcting those that were made while the clock was ahead, and makes what is missing:
+    /// there is always a key that signs.
+    ///
+    /// # Errors
+    /// When the store fails or the log does not take a key.
+    pub async fn heal(&self, log: &Log, algorithm: Algorithm) -> Result<(), KeyringError> {
+        let corrected = self.store.correct_future_keys(KEY_AHEAD_MAX).await?;
+        if !corrected.is_empty() {
+            tracing::error!(
+                keys = ?corrected,
+                "signing keys were made in the future: the database's clock was ahead then, or is behind now; they are \
+                 taken as made now"
+            );
+        }
+        self.reload().await?;
+        for credential in [CredentialKind::ApiKey, CredentialKind::Session] {
+            self.ensure_first(log, credential, algorithm).await?;
+        }
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub enum Condition {
     Feed,
     /// The store is older than what this authority, or a gate, has seen.
     History,
-    /// There is no key to sign with, or one was replaced in an emergency.
+    /// There is no key to sign with, or the keys cannot be opened.
     Keys,
 }
 

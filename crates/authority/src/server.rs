@@ -14,7 +14,7 @@ use crate::{
     files::{self, open_places, read_master_key},
     health, http, issuer,
     keyring::{Keyring, KeyringError},
-    log::{Log, maintain, record},
+    log::{Log, Maintenance, maintain, record},
     places::{Places, reload},
     policies::Policies,
     readiness::{Condition, Readiness},
@@ -295,15 +295,17 @@ impl Authority {
         );
         let sweeper = Sweeper::new(Arc::clone(store), log.clone(), config.sessions.clone());
         self.spawn("sweep", sweeper.run());
-        let maintenance = maintain(
-            Arc::clone(store),
-            log.clone(),
-            Arc::clone(&core.feed),
+        let maintenance = Maintenance {
+            store: Arc::clone(store),
+            log: log.clone(),
+            feed: Arc::clone(&core.feed),
+            keyring: Arc::clone(&core.keyring),
+            readiness: Arc::clone(self.tasks.readiness()),
             master,
-            config.clone(),
-            self.stop.clone(),
-        );
-        self.tasks.spawn("maintenance", maintenance);
+            config: config.clone(),
+        };
+        let stop = self.stop.clone();
+        self.tasks.spawn("maintenance", maintain(maintenance, stop));
     }
 
     /// Runs a task that may be dropped at any point, until the authority stops.

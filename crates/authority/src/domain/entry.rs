@@ -91,6 +91,14 @@ pub enum Mutation {
     TrustKey(NewKey),
     /// Ends trust in a signing key.
     DistrustKey(KeyId),
+    /// Ends trust in a signing key although it signs; then the successor is trusted with the same revision, and signs at
+    /// once.
+    ReplaceKey {
+        /// The key that is not trusted any more.
+        id: KeyId,
+        /// The one that takes its place, if it signs.
+        successor: Box<NewKey>,
+    },
     /// Drops the previous generation, if the last turn is at least this long ago.
     Turn {
         /// The longest life of an access token, and an hour.
@@ -199,6 +207,7 @@ impl Mutation {
             Self::SignOutEveryone
             | Self::TrustKey(_)
             | Self::DistrustKey(_)
+            | Self::ReplaceKey { .. }
             | Self::Turn { .. }
             | Self::Record
             | Self::Repeat { .. } => None,
@@ -215,6 +224,7 @@ impl Mutation {
             | Self::SignOutEveryone
             | Self::RevokeApiKey { .. }
             | Self::DistrustKey(_)
+            | Self::ReplaceKey { .. }
             | Self::Repeat { .. } => true,
             Self::EnableUser { .. }
             | Self::SetPolicy { .. }
@@ -253,6 +263,7 @@ impl Mutation {
             Self::RevokeApiKey { .. } => "api_key.revoke",
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
+            Self::ReplaceKey { .. } => "key.replace",
             Self::Turn { .. } => "log.turn",
             Self::Record => "log.record",
             Self::Repeat { .. } => "log.repeat",

@@ -16,6 +16,7 @@ mod session;
 mod sweep;
 pub mod text;
 pub(crate) mod time;
+mod turning;
 mod user;
 
 pub use self::{
@@ -29,7 +30,7 @@ pub use self::{
     },
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
-    key::{KeyRecord, NewKey, current_key},
+    key::{KeyRecord, NewKey, current_key, signing_window},
     listing::{
         Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
         UserSummary,
@@ -41,5 +42,6 @@ pub use self::{
     },
     sweep::{Heard, Sweep, SweptSession},
     time::Micros,
+    turning::{Count, Counting, SinceTurn},
     user::{Profile, User},
 };

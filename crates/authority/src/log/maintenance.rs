@@ -6,31 +6,66 @@ use portcullis_contract::position::Revision;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Log, appender::internal};
-use crate::{config::Config, crypto::MasterKey, domain::Mutation, feed::Feed, store::Store};
+use super::{Log, appender::internal, turns::TurnCounter};
+use crate::{
+    config::Config,
+    crypto::{MasterKey, random},
+    domain::Mutation,
+    feed::Feed,
+    keyring::{Keyring, KeyringError},
+    readiness::{Condition, Readiness},
+    store::Store,
+};
 
 /// A generation is kept for the longest life of a token and this much more.
 const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
 
+/// What maintenance works with.
+pub(crate) struct Maintenance {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Log,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) master: Arc<MasterKey>,
+    pub(crate) config: Config,
+}
+
 /// Keeps the log in order until `stop`. Every authority does; the store makes it happen once.
-pub async fn maintain(
-    store: Arc<dyn Store>,
-    log: Log,
-    feed: Arc<Feed>,
-    master: Arc<MasterKey>,
-    config: Config,
-    stop: CancellationToken,
-) {
+pub(crate) async fn maintain(parts: Maintenance, stop: CancellationToken) {
+    let config = &parts.config;
+    let store = &*parts.store;
     let mut ticks = interval(config.log.checkpoint_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut checkpoints = Checkpoints {
         last: Revision(0),
         before: Revision(0),
     };
+    let mut counter = TurnCounter::new(random(), config.log.checkpoint_interval);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        turn(&*store, &log, config.tokens.access_token_lifetime).await;
-        checkpoints.advance(&*store, &feed, &master).await;
-        trim(&*store, checkpoints.before, config.log.resume_window).await;
+        if let Err(error) = counter.count(store).await {
+            error.log("time towards the next turn is not counted");
+        }
+        turn(store, &parts.log, config.tokens.access_token_lifetime).await;
+        heal_keys(&parts).await;
+        checkpoints.advance(store, &parts.feed, &parts.master).await;
+        trim(store, checkpoints.before, config.log.resume_window).await;
+    }
+}
+
+async fn heal_keys(parts: &Maintenance) {
+    let healed = parts
+        .keyring
+        .heal(&parts.log, parts.config.keys.algorithm)
+        .await;
+    match healed {
+        Ok(()) => parts.readiness.lower(Condition::Keys),
+        // The keys that were read before go on signing.
+        Err(KeyringError::Store(error)) => error.log("signing keys cannot be read"),
+        Err(error) => {
+            tracing::error!(%error, "signing keys cannot be used");
+            parts.readiness.raise(Condition::Keys, error.to_string());
+        }
     }
 }
 

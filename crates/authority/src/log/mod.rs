@@ -6,10 +6,13 @@ mod pace;
 mod queue;
 mod record;
 pub mod retry;
+mod turns;
 
-pub(crate) use self::appender::internal;
+pub(crate) use self::{
+    appender::internal,
+    maintenance::{Maintenance, maintain},
+};
 pub use self::{
     appender::{Log, LogError},
-    maintenance::maintain,
     record::record,
 };

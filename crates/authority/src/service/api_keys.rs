@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert::timestamp,
-    core::{Call, Core},
+    core::{Call, Core, no_key},
     lists::Pages,
     parse::{Fields, check_wait},
     sessions::TOKEN_TEXT_BYTES_MAX,
@@ -167,7 +167,7 @@ impl ApiKeys {
             .0
             .keyring
             .signer(CredentialKind::ApiKey, now)
-            .ok_or(ServiceError::Unavailable)?;
+            .ok_or_else(no_key)?;
         signer
             .sign(&self.0.config.tokens.issuer, &claims)
             .map_err(|error| {

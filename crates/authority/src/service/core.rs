@@ -151,7 +151,7 @@ impl Core {
         let signer = self
             .keyring
             .signer(CredentialKind::Session, now)
-            .ok_or(ServiceError::Unavailable)?;
+            .ok_or_else(no_key)?;
         let access = signer
             .sign(&self.config.tokens.issuer, &claims)
             .map_err(|error| {
@@ -170,4 +170,10 @@ impl Core {
             access_expire_time: timestamp(Micros(whole_seconds.saturating_mul(1_000_000))),
         })
     }
+}
+
+/// Without a word the operator could not know why every sign-in fails.
+pub(crate) fn no_key() -> ServiceError {
+    tracing::error!("there is no signing key of this kind: run `RotateSigningKey`");
+    ServiceError::Unavailable
 }

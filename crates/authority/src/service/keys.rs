@@ -1,6 +1,6 @@
 //! `KeyService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::{
     key::{CredentialKind, KeyId},
@@ -14,7 +14,7 @@ use super::{
     parse::Fields,
     status::ServiceError,
 };
-use crate::domain::{KeyRecord, Mutation, current_key};
+use crate::domain::{KeyRecord, Mutation, NewKey, current_key, signing_window};
 
 pub(crate) struct Keys(pub(crate) Arc<Core>);
 
@@ -69,7 +69,22 @@ impl KeyService for Keys {
         let id = fields.key("key_id", &call.message.key_id);
         let reason = fields.required_reason(&call.message.reason);
         let id = fields.finish(id)?.ok_or(ServiceError::KeyNotFound)?;
-        let mutation = Mutation::DistrustKey(id.clone());
+        let price = self.price(&id).await?;
+        if price.api_keys > 0 && !call.message.force {
+            return Err(ServiceError::ApiKeysWouldEnd(price.api_keys).into());
+        }
+        let successor = match call.message.emergency {
+            true => Some(self.successor(price.credential).await),
+            false => None,
+        };
+        let successor_id = successor.as_ref().map(|key| key.id.clone());
+        let mutation = match successor {
+            Some(successor) => Mutation::ReplaceKey {
+                id: id.clone(),
+                successor: Box::new(successor),
+            },
+            None => Mutation::DistrustKey(id.clone()),
+        };
         let entry = call.entry(
             Fields::default(),
             None,
@@ -79,15 +94,62 @@ impl KeyService for Keys {
         )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         let key = Some(self.reloaded(&id).await?);
+        let keys = self.list().await?;
+        let successor = keys.into_iter().find(|key| {
+            successor_id
+                .as_ref()
+                .is_some_and(|id| key.id == id.as_str())
+        });
         Ok(Response::new(v1::RetireSigningKeyResponse {
             key,
             enforcement: Some(enforcement),
-            ..Default::default()
+            successor,
+            api_keys_ended: price.api_keys,
+            sessions_must_refresh: price.sessions,
         }))
     }
 }
 
+/// What the end of a key costs.
+struct Price {
+    /// What the key signs.
+    credential: CredentialKind,
+    /// The most API keys that end.
+    api_keys: u64,
+    /// Whether access tokens of sessions may be refused.
+    sessions: bool,
+}
+
 impl Keys {
+    /// What the end of the key costs now; nothing when it has ended already.
+    async fn price(&self, id: &KeyId) -> Result<Price, ServiceError> {
+        let (keys, now) = self.0.store.keys().await?;
+        let key = keys.iter().find(|key| key.id == *id);
+        let key = key.ok_or(ServiceError::KeyNotFound)?;
+        let has_signed = key.retired.is_none() && key.signs_from <= now;
+        let (from, until) = signing_window(&keys, key);
+        let api_keys = match key.credential {
+            CredentialKind::ApiKey if key.retired.is_none() => {
+                self.0.store.count_api_keys(from, until).await?
+            }
+            _ => 0,
+        };
+        Ok(Price {
+            credential: key.credential,
+            api_keys,
+            sessions: has_signed && key.credential == CredentialKind::Session,
+        })
+    }
+
+    /// A key that signs at once.
+    async fn successor(&self, credential: CredentialKind) -> NewKey {
+        let algorithm = self.0.config.keys.algorithm;
+        let keyring = &self.0.keyring;
+        keyring
+            .generate(credential, algorithm, Duration::ZERO)
+            .await
+    }
+
     async fn list(&self) -> Result<Vec<v1::SigningKey>, ServiceError> {
         let (keys, now) = self.0.store.keys().await?;
         let signs = |key: &KeyRecord| {

@@ -44,6 +44,8 @@ pub(crate) enum ServiceError {
     ReauthenticationRequired,
     WaitEnforced,
     ForceRequired,
+    /// So many API keys would end.
+    ApiKeysWouldEnd(u64),
     Overloaded,
     SearchTooSlow,
     Deadline,
@@ -131,7 +133,7 @@ impl ServiceError {
             Self::KeyInUse => (
                 Code::FailedPrecondition,
                 Reason::KeyInUse,
-                "the key is the one that signs",
+                "the key is the one that signs: rotate first, or retire it with emergency",
             ),
             Self::EtagMismatch => (
                 Code::FailedPrecondition,
@@ -157,6 +159,11 @@ impl ServiceError {
                 Code::Unimplemented,
                 Reason::WaitEnforcedUnimplemented,
                 "WAIT_ENFORCED is not served",
+            ),
+            Self::ApiKeysWouldEnd(_) => (
+                Code::FailedPrecondition,
+                Reason::ForceRequired,
+                "API keys would end with the key: force must be true",
             ),
             Self::ForceRequired => (
                 Code::FailedPrecondition,
@@ -206,6 +213,9 @@ impl From<ServiceError> for Status {
         let mut metadata = HashMap::<String, String>::new();
         if let ServiceError::PolicyForbids(rule) = &error {
             metadata.insert("rule".into(), (*rule).into());
+        }
+        if let ServiceError::ApiKeysWouldEnd(count) = &error {
+            metadata.insert("api_keys".into(), count.to_string());
         }
         let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata);
         match &error {

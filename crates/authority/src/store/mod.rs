@@ -20,7 +20,7 @@ use prost::bytes::Bytes;
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Cursor, Entry, EntryError, KeyRecord, Micros, MovedSession, NewSession,
+    AuditVerdict, Counting, Cursor, Entry, EntryError, KeyRecord, Micros, MovedSession, NewSession,
     OpenedSession, Outcome, Page, PendingEvent, Policy, Preview, Selection, Session,
     SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder,
     UserSummary,
@@ -267,6 +267,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// All signing keys, and the time.
     async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError>;
+
+    /// Moves keys that seem to have been made later than `tolerance` from now so far back that the newest was made now:
+    /// the clock was ahead then. Returns which.
+    async fn correct_future_keys(&self, tolerance: Duration) -> Result<Vec<String>, StoreError>;
+
+    /// API keys that are good and were made in a time, over all tenants.
+    async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError>;
+
+    /// Which authority counts the time since the last turn.
+    async fn turn_counting(&self) -> Result<Counting, StoreError>;
+
+    /// Adds to the time since the last turn, if nobody has counted or turned after `number`. Whether it did.
+    async fn count_towards_turn(
+        &self,
+        authority: &[u8; 16],
+        number: i64,
+        passed: Duration,
+    ) -> Result<bool, StoreError>;
 
     /// The sealed secret of this name; `fresh` becomes it when there is none.
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError>;

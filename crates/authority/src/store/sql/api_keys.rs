@@ -138,3 +138,24 @@ pub(super) async fn hours(
         })
         .collect()
 }
+
+pub(super) async fn count(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    from: Micros,
+    until: Option<Micros>,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM api_keys WHERE created_us >= $1 AND created_us < $2 \
+         AND end_event IS NULL AND (expires_us IS NULL OR expires_us > {now})",
+        now = dialect.now,
+    );
+    let until = until.map_or(i64::MAX, |until| until.0);
+    let rows = connection
+        .query(&sql, &[from.0.into(), until.into()])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::Internal("no count".into()))?;
+    row.unsigned(0)
+}

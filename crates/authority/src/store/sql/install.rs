@@ -80,6 +80,52 @@ pub(super) async fn keys(
     Ok((rows.iter().map(read).collect::<Result<_, _>>()?, now))
 }
 
+/// Keeps whoever else would change keys out until this transaction ends: two retirements cannot each leave the other's
+/// key as the last.
+pub(super) async fn lock_keys(connection: &mut dyn Connection) -> Result<(), StoreError> {
+    let sql = "UPDATE installation SET keys_version = keys_version + 1";
+    connection.query(sql, &[]).await?;
+    Ok(())
+}
+
+pub(super) async fn correct_future_keys(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    tolerance: Duration,
+) -> Result<Vec<String>, StoreError> {
+    // Without a lock first: mostly there is nothing to correct.
+    let (keys, now) = keys(connection, dialect).await?;
+    if latest_after(&keys, now.after(tolerance)).is_none() {
+        return Ok(Vec::new());
+    }
+    transaction!(connection, move_keys_back(connection, dialect, tolerance))
+}
+
+/// All of them by one distance, which keeps their order.
+async fn move_keys_back(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    tolerance: Duration,
+) -> Result<Vec<String>, StoreError> {
+    lock_keys(connection).await?;
+    let (keys, now) = keys(connection, dialect).await?;
+    let Some(latest) = latest_after(&keys, now.after(tolerance)) else {
+        return Ok(Vec::new());
+    };
+    let distance = latest.0 - now.0;
+    let sql = "UPDATE signing_keys SET created_us = created_us - $1, signs_from_us = signs_from_us - $1 \
+         WHERE retired_us IS NULL AND created_us > $2 RETURNING key_id";
+    let params = [distance.into(), now.after(tolerance).0.into()];
+    let rows = connection.query(sql, &params).await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+fn latest_after(keys: &[KeyRecord], bound: Micros) -> Option<Micros> {
+    let trusted = keys.iter().filter(|key| key.retired.is_none());
+    let made = trusted.map(|key| key.created);
+    made.filter(|created| *created > bound).max()
+}
+
 pub(super) fn credential_code(credential: CredentialKind) -> i64 {
     match credential {
         CredentialKind::Session => 1,

@@ -21,6 +21,7 @@ mod rotation;
 mod search;
 mod sessions;
 mod sweep;
+mod turns;
 mod users;
 mod verify;
 
@@ -47,7 +48,7 @@ use super::{
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page,
+    AuditVerdict, Counting, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page,
     PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
     SessionOrder, SessionState, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
@@ -484,6 +485,30 @@ impl Store for SqlStore {
 
     async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
         install::keys(&mut *self.lane(Lane::Read).await?, &self.dialect()).await
+    }
+
+    async fn correct_future_keys(&self, tolerance: Duration) -> Result<Vec<String>, StoreError> {
+        let connection = &mut *self.lane(Lane::Write).await?;
+        install::correct_future_keys(connection, &self.dialect(), tolerance).await
+    }
+
+    async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError> {
+        let connection = &mut *self.lane(Lane::Read).await?;
+        api_keys::count(connection, &self.dialect(), from, until).await
+    }
+
+    async fn turn_counting(&self) -> Result<Counting, StoreError> {
+        turns::counting(&mut *self.lane(Lane::Write).await?).await
+    }
+
+    async fn count_towards_turn(
+        &self,
+        authority: &[u8; 16],
+        number: i64,
+        passed: Duration,
+    ) -> Result<bool, StoreError> {
+        let connection = &mut *self.lane(Lane::Write).await?;
+        turns::count(connection, &self.dialect(), authority, number, passed).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {

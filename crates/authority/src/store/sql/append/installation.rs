@@ -1,13 +1,18 @@
 //! What there is once: signing keys, turns, the cutoff of everyone.
 
+use std::time::Duration;
+
 use portcullis_contract::{
     delta::{Change, Scope},
     key::{KeyId, VerificationKey},
 };
 
-use super::{super::install, Batch};
+use super::{
+    super::{install, turns},
+    Batch,
+};
 use crate::{
-    domain::{Cause, EntryError, Mutation, NewKey, current_key, time::span},
+    domain::{Cause, EntryError, Mutation, NewKey, current_key},
     store::StoreError,
 };
 
@@ -22,7 +27,10 @@ impl Batch<'_> {
                 }
                 Mutation::TrustKey(key) => self.trust_key(index, key).await?,
                 Mutation::DistrustKey(id) => self.distrust_key(index, id).await?,
-                Mutation::Turn { period } => self.turn(index, span(*period)).await?,
+                Mutation::ReplaceKey { id, successor } => {
+                    self.replace_key(index, id, successor).await?;
+                }
+                Mutation::Turn { period } => self.turn(index, *period).await?,
                 Mutation::Record => self.record(index).await?,
                 Mutation::Repeat { serials, cuts } => {
                     self.revoked.extend(serials);
@@ -37,11 +45,21 @@ impl Batch<'_> {
     }
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {
+        let Some(trust) = self.insert_key(key).await? else {
+            self.results[index] = Some(Err(EntryError::Refused));
+            return Ok(());
+        };
+        self.changes.push(trust);
+        self.applied(index, "", &[key.id.to_string()], None, 1);
+        Ok(())
+    }
+
+    /// Keeps a new key. None when its public key cannot be used.
+    async fn insert_key(&mut self, key: &NewKey) -> Result<Option<Change>, StoreError> {
         let trusted =
             VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
         let Ok(trusted) = trusted else {
-            self.results[index] = Some(Err(EntryError::Refused));
-            return Ok(());
+            return Ok(None);
         };
         let sql = "INSERT INTO signing_keys (key_id, algorithm, public_key, sealed, created_us, signs_from_us, credential) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -55,55 +73,86 @@ impl Batch<'_> {
             install::credential_code(key.credential).into(),
         ];
         self.connection.query(sql, &values).await?;
-        self.changes.push(Change::Trust(trusted));
-        self.applied(index, "", &[key.id.to_string()], None, 1);
-        Ok(())
+        Ok(Some(Change::Trust(trusted)))
     }
 
     async fn distrust_key(&mut self, index: usize, id: &KeyId) -> Result<(), StoreError> {
-        // The row's lock orders retirements, so that two of them cannot each leave the other's key as the last.
-        self.connection
-            .query(
-                "UPDATE installation SET keys_version = keys_version + 1",
-                &[],
-            )
-            .await?;
-        let (keys, now) = install::keys(self.connection, self.dialect).await?;
-        let Some(key) = keys.iter().find(|key| key.id == *id) else {
-            self.results[index] = Some(Err(EntryError::KeyNotFound));
+        let Some(signs) = self.find_key_to_end(index, id).await? else {
             return Ok(());
         };
-        if key.retired.is_some() {
-            self.unchanged(index);
-            return Ok(());
-        }
-        if current_key(&keys, key.credential, now).is_some_and(|current| current.id == *id) {
+        if signs {
             self.results[index] = Some(Err(EntryError::KeyInUse));
             return Ok(());
         }
+        self.end_key(id).await?;
+        self.applied(index, "", &[id.to_string()], None, 1);
+        Ok(())
+    }
+
+    /// As [`distrust_key`](Self::distrust_key), also for the key that signs: the successor takes its place.
+    async fn replace_key(
+        &mut self,
+        index: usize,
+        id: &KeyId,
+        successor: &NewKey,
+    ) -> Result<(), StoreError> {
+        let Some(signs) = self.find_key_to_end(index, id).await? else {
+            return Ok(());
+        };
+        let mut touched = vec![id.to_string()];
+        if signs {
+            let Some(trust) = self.insert_key(successor).await? else {
+                self.results[index] = Some(Err(EntryError::Refused));
+                return Ok(());
+            };
+            self.changes.push(trust);
+            touched.push(successor.id.to_string());
+        }
+        self.end_key(id).await?;
+        let changed = u32::try_from(touched.len()).unwrap_or(u32::MAX);
+        self.applied(index, "", &touched, None, changed);
+        Ok(())
+    }
+
+    /// Whether the key signs; none, and the entry is answered, when there is nothing to end.
+    async fn find_key_to_end(
+        &mut self,
+        index: usize,
+        id: &KeyId,
+    ) -> Result<Option<bool>, StoreError> {
+        install::lock_keys(self.connection).await?;
+        let (keys, now) = install::keys(self.connection, self.dialect).await?;
+        let Some(key) = keys.iter().find(|key| key.id == *id) else {
+            self.results[index] = Some(Err(EntryError::KeyNotFound));
+            return Ok(None);
+        };
+        if key.retired.is_some() {
+            self.unchanged(index);
+            return Ok(None);
+        }
+        let current = current_key(&keys, key.credential, now);
+        Ok(Some(current.is_some_and(|current| current.id == *id)))
+    }
+
+    async fn end_key(&mut self, id: &KeyId) -> Result<(), StoreError> {
         let sql = "UPDATE signing_keys SET retired_us = $2 WHERE key_id = $1";
         self.connection
             .query(sql, &[id.as_str().into(), self.now.0.into()])
             .await?;
         self.changes.push(Change::Distrust(id.clone()));
-        self.applied(index, "", &[id.to_string()], None, 1);
         Ok(())
     }
 
-    async fn turn(&mut self, index: usize, period: i64) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE installation SET last_turn_us = $1 WHERE last_turn_us <= $1 - $2 RETURNING id";
-        let due = !self
-            .connection
-            .query(sql, &[self.now.0.into(), period.into()])
-            .await?
-            .is_empty();
-        if due {
-            self.changes.push(Change::Turn);
-            self.applied(index, "", &[], None, 1);
-        } else {
+    /// The row's lock orders turns: of several at once one happens.
+    async fn turn(&mut self, index: usize, period: Duration) -> Result<(), StoreError> {
+        let since = turns::lock_since_turn(self.connection, self.now).await?;
+        if !since.is_due(period, self.now) {
             self.unchanged(index);
+            return Ok(());
         }
+        turns::turn(self.connection, since.turning_at(self.now)).await?;
+        self.changes.push(Change::Turn);
+        self.applied(index, "", &[], None, 1);
         Ok(())
     }
 }

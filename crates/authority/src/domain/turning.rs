@@ -1,0 +1,142 @@
+//! When the log turns: after the longest life of a token, by time that no step of a clock can fake.
+//!
+//! The database's clock alone cannot say it: two forward steps within one life of a token would be two turns, and a
+//! revoked token would pass. So authorities count the time that passes by clocks that only move forward, one authority
+//! at a time, and a turn needs both. A restart delays a turn and never hastens one.
+
+use std::time::Duration;
+
+use super::{Micros, time::span};
+
+/// Times without news after which another authority counts on.
+const SILENT_TICKS: u32 = 3;
+/// One tick counts for at most this many.
+const TICKS_MAX: u32 = 2;
+
+/// What the installation remembers since its last turn.
+#[derive(Clone, Copy, Debug)]
+pub struct SinceTurn {
+    /// When it was, by the database's clock, or by the latest that this clock had shown.
+    pub turned: Micros,
+    /// The latest that the database's clock has shown: tokens may live that were issued then.
+    pub latest: Micros,
+    /// What authorities have counted, in microseconds.
+    pub counted_us: i64,
+}
+
+impl SinceTurn {
+    /// Whether a turn is due.
+    #[must_use]
+    pub fn is_due(&self, period: Duration, now: Micros) -> bool {
+        let period = span(period);
+        self.counted_us >= period && self.turned.0.saturating_add(period) <= now.0
+    }
+
+    /// When a turn at `now` is recorded to have been.
+    #[must_use]
+    pub fn turning_at(&self, now: Micros) -> Micros {
+        now.max(self.latest)
+    }
+}
+
+/// Which authority counts, as the store has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counting {
+    /// The authority; none before the first has begun.
+    pub by: Option<[u8; 16]>,
+    /// Changes with each count, and with each turn.
+    pub number: i64,
+}
+
+/// What an authority does at a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// It counts this much.
+    Add(Duration),
+    /// It begins to count, with nothing.
+    Begin,
+    /// Another one counts.
+    Wait,
+}
+
+impl Counting {
+    /// What the authority `me` does. `mine` is the number that its last count gave, with the time since; `unchanged`
+    /// is how long it has seen this very state.
+    #[must_use]
+    pub fn decide(
+        &self,
+        me: &[u8; 16],
+        mine: Option<(i64, Duration)>,
+        unchanged: Duration,
+        tick: Duration,
+    ) -> Count {
+        match (self.by, mine) {
+            (Some(by), Some((number, passed))) if by == *me && number == self.number => {
+                Count::Add(passed.min(tick * TICKS_MAX))
+            }
+            // Its own count whose answer was lost, or a turn: the time until now is not counted.
+            (Some(by), _) if by == *me => Count::Begin,
+            (Some(_), _) if unchanged < tick * SILENT_TICKS => Count::Wait,
+            _ => Count::Begin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const TICK: Duration = Duration::from_secs(60);
+    const ME: [u8; 16] = [1; 16];
+    const OTHER: [u8; 16] = [2; 16];
+
+    fn since(turned_s: i64, latest_s: i64, counted_s: i64) -> SinceTurn {
+        SinceTurn {
+            turned: Micros(turned_s * 1_000_000),
+            latest: Micros(latest_s * 1_000_000),
+            counted_us: counted_s * 1_000_000,
+        }
+    }
+
+    #[test]
+    fn a_turn_needs_both_the_clock_and_the_counted_time() {
+        let now = Micros(10_000 * 1_000_000);
+        assert!(since(6_400, 10_000, 3_600).is_due(HOUR, now));
+        assert!(!since(6_401, 10_000, 3_600).is_due(HOUR, now));
+        assert!(!since(0, 10_000, 3_599).is_due(HOUR, now), "a step forward");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_delays_the_turn_after_the_next() {
+        let now = Micros(10_000 * 1_000_000);
+        let ahead = since(6_400, 90_000, 3_600);
+        assert!(ahead.is_due(HOUR, now));
+        let turned = ahead.turning_at(now);
+        assert_eq!(
+            turned,
+            Micros(90_000 * 1_000_000),
+            "tokens may live from then"
+        );
+        let next = SinceTurn { turned, ..ahead };
+        assert!(!next.is_due(HOUR, now.after(2 * HOUR)));
+    }
+
+    #[test]
+    fn one_authority_counts_and_another_goes_on_when_it_is_silent() {
+        let state = |by, number| Counting { by, number };
+        let decide = |state: Counting, mine, unchanged| state.decide(&ME, mine, unchanged, TICK);
+        assert_eq!(decide(state(None, 0), None, TICK), Count::Begin);
+        let mine = state(Some(ME), 4);
+        assert_eq!(decide(mine, Some((4, TICK)), TICK), Count::Add(TICK));
+        assert_eq!(decide(mine, Some((4, HOUR)), TICK), Count::Add(2 * TICK));
+        assert_eq!(
+            decide(mine, Some((3, TICK)), TICK),
+            Count::Begin,
+            "a lost answer is not counted twice"
+        );
+        let others = state(Some(OTHER), 4);
+        assert_eq!(decide(others, Some((4, TICK)), TICK), Count::Wait);
+        assert_eq!(decide(others, None, 3 * TICK), Count::Begin);
+    }
+}
