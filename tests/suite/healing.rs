@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{EntryError, Mutation, NewKey, Outcome, current_key},
-    store::Store,
+    store::{CheckpointDue, Store},
 };
 use portcullis_contract::{
     key::{CredentialKind, KeyId},
@@ -175,4 +175,52 @@ async fn a_stolen_key_that_does_not_sign_goes_without_a_successor() {
             .trusted_key(unused.id.as_str())
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed() {
+    let place = crate::place().await;
+    let (one, other) = (place.store().await, place.store().await);
+    let due = CheckpointDue {
+        interval: HOUR,
+        batches_min: 3,
+        bytes_min: 1 << 20,
+        age_max: HOUR,
+    };
+    for revision in 0..3 {
+        let claimed = one.claim_checkpoint(Revision(revision), &due).await;
+        assert!(!claimed.expect("asked"), "{revision} batches are too few");
+        trust(&*one).await;
+    }
+    let claims = [
+        one.claim_checkpoint(Revision(3), &due).await,
+        other.claim_checkpoint(Revision(3), &due).await,
+    ];
+    assert_eq!(claims.map(|claim| claim.expect("asked")), [true, false]);
+    let save = one.save_checkpoint(Revision(3), vec![1].into(), vec![2].into());
+    save.await.expect("saved");
+    let at_once = CheckpointDue {
+        interval: Duration::ZERO,
+        ..due
+    };
+    let again = other.claim_checkpoint(Revision(3), &at_once).await;
+    assert!(!again.expect("asked"), "it is written");
+
+    // Few batches are enough when they are large, or old.
+    trust(&*one).await;
+    let few = other.claim_checkpoint(Revision(4), &at_once).await;
+    assert!(!few.expect("asked"));
+    let large = CheckpointDue {
+        bytes_min: 1,
+        ..at_once
+    };
+    let claimed = other.claim_checkpoint(Revision(4), &large).await;
+    assert!(claimed.expect("asked"));
+    query(&place, "UPDATE log_batches SET stamped_us = 1", &[]).await;
+    let old = other.claim_checkpoint(Revision(4), &at_once).await;
+    assert!(old.expect("asked"));
+    assert_eq!(one.trimmable().await.expect("asked"), Revision(0));
+    let save = one.save_checkpoint(Revision(4), vec![1].into(), vec![2].into());
+    save.await.expect("saved");
+    assert_eq!(one.trimmable().await.expect("asked"), Revision(3));
 }

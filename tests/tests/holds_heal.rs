@@ -1,6 +1,7 @@
 //! The authority heals by itself, and tells the truth about what it cannot heal.
 
 use std::{
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,6 +9,8 @@ use std::{
 use portcullis_authority::{
     crypto::{MasterKey, open_signer},
     domain::current_key,
+    open_store,
+    recover::recover,
     store::{
         Store,
         postgres::{Postgres, PostgresOptions},
@@ -100,10 +103,10 @@ async fn lose_a_batch_and_write(batches: usize) {
     );
     primary.kill().await;
 
-    assert_eq!(
-        refused(&gate, &kept.access_token).await,
-        Rejection::SignedOut
-    );
+    eventually("the gate to have the new history", async || {
+        (rejection(&gate, &kept.access_token) == Some(Rejection::SignedOut)).then_some(())
+    })
+    .await;
     eventually("the gate to be fresh again", async || {
         gate.check(&later.access_token).is_ok().then_some(())
     })
@@ -409,31 +412,91 @@ async fn keys_of_a_clock_that_was_ahead_sign_and_are_healed() {
 async fn two_authorities_do_not_count_the_same_time_twice() {
     let url = postgres::fresh_url().await;
     let begun = Instant::now();
-    let one = TestAuthority::with(|config| {
+    let mut one = TestAuthority::with(|config| {
         config.store.url = url;
         config.log.checkpoint_interval = Duration::from_millis(100);
     })
     .await;
     let mut other = one.replica().await;
-    let counted = async || {
-        let text = behind(&one, "SELECT turn_counted_us::text FROM installation").await;
-        let counted: u64 = text.expect("a row").parse().expect("a number");
+    let mut before = wait_for_a_second_more(&one, 0, begun).await;
+    // Whichever of them counts, the other goes on.
+    other.stop().await;
+    before = wait_for_a_second_more(&one, before, begun).await;
+    other.start().await;
+    one.stop().await;
+    wait_for_a_second_more(&other, before, begun).await;
+}
+
+/// Waits until a second more than `before`, in microseconds, is counted towards the next turn: never more than has
+/// passed.
+async fn wait_for_a_second_more(authority: &TestAuthority, before: u64, begun: Instant) -> u64 {
+    let sql = "SELECT turn_counted_us::text FROM installation";
+    eventually("time is counted", async || {
+        let text = behind(authority, sql).await.expect("a row");
+        let counted: u64 = text.parse().expect("a number");
         assert!(
             Duration::from_micros(counted) <= begun.elapsed(),
-            "no more than has passed"
+            "{counted}"
         );
-        counted
-    };
-    let enough = |before: u64| {
-        let counted = &counted;
-        async move || (counted().await > before + 1_000_000).then_some(())
-    };
-    eventually("time is counted", enough(0)).await;
-    // One of them may be the one that counts: the other goes on.
-    let before = counted().await;
-    other.stop().await;
-    eventually("time is counted still", enough(before)).await;
-    other.start().await;
-    let before = counted().await;
-    eventually("time is counted still", enough(before)).await;
+        (counted > before + 1_000_000).then_some(counted)
+    })
+    .await
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[tokio::test]
+async fn a_restore_without_recover_makes_the_authority_not_ready_until_it_is_run() {
+    let mut authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let session = authority.sign_in("ada").await;
+    authority.stop().await;
+    let data = authority.config.store.url["sqlite:".len()..].to_owned();
+    let (data, backup) = (
+        PathBuf::from(&data),
+        PathBuf::from(format!("{data}.backup")),
+    );
+    copy(&data, &backup);
+    authority.start().await;
+    applied(&gate, revoke(&authority, &session).await).await;
+    authority.stop().await;
+    std::fs::remove_dir_all(&data).expect("removed");
+    std::fs::rename(&backup, &data).expect("restored");
+    authority.start().await;
+
+    let answer = readyz(&authority, "history: ").await;
+    assert!(answer.contains("run `portcullis recover`"), "{answer}");
+    assert_eq!(
+        health(&authority, "").await,
+        Ok(ServingStatus::NotServing),
+        "health says so too"
+    );
+    within("the gate is served", gate.ready()).await;
+    assert_eq!(
+        rejection(&gate, &session.access_token),
+        Some(Rejection::Revoked)
+    );
+
+    authority.stop().await;
+    let master = std::fs::read_to_string(&authority.config.keys.master_key_file);
+    let master = MasterKey::from_base64(&master.expect("a key file")).expect("a master key");
+    let store = open_store(&authority.config.store).await.expect("opens");
+    let recovered = recover(&*store, &master, true).await;
+    recovered.expect("recovered");
+    drop(store);
+    authority.start().await;
+    within("the gate is served", gate.ready()).await;
+    eventually("the gate has the new history", async || {
+        gate.check(&authority.sign_in("bob").await.access_token)
+            .is_ok()
+            .then_some(())
+    })
+    .await;
+    readyz(&authority, "200 OK").await;
 }

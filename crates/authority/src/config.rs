@@ -286,9 +286,13 @@ pub struct LogConfig {
     /// How often the head is read for the batches of other authorities.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
-    /// How often the view is written as a checkpoint, when it changed.
+    /// How often the log is looked after: at most one checkpoint is written in this time, over all authorities.
     #[serde(with = "humantime_serde")]
     pub checkpoint_interval: Duration,
+    /// A checkpoint is written after this many batches,
+    pub checkpoint_batches_min: usize,
+    /// or this many bytes of deltas, or an hour.
+    pub checkpoint_bytes_min: usize,
     /// How long the deltas that validators resume from are kept at least.
     #[serde(with = "humantime_serde")]
     pub resume_window: Duration,
@@ -305,6 +309,8 @@ impl Default for LogConfig {
             append_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(25),
             checkpoint_interval: Duration::from_secs(60),
+            checkpoint_batches_min: 1_000,
+            checkpoint_bytes_min: 1 << 20,
             resume_window: Duration::from_secs(60 * 60),
         }
     }

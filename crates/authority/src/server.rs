@@ -222,6 +222,7 @@ impl Authority {
             keyring: Arc::clone(&keyring),
             store: Arc::clone(&store),
             drain: drain.clone(),
+            readiness,
             config: config.clone(),
             secrets,
             places: Arc::clone(&places),

@@ -1,6 +1,6 @@
 //! What types cannot say about a configuration.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Config, ConfigError, DAY, StoreConfig, TelemetryConfig, callers};
 use crate::store::postgres::check_url;
@@ -132,6 +132,26 @@ impl Config {
                 self.watch.staleness_max,
                 second..=DAY,
             ),
+        ];
+        let bounds = bounds.into_iter().chain(self.readiness_times());
+        if let Some((key, _, range)) = bounds
+            .into_iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
+            let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
+            return Err(ConfigError::new(key, problem));
+        }
+        if self.keys.activation_delay < self.watch.staleness_max {
+            let problem =
+                "must be at least watch.staleness_max, or gates may meet a key before they know it";
+            return Err(ConfigError::new("keys.activation_delay", problem));
+        }
+        Ok(())
+    }
+
+    fn readiness_times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>); 4] {
+        let (moment, second, hour) = (Duration::from_millis(1), Duration::from_secs(1), DAY / 24);
+        [
             (
                 "readiness.beat_interval",
                 self.readiness.beat_interval,
@@ -152,20 +172,7 @@ impl Config {
                 self.readiness.feed_stuck_max,
                 second..=DAY,
             ),
-        ];
-        if let Some((key, _, range)) = bounds
-            .iter()
-            .find(|(_, value, range)| !range.contains(value))
-        {
-            let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
-            return Err(ConfigError::new(*key, problem));
-        }
-        if self.keys.activation_delay < self.watch.staleness_max {
-            let problem =
-                "must be at least watch.staleness_max, or gates may meet a key before they know it";
-            return Err(ConfigError::new("keys.activation_delay", problem));
-        }
-        Ok(())
+        ]
     }
 
     /// Above, because semaphores and channels cannot count further than some number and panic, and because a batch has
@@ -195,6 +202,16 @@ impl Config {
                 100_000_000,
             ),
             ("log.batch_entries_max", self.log.batch_entries_max, 1024),
+            (
+                "log.checkpoint_batches_min",
+                self.log.checkpoint_batches_min,
+                1_000_000,
+            ),
+            (
+                "log.checkpoint_bytes_min",
+                self.log.checkpoint_bytes_min,
+                1 << 30,
+            ),
             ("watch.streams_max", self.watch.streams_max, 1_000_000),
             (
                 "watch.ring_frames_max",

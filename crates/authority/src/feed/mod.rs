@@ -46,6 +46,8 @@ pub struct Feed {
     position: watch::Sender<Position>,
     /// Counts the histories that were taken in place of another.
     history: AtomicU64,
+    /// Through where this authority has seen both histories of the last fork.
+    forked_through: AtomicU64,
     snapshots: Snapshots,
     /// The store's head, as last read.
     head: AtomicU64,
@@ -90,6 +92,7 @@ impl Feed {
             position: watch::Sender::new(view.position()),
             head: AtomicU64::new(view.position().revision.0),
             history: AtomicU64::new(0),
+            forked_through: AtomicU64::new(0),
             view: ArcSwap::from_pointee(view),
             ring: RwLock::new(ring),
             snapshots: Snapshots::default(),
@@ -115,6 +118,12 @@ impl Feed {
     #[must_use]
     pub fn history(&self) -> u64 {
         self.history.load(Ordering::Acquire)
+    }
+
+    /// Whether a cursor of this incarnation that the store does not know is of a fork that this authority saw happen. If
+    /// not, the store is older than what a validator was shown, and nobody here knows how much was lost.
+    pub(crate) fn explains(&self, cursor: Position) -> bool {
+        cursor.revision.0 <= self.forked_through.load(Ordering::Acquire)
     }
 
     /// The batches after `revision` that memory holds.
@@ -150,6 +159,7 @@ impl Feed {
             applied,
             ring_frames: frames as u64,
             ring_bytes: bytes as u64,
+            forks: self.history(),
             snapshot_bytes: self.snapshots.bytes().unwrap_or_default() as u64,
             ..Gauges::default()
         }
@@ -164,6 +174,7 @@ impl Feed {
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
+        let mut incarnation = self.view.load().position().incarnation;
         loop {
             let next = tokio::time::timeout(config.poll_interval, next_frame(&mut appended));
             let Some(next) = stop.run_until_cancelled(next).await else {
@@ -177,6 +188,12 @@ impl Feed {
                 Ok(()) => {
                     readiness.succeed(Pulse::Feed);
                     readiness.lower(Condition::Feed);
+                    let now = self.view.load().position().incarnation;
+                    if now != incarnation {
+                        // `portcullis recover` was run.
+                        readiness.lower(Condition::History);
+                        incarnation = now;
+                    }
                 }
                 Err(error) => {
                     report(readiness, &error);
@@ -243,6 +260,9 @@ impl Feed {
             "another history is in the store: it is taken, and validators enforce both; if acknowledged changes may \
              have been lost, run `portcullis recover`"
         );
+        let both_through = at.revision.max(head.revision);
+        self.forked_through
+            .fetch_max(both_through.0, Ordering::AcqRel);
         self.reload().await
     }
 
@@ -328,7 +348,7 @@ async fn checkpointed(
 ) -> Result<Option<View>, StoreError> {
     for (bytes, code) in store.checkpoints().await? {
         match master.open_checkpoint(bytes, &code) {
-            Ok(view) if continues(&view, head) => return Ok(Some(view)),
+            Ok(view) if continues(store, &view, head).await? => return Ok(Some(view)),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
         }
@@ -336,7 +356,12 @@ async fn checkpointed(
     Ok(None)
 }
 
-fn continues(view: &View, head: Position) -> bool {
+/// Whether the view is of the history that ends at `head`. A checkpoint of another one may stand in the store: an
+/// authority that had not noticed a failover yet can have written it.
+async fn continues(store: &dyn Store, view: &View, head: Position) -> Result<bool, StoreError> {
     let at = view.position();
-    at.revision <= head.revision && replay::agrees(at, head)
+    if at.revision > head.revision || !replay::agrees(at, head) {
+        return Ok(false);
+    }
+    Ok(store.chain(at.revision).await? == Some(at.chain))
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_contract::position::Revision;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +13,14 @@ use crate::{
     feed::Feed,
     keyring::{Keyring, KeyringError},
     readiness::{Condition, Readiness},
-    store::Store,
+    store::{CheckpointDue, Store},
 };
 
 /// A generation is kept for the longest life of a token and this much more.
 const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
+
+/// What has changed is in a checkpoint after this at the latest, so that the log can be trimmed.
+const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What maintenance works with.
 pub(crate) struct Maintenance {
@@ -37,10 +39,6 @@ pub(crate) async fn maintain(parts: Maintenance, stop: CancellationToken) {
     let store = &*parts.store;
     let mut ticks = interval(config.log.checkpoint_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut checkpoints = Checkpoints {
-        last: Revision(0),
-        before: Revision(0),
-    };
     let mut counter = TurnCounter::new(random(), config.log.checkpoint_interval);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         if let Err(error) = counter.count(store).await {
@@ -48,8 +46,8 @@ pub(crate) async fn maintain(parts: Maintenance, stop: CancellationToken) {
         }
         turn(store, &parts.log, config.tokens.access_token_lifetime).await;
         heal_keys(&parts).await;
-        checkpoints.advance(store, &parts.feed, &parts.master).await;
-        trim(store, checkpoints.before, config.log.resume_window).await;
+        save_checkpoint(&parts).await;
+        trim(store, config.log.resume_window).await;
     }
 }
 
@@ -88,31 +86,37 @@ async fn turn(store: &dyn Store, log: &Log, life: Duration) {
     }
 }
 
-struct Checkpoints {
-    last: Revision,
-    before: Revision,
-}
-
-impl Checkpoints {
-    async fn advance(&mut self, store: &dyn Store, feed: &Feed, master: &MasterKey) {
-        let view = feed.view();
-        let revision = view.position().revision;
-        if revision <= self.last {
-            return;
-        }
-        let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else {
-            return;
-        };
-        let code = master.authenticate(&bytes).into();
-        match store.save_checkpoint(revision, bytes, code).await {
-            Ok(()) => (self.before, self.last) = (self.last, revision),
-            Err(error) => error.log("checkpoint failed"),
-        }
+/// Writes a checkpoint when enough has changed, and no other authority does.
+async fn save_checkpoint(parts: &Maintenance) {
+    let view = parts.feed.view();
+    let revision = view.position().revision;
+    let config = &parts.config.log;
+    let due = CheckpointDue {
+        interval: config.checkpoint_interval,
+        batches_min: config.checkpoint_batches_min as u64,
+        bytes_min: config.checkpoint_bytes_min as u64,
+        age_max: CHECKPOINT_AGE_MAX,
+    };
+    match parts.store.claim_checkpoint(revision, &due).await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return error.log("checkpoint not claimed"),
+    }
+    let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else {
+        return;
+    };
+    let code = parts.master.authenticate(&bytes).into();
+    match parts.store.save_checkpoint(revision, bytes, code).await {
+        Ok(()) => tracing::debug!(revision = revision.0, "checkpoint written"),
+        Err(error) => error.log("checkpoint failed"),
     }
 }
 
-/// Only what the older of the two kept checkpoints holds goes, so that either of them can be started from.
-async fn trim(store: &dyn Store, through: Revision, window: Duration) {
+async fn trim(store: &dyn Store, window: Duration) {
+    let through = match store.trimmable().await {
+        Ok(through) => through,
+        Err(error) => return error.log("trimming failed"),
+    };
     match store.trim(through, window).await {
         Ok(0) => {}
         Ok(batches) => tracing::info!(batches, "log trimmed"),

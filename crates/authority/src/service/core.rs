@@ -22,6 +22,7 @@ use crate::{
     log::Log,
     places::Places,
     policies::Policies,
+    readiness::Readiness,
     store::Store,
     telemetry::{Instruments, sampled_parent},
     validators::Validators,
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) validators: Arc<Validators>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 /// A call as every handler sees it.

@@ -21,6 +21,7 @@ use tonic::{Status, Streaming};
 use super::{convert::timestamp, core::Core, status::ServiceError};
 use crate::{
     feed::FromRing,
+    readiness::Condition,
     store::{Beat, StoreError},
     validators::{Connected, Gate, Registration},
 };
@@ -259,8 +260,33 @@ impl Watching {
             .map_err(ServiceError::from)?
         {
             Some(chain) if chain == cursor.chain => Ok(Standing::Known),
-            _ => Ok(Standing::Fork),
+            _ => {
+                self.report_lost_history(cursor).await?;
+                Ok(Standing::Fork)
+            }
         }
+    }
+
+    /// Says that the store is older than what a validator was shown, unless this authority saw that happen.
+    ///
+    /// Beats go on. They prove the head of this history, which is all that can be proved: what was lost is not in it,
+    /// whoever waits, and the gates that saw it enforce both histories. Without beats every gate would refuse everything
+    /// for a loss that only an operator can weigh.
+    async fn report_lost_history(&self, cursor: Position) -> Result<(), End> {
+        let here = self.core.feed.view().position();
+        let chain = self.core.store.chain(here.revision).await;
+        // A view that is foreign itself is about to be replaced: the feed has seen both histories then.
+        let is_foreign = chain.map_err(ServiceError::from)? != Some(here.chain);
+        if is_foreign || self.core.feed.explains(cursor) {
+            return Ok(());
+        }
+        let problem = format!(
+            "the store does not have revision {} as a validator was shown it: it was restored, or failed over with a \
+             loss; run `portcullis recover`",
+            cursor.revision
+        );
+        self.core.readiness.raise(Condition::History, problem);
+        Ok(())
     }
 
     async fn gather_snapshot(&mut self) {
@@ -344,7 +370,7 @@ impl Watching {
             FromRing::Frames(frames) => frames,
             // This replica does not have it yet; the primary does, or the cursor would have been refused.
             FromRing::Ahead => return Ok(()),
-            FromRing::Behind => match self.core.store.tail(self.at, CATCH_UP_FRAMES).await {
+            FromRing::Behind => match self.core.store.catch_up(self.at, CATCH_UP_FRAMES).await {
                 Ok(frames) => frames.iter().map(v1::DeltaFrame::from).collect(),
                 Err(StoreError::Trimmed) => {
                     self.gather_snapshot().await;

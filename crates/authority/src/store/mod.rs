@@ -247,6 +247,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Trimmed`] when the first of them holds no delta any more.
     async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError>;
 
+    /// As [`tail`](Store::tail), for those who fell behind: the feed does not wait for it.
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError>;
+
     /// The chain at a revision, none when the log has no such revision.
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError>;
 
@@ -257,6 +260,17 @@ pub trait Store: Send + Sync + 'static {
         view: Bytes,
         code: Bytes,
     ) -> Result<(), StoreError>;
+
+    /// Whether this authority is to write a checkpoint at `revision`: enough has changed since the last one, and no other
+    /// authority has been told so within the interval.
+    async fn claim_checkpoint(
+        &self,
+        revision: Revision,
+        due: &CheckpointDue,
+    ) -> Result<bool, StoreError>;
+
+    /// Through where deltas may be trimmed, so that either of the two kept checkpoints can be started from.
+    async fn trimmable(&self) -> Result<Revision, StoreError>;
 
     /// The kept checkpoints, newest first.
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
@@ -308,6 +322,19 @@ pub trait Store: Send + Sync + 'static {
         sign_out: bool,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Recovered, StoreError>;
+}
+
+/// When a checkpoint is worth writing.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointDue {
+    /// At most one in this time, over all authorities.
+    pub interval: Duration,
+    /// After this many batches,
+    pub batches_min: u64,
+    /// or this many bytes of deltas,
+    pub bytes_min: u64,
+    /// or when the oldest batch since the last one is this old.
+    pub age_max: Duration,
 }
 
 /// Sessions to look at, as they were at one time.

@@ -245,6 +245,12 @@ impl Instruments {
             |read| read.snapshot_bytes,
         );
         gauge(
+            "portcullis.feed.forks",
+            "{fork}",
+            "Times that the store had another history than before.",
+            |read| read.forks,
+        );
+        gauge(
             "portcullis.watch.streams",
             "{stream}",
             "Connected validators.",
@@ -358,6 +364,7 @@ pub(crate) struct Gauges {
     pub(crate) applied: Revision,
     pub(crate) ring_frames: u64,
     pub(crate) ring_bytes: u64,
+    pub(crate) forks: u64,
     pub(crate) snapshot_bytes: u64,
     pub(crate) streams: u64,
     pub(crate) parked: u64,

@@ -62,7 +62,13 @@ impl Postgres {
         let server = Arc::new(Server::new(config, options));
         let pool = |lane, size| LanePool::new(lane, size, &server, options);
         let mut own = HashMap::new();
-        for lane in [Lane::Append, Lane::Beat, Lane::Feed] {
+        for lane in [
+            Lane::Append,
+            Lane::Beat,
+            Lane::Feed,
+            Lane::CatchUp,
+            Lane::Upkeep,
+        ] {
             own.insert(lane, pool(lane, 1)?);
         }
         let searches = pool(Lane::Search, options.search_connections_max)?;
@@ -86,7 +92,9 @@ impl Postgres {
     fn answer_timeout(&self, lane: Lane) -> Duration {
         match lane {
             Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
-            Lane::Read | Lane::Write => Duration::from_secs(5),
+            Lane::Read | Lane::Write | Lane::CatchUp => Duration::from_secs(5),
+            // A checkpoint of a large view takes its time, and nobody waits for it.
+            Lane::Upkeep => Duration::from_secs(60),
             // The server ends the statement before.
             Lane::Search => self.options.search_timeout + Duration::from_secs(2),
         }

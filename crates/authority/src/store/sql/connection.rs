@@ -22,6 +22,10 @@ pub enum Lane {
     Beat,
     /// The tail of the log.
     Feed,
+    /// Reads of the log that may be large: streams that fell behind, checkpoints. The feed never waits for one.
+    CatchUp,
+    /// Writes that keep the log in order and may be large: checkpoints, trimming.
+    Upkeep,
 }
 
 impl Lane {
@@ -35,6 +39,8 @@ impl Lane {
             Self::Append => "append",
             Self::Beat => "beat",
             Self::Feed => "feed",
+            Self::CatchUp => "catch_up",
+            Self::Upkeep => "upkeep",
         }
     }
 }

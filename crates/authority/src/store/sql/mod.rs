@@ -5,6 +5,7 @@ mod api_key_uses;
 mod api_keys;
 mod append;
 mod audit;
+mod checkpoints;
 pub mod connection;
 mod cursor;
 mod events;
@@ -43,14 +44,15 @@ use self::{
     search::{Search, Searches},
 };
 use super::{
-    Appended, Beat, Checkpoint, DueSessions, Known, OpenError, PolicyWalk, PoolState, Proof,
-    Recovered, Removed, Rotated, Schedule, Store, StoreError, TokenLife,
+    Appended, Beat, Checkpoint, CheckpointDue, DueSessions, Known, OpenError, PolicyWalk,
+    PoolState, Proof, Recovered, Removed, Rotated, Schedule, Store, StoreError, TokenLife,
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Counting, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Page,
-    PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
-    SessionOrder, SessionState, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    AuditVerdict, Counting, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession,
+    OpenedSession, Page, PendingEvent, Policy, Preview, Selection, Session, SessionActivity,
+    SessionFilter, SessionOrder, SessionState, User, UserFilter, UserOrder, UserSummary,
+    findings::Footprint,
 };
 use crate::outage::Outage;
 
@@ -456,8 +458,12 @@ impl Store for SqlStore {
         log::tail(&mut *self.lane(Lane::Feed).await?, after, limit).await
     }
 
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+        log::tail(&mut *self.lane(Lane::CatchUp).await?, after, limit).await
+    }
+
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
-        log::chain(&mut *self.lane(Lane::Feed).await?, revision).await
+        log::chain(&mut *self.lane(Lane::CatchUp).await?, revision).await
     }
 
     async fn save_checkpoint(
@@ -466,16 +472,29 @@ impl Store for SqlStore {
         view: Bytes,
         code: Bytes,
     ) -> Result<(), StoreError> {
-        log::save_checkpoint(&mut *self.lane(Lane::Write).await?, revision, &view, &code).await
+        log::save_checkpoint(&mut *self.lane(Lane::Upkeep).await?, revision, &view, &code).await
+    }
+
+    async fn claim_checkpoint(
+        &self,
+        revision: Revision,
+        due: &CheckpointDue,
+    ) -> Result<bool, StoreError> {
+        let connection = &mut *self.lane(Lane::Upkeep).await?;
+        checkpoints::claim(connection, &self.dialect(), revision, due).await
+    }
+
+    async fn trimmable(&self) -> Result<Revision, StoreError> {
+        checkpoints::trimmable(&mut *self.lane(Lane::Upkeep).await?).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        log::checkpoints(&mut *self.lane(Lane::Feed).await?).await
+        log::checkpoints(&mut *self.lane(Lane::CatchUp).await?).await
     }
 
     async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
         log::trim(
-            &mut *self.lane(Lane::Write).await?,
+            &mut *self.lane(Lane::Upkeep).await?,
             &self.dialect(),
             through,
             age,

@@ -37,6 +37,7 @@ pub struct Sqlite {
     /// How long a statement of a search may take.
     search_timeout: Duration,
     feed: Arc<Mutex<Handle>>,
+    catch_up: Arc<Mutex<Handle>>,
     _lock: File,
 }
 
@@ -75,6 +76,7 @@ impl Sqlite {
             searchers: (0..SEARCHERS).map(|_| reader()).collect::<Result<_, _>>()?,
             search_timeout: Duration::from_secs(5),
             feed: reader()?,
+            catch_up: reader()?,
             writer: Arc::new(Mutex::new(Handle::new(writer))),
             _lock: lock,
         })
@@ -170,13 +172,14 @@ fn open_file(file: &Path) -> Result<rusqlite::Connection, StoreError> {
 impl Backend for Sqlite {
     async fn connection(&self, lane: Lane) -> Result<Box<dyn Connection>, DbError> {
         let connection = match lane {
-            Lane::Append | Lane::Write => {
+            Lane::Append | Lane::Write | Lane::Upkeep => {
                 SqliteConnection::new(Arc::clone(&self.writer).lock_owned().await)
             }
             // A read by the only process there is: whatever committed before is seen.
             Lane::Beat | Lane::Feed => {
                 SqliteConnection::new(Arc::clone(&self.feed).lock_owned().await)
             }
+            Lane::CatchUp => SqliteConnection::new(Arc::clone(&self.catch_up).lock_owned().await),
             Lane::Read => {
                 SqliteConnection::new(free_reader(&self.readers).await).interruptible(None)
             }
