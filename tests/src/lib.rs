@@ -11,6 +11,7 @@ pub mod fault;
 pub mod gate;
 pub mod geography;
 pub mod given;
+pub mod half_open;
 pub mod lines;
 pub mod place;
 pub mod plans;

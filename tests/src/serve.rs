@@ -109,6 +109,22 @@ impl Serve {
         self.signal(Signal::CONT);
     }
 
+    /// The memory that it has, in bytes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes
+            .and_then(|number| number.trim().parse::<u64>().ok())
+            .expect("a size")
+            << 10
+    }
+
     fn signal(&self, signal: Signal) {
         let id = self
             .child

@@ -60,8 +60,34 @@ pub struct ServerConfig {
     /// How long calls may take to finish after SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
-    /// The most calls that run at a time; more are shed.
+    /// The most calls that run at a time; more are shed. Calls that revoke are as many again.
     pub calls_max: usize,
+    /// The most reports of gates that are recorded at a time; more are shed, and reported again.
+    pub reports_max: usize,
+    /// The most calls of one user at a time, from before their messages are in.
+    pub calls_per_user_max: usize,
+    /// The most streams without credentials at a time: health, reflection.
+    pub public_streams_max: usize,
+    /// The most calls and streams of one connection at a time; more wait at the client.
+    pub streams_per_connection_max: u32,
+    /// The most connections of the gRPC port. None: what the limit of open files allows.
+    pub connections_max: Option<usize>,
+    /// The most connections of the HTTP port. None: an eighth of the limit of open files, at most 256.
+    pub http_connections_max: Option<usize>,
+    /// The most connections of one address at a port. None: half of the port's.
+    pub connections_per_address_max: Option<usize>,
+    /// How long a TLS handshake, an HTTP/2 preface, the header of an HTTP/1 request, or a message may take to come in.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How long a call may take whose caller sets no deadline, or a later one.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Duration,
+    /// How long a connection may have no call.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// How old a connection may become, a tenth more or less, before its peer is asked to connect anew.
+    #[serde(with = "humantime_serde")]
+    pub connection_age_max: Duration,
 }
 
 impl Default for ServerConfig {
@@ -75,6 +101,17 @@ impl Default for ServerConfig {
             reflection: false,
             drain_timeout: Duration::from_secs(10),
             calls_max: 4096,
+            reports_max: 1024,
+            calls_per_user_max: 16,
+            public_streams_max: 1024,
+            streams_per_connection_max: 256,
+            connections_max: None,
+            http_connections_max: None,
+            connections_per_address_max: None,
+            request_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(5 * 60),
+            connection_age_max: DAY / 2,
         }
     }
 }
@@ -150,6 +187,9 @@ pub struct TokenConfig {
     /// How long the refresh token before the newest still returns the newest.
     #[serde(with = "humantime_serde")]
     pub refresh_grace: Duration,
+    /// How long after its end a user may ask with a token why it has ended.
+    #[serde(with = "humantime_serde")]
+    pub ended_token_window: Duration,
 }
 
 impl Default for TokenConfig {
@@ -160,6 +200,7 @@ impl Default for TokenConfig {
             default_audiences: vec!["portcullis".into(), "gateway".into()],
             access_token_lifetime: Duration::from_secs(15 * 60),
             refresh_grace: Duration::from_secs(30),
+            ended_token_window: 7 * DAY,
         }
     }
 }

@@ -1,8 +1,15 @@
 //! The files that a configuration names: the master key, the certificate with its key, the databases of places.
 
-use std::{error::Error, fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig as TlsConfig,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -59,22 +66,35 @@ pub(crate) fn open_places(config: &PlacesConfig) -> Result<Places, ConfigError> 
 ///
 /// # Errors
 /// When one cannot be read, or the two do not belong together.
-pub(crate) fn tls(config: &ServerConfig) -> Result<Option<ServerTlsConfig>, ConfigError> {
+pub(crate) fn tls(config: &ServerConfig) -> Result<Option<TlsAcceptor>, ConfigError> {
     let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
     else {
         return Ok(None);
     };
-    let certificate = read("server.tls_certificate_file", certificate)?;
-    let key = read("server.tls_key_file", key)?;
-    let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-
-    // The server's own loader parses both and compares the public keys.
-    Server::builder().tls_config(tls.clone()).map_err(|error| {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    let chain = read("server.tls_certificate_file", certificate)?;
+    let chain = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap_or_default();
+    if chain.is_empty() {
+        let problem = "has no certificate chain in PEM form";
+        return Err(ConfigError::new("server.tls_certificate_file", problem));
+    }
+    let unusable = |cause: String| {
         let problem = format!("cannot be used with server.tls_certificate_file: {cause}");
         ConfigError::new("server.tls_key_file", problem)
-    })?;
-    Ok(Some(tls))
+    };
+    let key = PrivateKeyDer::from_pem_slice(&read("server.tls_key_file", key)?)
+        .map_err(|_| unusable("it has no private key in PEM form".into()))?;
+
+    // The loader compares the public keys.
+    let mut tls = TlsConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| unusable(error.to_string()))?;
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(tls))))
 }
 
 fn read(key: &str, file: &Path) -> Result<Vec<u8>, ConfigError> {

@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use portcullis_contract::{key::CredentialKind, position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::{
     config::{Config, ConfigError, StoreConfig},
@@ -14,6 +13,7 @@ use crate::{
     files::{self, open_places, read_master_key},
     health, http, issuer,
     keyring::{Keyring, KeyringError},
+    listen::{self, PortLimits, PortOptions, Protocol},
     log::{Log, Maintenance, maintain, record},
     places::{Places, reload},
     policies::Policies,
@@ -50,8 +50,6 @@ pub struct Authority {
     drain_timeout: Duration,
 }
 
-/// Dead peers are found out even when nothing is sent.
-const KEEPALIVE: Option<Duration> = Some(Duration::from_secs(10));
 /// Batches on their way from the appender to the feed; what does not fit is read from the log.
 const FRAMES_MAX: usize = 1024;
 /// Told at the start and by `--check-config`.
@@ -89,9 +87,6 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
-    /// The TLS files cannot be used.
-    #[error("server.tls_certificate_file: {0}")]
-    Tls(String),
 }
 
 /// Opens the store that the configuration names.
@@ -333,39 +328,41 @@ impl Authority {
             Arc::clone(&core.feed),
             Arc::clone(&core.store),
             Arc::clone(&core.policies),
+            Arc::clone(&core.instruments),
+            self.close.clone(),
         )?;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut server = Server::builder()
-            .http2_keepalive_interval(KEEPALIVE)
-            .http2_keepalive_timeout(KEEPALIVE);
-        if let Some(tls) = files::tls(&config.server)? {
-            server = server
-                .tls_config(tls)
-                .map_err(|error| StartError::Tls(error.to_string()))?;
-        }
-        let grpc = server
-            .add_routes(routes(core, access, health, config.server.reflection))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(grpc).with_nodelay(Some(true)),
-                self.close.clone().cancelled_owned(),
-            );
-        self.tasks.spawn("gRPC server", async move {
-            grpc.await
-                .unwrap_or_else(|error| tracing::error!(%error, "gRPC server failed"));
-        });
         let readiness = Arc::clone(self.tasks.readiness());
         self.spawn("health", health::report(Arc::clone(&readiness), reporter));
+
+        let (grpc_limits, http_limits) = PortLimits::of(config);
+        let grpc_port = PortOptions {
+            name: "grpc",
+            protocol: Protocol::Http2,
+            tls: files::tls(&config.server)?,
+            limits: grpc_limits,
+            router: routes(core, access, health, config.server.reflection),
+            instruments: Arc::clone(&core.instruments),
+            close: self.close.clone(),
+        };
         let router = http::router(
             Arc::clone(&core.feed),
             Arc::clone(&self.telemetry),
             readiness,
         );
-        let http =
-            axum::serve(http, router).with_graceful_shutdown(self.close.clone().cancelled_owned());
-        self.tasks.spawn("HTTP server", async move {
-            http.await
-                .unwrap_or_else(|error| tracing::error!(%error, "HTTP server failed"));
-        });
+        let http_port = PortOptions {
+            name: "http",
+            protocol: Protocol::Http1,
+            tls: None,
+            limits: http_limits,
+            router,
+            instruments: Arc::clone(&core.instruments),
+            close: self.close.clone(),
+        };
+        self.tasks
+            .spawn("gRPC port", listen::serve(grpc, grpc_port));
+        self.tasks
+            .spawn("HTTP port", listen::serve(http, http_port));
         Ok(())
     }
 

@@ -133,7 +133,10 @@ impl Config {
                 second..=DAY,
             ),
         ];
-        let bounds = bounds.into_iter().chain(self.readiness_times());
+        let bounds = bounds
+            .into_iter()
+            .chain(self.edge_times())
+            .chain(self.readiness_times());
         if let Some((key, _, range)) = bounds
             .into_iter()
             .find(|(_, value, range)| !range.contains(value))
@@ -147,6 +150,30 @@ impl Config {
             return Err(ConfigError::new("keys.activation_delay", problem));
         }
         Ok(())
+    }
+
+    fn edge_times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>); 5] {
+        let (moment, second, hour) = (Duration::from_millis(100), Duration::from_secs(1), DAY / 24);
+        let server = &self.server;
+        [
+            (
+                "server.request_timeout",
+                server.request_timeout,
+                moment..=hour,
+            ),
+            ("server.call_timeout", server.call_timeout, moment..=hour),
+            ("server.idle_timeout", server.idle_timeout, second..=DAY),
+            (
+                "server.connection_age_max",
+                server.connection_age_max,
+                second..=366 * DAY,
+            ),
+            (
+                "tokens.ended_token_window",
+                self.tokens.ended_token_window,
+                Duration::ZERO..=366 * DAY,
+            ),
+        ]
     }
 
     fn readiness_times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>); 4] {
@@ -179,7 +206,6 @@ impl Config {
     /// to stay within what validators take.
     fn check_bounds(&self) -> Result<(), ConfigError> {
         let bounds = [
-            ("server.calls_max", self.server.calls_max, 1_000_000),
             ("store.connections_max", self.store.connections_max, 10_000),
             (
                 "store.search_connections_max",
@@ -221,11 +247,47 @@ impl Config {
         ];
         match bounds
             .iter()
+            .chain(&self.edge_bounds())
             .find(|(_, value, max)| !(1..=*max).contains(value))
         {
             Some((key, _, max)) => Err(ConfigError::new(*key, format!("must be from 1 to {max}"))),
             None => Ok(()),
         }
+    }
+
+    fn edge_bounds(&self) -> [(&'static str, usize, usize); 8] {
+        let server = &self.server;
+        let streams_max = usize::try_from(server.streams_per_connection_max).unwrap_or(usize::MAX);
+        [
+            ("server.calls_max", server.calls_max, 1_000_000),
+            ("server.reports_max", server.reports_max, 1_000_000),
+            (
+                "server.calls_per_user_max",
+                server.calls_per_user_max,
+                1_000_000,
+            ),
+            (
+                "server.public_streams_max",
+                server.public_streams_max,
+                1_000_000,
+            ),
+            ("server.streams_per_connection_max", streams_max, 65_536),
+            (
+                "server.connections_max",
+                server.connections_max.unwrap_or(1),
+                10_000_000,
+            ),
+            (
+                "server.http_connections_max",
+                server.http_connections_max.unwrap_or(1),
+                10_000_000,
+            ),
+            (
+                "server.connections_per_address_max",
+                server.connections_per_address_max.unwrap_or(1),
+                10_000_000,
+            ),
+        ]
     }
 }
 

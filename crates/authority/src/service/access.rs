@@ -1,5 +1,6 @@
 //! Who may call what: one table, deny by default.
 
+use super::load::Class;
 use crate::config::Role;
 
 /// Who may call an rpc.
@@ -13,14 +14,14 @@ pub(crate) struct Rule {
     pub(crate) all_tenants: bool,
     /// Anybody, without credentials.
     pub(crate) public: bool,
-    /// Shed when there is too much at a time. Revocations and streams have bounds of their own and go first.
-    pub(crate) sheddable: bool,
+    /// The bounds that it is held to.
+    pub(crate) class: Class,
 }
 
 /// What a user's own token must be good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nothing: its session may have ended.
+    /// Its signature, and for a while after its `exp`: its session may have ended.
     Ended,
     /// Its session is alive, and the tenant's policy lets users see their sessions.
     Alive,
@@ -34,6 +35,10 @@ impl Rule {
             user: Some(standing),
             ..self
         }
+    }
+
+    const fn of_class(self, class: Class) -> Self {
+        Self { class, ..self }
     }
 
     const fn over_all_tenants(self) -> Self {
@@ -51,21 +56,27 @@ const fn revoking(roles: &'static [Role]) -> Rule {
         user: None,
         all_tenants: false,
         public: false,
-        sheddable: false,
+        class: Class::Revocation,
     }
 }
 
 /// Any other call.
 const fn calling(roles: &'static [Role]) -> Rule {
     Rule {
-        sheddable: true,
+        class: Class::Call,
         ..revoking(roles)
     }
 }
 
 const PUBLIC: Rule = Rule {
     public: true,
+    class: Class::Public,
     ..revoking(&[])
+};
+
+const PUBLIC_STREAM: Rule = Rule {
+    class: Class::PublicStream,
+    ..PUBLIC
 };
 
 use Role::{Admin, Gateway, Login, Operator, Support};
@@ -169,11 +180,15 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.RevocationService/Watch",
-        revoking(&[Gateway]).over_all_tenants(),
+        calling(&[Gateway])
+            .over_all_tenants()
+            .of_class(Class::GateStream),
     ),
     (
         "/portcullis.v1.RevocationService/ReportActivity",
-        calling(&[Gateway]).over_all_tenants(),
+        calling(&[Gateway])
+            .over_all_tenants()
+            .of_class(Class::Report),
     ),
     (
         "/portcullis.v1.RevocationService/ListValidators",
@@ -184,15 +199,15 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Operator]).over_all_tenants(),
     ),
     ("/grpc.health.v1.Health/Check", PUBLIC),
-    ("/grpc.health.v1.Health/Watch", PUBLIC),
+    ("/grpc.health.v1.Health/Watch", PUBLIC_STREAM),
     ("/grpc.health.v1.Health/List", PUBLIC),
     (
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        PUBLIC,
+        PUBLIC_STREAM,
     ),
     (
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        PUBLIC,
+        PUBLIC_STREAM,
     ),
 ];
 

@@ -14,8 +14,7 @@ use super::{
     convert::timestamp,
     core::{Call, Core, no_key},
     lists::Pages,
-    parse::{Fields, check_wait},
-    sessions::TOKEN_TEXT_BYTES_MAX,
+    parse::{Fields, TOKEN_TEXT_BYTES_MAX, check_wait},
     status::ServiceError,
 };
 use crate::domain::{

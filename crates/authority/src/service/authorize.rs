@@ -1,10 +1,15 @@
-//! The layer that every call passes: load, deadline, credentials, permission. Nothing behind it asks again who may
+//! The layer that every call passes: deadline, credentials, permission, load. Nothing behind it asks again who may
 //! call.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::{
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
@@ -13,32 +18,65 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use portcullis_contract::{
     key::CredentialKind,
     position::sha256,
-    token::{ACCESS_TOKEN_BYTES_MAX, Expected, verify},
+    token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity, verify},
 };
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{
     access::{Rule, Standing, rule},
-    caller::{Caller, ServiceCaller, UserCaller},
+    caller::{Caller, ServiceCall, ServiceCaller, UserCaller},
+    load::{Class, Holder, Load, TenantShare},
+    message::{UntilClosed, read_message},
     status::{ServiceError, of_transport},
 };
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, ServerConfig},
     domain::SessionState,
     feed::Feed,
+    held::Held,
+    listen::{Peer, network},
     policies::Policies,
     store::Store,
+    telemetry::{Instruments, LogLimit},
 };
+
+/// At most one line about refused credentials in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the layer decides by.
 pub(crate) struct Access {
     services: Vec<Arc<ServiceCaller>>,
     expected: Expected,
+    server: ServerConfig,
+    ended_token_window: Duration,
     feed: Arc<Feed>,
     store: Arc<dyn Store>,
     policies: Arc<Policies>,
-    calls: Semaphore,
+    load: Arc<Load>,
+    instruments: Arc<Instruments>,
+    refusals: LogLimit,
+    /// Ends streams without credentials.
+    close: CancellationToken,
+}
+
+/// A caller whose credential is genuine, before anything is read for it.
+enum Identified {
+    Nobody,
+    Service(Arc<ServiceCaller>),
+    User(Box<Identity>),
+}
+
+impl Identified {
+    /// The holder of what the call takes.
+    fn holder(&self, address: IpAddr) -> Holder {
+        match self {
+            Self::Nobody => Holder::Address(network(address)),
+            Self::Service(service) => Holder::Service(Arc::clone(&service.name)),
+            Self::User(identity) => Holder::Users(identity.tenant_id.clone()),
+        }
+    }
 }
 
 impl Access {
@@ -47,6 +85,8 @@ impl Access {
         feed: Arc<Feed>,
         store: Arc<dyn Store>,
         policies: Arc<Policies>,
+        instruments: Arc<Instruments>,
+        close: CancellationToken,
     ) -> Result<Self, ConfigError> {
         let services = config
             .callers
@@ -59,32 +99,59 @@ impl Access {
                 issuer: tokens.issuer.clone(),
                 audience: Some(tokens.authority_audience.clone()),
             },
+            server: config.server.clone(),
+            ended_token_window: tokens.ended_token_window,
             feed,
             store,
             policies,
-            calls: Semaphore::new(config.server.calls_max),
+            load: Load::new(&config.server, Arc::clone(&instruments)),
+            instruments,
+            refusals: LogLimit::new(LOG_INTERVAL),
+            close,
         })
     }
 
-    /// The caller of an rpc with that rule, if it lets them in. Which tenant and whose things is decided where the
-    /// request is parsed.
-    async fn admit(&self, headers: &HeaderMap, rule: &Rule) -> Result<Caller, ServiceError> {
-        let credential = bearer(headers)?;
-        if credential.contains('.') {
-            return Ok(Caller::User(Arc::new(
-                self.user(credential, rule.user).await?,
-            )));
+    /// Whether the call has a configured service's credential.
+    pub(crate) fn is_service(&self, headers: &HeaderMap) -> bool {
+        bearer(headers).is_ok_and(|credential| self.service(credential).is_some())
+    }
+
+    /// The caller of an rpc with that rule, from the credential alone.
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        rule: &Rule,
+        address: IpAddr,
+    ) -> Result<Identified, ServiceError> {
+        if rule.public {
+            return Ok(Identified::Nobody);
         }
-        let service = self.service(credential)?;
+        let credential = bearer(headers).inspect_err(|error| {
+            let reason = match error {
+                ServiceError::CredentialsMissing => "missing",
+                _ => "malformed_header",
+            };
+            self.note_refusal(reason, Some(address));
+        })?;
+        if credential.contains('.') {
+            let identity = verify(credential, &self.feed.view(), &self.expected)
+                .map_err(|rejection| self.refuse_token(rejection.reason()))?;
+            return Ok(Identified::User(Box::new(identity)));
+        }
+
+        let Some(service) = self.service(credential) else {
+            self.note_refusal("unknown_bearer", Some(address));
+            return Err(ServiceError::CredentialsInvalid);
+        };
         if permits(rule, &service) {
-            Ok(Caller::Service(service))
+            Ok(Identified::Service(service))
         } else {
             Err(ServiceError::Denied)
         }
     }
 
     /// Compares with every configured digest, whichever matches: the time tells nothing.
-    fn service(&self, credential: &str) -> Result<Arc<ServiceCaller>, ServiceError> {
+    fn service(&self, credential: &str) -> Option<Arc<ServiceCaller>> {
         let digest = sha256(credential.as_bytes());
         let mut found = None;
         for service in &self.services {
@@ -92,38 +159,68 @@ impl Access {
                 found = Some(Arc::clone(service));
             }
         }
-        found.ok_or(ServiceError::CredentialsInvalid)
+        found
+    }
+
+    /// The caller, if the rpc lets them in. Which tenant and whose things is decided where the request is parsed.
+    async fn admit(
+        &self,
+        identified: Identified,
+        holder: Holder,
+        rule: &Rule,
+    ) -> Result<Option<Caller>, ServiceError> {
+        match identified {
+            Identified::Nobody => Ok(None),
+            Identified::Service(service) => {
+                let share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
+                Ok(Some(Caller::Service(ServiceCall {
+                    service,
+                    tenant_share: Arc::new(share),
+                })))
+            }
+            Identified::User(identity) => {
+                let user = self.user(*identity, rule.user).await?;
+                Ok(Some(Caller::User(Arc::new(user))))
+            }
+        }
     }
 
     /// The authority decides from rows, not from the view that forgets.
     async fn user(
         &self,
-        token: &str,
+        identity: Identity,
         standing: Option<Standing>,
     ) -> Result<UserCaller, ServiceError> {
-        let view = self.feed.view();
-        let identity =
-            verify(token, &view, &self.expected).map_err(|_| ServiceError::CredentialsInvalid)?;
         if standing == Some(Standing::Ended) {
+            if has_ended_long_ago(&identity, self.ended_token_window) {
+                return Err(self.refuse_token("ended_long_ago"));
+            }
             return Ok(UserCaller {
                 identity,
                 ip: String::new(),
             });
         }
-        if view.is_revoked(CredentialKind::Session, &identity.subject) {
-            return Err(ServiceError::CredentialsInvalid);
+        if self
+            .feed
+            .view()
+            .is_revoked(CredentialKind::Session, &identity.subject)
+        {
+            return Err(self.refuse_token("revoked"));
         }
         let found = self
             .store
             .session(&identity.tenant_id, identity.session_id)
             .await?;
-        let (session, now) = found.ok_or(ServiceError::CredentialsInvalid)?;
+        let Some((session, now)) = found else {
+            return Err(self.refuse_token("unknown_session"));
+        };
         let alive = session.state(now) == SessionState::Active
             && session.subject == identity.subject
             && now.seconds() < identity.expires_at;
         if !alive {
-            return Err(ServiceError::CredentialsInvalid);
+            return Err(self.refuse_token("ended"));
         }
+
         let standing = standing.ok_or(ServiceError::Denied)?;
         let policy = self.policies.of(&identity.tenant_id).await?;
         if !policy.users_see_sessions {
@@ -138,6 +235,119 @@ impl Access {
             ip: session.last_ip().to_owned(),
         })
     }
+
+    /// Refuses a user's token. Where a user is goes into no log.
+    fn refuse_token(&self, reason: &'static str) -> ServiceError {
+        self.note_refusal(reason, None);
+        ServiceError::CredentialsInvalid
+    }
+
+    /// Counts a refused credential, and logs it within bounds. The credential itself is never told.
+    fn note_refusal(&self, reason: &'static str, address: Option<IpAddr>) {
+        self.instruments.credential_refused(reason);
+        if ORDINARY.contains(&reason) {
+            return;
+        }
+        if let Some(unlogged) = self.refusals.admit() {
+            let address = address.map(tracing::field::display);
+            tracing::warn!(reason, address, unlogged, "credential refused");
+        }
+    }
+
+    /// Serves a call with one request: its message is in before it takes any permit.
+    async fn serve_call(
+        &self,
+        rule: &Rule,
+        request: Request,
+        next: Next,
+    ) -> Result<Response, ServiceError> {
+        let (mut parts, body) = request.into_parts();
+        let address = address_of(parts.extensions.get());
+        let identified = self.identify(&parts.headers, rule, address)?;
+        let user_share = match &identified {
+            Identified::User(identity) => Some(self.load.take_user(
+                rule.class,
+                &identity.tenant_id,
+                &identity.user_id,
+            )?),
+            _ => None,
+        };
+        let holder = identified.holder(address);
+
+        let mut message_share = self.load.take_message(rule.class, &holder)?;
+        let message = timeout(
+            self.server.request_timeout,
+            read_message(body, rule.class.message_bytes_max(), &mut message_share),
+        )
+        .await
+        .map_err(|_| ServiceError::Deadline)??;
+
+        let permit = self.load.take_call(rule.class, &holder)?;
+        let caller = self.admit(identified, holder, rule).await?;
+        if let Some(caller) = caller {
+            parts.extensions.insert(caller);
+        }
+        let response = next
+            .run(Request::from_parts(parts, Body::from(message)))
+            .await;
+        // The answer is in memory until it was sent.
+        let kept = (permit, user_share, message_share.into_share());
+        Ok(explain(response).map(|body| Held::wrap(body, kept)))
+    }
+
+    /// Opens a stream, which may last.
+    async fn serve_stream(
+        &self,
+        rule: &Rule,
+        mut request: Request,
+        next: Next,
+    ) -> Result<Response, ServiceError> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let address = address_of(peer.as_ref());
+        let identified = self.identify(request.headers(), rule, address)?;
+        let holder = identified.holder(address);
+        let permit = match rule.class {
+            Class::PublicStream => Some(self.load.take_public_stream(&holder)?),
+            _ => None,
+        };
+
+        let caller = self.admit(identified, holder, rule).await?;
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        if let Some(peer) = peer {
+            peer.lift_deadline();
+        }
+        let response = explain(next.run(request).await);
+        let Some(permit) = permit else {
+            return Ok(response);
+        };
+        Ok(response.map(|body| {
+            let closed = self.close.clone().cancelled_owned();
+            Held::wrap(UntilClosed::wrap(body, closed), permit)
+        }))
+    }
+}
+
+/// Refusals that happen every day: a token that has ended, which its user or gateway did not know yet.
+const ORDINARY: &[&str] = &[
+    "expired",
+    "revoked",
+    "signed_out",
+    "ended",
+    "ended_long_ago",
+];
+
+/// Whether a token has been expired for longer than `window`. A window of days needs no exact clock.
+fn has_ended_long_ago(identity: &Identity, window: Duration) -> bool {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    now.as_secs() > identity.expires_at.saturating_add(window.as_secs())
+}
+
+fn address_of(peer: Option<&Peer>) -> IpAddr {
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip())
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ServiceError> {
@@ -172,39 +382,32 @@ const EARLY: Duration = Duration::from_millis(10);
 /// The layer.
 pub(crate) async fn authorize(
     State(access): State<Arc<Access>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let deadline = match deadline(request.headers()) {
-        Ok(deadline) => deadline,
+    let asked = match deadline(request.headers()) {
+        Ok(asked) => asked,
         Err(error) => return refuse(error),
     };
-    let work = async {
-        // An rpc that is not in the table is denied before anything is said about credentials.
-        let rule = rule(request.uri().path()).ok_or(ServiceError::Denied)?;
-        let _permit = match rule.sheddable {
-            true => Some(
-                access
-                    .calls
-                    .try_acquire()
-                    .map_err(|_| ServiceError::Overloaded)?,
-            ),
-            false => None,
-        };
-        if !rule.public {
-            let caller = access.admit(request.headers(), rule).await?;
-            request.extensions_mut().insert(caller);
-        }
-        Ok(next.run(request).await)
+    // An rpc that is not in the table is denied before anything is said about credentials.
+    let Some(rule) = rule(request.uri().path()) else {
+        return refuse(ServiceError::Denied);
     };
-    let done = match deadline {
-        // A little early, so that the caller gets our answer and not the transport's.
-        Some(deadline) => tokio::time::timeout(deadline - (deadline / 10).min(EARLY), work)
+    if matches!(rule.class, Class::GateStream | Class::PublicStream) {
+        return access
+            .serve_stream(rule, request, next)
             .await
-            .unwrap_or(Err(ServiceError::Deadline)),
-        None => work.await,
-    };
-    done.map_or_else(refuse, explain)
+            .unwrap_or_else(refuse);
+    }
+
+    let longest = access.server.call_timeout;
+    let deadline = asked.map_or(longest, |asked| asked.min(longest));
+    // A little early, so that the caller gets our answer and not the transport's.
+    let deadline = deadline - (deadline / 10).min(EARLY);
+    timeout(deadline, access.serve_call(rule, request, next))
+        .await
+        .unwrap_or(Err(ServiceError::Deadline))
+        .unwrap_or_else(refuse)
 }
 
 fn refuse(error: ServiceError) -> Response {

@@ -1,11 +1,13 @@
 //! Callers: who they are, and what of a request they may name.
 
+use std::{ops::Deref, sync::Arc};
+
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
     token::Identity,
 };
 
-use super::{parse::Fields, status::ServiceError};
+use super::{load::TenantShare, parse::Fields, status::ServiceError};
 use crate::{
     config::{CallerConfig, ConfigError, Role},
     domain::Actor,
@@ -15,9 +17,24 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A configured service.
-    Service(std::sync::Arc<ServiceCaller>),
+    Service(ServiceCall),
     /// A user with their own access token.
-    User(std::sync::Arc<UserCaller>),
+    User(Arc<UserCaller>),
+}
+
+/// A configured service, in one call.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceCall {
+    pub(crate) service: Arc<ServiceCaller>,
+    pub(crate) tenant_share: Arc<TenantShare>,
+}
+
+impl Deref for ServiceCall {
+    type Target = ServiceCaller;
+
+    fn deref(&self) -> &ServiceCaller {
+        &self.service
+    }
 }
 
 /// A user with their own access token.
@@ -31,7 +48,7 @@ pub(crate) struct UserCaller {
 /// A configured service.
 #[derive(Debug)]
 pub(crate) struct ServiceCaller {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) digest: [u8; 32],
     pub(crate) roles: Vec<Role>,
     /// Its only tenant.
@@ -43,7 +60,7 @@ impl ServiceCaller {
         let invalid = |field: &str| ConfigError::new(format!("callers.{field}"), "is malformed");
         let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
         Ok(Self {
-            name: config.name.clone(),
+            name: config.name.as_str().into(),
             digest: config.digest().ok_or_else(|| invalid("bearer_sha256"))?,
             roles: config.roles.clone(),
             tenant: tenant.map_err(|_| invalid("tenant"))?,
@@ -52,7 +69,8 @@ impl ServiceCaller {
 }
 
 impl Caller {
-    /// The tenant that the request is about. A service names it; a user may leave it empty, or name their own.
+    /// The tenant that the request is about. A service names it, and is held to its share of calls for that tenant; a
+    /// user may leave it empty, or name their own.
     ///
     /// Naming a tenant that is not the caller's is denied whether it exists or not.
     pub(crate) fn tenant(&self, field: &str) -> Result<TenantId, ServiceError> {
@@ -69,7 +87,12 @@ impl Caller {
                 let tenant = Fields::one("tenant_id", |fields| fields.tenant("tenant_id", field))?;
                 match &service.tenant {
                     Some(own) if *own != tenant => Err(ServiceError::Denied),
-                    _ => Ok(tenant),
+                    // Its one tenant has what the caller has.
+                    Some(_) => Ok(tenant),
+                    None => {
+                        service.tenant_share.take(&tenant)?;
+                        Ok(tenant)
+                    }
                 }
             }
         }
@@ -109,6 +132,11 @@ impl Caller {
                 .iter()
                 .any(|role| matches!(role, Role::Admin | Role::Support)),
         }
+    }
+
+    /// Whether email addresses are shown: to users their own, and to staff. A gateway needs none.
+    pub(crate) fn sees_email(&self) -> bool {
+        matches!(self, Self::User(_)) || self.is_staff()
     }
 
     /// Who acts: the user, the service, or the person on whose behalf a service calls.

@@ -61,10 +61,14 @@ impl<T> Call<T> {
             .get::<Caller>()
             .cloned()
             .ok_or(ServiceError::Denied)?;
-        let header = request
-            .metadata()
-            .get("traceparent")
-            .and_then(|value| value.to_str().ok());
+        // A user cannot ask for traces to be kept; a service can.
+        let header = match &caller {
+            Caller::Service(_) => request
+                .metadata()
+                .get("traceparent")
+                .and_then(|value| value.to_str().ok()),
+            Caller::User(_) => None,
+        };
         let trace_parent = sampled_parent(header);
         Ok(Self {
             caller,

@@ -10,6 +10,8 @@ mod convert;
 mod core;
 mod keys;
 mod lists;
+mod load;
+mod message;
 mod observe;
 mod parse;
 mod policy;
@@ -47,7 +49,7 @@ pub(crate) fn routes(
     access: Access,
     health: HealthServer<impl Health>,
     reflection: bool,
-) -> Routes {
+) -> Router {
     let mut routes = Routes::new(health)
         .add_service(
             SessionServiceServer::new(sessions::Sessions(Arc::clone(core)))
@@ -70,18 +72,14 @@ pub(crate) fn routes(
     if reflection {
         routes = with_reflection(routes);
     }
-    let layered: Router = routes
+    let access = Arc::new(access);
+    let observed = (Arc::clone(&core.instruments), Arc::clone(&access));
+    routes
         .into_axum_router()
-        .layer(middleware::from_fn_with_state(
-            Arc::new(access),
-            authorize::authorize,
-        ));
-    let instruments = Arc::clone(&core.instruments);
-    let layered = layered.layer(middleware::from_fn_with_state(
-        instruments,
-        observe::observe,
-    ));
-    Routes::from(layered)
+        .layer(middleware::from_fn_with_state(access, authorize::authorize))
+        .layer(middleware::from_fn_with_state(observed, observe::observe))
+        // Made whole once, and not for every request.
+        .with_state(())
 }
 
 fn with_reflection(routes: Routes) -> Routes {

@@ -20,17 +20,17 @@ use portcullis_contract::trace::TraceParent;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::access;
+use super::{access, authorize::Access};
 use crate::telemetry::{Instruments, Rpc, set_parent};
 
-/// The layer. It reads the path, the trace context and the code, and nothing else of a call.
+/// The layer. It reads the path, the trace context of a service and the code, and nothing else of a call.
 pub(crate) async fn observe(
-    State(instruments): State<Arc<Instruments>>,
+    State((instruments, access)): State<(Arc<Instruments>, Arc<Access>)>,
     request: Request,
     next: Next,
 ) -> Response {
     let rpc = Rpc::of(access::served(request.uri().path()));
-    let span = server_span(rpc, request.headers());
+    let span = server_span(rpc, trace_parent(&access, request.headers()));
     let mut call = Call {
         instruments,
         rpc,
@@ -53,7 +53,15 @@ pub(crate) async fn observe(
     }
 }
 
-fn server_span(rpc: Rpc, headers: &HeaderMap) -> Span {
+/// The trace that a call belongs to, if its caller may say so. A user's word is not taken: whoever says "sampled" makes
+/// the authority export traces.
+fn trace_parent(access: &Access, headers: &HeaderMap) -> Option<TraceParent> {
+    let header = headers.get("traceparent")?;
+    let parent = TraceParent::parse(header.to_str().ok()?)?;
+    access.is_service(headers).then_some(parent)
+}
+
+fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "rpc",
@@ -65,9 +73,6 @@ fn server_span(rpc: Rpc, headers: &HeaderMap) -> Span {
         rpc.method = rpc.method,
         rpc.grpc.status_code = Empty,
     );
-    let parent = headers
-        .get("traceparent")
-        .and_then(|value| TraceParent::parse(value.to_str().ok()?));
     if let Some(parent) = parent {
         set_parent(&span, parent);
     }

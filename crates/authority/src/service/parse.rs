@@ -24,6 +24,9 @@ const REASON_BYTES_MAX: usize = 1024;
 /// The most ids of a batch.
 const BATCH_IDS_MAX: usize = 1000;
 
+/// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
+pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+
 /// How far a caller's clock may be ahead.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -163,6 +166,15 @@ impl Fields {
 
     pub(crate) fn audiences(&mut self, audiences: &[String]) -> Vec<String> {
         self.texts::<256>("audiences", audiences, 16)
+    }
+
+    /// What a session's token says besides ids.
+    pub(crate) fn token_text(&mut self, audiences: &[String], amr: &[String], acr: &str) {
+        let texts = audiences.iter().chain(amr).map(String::len);
+        if texts.sum::<usize>() + acr.len() > TOKEN_TEXT_BYTES_MAX {
+            let problem = format!("with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes");
+            self.wrong("audiences", problem);
+        }
     }
 
     /// What an API key may do.

@@ -12,7 +12,7 @@ use super::{
     status::ServiceError,
     watch,
 };
-use crate::domain::Mutation;
+use crate::{domain::Mutation, listen::Peer};
 
 pub(crate) struct Revocations(pub(crate) Arc<Core>);
 
@@ -25,6 +25,11 @@ impl RevocationService for Revocations {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let address = request.remote_addr();
+        let aged = request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| peer.aged.clone())
+            .unwrap_or_default();
         let call = Call::new(request)?;
         if self.0.drain.is_cancelled() {
             return Err(ServiceError::Unavailable.into());
@@ -32,6 +37,7 @@ impl RevocationService for Revocations {
         let source = watch::Source {
             caller: call.caller.service_name().to_owned(),
             address: address.map_or_else(String::new, |address| address.to_string()),
+            aged,
         };
         Ok(Response::new(watch::serve(
             Arc::clone(&self.0),

@@ -23,9 +23,6 @@ use super::{
 };
 use crate::domain::{Micros, Session, SessionFilter, SessionState};
 
-/// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
-pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
-
 pub(crate) struct Sessions(pub(crate) Arc<Core>);
 
 #[tonic::async_trait]

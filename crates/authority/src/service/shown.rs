@@ -104,16 +104,21 @@ impl Shown<'_> {
             },
             last_ip: activity.ip.clone(),
             findings: findings.iter().map(finding).collect(),
-            user: self
-                .profiles
-                .get(&session.user_id)
-                .map(|profile| convert::profile(&session.user_id, profile)),
+            user: self.user(&session.user_id),
             replaces_session_id: session
                 .replaces
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
             ..convert::session(session, now, self.caller)
         }
+    }
+
+    fn user(&self, id: &UserId) -> Option<v1::SessionUser> {
+        let mut user = convert::profile(id, self.profiles.get(id)?);
+        if !self.caller.sees_email() {
+            user.email.clear();
+        }
+        Some(user)
     }
 
     /// What was found at sign-in, and what is found now.

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const ERROR_DOMAIN: &str = "portcullis.v1";
 
 /// When a shed or unavailable call may come back.
-const RETRY_DELAY: Duration = Duration::from_millis(200);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ impl ServiceError {
             Self::Overloaded => (
                 Code::ResourceExhausted,
                 Reason::Overloaded,
-                "too much at a time",
+                "overloaded: retry after 1 s",
             ),
             Self::SearchTooSlow => (
                 Code::DeadlineExceeded,

@@ -16,6 +16,7 @@ use tokio::{
     sync::{oneshot, watch::Receiver},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{convert::timestamp, core::Core, status::ServiceError};
@@ -42,9 +43,11 @@ pub(super) struct Source {
     pub(super) caller: String,
     /// The connection's other end. Empty: unknown.
     pub(super) address: String,
+    /// Says that the connection is as old as it may be.
+    pub(super) aged: CancellationToken,
 }
 
-/// Serves a stream, as fast as the answers are taken.
+/// Serves a stream, as fast as the answers are taken, until its connection is as old as it may be.
 pub(super) fn serve(
     core: Arc<Core>,
     source: Source,
@@ -87,12 +90,14 @@ async fn open(
 ) -> Result<Watching, End> {
     let hello = hello(&mut inbound).await?;
     let stream = check_hello(&hello)?;
+    let aged = source.aged.clone();
     let registration = register(&core, source, &hello)?;
     let position = core.feed.position();
     let history = core.feed.history();
     let mut watching = Watching {
         core,
         inbound,
+        aged,
         registration,
         stream,
         position,
@@ -160,6 +165,8 @@ fn register(
 struct Watching {
     core: Arc<Core>,
     inbound: Streaming<v1::WatchRequest>,
+    /// Says that the connection is as old as it may be.
+    aged: CancellationToken,
     registration: Registration,
     /// The stream's name in the checksums of its messages.
     stream: StreamId,
@@ -319,6 +326,7 @@ impl Watching {
                 self.next.extend(answer);
             }
             () = self.core.drain.cancelled() => self.end(),
+            () = self.aged.cancelled() => self.end(),
         }
         Ok(())
     }

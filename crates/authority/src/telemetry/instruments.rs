@@ -8,7 +8,7 @@ use std::{
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter},
+    metrics::{Counter, Histogram, Meter, UpDownCounter},
 };
 use portcullis_contract::position::Revision;
 use tracing::{Instrument, Span};
@@ -87,6 +87,59 @@ pub struct Instruments {
     enforcement: Histogram<f64>,
     acknowledged: Acknowledged,
     refused: Counter<u64>,
+    edge: Edge,
+}
+
+/// The connections of the edge, and the credentials that it refuses.
+struct Edge {
+    credentials_refused: Counter<u64>,
+    connections: UpDownCounter<i64>,
+    connections_refused: Counter<u64>,
+    connections_ended: Counter<u64>,
+}
+
+impl Edge {
+    fn new(meter: &Meter) -> Self {
+        let counter = |name: &'static str, unit: &'static str, description: &'static str| {
+            let counter = meter.u64_counter(name).with_unit(unit);
+            counter.with_description(description).build()
+        };
+        Self {
+            credentials_refused: counter(
+                "portcullis.credentials.refused",
+                "{call}",
+                "Calls whose credential was refused.",
+            ),
+            connections: meter
+                .i64_up_down_counter("portcullis.connections")
+                .with_unit("{connection}")
+                .with_description("Open connections of each port.")
+                .build(),
+            connections_refused: counter(
+                "portcullis.connections.refused",
+                "{connection}",
+                "Connections that were not taken because a bound was reached.",
+            ),
+            connections_ended: counter(
+                "portcullis.connections.ended",
+                "{connection}",
+                "Connections that the authority ended.",
+            ),
+        }
+    }
+}
+
+/// A connection that is counted until this is dropped.
+pub(crate) struct OpenConnection<'a> {
+    connections: &'a UpDownCounter<i64>,
+    port: &'static str,
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        let port = [KeyValue::new("portcullis.port", self.port)];
+        self.connections.add(-1, &port);
+    }
 }
 
 impl Instruments {
@@ -127,6 +180,7 @@ impl Instruments {
                 .with_unit("{call}")
                 .with_description("Calls refused because a bound was reached, by bound.")
                 .build(),
+            edge: Edge::new(&meter),
             meter,
             system,
         }
@@ -148,6 +202,46 @@ impl Instruments {
     pub(crate) fn refused(&self, bound: &'static str) {
         self.refused
             .add(1, &[KeyValue::new("portcullis.bound", bound)]);
+    }
+
+    /// Counts a call of a class that was refused at the edge.
+    pub(crate) fn shed(&self, class: &'static str, bound: &'static str) {
+        let attributes = [
+            KeyValue::new("portcullis.class", class),
+            KeyValue::new("portcullis.bound", bound),
+        ];
+        self.refused.add(1, &attributes);
+    }
+
+    /// Notes a refused credential.
+    pub(crate) fn credential_refused(&self, reason: &'static str) {
+        let reason = [KeyValue::new("portcullis.reason", reason)];
+        self.edge.credentials_refused.add(1, &reason);
+    }
+
+    /// Counts an open connection of a port.
+    pub(crate) fn connection(&self, port: &'static str) -> OpenConnection<'_> {
+        let connections = &self.edge.connections;
+        connections.add(1, &[KeyValue::new("portcullis.port", port)]);
+        OpenConnection { connections, port }
+    }
+
+    /// Notes a connection that was not taken.
+    pub(crate) fn connection_refused(&self, port: &'static str, bound: &'static str) {
+        let attributes = [
+            KeyValue::new("portcullis.port", port),
+            KeyValue::new("portcullis.bound", bound),
+        ];
+        self.edge.connections_refused.add(1, &attributes);
+    }
+
+    /// Notes a connection that the authority ended.
+    pub(crate) fn connection_ended(&self, port: &'static str, reason: &'static str) {
+        let attributes = [
+            KeyValue::new("portcullis.port", port),
+            KeyValue::new("portcullis.reason", reason),
+        ];
+        self.edge.connections_ended.add(1, &attributes);
     }
 
     /// Runs a batch's commit in its span.

@@ -4,12 +4,14 @@
 mod enforcement;
 mod export;
 mod instruments;
+mod log_limit;
 mod store;
 mod trace;
 
 pub(crate) use self::{
     export::Telemetry,
     instruments::{Gauges, Rpc},
+    log_limit::LogLimit,
     trace::{sampled_parent, set_parent},
 };
 pub use self::{

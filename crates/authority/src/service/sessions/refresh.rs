@@ -37,6 +37,10 @@ impl Sessions {
         let subject = refresh
             .read(&message.refresh_token)
             .map_err(|_| ServiceError::RefreshTokenInvalid)?;
+        if !audiences.is_empty() {
+            self.check_token_text(&tenant, subject.session_id, &audiences)
+                .await?;
+        }
         // The row's salt takes part in the proof.
         let (core, token) = (Arc::clone(&self.0), message.refresh_token);
         let proof: Proof = Arc::new(move |salt| core.secrets.refresh.is_authentic(&token, salt));
@@ -72,6 +76,23 @@ impl Sessions {
             access_token: access,
             refresh_token: refresh,
             access_token_expire_time: Some(access_expire_time),
+        })
+    }
+
+    /// Refuses audiences with which the access token would be larger than a sign-in allows, before anything rotates.
+    async fn check_token_text(
+        &self,
+        tenant: &TenantId,
+        session: SessionId,
+        audiences: &[String],
+    ) -> Result<(), ServiceError> {
+        // Without a session the rotation says so.
+        let Some((session, _)) = self.0.store.session(tenant, session).await? else {
+            return Ok(());
+        };
+        Fields::one("audiences", |fields| {
+            fields.token_text(audiences, &session.amr, &session.acr);
+            Some(())
         })
     }
 

@@ -9,7 +9,7 @@ use portcullis_contract::{
 };
 use prost::Message;
 
-use super::{Sessions, TOKEN_TEXT_BYTES_MAX};
+use super::Sessions;
 use crate::{
     crypto::random,
     domain::{
@@ -90,14 +90,7 @@ impl Sessions {
         }
         let amr = fields.amr(&message.amr);
         let acr = fields.text::<256>("acr", &message.acr);
-        if audiences.iter().chain(&amr).map(String::len).sum::<usize>() + acr.len()
-            > TOKEN_TEXT_BYTES_MAX
-        {
-            fields.wrong(
-                "audiences",
-                format!("with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes"),
-            );
-        }
+        fields.token_text(&audiences, &amr, &acr);
         let request_id = fields.text::<128>("request_id", &message.request_id);
         let replaced = match message.replaces_session_id.as_str() {
             "" => None,
