@@ -5,9 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{Mutex, Semaphore, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 /// Bytes that one direction forwards at once.
@@ -25,6 +25,8 @@ pub struct Link {
     pub delay: Duration,
     /// Bytes a second of each connection; 0: no limit.
     pub bytes_per_second: u64,
+    /// Bytes a second of all connections together; 0: no limit.
+    pub shared_bytes_per_second: u64,
     /// Flips one random bit in every so many bytes, on average; 0: none.
     pub flip_one_in: u64,
 }
@@ -35,6 +37,7 @@ impl Link {
         black_hole: true,
         delay: Duration::ZERO,
         bytes_per_second: 0,
+        shared_bytes_per_second: 0,
         flip_one_in: 0,
     };
 }
@@ -53,6 +56,8 @@ struct Shared {
     /// Counts the calls of [`Proxy::reset`]; a connection of an earlier count ends.
     resets: watch::Sender<u64>,
     open: Semaphore,
+    /// When the link that all connections share is free again, for requests and for answers.
+    free: [Mutex<Instant>; 2],
 }
 
 impl Proxy {
@@ -69,6 +74,7 @@ impl Proxy {
             answers: watch::Sender::new(Link::default()),
             resets: watch::Sender::new(0),
             open: Semaphore::new(CONNECTIONS_MAX),
+            free: [Mutex::new(Instant::now()), Mutex::new(Instant::now())],
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self {
@@ -149,8 +155,8 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            copy(from_client, to_server, &mut requests),
-            copy(from_server, to_client, &mut answers),
+            copy(from_client, to_server, &mut requests, &shared.free[0]),
+            copy(from_server, to_client, &mut answers, &shared.free[1]),
         );
     };
     tokio::select! {
@@ -164,6 +170,7 @@ async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     links: &mut watch::Receiver<Link>,
+    free: &Mutex<Instant>,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES_MAX];
     loop {
@@ -183,6 +190,7 @@ async fn copy(
         };
         let link = *links.borrow();
         hold(link, length).await;
+        share(link, length, free).await;
         flip_bits(&mut chunk[..length], link.flip_one_in);
         leave_black_hole(links).await;
         if to.write_all(&chunk[..length]).await.is_err() {
@@ -203,6 +211,19 @@ async fn hold(link: Link, length: usize) {
     if !time.is_zero() {
         sleep(time).await;
     }
+}
+
+/// Waits until the bytes are through the link that all connections share.
+async fn share(link: Link, length: usize, free: &Mutex<Instant>) {
+    if link.shared_bytes_per_second == 0 {
+        return;
+    }
+    let nanos = length as u64 * 1_000_000_000 / link.shared_bytes_per_second;
+    let mut free = free.lock().await;
+    *free = Instant::now().max(*free) + Duration::from_nanos(nanos);
+    let through = *free;
+    drop(free);
+    sleep_until(through).await;
 }
 
 fn flip_bits(bytes: &mut [u8], one_in: u64) {

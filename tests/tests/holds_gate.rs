@@ -5,8 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_contract::v1::{
-    self, watch_request::Message as Asked, watch_response::Message as Answer,
+use portcullis_contract::{
+    delta::{self, Change},
+    id::Serial,
+    key::CredentialKind,
+    position::Chain,
+    v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
 };
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
@@ -394,4 +398,160 @@ async fn an_answer_that_the_transport_panics_at_does_not_end_the_gate() {
     })
     .await;
     serving.abort();
+}
+
+/// Makes the view so large that its snapshot has about so many bytes: serials that are scattered do not compress.
+async fn fill_view(authority: &TestAuthority, schema: &postgres::Schema, bytes: u64) {
+    let admin = postgres::shared().await.admin().await;
+    let name = &schema.name;
+    let mut left = bytes / 2;
+    let mut first = 1_000_000_u64;
+    while left > 0 {
+        let count = left.min(100_000);
+        let serials = (0..count).map(|number| Serial(first + number * 24 + number % 7));
+        let change = Change::Revoke {
+            credential: CredentialKind::Session,
+            serials: serials.collect(),
+        };
+        let delta = delta::encode(&[change], Vec::new());
+        let head = admin
+            .text(&format!(
+                "SELECT revision || ' ' || encode(chain, 'hex') FROM {name}.log_head"
+            ))
+            .await;
+        let (revision, chain) = head.split_once(' ').expect("two words");
+        let revision = revision.parse::<u64>().expect("a number") + 1;
+        let chain = Chain(from_hex(chain).try_into().expect("32 bytes"));
+        let next = hex(&chain.next(&delta, &[0; 32]).0);
+        let sql = format!(
+            "BEGIN; \
+             INSERT INTO {name}.log_batches (revision, delta, audit_digest, chain, stamped_us) VALUES \
+             ({revision}, '\\x{delta}', '\\x{digest}', '\\x{next}', (extract(epoch FROM now()) * 1000000)::bigint); \
+             UPDATE {name}.log_head SET revision = {revision}, chain = '\\x{next}'; \
+             COMMIT",
+            delta = hex(&delta),
+            digest = hex(&[0; 32]),
+        );
+        admin.batch_execute(&sql).await.expect("a batch");
+        left -= count;
+        first += count * 24;
+        eventually("the authority to follow", async || {
+            let list = authority.revocations(OPERATOR);
+            let list = { list }.list_validators(v1::ListValidatorsRequest {}).await;
+            (list.ok()?.into_inner().head_revision >= revision).then_some(())
+        })
+        .await;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
+    digits.map(|pair| byte(pair).expect("hex")).collect()
+}
+
+/// Starts gates behind one link at once, and returns how long it took until all were fresh, and how long the bytes of
+/// their snapshots need.
+async fn start_herd(gates: u32, view: u64, link: u64) -> (Duration, Duration) {
+    let schema = postgres::fresh_schema().await;
+    let authority = TestAuthority::postgres(&schema.url).await;
+    fill_view(&authority, &schema, view).await;
+    let proxy = Proxy::start(address(&authority)).await;
+    proxy.set_answers(Link {
+        shared_bytes_per_second: link,
+        ..Link::default()
+    });
+    let begun = Instant::now();
+    let herd: Vec<_> = (0..gates)
+        .map(|number| {
+            let settings = gate_behind(&authority, &proxy).name(format!("gate {number}"));
+            settings.start().expect("good settings")
+        })
+        .collect();
+    for gate in &herd {
+        let wait = Duration::from_secs(1_200);
+        let ready = tokio::time::timeout(wait, gate.ready()).await;
+        ready.expect("every gate gets its view");
+    }
+    let took = begun.elapsed();
+    for gate in &herd {
+        assert!(
+            gate.is_ready(),
+            "one that was ready gave up while others waited"
+        );
+    }
+    let bytes = view * u64::from(gates);
+    (took, Duration::from_secs_f64(bytes as f64 / link as f64))
+}
+
+/// The full size is `a_full_herd_gets_in_within_twice_the_time_of_its_bytes`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_herd_of_gates_gets_in_within_twice_the_time_of_its_bytes() {
+    let (took, needed) = start_herd(20, 1_000_000, 1_500_000).await;
+    println!("20 gates, 1 MB each at 1.5 MB/s: {took:?}, the bytes need {needed:?}");
+    assert!(
+        took <= needed * 2,
+        "{took:?}, and the bytes need {needed:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: 200 gates, 20 MB each, over a link of 20 MB/s"]
+async fn a_full_herd_gets_in_within_twice_the_time_of_its_bytes() {
+    let (took, needed) = start_herd(200, 20_000_000, 20_000_000).await;
+    println!("200 gates, 20 MB each at 20 MB/s: {took:?}, the bytes need {needed:?}");
+    assert!(
+        took <= needed * 2,
+        "{took:?}, and the bytes need {needed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_over_a_slow_link_completes_however_long_it_takes() {
+    let schema = postgres::fresh_schema().await;
+    let authority = TestAuthority::postgres(&schema.url).await;
+    fill_view(&authority, &schema, 2_500_000).await;
+    let proxy = Proxy::start(address(&authority)).await;
+    proxy.set_answers(Link {
+        bytes_per_second: 250_000,
+        ..Link::default()
+    });
+    let begun = Instant::now();
+    // The default staleness is 5 s, and the bytes need 10 s.
+    let gate = gate_behind(&authority, &proxy).start().expect("settings");
+    let ready = tokio::time::timeout(Duration::from_secs(60), gate.ready()).await;
+    ready.expect("the gate gets its view");
+    assert!(
+        begun.elapsed() > Duration::from_secs(8),
+        "the link was not slow"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_goes_on_where_a_broken_connection_left_it() {
+    let schema = postgres::fresh_schema().await;
+    let authority = TestAuthority::postgres(&schema.url).await;
+    fill_view(&authority, &schema, 2_500_000).await;
+    let proxy = Proxy::start(address(&authority)).await;
+    proxy.set_answers(Link {
+        bytes_per_second: 250_000,
+        ..Link::default()
+    });
+    let gate = gate_behind(&authority, &proxy).start().expect("settings");
+    // Each connection lasts for a third of the time that the whole needs.
+    let breaking = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            proxy.reset();
+        }
+    };
+    let ready = tokio::time::timeout(Duration::from_secs(60), gate.ready());
+    tokio::select! {
+        ready = ready => ready.expect("the gate gets its view"),
+        () = breaking => {}
+    }
 }

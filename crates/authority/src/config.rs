@@ -363,6 +363,8 @@ impl Default for LogConfig {
 pub struct WatchConfig {
     /// The most validators connected at a time; more are shed.
     pub streams_max: usize,
+    /// The most snapshots that are sent at a time; other validators wait for theirs.
+    pub snapshots_max: usize,
     /// The largest `max_staleness` a validator may enforce.
     #[serde(with = "humantime_serde")]
     pub staleness_max: Duration,
@@ -376,6 +378,7 @@ impl Default for WatchConfig {
     fn default() -> Self {
         Self {
             streams_max: 10_000,
+            snapshots_max: 8,
             staleness_max: Duration::from_secs(60),
             ring_frames_max: 16_384,
             ring_bytes_max: 64 << 20,

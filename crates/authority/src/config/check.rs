@@ -239,6 +239,7 @@ impl Config {
                 1 << 30,
             ),
             ("watch.streams_max", self.watch.streams_max, 1_000_000),
+            ("watch.snapshots_max", self.watch.snapshots_max, 10_000),
             (
                 "watch.ring_frames_max",
                 self.watch.ring_frames_max,

@@ -1,5 +1,6 @@
 //! The feed: follows the log, keeps the authority's own view, and serves every stream from one ring.
 
+mod admission;
 mod beat;
 mod replay;
 mod ring;
@@ -10,7 +11,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -22,7 +23,12 @@ use portcullis_contract::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{beat::Beats, ring::FromRing, snapshot::EncodedSnapshot};
+pub use self::{
+    admission::{Admission, Ticket, Turn},
+    beat::Beats,
+    ring::FromRing,
+    snapshot::EncodedSnapshot,
+};
 use self::{ring::Ring, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
@@ -49,6 +55,8 @@ pub struct Feed {
     /// Through where this authority has seen both histories of the last fork.
     forked_through: AtomicU64,
     snapshots: Snapshots,
+    /// Who may be sent one.
+    pub(crate) admission: Arc<Admission>,
     /// The store's head, as last read.
     head: AtomicU64,
 }
@@ -96,6 +104,7 @@ impl Feed {
             view: ArcSwap::from_pointee(view),
             ring: RwLock::new(ring),
             snapshots: Snapshots::default(),
+            admission: Admission::new(config.snapshots_max),
             store,
             master,
         })
@@ -143,6 +152,14 @@ impl Feed {
             .unwrap_or_else(PoisonError::into_inner)
             .first();
         self.snapshots.at_least(first, || self.view()).await
+    }
+
+    /// The snapshot that a validator has a part of, and the chunk that comes next. None when it is not held any more.
+    pub async fn held_snapshot(
+        &self,
+        part: &v1::SnapshotPart,
+    ) -> Option<(Arc<EncodedSnapshot>, usize)> {
+        self.snapshots.held(part, Instant::now()).await
     }
 
     /// Where it stands, for operators. What streams and validators do is not the feed's.

@@ -1,6 +1,10 @@
 //! Snapshots: the view as bytes, encoded once for all streams that need one.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use portcullis_contract::{
     position::{Digest, Position, Revision, sha256},
@@ -75,9 +79,44 @@ fn cut(bytes: &Bytes, sha256: &Digest) -> Vec<v1::SnapshotChunk> {
     offsets.map(chunk).collect()
 }
 
-/// The newest snapshot, as long as the ring continues from it.
+/// Snapshots that are held besides the newest one, for validators that have a part of one.
+const HELD_MAX: usize = 2;
+/// How long they are held.
+const HELD_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// The newest snapshot, as long as the ring continues from it, and the ones before it.
 #[derive(Default)]
-pub(super) struct Snapshots(Mutex<Option<Arc<EncodedSnapshot>>>);
+pub(super) struct Snapshots(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    newest: Option<Arc<EncodedSnapshot>>,
+    /// The ones before, and when each was replaced. The last is the newest of them.
+    replaced: VecDeque<(Arc<EncodedSnapshot>, Instant)>,
+}
+
+impl Kept {
+    fn replace(&mut self, made: &Arc<EncodedSnapshot>) {
+        let now = Instant::now();
+        if let Some(before) = self.newest.replace(Arc::clone(made)) {
+            self.replaced.push_back((before, now));
+        }
+        self.drop_old(now);
+    }
+
+    fn drop_old(&mut self, now: Instant) {
+        while self.replaced.len() > HELD_MAX {
+            self.replaced.pop_front();
+        }
+        self.replaced
+            .retain(|(_, since)| now.duration_since(*since) < HELD_FOR);
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<EncodedSnapshot>> {
+        let replaced = self.replaced.iter().map(|(snapshot, _)| snapshot);
+        self.newest.iter().chain(replaced)
+    }
+}
 
 impl Snapshots {
     /// A snapshot not older than `first`. Whoever comes while one is made waits for it instead of making another.
@@ -86,8 +125,9 @@ impl Snapshots {
         first: Revision,
         view: impl FnOnce() -> Arc<View>,
     ) -> Arc<EncodedSnapshot> {
-        let mut newest = self.0.lock().await;
-        if let Some(snapshot) = newest
+        let mut kept = self.0.lock().await;
+        if let Some(snapshot) = kept
+            .newest
             .as_ref()
             .filter(|snapshot| snapshot.position.revision >= first)
         {
@@ -96,17 +136,141 @@ impl Snapshots {
         let view = view();
         let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
         let made = encoding.await.expect("encoding does not panic");
-        *newest = Some(Arc::clone(&made));
+        kept.replace(&made);
         made
     }
 
-    /// The bytes of the newest one, unless one is being made.
+    /// The snapshot that `part` is of, and the chunk that comes next.
+    pub(super) async fn held(
+        &self,
+        part: &v1::SnapshotPart,
+        now: Instant,
+    ) -> Option<(Arc<EncodedSnapshot>, usize)> {
+        let mut kept = self.0.lock().await;
+        kept.drop_old(now);
+        let mut all = kept.all();
+        all.find_map(|snapshot| Some((Arc::clone(snapshot), snapshot.continued(part)?)))
+    }
+
+    /// The bytes of those that are held, unless one is being made.
     pub(super) fn bytes(&self) -> Option<usize> {
-        let newest = self.0.try_lock().ok()?;
-        Some(newest.as_ref().map_or(0, |snapshot| snapshot.bytes))
+        let kept = self.0.try_lock().ok()?;
+        Some(kept.all().map(|snapshot| snapshot.bytes).sum())
     }
 
     pub(super) async fn forget(&self) {
-        *self.0.lock().await = None;
+        *self.0.lock().await = Kept::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        delta::{self, Change},
+        id::Serial,
+        key::CredentialKind,
+        position::Incarnation,
+        view::Frame,
+    };
+
+    use super::*;
+
+    /// A view of several chunks: scattered serials do not compress.
+    fn view(revisions: u64) -> Arc<View> {
+        let mut view = View::empty(Incarnation([1; 16]));
+        for revision in 1..=revisions {
+            let serials = (0..100_000).map(|number| Serial((number * 100 + revision) * 7));
+            let change = Change::Revoke {
+                credential: CredentialKind::Session,
+                serials: serials.collect(),
+            };
+            let frame = Frame {
+                revision: Revision(revision),
+                delta: delta::encode(&[change], Vec::new()),
+                audit_digest: [0; 32],
+            };
+            view = view.apply(&frame).expect("applies");
+        }
+        Arc::new(view)
+    }
+
+    fn part(snapshot: &EncodedSnapshot, chunks: usize) -> v1::SnapshotPart {
+        let first = snapshot.chunk(0).expect("a chunk");
+        v1::SnapshotPart {
+            sha256: first.sha256,
+            total_bytes: first.total_bytes,
+            offset: (chunks * CHUNK_BYTES_MAX) as u64,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_goes_on_while_its_snapshot_is_held_and_for_a_bounded_time() {
+        let snapshots = Snapshots::default();
+        let first = snapshots.at_least(Revision(1), || view(1)).await;
+        assert!(first.length() > 2, "{} chunks", first.length());
+        let have = part(&first, 2);
+        for revision in 2..=3 {
+            snapshots
+                .at_least(Revision(revision), || view(revision))
+                .await;
+            let (held, next) = snapshots.held(&have, Instant::now()).await.expect("held");
+            assert!(Arc::ptr_eq(&held, &first) && next == 2);
+        }
+        let later = Instant::now() + HELD_FOR;
+        assert!(snapshots.held(&have, later).await.is_none(), "too old");
+        assert_eq!(
+            snapshots.bytes(),
+            Some(snapshots.at_least(Revision(3), || view(3)).await.bytes)
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_few_snapshots_are_held() {
+        let snapshots = Snapshots::default();
+        let first = snapshots.at_least(Revision(1), || view(1)).await;
+        for revision in 2..=4 {
+            snapshots
+                .at_least(Revision(revision), || view(revision))
+                .await;
+        }
+        assert!(
+            snapshots
+                .held(&part(&first, 1), Instant::now())
+                .await
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_of_no_snapshot_begins_anew() {
+        let snapshots = Snapshots::default();
+        let snapshot = snapshots.at_least(Revision(1), || view(1)).await;
+        let have = part(&snapshot, 1);
+        let cases = [
+            v1::SnapshotPart {
+                sha256: vec![0; 32].into(),
+                ..have.clone()
+            },
+            v1::SnapshotPart {
+                total_bytes: have.total_bytes + 1,
+                ..have.clone()
+            },
+            v1::SnapshotPart {
+                offset: have.offset + 1,
+                ..have.clone()
+            },
+            v1::SnapshotPart {
+                offset: u64::MAX,
+                ..have.clone()
+            },
+            part(&snapshot, snapshot.length()),
+        ];
+        for case in cases {
+            assert!(
+                snapshots.held(&case, Instant::now()).await.is_none(),
+                "{case:?}"
+            );
+        }
+        assert!(snapshots.held(&have, Instant::now()).await.is_some());
     }
 }

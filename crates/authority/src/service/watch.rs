@@ -3,7 +3,13 @@
 //! The connection asks for the next answer when its reader has room for one, so a stream is no task and has no queue:
 //! while its reader is slow nobody asks, and it stays at its revision.
 
-use std::{collections::VecDeque, future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, StreamExt, TryFutureExt, stream};
 use portcullis_contract::{
@@ -21,7 +27,7 @@ use tonic::{Status, Streaming};
 
 use super::{convert::timestamp, core::Core, status::ServiceError};
 use crate::{
-    feed::FromRing,
+    feed::{EncodedSnapshot, FromRing, Ticket, Turn},
     readiness::Condition,
     store::{Beat, StoreError},
     validators::{Connected, Gate, Registration},
@@ -31,6 +37,8 @@ use crate::{
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Probes of one stream that wait for a beat; more are not answered.
 const PROBES_MAX: usize = 64;
+/// How often a validator is told that its snapshot waits: well within its patience, 2 s or more.
+const QUEUED_INTERVAL: Duration = Duration::from_secs(1);
 /// Batches read from the log at a time, for a stream that fell out of the ring.
 const CATCH_UP_FRAMES: u32 = 256;
 
@@ -105,6 +113,7 @@ async fn open(
         beats: VecDeque::new(),
         at: Revision(0),
         next: VecDeque::new(),
+        outgoing: None,
         over: false,
     };
     watching.greet(&hello).await?;
@@ -180,8 +189,21 @@ struct Watching {
     at: Revision,
     /// Answers that can be sent at once.
     next: VecDeque<Answer>,
+    /// The snapshot that is being sent, or waits to be.
+    outgoing: Option<Outgoing>,
     /// Nothing comes after `next`.
     over: bool,
+}
+
+/// A snapshot on its way. Its chunks are made one by one, so that a stream holds no more than one.
+struct Outgoing {
+    ticket: Ticket,
+    /// What the validator has already.
+    part: Option<v1::SnapshotPart>,
+    /// The snapshot and its next chunk, once it is its turn.
+    begun: Option<(Arc<EncodedSnapshot>, usize)>,
+    /// When the validator was last told that it waits.
+    told: Option<Instant>,
 }
 
 /// What a validator's cursor is to this authority.
@@ -239,7 +261,7 @@ impl Watching {
             tracing::error!(validator = %hello.name, "a validator has seen another history");
         }
         if !matches!(standing, Standing::Known) {
-            self.gather_snapshot().await;
+            self.begin_snapshot(hello.part.clone());
         }
         Ok(())
     }
@@ -296,11 +318,82 @@ impl Watching {
         Ok(())
     }
 
-    async fn gather_snapshot(&mut self) {
-        let snapshot = self.core.feed.snapshot().await;
-        let chunks = (0..snapshot.length()).filter_map(|index| snapshot.chunk(index));
-        self.next.extend(chunks.map(Answer::SnapshotChunk));
-        self.at = snapshot.position.revision;
+    /// Lines up for a snapshot.
+    fn begin_snapshot(&mut self, part: Option<v1::SnapshotPart>) {
+        self.outgoing = Some(Outgoing {
+            ticket: self.core.feed.admission.enter(),
+            part,
+            begun: None,
+            told: None,
+        });
+    }
+
+    /// The next chunk of the snapshot, or word that it still waits. Deltas follow when it is whole, and probes are read
+    /// then: no beat could be about a view that is not there.
+    async fn gather_chunk(&mut self) -> Result<(), End> {
+        let Some(mut outgoing) = self.outgoing.take() else {
+            return Ok(());
+        };
+        match outgoing.ticket.turn(Instant::now()) {
+            Turn::Now => self.send_chunk(outgoing).await,
+            Turn::Wait { ahead, wait } => {
+                let due = outgoing
+                    .told
+                    .is_none_or(|told| told.elapsed() >= QUEUED_INTERVAL);
+                if due {
+                    outgoing.told = Some(Instant::now());
+                    self.next.push_back(Answer::Queued(v1::WatchQueued {
+                        ahead,
+                        wait: wait.try_into().ok(),
+                    }));
+                }
+                self.outgoing = Some(outgoing);
+                if !due {
+                    self.wait_for_turn().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_turn(&mut self) -> Result<(), End> {
+        let core = Arc::clone(&self.core);
+        tokio::select! {
+            () = core.feed.admission.freed() => {}
+            // Another history ends the stream.
+            changed = self.position.changed() => changed.map_err(|_| End::Closed)?,
+            () = core.drain.cancelled() => self.end(),
+        }
+        Ok(())
+    }
+
+    async fn send_chunk(&mut self, mut outgoing: Outgoing) {
+        let (snapshot, index) = match outgoing.begun.take() {
+            Some(begun) => begun,
+            None => self.choose_snapshot(outgoing.part.take()).await,
+        };
+        self.next
+            .extend(snapshot.chunk(index).map(Answer::SnapshotChunk));
+        if index + 1 < snapshot.length() {
+            outgoing.begun = Some((snapshot, index + 1));
+            self.outgoing = Some(outgoing);
+        } else {
+            self.at = snapshot.position.revision;
+            outgoing.ticket.finish(Instant::now());
+        }
+    }
+
+    /// The snapshot that the validator has a part of, else the newest one.
+    async fn choose_snapshot(
+        &self,
+        part: Option<v1::SnapshotPart>,
+    ) -> (Arc<EncodedSnapshot>, usize) {
+        if let Some(part) = part
+            && let Some(held) = self.core.feed.held_snapshot(&part).await
+        {
+            return held;
+        }
+        (self.core.feed.snapshot().await, 0)
     }
 
     /// Waits until there is something to do, and does it: there may be an answer then.
@@ -310,7 +403,12 @@ impl Watching {
             self.end();
             return Ok(());
         }
-        self.gather_news().await?;
+        if self.outgoing.is_none() {
+            self.gather_news().await?;
+        }
+        if self.outgoing.is_some() {
+            return self.gather_chunk().await;
+        }
         if !self.next.is_empty() {
             return Ok(());
         }
@@ -381,7 +479,7 @@ impl Watching {
             FromRing::Behind => match self.core.store.catch_up(self.at, CATCH_UP_FRAMES).await {
                 Ok(frames) => frames.iter().map(v1::DeltaFrame::from).collect(),
                 Err(StoreError::Trimmed) => {
-                    self.gather_snapshot().await;
+                    self.begin_snapshot(None);
                     return Ok(());
                 }
                 Err(error) => return Err(ServiceError::from(error).into()),

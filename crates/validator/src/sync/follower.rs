@@ -83,6 +83,10 @@ struct Stream {
     incarnation: Option<Incarnation>,
     /// Set until the snapshot of the other history that the welcome announced has arrived.
     fork: bool,
+    /// Whether a snapshot is under way, or waits for those of other gates.
+    snapshot: bool,
+    /// When bytes of a snapshot arrived last, or word that it waits.
+    progressed: Option<Mark>,
     probed: bool,
     probes: VecDeque<(u64, Mark)>,
     /// Beats whose head has not been applied yet.
@@ -134,9 +138,10 @@ impl Follower {
         !self.stream.probed && self.can_probe()
     }
 
-    /// While another history is announced, the view is not one of the history that would answer.
+    /// While another view is on its way, no beat could be about this one.
     fn can_probe(&self) -> bool {
-        self.stream.incarnation.is_some() && !self.stream.fork && self.state.view.is_some()
+        let expects_view = self.stream.fork || self.stream.snapshot;
+        self.stream.incarnation.is_some() && !expects_view && self.state.view.is_some()
     }
 
     /// A probe sent at `now`; none while there is no view to prove fresh.
@@ -181,11 +186,29 @@ impl Follower {
     fn take(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
         match answer {
             Answer::Welcome(welcome) => self.take_welcome(&welcome),
-            Answer::SnapshotChunk(chunk) => self.chunk(&chunk),
+            Answer::SnapshotChunk(chunk) => {
+                self.note_progress(now);
+                self.chunk(&chunk)
+            }
             Answer::Delta(frame) => self.delta(frame),
             Answer::Beat(beat) => self.beat(&beat, now),
-            Answer::Queued(_) | Answer::Drain(_) => Ok(()),
+            Answer::Queued(queued) => {
+                tracing::debug!(ahead = queued.ahead, wait = ?queued.wait, "the snapshot waits for others");
+                self.note_progress(now);
+                Ok(())
+            }
+            Answer::Drain(_) => Ok(()),
         }
+    }
+
+    fn note_progress(&mut self, now: Mark) {
+        self.stream.snapshot = true;
+        self.stream.progressed = Some(now);
+    }
+
+    /// When the snapshot last came nearer.
+    pub(super) fn progressed(&self) -> Option<Mark> {
+        self.stream.progressed
     }
 
     fn take_welcome(&mut self, welcome: &v1::WatchWelcome) -> Result<(), ProtocolError> {
@@ -241,6 +264,7 @@ impl Follower {
             }
         }
         self.stream.fork = false;
+        self.stream.snapshot = false;
         self.chains.clear();
         self.set_view(view)
     }
@@ -283,6 +307,7 @@ impl Follower {
             Ok(next) => {
                 // An authority that continues the view does not continue the snapshot.
                 self.assembly = None;
+                self.stream.snapshot = false;
                 let set = self.set_view(next);
                 trace_applied(&self.shared.name, &frame, received);
                 set

@@ -220,8 +220,13 @@ impl Sync {
             .follower
             .fresh_as_of()
             .map_or(Duration::MAX, |proof| now.since(&proof));
+        // Bytes are progress: a snapshot may take as long as the link needs for it.
+        let progressed = self
+            .follower
+            .progressed()
+            .map_or(Duration::MAX, |progress| now.since(&progress));
         let patience = self.config.max_staleness.max(Duration::from_secs(2));
-        if proved.min(now.since(begun)) > patience {
+        if proved.min(now.since(begun)).min(progressed) > patience {
             Err(End::NoBeat)
         } else {
             Ok(())

@@ -677,3 +677,27 @@ fn a_beat_without_the_time_is_refused() {
         Err(ProtocolError::Malformed)
     );
 }
+
+/// A beat cannot be about a view that is on its way, and probes that wait for it would be given up.
+#[test]
+fn no_probe_is_sent_while_a_snapshot_waits_or_is_under_way() {
+    let views = history(1, 0, 4);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[1]).expect("whole");
+    follower.prove_at(100).expect("a beat");
+    assert!(follower.progressed().is_some());
+    follower.welcome(1, false);
+    assert!(follower.progressed().is_none());
+    let queued = Answer::Queued(v1::WatchQueued::default());
+    follower.receive(queued, Mark::at(102, 0)).expect("taken");
+    assert_eq!(follower.progressed(), Some(Mark::at(102, 0)));
+    assert!(follower.probe(Mark::at(102, 0)).is_none());
+    let chunks = snapshot(&views[3]);
+    let first = Answer::SnapshotChunk(chunks[0].clone());
+    follower.receive(first, Mark::at(103, 0)).expect("taken");
+    assert_eq!(follower.progressed(), Some(Mark::at(103, 0)));
+    assert!(follower.probe(Mark::at(103, 0)).is_none());
+    follower.take_snapshot(&views[3]).expect("whole");
+    assert!(follower.probe(Mark::at(104, 0)).is_some());
+}
