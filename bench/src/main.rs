@@ -52,7 +52,7 @@ enum Chore {
 const ON_REQUEST: [&str; 2] = ["lists", "soak"];
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 9] = [
+const GROUPS: [(&str, &[&str]); 10] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -63,6 +63,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
             "validate_cold",
             "validate_under_churn",
             "validate_scaling",
+            "forged_flood",
         ],
     ),
     (
@@ -78,6 +79,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ("activity", &["activity_flush"]),
     ("sign_out", &["force_sign_out"]),
     ("neighbours", &["noisy_neighbour", "noisy_neighbour_sqlite"]),
+    ("searches", &["noisy_search"]),
     (
         "lists",
         &[
@@ -141,6 +143,7 @@ async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
         "rates" => rows::rates::run(&World::start().await?, report).await,
         "activity" => rows::activity::run(&World::start().await?, report).await,
         "neighbours" => rows::noisy_neighbour::run(report).await,
+        "searches" => rows::noisy_search::run(report).await,
         "lists" => rows::lists::run(cli.sessions, report).await,
         "soak" => rows::soak::run(cli.minutes, report).await,
         _ => rows::sign_out::run(report).await,

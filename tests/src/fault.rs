@@ -48,6 +48,7 @@ struct State {
     plans: Mutex<Vec<(Lane, Plan)>>,
     waiting: Mutex<HashMap<Lane, usize>>,
     delays: Mutex<Option<StdRng>>,
+    commits: Mutex<HashMap<Lane, usize>>,
     cut_off: Mutex<HashSet<Lane>>,
 }
 
@@ -147,6 +148,12 @@ impl Faults {
         }
     }
 
+    /// How many transactions of `lane` were committed so far.
+    #[must_use]
+    pub fn commits(&self, lane: Lane) -> usize {
+        lock(&self.0.commits).get(&lane).copied().unwrap_or(0)
+    }
+
     /// Delays every operation from now on, by `seed`.
     pub fn shuffle(&self, seed: u64) {
         *lock(&self.0.delays) = Some(StdRng::seed_from_u64(seed));
@@ -202,6 +209,7 @@ impl Backend for FaultyBackend {
         let together = self.inner.dialect().beat_writes;
         Ok(Box::new(FaultyConnection {
             inner,
+            lane,
             faults: self.faults.clone(),
             plans,
             operations: 0,
@@ -239,6 +247,7 @@ impl Drop for Waiting<'_> {
 }
 
 struct FaultyConnection {
+    lane: Lane,
     inner: Box<dyn Connection>,
     faults: Faults,
     plans: Vec<Plan>,
@@ -248,6 +257,10 @@ struct FaultyConnection {
 }
 
 impl FaultyConnection {
+    fn count_commit(&self) {
+        *lock(&self.faults.0.commits).entry(self.lane).or_default() += 1;
+    }
+
     async fn before(&mut self, is_commit: bool) -> Result<(), DbError> {
         self.faults.delay().await;
         let now = self.operations;
@@ -309,6 +322,7 @@ impl Connection for FaultyConnection {
         if self.together {
             self.before(true).await?;
             let done = self.inner.finish(last).await;
+            self.count_commit();
             self.after(true).await?;
             return done;
         }
@@ -327,6 +341,7 @@ impl Connection for FaultyConnection {
     async fn commit(&mut self) -> Result<(), DbError> {
         self.before(true).await?;
         let done = self.inner.commit().await;
+        self.count_commit();
         self.after(true).await?;
         done
     }

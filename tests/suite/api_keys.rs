@@ -408,7 +408,7 @@ async fn a_recovery_cuts_keys_off_unless_told_otherwise() {
         apply(&*store, revocation(&revoked)).await;
         let old = replay(&*store).await;
         let checkpoint =
-            |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+            |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
         let recovered = store
             .recover(Incarnation([9; 16]), signs_out, &checkpoint)
             .await

@@ -22,6 +22,7 @@ mod recording;
 mod recovering;
 mod restarting;
 mod rotating;
+mod sharing;
 mod sweeping;
 mod text;
 mod turning;

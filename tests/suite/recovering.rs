@@ -23,7 +23,7 @@ const NEW: Incarnation = Incarnation([9; 16]);
 
 async fn recover(store: &SqlStore, sign_out: bool) -> Recovered {
     let checkpoint =
-        |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+        |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
     store
         .recover(NEW, sign_out, &checkpoint)
         .await

@@ -302,7 +302,7 @@ async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas() {
 async fn a_recovered_log_has_a_gap_that_fits() {
     let (_place, store, _) = log().await;
     let checkpoint =
-        |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+        |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
     let recovered = store
         .recover(Incarnation([9; 16]), true, &checkpoint)
         .await

@@ -131,6 +131,7 @@ async fn what_a_gate_admits_is_use_of_the_session() {
         let last = RequestInfo {
             ip: Some([10, 0, 0, 7].into()),
             page: Some("/orders?card=4111"),
+            source: None,
         };
         gate.check_request(&ada.access_token, &last)
             .expect("admitted");

@@ -1,17 +1,35 @@
-//! Searches leave room for everybody else, and gates say why they are cut off.
+//! Searches leave room for everybody else, forged tokens cost a gate little, and gates say why they are cut off.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use portcullis_authority::config::Config;
-use portcullis_contract::v1;
+use portcullis_authority::{
+    config::Config,
+    crypto::MasterKey,
+    open_store, read_master_key,
+    recover::{RecoverError, recover},
+    store::{Recovered, Store, sql::Lane},
+};
+use portcullis_contract::{position::Position, v1};
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, TENANT, TestAuthority, reason, sign_in},
+    authority::{
+        ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, TENANT, TestAuthority, ready, reason, sign_in,
+    },
+    calls::apply,
+    fault::Point,
+    given::sign_out,
     lines::Lines,
+    place::Place,
     postgres::{Schema, fresh_schema, shared},
     rows::behind,
     wait::{eventually, within},
 };
-use portcullis_validator::{Builder, Validator};
+use portcullis_validator::{Builder, Rejection, RequestInfo, Validator};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
@@ -337,4 +355,135 @@ async fn a_call_that_goes_away_ends_its_statement() {
 async fn assert_abandoned(slow: &Slow) {
     let given_up = timeout(Duration::from_millis(200), slow.list_keys()).await;
     assert!(given_up.is_err(), "the search was not slow");
+}
+
+/// A genuine token with another signature.
+fn forged(token: &str, number: usize) -> String {
+    let (message, _) = token.rsplit_once('.').expect("a token");
+    format!("{message}.{number:085x}A")
+}
+
+fn client(last: u8) -> RequestInfo<'static> {
+    RequestInfo {
+        ip: Some(IpAddr::from([192, 0, 2, last])),
+        ..RequestInfo::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_tokens_of_one_source_cost_a_gate_little_and_nobody_else_anything() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = ready(authority.gate().forged_tokens_max(1, 1_000)).await;
+    let known = authority.sign_in("ada").await.access_token;
+    let new = authority.sign_in("bob").await.access_token;
+    let attacker = client(1);
+    assert!(gate.check_request(&known, &attacker).is_ok());
+
+    for number in 0..1_000 {
+        let refused = gate.check_request(&forged(&known, number), &attacker);
+        let refused = refused.expect_err("a forged token");
+        let expected = [Rejection::BadSignature, Rejection::Busy];
+        assert!(expected.contains(&refused), "{refused}");
+    }
+    let verdicts = gate.statistics().verdicts;
+    let checked = verdicts.rejected(&Rejection::BadSignature);
+    // A burst of five, and one for each second that the loop took.
+    assert!((5..100).contains(&checked), "{checked} were checked");
+
+    assert!(gate.check_request(&known, &attacker).is_ok());
+    assert!(gate.check_request(&new, &client(2)).is_ok());
+    let another = authority.sign_in("cid").await.access_token;
+    let busy = gate.check_request(&another, &attacker).map(drop);
+    assert_eq!(busy, Err(Rejection::Busy));
+    eventually("the attacker's neighbour to be let in", async || {
+        gate.check_request(&another, &attacker).ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_token_that_comes_again_is_refused_unchecked_for_what_it_is() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = ready(authority.gate().forged_tokens_max(1, 1_000)).await;
+    let forged = forged(&authority.sign_in("ada").await.access_token, 1);
+    for _ in 0..1_000 {
+        let refused = gate.check_request(&forged, &client(1)).map(drop);
+        assert_eq!(refused, Err(Rejection::BadSignature));
+    }
+}
+
+async fn recover_beside(
+    authority: &TestAuthority,
+    master: &MasterKey,
+) -> Result<Recovered, RecoverError> {
+    let store = open_store(&authority.config.store).await.expect("opens");
+    recover(&*store, master, false).await
+}
+
+async fn head(authority: &TestAuthority) -> Position {
+    let store = open_store(&authority.config.store).await.expect("opens");
+    store.head().await.expect("a head")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_is_refused_while_an_authority_beats() {
+    let mut authority = TestAuthority::postgres(&fresh_schema().await.url).await;
+    let master = read_master_key(&authority.config.keys.master_key_file).expect("a key");
+    let _gate = authority.ready_gate().await;
+    authority.sign_in("ada").await;
+    let before = head(&authority).await;
+
+    let refused = recover_beside(&authority, &master).await;
+    let refused = refused.expect_err("an authority is running").to_string();
+    assert!(refused.contains("stop every authority"), "{refused}");
+    assert_eq!(head(&authority).await.incarnation, before.incarnation);
+
+    authority.stop().await;
+    let refused = recover_beside(&authority, &master).await;
+    assert!(refused.is_err(), "it has beaten just now");
+    // As if half a minute had passed.
+    behind(
+        &authority,
+        "UPDATE authority_beat SET beat_us = beat_us - 31000000",
+    )
+    .await;
+    let recovered = recover_beside(&authority, &master).await.expect("recovers");
+    assert_ne!(recovered.head.incarnation, before.incarnation);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_with_another_master_key_changes_nothing() {
+    for mut authority in [
+        TestAuthority::sqlite().await,
+        TestAuthority::postgres(&fresh_schema().await.url).await,
+    ] {
+        authority.stop().await;
+        behind(&authority, "DELETE FROM authority_beat").await;
+        let before = head(&authority).await;
+        let refused = recover_beside(&authority, &MasterKey::generate()).await;
+        let refused = refused.expect_err("another key").to_string();
+        assert!(refused.contains("keys.master_key_file"), "{refused}");
+        assert_eq!(head(&authority).await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_notices_what_was_appended_after_it_read_the_log() {
+    let place = Place::postgres().await;
+    let (store, faults) = place.faulty_store().await;
+    apply(&*store, sign_out("t", &["u"])).await;
+    let mut hold = faults.pause(Lane::Append, Point::Before(0));
+    let recovering = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { recover(&*store, &MasterKey::generate(), false).await })
+    };
+    assert!(hold.reached().await, "the log was read");
+    let running = place.store().await;
+    let revision = apply(&*running, sign_out("t", &["v"])).await.revision;
+    drop(hold);
+
+    let refused = recovering.await.expect("no panic");
+    let refused = refused.expect_err("something was appended").to_string();
+    assert!(refused.contains("the log grew"), "{refused}");
+    assert_eq!(running.head().await.expect("a head").revision, revision);
 }

@@ -132,7 +132,7 @@ async fn work(store: &SqlStore) {
         .await
         .expect("trimmed");
     let checkpoint =
-        |recovered: &Recovered| (format!("{:?}", recovered.head).into(), vec![1].into());
+        |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
     store
         .recover(Incarnation([9; 16]), true, &checkpoint)
         .await

@@ -3,6 +3,7 @@
 pub(crate) mod activity;
 pub(crate) mod lists;
 pub(crate) mod noisy_neighbour;
+pub(crate) mod noisy_search;
 pub(crate) mod propagate;
 pub(crate) mod rates;
 pub(crate) mod sign_out;

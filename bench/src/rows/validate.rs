@@ -1,7 +1,10 @@
 //! The hot path: known tokens, first sights, under churn, on two threads.
 
 use std::{
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +18,7 @@ use portcullis_contract::{
     view::{Frame, Subject, View},
 };
 use portcullis_tests::authority::{AUDIENCE, ISSUER};
-use portcullis_validator::Validator;
+use portcullis_validator::{RequestInfo, Validator};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{measure::nanoseconds, peers::redis::Redis, replay::Replay, report::Report};
@@ -25,6 +28,8 @@ const REVOCATIONS: u64 = 1_000_000;
 /// Serials that could be revoked; the live tokens' are above them.
 const SERIALS: u64 = 100_000_000;
 const BATCH: usize = 20_000;
+/// Forged tokens that arrive in a second.
+const FORGED_PER_SECOND: f64 = 50_000.0;
 /// Requests that are received before they are checked: 40 KB of tokens.
 const REQUESTS: usize = 64;
 
@@ -67,6 +72,7 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     );
     churn(report, &log, &gate, &tokens, &draws).await?;
     scaling(report, &gate, &tokens, &draws);
+    forged_flood(report, &gate, &tokens, &draws);
     Ok(())
 }
 
@@ -278,6 +284,70 @@ fn scaling(
     }
     let (one, two) = (crate::measure::median(one), crate::measure::median(two));
     report.compare("validate_scaling", two, "1/s", "on one thread (1/s)", one);
+}
+
+/// Known tokens on one thread, while another one receives forged ones; against the same thread alone.
+fn forged_flood(
+    report: &mut Report,
+    gate: &Validator,
+    tokens: &Arc<Vec<String>>,
+    draws: &Arc<Vec<u32>>,
+) {
+    let (mut alone, mut flooded) = (Vec::new(), Vec::new());
+    let mut arrived = Vec::new();
+    for _ in 0..7 {
+        alone.push(throughput(1, gate, tokens, draws));
+        let flood = Flood::start(gate, &tokens[0]);
+        flooded.push(throughput(1, gate, tokens, draws));
+        arrived.push(flood.stop());
+    }
+    let arrived = crate::measure::median(arrived);
+    eprintln!("  (forged tokens a second while measuring: {arrived:.0})");
+    let (alone, flooded) = (
+        crate::measure::median(alone),
+        crate::measure::median(flooded),
+    );
+    report.compare("forged_flood", flooded, "1/s", "without (1/s)", alone);
+}
+
+/// A thread that shows forged tokens of one client to a gate.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<f64>,
+}
+
+impl Flood {
+    fn start(gate: &Validator, genuine: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (gate, stopped) = (gate.clone(), Arc::clone(&stop));
+        let (message, _) = genuine.rsplit_once('.').expect("a token");
+        let message = message.to_owned();
+        let thread = std::thread::spawn(move || {
+            let client = RequestInfo {
+                ip: Some([192, 0, 2, 1].into()),
+                ..RequestInfo::default()
+            };
+            let begun = Instant::now();
+            let mut shown = 0_u64;
+            while !stopped.load(Ordering::Relaxed) {
+                let due = (begun.elapsed().as_secs_f64() * FORGED_PER_SECOND) as u64;
+                while shown < due && !stopped.load(Ordering::Relaxed) {
+                    let forged = format!("{message}.{shown:085x}A");
+                    assert!(std::hint::black_box(gate.check_request(&forged, &client)).is_err());
+                    shown += 1;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            shown as f64 / begun.elapsed().as_secs_f64()
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it; how many tokens it showed in a second.
+    fn stop(self) -> f64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("no check panics")
+    }
 }
 
 fn throughput(

@@ -6,29 +6,58 @@ use portcullis_contract::{
 };
 
 use crate::{
-    crypto::{MasterKey, random},
+    crypto::{MasterKey, Unsealable, open_sealed_key, random},
     feed::{FeedError, load_view},
-    store::{Recovered, Store},
+    store::{Recovered, Store, StoreError},
 };
+
+/// Why no new history was begun. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// The store failed, or refused because an authority is running.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The master key is not the one of this installation.
+    #[error("keys.master_key_file: {0}")]
+    MasterKey(#[from] Unsealable),
+}
 
 /// Begins a new history over what the store has. No authority may be running.
 ///
 /// # Errors
-/// When the store fails, or its log cannot be read.
+/// When the master key is another, an authority is running, the store fails, or its log cannot be read.
 pub async fn recover(
     store: &dyn Store,
     master: &MasterKey,
     sign_out: bool,
-) -> Result<Recovered, FeedError> {
+) -> Result<Recovered, RecoverError> {
+    check_master_key(store, master).await?;
     let old = load_view(store, master).await?;
     let checkpoint = |recovered: &Recovered| {
+        // The head is locked now. What was appended since it was read would be missing in the new history.
+        if recovered.old != old.position() {
+            let moved = "the log grew while it was read: stop every authority and try again";
+            return Err(StoreError::InUse(moved.into()));
+        }
         let bytes = first_view(&old, recovered).encode();
         let code = master.authenticate(&bytes).into();
-        (bytes, code)
+        Ok((bytes, code))
     };
     Ok(store
         .recover(Incarnation(random()), sign_out, &checkpoint)
         .await?)
+}
+
+/// A new history that another key vouches for could be read by no authority of this installation.
+async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), RecoverError> {
+    let (keys, _) = store.keys().await?;
+    for key in &keys {
+        open_sealed_key(master, key)?;
+    }
+    Ok(())
 }
 
 /// The old history's revocations, and the new history's first batch.

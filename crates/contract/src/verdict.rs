@@ -68,6 +68,9 @@ pub enum Rejection {
     /// The clocks of the validator and the database differ by more than allowed, so nobody knows what time it is.
     #[error("the validator's clock differs from the database's")]
     ClockSkew,
+    /// Too many forged tokens came from the same source; a token that was not seen before is not checked for now.
+    #[error("too many forged tokens from this source: retry after 1 s")]
+    Busy,
 }
 
 impl Rejection {
@@ -92,13 +95,17 @@ impl Rejection {
             Self::Stale { .. } => "stale",
             Self::Unready => "unready",
             Self::ClockSkew => "clock_skew",
+            Self::Busy => "busy",
         }
     }
 
     /// Whether the fault is not the token's: the gate cannot know. HTTP gates answer 503 then, else 401.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Stale { .. } | Self::Unready | Self::ClockSkew)
+        matches!(
+            self,
+            Self::Stale { .. } | Self::Unready | Self::ClockSkew | Self::Busy
+        )
     }
 }
 

@@ -28,6 +28,10 @@ pub struct RequestInfo<'a> {
     /// The path, of which `?` or `#` and what follows is not taken. None: not told. The authority keeps the last one where
     /// the tenant's policy says so.
     pub page: Option<&'a str>,
+    /// The source that forged tokens are counted for, as the gateway likes: an account, a network. None: the address,
+    /// or the first half of it when it is an IPv6 address. A source that showed too many is refused further first
+    /// sights for a while ([`Rejection::Busy`](crate::Rejection)); known tokens are not concerned.
+    pub source: Option<&'a [u8]>,
 }
 
 /// The use of one token since it was last reported.
@@ -212,12 +216,14 @@ mod tests {
         let one = RequestInfo {
             ip: Some([10, 0, 0, 1].into()),
             page: Some("/one?x"),
+            source: None,
         };
         for request in [
             one,
             RequestInfo {
                 ip: None,
                 page: Some("/two"),
+                source: None,
             },
             RequestInfo::default(),
         ] {

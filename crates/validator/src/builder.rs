@@ -12,6 +12,7 @@ use tonic::{
 use crate::{
     activity::Tracking,
     cache::TokenCache,
+    first_sight::ForgedRates,
     report::Reporter,
     state::{Bounds, Mode},
     sync::{Sync, SyncConfig},
@@ -43,6 +44,7 @@ pub struct Builder {
     snapshot_bytes_max: u64,
     activity_interval: Option<Duration>,
     activity_tokens_max: usize,
+    forged: ForgedRates,
 }
 
 /// A setting that cannot be used.
@@ -72,6 +74,7 @@ impl Builder {
             snapshot_bytes_max: 1 << 30,
             activity_interval: Some(Duration::from_secs(10)),
             activity_tokens_max: 200_000,
+            forged: ForgedRates::default(),
         }
     }
 
@@ -169,6 +172,18 @@ impl Builder {
         self
     }
 
+    /// The most forged tokens a second whose signature is checked: of one source ([`RequestInfo`](crate::RequestInfo)),
+    /// and in all of sources that are not known or showed some lately. What comes beyond is refused with
+    /// [`Rejection::Busy`](crate::Rejection). Default 20 and 4,000, with bursts of 100 and 1,000: one source takes a
+    /// thousandth of a processor, all of them a fifth. Good tokens are not counted.
+    pub fn forged_tokens_max(mut self, of_source: u32, in_all: u32) -> Self {
+        self.forged = ForgedRates {
+            source: of_source,
+            in_all,
+        };
+        self
+    }
+
     /// Starts the validator on the current Tokio runtime. It is not ready yet: see [`Validator::ready`].
     ///
     /// # Errors
@@ -196,7 +211,7 @@ impl Builder {
             clock_skew_max: self.clock_skew_max,
         };
         let shared = Shared::new(expected, sessions, api_keys, bounds, reported, self.name);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(shared.forged_rates(self.forged));
         let sync = Sync::new(config, Arc::clone(&shared));
         let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
         let reporter = interval.map(|interval| Reporter {
@@ -231,6 +246,9 @@ impl Builder {
         }
         if self.cached_tokens_max == 0 {
             return wrong("cached_tokens_max", "must be at least 1");
+        }
+        if self.forged.source == 0 || self.forged.in_all == 0 {
+            return wrong("forged_tokens_max", "must be at least 1");
         }
         if self.cached_api_keys_max == 0 {
             return wrong("cached_api_keys_max", "must be at least 1");

@@ -41,6 +41,15 @@ struct Tokens<I> {
     sweep: usize,
 }
 
+/// Why a token was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// The cache does not have it.
+    Unknown,
+    /// Another thread is writing where it would be.
+    Contended,
+}
+
 /// What is kept for each known token. It is all that a check reads of the cache: small, and with the way to the text
 /// and the way to the identity side by side, so that both are fetched at once.
 struct Known<I> {
@@ -65,15 +74,16 @@ impl<I> TokenCache<I> {
     /// What `decide` says about the identity of a token that was found good. Never waits: whoever meets a writer looks
     /// at the token anew. `decide` borrows the identity, and so takes a reference only of one that it admits.
     #[inline]
-    pub(crate) fn get<T>(&self, token: &str, decide: impl FnOnce(&Arc<I>) -> T) -> Option<T> {
+    pub(crate) fn get<T>(&self, token: &str, decide: impl FnOnce(&Arc<I>) -> T) -> Result<T, Miss> {
         let hash = self.hash(token);
-        let tokens = self.shard(hash).try_read().ok()?;
-        let known = tokens.known.find(hash, |known| known.is(hash, token))?;
+        let tokens = self.shard(hash).try_read().map_err(|_| Miss::Contended)?;
+        let known = tokens.known.find(hash, |known| known.is(hash, token));
+        let known = known.ok_or(Miss::Unknown)?;
         // Written once and read from then on: two threads with one token do not take it from each other.
         if !known.met.load(Relaxed) {
             known.met.store(true, Relaxed);
         }
-        Some(decide(&known.identity))
+        Ok(decide(&known.identity))
     }
 
     /// Remembers a token, unless another thread is at the same shard: the next sight of it will do.
@@ -206,7 +216,7 @@ mod tests {
     }
 
     fn knows(cache: &TokenCache, token: &str) -> bool {
-        cache.get(token, |_| ()).is_some()
+        cache.get(token, |_| ()).is_ok()
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Mark {
         self.boot.as_secs() * 1_000 + u64::from(self.boot.subsec_millis())
     }
 
+    /// Microseconds of the same clock.
+    pub(crate) fn micros(&self) -> u64 {
+        self.boot.as_secs() * 1_000_000 + u64::from(self.boot.subsec_micros())
+    }
+
     #[cfg(test)]
     pub(crate) fn at(boot: u64, wall: u64) -> Self {
         Self {

@@ -70,21 +70,22 @@ impl ValidatorLayer {
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
         let token = token(request.headers(), self.cookie.as_deref());
         let token = token.inspect_err(|rejection| self.validator.refused(rejection))?;
+        let ip = self
+            .client_address
+            .as_ref()
+            .and_then(|find| find(request.headers(), request.extensions()));
+        let info = RequestInfo {
+            ip,
+            page: Some(request.uri().path()),
+            source: None,
+        };
         match self.takes {
             CredentialKind::Session => {
-                let ip = self
-                    .client_address
-                    .as_ref()
-                    .and_then(|find| find(request.headers(), request.extensions()));
-                let info = RequestInfo {
-                    ip,
-                    page: Some(request.uri().path()),
-                };
                 let identity = self.validator.check_request(token, &info)?;
                 request.extensions_mut().insert(identity);
             }
             CredentialKind::ApiKey => {
-                let identity = self.validator.check_api_key(token)?;
+                let identity = self.validator.check_api_key_request(token, &info)?;
                 request.extensions_mut().insert(identity);
             }
         }
@@ -250,6 +251,9 @@ mod tests {
         assert_eq!(status(Rejection::Revoked), StatusCode::UNAUTHORIZED);
         assert_eq!(status(Rejection::Missing), StatusCode::UNAUTHORIZED);
         assert_eq!(status(Rejection::Unready), StatusCode::SERVICE_UNAVAILABLE);
+        let busy = refusal::<String>(&Rejection::Busy);
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
         let stale = refusal::<String>(&Rejection::Stale {
             age: std::time::Duration::from_secs(9),
         });

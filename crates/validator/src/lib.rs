@@ -22,6 +22,7 @@ mod builder;
 mod cache;
 mod clock;
 mod database_clock;
+mod first_sight;
 mod identity;
 mod layer;
 mod report;

@@ -9,7 +9,7 @@ use std::{
 use portcullis_contract::verdict::Rejection;
 
 /// What verdicts are called: accepted, and the reasons of [`Rejection::reason`].
-const VERDICTS: [&str; 18] = [
+const VERDICTS: [&str; 19] = [
     "accepted",
     "missing",
     "oversized",
@@ -28,6 +28,7 @@ const VERDICTS: [&str; 18] = [
     "stale",
     "unready",
     "clock_skew",
+    "busy",
 ];
 const ACCEPTED: usize = 0;
 
@@ -206,6 +207,7 @@ fn slot(rejection: &Rejection) -> usize {
         Rejection::Stale { .. } => 15,
         Rejection::Unready => 16,
         Rejection::ClockSkew => 17,
+        Rejection::Busy => 18,
     }
 }
 
@@ -213,7 +215,7 @@ fn slot(rejection: &Rejection) -> usize {
 mod tests {
     use super::*;
 
-    const ALL: [Rejection; 17] = [
+    const ALL: [Rejection; 18] = [
         Rejection::Missing,
         Rejection::Oversized,
         Rejection::Malformed,
@@ -233,6 +235,7 @@ mod tests {
         },
         Rejection::Unready,
         Rejection::ClockSkew,
+        Rejection::Busy,
     ];
 
     fn count(counters: &Counters) -> Statistics {

@@ -22,8 +22,9 @@ use crate::{
     ApiKeyIdentity, Identity, RequestInfo,
     activity::Tracking,
     builder::Builder,
-    cache::TokenCache,
+    cache::{Miss, TokenCache},
     clock::Mark,
+    first_sight::{FirstSights, ForgedRates},
     identity::Admitted,
     state::{Bounds, Freshness, Mode, State},
     statistics::{Counters, Statistics, Verdicts},
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     mode: Mode,
     max_staleness: Duration,
     counters: Counters,
+    first_sights: FirstSights,
     /// Of what is reported; none: nothing is.
     tracking: Option<Arc<Tracking>>,
     /// For operators.
@@ -84,9 +86,15 @@ impl Shared {
             mode: bounds.mode,
             max_staleness: bounds.max_staleness,
             counters: Counters::new(),
+            first_sights: FirstSights::new(ForgedRates::default()),
             tracking,
             name,
         }
+    }
+
+    pub(crate) fn forged_rates(mut self, rates: ForgedRates) -> Self {
+        self.first_sights = FirstSights::new(rates);
+        self
     }
 
     fn check<C: TokenClaims>(
@@ -113,9 +121,9 @@ impl Shared {
             .usable_view()
             .inspect_err(|_| self.counters.unlooked())?;
         match cache.get(token, |known| self.admit(known, &state, view, request)) {
-            Some(verdict) => verdict,
-            None => self.admit(
-                &self.first_sight(cache, token, &state)?,
+            Ok(verdict) => verdict,
+            Err(miss) => self.admit(
+                &self.first_sight(cache, token, &state, request, miss)?,
                 &state,
                 view,
                 request,
@@ -170,10 +178,22 @@ impl Shared {
         cache: &TokenCache<Admitted<C>>,
         token: &str,
         state: &State,
+        request: &RequestInfo<'_>,
+        miss: Miss,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
         self.counters.miss();
-        let verified = verify_as(token, state.usable_view()?, &self.expected);
-        let verified = verified.map_err(|rejection| self.excuse(rejection, state))?;
+        let view = state.usable_view()?;
+        let admission = match miss {
+            Miss::Unknown => Some(self.first_sights.admit(token, request, &Mark::now())?),
+            // It may well be known.
+            Miss::Contended => None,
+        };
+        let verified = verify_as(token, view, &self.expected).map_err(|rejection| {
+            if let Some(admission) = &admission {
+                self.first_sights.record_bad(admission, rejection);
+            }
+            self.excuse(rejection, state)
+        })?;
         let identity = Arc::new(Admitted::new(verified));
         cache.insert(token, Arc::clone(&identity));
         Ok(identity)
@@ -270,8 +290,19 @@ impl Validator {
     /// # Errors
     /// Why the key is refused.
     pub fn check_api_key(&self, key: &str) -> Result<Arc<ApiKeyIdentity>, Rejection> {
-        self.shared
-            .check(&self.shared.api_keys, key, &RequestInfo::default())
+        self.check_api_key_request(key, &RequestInfo::default())
+    }
+
+    /// As [`check_api_key`](Self::check_api_key), for a request of which more is known: whom forged keys are counted for.
+    ///
+    /// # Errors
+    /// As [`check_api_key`](Self::check_api_key).
+    pub fn check_api_key_request(
+        &self,
+        key: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<ApiKeyIdentity>, Rejection> {
+        self.shared.check(&self.shared.api_keys, key, request)
     }
 
     /// How much this validator knows now.

@@ -8,6 +8,7 @@ mod secrets;
 
 pub use portcullis_contract::random;
 
+pub(crate) use self::secrets::open_sealed_key;
 pub use self::{
     checkpoint::CheckpointError,
     page_token::PageTokens,

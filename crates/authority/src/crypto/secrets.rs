@@ -93,11 +93,22 @@ pub fn generate_signing_key(
 /// # Errors
 /// When the master key is not the one that sealed it, or it is no key of its algorithm.
 pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, SignerError> {
-    let pkcs8 = master.open(&purpose(&key.id), &key.sealed)?;
+    let pkcs8 = open_sealed_key(master, key)?;
     Ok(Signer::new(
         key.id.clone(),
         PrivateKey::from_pkcs8(key.algorithm, &pkcs8)?,
     ))
+}
+
+/// Opens what a stored key was sealed as.
+///
+/// # Errors
+/// When the master key is not the one that sealed it.
+pub(crate) fn open_sealed_key(
+    master: &MasterKey,
+    key: &KeyRecord,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, Unsealable> {
+    master.open(&purpose(&key.id), &key.sealed)
 }
 
 fn key_id() -> KeyId {

@@ -315,7 +315,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Begins a new history that no validator of the old one can mistake for it: a new incarnation, the revision
     /// and every serial sequence 2^32 further, and (if `sign_out`) everyone cut off. `checkpoint` encodes the new
-    /// history's first view, with its authentication code, which is kept in the same transaction.
+    /// history's first view, with its authentication code, which is kept in the same transaction; it sees the head of
+    /// the old history under its lock, and nothing is changed when it fails.
+    ///
+    /// Refused with [`StoreError::InUse`] while an authority has beaten lately.
     async fn recover(
         &self,
         incarnation: Incarnation,
@@ -450,7 +453,8 @@ pub struct TokenLife {
 }
 
 /// Encodes the first view of a new history, with its authentication code.
-pub type Checkpoint<'a> = dyn for<'r> Fn(&'r Recovered) -> (Bytes, Bytes) + Sync + 'a;
+pub type Checkpoint<'a> =
+    dyn for<'r> Fn(&'r Recovered) -> Result<(Bytes, Bytes), StoreError> + Sync + 'a;
 
 /// Where the old history ended and the new one begins.
 #[derive(Clone, Debug)]
@@ -521,6 +525,9 @@ pub enum StoreError {
     /// Its URL or its server cannot be used as it is.
     #[error("{0}")]
     Unusable(String),
+    /// An authority is running on it, and must not be.
+    #[error("the store is in use: {0}")]
+    InUse(String),
     /// Rows are not what the store wrote, or a statement is wrong.
     #[error("the store is corrupt or the statement wrong: {0}")]
     Internal(String),

@@ -539,6 +539,7 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Conflict(_) => "conflict",
         StoreError::TooSlow(_) => "too_slow",
+        StoreError::InUse(_) => "in_use",
         StoreError::Overloaded(_) => "overloaded",
         StoreError::Trimmed => "trimmed",
         StoreError::NotMigrated => "not_migrated",

@@ -82,7 +82,8 @@ pub struct Dialect {
     pub next_chain: &'static str,
     /// Whether a beat has to write to prove that this is the primary. A sole process proves it by being alone.
     pub beat_writes: bool,
-    /// The most sessions of one statement: 1 where a statement can take only one serial.
+    /// The most sessions that one statement inserts: 1 where a statement can take only one serial. Also the most that
+    /// are read together.
     pub group_max: usize,
     /// Whether a sequence gives each row of a statement a value of its own.
     pub serial_per_row: bool,

@@ -19,6 +19,9 @@ use portcullis_contract::{
     view::Frame,
 };
 
+/// An authority that has beaten within this may be running: it beats once a second.
+const BEAT_RECENT: Duration = Duration::from_secs(30);
+
 /// How far a recovery moves the revision and the serials: more than the lost history can have used.
 pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
 
@@ -265,6 +268,7 @@ async fn begin_history(
         .query("UPDATE log_head SET revision = revision", &[])
         .await?;
     let old = log::head(connection).await?;
+    refuse_beside_authority(connection, dialect).await?;
     let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
     connection
         .query(
@@ -314,9 +318,29 @@ async fn begin_history(
         old,
         head,
     };
-    let (view, code) = checkpoint(&recovered);
+    let (view, code) = checkpoint(&recovered)?;
     log::insert_checkpoint(connection, revision, &view, &code).await?;
     Ok((recovered, last))
+}
+
+/// A recovery beside a running authority would begin its history without what that one goes on to acknowledge.
+async fn refuse_beside_authority(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM authority_beat WHERE beat_us BETWEEN {now} - $1 AND {now} + $1",
+        now = dialect.now
+    );
+    let rows = connection.query(&sql, &[span(BEAT_RECENT).into()]).await?;
+    let beating = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    if beating == 0 {
+        return Ok(());
+    }
+    let seconds = BEAT_RECENT.as_secs();
+    Err(StoreError::InUse(format!(
+        "an authority has beaten within the last {seconds} s: stop every authority, wait {seconds} s and try again"
+    )))
 }
 
 fn recovery_entry() -> Entry {

@@ -56,6 +56,9 @@ use crate::domain::{
 };
 use crate::outage::Outage;
 
+/// The most sign-ins, or refreshes, of one transaction: they share its wait for the disk.
+const WRITES_MAX: usize = 64;
+
 /// The store over an engine.
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
@@ -82,13 +85,14 @@ impl SqlStore {
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
         let outage = Arc::new(Outage::new("the database"));
         let backend: Arc<dyn Backend> = Arc::new(Reporting::new(backend, Arc::clone(&outage)));
+        let reads_max = backend.dialect().group_max;
         let store = Self {
             outage,
-            opening: groups!(backend, Lane::Write, opening::open),
-            rotating: groups!(backend, Lane::Write, rotation::rotate),
-            sessions: groups!(backend, Lane::Read, sessions::find),
-            users: groups!(backend, Lane::Read, users::users),
-            known: groups!(backend, Lane::Read, history::known),
+            opening: groups!(backend, Lane::Write, WRITES_MAX, opening::open),
+            rotating: groups!(backend, Lane::Write, WRITES_MAX, rotation::rotate),
+            sessions: groups!(backend, Lane::Read, reads_max, sessions::find),
+            users: groups!(backend, Lane::Read, reads_max, users::users),
+            known: groups!(backend, Lane::Read, reads_max, history::known),
             searches: Searches::new(backend.searches_max()),
             backend,
         };
@@ -566,9 +570,9 @@ impl Store for SqlStore {
 
 /// Calls that `run` answers in groups, each on one loan of `lane`.
 macro_rules! groups {
-    ($backend:expr, $lane:expr, $run:path) => {{
+    ($backend:expr, $lane:expr, $size_max:expr, $run:path) => {{
         let (backend, dialect) = (Arc::clone(&$backend), $backend.dialect());
-        Groups::new(dialect.group_max, move |asked: Vec<_>| {
+        Groups::new($size_max, move |asked: Vec<_>| {
             let backend = Arc::clone(&backend);
             Box::pin(
                 async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await },

@@ -32,6 +32,11 @@ pub(super) async fn open(
     group: &[NewSession],
 ) -> Result<Vec<Result<OpenedSession, OpenError>>, StoreError> {
     let mut known = open_for_known_users(connection, dialect, group).await?;
+    let rest: Vec<_> = group
+        .iter()
+        .filter(|new| !known.contains_key(&new.id.to_bytes()))
+        .collect();
+    known.extend(open_together(connection, dialect, &rest).await?);
     let mut opened = Vec::with_capacity(group.len());
     for new in group {
         opened.push(match known.remove(&new.id.to_bytes()) {
@@ -105,16 +110,53 @@ async fn insert_for_known_users(
     let mut group: Vec<_> = group.iter().collect();
     // One order for all who may wait for each other's request ids.
     group.sort_by_key(|new| (&new.tenant_id, &new.request));
-    let rows = ValueRows::new(group.into_iter().map(insert_values));
     let rest = "AND (v.column27 = '' OR u.user_name = v.column27) AND (v.column28 = '' OR u.given_name = v.column28) \
          AND (v.column29 = '' OR u.family_name = v.column29) AND (v.column30 = '' OR u.email = v.column30) \
          ON CONFLICT DO NOTHING";
-    let sql = insert_statement(dialect, &rows.text, "(SELECT revision FROM log_head)", rest);
-    let inserted = connection.query(&sql, &rows.params).await?;
-    inserted
-        .into_iter()
-        .map(|row| Ok((row.array(0)?, row)))
-        .collect()
+    let mut inserted = HashMap::with_capacity(group.len());
+    for group in group.chunks(dialect.group_max) {
+        let rows = ValueRows::new(group.iter().map(|new| insert_values(new)));
+        let sql = insert_statement(dialect, &rows.text, "(SELECT revision FROM log_head)", rest);
+        for row in connection.query(&sql, &rows.params).await? {
+            inserted.insert(row.array(0)?, row);
+        }
+    }
+    Ok(inserted)
+}
+
+/// Opens sessions of users who are new, or not known as the sign-ins say, in one transaction; none when one of them needs
+/// a transaction of its own. Only for an engine whose writer is alone: others would lock users in any order.
+async fn open_together(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    group: &[&NewSession],
+) -> Result<HashMap<[u8; 16], Row>, StoreError> {
+    let writer_is_alone = dialect.lock_rows.is_empty();
+    if group.len() < 2 || !writer_is_alone {
+        return Ok(HashMap::new());
+    }
+    match insert_together(connection, dialect, group).await {
+        // Someone repeats a sign-in: the others are opened one by one.
+        Err(DbError::Unique(_)) => Ok(HashMap::new()),
+        inserted => Ok(inserted?),
+    }
+}
+
+async fn insert_together(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    group: &[&NewSession],
+) -> Result<HashMap<[u8; 16], Row>, DbError> {
+    transaction!(connection, async {
+        let mut inserted = HashMap::with_capacity(group.len());
+        let mut last = Vec::new();
+        for new in group {
+            let (row, statements) = insert_for_any_user(connection, dialect, new).await?;
+            inserted.extend(row.map(|row| (new.id.to_bytes(), row)));
+            last.extend(statements);
+        }
+        Ok::<_, DbError>((inserted, last))
+    }, then last)
 }
 
 async fn open_for_any_user(

@@ -1,0 +1,353 @@
+//! A bound on what forged tokens cost: a signature check takes a thousand times as long as a look at a known token.
+//!
+//! A token that was seen before never comes here. A first sight is charged to its source only when the token turns out
+//! bad, so good tokens cost nothing, however many there are. A source that has spent its share is refused before the
+//! signature is checked, with [`Rejection::Busy`], until its share grows again.
+//!
+//! Nothing here waits: shares are atomics, and a text that was found bad is remembered only when no other thread is at
+//! the same place.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use portcullis_contract::{token::ACCESS_TOKEN_BYTES_MAX, verdict::Rejection};
+
+use crate::{RequestInfo, clock::Mark};
+
+/// Shares of sources. Sources whose numbers meet have one share: the memory is the same however many there are.
+const SOURCES: usize = 4_096;
+/// A source has two shares and is refused when both are spent, so that it has to meet two others.
+const SHARES_EACH: usize = 2;
+/// The time whose rate a source, or all of them, may spend at once, in microseconds.
+const BURST_MICROS: u64 = 5_000_000;
+const BURST_IN_ALL_MICROS: u64 = 250_000;
+/// Bad texts that are remembered.
+const BAD_TEXTS: usize = 1_024;
+/// How long a bad text is remembered, in microseconds.
+const BAD_TEXT_MICROS: u64 = 10_000_000;
+
+/// The most tokens that are found bad in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ForgedRates {
+    pub(crate) source: u32,
+    pub(crate) in_all: u32,
+}
+
+impl Default for ForgedRates {
+    fn default() -> Self {
+        Self {
+            source: 20,
+            in_all: 4_000,
+        }
+    }
+}
+
+/// The shares of all sources, and texts that were found bad lately.
+pub(crate) struct FirstSights {
+    hash: RandomState,
+    other_hash: RandomState,
+    sources: Box<[Share]>,
+    all: Share,
+    source_cost: u64,
+    all_cost: u64,
+    bad: Box<[Mutex<Option<BadText>>]>,
+}
+
+/// The time up to which a share is spent, in microseconds of [`Mark::micros`].
+#[derive(Default)]
+struct Share(AtomicU64);
+
+/// Two digests of a text by keys that nobody knows: a good token has both with a chance of 2^-128.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Digest(u64, u64);
+
+struct BadText {
+    digest: Digest,
+    rejection: Rejection,
+    until: u64,
+}
+
+/// A first sight that may be taken.
+pub(crate) struct Admission {
+    shares: Option<[usize; SHARES_EACH]>,
+    digest: Digest,
+    now: u64,
+}
+
+impl FirstSights {
+    pub(crate) fn new(rates: ForgedRates) -> Self {
+        let micros = |rate: u32| 1_000_000 / u64::from(rate.max(1));
+        Self {
+            hash: RandomState::new(),
+            other_hash: RandomState::new(),
+            sources: (0..SOURCES).map(|_| Share::default()).collect(),
+            all: Share::default(),
+            source_cost: micros(rates.source),
+            all_cost: micros(rates.in_all),
+            bad: (0..BAD_TEXTS).map(|_| Mutex::new(None)).collect(),
+        }
+    }
+
+    /// Whether the token may be checked.
+    ///
+    /// # Errors
+    /// [`Rejection::Busy`] when its source has spent its share; or why the same text was refused a moment ago.
+    pub(crate) fn admit(
+        &self,
+        token: &str,
+        request: &RequestInfo<'_>,
+        now: &Mark,
+    ) -> Result<Admission, Rejection> {
+        if token.len() > ACCESS_TOKEN_BYTES_MAX {
+            return Err(Rejection::Oversized);
+        }
+        let now = now.micros();
+        let shares = self.shares_of(request);
+        self.admit_source(shares, now)?;
+        let digest = self.digest(token);
+        self.admit_text(digest, now)?;
+        Ok(Admission {
+            shares,
+            digest,
+            now,
+        })
+    }
+
+    fn admit_source(
+        &self,
+        shares: Option<[usize; SHARES_EACH]>,
+        now: u64,
+    ) -> Result<(), Rejection> {
+        let Some(shares) = shares else {
+            return self.admit_in_all(now);
+        };
+        let shares = shares.map(|index| &self.sources[index]);
+        if shares.iter().all(|share| share.is_spent(now, BURST_MICROS)) {
+            return Err(Rejection::Busy);
+        }
+        // A source that showed nothing bad lately does not pay for those that did.
+        if shares.iter().any(|share| share.is_untouched(now)) {
+            return Ok(());
+        }
+        self.admit_in_all(now)
+    }
+
+    fn admit_in_all(&self, now: u64) -> Result<(), Rejection> {
+        if self.all.is_spent(now, BURST_IN_ALL_MICROS) {
+            return Err(Rejection::Busy);
+        }
+        Ok(())
+    }
+
+    fn admit_text(&self, digest: Digest, now: u64) -> Result<(), Rejection> {
+        let Ok(place) = self.place_of(digest).try_lock() else {
+            return Ok(());
+        };
+        match &*place {
+            Some(bad) if bad.digest == digest && now < bad.until => Err(bad.rejection),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records that an admitted token was found bad.
+    pub(crate) fn record_bad(&self, admission: &Admission, rejection: Rejection) {
+        if !is_final(rejection) {
+            return;
+        }
+        let Admission {
+            shares,
+            digest,
+            now,
+        } = *admission;
+        self.all.spend(now, self.all_cost);
+        for index in shares.into_iter().flatten() {
+            self.sources[index].spend(now, self.source_cost);
+        }
+        if let Ok(mut place) = self.place_of(digest).try_lock() {
+            *place = Some(BadText {
+                digest,
+                rejection,
+                until: now + BAD_TEXT_MICROS,
+            });
+        }
+    }
+
+    /// The shares of the request's source; none: the source is not known.
+    fn shares_of(&self, request: &RequestInfo<'_>) -> Option<[usize; SHARES_EACH]> {
+        let hash = match (request.source, request.ip) {
+            (Some(source), _) => self.hash.hash_one(source),
+            (None, Some(ip)) => self.hash.hash_one(network(ip)),
+            (None, None) => return None,
+        };
+        let low = (hash & 0xffff_ffff) as usize;
+        let high = (hash >> 32) as usize;
+        Some([low % SOURCES, high % SOURCES])
+    }
+
+    fn digest(&self, token: &str) -> Digest {
+        Digest(self.hash.hash_one(token), self.other_hash.hash_one(token))
+    }
+
+    fn place_of(&self, digest: Digest) -> &Mutex<Option<BadText>> {
+        &self.bad[digest.0 as usize % BAD_TEXTS]
+    }
+}
+
+impl Share {
+    fn is_spent(&self, now: u64, burst: u64) -> bool {
+        self.0.load(Relaxed) > now + burst
+    }
+
+    fn is_untouched(&self, now: u64) -> bool {
+        self.0.load(Relaxed) <= now
+    }
+
+    fn spend(&self, now: u64, cost: u64) {
+        self.0.fetch_max(now, Relaxed);
+        self.0.fetch_add(cost, Relaxed);
+    }
+}
+
+/// Whether the same text is refused for the same reason whatever the gate learns: then it is the caller's fault. A key
+/// that is not known may be one that the gate has yet to hear of.
+fn is_final(rejection: Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Malformed
+            | Rejection::WrongType
+            | Rejection::WrongAlgorithm
+            | Rejection::BadSignature
+            | Rejection::WrongIssuer
+            | Rejection::WrongAudience
+    )
+}
+
+/// The addresses that one client can have: with IPv6 it chooses among those of its network.
+fn network(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip)),
+        // Never one of the former: a global address has high bits.
+        IpAddr::V6(ip) => ((u128::from(ip) >> 64) as u64) | (1 << 63),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    const RATES: ForgedRates = ForgedRates {
+        source: 20,
+        in_all: 4_000,
+    };
+
+    fn from(number: u32) -> RequestInfo<'static> {
+        RequestInfo {
+            ip: Some(Ipv4Addr::from(number).into()),
+            ..RequestInfo::default()
+        }
+    }
+
+    /// Shows different bad tokens until one is refused unchecked; how many were checked.
+    fn flood(sights: &FirstSights, request: &RequestInfo<'_>, now: &Mark) -> usize {
+        for number in 0..100_000 {
+            match sights.admit(&format!("bad {number}"), request, now) {
+                Ok(admission) => sights.record_bad(&admission, Rejection::BadSignature),
+                Err(Rejection::Busy) => return number,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        panic!("no bound")
+    }
+
+    #[test]
+    fn a_source_has_a_burst_and_a_rate() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        assert_eq!(flood(&sights, &from(1), &now), 101);
+        assert!(sights.admit("good", &from(2), &now).is_ok());
+        assert_eq!(
+            sights.admit("good", &from(1), &now).map(drop),
+            Err(Rejection::Busy)
+        );
+        let later = Mark::at(101, 101);
+        assert!(sights.admit("good", &from(1), &later).is_ok());
+    }
+
+    #[test]
+    fn good_tokens_cost_nothing() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        for number in 0..10_000 {
+            let admitted = sights.admit(&number.to_string(), &from(1), &now);
+            assert!(admitted.is_ok(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_source_without_bad_tokens_does_not_pay_for_others() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let unknown = RequestInfo::default();
+        assert_eq!(flood(&sights, &unknown, &now), 1_001);
+        assert_eq!(
+            sights.admit("good", &unknown, &now).map(drop),
+            Err(Rejection::Busy)
+        );
+        assert!(sights.admit("good", &from(2), &now).is_ok());
+    }
+
+    #[test]
+    fn the_gateway_chooses_what_a_source_is() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let account = |name: &'static str| RequestInfo {
+            source: Some(name.as_bytes()),
+            ..from(1)
+        };
+        flood(&sights, &account("one"), &now);
+        assert!(sights.admit("good", &account("two"), &now).is_ok());
+        assert!(sights.admit("good", &account("one"), &now).is_err());
+    }
+
+    #[test]
+    fn a_bad_text_is_remembered_for_a_while_and_costs_its_source_once() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let admission = sights.admit("bad", &from(1), &now).expect("a first sight");
+        sights.record_bad(&admission, Rejection::BadSignature);
+        for _ in 0..1_000 {
+            let refused = sights.admit("bad", &from(1), &now).map(drop);
+            assert_eq!(refused, Err(Rejection::BadSignature));
+        }
+        assert!(sights.admit("another", &from(1), &now).is_ok());
+        assert!(sights.admit("bad", &from(1), &Mark::at(111, 111)).is_ok());
+    }
+
+    #[test]
+    fn a_token_whose_key_is_not_known_yet_is_not_remembered() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        for rejection in [Rejection::UnknownKey, Rejection::Unready] {
+            for _ in 0..1_000 {
+                let admission = sights.admit("new", &from(1), &now).expect("no bound");
+                sights.record_bad(&admission, rejection);
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_choose_its_source_within_its_network() {
+        let address = |last: u16| Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last);
+        assert_eq!(network(address(1).into()), network(address(2).into()));
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        assert_eq!(network(mapped.into()), network(Ipv4Addr::LOCALHOST.into()));
+    }
+}
