@@ -129,7 +129,7 @@ impl RevocationService for Service {
         &self,
         _: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
-        Ok(Response::new(v1::ReportActivityResponse {}))
+        Ok(Response::new(v1::ReportActivityResponse::default()))
     }
 
     async fn list_validators(

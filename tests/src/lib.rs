@@ -18,6 +18,7 @@ pub mod plans;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod refusing;
 pub mod replay;
 pub mod rows;
 pub mod serve;

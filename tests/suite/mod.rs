@@ -10,6 +10,7 @@ mod contention;
 mod cutoffs;
 mod fairness;
 mod filtering;
+mod gates;
 mod healing;
 mod installation;
 mod keys;

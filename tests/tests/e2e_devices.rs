@@ -354,6 +354,7 @@ async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time(
             };
             let report = v1::ReportActivityRequest {
                 activities: vec![activity],
+                ..Default::default()
             };
             authority
                 .revocations(GATEWAY)

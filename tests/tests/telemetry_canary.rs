@@ -386,6 +386,7 @@ impl Story<'_> {
         let report = |activity| {
             marked(v1::ReportActivityRequest {
                 activities: vec![activity],
+                ..Default::default()
             })
         };
         gate.report_activity(report(seen)).await.expect("taken");

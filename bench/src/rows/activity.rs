@@ -47,7 +47,13 @@ pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
             turn = (turn + 1) % (batches.len() / GATES);
             let activities = batches[turn * GATES + gate].clone();
             async move {
-                let report = authorized(v1::ReportActivityRequest { activities }, GATEWAY);
+                let report = authorized(
+                    v1::ReportActivityRequest {
+                        activities,
+                        ..Default::default()
+                    },
+                    GATEWAY,
+                );
                 client.report_activity(report).await?;
                 Ok(())
             }

@@ -226,6 +226,9 @@ pub struct SessionConfig {
     /// How long what gates saw may be on its way: a session ends this much after its idle timeout.
     #[serde(with = "humantime_serde")]
     pub activity_delay_max: Duration,
+    /// How long the silence of gates can keep sessions from being idle.
+    #[serde(with = "humantime_serde")]
+    pub gate_absence_max: Duration,
 }
 
 impl Default for SessionConfig {
@@ -236,6 +239,8 @@ impl Default for SessionConfig {
             retention: 30 * DAY,
             sweep_interval: Duration::from_secs(15),
             activity_delay_max: Duration::from_secs(30),
+            // A gate tells of use up to a day back: waiting for longer could bring nothing.
+            gate_absence_max: DAY,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod domain;
 pub mod feed;
 mod files;
+mod gates;
 mod health;
 mod held;
 mod http;

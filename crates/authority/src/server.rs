@@ -11,6 +11,7 @@ use crate::{
     crypto::{MasterKey, Secrets, SecretsError, random},
     feed::{Beats, Feed, FeedError},
     files::{self, open_places, read_master_key},
+    gates::Gates,
     health, http, issuer,
     keyring::{Keyring, KeyringError},
     listen::{self, PortLimits, PortOptions, Protocol},
@@ -211,6 +212,7 @@ impl Authority {
         let core = Arc::new(Core {
             beats: Beats::start(Arc::clone(&store), random(), beat_interval, &tasks),
             validators,
+            gates: Arc::new(Gates::default()),
             instruments,
             log: log.clone(),
             feed: Arc::clone(&feed),
@@ -289,7 +291,12 @@ impl Authority {
             "record",
             record(Arc::clone(store), log.clone(), self.stop.clone()),
         );
-        let sweeper = Sweeper::new(Arc::clone(store), log.clone(), config.sessions.clone());
+        let sweeper = Sweeper::new(
+            Arc::clone(store),
+            log.clone(),
+            Arc::clone(&core.gates),
+            config.sessions.clone(),
+        );
         self.spawn("sweep", sweeper.run());
         let maintenance = Maintenance {
             store: Arc::clone(store),

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     config::SessionConfig,
     domain::{Cause, Entry, Heard, Micros, Mutation, Outcome, Policy, Sweep, SweptSession},
+    gates::Gates,
     log::{Log, LogError, internal},
     store::{Schedule, Store, StoreError},
 };
@@ -29,6 +30,7 @@ const POSTPONEMENT: Duration = Duration::from_secs(60);
 pub(crate) struct Sweeper {
     store: Arc<dyn Store>,
     log: Log,
+    gates: Arc<Gates>,
     config: SessionConfig,
     /// Of tenants that have set none.
     default_policy: Policy,
@@ -60,11 +62,17 @@ struct Plan {
 }
 
 impl Sweeper {
-    pub(crate) fn new(store: Arc<dyn Store>, log: Log, config: SessionConfig) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        log: Log,
+        gates: Arc<Gates>,
+        config: SessionConfig,
+    ) -> Self {
         let default_policy = config.default_policy();
         Self {
             store,
             log,
+            gates,
             config,
             default_policy,
         }
@@ -85,12 +93,25 @@ impl Sweeper {
     async fn sweep(&self) -> Result<(), SweepError> {
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
         let resumed = self.store.hear(absence).await?;
+        let heard = self.hear_gates(resumed).await?;
+        self.walk_policies(heard).await?;
+        self.sweep_due(heard).await
+    }
+
+    /// Tells the store what this authority knows of gates, and learns what all of them know.
+    async fn hear_gates(&self, resumed: Micros) -> Result<Heard, StoreError> {
+        let held_max = self.config.gate_absence_max;
+        let (contacts, told) = self.gates.contacts();
+        let (gates, now) = self.store.record_gates(&contacts, held_max).await?;
+        self.gates.forget(told);
+
         let heard = Heard {
             resumed,
             delay_max: self.config.activity_delay_max,
+            held_max,
+            ..Heard::default()
         };
-        self.walk_policies(heard).await?;
-        self.sweep_due(heard).await
+        Ok(heard.from_gates(&gates, now))
     }
 
     /// Looks at the sessions whose time has come.

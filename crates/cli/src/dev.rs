@@ -74,6 +74,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             wait_for_end(&dev.authority, signalled).await
         }
     };
+    validator.close().await;
     dev.authority.shut_down().await;
     ended
 }

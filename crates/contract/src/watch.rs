@@ -98,12 +98,15 @@ impl v1::WatchHello {
 
     fn sum(&self) -> Bytes {
         let staleness = self.max_staleness.as_ref();
+        let admits_for = self.admits_for.as_ref();
         Fields::of_stream("WatchHello", &self.stream)
             .cursor(self.cursor.as_ref())
             .time(staleness.map(|staleness| (staleness.seconds, staleness.nanos)))
             .signed(self.mode.into())
             .bytes(self.name.as_bytes())
             .part(self.part.as_ref())
+            .bytes(&self.gate_id)
+            .time(admits_for.map(|admits_for| (admits_for.seconds, admits_for.nanos)))
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -145,6 +145,8 @@ pub(crate) struct Tracking {
     tracked: AtomicUsize,
     tracked_max: usize,
     reported: AtomicU64,
+    /// Whether use found no room since the last round of reports.
+    dropped: AtomicBool,
     fresh: mpsc::Sender<Arc<dyn Used>>,
 }
 
@@ -157,6 +159,7 @@ impl Tracking {
                 tracked: AtomicUsize::new(0),
                 tracked_max,
                 reported: AtomicU64::new(0),
+                dropped: AtomicBool::new(false),
                 fresh,
             },
             tracked,
@@ -169,7 +172,10 @@ impl Tracking {
         identity: &'a Arc<Admitted<C>>,
     ) -> Option<&'a Activity> {
         let take = |tracked| (tracked < self.tracked_max).then_some(tracked + 1);
-        self.tracked.fetch_update(Relaxed, Relaxed, take).ok()?;
+        if self.tracked.fetch_update(Relaxed, Relaxed, take).is_err() {
+            self.note_dropped();
+            return None;
+        }
         if identity.begin_activity() {
             let used: Arc<dyn Used> = Arc::<Admitted<C>>::clone(identity);
             // The channel has as much room as there is; it is closed when nobody reports any more.
@@ -183,6 +189,16 @@ impl Tracking {
     /// Makes room.
     pub(crate) fn release(&self, identities: usize) {
         self.tracked.fetch_sub(identities, Relaxed);
+    }
+
+    /// Notes that use found no room.
+    pub(crate) fn note_dropped(&self) {
+        self.dropped.store(true, Relaxed);
+    }
+
+    /// Whether use found no room since this was asked last.
+    pub(crate) fn take_dropped(&self) -> bool {
+        self.dropped.swap(false, Relaxed)
     }
 
     /// Counts requests that were reported.

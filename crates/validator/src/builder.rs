@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_contract::token::Expected;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Certificate, ClientTlsConfig, Endpoint},
@@ -13,7 +13,7 @@ use crate::{
     activity::Tracking,
     cache::TokenCache,
     first_sight::ForgedRates,
-    report::Reporter,
+    report::{Gate, Reporter},
     state::{Bounds, Mode},
     sync::{Sync, SyncConfig},
     validator::{Shared, Validator},
@@ -194,6 +194,8 @@ impl Builder {
     pub fn start(self) -> Result<Validator, BuildError> {
         let config = self.sync_config()?;
         let (channel, authorization) = (config.channel.subscribe(), config.authorization.clone());
+        let gate = config.gate;
+        let (close, closing) = mpsc::channel(1);
         let (tracking, fresh) = Tracking::new(self.activity_tokens_max);
         let (tracking, interval) = (Arc::new(tracking), self.activity_interval);
         let expected = Expected {
@@ -214,15 +216,17 @@ impl Builder {
         let shared = Arc::new(shared.forged_rates(self.forged));
         let sync = Sync::new(config, Arc::clone(&shared));
         let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
-        let reporter = interval.map(|interval| Reporter {
+        let reporter = interval.zip(gate).map(|(interval, gate)| Reporter {
             interval,
             authorization,
             channel,
             tracking,
             fresh,
+            gate,
+            closing,
         });
         tasks.extend(reporter.map(|reporter| tokio::spawn(reporter.run()).abort_handle()));
-        Ok(Validator::new(shared, tasks))
+        Ok(Validator::new(shared, tasks, close))
     }
 
     fn sync_config(&self) -> Result<SyncConfig, BuildError> {
@@ -272,11 +276,22 @@ impl Builder {
             endpoints: endpoints.collect::<Result<_, _>>()?,
             authorization,
             name: self.name.clone(),
+            gate: self.activity_interval.map(|_| self.gate()),
             mode: self.mode,
             max_staleness: self.max_staleness,
             snapshot_bytes_max: self.snapshot_bytes_max,
             channel: watch::Sender::new(None),
         })
+    }
+
+    fn gate(&self) -> Gate {
+        Gate {
+            id: portcullis_contract::random(),
+            admits_for: match self.mode {
+                Mode::Strict => self.max_staleness,
+                Mode::BestEffort { stale_max } => stale_max.max(self.max_staleness),
+            },
+        }
     }
 
     fn channel(&self, endpoint: &str) -> Result<Endpoint, BuildError> {

@@ -3,7 +3,10 @@
 use std::{env, net::SocketAddr};
 
 use portcullis_validator::Validator;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,9 +19,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()?;
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
     let router = portcullis_example_gateway::router(&validator);
-    Ok(axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .await?)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let mut terminate = signal(SignalKind::terminate())?;
+    axum::serve(listener, service)
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+        })
+        .await?;
+
+    // Says what the last requests used, and that nobody needs to wait for this gate.
+    validator.close().await;
+    Ok(())
 }

@@ -100,6 +100,11 @@ impl Config {
                 Duration::ZERO..=hour,
             ),
             (
+                "sessions.gate_absence_max",
+                self.sessions.gate_absence_max,
+                Duration::ZERO..=DAY,
+            ),
+            (
                 "keys.activation_delay",
                 self.keys.activation_delay,
                 Duration::ZERO..=30 * DAY,

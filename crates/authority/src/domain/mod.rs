@@ -40,7 +40,7 @@ pub use self::{
         Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState,
         Sight, TokenSubject, decide_rotation,
     },
-    sweep::{Heard, Sweep, SweptSession},
+    sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},
     user::{Profile, User},

@@ -46,12 +46,83 @@ pub enum Sweep {
 }
 
 /// What is known about use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Heard {
     /// When an authority came back after all had been absent: use before that may not have been heard of.
     pub resumed: Micros,
     /// How long a report may be on its way.
     pub delay_max: Duration,
+    /// All gates that may admit requests now have reported all use up to then. None: there are none.
+    pub through: Option<Micros>,
+    /// A gate that has gone silent may have admitted requests up to then, of which nobody heard.
+    pub unheard_use: Option<Micros>,
+    /// How long the silence of gates can keep a session from being idle.
+    pub held_max: Duration,
+}
+
+/// Names a gate's process.
+pub type GateId = [u8; 16];
+
+/// What an authority knows of a gate, in durations up to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateContact {
+    /// The gate.
+    pub id: GateId,
+    /// How long the authority has known it.
+    pub known_for: Duration,
+    /// All use up to this long ago was reported. None: nothing is known of that here.
+    pub heard_age: Option<Duration>,
+    /// How long ago it last showed a sign of life.
+    pub alive_age: Duration,
+    /// How long it admits requests after it lost its authority.
+    pub admits_for: Duration,
+    /// Whether it has said that it ends.
+    pub left: bool,
+}
+
+/// What an installation knows of a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateRecord {
+    /// All use up to then was reported.
+    pub heard: Micros,
+    /// When it last showed a sign of life.
+    pub alive: Micros,
+    /// How long it admits requests after it lost its authority.
+    pub admits_for: Duration,
+}
+
+impl Heard {
+    /// Adds what gates have reported by `now`.
+    #[must_use]
+    pub fn from_gates(mut self, gates: &[GateRecord], now: Micros) -> Self {
+        for gate in gates {
+            let admits_for = gate.admits_for.min(self.held_max);
+            let admits_until = gate.heard.max(gate.alive).after(admits_for);
+
+            if admits_until >= now {
+                let through = self.through.unwrap_or(gate.heard);
+                self.through = Some(through.min(gate.heard));
+            } else if admits_until.since(gate.heard) > self.delay_max {
+                // What was lost with a gate in less than this is within the tolerance of all reports.
+                self.unheard_use = self.unheard_use.max(Some(admits_until));
+            }
+        }
+        self
+    }
+
+    /// How much of the time since `last_active` is not idleness, because use in it may not have been heard of.
+    fn unheard_since(&self, last_active: Micros, now: Micros) -> Duration {
+        let begin = last_active.max(self.resumed);
+        let silent = self
+            .unheard_use
+            .map_or(Duration::ZERO, |until| until.since(begin));
+        let lag = self
+            .through
+            .map_or(Duration::ZERO, |through| now.since(through.max(begin)));
+        let held = silent + lag.max(self.delay_max);
+        let held = held.min(self.held_max).max(self.delay_max);
+        begin.since(last_active) + held
+    }
 }
 
 impl SweptSession {
@@ -67,7 +138,7 @@ impl SweptSession {
             remember_me: self.remember_me,
             acr: &self.acr,
             last_active: self.last_active,
-            unheard: heard.resumed.since(self.last_active) + heard.delay_max,
+            unheard: heard.unheard_since(self.last_active.max(self.created), now),
         };
         match limits
             .violation(&facts, now)
@@ -122,8 +193,9 @@ mod tests {
         let mut policy = Policy::default();
         policy.limits.idle_timeout = Some(100 * SECOND);
         let mut heard = Heard {
-            resumed: Micros(0),
             delay_max: 10 * SECOND,
+            held_max: 200 * SECOND,
+            ..Heard::default()
         };
         change(&mut session, &mut policy, &mut heard);
         session.sweep(&policy, heard, seconds(now))
@@ -155,6 +227,58 @@ mod tests {
             (session.last_active, heard.resumed) = (seconds(550), seconds(500));
         };
         assert_eq!(sweep(used_since, 610), again(660));
+    }
+
+    fn gate(heard: i64, alive: i64, admits_for: u32) -> GateRecord {
+        GateRecord {
+            heard: seconds(heard),
+            alive: seconds(alive),
+            admits_for: admits_for * SECOND,
+        }
+    }
+
+    /// Whether a session that was last used at 0 has ended at `now`, with these gates.
+    fn ends_with(gates: &[GateRecord], now: i64) -> bool {
+        let add = |_: &mut SweptSession, _: &mut Policy, heard: &mut Heard| {
+            *heard = heard.from_gates(gates, seconds(now));
+        };
+        sweep(add, now) == Sweep::End(Violation::Idle)
+    }
+
+    #[test]
+    fn idleness_is_counted_up_to_when_every_gate_that_may_admit_has_reported() {
+        // All is told: the timeout of 100 s, and 10 s for reports.
+        assert!(!ends_with(&[gate(105, 109, 5)], 109));
+        assert!(ends_with(&[gate(105, 110, 5)], 110));
+        // The reports of one of two are refused, while its stream lasts.
+        assert!(!ends_with(&[gate(145, 150, 5), gate(50, 150, 5)], 150));
+        // It reports again, and what it tells of is known.
+        assert!(ends_with(&[gate(145, 150, 5), gate(149, 150, 5)], 150));
+        // A best-effort gate is cut off, and admits for as long as it may.
+        assert!(!ends_with(&[gate(50, 50, 150)], 199));
+    }
+
+    #[test]
+    fn a_gate_that_can_admit_nothing_any_more_leaves_the_time_until_then_open() {
+        // It may have admitted requests until 150 s: idle from then on.
+        assert!(!ends_with(&[gate(50, 50, 100)], 259));
+        assert!(ends_with(&[gate(50, 50, 100)], 260));
+        // What a strict gate can lose is within the tolerance.
+        assert!(ends_with(&[gate(50, 50, 5)], 110));
+    }
+
+    #[test]
+    fn gates_hold_idleness_back_for_a_bounded_time() {
+        // The timeout of 100 s and the bound of 200 s.
+        for silent in [
+            gate(0, 300, 5),
+            gate(-900, -900, 100_000),
+            gate(0, 0, 100_000),
+        ] {
+            assert!(ends_with(&[silent], 300), "{silent:?}");
+        }
+        assert!(!ends_with(&[gate(0, 299, 5)], 299));
+        assert!(!ends_with(&[gate(0, 0, 100_000)], 299));
     }
 
     #[test]

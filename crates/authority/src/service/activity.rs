@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, ApiKeyUse, LastUse, MovedSession, PendingEvent, SessionActivity,
+        Actor, ApiKeyUse, GateId, LastUse, MovedSession, PendingEvent, SessionActivity,
         findings::SessionSight,
     },
     log::retry::Backoff,
@@ -35,6 +35,10 @@ const ATTEMPTS: u32 = 4;
 pub(super) struct Report {
     sessions: Vec<SessionActivity>,
     api_keys: Vec<ApiKeyUse>,
+    refused: Refused,
+    gate: Option<(GateId, Duration)>,
+    complete_age: Option<Duration>,
+    leaving: bool,
 }
 
 /// What a report says of one credential.
@@ -43,40 +47,89 @@ enum Seen {
     ApiKey(ApiKeyUse),
 }
 
-/// Reads a report.
+/// Reads a report. An entry with something wrong in it does not hinder the others.
 pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, ServiceError> {
-    let mut fields = Fields::default();
     if report.activities.len() > ACTIVITIES_MAX {
         return Err(ServiceError::invalid(
             "activities",
             format!("must have at most {ACTIVITIES_MAX} entries"),
         ));
     }
-    let (mut sessions, mut api_keys) = (BTreeMap::new(), BTreeMap::new());
+    let gate = gate("gate_id", &report.gate_id, report.admits_for)?;
+    let mut refused = Refused::default();
+    let mut sessions = BTreeMap::new();
+    let mut api_keys = BTreeMap::new();
+
     for (index, activity) in report.activities.iter().enumerate() {
-        if fields.problems() >= PROBLEMS_MAX {
-            break;
-        }
-        let mut own = Fields::default();
-        let read = read_one(&mut own, activity);
-        fields.within(|| format!("activities[{index}]"), own);
-        match read {
-            Some(Seen::Session(seen)) => {
+        let mut fields = Fields::default();
+        let read = read_one(&mut fields, activity);
+        match fields.finish(read) {
+            Ok(Some(Seen::Session(seen))) => {
                 let key = (seen.tenant_id.clone(), seen.session_id.to_bytes());
                 add(&mut sessions, key, seen, SessionActivity::merged);
             }
-            Some(Seen::ApiKey(seen)) => {
+            Ok(Some(Seen::ApiKey(seen))) => {
                 let key = (seen.tenant_id.clone(), seen.id.to_bytes());
                 add(&mut api_keys, key, seen, ApiKeyUse::merged);
             }
-            None => {}
+            Ok(None) => {}
+            Err(error) => refused.add(index, error),
         }
     }
-    let report = Report {
+    Ok(Report {
         sessions: sessions.into_values().collect(),
         api_keys: api_keys.into_values().collect(),
-    };
-    fields.finish(report)
+        refused,
+        gate,
+        complete_age: report.complete_age.and_then(|age| age.try_into().ok()),
+        leaving: report.leaving,
+    })
+}
+
+/// The gate that a report or a stream is of, and how long it admits without an authority. None: it does not say.
+pub(super) fn gate(
+    field: &str,
+    id: &[u8],
+    admits_for: Option<prost_types::Duration>,
+) -> Result<Option<(GateId, Duration)>, ServiceError> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let id = id
+        .try_into()
+        .map_err(|_| ServiceError::invalid(field, "must be 16 bytes"))?;
+    // Unset is as bad as for ever: nobody can tell what such a gate does while it is cut off.
+    let admits_for = admits_for.map_or(Some(AGE_MAX), |duration| duration.try_into().ok());
+    Ok(Some((id, admits_for.unwrap_or(AGE_MAX).min(AGE_MAX))))
+}
+
+/// Entries that are not recorded.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u32,
+    /// The first of them.
+    first: Vec<v1::RefusedActivity>,
+}
+
+impl Refused {
+    fn add(&mut self, index: usize, error: ServiceError) {
+        self.count += 1;
+        if self.first.len() >= PROBLEMS_MAX {
+            return;
+        }
+        let ServiceError::Invalid(violations) = error else {
+            return;
+        };
+        // One problem of each entry: it says where to look.
+        let Some(violation) = violations.into_iter().next() else {
+            return;
+        };
+        self.first.push(v1::RefusedActivity {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            field: violation.field,
+            description: violation.problem,
+        });
+    }
 }
 
 type Key = (TenantId, [u8; 16]);
@@ -125,7 +178,10 @@ fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
 }
 
 /// Records a report, and what it lets be found about sessions.
-pub(super) async fn record(core: &Core, report: &Report) -> Result<(), ServiceError> {
+pub(super) async fn record(
+    core: &Core,
+    report: Report,
+) -> Result<v1::ReportActivityResponse, ServiceError> {
     let store = &core.store;
     if !report.sessions.is_empty() {
         let moved = patiently(|| store.record_activity(&report.sessions)).await?;
@@ -140,7 +196,24 @@ pub(super) async fn record(core: &Core, report: &Report) -> Result<(), ServiceEr
         // The gate would say again what was counted of sessions, which idleness goes by; of keys it is statistics.
         tracing::warn!(%error, keys = report.api_keys.len(), "uses of API keys are lost");
     }
-    Ok(())
+    note_gate(core, &report);
+    Ok(v1::ReportActivityResponse {
+        refused: report.refused.count,
+        refusals: report.refused.first,
+    })
+}
+
+/// Notes that the gate has told everything, once what it told is recorded.
+fn note_gate(core: &Core, report: &Report) {
+    let Some((id, admits_for)) = report.gate else {
+        return;
+    };
+    if let Some(age) = report.complete_age {
+        core.gates.complete(id, age, admits_for);
+    }
+    if report.leaving {
+        core.gates.leave(id, admits_for);
+    }
 }
 
 /// Writes down what is found about sessions now, and was not before.
@@ -214,13 +287,11 @@ mod tests {
         activity
     }
 
-    fn fields(activities: Vec<v1::Activity>) -> Vec<String> {
-        match read(&v1::ReportActivityRequest { activities }) {
-            Err(ServiceError::Invalid(violations)) => {
-                violations.into_iter().map(|wrong| wrong.field).collect()
-            }
-            other => panic!("{other:?}"),
-        }
+    fn report(activities: Vec<v1::Activity>) -> Result<Report, ServiceError> {
+        read(&v1::ReportActivityRequest {
+            activities,
+            ..Default::default()
+        })
     }
 
     #[test]
@@ -271,21 +342,24 @@ mod tests {
         ];
         for (field, change) in cases {
             let good = activity(|_| ());
-            assert_eq!(
-                fields(vec![good.clone(), activity(change), good]),
-                [format!("activities[1].{field}")]
-            );
+            let read = report(vec![good.clone(), activity(change), good]).expect("a report");
+            let [refusal] = &read.refused.first[..] else {
+                panic!("{:?}", read.refused);
+            };
+            assert_eq!((refusal.index, refusal.field.as_str()), (1, field));
+            let requests = read.sessions.iter().map(|seen| seen.requests).sum::<u64>();
+            assert_eq!(requests, 2, "the good entries stay");
         }
-        assert_eq!(
-            fields(vec![activity(|_| ()); ACTIVITIES_MAX + 1]),
-            ["activities"]
-        );
+        let error = report(vec![activity(|_| ()); ACTIVITIES_MAX + 1]).expect_err("too many");
+        assert!(matches!(error, ServiceError::Invalid(_)), "{error:?}");
     }
 
     #[test]
-    fn an_error_names_a_few_of_many_problems() {
+    fn an_answer_counts_all_refused_entries_and_names_a_few() {
         let wrong = activity(|wrong| wrong.ip = "x".into());
-        assert_eq!(fields(vec![wrong; ACTIVITIES_MAX]).len(), PROBLEMS_MAX);
+        let read = report(vec![wrong; ACTIVITIES_MAX]).expect("a report");
+        assert_eq!(read.refused.first.len(), PROBLEMS_MAX);
+        assert_eq!(read.refused.count as usize, ACTIVITIES_MAX);
     }
 
     #[test]
@@ -306,7 +380,7 @@ mod tests {
             ..key.clone()
         };
         let activities = vec![older, activity(|_| ()), older_key, other, key];
-        let report = read(&v1::ReportActivityRequest { activities }).expect("a report");
+        let report = report(activities).expect("a report");
         let sessions = report
             .sessions
             .iter()

@@ -68,21 +68,6 @@ impl Fields {
         }
     }
 
-    /// How much is wrong.
-    pub(crate) fn problems(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Adds what is wrong with a part of the request, which is only named when something is.
-    pub(crate) fn within(&mut self, part: impl Fn() -> String, own: Self) {
-        let room = PROBLEMS_MAX.saturating_sub(self.0.len());
-        let named = |wrong: Violation| Violation {
-            field: format!("{}.{}", part(), wrong.field),
-            ..wrong
-        };
-        self.0.extend(own.0.into_iter().take(room).map(named));
-    }
-
     fn check<T>(&mut self, field: &str, parsed: Result<T, TextError>) -> Option<T> {
         parsed
             .map_err(|error| self.wrong(field, error.to_string()))

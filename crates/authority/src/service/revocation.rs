@@ -51,8 +51,8 @@ impl RevocationService for Revocations {
         request: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
         let call = Call::new(request)?;
-        activity::record(&self.0, &activity::read(&call.message)?).await?;
-        Ok(Response::new(v1::ReportActivityResponse {}))
+        let report = activity::read(&call.message)?;
+        Ok(Response::new(activity::record(&self.0, report).await?))
     }
 
     async fn list_validators(

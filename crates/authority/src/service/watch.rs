@@ -25,9 +25,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{convert::timestamp, core::Core, status::ServiceError};
+use super::{activity, convert::timestamp, core::Core, status::ServiceError};
 use crate::{
     feed::{EncodedSnapshot, FromRing, Ticket, Turn},
+    gates::GateStream,
     readiness::Condition,
     store::{Beat, StoreError},
     validators::{Connected, Gate, Registration},
@@ -100,6 +101,8 @@ async fn open(
     let stream = check_hello(&hello)?;
     let aged = source.aged.clone();
     let registration = register(&core, source, &hello)?;
+    let gate = activity::gate("hello.gate_id", &hello.gate_id, hello.admits_for)?;
+    let gate = gate.and_then(|(id, admits_for)| core.gates.connect(id, admits_for));
     let position = core.feed.position();
     let history = core.feed.history();
     let mut watching = Watching {
@@ -108,6 +111,7 @@ async fn open(
         aged,
         registration,
         stream,
+        _gate: gate,
         position,
         history,
         beats: VecDeque::new(),
@@ -179,6 +183,8 @@ struct Watching {
     registration: Registration,
     /// The stream's name in the checksums of its messages.
     stream: StreamId,
+    /// Tells the sweep that the gate may admit requests, while it lasts.
+    _gate: Option<GateStream>,
     /// Changes wake the stream.
     position: Receiver<Position>,
     /// The history that it is about.

@@ -20,10 +20,10 @@ use prost::bytes::Bytes;
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Counting, Cursor, Entry, EntryError, KeyRecord, Micros, MovedSession, NewSession,
-    OpenedSession, Outcome, Page, PendingEvent, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SweptSession, User, UserFilter, UserOrder,
-    UserSummary,
+    AuditVerdict, Counting, Cursor, Entry, EntryError, GateContact, GateRecord, KeyRecord, Micros,
+    MovedSession, NewSession, OpenedSession, Outcome, Page, PendingEvent, Policy, Preview,
+    Selection, Session, SessionActivity, SessionFilter, SessionOrder, SweptSession, User,
+    UserFilter, UserOrder, UserSummary,
 };
 use crate::outage::Outage;
 
@@ -197,6 +197,15 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that an authority is there to hear of activity. Returns when one was there again after the last time that
     /// none had been for longer than `absence`.
     async fn hear(&self, absence: Duration) -> Result<Micros, StoreError>;
+
+    /// Takes in what this authority knows of gates, in the order of their ids, and forgets those that said that they
+    /// end, or that have not been able to admit a request for longer than `keep`. Returns all that are left, and the
+    /// time at which that was so.
+    async fn record_gates(
+        &self,
+        contacts: &[GateContact],
+        keep: Duration,
+    ) -> Result<(Vec<GateRecord>, Micros), StoreError>;
 
     /// Sessions that are due to be looked at, in the order in which they became so, at most `limit`.
     async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError>;

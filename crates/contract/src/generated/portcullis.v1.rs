@@ -2560,6 +2560,12 @@ pub struct WatchHello {
     /// See `Watch`.
     #[prost(bytes = "bytes", tag = "7")]
     pub checksum: ::prost::bytes::Bytes,
+    /// As in `ReportActivityRequest`. While the stream lasts the gate may admit requests.
+    #[prost(bytes = "bytes", tag = "20")]
+    pub gate_id: ::prost::bytes::Bytes,
+    /// As in `ReportActivityRequest`.
+    #[prost(message, optional, tag = "21")]
+    pub admits_for: ::core::option::Option<::prost_types::Duration>,
 }
 /// The beginning of a snapshot that a validator has. An authority that still holds the snapshot sends the rest.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2686,9 +2692,24 @@ pub struct WatchQueued {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportActivityRequest {
-    /// At most 10,000.
+    /// At most 10,000. An entry with something wrong in it is refused alone: see `ReportActivityResponse`.
     #[prost(message, repeated, tag = "1")]
     pub activities: ::prost::alloc::vec::Vec<Activity>,
+    /// Names the gate's process, by 16 bytes that it chose at random when it started. Time of which the gate has not
+    /// reported does not count as idleness of a session, up to `sessions.gate_absence_max`. Empty: its silence is not
+    /// noticed.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub gate_id: ::prost::bytes::Bytes,
+    /// Set on the last report of a round: with the reports before it, it tells of all use up to this long ago.
+    #[prost(message, optional, tag = "3")]
+    pub complete_age: ::core::option::Option<::prost_types::Duration>,
+    /// How long the gate goes on admitting requests after it lost its authority: `max_staleness` of a strict gate, and
+    /// how stale a best-effort gate may become.
+    #[prost(message, optional, tag = "4")]
+    pub admits_for: ::core::option::Option<::prost_types::Duration>,
+    /// The gate ends with this report and admits nothing after it: nobody waits for its reports.
+    #[prost(bool, tag = "5")]
+    pub leaving: bool,
 }
 /// What a gate saw of one credential.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2711,8 +2732,28 @@ pub struct Activity {
     #[prost(string, tag = "6")]
     pub last_page: ::prost::alloc::string::String,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReportActivityResponse {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportActivityResponse {
+    /// Entries that were not recorded because something in them is wrong. All others were. Reporting them again is refused
+    /// again.
+    #[prost(uint32, tag = "1")]
+    pub refused: u32,
+    /// The first of those, at most 32.
+    #[prost(message, repeated, tag = "2")]
+    pub refusals: ::prost::alloc::vec::Vec<RefusedActivity>,
+}
+/// An entry of a report that was not recorded.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefusedActivity {
+    /// Its place in `activities`, from 0.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// The field, like `ip`.
+    #[prost(string, tag = "2")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListValidatorsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -27,13 +27,15 @@ use self::{
     follower::{Follower, ProtocolError},
     outage::Outage,
 };
-use crate::{clock::Mark, state::Mode, validator::Shared};
+use crate::{clock::Mark, report::Gate, state::Mode, validator::Shared};
 
 /// How a validator finds and greets its authority.
 pub(crate) struct SyncConfig {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) authorization: MetadataValue<Ascii>,
     pub(crate) name: String,
+    /// None: it reports nothing, and its silence says nothing.
+    pub(crate) gate: Option<Gate>,
     pub(crate) mode: Mode,
     pub(crate) max_staleness: Duration,
     pub(crate) snapshot_bytes_max: u64,
@@ -155,6 +157,15 @@ impl Sync {
                 Mode::BestEffort { .. } => v1::ValidatorMode::BestEffort.into(),
             },
             name: self.config.name.clone(),
+            gate_id: self
+                .config
+                .gate
+                .map(|gate| gate.id.to_vec().into())
+                .unwrap_or_default(),
+            admits_for: self
+                .config
+                .gate
+                .and_then(|gate| gate.admits_for.try_into().ok()),
             ..self.follower.begin()
         };
         hello.sealed()

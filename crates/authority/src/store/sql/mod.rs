@@ -9,6 +9,7 @@ mod checkpoints;
 pub mod connection;
 mod cursor;
 mod events;
+mod gates;
 mod group;
 mod history;
 mod install;
@@ -49,10 +50,10 @@ use super::{
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Counting, Cursor, Entry, KeyRecord, Micros, MovedSession, NewSession,
-    OpenedSession, Page, PendingEvent, Policy, Preview, Selection, Session, SessionActivity,
-    SessionFilter, SessionOrder, SessionState, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    AuditVerdict, Counting, Cursor, Entry, GateContact, GateRecord, KeyRecord, Micros,
+    MovedSession, NewSession, OpenedSession, Page, PendingEvent, Policy, Preview, Selection,
+    Session, SessionActivity, SessionFilter, SessionOrder, SessionState, User, UserFilter,
+    UserOrder, UserSummary, findings::Footprint,
 };
 use crate::outage::Outage;
 
@@ -386,6 +387,15 @@ impl Store for SqlStore {
             absence,
         )
         .await
+    }
+
+    async fn record_gates(
+        &self,
+        contacts: &[GateContact],
+        keep: Duration,
+    ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        gates::record(&mut *connection, &self.dialect(), contacts, keep).await
     }
 
     async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
