@@ -94,6 +94,8 @@ struct State {
 /// A pulse as it was last felt.
 struct Beating {
     succeeded: Instant,
+    /// Since when it has succeeded again and again, without a gap that counts.
+    steady_since: Instant,
     /// Why it did not succeed since.
     error: Option<String>,
 }
@@ -102,8 +104,17 @@ impl Beating {
     fn new(now: Instant) -> Self {
         Self {
             succeeded: now,
+            steady_since: now,
             error: None,
         }
+    }
+
+    fn succeed(&mut self, now: Instant, gap_max: Duration) {
+        if now.saturating_duration_since(self.succeeded) > gap_max {
+            self.steady_since = now;
+        }
+        self.succeeded = now;
+        self.error = None;
     }
 
     /// What is wrong when it has not succeeded for longer than `age_max`.
@@ -141,10 +152,12 @@ impl Readiness {
 
     /// Records that a part has done its work.
     pub(crate) fn succeed(&self, pulse: Pulse) {
-        let mut state = self.state();
-        let beating = state.beating(pulse);
-        beating.succeeded = Instant::now();
-        beating.error = None;
+        self.succeed_at(pulse, Instant::now());
+    }
+
+    fn succeed_at(&self, pulse: Pulse, now: Instant) {
+        let gap_max = self.config.beat_age_max;
+        self.state().beating(pulse).succeed(now, gap_max);
     }
 
     /// Records why a part could not do its work. It makes the authority not ready when it lasts.
@@ -220,23 +233,27 @@ impl Readiness {
         loop {
             ticks.tick().await;
             self.review(Instant::now());
-            if let Some(reason) = self.stuck() {
+            if let Some(reason) = self.stuck(Instant::now()) {
                 return reason;
             }
         }
     }
 
-    fn stuck(&self) -> Option<String> {
+    /// Why waiting cannot help. A store that has just come back, or a process that was stopped for a while, gives the
+    /// feed the whole time again.
+    fn stuck(&self, now: Instant) -> Option<String> {
         let state = self.state();
-        let is_store_there = state.beat.succeeded.elapsed() <= self.config.beat_age_max;
-        let is_feed_stuck = state.feed.succeeded.elapsed() > self.config.feed_stuck_max;
+        let age = |since: Instant| now.saturating_duration_since(since);
+        let allowed = self.config.feed_stuck_max;
+        let is_store_there = age(state.beat.succeeded) <= self.config.beat_age_max
+            && age(state.beat.steady_since) > allowed;
+        let is_feed_stuck = age(state.feed.succeeded) > allowed;
         if !(is_store_there && is_feed_stuck) {
             return None;
         }
         let error = state.feed.error.as_deref().unwrap_or("no answer");
         Some(format!(
-            "the log was not followed for more than {:?} although the store answers: {error}",
-            self.config.feed_stuck_max
+            "the log was not followed for more than {allowed:?} although the store answers: {error}"
         ))
     }
 
@@ -314,6 +331,23 @@ mod tests {
         readiness.succeed(Pulse::Writes);
         readiness.review(Instant::now());
         assert!(named(&readiness).is_empty());
+    }
+
+    #[test]
+    fn a_store_that_comes_back_gives_the_feed_its_time() {
+        let readiness = readiness();
+        let second = Duration::from_secs(1);
+        let begun = Instant::now();
+        let back = begun + 60 * second;
+        assert!(readiness.stuck(back).is_none(), "the store is away");
+        for seconds in 0..=30 {
+            readiness.succeed_at(Pulse::Beat, back + seconds * second);
+            assert!(readiness.stuck(back + seconds * second).is_none());
+        }
+        let reason = readiness.stuck(back + 31 * second);
+        assert!(reason.is_some_and(|reason| reason.contains("although the store answers")));
+        readiness.succeed_at(Pulse::Feed, back + 31 * second);
+        assert!(readiness.stuck(back + 32 * second).is_none());
     }
 
     #[test]
