@@ -260,6 +260,11 @@ mod tests {
                 offset: 500,
             }),
             checksum: Bytes::new(),
+            gate_id: vec![4; 16].into(),
+            admits_for: Some(prost_types::Duration {
+                seconds: 7,
+                nanos: 2,
+            }),
         };
         hello.sealed()
     }
