@@ -151,7 +151,6 @@ async fn follow_promotion(store: &Arc<SqlStore>, standby: &Cluster) {
     let followed = timeout(FOLLOWED, each_lane_works(store)).await;
     let failing = store.outage().parts();
     assert!(followed.is_ok(), "{failing:?} after {:?}", begun.elapsed());
-    eprintln!("a promotion was followed after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
