@@ -1,12 +1,19 @@
 //! Large entries of the log: their rows are made together, and their audit rows follow.
 
-use portcullis_authority::{domain::AuditEvent, store::Store};
+use std::time::Duration;
+
+use portcullis_authority::{
+    domain::{AuditEvent, Mutation, NewApiKey},
+    store::Store,
+};
 use portcullis_contract::position::Revision;
 use portcullis_tests::{
+    api_keys::{create, new},
     audit::everything,
     calls::{apply, open},
-    given::{record, sign_in, sign_out},
-    replay::is_alive,
+    given::{disable, entry, record, sign_in, sign_out, sign_out_tenant},
+    replay::{is_alive, replay},
+    wait::eventually,
 };
 
 /// More users than have their audit rows in the entry's own batch.
@@ -78,4 +85,71 @@ async fn users_who_are_made_together_are_different_users() {
     apply(&*store, sign_out("t", &["user-19"])).await;
     assert!(!is_alive(&*store, &first.expect("a session")).await);
     assert!(is_alive(&*store, &second.expect("a session")).await);
+}
+
+#[tokio::test]
+async fn a_sign_out_that_the_head_covers_writes_nothing() {
+    let store = crate::place().await.store().await;
+    open(&*store, &sign_in("t", "u")).await;
+    let entries = [
+        || sign_out("t", &["u", "v"]),
+        || sign_out_tenant("t"),
+        || entry(Mutation::SignOutEveryone),
+        || disable("t", "u"),
+    ];
+    for sign_out in entries {
+        let first = apply(&*store, sign_out()).await;
+        assert!(first.changed > 0);
+        let again = apply(&*store, sign_out()).await;
+        assert_eq!((again.revision, again.changed), (first.revision, 0));
+        assert_eq!(store.head().await.expect("a head").revision, first.revision);
+    }
+    // The head is another user's: a sign-in under way may have read it.
+    let first = apply(&*store, sign_out("t", &["v"])).await;
+    apply(&*store, sign_out("t", &["w"])).await;
+    let again = apply(&*store, sign_out("t", &["v"])).await;
+    assert!(again.revision > first.revision && again.changed == 1);
+}
+
+#[tokio::test]
+async fn a_disabled_user_without_api_keys_leaves_nothing_that_stays() {
+    let store = crate::place().await.store().await;
+    apply(&*store, disable("t", "u")).await;
+    let before = replay(&*store).await.entries();
+    create(&*store, &new("t", "v")).await;
+    apply(&*store, disable("t", "v")).await;
+    let after = replay(&*store).await.entries();
+    // A cutoff of sessions each, which turns forget, and one of the keys of the one who has a key.
+    assert_eq!((before, after), (1, 3));
+}
+
+#[tokio::test]
+async fn a_revoked_key_that_has_expired_leaves_the_view() {
+    let store = crate::place().await.store().await;
+    let now = store.keys().await.expect("the time").1;
+    let expires = Some(now.after(Duration::from_secs(5)));
+    let given = NewApiKey {
+        expires,
+        ..new("t", "u")
+    };
+    let (short, long) = (
+        create(&*store, &given).await,
+        create(&*store, &new("t", "u")).await,
+    );
+    for key in [&short, &long] {
+        let revoke = Mutation::RevokeApiKey {
+            tenant: key.tenant_id.clone(),
+            key: key.id,
+        };
+        assert_eq!(apply(&*store, entry(revoke)).await.changed, 1);
+    }
+    assert_eq!(replay(&*store).await.entries(), 2);
+    let forget = || entry(Mutation::ForgetApiKeys(Duration::from_millis(1)));
+    assert_eq!(apply(&*store, forget()).await.changed, 0, "not yet");
+    eventually("the key has expired", async || {
+        (apply(&*store, forget()).await.changed == 1).then_some(())
+    })
+    .await;
+    assert_eq!(replay(&*store).await.entries(), 1);
+    assert_eq!(apply(&*store, forget()).await.changed, 0, "once");
 }

@@ -159,7 +159,7 @@ async fn a_wholly_trimmed_log_goes_on() {
     assert_eq!(store.head().await.expect("a head"), head);
     assert_eq!(store.tail(head.revision, 10).await.expect("nothing"), []);
     assert_eq!(
-        apply(&*store, sign_out("t", &["u"])).await.revision,
+        apply(&*store, sign_out("t", &["v"])).await.revision,
         Revision(2)
     );
     let frames = store.tail(head.revision, 10).await.expect("a tail");

@@ -31,6 +31,8 @@ pub struct Config {
     pub keys: KeyConfig,
     /// The log.
     pub log: LogConfig,
+    /// What users and tenants may do in a time, and have.
+    pub limits: LimitsConfig,
     /// The streams of validators.
     pub watch: WatchConfig,
     /// When it says that it is ready.
@@ -358,6 +360,40 @@ impl Default for LogConfig {
             checkpoint_batches_min: 1_000,
             checkpoint_bytes_min: 1 << 20,
             resume_window: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Changes a minute that a user may make with their own token.
+    pub user_changes_per_minute: u32,
+    /// Changes that a user may make at once.
+    pub user_changes_burst: u32,
+    /// Users a minute whom a tenant may sign out or disable though nobody knows them.
+    pub tenant_unknown_users_per_minute: u32,
+    /// Unknown users whom a tenant may name at once.
+    pub tenant_unknown_users_burst: u32,
+    /// Users of one tenant.
+    pub tenant_users_max: u32,
+    /// Live sessions of one tenant.
+    pub tenant_sessions_max: u32,
+    /// Live API keys of one tenant.
+    pub tenant_api_keys_max: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            user_changes_per_minute: 10,
+            user_changes_burst: 20,
+            tenant_unknown_users_per_minute: 1_000,
+            tenant_unknown_users_burst: 10_000,
+            tenant_users_max: 10_000_000,
+            tenant_sessions_max: 20_000_000,
+            tenant_api_keys_max: 10_000,
         }
     }
 }

@@ -14,6 +14,7 @@ mod held;
 mod http;
 pub mod issuer;
 mod keyring;
+mod limits;
 mod listen;
 pub mod log;
 pub mod outage;

@@ -14,6 +14,7 @@ use crate::{
     gates::Gates,
     health, http, issuer,
     keyring::{Keyring, KeyringError},
+    limits::Limits,
     listen::{self, PortLimits, PortOptions, Protocol},
     log::{Log, Maintenance, maintain, record},
     places::{Places, reload},
@@ -209,7 +210,9 @@ impl Authority {
         instruments.observe_readiness(&readiness);
         let beat_interval = config.readiness.beat_interval;
         instruments.observe_store(&store);
+        let limits = Limits::new(&config.limits, Arc::clone(&store), Arc::clone(&instruments));
         let core = Arc::new(Core {
+            limits,
             beats: Beats::start(Arc::clone(&store), random(), beat_interval, &tasks),
             validators,
             gates: Arc::new(Gates::default()),

@@ -37,6 +37,8 @@ pub enum Change {
     Distrust(KeyId),
     /// The previous generation is forgotten.
     Turn,
+    /// These API keys were revoked and have expired: the view need not hold them any more.
+    Forget(Vec<Serial>),
 }
 
 /// What a cutoff covers.
@@ -145,6 +147,14 @@ impl TryFrom<&v1::LogEntry> for Change {
                 .map(Self::Distrust)
                 .map_err(|_| DeltaError::Malformed),
             Kind::Turn(_) => Ok(Self::Turn),
+            Kind::Forgotten(forgotten) => match credential(forgotten.credential())? {
+                CredentialKind::ApiKey => {
+                    let serials = forgotten.serials.iter().copied().map(Serial);
+                    Ok(Self::Forget(serials.collect()))
+                }
+                // Sessions leave by turns: a later version may mean something else by it.
+                CredentialKind::Session => Err(DeltaError::UnknownKind),
+            },
         }
     }
 }
@@ -175,6 +185,10 @@ impl From<&Change> for Kind {
             Change::Trust(key) => Self::TrustKey(key.into()),
             Change::Distrust(id) => Self::DistrustKey(v1::DistrustedKey { id: id.to_string() }),
             Change::Turn => Self::Turn(v1::Turn {}),
+            Change::Forget(serials) => Self::Forgotten(v1::ForgottenCredentials {
+                credential: v1::CredentialKind::ApiKey.into(),
+                serials: serials.iter().map(|serial| serial.0).collect(),
+            }),
         }
     }
 }

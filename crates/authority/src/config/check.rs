@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Config, ConfigError, DAY, StoreConfig, TelemetryConfig, callers};
+use super::{Config, ConfigError, DAY, LimitsConfig, StoreConfig, TelemetryConfig, callers};
 use crate::store::postgres::check_url;
 
 impl Config {
@@ -14,6 +14,7 @@ impl Config {
         self.check_server()?;
         self.check_times()?;
         self.check_bounds()?;
+        self.limits.check()?;
         self.telemetry.check()?;
         callers::check(&self.callers)
     }
@@ -319,6 +320,59 @@ impl StoreConfig {
             ));
         }
         check_url(owner_url).map_err(|problem| ConfigError::new("store.owner_url", problem))
+    }
+}
+
+impl LimitsConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            (
+                "limits.user_changes_per_minute",
+                self.user_changes_per_minute,
+                1..=60_000,
+            ),
+            (
+                "limits.user_changes_burst",
+                self.user_changes_burst,
+                1..=60_000,
+            ),
+            (
+                "limits.tenant_unknown_users_per_minute",
+                self.tenant_unknown_users_per_minute,
+                1..=100_000_000,
+            ),
+            // One call may name so many.
+            (
+                "limits.tenant_unknown_users_burst",
+                self.tenant_unknown_users_burst,
+                1_000..=100_000_000,
+            ),
+            (
+                "limits.tenant_users_max",
+                self.tenant_users_max,
+                1..=100_000_000,
+            ),
+            (
+                "limits.tenant_sessions_max",
+                self.tenant_sessions_max,
+                1..=100_000_000,
+            ),
+            (
+                "limits.tenant_api_keys_max",
+                self.tenant_api_keys_max,
+                1..=1_000_000,
+            ),
+        ];
+        let wrong = bounds
+            .iter()
+            .find(|(_, value, range)| !range.contains(value));
+        match wrong {
+            Some((key, _, range)) => Err(ConfigError::new(
+                *key,
+                format!("must be from {} to {}", range.start(), range.end()),
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -104,6 +104,8 @@ pub enum Mutation {
         /// The longest life of an access token, and an hour.
         period: Duration,
     },
+    /// Forgets API keys that were revoked and that expired at least this long ago.
+    ForgetApiKeys(Duration),
     /// Takes events of sign-ins and refreshes into the trail, the oldest first.
     Record,
     /// Says again what a batch said that took too long to commit: its stamp may be of a generation ago.
@@ -193,6 +195,9 @@ impl Mutation {
     /// The most events of one [`Record`](Self::Record): revocations wait while they are written.
     pub const RECORDED_MAX: u32 = 256;
 
+    /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys).
+    pub const FORGOTTEN_MAX: u32 = 256;
+
     /// The tenant whose things it changes. None: those of the whole installation.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
@@ -209,6 +214,7 @@ impl Mutation {
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
             | Self::Turn { .. }
+            | Self::ForgetApiKeys(_)
             | Self::Record
             | Self::Repeat { .. } => None,
         }
@@ -231,6 +237,7 @@ impl Mutation {
             | Self::CreateApiKey(_)
             | Self::TrustKey(_)
             | Self::Turn { .. }
+            | Self::ForgetApiKeys(_)
             | Self::Record => false,
         }
     }
@@ -265,6 +272,7 @@ impl Mutation {
             Self::DistrustKey(_) => "key.distrust",
             Self::ReplaceKey { .. } => "key.replace",
             Self::Turn { .. } => "log.turn",
+            Self::ForgetApiKeys(_) => "api_key.forget",
             Self::Record => "log.record",
             Self::Repeat { .. } => "log.repeat",
         }

@@ -177,6 +177,8 @@ impl Feed {
             ring_frames: frames as u64,
             ring_bytes: bytes as u64,
             forks: self.history(),
+            view_entries: self.view().entries(),
+            view_bytes: self.view().bytes(),
             snapshot_bytes: self.snapshots.bytes().unwrap_or_default() as u64,
             ..Gauges::default()
         }

@@ -19,6 +19,9 @@ use crate::{
 /// A generation is kept for the longest life of a token and this much more.
 const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
 
+/// How long after its expiry a revoked API key is forgotten: no gate's clock is so far behind.
+const FORGET_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What has changed is in a checkpoint after this at the latest, so that the log can be trimmed.
 const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -45,6 +48,7 @@ pub(crate) async fn maintain(parts: Maintenance, stop: CancellationToken) {
             error.log("time towards the next turn is not counted");
         }
         turn(store, &parts.log, config.tokens.access_token_lifetime).await;
+        forget(&parts.log).await;
         heal_keys(&parts).await;
         save_checkpoint(&parts).await;
         trim(store, config.log.resume_window).await;
@@ -83,6 +87,18 @@ async fn turn(store: &dyn Store, log: &Log, life: Duration) {
         }
         Ok(_) => {}
         Err(error) => error.log("turn failed"),
+    }
+}
+
+/// Has gates forget API keys that were revoked and have expired.
+async fn forget(log: &Log) {
+    loop {
+        let entry = internal(Mutation::ForgetApiKeys(FORGET_MARGIN));
+        match log.submit(entry).await {
+            Ok(outcome) if outcome.changed >= Mutation::FORGOTTEN_MAX => {}
+            Ok(_) => return,
+            Err(error) => return error.log("expired API keys are not forgotten"),
+        }
     }
 }
 

@@ -85,6 +85,7 @@ impl ApiKeys {
         let reason = fields.reason(&message.reason);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let new = fields.finish(new)?.ok_or(ServiceError::Internal)?;
+        self.0.limits.admit_api_key(&tenant).await??;
         let (id, mutation) = (new.id, Mutation::CreateApiKey(Box::new(new)));
         let entry = call.entry(
             Fields::default(),

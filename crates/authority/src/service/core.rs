@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_contract::{
-    id::{EventId, UserId},
+    id::{EventId, TenantId, UserId},
     key::CredentialKind,
     token::Claims,
     v1,
@@ -20,6 +20,7 @@ use crate::{
     feed::{Beats, Feed},
     gates::Gates,
     keyring::Keyring,
+    limits::Limits,
     log::Log,
     places::Places,
     policies::Policies,
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Log,
+    pub(crate) limits: Limits,
     pub(crate) feed: Arc<Feed>,
     pub(crate) beats: Beats,
     pub(crate) keyring: Arc<Keyring>,
@@ -121,6 +123,25 @@ impl Core {
             self.validators
                 .enforcement(outcome.revision, begun.elapsed()),
         ))
+    }
+
+    /// Admits a change that ends sessions: a user has a rate.
+    pub(crate) fn admit_change(&self, caller: &Caller) -> Result<(), ServiceError> {
+        if let Caller::User(user) = caller {
+            let identity = &user.identity;
+            self.limits
+                .admit_user_change(&identity.tenant_id, &identity.user_id)?;
+        }
+        Ok(())
+    }
+
+    /// Admits the users whom a sign-out names.
+    pub(crate) async fn admit_named_users(
+        &self,
+        tenant: &TenantId,
+        users: &[UserId],
+    ) -> Result<(), ServiceError> {
+        Ok(self.limits.admit_named_users(tenant, users).await??)
     }
 
     /// Issues the tokens of a session that was found alive at `now`.

@@ -13,6 +13,7 @@ use portcullis_contract::{
     v1,
 };
 
+use super::caller::Caller;
 use super::status::{ServiceError, Violation};
 use crate::domain::{
     ClientInfo, Micros, Profile,
@@ -111,6 +112,23 @@ impl Fields {
 
     pub(crate) fn reason(&mut self, reason: &str) -> String {
         self.text::<REASON_BYTES_MAX>("reason", reason)
+    }
+
+    /// The reason and the message of a call that a user may make too: a user's own words are no administrator's.
+    pub(crate) fn words(
+        &mut self,
+        caller: &Caller,
+        reason: &str,
+        user_message: &str,
+    ) -> (String, String) {
+        if caller.own_user().is_some() {
+            for (field, text) in [("reason", reason), ("user_message", user_message)] {
+                if !text.is_empty() {
+                    self.wrong(field, "must be empty when a user calls");
+                }
+            }
+        }
+        (self.reason(reason), self.user_message(user_message))
     }
 
     pub(crate) fn required_reason(&mut self, reason: &str) -> String {

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     domain::EntryError,
+    limits::Exceeded,
     log::LogError,
     store::{OpenError, StoreError},
 };
@@ -47,6 +48,10 @@ pub(crate) enum ServiceError {
     /// So many API keys would end.
     ApiKeysWouldEnd(u64),
     Overloaded,
+    /// The limit, and when to come back.
+    RateLimited(&'static str, Duration),
+    /// The limit.
+    QuotaExceeded(&'static str),
     SearchTooSlow,
     Deadline,
     Unavailable,
@@ -180,6 +185,16 @@ impl ServiceError {
                 Reason::SearchTooSlow,
                 "the search took too long: narrow it by a user, a time, a country or a longer name",
             ),
+            Self::RateLimited(..) => (
+                Code::ResourceExhausted,
+                Reason::RateLimited,
+                "too many changes: retry later",
+            ),
+            Self::QuotaExceeded(_) => (
+                Code::ResourceExhausted,
+                Reason::QuotaExceeded,
+                "the tenant has as many as it may have",
+            ),
             Self::Deadline => (
                 Code::DeadlineExceeded,
                 Reason::DeadlineExceeded,
@@ -217,6 +232,9 @@ impl From<ServiceError> for Status {
         if let ServiceError::ApiKeysWouldEnd(count) = &error {
             metadata.insert("api_keys".into(), count.to_string());
         }
+        if let ServiceError::RateLimited(limit, _) | ServiceError::QuotaExceeded(limit) = &error {
+            metadata.insert("limit".into(), (*limit).into());
+        }
         let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata);
         match &error {
             ServiceError::Invalid(violations) => {
@@ -228,6 +246,9 @@ impl From<ServiceError> for Status {
             }
             ServiceError::PageToken => {
                 details.set_bad_request(vec![FieldViolation::new("page_token", message)]);
+            }
+            ServiceError::RateLimited(_, retry) => {
+                details.set_retry_info(Some(*retry));
             }
             ServiceError::Overloaded | ServiceError::Unavailable => {
                 details.set_retry_info(Some(RETRY_DELAY));
@@ -249,6 +270,15 @@ pub(crate) fn of_transport(code: Code) -> ServiceError {
         Code::NotFound => ServiceError::ServiceNotFound,
         // A handler's own errors carry details; what is left is a message that is too large or does not decode.
         _ => ServiceError::invalid("", "the message is too large or does not decode"),
+    }
+}
+
+impl From<Exceeded> for ServiceError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded.retry {
+            Some(retry) => Self::RateLimited(exceeded.limit, retry),
+            None => Self::QuotaExceeded(exceeded.limit),
+        }
     }
 }
 

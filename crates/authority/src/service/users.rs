@@ -68,6 +68,8 @@ impl UserService for Users {
         } else {
             Cause::Administrator
         };
+        let users = fields.finish(users)?;
+        self.0.admit_named_users(&tenant, &users).await?;
         let mutation = Mutation::SignOutUsers {
             tenant,
             users,
@@ -75,7 +77,13 @@ impl UserService for Users {
             disable: message.disable,
             cause,
         };
-        let entry = call.entry(fields, behalf, reason, user_message, Some(mutation))?;
+        let entry = call.entry(
+            Fields::default(),
+            behalf,
+            reason,
+            user_message,
+            Some(mutation),
+        )?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         Ok(Response::new(v1::ForceSignOutResponse {
             enforcement: Some(enforcement),
@@ -111,6 +119,9 @@ impl UserService for Users {
         let user_message = fields.user_message(&message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+        self.0
+            .admit_named_users(&tenant, std::slice::from_ref(&user))
+            .await?;
         let mutation = Mutation::SignOutUsers {
             tenant: tenant.clone(),
             users: vec![user.clone()],

@@ -132,6 +132,15 @@ pub trait Store: Send + Sync + 'static {
     /// Those of these users who are known, in any order.
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
 
+    /// Users of a tenant, counted up to `max`.
+    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
+    /// Makes the rows of users who are not known, in one transaction.
+    async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError>;
+
+    /// Live API keys of a tenant, counted up to `max`.
+    async fn count_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
 

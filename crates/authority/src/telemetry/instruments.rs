@@ -345,6 +345,18 @@ impl Instruments {
             |read| read.forks,
         );
         gauge(
+            "portcullis.view.entries",
+            "{entry}",
+            "Revoked credentials and cutoffs that every gate holds.",
+            |read| read.view_entries,
+        );
+        gauge(
+            "portcullis.view.size",
+            "By",
+            "Those entries, encoded.",
+            |read| read.view_bytes,
+        );
+        gauge(
             "portcullis.watch.streams",
             "{stream}",
             "Connected validators.",
@@ -459,6 +471,8 @@ pub(crate) struct Gauges {
     pub(crate) ring_frames: u64,
     pub(crate) ring_bytes: u64,
     pub(crate) forks: u64,
+    pub(crate) view_entries: u64,
+    pub(crate) view_bytes: u64,
     pub(crate) snapshot_bytes: u64,
     pub(crate) streams: u64,
     pub(crate) parked: u64,

@@ -1616,6 +1616,11 @@ pub enum ErrorReason {
     WatchRevisionAhead = 41,
     /// `NOT_FOUND`: gRPC health was asked about a service that this server does not have.
     ServiceNotFound = 80,
+    /// `RESOURCE_EXHAUSTED`: the user or the tenant makes too many changes; `RetryInfo` says when to come back, and
+    /// `ErrorInfo.metadata` names the `limit`.
+    RateLimited = 90,
+    /// `RESOURCE_EXHAUSTED`: the tenant has as many as it may have; `ErrorInfo.metadata` names the `limit`.
+    QuotaExceeded = 91,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1655,6 +1660,8 @@ impl ErrorReason {
             Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
             Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
             Self::ServiceNotFound => "ERROR_REASON_SERVICE_NOT_FOUND",
+            Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
+            Self::QuotaExceeded => "ERROR_REASON_QUOTA_EXCEEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1695,6 +1702,8 @@ impl ErrorReason {
             "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
             "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
             "ERROR_REASON_SERVICE_NOT_FOUND" => Some(Self::ServiceNotFound),
+            "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
+            "ERROR_REASON_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }
     }
@@ -1711,7 +1720,7 @@ pub struct Delta {
 /// One change of the view.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogEntry {
-    #[prost(oneof = "log_entry::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "log_entry::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<log_entry::Kind>,
 }
 /// Nested message and enum types in `LogEntry`.
@@ -1728,11 +1737,22 @@ pub mod log_entry {
         DistrustKey(super::DistrustedKey),
         #[prost(message, tag = "5")]
         Turn(super::Turn),
+        #[prost(message, tag = "6")]
+        Forgotten(super::ForgottenCredentials),
     }
 }
 /// Credentials that are dead, by serial.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokedCredentials {
+    #[prost(enumeration = "CredentialKind", tag = "1")]
+    pub credential: i32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub serials: ::prost::alloc::vec::Vec<u64>,
+}
+/// Revoked credentials that have expired, by serial: they are dead by their own time, and leave the view. Only API keys have
+/// an entry of this kind: sessions leave the view by turns.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgottenCredentials {
     #[prost(enumeration = "CredentialKind", tag = "1")]
     pub credential: i32,
     #[prost(uint64, repeated, tag = "2")]

@@ -11,6 +11,9 @@ use crate::{
     v1,
 };
 
+/// About how many bytes an encoded cutoff has: two numbers of up to five bytes, a scope, and their tags.
+const CUTOFF_BYTES: u64 = 18;
+
 type CutoffMap = HashTrieMapSync<u64, CutoffState, RandomState>;
 
 /// The revoked serials and the cutoffs of one generation. Copies share what they have in common.
@@ -69,6 +72,15 @@ impl Generation {
         covers(&self.everyone)
             || any(&self.tenants, subject.tenant.0)
             || any(&self.users, subject.user.0)
+    }
+
+    /// How many scopes have a cutoff.
+    pub(super) fn cutoffs(&self) -> u64 {
+        (self.users.size() + self.tenants.size()) as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.revoked.bytes() + self.cutoffs() * CUTOFF_BYTES
     }
 
     pub(super) fn encode(&self) -> v1::Generation {

@@ -177,6 +177,21 @@ impl View {
         sessions + self.permanent.revoked.len()
     }
 
+    /// How many entries a gate holds: revoked credentials and cutoffs, in all generations.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        let generations = self.sessions.iter().chain([&self.permanent]);
+        let cutoffs: u64 = generations.map(Generation::cutoffs).sum();
+        self.revoked_count() + cutoffs
+    }
+
+    /// About how many bytes these entries have, encoded.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let generations = self.sessions.iter().chain([&self.permanent]);
+        generations.map(Generation::bytes).sum()
+    }
+
     /// The view after `frame`.
     ///
     /// # Errors
@@ -222,6 +237,7 @@ impl View {
                 self.newest(credential)
                     .cut(scope, CutoffState::new(revision, exempt));
             }
+            Change::Forget(serials) => self.permanent.revoked.remove(&serials),
             Change::Trust(key) => self.trust(key),
             Change::Distrust(id) => self.distrust(id),
             Change::Turn => {

@@ -54,10 +54,37 @@ impl SerialSet {
         }
     }
 
+    /// Takes all of `serials` out.
+    pub fn remove(&mut self, serials: &[Serial]) {
+        let mut sorted: Vec<u64> = serials.iter().map(|serial| serial.0).collect();
+        sorted.sort_unstable();
+        for run in sorted.chunk_by(|a, b| a >> BLOCK_BITS == b >> BLOCK_BITS) {
+            let index = run[0] >> BLOCK_BITS;
+            let Some(block) = self.blocks.get(&index) else {
+                continue;
+            };
+            let mut block = (**block).clone();
+            for &serial in run {
+                block.remove(low(serial));
+            }
+            if block.is_empty() {
+                self.blocks.remove_mut(&index);
+            } else {
+                self.blocks.insert_mut(index, Arc::new(block));
+            }
+        }
+    }
+
     /// How many serials there are.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.blocks.values().map(|block| block.len()).sum()
+    }
+
+    /// How many bytes the blocks have, encoded.
+    pub(super) fn bytes(&self) -> u64 {
+        let sizes = self.blocks.values().map(|block| block.serialized_size());
+        sizes.sum::<usize>() as u64
     }
 
     /// Whether there are none.

@@ -138,6 +138,29 @@ fn a_view_survives_its_encoding() {
 }
 
 #[test]
+fn a_revoked_api_key_leaves_the_view_when_it_is_forgotten() {
+    let kind = CredentialKind::ApiKey;
+    let revoked = Change::Revoke {
+        credential: kind,
+        serials: vec![Serial(30), Serial(1 << 40)],
+    };
+    let view = applied(&[
+        vec![revoked],
+        vec![Change::Forget(vec![Serial(30), Serial(31)])],
+    ]);
+    assert!(!view.is_revoked(kind, &subject(30, 0)));
+    assert!(view.is_revoked(kind, &subject(1 << 40, 0)));
+    assert_eq!((view.entries(), view.revoked_count()), (1, 1));
+    let next = frame(3, &[Change::Forget(vec![Serial(1 << 40)])]);
+    let view = view.apply(&next).expect("applies");
+    assert_eq!((view.entries(), view.bytes()), (0, 0));
+    assert_eq!(
+        View::decode(view.encode()).expect("ours").encode(),
+        view.encode()
+    );
+}
+
+#[test]
 fn two_turns_forget_and_one_does_not() {
     let revoked = vec![revoke(&[1])];
     let signed_out = vec![cut(Scope::User(UserSerial(5)), None)];

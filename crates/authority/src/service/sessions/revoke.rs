@@ -27,10 +27,11 @@ impl Sessions {
         let tenant = call.caller.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let id = fields.session("session_id", &message.session_id);
-        let reason = fields.reason(&message.reason);
-        let user_message = fields.user_message(&message.user_message);
+        let (reason, user_message) =
+            fields.words(&call.caller, &message.reason, &message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let id = fields.finish(id)?.ok_or(ServiceError::SessionNotFound)?;
+        self.0.admit_change(&call.caller)?;
         let owner = call.caller.own_user().cloned();
         let cause = self
             .cause(&call.caller, &tenant, id, behalf.as_ref())
@@ -173,8 +174,8 @@ impl Sessions {
                 ..Default::default()
             });
         }
-        let reason = fields.reason(&message.reason);
-        let user_message = fields.user_message(&message.user_message);
+        let (reason, user_message) =
+            fields.words(&call.caller, &message.reason, &message.user_message);
         let behalf = fields.behalf(message.acting_user.as_ref());
         let own = call.caller.own_user().is_some()
             || behalf.as_ref().map(|(user, _)| user) == user.as_ref();
@@ -183,6 +184,13 @@ impl Sessions {
         } else {
             Cause::Administrator
         });
+        let user = fields.finish(user)?;
+        self.0.admit_change(&call.caller)?;
+        if let (None, Some(user)) = (call.caller.own_user(), &user) {
+            self.0
+                .admit_named_users(&tenant, std::slice::from_ref(user))
+                .await?;
+        }
         let mutation = user.map(|user| Mutation::SignOutUsers {
             tenant,
             users: vec![user],
@@ -190,7 +198,7 @@ impl Sessions {
             disable: false,
             cause,
         });
-        let entry = call.entry(fields, behalf, reason, user_message, mutation)?;
+        let entry = call.entry(Fields::default(), behalf, reason, user_message, mutation)?;
         let (_, enforcement) = self.0.append(entry, call.begun).await?;
         Ok(v1::RevokeOtherSessionsResponse {
             enforcement: Some(enforcement),

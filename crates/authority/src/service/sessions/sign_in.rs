@@ -32,6 +32,10 @@ impl Sessions {
         let tenant = call.caller.tenant(&call.message.tenant_id)?;
         let policy = self.0.policies.of(&tenant).await?;
         let (mut new, device) = self.parse_new(tenant, call.caller.actor(None), &call.message)?;
+        self.0
+            .limits
+            .admit_sign_in(&new.tenant_id, &new.user_id)
+            .await??;
         let limits = policy.effective(&new.user_id);
         if !limits.accepts_acr(&new.acr) {
             return Err(ServiceError::PolicyForbids("required_acr"));

@@ -75,6 +75,24 @@ pub(super) async fn list(
     Ok((found.into_iter().map(|(key, _)| key).collect(), now))
 }
 
+/// The keys of a tenant that were neither revoked nor have expired, counted up to `max`. Those of disabled owners count.
+pub(super) async fn count(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    tenant: &TenantId,
+    max: u32,
+) -> Result<u32, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM api_keys k WHERE k.tenant_id = $1 AND k.end_event IS NULL \
+             AND (k.expires_us IS NULL OR k.expires_us > {now}) ORDER BY k.key_id LIMIT $2) c",
+        now = dialect.now,
+    );
+    let values = [tenant.as_str().into(), i64::from(max).into()];
+    let rows = connection.query(&sql, &values).await?;
+    let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    Ok(u32::try_from(count).unwrap_or(max))
+}
+
 /// Keys with their requests, and the audit event that ended them: their own, or that of the first cutoff that covers
 /// them. What came after its expiry ended no key.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {

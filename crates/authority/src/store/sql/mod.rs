@@ -282,6 +282,25 @@ impl Store for SqlStore {
         Ok(found.into_iter().flatten().collect())
     }
 
+    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        users::count(&mut *self.lane(Lane::Search).await?, tenant, max).await
+    }
+
+    async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        Ok(users::add(&mut *connection, &self.dialect(), tenant, users).await?)
+    }
+
+    async fn count_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        api_keys::count(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            max,
+        )
+        .await
+    }
+
     async fn api_key(
         &self,
         tenant: &TenantId,

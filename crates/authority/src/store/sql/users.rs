@@ -1,6 +1,6 @@
 //! Tenants and users as rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 
@@ -8,6 +8,7 @@ use super::{
     Connection, DbError, Dialect, Row, UserKey, Value,
     connection::{ROWS_MAX, ValueRows},
     sessions::{tenant_id, user_id},
+    transaction,
 };
 use crate::{
     domain::{Micros, NewSession, Profile, User, listing::fold},
@@ -123,6 +124,37 @@ pub(super) async fn insert_users(
         connection.query(&sql, &rows.params).await?;
     }
     Ok(())
+}
+
+/// Makes the rows of users of one tenant, and of the tenant, unless they are there.
+pub(super) async fn add(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    tenant: &TenantId,
+    users: &[UserId],
+) -> Result<(), DbError> {
+    // In key order, as all who make several users.
+    let users: BTreeSet<_> = users.iter().map(|user| (tenant, user)).collect();
+    let users: Vec<_> = users.into_iter().collect();
+    transaction!(connection, async {
+        ensure_tenant(connection, dialect, tenant).await?;
+        insert_users(connection, dialect, &users).await
+    })
+}
+
+/// The users of a tenant, counted up to `max`.
+pub(super) async fn count(
+    connection: &mut dyn Connection,
+    tenant: &TenantId,
+    max: u32,
+) -> Result<u32, StoreError> {
+    // By the key: no other index has all users.
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM users u WHERE u.tenant_id = $1 \
+         ORDER BY u.user_id LIMIT $2) c";
+    let values = [tenant.as_str().into(), i64::from(max).into()];
+    let rows = connection.query(sql, &values).await?;
+    let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    Ok(u32::try_from(count).unwrap_or(max))
 }
 
 /// Users, in the order of `keys`.

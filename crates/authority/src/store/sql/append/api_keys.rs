@@ -120,6 +120,39 @@ impl Batch<'_> {
         Ok(None)
     }
 
+    /// Has gates forget keys that were revoked and have expired: their own time refuses them. No other entry locks the rows of
+    /// such keys, and only one batch at a time forgets.
+    pub(super) async fn forget_api_keys(
+        &mut self,
+        index: usize,
+        margin: i64,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .query("UPDATE installation SET keys_version = keys_version", &[])
+            .await?;
+        let sql = "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
+             (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
+                 AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
+        let values = [
+            self.now.0.into(),
+            margin.into(),
+            i64::from(Mutation::FORGOTTEN_MAX).into(),
+        ];
+        let mut serials = Vec::new();
+        for row in self.connection.query(sql, &values).await? {
+            serials.push(Serial(row.unsigned(0)?));
+        }
+        if serials.is_empty() {
+            self.unchanged(index);
+            return Ok(());
+        }
+        serials.sort_unstable();
+        let changed = u32::try_from(serials.len()).unwrap_or(u32::MAX);
+        self.changes.push(Change::Forget(serials));
+        self.applied(index, "", &[], None, changed);
+        Ok(())
+    }
+
     pub(super) fn cut_api_keys(&mut self, index: usize, scope: Scope) {
         self.api_key_cutoffs
             .push((scope, event_bytes(self.entries[index].event_id)));

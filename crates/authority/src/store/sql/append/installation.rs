@@ -31,6 +31,9 @@ impl Batch<'_> {
                     self.replace_key(index, id, successor).await?;
                 }
                 Mutation::Turn { period } => self.turn(index, *period).await?,
+                Mutation::ForgetApiKeys(margin) => {
+                    self.forget_api_keys(index, span(*margin)).await?;
+                }
                 Mutation::Record => self.record(index).await?,
                 Mutation::Repeat { serials, cuts } => {
                     self.revoked.extend(serials);

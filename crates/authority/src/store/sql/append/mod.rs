@@ -5,13 +5,14 @@
 //! events that wait holds the installation's row.
 
 mod api_keys;
+mod covered;
 mod installation;
 mod policies;
 mod records;
 mod sessions;
 mod users;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use portcullis_contract::{
     delta::{self, Change, Scope},
@@ -82,6 +83,10 @@ struct Batch<'a> {
     found: Option<HashMap<SessionKey, Found>>,
     users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
     tenants: HashMap<TenantId, TenantSerial>,
+    /// Users who are disabled before the batch.
+    disabled: HashSet<UserSerial>,
+    /// Users who own an API key that is alive.
+    key_owners: HashSet<UserSerial>,
     /// The sessions that sign-outs keep, by entry.
     kept: HashMap<usize, Serial>,
 }
@@ -124,6 +129,8 @@ impl<'a> Batch<'a> {
             found: None,
             users: HashMap::new(),
             tenants: HashMap::new(),
+            disabled: HashSet::new(),
+            key_owners: HashSet::new(),
             kept: HashMap::new(),
         }
     }
@@ -131,6 +138,7 @@ impl<'a> Batch<'a> {
     async fn run(&mut self) -> Result<(), StoreError> {
         self.recall().await?;
         self.find_kept().await?;
+        self.answer_covered().await?;
         self.change_installation().await?;
         self.change_users().await?;
         self.set_policies().await?;

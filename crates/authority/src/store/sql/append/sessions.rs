@@ -144,7 +144,7 @@ impl<'a> Batch<'a> {
             let (serial, _) = self.users[&(tenant.clone(), user.clone())];
             let scope = Scope::User(serial);
             self.cut(index, scope, exempt);
-            if disable {
+            if disable && self.key_owners.contains(&serial) {
                 self.cut_api_keys(index, scope);
             }
         }

@@ -8,13 +8,25 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{audit::Target, connection::ValueRows, sessions, users},
+    super::{
+        audit::Target,
+        connection::{ROWS_MAX, ValueRows},
+        sessions, users,
+    },
     Batch,
 };
 use crate::{
     domain::{Cause, EntryError, Mutation},
     store::StoreError,
 };
+
+/// What a batch does to who may sign in.
+#[derive(Default)]
+struct Change {
+    enabling: Vec<usize>,
+    disables: bool,
+    locks: bool,
+}
 
 impl Batch<'_> {
     /// Tenants and users, in key order; the rows of those who are cut off, or get an API key, are made when they are missing.
@@ -52,8 +64,10 @@ impl Batch<'_> {
             users::insert_users(self.connection, self.dialect, &missing).await?;
             self.find_users(&missing.into_iter().collect()).await?;
         }
+        self.answer_covered().await?;
         self.cut_tenants();
-        self.admit_users().await
+        self.admit_users().await?;
+        self.find_key_owners().await
     }
 
     async fn find_users(
@@ -68,7 +82,7 @@ impl Batch<'_> {
                     .map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]),
             );
             let sql = format!(
-                "SELECT tenant_id, user_id, user_serial, tenant_serial FROM users \
+                "SELECT tenant_id, user_id, user_serial, tenant_serial, disabled_us FROM users \
                  WHERE (tenant_id, user_id) IN (VALUES {})",
                 keys.text
             );
@@ -77,6 +91,9 @@ impl Batch<'_> {
                     sessions::tenant_id(row.text(0)?)?,
                     sessions::user_id(row.text(1)?)?,
                 );
+                if row.optional_int(4)?.is_some() {
+                    self.disabled.insert(UserSerial(row.unsigned(2)?));
+                }
                 self.users.insert(
                     key,
                     (UserSerial(row.unsigned(2)?), TenantSerial(row.unsigned(3)?)),
@@ -95,13 +112,57 @@ impl Batch<'_> {
         }
     }
 
-    /// Who may sign in, user by user in key order. Who is both enabled and disabled stays out.
+    /// Who of those that are disabled owns an API key that is alive: only their keys have to be cut off, in every gate and for
+    /// good. Their rows are locked by now, as is that of each owner who gets a key, so no key comes in between.
+    async fn find_key_owners(&mut self) -> Result<(), StoreError> {
+        let mut disabling = BTreeSet::new();
+        for (_, entry) in self.pending() {
+            if let Mutation::SignOutUsers {
+                tenant,
+                users,
+                disable: true,
+                ..
+            } = &entry.mutation
+            {
+                disabling.extend(users.iter().map(|user| (tenant, user)));
+            }
+        }
+        let disabling: Vec<_> = disabling.into_iter().collect();
+        for chunk in disabling.chunks(ROWS_MAX) {
+            let mut rows = ValueRows::new(chunk.iter().map(|(tenant, user)| {
+                let (serial, _) = self.users[&((*tenant).clone(), (*user).clone())];
+                [
+                    tenant.as_str().into(),
+                    user.as_str().into(),
+                    serial.0.into(),
+                ]
+            }));
+            let now = rows.push(self.now.0);
+            let sql = format!(
+                "SELECT v.column3 FROM (VALUES {}) AS v WHERE (SELECT k.serial FROM api_keys k \
+                     WHERE k.tenant_id = v.column1 AND k.owner_id = v.column2 AND k.serial > 0 \
+                     AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > {now}) LIMIT 1) IS NOT NULL",
+                rows.text
+            );
+            for row in self.connection.query(&sql, &rows.params).await? {
+                self.key_owners.insert(UserSerial(row.unsigned(0)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may sign in, user by user in key order. Who is both enabled and disabled stays out. The rows of who gets an API key
+    /// are locked: their owners are not disabled meanwhile.
     async fn admit_users(&mut self) -> Result<(), StoreError> {
-        let mut changes: BTreeMap<(&TenantId, &UserId), (Vec<usize>, bool)> = BTreeMap::new();
+        let mut changes: BTreeMap<(&TenantId, &UserId), Change> = BTreeMap::new();
         for (index, entry) in self.pending() {
             match &entry.mutation {
                 Mutation::EnableUser { tenant, user } => {
-                    changes.entry((tenant, user)).or_default().0.push(index);
+                    changes
+                        .entry((tenant, user))
+                        .or_default()
+                        .enabling
+                        .push(index);
                 }
                 Mutation::SignOutUsers {
                     tenant,
@@ -109,19 +170,31 @@ impl Batch<'_> {
                     disable: true,
                     ..
                 } => {
-                    users
-                        .iter()
-                        .for_each(|user| changes.entry((tenant, user)).or_default().1 = true);
+                    users.iter().for_each(|user| {
+                        changes.entry((tenant, user)).or_default().disables = true;
+                    });
+                }
+                Mutation::CreateApiKey(new) => {
+                    let owner = (&new.tenant_id, &new.owner_id);
+                    changes.entry(owner).or_default().locks = true;
                 }
                 _ => {}
             }
         }
         let disable = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
-        for ((tenant, user), (enabling, disabling)) in changes {
-            for index in enabling {
+        let lock = format!(
+            "SELECT s.user_serial FROM users s WHERE s.tenant_id = $1 AND s.user_id = $2 {}",
+            self.dialect.lock_rows
+        );
+        for ((tenant, user), change) in changes {
+            if change.locks {
+                let key = [tenant.as_str().into(), user.as_str().into()];
+                self.connection.query(&lock, &key).await?;
+            }
+            for index in change.enabling {
                 self.enable_user(index, tenant, user).await?;
             }
-            if disabling {
+            if change.disables {
                 let values = [
                     tenant.as_str().into(),
                     user.as_str().into(),
