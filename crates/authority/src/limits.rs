@@ -153,7 +153,7 @@ impl Limits {
         tenant: &TenantId,
     ) -> Result<Result<(), Exceeded>, StoreError> {
         let max = self.config.tenant_api_keys_max;
-        if self.store.count_api_keys(tenant, max).await? >= max {
+        if self.store.count_live_api_keys(tenant, max).await? >= max {
             return Ok(Err(self.refuse("tenant_api_keys_max", None)));
         }
         Ok(Ok(()))

@@ -139,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
     async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError>;
 
     /// Live API keys of a tenant, counted up to `max`.
-    async fn count_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+    async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
 
     /// One user.
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;

@@ -76,7 +76,7 @@ pub(super) async fn list(
 }
 
 /// The keys of a tenant that were neither revoked nor have expired, counted up to `max`. Those of disabled owners count.
-pub(super) async fn count(
+pub(super) async fn count_live(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,

@@ -291,8 +291,8 @@ impl Store for SqlStore {
         Ok(users::add(&mut *connection, &self.dialect(), tenant, users).await?)
     }
 
-    async fn count_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        api_keys::count(
+    async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        api_keys::count_live(
             &mut *self.lane(Lane::Read).await?,
             &self.dialect(),
             tenant,

@@ -32,7 +32,8 @@ impl Batch<'_> {
                 }
                 Mutation::Turn { period } => self.turn(index, *period).await?,
                 Mutation::ForgetApiKeys(margin) => {
-                    self.forget_api_keys(index, span(*margin)).await?;
+                    self.forget_api_keys(index, crate::domain::time::span(*margin))
+                        .await?;
                 }
                 Mutation::Record => self.record(index).await?,
                 Mutation::Repeat { serials, cuts } => {
