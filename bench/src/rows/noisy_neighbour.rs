@@ -58,7 +58,10 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
 }
 
 /// The limits would refuse the noisy administrator: here it is the queue that is measured.
-fn settings(_: &mut Config) {}
+fn settings(config: &mut Config) {
+    config.limits.tenant_unknown_users_per_minute = 1_000_000_000;
+    config.limits.tenant_unknown_users_burst = 1_000_000_000;
+}
 
 /// The 99th percentile under load, and alone, in milliseconds.
 async fn measure(authority: &Process) -> Result<(f64, f64)> {

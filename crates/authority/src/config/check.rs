@@ -76,36 +76,6 @@ impl Config {
                 Duration::ZERO..=DAY,
             ),
             (
-                "sessions.lifetime",
-                self.sessions.lifetime,
-                second..=3660 * DAY,
-            ),
-            (
-                "sessions.remember_me_lifetime",
-                self.sessions.remember_me_lifetime,
-                second..=3660 * DAY,
-            ),
-            (
-                "sessions.retention",
-                self.sessions.retention,
-                hour..=3660 * DAY,
-            ),
-            (
-                "sessions.sweep_interval",
-                self.sessions.sweep_interval,
-                10 * moment..=hour,
-            ),
-            (
-                "sessions.activity_delay_max",
-                self.sessions.activity_delay_max,
-                Duration::ZERO..=hour,
-            ),
-            (
-                "sessions.gate_absence_max",
-                self.sessions.gate_absence_max,
-                Duration::ZERO..=DAY,
-            ),
-            (
                 "keys.activation_delay",
                 self.keys.activation_delay,
                 Duration::ZERO..=30 * DAY,
@@ -141,6 +111,7 @@ impl Config {
         ];
         let bounds = bounds
             .into_iter()
+            .chain(self.session_times())
             .chain(self.edge_times())
             .chain(self.readiness_times());
         if let Some((key, _, range)) = bounds
@@ -156,6 +127,42 @@ impl Config {
             return Err(ConfigError::new("keys.activation_delay", problem));
         }
         Ok(())
+    }
+
+    fn session_times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>); 6] {
+        let (moment, second, hour) = (Duration::from_millis(1), Duration::from_secs(1), DAY / 24);
+        [
+            (
+                "sessions.lifetime",
+                self.sessions.lifetime,
+                second..=3660 * DAY,
+            ),
+            (
+                "sessions.remember_me_lifetime",
+                self.sessions.remember_me_lifetime,
+                second..=3660 * DAY,
+            ),
+            (
+                "sessions.retention",
+                self.sessions.retention,
+                hour..=3660 * DAY,
+            ),
+            (
+                "sessions.sweep_interval",
+                self.sessions.sweep_interval,
+                10 * moment..=hour,
+            ),
+            (
+                "sessions.activity_delay_max",
+                self.sessions.activity_delay_max,
+                Duration::ZERO..=hour,
+            ),
+            (
+                "sessions.gate_absence_max",
+                self.sessions.gate_absence_max,
+                Duration::ZERO..=DAY,
+            ),
+        ]
     }
 
     fn edge_times(&self) -> [(&'static str, Duration, RangeInclusive<Duration>); 5] {
