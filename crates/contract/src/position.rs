@@ -154,6 +154,22 @@ mod tests {
         }
     }
 
+    /// The formula at the top of `log.proto`, in other words than the code's, and as a value for other languages.
+    #[test]
+    fn the_chain_is_what_the_proto_says() {
+        let audit_digest = [7; 32];
+        let first = Chain::default().next(b"delta", &audit_digest);
+        let bytes = [&[0; 32][..], &sha256(b"delta"), &audit_digest].concat();
+        assert_eq!(first.0, sha256(&bytes));
+        let bytes = [&first.0[..], &sha256(b""), &audit_digest].concat();
+        assert_eq!(first.next(b"", &audit_digest).0, sha256(&bytes));
+        let hex: String = first.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "58bfabcf5a2e147ce9065362046bf36f59587b42f56c0dced29f3ac875ae4a1e"
+        );
+    }
+
     /// A cursor whose bits were altered is refused, or is another position, which no log takes for a good one.
     #[test]
     fn an_altered_cursor_is_not_the_same_position() {

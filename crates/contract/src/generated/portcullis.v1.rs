@@ -403,7 +403,9 @@ pub struct CreateApiKeyRequest {
 pub struct CreateApiKeyResponse {
     #[prost(message, optional, tag = "1")]
     pub api_key: ::core::option::Option<ApiKey>,
-    /// A signed JWT (`typ: ak+jwt`). It is not stored.
+    /// A signed JWT, which is not stored: its `typ` is `ak+jwt`. Its claims are those of an access token (see `CreateSessionResponse`) without
+    /// `sid`, `auth_time`, `amr` and `acr`; `sub` is the owner, `jti` the key (`key_…`), `scope` its scopes with spaces
+    /// between (left out when there are none), and `exp` is left out when the key does not expire.
     #[prost(string, tag = "2")]
     pub secret: ::prost::alloc::string::String,
 }
@@ -3586,7 +3588,19 @@ pub struct CreateSessionRequest {
 pub struct CreateSessionResponse {
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
-    /// A signed JWT (RFC 9068, `typ: at+jwt`).
+    /// A signed JWT (RFC 9068): `typ` is `at+jwt`, and `alg` and `kid` name the key. Its claims:
+    /// `iss`              `tokens.issuer` of the installation
+    /// `sub`              the user's id in the tenant
+    /// `aud`              array of audiences
+    /// `exp`, `iat`       seconds since 1970, by the database's clock
+    /// `jti`              the token's own id
+    /// `sid`              the session, `ses_…`
+    /// `auth_time`        when the user authenticated, in seconds since 1970
+    /// `amr`, `acr`       how (RFC 8176), as given at creation; left out when empty
+    /// `tenant`           the tenant's id
+    /// `serial`, `user_serial`, `tenant_serial`, `opened_revision`
+    /// numbers that revocations go by: the token is dead when `serial` is revoked, or a cutoff of its
+    /// user, its tenant or everyone is greater than `opened_revision`
     #[prost(string, tag = "2")]
     pub access_token: ::prost::alloc::string::String,
     /// Opaque. Exchange it by `RefreshSession`.

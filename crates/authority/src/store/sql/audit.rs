@@ -260,3 +260,79 @@ pub(super) fn details(text: &str) -> Result<Details, StoreError> {
     serde_json::from_str(text)
         .map_err(|_| StoreError::Internal("details are not an object of texts".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::position::sha256;
+
+    use super::*;
+
+    fn row(event: u8, ordinal: i64, user: &str) -> AuditRow {
+        AuditRow {
+            event: EventId::from_bytes([event; 16]),
+            ordinal,
+            at: Micros(1_700_000_000_000_000),
+            tenant: "acme".into(),
+            action: "session.revoke".into(),
+            target: "ses_1".into(),
+            cause: None,
+            actor: [
+                "user:ada".into(),
+                "service:back-office".into(),
+                String::new(),
+            ],
+            reason: "grün".into(),
+            user_message: String::new(),
+            changed: 1,
+            user: user.into(),
+            details: String::new(),
+            digest: [0; 32],
+        }
+    }
+
+    fn integer(number: i64) -> Vec<u8> {
+        number.to_be_bytes().to_vec()
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [integer(text.len() as i64), text.as_bytes().to_vec()].concat()
+    }
+
+    /// The formula at the top of `log.proto`.
+    fn documented(row: &AuditRow) -> Vec<u8> {
+        let [actor, via, actor_ip] = &row.actor;
+        let texts = [
+            &row.tenant,
+            &row.action,
+            &row.target,
+            actor,
+            via,
+            actor_ip,
+            &row.reason,
+            &row.user_message,
+        ];
+        let mut bytes: Vec<u8> = texts.iter().flat_map(|part| text(part)).collect();
+        bytes.extend(row.event.to_bytes());
+        for number in [row.ordinal, row.at.0, row.cause.unwrap_or(0), row.changed] {
+            bytes.extend(integer(number));
+        }
+        if !(row.user.is_empty() && row.details.is_empty()) {
+            bytes.extend([0xff; 8]);
+            bytes.extend(text(&row.user));
+            bytes.extend(text(&row.details));
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_digest_of_audit_rows_is_what_the_proto_says() {
+        let mut rows = [row(2, 0, ""), row(1, 1, "ada"), row(1, 0, "")];
+        let digest = seal(&mut rows);
+        let order: Vec<_> = rows.iter().map(|row| row.ordinal).collect();
+        assert_eq!(order, [0, 1, 0]);
+        let bytes: Vec<u8> = rows.iter().flat_map(documented).collect();
+        assert_eq!(digest, sha256(&bytes));
+        let bytes: Vec<u8> = rows[..2].iter().flat_map(documented).collect();
+        assert_eq!(rows[1].digest, sha256(&bytes));
+    }
+}
