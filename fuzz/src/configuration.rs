@@ -78,12 +78,24 @@ fn is_kept_secret(key: &str, text: &str) -> bool {
     }
 }
 
+/// Puts a digest of its own in the place of each placeholder, which is refused as it stands.
+fn fill_placeholders(file: &str) -> String {
+    let mut filled = String::new();
+    for (number, part) in file.split(&"0".repeat(64)).enumerate() {
+        if number > 0 {
+            filled += &format!("{number:064x}");
+        }
+        filled += part;
+    }
+    filled
+}
+
 /// A whole file, and each key with a value that is not its own.
 pub fn seeds() -> Vec<Seed> {
-    let file = include_str!("../../deploy/portcullis.toml");
+    let file = fill_placeholders(include_str!("../../deploy/portcullis.toml"));
     let callers = "[[callers]]\nname = 'a'\nbearer_sha256 = '00'\nroles = ['login']\n";
     let mut seeds = vec![
-        Seed::good("deployed", with_mode(0, file)),
+        Seed::good("deployed", with_mode(0, &file)),
         Seed::good("empty", with_mode(0, "")),
         Seed::good(
             "es256",

@@ -77,6 +77,16 @@ impl Fields {
         }
     }
 
+    fn proven_head(self, proven: Option<&v1::ProvenHead>) -> Self {
+        match proven {
+            None => self.integer(0),
+            Some(proven) => self
+                .integer(1)
+                .cursor(proven.head.as_ref())
+                .bytes(&proven.code),
+        }
+    }
+
     fn finish(self) -> Bytes {
         Bytes::copy_from_slice(&self.0.finish().as_ref()[..CHECKSUM_BYTES])
     }
@@ -107,6 +117,7 @@ impl v1::WatchHello {
             .part(self.part.as_ref())
             .bytes(&self.gate_id)
             .time(admits_for.map(|admits_for| (admits_for.seconds, admits_for.nanos)))
+            .proven_head(self.proven_head.as_ref())
             .finish()
     }
 }
@@ -175,6 +186,7 @@ impl v1::WatchBeat {
             .integer(self.nonce)
             .cursor(self.head.as_ref())
             .time(time.map(|time| (time.seconds, time.nanos)))
+            .bytes(&self.head_code)
             .finish()
     }
 }
@@ -264,6 +276,10 @@ mod tests {
             admits_for: Some(prost_types::Duration {
                 seconds: 7,
                 nanos: 2,
+            }),
+            proven_head: Some(v1::ProvenHead {
+                head: Some(cursor()),
+                code: vec![6; 32].into(),
             }),
         };
         hello.sealed()

@@ -10,6 +10,7 @@ use portcullis_contract::{
     id::Serial,
     key::CredentialKind,
     position::Chain,
+    position::{Position, Revision},
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
 };
 use portcullis_tests::{
@@ -58,6 +59,11 @@ struct Handmade {
 
 impl Handmade {
     async fn connect(authority: &TestAuthority, name: &str) -> Self {
+        Self::connect_at(authority, name, v1::WatchHello::default()).await
+    }
+
+    /// Connects with the cursor and the proven head of a hello.
+    async fn connect_at(authority: &TestAuthority, name: &str, at: v1::WatchHello) -> Self {
         let (asking, asked) = mpsc::channel(16);
         let hello = v1::WatchHello {
             max_staleness: Some(prost_types::Duration {
@@ -67,7 +73,7 @@ impl Handmade {
             mode: v1::ValidatorMode::Strict.into(),
             name: name.into(),
             stream: STREAM.to_vec().into(),
-            ..Default::default()
+            ..at
         };
         let hello = v1::WatchRequest {
             message: Some(Asked::Hello(hello.sealed())),
@@ -554,4 +560,36 @@ async fn a_snapshot_goes_on_where_a_broken_connection_left_it() {
         ready = ready => ready.expect("the gate gets its view"),
         () = breaking => {}
     }
+}
+
+#[tokio::test]
+async fn a_gate_that_invents_a_cursor_does_not_take_the_authority_out_of_service() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let here = gate.position().borrow().expect("a view");
+    let invented = v1::Cursor::from(Position {
+        revision: Revision(here.revision.0 + 1_000),
+        ..here
+    });
+    let mut liar = Handmade::connect_at(
+        &authority,
+        "liar",
+        v1::WatchHello {
+            cursor: Some(invented.clone()),
+            proven_head: Some(v1::ProvenHead {
+                head: Some(invented),
+                code: vec![7; 32].into(),
+            }),
+            ..Default::default()
+        },
+    )
+    .await;
+    let welcome = liar.answers.message().await.expect("an answer");
+    let welcome = welcome.expect("an answer").message;
+    assert!(
+        matches!(&welcome, Some(Answer::Welcome(welcome)) if welcome.fork),
+        "{welcome:?}"
+    );
+    let answer = authority.http("/readyz").await;
+    assert!(answer.contains("200 OK"), "{answer}");
 }

@@ -29,7 +29,7 @@ use portcullis_tests::{
     rows::behind,
     wait::{eventually, within},
 };
-use portcullis_validator::Rejection;
+use portcullis_validator::{Rejection, Validator};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -451,6 +451,27 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Waits until a beat has named a head that is not below the revision.
+async fn proven(authority: &TestAuthority, gate: &Validator, revision: u64) {
+    eventually("a probe of the gate at the revision", async || {
+        let request = v1::ListValidatorsRequest::default();
+        let mut revocations = authority.revocations(OPERATOR);
+        let listed = revocations.list_validators(request).await.expect("a list");
+        let validators = listed.into_inner().validators;
+        let has_applied = |validator: &v1::ValidatorStatus| validator.applied_revision >= revision;
+        validators.iter().any(has_applied).then_some(())
+    })
+    .await;
+    // That probe was sent at the revision: the next two proofs answer it or a later one.
+    let mut position = gate.position();
+    for _ in 0..2 {
+        position.mark_unchanged();
+        within("a proof", position.changed())
+            .await
+            .expect("the gate runs");
+    }
+}
+
 #[tokio::test]
 async fn a_restore_without_recover_makes_the_authority_not_ready_until_it_is_run() {
     let mut authority = TestAuthority::sqlite().await;
@@ -464,7 +485,9 @@ async fn a_restore_without_recover_makes_the_authority_not_ready_until_it_is_run
     );
     copy(&data, &backup);
     authority.start().await;
-    applied(&gate, revoke(&authority, &session).await).await;
+    let revision = revoke(&authority, &session).await;
+    applied(&gate, revision).await;
+    proven(&authority, &gate, revision).await;
     authority.stop().await;
     std::fs::remove_dir_all(&data).expect("removed");
     std::fs::rename(&backup, &data).expect("restored");

@@ -7,6 +7,8 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+use super::HeadCodes;
+
 /// 32 bytes from the configuration. Whoever has them and the store can sign tokens; neither alone can.
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
@@ -80,6 +82,11 @@ impl MasterKey {
     #[must_use]
     pub fn is_authentic(&self, checkpoint: &[u8], code: &[u8]) -> bool {
         hmac::verify(&self.checkpoint_key(), checkpoint, code).is_ok()
+    }
+
+    /// The codes over heads of the log.
+    pub(super) fn head_codes(&self) -> HeadCodes {
+        HeadCodes::new(self.derive("head").as_slice())
     }
 
     fn aead(&self) -> RandomizedNonceKey {

@@ -7,7 +7,7 @@ use portcullis_contract::{
     token::Signer,
 };
 
-use super::{MasterKey, PageTokens, RefreshKey, Unsealable, random};
+use super::{HeadCodes, MasterKey, PageTokens, RefreshKey, Unsealable, random};
 use crate::{
     domain::{KeyRecord, NewKey},
     store::{Store, StoreError},
@@ -19,6 +19,8 @@ pub struct Secrets {
     pub refresh: RefreshKey,
     /// Binds page tokens.
     pub pages: PageTokens,
+    /// Proves that a validator was told of a head.
+    pub heads: HeadCodes,
 }
 
 /// Why the secrets could not be had.
@@ -43,6 +45,7 @@ impl Secrets {
         Ok(Self {
             refresh: RefreshKey::new(1, &refresh),
             pages: PageTokens::new(&pages),
+            heads: master.head_codes(),
         })
     }
 }

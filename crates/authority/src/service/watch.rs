@@ -296,7 +296,7 @@ impl Watching {
         {
             Some(chain) if chain == cursor.chain => Ok(Standing::Known),
             _ => {
-                self.report_lost_history(cursor).await?;
+                self.report_lost_history(hello).await?;
                 Ok(Standing::Fork)
             }
         }
@@ -307,21 +307,41 @@ impl Watching {
     /// Beats go on. They prove the head of this history, which is all that can be proved: what was lost is not in it,
     /// whoever waits, and the gates that saw it enforce both histories. Without beats every gate would refuse everything
     /// for a loss that only an operator can weigh.
-    async fn report_lost_history(&self, cursor: Position) -> Result<(), End> {
+    ///
+    /// The validator's word is not enough: one that lies could take the authority out of service. It has to show a head
+    /// that a beat named.
+    async fn report_lost_history(&self, hello: &v1::WatchHello) -> Result<(), End> {
+        let Some(shown) = self.proven_head(hello) else {
+            return Ok(());
+        };
+        let found = self.core.store.chain(shown.revision).await;
+        if found.map_err(ServiceError::from)? == Some(shown.chain) {
+            return Ok(());
+        }
         let here = self.core.feed.view().position();
         let chain = self.core.store.chain(here.revision).await;
         // A view that is foreign itself is about to be replaced: the feed has seen both histories then.
         let is_foreign = chain.map_err(ServiceError::from)? != Some(here.chain);
-        if is_foreign || self.core.feed.explains(cursor) {
+        if is_foreign || self.core.feed.explains(shown) {
             return Ok(());
         }
         let problem = format!(
             "the store does not have revision {} as a validator was shown it: it was restored, or failed over with a \
              loss; run `portcullis recover`",
-            cursor.revision
+            shown.revision
         );
         self.core.readiness.raise(Condition::History, problem);
         Ok(())
+    }
+
+    /// The head of this history that a validator proves to have been told of.
+    fn proven_head(&self, hello: &v1::WatchHello) -> Option<Position> {
+        let proven = hello.proven_head.as_ref()?;
+        let head = Position::try_from(proven.head.as_ref()?).ok()?;
+        let here = self.core.feed.view().position();
+        let is_ours = head.incarnation == here.incarnation;
+        let is_proven = self.core.secrets.heads.verify(head, &proven.code);
+        (is_ours && is_proven).then_some(head)
     }
 
     /// Lines up for a snapshot.
@@ -460,6 +480,7 @@ impl Watching {
         let beat = v1::WatchBeat {
             nonce,
             head: Some(beat.head.into()),
+            head_code: self.core.secrets.heads.sign(beat.head),
             database_time: Some(timestamp(beat.time)),
             ..Default::default()
         };

@@ -2588,6 +2588,19 @@ pub struct WatchHello {
     /// As in `ReportActivityRequest`.
     #[prost(message, optional, tag = "21")]
     pub admits_for: ::core::option::Option<::prost_types::Duration>,
+    /// The head of the last beat of any stream. Unset: none.
+    #[prost(message, optional, tag = "22")]
+    pub proven_head: ::core::option::Option<ProvenHead>,
+}
+/// A head of the log with the authority's code over it. A validator can show a head only if a beat named it, so a
+/// validator that lies cannot make an authority believe that its store lost a part of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProvenHead {
+    #[prost(message, optional, tag = "1")]
+    pub head: ::core::option::Option<Cursor>,
+    /// Made with the installation's master key.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub code: ::prost::bytes::Bytes,
 }
 /// The beginning of a snapshot that a validator has. An authority that still holds the snapshot sends the rest.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2699,6 +2712,9 @@ pub struct WatchBeat {
     /// See `Watch`.
     #[prost(bytes = "bytes", tag = "4")]
     pub checksum: ::prost::bytes::Bytes,
+    /// The code over `head`, for `WatchHello.proven_head`.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub head_code: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchDrain {}

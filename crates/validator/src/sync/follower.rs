@@ -70,6 +70,8 @@ pub(super) struct Follower {
     stream: Stream,
     /// Whether this machine's clock was too far from the database's when the last beat came.
     clock_wrong: bool,
+    /// The head of the last beat, with the authority's code over it.
+    proven_head: Option<v1::ProvenHead>,
     chains: VecDeque<(Revision, Chain)>,
 }
 
@@ -105,6 +107,7 @@ impl Follower {
             assembly: None,
             stream: Stream::default(),
             clock_wrong: false,
+            proven_head: None,
             chains: VecDeque::new(),
         }
     }
@@ -121,6 +124,7 @@ impl Follower {
             cursor: self.stream.cursor.map(Into::into),
             stream: self.stream.id.to_vec().into(),
             part: self.assembly.as_ref().map(Assembly::part),
+            proven_head: self.proven_head.clone(),
             ..Default::default()
         }
     }
@@ -360,6 +364,10 @@ impl Follower {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_err(|_| ProtocolError::Malformed)?;
         self.take_clock(DatabaseClock::new(sent, now, told), &now);
+        self.proven_head = Some(v1::ProvenHead {
+            head: beat.head.clone(),
+            code: beat.head_code.clone(),
+        });
         if self.stream.beats.len() == BEATS_MAX {
             self.stream.beats.pop_front();
         }

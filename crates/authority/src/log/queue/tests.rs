@@ -202,7 +202,8 @@ proptest! {
 
     #[test]
     fn tenants_with_much_to_do_get_equal_shares(
-        sizes in prop::collection::vec(1..60_usize, 2..6),
+        // An entry that is a large part of a batch may not fit beside another one of its kind.
+        sizes in prop::collection::vec(1..BATCH / 8, 2..6),
     ) {
         let mut queue = FairQueue::new(BOUNDS);
         for (tenant, size) in sizes.iter().enumerate() {

@@ -45,6 +45,9 @@ pub(super) async fn head_and_chain(
 }
 
 /// The row is that of no authority: whoever calls this is alone.
+/// The row of `authority_beat` that the check of writes uses.
+pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
+
 pub(super) async fn check_writes(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -54,7 +57,7 @@ pub(super) async fn check_writes(
          ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now}",
         now = dialect.now,
     );
-    connection.query(&sql, &[[0; 16][..].into()]).await?;
+    connection.query(&sql, &[WRITE_CHECK[..].into()]).await?;
     Ok(())
 }
 
