@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use portcullis_authority::{
-    domain::{Entry, EntryError, NewSession, Outcome, Session, SessionFilter, SessionOrder},
+    domain::{
+        ClientInfo, Entry, EntryError, NewSession, Outcome, Session, SessionFilter, SessionOrder,
+    },
     store::{OpenError, Proof, Rotated, Store, StoreError},
 };
 use portcullis_contract::position::Revision;
@@ -86,6 +88,7 @@ pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Ro
                     session.id,
                     generation,
                     proof_of(session),
+                    &ClientInfo::default(),
                 )
                 .await,
         )

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::{Entry, NewSession, SessionFilter},
+    domain::{ClientInfo, Entry, NewSession, SessionFilter},
     store::{
         OpenError, Rotated, Store,
         sql::{Backend, Lane, SqlStore, Value},
@@ -134,7 +134,13 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once() {
         let opened = open(&*store, &sign_in("t", "u")).await;
         faults.fail(Lane::Write, point);
         if store
-            .rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened))
+            .rotate(
+                &opened.tenant_id,
+                opened.id,
+                0,
+                proof_of(&opened),
+                &ClientInfo::default(),
+            )
             .await
             .is_ok()
         {

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::NewSession,
+    domain::{ClientInfo, NewSession},
     store::{Rotated, Store},
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
     calls::{apply, open, proof_of, rotate, session},
     given::{revoke, sign_in, sign_out, sign_out_tenant, tenant},
+    rows::query,
     wait::{eventually, within},
 };
 use tokio::task::JoinSet;
@@ -76,12 +77,24 @@ async fn a_session_that_is_not_there_is_not_refreshed() {
     let store = crate::place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let elsewhere = store
-        .rotate(&tenant("other"), opened.id, 0, proof_of(&opened))
+        .rotate(
+            &tenant("other"),
+            opened.id,
+            0,
+            proof_of(&opened),
+            &ClientInfo::default(),
+        )
         .await
         .expect("an answer");
     assert!(matches!(elsewhere, Rotated::NotFound));
     let absent = store
-        .rotate(&tenant("t"), SessionId::generate(), 0, proof_of(&opened))
+        .rotate(
+            &tenant("t"),
+            SessionId::generate(),
+            0,
+            proof_of(&opened),
+            &ClientInfo::default(),
+        )
         .await
         .expect("an answer");
     assert!(matches!(absent, Rotated::NotFound));
@@ -98,11 +111,12 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
     ];
     let forged = || Arc::new(|_: &[u8; 16]| false);
     // All at once, so that they go out together.
+    let client = ClientInfo::default();
     let rotated = join_all([
-        store.rotate(&one.tenant_id, one.id, 0, forged()),
-        store.rotate(&one.tenant_id, one.id, 0, proof_of(&one)),
-        store.rotate(&two.tenant_id, two.id, 0, proof_of(&two)),
-        store.rotate(&three.tenant_id, three.id, 0, forged()),
+        store.rotate(&one.tenant_id, one.id, 0, forged(), &client),
+        store.rotate(&one.tenant_id, one.id, 0, proof_of(&one), &client),
+        store.rotate(&two.tenant_id, two.id, 0, proof_of(&two), &client),
+        store.rotate(&three.tenant_id, three.id, 0, forged(), &client),
     ]);
     let rotated: Vec<_> = rotated
         .await
@@ -116,7 +130,13 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
     // By whatever generation: who cannot prove it is not told of the session.
     for generation in [0, 1, 9] {
         let unproven = store
-            .rotate(&one.tenant_id, one.id, generation, forged())
+            .rotate(
+                &one.tenant_id,
+                one.id,
+                generation,
+                forged(),
+                &ClientInfo::default(),
+            )
             .await
             .expect("an answer");
         assert!(matches!(unproven, Rotated::NotFound));
@@ -165,4 +185,51 @@ async fn a_session_that_has_ended_is_not_refreshed() {
     assert!(
         matches!(rotate(&*store, &short, 0).await, Rotated::Lost(row, _) if row.generation == 0)
     );
+}
+
+#[tokio::test]
+async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once() {
+    let place = crate::place().await;
+    let store = place.store().await;
+    let opened = open(&*store, &sign_in("t", "u")).await;
+    let client = ClientInfo {
+        ip: "192.0.2.1".into(),
+        user_agent: "Fire\"fox".into(),
+        device_id: "phone".into(),
+        app_name: String::new(),
+    };
+    let key = (&opened.tenant_id, opened.id);
+    let Ok(Rotated::Won(row, now)) = store
+        .rotate(key.0, key.1, 0, proof_of(&opened), &client)
+        .await
+    else {
+        panic!("it rotates")
+    };
+    assert!(row.rotated_by == client);
+    assert_eq!(
+        (row.rotated, row.rotated_before, row.shared_generation),
+        (Some(now), Some(opened.created), None)
+    );
+
+    for generation in [1, 1, 0, 2] {
+        let event = row.refreshed(now);
+        let noted = store
+            .note_shared_token(key.0, key.1, generation, &event)
+            .await;
+        noted.expect("the store answers");
+    }
+    assert_eq!(session(&*store, &opened).await.shared_generation, Some(1));
+    let waiting = query(
+        &place,
+        "SELECT CAST(count(*) AS BIGINT) FROM audit_outbox",
+        &[],
+    )
+    .await;
+    let count = waiting.first().expect("a count").int(0).expect("a number");
+    assert_eq!(count, 3, "the sign-in, the refresh, and one shared token");
+
+    rotate(&*store, &opened, 1).await;
+    let row = session(&*store, &opened).await;
+    assert!(row.rotated_by == ClientInfo::default());
+    assert_eq!(row.rotated_before, Some(now));
 }

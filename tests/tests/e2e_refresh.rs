@@ -1,7 +1,5 @@
 //! Refresh tokens by rpc: rotation, two tabs, theft.
 
-use std::time::Duration;
-
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{ADMIN, LOGIN, SUPPORT, TENANT, TestAuthority, reason, session_id, sign_in},
@@ -146,20 +144,6 @@ async fn an_old_token_after_its_successor_was_used_is_theft_and_ends_the_session
         );
     })
     .await;
-}
-
-#[tokio::test]
-async fn the_token_before_the_newest_is_theft_once_its_grace_is_over() {
-    let authority =
-        TestAuthority::with(|config| config.tokens.refresh_grace = Duration::ZERO).await;
-    let created = authority.sign_in("ada").await;
-    refresh(&authority, &created.refresh_token)
-        .await
-        .expect("refreshed");
-    let theft = refresh(&authority, &created.refresh_token)
-        .await
-        .expect_err("no grace");
-    assert_eq!(reason(&theft), "REFRESH_TOKEN_REUSED");
 }
 
 #[tokio::test]

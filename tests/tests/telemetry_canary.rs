@@ -137,6 +137,7 @@ impl Story<'_> {
                 tenant_id: TENANT.into(),
                 refresh_token: token.into(),
                 audiences: vec!["canary-audience".into()],
+                ..Default::default()
             })
         };
         let refreshed = login

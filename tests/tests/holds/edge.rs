@@ -480,6 +480,7 @@ async fn a_refresh_cannot_make_a_token_larger_than_a_sign_in_can() {
         tenant_id: TENANT.into(),
         refresh_token: created.refresh_token.clone(),
         audiences,
+        ..Default::default()
     };
     // Together 2,048 bytes, without amr.
     let large = vec!["x".repeat(256); 8];

@@ -7,3 +7,4 @@ mod life;
 mod log;
 mod pg;
 mod reads;
+mod refresh;

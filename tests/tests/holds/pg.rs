@@ -9,7 +9,7 @@ use futures::future::join_all;
 use portcullis_authority::{
     check,
     config::Config,
-    domain::{NewSession, Session, SessionFilter, SessionOrder},
+    domain::{ClientInfo, NewSession, Session, SessionFilter, SessionOrder},
     store::{
         Rotated, Store, StoreError,
         postgres::{Postgres, PostgresOptions},
@@ -233,7 +233,8 @@ async fn a_sign_in_and_a_refresh_wait_for_the_standby_whatever_the_server_is_set
         let opened = open(&*store, &sign_in("t", "u")).await;
         standby.hang();
         assert!(waits(store.open_session(&sign_in("t", "v"))).await);
-        let refresh = store.rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened));
+        let client = ClientInfo::default();
+        let refresh = store.rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened), &client);
         assert!(waits(refresh).await);
         standby.go_on();
         within("each is acknowledged", each_lane_works(&store)).await;
@@ -264,7 +265,8 @@ async fn refresh_cancelled(
     one: &Session,
 ) -> Result<Rotated, StoreError> {
     within("a cancelled refresh", async {
-        let refresh = store.rotate(&one.tenant_id, one.id, 0, proof_of(one));
+        let client = ClientInfo::default();
+        let refresh = store.rotate(&one.tenant_id, one.id, 0, proof_of(one), &client);
         tokio::join!(refresh, cancel_wait(admin)).0
     })
     .await
@@ -363,7 +365,14 @@ async fn servers_with_stricter_isolation_by_default_serve_as_others_do() {
             async move {
                 let opened = store.open_session(&sign_in("t", "one user")).await;
                 let session = opened.expect("a sign-in needs no repetition").session;
-                let rotated = store.rotate(&session.tenant_id, session.id, 0, proof_of(&session));
+                let client = ClientInfo::default();
+                let rotated = store.rotate(
+                    &session.tenant_id,
+                    session.id,
+                    0,
+                    proof_of(&session),
+                    &client,
+                );
                 assert!(matches!(rotated.await, Ok(Rotated::Won(..))));
                 let revoked = store.append(&[revoke(&[&session])]).await;
                 revoked.expect("a revocation needs no repetition").outcomes[0].expect("applied");

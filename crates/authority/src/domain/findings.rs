@@ -34,6 +34,9 @@ pub enum FindingCode {
     CountryChanged,
     /// A refresh token of the session came back after it was exchanged: someone has a copy. No facts.
     RefreshTokenReused,
+    /// Two clients presented the same refresh token. Facts, in the audit trail only: `differs` (`ip`, `user_agent`,
+    /// `device_id`), `ip`, `first_ip`.
+    RefreshTokenShared,
 }
 
 /// How seldom a finding is innocent.
@@ -78,7 +81,7 @@ pub struct Finding {
 
 impl FindingCode {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NewDevice,
         Self::NewCountry,
         Self::NewCity,
@@ -87,6 +90,7 @@ impl FindingCode {
         Self::OldSession,
         Self::CountryChanged,
         Self::RefreshTokenReused,
+        Self::RefreshTokenShared,
     ];
 
     /// The stable name, as in JSON.
@@ -101,6 +105,7 @@ impl FindingCode {
             Self::OldSession => "old_session",
             Self::CountryChanged => "country_changed",
             Self::RefreshTokenReused => "refresh_token_reused",
+            Self::RefreshTokenShared => "refresh_token_shared",
         }
     }
 
@@ -112,6 +117,8 @@ impl FindingCode {
             Self::NewCity | Self::NewNetwork | Self::OldSession => Level::Low,
             // Once a year or so it is the user's new phone, a journey, or a VPN; a stolen password looks the same.
             Self::NewDevice | Self::NewCountry | Self::CountryChanged => Level::Medium,
+            // A phone that changes its network between two tries looks the same.
+            Self::RefreshTokenShared => Level::Medium,
             // Two people, unless one of them is a VPN; and a token that only its thief and its owner can both have.
             Self::ImpossibleTravel | Self::RefreshTokenReused => Level::High,
         }
@@ -134,7 +141,9 @@ impl FindingCode {
                 CheckRecentChanges,
             ],
             // The password may be safe: it is the session that is somewhere else.
-            Self::CountryChanged => &[EndSession, CheckRecentChanges, ReviewAuditLog],
+            Self::CountryChanged | Self::RefreshTokenShared => {
+                &[EndSession, CheckRecentChanges, ReviewAuditLog]
+            }
             Self::ImpossibleTravel => &[
                 EndAllSessions,
                 ChangePassword,
@@ -153,7 +162,10 @@ impl FindingCode {
 }
 
 impl Finding {
-    fn new(code: FindingCode, facts: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    pub(super) fn new(
+        code: FindingCode,
+        facts: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
         let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
         Self {
             code,

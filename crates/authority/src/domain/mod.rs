@@ -12,6 +12,7 @@ mod key;
 pub mod listing;
 pub mod place;
 pub mod policy;
+mod rotation;
 mod session;
 mod sweep;
 pub mod text;
@@ -36,9 +37,10 @@ pub use self::{
         UserSummary,
     },
     policy::Policy,
+    rotation::{Rotation, RotationRules, decide_rotation},
     session::{
-        Activity, ClientInfo, End, NewSession, OpenedSession, Rotation, Session, SessionState,
-        Sight, TokenSubject, decide_rotation,
+        Activity, ClientInfo, End, NewSession, OpenedSession, Session, SessionState, Sight,
+        TokenSubject,
     },
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,

@@ -32,6 +32,8 @@ pub struct Policy {
     pub users_see_sessions: bool,
     /// Whether the last page that a session asked for is kept.
     pub keep_last_page: bool,
+    /// Whether a refresh token that two clients present ends its session.
+    pub end_on_shared_refresh_token: bool,
     /// The findings that are switched off.
     pub findings_disabled: BTreeSet<FindingCode>,
     /// The standard that it was made from; empty: none.
@@ -47,6 +49,7 @@ impl Default for Policy {
             limits: Limits::default(),
             users_see_sessions: true,
             keep_last_page: false,
+            end_on_shared_refresh_token: false,
             findings_disabled: BTreeSet::new(),
             source: String::new(),
             user_overrides: BTreeMap::new(),

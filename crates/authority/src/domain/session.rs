@@ -151,6 +151,12 @@ pub struct Session {
     pub expires: Micros,
     /// When its refresh token was last exchanged.
     pub rotated: Option<Micros>,
+    /// The exchange before that one, or the opening. None: none, or an older version made the last one.
+    pub rotated_before: Option<Micros>,
+    /// The client of the last exchange, as far as its caller said. The application's name is not kept.
+    pub rotated_by: ClientInfo,
+    /// The last generation of which two clients presented the token.
+    pub shared_generation: Option<u64>,
     /// Whether it got the longer life.
     pub remember_me: bool,
     /// How the user authenticated.
@@ -252,111 +258,4 @@ pub struct TokenSubject {
     pub session_id: SessionId,
     /// The token's generation.
     pub generation: u64,
-}
-
-/// What to do with a refresh token that is not the newest one of a live session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
-    /// The same successor again: another tab was first.
-    Repeat,
-    /// It was copied: end the session.
-    Theft,
-    /// The session is over.
-    Ended,
-    /// It is ahead of its session: never issued, or the store went back in time. Not called theft.
-    Ahead,
-}
-
-/// Judges a token of `generation` that did not rotate.
-#[must_use]
-pub fn decide_rotation(
-    session: &Session,
-    generation: u64,
-    grace: Duration,
-    now: Micros,
-) -> Rotation {
-    if session.state(now) != SessionState::Active {
-        return Rotation::Ended;
-    }
-    if generation >= session.generation {
-        return Rotation::Ahead;
-    }
-    let in_grace = session
-        .rotated
-        .is_some_and(|rotated| now.since(rotated) <= grace);
-    if generation + 1 == session.generation && in_grace {
-        Rotation::Repeat
-    } else {
-        Rotation::Theft
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use portcullis_contract::id::{Serial, TenantSerial, UserSerial};
-
-    use super::*;
-
-    fn session(generation: u64, rotated: Option<i64>, end: Option<End>) -> Session {
-        let subject = Subject {
-            serial: Serial(1),
-            user: UserSerial(1),
-            tenant: TenantSerial(1),
-            opened: Revision(0),
-        };
-        Session {
-            id: SessionId::generate(),
-            tenant_id: TenantId::parse("t").expect("an id"),
-            user_id: UserId::parse("u").expect("an id"),
-            subject,
-            created: Micros(0),
-            expires: Micros(1_000_000_000),
-            rotated: rotated.map(Micros),
-            remember_me: false,
-            amr: vec![],
-            acr: String::new(),
-            auth_time: Micros(0),
-            audiences: vec![],
-            client: ClientInfo::default(),
-            generation,
-            salt: [0; 16],
-            end,
-            sight: Sight::default(),
-            activity: Activity::default(),
-            replaces: None,
-        }
-    }
-
-    #[test]
-    fn a_refresh_token_is_judged_by_its_generation_and_the_grace() {
-        let ended = End {
-            at: Micros(1),
-            cause: Cause::User,
-            actor: String::new(),
-            reason: String::new(),
-            user_message: String::new(),
-            revision: Revision(1),
-        };
-        let second = 1_000_000;
-        let cases = [
-            (session(3, Some(0), None), 2, 30 * second, Rotation::Repeat),
-            (session(3, Some(0), None), 2, 31 * second, Rotation::Theft),
-            (session(3, Some(0), None), 1, second, Rotation::Theft),
-            (session(3, Some(0), None), 4, second, Rotation::Ahead),
-            // The newest, which lost a race that is over by now: tried again, never theft.
-            (session(3, Some(0), None), 3, second, Rotation::Ahead),
-            (
-                session(3, Some(0), None),
-                2,
-                1_000 * second,
-                Rotation::Ended,
-            ),
-            (session(3, Some(0), Some(ended)), 0, second, Rotation::Ended),
-        ];
-        for (session, generation, now, expected) in cases {
-            let decided =
-                decide_rotation(&session, generation, Duration::from_secs(30), Micros(now));
-            assert_eq!(decided, expected, "generation {generation} at {now}");
-        }
-    }
 }

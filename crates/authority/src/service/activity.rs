@@ -246,6 +246,8 @@ fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionSigh
         opened_in: session.opened_in.clone(),
         used_in: ip.map_or_else(|| session.opened_in.clone(), |ip| places.lookup(ip)),
         used_from: ip,
+        // No report shows it.
+        refresh_token_shared: false,
     }
 }
 

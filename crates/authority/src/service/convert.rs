@@ -36,6 +36,7 @@ pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
         FindingCode::OldSession => v1::FindingCode::OldSession,
         FindingCode::CountryChanged => v1::FindingCode::CountryChanged,
         FindingCode::RefreshTokenReused => v1::FindingCode::RefreshTokenReused,
+        FindingCode::RefreshTokenShared => v1::FindingCode::RefreshTokenShared,
     }
 }
 

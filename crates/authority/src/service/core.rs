@@ -157,9 +157,7 @@ impl Core {
             .of(&session.tenant_id)
             .await?
             .effective(&session.user_id);
-        let lifetime = limits
-            .access_token_lifetime
-            .map_or(longest, |lifetime| lifetime.min(longest));
+        let lifetime = limits.access_token_lifetime(longest);
         let expires = now.after(lifetime).min(session.expires);
         if expires.seconds() <= now.seconds() {
             return Err(ServiceError::SessionEnded);

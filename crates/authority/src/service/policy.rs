@@ -30,6 +30,7 @@ pub(super) fn to_wire(policy: &Policy, version: u64) -> v1::Policy {
         },
         users_see_sessions: policy.users_see_sessions,
         keep_last_page: policy.keep_last_page,
+        end_on_shared_refresh_token: policy.end_on_shared_refresh_token,
         required_acr: limits.required_acr.clone(),
         reauthenticate_within: limits.reauthenticate_within.map(convert::duration),
         findings_disabled: policy
@@ -72,6 +73,7 @@ pub(super) fn from_wire(
         limits: limits(fields, message),
         users_see_sessions: message.users_see_sessions,
         keep_last_page: message.keep_last_page,
+        end_on_shared_refresh_token: message.end_on_shared_refresh_token,
         findings_disabled: findings(fields, &message.findings_disabled),
         source: String::new(),
         user_overrides: overrides(fields, &message.users),

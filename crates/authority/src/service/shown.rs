@@ -136,6 +136,7 @@ impl Shown<'_> {
             opened_in: session.sight.place.clone(),
             used_in: place.clone(),
             used_from: ip,
+            refresh_token_shared: session.shared_generation.is_some(),
         };
         let disabled = &self.policy.findings_disabled;
         let at_sign_in = session

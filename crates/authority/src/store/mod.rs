@@ -20,10 +20,10 @@ use prost::bytes::Bytes;
 use crate::domain::findings::{Footprint, History};
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Counting, Cursor, Entry, EntryError, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, NewSession, OpenedSession, Outcome, Page, PendingEvent, Policy, Preview,
-    Selection, Session, SessionActivity, SessionFilter, SessionOrder, SweptSession, User,
-    UserFilter, UserOrder, UserSummary,
+    AuditVerdict, ClientInfo, Counting, Cursor, Entry, EntryError, GateContact, GateRecord,
+    KeyRecord, Micros, MovedSession, NewSession, OpenedSession, Outcome, Page, PendingEvent,
+    Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder,
+    SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 use crate::outage::Outage;
 
@@ -57,15 +57,27 @@ pub trait Store: Send + Sync + 'static {
     async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError>;
 
     /// Advances the session's refresh generation from `generation`, if the session is alive, the proof holds for it and
-    /// no one else did first: of any number of concurrent calls one wins. The others get [`Rotated::Lost`] with the row.
-    /// Without proof nothing changes.
+    /// no one else did first: of any number of concurrent calls one wins, whose `client` is kept. The others get
+    /// [`Rotated::Lost`] with the row. Without proof nothing changes.
     async fn rotate(
         &self,
         tenant: &TenantId,
         id: SessionId,
         generation: u64,
         proof: Proof,
+        client: &ClientInfo,
     ) -> Result<Rotated, StoreError>;
+
+    /// Notes that two clients presented the refresh token before `generation`, with the event that tells of it. Changes
+    /// nothing when that was noted of this generation before, or the session has another generation by now: one event a
+    /// generation, however often the token comes.
+    async fn note_shared_token(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        event: &PendingEvent,
+    ) -> Result<(), StoreError>;
 
     /// One session, with how it ended, and the time at which that was so.
     async fn session(

@@ -198,6 +198,8 @@ pub enum FindingCode {
     CountryChanged = 7,
     /// An old refresh token came back: it had been copied.
     RefreshTokenReused = 8,
+    /// Two clients presented the same refresh token: they differ in address, user agent or device id.
+    RefreshTokenShared = 9,
 }
 impl FindingCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -215,6 +217,7 @@ impl FindingCode {
             Self::OldSession => "FINDING_CODE_OLD_SESSION",
             Self::CountryChanged => "FINDING_CODE_COUNTRY_CHANGED",
             Self::RefreshTokenReused => "FINDING_CODE_REFRESH_TOKEN_REUSED",
+            Self::RefreshTokenShared => "FINDING_CODE_REFRESH_TOKEN_SHARED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -229,6 +232,7 @@ impl FindingCode {
             "FINDING_CODE_OLD_SESSION" => Some(Self::OldSession),
             "FINDING_CODE_COUNTRY_CHANGED" => Some(Self::CountryChanged),
             "FINDING_CODE_REFRESH_TOKEN_REUSED" => Some(Self::RefreshTokenReused),
+            "FINDING_CODE_REFRESH_TOKEN_SHARED" => Some(Self::RefreshTokenShared),
             _ => None,
         }
     }
@@ -3635,6 +3639,10 @@ pub struct RefreshSessionRequest {
     /// Who the new access token is for. Empty: as at creation.
     #[prost(string, repeated, tag = "3")]
     pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The client that presents the token. Only `ip`, `user_agent` and `device_id` are read. A second presentation of
+    /// the same token is compared with the first by those that both have. Unset: nothing is compared.
+    #[prost(message, optional, tag = "4")]
+    pub client: ::core::option::Option<Client>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RefreshSessionResponse {
@@ -4153,8 +4161,10 @@ pub mod session_service_client {
         /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
         ///
         /// The token just before the newest returns the same successor within a grace (default 30 s), so that two tabs
-        /// stay signed in. Any older use ends the session. Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`,
-        /// `SESSION_ENDED`, `USER_DISABLED`.
+        /// stay signed in, and later as long as no use of the successor was seen, so that a lost answer ends no session.
+        /// Any other old token ends the session. A token that two clients present is the finding
+        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends the session where `Policy.end_on_shared_refresh_token` is set.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED`, `USER_DISABLED`.
         pub async fn refresh_session(
             &mut self,
             request: impl tonic::IntoRequest<super::RefreshSessionRequest>,
@@ -4382,8 +4392,10 @@ pub mod session_service_server {
         /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
         ///
         /// The token just before the newest returns the same successor within a grace (default 30 s), so that two tabs
-        /// stay signed in. Any older use ends the session. Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`,
-        /// `SESSION_ENDED`, `USER_DISABLED`.
+        /// stay signed in, and later as long as no use of the successor was seen, so that a lost answer ends no session.
+        /// Any other old token ends the session. A token that two clients present is the finding
+        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends the session where `Policy.end_on_shared_refresh_token` is set.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED`, `USER_DISABLED`.
         async fn refresh_session(
             &self,
             request: tonic::Request<super::RefreshSessionRequest>,
@@ -4989,6 +5001,10 @@ pub struct Policy {
     /// The standard that its preset cites. Set by the authority.
     #[prost(string, tag = "16")]
     pub source: ::prost::alloc::string::String,
+    /// Ends a session whose refresh token two clients present, which differ in address, user agent or device id. A client
+    /// that changes its network between two tries looks the same. Default false: it is a finding only.
+    #[prost(bool, tag = "17")]
+    pub end_on_shared_refresh_token: bool,
 }
 /// Values of one user, at least as strict as the policy's. Unset: the policy's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -26,6 +26,8 @@ pub struct SessionSight {
     pub used_in: Place,
     /// The address it was last used from.
     pub used_from: Option<IpAddr>,
+    /// Whether two clients presented the same refresh token.
+    pub refresh_token_shared: bool,
 }
 
 impl SessionSight {
@@ -36,6 +38,7 @@ impl SessionSight {
             self.old_session(now),
             self.country_changed(),
             self.refresh_token_reused(),
+            self.refresh_token_shared(),
         ];
         found
             .into_iter()
@@ -62,5 +65,10 @@ impl SessionSight {
     fn refresh_token_reused(&self) -> Option<Finding> {
         let reused = self.ended_by == Some(Cause::RefreshTokenReused);
         reused.then(|| Finding::new(FindingCode::RefreshTokenReused, []))
+    }
+
+    fn refresh_token_shared(&self) -> Option<Finding> {
+        self.refresh_token_shared
+            .then(|| Finding::new(FindingCode::RefreshTokenShared, []))
     }
 }

@@ -272,13 +272,14 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
         opened_in: berlin(),
         used_in: berlin(),
         used_from: None,
+        refresh_token_shared: false,
     };
     let ended = |cause| SessionSight {
         active: false,
         ended_by: Some(cause),
         ..session.clone()
     };
-    let cases: [(SessionSight, i64, &[&str]); 8] = [
+    let cases: [(SessionSight, i64, &[&str]); 9] = [
         (session.clone(), 30 * DAY, &[]),
         (session.clone(), 30 * DAY + 1, &["old_session"]),
         (ended(Cause::User), 31 * DAY, &[]),
@@ -286,6 +287,14 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             ended(Cause::RefreshTokenReused),
             HOUR,
             &["refresh_token_reused"],
+        ),
+        (
+            SessionSight {
+                refresh_token_shared: true,
+                ..session.clone()
+            },
+            HOUR,
+            &["refresh_token_shared"],
         ),
         (
             SessionSight {
@@ -344,6 +353,7 @@ fn each_rule_can_be_switched_off() {
         opened_in: berlin(),
         used_in: sydney(),
         used_from: next.ip,
+        refresh_token_shared: true,
     };
     let found = |disabled: &BTreeSet<FindingCode>| -> BTreeSet<FindingCode> {
         let findings = next.findings(&after(&[sign_in()]), disabled).into_iter();

@@ -131,6 +131,13 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long access tokens live where the installation lets them live for `longest`.
+    #[must_use]
+    pub fn access_token_lifetime(&self, longest: Duration) -> Duration {
+        self.access_token_lifetime
+            .map_or(longest, |lifetime| lifetime.min(longest))
+    }
+
     /// How long a session that opens now lives. A wish to be remembered that is not allowed is no wish.
     #[must_use]
     pub fn lifetime(&self, remember_me: bool) -> Duration {

@@ -10,7 +10,8 @@ use portcullis_contract::{
 use super::Sessions;
 use crate::{
     domain::{
-        Actor, Cause, Entry, Micros, Mutation, PendingEvent, Rotation, Session, decide_rotation,
+        Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, Rotation,
+        RotationRules, Session, decide_rotation,
         findings::{Finding, FindingCode},
     },
     service::{
@@ -30,9 +31,10 @@ impl Sessions {
             caller, message, ..
         } = call;
         let tenant = caller.tenant(&message.tenant_id)?;
-        let audiences = Fields::one("audiences", |fields| {
-            Some(fields.audiences(&message.audiences))
-        })?;
+        let mut fields = Fields::default();
+        let audiences = fields.audiences(&message.audiences);
+        let client = fields.client(message.client.as_ref());
+        let (audiences, client) = fields.finish((audiences, client))?;
         let refresh = &self.0.secrets.refresh;
         let subject = refresh
             .read(&message.refresh_token)
@@ -47,12 +49,20 @@ impl Sessions {
         let rotated = self
             .0
             .store
-            .rotate(&tenant, subject.session_id, subject.generation, proof)
+            .rotate(
+                &tenant,
+                subject.session_id,
+                subject.generation,
+                proof,
+                &client,
+            )
             .await?;
         let (session, now) = match rotated {
             Rotated::Won(session, now) => (session, now),
             Rotated::Lost(session, now) => {
-                self.lost(&tenant, session, subject.generation, now).await?
+                self.judge_again(&session, subject.generation, &client, now)
+                    .await?;
+                (session, now)
             }
             Rotated::NotFound => return Err(ServiceError::RefreshTokenInvalid),
         };
@@ -96,21 +106,33 @@ impl Sessions {
         })
     }
 
-    /// A genuine token that did not rotate: another tab was first, the session is over, or it was copied.
-    async fn lost(
+    /// Judges a genuine token that did not rotate: another tab was first, its answer was lost, the session is over, or it
+    /// was copied. Ok: its successor may be returned again.
+    async fn judge_again(
         &self,
-        tenant: &TenantId,
-        session: Box<Session>,
+        session: &Session,
         generation: u64,
+        client: &ClientInfo,
         now: Micros,
-    ) -> Result<(Box<Session>, Micros), ServiceError> {
-        match decide_rotation(
-            &session,
-            generation,
-            self.0.config.tokens.refresh_grace,
-            now,
-        ) {
-            Rotation::Repeat => Ok((session, now)),
+    ) -> Result<(), ServiceError> {
+        let policy = self.0.policies.of(&session.tenant_id).await?;
+        let tokens = &self.0.config.tokens;
+        let rules = RotationRules {
+            grace: tokens.refresh_grace,
+            access_token_lifetime: policy
+                .effective(&session.user_id)
+                .access_token_lifetime(tokens.access_token_lifetime),
+            end_on_shared_token: policy.end_on_shared_refresh_token,
+        };
+        match decide_rotation(session, generation, client, &rules, now) {
+            Rotation::Repeat => Ok(()),
+            Rotation::Shared { finding, end } => {
+                self.note_shared(session, &finding, &policy, now).await;
+                if end {
+                    return self.end_copied(session, SHARED, &policy, now).await;
+                }
+                Ok(())
+            }
             Rotation::Ended
                 if session
                     .end
@@ -121,49 +143,80 @@ impl Sessions {
             }
             Rotation::Ended => Err(ServiceError::SessionEnded),
             Rotation::Ahead => Err(ServiceError::RefreshTokenInvalid),
-            Rotation::Theft => {
-                let outcome = self.0.log.submit(theft(tenant, session.id)).await?;
-                if outcome.changed > 0 {
-                    self.note_theft(&session, now).await;
-                }
-                Err(ServiceError::RefreshTokenReused)
-            }
+            Rotation::Theft => self.end_copied(session, REUSED, &policy, now).await,
         }
     }
 
+    /// Ends a session whose refresh token was copied.
+    async fn end_copied(
+        &self,
+        session: &Session,
+        reason: &str,
+        policy: &Policy,
+        now: Micros,
+    ) -> Result<(), ServiceError> {
+        let outcome = self.0.log.submit(theft(session, reason)).await?;
+        if outcome.changed > 0 {
+            self.note_theft(session, policy, now).await;
+        }
+        Err(ServiceError::RefreshTokenReused)
+    }
+
     /// The revocation is in the trail anyhow; this is the finding, unless the tenant has switched it off.
-    async fn note_theft(&self, session: &Session, now: Micros) {
-        let noted = async {
-            let policy = self.0.policies.of(&session.tenant_id).await?;
-            let finding = Finding {
-                code: FindingCode::RefreshTokenReused,
-                facts: Vec::new(),
-            };
-            let of = (&session.tenant_id, session.id, &session.user_id);
-            let event = PendingEvent::finding(&finding, now, of, Actor::authority());
-            let events = if policy.findings_disabled.contains(&finding.code) {
-                vec![]
-            } else {
-                vec![event]
-            };
-            self.0.store.defer(&events).await
+    async fn note_theft(&self, session: &Session, policy: &Policy, now: Micros) {
+        let finding = Finding {
+            code: FindingCode::RefreshTokenReused,
+            facts: Vec::new(),
         };
-        if let Err(error) = noted.await {
+        if policy.findings_disabled.contains(&finding.code) {
+            return;
+        }
+        let of = (&session.tenant_id, session.id, &session.user_id);
+        let event = PendingEvent::finding(&finding, now, of, Actor::authority());
+        if let Err(error) = self.0.store.defer(&[event]).await {
+            error.log("a finding is not in the audit trail");
+        }
+    }
+
+    /// Notes that two clients presented one token, once for each token, unless the tenant has switched it off.
+    async fn note_shared(
+        &self,
+        session: &Session,
+        finding: &Finding,
+        policy: &Policy,
+        now: Micros,
+    ) {
+        let is_noted = session.shared_generation == Some(session.generation);
+        if is_noted || policy.findings_disabled.contains(&finding.code) {
+            return;
+        }
+        let of = (&session.tenant_id, session.id, &session.user_id);
+        let event = PendingEvent::finding(finding, now, of, Actor::authority());
+        let noted = self
+            .0
+            .store
+            .note_shared_token(&session.tenant_id, session.id, session.generation, &event)
+            .await;
+        if let Err(error) = noted {
             error.log("a finding is not in the audit trail");
         }
     }
 }
 
-fn theft(tenant: &TenantId, session: SessionId) -> Entry {
+/// The reasons that the trail gives for the end of a session whose refresh token was copied.
+const REUSED: &str = "an old refresh token was used again";
+const SHARED: &str = "two clients presented one refresh token";
+
+fn theft(session: &Session, reason: &str) -> Entry {
     Entry {
         event_id: EventId::generate(),
         actor: Actor::authority(),
-        reason: "an old refresh token was used again".into(),
+        reason: reason.into(),
         user_message: String::new(),
         trace_parent: None,
         mutation: Mutation::RevokeSessions {
-            tenant: tenant.clone(),
-            sessions: vec![session],
+            tenant: session.tenant_id.clone(),
+            sessions: vec![session.id],
             owner: None,
             cause: Cause::RefreshTokenReused,
         },

@@ -50,7 +50,7 @@ use super::{
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, Counting, Cursor, Entry, GateContact, GateRecord, KeyRecord, Micros,
+    AuditVerdict, ClientInfo, Counting, Cursor, Entry, GateContact, GateRecord, KeyRecord, Micros,
     MovedSession, NewSession, OpenedSession, Page, PendingEvent, Policy, Preview, Selection,
     Session, SessionActivity, SessionFilter, SessionOrder, SessionState, User, UserFilter,
     UserOrder, UserSummary, findings::Footprint,
@@ -143,14 +143,28 @@ impl Store for SqlStore {
         id: SessionId,
         generation: u64,
         proof: Proof,
+        client: &ClientInfo,
     ) -> Result<Rotated, StoreError> {
         self.rotating
             .call(rotation::Presented {
                 session: (tenant.clone(), id),
                 generation,
                 proof,
+                client: client.clone(),
             })
             .await
+    }
+
+    async fn note_shared_token(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        event: &PendingEvent,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        let session = (tenant.clone(), id);
+        rotation::note_shared(&mut *connection, &session, generation, event).await
     }
 
     async fn session(

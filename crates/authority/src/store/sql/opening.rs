@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Activity, Micros, NewSession, OpenedSession, Session, device::DeviceKind,
+        Activity, ClientInfo, Micros, NewSession, OpenedSession, Session, device::DeviceKind,
         listing::address_key, time::span,
     },
     store::{OpenError, StoreError},
@@ -313,6 +313,9 @@ fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreErro
         created,
         expires: Micros(row.int(6)?),
         rotated: None,
+        rotated_before: None,
+        rotated_by: ClientInfo::default(),
+        shared_generation: None,
         remember_me: new.remember_me,
         amr: new.amr.clone(),
         acr: new.acr.clone(),

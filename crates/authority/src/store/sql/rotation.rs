@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::{
-    Connection, Dialect, SessionKey,
+    Connection, Dialect, SessionKey, Statement,
     connection::ValueRows,
     pending,
-    sessions::{COLUMNS, IS_CUT, by_key, find, make_durable, read},
+    sessions::{COLUMNS, IS_CUT, by_key, find, make_durable, read, rotating_client},
     transaction,
 };
 use crate::{
-    domain::{Micros, Session},
+    domain::{ClientInfo, Micros, PendingEvent, Session},
     store::{Proof, Rotated, StoreError},
 };
 
@@ -25,6 +25,7 @@ pub(super) struct Presented {
     pub(super) session: SessionKey,
     pub(super) generation: u64,
     pub(super) proof: Proof,
+    pub(super) client: ClientInfo,
 }
 
 /// Sessions by what names them, each with the time at which it was so.
@@ -65,6 +66,7 @@ pub(super) async fn rotate(
         session: key,
         generation,
         proof,
+        ..
     } in asked
     {
         let is_it = |session: &Session| {
@@ -122,17 +124,21 @@ async fn advance_generations(
         |Presented {
              session: (tenant, id),
              generation,
+             client,
              ..
          }| {
             [
                 tenant.as_str().into(),
                 id.to_bytes()[..].into(),
                 (*generation).into(),
+                rotating_client(client).into(),
             ]
         },
     ));
     let sql = format!(
-        "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now} FROM (VALUES {rows}) AS v \
+        "UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now}, \
+             rotated_before_us = COALESCE(s.rotated_us, s.created_us), rotated_by = v.column4 \
+         FROM (VALUES {rows}) AS v \
          WHERE s.tenant_id = v.column1 AND s.session_id = v.column2 AND s.generation = v.column3 \
              AND s.expires_us > {now} AND s.end_event IS NULL AND NOT {IS_CUT} AND {DISABLED} IS NULL \
          RETURNING {columns}, {now}",
@@ -144,4 +150,29 @@ async fn advance_generations(
     won.iter()
         .map(|row| by_key(read(row, None)?, Micros(row.int(COLUMNS.len())?)))
         .collect()
+}
+
+/// Notes a token that two clients presented, once for each generation.
+pub(super) async fn note_shared(
+    connection: &mut dyn Connection,
+    (tenant, id): &SessionKey,
+    generation: u64,
+    event: &PendingEvent,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET shared_generation = $3 \
+         WHERE tenant_id = $1 AND session_id = $2 AND generation = $3 \
+             AND COALESCE(shared_generation, -1) < $3 RETURNING session_id";
+    let params = [
+        tenant.as_str().into(),
+        id.to_bytes()[..].into(),
+        generation.into(),
+    ];
+    transaction!(connection, async {
+        let noted = connection.query(sql, &params).await?;
+        let event: Option<Statement> = match noted.is_empty() {
+            true => None,
+            false => pending::defer(std::slice::from_ref(event)),
+        };
+        Ok::<_, StoreError>(((), event))
+    }, then last)
 }

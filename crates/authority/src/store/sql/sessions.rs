@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The columns of a session, in the order in which [`read`] takes them.
-pub(super) const COLUMNS: [&str; 30] = [
+pub(super) const COLUMNS: [&str; 33] = [
     "tenant_id",
     "session_id",
     "serial",
@@ -47,6 +47,9 @@ pub(super) const COLUMNS: [&str; 30] = [
     "actions",
     "active_ip",
     "active_page",
+    "rotated_before_us",
+    "rotated_by",
+    "shared_generation",
 ];
 
 /// Whether a cutoff covers the session `s`: one look-up in the index for each scope, most of which find nothing.
@@ -182,6 +185,12 @@ pub(super) fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
         created: Micros(row.int(7)?),
         expires: Micros(row.int(8)?),
         rotated: row.optional_int(9)?.map(Micros),
+        rotated_before: row.optional_int(30)?.map(Micros),
+        rotated_by: read_rotating_client(&row.text(31)?)?,
+        shared_generation: match row.optional_int(32)? {
+            Some(_) => Some(row.unsigned(32)?),
+            None => None,
+        },
         remember_me: row.int(10)? != 0,
         auth_time: Micros(row.int(11)?),
         amr: from_json(&row.text(12)?)?,
@@ -214,6 +223,28 @@ pub(super) fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
             ip: row.text(28)?,
             page: row.text(29)?,
         },
+    })
+}
+
+/// The client of a rotation as [`read_rotating_client`] reads it.
+pub(super) fn rotating_client(client: &ClientInfo) -> String {
+    if *client == ClientInfo::default() {
+        return String::new();
+    }
+    json(&(&client.ip, &client.user_agent, &client.device_id))
+}
+
+/// The client of a rotation. Empty: unknown.
+fn read_rotating_client(text: &str) -> Result<ClientInfo, StoreError> {
+    if text.is_empty() {
+        return Ok(ClientInfo::default());
+    }
+    let (ip, user_agent, device_id) = read_json(text)?;
+    Ok(ClientInfo {
+        ip,
+        user_agent,
+        device_id,
+        app_name: String::new(),
     })
 }
 

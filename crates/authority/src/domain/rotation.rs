@@ -1,0 +1,258 @@
+//! Refresh tokens that did not rotate.
+
+use std::time::Duration;
+
+use super::{ClientInfo, Finding, FindingCode, Micros, Session, SessionState};
+
+/// What a tenant and its installation decide about refresh tokens that come again.
+#[derive(Clone, Copy, Debug)]
+pub struct RotationRules {
+    /// How long the token before the newest returns the newest, whatever was seen since.
+    pub grace: Duration,
+    /// How long the session's access tokens live.
+    pub access_token_lifetime: Duration,
+    /// Whether a token that two clients present ends the session.
+    pub end_on_shared_token: bool,
+}
+
+/// What to do with a refresh token that is not the newest one of a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The same successor again: another tab was first, or the answer was lost.
+    Repeat,
+    /// The token came from two clients.
+    Shared {
+        /// How they differ.
+        finding: Finding,
+        /// Whether it ends the session; else the successor is returned again.
+        end: bool,
+    },
+    /// It was copied: end the session.
+    Theft,
+    /// The session is over.
+    Ended,
+    /// It is ahead of its session: never issued, or the store went back in time. Not called theft.
+    Ahead,
+}
+
+/// Judges a token of `generation` that `client` presented and that did not rotate.
+///
+/// The newest token was never presented: that would have advanced the session. So when the token before it comes again,
+/// its first answer may have been lost, and a session must not end for that, however long the authority was away. It is
+/// theft only if the successor's access token was used: then the answer arrived, and someone else has a copy. A token
+/// that is older still is always theft: its successor was presented.
+///
+/// Use shows late, as gates report it (at most `sessions.activity_delay_max`). Until then a copy gets the successor, but
+/// no more than its owner has: only one of them advances the session by it, and the next older token that comes is theft.
+/// A thief and an owner who stay in step, each repeating after the other, are found by who they are.
+#[must_use]
+pub fn decide_rotation(
+    session: &Session,
+    generation: u64,
+    client: &ClientInfo,
+    rules: &RotationRules,
+    now: Micros,
+) -> Rotation {
+    if session.state(now) != SessionState::Active {
+        return Rotation::Ended;
+    }
+    if generation >= session.generation {
+        return Rotation::Ahead;
+    }
+    let Some(rotated) = session.rotated else {
+        return Rotation::Theft;
+    };
+    let is_older = generation + 1 < session.generation;
+    let in_grace = now.since(rotated) <= rules.grace;
+    if is_older || (!in_grace && is_successor_used(session, rotated, rules)) {
+        return Rotation::Theft;
+    }
+    match compare_clients(&session.rotated_by, client) {
+        Some(finding) => Rotation::Shared {
+            finding,
+            end: rules.end_on_shared_token,
+        },
+        None => Rotation::Repeat,
+    }
+}
+
+/// Whether a gate saw the access token that came with the newest refresh token. Activity after the rotation may still be
+/// by an earlier access token, until all of those have expired; the grace is the margin for clocks, and for those that
+/// a repeat within the grace issued.
+fn is_successor_used(session: &Session, rotated: Micros, rules: &RotationRules) -> bool {
+    let issued_before = session.rotated_before.unwrap_or(rotated);
+    let expired = issued_before.after(rules.access_token_lifetime);
+    session.activity.last > rotated.max(expired).after(rules.grace)
+}
+
+/// A finding when the clients of two presentations differ in something that both have.
+fn compare_clients(first: &ClientInfo, second: &ClientInfo) -> Option<Finding> {
+    let fields = [
+        ("ip", &first.ip, &second.ip),
+        ("user_agent", &first.user_agent, &second.user_agent),
+        ("device_id", &first.device_id, &second.device_id),
+    ];
+    let mut differs = Vec::new();
+    for (name, first, second) in fields {
+        if !first.is_empty() && !second.is_empty() && first != second {
+            differs.push(name);
+        }
+    }
+    if differs.is_empty() {
+        return None;
+    }
+    let facts = [
+        ("differs", differs.join(", ")),
+        ("ip", second.ip.clone()),
+        ("first_ip", first.ip.clone()),
+    ];
+    Some(Finding::new(FindingCode::RefreshTokenShared, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
+        position::Revision,
+        view::Subject,
+    };
+
+    use super::*;
+    use crate::domain::{Activity, Cause, End, Sight};
+
+    const SECOND: i64 = 1_000_000;
+    const RULES: RotationRules = RotationRules {
+        grace: Duration::from_secs(30),
+        access_token_lifetime: Duration::from_secs(300),
+        end_on_shared_token: false,
+    };
+
+    /// A session of generation 3, opened at 0, that rotated at 200 s and 400 s.
+    fn session() -> Session {
+        let subject = Subject {
+            serial: Serial(1),
+            user: UserSerial(1),
+            tenant: TenantSerial(1),
+            opened: Revision(0),
+        };
+        Session {
+            id: SessionId::generate(),
+            tenant_id: TenantId::parse("t").expect("an id"),
+            user_id: UserId::parse("u").expect("an id"),
+            subject,
+            created: Micros(0),
+            expires: Micros(100_000 * SECOND),
+            rotated: Some(Micros(400 * SECOND)),
+            rotated_before: Some(Micros(200 * SECOND)),
+            rotated_by: ClientInfo::default(),
+            shared_generation: None,
+            remember_me: false,
+            amr: vec![],
+            acr: String::new(),
+            auth_time: Micros(0),
+            audiences: vec![],
+            client: ClientInfo::default(),
+            generation: 3,
+            salt: [0; 16],
+            end: None,
+            sight: Sight::default(),
+            activity: Activity::default(),
+            replaces: None,
+        }
+    }
+
+    fn used_at(seconds: i64) -> Session {
+        let mut session = session();
+        session.activity.last = Micros(seconds * SECOND);
+        session
+    }
+
+    #[test]
+    fn a_refresh_token_is_judged_by_its_generation_the_grace_and_use() {
+        let mut ended = session();
+        ended.end = Some(End {
+            at: Micros(1),
+            cause: Cause::User,
+            actor: String::new(),
+            reason: String::new(),
+            user_message: String::new(),
+            revision: Revision(1),
+        });
+        let mut of_an_older_version = used_at(729);
+        of_an_older_version.rotated_before = None;
+        let cases = [
+            (session(), 2, 430, Rotation::Repeat),
+            // Its answer was lost, and the authority was away for a day.
+            (session(), 2, 90_000, Rotation::Repeat),
+            // Use within the grace tells of another tab.
+            (used_at(429), 2, 430, Rotation::Repeat),
+            // An access token of the rotation before lives until 500 s.
+            (used_at(530), 2, 600, Rotation::Repeat),
+            (used_at(531), 2, 600, Rotation::Theft),
+            (used_at(531), 2, 430, Rotation::Repeat),
+            (of_an_older_version, 2, 900, Rotation::Repeat),
+            (session(), 1, 401, Rotation::Theft),
+            (session(), 0, 90_000, Rotation::Theft),
+            (session(), 4, 401, Rotation::Ahead),
+            // The newest, which lost a race that is over by now: tried again, never theft.
+            (session(), 3, 401, Rotation::Ahead),
+            (session(), 2, 100_000, Rotation::Ended),
+            (ended, 0, 401, Rotation::Ended),
+        ];
+        for (session, generation, now, expected) in cases {
+            let now = Micros(now * SECOND);
+            let client = ClientInfo::default();
+            let decided = decide_rotation(&session, generation, &client, &RULES, now);
+            assert_eq!(decided, expected, "generation {generation} at {now:?}");
+        }
+    }
+
+    #[test]
+    fn two_clients_with_one_token_differ_in_what_both_say() {
+        let client = |ip: &str, user_agent: &str, device_id: &str| ClientInfo {
+            ip: ip.into(),
+            user_agent: user_agent.into(),
+            device_id: device_id.into(),
+            app_name: String::new(),
+        };
+        let first = client("192.0.2.1", "Firefox", "d1");
+        let cases = [
+            (client("192.0.2.1", "Firefox", "d1"), ""),
+            (client("", "", ""), ""),
+            (client("", "Firefox", ""), ""),
+            (client("192.0.2.9", "Firefox", "d1"), "ip"),
+            (client("192.0.2.1", "curl", ""), "user_agent"),
+            (client("192.0.2.1", "Firefox", "d2"), "device_id"),
+            (
+                client("192.0.2.9", "curl", "d2"),
+                "ip, user_agent, device_id",
+            ),
+        ];
+        for (second, expected) in cases {
+            for end in [false, true] {
+                let rules = RotationRules {
+                    end_on_shared_token: end,
+                    ..RULES
+                };
+                let mut session = session();
+                session.rotated_by = first.clone();
+                for now in [401, 90_000] {
+                    let now = Micros(now * SECOND);
+                    let (differs, ends) = match decide_rotation(&session, 2, &second, &rules, now) {
+                        Rotation::Shared { finding, end } => (finding.facts[0].1.clone(), end),
+                        other => {
+                            assert_eq!(other, Rotation::Repeat);
+                            (String::new(), end)
+                        }
+                    };
+                    assert_eq!((differs.as_str(), ends), (expected, end));
+                }
+                // The first is unknown: nothing to compare with.
+                session.rotated_by = ClientInfo::default();
+                let now = Micros(401 * SECOND);
+                let decided = decide_rotation(&session, 2, &second, &rules, now);
+                assert_eq!(decided, Rotation::Repeat);
+            }
+        }
+    }
+}
