@@ -137,7 +137,12 @@ impl Story<'_> {
                 tenant_id: TENANT.into(),
                 refresh_token: token.into(),
                 audiences: vec!["canary-audience".into()],
-                ..Default::default()
+                client: Some(v1::Client {
+                    ip: IP.into(),
+                    user_agent: "Canary/1.0 (canary-device)".into(),
+                    device_id: "canary-device-id".into(),
+                    ..Default::default()
+                }),
             })
         };
         let refreshed = login
