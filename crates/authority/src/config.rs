@@ -31,7 +31,7 @@ pub struct Config {
     pub keys: KeyConfig,
     /// The log.
     pub log: LogConfig,
-    /// What users and tenants may do in a time, and have.
+    /// Rates and quotas of users and tenants.
     pub limits: LimitsConfig,
     /// The streams of validators.
     pub watch: WatchConfig,

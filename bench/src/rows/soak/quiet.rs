@@ -139,7 +139,7 @@ async fn timed<T>(call: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
 /// Access tokens of sessions in use.
 pub(super) struct Sessions(Vec<String>);
 
-/// What the gates said of the sessions in use.
+/// The verdicts of the gates on the sessions in use.
 pub(super) struct Seen {
     /// Sessions that a gate refused.
     pub(super) refused: usize,

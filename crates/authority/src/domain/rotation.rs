@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ClientInfo, Finding, FindingCode, Micros, Session, SessionState};
 
-/// What a tenant and its installation decide about refresh tokens that come again.
+/// The settings of a tenant and its installation for refresh tokens that come again.
 #[derive(Clone, Copy, Debug)]
 pub struct RotationRules {
     /// How long the token before the newest returns the newest, whatever was seen since.
@@ -15,7 +15,7 @@ pub struct RotationRules {
     pub end_on_shared_token: bool,
 }
 
-/// What to do with a refresh token that is not the newest one of a live session.
+/// The verdict on a refresh token that is not the newest one of a live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// The same successor again: another tab was first, or the answer was lost.

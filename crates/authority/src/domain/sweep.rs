@@ -63,7 +63,7 @@ pub struct Heard {
 /// Names a gate's process.
 pub type GateId = [u8; 16];
 
-/// What an authority knows of a gate, in durations up to now.
+/// The state of a gate as an authority knows it, in durations up to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateContact {
     /// The gate.
@@ -80,7 +80,7 @@ pub struct GateContact {
     pub left: bool,
 }
 
-/// What an installation knows of a gate.
+/// The state of a gate as the installation keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateRecord {
     /// All use up to then was reported.

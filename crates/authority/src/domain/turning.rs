@@ -13,14 +13,14 @@ const SILENT_TICKS: u32 = 3;
 /// One tick counts for at most this many.
 const TICKS_MAX: u32 = 2;
 
-/// What the installation remembers since its last turn.
+/// The record that the installation keeps since its last turn.
 #[derive(Clone, Copy, Debug)]
 pub struct SinceTurn {
     /// When it was, by the database's clock, or by the latest that this clock had shown.
     pub turned: Micros,
     /// The latest that the database's clock has shown: tokens may live that were issued then.
     pub latest: Micros,
-    /// What authorities have counted, in microseconds.
+    /// The time that authorities have counted, in microseconds.
     pub counted_us: i64,
 }
 
@@ -39,7 +39,7 @@ impl SinceTurn {
     }
 }
 
-/// Which authority counts, as the store has it.
+/// The authority that counts, as the store has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counting {
     /// The authority; none before the first has begun.
@@ -48,7 +48,7 @@ pub struct Counting {
     pub number: i64,
 }
 
-/// What an authority does at a tick.
+/// The action of an authority at a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     /// It counts this much.
