@@ -23,6 +23,8 @@ pub(crate) struct Options {
     /// Also names the longest functions.
     #[arg(long)]
     longest: bool,
+    /// Counts only files under these paths.
+    paths: Vec<PathBuf>,
 }
 
 /// A file of the product.
@@ -32,9 +34,18 @@ pub(crate) struct Source {
     pub(crate) syntax: syn::File,
 }
 
+impl Source {
+    fn is_under(&self, paths: &[PathBuf]) -> bool {
+        paths.iter().any(|path| self.path.starts_with(path))
+    }
+}
+
 /// Prints the figures.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let sources = read_sources(Path::new("crates"))?;
+    let mut sources = read_sources(Path::new("crates"))?;
+    if !options.paths.is_empty() {
+        sources.retain(|source| source.is_under(&options.paths));
+    }
     let functions = Functions::of(&sources);
     let prose = Prose::of(&sources);
 
