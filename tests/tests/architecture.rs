@@ -113,11 +113,11 @@ fn each_thing_is_named_where_it_belongs() {
     only_in(authority, &[&store[1]], &["rusqlite"]);
     only_in(
         authority,
-        &[&format!("{authority}/service")],
+        &[&format!("{authority}/api/grpc")],
         &["tonic::Status", "Result<Response<"],
     );
     // And only one file there makes one.
-    let map = format!("{authority}/service/status.rs");
+    let map = format!("{authority}/api/grpc/status.rs");
     only_in(
         authority,
         &[&map],

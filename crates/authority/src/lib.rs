@@ -1,8 +1,9 @@
 //! The authority: the gRPC service that owns who is signed in.
 //!
-//! A sign-out flows one way: `service` converts it once, `domain` says what it means, `log` batches and commits it
+//! A sign-out flows one way: `api` converts it once, `domain` says what it means, `log` batches and commits it
 //! with the state change and the audit row, `feed` reads it back, and every stream sends it to its validator.
 
+mod api;
 pub mod config;
 pub mod crypto;
 pub mod domain;
@@ -24,7 +25,6 @@ mod readiness;
 pub mod recover;
 mod retention;
 mod server;
-mod service;
 mod shares;
 pub mod store;
 mod supervision;

@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::grpc::{Access, Core, routes},
     config::{Config, ConfigError, StoreConfig},
     crypto::{MasterKey, Secrets, SecretsError, random},
     feed::{Beats, Feed, FeedError},
@@ -21,7 +22,6 @@ use crate::{
     policies::Policies,
     readiness::{Condition, Readiness},
     retention,
-    service::{Access, Core, routes},
     store::{
         Store, StoreError,
         postgres::{self, Postgres, PostgresOptions},

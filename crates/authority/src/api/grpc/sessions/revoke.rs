@@ -7,14 +7,14 @@ use portcullis_contract::{
 
 use super::Sessions;
 use crate::{
-    config::Role,
-    domain::{Cause, Mutation, Selection},
-    service::{
+    api::grpc::{
         caller::Caller,
         core::Call,
         parse::{Fields, check_wait},
         status::ServiceError,
     },
+    config::Role,
+    domain::{Cause, Mutation, Selection},
 };
 
 impl Sessions {

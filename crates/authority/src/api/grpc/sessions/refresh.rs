@@ -9,15 +9,15 @@ use portcullis_contract::{
 
 use super::Sessions;
 use crate::{
+    api::grpc::{
+        core::{Call, Tokens},
+        parse::Fields,
+        status::ServiceError,
+    },
     domain::{
         Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, Rotation,
         RotationRules, Session, decide_rotation,
         findings::{Finding, FindingCode},
-    },
-    service::{
-        core::{Call, Tokens},
-        parse::Fields,
-        status::ServiceError,
     },
     store::{Proof, Rotated},
 };

@@ -8,8 +8,8 @@ use portcullis_contract::{
 
 use super::Sessions;
 use crate::{
+    api::grpc::{caller::Caller, convert, core::Call, status::ServiceError},
     domain::SessionState,
-    service::{caller::Caller, convert, core::Call, status::ServiceError},
 };
 
 impl Sessions {

@@ -11,13 +11,13 @@ use prost::Message;
 
 use super::Sessions;
 use crate::{
+    api::grpc::{core::Call, parse::Fields, status::ServiceError},
     crypto::random,
     domain::{
         Actor, Cause, Entry, Mutation, NewSession, Session, SessionState, Sight,
         device::Device,
         policy::{AtLimit, Limits},
     },
-    service::{core::Call, parse::Fields, status::ServiceError},
     user_agents,
 };
 
