@@ -326,7 +326,7 @@ async fn every_metric_stands_in_the_document() {
             .map(|_| scraped)
     })
     .await;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/observability.md");
     let document = std::fs::read_to_string(file).expect("the document");
     let gates = Scraped::registry(&registry);
     for (name, kind) in served

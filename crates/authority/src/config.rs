@@ -1,6 +1,6 @@
 //! What an operator sets. Every key has a default but the master key; unknown keys are errors.
 //!
-//! `docs/configuration.md` lists the keys; a test keeps it complete.
+//! `docs/reference/configuration.md` lists the keys; a test keeps it complete.
 
 mod callers;
 mod check;

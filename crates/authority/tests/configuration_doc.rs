@@ -1,4 +1,4 @@
-//! `docs/configuration.md` says what the code does: every key, its default, and configurations that can be used.
+//! `docs/reference/configuration.md` says what the code does: every key, its default, and configurations that can be used.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ fn read(file: &str) -> String {
 
 /// The rows of the tables of keys: the key, and the cell of its default. Headings hold the sections' names.
 fn documented() -> BTreeMap<String, String> {
-    let text = read("docs/configuration.md");
+    let text = read("docs/reference/configuration.md");
     let rows = text
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
@@ -102,7 +102,7 @@ fn every_key_of_the_document_is_one() {
 
 #[test]
 fn every_role_stands_in_the_document() {
-    let text = read("docs/configuration.md");
+    let text = read("docs/reference/configuration.md");
     let row = text
         .lines()
         .find(|line| line.starts_with("| `callers.roles`"))
@@ -164,7 +164,7 @@ fn every_example_can_be_used() {
         "deploy/portcullis.toml".to_owned(),
         read("deploy/portcullis.toml"),
     )];
-    for file in ["README.md", "docs/configuration.md"] {
+    for file in ["README.md", "docs/reference/configuration.md"] {
         let found = blocks(file);
         assert!(!found.is_empty(), "{file} has no example");
         examples.extend(found.into_iter().map(|block| (file.to_owned(), block)));

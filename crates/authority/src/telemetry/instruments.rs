@@ -1,4 +1,4 @@
-//! The instruments. Their names and units are in `docs/observability.md`; a test compares.
+//! The instruments. Their names and units are in `docs/reference/observability.md`; a test compares.
 
 use std::{
     collections::BTreeMap,
