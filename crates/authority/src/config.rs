@@ -11,7 +11,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use portcullis_contract::key::Algorithm;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::policy::{Limits, Policy};
+use crate::{
+    domain::policy::{Limits, Policy},
+    store::postgres::PostgresOptions,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -154,6 +157,17 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
+    /// The options of the PostgreSQL engine.
+    pub(crate) fn postgres_options(&self) -> PostgresOptions {
+        PostgresOptions {
+            connections_max: self.connections_max,
+            search_connections_max: self.search_connections_max,
+            search_timeout: self.search_timeout,
+            connect_timeout: self.connect_timeout,
+            owner_url: self.owner_url.clone(),
+        }
+    }
+
     /// The engine, as the semantic conventions of OpenTelemetry name it.
     pub(crate) fn system(&self) -> &'static str {
         if self.url.starts_with("sqlite:") {

@@ -8,11 +8,7 @@ use std::path::Path;
 use crate::{
     config::{ConfigError, StoreConfig},
     server::StartError,
-    store::{
-        Store, StoreError,
-        postgres::{self, PostgresOptions},
-        sqlite,
-    },
+    store::{Store, StoreError, postgres, sqlite},
 };
 
 /// Keeps the issuer when the installation has none yet, and compares it otherwise.
@@ -42,5 +38,5 @@ pub async fn installed(config: &StoreConfig) -> Result<Option<String>, StoreErro
     if let Some(directory) = config.url.strip_prefix("sqlite:") {
         return sqlite::installed_issuer(Path::new(directory)).await;
     }
-    postgres::installed_issuer(&config.url, &PostgresOptions::of(config)).await
+    postgres::installed_issuer(&config.url, &config.postgres_options()).await
 }

@@ -6,7 +6,6 @@
 mod api;
 pub mod config;
 pub mod crypto;
-pub mod domain;
 pub mod feed;
 mod files;
 mod gates;
@@ -18,7 +17,6 @@ mod keyring;
 mod limits;
 mod listen;
 pub mod log;
-pub mod outage;
 pub mod places;
 mod policies;
 mod readiness;
@@ -26,12 +24,14 @@ pub mod recover;
 mod retention;
 mod server;
 mod shares;
-pub mod store;
 mod supervision;
 mod sweep;
 pub mod telemetry;
 pub mod user_agents;
 mod validators;
+
+pub use portcullis_domain as domain;
+pub use portcullis_store as store;
 
 pub use self::{
     files::read_master_key,

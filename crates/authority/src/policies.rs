@@ -3,23 +3,18 @@
 //! A session that opens under a policy of a second ago is not missed when the policy is tightened: the sweep goes over
 //! a tenant's sessions again until the change is older than that.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use portcullis_contract::id::TenantId;
 use quick_cache::sync::Cache;
 
 use crate::{
-    domain::Policy,
+    domain::policy::{POLICY_AGE_MAX, Policy},
     store::{Store, StoreError},
 };
 
 /// The most tenants whose policies are remembered.
 const TENANTS_MAX: usize = 10_000;
-/// How long a policy is believed without reading it again.
-pub(crate) const POLICY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The tenants' policies.
 pub(crate) struct Policies {

@@ -24,7 +24,7 @@ use crate::{
     retention,
     store::{
         Store, StoreError,
-        postgres::{self, Postgres, PostgresOptions},
+        postgres::{self, Postgres},
         sql::SqlStore,
         sqlite::Sqlite,
     },
@@ -101,7 +101,7 @@ pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreErr
         let sqlite = sqlite.search_timeout(config.search_timeout);
         return Ok(Arc::new(SqlStore::open(Arc::new(sqlite)).await?));
     }
-    let options = PostgresOptions::of(config);
+    let options = config.postgres_options();
     Ok(Arc::new(Postgres::open(&config.url, &options).await?))
 }
 
@@ -134,7 +134,7 @@ async fn look_at_store(config: &StoreConfig) -> Result<Option<String>, StartErro
     if config.url.starts_with("sqlite:") {
         return Ok(None);
     }
-    match postgres::examine(&config.url, &PostgresOptions::of(config)).await {
+    match postgres::examine(&config.url, &config.postgres_options()).await {
         Ok(durability) => Ok(Some(format!("durability: {durability}"))),
         Err(error) if error.is_retryable() => {
             Ok(Some(format!("the database was not looked at: {error}")))

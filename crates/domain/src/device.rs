@@ -1,6 +1,6 @@
 //! Devices, as people know them: "Firefox on Windows", "Acme on Android (Pixel 8)".
 //!
-//! Three tell of one, each better than the one before: the user agent (`crate::user_agents`), the browser's client
+//! Three tell of one, each better than the one before: the user agent (parsed by the authority), the browser's client
 //! hints, and the application itself. `user_agents::parse(…).with_hints(…).with_app(…)` hears them in this order.
 
 mod app;
@@ -94,7 +94,7 @@ fn learn((name, version): (&mut String, &mut String), better: &str, better_versi
 }
 
 /// A version without the zeros at its end: `124.0.0.0` is 124.
-pub(crate) fn short_version(version: &str) -> String {
+pub fn short_version(version: &str) -> String {
     let mut version = tidy(version);
     while let Some(shorter) = version.strip_suffix(".0") {
         version.truncate(shorter.len());

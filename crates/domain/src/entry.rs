@@ -28,6 +28,21 @@ pub struct Entry {
     pub mutation: Mutation,
 }
 
+impl Entry {
+    /// An entry of the authority itself, without a reason or a message.
+    #[must_use]
+    pub fn internal(mutation: Mutation) -> Self {
+        Self {
+            event_id: EventId::generate(),
+            actor: Actor::authority(),
+            reason: String::new(),
+            user_message: String::new(),
+            trace_parent: None,
+            mutation,
+        }
+    }
+}
+
 /// The changes that go through the log.
 #[derive(Clone, Debug)]
 pub enum Mutation {

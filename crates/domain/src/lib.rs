@@ -16,7 +16,7 @@ mod rotation;
 mod session;
 mod sweep;
 pub mod text;
-pub(crate) mod time;
+pub mod time;
 mod turning;
 mod user;
 

@@ -7,7 +7,10 @@ mod check;
 mod limits;
 mod preset;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use portcullis_contract::id::UserId;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,10 @@ pub use self::{
     preset::{PRESETS, Preset},
 };
 use super::FindingCode;
+
+/// The longest time for which an authority applies a policy without reading it again. A sign-in may follow a policy this
+/// old, so the walk over a tenant's sessions repeats until the policy is older.
+pub const POLICY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What a tenant decided.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

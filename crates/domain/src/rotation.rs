@@ -118,7 +118,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::domain::{Activity, Cause, End, Sight};
+    use crate::{Activity, Cause, End, Sight};
 
     const SECOND: i64 = 1_000_000;
     const RULES: RotationRules = RotationRules {

@@ -28,6 +28,6 @@ impl Micros {
 
 /// A duration in microseconds, as the stores count.
 #[must_use]
-pub(crate) fn span(duration: Duration) -> i64 {
+pub fn span(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

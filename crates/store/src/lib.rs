@@ -2,6 +2,7 @@
 //!
 //! [`sql`] holds the one implementation, in portable statements; [`sqlite`] and [`postgres`] drive an engine.
 
+pub mod outage;
 pub mod postgres;
 pub mod sql;
 pub mod sqlite;
@@ -26,6 +27,10 @@ use crate::domain::{
     SweptSession, User, UserFilter, UserOrder, UserSummary,
 };
 use crate::outage::Outage;
+
+// The paths that the modules below know.
+pub(crate) use crate as store;
+pub(crate) use portcullis_domain as domain;
 
 /// Everything the authority keeps.
 ///
@@ -572,7 +577,7 @@ impl StoreError {
 
     /// Logs `what` as put off or undone because of this error. A store that is away is reported by
     /// [`Store::outage`], a few lines in all: what its outage keeps from happening is at DEBUG.
-    pub(crate) fn log(&self, what: &str) {
+    pub fn log(&self, what: &str) {
         match self {
             Self::Unavailable(_) => tracing::debug!(error = %self, "{what}"),
             _ => tracing::warn!(error = %self, "{what}"),

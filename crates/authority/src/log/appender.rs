@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     config::LogConfig,
-    domain::{Actor, Entry, EntryError, Micros, Mutation, Outcome, Session},
+    domain::{Entry, EntryError, Micros, Mutation, Outcome, Session},
     store::{Appended, Store, StoreError},
     supervision::Supervisor,
     telemetry::Instruments,
 };
-use portcullis_contract::{id::EventId, position::Position, view::Frame};
+use portcullis_contract::{position::Position, view::Frame};
 
 /// A commit that takes longer than this after its stamp may belong to an earlier generation than its stamp says: it
 /// is said again before it is acknowledged.
@@ -294,14 +294,7 @@ impl Appender {
 
 /// An entry of the authority's own.
 pub(crate) fn internal(mutation: Mutation) -> Entry {
-    Entry {
-        event_id: EventId::generate(),
-        actor: Actor::authority(),
-        reason: String::new(),
-        user_message: String::new(),
-        trace_parent: None,
-        mutation,
-    }
+    Entry::internal(mutation)
 }
 
 fn outcomes(

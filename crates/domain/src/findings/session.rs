@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Finding, FindingCode};
-use crate::domain::{Cause, Micros, place::Place};
+use crate::{Cause, Micros, place::Place};
 
 /// A session older than this is very old: the lowest assurance level of NIST SP 800-63B (4.1.3) asks for a new
 /// authentication within it.

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::{Finding, FindingCode};
-use crate::domain::{
+use crate::{
     Micros,
     device::Device,
     place::{Place, network},

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::domain::{
+use crate::{
     Cause, Micros,
     device::Device,
     place::{Coordinates, Place},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Micros;
+use crate::Micros;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

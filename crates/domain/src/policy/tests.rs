@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_contract::id::UserId;
 
 use super::*;
-use crate::domain::Micros;
+use crate::Micros;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -17,10 +17,7 @@ use tokio_postgres::{
 };
 
 use super::{connection::db_error, hosts};
-use crate::{
-    config::StoreConfig,
-    store::{StoreError, sql::DbError},
-};
+use crate::{StoreError, sql::DbError};
 
 /// What an operator may set.
 #[derive(Clone)]
@@ -35,19 +32,6 @@ pub struct PostgresOptions {
     pub connect_timeout: Duration,
     /// As whom to migrate; none: as the service itself.
     pub owner_url: Option<String>,
-}
-
-impl PostgresOptions {
-    /// Those of a configuration.
-    pub(crate) fn of(config: &StoreConfig) -> Self {
-        Self {
-            connections_max: config.connections_max,
-            search_connections_max: config.search_connections_max,
-            search_timeout: config.search_timeout,
-            connect_timeout: config.connect_timeout,
-            owner_url: config.owner_url.clone(),
-        }
-    }
 }
 
 impl Default for PostgresOptions {

@@ -8,7 +8,7 @@ use super::connect::{self, PostgresOptions};
 use crate::store::{StoreError, postgres::connection::db_error};
 
 mod embedded {
-    refinery::embed_migrations!("src/store/postgres/migrations");
+    refinery::embed_migrations!("src/postgres/migrations");
 }
 
 /// Brings the schema to this version. With an owner the owner does, and grants the service what it needs; without one

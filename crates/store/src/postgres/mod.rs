@@ -109,7 +109,7 @@ fn parse(key: &str, url: &str) -> Result<tokio_postgres::Config, StoreError> {
 ///
 /// # Errors
 /// When it cannot be reached in time, or there is a pooler between that cannot be used.
-pub(crate) async fn examine(url: &str, options: &PostgresOptions) -> Result<String, StoreError> {
+pub async fn examine(url: &str, options: &PostgresOptions) -> Result<String, StoreError> {
     let config = parse("store.url", url)?;
     pooler::refuse_transaction_pooling(&config, options).await?;
     let client = connect::plain(&config, options).await?;
@@ -119,7 +119,7 @@ pub(crate) async fn examine(url: &str, options: &PostgresOptions) -> Result<Stri
 
 /// The issuer that a database was installed with, read as the service, without migrating. None: there is no such
 /// table or column yet, or the service may not read it yet.
-pub(crate) async fn installed_issuer(
+pub async fn installed_issuer(
     url: &str,
     options: &PostgresOptions,
 ) -> Result<Option<String>, StoreError> {

@@ -29,7 +29,7 @@ pub(super) async fn initialize(
     connection: &mut dyn Connection,
     dialect: &Dialect,
 ) -> Result<(), StoreError> {
-    let incarnation = crate::crypto::random::<16>();
+    let incarnation = portcullis_contract::random::<16>();
     let head = "INSERT INTO log_head VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
     connection
         .query(
@@ -240,7 +240,7 @@ pub(super) async fn change_issuer(
 }
 
 /// Reads the issuer of the installation.
-pub(in crate::store) const ISSUER: &str = "SELECT issuer FROM installation";
+pub(crate) const ISSUER: &str = "SELECT issuer FROM installation";
 
 pub(super) async fn recover(
     connection: &mut dyn Connection,

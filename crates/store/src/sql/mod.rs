@@ -38,7 +38,7 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 
 pub use self::connection::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
-pub(super) use self::install::ISSUER;
+pub(crate) use self::install::ISSUER;
 use self::{
     group::Groups,
     reporting::Reporting,

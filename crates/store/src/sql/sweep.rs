@@ -230,7 +230,7 @@ pub(super) async fn advance(
     )
 }
 
-/// Sign-ins may go by a policy of a moment ago ([`POLICY_AGE_MAX`](crate::policies::POLICY_AGE_MAX)), and open after the
+/// Sign-ins may go by a policy of a moment ago ([`POLICY_AGE_MAX`](crate::domain::policy::POLICY_AGE_MAX)), and open after the
 /// walk came by: until a policy is older than this, its walk begins again.
 const POLICY_SETTLED: Duration = Duration::from_secs(5);
 

@@ -19,7 +19,7 @@ use super::sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore};
 use crate::store::StoreError;
 
 mod embedded {
-    refinery::embed_migrations!("src/store/sqlite/migrations");
+    refinery::embed_migrations!("src/sqlite/migrations");
 }
 
 /// Readers beside the one writer. WAL lets them run while it writes.
@@ -92,7 +92,7 @@ impl Sqlite {
 
 /// The issuer that a data directory was installed with. It opens the file for reading only, beside an authority
 /// that may be running.
-pub(crate) async fn installed_issuer(directory: &Path) -> Result<Option<String>, StoreError> {
+pub async fn installed_issuer(directory: &Path) -> Result<Option<String>, StoreError> {
     let file = directory.join("portcullis.db");
     if !file.exists() {
         return Ok(None);
@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{AuditFilter, Micros, Mutation},
+        domain::{AuditFilter, Entry, Micros, Mutation},
         store::Store,
     };
 
@@ -273,7 +273,7 @@ mod tests {
         .await;
         let store = store.expect("opens");
         store
-            .append(&[crate::log::internal(Mutation::Record)])
+            .append(&[Entry::internal(Mutation::Record)])
             .await
             .expect("recorded");
         let filter = AuditFilter {
