@@ -1,0 +1,21 @@
+//! The product over real sockets, one module a subject.
+
+mod activity;
+mod api_keys;
+mod audit;
+mod callers;
+mod devices;
+mod end_cause;
+mod gateway;
+mod hostile;
+mod life;
+mod lists;
+mod metrics;
+mod policy;
+mod process;
+mod quotas;
+mod refresh;
+mod refresh_replay;
+mod signing_keys;
+mod story;
+mod watch;
