@@ -16,6 +16,8 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 fn seen(session: &Session, requests: u64, age: u64) -> SessionActivity {
     SessionActivity {
         tenant_id: session.tenant_id.clone(),
@@ -45,9 +47,8 @@ async fn old_session(place: &Place, store: &SqlStore, tenant: &str, user: &str) 
     session
 }
 
-#[tokio::test]
-async fn requests_add_up_and_the_newest_counts() {
-    let place = crate::place().await;
+async fn requests_add_up_and_the_newest_counts(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let session = old_session(&place, &store, "t", "u").await;
     record(&store, &[seen(&session, 3, 100)]).await;
@@ -87,9 +88,8 @@ async fn requests_add_up_and_the_newest_counts() {
     assert_eq!(last.due_us, first.due_us);
 }
 
-#[tokio::test]
-async fn a_session_that_moves_is_told_once_with_what_was_known_before() {
-    let place = crate::place().await;
+async fn a_session_that_moves_is_told_once_with_what_was_known_before(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let (session, other) = (
         open(&*store, &sign_in("t", "u")).await,
@@ -147,9 +147,8 @@ async fn a_session_that_moves_is_told_once_with_what_was_known_before() {
     );
 }
 
-#[tokio::test]
-async fn a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time() {
-    let place = crate::place().await;
+async fn a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     let long = i64::try_from(OLD_SESSION_AGE.as_micros()).expect("small") + 1_000_000;
@@ -168,9 +167,8 @@ async fn a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time() {
     assert_eq!(record(&store, &[unmoved]).await, []);
 }
 
-#[tokio::test]
-async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes() {
-    let place = crate::place().await;
+async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut sessions = Vec::new();
     for (tenant, user) in [("t", "u"), ("t", "v"), ("s", "u")] {
@@ -201,9 +199,8 @@ async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes()
     record(&store, &[]).await;
 }
 
-#[tokio::test]
-async fn texts_of_a_report_come_back_as_they_were() {
-    let place = crate::place().await;
+async fn texts_of_a_report_come_back_as_they_were(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let texts = [
         "'; DROP TABLE sessions; --",
@@ -238,9 +235,10 @@ async fn texts_of_a_report_come_back_as_they_were() {
     }
 }
 
-#[tokio::test]
-async fn the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_not_any_more() {
-    let place = crate::place().await;
+async fn the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_not_any_more(
+    engine: Engine,
+) {
+    let place = engine.place().await;
     let store = place.store().await;
     let keeping = Policy {
         keep_last_page: true,
@@ -264,9 +262,8 @@ async fn the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_no
     }
 }
 
-#[tokio::test]
-async fn reports_at_once_lose_nothing() {
-    let place = crate::place().await;
+async fn reports_at_once_lose_nothing(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut sessions = Vec::new();
     for number in 0..40 {
@@ -289,9 +286,10 @@ async fn reports_at_once_lose_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_its_key() {
-    let place = crate::place().await;
+async fn a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_its_key(
+    engine: Engine,
+) {
+    let place = engine.place().await;
     let (store, plans) = place.planned_store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     drop(plans.take());
@@ -313,4 +311,15 @@ async fn a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_it
         let whole = ["Seq Scan", "SCAN sessions", "SCAN s", "SCAN p"];
         assert!(!whole.iter().any(|whole| plan.contains(whole)), "{plan}");
     }
+}
+
+crate::on_every_engine! {
+    requests_add_up_and_the_newest_counts,
+    a_session_that_moves_is_told_once_with_what_was_known_before,
+    a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time,
+    sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes,
+    texts_of_a_report_come_back_as_they_were,
+    the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_not_any_more,
+    reports_at_once_lose_nothing,
+    a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_its_key,
 }

@@ -16,6 +16,8 @@ use portcullis_tests::{
     wait::eventually,
 };
 
+use crate::Engine;
+
 const HOUR_US: i64 = 3_600_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOW: Duration = Duration::ZERO;
@@ -53,9 +55,8 @@ async fn hours(store: &SqlStore, key: &ApiKey) -> Vec<(i64, u64)> {
         .collect()
 }
 
-#[tokio::test]
-async fn requests_are_counted_by_key_and_hour() {
-    let store = crate::place().await.store().await;
+async fn requests_are_counted_by_key_and_hour(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         create(&*store, &new("t", "u")).await,
         create(&*store, &new("t", "u")).await,
@@ -103,9 +104,8 @@ async fn requests_are_counted_by_key_and_hour() {
     );
 }
 
-#[tokio::test]
-async fn what_is_older_than_a_day_does_not_count_and_goes() {
-    let place = crate::place().await;
+async fn what_is_older_than_a_day_does_not_count_and_goes(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let key = create(&*store, &new("t", "u")).await;
     let hour = now(&*store).await;
@@ -138,9 +138,8 @@ async fn what_is_older_than_a_day_does_not_count_and_goes() {
     assert_eq!(current(&*store, &key).await.0.requests_24h, 1);
 }
 
-#[tokio::test]
-async fn keys_that_are_not_there_are_passed_over() {
-    let store = crate::place().await.store().await;
+async fn keys_that_are_not_there_are_passed_over(engine: Engine) {
+    let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     let hour = now(&*store).await;
     let unknown = ApiKey {
@@ -165,9 +164,8 @@ async fn keys_that_are_not_there_are_passed_over() {
     assert_eq!(hours(&store, &key).await, [(hour, 4)]);
 }
 
-#[tokio::test]
-async fn a_report_may_be_large() {
-    let store = crate::place().await.store().await;
+async fn a_report_may_be_large(engine: Engine) {
+    let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     let hour = now(&*store).await;
     let unknown = || ApiKey {
@@ -181,9 +179,8 @@ async fn a_report_may_be_large() {
     assert_eq!(hours(&store, &key).await, [(hour, 1 << 32)]);
 }
 
-#[tokio::test]
-async fn two_authorities_that_report_the_same_keys_lose_nothing() {
-    let place = crate::place().await;
+async fn two_authorities_that_report_the_same_keys_lose_nothing(engine: Engine) {
+    let place = engine.place().await;
     let (one, two) = (place.store().await, place.store().await);
     let mut keys = Vec::new();
     for _ in 0..8 {
@@ -202,4 +199,12 @@ async fn two_authorities_that_report_the_same_keys_lose_nothing() {
     for key in &keys {
         assert_eq!(hours(&one, key).await, [(hour, 40)]);
     }
+}
+
+crate::on_every_engine! {
+    requests_are_counted_by_key_and_hour,
+    what_is_older_than_a_day_does_not_count_and_goes,
+    keys_that_are_not_there_are_passed_over,
+    a_report_may_be_large,
+    two_authorities_that_report_the_same_keys_lose_nothing,
 }

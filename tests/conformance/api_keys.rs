@@ -25,13 +25,14 @@ use portcullis_tests::{
     wait::eventually,
 };
 
+use crate::Engine;
+
 async fn now(store: &dyn Store) -> Micros {
     store.keys().await.expect("the time").1
 }
 
-#[tokio::test]
-async fn a_key_is_kept_as_it_was_given() {
-    let store = crate::place().await.store().await;
+async fn a_key_is_kept_as_it_was_given(engine: Engine) {
+    let store = engine.place().await.store().await;
     apply(&*store, sign_out("t", &["someone"])).await;
     let session = open(&*store, &sign_in("t", "u")).await;
     let expires = Some(now(&*store).await.after(Duration::from_secs(3600)));
@@ -80,9 +81,8 @@ async fn a_key_is_kept_as_it_was_given() {
     );
 }
 
-#[tokio::test]
-async fn a_repeated_entry_makes_one_key() {
-    let store = crate::place().await.store().await;
+async fn a_repeated_entry_makes_one_key(engine: Engine) {
+    let store = engine.place().await.store().await;
     let given = new("t", "u");
     let creating = creation(&given);
     let first = apply_again(&*store, &creating).await;
@@ -102,9 +102,8 @@ async fn a_repeated_entry_makes_one_key() {
     );
 }
 
-#[tokio::test]
-async fn an_unknown_owner_is_made_and_a_disabled_one_gets_none() {
-    let store = crate::place().await.store().await;
+async fn an_unknown_owner_is_made_and_a_disabled_one_gets_none(engine: Engine) {
+    let store = engine.place().await.store().await;
     create(&*store, &new("t", "u")).await;
     assert!(
         store
@@ -133,9 +132,8 @@ async fn an_unknown_owner_is_made_and_a_disabled_one_gets_none() {
     assert!(is_alive(&*store, &create(&*store, &new("t", "u")).await).await);
 }
 
-#[tokio::test]
-async fn a_key_is_ended_once() {
-    let store = crate::place().await.store().await;
+async fn a_key_is_ended_once(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         create(&*store, &new("t", "u")).await,
         create(&*store, &new("t", "u")).await,
@@ -187,9 +185,8 @@ async fn a_key_is_ended_once() {
     assert!(outcomes[2].is_ok() && !is_alive(&*store, &two).await);
 }
 
-#[tokio::test]
-async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was() {
-    let store = crate::place().await.store().await;
+async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was(engine: Engine) {
+    let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     apply(&*store, revocation(&key)).await;
     apply(&*store, revocation(&key)).await;
@@ -212,9 +209,8 @@ async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was() {
     );
 }
 
-#[tokio::test]
-async fn no_turn_forgets_a_revoked_key_or_a_cut_one() {
-    let store = crate::place().await.store().await;
+async fn no_turn_forgets_a_revoked_key_or_a_cut_one(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (revoked, cut) = (
         create(&*store, &new("t", "u")).await,
         create(&*store, &new("t", "v")).await,
@@ -233,9 +229,8 @@ async fn no_turn_forgets_a_revoked_key_or_a_cut_one() {
     assert!(!is_alive(&*store, &revoked).await && !is_alive(&*store, &cut).await);
 }
 
-#[tokio::test]
-async fn signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good() {
-    let store = crate::place().await.store().await;
+async fn signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (key, other) = (
         create(&*store, &new("t", "u")).await,
         create(&*store, &new("t", "v")).await,
@@ -263,10 +258,9 @@ async fn signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good() 
     );
 }
 
-#[tokio::test]
-async fn disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user() {
+async fn disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user(engine: Engine) {
     for swapped in [false, true] {
-        let store = crate::place().await.store().await;
+        let store = engine.place().await.store().await;
         let key = create(&*store, &new("t", "u")).await;
         let mut both = [sign_out("t", &["u"]), disable("t", "u")];
         if swapped {
@@ -277,9 +271,8 @@ async fn disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user() {
     }
 }
 
-#[tokio::test]
-async fn what_is_revoked_is_of_one_kind() {
-    let store = crate::place().await.store().await;
+async fn what_is_revoked_is_of_one_kind(engine: Engine) {
+    let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     apply(&*store, revocation(&key)).await;
     let view = replay(&*store).await;
@@ -304,9 +297,8 @@ async fn expired(store: &SqlStore, owner: &str) -> ApiKey {
     key
 }
 
-#[tokio::test]
-async fn an_expired_key_is_not_ended_by_what_comes_later() {
-    let store = crate::place().await.store().await;
+async fn an_expired_key_is_not_ended_by_what_comes_later(engine: Engine) {
+    let store = engine.place().await.store().await;
     let key = expired(&store, "u").await;
     assert_eq!(apply(&*store, revocation(&key)).await.changed, 0);
     apply(&*store, disable("t", "u")).await;
@@ -341,9 +333,8 @@ async fn all(
     list(store, &filter, None, 100).await
 }
 
-#[tokio::test]
-async fn keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for() {
-    let store = crate::place().await.store().await;
+async fn keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for(engine: Engine) {
+    let store = engine.place().await.store().await;
     let expired = expired(&store, "a").await;
     let (revoked, cut) = (
         create(&*store, &new("t", "a")).await,
@@ -374,9 +365,8 @@ async fn keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for()
     assert_eq!(all(&store, "nowhere", None, true).await, []);
 }
 
-#[tokio::test]
-async fn pages_cover_each_key_once_while_others_come() {
-    let store = crate::place().await.store().await;
+async fn pages_cover_each_key_once_while_others_come(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut there = Vec::new();
     for _ in 0..7 {
         there.insert(0, create(&*store, &new("t", "u")).await.id);
@@ -397,10 +387,9 @@ async fn pages_cover_each_key_once_while_others_come() {
     assert_eq!(pages, there);
 }
 
-#[tokio::test]
-async fn a_recovery_cuts_keys_off_unless_told_otherwise() {
+async fn a_recovery_cuts_keys_off_unless_told_otherwise(engine: Engine) {
     for signs_out in [true, false] {
-        let store = crate::place().await.store().await;
+        let store = engine.place().await.store().await;
         let (revoked, other) = (
             create(&*store, &new("t", "u")).await,
             create(&*store, &new("t", "u")).await,
@@ -441,10 +430,9 @@ async fn a_recovery_cuts_keys_off_unless_told_otherwise() {
 }
 
 /// A key that is made while its owner is disabled, each held at every point of its transaction.
-#[tokio::test]
-async fn a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead() {
+async fn a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead(engine: Engine) {
     for creation_is_held in [true, false] {
-        let place = crate::place().await;
+        let place = engine.place().await;
         let ((one, faults), (two, other_faults)) =
             (place.faulty_store().await, place.faulty_store().await);
         let mut points = 0;
@@ -477,9 +465,8 @@ async fn a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead() {
     }
 }
 
-#[tokio::test]
-async fn what_failed_anywhere_is_repeated_without_doing_anything_twice() {
-    let place = crate::place().await;
+async fn what_failed_anywhere_is_repeated_without_doing_anything_twice(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     for point in Point::all() {
         let ending = create(&*store, &new("t", "u")).await;
@@ -508,4 +495,22 @@ async fn what_failed_anywhere_is_repeated_without_doing_anything_twice() {
         );
     }
     assert!(head(&*store).await.0 > 20, "the transaction has points");
+}
+
+crate::on_every_engine! {
+    a_key_is_kept_as_it_was_given,
+    a_repeated_entry_makes_one_key,
+    an_unknown_owner_is_made_and_a_disabled_one_gets_none,
+    a_key_is_ended_once,
+    the_trail_says_who_made_and_ended_a_key_and_whose_it_was,
+    no_turn_forgets_a_revoked_key_or_a_cut_one,
+    signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good,
+    disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user,
+    what_is_revoked_is_of_one_kind,
+    an_expired_key_is_not_ended_by_what_comes_later,
+    keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for,
+    pages_cover_each_key_once_while_others_come,
+    a_recovery_cuts_keys_off_unless_told_otherwise,
+    a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead,
+    what_failed_anywhere_is_repeated_without_doing_anything_twice,
 }

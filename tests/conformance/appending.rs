@@ -25,17 +25,18 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 const WRITERS: u64 = 5;
 const BATCHES: usize = 12;
 
 /// What a writer was told: the sessions of each batch, and its revision.
 type Acknowledged = Vec<(Revision, Vec<Subject>)>;
 
-#[tokio::test]
-async fn a_tail_reader_sees_every_acknowledged_revision_in_order() {
+async fn a_tail_reader_sees_every_acknowledged_revision_in_order(engine: Engine) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
-    let place = crate::place().await;
+    let place = engine.place().await;
     let done = Arc::new(AtomicBool::new(false));
     let readers =
         [0; 2].map(async |_| tokio::spawn(read_until(place.store().await, Arc::clone(&done))));
@@ -139,9 +140,8 @@ fn assert_says_exactly(view: &View, acknowledged: &Acknowledged) {
     assert_eq!(view.revoked_count(), revoked.len() as u64);
 }
 
-#[tokio::test]
-async fn an_empty_log_has_a_head_and_no_tail() {
-    let store = crate::place().await.store().await;
+async fn an_empty_log_has_a_head_and_no_tail(engine: Engine) {
+    let store = engine.place().await.store().await;
     let position = store.head().await.expect("a head");
     assert_eq!(position.revision, Revision(0));
     assert_eq!(store.tail(Revision(0), 10).await.expect("a tail"), []);
@@ -160,9 +160,8 @@ async fn an_empty_log_has_a_head_and_no_tail() {
     assert!(!store.durability().await.expect("words").is_empty());
 }
 
-#[tokio::test]
-async fn a_tail_is_cut_at_its_limit() {
-    let store = crate::place().await.store().await;
+async fn a_tail_is_cut_at_its_limit(engine: Engine) {
+    let store = engine.place().await.store().await;
     for user in ["a", "b", "c", "d"] {
         apply(&*store, sign_out("t", &[user])).await;
     }
@@ -176,9 +175,8 @@ async fn a_tail_is_cut_at_its_limit() {
     );
 }
 
-#[tokio::test]
-async fn a_session_knows_the_head_that_it_was_opened_at() {
-    let store = crate::place().await.store().await;
+async fn a_session_knows_the_head_that_it_was_opened_at(engine: Engine) {
+    let store = engine.place().await.store().await;
     let opened_at = async |session: Session| (session.subject.opened, head(&*store).await);
     let (opened, head_then) = opened_at(open(&*store, &sign_in("t", "new")).await).await;
     assert_eq!(opened, head_then);
@@ -187,4 +185,11 @@ async fn a_session_knows_the_head_that_it_was_opened_at() {
         let (opened, head_then) = opened_at(open(&*store, &sign_in("t", user)).await).await;
         assert_eq!((opened, head_then), (Revision(1), Revision(1)));
     }
+}
+
+crate::on_every_engine! {
+    a_tail_reader_sees_every_acknowledged_revision_in_order,
+    an_empty_log_has_a_head_and_no_tail,
+    a_tail_is_cut_at_its_limit,
+    a_session_knows_the_head_that_it_was_opened_at,
 }

@@ -17,6 +17,8 @@ use portcullis_tests::{
     plans,
 };
 
+use crate::Engine;
+
 /// What was done to what, and whom it concerns.
 fn said(events: &[AuditEvent]) -> Vec<(&str, &str, &str)> {
     events
@@ -31,9 +33,8 @@ fn said(events: &[AuditEvent]) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-#[tokio::test]
-async fn an_event_says_who_did_what_to_whom_when_and_why() {
-    let store = crate::place().await.store().await;
+async fn an_event_says_who_did_what_to_whom_when_and_why(engine: Engine) {
+    let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let revoking = Entry {
         actor: Actor::on_behalf("shop", &user("boss"), "192.0.2.1".into()),
@@ -64,9 +65,8 @@ async fn an_event_says_who_did_what_to_whom_when_and_why() {
     assert!(event.details.is_empty());
 }
 
-#[tokio::test]
-async fn each_row_says_whom_it_concerns() {
-    let store = crate::place().await.store().await;
+async fn each_row_says_whom_it_concerns(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -126,10 +126,9 @@ async fn story(store: &SqlStore) -> Vec<AuditEvent> {
     list(store, &everything("t")).await
 }
 
-#[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-async fn a_list_has_what_its_filter_says_newest_first() {
-    let store = crate::place().await.store().await;
+async fn a_list_has_what_its_filter_says_newest_first(engine: Engine) {
+    let store = engine.place().await.store().await;
     let all = story(&store).await;
     assert_eq!(all.len(), 3 * 6);
     let key = |event: &AuditEvent| {
@@ -234,9 +233,8 @@ async fn a_list_has_what_its_filter_says_newest_first() {
     }
 }
 
-#[tokio::test]
-async fn pages_have_each_event_once_while_others_are_added() {
-    let store = crate::place().await.store().await;
+async fn pages_have_each_event_once_while_others_are_added(engine: Engine) {
+    let store = engine.place().await.store().await;
     let all = story(&store).await;
     for filter in [
         everything("t"),
@@ -266,9 +264,8 @@ async fn pages_have_each_event_once_while_others_are_added() {
     );
 }
 
-#[tokio::test]
-async fn every_list_is_read_from_an_index_in_its_order() {
-    let (engine, plans) = plans::wrap(crate::place().await.engine().await);
+async fn every_list_is_read_from_an_index_in_its_order(engine: Engine) {
+    let (engine, plans) = plans::wrap(engine.place().await.engine().await);
     let store = SqlStore::open(Arc::clone(&engine)).await.expect("opens");
     story(&store).await;
     defer(&engine, "t", "u").await;
@@ -353,9 +350,8 @@ async fn every_list_is_read_from_an_index_in_its_order() {
     }
 }
 
-#[tokio::test]
-async fn audit_rows_can_be_neither_changed_nor_deleted() {
-    let place = crate::place().await;
+async fn audit_rows_can_be_neither_changed_nor_deleted(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     apply(&*store, sign_out("t", &["u"])).await;
     let before = list(&*store, &everything("t")).await;
@@ -378,4 +374,13 @@ async fn audit_rows_can_be_neither_changed_nor_deleted() {
     }
     assert_eq!(list(&*store, &everything("t")).await, before);
     assert!(before.iter().all(|event| event.reason == "a test"));
+}
+
+crate::on_every_engine! {
+    an_event_says_who_did_what_to_whom_when_and_why,
+    each_row_says_whom_it_concerns,
+    a_list_has_what_its_filter_says_newest_first,
+    pages_have_each_event_once_while_others_are_added,
+    every_list_is_read_from_an_index_in_its_order,
+    audit_rows_can_be_neither_changed_nor_deleted,
 }

@@ -19,6 +19,8 @@ use portcullis_tests::{
     replay::{is_alive, replay},
 };
 
+use crate::Engine;
+
 fn ending(tenant_id: &str, sessions: &[SessionId], owner: Option<&str>) -> Entry {
     entry(Mutation::RevokeSessions {
         tenant: tenant(tenant_id),
@@ -30,9 +32,8 @@ fn ending(tenant_id: &str, sessions: &[SessionId], owner: Option<&str>) -> Entry
 
 const NOT_FOUND: Result<Outcome, EntryError> = Err(EntryError::SessionNotFound);
 
-#[tokio::test]
-async fn bad_entries_fail_alone() {
-    let store = crate::place().await.store().await;
+async fn bad_entries_fail_alone(engine: Engine) {
+    let store = engine.place().await.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     let stranger = open(&*store, &sign_in("t", "v")).await;
     let absent = KeyId::parse("absent").expect("an id");
@@ -62,9 +63,8 @@ async fn bad_entries_fail_alone() {
     assert!(is_alive(&*store, &stranger).await);
 }
 
-#[tokio::test]
-async fn a_batch_of_nothing_but_bad_entries_takes_no_revision() {
-    let store = crate::place().await.store().await;
+async fn a_batch_of_nothing_but_bad_entries_takes_no_revision(engine: Engine) {
+    let store = engine.place().await.store().await;
     assert_eq!(
         append(&*store, &[ending("t", &[SessionId::generate()], None)]).await,
         [NOT_FOUND]
@@ -72,9 +72,8 @@ async fn a_batch_of_nothing_but_bad_entries_takes_no_revision() {
     assert_eq!(head(&*store).await, Revision(0));
 }
 
-#[tokio::test]
-async fn an_entry_that_fails_leaves_no_trace_of_its_other_half() {
-    let store = crate::place().await.store().await;
+async fn an_entry_that_fails_leaves_no_trace_of_its_other_half(engine: Engine) {
+    let store = engine.place().await.store().await;
     open(&*store, &sign_in("t", "known")).await;
     for id in ["known", "unknown"] {
         let mut disabling = disable("t", id);
@@ -98,9 +97,8 @@ async fn an_entry_that_fails_leaves_no_trace_of_its_other_half() {
     );
 }
 
-#[tokio::test]
-async fn revoking_several_sessions_is_all_or_nothing() {
-    let store = crate::place().await.store().await;
+async fn revoking_several_sessions_is_all_or_nothing(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -123,9 +121,8 @@ async fn revoking_several_sessions_is_all_or_nothing() {
     assert!(is_alive(&*store, &elsewhere).await);
 }
 
-#[tokio::test]
-async fn a_session_of_another_owner_is_not_found() {
-    let store = crate::place().await.store().await;
+async fn a_session_of_another_owner_is_not_found(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (own, other) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -150,9 +147,8 @@ async fn a_session_of_another_owner_is_not_found() {
     assert!(!is_alive(&*store, &own).await);
 }
 
-#[tokio::test]
-async fn an_entry_that_ended_one_session_tells_it_as_it_is_now() {
-    let store = crate::place().await.store().await;
+async fn an_entry_that_ended_one_session_tells_it_as_it_is_now(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut opened = Vec::new();
     for _ in 0..4 {
         opened.push(open(&*store, &sign_in("t", "u")).await);
@@ -176,9 +172,8 @@ async fn an_entry_that_ended_one_session_tells_it_as_it_is_now() {
     assert_eq!(Some(*now), found.end.map(|end| end.at));
 }
 
-#[tokio::test]
-async fn ending_what_has_ended_changes_nothing_and_takes_no_revision() {
-    let store = crate::place().await.store().await;
+async fn ending_what_has_ended_changes_nothing_and_takes_no_revision(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (single, cut) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -204,9 +199,8 @@ async fn ending_what_has_ended_changes_nothing_and_takes_no_revision() {
     assert_eq!(head(&*store).await, Revision(2));
 }
 
-#[tokio::test]
-async fn two_entries_of_a_batch_that_end_one_session_end_it_once() {
-    let store = crate::place().await.store().await;
+async fn two_entries_of_a_batch_that_end_one_session_end_it_once(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "u")).await,
@@ -229,9 +223,8 @@ async fn two_entries_of_a_batch_that_end_one_session_end_it_once() {
     assert_eq!(replay(&*store).await.revoked_count(), 2);
 }
 
-#[tokio::test]
-async fn an_end_says_when_by_whom_and_why() {
-    let store = crate::place().await.store().await;
+async fn an_end_says_when_by_whom_and_why(engine: Engine) {
+    let store = engine.place().await.store().await;
     let said = |mutation| Entry {
         actor: Actor::on_behalf("shop", &user("boss"), "192.0.2.1".into()),
         reason: "left the company".into(),
@@ -270,9 +263,8 @@ async fn an_end_says_when_by_whom_and_why() {
     );
 }
 
-#[tokio::test]
-async fn a_batch_may_be_large() {
-    let store = crate::place().await.store().await;
+async fn a_batch_may_be_large(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut sessions = Vec::new();
     for number in 0..1_100 {
         sessions.push(open(&*store, &sign_in("t", &format!("u{}", number % 10))).await);
@@ -305,9 +297,8 @@ async fn a_batch_may_be_large() {
     assert!(!is_alive(&*store, last).await);
 }
 
-#[tokio::test]
-async fn what_was_said_too_late_is_said_again() {
-    let store = crate::place().await.store().await;
+async fn what_was_said_too_late_is_said_again(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -352,4 +343,18 @@ async fn what_was_said_too_late_is_said_again() {
             .iter()
             .any(|change| matches!(change, Change::Revoke { serials, .. } if serials.len() == 1))
     );
+}
+
+crate::on_every_engine! {
+    bad_entries_fail_alone,
+    a_batch_of_nothing_but_bad_entries_takes_no_revision,
+    an_entry_that_fails_leaves_no_trace_of_its_other_half,
+    revoking_several_sessions_is_all_or_nothing,
+    a_session_of_another_owner_is_not_found,
+    an_entry_that_ended_one_session_tells_it_as_it_is_now,
+    ending_what_has_ended_changes_nothing_and_takes_no_revision,
+    two_entries_of_a_batch_that_end_one_session_end_it_once,
+    an_end_says_when_by_whom_and_why,
+    a_batch_may_be_large,
+    what_was_said_too_late_is_said_again,
 }

@@ -20,6 +20,8 @@ use portcullis_tests::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::timeout;
 
+use crate::Engine;
+
 /// Two batches over the users `a` and `b`, whose entries come in opposite orders.
 fn opposites() -> [[Vec<Entry>; 2]; 4] {
     let both = |of: fn(&str, &str) -> Entry| {
@@ -39,9 +41,8 @@ fn opposites() -> [[Vec<Entry>; 2]; 4] {
     ]
 }
 
-#[tokio::test]
-async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circle() {
-    let place = crate::place().await;
+async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circle(engine: Engine) {
+    let place = engine.place().await;
     let ((one, faults), (other, other_faults)) =
         (place.faulty_store().await, place.faulty_store().await);
     for case in 0..opposites().len() {
@@ -76,9 +77,8 @@ async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circ
 }
 
 /// Whoever waits for a row that another is ending finds it ended.
-#[tokio::test]
-async fn sessions_that_two_authorities_end_at_once_end_once() {
-    let place = crate::place().await;
+async fn sessions_that_two_authorities_end_at_once_end_once(engine: Engine) {
+    let place = engine.place().await;
     let ((one, faults), (other, other_faults)) =
         (place.faulty_store().await, place.faulty_store().await);
     let mut points = 0;
@@ -139,9 +139,8 @@ async fn sessions_that_two_authorities_end_at_once_end_once() {
 }
 
 /// Whoever waits for a lock may wait for the COMMIT of an earlier attempt at the same.
-#[tokio::test]
-async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
-    let place = crate::place().await;
+async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was(engine: Engine) {
+    let place = engine.place().await;
     let ((one, faults), (other, other_faults)) =
         (place.faulty_store().await, place.faulty_store().await);
     let policy = |version| Mutation::SetPolicy {
@@ -185,9 +184,8 @@ async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was() {
 }
 
 /// A batch over sessions that have ended holds them, and nothing that is locked before sessions.
-#[tokio::test]
-async fn a_batch_that_changes_nothing_is_in_no_circle() {
-    let place = crate::place().await;
+async fn a_batch_that_changes_nothing_is_in_no_circle(engine: Engine) {
+    let place = engine.place().await;
     let ((one, faults), (other, other_faults)) =
         (place.faulty_store().await, place.faulty_store().await);
     for point in Point::all() {
@@ -216,12 +214,11 @@ async fn a_batch_that_changes_nothing_is_in_no_circle() {
     }
 }
 
-#[tokio::test]
-async fn callers_who_give_up_at_any_moment_leave_whole_batches() {
+async fn callers_who_give_up_at_any_moment_leave_whole_batches(engine: Engine) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let place = crate::place().await;
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     faults.shuffle(seed);
     let (witness, mut patience_max) = (place.store().await, Duration::from_millis(100));
@@ -264,4 +261,12 @@ async fn callers_who_give_up_at_any_moment_leave_whole_batches() {
         "each batch that was done has one revision"
     );
     assert!(whole > 0 && whole < 40, "{whole} of 40 were done");
+}
+
+crate::on_every_engine! {
+    batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circle,
+    sessions_that_two_authorities_end_at_once_end_once,
+    a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was,
+    a_batch_that_changes_nothing_is_in_no_circle,
+    callers_who_give_up_at_any_moment_leave_whole_batches,
 }

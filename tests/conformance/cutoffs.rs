@@ -11,6 +11,8 @@ use portcullis_tests::{
     replay::is_alive,
 };
 
+use crate::Engine;
+
 /// Sessions of the users `a` and `b` of `t`, and of `a` of `other`.
 async fn three(store: &dyn Store) -> [Session; 3] {
     [
@@ -28,8 +30,7 @@ async fn alive(store: &dyn Store, sessions: &[Session]) -> Vec<bool> {
     alive
 }
 
-#[tokio::test]
-async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it() {
+async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it(engine: Engine) {
     let cases = [
         (sign_out("t", &["a"]), [false, true, true]),
         (sign_out("t", &["a", "b"]), [false, false, true]),
@@ -37,7 +38,7 @@ async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it() {
         (entry(Mutation::SignOutEveryone), [false, false, false]),
     ];
     for (cut, expected) in cases {
-        let store = crate::place().await.store().await;
+        let store = engine.place().await.store().await;
         let before = three(&*store).await;
         let action = cut.mutation.action();
         apply(&*store, cut).await;
@@ -62,9 +63,8 @@ async fn a_cutoff_covers_its_scope_and_what_was_opened_before_it() {
     }
 }
 
-#[tokio::test]
-async fn one_session_may_stay() {
-    let store = crate::place().await.store().await;
+async fn one_session_may_stay(engine: Engine) {
+    let store = engine.place().await.store().await;
     let kept = open(&*store, &sign_in("t", "a")).await;
     let [another, of_another, elsewhere] = three(&*store).await;
     apply(&*store, sign_out_but("t", &["a"], Some(kept.id))).await;
@@ -85,9 +85,8 @@ async fn one_session_may_stay() {
     );
 }
 
-#[tokio::test]
-async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none() {
-    let store = crate::place().await.store().await;
+async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("t", "a")).await,
@@ -100,9 +99,8 @@ async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none() {
     assert_eq!(alive(&*store, &[one, two]).await, [false, false]);
 }
 
-#[tokio::test]
-async fn only_a_session_of_the_user_may_stay() {
-    let store = crate::place().await.store().await;
+async fn only_a_session_of_the_user_may_stay(engine: Engine) {
+    let store = engine.place().await.store().await;
     let [own, of_another, elsewhere] = three(&*store).await;
     for keep in [of_another.id, elsewhere.id, SessionId::generate()] {
         let outcome = append(&*store, &[sign_out_but("t", &["a"], Some(keep))]).await;
@@ -114,9 +112,8 @@ async fn only_a_session_of_the_user_may_stay() {
     );
 }
 
-#[tokio::test]
-async fn signing_out_a_user_nobody_knows_makes_them_known() {
-    let store = crate::place().await.store().await;
+async fn signing_out_a_user_nobody_knows_makes_them_known(engine: Engine) {
+    let store = engine.place().await.store().await;
     let outcome = apply(&*store, sign_out("new", &["someone"])).await;
     assert_eq!((outcome.revision.0, outcome.changed), (1, 1));
     let user = store
@@ -127,9 +124,8 @@ async fn signing_out_a_user_nobody_knows_makes_them_known() {
     assert!(is_alive(&*store, &open(&*store, &sign_in("new", "someone")).await).await);
 }
 
-#[tokio::test]
-async fn signing_out_users_counts_them() {
-    let store = crate::place().await.store().await;
+async fn signing_out_users_counts_them(engine: Engine) {
+    let store = engine.place().await.store().await;
     let sessions = [
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("t", "b")).await,
@@ -143,9 +139,18 @@ async fn signing_out_users_counts_them() {
     assert_eq!(alive(&*store, &sessions).await, [false, false]);
 }
 
-#[tokio::test]
-async fn a_tenant_without_sessions_can_be_signed_out() {
-    let store = crate::place().await.store().await;
+async fn a_tenant_without_sessions_can_be_signed_out(engine: Engine) {
+    let store = engine.place().await.store().await;
     assert_eq!(apply(&*store, sign_out_tenant("empty")).await.revision.0, 1);
     assert!(is_alive(&*store, &open(&*store, &sign_in("empty", "a")).await).await);
+}
+
+crate::on_every_engine! {
+    a_cutoff_covers_its_scope_and_what_was_opened_before_it,
+    one_session_may_stay,
+    two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none,
+    only_a_session_of_the_user_may_stay,
+    signing_out_a_user_nobody_knows_makes_them_known,
+    signing_out_users_counts_them,
+    a_tenant_without_sessions_can_be_signed_out,
 }

@@ -16,6 +16,8 @@ use portcullis_tests::{
     wait::eventually,
 };
 
+use crate::Engine;
+
 /// More users than have their audit rows in the entry's own batch.
 const USERS: usize = 300;
 
@@ -27,9 +29,8 @@ fn texts(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-#[tokio::test]
-async fn the_audit_rows_of_a_large_entry_follow_it_into_the_trail_and_the_chain() {
-    let store = crate::place().await.store().await;
+async fn the_audit_rows_of_a_large_entry_follow_it_into_the_trail_and_the_chain(engine: Engine) {
+    let store = engine.place().await.store().await;
     let names = names(USERS);
     let signed_out = apply(&*store, sign_out("t", &texts(&names))).await;
     assert_eq!(signed_out.changed as usize, USERS);
@@ -63,9 +64,8 @@ async fn the_audit_rows_of_a_large_entry_follow_it_into_the_trail_and_the_chain(
     assert_eq!((verdict.fault, verdict.through), (None, verdict.head));
 }
 
-#[tokio::test]
-async fn users_who_are_made_together_are_different_users() {
-    let store = crate::place().await.store().await;
+async fn users_who_are_made_together_are_different_users(engine: Engine) {
+    let store = engine.place().await.store().await;
     let names = names(USERS);
     // Some of them are known before, and some are named twice by one batch.
     open(&*store, &sign_in("t", "user-7")).await;
@@ -87,9 +87,8 @@ async fn users_who_are_made_together_are_different_users() {
     assert!(is_alive(&*store, &second.expect("a session")).await);
 }
 
-#[tokio::test]
-async fn a_sign_out_that_the_head_covers_writes_nothing() {
-    let store = crate::place().await.store().await;
+async fn a_sign_out_that_the_head_covers_writes_nothing(engine: Engine) {
+    let store = engine.place().await.store().await;
     open(&*store, &sign_in("t", "u")).await;
     let entries = [
         || sign_out("t", &["u", "v"]),
@@ -111,9 +110,8 @@ async fn a_sign_out_that_the_head_covers_writes_nothing() {
     assert!(again.revision > first.revision && again.changed == 1);
 }
 
-#[tokio::test]
-async fn a_disabled_user_without_api_keys_leaves_nothing_that_stays() {
-    let store = crate::place().await.store().await;
+async fn a_disabled_user_without_api_keys_leaves_nothing_that_stays(engine: Engine) {
+    let store = engine.place().await.store().await;
     apply(&*store, disable("t", "u")).await;
     let before = replay(&*store).await.entries();
     create(&*store, &new("t", "v")).await;
@@ -123,9 +121,8 @@ async fn a_disabled_user_without_api_keys_leaves_nothing_that_stays() {
     assert_eq!((before, after), (1, 3));
 }
 
-#[tokio::test]
-async fn a_revoked_key_that_has_expired_leaves_the_view() {
-    let store = crate::place().await.store().await;
+async fn a_revoked_key_that_has_expired_leaves_the_view(engine: Engine) {
+    let store = engine.place().await.store().await;
     let now = store.keys().await.expect("the time").1;
     let expires = Some(now.after(Duration::from_secs(5)));
     let given = NewApiKey {
@@ -152,4 +149,12 @@ async fn a_revoked_key_that_has_expired_leaves_the_view() {
     .await;
     assert_eq!(replay(&*store).await.entries(), 1);
     assert_eq!(apply(&*store, forget()).await.changed, 0, "once");
+}
+
+crate::on_every_engine! {
+    the_audit_rows_of_a_large_entry_follow_it_into_the_trail_and_the_chain,
+    users_who_are_made_together_are_different_users,
+    a_sign_out_that_the_head_covers_writes_nothing,
+    a_disabled_user_without_api_keys_leaves_nothing_that_stays,
+    a_revoked_key_that_has_expired_leaves_the_view,
 }

@@ -20,6 +20,8 @@ use portcullis_tests::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
+use crate::Engine;
+
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 
@@ -341,9 +343,8 @@ async fn pages(
     }
 }
 
-#[tokio::test]
-async fn every_filter_in_every_order_lists_what_matches_and_nothing_else() {
-    let place = crate::place().await;
+async fn every_filter_in_every_order_lists_what_matches_and_nothing_else(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let mut random = StdRng::seed_from_u64(4);
     let all = populate(&store, &*engine, &mut random).await;
@@ -370,9 +371,8 @@ async fn every_filter_in_every_order_lists_what_matches_and_nothing_else() {
     assert!(found > 1_000, "the filters are not all too narrow: {found}");
 }
 
-#[tokio::test]
-async fn names_are_found_as_they_are_now() {
-    let store = crate::place().await.store().await;
+async fn names_are_found_as_they_are_now(engine: Engine) {
+    let store = engine.place().await.store().await;
     let named = |given: &str, family: &str| Profile {
         given_name: given.into(),
         family_name: family.into(),
@@ -418,4 +418,9 @@ async fn names_are_found_as_they_are_now() {
         ),
         (0, 2, 2)
     );
+}
+
+crate::on_every_engine! {
+    every_filter_in_every_order_lists_what_matches_and_nothing_else,
+    names_are_found_as_they_are_now,
 }

@@ -7,6 +7,8 @@ use portcullis_authority::{
     store::{Store, sql::SqlStore},
 };
 
+use crate::Engine;
+
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -38,9 +40,8 @@ async fn ages(store: &SqlStore, contacts: &[GateContact]) -> Vec<(u64, u64)> {
     ages
 }
 
-#[tokio::test]
-async fn what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back() {
-    let place = crate::place().await;
+async fn what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back(engine: Engine) {
+    let place = engine.place().await;
     let (one, other) = (place.store().await, place.store().await);
     assert!(ages(&one, &[]).await.is_empty());
     assert_eq!(ages(&one, &[contact(1, Some(40), 20)]).await, [(40, 20)]);
@@ -51,16 +52,14 @@ async fn what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back() {
     assert_eq!(ages(&one, &[contact(1, Some(50), 50)]).await, [(3, 0)]);
 }
 
-#[tokio::test]
-async fn a_gate_that_has_not_reported_yet_had_nothing_to_tell_when_it_came() {
-    let place = crate::place().await;
+async fn a_gate_that_has_not_reported_yet_had_nothing_to_tell_when_it_came(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     assert_eq!(ages(&store, &[contact(1, None, 0)]).await, [(100, 0)]);
 }
 
-#[tokio::test]
-async fn many_gates_are_recorded_together() {
-    let place = crate::place().await;
+async fn many_gates_are_recorded_together(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let contacts: Vec<_> = (0..7).map(|id| contact(id, Some(1), 0)).collect();
     let (gates, _) = record(&store, &contacts).await;
@@ -68,9 +67,8 @@ async fn many_gates_are_recorded_together() {
     assert!(gates.iter().all(|gate| gate.admits_for == 5 * SECOND));
 }
 
-#[tokio::test]
-async fn gates_that_leave_or_have_been_away_for_long_are_forgotten() {
-    let place = crate::place().await;
+async fn gates_that_leave_or_have_been_away_for_long_are_forgotten(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut leaving = contact(1, Some(0), 0);
     let contacts = [leaving.clone(), contact(2, Some(60), 60)];
@@ -83,4 +81,11 @@ async fn gates_that_leave_or_have_been_away_for_long_are_forgotten() {
     assert_eq!(kept.0.len(), 1);
     let kept = store.record_gates(&[], 50 * SECOND).await.expect("read");
     assert!(kept.0.is_empty());
+}
+
+crate::on_every_engine! {
+    what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back,
+    a_gate_that_has_not_reported_yet_had_nothing_to_tell_when_it_came,
+    many_gates_are_recorded_together,
+    gates_that_leave_or_have_been_away_for_long_are_forgotten,
 }

@@ -18,6 +18,8 @@ use portcullis_tests::{
     rows::query,
 };
 
+use crate::Engine;
+
 const HOUR: Duration = Duration::from_secs(3600);
 const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -51,9 +53,8 @@ async fn current(store: &dyn Store) -> Option<KeyId> {
     current_key(&keys, CredentialKind::Session, now).map(|key| key.id.clone())
 }
 
-#[tokio::test]
-async fn two_steps_of_the_clock_turn_nothing() {
-    let place = crate::place().await;
+async fn two_steps_of_the_clock_turn_nothing(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     for _ in 0..2 {
         step_the_clock(&place).await;
@@ -68,9 +69,8 @@ async fn two_steps_of_the_clock_turn_nothing() {
     assert_eq!(replay(&*store).await.turns(), 1);
 }
 
-#[tokio::test]
-async fn time_is_counted_once_and_never_across_a_turn() {
-    let place = crate::place().await;
+async fn time_is_counted_once_and_never_across_a_turn(engine: Engine) {
+    let place = engine.place().await;
     let (one, other) = (place.store().await, place.store().await);
     let number = one.turn_counting().await.expect("counting").number;
     let first = one.count_towards_turn(&[1; 16], number, HOUR).await;
@@ -84,9 +84,8 @@ async fn time_is_counted_once_and_never_across_a_turn() {
     assert!(!late.await.expect("asked"), "that was before the turn");
 }
 
-#[tokio::test]
-async fn a_clock_that_was_ahead_delays_turns_until_its_tokens_have_run_out() {
-    let place = crate::place().await;
+async fn a_clock_that_was_ahead_delays_turns_until_its_tokens_have_run_out(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let ahead = "UPDATE installation SET last_turn_us = 0, clock_latest_us = 9000000000000000";
     for turned in [1, 0] {
@@ -103,9 +102,10 @@ async fn a_clock_that_was_ahead_delays_turns_until_its_tokens_have_run_out() {
     }
 }
 
-#[tokio::test]
-async fn keys_that_were_made_by_a_clock_ahead_sign_at_once_and_are_corrected_in_their_order() {
-    let place = crate::place().await;
+async fn keys_that_were_made_by_a_clock_ahead_sign_at_once_and_are_corrected_in_their_order(
+    engine: Engine,
+) {
+    let place = engine.place().await;
     let store = place.store().await;
     let old = trust(&*store).await;
     let new = trust(&*store).await;
@@ -133,9 +133,8 @@ async fn keys_that_were_made_by_a_clock_ahead_sign_at_once_and_are_corrected_in_
     assert!(again.is_empty());
 }
 
-#[tokio::test]
-async fn a_stolen_key_that_signs_is_replaced_in_one_revision() {
-    let store = crate::place().await.store().await;
+async fn a_stolen_key_that_signs_is_replaced_in_one_revision(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (stolen, successor) = (trust(&*store).await, key(Duration::ZERO));
     let replaced = replace(&*store, &stolen.id, &successor).await;
     let revision = Revision(2);
@@ -157,9 +156,8 @@ async fn a_stolen_key_that_signs_is_replaced_in_one_revision() {
     assert_eq!(unknown, Err(EntryError::KeyNotFound));
 }
 
-#[tokio::test]
-async fn a_stolen_key_that_does_not_sign_goes_without_a_successor() {
-    let place = crate::place().await;
+async fn a_stolen_key_that_does_not_sign_goes_without_a_successor(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let stolen = trust(&*store).await;
     let older = "UPDATE signing_keys SET created_us = 1, signs_from_us = 1";
@@ -177,9 +175,8 @@ async fn a_stolen_key_that_does_not_sign_goes_without_a_successor() {
     );
 }
 
-#[tokio::test]
-async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed() {
-    let place = crate::place().await;
+async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed(engine: Engine) {
+    let place = engine.place().await;
     let (one, other) = (place.store().await, place.store().await);
     let due = CheckpointDue {
         interval: HOUR,
@@ -223,4 +220,14 @@ async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed() {
     let save = one.save_checkpoint(Revision(4), vec![1].into(), vec![2].into());
     save.await.expect("saved");
     assert_eq!(one.trimmable().await.expect("asked"), Revision(3));
+}
+
+crate::on_every_engine! {
+    two_steps_of_the_clock_turn_nothing,
+    time_is_counted_once_and_never_across_a_turn,
+    a_clock_that_was_ahead_delays_turns_until_its_tokens_have_run_out,
+    keys_that_were_made_by_a_clock_ahead_sign_at_once_and_are_corrected_in_their_order,
+    a_stolen_key_that_signs_is_replaced_in_one_revision,
+    a_stolen_key_that_does_not_sign_goes_without_a_successor,
+    one_authority_writes_a_checkpoint_and_only_when_enough_has_changed,
 }

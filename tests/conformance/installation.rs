@@ -6,12 +6,15 @@ use portcullis_authority::store::{Store, TokenLife};
 use portcullis_tests::wait::{eventually, within};
 use tokio::{task::JoinSet, time::Instant};
 
+use crate::Engine;
+
 const LONG: Duration = Duration::from_millis(1_200);
 const SHORT: Duration = Duration::from_millis(100);
 
-#[tokio::test]
-async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_longer_has_run_out() {
-    let store = crate::place().await.store().await;
+async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_longer_has_run_out(
+    engine: Engine,
+) {
+    let store = engine.place().await.store().await;
     let life = async |wish| store.token_life(wish).await.expect("a life");
     assert_eq!(
         life(SHORT).await,
@@ -46,9 +49,8 @@ async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_long
     );
 }
 
-#[tokio::test]
-async fn a_longer_life_that_returns_begins_the_wait_again() {
-    let store = crate::place().await.store().await;
+async fn a_longer_life_that_returns_begins_the_wait_again(engine: Engine) {
+    let store = engine.place().await.store().await;
     let life = async |wish| store.token_life(wish).await.expect("a life").keep;
     assert_eq!(life(LONG).await, LONG);
     assert_eq!(life(SHORT).await, LONG);
@@ -66,9 +68,8 @@ async fn a_longer_life_that_returns_begins_the_wait_again() {
     assert!(again.elapsed() + Duration::from_millis(2) >= LONG);
 }
 
-#[tokio::test]
-async fn the_first_secret_of_a_name_is_everyones() {
-    let place = crate::place().await;
+async fn the_first_secret_of_a_name_is_everyones(engine: Engine) {
+    let place = engine.place().await;
     let mut asking = JoinSet::new();
     for authority in 0..5_u8 {
         let store = place.store().await;
@@ -93,4 +94,10 @@ async fn the_first_secret_of_a_name_is_everyones() {
         store.secret("pages", b"other").await.expect("a secret"),
         b"other"
     );
+}
+
+crate::on_every_engine! {
+    a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_longer_has_run_out,
+    a_longer_life_that_returns_begins_the_wait_again,
+    the_first_secret_of_a_name_is_everyones,
 }

@@ -21,6 +21,8 @@ use portcullis_tests::{
     wait::eventually,
 };
 
+use crate::Engine;
+
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3600);
 
@@ -52,9 +54,8 @@ async fn a_moment(store: &dyn Store) {
     eventually("the clock moves", later).await;
 }
 
-#[tokio::test]
-async fn the_newest_key_that_is_old_enough_signs() {
-    let store = crate::place().await.store().await;
+async fn the_newest_key_that_is_old_enough_signs(engine: Engine) {
+    let store = engine.place().await.store().await;
     assert_eq!(current(&*store).await, None);
     let first = trust(&*store, NOW).await;
     assert_eq!(current(&*store).await.as_ref(), Some(&first.id));
@@ -82,9 +83,8 @@ async fn the_newest_key_that_is_old_enough_signs() {
     }
 }
 
-#[tokio::test]
-async fn a_key_is_kept_as_it_was_given() {
-    let store = crate::place().await.store().await;
+async fn a_key_is_kept_as_it_was_given(engine: Engine) {
+    let store = engine.place().await.store().await;
     let given = trust(&*store, LATER).await;
     let kept = records(&*store).await.remove(0);
     assert_eq!(
@@ -95,9 +95,8 @@ async fn a_key_is_kept_as_it_was_given() {
     assert_eq!(kept.retired, None);
 }
 
-#[tokio::test]
-async fn the_key_in_use_stays_and_another_goes_once() {
-    let store = crate::place().await.store().await;
+async fn the_key_in_use_stays_and_another_goes_once(engine: Engine) {
+    let store = engine.place().await.store().await;
     let old = trust(&*store, NOW).await;
     a_moment(&*store).await;
     let new = trust(&*store, NOW).await;
@@ -133,9 +132,8 @@ async fn the_key_in_use_stays_and_another_goes_once() {
     assert!(retired.retired.is_some());
 }
 
-#[tokio::test]
-async fn a_batch_does_not_retire_all_keys() {
-    let store = crate::place().await.store().await;
+async fn a_batch_does_not_retire_all_keys(engine: Engine) {
+    let store = engine.place().await.store().await;
     let one = trust(&*store, NOW).await;
     a_moment(&*store).await;
     let two = trust(&*store, NOW).await;
@@ -149,9 +147,8 @@ async fn a_batch_does_not_retire_all_keys() {
 
 /// The new key is retired while the old one signs; before that commits the new one would sign, and the old one is
 /// retired. Each is right by what it alone sees.
-#[tokio::test]
-async fn two_retirements_at_once_leave_a_key() {
-    let place = crate::place().await;
+async fn two_retirements_at_once_leave_a_key(engine: Engine) {
+    let place = engine.place().await;
     let ((one, faults), (two, other_faults)) =
         (place.faulty_store().await, place.faulty_store().await);
     let old = trust(&*one, NOW).await;
@@ -181,4 +178,12 @@ async fn two_retirements_at_once_leave_a_key() {
     assert!(outcomes.iter().any(Result::is_err), "{outcomes:?}");
     assert!(current(&*one).await.is_some(), "a key is left");
     assert!(!replay(&*one).await.trusted_keys().is_empty());
+}
+
+crate::on_every_engine! {
+    the_newest_key_that_is_old_enough_signs,
+    a_key_is_kept_as_it_was_given,
+    the_key_in_use_stays_and_another_goes_once,
+    a_batch_does_not_retire_all_keys,
+    two_retirements_at_once_leave_a_key,
 }

@@ -14,6 +14,8 @@ use portcullis_tests::{
     wait::eventually,
 };
 
+use crate::Engine;
+
 fn of(tenant_id: &str, user_id: Option<&str>, state: Option<SessionState>) -> SessionFilter {
     SessionFilter {
         user_id: user_id.map(user),
@@ -37,9 +39,8 @@ fn ids(sessions: &[&Session]) -> BTreeSet<[u8; 16]> {
         .collect()
 }
 
-#[tokio::test]
-async fn sessions_are_listed_by_tenant_and_user() {
-    let store = crate::place().await.store().await;
+async fn sessions_are_listed_by_tenant_and_user(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (a, b) = (
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("t", "b")).await,
@@ -76,9 +77,8 @@ async fn expired(store: &SqlStore, user_id: &str) -> Session {
     opened
 }
 
-#[tokio::test]
-async fn sessions_are_listed_by_state() {
-    let store = crate::place().await.store().await;
+async fn sessions_are_listed_by_state(engine: Engine) {
+    let store = engine.place().await.store().await;
     let signed_out = open(&*store, &sign_in("t", "a")).await;
     let own = Mutation::RevokeSessions {
         tenant: tenant("t"),
@@ -126,9 +126,8 @@ async fn sessions_are_listed_by_state() {
     );
 }
 
-#[tokio::test]
-async fn a_session_that_had_expired_is_not_ended_by_what_came_later() {
-    let store = crate::place().await.store().await;
+async fn a_session_that_had_expired_is_not_ended_by_what_came_later(engine: Engine) {
+    let store = engine.place().await.store().await;
     let expired = expired(&store, "a").await;
     apply(&*store, sign_out("t", &["a"])).await;
     assert_eq!(apply(&*store, revoke(&[&expired])).await.changed, 0);
@@ -148,9 +147,8 @@ async fn a_session_that_had_expired_is_not_ended_by_what_came_later() {
     );
 }
 
-#[tokio::test]
-async fn pages_cover_each_session_once_while_others_come_and_go() {
-    let store = crate::place().await.store().await;
+async fn pages_cover_each_session_once_while_others_come_and_go(engine: Engine) {
+    let store = engine.place().await.store().await;
     let orders = [SessionOrder::Start, SessionOrder::User];
     for filter in [
         of("t", None, None),
@@ -207,9 +205,8 @@ async fn come_and_go(store: &SqlStore, filter: &SessionFilter, order: SessionOrd
     );
 }
 
-#[tokio::test]
-async fn ended_sessions_are_listed_for_the_retention_and_then_removed() {
-    let store = crate::place().await.store().await;
+async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (revoked, cut) = (
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("t", "b")).await,
@@ -273,4 +270,12 @@ async fn sweep(store: &SqlStore, retention: Duration) -> u64 {
             return removed;
         }
     }
+}
+
+crate::on_every_engine! {
+    sessions_are_listed_by_tenant_and_user,
+    sessions_are_listed_by_state,
+    a_session_that_had_expired_is_not_ended_by_what_came_later,
+    pages_cover_each_session_once_while_others_come_and_go,
+    ended_sessions_are_listed_for_the_retention_and_then_removed,
 }

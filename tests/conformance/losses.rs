@@ -17,6 +17,8 @@ use portcullis_tests::{
 };
 use tokio::time::timeout;
 
+use crate::Engine;
+
 async fn audit_rows(engine: &Arc<dyn Backend>, entry: &Entry) -> i64 {
     let mut connection = engine.connection(Lane::Read).await.expect("a connection");
     let sql = "SELECT count(*) FROM audit_events WHERE event_id = $1";
@@ -26,9 +28,8 @@ async fn audit_rows(engine: &Arc<dyn Backend>, entry: &Entry) -> i64 {
     rows.expect("a count")[0].int(0).expect("a number")
 }
 
-#[tokio::test]
-async fn an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice() {
-    let place = crate::place().await;
+async fn an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let (witness, engine) = (place.store().await, place.engine().await);
     for (number, point) in Point::all().enumerate() {
@@ -67,9 +68,10 @@ async fn an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice
     assert!(head(&*witness).await.0 > 10, "the transaction has points");
 }
 
-#[tokio::test]
-async fn an_append_whose_commit_was_lost_is_answered_by_its_revision_though_others_came_after() {
-    let place = crate::place().await;
+async fn an_append_whose_commit_was_lost_is_answered_by_its_revision_though_others_came_after(
+    engine: Engine,
+) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let lost = sign_out("t", &["u"]);
     faults.fail(Lane::Append, Point::AfterCommit);
@@ -93,9 +95,8 @@ async fn sessions_of(store: &SqlStore, new: &NewSession) -> usize {
     list(store, &filter).await.len()
 }
 
-#[tokio::test]
-async fn a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions() {
-    let place = crate::place().await;
+async fn a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let mut points = 0;
     for (number, point) in Point::all().enumerate() {
@@ -125,9 +126,8 @@ async fn a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions
     assert!(points > 10, "the transaction has points");
 }
 
-#[tokio::test]
-async fn a_refresh_whose_answer_was_lost_has_happened_once() {
-    let place = crate::place().await;
+async fn a_refresh_whose_answer_was_lost_has_happened_once(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let mut lost = 0;
     for point in Point::all() {
@@ -160,9 +160,8 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once() {
     assert_eq!(lost, 1, "the answer of the commit");
 }
 
-#[tokio::test]
-async fn a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half() {
-    let place = crate::place().await;
+async fn a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let other = place.store().await;
     let mut points = 0;
@@ -205,4 +204,12 @@ async fn a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half() {
         );
     }
     assert!(points > 10, "the transaction has points");
+}
+
+crate::on_every_engine! {
+    an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice,
+    an_append_whose_commit_was_lost_is_answered_by_its_revision_though_others_came_after,
+    a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions,
+    a_refresh_whose_answer_was_lost_has_happened_once,
+    a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half,
 }

@@ -1,4 +1,29 @@
-//! What every backend has to do. Each includes these files whole and says what `crate::place` is.
+//! What every engine has to do, and what each engine promises beside that.
+//!
+//! A case of the suite is an `async fn` that takes an [`Engine`] and is named in the `on_every_engine!` at the end of its
+//! file. The compiler reports a case that is not named there as dead code.
+
+use portcullis_tests::place::Place;
+
+/// Makes a test for each engine of every named case: `cutoffs::sqlite::…` and `cutoffs::postgres::…`.
+macro_rules! on_every_engine {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case($crate::Engine::Sqlite).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case($crate::Engine::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_engine;
 
 mod activity;
 mod api_key_uses;
@@ -14,9 +39,14 @@ mod gates;
 mod healing;
 mod installation;
 mod keys;
+mod list_plans;
 mod listing;
 mod losses;
 mod opening;
+mod postgres_activity;
+mod postgres_finish;
+mod postgres_plans;
+mod postgres_roles;
 mod previewing;
 mod races;
 mod recording;
@@ -24,6 +54,7 @@ mod recovering;
 mod restarting;
 mod rotating;
 mod sharing;
+mod sqlite_directory;
 mod sweeping;
 mod text;
 mod turning;
@@ -31,18 +62,34 @@ mod user_lists;
 mod users;
 mod verifying;
 
+/// A database that the suite runs on.
+#[derive(Clone, Copy)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// A fresh place for the rows of one case.
+    async fn place(self) -> Place {
+        match self {
+            Self::Sqlite => Place::sqlite().await,
+            Self::Postgres => Place::postgres().await,
+        }
+    }
+}
+
 #[test]
 fn every_file_of_the_suite_is_included() {
-    let directory =
-        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/suite")).expect("the suite");
-    for file in directory {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance");
+    for file in std::fs::read_dir(directory).expect("the suite") {
         let file = file
             .expect("a file")
             .file_name()
             .into_string()
             .expect("an ASCII name");
         let module = file.trim_end_matches(".rs");
-        let included = include_str!("mod.rs").contains(&format!("\nmod {module};\n"));
-        assert!(module == "mod" || included, "{file} is not in mod.rs");
+        let included = include_str!("main.rs").contains(&format!("\nmod {module};\n"));
+        assert!(module == "main" || included, "{file} is not in main.rs");
     }
 }

@@ -15,6 +15,8 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 fn requested(tenant_id: &str, user_id: &str, id: &str, digest: u8) -> NewSession {
     NewSession {
         request: Some((id.into(), [digest; 32])),
@@ -22,9 +24,8 @@ fn requested(tenant_id: &str, user_id: &str, id: &str, digest: u8) -> NewSession
     }
 }
 
-#[tokio::test]
-async fn a_session_is_kept_as_it_was_opened() {
-    let store = crate::place().await.store().await;
+async fn a_session_is_kept_as_it_was_opened(engine: Engine) {
+    let store = engine.place().await.store().await;
     let client = ClientInfo {
         ip: "2001:db8::1".into(),
         user_agent: "Agent/1".into(),
@@ -81,9 +82,8 @@ async fn a_session_is_kept_as_it_was_opened() {
     assert_eq!(unsaid.auth_time, unsaid.created);
 }
 
-#[tokio::test]
-async fn serials_tell_credentials_users_and_tenants_apart() {
-    let store = crate::place().await.store().await;
+async fn serials_tell_credentials_users_and_tenants_apart(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut serials = Vec::new();
     for (tenant, user) in [("t", "u"), ("t", "u"), ("t", "v"), ("other", "u")] {
         serials.push(open(&*store, &sign_in(tenant, user)).await.subject);
@@ -108,9 +108,8 @@ async fn serials_tell_credentials_users_and_tenants_apart() {
     assert!(elsewhere.user != first.user && elsewhere.tenant != first.tenant);
 }
 
-#[tokio::test]
-async fn a_request_id_opens_one_session() {
-    let store = crate::place().await.store().await;
+async fn a_request_id_opens_one_session(engine: Engine) {
+    let store = engine.place().await.store().await;
     let first = open(&*store, &requested("t", "u", "r", 1)).await;
     assert_eq!(
         open(&*store, &requested("t", "u", "r", 1)).await.id,
@@ -124,9 +123,8 @@ async fn a_request_id_opens_one_session() {
     );
 }
 
-#[tokio::test]
-async fn a_request_id_with_other_arguments_is_refused() {
-    let store = crate::place().await.store().await;
+async fn a_request_id_with_other_arguments_is_refused(engine: Engine) {
+    let store = engine.place().await.store().await;
     open(&*store, &requested("t", "u", "r", 1)).await;
     for user in ["u", "unknown"] {
         let reused = store.open_session(&requested("t", user, "r", 2)).await;
@@ -142,17 +140,15 @@ async fn a_request_id_with_other_arguments_is_refused() {
     );
 }
 
-#[tokio::test]
-async fn a_repeated_statement_opens_one_session() {
-    let store = crate::place().await.store().await;
+async fn a_repeated_statement_opens_one_session(engine: Engine) {
+    let store = engine.place().await.store().await;
     let new = sign_in("t", "u");
     let (first, again) = (open(&*store, &new).await, open(&*store, &new).await);
     assert_eq!((first.id, first.subject), (again.id, again.subject));
 }
 
-#[tokio::test]
-async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
-    let store = crate::place().await.store().await;
+async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself(engine: Engine) {
+    let store = engine.place().await.store().await;
     for id in ["u", "disabled"] {
         open(&*store, &sign_in("t", id)).await;
     }
@@ -183,8 +179,8 @@ async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself() {
     }
 }
 
-async fn concurrent_opens(known: bool) {
-    let place = crate::place().await;
+async fn concurrent_opens(engine: Engine, known: bool) {
+    let place = engine.place().await;
     let store = place.store().await;
     if known {
         open(&*store, &sign_in("t", "u")).await;
@@ -208,15 +204,13 @@ async fn concurrent_opens(known: bool) {
     assert_eq!((ids.len(), listed.len()), (1, 1 + usize::from(known)));
 }
 
-#[tokio::test]
-async fn sign_ins_at_once_with_one_request_id_open_one_session() {
-    concurrent_opens(true).await;
-    concurrent_opens(false).await;
+async fn sign_ins_at_once_with_one_request_id_open_one_session(engine: Engine) {
+    concurrent_opens(engine, true).await;
+    concurrent_opens(engine, false).await;
 }
 
-#[tokio::test]
-async fn sign_ins_at_once_of_an_unknown_user_make_one_user() {
-    let place = crate::place().await;
+async fn sign_ins_at_once_of_an_unknown_user_make_one_user(engine: Engine) {
+    let place = engine.place().await;
     let mut opening = JoinSet::new();
     for seed in 0..6 {
         let (store, faults) = place.faulty_store().await;
@@ -235,9 +229,8 @@ async fn sign_ins_at_once_of_an_unknown_user_make_one_user() {
     );
 }
 
-#[tokio::test]
-async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing() {
-    let store = crate::place().await.store().await;
+async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing(engine: Engine) {
+    let store = engine.place().await.store().await;
     let profile = |texts: [&str; 4]| {
         let [user_name, given_name, family_name, email] = texts.map(String::from);
         Profile {
@@ -285,9 +278,8 @@ async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_session_is_found_in_its_tenant_only() {
-    let store = crate::place().await.store().await;
+async fn a_session_is_found_in_its_tenant_only(engine: Engine) {
+    let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     assert_eq!(session(&*store, &opened).await.id, opened.id);
     assert!(
@@ -304,4 +296,17 @@ async fn a_session_is_found_in_its_tenant_only() {
             .expect("an answer")
             .is_none()
     );
+}
+
+crate::on_every_engine! {
+    a_session_is_kept_as_it_was_opened,
+    serials_tell_credentials_users_and_tenants_apart,
+    a_request_id_opens_one_session,
+    a_request_id_with_other_arguments_is_refused,
+    a_repeated_statement_opens_one_session,
+    sign_ins_that_wait_together_succeed_and_fail_each_for_itself,
+    sign_ins_at_once_with_one_request_id_open_one_session,
+    sign_ins_at_once_of_an_unknown_user_make_one_user,
+    a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing,
+    a_session_is_found_in_its_tenant_only,
 }

@@ -14,6 +14,8 @@ use portcullis_tests::{
     replay::is_alive,
 };
 
+use crate::Engine;
+
 async fn preview(store: &SqlStore, selection: &Selection) -> Preview {
     store
         .preview(&tenant("t"), selection)
@@ -22,9 +24,8 @@ async fn preview(store: &SqlStore, selection: &Selection) -> Preview {
         .expect("known sessions")
 }
 
-#[tokio::test]
-async fn a_preview_names_what_the_call_then_ends() {
-    let store = crate::place().await.store().await;
+async fn a_preview_names_what_the_call_then_ends(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut sessions = Vec::new();
     for user in ["a", "a", "a", "b", "b", "c"] {
         sessions.push(open(&*store, &sign_in("t", user)).await);
@@ -83,9 +84,8 @@ async fn alive(store: &SqlStore, sessions: &[Session]) -> Vec<usize> {
     alive
 }
 
-#[tokio::test]
-async fn a_preview_of_an_unknown_session_is_none() {
-    let store = crate::place().await.store().await;
+async fn a_preview_of_an_unknown_session_is_none(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (own, other) = (
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("other", "a")).await,
@@ -102,9 +102,8 @@ async fn a_preview_of_an_unknown_session_is_none() {
     }
 }
 
-#[tokio::test]
-async fn a_preview_counts_and_shows_no_more_than_it_says() {
-    let store = crate::place().await.store().await;
+async fn a_preview_counts_and_shows_no_more_than_it_says(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut newest = Vec::new();
     for _ in 0..PREVIEW_SESSIONS_MAX + 2 {
         newest.push(open(&*store, &sign_in("t", "a")).await.id);
@@ -121,4 +120,10 @@ async fn a_preview_counts_and_shows_no_more_than_it_says() {
         (several.sessions, several.sample.len()),
         (PREVIEW_SESSIONS_MAX + 1, PREVIEW_SAMPLE_MAX as usize)
     );
+}
+
+crate::on_every_engine! {
+    a_preview_names_what_the_call_then_ends,
+    a_preview_of_an_unknown_session_is_none,
+    a_preview_counts_and_shows_no_more_than_it_says,
 }

@@ -17,6 +17,8 @@ use portcullis_tests::{
     replay::is_alive,
 };
 
+use crate::Engine;
+
 /// Two authorities of one place.
 struct Race {
     place: Place,
@@ -38,8 +40,8 @@ const FORCED_SIGN_OUT: Revoking = |tenant, user| sign_out(tenant, &[user]);
 const DISABLING: Revoking = disable;
 
 impl Race {
-    async fn new() -> Self {
-        let place = crate::place().await;
+    async fn new(engine: Engine) -> Self {
+        let place = engine.place().await;
         let (signer, revoker) = (place.faulty_store().await, place.faulty_store().await);
         Self {
             place,
@@ -127,8 +129,8 @@ struct Signed {
     outcome: Outcome,
 }
 
-async fn a_sign_in_races_a_forced_sign_out(held: Held, known: bool) {
-    let race = Race::new().await;
+async fn a_sign_in_races_a_forced_sign_out(engine: Engine, held: Held, known: bool) {
+    let race = Race::new(engine).await;
     let store = &*race.revoker.0;
     let dead = std::cell::Cell::new(0);
     let check = async |Signed {
@@ -161,28 +163,24 @@ async fn a_sign_in_races_a_forced_sign_out(held: Held, known: bool) {
     );
 }
 
-#[tokio::test]
-async fn a_held_sign_in_of_a_known_user_dies_of_a_sign_out_that_it_did_not_see() {
-    a_sign_in_races_a_forced_sign_out(Held::Signer, true).await;
+async fn a_held_sign_in_of_a_known_user_dies_of_a_sign_out_that_it_did_not_see(engine: Engine) {
+    a_sign_in_races_a_forced_sign_out(engine, Held::Signer, true).await;
 }
 
-#[tokio::test]
-async fn a_held_sign_in_of_an_unknown_user_dies_of_a_sign_out_that_it_did_not_see() {
-    a_sign_in_races_a_forced_sign_out(Held::Signer, false).await;
+async fn a_held_sign_in_of_an_unknown_user_dies_of_a_sign_out_that_it_did_not_see(engine: Engine) {
+    a_sign_in_races_a_forced_sign_out(engine, Held::Signer, false).await;
 }
 
-#[tokio::test]
-async fn a_sign_in_of_a_known_user_dies_of_a_held_sign_out_that_it_did_not_see() {
-    a_sign_in_races_a_forced_sign_out(Held::Revoker, true).await;
+async fn a_sign_in_of_a_known_user_dies_of_a_held_sign_out_that_it_did_not_see(engine: Engine) {
+    a_sign_in_races_a_forced_sign_out(engine, Held::Revoker, true).await;
 }
 
-#[tokio::test]
-async fn a_sign_in_of_an_unknown_user_dies_of_a_held_sign_out_that_it_did_not_see() {
-    a_sign_in_races_a_forced_sign_out(Held::Revoker, false).await;
+async fn a_sign_in_of_an_unknown_user_dies_of_a_held_sign_out_that_it_did_not_see(engine: Engine) {
+    a_sign_in_races_a_forced_sign_out(engine, Held::Revoker, false).await;
 }
 
-async fn a_sign_in_races_disabling(held: Held, known: bool) {
-    let race = Race::new().await;
+async fn a_sign_in_races_disabling(engine: Engine, held: Held, known: bool) {
+    let race = Race::new(engine).await;
     let store = &*race.revoker.0;
     let check = async |Signed {
                            point,
@@ -207,20 +205,18 @@ async fn a_sign_in_races_disabling(held: Held, known: bool) {
     race.sign_ins(held, known, DISABLING, check).await;
 }
 
-#[tokio::test]
-async fn no_session_of_a_disabled_user_lives_whenever_its_sign_in_was_held() {
-    a_sign_in_races_disabling(Held::Signer, true).await;
-    a_sign_in_races_disabling(Held::Signer, false).await;
+async fn no_session_of_a_disabled_user_lives_whenever_its_sign_in_was_held(engine: Engine) {
+    a_sign_in_races_disabling(engine, Held::Signer, true).await;
+    a_sign_in_races_disabling(engine, Held::Signer, false).await;
 }
 
-#[tokio::test]
-async fn no_session_of_a_disabled_user_lives_whenever_the_disabling_was_held() {
-    a_sign_in_races_disabling(Held::Revoker, true).await;
-    a_sign_in_races_disabling(Held::Revoker, false).await;
+async fn no_session_of_a_disabled_user_lives_whenever_the_disabling_was_held(engine: Engine) {
+    a_sign_in_races_disabling(engine, Held::Revoker, true).await;
+    a_sign_in_races_disabling(engine, Held::Revoker, false).await;
 }
 
-async fn a_refresh_races(held: Held, revoking: Revoking) {
-    let race = Race::new().await;
+async fn a_refresh_races(engine: Engine, held: Held, revoking: Revoking) {
+    let race = Race::new(engine).await;
     let mut points = 0;
     for (number, point) in Point::all().enumerate() {
         let user = format!("u{number}");
@@ -251,14 +247,23 @@ async fn a_refresh_races(held: Held, revoking: Revoking) {
     assert!(points >= 2, "the transaction has points");
 }
 
-#[tokio::test]
-async fn a_refreshed_session_dies_whenever_the_refresh_was_held() {
-    a_refresh_races(Held::Signer, FORCED_SIGN_OUT).await;
-    a_refresh_races(Held::Signer, DISABLING).await;
+async fn a_refreshed_session_dies_whenever_the_refresh_was_held(engine: Engine) {
+    a_refresh_races(engine, Held::Signer, FORCED_SIGN_OUT).await;
+    a_refresh_races(engine, Held::Signer, DISABLING).await;
 }
 
-#[tokio::test]
-async fn a_refreshed_session_dies_whenever_the_sign_out_was_held() {
-    a_refresh_races(Held::Revoker, FORCED_SIGN_OUT).await;
-    a_refresh_races(Held::Revoker, DISABLING).await;
+async fn a_refreshed_session_dies_whenever_the_sign_out_was_held(engine: Engine) {
+    a_refresh_races(engine, Held::Revoker, FORCED_SIGN_OUT).await;
+    a_refresh_races(engine, Held::Revoker, DISABLING).await;
+}
+
+crate::on_every_engine! {
+    a_held_sign_in_of_a_known_user_dies_of_a_sign_out_that_it_did_not_see,
+    a_held_sign_in_of_an_unknown_user_dies_of_a_sign_out_that_it_did_not_see,
+    a_sign_in_of_a_known_user_dies_of_a_held_sign_out_that_it_did_not_see,
+    a_sign_in_of_an_unknown_user_dies_of_a_held_sign_out_that_it_did_not_see,
+    no_session_of_a_disabled_user_lives_whenever_its_sign_in_was_held,
+    no_session_of_a_disabled_user_lives_whenever_the_disabling_was_held,
+    a_refreshed_session_dies_whenever_the_refresh_was_held,
+    a_refreshed_session_dies_whenever_the_sign_out_was_held,
 }

@@ -26,6 +26,8 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 async fn waits(store: &SqlStore) -> bool {
     store.has_pending_events().await.expect("an answer")
 }
@@ -46,9 +48,8 @@ async fn assert_fits(store: &SqlStore) {
     assert_eq!((verdict.fault, verdict.through), (None, verdict.head));
 }
 
-#[tokio::test]
-async fn what_waits_is_taken_into_the_trail_and_the_chain() {
-    let place = crate::place().await;
+async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     assert!(!waits(&store).await);
     assert_eq!(
@@ -104,9 +105,8 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain() {
     assert_fits(&store).await;
 }
 
-#[tokio::test]
-async fn a_batch_of_revocations_takes_what_waits_along() {
-    let place = crate::place().await;
+async fn a_batch_of_revocations_takes_what_waits_along(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let opened = open(&*store, &sign_in("t", "u")).await;
     defer(&engine, "t", "u").await;
@@ -124,9 +124,8 @@ async fn a_batch_of_revocations_takes_what_waits_along() {
     assert_fits(&store).await;
 }
 
-#[tokio::test]
-async fn one_batch_takes_so_many_and_the_oldest() {
-    let place = crate::place().await;
+async fn one_batch_takes_so_many_and_the_oldest(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let mut deferred = Vec::new();
     for _ in 0..Mutation::RECORDED_MAX + 5 {
@@ -155,9 +154,8 @@ async fn one_batch_takes_so_many_and_the_oldest() {
     assert_fits(&store).await;
 }
 
-#[tokio::test]
-async fn an_event_that_the_trail_has_does_not_keep_the_others_out() {
-    let place = crate::place().await;
+async fn an_event_that_the_trail_has_does_not_keep_the_others_out(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let known = defer(&engine, "t", "u").await;
     apply(&*store, record()).await;
@@ -184,9 +182,10 @@ async fn an_event_that_the_trail_has_does_not_keep_the_others_out() {
     );
 }
 
-#[tokio::test]
-async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_twice() {
-    let place = crate::place().await;
+async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_twice(
+    engine: Engine,
+) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let (witness, engine) = (place.store().await, place.engine().await);
     let mut deferred = BTreeSet::new();
@@ -218,10 +217,9 @@ async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_tw
     assert_fits(&witness).await;
 }
 
-#[tokio::test]
-async fn two_authorities_that_record_at_once_are_not_in_each_others_way() {
+async fn two_authorities_that_record_at_once_are_not_in_each_others_way(engine: Engine) {
     for point in Point::all() {
-        let place = crate::place().await;
+        let place = engine.place().await;
         let ((store, faults), (other, other_faults)) =
             (place.faulty_store().await, place.faulty_store().await);
         let engine = place.engine().await;
@@ -275,9 +273,8 @@ async fn records(store: Arc<SqlStore>, number: usize) {
     }
 }
 
-#[tokio::test]
-async fn several_authorities_record_each_event_once() {
-    let place = crate::place().await;
+async fn several_authorities_record_each_event_once(engine: Engine) {
+    let place = engine.place().await;
     let done = Arc::new(AtomicBool::new(false));
     let (mut writing, mut recording) = (JoinSet::new(), JoinSet::new());
     for number in 0..4 {
@@ -301,4 +298,14 @@ async fn several_authorities_record_each_event_once() {
     let deferred: BTreeSet<_> = deferred.into_iter().map(EventId::to_bytes).collect();
     assert_eq!(recorded.into_iter().collect::<BTreeSet<_>>(), deferred);
     assert_fits(&store).await;
+}
+
+crate::on_every_engine! {
+    what_waits_is_taken_into_the_trail_and_the_chain,
+    a_batch_of_revocations_takes_what_waits_along,
+    one_batch_takes_so_many_and_the_oldest,
+    an_event_that_the_trail_has_does_not_keep_the_others_out,
+    a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_twice,
+    two_authorities_that_record_at_once_are_not_in_each_others_way,
+    several_authorities_record_each_event_once,
 }

@@ -18,6 +18,8 @@ use portcullis_tests::{
     replay::{accepts, replay},
 };
 
+use crate::Engine;
+
 const STRIDE: u64 = 1 << 32;
 const NEW: Incarnation = Incarnation([9; 16]);
 
@@ -52,10 +54,9 @@ async fn is_active(store: &SqlStore, session: &Session) -> bool {
     row.state(now) == SessionState::Active
 }
 
-#[tokio::test]
-async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one() {
+async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one(engine: Engine) {
     for signs_out in [true, false] {
-        let place = crate::place().await;
+        let place = engine.place().await;
         let store = place.store().await;
         let (revoked, other) = (
             open(&*store, &sign_in("t", "u")).await,
@@ -109,9 +110,8 @@ async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one() {
     }
 }
 
-#[tokio::test]
-async fn a_new_history_goes_on() {
-    let place = crate::place().await;
+async fn a_new_history_goes_on(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let old = open(&*store, &sign_in("t", "u")).await;
     apply(&*store, sign_out("t", &["gone"])).await;
@@ -147,9 +147,8 @@ async fn a_new_history_goes_on() {
     assert!(!accepts(&view, &known.subject) && accepts(&view, &unknown.subject));
 }
 
-#[tokio::test]
-async fn an_empty_history_can_be_recovered() {
-    let store = crate::place().await.store().await;
+async fn an_empty_history_can_be_recovered(engine: Engine) {
+    let store = engine.place().await.store().await;
     let recovered = recover(&store, true).await;
     assert_eq!(
         (recovered.old.revision, recovered.old.chain),
@@ -162,10 +161,9 @@ async fn an_empty_history_can_be_recovered() {
     assert!(is_active(&store, &session).await);
 }
 
-#[tokio::test]
-async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one() {
+async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one(engine: Engine) {
     for point in Point::all() {
-        let place = crate::place().await;
+        let place = engine.place().await;
         let ((store, faults), (other, other_faults)) =
             (place.faulty_store().await, place.faulty_store().await);
         apply(&*store, sign_out("t", &["u"])).await;
@@ -201,4 +199,11 @@ async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one()
             .expect("a tail");
         assert_eq!(frames[0], recovered.frame, "held at {point:?}");
     }
+}
+
+crate::on_every_engine! {
+    a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one,
+    a_new_history_goes_on,
+    an_empty_history_can_be_recovered,
+    a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one,
 }

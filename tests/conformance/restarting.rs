@@ -12,11 +12,12 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
-#[tokio::test]
-async fn a_restart_finds_all_as_it_was() {
-    let mut place = crate::place().await;
+async fn a_restart_finds_all_as_it_was(engine: Engine) {
+    let mut place = engine.place().await;
     let store = place.store().await;
     let (dead, alive) = (
         open(&*store, &sign_in("t", "u")).await,
@@ -47,9 +48,8 @@ async fn a_restart_finds_all_as_it_was() {
     );
 }
 
-#[tokio::test]
-async fn authorities_may_start_at_once_on_nothing() {
-    let place = std::sync::Arc::new(crate::place().await);
+async fn authorities_may_start_at_once_on_nothing(engine: Engine) {
+    let place = std::sync::Arc::new(engine.place().await);
     let mut starting = JoinSet::new();
     for _ in 0..4 {
         let place = std::sync::Arc::clone(&place);
@@ -75,9 +75,8 @@ async fn saved(store: &SqlStore) -> Vec<Vec<u8>> {
         .collect()
 }
 
-#[tokio::test]
-async fn the_two_newest_checkpoints_are_kept() {
-    let store = crate::place().await.store().await;
+async fn the_two_newest_checkpoints_are_kept(engine: Engine) {
+    let store = engine.place().await.store().await;
     assert!(saved(&store).await.is_empty());
     save(&store, 5, b"five").await;
     assert_eq!(saved(&store).await, [b"five"]);
@@ -89,9 +88,8 @@ async fn the_two_newest_checkpoints_are_kept() {
     assert_eq!(saved(&store).await, [&b"twelve"[..], b"nine"]);
 }
 
-#[tokio::test]
-async fn trimming_removes_deltas_and_nothing_else() {
-    let store = crate::place().await.store().await;
+async fn trimming_removes_deltas_and_nothing_else(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -144,9 +142,8 @@ async fn trimming_removes_deltas_and_nothing_else() {
     }
 }
 
-#[tokio::test]
-async fn a_wholly_trimmed_log_goes_on() {
-    let store = crate::place().await.store().await;
+async fn a_wholly_trimmed_log_goes_on(engine: Engine) {
+    let store = engine.place().await.store().await;
     apply(&*store, sign_out("t", &["u"])).await;
     let head = store.head().await.expect("a head");
     assert_eq!(
@@ -167,4 +164,12 @@ async fn a_wholly_trimmed_log_goes_on() {
         head.chain.next(&frames[0].delta, &frames[0].audit_digest),
         store.head().await.expect("a head").chain
     );
+}
+
+crate::on_every_engine! {
+    a_restart_finds_all_as_it_was,
+    authorities_may_start_at_once_on_nothing,
+    the_two_newest_checkpoints_are_kept,
+    trimming_removes_deltas_and_nothing_else,
+    a_wholly_trimmed_log_goes_on,
 }

@@ -16,9 +16,10 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
-#[tokio::test]
-async fn of_twenty_refreshes_of_one_generation_one_wins() {
-    let place = crate::place().await;
+use crate::Engine;
+
+async fn of_twenty_refreshes_of_one_generation_one_wins(engine: Engine) {
+    let place = engine.place().await;
     let stores = [place.store().await, place.store().await];
     let opened = open(&*stores[0], &sign_in("t", "u")).await;
     for generation in 0..3 {
@@ -49,9 +50,8 @@ fn generation_of(rotated: &Rotated) -> u64 {
     }
 }
 
-#[tokio::test]
-async fn a_refresh_advances_the_generation_and_nothing_else() {
-    let store = crate::place().await.store().await;
+async fn a_refresh_advances_the_generation_and_nothing_else(engine: Engine) {
+    let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let Rotated::Won(row, now) = rotate(&*store, &opened, 0).await else {
         panic!("the first wins")
@@ -72,9 +72,8 @@ async fn a_refresh_advances_the_generation_and_nothing_else() {
     );
 }
 
-#[tokio::test]
-async fn a_session_that_is_not_there_is_not_refreshed() {
-    let store = crate::place().await.store().await;
+async fn a_session_that_is_not_there_is_not_refreshed(engine: Engine) {
+    let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let elsewhere = store
         .rotate(
@@ -101,9 +100,8 @@ async fn a_session_that_is_not_there_is_not_refreshed() {
     assert_eq!(session(&*store, &opened).await.generation, 0);
 }
 
-#[tokio::test]
-async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
-    let store = crate::place().await.store().await;
+async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way(engine: Engine) {
+    let store = engine.place().await.store().await;
     let [one, two, three] = [
         open(&*store, &sign_in("t", "a")).await,
         open(&*store, &sign_in("t", "b")).await,
@@ -152,9 +150,8 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way() {
     );
 }
 
-#[tokio::test]
-async fn a_session_that_has_ended_is_not_refreshed() {
-    let store = crate::place().await.store().await;
+async fn a_session_that_has_ended_is_not_refreshed(engine: Engine) {
+    let store = engine.place().await.store().await;
     let revoked = open(&*store, &sign_in("t", "a")).await;
     apply(&*store, revoke(&[&revoked])).await;
     let cut = open(&*store, &sign_in("t", "b")).await;
@@ -187,9 +184,8 @@ async fn a_session_that_has_ended_is_not_refreshed() {
     );
 }
 
-#[tokio::test]
-async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once() {
-    let place = crate::place().await;
+async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let client = ClientInfo {
@@ -232,4 +228,13 @@ async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once() {
     let row = session(&*store, &opened).await;
     assert!(row.rotated_by == ClientInfo::default());
     assert_eq!(row.rotated_before, Some(now));
+}
+
+crate::on_every_engine! {
+    of_twenty_refreshes_of_one_generation_one_wins,
+    a_refresh_advances_the_generation_and_nothing_else,
+    a_session_that_is_not_there_is_not_refreshed,
+    a_forged_token_changes_nothing_and_is_in_nobody_s_way,
+    a_session_that_has_ended_is_not_refreshed,
+    the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once,
 }

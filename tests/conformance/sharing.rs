@@ -10,6 +10,8 @@ use portcullis_tests::{
     given::sign_in,
 };
 
+use crate::Engine;
+
 const CALLS: usize = 32;
 
 /// Has all calls wait for the first one; their answers, and how many commits they took.
@@ -24,9 +26,8 @@ async fn together<T>(faults: &Faults, calls: Vec<impl Future<Output = T>>) -> (V
     (answers, faults.commits(Lane::Write) - before)
 }
 
-#[tokio::test]
-async fn sign_ins_and_refreshes_that_wait_together_share_commits() {
-    let place = crate::place().await;
+async fn sign_ins_and_refreshes_that_wait_together_share_commits(engine: Engine) {
+    let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let users: Vec<_> = (0..CALLS).map(|number| format!("u{number}")).collect();
     let sign_ins: Vec<_> = users.iter().map(|user| sign_in("t", user)).collect();
@@ -53,4 +54,8 @@ async fn sign_ins_and_refreshes_that_wait_together_share_commits() {
     assert!(commits <= CALLS / 2, "{commits} commits of refreshes");
     let all_won = rotated.iter().all(|one| matches!(one, Rotated::Won(..)));
     assert!(all_won);
+}
+
+crate::on_every_engine! {
+    sign_ins_and_refreshes_that_wait_together_share_commits,
 }

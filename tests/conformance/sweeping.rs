@@ -16,6 +16,8 @@ use portcullis_tests::{
     rows::{make_due, query, set_policy, usage},
 };
 
+use crate::Engine;
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -33,9 +35,8 @@ async fn due(store: &SqlStore, limit: u32) -> Vec<SessionId> {
     due.sessions.iter().map(|session| session.id).collect()
 }
 
-#[tokio::test]
-async fn a_session_that_may_become_idle_before_it_expires_is_due_then() {
-    let place = crate::place().await;
+async fn a_session_that_may_become_idle_before_it_expires_is_due_then(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut new = sign_in("t", "u");
     (new.lifetime, new.idle_timeout) = (30 * DAY, Some(7 * DAY));
@@ -55,9 +56,8 @@ async fn a_session_that_may_become_idle_before_it_expires_is_due_then() {
     );
 }
 
-#[tokio::test]
-async fn due_sessions_come_in_order_with_what_is_known_of_them() {
-    let place = crate::place().await;
+async fn due_sessions_come_in_order_with_what_is_known_of_them(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut sessions = Vec::new();
     for (tenant, user) in [("t", "u"), ("s", "v"), ("t", "w"), ("t", "x")] {
@@ -107,9 +107,8 @@ async fn due_sessions_come_in_order_with_what_is_known_of_them() {
     assert!(found.now >= sessions[3].created);
 }
 
-#[tokio::test]
-async fn a_time_that_someone_else_has_set_stays() {
-    let place = crate::place().await;
+async fn a_time_that_someone_else_has_set_stays(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     make_due(&place, &session).await;
@@ -139,9 +138,8 @@ async fn a_time_that_someone_else_has_set_stays() {
     assert_eq!(usage(&place, &session).await.due_us, None);
 }
 
-#[tokio::test]
-async fn only_an_absence_is_one() {
-    let place = crate::place().await;
+async fn only_an_absence_is_one(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let first = store.hear(MINUTE).await.expect("heard");
     assert!(first > Micros(0), "nobody was there before");
@@ -166,9 +164,8 @@ async fn only_an_absence_is_one() {
     assert!(store.hear(MINUTE).await.expect("heard") > first);
 }
 
-#[tokio::test]
-async fn a_walk_sees_every_session_of_the_tenant_once() {
-    let place = crate::place().await;
+async fn a_walk_sees_every_session_of_the_tenant_once(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut sessions = Vec::new();
     for number in 0..7 {
@@ -203,9 +200,8 @@ async fn a_walk_sees_every_session_of_the_tenant_once() {
     assert_eq!(seen, sessions);
 }
 
-#[tokio::test]
-async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
-    let place = crate::place().await;
+async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let mut policy = Policy::default();
     (
@@ -261,9 +257,8 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed() {
     assert_eq!(surplus, oldest.map(|session| session.id).into());
 }
 
-#[tokio::test]
-async fn a_walk_gives_way_to_a_newer_policy() {
-    let place = crate::place().await;
+async fn a_walk_gives_way_to_a_newer_policy(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     set_policy(&place, "t", &Policy::default()).await;
@@ -332,9 +327,8 @@ async fn a_walk_gives_way_to_a_newer_policy() {
     );
 }
 
-#[tokio::test]
-async fn a_policy_of_a_later_version_is_left_to_who_understands_it() {
-    let place = crate::place().await;
+async fn a_policy_of_a_later_version_is_left_to_who_understands_it(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     for tenant in ["s", "t"] {
@@ -371,9 +365,8 @@ async fn a_policy_of_a_later_version_is_left_to_who_understands_it() {
     );
 }
 
-#[tokio::test]
-async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for() {
-    let place = crate::place().await;
+async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for(engine: Engine) {
+    let place = engine.place().await;
     let (store, plans) = place.planned_store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     set_policy(&place, "t", &Policy::default()).await;
@@ -404,4 +397,16 @@ async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for() {
         assert!(plans.contains(index), "{index}: {plans}");
     }
     assert!(!plans.contains("sessions_by_user"), "{plans}");
+}
+
+crate::on_every_engine! {
+    a_session_that_may_become_idle_before_it_expires_is_due_then,
+    due_sessions_come_in_order_with_what_is_known_of_them,
+    a_time_that_someone_else_has_set_stays,
+    only_an_absence_is_one,
+    a_walk_sees_every_session_of_the_tenant_once,
+    a_walk_marks_the_oldest_of_who_has_more_than_allowed,
+    a_walk_gives_way_to_a_newer_policy,
+    a_policy_of_a_later_version_is_left_to_who_understands_it,
+    the_sweep_reads_by_index_and_no_more_than_it_asks_for,
 }

@@ -11,6 +11,8 @@ use portcullis_tests::{
     replay::is_alive,
 };
 
+use crate::Engine;
+
 fn hostile() -> Vec<String> {
     let texts = [
         "'; DROP TABLE sessions; --",
@@ -35,9 +37,8 @@ fn hostile() -> Vec<String> {
     texts
 }
 
-#[tokio::test]
-async fn ids_are_kept_byte_for_byte_and_never_taken_for_each_other() {
-    let store = crate::place().await.store().await;
+async fn ids_are_kept_byte_for_byte_and_never_taken_for_each_other(engine: Engine) {
+    let store = engine.place().await.store().await;
     let mut sessions = Vec::new();
     for text in hostile() {
         sessions.push(open(&*store, &sign_in(&text, &text)).await);
@@ -67,9 +68,8 @@ async fn ids_are_kept_byte_for_byte_and_never_taken_for_each_other() {
     }
 }
 
-#[tokio::test]
-async fn every_text_of_a_session_and_its_end_comes_back() {
-    let store = crate::place().await.store().await;
+async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
+    let store = engine.place().await.store().await;
     for text in hostile() {
         let new = NewSession {
             profile: Profile {
@@ -120,9 +120,8 @@ async fn every_text_of_a_session_and_its_end_comes_back() {
     }
 }
 
-#[tokio::test]
-async fn hostile_texts_share_a_batch() {
-    let store = crate::place().await.store().await;
+async fn hostile_texts_share_a_batch(engine: Engine) {
+    let store = engine.place().await.store().await;
     let texts = hostile();
     let all: Vec<_> = texts.iter().map(String::as_str).collect();
     let mut batch = vec![sign_out("t", &all)];
@@ -134,9 +133,8 @@ async fn hostile_texts_share_a_batch() {
     assert_eq!(applied[0].expect("applied").changed as usize, all.len());
 }
 
-#[tokio::test]
-async fn one_user_id_in_two_tenants_is_two_users() {
-    let store = crate::place().await.store().await;
+async fn one_user_id_in_two_tenants_is_two_users(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("one", "u")).await,
         open(&*store, &sign_in("two", "u")).await,
@@ -161,4 +159,11 @@ async fn one_user_id_in_two_tenants_is_two_users() {
     );
     let again = open(&*store, &sign_in("two", "u")).await;
     assert!(is_alive(&*store, &again).await);
+}
+
+crate::on_every_engine! {
+    ids_are_kept_byte_for_byte_and_never_taken_for_each_other,
+    every_text_of_a_session_and_its_end_comes_back,
+    hostile_texts_share_a_batch,
+    one_user_id_in_two_tenants_is_two_users,
 }

@@ -15,15 +15,16 @@ use portcullis_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::Engine;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn turn(period: Duration) -> Entry {
     entry(Mutation::Turn { period })
 }
 
-#[tokio::test]
-async fn a_turn_waits_for_its_period() {
-    let store = crate::place().await.store().await;
+async fn a_turn_waits_for_its_period(engine: Engine) {
+    let store = engine.place().await.store().await;
     assert_eq!(
         apply(&*store, turn(Duration::ZERO)).await,
         Outcome {
@@ -46,9 +47,8 @@ async fn a_turn_waits_for_its_period() {
     assert_eq!(replay(&*store).await.turns(), 2);
 }
 
-#[tokio::test]
-async fn two_turns_forget_in_the_view_and_never_in_the_rows() {
-    let store = crate::place().await.store().await;
+async fn two_turns_forget_in_the_view_and_never_in_the_rows(engine: Engine) {
+    let store = engine.place().await.store().await;
     let (revoked, cut) = (
         open(&*store, &sign_in("t", "u")).await,
         open(&*store, &sign_in("t", "v")).await,
@@ -74,9 +74,8 @@ async fn two_turns_forget_in_the_view_and_never_in_the_rows() {
     }
 }
 
-#[tokio::test]
-async fn of_turns_at_once_one_happens() {
-    let place = crate::place().await;
+async fn of_turns_at_once_one_happens(engine: Engine) {
+    let place = engine.place().await;
     let store = place.store().await;
     let long_ago = "UPDATE installation SET last_turn_us = 0, turn_counted_us = 3600000000";
     let mut connection = place
@@ -99,4 +98,10 @@ async fn of_turns_at_once_one_happens() {
     let changed: u32 = within("all turns", turning.join_all()).await.iter().sum();
     assert_eq!(changed, 1);
     assert_eq!(replay(&*store).await.turns(), 1);
+}
+
+crate::on_every_engine! {
+    a_turn_waits_for_its_period,
+    two_turns_forget_in_the_view_and_never_in_the_rows,
+    of_turns_at_once_one_happens,
 }

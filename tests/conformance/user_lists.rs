@@ -12,6 +12,8 @@ use portcullis_tests::{
     given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant, tenant},
 };
 
+use crate::Engine;
+
 fn of_tenant() -> UserFilter {
     UserFilter {
         tenant_id: tenant("t"),
@@ -70,9 +72,8 @@ async fn four_people(store: &SqlStore) {
     open(store, &sign_in("other", "5")).await;
 }
 
-#[tokio::test]
-async fn users_are_listed_in_each_order_page_by_page() {
-    let store = crate::place().await.store().await;
+async fn users_are_listed_in_each_order_page_by_page(engine: Engine) {
+    let store = engine.place().await.store().await;
     four_people(&store).await;
     for size in [1, 2, 3, 10] {
         assert_eq!(
@@ -90,9 +91,8 @@ async fn users_are_listed_in_each_order_page_by_page() {
     }
 }
 
-#[tokio::test]
-async fn users_are_found_by_name_and_by_sign_in() {
-    let store = crate::place().await.store().await;
+async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
+    let store = engine.place().await.store().await;
     four_people(&store).await;
     let all = pages(&store, &of_tenant(), UserOrder::SignIn, 10).await;
     let names = |user_name: Option<&str>, person_name: Option<&str>| UserFilter {
@@ -137,9 +137,8 @@ async fn users_are_found_by_name_and_by_sign_in() {
     }
 }
 
-#[tokio::test]
-async fn only_users_with_active_sessions_are_listed_with_how_many() {
-    let store = crate::place().await.store().await;
+async fn only_users_with_active_sessions_are_listed_with_how_many(engine: Engine) {
+    let store = engine.place().await.store().await;
     let first = open(&*store, &sign_in("t", "a")).await;
     let second = open(&*store, &sign_in("t", "a")).await;
     for _ in 0..=USER_SESSIONS_COUNTED_MAX {
@@ -195,9 +194,8 @@ async fn only_users_with_active_sessions_are_listed_with_how_many() {
     assert_eq!(counts().await, [("a".to_owned(), 1)]);
 }
 
-#[tokio::test]
-async fn users_without_active_sessions_are_listed_on_request() {
-    let store = crate::place().await.store().await;
+async fn users_without_active_sessions_are_listed_on_request(engine: Engine) {
+    let store = engine.place().await.store().await;
     open(&*store, &sign_in("t", "active")).await;
     open(&*store, &sign_in("t", "disabled")).await;
     open(&*store, &sign_in("other", "elsewhere")).await;
@@ -231,4 +229,11 @@ async fn users_without_active_sessions_are_listed_on_request() {
         ids(&store, &of_tenant(), UserOrder::SignIn, 10).await,
         ["active"]
     );
+}
+
+crate::on_every_engine! {
+    users_are_listed_in_each_order_page_by_page,
+    users_are_found_by_name_and_by_sign_in,
+    only_users_with_active_sessions_are_listed_with_how_many,
+    users_without_active_sessions_are_listed_on_request,
 }

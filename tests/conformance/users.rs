@@ -16,9 +16,10 @@ use portcullis_tests::{
     replay::is_alive,
 };
 
-#[tokio::test]
-async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled() {
-    let store = crate::place().await.store().await;
+use crate::Engine;
+
+async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled(engine: Engine) {
+    let store = engine.place().await.store().await;
     let before = open(&*store, &sign_in("t", "u")).await;
     apply(&*store, disable("t", "u")).await;
     assert!(!is_alive(&*store, &before).await);
@@ -46,9 +47,8 @@ async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled() {
     assert!(is_alive(&*store, &open(&*store, &sign_in("t", "u")).await).await);
 }
 
-#[tokio::test]
-async fn disabling_a_user_nobody_knows_keeps_them_out() {
-    let store = crate::place().await.store().await;
+async fn disabling_a_user_nobody_knows_keeps_them_out(engine: Engine) {
+    let store = engine.place().await.store().await;
     apply(&*store, disable("t", "u")).await;
     assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
     let known = store
@@ -59,9 +59,8 @@ async fn disabling_a_user_nobody_knows_keeps_them_out() {
     assert!(known.disabled.is_some());
 }
 
-#[tokio::test]
-async fn disabling_cuts_api_keys_too_and_signing_out_does_not() {
-    let store = crate::place().await.store().await;
+async fn disabling_cuts_api_keys_too_and_signing_out_does_not(engine: Engine) {
+    let store = engine.place().await.store().await;
     let serial = open(&*store, &sign_in("t", "u")).await.subject.user;
     create(&*store, &new("t", "u")).await;
     append(&*store, &[sign_out("t", &["u"])]).await;
@@ -78,9 +77,8 @@ async fn disabling_cuts_api_keys_too_and_signing_out_does_not() {
     }
 }
 
-#[tokio::test]
-async fn enabling_finds_users_and_does_not_make_them() {
-    let store = crate::place().await.store().await;
+async fn enabling_finds_users_and_does_not_make_them(engine: Engine) {
+    let store = engine.place().await.store().await;
     open(&*store, &sign_in("t", "u")).await;
     let entries = [
         enable("t", "nobody"),
@@ -110,9 +108,8 @@ async fn enabling_finds_users_and_does_not_make_them() {
     );
 }
 
-#[tokio::test]
-async fn disabling_twice_keeps_the_first_time_and_cuts_once() {
-    let store = crate::place().await.store().await;
+async fn disabling_twice_keeps_the_first_time_and_cuts_once(engine: Engine) {
+    let store = engine.place().await.store().await;
     apply(&*store, disable("t", "u")).await;
     let disabled = async || {
         store
@@ -134,4 +131,12 @@ async fn disabling_twice_keeps_the_first_time_and_cuts_once() {
         Revision(3)
     );
     assert_eq!(disabled().await, first);
+}
+
+crate::on_every_engine! {
+    a_disabled_user_is_signed_out_and_stays_out_until_enabled,
+    disabling_a_user_nobody_knows_keeps_them_out,
+    disabling_cuts_api_keys_too_and_signing_out_does_not,
+    enabling_finds_users_and_does_not_make_them,
+    disabling_twice_keeps_the_first_time_and_cuts_once,
 }

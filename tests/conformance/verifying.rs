@@ -20,6 +20,8 @@ use portcullis_tests::{
     place::Place,
 };
 
+use crate::Engine;
+
 async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
     store
         .verify_audit_trail(Revision(after), limit)
@@ -41,8 +43,8 @@ async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
 }
 
 /// A log of six batches; the third has the most rows.
-async fn log() -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
-    let place = crate::place().await;
+async fn log(engine: Engine) -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let sessions = [
         open(&*store, &sign_in("t", "u")).await,
@@ -81,8 +83,8 @@ async fn log() -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
 }
 
 /// The log after somebody's statements, and the rows that its third batch had.
-async fn tampered(sql: &str) -> (Arc<SqlStore>, Vec<(EventId, u32)>) {
-    let (place, store, engine) = log().await;
+async fn tampered(engine: Engine, sql: &str) -> (Arc<SqlStore>, Vec<(EventId, u32)>) {
+    let (place, store, engine) = log(engine).await;
     let before = rows(&engine, 3).await;
     assert_eq!(before.len(), 8);
     assert_eq!(fault(&store).await, None);
@@ -102,8 +104,7 @@ fn third(number: usize) -> String {
     )
 }
 
-#[tokio::test]
-async fn a_changed_row_is_named_whatever_was_changed() {
+async fn a_changed_row_is_named_whatever_was_changed(engine: Engine) {
     let changes = [
         "at_us = at_us + 1",
         "tenant_id = 'other'",
@@ -123,7 +124,7 @@ async fn a_changed_row_is_named_whatever_was_changed() {
         "reason = user_message, user_message = reason || 'x'",
     ];
     // One log for all: a change that was found is undone by restoring what there was.
-    let (place, store, engine) = log().await;
+    let (place, store, engine) = log(engine).await;
     let named = rows(&engine, 3).await;
     place.disarm().await;
     place
@@ -148,18 +149,25 @@ async fn a_changed_row_is_named_whatever_was_changed() {
     assert_eq!(fault(&store).await, None);
 }
 
-#[tokio::test]
-async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch() {
-    let (store, rows) = tampered(&format!("DELETE FROM audit_events WHERE {}", third(2))).await;
+async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch(engine: Engine) {
+    let (store, rows) = tampered(
+        engine,
+        &format!("DELETE FROM audit_events WHERE {}", third(2)),
+    )
+    .await;
     assert_eq!(fault(&store).await, Some((3, Some(rows[3]))));
-    let (store, _) = tampered(&format!("DELETE FROM audit_events WHERE {}", third(7))).await;
+    let (store, _) = tampered(
+        engine,
+        &format!("DELETE FROM audit_events WHERE {}", third(7)),
+    )
+    .await;
     assert_eq!(fault(&store).await, Some((3, None)));
-    let (store, _) = tampered("DELETE FROM audit_events WHERE revision = 3").await;
+    let (store, _) = tampered(engine, "DELETE FROM audit_events WHERE revision = 3").await;
     assert_eq!(fault(&store).await, Some((3, None)));
-    let (store, rows) = tampered(&format!(
-        "UPDATE audit_events SET revision = 4 WHERE {}",
-        third(0)
-    ))
+    let (store, rows) = tampered(
+        engine,
+        &format!("UPDATE audit_events SET revision = 4 WHERE {}", third(0)),
+    )
     .await;
     assert_eq!(
         fault(&store).await,
@@ -178,10 +186,9 @@ fn copy(of: &str, revision: &str, ordinal: &str, digest: &str) -> String {
     )
 }
 
-#[tokio::test]
-async fn an_added_row_is_named() {
+async fn an_added_row_is_named(engine: Engine) {
     for digest in ["digest", "NULL"] {
-        let (store, rows) = tampered(&copy(&third(1), "3", "77", digest)).await;
+        let (store, rows) = tampered(engine, &copy(&third(1), "3", "77", digest)).await;
         let added = (rows[1].0, 77);
         let next = rows
             .iter()
@@ -192,7 +199,7 @@ async fn an_added_row_is_named() {
     }
     let beyond = [("99", 99), ("0", 0), ("-5", 0)];
     for (revision, named) in beyond {
-        let (store, rows) = tampered(&copy(&third(1), revision, "77", "digest")).await;
+        let (store, rows) = tampered(engine, &copy(&third(1), revision, "77", "digest")).await;
         assert_eq!(
             fault(&store).await,
             Some((named, Some((rows[1].0, 77)))),
@@ -201,19 +208,21 @@ async fn an_added_row_is_named() {
     }
 }
 
-#[tokio::test]
-async fn who_changes_the_rows_digests_too_is_found_by_the_batch() {
+async fn who_changes_the_rows_digests_too_is_found_by_the_batch(engine: Engine) {
     let sql = "UPDATE audit_events SET digest = NULL WHERE revision = 3; \
          UPDATE audit_events SET reason = 'another' WHERE revision = 3";
-    let (store, _) = tampered(sql).await;
+    let (store, _) = tampered(engine, sql).await;
     assert_eq!(fault(&store).await, Some((3, None)));
-    let (store, rows) = tampered(&format!(
-        "UPDATE audit_events SET digest = event_id WHERE {}",
-        third(4)
-    ))
+    let (store, rows) = tampered(
+        engine,
+        &format!(
+            "UPDATE audit_events SET digest = event_id WHERE {}",
+            third(4)
+        ),
+    )
     .await;
     assert_eq!(fault(&store).await, Some((3, Some(rows[4]))));
-    let (store, _) = tampered("UPDATE audit_events SET digest = NULL").await;
+    let (store, _) = tampered(engine, "UPDATE audit_events SET digest = NULL").await;
     assert_eq!(
         fault(&store).await,
         None,
@@ -221,8 +230,7 @@ async fn who_changes_the_rows_digests_too_is_found_by_the_batch() {
     );
 }
 
-#[tokio::test]
-async fn a_changed_or_missing_batch_is_named() {
+async fn a_changed_or_missing_batch_is_named(engine: Engine) {
     let changes = [
         ("UPDATE log_batches SET delta = chain WHERE revision = 2", 2),
         (
@@ -275,14 +283,13 @@ async fn a_changed_or_missing_batch_is_named() {
         ),
     ];
     for (sql, revision) in changes {
-        let (store, _) = tampered(sql).await;
+        let (store, _) = tampered(engine, sql).await;
         assert_eq!(fault(&store).await, Some((revision, None)), "{sql}");
     }
 }
 
-#[tokio::test]
-async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas() {
-    let (place, store, _) = log().await;
+async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas(engine: Engine) {
+    let (place, store, _) = log(engine).await;
     assert_eq!(
         store
             .trim(Revision(5), Duration::ZERO)
@@ -298,9 +305,8 @@ async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas() {
     assert_eq!(fault(&store).await, Some((4, None)));
 }
 
-#[tokio::test]
-async fn a_recovered_log_has_a_gap_that_fits() {
-    let (_place, store, _) = log().await;
+async fn a_recovered_log_has_a_gap_that_fits(engine: Engine) {
+    let (_place, store, _) = log(engine).await;
     let checkpoint =
         |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
     let recovered = store
@@ -315,9 +321,8 @@ async fn a_recovered_log_has_a_gap_that_fits() {
     );
 }
 
-#[tokio::test]
-async fn a_trail_is_verified_in_parts() {
-    let (place, store, _) = log().await;
+async fn a_trail_is_verified_in_parts(engine: Engine) {
+    let (place, store, _) = log(engine).await;
     let whole = verify(&store, 0, 1000).await;
     assert_eq!(
         (whole.verified, whole.through, whole.head, whole.fault),
@@ -368,9 +373,8 @@ async fn a_trail_is_verified_in_parts() {
     );
 }
 
-#[tokio::test]
-async fn an_empty_trail_and_a_large_one_fit() {
-    let place = crate::place().await;
+async fn an_empty_trail_and_a_large_one_fit(engine: Engine) {
+    let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     assert_eq!(verify(&store, 0, 1).await.fault, None);
     let names: Vec<_> = (0..2_100).map(|number| format!("n{number}")).collect();
@@ -397,4 +401,16 @@ async fn an_empty_trail_and_a_large_one_fit() {
         .expect("changed");
     let found = verify(&store, 0, 1000).await.fault.expect("a fault");
     assert_eq!(found.row.map(|(_, ordinal)| ordinal), Some(2_099));
+}
+
+crate::on_every_engine! {
+    a_changed_row_is_named_whatever_was_changed,
+    where_a_row_is_missing_the_next_one_is_named_or_the_batch,
+    an_added_row_is_named,
+    who_changes_the_rows_digests_too_is_found_by_the_batch,
+    a_changed_or_missing_batch_is_named,
+    a_trimmed_log_is_verified_by_the_digests_of_its_deltas,
+    a_recovered_log_has_a_gap_that_fits,
+    a_trail_is_verified_in_parts,
+    an_empty_trail_and_a_large_one_fit,
 }

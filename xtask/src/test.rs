@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, on a machine that may lack what they need.
 
+use std::{env, thread};
+
 use anyhow::Result;
 use clap::Args;
 
@@ -8,6 +10,10 @@ use crate::{
     shell::{self, command},
     tools,
 };
+
+/// Tests that run at once. Many of them start PostgreSQL servers and authorities of their own, and all that share a
+/// server share its 300 connections.
+const TEST_THREADS_MAX: usize = 8;
 
 /// What `test` takes.
 #[derive(Args)]
@@ -27,5 +33,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let mut tests = command("cargo", ["test", "--workspace", "--locked"]);
     tests.args(&options.cargo_args);
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let cores = thread::available_parallelism()?.get();
+        tests.env("RUST_TEST_THREADS", cores.min(TEST_THREADS_MAX).to_string());
+    }
     shell::run(tests)
 }
