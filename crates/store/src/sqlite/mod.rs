@@ -221,63 +221,80 @@ impl Backend for Sqlite {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_contract::{id::TenantId, position::sha256};
-    use refinery::Target;
+    use portcullis_contract::{
+        id::{EventId, TenantId, UserId},
+        position::sha256,
+    };
 
     use super::*;
     use crate::{
-        domain::{AuditFilter, Entry, Micros, Mutation},
+        domain::{Actor, AuditFilter, Details, Entry, Micros, Mutation, PendingEvent},
         store::Store,
     };
 
-    #[test]
-    fn batches_of_before_get_the_digests_of_their_deltas() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut connection = open_file(&directory.path().join("old.db")).expect("opens");
-        embedded::migrations::runner()
-            .set_target(Target::Version(1))
-            .run(&mut connection)
-            .expect("as it was");
-        let insert =
-            "INSERT INTO log_batches VALUES (1, x'0102', x'', x'', 0), (2, NULL, x'', x'', 0)";
-        connection.execute_batch(insert).expect("batches");
-        embedded::migrations::runner()
-            .run(&mut connection)
-            .expect("migrates");
-        let read = |revision: i64| {
-            let sql = "SELECT delta_digest FROM log_batches WHERE revision = $1";
-            connection
-                .query_row(sql, [revision], |row| row.get::<_, Option<Vec<u8>>>(0))
-                .expect("a batch")
-        };
-        assert_eq!(read(1), Some(sha256(&[1, 2]).to_vec()));
-        assert_eq!(read(2), None, "what was trimmed cannot be computed");
+    async fn open_store(directory: &Path) -> (Arc<Sqlite>, SqlStore) {
+        let engine = Arc::new(Sqlite::connect(directory).await.expect("opens"));
+        let store = SqlStore::open(Arc::clone(&engine) as _)
+            .await
+            .expect("opens");
+        (engine, store)
     }
 
     #[tokio::test]
-    async fn what_waited_before_still_gets_into_the_trail() {
+    async fn a_batch_keeps_the_digest_of_its_delta_after_it_was_trimmed() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut connection = open_file(&directory.path().join("portcullis.db")).expect("opens");
-        embedded::migrations::runner()
-            .set_target(Target::Version(2))
-            .run(&mut connection)
-            .expect("as it was");
-        let insert = "INSERT INTO audit_pending VALUES \
-             (x'01890a5d96e47cc08f0f000000000001', 7, 't', 'session.create', 'a \"session\"', 'u', 'n', 'v', 'ip', ''), \
-             (x'01890a5d96e47cc08f0f000000000002', 8, 't', 'finding.new_city', 's', 'u', '', '', '', '{\"city\":\"Z\"}')";
-        connection.execute_batch(insert).expect("events");
-        drop(connection);
-        let store = SqlStore::open(Arc::new(
-            Sqlite::connect(directory.path()).await.expect("migrates"),
-        ))
-        .await;
-        let store = store.expect("opens");
+        let (engine, store) = open_store(directory.path()).await;
+        let appended = store
+            .append(&[Entry::internal(Mutation::SignOutEveryone)])
+            .await
+            .expect("appended");
+        let (frame, _) = appended.committed.expect("a batch");
+
+        let trimmed = store.trim(frame.revision, Duration::ZERO).await;
+        assert_eq!(trimmed.expect("trims"), 1);
+
+        let mut connection = engine.connection(Lane::Read).await.expect("a connection");
+        let sql = "SELECT delta_digest FROM log_batches WHERE revision = $1 AND delta IS NULL";
+        let rows = connection
+            .query(sql, &[frame.revision.0.into()])
+            .await
+            .expect("a read");
+        let digest: [u8; 32] = rows[0].array(0).expect("a digest");
+        assert_eq!(digest, sha256(&frame.delta));
+    }
+
+    #[tokio::test]
+    async fn events_that_waited_before_a_restart_still_get_into_the_trail() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tenant_id = TenantId::parse("t").expect("an id");
+        let event = |at, target: &str, details: &[(&str, &str)]| PendingEvent {
+            id: EventId::generate(),
+            at: Micros(at),
+            tenant_id: tenant_id.clone(),
+            action: "session.create".into(),
+            target: target.into(),
+            user_id: UserId::parse("u").expect("an id"),
+            actor: Actor::authority(),
+            details: details
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect::<Details>(),
+        };
+        let waiting = [
+            event(7, "a \"session\"", &[]),
+            event(8, "s", &[("city", "Z")]),
+        ];
+        let (engine, store) = open_store(directory.path()).await;
+        store.defer(&waiting).await.expect("deferred");
+        drop((engine, store));
+
+        let (_engine, store) = open_store(directory.path()).await;
         store
             .append(&[Entry::internal(Mutation::Record)])
             .await
             .expect("recorded");
         let filter = AuditFilter {
-            tenant_id: Some(TenantId::parse("t").expect("an id")),
+            tenant_id: Some(tenant_id.clone()),
             actor: None,
             user_id: None,
             action: None,
