@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use prost::Message;
 
 const GENERATED: &str = "crates/contract/src/generated";
+/// The attribute of each generated service module.
+const GRPC_ONLY: &str = "#[cfg(feature = \"grpc\")]";
 
 /// Writes the generated files into the tree.
 pub fn write(root: &Path) -> Result<()> {
@@ -38,6 +40,9 @@ fn generate(root: &Path, out: &Path) -> Result<()> {
     tonic_prost_build::configure()
         .bytes(".")
         .build_transport(false)
+        // Embedders that only decide build the messages without tonic.
+        .client_mod_attribute(".", GRPC_ONLY)
+        .server_mod_attribute(".", GRPC_ONLY)
         .out_dir(out)
         .compile_fds(descriptors)
         .context("code generation")

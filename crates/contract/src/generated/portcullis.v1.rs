@@ -521,6 +521,7 @@ impl ApiKeyState {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod api_key_service_client {
     #![allow(
         unused_variables,
@@ -706,6 +707,7 @@ pub mod api_key_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod api_key_service_server {
     #![allow(
         unused_variables,
@@ -1172,6 +1174,7 @@ pub struct AuditFault {
     pub problem: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod audit_service_client {
     #![allow(
         unused_variables,
@@ -1312,6 +1315,7 @@ pub mod audit_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod audit_service_server {
     #![allow(
         unused_variables,
@@ -2080,6 +2084,7 @@ impl SigningKeyState {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod key_service_client {
     #![allow(
         unused_variables,
@@ -2243,6 +2248,7 @@ pub mod key_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod key_service_server {
     #![allow(
         unused_variables,
@@ -2883,6 +2889,7 @@ impl ValidatorMode {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod revocation_service_client {
     #![allow(
         unused_variables,
@@ -3087,6 +3094,7 @@ pub mod revocation_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod revocation_service_server {
     #![allow(
         unused_variables,
@@ -4045,6 +4053,7 @@ impl SessionOrder {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod session_service_client {
     #![allow(
         unused_variables,
@@ -4366,6 +4375,7 @@ pub mod session_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod session_service_server {
     #![allow(
         unused_variables,
@@ -5126,6 +5136,7 @@ impl SessionLimitAction {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod tenant_service_client {
     #![allow(
         unused_variables,
@@ -5286,6 +5297,7 @@ pub mod tenant_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod tenant_service_server {
     #![allow(
         unused_variables,
@@ -5795,6 +5807,7 @@ impl UserOrder {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "grpc")]
 pub mod user_service_client {
     #![allow(
         unused_variables,
@@ -6008,6 +6021,7 @@ pub mod user_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "grpc")]
 pub mod user_service_server {
     #![allow(
         unused_variables,
