@@ -1,7 +1,7 @@
 //! Checkpoints. A first byte of 0: a code of 32 bytes, then the checkpoint. 1: the code is computed first, so that what
 //! follows it is reached.
 
-use portcullis_authority::crypto::MasterKey;
+use portcullis_authority::keys::MasterKey;
 use prost::bytes::Bytes;
 
 use crate::{Seed, mode, snapshot, with_mode, world::VIEW};

@@ -1,6 +1,6 @@
 //! Page tokens. A first byte says how many of the bytes after it are the context; the rest is the token.
 
-use portcullis_authority::crypto::PageTokens;
+use portcullis_authority::keys::PageTokens;
 
 use crate::{Seed, mode};
 

@@ -1,6 +1,6 @@
 //! Refresh tokens: the only authentic text is the one that is derived.
 
-use portcullis_authority::{crypto::RefreshKey, domain::TokenSubject};
+use portcullis_authority::{domain::TokenSubject, keys::RefreshKey};
 use portcullis_contract::id::SessionId;
 
 use crate::Seed;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_authority::{config::Config, domain::Policy, issuer, open_store};
+use portcullis_authority::{config::Config, domain::Policy, installation::issuer, open_store};
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{

@@ -7,10 +7,10 @@ use std::{
 };
 
 use portcullis_authority::{
-    crypto::{MasterKey, open_signer},
     domain::current_key,
+    installation::recover::recover,
+    keys::{MasterKey, open_signer},
     open_store,
-    recover::recover,
     store::{
         Store,
         postgres::{Postgres, PostgresOptions},

@@ -10,9 +10,9 @@ use std::{
 
 use portcullis_authority::{
     config::Config,
-    crypto::MasterKey,
+    installation::recover::{RecoverError, recover},
+    keys::MasterKey,
     open_store, read_master_key,
-    recover::{RecoverError, recover},
     store::{Recovered, Store, sql::Lane},
 };
 use portcullis_contract::{position::Position, v1};

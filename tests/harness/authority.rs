@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use portcullis_authority::{
     Authority,
     config::{CallerConfig, Config, Role},
-    crypto::MasterKey,
+    keys::MasterKey,
     store::Store,
 };
 use portcullis_contract::{

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    crypto::{MasterKey, generate_signing_key},
     domain::{
         Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session, Sight,
     },
+    keys::{MasterKey, generate_signing_key},
 };
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},

@@ -65,7 +65,7 @@ async fn sqlite(data: &std::path::Path) -> Result<Process> {
     if !key.exists() {
         portcullis_tests::authority::write_private(
             &key,
-            &portcullis_authority::crypto::MasterKey::generate().to_base64(),
+            &portcullis_authority::keys::MasterKey::generate().to_base64(),
         );
     }
     Process::start(move |config, _| {

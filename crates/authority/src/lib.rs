@@ -4,36 +4,24 @@
 //! with the state change and the audit row, `feed` reads it back, and every stream sends it to its validator.
 
 mod api;
+pub mod client_info;
 pub mod config;
-pub mod crypto;
 pub mod feed;
-mod files;
-mod gates;
 mod health;
-mod held;
-mod http;
-pub mod issuer;
-mod keyring;
+pub mod installation;
+mod jobs;
+pub mod keys;
 mod limits;
-mod listen;
 pub mod log;
-pub mod places;
+mod net;
 mod policies;
-mod readiness;
-pub mod recover;
-mod retention;
 mod server;
-mod shares;
-mod supervision;
-mod sweep;
 pub mod telemetry;
-pub mod user_agents;
-mod validators;
 
 pub use portcullis_domain as domain;
 pub use portcullis_store as store;
 
 pub use self::{
-    files::read_master_key,
+    installation::files::read_master_key,
     server::{Authority, StartError, check, open_store},
 };

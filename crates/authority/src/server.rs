@@ -7,32 +7,40 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::grpc::{Access, Core, routes},
+    api::{
+        grpc::{Access, Core, routes},
+        http,
+    },
+    client_info::{
+        places::{Places, reload},
+        user_agents,
+    },
     config::{Config, ConfigError, StoreConfig},
-    crypto::{MasterKey, Secrets, SecretsError, random},
-    feed::{Beats, Feed, FeedError},
-    files::{self, open_places, read_master_key},
-    gates::Gates,
-    health, http, issuer,
-    keyring::{Keyring, KeyringError},
+    feed::{Beats, Feed, FeedError, Gates, Validators},
+    health::{Condition, Readiness, Supervisor},
+    installation::{
+        files::{self, open_places, read_master_key},
+        issuer,
+    },
+    jobs::{
+        audit_outbox::record,
+        log_maintenance::{Maintenance, maintain},
+        retention,
+        sweep::Sweeper,
+        write_check,
+    },
+    keys::{Keyring, KeyringError, MasterKey, Secrets, SecretsError, random},
     limits::Limits,
-    listen::{self, PortLimits, PortOptions, Protocol},
-    log::{Log, Maintenance, maintain, record},
-    places::{Places, reload},
+    log::Log,
+    net::{self, PortLimits, PortOptions, Protocol},
     policies::Policies,
-    readiness::{Condition, Readiness},
-    retention,
     store::{
         Store, StoreError,
         postgres::{self, Postgres},
         sql::SqlStore,
         sqlite::Sqlite,
     },
-    supervision::Supervisor,
-    sweep::Sweeper,
     telemetry::{Telemetry, TelemetryError},
-    user_agents,
-    validators::Validators,
 };
 
 /// A running authority.
@@ -260,7 +268,7 @@ impl Authority {
         });
         self.spawn(
             "write check",
-            health::check_writes(
+            write_check::check_writes(
                 Arc::clone(&core.store),
                 core.config.readiness.beat_interval,
                 Arc::clone(self.tasks.readiness()),
@@ -343,7 +351,10 @@ impl Authority {
         )?;
         let (reporter, health) = tonic_health::server::health_reporter();
         let readiness = Arc::clone(self.tasks.readiness());
-        self.spawn("health", health::report(Arc::clone(&readiness), reporter));
+        self.spawn(
+            "health",
+            write_check::report(Arc::clone(&readiness), reporter),
+        );
 
         let (grpc_limits, http_limits) = PortLimits::of(config);
         let grpc_port = PortOptions {
@@ -369,10 +380,8 @@ impl Authority {
             instruments: Arc::clone(&core.instruments),
             close: self.close.clone(),
         };
-        self.tasks
-            .spawn("gRPC port", listen::serve(grpc, grpc_port));
-        self.tasks
-            .spawn("HTTP port", listen::serve(http, http_port));
+        self.tasks.spawn("gRPC port", net::serve(grpc, grpc_port));
+        self.tasks.spawn("HTTP port", net::serve(http, http_port));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_authority::{
     config::{CallerConfig, Role},
-    crypto::MasterKey,
+    keys::MasterKey,
 };
 use portcullis_contract::{position::sha256, random};
 use serde::{Deserialize, Serialize};

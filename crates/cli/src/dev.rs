@@ -8,7 +8,8 @@ use clap::Args;
 use portcullis_authority::{
     Authority,
     config::{Config, ConfigError},
-    issuer, open_store,
+    installation::issuer,
+    open_store,
 };
 use portcullis_validator::Validator;
 use tokio::net::TcpListener;

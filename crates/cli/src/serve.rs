@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use portcullis_authority::{
-    Authority, check, open_store, read_master_key, recover::recover as begin_history,
+    Authority, check, installation::recover::recover as begin_history, open_store, read_master_key,
 };
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -8,9 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    readiness::{Pulse, Readiness},
+    health::{Pulse, Readiness, Supervisor},
     store::{Beat, Store},
-    supervision::Supervisor,
 };
 
 /// The most probes that wait at a time.

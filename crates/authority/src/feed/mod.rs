@@ -2,9 +2,11 @@
 
 mod admission;
 mod beat;
+mod gates;
 mod replay;
 mod ring;
 mod snapshot;
+mod validators;
 
 use std::{
     sync::{
@@ -23,17 +25,19 @@ use portcullis_contract::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::gates::{GateStream, Gates};
 pub use self::{
     admission::{Admission, Ticket, Turn},
     beat::Beats,
     ring::FromRing,
     snapshot::EncodedSnapshot,
+    validators::{Connected, Gate, Registration, Validators},
 };
 use self::{ring::Ring, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
-    crypto::MasterKey,
-    readiness::{Condition, Pulse, Readiness},
+    health::{Condition, Pulse, Readiness},
+    keys::MasterKey,
     store::{Store, StoreError},
     telemetry::Gauges,
 };

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     config::LogConfig,
     domain::{Entry, EntryError, Micros, Mutation, Outcome, Session},
+    health::Supervisor,
     store::{Appended, Store, StoreError},
-    supervision::Supervisor,
     telemetry::Instruments,
 };
 use portcullis_contract::{position::Position, view::Frame};

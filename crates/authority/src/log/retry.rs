@@ -22,7 +22,7 @@ impl Backoff {
     pub fn step(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(self.max);
-        let [random] = crate::crypto::random::<1>();
+        let [random] = crate::keys::random::<1>();
         whole / 2 + whole / 2 * u32::from(random) / 255
     }
 }

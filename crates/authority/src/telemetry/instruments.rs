@@ -16,10 +16,9 @@ use tracing::{Instrument, Span};
 use super::{enforcement::Acknowledged, trace::commit_span};
 use crate::{
     domain::{Entry, Outcome},
-    feed::Feed,
-    readiness::{Condition, Pulse, Readiness},
+    feed::{Feed, Validators},
+    health::{Condition, Pulse, Readiness},
     store::{Appended, StoreError},
-    validators::Validators,
 };
 
 /// Validators that have series of their own, in the order of their names; the others share one.

@@ -10,12 +10,12 @@ use super::{
     status::ServiceError,
 };
 use crate::{
+    client_info::places::Places,
     domain::{
         Actor, ApiKeyUse, GateId, LastUse, MovedSession, PendingEvent, SessionActivity,
         findings::SessionSight,
     },
     log::retry::Backoff,
-    places::Places,
     store::StoreError,
 };
 

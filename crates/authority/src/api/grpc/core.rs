@@ -14,20 +14,17 @@ use tonic::Request;
 
 use super::{caller::Caller, convert::timestamp, parse::Fields, status::ServiceError};
 use crate::{
+    client_info::places::Places,
     config::Config,
-    crypto::{Secrets, random},
     domain::{Entry, Micros, Mutation, Outcome, Session, TokenSubject},
-    feed::{Beats, Feed},
-    gates::Gates,
-    keyring::Keyring,
+    feed::{Beats, Feed, Gates, Validators},
+    health::Readiness,
+    keys::{Keyring, Secrets, random},
     limits::Limits,
     log::Log,
-    places::Places,
     policies::Policies,
-    readiness::Readiness,
     store::Store,
     telemetry::{Instruments, sampled_parent},
-    validators::Validators,
 };
 
 /// The authority's parts, shared by its services.

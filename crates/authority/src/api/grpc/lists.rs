@@ -4,11 +4,11 @@ use portcullis_contract::{id::TenantId, v1};
 
 use super::{caller::Caller, core::Core, parse::Fields, status::ServiceError};
 use crate::{
-    crypto::PageTokens,
     domain::{
         Cause, Cursor, Micros, Selection, SessionFilter, SessionOrder, UserOrder,
         listing::{NameFilter, Network, PREVIEW_SESSIONS_MAX, Period, fold},
     },
+    keys::PageTokens,
 };
 
 /// The most of a list in one answer.

@@ -12,7 +12,7 @@ use portcullis_contract::id::{TenantId, UserId};
 use super::status::ServiceError;
 use crate::{
     config::ServerConfig,
-    shares::{Full, Share, Shares},
+    net::{Full, Share, Shares},
     telemetry::Instruments,
 };
 

@@ -12,7 +12,7 @@ use super::{
     status::ServiceError,
     watch,
 };
-use crate::{domain::Mutation, listen::Peer};
+use crate::{domain::Mutation, net::Peer};
 
 pub(crate) struct Revocations(pub(crate) Arc<Core>);
 

@@ -18,13 +18,13 @@ use super::{
     status::ServiceError,
 };
 use crate::{
+    client_info::places::Places,
     domain::{
         Micros, Policy, Profile, Session, SessionState,
         device::{Device, DeviceKind},
         findings::{Finding, Level, SessionSight},
         place::Place,
     },
-    places::Places,
 };
 
 /// Who was active within this is active now.

@@ -27,11 +27,9 @@ use tonic::{Status, Streaming};
 
 use super::{activity, convert::timestamp, core::Core, status::ServiceError};
 use crate::{
-    feed::{EncodedSnapshot, FromRing, Ticket, Turn},
-    gates::GateStream,
-    readiness::Condition,
+    feed::{Connected, EncodedSnapshot, FromRing, Gate, GateStream, Registration, Ticket, Turn},
+    health::Condition,
     store::{Beat, StoreError},
-    validators::{Connected, Gate, Registration},
 };
 
 /// How long a validator may take to say hello.

@@ -12,13 +12,13 @@ use prost::Message;
 use super::Sessions;
 use crate::{
     api::grpc::{core::Call, parse::Fields, status::ServiceError},
-    crypto::random,
+    client_info::user_agents,
     domain::{
         Actor, Cause, Entry, Mutation, NewSession, Session, SessionState, Sight,
         device::Device,
         policy::{AtLimit, Limits},
     },
-    user_agents,
+    keys::random,
 };
 
 /// The most sessions beyond the policy's number that are ended together.

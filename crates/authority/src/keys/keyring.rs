@@ -10,8 +10,8 @@ use portcullis_contract::{
 };
 
 use crate::{
-    crypto::{MasterKey, SignerError, generate_signing_key, open_signer},
     domain::{Actor, Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
+    keys::{MasterKey, SignerError, generate_signing_key, open_signer},
     log::{Log, LogError},
     store::{Store, StoreError},
 };

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::readiness::{Condition, Readiness};
+use crate::health::{Condition, Readiness};
 
 /// Runs all background tasks of an authority.
 #[derive(Clone)]

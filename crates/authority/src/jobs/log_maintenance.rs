@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Log, appender::internal, turns::TurnCounter};
+use super::turn_counter::TurnCounter;
 use crate::{
     config::Config,
-    crypto::{MasterKey, random},
     domain::Mutation,
     feed::Feed,
-    keyring::{Keyring, KeyringError},
-    readiness::{Condition, Readiness},
+    health::{Condition, Readiness},
+    keys::{Keyring, KeyringError, MasterKey, random},
+    log::{Log, internal},
     store::{CheckpointDue, Store},
 };
 

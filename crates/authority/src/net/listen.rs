@@ -1,8 +1,5 @@
 //! The sockets of one port: a bounded number of connections, and a deadline for each thing that a peer may delay.
 
-mod limits;
-mod requests;
-
 use std::{
     convert::Infallible,
     io,
@@ -32,13 +29,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
-use self::requests::{Requests, Standing};
-pub(crate) use self::{limits::PortLimits, requests::Peer};
-use crate::{
-    held::Held,
-    shares::{Full, Share, Shares},
-    telemetry::{Instruments, LogLimit},
+use super::{
+    Full, Held, Peer, PortLimits, Share, Shares,
+    requests::{self, Requests, Standing},
 };
+use crate::telemetry::{Instruments, LogLimit};
 
 /// How often an HTTP/2 peer is asked for a sign of life, and how long it may take to give one.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -313,7 +308,7 @@ async fn answer(
 
 /// A tenth more or less, so that connections that began together do not end together.
 fn jittered(age: Duration) -> Duration {
-    let [byte] = crate::crypto::random::<1>();
+    let [byte] = crate::keys::random::<1>();
     age.mul_f64(0.9 + 0.2 * f64::from(byte) / 255.0)
 }
 

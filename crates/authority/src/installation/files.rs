@@ -13,9 +13,9 @@ use tokio_rustls::{
 use zeroize::Zeroizing;
 
 use crate::{
+    client_info::places::Places,
     config::{ConfigError, PlacesConfig, ServerConfig},
-    crypto::MasterKey,
-    places::Places,
+    keys::MasterKey,
 };
 
 /// Permissions that a master key's file must not give: anything to others, and more than reading to its group.

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     config::SessionConfig,
     domain::{Cause, Entry, Heard, Micros, Mutation, Outcome, Policy, Sweep, SweptSession},
-    gates::Gates,
+    feed::Gates,
     log::{Log, LogError, internal},
     store::{Schedule, Store, StoreError},
 };

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     feed::Feed,
-    readiness::{Readiness, describe},
+    health::{Readiness, describe},
     telemetry::Telemetry,
 };
 

@@ -6,8 +6,8 @@ use portcullis_contract::{
 };
 
 use crate::{
-    crypto::{MasterKey, Unsealable, open_sealed_key, random},
     feed::{FeedError, load_view},
+    keys::{MasterKey, Unsealable, open_sealed_key, random},
     store::{Recovered, Store, StoreError},
 };
 

@@ -13,7 +13,7 @@ use tonic::server::NamedService;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    readiness::{Pulse, Readiness},
+    health::{Pulse, Readiness},
     store::Store,
 };
 

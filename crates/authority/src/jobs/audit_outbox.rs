@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Log, appender::internal};
-use crate::{domain::Mutation, store::Store};
+use crate::{
+    domain::Mutation,
+    log::{Log, internal},
+    store::Store,
+};
 
 /// How long an event waits at most, while the log takes what it is given.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -17,8 +17,9 @@ const PROGRAM_BYTES_MAX: usize = 64;
 
 /// The expressions, compiled: a tenth of a second and some 25 MiB.
 static EXTRACTOR: LazyLock<Extractor<'static>> = LazyLock::new(|| {
-    let regexes: Regexes<'static> = serde_json::from_str(include_str!("../data/user_agents.json"))
-        .expect("the file in the binary is JSON");
+    let regexes: Regexes<'static> =
+        serde_json::from_str(include_str!("../../data/user_agents.json"))
+            .expect("the file in the binary is JSON");
     Extractor::try_from(regexes).expect("the expressions in the binary compile")
 });
 

@@ -1,0 +1,10 @@
+//! Health of an authority: whether it can do its work, and whether each of its background tasks still runs.
+
+mod readiness;
+mod supervisor;
+
+pub(crate) use self::readiness::{Pulse, describe};
+pub use self::{
+    readiness::{Condition, Readiness},
+    supervisor::Supervisor,
+};

@@ -1,0 +1,15 @@
+//! The listening ports: their connections, the bounds of those, and a deadline for each thing that a peer may delay.
+
+mod held;
+mod listen;
+mod port_limits;
+mod requests;
+mod shares;
+
+pub(crate) use self::{
+    held::Held,
+    listen::{PortOptions, Protocol, network, serve},
+    port_limits::PortLimits,
+    requests::Peer,
+    shares::{Full, Share, Shares},
+};
