@@ -1,7 +1,7 @@
 //! Configuration files. A first byte of 0: the rest is a file. Else it is the value of some key, and no error may repeat
 //! it: it may be a secret.
 
-use figment::{
+use figment2::{
     Figment,
     providers::{Format, Serialized, Toml},
 };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use figment::{
+use figment2::{
     Figment,
     providers::{Format, Toml},
 };

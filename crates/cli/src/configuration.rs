@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use figment::{
+use figment2::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };

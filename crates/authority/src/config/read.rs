@@ -1,6 +1,6 @@
 //! From layers of settings to a configuration that can be used.
 
-use figment::{Figment, error::Kind};
+use figment2::{Figment, error::Kind};
 
 use super::{Config, ConfigError};
 
@@ -16,8 +16,8 @@ impl Config {
     }
 }
 
-/// figment's own text repeats the value that does not fit, which may be a secret: only the key and the kind are told.
-fn explain(error: &figment::Error) -> ConfigError {
+/// figment2's own text repeats the value that does not fit, which may be a secret: only the key and the kind are told.
+fn explain(error: &figment2::Error) -> ConfigError {
     let problem = match &error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("must be {expected}")
@@ -44,7 +44,7 @@ fn explain(error: &figment::Error) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
-    use figment::providers::{Format, Toml};
+    use figment2::providers::{Format, Toml};
 
     use super::*;
 
