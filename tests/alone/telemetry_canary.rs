@@ -613,16 +613,20 @@ async fn drive(store: Option<String>, lines: &Lines) {
     // Every rpc was called, and worked: a stream is counted when it has ended.
     let metrics = eventually("every rpc to have been called", async || {
         let metrics = Scraped::of(authority.http).await;
-        let count = "rpc_server_duration_milliseconds_count";
+        let count = "rpc_server_call_duration_seconds_count";
         let called = contract
             .methods
             .iter()
             .filter(|method| method.service.starts_with("portcullis."))
             .all(|method| {
-                let code = if method.name == "Watch" { "1" } else { "0" };
+                let code = if method.name == "Watch" {
+                    "CANCELLED"
+                } else {
+                    "OK"
+                };
                 let labels = [
-                    ("rpc_method", method.name.as_str()),
-                    ("rpc_grpc_status_code", code),
+                    ("rpc_method", &method.path[1..]),
+                    ("rpc_response_status_code", code),
                 ];
                 metrics.value(count, &labels).is_some()
             });

@@ -148,10 +148,9 @@ async fn one_revocation_at_three_gates_is_one_trace() {
     assert_eq!(rpc.span.parent_span_id, client.span.span_id);
     assert_eq!(rpc.service, "authority");
     for (key, value) in [
-        ("rpc.system", "grpc"),
-        ("rpc.service", "portcullis.v1.SessionService"),
-        ("rpc.method", "RevokeSession"),
-        ("rpc.grpc.status_code", "0"),
+        ("rpc.system.name", "grpc"),
+        ("rpc.method", "portcullis.v1.SessionService/RevokeSession"),
+        ("rpc.response.status_code", "OK"),
     ] {
         assert_eq!(rpc.attribute(key).as_deref(), Some(value), "{key}");
     }
@@ -202,7 +201,7 @@ async fn one_revocation_at_three_gates_is_one_trace() {
         receiver
             .metric_names()
             .iter()
-            .any(|name| name == "rpc.server.duration"),
+            .any(|name| name == "rpc.server.call.duration"),
         "{:?}",
         receiver.metric_names()
     );

@@ -15,7 +15,7 @@ use portcullis_validator::{Rejection, Validator};
 use tokio_stream::StreamExt;
 use tonic::{Request, transport::Endpoint};
 
-const CALLS: &str = "rpc_server_duration_milliseconds_count";
+const CALLS: &str = "rpc_server_call_duration_seconds_count";
 
 async fn scrape(authority: &TestAuthority) -> Scraped {
     Scraped::of(authority.config.server.http_listen).await
@@ -66,15 +66,14 @@ async fn calls_are_counted_by_rpc_and_code() {
     let scraped = scrape(&authority).await;
     let rpc = |code: &str| {
         let labels = [
-            ("rpc_system", "grpc"),
-            ("rpc_service", "portcullis.v1.SessionService"),
-            ("rpc_method", "CreateSession"),
-            ("rpc_grpc_status_code", code),
+            ("rpc_system_name", "grpc"),
+            ("rpc_method", "portcullis.v1.SessionService/CreateSession"),
+            ("rpc_response_status_code", code),
         ];
         scraped.value(CALLS, &labels)
     };
     assert_eq!(
-        (rpc("0"), rpc("7"), rpc("16")),
+        (rpc("OK"), rpc("PERMISSION_DENIED"), rpc("UNAUTHENTICATED")),
         (Some(3.0), Some(1.0), Some(1.0)),
         "{}",
         scraped.text()

@@ -10,6 +10,7 @@ use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter, UpDownCounter},
 };
+use opentelemetry_semantic_conventions::{attribute, metric};
 use portcullis_contract::position::Revision;
 use tracing::{Instrument, Span};
 
@@ -26,13 +27,8 @@ const VALIDATOR_SERIES_MAX: usize = 100;
 /// The name of the series that the others share.
 const OTHERS: &str = "_others";
 
-/// Milliseconds: from a lookup in memory to a call that waits for a store.
-const CALL_BUCKETS: &[f64] = &[
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0,
-    5_000.0, 10_000.0,
-];
-/// Seconds: from a fast disk to a standby far away.
-const COMMIT_BUCKETS: &[f64] = &[
+/// Seconds: from a lookup in memory or a fast disk to a wait for a distant standby.
+const DURATION_BUCKETS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
@@ -44,35 +40,31 @@ const BATCH_BUCKETS: &[f64] = &[
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
 ];
 
-/// The name of a call, by the semantic conventions. From the table of what is served, never from the caller.
+/// The name of an rpc by the semantic conventions: `package.Service/Method`. It comes from the table of served rpcs,
+/// never from the caller, who could otherwise create any number of series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rpc {
-    /// `portcullis.v1.Service/Method`
-    pub(crate) name: &'static str,
-    /// `portcullis.v1.Service`
-    pub(crate) service: &'static str,
-    /// `Method`
-    pub(crate) method: &'static str,
-}
+pub(crate) struct Rpc(pub(crate) &'static str);
 
 impl Rpc {
-    /// What all calls of rpcs that are not served are called.
-    const UNKNOWN: Self = Self {
-        name: "_OTHER",
-        service: "_OTHER",
-        method: "_OTHER",
-    };
+    /// The shared name of all rpcs that are not served.
+    const UNKNOWN: Self = Self("_OTHER");
 
-    /// Of a path in the table.
-    pub(crate) fn of(path: Option<&'static str>) -> Self {
-        let name = path.and_then(|path| path.strip_prefix('/'));
-        let parts = name.and_then(|name| Some((name, name.split_once('/')?)));
-        parts.map_or(Self::UNKNOWN, |(name, (service, method))| Self {
-            name,
-            service,
-            method,
-        })
+    /// Names the rpc of a served path.
+    pub(crate) fn from_path(path: Option<&'static str>) -> Self {
+        match path.and_then(|path| path.strip_prefix('/')) {
+            Some(name) => Self(name),
+            None => Self::UNKNOWN,
+        }
     }
+}
+
+/// The result of a call, in the words of the semantic conventions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallStatus {
+    /// The gRPC status: `OK`, `UNAVAILABLE`.
+    pub(crate) code: &'static str,
+    /// Whether the server is at fault, so that the call counts as an error.
+    pub(crate) is_server_fault: bool,
 }
 
 /// What is recorded as it happens.
@@ -152,8 +144,8 @@ impl Instruments {
         };
         Self {
             commits: seconds(
-                "db.client.operation.duration",
-                COMMIT_BUCKETS,
+                metric::DB_CLIENT_OPERATION_DURATION,
+                DURATION_BUCKETS,
                 "How long a batch's commit takes.",
             ),
             enforcement: seconds(
@@ -161,12 +153,11 @@ impl Instruments {
                 ENFORCEMENT_BUCKETS,
                 "From the acknowledgement of a revocation until a validator's probe reports it as applied.",
             ),
-            calls: meter
-                .f64_histogram("rpc.server.duration")
-                .with_unit("ms")
-                .with_description("How long calls take; streams until they end.")
-                .with_boundaries(CALL_BUCKETS.to_vec())
-                .build(),
+            calls: seconds(
+                metric::RPC_SERVER_CALL_DURATION,
+                DURATION_BUCKETS,
+                "How long calls take; streams until they end.",
+            ),
             batches: meter
                 .u64_histogram("portcullis.log.batch.size")
                 .with_unit("{entry}")
@@ -185,16 +176,17 @@ impl Instruments {
         }
     }
 
-    /// Notes the end of a call.
-    pub(crate) fn call(&self, rpc: Rpc, code: i32, duration: Duration) {
-        let attributes = [
-            KeyValue::new("rpc.system", "grpc"),
-            KeyValue::new("rpc.service", rpc.service),
-            KeyValue::new("rpc.method", rpc.method),
-            KeyValue::new("rpc.grpc.status_code", i64::from(code)),
+    /// Records the end of a call.
+    pub(crate) fn call(&self, rpc: Rpc, status: CallStatus, duration: Duration) {
+        let mut attributes = vec![
+            KeyValue::new(attribute::RPC_SYSTEM_NAME, "grpc"),
+            KeyValue::new(attribute::RPC_METHOD, rpc.0),
+            KeyValue::new(attribute::RPC_RESPONSE_STATUS_CODE, status.code),
         ];
-        self.calls
-            .record(duration.as_secs_f64() * 1000.0, &attributes);
+        if status.is_server_fault {
+            attributes.push(KeyValue::new(attribute::ERROR_TYPE, status.code));
+        }
+        self.calls.record(duration.as_secs_f64(), &attributes);
     }
 
     /// Counts a call that was refused because the bound of this name was reached.
@@ -253,15 +245,15 @@ impl Instruments {
         let result = work.instrument(span.clone()).await;
         record_commit(&span, &result);
         let mut attributes = vec![
-            KeyValue::new("db.system.name", self.system),
-            KeyValue::new("db.operation.name", "commit"),
-            KeyValue::new("db.collection.name", "log"),
+            KeyValue::new(attribute::DB_SYSTEM_NAME, self.system),
+            KeyValue::new(attribute::DB_OPERATION_NAME, "commit"),
+            KeyValue::new(attribute::DB_COLLECTION_NAME, "log"),
         ];
         attributes.extend(
             result
                 .as_ref()
                 .err()
-                .map(|error| KeyValue::new("error.type", kind(error))),
+                .map(|error| KeyValue::new(attribute::ERROR_TYPE, kind(error))),
         );
         self.commits
             .record(begun.elapsed().as_secs_f64(), &attributes);
@@ -604,12 +596,8 @@ mod tests {
 
     #[test]
     fn a_call_is_named_by_the_table_only() {
-        let rpc = Rpc::of(Some("/portcullis.v1.SessionService/GetSession"));
-        assert_eq!(
-            (rpc.service, rpc.method),
-            ("portcullis.v1.SessionService", "GetSession")
-        );
-        assert_eq!(rpc.name, "portcullis.v1.SessionService/GetSession");
-        assert_eq!(Rpc::of(None), Rpc::UNKNOWN);
+        let rpc = Rpc::from_path(Some("/portcullis.v1.SessionService/GetSession"));
+        assert_eq!(rpc, Rpc("portcullis.v1.SessionService/GetSession"));
+        assert_eq!(Rpc::from_path(None), Rpc::UNKNOWN);
     }
 }

@@ -10,7 +10,7 @@ mod trace;
 
 pub(crate) use self::{
     export::Telemetry,
-    instruments::{Gauges, Rpc},
+    instruments::{CallStatus, Gauges, Rpc},
     log_limit::LogLimit,
     trace::{sampled_parent, set_parent},
 };

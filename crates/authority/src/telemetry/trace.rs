@@ -4,6 +4,7 @@ use opentelemetry::{
     Context,
     trace::{SpanContext, TraceContextExt, TraceFlags, TraceState},
 };
+use opentelemetry_semantic_conventions::attribute;
 use portcullis_contract::{delta::TRACE_PARENTS_MAX, trace::TraceParent};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -62,10 +63,10 @@ pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
         "commit log",
         otel.kind = "client",
         otel.status_code = tracing::field::Empty,
-        db.system.name = system,
-        db.operation.name = "commit",
-        db.collection.name = "log",
-        db.operation.batch.size = entries.len(),
+        { attribute::DB_SYSTEM_NAME } = system,
+        { attribute::DB_OPERATION_NAME } = "commit",
+        { attribute::DB_COLLECTION_NAME } = "log",
+        { attribute::DB_OPERATION_BATCH_SIZE } = entries.len(),
         portcullis.revision = tracing::field::Empty,
     );
     set_parent(&span, first);

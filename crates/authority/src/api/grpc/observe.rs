@@ -16,12 +16,13 @@ use axum::{
 };
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use opentelemetry_semantic_conventions::attribute;
 use portcullis_contract::trace::TraceParent;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
 use super::{access, authorize::Access};
-use crate::telemetry::{Instruments, Rpc, set_parent};
+use crate::telemetry::{CallStatus, Instruments, Rpc, set_parent};
 
 /// The layer. It reads the path, the trace context of a service and the code, and nothing else of a call.
 pub(crate) async fn observe(
@@ -29,7 +30,7 @@ pub(crate) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
-    let rpc = Rpc::of(access::served(request.uri().path()));
+    let rpc = Rpc::from_path(access::served(request.uri().path()));
     let span = server_span(rpc, trace_parent(&access, request.headers()));
     let mut call = Call {
         instruments,
@@ -65,13 +66,13 @@ fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "rpc",
-        otel.name = rpc.name,
+        otel.name = rpc.0,
         otel.kind = "server",
         otel.status_code = Empty,
-        rpc.system = "grpc",
-        rpc.service = rpc.service,
-        rpc.method = rpc.method,
-        rpc.grpc.status_code = Empty,
+        { attribute::RPC_SYSTEM_NAME } = "grpc",
+        { attribute::RPC_METHOD } = rpc.0,
+        { attribute::RPC_RESPONSE_STATUS_CODE } = Empty,
+        { attribute::ERROR_TYPE } = Empty,
     );
     if let Some(parent) = parent {
         set_parent(&span, parent);
@@ -90,17 +91,51 @@ struct Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let (code, elapsed) = (self.code as i32, self.begun.elapsed());
-        self.instruments.call(self.rpc, code, elapsed);
-        tracing::debug!(parent: &self.span, code, ?elapsed, "call ended");
-        self.span.record("rpc.grpc.status_code", code);
-        if is_server_fault(self.code) {
+        let status = call_status(self.code);
+        let elapsed = self.begun.elapsed();
+        self.instruments.call(self.rpc, status, elapsed);
+        tracing::debug!(parent: &self.span, code = status.code, ?elapsed, "call ended");
+
+        self.span
+            .record(attribute::RPC_RESPONSE_STATUS_CODE, status.code);
+        if status.is_server_fault {
+            self.span.record(attribute::ERROR_TYPE, status.code);
             self.span.record("otel.status_code", "ERROR");
         }
     }
 }
 
-/// The codes that say that the server is at fault; the others are the caller's affair.
+fn call_status(code: Code) -> CallStatus {
+    CallStatus {
+        code: code_name(code),
+        is_server_fault: is_server_fault(code),
+    }
+}
+
+/// The name of a status code in the specification of gRPC, which the semantic conventions ask for.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The codes for which the server is at fault. The caller causes the others.
 fn is_server_fault(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
     matches!(
