@@ -1,4 +1,5 @@
-//! One TOML file, the environment over it, flags over both.
+//! The configuration of `serve`, `migrate` and `recover`: a TOML file, overridden by the environment, overridden by
+//! flags.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
@@ -14,82 +15,105 @@ use portcullis_authority::{
 
 use crate::location::Locations;
 
-/// Where the configuration comes from.
+/// Flags that name the configuration file and override single settings.
 #[derive(Args)]
 pub(crate) struct Source {
-    /// The configuration file (TOML). `PORTCULLIS_SECTION__KEY` in the environment stands over it.
+    /// The configuration file (TOML). `PORTCULLIS_SECTION__KEY` in the environment overrides it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Stands over `server.grpc_listen`.
+    /// Overrides `server.grpc_listen`.
     #[arg(long, value_name = "ADDRESS")]
     grpc_listen: Option<SocketAddr>,
-    /// Stands over `server.http_listen`.
+    /// Overrides `server.http_listen`.
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<SocketAddr>,
-    /// Stands over `store.url`.
+    /// Overrides `store.url`.
     #[arg(long, value_name = "URL")]
     store_url: Option<String>,
 }
 
 impl Source {
-    /// Reads and checks the configuration. Errors name the key and no value.
+    /// Reads and checks the configuration. Errors name the key and its place, never its value, which may be a secret.
     pub(crate) fn read(&self) -> anyhow::Result<Config> {
-        let text = fs::read_to_string(&self.config).map_err(|error| {
-            let problem = format!("cannot read {}: {error}", self.config.display());
-            ConfigError::new("--config", problem)
-        })?;
+        let text = self.read_file()?;
+        // Parsed for itself first: figment's own error about a file that is not TOML has no line and no column.
         let locations = Locations::parse(&text)
             .map_err(|problem| ConfigError::new("configuration", problem))?;
 
         let layers = self.layers();
-        let config = Config::read(&layers);
-        Ok(config.map_err(|error| locate(error, &layers, &locations))?)
+        match Config::read(&layers) {
+            Ok(config) => Ok(config),
+            Err(error) => Err(add_location(error, &layers, &locations).into()),
+        }
     }
 
-    /// The file, the environment over it, and flags over both.
+    fn read_file(&self) -> Result<String, ConfigError> {
+        fs::read_to_string(&self.config).map_err(|error| {
+            let problem = format!("cannot read {}: {error}", self.config.display());
+            ConfigError::new("--config", problem)
+        })
+    }
+
+    /// Layers of settings; a later one overrides those before it.
     fn layers(&self) -> Figment {
-        // Kubernetes sets variables like PORTCULLIS_PORT beside a Service named `portcullis`. A setting of ours has a
-        // section, and so two underscores.
+        // Kubernetes sets variables like PORTCULLIS_PORT beside a Service named `portcullis`. A setting has a section,
+        // and so two underscores: without the filter such a variable would be an unknown key.
         let environment = Env::prefixed("PORTCULLIS_")
             .filter(|name| name.as_str().contains("__") || name == "callers")
             .split("__");
-        let mut figment = Figment::from(Toml::file_exact(&self.config)).merge(environment);
+        let mut layers = Figment::from(Toml::file_exact(&self.config)).merge(environment);
         if let Some(address) = self.grpc_listen {
-            figment = figment.merge(Serialized::default("server.grpc_listen", address));
+            layers = layers.merge(Serialized::default("server.grpc_listen", address));
         }
         if let Some(address) = self.http_listen {
-            figment = figment.merge(Serialized::default("server.http_listen", address));
+            layers = layers.merge(Serialized::default("server.http_listen", address));
         }
         if let Some(url) = &self.store_url {
-            figment = figment.merge(Serialized::default("store.url", url));
+            layers = layers.merge(Serialized::default("store.url", url));
         }
-        figment
+        layers
     }
 }
 
-/// Says where the setting stands that an error is about.
-fn locate(error: ConfigError, layers: &Figment, locations: &Locations<'_>) -> ConfigError {
-    let (section, _) = error.key.split_once('[').unwrap_or((&error.key, ""));
-    let place = match layers.find_metadata(section) {
-        // Only a provider over a file has one as its source.
-        Some(metadata) if metadata.source.is_none() => Some("set in the environment".to_owned()),
-        Some(metadata)
-            if metadata
-                .source
-                .as_ref()
-                .is_some_and(|at| at.file_path().is_none()) =>
-        {
-            Some("set by a flag".to_owned())
-        }
-        _ => locations.find(&error.key),
+/// Adds to an error the place of the setting: a line and column of the file, the environment, or a flag.
+fn add_location(error: ConfigError, layers: &Figment, locations: &Locations<'_>) -> ConfigError {
+    let location = match origin(&error.key, layers) {
+        Origin::File => locations.find(&error.key),
+        Origin::Environment => Some("set in the environment".to_owned()),
+        Origin::Flag => Some("set by a flag".to_owned()),
     };
-    match place {
-        Some(place) => ConfigError::new(error.key, format!("{} ({place})", error.problem)),
+    match location {
+        Some(location) => ConfigError::new(error.key, format!("{} ({location})", error.problem)),
         None => error,
     }
 }
 
-/// Whether the fault is the caller's, in an option or the configuration.
+/// The layer that sets a key.
+enum Origin {
+    File,
+    Environment,
+    Flag,
+}
+
+fn origin(key: &str, layers: &Figment) -> Origin {
+    // figment knows `callers`, not `callers[1]`.
+    let key = match key.split_once('[') {
+        Some((list, _)) => list,
+        None => key,
+    };
+    let Some(metadata) = layers.find_metadata(key) else {
+        return Origin::File;
+    };
+    // figment records a path for settings of a file, a place in our code for those of flags, and nothing for those of
+    // the environment.
+    match &metadata.source {
+        None => Origin::Environment,
+        Some(source) if source.file_path().is_none() => Origin::Flag,
+        Some(_) => Origin::File,
+    }
+}
+
+/// Whether the person who typed the command can mend the error, in a flag or in the configuration.
 pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)))
 }

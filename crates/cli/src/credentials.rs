@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -26,41 +26,38 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the file, or makes it.
-    pub(crate) fn keep(directory: &Path) -> Result<Self> {
+    /// Reads the file. Creates it first if there is none.
+    pub(crate) fn read_or_create(directory: &Path) -> Result<Self> {
         let file = Self::file(directory);
         if !file.exists() {
-            let bearer = || URL_SAFE_NO_PAD.encode(random::<32>());
-            let fresh = Self {
-                login: bearer(),
-                admin: bearer(),
-                gateway: bearer(),
-                operator: bearer(),
-            };
-            write_secret(&file, &serde_json::to_string_pretty(&fresh)?)?;
+            write_secret(&file, &serde_json::to_string_pretty(&Self::generate())?)?;
         }
         let text =
             fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is not what `dev` wrote", file.display()))
+        serde_json::from_str(&text).with_context(|| {
+            format!(
+                "{} is not a file that `dev` wrote; delete it to create a new one",
+                file.display()
+            )
+        })
     }
 
-    /// Where they stand.
+    /// Path of the file in a data directory.
     pub(crate) fn file(directory: &Path) -> PathBuf {
         directory.join("dev-credentials.json")
     }
 
-    /// The callers that an authority is configured with.
+    fn generate() -> Self {
+        Self {
+            login: generate_bearer(),
+            admin: generate_bearer(),
+            gateway: generate_bearer(),
+            operator: generate_bearer(),
+        }
+    }
+
+    /// The callers to configure the authority with.
     pub(crate) fn callers(&self) -> Vec<CallerConfig> {
-        let caller = |name: &str, bearer: &str, roles: &[Role]| CallerConfig {
-            name: format!("dev-{name}"),
-            bearer_sha256: sha256(bearer.as_bytes())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-            roles: roles.to_vec(),
-            tenant: None,
-        };
         vec![
             caller("login", &self.login, &[Role::Login]),
             caller("admin", &self.admin, &[Role::Admin, Role::Support]),
@@ -70,17 +67,33 @@ impl Credentials {
     }
 }
 
-/// Makes the data directory, for its owner only.
-pub(crate) fn make_directory(directory: &Path) -> Result<()> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
-    made.with_context(|| format!("making {}", directory.display()))
+fn generate_bearer() -> String {
+    URL_SAFE_NO_PAD.encode(random::<32>())
 }
 
-/// The master key's file, made when there is none.
-pub(crate) fn keep_master_key(directory: &Path) -> Result<PathBuf> {
+fn caller(name: &str, bearer: &str, roles: &[Role]) -> CallerConfig {
+    CallerConfig {
+        name: format!("dev-{name}"),
+        bearer_sha256: sha256(bearer.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        roles: roles.to_vec(),
+        tenant: None,
+    }
+}
+
+/// Creates the data directory, accessible to its owner only.
+pub(crate) fn create_directory(directory: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("creating {}", directory.display()))
+}
+
+/// Creates the file of the master key if there is none, and returns its path.
+pub(crate) fn create_master_key(directory: &Path) -> Result<PathBuf> {
     let file = directory.join("master.key");
     if !file.exists() {
         write_secret(&file, &MasterKey::generate().to_base64())?;
@@ -88,19 +101,22 @@ pub(crate) fn keep_master_key(directory: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Writes a file that only its owner can read, and that is whole or not there.
+/// Writes a file that only its owner can read. The rename makes it appear complete or not at all: half a master key
+/// after a crash would lock the database for good.
 fn write_secret(file: &Path, text: &str) -> Result<()> {
     let part = file.with_extension("part");
-    let write = || {
-        let mut opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)?;
-        opened.write_all(text.as_bytes())?;
-        opened.sync_all()?;
-        fs::rename(&part, file)
-    };
-    write().with_context(|| format!("writing {}", file.display()))
+    write_synced(&part, text)
+        .and_then(|()| fs::rename(&part, file))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn write_synced(file: &Path, text: &str) -> io::Result<()> {
+    let mut opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?;
+    opened.write_all(text.as_bytes())?;
+    opened.sync_all()
 }

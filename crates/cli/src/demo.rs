@@ -1,6 +1,9 @@
-//! The story, told once with real calls: sign in, admitted, revoke, refused.
+//! `portcullis dev --demo`: real calls that sign in, are admitted, revoke, and are refused, with their times.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Empty};
@@ -13,21 +16,26 @@ use portcullis_contract::v1::{
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
 
-use crate::dev::Dev;
+use crate::credentials::Credentials;
 
-/// How long the gate may take to drop before the story is called a failure.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the first refusal after the revocation. A gate that admits for longer is a failure.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Plays the story and prints it.
-pub(crate) async fn play(dev: &Dev) -> Result<()> {
-    let channel = Channel::from_shared(format!("http://{}", dev.authority.grpc_address))?
+/// Plays the demonstration and prints each step.
+pub(crate) async fn play(
+    authority: SocketAddr,
+    gateway: SocketAddr,
+    credentials: &Credentials,
+) -> Result<()> {
+    let channel = Channel::from_shared(format!("http://{authority}"))?
         .connect()
         .await?;
     let mut sessions = SessionServiceClient::new(channel);
-    let mut gateway = Gateway::connect(dev).await?;
+    let mut gateway = Gateway::connect(gateway).await?;
 
-    let (session_id, token) = sign_in(&mut sessions, &dev.credentials.login).await?;
+    let (session_id, token) = sign_in(&mut sessions, &credentials.login).await?;
     println!("\nsigned in    ada of acme, session {session_id}");
+
     let (status, body) = gateway.whoami(&token).await?;
     ensure!(
         status == StatusCode::OK,
@@ -36,19 +44,10 @@ pub(crate) async fn play(dev: &Dev) -> Result<()> {
     println!("admitted     GET /whoami -> {status} {body}");
 
     let begun = Instant::now();
-    revoke(&mut sessions, &dev.credentials.admin, &session_id).await?;
+    revoke(&mut sessions, &credentials.admin, &session_id).await?;
     let acknowledged = begun.elapsed();
-    let (refused, body) = loop {
-        let (status, body) = gateway.whoami(&token).await?;
-        match status {
-            StatusCode::UNAUTHORIZED => break (begun.elapsed(), body),
-            StatusCode::OK if begun.elapsed() < PATIENCE => {}
-            status => bail!(
-                "the gateway answered {status} {:?} after the revocation",
-                begun.elapsed()
-            ),
-        }
-    };
+    let body = wait_for_refusal(&mut gateway, &token, begun).await?;
+    let refused = begun.elapsed();
     println!(
         "revoked      RevokeSession acknowledged, durable, after {}",
         milliseconds(acknowledged)
@@ -82,10 +81,10 @@ async fn sign_in(
         .create_session(authorized(request, bearer)?)
         .await?
         .into_inner();
-    Ok((
-        created.session.context("an answer without a session")?.id,
-        created.access_token,
-    ))
+    let session = created
+        .session
+        .context("the authority answered without a session")?;
+    Ok((session.id, created.access_token))
 }
 
 async fn revoke(
@@ -105,6 +104,22 @@ async fn revoke(
     Ok(())
 }
 
+/// Repeats the request until the gate refuses it, and returns the body of the refusal. `begun` is the time of the
+/// revocation.
+async fn wait_for_refusal(gateway: &mut Gateway, token: &str, begun: Instant) -> Result<String> {
+    loop {
+        let (status, body) = gateway.whoami(token).await?;
+        match status {
+            StatusCode::UNAUTHORIZED => return Ok(body),
+            StatusCode::OK if begun.elapsed() < REFUSAL_TIMEOUT => {}
+            status => bail!(
+                "the gateway answered {status} {:?} after the revocation",
+                begun.elapsed()
+            ),
+        }
+    }
+}
+
 fn authorized<T>(message: T, bearer: &str) -> Result<tonic::Request<T>> {
     let mut request = tonic::Request::new(message);
     request
@@ -113,21 +128,21 @@ fn authorized<T>(message: T, bearer: &str) -> Result<tonic::Request<T>> {
     Ok(request)
 }
 
-/// One connection to the gateway.
+/// One connection to the gateway, so that connecting is not part of the times.
 struct Gateway {
     sender: http1::SendRequest<Empty<Bytes>>,
     host: String,
 }
 
 impl Gateway {
-    async fn connect(dev: &Dev) -> Result<Self> {
-        let stream = TcpStream::connect(dev.gateway).await?;
+    async fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self {
             sender,
-            host: dev.gateway.to_string(),
+            host: address.to_string(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! `portcullis dev`: everything on one machine, with nothing to set up.
+//! `portcullis dev`: an authority and an example gateway on one machine, with nothing to set up.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,15 +15,15 @@ use portcullis_validator::Validator;
 use tokio::net::TcpListener;
 
 use crate::{
-    credentials::{Credentials, keep_master_key, make_directory},
+    credentials::{Credentials, create_directory, create_master_key},
     demo,
-    serve::{signalled, wait_for_end},
+    shutdown::{listen_for_signals, wait_for_shutdown},
 };
 
 /// Options of `dev`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where it keeps its database and credentials.
+    /// Directory of the database and the credentials.
     #[arg(long, default_value = "./portcullis-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Address of the authority's gRPC server.
@@ -35,113 +35,148 @@ pub(crate) struct Options {
     /// Address of the example gateway.
     #[arg(long, default_value = "127.0.0.1:7490", value_name = "ADDRESS")]
     gateway_listen: SocketAddr,
-    /// Play the story once (sign in, admitted, revoke, refused), print the times, and exit.
+    /// Sign in, be admitted, revoke and be refused once; print the times, and exit.
     #[arg(long)]
     demo: bool,
 }
 
-/// For the gateway's first view.
+/// Longest wait for the gateway's first view.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running `dev`.
-pub(crate) struct Dev {
-    pub(crate) authority: Authority,
-    pub(crate) gateway: SocketAddr,
-    pub(crate) credentials: Credentials,
+/// The running parts of `dev`.
+struct Dev {
+    authority: Authority,
+    validator: Validator,
+    gateway: SocketAddr,
+    credentials: Credentials,
 }
 
+/// Starts everything, prints how to use it, and runs until a signal or a failure; with `--demo`, until the
+/// demonstration is over.
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let (validator, dev) = start(&options).await?;
-    // What is printed can be used at once.
-    tokio::time::timeout(READY_TIMEOUT, validator.ready())
+    let dev = Dev::start(&options).await?;
+    // The printed commands work at once only if the gateway admits already.
+    tokio::time::timeout(READY_TIMEOUT, dev.validator.ready())
         .await
         .context("the gateway does not become ready")?;
-    // A demonstration can be interrupted like any other command.
-    let signalled = (!options.demo).then(signalled).transpose()?;
-    println!("authority  gRPC  {}", dev.authority.grpc_address);
-    println!(
-        "authority  HTTP  http://{}/.well-known/jwks.json",
-        dev.authority.http_address
-    );
-    println!("gateway    HTTP  http://{}/whoami", dev.gateway);
-    println!(
-        "credentials      {}",
-        Credentials::file(&options.data_dir).display()
-    );
-    let ended = match signalled {
-        None => demo::play(&dev).await,
-        Some(signalled) => {
-            print_commands(&options, &dev);
-            wait_for_end(&dev.authority, signalled).await
-        }
+
+    let outcome = if options.demo {
+        dev.print_addresses(&options);
+        // No signal handler here: Ctrl-C interrupts a demonstration like any other command.
+        demo::play(dev.authority.grpc_address, dev.gateway, &dev.credentials).await
+    } else {
+        let signal = listen_for_signals()?;
+        dev.print_addresses(&options);
+        dev.print_commands(&options);
+        wait_for_shutdown(&dev.authority, signal).await
     };
-    validator.close().await;
+    dev.validator.close().await;
     dev.authority.shut_down().await;
-    ended
+    outcome
 }
 
-async fn start(options: &Options) -> Result<(Validator, Dev)> {
-    let listens = [
+impl Dev {
+    async fn start(options: &Options) -> Result<Self> {
+        check_addresses(options)?;
+        create_directory(&options.data_dir)?;
+        let credentials = Credentials::read_or_create(&options.data_dir)?;
+        let listener = TcpListener::bind(options.gateway_listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
+        let gateway = listener.local_addr()?;
+
+        let config = authority_config(options, &credentials)?;
+        let issuer = config.tokens.issuer.clone();
+        adopt_issuer(&config).await?;
+        let authority = Authority::start(config).await?;
+        let validator = Validator::builder(format!("http://{}", authority.grpc_address))
+            .bearer(&credentials.gateway)
+            .issuer(issuer)
+            .audience("gateway")
+            .name("dev gateway")
+            .start()?;
+        spawn_gateway(listener, &validator);
+        Ok(Self {
+            authority,
+            validator,
+            gateway,
+            credentials,
+        })
+    }
+
+    fn print_addresses(&self, options: &Options) {
+        println!("authority  gRPC  {}", self.authority.grpc_address);
+        println!(
+            "authority  HTTP  http://{}/.well-known/jwks.json",
+            self.authority.http_address
+        );
+        println!("gateway    HTTP  http://{}/whoami", self.gateway);
+        println!(
+            "credentials      {}",
+            Credentials::file(&options.data_dir).display()
+        );
+    }
+
+    fn print_commands(&self, options: &Options) {
+        let credentials = Credentials::file(&options.data_dir);
+        let credentials = credentials.display();
+        let session = options.data_dir.join("session.json");
+        let session = session.display();
+        let grpc = self.authority.grpc_address;
+        let gateway = self.gateway;
+        println!(
+            r#"
+Try next (with grpcurl, jq and curl), in another terminal:
+
+  grpcurl -plaintext -H "authorization: Bearer $(jq -r .login {credentials})" \
+    -d '{{"tenant_id": "acme", "user": {{"id": "ada"}}}}' \
+    {grpc} portcullis.v1.SessionService/CreateSession > {session}
+
+  curl -i -H "Authorization: Bearer $(jq -r .accessToken {session})" http://{gateway}/whoami
+
+  grpcurl -plaintext -H "authorization: Bearer $(jq -r .admin {credentials})" \
+    -d "{{\"tenant_id\": \"acme\", \"session_id\": $(jq .session.id {session}), \"reason\": \"trying it\"}}" \
+    {grpc} portcullis.v1.SessionService/RevokeSession
+
+Then the second command again: the gate has dropped. Ctrl-C ends it."#
+        );
+    }
+}
+
+fn check_addresses(options: &Options) -> Result<(), ConfigError> {
+    let flags = [
         ("--grpc-listen", options.grpc_listen),
         ("--http-listen", options.http_listen),
         ("--gateway-listen", options.gateway_listen),
     ];
-    if let Some((flag, _)) = listens
-        .iter()
-        .find(|(_, address)| !address.ip().is_loopback())
-    {
-        let problem =
-            "`dev` has no TLS and listens on loopback addresses only; use `serve` for others";
-        return Err(ConfigError::new(*flag, problem).into());
+    for (flag, address) in flags {
+        if !address.ip().is_loopback() {
+            let problem =
+                "`dev` has no TLS and listens on loopback addresses only; use `serve` for others";
+            return Err(ConfigError::new(flag, problem));
+        }
     }
-    make_directory(&options.data_dir)?;
-    let credentials = Credentials::keep(&options.data_dir)?;
-    let listener = TcpListener::bind(options.gateway_listen).await;
-    let listener =
-        listener.with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
-    let config = config(options, &credentials)?;
-    follow_issuer(&config).await?;
-    let audience = "gateway";
-    let issuer = config.tokens.issuer.clone();
-    let authority = Authority::start(config).await?;
-    let validator = Validator::builder(format!("http://{}", authority.grpc_address))
-        .bearer(&credentials.gateway)
-        .issuer(issuer)
-        .audience(audience)
-        .name("dev gateway")
-        .start()?;
-    let gateway = listener.local_addr()?;
-    let router = portcullis_example_gateway::router(&validator);
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
-    Ok((
-        validator,
-        Dev {
-            authority,
-            gateway,
-            credentials,
-        },
-    ))
+    Ok(())
 }
 
-fn config(options: &Options, credentials: &Credentials) -> Result<Config> {
+fn authority_config(options: &Options, credentials: &Credentials) -> Result<Config> {
     let mut config = Config::default();
     config.server.grpc_listen = options.grpc_listen;
     config.server.http_listen = options.http_listen;
-    // A port that the system chooses is another each time; the sessions of the time before shall stay good.
+    config.server.reflection = true;
+    // Port 0 is a different port at each start. As issuer it would invalidate the tokens of the previous run.
     if options.http_listen.port() != 0 {
         config.tokens.issuer = format!("http://{}", options.http_listen);
     }
-    config.server.reflection = true;
     config.store.url = format!("sqlite:{}", options.data_dir.display());
-    config.keys.master_key_file = keep_master_key(&options.data_dir)?;
+    config.keys.master_key_file = create_master_key(&options.data_dir)?;
     config.callers = credentials.callers();
     Ok(config)
 }
 
-/// Lets the issuer of the data directory follow the flag: `dev` has one gate, which is told the new one.
-async fn follow_issuer(config: &Config) -> Result<()> {
+/// Changes the issuer of an existing data directory to the one of the flags. `serve` refuses to do so because gates
+/// would have to be told; the only gate of `dev` starts with the new issuer.
+async fn adopt_issuer(config: &Config) -> Result<()> {
     let installed = issuer::installed(&config.store).await?;
     if installed.is_some_and(|installed| installed != config.tokens.issuer) {
         let store = open_store(&config.store).await?;
@@ -150,27 +185,10 @@ async fn follow_issuer(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn print_commands(options: &Options, dev: &Dev) {
-    let (file, session) = (
-        Credentials::file(&options.data_dir),
-        options.data_dir.join("session.json"),
-    );
-    let (file, session) = (file.display(), session.display());
-    let (grpc, gateway) = (dev.authority.grpc_address, dev.gateway);
-    println!(
-        r#"
-Try next (with grpcurl, jq and curl), in another terminal:
-
-  grpcurl -plaintext -H "authorization: Bearer $(jq -r .login {file})" \
-    -d '{{"tenant_id": "acme", "user": {{"id": "ada"}}}}' \
-    {grpc} portcullis.v1.SessionService/CreateSession > {session}
-
-  curl -i -H "Authorization: Bearer $(jq -r .accessToken {session})" http://{gateway}/whoami
-
-  grpcurl -plaintext -H "authorization: Bearer $(jq -r .admin {file})" \
-    -d "{{\"tenant_id\": \"acme\", \"session_id\": $(jq .session.id {session}), \"reason\": \"trying it\"}}" \
-    {grpc} portcullis.v1.SessionService/RevokeSession
-
-Then the second command again: the gate has dropped. Ctrl-C ends it."#
-    );
+fn spawn_gateway(listener: TcpListener, validator: &Validator) {
+    // Without it, Nagle's algorithm delays small answers, and the printed times show that instead of the gate.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let service = portcullis_example_gateway::router(validator)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
 }

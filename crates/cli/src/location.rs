@@ -1,11 +1,11 @@
-//! Where in a TOML file a setting stands, as line and column.
+//! Line and column of a setting in a TOML file.
 
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-/// A parsed configuration file, for its positions only.
+/// A configuration file, parsed for the positions of its settings only.
 pub(crate) struct Locations<'t> {
     text: &'t str,
     root: Spanned<DeTable<'t>>,
@@ -15,7 +15,7 @@ impl<'t> Locations<'t> {
     /// Parses the file's text.
     ///
     /// # Errors
-    /// When it is not TOML: what was expected, and where. The parser's message does not repeat values.
+    /// If the text is not TOML: the parser's message and the position. The message repeats no values.
     pub(crate) fn parse(text: &'t str) -> Result<Self, String> {
         match DeTable::parse(text) {
             Ok(root) => Ok(Self { text, root }),
@@ -26,31 +26,38 @@ impl<'t> Locations<'t> {
         }
     }
 
-    /// Line and column of a key like `server.grpc_listen` or `callers[1].name`. A key that is not there is looked for
-    /// in the tables around it: a missing field belongs to its table.
+    /// Finds the line and column of a key like `server.grpc_listen` or `callers[1].name`. For a key that is missing it
+    /// is the position of the innermost table around it, which is where the key must be added.
     pub(crate) fn find(&self, key: &str) -> Option<String> {
         let steps = key.split(['.', '[', ']']).filter(|step| !step.is_empty());
-        let mut value: Option<&Spanned<DeValue<'_>>> = None;
-
+        let mut found: Option<&Spanned<DeValue<'_>>> = None;
         for step in steps {
-            let next = match value.map(Spanned::get_ref) {
+            let next = match found {
                 None => self.root.get_ref().get(step),
-                Some(DeValue::Table(table)) => table.get(step),
-                Some(DeValue::Array(values)) => {
-                    step.parse().ok().and_then(|at: usize| values.get(at))
-                }
-                Some(_) => None,
+                Some(parent) => child(parent.get_ref(), step),
             };
-            match next {
-                Some(next) => value = Some(next),
-                None => break,
+            if next.is_none() {
+                break;
             }
+            found = next;
         }
-        value.map(|value| position(self.text, value.span().start))
+        found.map(|value| position(self.text, value.span().start))
     }
 }
 
-/// The place of a byte, counted from 1 as editors do. Columns count characters.
+/// The value of a key in a table, or at an index in an array.
+fn child<'v, 't>(parent: &'v DeValue<'t>, step: &str) -> Option<&'v Spanned<DeValue<'t>>> {
+    match parent {
+        DeValue::Table(table) => table.get(step),
+        DeValue::Array(values) => {
+            let index: usize = step.parse().ok()?;
+            values.get(index)
+        }
+        _ => None,
+    }
+}
+
+/// Line and column of a byte, counted from 1 as editors do. Columns count characters.
 fn position(text: &str, byte: usize) -> String {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -72,7 +79,7 @@ mod tests {
             ("server.grpc_listen", "line 2, column 17"),
             ("callers[1].roles", "line 8, column 9"),
             ("callers.0.name", "line 5, column 8"),
-            // What is missing belongs to its table.
+            // A missing key has the position of its table.
             ("callers[1].bearer_sha256", "line 6, column 1"),
         ] {
             assert_eq!(locations.find(key).as_deref(), Some(place), "{key}");

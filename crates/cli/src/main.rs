@@ -1,10 +1,10 @@
-//! `portcullis`: `dev` to try it, `serve` to run it, `migrate` before that where the service may not, `recover` after a
-//! restore.
+//! The `portcullis` command: `dev` to try it, `serve` to run an authority, `migrate` to prepare a database whose
+//! service role may not change the schema, and `recover` after a restore.
 
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "it talks to the person who typed it"
+    reason = "a command writes to the terminal it was typed in"
 )]
 
 mod configuration;
@@ -13,13 +13,14 @@ mod demo;
 mod dev;
 mod location;
 mod serve;
+mod shutdown;
 mod telemetry;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Small allocations by several threads are much of what a call costs.
+/// Calls make many small allocations on several threads. mimalloc serves those faster than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -43,36 +44,39 @@ enum Command {
     Recover(serve::RecoverOptions),
 }
 
-/// What a bad option or configuration exits with, as clap does.
+/// Exit status after a wrong option or configuration, the same as clap's.
 const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Dev(options) => {
-            telemetry::log(false, "warn");
-            dev::run(options).await
-        }
-        // Where its traces go stands in the configuration.
-        Command::Serve(options) => serve::run(options).await,
-        Command::Migrate(options) => {
-            telemetry::log(true, "info");
-            serve::migrate(options).await
-        }
-        Command::Recover(options) => {
-            telemetry::log(true, "info");
-            serve::recover(options).await
-        }
-    };
-    match result {
+    match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("portcullis: {error:#}");
-            ExitCode::from(if configuration::is_usage(&error) {
-                USAGE
+            if configuration::is_usage(&error) {
+                ExitCode::from(USAGE)
             } else {
-                1
-            })
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(options) => {
+            telemetry::start_log(telemetry::Format::Text, "warn");
+            dev::run(options).await
+        }
+        // `serve` starts its own log: the configuration says where traces go.
+        Command::Serve(options) => serve::run(options).await,
+        Command::Migrate(options) => {
+            telemetry::start_log(telemetry::Format::Json, "info");
+            serve::migrate(options).await
+        }
+        Command::Recover(options) => {
+            telemetry::start_log(telemetry::Format::Json, "info");
+            serve::recover(options).await
         }
     }
 }

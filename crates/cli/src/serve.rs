@@ -3,11 +3,15 @@
 use anyhow::Result;
 use clap::Args;
 use portcullis_authority::{
-    Authority, check, installation::recover::recover as begin_history, open_store, read_master_key,
+    Authority, check, config::Config, installation::recover::recover as begin_history, open_store,
+    read_master_key,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{configuration::Source, telemetry};
+use crate::{
+    configuration::Source,
+    shutdown::{listen_for_signals, wait_for_shutdown},
+    telemetry,
+};
 
 /// Options of `serve`.
 #[derive(Args)]
@@ -40,39 +44,36 @@ pub(crate) struct RecoverOptions {
     keep_sessions: bool,
 }
 
+/// Runs an authority until a signal or a failure, or only checks its configuration.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let config = options.source.read()?;
     if options.check_config {
-        for remark in check(&config).await? {
-            println!("note: {remark}");
-        }
-        println!("the configuration is good");
-        return Ok(());
+        return print_check(&config).await;
     }
+
     let traces = telemetry::start(&config.telemetry)?;
-    let signalled = signalled()?;
+    let signal = listen_for_signals()?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
-    let failure = wait_for_end(&authority, signalled).await;
+
+    let outcome = wait_for_shutdown(&authority, signal).await;
     authority.shut_down().await;
+    // Last, so that the spans of the drained calls are exported too.
     if let Some(traces) = traces {
         traces.shut_down().await;
     }
-    failure
+    outcome
 }
 
-/// Waits until the process is asked to end, or cannot go on: then it ends with an error, so that a supervisor restarts
-/// it.
-pub(crate) async fn wait_for_end(
-    authority: &Authority,
-    signalled: impl Future<Output = ()>,
-) -> Result<()> {
-    tokio::select! {
-        () = signalled => Ok(()),
-        reason = authority.failed() => Err(anyhow::Error::msg(reason)),
+async fn print_check(config: &Config) -> Result<()> {
+    for remark in check(config).await? {
+        println!("note: {remark}");
     }
+    println!("the configuration is good");
+    Ok(())
 }
 
+/// Brings the database to this version. Opening a store migrates it.
 pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
     let config = options.source.read()?;
     let store = open_store(&config.store).await?;
@@ -84,6 +85,7 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
     Ok(())
 }
 
+/// Begins a new history, and signs everybody out unless told otherwise.
 pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     let config = options.source.read()?;
     let master = read_master_key(&config.keys.master_key_file)?;
@@ -94,18 +96,4 @@ pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
         recovered.head.revision
     );
     Ok(())
-}
-
-/// SIGTERM or SIGINT, from now on: whoever reads that it runs may end it at once.
-pub(crate) fn signalled() -> Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

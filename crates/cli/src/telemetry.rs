@@ -11,39 +11,48 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Structured logs, one event a line; `RUST_LOG` chooses.
-pub(crate) fn log(json: bool, default: &str) {
+/// How log lines are written.
+#[derive(Clone, Copy)]
+pub(crate) enum Format {
+    /// For a person at a terminal.
+    Text,
+    /// One JSON object a line, for log collectors.
+    Json,
+}
+
+/// Starts the log, one event a line. `RUST_LOG` overrides the default filter.
+pub(crate) fn start_log(format: Format, default_filter: &str) {
     tracing_subscriber::registry()
-        .with(lines(json, default))
+        .with(log_layer(format, default_filter))
         .init();
 }
 
-/// The same, as JSON from `info` on, and traces. Within a Tokio runtime.
+/// Starts the log as JSON from level `info` on, and the export of traces. Must run within a Tokio runtime.
 pub(crate) fn start(config: &TelemetryConfig) -> Result<Option<Traces>, TelemetryError> {
     let traces = Traces::start(config)?;
-    // Only our own spans are of interest; those of the exporter's own calls would never end.
+    // Only spans of this project: exporting the spans of the exporter's own calls would create more of them, forever.
     let ours = Targets::new().with_target("portcullis", LevelFilter::INFO);
     let spans = traces.as_ref().map(|traces| {
-        let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
-        layer
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer())
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(ours)
     });
     tracing_subscriber::registry()
-        .with(lines(true, "info"))
+        .with(log_layer(Format::Json, "info"))
         .with(spans)
         .init();
     Ok(traces)
 }
 
-fn lines(json: bool, default: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+fn log_layer(format: Format, default_filter: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    if json {
-        lines.json().with_filter(filter).boxed()
-    } else {
-        lines.with_filter(filter).boxed()
+    match format {
+        Format::Text => lines.with_filter(filter).boxed(),
+        Format::Json => lines.json().with_filter(filter).boxed(),
     }
 }
