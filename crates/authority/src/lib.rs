@@ -4,6 +4,7 @@
 //! with the state change and the audit row, `feed` reads it back, and every stream sends it to its validator.
 
 mod api;
+mod app;
 pub mod client_info;
 pub mod config;
 pub mod feed;

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{
-        grpc::{Access, Core, routes},
+        grpc::{Access, routes},
         http,
     },
+    app::App,
     client_info::{
         places::{Places, reload},
         user_agents,
@@ -219,7 +220,7 @@ impl Authority {
         let beat_interval = config.readiness.beat_interval;
         instruments.observe_store(&store);
         let limits = Limits::new(&config.limits, Arc::clone(&store), Arc::clone(&instruments));
-        let core = Arc::new(Core {
+        let core = Arc::new(App {
             limits,
             beats: Beats::start(Arc::clone(&store), random(), beat_interval, &tasks),
             validators,
@@ -258,7 +259,7 @@ impl Authority {
     }
 
     /// Ends the process's claim to be ready when a part cannot do its work, and the process when waiting cannot help.
-    fn watch_readiness(&self, core: &Core) {
+    fn watch_readiness(&self, core: &App) {
         let readiness = Arc::clone(self.tasks.readiness());
         let supervisor = self.tasks.clone();
         self.spawn("readiness", async move {
@@ -277,7 +278,7 @@ impl Authority {
     }
 
     /// Follows the log, and the signing keys in it.
-    fn follow(&self, core: &Core, frames: mpsc::Receiver<(Frame, Position)>) {
+    fn follow(&self, core: &App, frames: mpsc::Receiver<(Frame, Position)>) {
         let readiness = Arc::clone(self.tasks.readiness());
         let (feed, config) = (Arc::clone(&core.feed), core.config.log.clone());
         let stop = self.stop.clone();
@@ -289,7 +290,7 @@ impl Authority {
     }
 
     /// Keeps rows, the log and the databases of places in order.
-    fn keep_in_order(&self, core: &Core, places: Arc<Places>, master: Arc<MasterKey>) {
+    fn keep_in_order(&self, core: &App, places: Arc<Places>, master: Arc<MasterKey>) {
         let (store, log, config) = (&core.store, &core.log, &core.config);
         let retention = config.sessions.retention;
         self.tasks.spawn(
@@ -336,19 +337,12 @@ impl Authority {
 
     fn serve(
         &self,
-        core: &Arc<Core>,
+        core: &Arc<App>,
         grpc: TcpListener,
         http: TcpListener,
     ) -> Result<(), StartError> {
         let config = &core.config;
-        let access = Access::new(
-            config,
-            Arc::clone(&core.feed),
-            Arc::clone(&core.store),
-            Arc::clone(&core.policies),
-            Arc::clone(&core.instruments),
-            self.close.clone(),
-        )?;
+        let access = Access::new(core, self.close.clone())?;
         let (reporter, health) = tonic_health::server::health_reporter();
         let readiness = Arc::clone(self.tasks.readiness());
         self.spawn(

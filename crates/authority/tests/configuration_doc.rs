@@ -164,7 +164,10 @@ fn every_example_can_be_used() {
         "deploy/portcullis.toml".to_owned(),
         read("deploy/portcullis.toml"),
     )];
-    for file in ["docs/operating/README.md", "docs/reference/configuration.md"] {
+    for file in [
+        "docs/operating/README.md",
+        "docs/reference/configuration.md",
+    ] {
         let found = blocks(file);
         assert!(!found.is_empty(), "{file} has no example");
         examples.extend(found.into_iter().map(|block| (file.to_owned(), block)));

@@ -31,7 +31,9 @@ pub use self::{
     beat::Beats,
     ring::FromRing,
     snapshot::EncodedSnapshot,
-    validators::{Connected, Gate, Registration, Validators},
+    validators::{
+        Connected, Enforcement, Gate, Registration, ValidatorMode, ValidatorStatus, Validators,
+    },
 };
 use self::{ring::Ring, snapshot::Snapshots};
 use crate::{

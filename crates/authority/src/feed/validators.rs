@@ -11,7 +11,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use portcullis_contract::{position::Revision, v1};
+use portcullis_contract::position::Revision;
 
 use crate::telemetry::Instruments;
 
@@ -34,10 +34,47 @@ pub struct Gate {
     pub name: String,
     /// The address and port that it connects from. Empty: unknown.
     pub address: String,
-    /// What it does when it cannot prove itself fresh.
-    pub mode: v1::ValidatorMode,
+    /// Its decision when it cannot prove that its view is fresh.
+    pub mode: ValidatorMode,
     /// The staleness that it enforces.
     pub max_staleness: Duration,
+}
+
+/// The decision of a gate that cannot prove that its view is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidatorMode {
+    /// It refuses.
+    Strict,
+    /// It accepts, up to a second bound.
+    BestEffort,
+}
+
+/// The enforcement of one revision by the gates that are connected now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// The revision.
+    pub revision: Revision,
+    /// Connected gates.
+    pub validators: u32,
+    /// Gates that have applied the revision on all their streams.
+    pub confirmed: u32,
+    /// Gates that accept without a bound while they cannot prove that their view is fresh.
+    pub unbounded: u32,
+    /// The time from the arrival of the call to its answer.
+    pub elapsed: Duration,
+}
+
+/// One stream of a gate, for operators.
+#[derive(Clone, Debug)]
+pub struct ValidatorStatus {
+    /// The gate.
+    pub gate: Gate,
+    /// The last revision that it reported as applied.
+    pub applied: Revision,
+    /// The time at which it connected.
+    pub connected_at: SystemTime,
+    /// The time since its last probe. None: it has sent none.
+    pub probe_age: Option<Duration>,
 }
 
 impl Gate {
@@ -94,16 +131,12 @@ impl Connected {
         }
     }
 
-    fn status(&self) -> v1::ValidatorStatus {
-        v1::ValidatorStatus {
-            name: self.gate.name.clone(),
-            mode: self.gate.mode.into(),
-            max_staleness: self.gate.max_staleness.try_into().ok(),
-            caller: self.gate.caller.clone(),
-            address: self.gate.address.clone(),
-            applied_revision: self.applied.load(Ordering::Relaxed),
-            connect_time: Some(self.since.into()),
-            probe_age: self.probe_age().and_then(|age| age.try_into().ok()),
+    fn status(&self) -> ValidatorStatus {
+        ValidatorStatus {
+            gate: self.gate.clone(),
+            applied: Revision(self.applied.load(Ordering::Relaxed)),
+            connected_at: self.since,
+            probe_age: self.probe_age(),
         }
     }
 }
@@ -165,7 +198,7 @@ impl Validators {
 
     /// All, in no order.
     #[must_use]
-    pub fn list(&self) -> Vec<v1::ValidatorStatus> {
+    pub fn list(&self) -> Vec<ValidatorStatus> {
         self.connected
             .iter()
             .map(|entry| entry.value().status())
@@ -217,11 +250,13 @@ impl Validators {
     /// Streams of one credential and one name count as one gate: neither a gate that connects again nor a credential
     /// that connects often is many. The gate has confirmed what all of its streams have.
     #[must_use]
-    pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> v1::Enforcement {
-        let mut enforcement = v1::Enforcement {
-            revision: revision.0,
-            elapsed: elapsed.try_into().ok(),
-            ..Default::default()
+    pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> Enforcement {
+        let mut enforcement = Enforcement {
+            revision,
+            validators: 0,
+            confirmed: 0,
+            unbounded: 0,
+            elapsed,
         };
         let mut shared: HashMap<(String, String), Confirmation> = HashMap::new();
         for stream in &self.connected {
@@ -254,10 +289,10 @@ struct Confirmation {
 impl Confirmation {
     fn take(&mut self, stream: &Connected, revision: Revision) {
         self.missing |= stream.applied.load(Ordering::Relaxed) < revision.0;
-        self.unbounded |= stream.gate.mode != v1::ValidatorMode::Strict;
+        self.unbounded |= stream.gate.mode != ValidatorMode::Strict;
     }
 
-    fn count(&self, enforcement: &mut v1::Enforcement) {
+    fn count(&self, enforcement: &mut Enforcement) {
         enforcement.validators += 1;
         enforcement.confirmed += u32::from(!self.missing);
         enforcement.unbounded += u32::from(self.unbounded);

@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{id::TenantId, v1};
 
-use super::{
-    core::Core,
-    parse::{Fields, PROBLEMS_MAX},
-    status::ServiceError,
-};
+use super::parse::{Fields, PROBLEMS_MAX};
 use crate::{
+    app::{App, AppError},
     client_info::places::Places,
     domain::{
         Actor, ApiKeyUse, GateId, LastUse, MovedSession, PendingEvent, SessionActivity,
@@ -48,9 +45,9 @@ enum Seen {
 }
 
 /// Reads a report. An entry with something wrong in it does not hinder the others.
-pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, ServiceError> {
+pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, AppError> {
     if report.activities.len() > ACTIVITIES_MAX {
-        return Err(ServiceError::invalid(
+        return Err(AppError::invalid(
             "activities",
             format!("must have at most {ACTIVITIES_MAX} entries"),
         ));
@@ -91,13 +88,13 @@ pub(super) fn gate(
     field: &str,
     id: &[u8],
     admits_for: Option<prost_types::Duration>,
-) -> Result<Option<(GateId, Duration)>, ServiceError> {
+) -> Result<Option<(GateId, Duration)>, AppError> {
     if id.is_empty() {
         return Ok(None);
     }
     let id = id
         .try_into()
-        .map_err(|_| ServiceError::invalid(field, "must be 16 bytes"))?;
+        .map_err(|_| AppError::invalid(field, "must be 16 bytes"))?;
     // Unset is as bad as for ever: nobody can tell what such a gate does while it is cut off.
     let admits_for = admits_for.map_or(Some(AGE_MAX), |duration| duration.try_into().ok());
     Ok(Some((id, admits_for.unwrap_or(AGE_MAX).min(AGE_MAX))))
@@ -112,12 +109,12 @@ struct Refused {
 }
 
 impl Refused {
-    fn add(&mut self, index: usize, error: ServiceError) {
+    fn add(&mut self, index: usize, error: AppError) {
         self.count += 1;
         if self.first.len() >= PROBLEMS_MAX {
             return;
         }
-        let ServiceError::Invalid(violations) = error else {
+        let AppError::Invalid(violations) = error else {
             return;
         };
         // One problem of each entry: it says where to look.
@@ -179,13 +176,13 @@ fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
 
 /// Records a report, and what it lets be found about sessions.
 pub(super) async fn record(
-    core: &Core,
+    app: &App,
     report: Report,
-) -> Result<v1::ReportActivityResponse, ServiceError> {
-    let store = &core.store;
+) -> Result<v1::ReportActivityResponse, AppError> {
+    let store = &app.store;
     if !report.sessions.is_empty() {
         let moved = patiently(|| store.record_activity(&report.sessions)).await?;
-        if let Err(error) = note_findings(core, &moved).await {
+        if let Err(error) = note_findings(app, &moved).await {
             // The gate would say again what was counted.
             tracing::warn!(%error, sessions = moved.len(), "findings are not in the audit trail");
         }
@@ -196,7 +193,7 @@ pub(super) async fn record(
         // The gate would say again what was counted of sessions, which idleness goes by; of keys it is statistics.
         tracing::warn!(%error, keys = report.api_keys.len(), "uses of API keys are lost");
     }
-    note_gate(core, &report);
+    note_gate(app, &report);
     Ok(v1::ReportActivityResponse {
         refused: report.refused.count,
         refusals: report.refused.first,
@@ -204,25 +201,25 @@ pub(super) async fn record(
 }
 
 /// Notes that the gate has told everything, once what it told is recorded.
-fn note_gate(core: &Core, report: &Report) {
+fn note_gate(app: &App, report: &Report) {
     let Some((id, admits_for)) = report.gate else {
         return;
     };
     if let Some(age) = report.complete_age {
-        core.gates.complete(id, age, admits_for);
+        app.gates.complete(id, age, admits_for);
     }
     if report.leaving {
-        core.gates.leave(id, admits_for);
+        app.gates.leave(id, admits_for);
     }
 }
 
 /// Writes down what is found about sessions now, and was not before.
-async fn note_findings(core: &Core, moved: &[MovedSession]) -> Result<(), StoreError> {
+async fn note_findings(app: &App, moved: &[MovedSession]) -> Result<(), StoreError> {
     let mut events = Vec::new();
     for session in moved {
-        let policy = core.policies.of(&session.tenant_id).await?;
+        let policy = app.policies.of(&session.tenant_id).await?;
         let found = |used: &LastUse| {
-            sight(&core.places, session, used).findings(used.at, &policy.findings_disabled)
+            sight(&app.places, session, used).findings(used.at, &policy.findings_disabled)
         };
         let before = found(&session.before);
         let new = found(&session.after)
@@ -233,7 +230,7 @@ async fn note_findings(core: &Core, moved: &[MovedSession]) -> Result<(), StoreE
             new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())),
         );
     }
-    core.store.defer(&events).await
+    app.store.defer(&events).await
 }
 
 /// A session as its use shows it.
@@ -289,7 +286,7 @@ mod tests {
         activity
     }
 
-    fn report(activities: Vec<v1::Activity>) -> Result<Report, ServiceError> {
+    fn report(activities: Vec<v1::Activity>) -> Result<Report, AppError> {
         read(&v1::ReportActivityRequest {
             activities,
             ..Default::default()
@@ -353,7 +350,7 @@ mod tests {
             assert_eq!(requests, 2, "the good entries stay");
         }
         let error = report(vec![activity(|_| ()); ACTIVITIES_MAX + 1]).expect_err("too many");
-        assert!(matches!(error, ServiceError::Invalid(_)), "{error:?}");
+        assert!(matches!(error, AppError::Invalid(_)), "{error:?}");
     }
 
     #[test]

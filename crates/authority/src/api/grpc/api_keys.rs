@@ -11,18 +11,20 @@ use portcullis_contract::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert::timestamp,
-    core::{Call, Core, no_key},
+    incoming::Incoming,
     lists::Pages,
-    parse::{Fields, TOKEN_TEXT_BYTES_MAX, check_wait},
-    status::ServiceError,
+    parse::{Fields, check_wait},
+    render::timestamp,
 };
+use crate::app::{App, AppError, TOKEN_TEXT_BYTES_MAX, missing_key};
 use crate::domain::{
     API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Cursor, Micros, Mutation,
     NewApiKey,
 };
 
-pub(crate) struct ApiKeys(pub(crate) Arc<Core>);
+pub(crate) struct ApiKeys {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl ApiKeyService for ApiKeys {
@@ -30,27 +32,26 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        Ok(Response::new(self.create(Call::new(request)?).await?))
+        Ok(Response::new(self.create(Incoming::new(request)?).await?))
     }
 
     async fn get_api_key(
         &self,
         request: Request<v1::GetApiKeyRequest>,
     ) -> Result<Response<v1::GetApiKeyResponse>, Status> {
-        let Call {
-            caller, message, ..
-        } = Call::new(request)?;
-        let tenant = caller.tenant(&message.tenant_id)?;
+        let call = Incoming::new(request)?;
+        let message = &call.message;
+        let tenant = call.tenant(&message.tenant_id)?;
         let id = Fields::one("api_key_id", |fields| {
             fields.api_key("api_key_id", &message.api_key_id)
         })?;
         let (key, now) = self.find(&tenant, id).await?;
         let hours = self
-            .0
+            .app
             .store
             .api_key_hours(&tenant, id)
             .await
-            .map_err(ServiceError::from)?;
+            .map_err(AppError::from)?;
         let hours = hours.iter().map(hour_to_wire).collect();
         Ok(Response::new(v1::GetApiKeyResponse {
             api_key: Some(to_wire(&key, now)),
@@ -62,30 +63,30 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        Ok(Response::new(self.list(Call::new(request)?).await?))
+        Ok(Response::new(self.list(Incoming::new(request)?).await?))
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        Ok(Response::new(self.revoke(Call::new(request)?).await?))
+        Ok(Response::new(self.revoke(Incoming::new(request)?).await?))
     }
 }
 
 impl ApiKeys {
     async fn create(
         &self,
-        call: Call<v1::CreateApiKeyRequest>,
-    ) -> Result<v1::CreateApiKeyResponse, ServiceError> {
+        call: Incoming<v1::CreateApiKeyRequest>,
+    ) -> Result<v1::CreateApiKeyResponse, AppError> {
         let message = &call.message;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let new = self.parse(&mut fields, tenant.clone(), message);
         let reason = fields.reason(&message.reason);
-        let behalf = fields.behalf(message.acting_user.as_ref());
-        let new = fields.finish(new)?.ok_or(ServiceError::Internal)?;
-        self.0.limits.admit_api_key(&tenant).await??;
+        let behalf = fields.acting_user(message.acting_user.as_ref());
+        let new = fields.finish(new)?.ok_or(AppError::Internal)?;
+        self.app.limits.admit_api_key(&tenant).await??;
         let (id, mutation) = (new.id, Mutation::CreateApiKey(Box::new(new)));
         let entry = call.entry(
             Fields::default(),
@@ -94,7 +95,7 @@ impl ApiKeys {
             String::new(),
             Some(mutation),
         )?;
-        self.0.append(entry, call.begun).await?;
+        self.app.append(entry, call.received).await?;
         let (key, now) = self.find(&tenant, id).await?;
         let secret = self.sign(&key, now)?;
         Ok(v1::CreateApiKeyResponse {
@@ -114,7 +115,7 @@ impl ApiKeys {
         let scopes = fields.scopes(&message.scopes);
         let mut audiences = fields.audiences(&message.audiences);
         if audiences.is_empty() {
-            audiences.clone_from(&self.0.config.tokens.default_audiences);
+            audiences.clone_from(&self.app.config.tokens.default_audiences);
         }
         // Between two scopes stands a space.
         let spoken = scopes
@@ -146,12 +147,12 @@ impl ApiKeys {
     }
 
     /// The key's secret, which is made here and nowhere kept.
-    fn sign(&self, key: &ApiKey, now: Micros) -> Result<String, ServiceError> {
+    fn sign(&self, key: &ApiKey, now: Micros) -> Result<String, AppError> {
         match key.state(now) {
             ApiKeyState::Active => {}
-            ApiKeyState::Expired => return Err(ServiceError::invalid("expire_time", "has passed")),
+            ApiKeyState::Expired => return Err(AppError::invalid("expire_time", "has passed")),
             // It was made while its owner was being disabled, and is dead.
-            ApiKeyState::Revoked => return Err(ServiceError::UserDisabled),
+            ApiKeyState::Revoked => return Err(AppError::UserDisabled),
         }
         let claims = ApiKeyClaims {
             tenant_id: key.tenant_id.clone(),
@@ -164,26 +165,25 @@ impl ApiKeys {
             expires_at: key.expires.map(Micros::seconds),
         };
         let signer = self
-            .0
+            .app
             .keyring
             .signer(CredentialKind::ApiKey, now)
-            .ok_or_else(no_key)?;
+            .ok_or_else(missing_key)?;
         signer
-            .sign(&self.0.config.tokens.issuer, &claims)
+            .sign(&self.app.config.tokens.issuer, &claims)
             .map_err(|error| {
                 tracing::error!(%error, key = %signer.key_id(), "signing failed");
-                ServiceError::Internal
+                AppError::Internal
             })
     }
 
     async fn list(
         &self,
-        call: Call<v1::ListApiKeysRequest>,
-    ) -> Result<v1::ListApiKeysResponse, ServiceError> {
-        let Call {
-            caller, message, ..
-        } = call;
-        let tenant_id = caller.tenant(&message.tenant_id)?;
+        call: Incoming<v1::ListApiKeysRequest>,
+    ) -> Result<v1::ListApiKeysResponse, AppError> {
+        let message = &call.message;
+        let caller = &call.caller;
+        let tenant_id = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let owner_id = match message.owner_user_id.as_str() {
             "" => None,
@@ -196,8 +196,8 @@ impl ApiKeys {
             show_ended: message.show_ended,
         })?;
         let pages = Pages::new(
-            &self.0.secrets.pages,
-            &caller,
+            &self.app.secrets.pages,
+            caller,
             "ListApiKeys",
             &format!("{filter:?}"),
         );
@@ -206,10 +206,10 @@ impl ApiKeys {
             .map(|cursor| cursor.0.try_into());
         let before = before
             .transpose()
-            .map_err(|_| ServiceError::PageToken)?
+            .map_err(|_| AppError::PageToken)?
             .map(ApiKeyId::from_bytes);
         let (mut keys, now) = self
-            .0
+            .app
             .store
             .list_api_keys(&filter, before, page_size + 1)
             .await?;
@@ -227,16 +227,16 @@ impl ApiKeys {
 
     async fn revoke(
         &self,
-        call: Call<v1::RevokeApiKeyRequest>,
-    ) -> Result<v1::RevokeApiKeyResponse, ServiceError> {
+        call: Incoming<v1::RevokeApiKeyRequest>,
+    ) -> Result<v1::RevokeApiKeyResponse, AppError> {
         let message = &call.message;
         check_wait(message.wait())?;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let id = fields.api_key("api_key_id", &message.api_key_id);
         let reason = fields.reason(&message.reason);
-        let behalf = fields.behalf(message.acting_user.as_ref());
-        let key = fields.finish(id)?.ok_or(ServiceError::ApiKeyNotFound)?;
+        let behalf = fields.acting_user(message.acting_user.as_ref());
+        let key = fields.finish(id)?.ok_or(AppError::ApiKeyNotFound)?;
         let mutation = Mutation::RevokeApiKey {
             tenant: tenant.clone(),
             key,
@@ -248,7 +248,7 @@ impl ApiKeys {
             String::new(),
             Some(mutation),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         let (key, now) = self.find(&tenant, key).await?;
         Ok(v1::RevokeApiKeyResponse {
             api_key: Some(to_wire(&key, now)),
@@ -256,16 +256,12 @@ impl ApiKeys {
         })
     }
 
-    async fn find(
-        &self,
-        tenant: &TenantId,
-        id: ApiKeyId,
-    ) -> Result<(ApiKey, Micros), ServiceError> {
-        self.0
+    async fn find(&self, tenant: &TenantId, id: ApiKeyId) -> Result<(ApiKey, Micros), AppError> {
+        self.app
             .store
             .api_key(tenant, id)
             .await?
-            .ok_or(ServiceError::ApiKeyNotFound)
+            .ok_or(AppError::ApiKeyNotFound)
     }
 }
 

@@ -9,15 +9,9 @@ use portcullis_contract::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    caller::Caller,
-    convert,
-    core::{Call, Core},
-    lists::Pages,
-    parse::Fields,
-    status::ServiceError,
-};
+use super::{incoming::Incoming, lists::Pages, parse::Fields, render};
 use crate::{
+    app::{App, AppError, Caller},
     config::Role,
     domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Cursor},
 };
@@ -25,7 +19,9 @@ use crate::{
 /// The most revisions of one verification.
 const REVISIONS_MAX: u32 = 100_000;
 
-pub(crate) struct Audit(pub(crate) Arc<Core>);
+pub(crate) struct Audit {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl AuditService for Audit {
@@ -33,32 +29,31 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::ListAuditEventsRequest>,
     ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
-        Ok(Response::new(self.list(Call::new(request)?).await?))
+        Ok(Response::new(self.list(Incoming::new(request)?).await?))
     }
 
     async fn verify_audit_trail(
         &self,
         request: Request<v1::VerifyAuditTrailRequest>,
     ) -> Result<Response<v1::VerifyAuditTrailResponse>, Status> {
-        Ok(Response::new(self.verify(Call::new(request)?).await?))
+        Ok(Response::new(self.verify(Incoming::new(request)?).await?))
     }
 }
 
 impl Audit {
     async fn list(
         &self,
-        call: Call<v1::ListAuditEventsRequest>,
-    ) -> Result<v1::ListAuditEventsResponse, ServiceError> {
-        let Call {
-            caller, message, ..
-        } = call;
+        call: Incoming<v1::ListAuditEventsRequest>,
+    ) -> Result<v1::ListAuditEventsResponse, AppError> {
+        let message = &call.message;
+        let caller = &call.caller;
         let mut fields = Fields::default();
-        let filter = parse_filter(&mut fields, &caller, &message)?;
+        let filter = parse_filter(&mut fields, &call)?;
         let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(filter)?;
         let pages = Pages::new(
-            &self.0.secrets.pages,
-            &caller,
+            &self.app.secrets.pages,
+            caller,
             "ListAuditEvents",
             &format!("{filter:?}"),
         );
@@ -67,10 +62,10 @@ impl Audit {
             .map(|cursor| cursor.0.try_into());
         let below = below
             .transpose()
-            .map_err(|_| ServiceError::PageToken)?
+            .map_err(|_| AppError::PageToken)?
             .map(AuditPosition::from_bytes);
         let mut events = self
-            .0
+            .app
             .store
             .list_audit_events(&filter, below, page_size + 1)
             .await?;
@@ -84,21 +79,21 @@ impl Audit {
             next_page_token: pages.next(last.as_ref()),
             events: events
                 .iter()
-                .map(|event| convert::audit_event(event, &caller))
+                .map(|event| render::audit_event(event, caller))
                 .collect(),
         })
     }
 
     async fn verify(
         &self,
-        call: Call<v1::VerifyAuditTrailRequest>,
-    ) -> Result<v1::VerifyAuditTrailResponse, ServiceError> {
+        call: Incoming<v1::VerifyAuditTrailRequest>,
+    ) -> Result<v1::VerifyAuditTrailResponse, AppError> {
         let message = &call.message;
         let limit = match message.revisions_max {
             0 => REVISIONS_MAX,
             limit if limit <= REVISIONS_MAX => limit,
             _ => {
-                return Err(ServiceError::invalid(
+                return Err(AppError::invalid(
                     "revisions_max",
                     format!("must be at most {REVISIONS_MAX}"),
                 ));
@@ -106,11 +101,14 @@ impl Audit {
         };
         let after = Revision(message.after_revision);
         // Before the log is read: what this authority has applied, the log must still have.
-        let applied = self.0.feed.view().position();
-        let verdict = self.0.store.verify_audit_trail(after, limit.into()).await?;
-        let mut verdict = verdict.ok_or_else(|| {
-            ServiceError::invalid("after_revision", "is not a revision of the log")
-        })?;
+        let applied = self.app.feed.view().position();
+        let verdict = self
+            .app
+            .store
+            .verify_audit_trail(after, limit.into())
+            .await?;
+        let mut verdict = verdict
+            .ok_or_else(|| AppError::invalid("after_revision", "is not a revision of the log"))?;
         if verdict.fault.is_none() {
             verdict.fault = self.compare(after, &verdict, applied).await?;
         }
@@ -118,7 +116,7 @@ impl Audit {
             verified: verdict.verified,
             through_revision: verdict.through.0,
             head_revision: verdict.head.0,
-            fault: verdict.fault.as_ref().map(convert::audit_fault),
+            fault: verdict.fault.as_ref().map(render::audit_fault),
         })
     }
 
@@ -128,10 +126,10 @@ impl Audit {
         after: Revision,
         verdict: &AuditVerdict,
         applied: Position,
-    ) -> Result<Option<AuditFault>, ServiceError> {
+    ) -> Result<Option<AuditFault>, AppError> {
         let complete = verdict.through >= verdict.head;
         let covered = applied.revision > after && (complete || applied.revision <= verdict.through);
-        if !covered || self.0.store.chain(applied.revision).await? == Some(applied.chain) {
+        if !covered || self.app.store.chain(applied.revision).await? == Some(applied.chain) {
             return Ok(None);
         }
         let problem = "the log up to here is not the one that this authority has applied";
@@ -144,34 +142,34 @@ impl Audit {
 }
 
 /// The tenant of the events that the caller asks for; none: the installation's, which are for operators.
-fn parse_tenant(caller: &Caller, tenant_id: &str) -> Result<Option<TenantId>, ServiceError> {
+fn parse_tenant(call: &Incoming<v1::ListAuditEventsRequest>) -> Result<Option<TenantId>, AppError> {
+    let caller = &call.caller;
+    let tenant_id = &call.message.tenant_id;
     match caller {
         Caller::Service(service)
             if tenant_id.is_empty() && service.roles.contains(&Role::Operator) =>
         {
             if service.tenant.is_some() {
-                Err(ServiceError::Denied)
+                Err(AppError::Denied)
             } else {
                 Ok(None)
             }
         }
-        Caller::Service(_) if !tenant_id.is_empty() && !caller.is_staff() => {
-            Err(ServiceError::Denied)
-        }
-        _ => caller.tenant(tenant_id).map(Some),
+        Caller::Service(_) if !tenant_id.is_empty() && !caller.is_staff() => Err(AppError::Denied),
+        _ => call.tenant(tenant_id).map(Some),
     }
 }
 
 /// Which events the caller asks for. A user may ask for those about themselves, by an actor whom they are shown.
 fn parse_filter(
     fields: &mut Fields,
-    caller: &Caller,
-    message: &v1::ListAuditEventsRequest,
-) -> Result<AuditFilter, ServiceError> {
-    let tenant_id = parse_tenant(caller, &message.tenant_id)?;
+    call: &Incoming<v1::ListAuditEventsRequest>,
+) -> Result<AuditFilter, AppError> {
+    let tenant_id = parse_tenant(call)?;
+    let (caller, message) = (&call.caller, &call.message);
     let user_id = match (caller.own_user(), message.user_id.as_str()) {
         (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
-        (Some(_), _) => return Err(ServiceError::Denied),
+        (Some(_), _) => return Err(AppError::Denied),
         (None, "") => None,
         (None, id) => fields.user("user_id", id),
     };
@@ -181,7 +179,7 @@ fn parse_filter(
         .own_user()
         .is_some_and(|own| actor.as_ref().is_some_and(|actor| !may_ask_for(own, actor)))
     {
-        return Err(ServiceError::Denied);
+        return Err(AppError::Denied);
     }
     let action = given(fields.text::<64>("action", &message.action));
     let (after, before) = (

@@ -8,15 +8,13 @@ use portcullis_contract::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    convert::timestamp,
-    core::{Call, Core},
-    parse::Fields,
-    status::ServiceError,
-};
+use super::{incoming::Incoming, parse::Fields, render::timestamp};
+use crate::app::{App, AppError};
 use crate::domain::{KeyRecord, Mutation, NewKey, current_key, signing_window};
 
-pub(crate) struct Keys(pub(crate) Arc<Core>);
+pub(crate) struct Keys {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl KeyService for Keys {
@@ -33,14 +31,14 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::RotateSigningKeyRequest>,
     ) -> Result<Response<v1::RotateSigningKeyResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let mut fields = Fields::default();
         let reason = fields.required_reason(&call.message.reason);
         let credential = credential(&mut fields, call.message.credential);
         let reason = fields.finish(reason)?;
-        let config = &self.0.config.keys;
+        let config = &self.app.config.keys;
         let key = self
-            .0
+            .app
             .keyring
             .generate(credential, config.algorithm, config.activation_delay)
             .await;
@@ -52,7 +50,7 @@ impl KeyService for Keys {
             String::new(),
             Some(Mutation::TrustKey(key)),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         let key = Some(self.reloaded(&id).await?);
         Ok(Response::new(v1::RotateSigningKeyResponse {
             key,
@@ -64,14 +62,14 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::RetireSigningKeyRequest>,
     ) -> Result<Response<v1::RetireSigningKeyResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let mut fields = Fields::default();
         let id = fields.key("key_id", &call.message.key_id);
         let reason = fields.required_reason(&call.message.reason);
-        let id = fields.finish(id)?.ok_or(ServiceError::KeyNotFound)?;
+        let id = fields.finish(id)?.ok_or(AppError::KeyNotFound)?;
         let price = self.price(&id).await?;
         if price.api_keys > 0 && !call.message.force {
-            return Err(ServiceError::ApiKeysWouldEnd(price.api_keys).into());
+            return Err(AppError::ApiKeysWouldEnd(price.api_keys).into());
         }
         let successor = match call.message.emergency {
             true => Some(self.successor(price.credential).await),
@@ -92,7 +90,7 @@ impl KeyService for Keys {
             String::new(),
             Some(mutation),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         let key = Some(self.reloaded(&id).await?);
         let keys = self.list().await?;
         let successor = keys.into_iter().find(|key| {
@@ -122,15 +120,15 @@ struct Price {
 
 impl Keys {
     /// What the end of the key costs now; nothing when it has ended already.
-    async fn price(&self, id: &KeyId) -> Result<Price, ServiceError> {
-        let (keys, now) = self.0.store.keys().await?;
+    async fn price(&self, id: &KeyId) -> Result<Price, AppError> {
+        let (keys, now) = self.app.store.keys().await?;
         let key = keys.iter().find(|key| key.id == *id);
-        let key = key.ok_or(ServiceError::KeyNotFound)?;
+        let key = key.ok_or(AppError::KeyNotFound)?;
         let has_signed = key.retired.is_none() && key.signs_from <= now;
         let (from, until) = signing_window(&keys, key);
         let api_keys = match key.credential {
             CredentialKind::ApiKey if key.retired.is_none() => {
-                self.0.store.count_api_keys(from, until).await?
+                self.app.store.count_api_keys(from, until).await?
             }
             _ => 0,
         };
@@ -143,15 +141,15 @@ impl Keys {
 
     /// A key that signs at once.
     async fn successor(&self, credential: CredentialKind) -> NewKey {
-        let algorithm = self.0.config.keys.algorithm;
-        let keyring = &self.0.keyring;
+        let algorithm = self.app.config.keys.algorithm;
+        let keyring = &self.app.keyring;
         keyring
             .generate(credential, algorithm, Duration::ZERO)
             .await
     }
 
-    async fn list(&self) -> Result<Vec<v1::SigningKey>, ServiceError> {
-        let (keys, now) = self.0.store.keys().await?;
+    async fn list(&self) -> Result<Vec<v1::SigningKey>, AppError> {
+        let (keys, now) = self.app.store.keys().await?;
         let signs = |key: &KeyRecord| {
             current_key(&keys, key.credential, now).is_some_and(|now| now.id == key.id)
         };
@@ -173,16 +171,16 @@ impl Keys {
         Ok(keys.iter().map(key).collect())
     }
 
-    async fn reloaded(&self, id: &KeyId) -> Result<v1::SigningKey, ServiceError> {
-        self.0.keyring.reload().await.map_err(|error| {
+    async fn reloaded(&self, id: &KeyId) -> Result<v1::SigningKey, AppError> {
+        self.app.keyring.reload().await.map_err(|error| {
             tracing::error!(%error, "signing keys cannot be read");
-            ServiceError::Internal
+            AppError::Internal
         })?;
         self.list()
             .await?
             .into_iter()
             .find(|key| key.id == id.as_str())
-            .ok_or(ServiceError::KeyNotFound)
+            .ok_or(AppError::KeyNotFound)
     }
 }
 

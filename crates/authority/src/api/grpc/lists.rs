@@ -1,12 +1,13 @@
 //! What all lists have in common, and the filters of sessions and users.
 
-use portcullis_contract::{id::TenantId, v1};
+use portcullis_contract::v1;
 
-use super::{caller::Caller, core::Core, parse::Fields, status::ServiceError};
+use super::parse::Fields;
 use crate::{
+    app::{AppError, Caller},
     domain::{
-        Cause, Cursor, Micros, Selection, SessionFilter, SessionOrder, UserOrder,
-        listing::{NameFilter, Network, PREVIEW_SESSIONS_MAX, Period, fold},
+        Cause, Cursor, Micros, SessionFilter, SessionOrder, UserOrder,
+        listing::{NameFilter, Network, Period, fold},
     },
     keys::PageTokens,
 };
@@ -38,14 +39,14 @@ impl<'a> Pages<'a> {
     }
 
     /// Where the page of a token begins; an empty one is of the first.
-    pub(crate) fn after(&self, token: &str) -> Result<Option<Cursor>, ServiceError> {
+    pub(crate) fn after(&self, token: &str) -> Result<Option<Cursor>, AppError> {
         if token.is_empty() {
             return Ok(None);
         }
         let position = self
             .tokens
             .read(self.context.as_bytes(), token)
-            .ok_or(ServiceError::PageToken)?;
+            .ok_or(AppError::PageToken)?;
         Ok(Some(Cursor(position)))
     }
 
@@ -53,32 +54,6 @@ impl<'a> Pages<'a> {
     pub(crate) fn next(&self, next: Option<&Cursor>) -> String {
         next.map(|cursor| self.tokens.make(self.context.as_bytes(), &cursor.0))
             .unwrap_or_default()
-    }
-}
-
-impl Core {
-    /// What ending a selection would end.
-    pub(crate) async fn preview(
-        &self,
-        caller: &Caller,
-        tenant: &TenantId,
-        selection: &Selection,
-    ) -> Result<v1::Preview, ServiceError> {
-        let preview = self
-            .store
-            .preview(tenant, selection)
-            .await?
-            .ok_or(ServiceError::SessionNotFound)?;
-        let shown = self.shown(caller, tenant, &preview.sample).await?;
-        Ok(v1::Preview {
-            sessions: preview.sessions.min(PREVIEW_SESSIONS_MAX),
-            capped: preview.sessions > PREVIEW_SESSIONS_MAX,
-            sample: preview
-                .sample
-                .iter()
-                .map(|session| shown.session(session, preview.now))
-                .collect(),
-        })
     }
 }
 
@@ -287,7 +262,7 @@ mod tests {
     fn causes_have_the_numbers_of_the_contract() {
         for number in 1..64 {
             if let Some(cause) = Cause::from_code(number.into()) {
-                assert_eq!(super::super::convert::cause(cause) as i32, number);
+                assert_eq!(super::super::render::cause(cause) as i32, number);
             }
         }
     }

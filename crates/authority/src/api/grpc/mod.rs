@@ -1,26 +1,23 @@
 //! The gRPC edge: requests are parsed once, callers are checked in one layer, errors are made in one place.
 
-mod access;
 mod activity;
 mod api_keys;
 mod audit;
-mod authorize;
-mod caller;
-mod convert;
-mod core;
+mod auth;
+mod change;
+mod change_messages;
+mod incoming;
 mod keys;
 mod lists;
-mod load;
-mod message;
 mod observe;
 mod parse;
 mod policy;
+mod render;
 mod revocation;
 mod sessions;
-mod shown;
-mod sight;
 mod status;
 mod tenants;
+mod unconverted;
 mod users;
 mod watch;
 
@@ -36,47 +33,59 @@ use portcullis_contract::v1::{
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-pub(crate) use self::{authorize::Access, core::Core};
+pub(crate) use self::auth::Access;
+use self::auth::REPORT_BYTES_MAX;
+use crate::app::App;
 
 /// The largest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
-/// The largest report of a gate, in bytes.
-const REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// All services behind the one layer that decides who may call.
 pub(crate) fn routes(
-    core: &Arc<Core>,
+    app: &Arc<App>,
     access: Access,
     health: HealthServer<impl Health>,
     reflection: bool,
 ) -> Router {
     let mut routes = Routes::new(health)
         .add_service(
-            SessionServiceServer::new(sessions::Sessions(Arc::clone(core)))
-                .max_decoding_message_size(REQUEST_BYTES_MAX),
+            SessionServiceServer::new(sessions::Sessions {
+                app: Arc::clone(app),
+            })
+            .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(
-            UserServiceServer::new(users::Users(Arc::clone(core)))
-                .max_decoding_message_size(REQUEST_BYTES_MAX),
+            UserServiceServer::new(users::Users {
+                app: Arc::clone(app),
+            })
+            .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(TenantServiceServer::new(tenants::Tenants(Arc::clone(core))))
-        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys(Arc::clone(
-            core,
-        ))))
-        .add_service(AuditServiceServer::new(audit::Audit(Arc::clone(core))))
-        .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(core))))
+        .add_service(TenantServiceServer::new(tenants::Tenants {
+            app: Arc::clone(app),
+        }))
+        .add_service(ApiKeyServiceServer::new(api_keys::ApiKeys {
+            app: Arc::clone(app),
+        }))
+        .add_service(AuditServiceServer::new(audit::Audit {
+            app: Arc::clone(app),
+        }))
+        .add_service(KeyServiceServer::new(keys::Keys {
+            app: Arc::clone(app),
+        }))
         .add_service(
-            RevocationServiceServer::new(revocation::Revocations(Arc::clone(core)))
-                .max_decoding_message_size(REPORT_BYTES_MAX),
+            RevocationServiceServer::new(revocation::Revocations {
+                app: Arc::clone(app),
+            })
+            .max_decoding_message_size(REPORT_BYTES_MAX),
         );
     if reflection {
         routes = with_reflection(routes);
     }
     let access = Arc::new(access);
-    let observed = (Arc::clone(&core.instruments), Arc::clone(&access));
+    let observed = (Arc::clone(&app.instruments), Arc::clone(&access));
     routes
         .into_axum_router()
-        .layer(middleware::from_fn_with_state(access, authorize::authorize))
+        .layer(middleware::from_fn_with_state(access, auth::authorize))
         .layer(middleware::from_fn_with_state(observed, observe::observe))
         // Made whole once, and not for every request.
         .with_state(())

@@ -21,7 +21,7 @@ use portcullis_contract::trace::TraceParent;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{access, authorize::Access};
+use super::auth::{Access, served};
 use crate::telemetry::{CallStatus, Instruments, Rpc, set_parent};
 
 /// The layer. It reads the path, the trace context of a service and the code, and nothing else of a call.
@@ -30,9 +30,9 @@ pub(crate) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
-    let rpc = Rpc::from_path(access::served(request.uri().path()));
+    let rpc = Rpc::from_path(served(request.uri().path()));
     let span = server_span(rpc, trace_parent(&access, request.headers()));
-    let mut call = Call {
+    let mut measurement = Measurement {
         instruments,
         rpc,
         begun: Instant::now(),
@@ -42,13 +42,13 @@ pub(crate) async fn observe(
     let response = next.run(request).instrument(span).await;
     match code(response.headers()) {
         Some(code) => {
-            call.code = code;
+            measurement.code = code;
             response
         }
         None => response.map(|body| {
             Body::new(Observed {
                 body,
-                call: Some(call),
+                measurement: Some(measurement),
             })
         }),
     }
@@ -81,7 +81,7 @@ fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {
 }
 
 /// A call, measured when dropped. One that is dropped before it has a code was cancelled by its caller.
-struct Call {
+struct Measurement {
     instruments: Arc<Instruments>,
     rpc: Rpc,
     begun: Instant,
@@ -89,7 +89,7 @@ struct Call {
     code: Code,
 }
 
-impl Drop for Call {
+impl Drop for Measurement {
     fn drop(&mut self) {
         let status = call_status(self.code);
         let elapsed = self.begun.elapsed();
@@ -153,7 +153,7 @@ fn code(headers: &HeaderMap) -> Option<Code> {
 /// An answer on its way out; its trailers have the code.
 struct Observed {
     body: Body,
-    call: Option<Call>,
+    measurement: Option<Measurement>,
 }
 
 impl http_body::Body for Observed {
@@ -169,9 +169,9 @@ impl http_body::Body for Observed {
             .as_ref()
             .and_then(|frame| frame.as_ref().ok()?.trailers_ref());
         if let Some(code) = trailers.and_then(code)
-            && let Some(mut call) = self.call.take()
+            && let Some(mut measurement) = self.measurement.take()
         {
-            call.code = code;
+            measurement.code = code;
         }
         Poll::Ready(frame)
     }

@@ -13,8 +13,7 @@ use portcullis_contract::{
     v1,
 };
 
-use super::caller::Caller;
-use super::status::{ServiceError, Violation};
+use crate::app::{ActingUser, AppError, InvalidField, token_text_problem};
 use crate::domain::{
     ClientInfo, Micros, Profile,
     device::{AppWords, ClientHints},
@@ -25,9 +24,6 @@ const REASON_BYTES_MAX: usize = 1024;
 /// The most ids of a batch.
 const BATCH_IDS_MAX: usize = 1000;
 
-/// What a token says besides ids: its audiences, amr and acr together, in bytes. Keeps tokens well under their bound.
-pub(super) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
-
 /// How far a caller's clock may be ahead.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -36,33 +32,35 @@ pub(crate) const PROBLEMS_MAX: usize = 32;
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
-pub(crate) struct Fields(Vec<Violation>);
+pub(crate) struct Fields {
+    problems: Vec<InvalidField>,
+}
 
 impl Fields {
     /// Reads one field.
     pub(crate) fn one<T>(
         field: &'static str,
         read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Result<T, ServiceError> {
+    ) -> Result<T, AppError> {
         let mut fields = Self::default();
         let value = read(&mut fields);
         fields
             .finish(value)
-            .and_then(|value| value.ok_or_else(|| ServiceError::invalid(field, "is invalid")))
+            .and_then(|value| value.ok_or_else(|| AppError::invalid(field, "is invalid")))
     }
 
     /// `value` when nothing was wrong.
-    pub(crate) fn finish<T>(self, value: T) -> Result<T, ServiceError> {
-        if self.0.is_empty() {
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, AppError> {
+        if self.problems.is_empty() {
             Ok(value)
         } else {
-            Err(ServiceError::Invalid(self.0))
+            Err(AppError::Invalid(self.problems))
         }
     }
 
     pub(crate) fn wrong(&mut self, field: &str, problem: impl Into<String>) {
-        if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Violation {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(InvalidField {
                 field: field.to_owned(),
                 problem: problem.into(),
             });
@@ -85,6 +83,14 @@ impl Fields {
 
     pub(crate) fn session(&mut self, field: &str, id: &str) -> Option<SessionId> {
         self.check(field, id.parse())
+    }
+
+    /// A session, unless the id is empty.
+    pub(crate) fn optional_session(&mut self, field: &str, id: &str) -> Option<SessionId> {
+        if id.is_empty() {
+            return None;
+        }
+        self.session(field, id)
     }
 
     pub(crate) fn api_key(&mut self, field: &str, id: &str) -> Option<ApiKeyId> {
@@ -112,23 +118,6 @@ impl Fields {
 
     pub(crate) fn reason(&mut self, reason: &str) -> String {
         self.text::<REASON_BYTES_MAX>("reason", reason)
-    }
-
-    /// The reason and the message of a call that a user may make too: a user's own words are no administrator's.
-    pub(crate) fn words(
-        &mut self,
-        caller: &Caller,
-        reason: &str,
-        user_message: &str,
-    ) -> (String, String) {
-        if caller.own_user().is_some() {
-            for (field, text) in [("reason", reason), ("user_message", user_message)] {
-                if !text.is_empty() {
-                    self.wrong(field, "must be empty when a user calls");
-                }
-            }
-        }
-        (self.reason(reason), self.user_message(user_message))
     }
 
     pub(crate) fn required_reason(&mut self, reason: &str) -> String {
@@ -173,9 +162,7 @@ impl Fields {
 
     /// What a session's token says besides ids.
     pub(crate) fn token_text(&mut self, audiences: &[String], amr: &[String], acr: &str) {
-        let texts = audiences.iter().chain(amr).map(String::len);
-        if texts.sum::<usize>() + acr.len() > TOKEN_TEXT_BYTES_MAX {
-            let problem = format!("with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes");
+        if let Some(problem) = token_text_problem(audiences, amr, acr) {
             self.wrong("audiences", problem);
         }
     }
@@ -341,10 +328,11 @@ impl Fields {
         }
     }
 
-    pub(crate) fn behalf(&mut self, acting: Option<&v1::ActingUser>) -> Option<(UserId, String)> {
+    pub(crate) fn acting_user(&mut self, acting: Option<&v1::ActingUser>) -> Option<ActingUser> {
         let acting = acting?;
         let ip = self.ip("acting_user.ip", &acting.ip);
-        Some((self.user("acting_user.id", &acting.id)?, ip))
+        let id = self.user("acting_user.id", &acting.id)?;
+        Some(ActingUser { id, ip })
     }
 }
 
@@ -368,9 +356,9 @@ fn now() -> Micros {
 }
 
 /// Refuses what this version does not serve.
-pub(crate) fn check_wait(wait: v1::Wait) -> Result<(), ServiceError> {
+pub(crate) fn check_wait(wait: v1::Wait) -> Result<(), AppError> {
     if wait == v1::Wait::Enforced {
-        Err(ServiceError::WaitEnforced)
+        Err(AppError::WaitEnforced)
     } else {
         Ok(())
     }

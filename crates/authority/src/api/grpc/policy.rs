@@ -7,7 +7,7 @@ use std::{
 
 use portcullis_contract::{id::UserId, v1};
 
-use super::{convert, parse::Fields};
+use super::{parse::Fields, render};
 use crate::domain::{
     Policy,
     policy::{AtLimit, Limits, Preset, UserOverride},
@@ -17,12 +17,12 @@ use crate::domain::{
 pub(super) fn to_wire(policy: &Policy, version: u64) -> v1::Policy {
     let limits = &policy.limits;
     v1::Policy {
-        idle_timeout: limits.idle_timeout.map(convert::duration),
-        session_lifetime_max: Some(convert::duration(limits.session_lifetime_max)),
+        idle_timeout: limits.idle_timeout.map(render::duration),
+        session_lifetime_max: Some(render::duration(limits.session_lifetime_max)),
         remember_me_allowed: limits.remember_me_allowed,
-        remember_me_lifetime: Some(convert::duration(limits.remember_me_lifetime)),
-        session_lifetime: Some(convert::duration(limits.session_lifetime)),
-        access_token_lifetime: limits.access_token_lifetime.map(convert::duration),
+        remember_me_lifetime: Some(render::duration(limits.remember_me_lifetime)),
+        session_lifetime: Some(render::duration(limits.session_lifetime)),
+        access_token_lifetime: limits.access_token_lifetime.map(render::duration),
         sessions_max: limits.sessions_max.unwrap_or_default(),
         at_limit: match limits.at_limit {
             AtLimit::Refuse => v1::SessionLimitAction::Refuse.into(),
@@ -32,11 +32,11 @@ pub(super) fn to_wire(policy: &Policy, version: u64) -> v1::Policy {
         keep_last_page: policy.keep_last_page,
         end_on_shared_refresh_token: policy.end_on_shared_refresh_token,
         required_acr: limits.required_acr.clone(),
-        reauthenticate_within: limits.reauthenticate_within.map(convert::duration),
+        reauthenticate_within: limits.reauthenticate_within.map(render::duration),
         findings_disabled: policy
             .findings_disabled
             .iter()
-            .map(|code| convert::finding_code(*code).into())
+            .map(|code| render::finding_code(*code).into())
             .collect(),
         users: policy
             .user_overrides
@@ -50,15 +50,15 @@ pub(super) fn to_wire(policy: &Policy, version: u64) -> v1::Policy {
 
 fn user_to_wire(own: &UserOverride) -> v1::UserPolicy {
     v1::UserPolicy {
-        idle_timeout: own.idle_timeout.map(convert::duration),
-        session_lifetime_max: own.session_lifetime_max.map(convert::duration),
+        idle_timeout: own.idle_timeout.map(render::duration),
+        session_lifetime_max: own.session_lifetime_max.map(render::duration),
         remember_me_forbidden: own.forbid_remember_me,
-        remember_me_lifetime: own.remember_me_lifetime.map(convert::duration),
-        session_lifetime: own.session_lifetime.map(convert::duration),
-        access_token_lifetime: own.access_token_lifetime.map(convert::duration),
+        remember_me_lifetime: own.remember_me_lifetime.map(render::duration),
+        session_lifetime: own.session_lifetime.map(render::duration),
+        access_token_lifetime: own.access_token_lifetime.map(render::duration),
         sessions_max: own.sessions_max.unwrap_or_default(),
         required_acr: own.required_acr.clone(),
-        reauthenticate_within: own.reauthenticate_within.map(convert::duration),
+        reauthenticate_within: own.reauthenticate_within.map(render::duration),
     }
 }
 
@@ -150,7 +150,7 @@ fn findings(fields: &mut Fields, codes: &[i32]) -> BTreeSet<crate::domain::Findi
     let mut read = |code: &i32| {
         let known = v1::FindingCode::try_from(*code)
             .ok()
-            .and_then(convert::finding_code_from_wire);
+            .and_then(render::finding_code_from_wire);
         if known.is_none() {
             fields.wrong("policy.findings_disabled", "has a code that is none");
         }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use portcullis_contract::v1::{self, revocation_service_server::RevocationService};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{
-    activity,
-    core::{Call, Core},
-    parse::{Fields, check_wait},
-    status::ServiceError,
-    watch,
+use super::{activity, incoming::Incoming, render, watch};
+use crate::{
+    app::{App, AppError, revoke::sign_out_everyone},
+    net::Peer,
 };
-use crate::{domain::Mutation, net::Peer};
 
-pub(crate) struct Revocations(pub(crate) Arc<Core>);
+pub(crate) struct Revocations {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl RevocationService for Revocations {
@@ -30,9 +29,9 @@ impl RevocationService for Revocations {
             .get::<Peer>()
             .map(|peer| peer.aged.clone())
             .unwrap_or_default();
-        let call = Call::new(request)?;
-        if self.0.drain.is_cancelled() {
-            return Err(ServiceError::Unavailable.into());
+        let call = Incoming::new(request)?;
+        if self.app.drain.is_cancelled() {
+            return Err(AppError::Unavailable.into());
         }
         let source = watch::Source {
             caller: call.caller.service_name().to_owned(),
@@ -40,7 +39,7 @@ impl RevocationService for Revocations {
             aged,
         };
         Ok(Response::new(watch::serve(
-            Arc::clone(&self.0),
+            Arc::clone(&self.app),
             source,
             call.message,
         )))
@@ -50,9 +49,9 @@ impl RevocationService for Revocations {
         &self,
         request: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let report = activity::read(&call.message)?;
-        Ok(Response::new(activity::record(&self.0, report).await?))
+        Ok(Response::new(activity::record(&self.app, report).await?))
     }
 
     async fn list_validators(
@@ -60,8 +59,14 @@ impl RevocationService for Revocations {
         _: Request<v1::ListValidatorsRequest>,
     ) -> Result<Response<v1::ListValidatorsResponse>, Status> {
         Ok(Response::new(v1::ListValidatorsResponse {
-            validators: self.0.validators.list(),
-            head_revision: self.0.feed.view().position().revision.0,
+            validators: self
+                .app
+                .validators
+                .list()
+                .into_iter()
+                .map(render::validator_status)
+                .collect(),
+            head_revision: self.app.feed.view().position().revision.0,
         }))
     }
 
@@ -69,21 +74,15 @@ impl RevocationService for Revocations {
         &self,
         request: Request<v1::SignOutEveryoneRequest>,
     ) -> Result<Response<v1::SignOutEveryoneResponse>, Status> {
-        let call = Call::new(request)?;
-        let message = &call.message;
-        check_wait(message.wait())?;
-        let mut fields = Fields::default();
-        let reason = fields.required_reason(&message.reason);
-        let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.behalf(message.acting_user.as_ref());
-        if !fields.finish(message.force)? {
-            return Err(ServiceError::ForceRequired.into());
+        let incoming = Incoming::new(request)?;
+        let is_forced = incoming.message.force;
+        let (origin, ()) = incoming.installation_change(|_| Ok(Some(())))?;
+        if !is_forced {
+            return Err(AppError::ForceRequired.into());
         }
-        let mutation = Some(Mutation::SignOutEveryone);
-        let entry = call.entry(Fields::default(), behalf, reason, user_message, mutation)?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let enforcement = sign_out_everyone(&self.app, &origin).await?;
         Ok(Response::new(v1::SignOutEveryoneResponse {
-            enforcement: Some(enforcement),
+            enforcement: Some(render::enforcement(&enforcement)),
         }))
     }
 }

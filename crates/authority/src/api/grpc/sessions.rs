@@ -1,29 +1,38 @@
 //! `SessionService`.
 
 mod introspect;
+mod list;
 mod refresh;
 mod revoke;
 mod sign_in;
 
 use std::sync::Arc;
 
-use portcullis_contract::{
-    id::{SessionId, TenantId, UserId},
-    v1::{self, session_service_server::SessionService},
-};
+use portcullis_contract::v1::{self, session_service_server::SessionService};
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::Caller,
-    convert,
-    core::{Call, Core},
-    lists::{Pages, is_for_users},
+    change::{PreviewRequest, Previewable, TenantChange},
+    incoming::Incoming,
     parse::Fields,
-    status::ServiceError,
+    render,
 };
-use crate::domain::{Micros, Session, SessionFilter, SessionState};
+use crate::{
+    app::{
+        App, AppError,
+        introspect::introspect,
+        preview::preview,
+        refresh::refresh,
+        revoke::{OtherSessions, revoke_other_sessions, revoke_session, revoke_sessions},
+        sessions::{get_session, list_sessions},
+        sign_in::sign_in,
+    },
+    domain::Selection,
+};
 
-pub(crate) struct Sessions(pub(crate) Arc<Core>);
+pub(crate) struct Sessions {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl SessionService for Sessions {
@@ -31,35 +40,34 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
-        Ok(Response::new(self.create(Call::new(request)?).await?))
+        let incoming = Incoming::new(request)?;
+        let request = sign_in::parse(&self.app, &incoming)?;
+        let signed_in = sign_in(&self.app, &incoming.caller, request).await?;
+        Ok(Response::new(sign_in::render(signed_in)))
     }
 
     async fn refresh_session(
         &self,
         request: Request<v1::RefreshSessionRequest>,
     ) -> Result<Response<v1::RefreshSessionResponse>, Status> {
-        Ok(Response::new(self.refresh(Call::new(request)?).await?))
+        let incoming = Incoming::new(request)?;
+        let request = refresh::parse(&incoming)?;
+        let refreshed = refresh(&self.app, &incoming.caller, request).await?;
+        Ok(Response::new(refresh::render(refreshed)))
     }
 
     async fn get_session(
         &self,
         request: Request<v1::GetSessionRequest>,
     ) -> Result<Response<v1::GetSessionResponse>, Status> {
-        let Call {
-            caller, message, ..
-        } = Call::new(request)?;
-        let tenant = caller.tenant(&message.tenant_id)?;
+        let incoming = Incoming::new(request)?;
+        let tenant = incoming.tenant(&incoming.message.tenant_id)?;
         let id = Fields::one("session_id", |fields| {
-            fields.session("session_id", &message.session_id)
+            fields.session("session_id", &incoming.message.session_id)
         })?;
-        let (session, now) = self.find(&tenant, id, caller.own_user()).await?;
-        let session = self
-            .0
-            .shown(&caller, &tenant, std::slice::from_ref(&session))
-            .await?
-            .session(&session, now);
+        let session = get_session(&self.app, &incoming.caller, &tenant, id).await?;
         Ok(Response::new(v1::GetSessionResponse {
-            session: Some(session),
+            session: Some(render::session::session(&session)),
         }))
     }
 
@@ -67,123 +75,124 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::ListSessionsRequest>,
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
-        Ok(Response::new(self.list(Call::new(request)?).await?))
+        let incoming = Incoming::new(request)?;
+        let asked = list::parse(&self.app, &incoming)?;
+        let pages = list::pages(&self.app, &incoming.caller, &asked);
+        let after = pages.after(&incoming.message.page_token)?;
+        let page = list_sessions(
+            &self.app,
+            &incoming.caller,
+            &asked.filter,
+            asked.order,
+            after.as_ref(),
+            asked.page_size,
+        )
+        .await?;
+        Ok(Response::new(v1::ListSessionsResponse {
+            next_page_token: pages.next(page.next.as_ref()),
+            sessions: page.sessions.iter().map(render::session::session).collect(),
+        }))
     }
 
     async fn revoke_session(
         &self,
         request: Request<v1::RevokeSessionRequest>,
     ) -> Result<Response<v1::RevokeSessionResponse>, Status> {
-        Ok(Response::new(self.revoke(Call::new(request)?).await?))
+        let TenantChange {
+            origin,
+            tenant,
+            subject: id,
+        } = Incoming::new(request)?.tenant_change(|source| {
+            let id = &source.message.session_id;
+            Ok(source.fields.session("session_id", id))
+        })?;
+        let revoked = revoke_session(&self.app, &origin, &tenant, id).await?;
+        Ok(Response::new(v1::RevokeSessionResponse {
+            session: Some(render::session::session(&revoked.session)),
+            enforcement: Some(render::enforcement(&revoked.enforcement)),
+        }))
     }
 
     async fn batch_revoke_sessions(
         &self,
         request: Request<v1::BatchRevokeSessionsRequest>,
     ) -> Result<Response<v1::BatchRevokeSessionsResponse>, Status> {
-        Ok(Response::new(self.batch_revoke(Call::new(request)?).await?))
+        let change = Incoming::new(request)?.previewable_change(|source| {
+            let ids = &source.message.session_ids;
+            Ok(Some(source.fields.ids("session_ids", ids, Fields::session)))
+        })?;
+        let answer = match change {
+            Previewable::Preview(asked) => {
+                let selection = Selection::Sessions(asked.subject);
+                let found = preview(&self.app, &asked.caller, &asked.tenant, &selection).await?;
+                v1::BatchRevokeSessionsResponse {
+                    preview: Some(render::preview(&found)),
+                    ..Default::default()
+                }
+            }
+            Previewable::Apply(change) => {
+                let (revoked, enforcement) =
+                    revoke_sessions(&self.app, &change.origin, change.tenant, change.subject)
+                        .await?;
+                v1::BatchRevokeSessionsResponse {
+                    revoked,
+                    enforcement: Some(render::enforcement(&enforcement)),
+                    preview: None,
+                }
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     async fn revoke_other_sessions(
         &self,
         request: Request<v1::RevokeOtherSessionsRequest>,
     ) -> Result<Response<v1::RevokeOtherSessionsResponse>, Status> {
-        Ok(Response::new(
-            self.revoke_others(Call::new(request)?).await?,
-        ))
+        let change = Incoming::new(request)?.previewable_change(revoke::parse_others)?;
+        let answer = match change {
+            Previewable::Preview(asked) => self.preview_others(asked).await?,
+            Previewable::Apply(change) => {
+                let enforcement =
+                    revoke_other_sessions(&self.app, &change.origin, change.tenant, change.subject)
+                        .await?;
+                v1::RevokeOtherSessionsResponse {
+                    enforcement: Some(render::enforcement(&enforcement)),
+                    preview: None,
+                }
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     async fn introspect_token(
         &self,
         request: Request<v1::IntrospectTokenRequest>,
     ) -> Result<Response<v1::IntrospectTokenResponse>, Status> {
-        Ok(Response::new(self.introspect(Call::new(request)?).await?))
+        let incoming = Incoming::new(request)?;
+        let tenant = incoming.tenant(&incoming.message.tenant_id)?;
+        let token = Some(incoming.message.token.as_str()).filter(|token| !token.is_empty());
+        let introspection = introspect(&self.app, &incoming.caller, &tenant, token).await?;
+        Ok(Response::new(introspect::render(&introspection)))
     }
 }
 
 impl Sessions {
-    async fn find(
+    async fn preview_others(
         &self,
-        tenant: &TenantId,
-        id: SessionId,
-        owner: Option<&UserId>,
-    ) -> Result<(Session, Micros), ServiceError> {
-        let found = self.0.store.session(tenant, id).await?;
-        let own = found.filter(|(session, _)| owner.is_none_or(|owner| session.user_id == *owner));
-        own.ok_or(ServiceError::SessionNotFound)
-    }
-
-    async fn list(
-        &self,
-        call: Call<v1::ListSessionsRequest>,
-    ) -> Result<v1::ListSessionsResponse, ServiceError> {
-        let Call {
-            caller, message, ..
-        } = call;
-        let tenant_id = caller.tenant(&message.tenant_id)?;
-        let mut fields = Fields::default();
-        let user_id = match (caller.own_user(), message.user_id.as_str()) {
-            (Some(own), id) if id.is_empty() || id == own.as_str() => Some(own.clone()),
-            (Some(_), _) => return Err(ServiceError::Denied),
-            (None, "") => None,
-            (None, id) => fields.user("user_id", id),
-        };
-        let filter = self.filter(&mut fields, tenant_id, user_id, &caller, &message)?;
-        let order = fields.session_order(message.order, &filter, &caller);
-        let page_size = fields.page_size(message.page_size);
-        let filter = fields.finish(filter)?;
-        let pages = Pages::new(
-            &self.0.secrets.pages,
-            &caller,
-            "ListSessions",
-            &format!("{filter:?}{order:?}"),
-        );
-        let after = pages.after(&message.page_token)?;
-        let page = self
-            .0
-            .store
-            .list_sessions(&filter, order, after.as_ref(), page_size)
-            .await?;
-        let shown = self
-            .0
-            .shown(&caller, &filter.tenant_id, &page.items)
-            .await?;
-        Ok(v1::ListSessionsResponse {
-            next_page_token: pages.next(page.next.as_ref()),
-            sessions: page
-                .items
-                .iter()
-                .map(|session| shown.session(session, page.now))
-                .collect(),
+        asked: PreviewRequest<OtherSessions>,
+    ) -> Result<v1::RevokeOtherSessionsResponse, AppError> {
+        let OtherSessions { user, keep, .. } = asked.subject;
+        // A kept session of another user would be ignored without a word.
+        if let Some(keep) = keep {
+            self.app
+                .find_session(&asked.tenant, keep, Some(&user))
+                .await?;
+        }
+        let selection = Selection::Users(vec![user], keep);
+        let found = preview(&self.app, &asked.caller, &asked.tenant, &selection).await?;
+        Ok(v1::RevokeOtherSessionsResponse {
+            preview: Some(render::preview(&found)),
+            enforcement: None,
         })
-    }
-
-    fn filter(
-        &self,
-        fields: &mut Fields,
-        tenant_id: TenantId,
-        user_id: Option<UserId>,
-        caller: &Caller,
-        message: &v1::ListSessionsRequest,
-    ) -> Result<SessionFilter, ServiceError> {
-        let retention = self.0.config.sessions.retention;
-        let mut filter = SessionFilter {
-            user_id,
-            retention,
-            ..SessionFilter::of(tenant_id)
-        };
-        let asked = message.filter.clone().unwrap_or_default();
-        if caller.own_user().is_some() && !is_for_users(&asked) {
-            return Err(ServiceError::Denied);
-        }
-        fields.session_filter(&asked, &mut filter);
-        filter.state = convert::state_from_wire(message.state).unwrap_or_else(|()| {
-            fields.wrong("state", "is not a state");
-            None
-        });
-        if filter.state.is_none() && filter.end_cause.is_none() && !message.show_ended {
-            filter.state = Some(SessionState::Active);
-        }
-        Ok(filter)
     }
 }

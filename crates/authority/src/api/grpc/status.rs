@@ -1,326 +1,199 @@
-//! The one map from what can go wrong to what the wire says. Nothing else here makes a `Status`.
+//! The one map from errors to the wire: an `AppError` becomes a `Status` with its `ErrorInfo`. Nothing else makes a
+//! `Status`.
 
 use std::{collections::HashMap, time::Duration};
 
-use portcullis_contract::v1::ErrorReason;
+use portcullis_contract::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::{
-    domain::EntryError,
-    limits::Exceeded,
-    log::LogError,
-    store::{OpenError, StoreError},
-};
+use crate::app::AppError;
 
 /// The domain of `ErrorInfo`.
-pub(crate) const ERROR_DOMAIN: &str = "portcullis.v1";
+const ERROR_DOMAIN: &str = "portcullis.v1";
 
-/// When a shed or unavailable call may come back.
+/// The time after which a shed or unavailable call may be repeated.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Why a call fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ServiceError {
-    CredentialsMissing,
-    CredentialsInvalid,
-    Denied,
-    Invalid(Vec<Violation>),
-    PageToken,
-    SessionNotFound,
-    UserNotFound,
-    KeyNotFound,
-    ApiKeyNotFound,
-    ServiceNotFound,
-    UserDisabled,
-    SessionEnded,
-    RefreshTokenInvalid,
-    RefreshTokenReused,
-    RequestIdReused,
-    KeyInUse,
-    EtagMismatch,
-    /// The policy's rule that forbids it.
-    PolicyForbids(&'static str),
-    SessionLimit,
-    ReauthenticationRequired,
-    WaitEnforced,
-    ForceRequired,
-    /// So many API keys would end.
-    ApiKeysWouldEnd(u64),
-    Overloaded,
-    /// The limit, and when to come back.
-    RateLimited(&'static str, Duration),
-    /// The limit.
-    QuotaExceeded(&'static str),
-    SearchTooSlow,
-    Deadline,
-    Unavailable,
-    Internal,
-    Watch(&'static str),
-    WatchCorrupted,
-    WatchRevisionAhead,
-}
+/// The problem of a request that the transport could not decode.
+pub(crate) const UNDECODABLE: &str = "the message is too large or does not decode";
 
-/// A field that is not as it must be. The description never repeats the value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) field: String,
-    pub(crate) problem: String,
-}
+const KEY_IN_USE: &str = "the key is the one that signs: rotate first, or retire it with emergency";
+const REAUTHENTICATE: &str = "the user has to authenticate again";
+const REQUEST_ID_REUSED: &str = "the request id was used with other arguments";
+const REVISION_AHEAD: &str = "the probe claims a revision that the stream has not delivered";
+const SEARCH_TOO_SLOW: &str =
+    "the search took too long: narrow it by a user, a time, a country or a longer name";
 
-impl ServiceError {
-    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation {
-            field: field.into(),
-            problem: problem.into(),
-        }])
-    }
+/// Every reason, with its code and its message.
+#[rustfmt::skip]
+const ROWS: &[(Reason, Code, &str)] = &[
+    (Reason::CredentialsMissing, Code::Unauthenticated, "credentials are missing"),
+    (Reason::CredentialsInvalid, Code::Unauthenticated, "credentials are invalid"),
+    (Reason::PermissionDenied, Code::PermissionDenied, "the caller may not do this"),
+    (Reason::InvalidField, Code::InvalidArgument, "a field is invalid"),
+    (Reason::PageTokenInvalid, Code::InvalidArgument, "the page token is not of this list"),
+    (Reason::SessionNotFound, Code::NotFound, "no such session"),
+    (Reason::UserNotFound, Code::NotFound, "no such user"),
+    (Reason::KeyNotFound, Code::NotFound, "no such signing key"),
+    (Reason::ServiceNotFound, Code::NotFound, "no such service"),
+    (Reason::ApiKeyNotFound, Code::NotFound, "no such API key"),
+    (Reason::UserDisabled, Code::FailedPrecondition, "the user is disabled"),
+    (Reason::SessionEnded, Code::FailedPrecondition, "the session has ended"),
+    (Reason::RefreshTokenInvalid, Code::Unauthenticated, "the refresh token is invalid"),
+    (Reason::RefreshTokenReused, Code::Unauthenticated, "the refresh token was used before"),
+    (Reason::RequestIdReused, Code::AlreadyExists, REQUEST_ID_REUSED),
+    (Reason::KeyInUse, Code::FailedPrecondition, KEY_IN_USE),
+    (Reason::EtagMismatch, Code::FailedPrecondition, "the policy was changed meanwhile"),
+    (Reason::PolicyForbids, Code::FailedPrecondition, "the tenant's policy does not allow this"),
+    (Reason::SessionLimit, Code::FailedPrecondition, "the user has as many sessions as allowed"),
+    (Reason::ReauthenticationRequired, Code::FailedPrecondition, REAUTHENTICATE),
+    (Reason::WaitEnforcedUnimplemented, Code::Unimplemented, "WAIT_ENFORCED is not served"),
+    (Reason::ForceRequired, Code::FailedPrecondition, "force must be true"),
+    (Reason::Overloaded, Code::ResourceExhausted, "overloaded: retry after 1 s"),
+    (Reason::SearchTooSlow, Code::DeadlineExceeded, SEARCH_TOO_SLOW),
+    (Reason::RateLimited, Code::ResourceExhausted, "too many changes: retry later"),
+    (Reason::QuotaExceeded, Code::ResourceExhausted, "the tenant has as many as it may have"),
+    (Reason::DeadlineExceeded, Code::DeadlineExceeded, "the deadline passed"),
+    (Reason::Unavailable, Code::Unavailable, "the authority is unavailable"),
+    (Reason::WatchProtocol, Code::FailedPrecondition, "the stream's protocol was broken"),
+    (Reason::WatchCorrupted, Code::FailedPrecondition, "a message does not match its checksum"),
+    (Reason::WatchRevisionAhead, Code::FailedPrecondition, REVISION_AHEAD),
+    (Reason::Internal, Code::Internal, "internal error"),
+];
 
-    #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-    fn parts(&self) -> (Code, ErrorReason, &'static str) {
-        use ErrorReason as Reason;
-        match self {
-            Self::CredentialsMissing => (
-                Code::Unauthenticated,
-                Reason::CredentialsMissing,
-                "credentials are missing",
-            ),
-            Self::CredentialsInvalid => (
-                Code::Unauthenticated,
-                Reason::CredentialsInvalid,
-                "credentials are invalid",
-            ),
-            Self::Denied => (
-                Code::PermissionDenied,
-                Reason::PermissionDenied,
-                "the caller may not do this",
-            ),
-            Self::Invalid(_) => (
-                Code::InvalidArgument,
-                Reason::InvalidField,
-                "a field is invalid",
-            ),
-            Self::PageToken => (
-                Code::InvalidArgument,
-                Reason::PageTokenInvalid,
-                "the page token is not of this list",
-            ),
-            Self::SessionNotFound => (Code::NotFound, Reason::SessionNotFound, "no such session"),
-            Self::UserNotFound => (Code::NotFound, Reason::UserNotFound, "no such user"),
-            Self::KeyNotFound => (Code::NotFound, Reason::KeyNotFound, "no such signing key"),
-            Self::ServiceNotFound => (Code::NotFound, Reason::ServiceNotFound, "no such service"),
-            Self::ApiKeyNotFound => (Code::NotFound, Reason::ApiKeyNotFound, "no such API key"),
-            Self::UserDisabled => (
-                Code::FailedPrecondition,
-                Reason::UserDisabled,
-                "the user is disabled",
-            ),
-            Self::SessionEnded => (
-                Code::FailedPrecondition,
-                Reason::SessionEnded,
-                "the session has ended",
-            ),
-            Self::RefreshTokenInvalid => (
-                Code::Unauthenticated,
-                Reason::RefreshTokenInvalid,
-                "the refresh token is invalid",
-            ),
-            Self::RefreshTokenReused => (
-                Code::Unauthenticated,
-                Reason::RefreshTokenReused,
-                "the refresh token was used before",
-            ),
-            Self::RequestIdReused => (
-                Code::AlreadyExists,
-                Reason::RequestIdReused,
-                "the request id was used with other arguments",
-            ),
-            Self::KeyInUse => (
-                Code::FailedPrecondition,
-                Reason::KeyInUse,
-                "the key is the one that signs: rotate first, or retire it with emergency",
-            ),
-            Self::EtagMismatch => (
-                Code::FailedPrecondition,
-                Reason::EtagMismatch,
-                "the policy was changed meanwhile",
-            ),
-            Self::PolicyForbids(_) => (
-                Code::FailedPrecondition,
-                Reason::PolicyForbids,
-                "the tenant's policy does not allow this",
-            ),
-            Self::SessionLimit => (
-                Code::FailedPrecondition,
-                Reason::SessionLimit,
-                "the user has as many sessions as allowed",
-            ),
-            Self::ReauthenticationRequired => (
-                Code::FailedPrecondition,
-                Reason::ReauthenticationRequired,
-                "the user has to authenticate again",
-            ),
-            Self::WaitEnforced => (
-                Code::Unimplemented,
-                Reason::WaitEnforcedUnimplemented,
-                "WAIT_ENFORCED is not served",
-            ),
-            Self::ApiKeysWouldEnd(_) => (
-                Code::FailedPrecondition,
-                Reason::ForceRequired,
-                "API keys would end with the key: force must be true",
-            ),
-            Self::ForceRequired => (
-                Code::FailedPrecondition,
-                Reason::ForceRequired,
-                "force must be true",
-            ),
-            Self::Overloaded => (
-                Code::ResourceExhausted,
-                Reason::Overloaded,
-                "overloaded: retry after 1 s",
-            ),
-            Self::SearchTooSlow => (
-                Code::DeadlineExceeded,
-                Reason::SearchTooSlow,
-                "the search took too long: narrow it by a user, a time, a country or a longer name",
-            ),
-            Self::RateLimited(..) => (
-                Code::ResourceExhausted,
-                Reason::RateLimited,
-                "too many changes: retry later",
-            ),
-            Self::QuotaExceeded(_) => (
-                Code::ResourceExhausted,
-                Reason::QuotaExceeded,
-                "the tenant has as many as it may have",
-            ),
-            Self::Deadline => (
-                Code::DeadlineExceeded,
-                Reason::DeadlineExceeded,
-                "the deadline passed",
-            ),
-            Self::Unavailable => (
-                Code::Unavailable,
-                Reason::Unavailable,
-                "the authority is unavailable",
-            ),
-            Self::Internal => (Code::Internal, Reason::Internal, "internal error"),
-            Self::Watch(problem) => (Code::FailedPrecondition, Reason::WatchProtocol, problem),
-            Self::WatchCorrupted => (
-                Code::FailedPrecondition,
-                Reason::WatchCorrupted,
-                "a message does not match its checksum",
-            ),
-            Self::WatchRevisionAhead => (
-                Code::FailedPrecondition,
-                Reason::WatchRevisionAhead,
-                "the probe claims a revision that the stream has not delivered",
-            ),
-        }
-    }
-}
+impl From<AppError> for Status {
+    fn from(error: AppError) -> Self {
+        let reason = reason(&error);
+        let (code, usual_message) = row(reason);
+        let message = own_message(&error).unwrap_or(usual_message);
 
-impl From<ServiceError> for Status {
-    fn from(error: ServiceError) -> Self {
-        let (code, reason, message) = error.parts();
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
-        let mut metadata = HashMap::<String, String>::new();
-        if let ServiceError::PolicyForbids(rule) = &error {
-            metadata.insert("rule".into(), (*rule).into());
+        let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata(&error));
+        let violations = field_violations(&error, message);
+        if !violations.is_empty() {
+            details.set_bad_request(violations);
         }
-        if let ServiceError::ApiKeysWouldEnd(count) = &error {
-            metadata.insert("api_keys".into(), count.to_string());
-        }
-        if let ServiceError::RateLimited(limit, _) | ServiceError::QuotaExceeded(limit) = &error {
-            metadata.insert("limit".into(), (*limit).into());
-        }
-        let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata);
-        match &error {
-            ServiceError::Invalid(violations) => {
-                let violation = |each: &Violation| FieldViolation::new(&each.field, &each.problem);
-                details.set_bad_request(violations.iter().map(violation).collect::<Vec<_>>());
-            }
-            ServiceError::EtagMismatch => {
-                details.set_bad_request(vec![FieldViolation::new("policy.etag", message)]);
-            }
-            ServiceError::PageToken => {
-                details.set_bad_request(vec![FieldViolation::new("page_token", message)]);
-            }
-            ServiceError::RateLimited(_, retry) => {
-                details.set_retry_info(Some(*retry));
-            }
-            ServiceError::Overloaded | ServiceError::Unavailable => {
-                details.set_retry_info(Some(RETRY_DELAY));
-            }
-            _ => {}
+        if let Some(delay) = retry_delay(&error) {
+            details.set_retry_info(Some(delay));
         }
         Status::with_error_details(code, message, details)
     }
 }
 
-/// What a status of the transport's own says, in our words: requests that do not decode, are too large, and so on.
-pub(crate) fn of_transport(code: Code) -> ServiceError {
+fn row(reason: Reason) -> (Code, &'static str) {
+    for (listed, code, message) in ROWS {
+        if *listed == reason {
+            return (*code, message);
+        }
+    }
+    // A test holds the table against the contract, so that only a reason of a newer contract comes here.
+    (Code::Internal, "internal error")
+}
+
+fn reason(error: &AppError) -> Reason {
+    match error {
+        AppError::CredentialsMissing => Reason::CredentialsMissing,
+        AppError::CredentialsInvalid => Reason::CredentialsInvalid,
+        AppError::Denied => Reason::PermissionDenied,
+        AppError::Invalid(_) => Reason::InvalidField,
+        AppError::PageToken => Reason::PageTokenInvalid,
+        AppError::SessionNotFound => Reason::SessionNotFound,
+        AppError::UserNotFound => Reason::UserNotFound,
+        AppError::KeyNotFound => Reason::KeyNotFound,
+        AppError::ApiKeyNotFound => Reason::ApiKeyNotFound,
+        AppError::ServiceNotFound => Reason::ServiceNotFound,
+        AppError::UserDisabled => Reason::UserDisabled,
+        AppError::SessionEnded => Reason::SessionEnded,
+        AppError::RefreshTokenInvalid => Reason::RefreshTokenInvalid,
+        AppError::RefreshTokenReused => Reason::RefreshTokenReused,
+        AppError::RequestIdReused => Reason::RequestIdReused,
+        AppError::KeyInUse => Reason::KeyInUse,
+        AppError::EtagMismatch => Reason::EtagMismatch,
+        AppError::PolicyForbids(_) => Reason::PolicyForbids,
+        AppError::SessionLimit => Reason::SessionLimit,
+        AppError::ReauthenticationRequired => Reason::ReauthenticationRequired,
+        AppError::WaitEnforced => Reason::WaitEnforcedUnimplemented,
+        AppError::ForceRequired | AppError::ApiKeysWouldEnd(_) => Reason::ForceRequired,
+        AppError::Overloaded => Reason::Overloaded,
+        AppError::RateLimited(..) => Reason::RateLimited,
+        AppError::QuotaExceeded(_) => Reason::QuotaExceeded,
+        AppError::SearchTooSlow => Reason::SearchTooSlow,
+        AppError::Deadline => Reason::DeadlineExceeded,
+        AppError::Unavailable => Reason::Unavailable,
+        AppError::Internal => Reason::Internal,
+        AppError::WatchProtocol(_) => Reason::WatchProtocol,
+        AppError::WatchCorrupted => Reason::WatchCorrupted,
+        AppError::WatchRevisionAhead => Reason::WatchRevisionAhead,
+    }
+}
+
+/// The message of an error that says more than its reason.
+fn own_message(error: &AppError) -> Option<&'static str> {
+    match error {
+        AppError::ApiKeysWouldEnd(_) => Some("API keys would end with the key: force must be true"),
+        AppError::WatchProtocol(problem) => Some(problem),
+        _ => None,
+    }
+}
+
+/// The metadata of `ErrorInfo`, for programs.
+fn metadata(error: &AppError) -> HashMap<String, String> {
+    let (name, value) = match error {
+        AppError::PolicyForbids(rule) => ("rule", (*rule).to_owned()),
+        AppError::ApiKeysWouldEnd(count) => ("api_keys", count.to_string()),
+        AppError::RateLimited(limit, _) | AppError::QuotaExceeded(limit) => {
+            ("limit", (*limit).to_owned())
+        }
+        _ => return HashMap::new(),
+    };
+    HashMap::from([(name.to_owned(), value)])
+}
+
+fn field_violations(error: &AppError, message: &str) -> Vec<FieldViolation> {
+    match error {
+        AppError::Invalid(fields) => fields
+            .iter()
+            .map(|invalid| FieldViolation::new(&invalid.field, &invalid.problem))
+            .collect(),
+        AppError::EtagMismatch => vec![FieldViolation::new("policy.etag", message)],
+        AppError::PageToken => vec![FieldViolation::new("page_token", message)],
+        _ => Vec::new(),
+    }
+}
+
+fn retry_delay(error: &AppError) -> Option<Duration> {
+    match error {
+        AppError::RateLimited(_, delay) => Some(*delay),
+        AppError::Overloaded | AppError::Unavailable => Some(RETRY_DELAY),
+        _ => None,
+    }
+}
+
+/// Our error for a status that the transport made by itself, such as for a request that does not decode.
+pub(crate) fn transport_error(code: Code) -> AppError {
     match code {
-        Code::Unimplemented | Code::PermissionDenied => ServiceError::Denied,
-        Code::Cancelled | Code::DeadlineExceeded => ServiceError::Deadline,
-        Code::ResourceExhausted => ServiceError::Overloaded,
-        Code::Unavailable => ServiceError::Unavailable,
-        // Only health answers so without details.
-        Code::NotFound => ServiceError::ServiceNotFound,
-        // A handler's own errors carry details; what is left is a message that is too large or does not decode.
-        _ => ServiceError::invalid("", "the message is too large or does not decode"),
+        Code::Unimplemented | Code::PermissionDenied => AppError::Denied,
+        Code::Cancelled | Code::DeadlineExceeded => AppError::Deadline,
+        Code::ResourceExhausted => AppError::Overloaded,
+        Code::Unavailable => AppError::Unavailable,
+        // Only the health service answers this without details.
+        Code::NotFound => AppError::ServiceNotFound,
+        // Our handlers' errors carry details, so that only a message that is too large or does not decode is left.
+        _ => AppError::invalid("", UNDECODABLE),
     }
 }
 
-impl From<Exceeded> for ServiceError {
-    fn from(exceeded: Exceeded) -> Self {
-        match exceeded.retry {
-            Some(retry) => Self::RateLimited(exceeded.limit, retry),
-            None => Self::QuotaExceeded(exceeded.limit),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl From<StoreError> for ServiceError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::TooSlow(_) => return Self::SearchTooSlow,
-            StoreError::Overloaded(_) => return Self::Overloaded,
-            _ => {}
-        }
-        if error.is_retryable() {
-            error.log("store unavailable");
-            return Self::Unavailable;
-        }
-        tracing::error!(%error, "store failed");
-        Self::Internal
-    }
-}
-
-impl From<OpenError> for ServiceError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::UserDisabled => Self::UserDisabled,
-            OpenError::RequestReused => Self::RequestIdReused,
-            OpenError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<LogError> for ServiceError {
-    fn from(error: LogError) -> Self {
-        match error {
-            LogError::Entry(EntryError::SessionNotFound) => Self::SessionNotFound,
-            LogError::Entry(EntryError::UserNotFound) => Self::UserNotFound,
-            LogError::Entry(EntryError::ApiKeyNotFound) => Self::ApiKeyNotFound,
-            LogError::Entry(EntryError::UserDisabled) => Self::UserDisabled,
-            LogError::Entry(EntryError::KeyNotFound) => Self::KeyNotFound,
-            LogError::Entry(EntryError::KeyInUse) => Self::KeyInUse,
-            LogError::Entry(EntryError::PolicyChanged) => Self::EtagMismatch,
-            LogError::Entry(EntryError::Refused) => Self::Internal,
-            LogError::Overloaded => Self::Overloaded,
-            LogError::Unavailable => Self::Unavailable,
+    #[test]
+    fn every_reason_of_the_contract_has_one_row() {
+        let served = (1..128).filter_map(|number| Reason::try_from(number).ok());
+        for reason in served {
+            let rows = ROWS.iter().filter(|(listed, ..)| *listed == reason).count();
+            assert_eq!(rows, 1, "{}", reason.as_str_name());
         }
     }
 }

@@ -9,20 +9,22 @@ use portcullis_contract::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    core::{Call, Core},
+    incoming::Incoming,
     parse::{Fields, check_wait},
     policy,
-    status::ServiceError,
 };
+use crate::app::{App, AppError};
 use crate::domain::{Mutation, Selection};
 
-pub(crate) struct Tenants(pub(crate) Arc<Core>);
+pub(crate) struct Tenants {
+    pub(crate) app: Arc<App>,
+}
 
 impl Tenants {
-    async fn policy(&self, tenant: &TenantId) -> Result<v1::Policy, ServiceError> {
-        Ok(match self.0.store.policy(tenant).await? {
+    async fn policy(&self, tenant: &TenantId) -> Result<v1::Policy, AppError> {
+        Ok(match self.app.store.policy(tenant).await? {
             Some((policy, version)) => policy::to_wire(&policy, version),
-            None => policy::to_wire(self.0.policies.default(), 0),
+            None => policy::to_wire(self.app.policies.default(), 0),
         })
     }
 }
@@ -33,10 +35,9 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::GetPolicyRequest>,
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
-        let Call {
-            caller, message, ..
-        } = Call::new(request)?;
-        let tenant = caller.tenant(&message.tenant_id)?;
+        let call = Incoming::new(request)?;
+        let message = &call.message;
+        let tenant = call.tenant(&message.tenant_id)?;
         Ok(Response::new(v1::GetPolicyResponse {
             policy: Some(self.policy(&tenant).await?),
         }))
@@ -46,12 +47,12 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::UpdatePolicyRequest>,
     ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let message = &call.message;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let wanted = message.policy.clone().unwrap_or_default();
-        let longest = self.0.config.tokens.access_token_lifetime;
+        let longest = self.app.config.tokens.access_token_lifetime;
         let policy = Box::new(policy::from_wire(
             &mut fields,
             &wanted,
@@ -59,13 +60,10 @@ impl TenantService for Tenants {
             longest,
         ));
         let reason = fields.required_reason(&message.reason);
-        let behalf = fields.behalf(message.acting_user.as_ref());
+        let behalf = fields.acting_user(message.acting_user.as_ref());
         fields.finish(())?;
         // What is not a version is none that there ever was.
-        let expected = wanted
-            .etag
-            .parse()
-            .map_err(|_| ServiceError::EtagMismatch)?;
+        let expected = wanted.etag.parse().map_err(|_| AppError::EtagMismatch)?;
         let mutation = Mutation::SetPolicy {
             tenant: tenant.clone(),
             policy,
@@ -78,7 +76,7 @@ impl TenantService for Tenants {
             String::new(),
             Some(mutation),
         )?;
-        self.0.append(entry, call.begun).await?;
+        self.app.append(entry, call.received).await?;
         Ok(Response::new(v1::UpdatePolicyResponse {
             policy: Some(self.policy(&tenant).await?),
         }))
@@ -88,13 +86,13 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::SignOutTenantRequest>,
     ) -> Result<Response<v1::SignOutTenantResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let message = &call.message;
         check_wait(message.wait())?;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         if message.validate_only {
             let preview = Some(
-                self.0
+                self.app
                     .preview(&call.caller, &tenant, &Selection::Tenant)
                     .await?,
             );
@@ -106,10 +104,10 @@ impl TenantService for Tenants {
         let mut fields = Fields::default();
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.behalf(message.acting_user.as_ref());
+        let behalf = fields.acting_user(message.acting_user.as_ref());
         let forced = fields.finish(message.force)?;
         if !forced {
-            return Err(ServiceError::ForceRequired.into());
+            return Err(AppError::ForceRequired.into());
         }
         let mutation = Mutation::SignOutTenant { tenant };
         let entry = call.entry(
@@ -119,7 +117,7 @@ impl TenantService for Tenants {
             user_message,
             Some(mutation),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         Ok(Response::new(v1::SignOutTenantResponse {
             enforcement: Some(enforcement),
             preview: None,

@@ -9,15 +9,17 @@ use portcullis_contract::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert,
-    core::{Call, Core},
+    incoming::Incoming,
     lists::Pages,
     parse::{Fields, check_wait},
-    status::ServiceError,
+    render,
 };
+use crate::app::{App, AppError};
 use crate::domain::{Cause, Mutation, Selection, UserFilter, listing::TENANT_SESSIONS_COUNTED_MAX};
 
-pub(crate) struct Users(pub(crate) Arc<Core>);
+pub(crate) struct Users {
+    pub(crate) app: Arc<App>,
+}
 
 #[tonic::async_trait]
 impl UserService for Users {
@@ -25,10 +27,9 @@ impl UserService for Users {
         &self,
         request: Request<v1::GetUserRequest>,
     ) -> Result<Response<v1::GetUserResponse>, Status> {
-        let Call {
-            caller, message, ..
-        } = Call::new(request)?;
-        let tenant = caller.tenant(&message.tenant_id)?;
+        let call = Incoming::new(request)?;
+        let message = &call.message;
+        let tenant = call.tenant(&message.tenant_id)?;
         let user = Fields::one("user_id", |fields| fields.user("user_id", &message.user_id))?;
         Ok(Response::new(v1::GetUserResponse {
             user: Some(self.find(&tenant, &user).await?),
@@ -39,22 +40,22 @@ impl UserService for Users {
         &self,
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
-        Ok(Response::new(self.list(Call::new(request)?).await?))
+        Ok(Response::new(self.list(Incoming::new(request)?).await?))
     }
 
     async fn force_sign_out(
         &self,
         request: Request<v1::ForceSignOutRequest>,
     ) -> Result<Response<v1::ForceSignOutResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let message = &call.message;
         check_wait(message.wait())?;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let users = fields.ids("user_ids", &message.user_ids, Fields::user);
         if message.validate_only {
             let selection = Selection::Users(fields.finish(users)?, None);
-            let preview = Some(self.0.preview(&call.caller, &tenant, &selection).await?);
+            let preview = Some(self.app.preview(&call.caller, &tenant, &selection).await?);
             return Ok(Response::new(v1::ForceSignOutResponse {
                 preview,
                 ..Default::default()
@@ -62,14 +63,14 @@ impl UserService for Users {
         }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.behalf(message.acting_user.as_ref());
+        let behalf = fields.acting_user(message.acting_user.as_ref());
         let cause = if message.disable {
             Cause::UserDisabled
         } else {
             Cause::Administrator
         };
         let users = fields.finish(users)?;
-        self.0.admit_named_users(&tenant, &users).await?;
+        self.app.admit_named_users(&tenant, &users).await?;
         let mutation = Mutation::SignOutUsers {
             tenant,
             users,
@@ -84,7 +85,7 @@ impl UserService for Users {
             user_message,
             Some(mutation),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         Ok(Response::new(v1::ForceSignOutResponse {
             enforcement: Some(enforcement),
             preview: None,
@@ -95,17 +96,17 @@ impl UserService for Users {
         &self,
         request: Request<v1::DisableUserRequest>,
     ) -> Result<Response<v1::DisableUserResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let message = &call.message;
         check_wait(message.wait())?;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let user = fields.user("user_id", &message.user_id);
         if message.validate_only {
-            let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+            let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
             let found = self.find(&tenant, &user).await?;
             let preview = self
-                .0
+                .app
                 .preview(&call.caller, &tenant, &Selection::Users(vec![user], None))
                 .await?;
             let (user, preview) = (Some(found), Some(preview));
@@ -117,9 +118,9 @@ impl UserService for Users {
         }
         let reason = fields.required_reason(&message.reason);
         let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.behalf(message.acting_user.as_ref());
-        let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
-        self.0
+        let behalf = fields.acting_user(message.acting_user.as_ref());
+        let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
+        self.app
             .admit_named_users(&tenant, std::slice::from_ref(&user))
             .await?;
         let mutation = Mutation::SignOutUsers {
@@ -136,7 +137,7 @@ impl UserService for Users {
             user_message,
             Some(mutation),
         )?;
-        let (_, enforcement) = self.0.append(entry, call.begun).await?;
+        let (_, enforcement) = self.app.append(entry, call.received).await?;
         let user = Some(self.find(&tenant, &user).await?);
         Ok(Response::new(v1::DisableUserResponse {
             user,
@@ -149,20 +150,20 @@ impl UserService for Users {
         &self,
         request: Request<v1::EnableUserRequest>,
     ) -> Result<Response<v1::EnableUserResponse>, Status> {
-        let call = Call::new(request)?;
+        let call = Incoming::new(request)?;
         let message = &call.message;
-        let tenant = call.caller.tenant(&message.tenant_id)?;
+        let tenant = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
         let user = fields.user("user_id", &message.user_id);
         if message.validate_only {
-            let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+            let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
             return Ok(Response::new(v1::EnableUserResponse {
                 user: Some(self.find(&tenant, &user).await?),
             }));
         }
         let reason = fields.required_reason(&message.reason);
-        let behalf = fields.behalf(message.acting_user.as_ref());
-        let user = fields.finish(user)?.ok_or(ServiceError::UserNotFound)?;
+        let behalf = fields.acting_user(message.acting_user.as_ref());
+        let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
         let mutation = Mutation::EnableUser {
             tenant: tenant.clone(),
             user: user.clone(),
@@ -174,7 +175,7 @@ impl UserService for Users {
             String::new(),
             Some(mutation),
         )?;
-        self.0.append(entry, call.begun).await?;
+        self.app.append(entry, call.received).await?;
         Ok(Response::new(v1::EnableUserResponse {
             user: Some(self.find(&tenant, &user).await?),
         }))
@@ -184,14 +185,13 @@ impl UserService for Users {
 impl Users {
     async fn list(
         &self,
-        call: Call<v1::ListUsersRequest>,
-    ) -> Result<v1::ListUsersResponse, ServiceError> {
-        let Call {
-            caller, message, ..
-        } = call;
-        let tenant_id = caller.tenant(&message.tenant_id)?;
+        call: Incoming<v1::ListUsersRequest>,
+    ) -> Result<v1::ListUsersResponse, AppError> {
+        let message = &call.message;
+        let caller = &call.caller;
+        let tenant_id = call.tenant(&message.tenant_id)?;
         let mut fields = Fields::default();
-        let (names, signed_in) = fields.user_filter(&message.filter.unwrap_or_default());
+        let (names, signed_in) = fields.user_filter(&message.filter.clone().unwrap_or_default());
         let order = fields.user_order(message.order);
         let page_size = fields.page_size(message.page_size);
         let filter = fields.finish(UserFilter {
@@ -201,20 +201,20 @@ impl Users {
             signed_out: message.show_signed_out,
         })?;
         let pages = Pages::new(
-            &self.0.secrets.pages,
-            &caller,
+            &self.app.secrets.pages,
+            caller,
             "ListUsers",
             &format!("{filter:?}{order:?}"),
         );
         let after = pages.after(&message.page_token)?;
         let page = self
-            .0
+            .app
             .store
             .list_users(&filter, order, after.as_ref(), page_size)
             .await?;
         let sessions = match after {
             None => {
-                self.0
+                self.app
                     .store
                     .count_sessions(&filter.tenant_id, TENANT_SESSIONS_COUNTED_MAX + 1)
                     .await?
@@ -222,18 +222,18 @@ impl Users {
             Some(_) => 0,
         };
         Ok(v1::ListUsersResponse {
-            users: page.items.iter().map(convert::user_summary).collect(),
+            users: page.items.iter().map(render::user_summary).collect(),
             next_page_token: pages.next(page.next.as_ref()),
             sessions: sessions.min(TENANT_SESSIONS_COUNTED_MAX),
             sessions_capped: sessions > TENANT_SESSIONS_COUNTED_MAX,
         })
     }
 
-    async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, ServiceError> {
-        let found = self.0.store.user(tenant, user).await?;
+    async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, AppError> {
+        let found = self.app.store.user(tenant, user).await?;
         found
             .as_ref()
-            .map(convert::user)
-            .ok_or(ServiceError::UserNotFound)
+            .map(render::user)
+            .ok_or(AppError::UserNotFound)
     }
 }

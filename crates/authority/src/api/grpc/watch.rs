@@ -25,9 +25,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{activity, convert::timestamp, core::Core, status::ServiceError};
+use super::{activity, render::timestamp};
 use crate::{
-    feed::{Connected, EncodedSnapshot, FromRing, Gate, GateStream, Registration, Ticket, Turn},
+    app::{App, AppError},
+    feed::{
+        Connected, EncodedSnapshot, FromRing, Gate, GateStream, Registration, Ticket, Turn,
+        ValidatorMode,
+    },
     health::Condition,
     store::{Beat, StoreError},
 };
@@ -56,11 +60,11 @@ pub(super) struct Source {
 
 /// Serves a stream, as fast as the answers are taken, until its connection is as old as it may be.
 pub(super) fn serve(
-    core: Arc<Core>,
+    app: Arc<App>,
     source: Source,
     inbound: Streaming<v1::WatchRequest>,
 ) -> Answers {
-    let answers = open(core, source, inbound)
+    let answers = open(app, source, inbound)
         .map_ok(Watching::answers)
         .try_flatten_stream();
     Box::pin(answers.filter_map(|answer| {
@@ -80,31 +84,31 @@ enum End {
     /// The validator went away, or was asked to.
     Closed,
     /// It may not go on.
-    Refused(ServiceError),
+    Refused(AppError),
 }
 
-impl From<ServiceError> for End {
-    fn from(error: ServiceError) -> Self {
+impl From<AppError> for End {
+    fn from(error: AppError) -> Self {
         Self::Refused(error)
     }
 }
 
 /// Hears the hello and greets.
 async fn open(
-    core: Arc<Core>,
+    app: Arc<App>,
     source: Source,
     mut inbound: Streaming<v1::WatchRequest>,
 ) -> Result<Watching, End> {
     let hello = hello(&mut inbound).await?;
     let stream = check_hello(&hello)?;
     let aged = source.aged.clone();
-    let registration = register(&core, source, &hello)?;
+    let registration = register(&app, source, &hello)?;
     let gate = activity::gate("hello.gate_id", &hello.gate_id, hello.admits_for)?;
-    let gate = gate.and_then(|(id, admits_for)| core.gates.connect(id, admits_for));
-    let position = core.feed.position();
-    let history = core.feed.history();
+    let gate = gate.and_then(|(id, admits_for)| app.gates.connect(id, admits_for));
+    let position = app.feed.position();
+    let history = app.feed.history();
     let mut watching = Watching {
-        core,
+        app,
         inbound,
         aged,
         registration,
@@ -124,57 +128,57 @@ async fn open(
 
 async fn hello(inbound: &mut Streaming<v1::WatchRequest>) -> Result<v1::WatchHello, End> {
     let first = timeout(HELLO_TIMEOUT, inbound.message()).await;
-    let first = first.map_err(|_| ServiceError::Watch("no hello in time"))?;
+    let first = first.map_err(|_| AppError::WatchProtocol("no hello in time"))?;
     match first.map_err(|_| End::Closed)?.ok_or(End::Closed)?.message {
         Some(Asked::Hello(hello)) => Ok(hello),
-        _ => Err(ServiceError::Watch("the first message must be hello").into()),
+        _ => Err(AppError::WatchProtocol("the first message must be hello").into()),
     }
 }
 
 /// A damaged hello could ask for another mode, another cursor, or a staleness that nobody enforces.
-fn check_hello(hello: &v1::WatchHello) -> Result<StreamId, ServiceError> {
+fn check_hello(hello: &v1::WatchHello) -> Result<StreamId, AppError> {
     let stream = StreamId::try_from(&hello.stream[..])
-        .map_err(|_| ServiceError::invalid("hello.stream", "must be 16 random bytes"))?;
+        .map_err(|_| AppError::invalid("hello.stream", "must be 16 random bytes"))?;
     match hello.is_intact() {
         true => Ok(stream),
-        false => Err(ServiceError::WatchCorrupted),
+        false => Err(AppError::WatchCorrupted),
     }
 }
 
-fn register(
-    core: &Core,
-    source: Source,
-    hello: &v1::WatchHello,
-) -> Result<Registration, ServiceError> {
+fn register(app: &App, source: Source, hello: &v1::WatchHello) -> Result<Registration, AppError> {
     let name = Text::<128>::parse(hello.name.as_str())
-        .map_err(|error| ServiceError::invalid("hello.name", error.to_string()))?;
-    let config = &core.config.watch;
+        .map_err(|error| AppError::invalid("hello.name", error.to_string()))?;
+    let config = &app.config.watch;
     let staleness = hello
         .max_staleness
         .and_then(|staleness| Duration::try_from(staleness).ok())
         .unwrap_or_default();
     if staleness.is_zero() || staleness > config.staleness_max {
-        return Err(ServiceError::Watch(
+        return Err(AppError::WatchProtocol(
             "max_staleness is out of the authority's bounds",
         ));
     }
-    if hello.mode() == v1::ValidatorMode::Unspecified {
-        return Err(ServiceError::invalid("hello.mode", "is required"));
-    }
+    let mode = match hello.mode() {
+        v1::ValidatorMode::Strict => ValidatorMode::Strict,
+        v1::ValidatorMode::BestEffort => ValidatorMode::BestEffort,
+        v1::ValidatorMode::Unspecified => {
+            return Err(AppError::invalid("hello.mode", "is required"));
+        }
+    };
     let gate = Gate {
         caller: source.caller,
         name: name.into_string(),
         address: source.address,
-        mode: hello.mode(),
+        mode,
         max_staleness: staleness,
     };
-    let registered = core.validators.register(gate, config.streams_max);
-    registered.ok_or(ServiceError::Overloaded)
+    let registered = app.validators.register(gate, config.streams_max);
+    registered.ok_or(AppError::Overloaded)
 }
 
 /// A stream whose validator was greeted.
 struct Watching {
-    core: Arc<Core>,
+    app: Arc<App>,
     inbound: Streaming<v1::WatchRequest>,
     /// Says that the connection is as old as it may be.
     aged: CancellationToken,
@@ -245,7 +249,7 @@ impl Watching {
     async fn greet(&mut self, hello: &v1::WatchHello) -> Result<(), End> {
         let standing = self.standing(hello).await?;
         let incarnation = self
-            .core
+            .app
             .feed
             .view()
             .position()
@@ -275,8 +279,8 @@ impl Watching {
             return Ok(Standing::New);
         };
         let cursor = Position::try_from(cursor)
-            .map_err(|_| ServiceError::invalid("hello.cursor", "is malformed"))?;
-        let here = self.core.feed.view().position();
+            .map_err(|_| AppError::invalid("hello.cursor", "is malformed"))?;
+        let here = self.app.feed.view().position();
         if cursor.incarnation != here.incarnation {
             return Ok(Standing::Fork);
         }
@@ -286,11 +290,11 @@ impl Watching {
         }
         // Only the primary's word makes a cursor ahead or foreign.
         match self
-            .core
+            .app
             .store
             .chain(cursor.revision)
             .await
-            .map_err(ServiceError::from)?
+            .map_err(AppError::from)?
         {
             Some(chain) if chain == cursor.chain => Ok(Standing::Known),
             _ => {
@@ -312,15 +316,15 @@ impl Watching {
         let Some(shown) = self.proven_head(hello) else {
             return Ok(());
         };
-        let found = self.core.store.chain(shown.revision).await;
-        if found.map_err(ServiceError::from)? == Some(shown.chain) {
+        let found = self.app.store.chain(shown.revision).await;
+        if found.map_err(AppError::from)? == Some(shown.chain) {
             return Ok(());
         }
-        let here = self.core.feed.view().position();
-        let chain = self.core.store.chain(here.revision).await;
+        let here = self.app.feed.view().position();
+        let chain = self.app.store.chain(here.revision).await;
         // A view that is foreign itself is about to be replaced: the feed has seen both histories then.
-        let is_foreign = chain.map_err(ServiceError::from)? != Some(here.chain);
-        if is_foreign || self.core.feed.explains(shown) {
+        let is_foreign = chain.map_err(AppError::from)? != Some(here.chain);
+        if is_foreign || self.app.feed.explains(shown) {
             return Ok(());
         }
         let problem = format!(
@@ -328,7 +332,7 @@ impl Watching {
              loss; run `portcullis recover`",
             shown.revision
         );
-        self.core.readiness.raise(Condition::History, problem);
+        self.app.readiness.raise(Condition::History, problem);
         Ok(())
     }
 
@@ -336,16 +340,16 @@ impl Watching {
     fn proven_head(&self, hello: &v1::WatchHello) -> Option<Position> {
         let proven = hello.proven_head.as_ref()?;
         let head = Position::try_from(proven.head.as_ref()?).ok()?;
-        let here = self.core.feed.view().position();
+        let here = self.app.feed.view().position();
         let is_ours = head.incarnation == here.incarnation;
-        let is_proven = self.core.secrets.heads.verify(head, &proven.code);
+        let is_proven = self.app.secrets.heads.verify(head, &proven.code);
         (is_ours && is_proven).then_some(head)
     }
 
     /// Lines up for a snapshot.
     fn begin_snapshot(&mut self, part: Option<v1::SnapshotPart>) {
         self.outgoing = Some(Outgoing {
-            ticket: self.core.feed.admission.enter(),
+            ticket: self.app.feed.admission.enter(),
             part,
             begun: None,
             told: None,
@@ -381,12 +385,12 @@ impl Watching {
     }
 
     async fn wait_for_turn(&mut self) -> Result<(), End> {
-        let core = Arc::clone(&self.core);
+        let app = Arc::clone(&self.app);
         tokio::select! {
-            () = core.feed.admission.freed() => {}
+            () = app.feed.admission.freed() => {}
             // Another history ends the stream.
             changed = self.position.changed() => changed.map_err(|_| End::Closed)?,
-            () = core.drain.cancelled() => self.end(),
+            () = app.drain.cancelled() => self.end(),
         }
         Ok(())
     }
@@ -413,17 +417,17 @@ impl Watching {
         part: Option<v1::SnapshotPart>,
     ) -> (Arc<EncodedSnapshot>, usize) {
         if let Some(part) = part
-            && let Some(held) = self.core.feed.held_snapshot(&part).await
+            && let Some(held) = self.app.feed.held_snapshot(&part).await
         {
             return held;
         }
-        (self.core.feed.snapshot().await, 0)
+        (self.app.feed.snapshot().await, 0)
     }
 
     /// Waits until there is something to do, and does it: there may be an answer then.
     async fn gather(&mut self) -> Result<(), End> {
         self.position.borrow_and_update();
-        if self.core.feed.history() != self.history {
+        if self.app.feed.history() != self.history {
             self.end();
             return Ok(());
         }
@@ -447,7 +451,7 @@ impl Watching {
                 let answer = beat.map(|beat| self.answer_probe(nonce, beat));
                 self.next.extend(answer);
             }
-            () = self.core.drain.cancelled() => self.end(),
+            () = self.app.drain.cancelled() => self.end(),
             () = self.aged.cancelled() => self.end(),
         }
         Ok(())
@@ -455,19 +459,19 @@ impl Watching {
 
     /// Counts what the validator has applied, and asks for the beat that answers it. A claim above what this stream
     /// delivered counts for nothing: an operator would take a revocation for enforced that is not.
-    fn take_probe(&mut self, probe: &v1::WatchProbe) -> Result<(), ServiceError> {
+    fn take_probe(&mut self, probe: &v1::WatchProbe) -> Result<(), AppError> {
         if !probe.is_intact(&self.stream) {
-            return Err(ServiceError::WatchCorrupted);
+            return Err(AppError::WatchCorrupted);
         }
         let applied = Revision(probe.applied_revision);
         if applied > self.at {
             tracing::warn!(gate = %self.connected().gate, claimed = %applied, delivered = %self.at,
                 "a gate claims a revision that it was not sent");
-            return Err(ServiceError::WatchRevisionAhead);
+            return Err(AppError::WatchRevisionAhead);
         }
         self.connected().probed(applied);
         if self.beats.len() < PROBES_MAX
-            && let Some(beat) = self.core.beats.ask()
+            && let Some(beat) = self.app.beats.ask()
         {
             self.beats.push_back((probe.nonce, beat));
         }
@@ -478,7 +482,7 @@ impl Watching {
         let beat = v1::WatchBeat {
             nonce,
             head: Some(beat.head.into()),
-            head_code: self.core.secrets.heads.sign(beat.head),
+            head_code: self.app.secrets.heads.sign(beat.head),
             database_time: Some(timestamp(beat.time)),
             ..Default::default()
         };
@@ -497,17 +501,17 @@ impl Watching {
 
     /// Batches after the last one that was gathered: from the ring, else from the log, else a snapshot.
     async fn gather_news(&mut self) -> Result<(), End> {
-        let frames = match self.core.feed.after(self.at) {
+        let frames = match self.app.feed.after(self.at) {
             FromRing::Frames(frames) => frames,
             // This replica does not have it yet; the primary does, or the cursor would have been refused.
             FromRing::Ahead => return Ok(()),
-            FromRing::Behind => match self.core.store.catch_up(self.at, CATCH_UP_FRAMES).await {
+            FromRing::Behind => match self.app.store.catch_up(self.at, CATCH_UP_FRAMES).await {
                 Ok(frames) => frames.iter().map(v1::DeltaFrame::from).collect(),
                 Err(StoreError::Trimmed) => {
                     self.begin_snapshot(None);
                     return Ok(());
                 }
-                Err(error) => return Err(ServiceError::from(error).into()),
+                Err(error) => return Err(AppError::from(error).into()),
             },
         };
         self.at = frames
@@ -531,6 +535,6 @@ async fn first(beats: &mut VecDeque<(u64, oneshot::Receiver<Beat>)>) -> (u64, Op
 fn probe(asked: Result<Option<v1::WatchRequest>, Status>) -> Result<v1::WatchProbe, End> {
     match asked.map_err(|_| End::Closed)?.ok_or(End::Closed)?.message {
         Some(Asked::Probe(probe)) => Ok(probe),
-        _ => Err(ServiceError::Watch("after hello only probes may follow").into()),
+        _ => Err(AppError::WatchProtocol("after hello only probes may follow").into()),
     }
 }

@@ -14,7 +14,7 @@ fn connect(validators: &Arc<Validators>, name: &str, applied: u64) -> Registrati
         caller: "gateway".into(),
         name: name.into(),
         address: "127.0.0.1:1".into(),
-        mode: v1::ValidatorMode::Strict,
+        mode: ValidatorMode::Strict,
         max_staleness: Duration::from_secs(5),
     };
     let registration = validators.register(gate, 100).expect("room");

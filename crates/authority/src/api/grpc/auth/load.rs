@@ -9,8 +9,8 @@ use std::{
 
 use portcullis_contract::id::{TenantId, UserId};
 
-use super::status::ServiceError;
 use crate::{
+    app::AppError,
     config::ServerConfig,
     net::{Full, Share, Shares},
     telemetry::Instruments,
@@ -25,8 +25,10 @@ const CALL_BYTES: usize = 4 << 10;
 /// Calls without credentials at a time: health.
 const PUBLIC_CALLS_MAX: usize = 1024;
 
+/// The largest report of a gate, in bytes.
+pub(crate) const REPORT_BYTES_MAX: usize = 4 << 20;
 /// The largest request with its frame, in bytes; most services take less.
-const MESSAGE_BYTES_MAX: usize = super::REPORT_BYTES_MAX + 5;
+const MESSAGE_BYTES_MAX: usize = REPORT_BYTES_MAX + 5;
 /// The same of a call without credentials.
 const PUBLIC_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
@@ -139,7 +141,7 @@ impl Load {
         class: Class,
         tenant: &TenantId,
         user: &UserId,
-    ) -> Result<Share<(TenantId, UserId)>, ServiceError> {
+    ) -> Result<Share<(TenantId, UserId)>, AppError> {
         self.users
             .take((tenant.clone(), user.clone()), 1)
             .map_err(|_| self.shed(class, "user"))
@@ -150,7 +152,7 @@ impl Load {
         &self,
         class: Class,
         holder: &Holder,
-    ) -> Result<MessageShare<'_>, ServiceError> {
+    ) -> Result<MessageShare<'_>, AppError> {
         let share = self.pool(class).bytes.take(holder.clone(), CALL_BYTES);
         let share = share.map_err(|_| self.shed(class, "message_bytes"))?;
         Ok(MessageShare {
@@ -165,21 +167,18 @@ impl Load {
         &self,
         class: Class,
         holder: &Holder,
-    ) -> Result<Share<Holder>, ServiceError> {
+    ) -> Result<Share<Holder>, AppError> {
         let taken = self.pool(class).calls.take(holder.clone(), 1);
         taken.map_err(|full| self.shed_full(class, full))
     }
 
     /// A permit for a stream without credentials.
-    pub(crate) fn take_public_stream(
-        &self,
-        holder: &Holder,
-    ) -> Result<Share<Holder>, ServiceError> {
+    pub(crate) fn take_public_stream(&self, holder: &Holder) -> Result<Share<Holder>, AppError> {
         let taken = self.public_streams.take(holder.clone(), 1);
         taken.map_err(|full| self.shed_full(Class::PublicStream, full))
     }
 
-    fn shed_full(&self, class: Class, full: Full) -> ServiceError {
+    fn shed_full(&self, class: Class, full: Full) -> AppError {
         self.shed(
             class,
             match full {
@@ -189,9 +188,9 @@ impl Load {
         )
     }
 
-    fn shed(&self, class: Class, bound: &'static str) -> ServiceError {
+    fn shed(&self, class: Class, bound: &'static str) -> AppError {
         self.instruments.shed(class.name(), bound);
-        ServiceError::Overloaded
+        AppError::Overloaded
     }
 }
 
@@ -203,7 +202,7 @@ pub(crate) struct MessageShare<'a> {
 }
 
 impl MessageShare<'_> {
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), ServiceError> {
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), AppError> {
         self.share
             .grow(bytes)
             .map_err(|_| self.load.shed(self.class, "message_bytes"))
@@ -234,7 +233,7 @@ impl TenantShare {
     }
 
     /// Takes the share, if this call has none yet: a call is about one tenant.
-    pub(crate) fn take(&self, tenant: &TenantId) -> Result<(), ServiceError> {
+    pub(crate) fn take(&self, tenant: &TenantId) -> Result<(), AppError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.is_none() {
             let tenants = &self.load.pool(self.class).tenants;

@@ -1,14 +1,20 @@
-//! Domain types become answers here.
+//! Renders domain types as messages of the wire.
+
+mod enforcement;
+pub(crate) mod session;
 
 use std::time::Duration;
 
 use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
-use super::caller::Caller;
-use crate::domain::{
-    AuditEvent, AuditFault, Cause, End, FindingCode, Micros, Profile, Session, SessionState, User,
-    UserSummary, findings::Advice, listing::USER_SESSIONS_COUNTED_MAX,
+pub(crate) use self::enforcement::{enforcement, validator_status};
+use crate::{
+    app::{Caller, preview::ChangePreview},
+    domain::{
+        AuditEvent, AuditFault, Cause, FindingCode, Micros, Profile, SessionState, User,
+        UserSummary, listing::USER_SESSIONS_COUNTED_MAX,
+    },
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
@@ -40,17 +46,6 @@ pub(crate) fn finding_code(code: FindingCode) -> v1::FindingCode {
     }
 }
 
-pub(crate) fn advice(advice: Advice) -> v1::Advice {
-    match advice {
-        Advice::EndSession => v1::Advice::EndSession,
-        Advice::EndAllSessions => v1::Advice::EndAllSessions,
-        Advice::ChangePassword => v1::Advice::ChangePassword,
-        Advice::EnableSecondFactor => v1::Advice::EnableSecondFactor,
-        Advice::CheckRecentChanges => v1::Advice::CheckRecentChanges,
-        Advice::ReviewAuditLog => v1::Advice::ReviewAuditLog,
-    }
-}
-
 pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
     v1::SessionUser {
         id: id.to_string(),
@@ -67,52 +62,6 @@ pub(crate) fn finding_code_from_wire(code: v1::FindingCode) -> Option<FindingCod
         .find(|known| finding_code(*known) == code)
 }
 
-/// A session as `caller` may see it: the administrator's words are not for the user.
-pub(crate) fn session(session: &Session, now: Micros, caller: &Caller) -> v1::Session {
-    let client = &session.client;
-    v1::Session {
-        id: session.id.to_string(),
-        tenant_id: session.tenant_id.to_string(),
-        user_id: session.user_id.to_string(),
-        state: state_to_wire(session.state(now)).into(),
-        create_time: Some(timestamp(session.created)),
-        expire_time: Some(timestamp(session.expires)),
-        refresh_time: session.rotated.map(timestamp),
-        remember_me: session.remember_me,
-        amr: session.amr.clone(),
-        acr: session.acr.clone(),
-        auth_time: Some(timestamp(session.auth_time)),
-        client: Some(v1::Client {
-            ip: client.ip.clone(),
-            user_agent: client.user_agent.clone(),
-            device_id: client.device_id.clone(),
-            app_name: client.app_name.clone(),
-            ..Default::default()
-        }),
-        current: caller.own_session() == Some(session.id),
-        end: session.end.as_ref().map(|ended| end(ended, caller)),
-        ..Default::default()
-    }
-}
-
-fn end(end: &End, caller: &Caller) -> v1::SessionEnd {
-    let internal = |text: &str| {
-        if caller.is_staff() {
-            text.to_owned()
-        } else {
-            String::new()
-        }
-    };
-    v1::SessionEnd {
-        time: Some(timestamp(end.at)),
-        cause: cause(end.cause).into(),
-        user_message: end.user_message.clone(),
-        reason: internal(&end.reason),
-        actor: internal(&end.actor),
-        revision: end.revision.0,
-    }
-}
-
 pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
@@ -127,15 +76,6 @@ pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
         Cause::PasswordChanged => v1::SessionEndCause::PasswordChanged,
         Cause::SecondFactorChanged => v1::SessionEndCause::SecondFactorChanged,
         Cause::SessionLimit => v1::SessionEndCause::SessionLimit,
-    }
-}
-
-fn state_to_wire(state: SessionState) -> v1::SessionState {
-    match state {
-        SessionState::Active => v1::SessionState::Active,
-        SessionState::Expired => v1::SessionState::Expired,
-        SessionState::SignedOut => v1::SessionState::SignedOut,
-        SessionState::Revoked => v1::SessionState::Revoked,
     }
 }
 
@@ -160,30 +100,6 @@ pub(crate) fn user(user: &User) -> v1::User {
         email: user.profile.email.clone(),
         create_time: Some(timestamp(user.created)),
         disable_time: user.disabled.map(timestamp),
-    }
-}
-
-/// Of a session no more than whether and how it ended.
-pub(crate) fn session_end(session: &Session, now: Micros, caller: &Caller) -> v1::Session {
-    let v1::Session {
-        id,
-        tenant_id,
-        user_id,
-        state,
-        create_time,
-        expire_time,
-        end,
-        ..
-    } = self::session(session, now, caller);
-    v1::Session {
-        id,
-        tenant_id,
-        user_id,
-        state,
-        create_time,
-        expire_time,
-        end,
-        ..Default::default()
     }
 }
 
@@ -233,6 +149,15 @@ pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
             .unwrap_or_default(),
         ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
         problem: fault.problem.to_owned(),
+    }
+}
+
+/// The sessions that a change would end.
+pub(crate) fn preview(preview: &ChangePreview) -> v1::Preview {
+    v1::Preview {
+        sessions: preview.sessions,
+        capped: preview.is_capped,
+        sample: preview.sample.iter().map(session::session).collect(),
     }
 }
 

@@ -16,24 +16,24 @@ use http_body_util::BodyExt;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use super::{load::MessageShare, status::ServiceError};
+use super::load::MessageShare;
+use crate::{api::grpc::status::UNDECODABLE, app::AppError};
 
 /// Reads a request of at most `bytes_max` to its end; its share grows with it.
 pub(super) async fn read_message(
     mut body: Body,
     bytes_max: usize,
     share: &mut MessageShare<'_>,
-) -> Result<Bytes, ServiceError> {
+) -> Result<Bytes, AppError> {
     let mut message = Vec::new();
     while let Some(frame) = body.frame().await {
         // The caller reset the stream, or went away.
-        let frame = frame.map_err(|_| ServiceError::Deadline)?;
+        let frame = frame.map_err(|_| AppError::Deadline)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
         if message.len() + data.len() > bytes_max {
-            let problem = "the message is too large or does not decode";
-            return Err(ServiceError::invalid("", problem));
+            return Err(AppError::invalid("", UNDECODABLE));
         }
         share.grow(data.len())?;
         message.extend_from_slice(&data);
@@ -78,7 +78,7 @@ impl http_body::Body for UntilClosed {
 
         self.body = None;
         let mut trailers = HeaderMap::new();
-        let status = Status::from(ServiceError::Unavailable);
+        let status = Status::from(AppError::Unavailable);
         if status.add_header(&mut trailers).is_err() {
             return Poll::Ready(None);
         }

@@ -1,7 +1,7 @@
 //! Who may call what: one table, deny by default.
 
 use super::load::Class;
-use crate::config::Role;
+use crate::{app::TokenRequirement, config::Role};
 
 /// Who may call an rpc.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Rule {
     /// Any of these roles.
     pub(crate) roles: &'static [Role],
     /// A user with their own access token, on what is theirs.
-    pub(crate) user: Option<Standing>,
+    pub(crate) user: Option<TokenRequirement>,
     /// Only callers that are not bound to a tenant.
     pub(crate) all_tenants: bool,
     /// Anybody, without credentials.
@@ -18,21 +18,10 @@ pub(crate) struct Rule {
     pub(crate) class: Class,
 }
 
-/// What a user's own token must be good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Its signature, and for a while after its `exp`: its session may have ended.
-    Ended,
-    /// Its session is alive, and the tenant's policy lets users see their sessions.
-    Alive,
-    /// And the user authenticated as lately as the policy asks of who ends sessions.
-    Recent,
-}
-
 impl Rule {
-    const fn or_user(self, standing: Standing) -> Self {
+    const fn or_user(self, requirement: TokenRequirement) -> Self {
         Self {
-            user: Some(standing),
+            user: Some(requirement),
             ..self
         }
     }
@@ -80,7 +69,7 @@ const PUBLIC_STREAM: Rule = Rule {
 };
 
 use Role::{Admin, Gateway, Login, Operator, Support};
-use Standing::{Alive, Ended, Recent};
+use TokenRequirement::{Genuine, LiveSession, RecentSignIn};
 
 /// Every rpc that is served. What is not here is denied.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
@@ -94,15 +83,15 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.SessionService/GetSession",
-        calling(&[Support, Admin]).or_user(Alive),
+        calling(&[Support, Admin]).or_user(LiveSession),
     ),
     (
         "/portcullis.v1.SessionService/ListSessions",
-        calling(&[Support, Admin]).or_user(Alive),
+        calling(&[Support, Admin]).or_user(LiveSession),
     ),
     (
         "/portcullis.v1.SessionService/RevokeSession",
-        revoking(&[Admin]).or_user(Recent),
+        revoking(&[Admin]).or_user(RecentSignIn),
     ),
     (
         "/portcullis.v1.SessionService/BatchRevokeSessions",
@@ -110,11 +99,11 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.SessionService/RevokeOtherSessions",
-        revoking(&[Admin, Login]).or_user(Recent),
+        revoking(&[Admin, Login]).or_user(RecentSignIn),
     ),
     (
         "/portcullis.v1.SessionService/IntrospectToken",
-        calling(&[Support, Admin, Gateway]).or_user(Ended),
+        calling(&[Support, Admin, Gateway]).or_user(Genuine),
     ),
     (
         "/portcullis.v1.UserService/GetUser",
@@ -160,7 +149,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.AuditService/ListAuditEvents",
-        calling(&[Support, Admin, Operator]).or_user(Alive),
+        calling(&[Support, Admin, Operator]).or_user(LiveSession),
     ),
     (
         "/portcullis.v1.AuditService/VerifyAuditTrail",

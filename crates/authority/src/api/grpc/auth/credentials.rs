@@ -1,0 +1,201 @@
+//! Credentials of calls: bearers of configured services and access tokens of users.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::{HeaderMap, header::AUTHORIZATION};
+use portcullis_contract::{
+    id::TenantId,
+    position::sha256,
+    token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity, verify},
+    view::View,
+};
+
+use crate::{
+    app::{AppError, ServiceCaller},
+    config::{CallerConfig, Config, ConfigError},
+};
+
+/// A genuine credential's owner, before anything was read for it.
+pub(super) enum Owner {
+    Service(Arc<ServiceCaller>),
+    User(Box<Identity>),
+}
+
+/// The refusal of a credential, and the reason for operators. The credential itself is never logged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CredentialRefusal {
+    pub(super) error: AppError,
+    pub(super) reason: &'static str,
+    /// Whether the address may be logged. The address of a user may not.
+    pub(super) may_log_address: bool,
+}
+
+impl CredentialRefusal {
+    fn of_header(error: AppError, reason: &'static str) -> Self {
+        Self {
+            error,
+            reason,
+            may_log_address: true,
+        }
+    }
+
+    /// The refusal of a user's token.
+    pub(super) fn of_token(reason: &'static str) -> Self {
+        Self {
+            error: AppError::CredentialsInvalid,
+            reason,
+            may_log_address: false,
+        }
+    }
+}
+
+/// The credentials that the authority accepts.
+pub(super) struct Credentials {
+    services: Vec<ServiceCredential>,
+    expected: Expected,
+}
+
+/// The digest of a service's bearer, and the service.
+struct ServiceCredential {
+    digest: [u8; 32],
+    service: Arc<ServiceCaller>,
+}
+
+impl Credentials {
+    pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let mut services = Vec::with_capacity(config.callers.len());
+        for caller in &config.callers {
+            services.push(ServiceCredential::new(caller)?);
+        }
+        Ok(Self {
+            services,
+            expected: Expected {
+                issuer: config.tokens.issuer.clone(),
+                audience: Some(config.tokens.authority_audience.clone()),
+            },
+        })
+    }
+
+    /// The owner of a call's credential.
+    pub(super) fn identify(
+        &self,
+        headers: &HeaderMap,
+        view: &View,
+    ) -> Result<Owner, CredentialRefusal> {
+        let credential = bearer(headers)?;
+        // A bearer of a service has no dot, and every token has two.
+        if credential.contains('.') {
+            return match verify(credential, view, &self.expected) {
+                Ok(identity) => Ok(Owner::User(Box::new(identity))),
+                Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
+            };
+        }
+        match self.service(credential) {
+            Some(service) => Ok(Owner::Service(service)),
+            None => Err(CredentialRefusal::of_header(
+                AppError::CredentialsInvalid,
+                "unknown_bearer",
+            )),
+        }
+    }
+
+    /// Whether a call has the credential of a configured service.
+    pub(super) fn is_service(&self, headers: &HeaderMap) -> bool {
+        match bearer(headers) {
+            Ok(credential) => self.service(credential).is_some(),
+            Err(_) => false,
+        }
+    }
+
+    /// Compares with every configured digest, also after one has matched, so that the time does not tell which.
+    fn service(&self, credential: &str) -> Option<Arc<ServiceCaller>> {
+        let digest = sha256(credential.as_bytes());
+        let mut found = None;
+        for configured in &self.services {
+            if verify_slices_are_equal(&configured.digest, &digest).is_ok() {
+                found = Some(Arc::clone(&configured.service));
+            }
+        }
+        found
+    }
+}
+
+impl ServiceCredential {
+    fn new(config: &CallerConfig) -> Result<Self, ConfigError> {
+        let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
+        let tenant = tenant.map_err(|_| malformed("tenant"))?;
+        let digest = config.digest().ok_or_else(|| malformed("bearer_sha256"))?;
+        let service = ServiceCaller {
+            name: config.name.as_str().into(),
+            roles: config.roles.clone(),
+            tenant,
+        };
+        Ok(Self {
+            digest,
+            service: Arc::new(service),
+        })
+    }
+}
+
+fn malformed(field: &str) -> ConfigError {
+    ConfigError::new(format!("callers.{field}"), "is malformed")
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, CredentialRefusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Err(CredentialRefusal::of_header(
+            AppError::CredentialsMissing,
+            "missing",
+        ));
+    };
+    // Two headers are refused: a proxy in between could have looked at the other one.
+    let is_only_one = values.next().is_none();
+    match value.to_str().ok().and_then(parse_bearer) {
+        Some(credential) if is_only_one => Ok(credential),
+        _ => Err(CredentialRefusal::of_header(
+            AppError::CredentialsInvalid,
+            "malformed_header",
+        )),
+    }
+}
+
+fn parse_bearer(text: &str) -> Option<&str> {
+    let (scheme, credential) = text.split_once(' ')?;
+    let is_plausible =
+        scheme.eq_ignore_ascii_case("bearer") && credential.len() <= ACCESS_TOKEN_BYTES_MAX;
+    is_plausible.then_some(credential)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_authorization(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a header"))])
+    }
+
+    fn error_of(headers: &HeaderMap) -> AppError {
+        bearer(headers).expect_err("is refused").error
+    }
+
+    #[test]
+    fn a_bearer_credential_is_read_strictly() {
+        assert_eq!(bearer(&with_authorization("Bearer abc")), Ok("abc"));
+        assert_eq!(bearer(&with_authorization("bearer abc")), Ok("abc"));
+        assert_eq!(error_of(&HeaderMap::new()), AppError::CredentialsMissing);
+        for malformed in [
+            "abc",
+            "Basic abc",
+            "Bearer",
+            &format!("Bearer {}", "A".repeat(10_000)),
+        ] {
+            let headers = with_authorization(malformed);
+            assert_eq!(error_of(&headers), AppError::CredentialsInvalid);
+        }
+        let mut twice = with_authorization("Bearer abc");
+        twice.append(AUTHORIZATION, "Bearer def".parse().expect("a header"));
+        assert_eq!(error_of(&twice), AppError::CredentialsInvalid);
+    }
+}

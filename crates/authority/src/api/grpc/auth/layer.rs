@@ -1,0 +1,293 @@
+//! The layer: it finds the caller, checks the table, and takes the call's share of the load.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{Extensions, HeaderMap};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::{
+    credentials::{CredentialRefusal, Credentials, Owner},
+    deadline::deadline,
+    load::{Class, Holder, Load, TenantShare},
+    message::{UntilClosed, read_message},
+    table::{Rule, rule},
+};
+use crate::{
+    api::grpc::status::transport_error,
+    app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
+    config::{ConfigError, ServerConfig},
+    net::{Held, Peer, network},
+    telemetry::{Instruments, LogLimit},
+};
+
+/// At most one line about refused credentials in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The answer about a deadline is sent this much earlier, so that it arrives before the transport gives up.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
+
+/// Refusals that happen every day: the token has ended, and its user or gateway did not know yet. They are counted and
+/// not logged.
+const ORDINARY_REFUSALS: &[&str] = &[
+    "expired",
+    "revoked",
+    "signed_out",
+    "ended",
+    "ended_long_ago",
+];
+
+/// The state of the layer.
+pub(crate) struct Access {
+    app: Arc<App>,
+    credentials: Credentials,
+    server: ServerConfig,
+    load: Arc<Load>,
+    instruments: Arc<Instruments>,
+    refusals: LogLimit,
+    /// Ends streams without credentials.
+    close: CancellationToken,
+}
+
+/// Applies the layer to one call.
+pub(crate) async fn authorize(
+    State(access): State<Arc<Access>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = match deadline(request.headers()) {
+        Ok(asked) => asked,
+        Err(error) => return refuse(error),
+    };
+    // An rpc that is not in the table is denied before anything is said about credentials.
+    let Some(rule) = rule(request.uri().path()) else {
+        return refuse(AppError::Denied);
+    };
+    if matches!(rule.class, Class::GateStream | Class::PublicStream) {
+        let opened = access.serve_stream(rule, request, next).await;
+        return opened.unwrap_or_else(refuse);
+    }
+
+    let longest = access.server.call_timeout;
+    let deadline = asked.map_or(longest, |asked| asked.min(longest));
+    let deadline = deadline - (deadline / 10).min(DEADLINE_MARGIN);
+    match timeout(deadline, access.serve_call(rule, request, next)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => refuse(error),
+        Err(_) => refuse(AppError::Deadline),
+    }
+}
+
+impl Access {
+    pub(crate) fn new(app: &Arc<App>, close: CancellationToken) -> Result<Self, ConfigError> {
+        let config = &app.config;
+        Ok(Self {
+            credentials: Credentials::new(config)?,
+            server: config.server.clone(),
+            load: Load::new(&config.server, Arc::clone(&app.instruments)),
+            instruments: Arc::clone(&app.instruments),
+            refusals: LogLimit::new(LOG_INTERVAL),
+            app: Arc::clone(app),
+            close,
+        })
+    }
+
+    /// Whether a call has the credential of a configured service.
+    pub(crate) fn is_service(&self, headers: &HeaderMap) -> bool {
+        self.credentials.is_service(headers)
+    }
+
+    /// Serves a call with one request. The message is complete before the call takes a permit, so that slow senders hold
+    /// none.
+    async fn serve_call(
+        &self,
+        rule: &Rule,
+        request: Request,
+        next: Next,
+    ) -> Result<Response, AppError> {
+        let (mut parts, body) = request.into_parts();
+        let address = address_of(parts.extensions.get());
+        let owner = self.identify(&parts.headers, rule, address)?;
+        let user_share = match &owner {
+            Some(Owner::User(identity)) => Some(self.load.take_user(
+                rule.class,
+                &identity.tenant_id,
+                &identity.user_id,
+            )?),
+            _ => None,
+        };
+        let holder = holder(owner.as_ref(), address);
+
+        let mut message_share = self.load.take_message(rule.class, &holder)?;
+        let bytes_max = rule.class.message_bytes_max();
+        let message = read_message(body, bytes_max, &mut message_share);
+        let message = match timeout(self.server.request_timeout, message).await {
+            Ok(message) => message?,
+            Err(_) => return Err(AppError::Deadline),
+        };
+
+        let permit = self.load.take_call(rule.class, &holder)?;
+        // The share for a tenant is taken by the handler. It is held here, so that it lasts as long as the handler.
+        let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
+        let tenant_share = Arc::new(tenant_share);
+        if let Some(owner) = owner {
+            self.admit(owner, rule, &tenant_share, &mut parts.extensions)
+                .await?;
+        }
+        let request = Request::from_parts(parts, Body::from(message));
+        let response = next.run(request).await;
+        drop(tenant_share);
+
+        // The answer is in memory until it was sent, and so are the shares.
+        let shares = (permit, user_share, message_share.into_share());
+        Ok(with_details(response).map(|body| Held::wrap(body, shares)))
+    }
+
+    /// Opens a stream. It is not held to the deadlines of calls.
+    async fn serve_stream(
+        &self,
+        rule: &Rule,
+        mut request: Request,
+        next: Next,
+    ) -> Result<Response, AppError> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let address = address_of(peer.as_ref());
+        let owner = self.identify(request.headers(), rule, address)?;
+        let holder = holder(owner.as_ref(), address);
+        let permit = match rule.class {
+            Class::PublicStream => Some(self.load.take_public_stream(&holder)?),
+            _ => None,
+        };
+
+        let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
+        if let Some(owner) = owner {
+            let extensions = request.extensions_mut();
+            self.admit(owner, rule, &Arc::new(tenant_share), extensions)
+                .await?;
+        }
+        if let Some(peer) = peer {
+            peer.lift_deadline();
+        }
+        let response = with_details(next.run(request).await);
+        let Some(permit) = permit else {
+            return Ok(response);
+        };
+        Ok(response.map(|body| {
+            let closed = self.close.clone().cancelled_owned();
+            Held::wrap(UntilClosed::wrap(body, closed), permit)
+        }))
+    }
+
+    /// The owner of the call's credential, where the rule admits it. None: the rpc is public.
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        rule: &Rule,
+        address: IpAddr,
+    ) -> Result<Option<Owner>, AppError> {
+        if rule.public {
+            return Ok(None);
+        }
+        let view = self.app.feed.view();
+        let owner = match self.credentials.identify(headers, &view) {
+            Ok(owner) => owner,
+            Err(refusal) => return Err(self.record_refusal(refusal, Some(address))),
+        };
+        if let Owner::Service(service) = &owner
+            && !permits(rule, service)
+        {
+            return Err(AppError::Denied);
+        }
+        Ok(Some(owner))
+    }
+
+    /// Tells the handler who calls, where the rpc admits the caller. The handler decides whose things the request may
+    /// name.
+    async fn admit(
+        &self,
+        owner: Owner,
+        rule: &Rule,
+        tenant_share: &Arc<TenantShare>,
+        extensions: &mut Extensions,
+    ) -> Result<(), AppError> {
+        let caller = match owner {
+            Owner::Service(service) => {
+                extensions.insert(Arc::clone(tenant_share));
+                Caller::Service(service)
+            }
+            Owner::User(identity) => match self.app.authenticate_user(*identity, rule.user).await {
+                Ok(user) => Caller::User(Arc::new(user)),
+                Err(TokenRefusal::Error(error)) => return Err(error),
+                Err(TokenRefusal::Invalid(reason)) => {
+                    let refusal = CredentialRefusal::of_token(reason);
+                    return Err(self.record_refusal(refusal, None));
+                }
+            },
+        };
+        extensions.insert(caller);
+        Ok(())
+    }
+
+    /// Counts a refused credential, and logs it within bounds.
+    fn record_refusal(&self, refusal: CredentialRefusal, address: Option<IpAddr>) -> AppError {
+        let reason = refusal.reason;
+        self.instruments.credential_refused(reason);
+        if ORDINARY_REFUSALS.contains(&reason) {
+            return refusal.error;
+        }
+        if let Some(unlogged) = self.refusals.admit() {
+            let address = address
+                .filter(|_| refusal.may_log_address)
+                .map(tracing::field::display);
+            tracing::warn!(reason, address, unlogged, "credential refused");
+        }
+        refusal.error
+    }
+}
+
+fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
+    let is_bound = service.tenant.is_some();
+    rule.roles.iter().any(|role| service.has_role(*role)) && !(rule.all_tenants && is_bound)
+}
+
+/// The holder of the call's shares. All users of a tenant are one holder, and so is a network without credentials.
+fn holder(owner: Option<&Owner>, address: IpAddr) -> Holder {
+    match owner {
+        None => Holder::Address(network(address)),
+        Some(Owner::Service(service)) => Holder::Service(Arc::clone(&service.name)),
+        Some(Owner::User(identity)) => Holder::Users(identity.tenant_id.clone()),
+    }
+}
+
+fn address_of(peer: Option<&Peer>) -> IpAddr {
+    match peer {
+        Some(peer) => peer.address.ip(),
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+fn refuse(error: AppError) -> Response {
+    Status::from(error).into_http()
+}
+
+/// Gives the transport's own errors the form of ours. A handler's error has it already.
+fn with_details(response: Response) -> Response {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    if status.code() == Code::Ok || !status.details().is_empty() {
+        return response;
+    }
+    refuse(transport_error(status.code()))
+}

@@ -1,0 +1,91 @@
+//! `ListSessions`: the filter, the order and the page of the request.
+
+use portcullis_contract::{id::UserId, v1};
+
+use crate::{
+    api::grpc::{
+        incoming::Incoming,
+        lists::{Pages, is_for_users},
+        parse::Fields,
+        render,
+    },
+    app::{App, AppError, Caller},
+    domain::{SessionFilter, SessionOrder, SessionState},
+};
+
+/// The list that a request asks for.
+pub(super) struct AskedList {
+    pub(super) filter: SessionFilter,
+    pub(super) order: SessionOrder,
+    pub(super) page_size: u32,
+}
+
+pub(super) fn parse(
+    app: &App,
+    incoming: &Incoming<v1::ListSessionsRequest>,
+) -> Result<AskedList, AppError> {
+    let caller = &incoming.caller;
+    let message = &incoming.message;
+    let tenant_id = incoming.tenant(&message.tenant_id)?;
+    let mut fields = Fields::default();
+    let user_id = parse_user(&mut fields, caller, &message.user_id)?;
+    let mut filter = SessionFilter {
+        user_id,
+        retention: app.config.sessions.retention,
+        ..SessionFilter::of(tenant_id)
+    };
+    read_filter(&mut fields, caller, message, &mut filter)?;
+    let order = fields.session_order(message.order, &filter, caller);
+    let page_size = fields.page_size(message.page_size);
+    fields.finish(AskedList {
+        filter,
+        order,
+        page_size,
+    })
+}
+
+/// The page tokens of this list. They are bound to the filter and the order, because another list would continue at an
+/// arbitrary place.
+pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
+    let arguments = format!("{:?}{:?}", asked.filter, asked.order);
+    Pages::new(&app.secrets.pages, caller, "ListSessions", &arguments)
+}
+
+/// The user whose sessions are listed. A user lists their own.
+fn parse_user(
+    fields: &mut Fields,
+    caller: &Caller,
+    user_id: &str,
+) -> Result<Option<UserId>, AppError> {
+    match caller.own_user() {
+        Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
+        Some(_) => Err(AppError::Denied),
+        None if user_id.is_empty() => Ok(None),
+        None => Ok(fields.user("user_id", user_id)),
+    }
+}
+
+fn read_filter(
+    fields: &mut Fields,
+    caller: &Caller,
+    message: &v1::ListSessionsRequest,
+    filter: &mut SessionFilter,
+) -> Result<(), AppError> {
+    let asked = message.filter.clone().unwrap_or_default();
+    if caller.own_user().is_some() && !is_for_users(&asked) {
+        return Err(AppError::Denied);
+    }
+    fields.session_filter(&asked, filter);
+    filter.state = match render::state_from_wire(message.state) {
+        Ok(state) => state,
+        Err(()) => {
+            fields.wrong("state", "is not a state");
+            None
+        }
+    };
+    let asks_for_ended = message.show_ended || filter.end_cause.is_some();
+    if filter.state.is_none() && !asks_for_ended {
+        filter.state = Some(SessionState::Active);
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Callers: their identity, and the tenant, user and session that a request of theirs may name.
+
+use std::sync::Arc;
+
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    token::Identity,
+};
+
+use super::{ActingUser, AppError};
+use crate::{config::Role, domain::Actor};
+
+/// An authenticated caller.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// A configured service.
+    Service(Arc<ServiceCaller>),
+    /// A user with their own access token.
+    User(Arc<UserCaller>),
+}
+
+/// A user with their own access token.
+#[derive(Debug)]
+pub(crate) struct UserCaller {
+    pub(crate) identity: Identity,
+    /// The address at which a gate or the sign-in last saw the session. Empty: unknown, or the session has ended.
+    pub(crate) ip: String,
+}
+
+/// A configured service.
+#[derive(Debug)]
+pub(crate) struct ServiceCaller {
+    pub(crate) name: Arc<str>,
+    pub(crate) roles: Vec<Role>,
+    /// The only tenant that the service may name.
+    pub(crate) tenant: Option<TenantId>,
+}
+
+impl ServiceCaller {
+    pub(crate) fn has_role(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+impl Caller {
+    /// The tenant of a request that names `named`. A user may name their own tenant or none.
+    ///
+    /// Naming another tenant is denied whether it exists or not, so that nobody can probe for tenants.
+    pub(crate) fn choose_tenant(&self, named: Option<TenantId>) -> Result<TenantId, AppError> {
+        let own = self.own_tenant();
+        match (own, named) {
+            (Some(own), Some(named)) if *own != named => Err(AppError::Denied),
+            (_, Some(named)) => Ok(named),
+            (Some(own), None) if self.own_user().is_some() => Ok(own.clone()),
+            (_, None) => Err(AppError::invalid("tenant_id", "is required")),
+        }
+    }
+
+    /// The only tenant that the caller may name.
+    pub(crate) fn own_tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::User(user) => Some(&user.identity.tenant_id),
+            Self::Service(service) => service.tenant.as_ref(),
+        }
+    }
+
+    /// The user to whom the caller is limited: a user's token reaches only the user's own sessions and events.
+    pub(crate) fn own_user(&self) -> Option<&UserId> {
+        match self {
+            Self::User(user) => Some(&user.identity.user_id),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// The session of a user's own token.
+    pub(crate) fn own_session(&self) -> Option<SessionId> {
+        match self {
+            Self::User(user) => Some(user.identity.session_id),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// The configured name of a service. Empty for a user.
+    pub(crate) fn service_name(&self) -> &str {
+        match self {
+            Self::User(_) => "",
+            Self::Service(service) => &service.name,
+        }
+    }
+
+    /// Whether the caller is a service of administrators or support people. Only they see the reasons that administrators
+    /// write for each other.
+    pub(crate) fn is_staff(&self) -> bool {
+        match self {
+            Self::User(_) => false,
+            Self::Service(service) => {
+                service.has_role(Role::Admin) || service.has_role(Role::Support)
+            }
+        }
+    }
+
+    /// Whether email addresses are shown: to users their own, and to staff. A gateway does not need them.
+    pub(crate) fn sees_email(&self) -> bool {
+        matches!(self, Self::User(_)) || self.is_staff()
+    }
+
+    /// The actor for the audit trail: the user, the service, or the person for whom a service calls.
+    pub(crate) fn actor(&self, acting_user: Option<&ActingUser>) -> Actor {
+        match (self, acting_user) {
+            (Self::User(user), _) => Actor {
+                ip: user.ip.clone(),
+                ..Actor::user(&user.identity.user_id)
+            },
+            (Self::Service(service), Some(acting)) => {
+                Actor::on_behalf(&service.name, &acting.id, acting.ip.clone())
+            }
+            (Self::Service(service), None) => Actor::service(&service.name),
+        }
+    }
+
+    /// A text that is different for any two callers. It binds a page token to the caller who got it.
+    pub(crate) fn binding(&self) -> String {
+        match self {
+            Self::User(user) => format!(
+                "user\0{}\0{}",
+                user.identity.tenant_id, user.identity.user_id
+            ),
+            Self::Service(service) => format!("service\0{}", service.name),
+        }
+    }
+}

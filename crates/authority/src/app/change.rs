@@ -1,0 +1,97 @@
+//! Changes: entries for the log, in the name of a caller.
+
+use std::time::Instant;
+
+use portcullis_contract::id::{EventId, TenantId, UserId};
+
+use super::{App, AppError, Caller};
+use crate::{
+    domain::{Entry, Mutation, Outcome},
+    feed::Enforcement,
+};
+
+/// The person for whom a service calls, as the service says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActingUser {
+    pub(crate) id: UserId,
+    /// Empty: unknown.
+    pub(crate) ip: String,
+}
+
+/// The origin of a change: who asks for it, for whom, and why. The audit trail keeps it beside the change.
+#[derive(Debug)]
+pub(crate) struct ChangeOrigin {
+    pub(crate) caller: Caller,
+    pub(crate) acting_user: Option<ActingUser>,
+    /// For administrators. Empty: none was given.
+    pub(crate) reason: String,
+    /// For the user whom the change concerns. Empty: none was given.
+    pub(crate) user_message: String,
+    /// The trace to which the change belongs, where the caller may ask for traces.
+    pub(crate) trace_parent: Option<String>,
+    /// The time at which the request was received, from which its enforcement is measured.
+    pub(crate) received: Instant,
+}
+
+impl ChangeOrigin {
+    /// The origin of a change that needs no words, such as the end of a session that a sign-in replaces.
+    pub(crate) fn wordless(
+        caller: Caller,
+        trace_parent: Option<String>,
+        received: Instant,
+    ) -> Self {
+        Self {
+            caller,
+            acting_user: None,
+            reason: String::new(),
+            user_message: String::new(),
+            trace_parent,
+            received,
+        }
+    }
+
+    /// The log entry of this change.
+    pub(crate) fn entry(&self, mutation: Mutation) -> Entry {
+        Entry {
+            event_id: EventId::generate(),
+            actor: self.caller.actor(self.acting_user.as_ref()),
+            reason: self.reason.clone(),
+            user_message: self.user_message.clone(),
+            trace_parent: self.trace_parent.clone(),
+            mutation,
+        }
+    }
+}
+
+impl App {
+    /// Appends a change to the log. It is durable when this returns.
+    pub(crate) async fn apply_change(
+        &self,
+        origin: &ChangeOrigin,
+        mutation: Mutation,
+    ) -> Result<(Outcome, Enforcement), AppError> {
+        let outcome = self.log.submit(origin.entry(mutation)).await?;
+        let elapsed = origin.received.elapsed();
+        let enforcement = self.validators.enforcement(outcome.revision, elapsed);
+        Ok((outcome, enforcement))
+    }
+
+    /// Admits a change that ends sessions. Users have a rate, because each change costs an entry of the log.
+    pub(crate) fn admit_user_change(&self, caller: &Caller) -> Result<(), AppError> {
+        if let Caller::User(user) = caller {
+            let identity = &user.identity;
+            self.limits
+                .admit_user_change(&identity.tenant_id, &identity.user_id)?;
+        }
+        Ok(())
+    }
+
+    /// Admits the users whom a sign-out names.
+    pub(crate) async fn admit_named_users(
+        &self,
+        tenant: &TenantId,
+        users: &[UserId],
+    ) -> Result<(), AppError> {
+        Ok(self.limits.admit_named_users(tenant, users).await??)
+    }
+}

@@ -1,0 +1,131 @@
+//! The errors of use cases. Each edge maps them to its own answers.
+
+use std::time::Duration;
+
+use crate::{
+    domain::EntryError,
+    limits::Exceeded,
+    log::LogError,
+    store::{OpenError, StoreError},
+};
+
+/// The reason why a use case failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AppError {
+    CredentialsMissing,
+    CredentialsInvalid,
+    Denied,
+    Invalid(Vec<InvalidField>),
+    PageToken,
+    SessionNotFound,
+    UserNotFound,
+    KeyNotFound,
+    ApiKeyNotFound,
+    ServiceNotFound,
+    UserDisabled,
+    SessionEnded,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    RequestIdReused,
+    KeyInUse,
+    EtagMismatch,
+    /// The name of the policy's rule that forbids the call.
+    PolicyForbids(&'static str),
+    SessionLimit,
+    ReauthenticationRequired,
+    WaitEnforced,
+    ForceRequired,
+    /// The number of API keys that would end.
+    ApiKeysWouldEnd(u64),
+    Overloaded,
+    /// The name of the limit, and the time until it admits the call.
+    RateLimited(&'static str, Duration),
+    /// The name of the limit.
+    QuotaExceeded(&'static str),
+    SearchTooSlow,
+    Deadline,
+    Unavailable,
+    Internal,
+    /// A validator broke the protocol of its stream in this way.
+    WatchProtocol(&'static str),
+    WatchCorrupted,
+    WatchRevisionAhead,
+}
+
+/// A field with an invalid value. The problem never repeats the value, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidField {
+    pub(crate) field: String,
+    pub(crate) problem: String,
+}
+
+impl AppError {
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid(vec![InvalidField {
+            field: field.into(),
+            problem: problem.into(),
+        }])
+    }
+}
+
+impl From<Exceeded> for AppError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded.retry {
+            Some(retry) => Self::RateLimited(exceeded.limit, retry),
+            None => Self::QuotaExceeded(exceeded.limit),
+        }
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::TooSlow(_) => return Self::SearchTooSlow,
+            StoreError::Overloaded(_) => return Self::Overloaded,
+            _ => {}
+        }
+
+        // The caller learns only whether a retry helps: driver texts may contain values of rows.
+        if error.is_retryable() {
+            error.log("store unavailable");
+            return Self::Unavailable;
+        }
+        tracing::error!(%error, "store failed");
+        Self::Internal
+    }
+}
+
+impl From<OpenError> for AppError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::UserDisabled => Self::UserDisabled,
+            OpenError::RequestReused => Self::RequestIdReused,
+            OpenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogError> for AppError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Entry(error) => error.into(),
+            LogError::Overloaded => Self::Overloaded,
+            LogError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<EntryError> for AppError {
+    fn from(error: EntryError) -> Self {
+        match error {
+            EntryError::SessionNotFound => Self::SessionNotFound,
+            EntryError::UserNotFound => Self::UserNotFound,
+            EntryError::ApiKeyNotFound => Self::ApiKeyNotFound,
+            EntryError::UserDisabled => Self::UserDisabled,
+            EntryError::KeyNotFound => Self::KeyNotFound,
+            EntryError::KeyInUse => Self::KeyInUse,
+            EntryError::PolicyChanged => Self::EtagMismatch,
+            EntryError::Refused => Self::Internal,
+        }
+    }
+}

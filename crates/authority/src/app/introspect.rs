@@ -1,0 +1,150 @@
+//! Introspection: whether a token is valid, and the session that it belongs to.
+
+use portcullis_contract::{
+    id::TenantId,
+    token::{Expected, Identity, verify},
+    verdict::verdict,
+};
+
+use super::{App, AppError, Caller, SessionView, session_view::redact_end};
+use crate::domain::{Micros, Session, SessionState};
+
+/// The result of an introspection.
+pub(crate) struct Introspection {
+    /// The reason why the token is not valid. None: it is valid.
+    pub(crate) inactive_reason: Option<&'static str>,
+    /// None: the token is not genuine, or its session is unknown.
+    pub(crate) found: Option<IntrospectedSession>,
+}
+
+/// The session of a genuine token.
+pub(crate) struct IntrospectedSession {
+    pub(crate) detail: SessionDetail,
+    /// The `exp` of the token, in seconds since 1970.
+    pub(crate) token_expires_at: u64,
+}
+
+/// The part of a session that the caller may see.
+pub(crate) enum SessionDetail {
+    Whole(Box<SessionView>),
+    /// Whether and how the session ended.
+    Outline(Box<Session>, SessionState),
+}
+
+impl Introspection {
+    fn unknown(reason: &'static str) -> Self {
+        Self {
+            inactive_reason: Some(reason),
+            found: None,
+        }
+    }
+}
+
+/// Judges a token. Without one it judges the token that a user calls with.
+pub(crate) async fn introspect(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantId,
+    token: Option<&str>,
+) -> Result<Introspection, AppError> {
+    let identity = match (caller, token) {
+        (Caller::User(user), None) => return judge(app, caller, &user.identity).await,
+        (_, token) => verify_token(app, token.unwrap_or_default()),
+    };
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(reason) => return Ok(Introspection::unknown(reason)),
+    };
+
+    if caller
+        .own_session()
+        .is_some_and(|own| own != identity.session_id)
+    {
+        let problem = "must be empty or of the session of the call";
+        return Err(AppError::invalid("token", problem));
+    }
+    // A tenant does not learn whether a token of another one is genuine.
+    if identity.tenant_id != *tenant {
+        return Ok(Introspection::unknown("unknown"));
+    }
+    judge(app, caller, &identity).await
+}
+
+/// Verifies the signature. Any audience will do: whether the token is for the one who asks is theirs to decide.
+fn verify_token(app: &App, token: &str) -> Result<Identity, &'static str> {
+    let expected = Expected {
+        issuer: app.config.tokens.issuer.clone(),
+        audience: None,
+    };
+    verify(token, &app.feed.view(), &expected).map_err(|rejection| rejection.reason())
+}
+
+async fn judge(app: &App, caller: &Caller, identity: &Identity) -> Result<Introspection, AppError> {
+    let found = app
+        .store
+        .session(&identity.tenant_id, identity.session_id)
+        .await?;
+    let Some((session, now)) = found else {
+        return Ok(Introspection::unknown("unknown"));
+    };
+    let inactive_reason = inactive_reason(app, &session, identity, now);
+    let detail = detail(app, caller, session, inactive_reason, now).await?;
+    Ok(Introspection {
+        inactive_reason,
+        found: Some(IntrospectedSession {
+            detail,
+            token_expires_at: identity.expires_at,
+        }),
+    })
+}
+
+/// The row decides about the session, and the view about the rest of the token.
+fn inactive_reason(
+    app: &App,
+    session: &Session,
+    identity: &Identity,
+    now: Micros,
+) -> Option<&'static str> {
+    match session.state(now) {
+        SessionState::Active => {
+            let verdict = verdict(identity, &app.feed.view(), now.seconds());
+            verdict.err().map(|rejection| rejection.reason())
+        }
+        SessionState::Expired => Some("expired"),
+        SessionState::SignedOut => Some("signed_out"),
+        SessionState::Revoked => Some("revoked"),
+    }
+}
+
+async fn detail(
+    app: &App,
+    caller: &Caller,
+    mut session: Session,
+    inactive_reason: Option<&'static str>,
+    now: Micros,
+) -> Result<SessionDetail, AppError> {
+    if sees_whole_session(app, caller, &session, inactive_reason).await? {
+        let view = app.view_with_profile(caller, session, now).await?;
+        return Ok(SessionDetail::Whole(Box::new(view)));
+    }
+    let state = session.state(now);
+    redact_end(&mut session, caller);
+    Ok(SessionDetail::Outline(Box::new(session), state))
+}
+
+/// The token of a user that is not valid proves only that somebody has it: it may be old, and in other hands.
+async fn sees_whole_session(
+    app: &App,
+    caller: &Caller,
+    session: &Session,
+    inactive_reason: Option<&'static str>,
+) -> Result<bool, AppError> {
+    match caller {
+        Caller::Service(_) => Ok(true),
+        Caller::User(_) if inactive_reason.is_some() => Ok(false),
+        Caller::User(_) => {
+            let policy = app.policies.of(&session.tenant_id).await?;
+            Ok(policy.users_see_sessions)
+        }
+    }
+}

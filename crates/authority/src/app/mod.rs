@@ -1,0 +1,61 @@
+//! Use cases, in domain words.
+//!
+//! A page, an RPC and a command call the same use case. It takes the caller and domain types, and returns domain types or
+//! an [`AppError`]. Nothing here names a wire type: an edge under `api/` parses requests and renders answers.
+
+mod authentication;
+mod caller;
+mod change;
+mod error;
+pub(crate) mod introspect;
+pub(crate) mod preview;
+pub(crate) mod refresh;
+pub(crate) mod revoke;
+mod session_view;
+pub(crate) mod sessions;
+pub(crate) mod sign_in;
+mod tokens;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::{
+    authentication::{TokenRefusal, TokenRequirement},
+    caller::{Caller, ServiceCaller, UserCaller},
+    change::{ActingUser, ChangeOrigin},
+    error::{AppError, InvalidField},
+    session_view::{ActivityStatus, SessionView},
+    tokens::{IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem},
+};
+use crate::{
+    client_info::places::Places,
+    config::Config,
+    feed::{Beats, Feed, Gates, Validators},
+    health::Readiness,
+    keys::{Keyring, Secrets},
+    limits::Limits,
+    log::Log,
+    policies::Policies,
+    store::Store,
+    telemetry::Instruments,
+};
+
+/// The parts of a running authority that use cases work with.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Log,
+    pub(crate) limits: Limits,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) beats: Beats,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) secrets: Secrets,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) validators: Arc<Validators>,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) instruments: Arc<Instruments>,
+    pub(crate) drain: CancellationToken,
+    pub(crate) readiness: Arc<Readiness>,
+}

@@ -1,0 +1,229 @@
+//! Refreshes: a refresh token is exchanged for new tokens of its session.
+
+use std::sync::Arc;
+
+use portcullis_contract::id::{EventId, SessionId, TenantId};
+
+use super::{App, AppError, Caller, IssuedTokens, SessionView, token_text_problem};
+use crate::{
+    domain::{
+        Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, Rotation,
+        RotationRules, Session, TokenSubject, decide_rotation,
+        findings::{Finding, FindingCode},
+    },
+    store::{Proof, Rotated},
+};
+
+/// The reason that the audit trail gives for the end of a session whose old refresh token came again.
+const REUSED: &str = "an old refresh token was used again";
+/// The reason that the audit trail gives for the end of a session whose refresh token two clients have.
+const SHARED: &str = "two clients presented one refresh token";
+
+/// A request for new tokens.
+pub(crate) struct RefreshRequest {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) refresh_token: String,
+    /// Empty: the audiences of the sign-in.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) client: ClientInfo,
+}
+
+/// A session and its new tokens.
+pub(crate) struct Refreshed {
+    pub(crate) session: SessionView,
+    pub(crate) tokens: IssuedTokens,
+}
+
+/// Exchanges a refresh token. A token that was exchanged a moment ago yields the same successor again, since its answer
+/// may have been lost.
+pub(crate) async fn refresh(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: RefreshRequest,
+) -> Result<Refreshed, AppError> {
+    let subject = app
+        .secrets
+        .refresh
+        .read(&request.refresh_token)
+        .map_err(|_| AppError::RefreshTokenInvalid)?;
+    if !request.audiences.is_empty() {
+        check_token_text(app, &request, subject.session_id).await?;
+    }
+
+    let (session, now) = rotate(app, &request, subject).await?;
+    let audiences = if request.audiences.is_empty() {
+        &session.audiences
+    } else {
+        &request.audiences
+    };
+    let tokens = app.issue_tokens(&session, audiences, now).await?;
+    let session = app.view_without_profile(caller, session, now).await?;
+    Ok(Refreshed { session, tokens })
+}
+
+/// Refuses audiences that would make the access token larger than a sign-in allows. This comes before the rotation,
+/// which would make the presented token old without giving out its successor.
+async fn check_token_text(
+    app: &App,
+    request: &RefreshRequest,
+    session: SessionId,
+) -> Result<(), AppError> {
+    // The rotation reports a missing session.
+    let Some((session, _)) = app.store.session(&request.tenant_id, session).await? else {
+        return Ok(());
+    };
+    match token_text_problem(&request.audiences, &session.amr, &session.acr) {
+        Some(problem) => Err(AppError::invalid("audiences", problem)),
+        None => Ok(()),
+    }
+}
+
+/// Makes the presented token old. The session is at its newest generation afterwards.
+async fn rotate(
+    app: &Arc<App>,
+    request: &RefreshRequest,
+    subject: TokenSubject,
+) -> Result<(Session, Micros), AppError> {
+    let rotated = app
+        .store
+        .rotate(
+            &request.tenant_id,
+            subject.session_id,
+            subject.generation,
+            proof(app, &request.refresh_token),
+            &request.client,
+        )
+        .await?;
+    match rotated {
+        Rotated::Won(session, now) => Ok((*session, now)),
+        Rotated::Lost(session, now) => {
+            judge_unrotated(app, &session, subject.generation, &request.client, now).await?;
+            Ok((*session, now))
+        }
+        Rotated::NotFound => Err(AppError::RefreshTokenInvalid),
+    }
+}
+
+/// The check that a token is authentic. The store calls it inside its statement, because the salt is in the row.
+fn proof(app: &Arc<App>, refresh_token: &str) -> Proof {
+    let app = Arc::clone(app);
+    let refresh_token = refresh_token.to_owned();
+    Arc::new(move |salt| app.secrets.refresh.is_authentic(&refresh_token, salt))
+}
+
+/// Judges a genuine token that did not rotate: another tab was first, its answer was lost, the session has ended, or it
+/// was copied. Where this succeeds the successor may be returned again.
+async fn judge_unrotated(
+    app: &App,
+    session: &Session,
+    generation: u64,
+    client: &ClientInfo,
+    now: Micros,
+) -> Result<(), AppError> {
+    let policy = app.policies.of(&session.tenant_id).await?;
+    let rules = rotation_rules(app, session, &policy);
+    match decide_rotation(session, generation, client, &rules, now) {
+        Rotation::Repeat => Ok(()),
+        Rotation::Shared { finding, end } => {
+            record_shared(app, session, &finding, &policy, now).await;
+            if end {
+                return end_copied(app, session, SHARED, &policy, now).await;
+            }
+            Ok(())
+        }
+        Rotation::Ended => Err(ended_error(session)),
+        Rotation::Ahead => Err(AppError::RefreshTokenInvalid),
+        Rotation::Theft => end_copied(app, session, REUSED, &policy, now).await,
+    }
+}
+
+fn rotation_rules(app: &App, session: &Session, policy: &Policy) -> RotationRules {
+    let tokens = &app.config.tokens;
+    RotationRules {
+        grace: tokens.refresh_grace,
+        access_token_lifetime: policy
+            .effective(&session.user_id)
+            .access_token_lifetime(tokens.access_token_lifetime),
+        end_on_shared_token: policy.end_on_shared_refresh_token,
+    }
+}
+
+fn ended_error(session: &Session) -> AppError {
+    match &session.end {
+        Some(end) if end.cause == Cause::UserDisabled => AppError::UserDisabled,
+        _ => AppError::SessionEnded,
+    }
+}
+
+/// Ends a session whose refresh token was copied. The legitimate client and the thief cannot be told apart.
+async fn end_copied(
+    app: &App,
+    session: &Session,
+    reason: &str,
+    policy: &Policy,
+    now: Micros,
+) -> Result<(), AppError> {
+    let outcome = app.log.submit(end_of_copied(session, reason)).await?;
+    if outcome.changed > 0 {
+        record_theft(app, session, policy, now).await;
+    }
+    Err(AppError::RefreshTokenReused)
+}
+
+fn end_of_copied(session: &Session, reason: &str) -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: reason.into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::RevokeSessions {
+            tenant: session.tenant_id.clone(),
+            sessions: vec![session.id],
+            owner: None,
+            cause: Cause::RefreshTokenReused,
+        },
+    }
+}
+
+/// Records the finding, unless the tenant has switched it off. The revocation is in the audit trail in any case.
+async fn record_theft(app: &App, session: &Session, policy: &Policy, now: Micros) {
+    let finding = Finding {
+        code: FindingCode::RefreshTokenReused,
+        facts: Vec::new(),
+    };
+    if policy.findings_disabled.contains(&finding.code) {
+        return;
+    }
+    let event = finding_event(session, &finding, now);
+    if let Err(error) = app.store.defer(&[event]).await {
+        error.log("a finding is not in the audit trail");
+    }
+}
+
+/// Records that two clients presented one token, once for each token, unless the tenant has switched it off.
+async fn record_shared(
+    app: &App,
+    session: &Session,
+    finding: &Finding,
+    policy: &Policy,
+    now: Micros,
+) {
+    let is_recorded = session.shared_generation == Some(session.generation);
+    if is_recorded || policy.findings_disabled.contains(&finding.code) {
+        return;
+    }
+    let event = finding_event(session, finding, now);
+    let recorded = app
+        .store
+        .note_shared_token(&session.tenant_id, session.id, session.generation, &event)
+        .await;
+    if let Err(error) = recorded {
+        error.log("a finding is not in the audit trail");
+    }
+}
+
+fn finding_event(session: &Session, finding: &Finding, now: Micros) -> PendingEvent {
+    let session = (&session.tenant_id, session.id, &session.user_id);
+    PendingEvent::finding(finding, now, session, Actor::authority())
+}

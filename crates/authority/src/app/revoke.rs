@@ -1,0 +1,161 @@
+//! Revocations of sessions: one, several, or all others of a user.
+
+use portcullis_contract::id::{SessionId, TenantId, UserId};
+
+use super::{App, AppError, Caller, ChangeOrigin, SessionView};
+use crate::{
+    config::Role,
+    domain::{Cause, Mutation},
+    feed::Enforcement,
+};
+
+/// A session that was revoked.
+pub(crate) struct RevokedSession {
+    pub(crate) session: SessionView,
+    pub(crate) enforcement: Enforcement,
+}
+
+/// Revokes one session. A user may revoke their own ones.
+pub(crate) async fn revoke_session(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: &TenantId,
+    id: SessionId,
+) -> Result<RevokedSession, AppError> {
+    let caller = &origin.caller;
+    app.admit_user_change(caller)?;
+    let mutation = Mutation::RevokeSessions {
+        tenant: tenant.clone(),
+        sessions: vec![id],
+        owner: caller.own_user().cloned(),
+        cause: cause_of_revocation(app, origin, tenant, id).await?,
+    };
+
+    // The appender returns the row that it has ended, which saves a read in the ordinary case.
+    let entry = origin.entry(mutation);
+    let (outcome, ended) = app.log.submit_for_one(entry).await?;
+    let elapsed = origin.received.elapsed();
+    let enforcement = app.validators.enforcement(outcome.revision, elapsed);
+    let (session, now) = match ended {
+        Some(ended) => ended,
+        None => app.find_session(tenant, id, None).await?,
+    };
+    let session = app.view_without_profile(caller, session, now).await?;
+    Ok(RevokedSession {
+        session,
+        enforcement,
+    })
+}
+
+/// A user who ends their own session signs out, also when a service calls for them.
+async fn cause_of_revocation(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: &TenantId,
+    id: SessionId,
+) -> Result<Cause, AppError> {
+    if let Some(own) = origin.caller.own_session() {
+        return Ok(if own == id {
+            Cause::User
+        } else {
+            Cause::AnotherDevice
+        });
+    }
+    let Some(acting) = &origin.acting_user else {
+        return Ok(Cause::Administrator);
+    };
+    let (session, _) = app.find_session(tenant, id, None).await?;
+    Ok(if session.user_id == acting.id {
+        Cause::User
+    } else {
+        Cause::Administrator
+    })
+}
+
+/// Revokes several sessions. Returns how many of them were alive.
+pub(crate) async fn revoke_sessions(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: TenantId,
+    sessions: Vec<SessionId>,
+) -> Result<(u32, Enforcement), AppError> {
+    let mutation = Mutation::RevokeSessions {
+        tenant,
+        sessions,
+        owner: None,
+        cause: Cause::Administrator,
+    };
+    let (outcome, enforcement) = app.apply_change(origin, mutation).await?;
+    Ok((outcome.changed, enforcement))
+}
+
+/// A change of a user's credentials, as a login service reports it, that the caller may report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReportedChange {
+    cause: Option<Cause>,
+}
+
+impl ReportedChange {
+    /// Checks that the caller may end the other sessions of a user for `cause`. A login service may do so only for a
+    /// change that it reports, and a user reports none.
+    pub(crate) fn check(caller: &Caller, cause: Option<Cause>) -> Result<Self, AppError> {
+        match caller {
+            Caller::User(_) if cause.is_some() => Err(AppError::Denied),
+            Caller::Service(service) if cause.is_none() && !service.has_role(Role::Admin) => {
+                Err(AppError::Denied)
+            }
+            _ => Ok(Self { cause }),
+        }
+    }
+}
+
+/// The other sessions of a user.
+pub(crate) struct OtherSessions {
+    pub(crate) user: UserId,
+    /// The session that stays. None: all end.
+    pub(crate) keep: Option<SessionId>,
+    pub(crate) reported: ReportedChange,
+}
+
+/// Revokes all sessions of a user but one.
+pub(crate) async fn revoke_other_sessions(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: TenantId,
+    others: OtherSessions,
+) -> Result<Enforcement, AppError> {
+    let is_own_user = origin.caller.own_user().is_some();
+    app.admit_user_change(&origin.caller)?;
+    if !is_own_user {
+        app.admit_named_users(&tenant, std::slice::from_ref(&others.user))
+            .await?;
+    }
+
+    let is_for_themselves = origin
+        .acting_user
+        .as_ref()
+        .is_some_and(|acting| acting.id == others.user);
+    let cause = match others.reported.cause {
+        Some(reported) => reported,
+        None if is_own_user || is_for_themselves => Cause::AnotherDevice,
+        None => Cause::Administrator,
+    };
+    let mutation = Mutation::SignOutUsers {
+        tenant,
+        users: vec![others.user],
+        keep: others.keep,
+        disable: false,
+        cause,
+    };
+    let (_, enforcement) = app.apply_change(origin, mutation).await?;
+    Ok(enforcement)
+}
+
+/// Revokes all sessions of the installation.
+pub(crate) async fn sign_out_everyone(
+    app: &App,
+    origin: &ChangeOrigin,
+) -> Result<Enforcement, AppError> {
+    let (_, enforcement) = app.apply_change(origin, Mutation::SignOutEveryone).await?;
+    Ok(enforcement)
+}

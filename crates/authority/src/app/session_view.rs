@@ -1,0 +1,208 @@
+//! Sessions as a caller may see them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use portcullis_contract::id::{TenantId, UserId};
+
+use super::{App, AppError, Caller};
+use crate::{
+    client_info::places::Places,
+    domain::{
+        Micros, Policy, Profile, Session, SessionState,
+        findings::{Finding, SessionSight},
+        place::Place,
+    },
+};
+
+/// A session used within this window is shown as active now.
+const ACTIVE_NOW_WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// A session at one time, without the fields that its viewer may not see.
+pub(crate) struct SessionView {
+    /// The row; texts that are not for the viewer are empty.
+    pub(crate) session: Session,
+    pub(crate) state: SessionState,
+    /// Whether this is the session of the viewer's own token.
+    pub(crate) is_current: bool,
+    /// None: the session has ended.
+    pub(crate) activity: Option<ActivityStatus>,
+    /// The time at which the session ends unless it is used.
+    pub(crate) idle_expires: Option<Micros>,
+    /// The place of the last use.
+    pub(crate) place: Place,
+    /// The findings of the sign-in, and those of now.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) profile: Option<Profile>,
+}
+
+/// The use of an active session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ActivityStatus {
+    pub(crate) is_active_now: bool,
+    /// The time since the last use.
+    pub(crate) idle: Duration,
+}
+
+/// One caller's view of the sessions of one tenant.
+pub(crate) struct SessionViewer<'a> {
+    caller: &'a Caller,
+    policy: Arc<Policy>,
+    places: &'a Places,
+    profiles: HashMap<UserId, Profile>,
+}
+
+impl App {
+    /// The caller's view of `sessions`, which are of one tenant. The profiles of their users are read at once.
+    pub(crate) async fn session_viewer<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &TenantId,
+        sessions: &[Session],
+    ) -> Result<SessionViewer<'a>, AppError> {
+        let user_ids: BTreeSet<_> = sessions
+            .iter()
+            .map(|session| session.user_id.clone())
+            .collect();
+        let users = self.store.users(tenant, &Vec::from_iter(user_ids)).await?;
+        let profiles = users
+            .into_iter()
+            .map(|user| (user.user_id, user.profile))
+            .collect();
+
+        Ok(SessionViewer {
+            caller,
+            policy: self.policies.of(tenant).await?,
+            places: &self.places,
+            profiles,
+        })
+    }
+
+    /// The view of a session without the profile of its user.
+    pub(crate) async fn view_without_profile(
+        &self,
+        caller: &Caller,
+        session: Session,
+        now: Micros,
+    ) -> Result<SessionView, AppError> {
+        let viewer = self.session_viewer(caller, &session.tenant_id, &[]).await?;
+        Ok(viewer.view(session, now))
+    }
+
+    /// The view of a session with the profile of its user.
+    pub(crate) async fn view_with_profile(
+        &self,
+        caller: &Caller,
+        session: Session,
+        now: Micros,
+    ) -> Result<SessionView, AppError> {
+        let sessions = std::slice::from_ref(&session);
+        let viewer = self
+            .session_viewer(caller, &session.tenant_id, sessions)
+            .await?;
+        Ok(viewer.view(session, now))
+    }
+}
+
+impl SessionViewer<'_> {
+    /// The view of a session at `now`.
+    pub(crate) fn view(&self, mut session: Session, now: Micros) -> SessionView {
+        let state = session.state(now);
+        let is_active = state == SessionState::Active;
+        let address = session.last_ip().parse().ok();
+        let place = self.last_place(&session, address);
+        let findings = self.findings(&session, &place, address, now);
+        let idle_expires = self.idle_expiry(&session).filter(|_| is_active);
+        let activity = is_active.then(|| activity_status(&session, now));
+
+        redact_end(&mut session, self.caller);
+        if !self.policy.keep_last_page {
+            session.activity.page.clear();
+        }
+        SessionView {
+            state,
+            is_current: self.caller.own_session() == Some(session.id),
+            activity,
+            idle_expires,
+            place,
+            findings,
+            profile: self.profile(&session.user_id),
+            session,
+        }
+    }
+
+    /// The place of the last use. A session that no gate has seen is where its sign-in was.
+    fn last_place(&self, session: &Session, address: Option<IpAddr>) -> Place {
+        if session.activity.ip.is_empty() {
+            return session.sight.place.clone();
+        }
+        match address {
+            Some(address) => self.places.lookup(address),
+            None => Place::default(),
+        }
+    }
+
+    fn idle_expiry(&self, session: &Session) -> Option<Micros> {
+        let timeout = self.policy.effective(&session.user_id).idle_timeout?;
+        Some(session.activity.last.after(timeout).min(session.expires))
+    }
+
+    fn profile(&self, user_id: &UserId) -> Option<Profile> {
+        let mut profile = self.profiles.get(user_id)?.clone();
+        if !self.caller.sees_email() {
+            profile.email.clear();
+        }
+        Some(profile)
+    }
+
+    /// The findings of the sign-in, and those of now.
+    fn findings(
+        &self,
+        session: &Session,
+        place: &Place,
+        address: Option<IpAddr>,
+        now: Micros,
+    ) -> Vec<Finding> {
+        let disabled = &self.policy.findings_disabled;
+        let at_sign_in = session.sight.findings.iter();
+        let mut findings: Vec<_> = at_sign_in
+            .filter(|finding| !disabled.contains(&finding.code))
+            .cloned()
+            .collect();
+
+        let sight = SessionSight {
+            created: session.created,
+            active: session.state(now) == SessionState::Active,
+            ended_by: session.end.as_ref().map(|end| end.cause),
+            opened_in: session.sight.place.clone(),
+            used_in: place.clone(),
+            used_from: address,
+            refresh_token_shared: session.shared_generation.is_some(),
+        };
+        findings.extend(sight.findings(now, disabled));
+        findings
+    }
+}
+
+fn activity_status(session: &Session, now: Micros) -> ActivityStatus {
+    let idle = now.since(session.activity.last);
+    ActivityStatus {
+        is_active_now: idle <= ACTIVE_NOW_WINDOW,
+        idle,
+    }
+}
+
+/// Removes the administrators' words from the end of a session, unless the caller is staff.
+pub(crate) fn redact_end(session: &mut Session, caller: &Caller) {
+    if caller.is_staff() {
+        return;
+    }
+    if let Some(end) = &mut session.end {
+        end.reason.clear();
+        end.actor.clear();
+    }
+}

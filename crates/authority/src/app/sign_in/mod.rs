@@ -1,0 +1,143 @@
+//! Sign-ins: open a session for a user who has authenticated.
+
+mod assessment;
+mod session_limit;
+
+use std::time::Instant;
+
+use portcullis_contract::id::{SessionId, TenantId, UserId};
+
+use super::{App, AppError, Caller, ChangeOrigin, IssuedTokens, SessionView};
+use crate::{
+    domain::{
+        Cause, ClientInfo, Micros, Mutation, NewSession, Profile, SessionState, Sight,
+        device::{AppWords, ClientHints},
+        policy::{AtLimit, Limits},
+    },
+    keys::random,
+};
+
+/// A request to open a session.
+pub(crate) struct SignInRequest {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) user_id: UserId,
+    pub(crate) profile: Profile,
+    pub(crate) client: ClientInfo,
+    pub(crate) client_hints: ClientHints,
+    pub(crate) app_words: AppWords,
+    pub(crate) remember_me: bool,
+    pub(crate) amr: Vec<String>,
+    pub(crate) acr: String,
+    /// None: the user authenticated just now.
+    pub(crate) auth_time: Option<Micros>,
+    pub(crate) audiences: Vec<String>,
+    /// The id of the request and the digest of its arguments. A repetition returns the same session.
+    pub(crate) request: Option<(String, [u8; 32])>,
+    /// The session on the same device that the new one replaces.
+    pub(crate) replaces: Option<SessionId>,
+    pub(crate) trace_parent: Option<String>,
+    pub(crate) received: Instant,
+}
+
+/// The session of a sign-in, and its tokens.
+pub(crate) struct SignedIn {
+    pub(crate) session: SessionView,
+    pub(crate) tokens: IssuedTokens,
+}
+
+/// Opens a session, within the tenant's policy.
+pub(crate) async fn sign_in(
+    app: &App,
+    caller: &Caller,
+    request: SignInRequest,
+) -> Result<SignedIn, AppError> {
+    let policy = app.policies.of(&request.tenant_id).await?;
+    app.limits
+        .admit_sign_in(&request.tenant_id, &request.user_id)
+        .await??;
+    let limits = policy.effective(&request.user_id);
+    if !limits.accepts_acr(&request.acr) {
+        return Err(AppError::PolicyForbids("required_acr"));
+    }
+
+    let replacement = ChangeOrigin::wordless(
+        caller.clone(),
+        request.trace_parent.clone(),
+        request.received,
+    );
+    let device = assessment::device(&request);
+    let mut new = new_session(caller, request, &limits);
+    app.assess_sign_in(&mut new, device, &policy).await?;
+    check_replaced(app, &new).await?;
+    // A repeated request may have its session already, and must not be refused for it. It is held to the limit once the
+    // store has told whether there is one.
+    if limits.at_limit == AtLimit::Refuse && new.request.is_none() {
+        app.check_session_limit(&new, &limits).await?;
+    }
+
+    let opened = app.store.open_session(&new).await?;
+    // The session that a repeated request returns may have ended meanwhile.
+    if opened.session.state(opened.now) != SessionState::Active {
+        return Err(AppError::SessionEnded);
+    }
+    app.enforce_session_limit(&opened.session, new.replaces, &limits)
+        .await?;
+    end_replaced(app, &replacement, &new).await?;
+
+    let tokens = app
+        .issue_tokens(&opened.session, &opened.session.audiences, opened.now)
+        .await?;
+    let session = app
+        .view_without_profile(caller, opened.session, opened.now)
+        .await?;
+    Ok(SignedIn { session, tokens })
+}
+
+fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> NewSession {
+    let remember_me = request.remember_me && limits.remember_me_allowed;
+    NewSession {
+        id: SessionId::generate(),
+        tenant_id: request.tenant_id,
+        user_id: request.user_id,
+        profile: request.profile,
+        client: request.client,
+        remember_me,
+        lifetime: limits.lifetime(remember_me),
+        amr: request.amr,
+        acr: request.acr,
+        auth_time: request.auth_time,
+        audiences: request.audiences,
+        salt: random(),
+        request: request.request,
+        sight: Sight::default(),
+        footprints: Vec::new(),
+        replaces: request.replaces,
+        idle_timeout: limits.idle_timeout,
+        actor: caller.actor(None),
+    }
+}
+
+/// Refuses to replace a session that the user does not have, before anything is opened.
+async fn check_replaced(app: &App, new: &NewSession) -> Result<(), AppError> {
+    if let Some(replaced) = new.replaces {
+        app.find_session(&new.tenant_id, replaced, Some(&new.user_id))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Ends the session that the new one replaces. This comes after the opening, so that a refused sign-in ends nothing. If
+/// it fails, nobody gets the tokens of the new session.
+async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &NewSession) -> Result<(), AppError> {
+    let Some(replaced) = new.replaces else {
+        return Ok(());
+    };
+    let mutation = Mutation::RevokeSessions {
+        tenant: new.tenant_id.clone(),
+        sessions: vec![replaced],
+        owner: Some(new.user_id.clone()),
+        cause: Cause::Replaced,
+    };
+    app.apply_change(origin, mutation).await?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Issues the tokens of a session.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_contract::{key::CredentialKind, token::Claims};
+
+use super::{App, AppError};
+use crate::{
+    domain::{Micros, Session, TokenSubject},
+    keys::random,
+};
+
+/// The most bytes of a token's audiences, amr and acr together. It keeps tokens well under their bound.
+pub(crate) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
+
+/// The tokens of a session.
+pub(crate) struct IssuedTokens {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    pub(crate) access_token_expires: Micros,
+}
+
+/// The problem of a token whose texts are too long, if they are.
+pub(crate) fn token_text_problem(
+    audiences: &[String],
+    amr: &[String],
+    acr: &str,
+) -> Option<String> {
+    let listed: usize = audiences.iter().chain(amr).map(String::len).sum();
+    if listed + acr.len() <= TOKEN_TEXT_BYTES_MAX {
+        return None;
+    }
+    Some(format!(
+        "with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes"
+    ))
+}
+
+impl App {
+    /// Issues the tokens of a session that was alive at `now`.
+    pub(crate) async fn issue_tokens(
+        &self,
+        session: &Session,
+        audiences: &[String],
+        now: Micros,
+    ) -> Result<IssuedTokens, AppError> {
+        let expires = self.access_token_expiry(session, now).await?;
+        let claims = Claims {
+            tenant_id: session.tenant_id.clone(),
+            user_id: session.user_id.clone(),
+            session_id: session.id,
+            subject: session.subject,
+            token_id: URL_SAFE_NO_PAD.encode(random::<16>()),
+            audiences: audiences.to_vec(),
+            issued_at: now.seconds(),
+            expires_at: expires.seconds(),
+            auth_time: session.auth_time.seconds(),
+            amr: session.amr.clone(),
+            acr: session.acr.clone(),
+        };
+        let access_token = self.sign_access_token(&claims, now)?;
+
+        // The refresh token is derived from the row, so that a repeated answer contains the same one.
+        let subject = TokenSubject {
+            session_id: session.id,
+            generation: session.generation,
+        };
+        let refresh_token = self.secrets.refresh.derive(subject, &session.salt);
+        Ok(IssuedTokens {
+            access_token,
+            refresh_token,
+            access_token_expires: whole_seconds(expires),
+        })
+    }
+
+    async fn access_token_expiry(
+        &self,
+        session: &Session,
+        now: Micros,
+    ) -> Result<Micros, AppError> {
+        let lifetime_max = self.config.tokens.access_token_lifetime;
+        let policy = self.policies.of(&session.tenant_id).await?;
+        let lifetime = policy
+            .effective(&session.user_id)
+            .access_token_lifetime(lifetime_max);
+        let expires = now.after(lifetime).min(session.expires);
+
+        // A token of less than a second would have expired by its own `exp` when it was issued.
+        if expires.seconds() <= now.seconds() {
+            return Err(AppError::SessionEnded);
+        }
+        Ok(expires)
+    }
+
+    fn sign_access_token(&self, claims: &Claims, now: Micros) -> Result<String, AppError> {
+        let Some(signer) = self.keyring.signer(CredentialKind::Session, now) else {
+            return Err(missing_key());
+        };
+        signer
+            .sign(&self.config.tokens.issuer, claims)
+            .map_err(|error| {
+                tracing::error!(%error, key = %signer.key_id(), "signing failed");
+                AppError::Internal
+            })
+    }
+}
+
+/// A token says its expiry in whole seconds; the answer must not promise more.
+fn whole_seconds(time: Micros) -> Micros {
+    let seconds = i64::try_from(time.seconds()).unwrap_or(i64::MAX);
+    Micros(seconds.saturating_mul(1_000_000))
+}
+
+/// Logs the missing key, since an operator could not tell otherwise why every sign-in fails.
+pub(crate) fn missing_key() -> AppError {
+    tracing::error!("there is no signing key of this kind: run `RotateSigningKey`");
+    AppError::Unavailable
+}
