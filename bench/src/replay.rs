@@ -23,7 +23,7 @@ use portcullis_contract::{
         watch_response::Message as Answer,
     },
     view::{Frame, View},
-    watch::StreamId,
+    watch::{AnyStream, Checksummed, StreamId},
 };
 use portcullis_tests::authority::{AUDIENCE, GATEWAY, ISSUER};
 use portcullis_validator::Validator;
@@ -166,7 +166,7 @@ fn greeting(view: &View, stream: &StreamId) -> Vec<Answer> {
     let welcome = Answer::Welcome(welcome.sealed(stream));
     let chunks = (0..bytes.len())
         .step_by(CHUNK_BYTES)
-        .map(|offset| Answer::SnapshotChunk(chunk(offset).sealed()));
+        .map(|offset| Answer::SnapshotChunk(chunk(offset).sealed(&AnyStream)));
     std::iter::once(welcome).chain(chunks).collect()
 }
 

@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use portcullis_contract::v1::{self, revocation_service_client::RevocationServiceClient};
+use portcullis_contract::{
+    v1::{self, revocation_service_client::RevocationServiceClient},
+    watch::{AnyStream, Checksummed},
+};
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, ready, session_id, sign_in},
     gate::applied,
@@ -159,7 +162,7 @@ async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up()
         ..Default::default()
     };
     let hello = v1::WatchRequest {
-        message: Some(v1::watch_request::Message::Hello(hello.sealed())),
+        message: Some(v1::watch_request::Message::Hello(hello.sealed(&AnyStream))),
     };
     let mut request = Request::new(tokio_stream::iter([hello]).chain(tokio_stream::pending()));
     let bearer = format!("Bearer {GATEWAY}").parse().expect("a header value");

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis_contract::v1;
+use portcullis_contract::{
+    v1,
+    watch::{AnyStream, Checksummed},
+};
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
     gate::{applied, refused, rejection},
@@ -210,7 +213,7 @@ fn hello(change: impl FnOnce(&mut v1::WatchHello)) -> v1::WatchRequest {
     };
     change(&mut hello);
     v1::WatchRequest {
-        message: Some(v1::watch_request::Message::Hello(hello.sealed())),
+        message: Some(v1::watch_request::Message::Hello(hello.sealed(&AnyStream))),
     }
 }
 

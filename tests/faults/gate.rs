@@ -12,6 +12,7 @@ use portcullis_contract::{
     position::Chain,
     position::{Position, Revision},
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
+    watch::{AnyStream, Checksummed},
 };
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
@@ -76,7 +77,7 @@ impl Handmade {
             ..at
         };
         let hello = v1::WatchRequest {
-            message: Some(Asked::Hello(hello.sealed())),
+            message: Some(Asked::Hello(hello.sealed(&AnyStream))),
         };
         asking.send(hello).await.expect("room");
         let mut client = authority.revocations(GATEWAY);

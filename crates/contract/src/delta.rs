@@ -12,56 +12,56 @@ use crate::{
 /// The most bytes one delta may have. A batch is cut well below it.
 pub const DELTA_BYTES_MAX: usize = 1 << 20;
 
-/// One change of the view.
+/// A change of the view: one entry of a delta.
 #[derive(Debug)]
 pub enum Change {
-    /// These credentials are dead.
+    /// Revokes credentials one by one.
     Revoke {
-        /// Of which kind they are.
+        /// The kind of the credentials.
         credential: CredentialKind,
-        /// Which.
+        /// The serials of the credentials.
         serials: Vec<Serial>,
     },
-    /// Everything of a kind within a scope, opened before this batch, is dead.
+    /// Cuts off all credentials of a kind within a scope that were opened before this batch.
     Cut {
-        /// Of which kind.
+        /// The kind of the credentials.
         credential: CredentialKind,
-        /// Within what.
+        /// The user, the tenant, or everyone.
         scope: Scope,
-        /// But this one.
+        /// The one credential that is not cut off.
         exempt: Option<Serial>,
     },
-    /// Tokens of this key are believed from now on.
+    /// Trusts a key: its tokens are accepted from now on.
     Trust(VerificationKey),
-    /// Tokens of this key are dead, for good.
+    /// Distrusts a key, for good.
     Distrust(KeyId),
-    /// The previous generation is forgotten.
+    /// Drops the previous generation of sessions.
     Turn,
-    /// These API keys were revoked and have expired: the view need not hold them any more.
+    /// Forgets API keys that were revoked and have expired since.
     Forget(Vec<Serial>),
 }
 
-/// What a cutoff covers.
+/// The scope that a cutoff covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// One user's credentials.
+    /// The credentials of one user.
     User(UserSerial),
-    /// One tenant's.
+    /// The credentials of one tenant.
     Tenant(TenantSerial),
-    /// All.
+    /// All credentials.
     Everyone,
 }
 
-/// Why bytes are not a delta that this version can apply.
+/// The reason for which this version cannot apply bytes as a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaError {
-    /// Larger than [`DELTA_BYTES_MAX`].
+    /// The delta is larger than [`DELTA_BYTES_MAX`].
     #[error("the delta is too large")]
     TooLarge,
-    /// Not an encoded `Delta`.
+    /// The bytes are not an encoded `Delta`.
     #[error("the delta is malformed")]
     Malformed,
-    /// An entry, or a value in one, that a later version knows. Ignoring it would be to forget a revocation.
+    /// An entry, or a value in one, belongs to a later version. Ignoring it would forget a revocation.
     #[error("the delta has an entry of a kind this version does not know")]
     UnknownKind,
 }
@@ -69,21 +69,20 @@ pub enum DeltaError {
 /// Encodes changes, with the trace parents of the sampled calls that caused them.
 #[must_use]
 pub fn encode(changes: &[Change], trace_parents: Vec<String>) -> Bytes {
-    let entries = changes
-        .iter()
-        .map(|change| v1::LogEntry {
+    let mut entries = Vec::with_capacity(changes.len());
+    for change in changes {
+        entries.push(v1::LogEntry {
             kind: Some(change.into()),
-        })
-        .collect();
-    v1::Delta {
+        });
+    }
+    let delta = v1::Delta {
         entries,
         trace_parents,
-    }
-    .encode_to_vec()
-    .into()
+    };
+    delta.encode_to_vec().into()
 }
 
-/// What [`trace_parents`] reads of a delta.
+/// The part of a delta that [`trace_parents`] reads.
 #[derive(Message)]
 struct Traced {
     #[prost(string, repeated, tag = "2")]
@@ -93,32 +92,37 @@ struct Traced {
 /// The most trace parents that are read of a delta.
 pub const TRACE_PARENTS_MAX: usize = 4;
 
-/// The sampled calls that caused a delta. Its entries are not decoded.
+/// Reads the sampled calls that caused a delta, without decoding its entries.
 #[must_use]
 pub fn trace_parents(bytes: &Bytes) -> Vec<TraceParent> {
     let Ok(traced) = Traced::decode(bytes.clone()) else {
         return Vec::new();
     };
-    let parents = traced
-        .trace_parents
-        .iter()
-        .filter_map(|text| TraceParent::parse(text));
+    let mut parents = Vec::new();
+    for text in &traced.trace_parents {
+        // The bound holds whatever the delta has: each parent becomes a span in every gate.
+        if parents.len() == TRACE_PARENTS_MAX {
+            break;
+        }
+        if let Some(parent) = TraceParent::parse(text)
+            && parent.sampled
+        {
+            parents.push(parent);
+        }
+    }
     parents
-        .filter(|parent| parent.sampled)
-        .take(TRACE_PARENTS_MAX)
-        .collect()
 }
 
 /// Decodes a delta, wholly or not at all.
 ///
 /// # Errors
-/// Every byte must have a meaning here: what this version would skip is [`DeltaError::UnknownKind`].
+/// Every byte must have a meaning here: bytes that this version would skip are [`DeltaError::UnknownKind`].
 pub fn decode(bytes: &Bytes) -> Result<Vec<Change>, DeltaError> {
     if bytes.len() > DELTA_BYTES_MAX {
         return Err(DeltaError::TooLarge);
     }
     let delta = v1::Delta::decode(bytes.clone()).map_err(|_| DeltaError::Malformed)?;
-    // prost skips what it does not know; the writer is canonical, so a difference is something skipped.
+    // prost skips fields that it does not know. The writer is canonical, so a difference is a skipped field.
     if delta.encode_to_vec() != *bytes {
         return Err(DeltaError::UnknownKind);
     }
@@ -132,26 +136,25 @@ impl TryFrom<&v1::LogEntry> for Change {
         match entry.kind.as_ref().ok_or(DeltaError::UnknownKind)? {
             Kind::Revoked(revoked) => Ok(Self::Revoke {
                 credential: credential(revoked.credential())?,
-                serials: revoked.serials.iter().copied().map(Serial).collect(),
+                serials: to_serials(&revoked.serials),
             }),
             Kind::Cutoff(cutoff) => Ok(Self::Cut {
                 credential: credential(cutoff.credential())?,
                 scope: scope(cutoff.scope(), cutoff.scope_serial)?,
                 exempt: exempt(cutoff.exempt_serial),
             }),
-            Kind::TrustKey(key) => key
-                .try_into()
-                .map(Self::Trust)
-                .map_err(|_| DeltaError::UnknownKind),
-            Kind::DistrustKey(key) => KeyId::parse(&key.id)
-                .map(Self::Distrust)
-                .map_err(|_| DeltaError::Malformed),
+            Kind::TrustKey(key) => match key.try_into() {
+                Ok(key) => Ok(Self::Trust(key)),
+                // A later version may know more algorithms.
+                Err(_) => Err(DeltaError::UnknownKind),
+            },
+            Kind::DistrustKey(key) => match KeyId::parse(&key.id) {
+                Ok(id) => Ok(Self::Distrust(id)),
+                Err(_) => Err(DeltaError::Malformed),
+            },
             Kind::Turn(_) => Ok(Self::Turn),
             Kind::Forgotten(forgotten) => match credential(forgotten.credential())? {
-                CredentialKind::ApiKey => {
-                    let serials = forgotten.serials.iter().copied().map(Serial);
-                    Ok(Self::Forget(serials.collect()))
-                }
+                CredentialKind::ApiKey => Ok(Self::Forget(to_serials(&forgotten.serials))),
                 // Sessions leave by turns: a later version may mean something else by it.
                 CredentialKind::Session => Err(DeltaError::UnknownKind),
             },
@@ -167,34 +170,44 @@ impl From<&Change> for Kind {
                 serials,
             } => Self::Revoked(v1::RevokedCredentials {
                 credential: v1::CredentialKind::from(*credential).into(),
-                serials: serials.iter().map(|serial| serial.0).collect(),
+                serials: to_numbers(serials),
             }),
             Change::Cut {
                 credential,
                 scope,
                 exempt,
-            } => {
-                let (scope, scope_serial) = scope.to_wire();
-                Self::Cutoff(v1::Cutoff {
-                    credential: v1::CredentialKind::from(*credential).into(),
-                    scope: scope.into(),
-                    scope_serial,
-                    exempt_serial: exempt.map_or(0, |serial| serial.0),
-                })
-            }
+            } => Self::Cutoff(encode_cutoff(*credential, *scope, *exempt)),
             Change::Trust(key) => Self::TrustKey(key.into()),
             Change::Distrust(id) => Self::DistrustKey(v1::DistrustedKey { id: id.to_string() }),
             Change::Turn => Self::Turn(v1::Turn {}),
             Change::Forget(serials) => Self::Forgotten(v1::ForgottenCredentials {
                 credential: v1::CredentialKind::ApiKey.into(),
-                serials: serials.iter().map(|serial| serial.0).collect(),
+                serials: to_numbers(serials),
             }),
         }
     }
 }
 
+fn encode_cutoff(credential: CredentialKind, scope: Scope, exempt: Option<Serial>) -> v1::Cutoff {
+    let (scope, scope_serial) = scope.to_wire();
+    v1::Cutoff {
+        credential: v1::CredentialKind::from(credential).into(),
+        scope: scope.into(),
+        scope_serial,
+        exempt_serial: exempt.map_or(0, |serial| serial.0),
+    }
+}
+
+fn to_serials(numbers: &[u64]) -> Vec<Serial> {
+    numbers.iter().copied().map(Serial).collect()
+}
+
+fn to_numbers(serials: &[Serial]) -> Vec<u64> {
+    serials.iter().map(|serial| serial.0).collect()
+}
+
 impl Scope {
-    /// The scope's wire form: its kind, and the serial within it.
+    /// Returns the scope's wire form: its kind, and the serial of the user or tenant.
     #[must_use]
     pub fn to_wire(self) -> (v1::CutoffScope, u64) {
         match self {
@@ -205,16 +218,18 @@ impl Scope {
     }
 }
 
+/// Reads the scope of a cutoff.
 pub(crate) fn scope(scope: v1::CutoffScope, serial: u64) -> Result<Scope, DeltaError> {
     match scope {
         v1::CutoffScope::User => Ok(Scope::User(UserSerial(serial))),
         v1::CutoffScope::Tenant => Ok(Scope::Tenant(TenantSerial(serial))),
         v1::CutoffScope::Everyone if serial == 0 => Ok(Scope::Everyone),
-        // One of everyone has no serial: whatever a later version means by it is not that.
+        // A cutoff of everyone has no serial. One that has it belongs to a later version.
         v1::CutoffScope::Everyone | v1::CutoffScope::Unspecified => Err(DeltaError::UnknownKind),
     }
 }
 
+/// Reads the exempted credential of a cutoff; 0 stands for none.
 pub(crate) fn exempt(serial: u64) -> Option<Serial> {
     (serial != 0).then_some(Serial(serial))
 }

@@ -1,4 +1,4 @@
-//! Ids: the caller's (tenants, users) and ours (sessions, API keys, events).
+//! Ids: those that callers choose (tenants, users) and those that the authority makes (sessions, API keys, events).
 
 use std::{fmt, str::FromStr};
 
@@ -17,7 +17,7 @@ macro_rules! caller_id {
         pub struct $name(Text<CALLER_ID_BYTES_MAX>);
 
         impl $name {
-            /// Checks an id.
+            /// Parses an id.
             ///
             /// # Errors
             /// When it is empty, longer than [`CALLER_ID_BYTES_MAX`], or has control characters.
@@ -67,13 +67,13 @@ macro_rules! type_id {
         pub struct $name(TypeSafeId<$kind>);
 
         impl $name {
-            /// A new id, ordered by time (UUIDv7).
+            /// Makes a new id. Ids sort by the time of their making (UUIDv7).
             #[must_use]
             pub fn generate() -> Self {
                 Self(TypeSafeId::from_uuid(Uuid::now_v7()))
             }
 
-            /// The id of these 16 bytes.
+            /// Returns the id of these 16 bytes.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(TypeSafeId::from_uuid(Uuid::from_bytes(bytes)))
@@ -90,11 +90,14 @@ macro_rules! type_id {
             type Err = TextError;
 
             fn from_str(text: &str) -> Result<Self, TextError> {
-                let malformed = TextError::Malformed { expected: $expected };
+                // The callers' error tells an absent id from a wrong one.
                 if text.is_empty() {
                     return Err(TextError::Empty);
                 }
-                text.parse().map(Self).map_err(|_| malformed)
+                match text.parse() {
+                    Ok(id) => Ok(Self(id)),
+                    Err(_) => Err(TextError::Malformed { expected: $expected }),
+                }
             }
         }
 
@@ -134,7 +137,7 @@ macro_rules! serial {
 }
 
 serial! {
-    /// The dense number of a credential. An index, never a secret. 0 is no credential.
+    /// The dense number of a credential: an index, never a secret. 0 is no credential.
     Serial
 }
 serial! {

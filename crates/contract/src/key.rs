@@ -17,19 +17,21 @@ pub use self::{
 };
 use crate::v1;
 
+/// The longest `kid`, in bytes.
+const KEY_ID_BYTES_MAX: usize = 64;
+
 /// A `kid`: 1 to 64 letters, digits, `-` or `_`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// Checks a `kid`.
+    /// Parses a `kid`.
     ///
     /// # Errors
     /// When it is not 1 to 64 letters, digits, `-` or `_`.
     pub fn parse(id: impl Into<String>) -> Result<Self, InvalidKey> {
         let id = id.into();
-        let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
-        if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
+        if !(1..=KEY_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(is_key_id_byte) {
             return Err(InvalidKey::Id);
         }
         Ok(Self(id))
@@ -40,6 +42,10 @@ impl KeyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_key_id_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 impl fmt::Display for KeyId {
@@ -64,10 +70,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 3] = [Self::Ed25519, Self::Es256, Self::Rs256];
 
-    /// The name in token headers, and in the configuration.
+    /// The algorithm's name in token headers and in the configuration.
     #[must_use]
     pub fn jose_name(self) -> &'static str {
         match self {
@@ -77,29 +83,29 @@ impl Algorithm {
         }
     }
 
-    /// Whether `name` in a header means this algorithm. `Ed25519` is the fully specified name of RFC 9864.
+    /// Returns whether `name` in a header means this algorithm. `Ed25519` is the fully specified name of RFC 9864.
     #[must_use]
     pub fn is_named(self, name: &str) -> bool {
         name == self.jose_name() || self == Self::Ed25519 && name == "Ed25519"
     }
 }
 
-/// What kind of credential a token, a key's tokens or a revocation is about.
+/// The kind of credential that a token, a key or a revocation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialKind {
-    /// A sign-in of a person.
+    /// A person's sign-in.
     Session,
-    /// A credential of a program.
+    /// A program's credential.
     ApiKey,
 }
 
-/// A public key that is fit for use.
+/// A public key that was checked and is ready for use.
 pub struct VerificationKey {
-    /// Its `kid`.
+    /// The `kid` that tokens name.
     pub id: KeyId,
-    /// The one algorithm it is used with.
+    /// The one algorithm that the key is used with.
     pub algorithm: Algorithm,
-    /// What its tokens are.
+    /// The kind of credential that the key signs.
     pub credential: CredentialKind,
     public: ParsedPublicKey,
 }
@@ -108,7 +114,7 @@ impl VerificationKey {
     /// Checks a public key of `algorithm`, in the encoding that the log has (`TrustedKey.public_key`).
     ///
     /// # Errors
-    /// When it is not fit for use: such a key fails every check, or accepts forged signatures.
+    /// When the key would fail every check, or would accept forged signatures.
     pub fn new(
         id: KeyId,
         algorithm: Algorithm,
@@ -123,31 +129,33 @@ impl VerificationKey {
         })
     }
 
-    /// The public key as the log carries it.
+    /// Returns the public key as the log carries it.
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
         self.public.as_ref()
     }
 
-    /// The public key as JWKs carry it.
+    /// Returns the public key as JWKs carry it.
     #[must_use]
     pub fn public_numbers(&self) -> PublicNumbers {
         PublicNumbers::of(self.algorithm, self.public_bytes())
     }
 
-    /// Whether `signature` (base64url) is this key's over `message`.
+    /// Returns whether `signature` (base64url) is this key's over `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &str) -> bool {
-        let signature = URL_SAFE_NO_PAD.decode(signature);
-        signature.is_ok_and(|signature| self.public.verify_sig(message, &signature).is_ok())
+        match URL_SAFE_NO_PAD.decode(signature) {
+            Ok(signature) => self.public.verify_sig(message, &signature).is_ok(),
+            Err(_) => false,
+        }
     }
 
-    /// Whether both are the same key.
+    /// Returns whether both are the same key.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let kind = |key: &Self| (key.algorithm, key.credential);
         self.id == other.id
-            && kind(self) == kind(other)
+            && self.algorithm == other.algorithm
+            && self.credential == other.credential
             && self.public_bytes() == other.public_bytes()
     }
 }
@@ -161,19 +169,19 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// Why a key was refused.
+/// The reason for which a key was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// Not a `kid`.
+    /// The text is not a `kid`.
     #[error("a key id is 1 to 64 letters, digits, - or _")]
     Id,
-    /// Not a usable public key of the algorithm.
+    /// The bytes are not a usable public key of the algorithm.
     #[error("not a usable public key")]
     PublicKey,
-    /// Not a private key of the algorithm.
+    /// The bytes are not a private key of the algorithm.
     #[error("not a private key of its algorithm")]
     PrivateKey,
-    /// An algorithm or kind of credential that this version does not know.
+    /// This version does not know the algorithm or the kind of credential.
     #[error("an unknown kind of key")]
     Kind,
 }
@@ -223,7 +231,7 @@ impl From<&VerificationKey> for v1::TrustedKey {
     }
 }
 
-/// A kind of credential that this version does not know.
+/// The error for a kind of credential that this version does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an unknown kind of credential")]
 pub struct UnknownCredentialKind;

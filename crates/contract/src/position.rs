@@ -11,14 +11,16 @@ use crate::v1;
 pub struct Revision(pub u64);
 
 impl Revision {
-    /// The revision of the batch after this one. There is none after the greatest number, which no log of ours reaches
-    /// and bytes from elsewhere may claim: it is its own successor, and nothing [`follows`](Self::follows) it.
+    /// The revision of the batch after this one.
+    ///
+    /// No log reaches the greatest number, but bytes from elsewhere may claim it. It is its own successor, and nothing
+    /// [`follows`](Self::follows) it.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// Whether this is the revision right after `other`.
+    /// Returns whether this is the revision right after `other`.
     #[must_use]
     pub fn follows(self, other: Self) -> bool {
         other.0.checked_add(1) == Some(self.0)
@@ -44,24 +46,24 @@ impl fmt::Debug for Incarnation {
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
 
-/// SHA-256 of `bytes`.
+/// Returns the SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Digest {
     to_digest(digest(&SHA256, bytes).as_ref())
 }
 
-/// The hash over everything the log held up to a revision.
+/// The hash over everything in the log up to a revision.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Chain(pub Digest);
 
 impl Chain {
-    /// The chain after a batch: `SHA-256(self ‖ SHA-256(delta) ‖ audit_digest)`.
+    /// Returns the chain after a batch: `SHA-256(self ‖ SHA-256(delta) ‖ audit_digest)`.
     #[must_use]
     pub fn next(&self, delta: &[u8], audit_digest: &Digest) -> Self {
         self.link(&sha256(delta), audit_digest)
     }
 
-    /// As [`next`](Self::next), where only the digest of the delta is left.
+    /// Returns the same as [`next`](Self::next) where only the digest of the delta is left.
     #[must_use]
     pub fn link(&self, delta_digest: &Digest, audit_digest: &Digest) -> Self {
         let mut context = Context::new(&SHA256);
@@ -74,18 +76,20 @@ impl Chain {
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Eight bytes tell chains apart in a log line; the whole would hide the rest of it.
+        for byte in &self.0[..8] {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 
 /// A revision of one history, with the proof of all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Which history.
+    /// The history.
     pub incarnation: Incarnation,
-    /// Where in it.
+    /// The revision within the history.
     pub revision: Revision,
     /// The chain at `revision`.
     pub chain: Chain,
@@ -110,7 +114,7 @@ impl TryFrom<&v1::Cursor> for Position {
 }
 
 impl Position {
-    /// Checks the lengths.
+    /// Makes a position of its parts.
     ///
     /// # Errors
     /// When the incarnation is not 16 bytes or the chain not 32.
@@ -119,15 +123,18 @@ impl Position {
         revision: u64,
         chain: &[u8],
     ) -> Result<Self, MalformedPosition> {
+        let (Ok(incarnation), Ok(chain)) = (incarnation.try_into(), chain.try_into()) else {
+            return Err(MalformedPosition);
+        };
         Ok(Self {
-            incarnation: Incarnation(incarnation.try_into().map_err(|_| MalformedPosition)?),
+            incarnation: Incarnation(incarnation),
             revision: Revision(revision),
-            chain: Chain(chain.try_into().map_err(|_| MalformedPosition)?),
+            chain: Chain(chain),
         })
     }
 }
 
-/// An incarnation that is not 16 bytes, or a chain or digest that is not 32.
+/// The error for an incarnation that is not 16 bytes, or a chain or digest that is not 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed log position")]
 pub struct MalformedPosition;

@@ -7,7 +7,7 @@ use std::{fmt, ops::Deref};
 pub struct Text<const MAX: usize>(String);
 
 impl<const MAX: usize> Text<MAX> {
-    /// Checks `text`.
+    /// Parses `text`.
     ///
     /// # Errors
     /// When it is longer than `MAX` bytes or contains a control character (Unicode category Cc).
@@ -22,7 +22,7 @@ impl<const MAX: usize> Text<MAX> {
         Ok(Self(text))
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
@@ -43,25 +43,25 @@ impl<const MAX: usize> fmt::Display for Text<MAX> {
     }
 }
 
-/// Why a text was refused. It never repeats the text.
+/// The reason for which a text was refused. It never repeats the text, which may be private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Something is required here.
+    /// The text is empty where one is required.
     #[error("must not be empty")]
     Empty,
-    /// The bound is in bytes of UTF-8.
+    /// The text has more bytes of UTF-8 than allowed.
     #[error("must be at most {bytes_max} bytes")]
     TooLong {
-        /// The most that is allowed.
+        /// The bound, in bytes.
         bytes_max: usize,
     },
-    /// Tabs and line breaks included.
+    /// The text has a control character. Tabs and line breaks are control characters.
     #[error("must not contain control characters")]
     ControlCharacter,
-    /// The text is not of the form that this id or address has.
+    /// The text does not have the form of this id or address.
     #[error("is not {expected}")]
     Malformed {
-        /// What would be.
+        /// The form that is expected.
         expected: &'static str,
     },
 }

@@ -1,39 +1,47 @@
-//! Trace context: which trace a call belongs to (W3C Trace Context, section 3.2).
+//! Trace context: the trace that a call belongs to (W3C Trace Context, section 3.2).
 
 use std::fmt;
 
-/// A `traceparent`: a trace, the span in it that calls, and whether it is recorded. Whoever sends one says nothing else
-/// of themselves: the state and the baggage that may travel beside it are not taken.
+/// A `traceparent`: a trace, the calling span in it, and whether the trace is recorded.
+///
+/// The state and the baggage that may travel beside it are not read: they could carry personal data into the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     /// The trace. Not zero.
     pub trace_id: u128,
-    /// The span that calls. Not zero.
+    /// The calling span. Not zero.
     pub span_id: u64,
-    /// Whether the caller records it.
+    /// Whether the caller records the trace.
     pub sampled: bool,
 }
 
-/// Version, trace, span, flags, and the dashes between them.
+/// The bytes of version, trace, span, flags, and the dashes between them.
 const LENGTH: usize = 55;
 
 impl TraceParent {
-    /// Reads a header's value. What follows the four fields of version 00 in a later version is passed over.
+    /// Parses a header's value. A later version may append fields to the four of version 00: they are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (known, later) = text.split_at_checked(LENGTH)?;
         let mut parts = known.split('-');
-        let mut next = |digits: usize| hexadecimal(parts.next()?, digits);
-        let (version, trace_id, span_id, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-        let whole = match version {
+        let version = parse_hexadecimal(parts.next()?, 2)?;
+        let trace_id = parse_hexadecimal(parts.next()?, 32)?;
+        let span_id = parse_hexadecimal(parts.next()?, 16)?;
+        let flags = parse_hexadecimal(parts.next()?, 2)?;
+
+        let ends_well = match version {
             0 => later.is_empty(),
+            // The standard reserves this version to mean that the header is invalid.
             0xff => false,
             _ => later.is_empty() || later.starts_with('-'),
         };
-        let span_id = u64::try_from(span_id).ok()?;
-        (whole && trace_id != 0 && span_id != 0).then_some(Self {
+        // All zeros is how the standard writes an absent trace or span.
+        if !ends_well || trace_id == 0 || span_id == 0 {
+            return None;
+        }
+        Some(Self {
             trace_id,
-            span_id,
+            span_id: u64::try_from(span_id).ok()?,
             sampled: flags & 1 == 1,
         })
     }
@@ -51,17 +59,16 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// The standard allows small letters only.
-fn hexadecimal(text: &str, digits: usize) -> Option<u128> {
-    let good = text.len() == digits
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if good {
-        u128::from_str_radix(text, 16).ok()
-    } else {
-        None
+/// Parses exactly this many digits. The standard allows small letters only.
+fn parse_hexadecimal(text: &str, digits: usize) -> Option<u128> {
+    // `from_str_radix` alone would also take capital letters and a sign.
+    let is_plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if text.len() != digits || !is_plain {
+        return None;
     }
+    u128::from_str_radix(text, 16).ok()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Checksums of the messages of a watch stream: a damaged message is refused, never taken for another one.
 //!
-//! TCP's own checksum lets one damaged segment in some ten thousand through, and a middlebox may damage what it
-//! forwards. One flipped bit in a beat can name a head that the view has not reached or a probe that was never sent.
+//! TCP's own checksum lets one damaged segment in some ten thousand through, and a middlebox may damage the bytes that
+//! it forwards. One flipped bit in a beat can name a head that the view has not reached or a probe that was never sent.
 //! `proto/portcullis/v1/revocation_service.proto` describes the bytes that are hashed.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use prost::bytes::Bytes;
+use prost_types::{Duration, Timestamp};
 
 use crate::v1;
 
@@ -15,26 +16,77 @@ pub const CHECKSUM_BYTES: usize = 16;
 /// The random name of one stream, which the validator chooses. It keeps a message of one stream out of another.
 pub type StreamId = [u8; 16];
 
-/// The hash over the fields of one message, in the order of their numbers.
-struct Fields(Context);
+/// The scope of a checksum that is the same in every stream.
+///
+/// Snapshots and deltas are encoded once for all gates, so no stream can be part of their checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyStream;
 
-impl Fields {
-    fn of(message: &str) -> Self {
+impl AsRef<[u8]> for AnyStream {
+    fn as_ref(&self) -> &[u8] {
+        &[]
+    }
+}
+
+/// A message of a watch stream that carries a checksum over its other fields.
+pub trait Checksummed: Sized {
+    /// The message's name in `proto/`. It keeps equal bytes of two kinds of message apart.
+    const NAME: &'static str;
+
+    /// [`StreamId`] for a message of one stream, [`AnyStream`] for a message that all streams share.
+    type Scope: AsRef<[u8]>;
+
+    /// Hashes the fields in the order of their numbers, without the checksum.
+    fn hash_fields(&self, hash: FieldHash) -> FieldHash;
+
+    /// The checksum that the message carries.
+    fn checksum(&self) -> &Bytes;
+
+    /// Replaces the checksum that the message carries.
+    fn set_checksum(&mut self, checksum: Bytes);
+
+    /// Returns the message with its checksum.
+    #[must_use]
+    fn sealed(mut self, scope: &Self::Scope) -> Self {
+        let checksum = compute(&self, scope);
+        self.set_checksum(checksum);
+        self
+    }
+
+    /// Returns whether the checksum matches.
+    #[must_use]
+    fn is_intact(&self, scope: &Self::Scope) -> bool {
+        *self.checksum() == compute(self, scope)
+    }
+}
+
+fn compute<M: Checksummed>(message: &M, scope: &M::Scope) -> Bytes {
+    let hash = FieldHash::new(M::NAME, scope.as_ref());
+    message.hash_fields(hash).finish()
+}
+
+/// The hash over the fields of one message.
+///
+/// An absent message is hashed as 0 and a present one as 1 with its fields, so that no two messages give the same bytes.
+pub struct FieldHash(Context);
+
+impl FieldHash {
+    fn new(message: &str, scope: &[u8]) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(message.as_bytes());
         context.update(&[0]);
+        context.update(scope);
         Self(context)
     }
 
-    fn of_stream(message: &str, stream: &[u8]) -> Self {
-        let mut fields = Self::of(message);
-        fields.0.update(stream);
-        fields
+    /// Hashes bytes of a fixed length.
+    fn fixed(mut self, value: &[u8]) -> Self {
+        self.0.update(value);
+        self
     }
 
-    fn integer(mut self, value: u64) -> Self {
-        self.0.update(&value.to_be_bytes());
-        self
+    fn integer(self, value: u64) -> Self {
+        self.fixed(&value.to_be_bytes())
     }
 
     fn signed(self, value: i64) -> Self {
@@ -42,49 +94,55 @@ impl Fields {
     }
 
     fn bytes(self, value: &[u8]) -> Self {
-        let mut fields = self.integer(value.len() as u64);
-        fields.0.update(value);
-        fields
+        // Without the length in front, bytes could move from one field to the next.
+        self.integer(value.len() as u64).fixed(value)
     }
 
     fn cursor(self, cursor: Option<&v1::Cursor>) -> Self {
-        match cursor {
-            None => self.integer(0),
-            Some(cursor) => self
-                .integer(1)
-                .bytes(&cursor.incarnation)
-                .integer(cursor.revision)
-                .bytes(&cursor.chain),
-        }
+        let Some(cursor) = cursor else {
+            return self.integer(0);
+        };
+        self.integer(1)
+            .bytes(&cursor.incarnation)
+            .integer(cursor.revision)
+            .bytes(&cursor.chain)
     }
 
-    /// A duration or a timestamp.
-    fn time(self, time: Option<(i64, i32)>) -> Self {
-        match time {
-            None => self.integer(0),
-            Some((seconds, nanos)) => self.integer(1).signed(seconds).signed(nanos.into()),
-        }
+    fn duration(self, duration: Option<&Duration>) -> Self {
+        let Some(duration) = duration else {
+            return self.integer(0);
+        };
+        self.integer(1)
+            .signed(duration.seconds)
+            .signed(duration.nanos.into())
+    }
+
+    fn timestamp(self, timestamp: Option<&Timestamp>) -> Self {
+        let Some(timestamp) = timestamp else {
+            return self.integer(0);
+        };
+        self.integer(1)
+            .signed(timestamp.seconds)
+            .signed(timestamp.nanos.into())
     }
 
     fn part(self, part: Option<&v1::SnapshotPart>) -> Self {
-        match part {
-            None => self.integer(0),
-            Some(part) => self
-                .integer(1)
-                .bytes(&part.sha256)
-                .integer(part.total_bytes)
-                .integer(part.offset),
-        }
+        let Some(part) = part else {
+            return self.integer(0);
+        };
+        self.integer(1)
+            .bytes(&part.sha256)
+            .integer(part.total_bytes)
+            .integer(part.offset)
     }
 
     fn proven_head(self, proven: Option<&v1::ProvenHead>) -> Self {
-        match proven {
-            None => self.integer(0),
-            Some(proven) => self
-                .integer(1)
-                .cursor(proven.head.as_ref())
-                .bytes(&proven.code),
-        }
+        let Some(proven) = proven else {
+            return self.integer(0);
+        };
+        self.integer(1)
+            .cursor(proven.head.as_ref())
+            .bytes(&proven.code)
     }
 
     fn finish(self) -> Bytes {
@@ -92,151 +150,66 @@ impl Fields {
     }
 }
 
-impl v1::WatchHello {
-    /// The hello with its checksum.
-    #[must_use]
-    pub fn sealed(mut self) -> Self {
-        self.checksum = self.sum();
-        self
-    }
+/// Implements [`Checksummed`] for a generated message, by the expression that hashes its fields.
+macro_rules! checksummed {
+    ($message:ident, $scope:ty, |$this:ident, $hash:ident| $fields:expr) => {
+        impl Checksummed for v1::$message {
+            const NAME: &'static str = stringify!($message);
 
-    /// Whether the checksum matches.
-    #[must_use]
-    pub fn is_intact(&self) -> bool {
-        self.checksum == self.sum()
-    }
+            type Scope = $scope;
 
-    fn sum(&self) -> Bytes {
-        let staleness = self.max_staleness.as_ref();
-        let admits_for = self.admits_for.as_ref();
-        Fields::of_stream("WatchHello", &self.stream)
-            .cursor(self.cursor.as_ref())
-            .time(staleness.map(|staleness| (staleness.seconds, staleness.nanos)))
-            .signed(self.mode.into())
-            .bytes(self.name.as_bytes())
-            .part(self.part.as_ref())
-            .bytes(&self.gate_id)
-            .time(admits_for.map(|admits_for| (admits_for.seconds, admits_for.nanos)))
-            .proven_head(self.proven_head.as_ref())
-            .finish()
-    }
+            fn hash_fields(&self, $hash: FieldHash) -> FieldHash {
+                let $this = self;
+                $fields
+            }
+
+            fn checksum(&self) -> &Bytes {
+                &self.checksum
+            }
+
+            fn set_checksum(&mut self, checksum: Bytes) {
+                self.checksum = checksum;
+            }
+        }
+    };
 }
 
-impl v1::WatchProbe {
-    /// The probe with its checksum, for one stream.
-    #[must_use]
-    pub fn sealed(mut self, stream: &StreamId) -> Self {
-        self.checksum = self.sum(stream);
-        self
-    }
-
-    /// Whether the checksum matches in this stream.
-    #[must_use]
-    pub fn is_intact(&self, stream: &StreamId) -> bool {
-        self.checksum == self.sum(stream)
-    }
-
-    fn sum(&self, stream: &StreamId) -> Bytes {
-        Fields::of_stream("WatchProbe", stream)
-            .integer(self.nonce)
-            .integer(self.applied_revision)
-            .finish()
-    }
-}
-
-impl v1::WatchWelcome {
-    /// The welcome with its checksum, for one stream.
-    #[must_use]
-    pub fn sealed(mut self, stream: &StreamId) -> Self {
-        self.checksum = self.sum(stream);
-        self
-    }
-
-    /// Whether the checksum matches in this stream.
-    #[must_use]
-    pub fn is_intact(&self, stream: &StreamId) -> bool {
-        self.checksum == self.sum(stream)
-    }
-
-    fn sum(&self, stream: &StreamId) -> Bytes {
-        Fields::of_stream("WatchWelcome", stream)
-            .bytes(&self.incarnation)
-            .integer(self.fork.into())
-            .finish()
-    }
-}
-
-impl v1::WatchBeat {
-    /// The beat with its checksum, for one stream.
-    #[must_use]
-    pub fn sealed(mut self, stream: &StreamId) -> Self {
-        self.checksum = self.sum(stream);
-        self
-    }
-
-    /// Whether the checksum matches in this stream.
-    #[must_use]
-    pub fn is_intact(&self, stream: &StreamId) -> bool {
-        self.checksum == self.sum(stream)
-    }
-
-    fn sum(&self, stream: &StreamId) -> Bytes {
-        let time = self.database_time.as_ref();
-        Fields::of_stream("WatchBeat", stream)
-            .integer(self.nonce)
-            .cursor(self.head.as_ref())
-            .time(time.map(|time| (time.seconds, time.nanos)))
-            .bytes(&self.head_code)
-            .finish()
-    }
-}
-
-impl v1::SnapshotChunk {
-    /// The chunk with its checksum. It is the same for every stream.
-    #[must_use]
-    pub fn sealed(mut self) -> Self {
-        self.checksum = self.sum();
-        self
-    }
-
-    /// Whether the checksum matches.
-    #[must_use]
-    pub fn is_intact(&self) -> bool {
-        self.checksum == self.sum()
-    }
-
-    fn sum(&self) -> Bytes {
-        Fields::of("SnapshotChunk")
-            .integer(self.total_bytes)
-            .bytes(&self.sha256)
-            .integer(self.offset)
-            .bytes(&self.data)
-            .finish()
-    }
-}
-
-impl v1::DeltaFrame {
-    /// The frame with its checksum. It is the same for every stream.
-    #[must_use]
-    pub fn sealed(mut self) -> Self {
-        self.checksum = self.sum();
-        self
-    }
-
-    /// Whether the checksum matches.
-    #[must_use]
-    pub fn is_intact(&self) -> bool {
-        self.checksum == self.sum()
-    }
-
-    fn sum(&self) -> Bytes {
-        Fields::of("DeltaFrame")
-            .integer(self.revision)
-            .bytes(&self.delta)
-            .bytes(&self.audit_digest)
-            .finish()
-    }
-}
+// The hello names the stream itself: it is the message that makes the stream known.
+checksummed!(WatchHello, AnyStream, |hello, hash| {
+    hash.fixed(&hello.stream)
+        .cursor(hello.cursor.as_ref())
+        .duration(hello.max_staleness.as_ref())
+        .signed(hello.mode.into())
+        .bytes(hello.name.as_bytes())
+        .part(hello.part.as_ref())
+        .bytes(&hello.gate_id)
+        .duration(hello.admits_for.as_ref())
+        .proven_head(hello.proven_head.as_ref())
+});
+checksummed!(WatchProbe, StreamId, |probe, hash| {
+    hash.integer(probe.nonce).integer(probe.applied_revision)
+});
+checksummed!(WatchWelcome, StreamId, |welcome, hash| {
+    hash.bytes(&welcome.incarnation)
+        .integer(welcome.fork.into())
+});
+checksummed!(WatchBeat, StreamId, |beat, hash| {
+    hash.integer(beat.nonce)
+        .cursor(beat.head.as_ref())
+        .timestamp(beat.database_time.as_ref())
+        .bytes(&beat.head_code)
+});
+checksummed!(SnapshotChunk, AnyStream, |chunk, hash| {
+    hash.integer(chunk.total_bytes)
+        .bytes(&chunk.sha256)
+        .integer(chunk.offset)
+        .bytes(&chunk.data)
+});
+checksummed!(DeltaFrame, AnyStream, |frame, hash| {
+    hash.integer(frame.revision)
+        .bytes(&frame.delta)
+        .bytes(&frame.audit_digest)
+});
 
 #[cfg(test)]
 mod tests {
@@ -282,7 +255,7 @@ mod tests {
                 code: vec![6; 32].into(),
             }),
         };
-        hello.sealed()
+        hello.sealed(&AnyStream)
     }
 
     fn probe() -> v1::WatchProbe {
@@ -308,11 +281,11 @@ mod tests {
 
     #[test]
     fn a_request_with_any_bit_flipped_is_refused() {
-        assert!(hello().is_intact() && probe().is_intact(&STREAM));
+        assert!(hello().is_intact(&AnyStream) && probe().is_intact(&STREAM));
         let (hellos, probes) = (damaged(&hello()), damaged(&probe()));
         assert!(hellos.len() > 500 && probes.len() > 100);
         for hello in hellos {
-            assert!(!hello.is_intact(), "{hello:?}");
+            assert!(!hello.is_intact(&AnyStream), "{hello:?}");
         }
         for probe in probes {
             assert!(!probe.is_intact(&STREAM), "{probe:?}");
@@ -346,7 +319,7 @@ mod tests {
                 audit_digest: Bytes::copy_from_slice(digest),
                 checksum: Bytes::new(),
             };
-            frame.sealed().checksum
+            frame.sealed(&AnyStream).checksum
         };
         assert_ne!(frame(b"ab", b"c"), frame(b"a", b"bc"));
     }

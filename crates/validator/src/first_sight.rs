@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use portcullis_contract::{token::ACCESS_TOKEN_BYTES_MAX, verdict::Rejection};
+use portcullis_contract::{rejection::Rejection, token::ACCESS_TOKEN_BYTES_MAX};
 
 use crate::{RequestInfo, clock::Mark};
 

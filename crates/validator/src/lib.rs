@@ -32,7 +32,7 @@ mod sync;
 mod telemetry;
 mod validator;
 
-pub use portcullis_contract::{position::Position, verdict::Rejection};
+pub use portcullis_contract::{position::Position, rejection::Rejection};
 
 pub use self::{
     activity::RequestInfo,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_contract::verdict::Rejection;
+use portcullis_contract::rejection::Rejection;
 
 /// What verdicts are called: accepted, and the reasons of [`Rejection::reason`].
 const VERDICTS: [&str; 19] = [

@@ -13,7 +13,7 @@ use opentelemetry::metrics::Meter;
 use portcullis_contract::{
     position::Position,
     token::{Expected, TokenClaims, verify_as},
-    verdict::{Rejection, check_standing},
+    verdict::{Rejection, check_view},
     view::View,
 };
 use tokio::{
@@ -145,7 +145,7 @@ impl Shared {
         view: &View,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
-        check_standing(identity, view)?;
+        check_view(identity, view)?;
         if !state.remembered.is_empty() {
             state.check_remembered(identity)?;
         }

@@ -10,6 +10,7 @@ use portcullis_contract::{
     position::{Digest, Position, Revision, sha256},
     v1,
     view::View,
+    watch::{AnyStream, Checksummed},
 };
 use prost::bytes::Bytes;
 use tokio::sync::Mutex;
@@ -74,7 +75,7 @@ fn cut(bytes: &Bytes, sha256: &Digest) -> Vec<v1::SnapshotChunk> {
             data: bytes.slice(offset..end),
             checksum: Bytes::new(),
         };
-        chunk.sealed()
+        chunk.sealed(&AnyStream)
     };
     offsets.map(chunk).collect()
 }

@@ -12,10 +12,11 @@ use zeroize::Zeroizing;
 
 use super::{Algorithm, InvalidKey, public};
 
-/// Enough until 2030 (NIST SP 800-57, part 1, table 2), and keys rotate; a larger one signs four times slower.
+/// The size of new RSA keys: enough until 2030 (NIST SP 800-57, part 1, table 2), and keys rotate. A larger one signs
+/// four times slower.
 const RSA_KEY_SIZE: KeySize = KeySize::Rsa2048;
 
-/// A private key, opened once and used often.
+/// A private key that was parsed once and signs often.
 pub struct PrivateKey(Pair);
 
 enum Pair {
@@ -24,13 +25,16 @@ enum Pair {
     Rs256(rsa::KeyPair),
 }
 
-/// The cryptographic library failed to sign.
+/// The error of the cryptographic library when it cannot sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the private key does not sign")]
 pub struct SignError;
 
 impl PrivateKey {
-    /// A new key. For RSA this takes a good part of a second: not on a thread that serves others.
+    /// Makes a new key. For RSA this takes a good part of a second, so keep it off threads that serve others.
+    ///
+    /// # Panics
+    /// When the system has no randomness.
     #[must_use]
     pub fn generate(algorithm: Algorithm) -> Self {
         let pair = match algorithm {
@@ -43,10 +47,10 @@ impl PrivateKey {
         Self(pair.expect("the system has randomness"))
     }
 
-    /// Opens a PKCS#8 document.
+    /// Parses a PKCS#8 document.
     ///
     /// # Errors
-    /// When it does not hold a key of `algorithm`, or one whose public half no verifier takes.
+    /// When the document has no key of `algorithm`, or one with a public half that every verifier refuses.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, InvalidKey> {
         let pair = match algorithm {
             Algorithm::Ed25519 => Ed25519KeyPair::from_pkcs8(pkcs8).map(Pair::Ed25519),
@@ -56,11 +60,12 @@ impl PrivateKey {
             Algorithm::Rs256 => rsa::KeyPair::from_pkcs8(pkcs8).map(Pair::Rs256),
         };
         let key = Self(pair.map_err(|_| InvalidKey::PrivateKey)?);
+        // Such a key would sign tokens that every gate refuses: better to fail here, where an operator sees it.
         public::parse(algorithm, key.public_bytes())?;
         Ok(key)
     }
 
-    /// The PKCS#8 document of this key.
+    /// Writes the key as a PKCS#8 document.
     ///
     /// # Panics
     /// When memory runs out.
@@ -74,7 +79,7 @@ impl PrivateKey {
         Zeroizing::new(document.expect("a key pair has an encoding"))
     }
 
-    /// The one algorithm of this key.
+    /// The algorithm of the key.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match &self.0 {
@@ -84,7 +89,7 @@ impl PrivateKey {
         }
     }
 
-    /// The public half, as the log carries it.
+    /// Returns the public half as the log carries it.
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
         match &self.0 {
@@ -94,27 +99,29 @@ impl PrivateKey {
         }
     }
 
-    /// Signs `message`. ES256 gives r and s, 32 bytes each, as JWS wants them.
+    /// Signs `message`. A signature by ES256 is r and s, 32 bytes each, in the form of JWS.
     ///
     /// # Errors
     /// When the library fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let random = SystemRandom::new();
         match &self.0 {
-            Pair::Ed25519(pair) => Ok(pair
-                .try_sign(message)
-                .map_err(|_| SignError)?
-                .as_ref()
-                .to_vec()),
-            Pair::Es256(pair) => Ok(pair
-                .sign(&random, message)
-                .map_err(|_| SignError)?
-                .as_ref()
-                .to_vec()),
+            Pair::Ed25519(pair) => match pair.try_sign(message) {
+                Ok(signature) => Ok(signature.as_ref().to_vec()),
+                Err(_) => Err(SignError),
+            },
+            Pair::Es256(pair) => match pair.sign(&SystemRandom::new(), message) {
+                Ok(signature) => Ok(signature.as_ref().to_vec()),
+                Err(_) => Err(SignError),
+            },
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-                    .map_err(|_| SignError)?;
+                pair.sign(
+                    &RSA_PKCS1_SHA256,
+                    &SystemRandom::new(),
+                    message,
+                    &mut signature,
+                )
+                .map_err(|_| SignError)?;
                 Ok(signature)
             }
         }

@@ -1,4 +1,4 @@
-//! Public keys of each algorithm: which are fit for use, and their numbers.
+//! Public keys of each algorithm: their checks and their numbers.
 
 use std::ops::RangeInclusive;
 
@@ -34,7 +34,7 @@ pub enum PublicNumbers {
     Ec {
         /// The first coordinate, 32 bytes.
         x: Vec<u8>,
-        /// The second.
+        /// The second coordinate, 32 bytes.
         y: Vec<u8>,
     },
     /// RSA (RFC 7518, section 6.3.1), without leading zeros.
@@ -47,7 +47,7 @@ pub enum PublicNumbers {
 }
 
 impl PublicNumbers {
-    /// The numbers of a key that [`parse`] has passed.
+    /// Returns the numbers of a key that [`parse`] accepted.
     pub(super) fn of(algorithm: Algorithm, public: &[u8]) -> Self {
         match algorithm {
             Algorithm::Ed25519 => Self::Okp { x: public.to_vec() },
@@ -67,30 +67,38 @@ impl PublicNumbers {
     }
 }
 
-/// Checks a public key and makes it ready for use.
+/// Parses a public key and makes it ready for use.
 pub(super) fn parse(algorithm: Algorithm, public: &[u8]) -> Result<ParsedPublicKey, InvalidKey> {
-    let (fit, verification): (_, &'static dyn VerificationAlgorithm) = match algorithm {
-        Algorithm::Ed25519 => (is_ed25519_point(public), &ED25519),
-        Algorithm::Es256 => (is_uncompressed(public), &ECDSA_P256_SHA256_FIXED),
-        Algorithm::Rs256 => (is_rsa_key(public), &RSA_PKCS1_2048_8192_SHA256),
+    let is_usable = match algorithm {
+        Algorithm::Ed25519 => is_ed25519_point(public),
+        Algorithm::Es256 => is_uncompressed(public),
+        Algorithm::Rs256 => is_rsa_key(public),
     };
-    if !fit {
+    if !is_usable {
         return Err(InvalidKey::PublicKey);
     }
+    let verification: &'static dyn VerificationAlgorithm = match algorithm {
+        Algorithm::Ed25519 => &ED25519,
+        Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+    };
     // For P-256 this is where a point beside the curve is refused.
     ParsedPublicKey::new(verification, public).map_err(|_| InvalidKey::PublicKey)
 }
 
-/// A point of small order accepts forged signatures. The library that verifies does not mind it.
 fn is_ed25519_point(public: &[u8]) -> bool {
-    let point = CompressedEdwardsY::from_slice(public)
-        .ok()
-        .and_then(|point| point.decompress());
-    point.is_some_and(|point| !point.is_small_order())
+    let Ok(compressed) = CompressedEdwardsY::from_slice(public) else {
+        return false;
+    };
+    match compressed.decompress() {
+        // A key of small order accepts forged signatures, and the library that verifies takes it.
+        Some(point) => !point.is_small_order(),
+        None => false,
+    }
 }
 
-/// The library also reads compressed points and whole certificates' key fields: one key would have several encodings.
 fn is_uncompressed(public: &[u8]) -> bool {
+    // The library also reads compressed points and the key fields of certificates: one key would have several encodings.
     public.len() == 1 + 2 * COORDINATE_BYTES && public[0] == UNCOMPRESSED
 }
 
@@ -99,7 +107,7 @@ fn is_rsa_key(public: &[u8]) -> bool {
         return false;
     };
     let (n, e) = rsa_numbers(&key);
-    // The library reads other encodings too, and writes this one only.
+    // The library reads several encodings and writes one. Taking the others would give one key several identities.
     key.as_ref() == public
         && RSA_MODULUS_BITS.contains(&bits(&n))
         && bits(&e) >= RSA_EXPONENT_BITS_MIN
@@ -115,9 +123,10 @@ fn rsa_numbers(key: &rsa::PublicKey) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn bits(number: &[u8]) -> usize {
-    number
-        .first()
-        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    match number.first() {
+        Some(first) => number.len() * 8 - first.leading_zeros() as usize,
+        None => 0,
+    }
 }
 
 fn is_odd(number: &[u8]) -> bool {

@@ -2,19 +2,22 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Expected, TokenClaims, to_json};
+use super::{
+    claims::{Expected, TokenClaims},
+    json::to_json,
+};
 use crate::{
     id::{ApiKeyId, Serial, TenantId, TenantSerial, UserId, UserSerial},
     key::CredentialKind,
     position::Revision,
-    verdict::Rejection,
+    rejection::Rejection,
     view::Subject,
 };
 
 /// The longest scope, in bytes.
 pub const SCOPE_BYTES_MAX: usize = 128;
 
-/// What an API key says.
+/// The claims of an API key. Times are seconds since 1970 by the database's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyClaims {
     /// The tenant.
@@ -23,32 +26,35 @@ pub struct ApiKeyClaims {
     pub owner_id: UserId,
     /// The key (`jti`).
     pub api_key_id: ApiKeyId,
-    /// The numbers that revocations go by.
+    /// The numbers by which revocations find the key.
     pub subject: Subject,
-    /// What it may do (`scope`).
+    /// The scopes that it grants (`scope`).
     pub scopes: Vec<String>,
-    /// Who it is for (`aud`).
+    /// The audiences (`aud`).
     pub audiences: Vec<String>,
-    /// When it was issued, in seconds since 1970 by the database's clock (`iat`).
+    /// The time of issue (`iat`).
     pub issued_at: u64,
-    /// From when it is dead, in seconds since 1970 (`exp`); none: it does not expire.
+    /// The time of expiry (`exp`). `None` for a key that does not expire.
     pub expires_at: Option<u64>,
 }
 
 impl ApiKeyClaims {
-    /// Whether the key may do this.
+    /// Returns whether the key grants `scope`.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)
     }
 }
 
-/// Whether `text` is one scope (RFC 6749, section 3.3): 1 to [`SCOPE_BYTES_MAX`] visible ASCII characters without `"` and
-/// `\`.
+/// Returns whether `text` is one scope (RFC 6749, section 3.3): 1 to [`SCOPE_BYTES_MAX`] visible ASCII characters
+/// without `"` and `\`.
 #[must_use]
 pub fn is_scope(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    (1..=SCOPE_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
+    (1..=SCOPE_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_scope_byte)
+}
+
+fn is_scope_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +79,7 @@ struct WireClaims {
     opened_revision: u64,
 }
 
-/// A member that is there is a number: `null` is not another way to say that it is not.
+/// Reads a member that is there as a number. `null` would be a second way to leave it out.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     u64::deserialize(deserializer).map(Some)
 }
@@ -128,21 +134,26 @@ impl TokenClaims for ApiKeyClaims {
 
 impl WireClaims {
     fn into_claims(self) -> Option<ApiKeyClaims> {
-        let subject = Subject {
-            serial: Serial(self.serial),
-            user: UserSerial(self.user_serial),
-            tenant: TenantSerial(self.tenant_serial),
-            opened: Revision(self.opened_revision),
-        };
-        if self.serial == 0 || self.exp.is_some_and(|exp| exp <= self.iat) {
+        // Serial 0 is no credential: nothing could revoke a key that names it.
+        if self.serial == 0 {
+            return None;
+        }
+        if let Some(exp) = self.exp
+            && exp <= self.iat
+        {
             return None;
         }
         Some(ApiKeyClaims {
             tenant_id: TenantId::parse(self.tenant).ok()?,
             owner_id: UserId::parse(self.sub).ok()?,
             api_key_id: self.jti.parse().ok()?,
-            subject,
-            scopes: scopes(&self.scope)?,
+            subject: Subject {
+                serial: Serial(self.serial),
+                user: UserSerial(self.user_serial),
+                tenant: TenantSerial(self.tenant_serial),
+                opened: Revision(self.opened_revision),
+            },
+            scopes: parse_scopes(&self.scope)?,
             audiences: self.aud,
             issued_at: self.iat,
             expires_at: self.exp,
@@ -150,12 +161,17 @@ impl WireClaims {
     }
 }
 
-/// Scopes with one space between two of them; empty: none.
-fn scopes(text: &str) -> Option<Vec<String>> {
+/// Parses scopes with one space between two of them. An empty text has no scopes.
+fn parse_scopes(text: &str) -> Option<Vec<String>> {
+    let mut scopes = Vec::new();
     if text.is_empty() {
-        return Some(Vec::new());
+        return Some(scopes);
     }
-    text.split(' ')
-        .map(|scope| is_scope(scope).then(|| scope.to_owned()))
-        .collect()
+    for scope in text.split(' ') {
+        if !is_scope(scope) {
+            return None;
+        }
+        scopes.push(scope.to_owned());
+    }
+    Some(scopes)
 }

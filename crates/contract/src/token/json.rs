@@ -1,15 +1,26 @@
-//! A pass over JSON that finds what typed parsing overlooks: a member that stands twice.
+//! JSON written from plain structs, and a pass that finds a member that stands twice.
 
 use std::{collections::HashSet, fmt};
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Serialize,
+    de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
 
-/// Fails when any object, at any depth, has two members of the same name. Two readers could disagree about which
-/// of them counts (RFC 8725, section 2.4 of its threat list; RFC 7519, section 4).
-pub(super) fn reject_duplicate_members(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<Unique>(bytes).map(|_| ())
+pub(super) fn to_json(part: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(part).expect("plain structs serialize")
 }
 
+/// Fails when any object, at any depth, has two members of the same name.
+///
+/// Typed parsing overlooks such a member, and two readers could disagree about which of the two counts (RFC 8725,
+/// section 2.4; RFC 7519, section 4).
+pub(super) fn reject_duplicate_members(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    let _unique: Unique = serde_json::from_slice(bytes)?;
+    Ok(())
+}
+
+/// JSON of any form in which no object has two members of the same name.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

@@ -5,14 +5,17 @@ mod confusion;
 
 use std::sync::LazyLock;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     delta::{self, Change},
-    key::Algorithm,
-    position::Incarnation,
-    view::Frame,
+    id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
+    key::{Algorithm, CredentialKind, KeyId, PrivateKey, VerificationKey},
+    position::{Incarnation, Revision},
+    rejection::Rejection,
+    view::{Frame, Subject, View},
 };
 
 struct Fixture {

@@ -2,7 +2,7 @@
 
 use crate::{id::Serial, position::Revision};
 
-/// What all cutoffs of one scope amount to: a join semilattice, so order and repetition do not matter.
+/// The merged effect of all cutoffs of one scope. Order and repetition do not matter (a join semilattice).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CutoffState {
     /// The greatest cutoff; 0 for none.
@@ -14,13 +14,12 @@ pub struct CutoffState {
 }
 
 impl CutoffState {
-    /// One cutoff at `revision`.
+    /// Returns the state after one cutoff at `revision`.
     #[must_use]
     pub fn new(revision: Revision, exempt: Option<Serial>) -> Self {
-        let unexempted = if exempt.is_some() {
-            Revision(0)
-        } else {
-            revision
+        let unexempted = match exempt {
+            Some(_) => Revision(0),
+            None => revision,
         };
         Self {
             greatest: revision,
@@ -29,32 +28,32 @@ impl CutoffState {
         }
     }
 
-    /// Both together.
+    /// Merges two states.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         if self.exempt == other.exempt {
-            let greatest = self.greatest.max(other.greatest);
-            return Self {
-                greatest,
+            let merged = Self {
+                greatest: self.greatest.max(other.greatest),
                 exempt: self.exempt,
                 unexempted: self.unexempted.max(other.unexempted),
-            }
-            .normal();
+            };
+            return merged.normalize();
         }
-        let (wide, narrow) = if self.greatest >= other.greatest {
+
+        let (newer, older) = if self.greatest >= other.greatest {
             (self, other)
         } else {
             (other, self)
         };
-        // `narrow` exempts someone else, so its greatest holds for the one that `wide` exempts.
-        Self {
-            unexempted: wide.unexempted.max(narrow.greatest),
-            ..wide
-        }
-        .normal()
+        // The older one exempts somebody else, so its greatest cutoff holds for the one that the newer exempts.
+        let merged = Self {
+            unexempted: newer.unexempted.max(older.greatest),
+            ..newer
+        };
+        merged.normalize()
     }
 
-    /// Whether merging cutoffs can give this: what can not was damaged, or forged to forget.
+    /// Returns whether merging cutoffs can give this state. Any other was damaged, or forged to forget a cutoff.
     pub(super) fn is_merged(&self) -> bool {
         let exempts_nobody = self.unexempted == self.greatest;
         self.greatest > Revision(0)
@@ -62,7 +61,7 @@ impl CutoffState {
             && self.exempt.is_none() == exempts_nobody
     }
 
-    /// Whether a credential opened at `opened` is dead.
+    /// Returns whether a credential opened at `opened` is cut off.
     #[must_use]
     pub fn covers(&self, opened: Revision, serial: Serial) -> bool {
         let cutoff = if self.exempt == Some(serial) {
@@ -73,13 +72,14 @@ impl CutoffState {
         opened < cutoff
     }
 
-    /// An exemption that no longer exempts anybody is forgotten, so that equal meanings are equal values.
-    fn normal(self) -> Self {
-        let exempt = if self.unexempted >= self.greatest {
-            None
-        } else {
-            self.exempt
-        };
-        Self { exempt, ..self }
+    /// Drops an exemption that no longer exempts anybody, so that equal meanings are equal values.
+    fn normalize(self) -> Self {
+        if self.unexempted < self.greatest {
+            return self;
+        }
+        Self {
+            exempt: None,
+            ..self
+        }
     }
 }

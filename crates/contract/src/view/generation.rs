@@ -3,20 +3,20 @@
 use foldhash::fast::RandomState;
 use rpds::HashTrieMapSync;
 
-use super::{CutoffState, SerialSet, SnapshotError};
+use super::{CutoffState, SerialSet, SnapshotError, Subject};
 use crate::{
     delta::{self, Scope},
-    id::{Serial, TenantSerial, UserSerial},
+    id::{TenantSerial, UserSerial},
     position::Revision,
     v1,
 };
 
-/// About how many bytes an encoded cutoff has: two numbers of up to five bytes, a scope, and their tags.
+/// The approximate bytes of an encoded cutoff: two numbers of up to five bytes, a scope, and their tags.
 const CUTOFF_BYTES: u64 = 18;
 
 type CutoffMap = HashTrieMapSync<u64, CutoffState, RandomState>;
 
-/// The revoked serials and the cutoffs of one generation. Copies share what they have in common.
+/// The revoked serials and the cutoffs of one generation. Copies share their common parts.
 #[derive(Clone, Debug)]
 pub struct Generation {
     pub(super) revoked: SerialSet,
@@ -27,103 +27,105 @@ pub struct Generation {
 
 impl Default for Generation {
     fn default() -> Self {
-        let empty = || CutoffMap::new_with_hasher_and_ptr_kind(RandomState::default());
         Self {
             revoked: SerialSet::default(),
-            users: empty(),
-            tenants: empty(),
+            users: empty_map(),
+            tenants: empty_map(),
             everyone: CutoffState::default(),
         }
     }
 }
 
-/// What a generation is asked about: the numbers of one credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject {
-    /// The credential's.
-    pub serial: Serial,
-    /// Its user's.
-    pub user: UserSerial,
-    /// Its tenant's.
-    pub tenant: TenantSerial,
-    /// The head of the log that the transaction which created it had read.
-    pub opened: Revision,
-}
-
 impl Generation {
+    /// Merges a cutoff into its scope.
     pub(super) fn cut(&mut self, scope: Scope, state: CutoffState) {
-        let merge = |map: &mut CutoffMap, serial: u64| {
-            let merged = map.get(&serial).copied().unwrap_or_default().merge(state);
-            map.insert_mut(serial, merged);
-        };
         match scope {
-            Scope::User(serial) => merge(&mut self.users, serial.0),
-            Scope::Tenant(serial) => merge(&mut self.tenants, serial.0),
+            Scope::User(serial) => merge_into(&mut self.users, serial.0, state),
+            Scope::Tenant(serial) => merge_into(&mut self.tenants, serial.0, state),
             Scope::Everyone => self.everyone = self.everyone.merge(state),
         }
     }
 
-    /// Whether a cutoff of this generation covers the credential.
+    /// Returns whether a cutoff of this generation covers the credential.
     #[must_use]
     pub fn cuts(&self, subject: &Subject) -> bool {
-        let covers = |state: &CutoffState| state.covers(subject.opened, subject.serial);
-        let any =
-            |map: &CutoffMap, serial: u64| !map.is_empty() && map.get(&serial).is_some_and(covers);
-        covers(&self.everyone)
-            || any(&self.tenants, subject.tenant.0)
-            || any(&self.users, subject.user.0)
+        self.everyone.covers(subject.opened, subject.serial)
+            || map_cuts(&self.tenants, subject.tenant.0, subject)
+            || map_cuts(&self.users, subject.user.0, subject)
     }
 
-    /// How many scopes have a cutoff.
+    /// The number of users and tenants that have a cutoff.
     pub(super) fn cutoffs(&self) -> u64 {
         (self.users.size() + self.tenants.size()) as u64
     }
 
+    /// The approximate number of bytes, encoded.
     pub(super) fn bytes(&self) -> u64 {
         self.revoked.bytes() + self.cutoffs() * CUTOFF_BYTES
     }
 
     pub(super) fn encode(&self) -> v1::Generation {
-        let users = self
-            .users
-            .iter()
-            .map(|(serial, state)| (Scope::User(UserSerial(*serial)), *state));
-        let tenants = self
-            .tenants
-            .iter()
-            .map(|(serial, state)| (Scope::Tenant(TenantSerial(*serial)), *state));
-        let everyone =
-            (self.everyone != CutoffState::default()).then_some((Scope::Everyone, self.everyone));
-        let mut cutoffs: Vec<_> = users.chain(tenants).chain(everyone).collect();
-        cutoffs.sort_unstable_by_key(|(scope, _)| *scope);
         v1::Generation {
             revoked: self.revoked.encode(),
-            cutoffs: cutoffs.into_iter().map(encode_cutoff).collect(),
+            cutoffs: self.sorted_cutoffs().map(encode_cutoff).collect(),
         }
     }
 
+    /// The cutoffs in the order of their scopes. A map has no order of its own, and a snapshot has to be the same bytes
+    /// each time: its digest lets a gate go on with it at another authority.
+    fn sorted_cutoffs(&self) -> impl Iterator<Item = (Scope, CutoffState)> {
+        let mut cutoffs = Vec::with_capacity(self.users.size() + self.tenants.size() + 1);
+        for (serial, state) in &self.users {
+            cutoffs.push((Scope::User(UserSerial(*serial)), *state));
+        }
+        for (serial, state) in &self.tenants {
+            cutoffs.push((Scope::Tenant(TenantSerial(*serial)), *state));
+        }
+        if self.everyone != CutoffState::default() {
+            cutoffs.push((Scope::Everyone, self.everyone));
+        }
+        cutoffs.sort_unstable_by_key(|(scope, _)| *scope);
+        cutoffs.into_iter()
+    }
+
+    /// Decodes a generation, wholly or not at all.
     pub(super) fn decode(generation: &v1::Generation) -> Result<Self, SnapshotError> {
-        let revoked = SerialSet::decode(&generation.revoked)?;
         let mut decoded = Self {
-            revoked,
+            revoked: SerialSet::decode(&generation.revoked)?,
             ..Self::default()
         };
         let mut last = None;
         for cutoff in &generation.cutoffs {
-            let scope = delta::scope(cutoff.scope(), cutoff.scope_serial)
-                .map_err(|_| SnapshotError::Unknown)?;
-            let state = CutoffState {
-                greatest: Revision(cutoff.revision),
-                exempt: delta::exempt(cutoff.exempt_serial),
-                unexempted: Revision(cutoff.unexempted_revision),
-            };
-            if !state.is_merged() || last.is_some_and(|last| last >= scope) {
+            let (scope, state) = decode_cutoff(cutoff)?;
+            // The writer sorts scopes and writes each once: any other order was not written by it.
+            if last.is_some_and(|last| last >= scope) {
                 return Err(SnapshotError::Malformed);
             }
             last = Some(scope);
             decoded.cut(scope, state);
         }
         Ok(decoded)
+    }
+}
+
+fn empty_map() -> CutoffMap {
+    CutoffMap::new_with_hasher_and_ptr_kind(RandomState::default())
+}
+
+fn merge_into(map: &mut CutoffMap, serial: u64, state: CutoffState) {
+    let known = map.get(&serial).copied().unwrap_or_default();
+    map.insert_mut(serial, known.merge(state));
+}
+
+#[inline]
+fn map_cuts(map: &CutoffMap, serial: u64, subject: &Subject) -> bool {
+    // Most maps are empty, and then nothing has to be hashed.
+    if map.is_empty() {
+        return false;
+    }
+    match map.get(&serial) {
+        Some(state) => state.covers(subject.opened, subject.serial),
+        None => false,
     }
 }
 
@@ -136,4 +138,19 @@ fn encode_cutoff((scope, state): (Scope, CutoffState)) -> v1::CutoffState {
         exempt_serial: state.exempt.map_or(0, |serial| serial.0),
         unexempted_revision: state.unexempted.0,
     }
+}
+
+fn decode_cutoff(cutoff: &v1::CutoffState) -> Result<(Scope, CutoffState), SnapshotError> {
+    let Ok(scope) = delta::scope(cutoff.scope(), cutoff.scope_serial) else {
+        return Err(SnapshotError::Unknown);
+    };
+    let state = CutoffState {
+        greatest: Revision(cutoff.revision),
+        exempt: delta::exempt(cutoff.exempt_serial),
+        unexempted: Revision(cutoff.unexempted_revision),
+    };
+    if !state.is_merged() {
+        return Err(SnapshotError::Malformed);
+    }
+    Ok((scope, state))
 }

@@ -1,29 +1,18 @@
-//! The encoded view: what a checkpoint holds and a validator without a cursor receives.
+//! The encoded view: the content of a checkpoint, and the first message for a validator without a cursor.
 
 use std::{collections::HashSet, sync::Arc};
 
 use prost::{Message, bytes::Bytes};
 
-use super::{Generation, View};
+use super::{Generation, SnapshotError, View};
 use crate::{
     key::{KeyId, VerificationKey},
     position::Position,
     v1,
 };
 
-/// Why bytes are not a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SnapshotError {
-    /// Truncated, altered, or never one.
-    #[error("the snapshot is malformed")]
-    Malformed,
-    /// Written by a later version: something in it has no meaning here.
-    #[error("the snapshot holds something this version does not know")]
-    Unknown,
-}
-
 impl View {
-    /// The view as bytes: equal views of one process give equal bytes.
+    /// Encodes the view. Equal views of one process give equal bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let [current, previous] = &self.sessions;
@@ -45,18 +34,20 @@ impl View {
         snapshot.encode_to_vec().into()
     }
 
-    /// The view that `bytes` hold, wholly or not at all. Their integrity is checked outside: a chunked snapshot
-    /// carries its SHA-256, a checkpoint its authentication code.
+    /// Decodes a view, wholly or not at all.
+    ///
+    /// The caller checks integrity: a chunked snapshot carries its SHA-256, a checkpoint its authentication code.
     ///
     /// # Errors
-    /// When any part of them does not mean anything here.
+    /// When a part of the bytes has no meaning here.
     pub fn decode(bytes: Bytes) -> Result<Self, SnapshotError> {
         let length = bytes.len();
         let snapshot = v1::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed)?;
-        // The writer is canonical: a shorter encoding means that something was skipped.
+        // prost skips fields that it does not know. The writer is canonical, so a shorter encoding gives that away.
         if snapshot.encoded_len() != length {
             return Err(SnapshotError::Unknown);
         }
+
         let position =
             Position::from_parts(&snapshot.incarnation, snapshot.revision, &snapshot.chain)
                 .map_err(|_| SnapshotError::Malformed)?;
@@ -64,49 +55,52 @@ impl View {
             position,
             turns: snapshot.turns,
             sessions: [
-                generation(snapshot.current.as_ref())?,
-                generation(snapshot.previous.as_ref())?,
+                decode_generation(snapshot.current.as_ref())?,
+                decode_generation(snapshot.previous.as_ref())?,
             ],
-            permanent: generation(snapshot.permanent.as_ref())?,
-            trusted: snapshot
-                .trusted_keys
-                .iter()
-                .map(trusted_key)
-                .collect::<Result<_, _>>()?,
-            distrusted: snapshot
-                .distrusted_key_ids
-                .iter()
-                .map(|id| key_id(id))
-                .collect::<Result<_, _>>()?,
+            permanent: decode_generation(snapshot.permanent.as_ref())?,
+            trusted: decode_trusted(&snapshot.trusted_keys)?,
+            distrusted: decode_distrusted(&snapshot.distrusted_key_ids)?,
         };
-        view.with_each_key_once()
+        view.check_keys()?;
+        Ok(view)
     }
 
-    /// A key is trusted or distrusted, and one `kid` is one key.
-    fn with_each_key_once(self) -> Result<Self, SnapshotError> {
+    /// Checks that each `kid` stands once: a key is either trusted or distrusted, and one `kid` is one key.
+    fn check_keys(&self) -> Result<(), SnapshotError> {
         let mut ids = HashSet::new();
-        let mut all = self
-            .trusted
-            .iter()
-            .map(|key| &key.id)
-            .chain(&self.distrusted);
-        match all.all(|id| ids.insert(id)) {
-            true => Ok(self),
-            false => Err(SnapshotError::Malformed),
+        for key in &self.trusted {
+            if !ids.insert(&key.id) {
+                return Err(SnapshotError::Malformed);
+            }
         }
+        for id in &self.distrusted {
+            if !ids.insert(id) {
+                return Err(SnapshotError::Malformed);
+            }
+        }
+        Ok(())
     }
 }
 
-fn generation(generation: Option<&v1::Generation>) -> Result<Generation, SnapshotError> {
+fn decode_generation(generation: Option<&v1::Generation>) -> Result<Generation, SnapshotError> {
     Generation::decode(generation.ok_or(SnapshotError::Malformed)?)
 }
 
-fn trusted_key(key: &v1::TrustedKey) -> Result<Arc<VerificationKey>, SnapshotError> {
-    VerificationKey::try_from(key)
-        .map(Arc::new)
-        .map_err(|_| SnapshotError::Unknown)
+fn decode_trusted(keys: &[v1::TrustedKey]) -> Result<Vec<Arc<VerificationKey>>, SnapshotError> {
+    let mut trusted = Vec::with_capacity(keys.len());
+    for key in keys {
+        // A later version may know more algorithms. A gate that skipped the key would refuse its tokens.
+        let key = VerificationKey::try_from(key).map_err(|_| SnapshotError::Unknown)?;
+        trusted.push(Arc::new(key));
+    }
+    Ok(trusted)
 }
 
-fn key_id(id: &str) -> Result<KeyId, SnapshotError> {
-    KeyId::parse(id).map_err(|_| SnapshotError::Malformed)
+fn decode_distrusted(ids: &[String]) -> Result<Vec<KeyId>, SnapshotError> {
+    let mut distrusted = Vec::with_capacity(ids.len());
+    for id in ids {
+        distrusted.push(KeyId::parse(id).map_err(|_| SnapshotError::Malformed)?);
+    }
+    Ok(distrusted)
 }

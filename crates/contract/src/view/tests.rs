@@ -3,11 +3,13 @@
 mod hostile;
 
 use proptest::prelude::*;
+use prost::bytes::Bytes;
 
 use super::*;
 use crate::{
-    delta::Scope,
+    delta::{DeltaError, Scope},
     id::{Serial, TenantSerial, UserSerial},
+    v1,
 };
 
 /// The meaning that [`CutoffState`] compresses: every cutoff, one by one.

@@ -11,7 +11,7 @@ use portcullis_contract::{
     position::{Chain, Incarnation, Position, Revision},
     v1::{self, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
-    watch::StreamId,
+    watch::{AnyStream, Checksummed, StreamId},
 };
 
 use super::{assembly::Assembly, histories::Histories};
@@ -234,7 +234,7 @@ impl Follower {
     }
 
     fn chunk(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
-        if !chunk.is_intact() {
+        if !chunk.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
         if self.stream.incarnation.is_none() {
@@ -297,7 +297,7 @@ impl Follower {
     }
 
     fn delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
-        if !frame.is_intact() {
+        if !frame.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
         // A history that was announced as another one begins with a snapshot.

@@ -8,9 +8,12 @@ mod outage;
 use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use portcullis_contract::v1::{
-    self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
-    watch_request::Message as Asked,
+use portcullis_contract::{
+    v1::{
+        self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
+        watch_request::Message as Asked,
+    },
+    watch::{AnyStream, Checksummed},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -168,7 +171,7 @@ impl Sync {
                 .and_then(|gate| gate.admits_for.try_into().ok()),
             ..self.follower.begin()
         };
-        hello.sealed()
+        hello.sealed(&AnyStream)
     }
 
     async fn follow(

@@ -16,7 +16,7 @@ use portcullis_contract::{
     position::{Position, Revision},
     text::Text,
     v1::{self, watch_request::Message as Asked, watch_response::Message as Answer},
-    watch::StreamId,
+    watch::{AnyStream, Checksummed, StreamId},
 };
 use tokio::{
     sync::{oneshot, watch::Receiver},
@@ -139,7 +139,7 @@ async fn hello(inbound: &mut Streaming<v1::WatchRequest>) -> Result<v1::WatchHel
 fn check_hello(hello: &v1::WatchHello) -> Result<StreamId, AppError> {
     let stream = StreamId::try_from(&hello.stream[..])
         .map_err(|_| AppError::invalid("hello.stream", "must be 16 random bytes"))?;
-    match hello.is_intact() {
+    match hello.is_intact(&AnyStream) {
         true => Ok(stream),
         false => Err(AppError::WatchCorrupted),
     }

@@ -48,7 +48,7 @@ impl Fixture {
         self.signed(HEADER, &json(&api_key()))
     }
 
-    fn verify_api_key(&self, token: &str) -> Result<ApiKeyIdentity, Rejection> {
+    fn verify_api_key(&self, token: &str) -> Result<Verified<ApiKeyClaims>, Rejection> {
         verify_as(token, &self.view, &expected())
     }
 }

@@ -98,7 +98,7 @@ impl Authority {
                     audit_digest: vec![3; 32].into(),
                     ..Default::default()
                 };
-                follower.hear(Answer::Delta(unknown.sealed()))
+                follower.hear(Answer::Delta(unknown.sealed(&AnyStream)))
             }
             Event::Beat => self.beat(follower, self.view.position()),
             Event::ForeignBeat => self.beat(follower, history(99, 0, 1)[1].position()),

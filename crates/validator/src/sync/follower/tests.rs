@@ -76,7 +76,7 @@ pub(super) fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
     };
     (0..bytes.len())
         .step_by(16)
-        .map(|offset| chunk(offset).sealed())
+        .map(|offset| chunk(offset).sealed(&AnyStream))
         .collect()
 }
 
@@ -414,7 +414,11 @@ fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
         audit_digest: vec![3; 32].into(),
         ..Default::default()
     };
-    assert!(follower.hear(Answer::Delta(unknown.sealed())).is_err());
+    assert!(
+        follower
+            .hear(Answer::Delta(unknown.sealed(&AnyStream)))
+            .is_err()
+    );
     assert!(follower.shared.state.load().usable_view().is_err());
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
@@ -435,7 +439,11 @@ fn a_view_without_the_entry_that_was_not_understood_does_not_make_ready() {
         audit_digest: vec![3; 32].into(),
         ..Default::default()
     };
-    assert!(follower.hear(Answer::Delta(unknown.sealed())).is_err());
+    assert!(
+        follower
+            .hear(Answer::Delta(unknown.sealed(&AnyStream)))
+            .is_err()
+    );
     follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
     follower.prove_at(100).expect("a beat");
@@ -634,7 +642,7 @@ fn prove_with_clock(follower: &mut Follower, boot: u64, wall: u64, told: u64) {
 
 #[test]
 fn a_clock_that_is_wrong_makes_unready_until_it_is_right() {
-    use portcullis_contract::verdict::Rejection;
+    use portcullis_contract::rejection::Rejection;
     let views = history(1, 0, 3);
     let mut follower = follower();
     follower.welcome(1, false);
