@@ -9,7 +9,7 @@ use opentelemetry::{
 use portcullis_authority::{
     Authority,
     config::TelemetryConfig,
-    store::{Store, sqlite::Sqlite},
+    store::{LogStore, sqlite::Sqlite},
     telemetry::Traces,
 };
 use portcullis_contract::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{LastUse, MovedSession, Policy, Session, SessionActivity, findings::OLD_SESSION_AGE},
-    store::{Store, sql::SqlStore},
+    store::Store,
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
@@ -29,7 +29,7 @@ fn seen(session: &Session, requests: u64, age: u64) -> SessionActivity {
     }
 }
 
-async fn record(store: &SqlStore, activities: &[SessionActivity]) -> Vec<MovedSession> {
+async fn record(store: &dyn Store, activities: &[SessionActivity]) -> Vec<MovedSession> {
     let recorded = async || match store.record_activity(activities).await {
         Ok(moved) => Some(moved),
         Err(error) => {
@@ -41,7 +41,7 @@ async fn record(store: &SqlStore, activities: &[SessionActivity]) -> Vec<MovedSe
 }
 
 /// A session that was opened long ago.
-async fn old_session(place: &Place, store: &SqlStore, tenant: &str, user: &str) -> Session {
+async fn old_session(place: &Place, store: &dyn Store, tenant: &str, user: &str) -> Session {
     let session = open(store, &sign_in(tenant, user)).await;
     query(place, "UPDATE sessions SET active_us = 0", &[]).await;
     session
@@ -50,8 +50,8 @@ async fn old_session(place: &Place, store: &SqlStore, tenant: &str, user: &str) 
 async fn requests_add_up_and_the_newest_counts(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
-    let session = old_session(&place, &store, "t", "u").await;
-    record(&store, &[seen(&session, 3, 100)]).await;
+    let session = old_session(&place, &*store, "t", "u").await;
+    record(&*store, &[seen(&session, 3, 100)]).await;
     let first = usage(&place, &session).await;
     assert_eq!((first.actions, first.ip.as_str()), (3, "10.0.0.1"));
     assert!(
@@ -63,7 +63,7 @@ async fn requests_add_up_and_the_newest_counts(engine: Engine) {
         ip: "10.0.0.2".into(),
         ..seen(&session, 2, 1_000)
     };
-    record(&store, &[older]).await;
+    record(&*store, &[older]).await;
     assert_eq!(
         usage(&place, &session).await,
         Use {
@@ -77,7 +77,7 @@ async fn requests_add_up_and_the_newest_counts(engine: Engine) {
         ip: String::new(),
         ..seen(&session, 1, 0)
     };
-    record(&store, &[newer]).await;
+    record(&*store, &[newer]).await;
     let last = usage(&place, &session).await;
     assert!(last.active_us >= session.created.0);
     assert_eq!(
@@ -104,7 +104,7 @@ async fn a_session_that_moves_is_told_once_with_what_was_known_before(engine: En
         ..from(&other, "10.0.0.9")
     };
     let moved = record(
-        &store,
+        &*store,
         &[from(&session, "10.0.0.7"), from(&other, ""), stranger],
     )
     .await;
@@ -126,7 +126,7 @@ async fn a_session_that_moves_is_told_once_with_what_was_known_before(engine: En
     assert!(told.after.at > session.created);
 
     assert_eq!(
-        record(&store, &[from(&session, "10.0.0.7")]).await,
+        record(&*store, &[from(&session, "10.0.0.7")]).await,
         [],
         "it is where it was"
     );
@@ -134,10 +134,10 @@ async fn a_session_that_moves_is_told_once_with_what_was_known_before(engine: En
         age: Duration::from_secs(50),
         ..from(&session, "10.0.0.8")
     };
-    assert_eq!(record(&store, &[late]).await, [], "that was before");
+    assert_eq!(record(&*store, &[late]).await, [], "that was before");
     // SQLite's clock counts milliseconds: what came at the same time moves nothing.
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let moved = record(&store, &[from(&session, "10.0.0.8")]).await;
+    let moved = record(&*store, &[from(&session, "10.0.0.8")]).await;
     assert_eq!(
         moved
             .iter()
@@ -158,13 +158,13 @@ async fn a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time(eng
         ip: String::new(),
         ..seen(&session, 1, 0)
     };
-    let moved = record(&store, std::slice::from_ref(&unmoved)).await;
+    let moved = record(&*store, std::slice::from_ref(&unmoved)).await;
     assert_eq!(moved.len(), 1);
     assert!(
         moved[0].after.at.since(moved[0].created) > OLD_SESSION_AGE
             && moved[0].before.at == moved[0].created
     );
-    assert_eq!(record(&store, &[unmoved]).await, []);
+    assert_eq!(record(&*store, &[unmoved]).await, []);
 }
 
 async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes(engine: Engine) {
@@ -184,7 +184,7 @@ async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes(e
         ..seen(&sessions[1], 9, 0)
     };
     record(
-        &store,
+        &*store,
         &[
             seen(&sessions[0], 1, 0),
             seen(&sessions[2], 2, 0),
@@ -196,7 +196,7 @@ async fn sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes(e
     assert_eq!(usage(&place, &sessions[0]).await.actions, 1);
     assert_eq!(usage(&place, &sessions[1]).await, untouched);
     assert_eq!(usage(&place, &sessions[2]).await.actions, 2);
-    record(&store, &[]).await;
+    record(&*store, &[]).await;
 }
 
 async fn texts_of_a_report_come_back_as_they_were(engine: Engine) {
@@ -221,9 +221,9 @@ async fn texts_of_a_report_come_back_as_they_were(engine: Engine) {
             },
         )
         .await;
-        let session = old_session(&place, &store, text, "u").await;
+        let session = old_session(&place, &*store, text, "u").await;
         record(
-            &store,
+            &*store,
             &[SessionActivity {
                 page: text.into(),
                 ..seen(&session, 1, 0)
@@ -247,17 +247,17 @@ async fn the_last_page_is_kept_where_the_policy_says_so_and_goes_when_it_does_no
     set_policy(&place, "keeps", &keeping).await;
     set_policy(&place, "does not", &Policy::default()).await;
     for (tenant, page) in [("keeps", "/page"), ("does not", ""), ("has none", "")] {
-        let session = old_session(&place, &store, tenant, "u").await;
-        record(&store, &[seen(&session, 1, 0)]).await;
+        let session = old_session(&place, &*store, tenant, "u").await;
+        record(&*store, &[seen(&session, 1, 0)]).await;
         assert_eq!(usage(&place, &session).await.page, page, "{tenant}");
         let without = SessionActivity {
             page: String::new(),
             ..seen(&session, 1, 0)
         };
-        record(&store, &[without]).await;
+        record(&*store, &[without]).await;
         assert_eq!(usage(&place, &session).await.page, page, "{tenant}");
         set_policy(&place, tenant, &Policy::default()).await;
-        record(&store, &[seen(&session, 1, 0)]).await;
+        record(&*store, &[seen(&session, 1, 0)]).await;
         assert_eq!(usage(&place, &session).await.page, "", "{tenant}");
     }
 }
@@ -276,7 +276,7 @@ async fn reports_at_once_lose_nothing(engine: Engine) {
         let activities: Vec<_> = sessions.iter().map(|session| seen(session, 1, 0)).collect();
         reports.spawn(async move {
             for _ in 0..5 {
-                record(&store, &activities).await;
+                record(&*store, &activities).await;
             }
         });
     }
@@ -293,7 +293,7 @@ async fn a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_it
     let (store, plans) = place.planned_store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
     drop(plans.take());
-    record(&store, &[seen(&session, 1, 0)]).await;
+    record(&*store, &[seen(&session, 1, 0)]).await;
     let statements = plans.take();
     let of_sqlite = place.engine().await.dialect().group_max == 1;
     assert_eq!(

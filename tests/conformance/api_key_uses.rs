@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{ApiKey, ApiKeyHour, ApiKeyUse, Micros},
-    store::{
-        Store,
-        sql::{Lane, SqlStore},
-    },
+    store::{Store, sql::Lane},
 };
 use portcullis_contract::id::ApiKeyId;
 use portcullis_tests::{
@@ -40,11 +37,11 @@ fn used(key: &ApiKey, requests: u64, age: Duration) -> ApiKeyUse {
     }
 }
 
-async fn record(store: &SqlStore, uses: &[ApiKeyUse]) {
+async fn record(store: &dyn Store, uses: &[ApiKeyUse]) {
     store.record_api_key_uses(uses).await.expect("recorded");
 }
 
-async fn hours(store: &SqlStore, key: &ApiKey) -> Vec<(i64, u64)> {
+async fn hours(store: &dyn Store, key: &ApiKey) -> Vec<(i64, u64)> {
     let hours = store
         .api_key_hours(&key.tenant_id, key.id)
         .await
@@ -63,9 +60,9 @@ async fn requests_are_counted_by_key_and_hour(engine: Engine) {
     );
     let third = create(&*store, &new("t", "u")).await;
     let hour = now(&*store).await;
-    record(&store, &[]).await;
+    record(&*store, &[]).await;
     record(
-        &store,
+        &*store,
         &[
             used(&one, 3, HOUR),
             used(&two, 5, NOW),
@@ -73,20 +70,20 @@ async fn requests_are_counted_by_key_and_hour(engine: Engine) {
         ],
     )
     .await;
-    record(&store, &[used(&one, 4, HOUR)]).await;
-    record(&store, &[used(&one, 2, NOW)]).await;
+    record(&*store, &[used(&one, 4, HOUR)]).await;
+    record(&*store, &[used(&one, 2, NOW)]).await;
     let last = current(&*store, &one)
         .await
         .0
         .last_used
         .expect("it was used");
-    record(&store, &[used(&one, 1, HOUR)]).await;
+    record(&*store, &[used(&one, 1, HOUR)]).await;
     assert_eq!(
-        hours(&store, &one).await,
+        hours(&*store, &one).await,
         [(hour - 1, 8), (hour, 2)],
         "oldest first, each hour once"
     );
-    assert_eq!(hours(&store, &two).await, [(hour, 5)]);
+    assert_eq!(hours(&*store, &two).await, [(hour, 5)]);
     let (one, two) = (
         current(&*store, &one).await.0,
         current(&*store, &two).await.0,
@@ -110,9 +107,9 @@ async fn what_is_older_than_a_day_does_not_count_and_goes(engine: Engine) {
     let key = create(&*store, &new("t", "u")).await;
     let hour = now(&*store).await;
     for ago in [30, 25, 24, 23, 0] {
-        record(&store, &[used(&key, 1, ago * HOUR)]).await;
+        record(&*store, &[used(&key, 1, ago * HOUR)]).await;
     }
-    assert_eq!(hours(&store, &key).await, [(hour - 23, 1), (hour, 1)]);
+    assert_eq!(hours(&*store, &key).await, [(hour - 23, 1), (hour, 1)]);
     assert_eq!(current(&*store, &key).await.0.requests_24h, 2);
     let mut connection = place
         .engine()
@@ -131,7 +128,7 @@ async fn what_is_older_than_a_day_does_not_count_and_goes(engine: Engine) {
         .expect("an hour passes");
     drop(connection);
     assert_eq!(
-        hours(&store, &key).await,
+        hours(&*store, &key).await,
         [(hour - 1, 1)],
         "the window moves"
     );
@@ -151,7 +148,7 @@ async fn keys_that_are_not_there_are_passed_over(engine: Engine) {
         ..key.clone()
     };
     record(
-        &store,
+        &*store,
         &[
             used(&unknown, 1, NOW),
             used(&elsewhere, 2, NOW),
@@ -159,9 +156,9 @@ async fn keys_that_are_not_there_are_passed_over(engine: Engine) {
         ],
     )
     .await;
-    assert_eq!(hours(&store, &unknown).await, []);
-    assert_eq!(hours(&store, &elsewhere).await, []);
-    assert_eq!(hours(&store, &key).await, [(hour, 4)]);
+    assert_eq!(hours(&*store, &unknown).await, []);
+    assert_eq!(hours(&*store, &elsewhere).await, []);
+    assert_eq!(hours(&*store, &key).await, [(hour, 4)]);
 }
 
 async fn a_report_may_be_large(engine: Engine) {
@@ -174,9 +171,9 @@ async fn a_report_may_be_large(engine: Engine) {
     };
     let mut uses: Vec<_> = (0..10_000).map(|_| used(&unknown(), 1, NOW)).collect();
     uses.push(used(&key, 1 << 31, NOW));
-    record(&store, &uses).await;
-    record(&store, &uses).await;
-    assert_eq!(hours(&store, &key).await, [(hour, 1 << 32)]);
+    record(&*store, &uses).await;
+    record(&*store, &uses).await;
+    assert_eq!(hours(&*store, &key).await, [(hour, 1 << 32)]);
 }
 
 async fn two_authorities_that_report_the_same_keys_lose_nothing(engine: Engine) {
@@ -197,7 +194,7 @@ async fn two_authorities_that_report_the_same_keys_lose_nothing(engine: Engine) 
         first.and(second).expect("no deadlock");
     }
     for key in &keys {
-        assert_eq!(hours(&one, key).await, [(hour, 40)]);
+        assert_eq!(hours(&*one, key).await, [(hour, 40)]);
     }
 }
 

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
     domain::{ApiKey, ApiKeyFilter, ApiKeyState, EntryError, Micros, Mutation, NewApiKey, Outcome},
-    store::{
-        Recovered, Store,
-        sql::{Lane, SqlStore},
-    },
+    store::{Recovered, Store, sql::Lane},
 };
 use portcullis_contract::{
     delta,
@@ -94,7 +91,7 @@ async fn a_repeated_entry_makes_one_key(engine: Engine) {
         }
     );
     assert_eq!(apply_again(&*store, &creating).await, first);
-    assert_eq!(all(&store, "t", None, true).await, [given.id]);
+    assert_eq!(all(&*store, "t", None, true).await, [given.id]);
     let frames = store.tail(Revision(0), 1).await.expect("a tail");
     assert!(
         delta::decode(&frames[0].delta).expect("a delta").is_empty(),
@@ -280,7 +277,7 @@ async fn what_is_revoked_is_of_one_kind(engine: Engine) {
     assert!(!view.is_revoked(CredentialKind::Session, &key.subject));
 }
 
-async fn expired(store: &SqlStore, owner: &str) -> ApiKey {
+async fn expired(store: &dyn Store, owner: &str) -> ApiKey {
     let expires = Some(now(store).await.after(Duration::from_millis(5)));
     let key = create(
         store,
@@ -299,7 +296,7 @@ async fn expired(store: &SqlStore, owner: &str) -> ApiKey {
 
 async fn an_expired_key_is_not_ended_by_what_comes_later(engine: Engine) {
     let store = engine.place().await.store().await;
-    let key = expired(&store, "u").await;
+    let key = expired(&*store, "u").await;
     assert_eq!(apply(&*store, revocation(&key)).await.changed, 0);
     apply(&*store, disable("t", "u")).await;
     let (row, state) = current(&*store, &key).await;
@@ -307,7 +304,7 @@ async fn an_expired_key_is_not_ended_by_what_comes_later(engine: Engine) {
 }
 
 async fn list(
-    store: &SqlStore,
+    store: &dyn Store,
     filter: &ApiKeyFilter,
     before: Option<ApiKeyId>,
     limit: u32,
@@ -320,7 +317,7 @@ async fn list(
 }
 
 async fn all(
-    store: &SqlStore,
+    store: &dyn Store,
     tenant_id: &str,
     owner: Option<&str>,
     show_ended: bool,
@@ -335,7 +332,7 @@ async fn all(
 
 async fn keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for(engine: Engine) {
     let store = engine.place().await.store().await;
-    let expired = expired(&store, "a").await;
+    let expired = expired(&*store, "a").await;
     let (revoked, cut) = (
         create(&*store, &new("t", "a")).await,
         create(&*store, &new("t", "c")).await,
@@ -347,22 +344,22 @@ async fn keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for(e
     let elsewhere = create(&*store, &new("other", "a")).await;
     append(&*store, &[revocation(&revoked), disable("t", "c")]).await;
     assert_eq!(
-        all(&store, "t", None, false).await,
+        all(&*store, "t", None, false).await,
         [two.id, one.id],
         "newest first"
     );
-    assert_eq!(all(&store, "t", Some("a"), false).await, [one.id]);
-    assert_eq!(all(&store, "t", Some("c"), false).await, []);
+    assert_eq!(all(&*store, "t", Some("a"), false).await, [one.id]);
+    assert_eq!(all(&*store, "t", Some("c"), false).await, []);
     assert_eq!(
-        all(&store, "t", None, true).await,
+        all(&*store, "t", None, true).await,
         [two.id, one.id, cut.id, revoked.id, expired.id]
     );
     assert_eq!(
-        all(&store, "t", Some("a"), true).await,
+        all(&*store, "t", Some("a"), true).await,
         [one.id, revoked.id, expired.id]
     );
-    assert_eq!(all(&store, "other", None, true).await, [elsewhere.id]);
-    assert_eq!(all(&store, "nowhere", None, true).await, []);
+    assert_eq!(all(&*store, "other", None, true).await, [elsewhere.id]);
+    assert_eq!(all(&*store, "nowhere", None, true).await, []);
 }
 
 async fn pages_cover_each_key_once_while_others_come(engine: Engine) {
@@ -378,7 +375,7 @@ async fn pages_cover_each_key_once_while_others_come(engine: Engine) {
     };
     let (mut pages, mut before) = (Vec::new(), None);
     loop {
-        let page = list(&store, &filter, before, 3).await;
+        let page = list(&*store, &filter, before, 3).await;
         create(&*store, &new("t", "u")).await;
         let Some(last) = page.last() else { break };
         before = Some(*last);

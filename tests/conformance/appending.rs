@@ -9,10 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use portcullis_authority::{
-    domain::Session,
-    store::{Store, sql::SqlStore},
-};
+use portcullis_authority::{domain::Session, store::Store};
 use portcullis_contract::{
     position::Revision,
     view::{Subject, View},
@@ -76,7 +73,7 @@ async fn a_tail_reader_sees_every_acknowledged_revision_in_order(engine: Engine)
 }
 
 /// Applies the tail, a few batches at a time, until `done` and the head is reached.
-async fn read_until(store: Arc<SqlStore>, done: Arc<AtomicBool>) -> View {
+async fn read_until(store: Arc<dyn Store>, done: Arc<AtomicBool>) -> View {
     let mut view = View::empty(store.head().await.expect("a head").incarnation);
     loop {
         let last = done.load(Ordering::SeqCst);
@@ -95,7 +92,7 @@ async fn read_until(store: Arc<SqlStore>, done: Arc<AtomicBool>) -> View {
 }
 
 /// Revokes session after session; each time another authority must see it at once.
-async fn write(store: Arc<SqlStore>, witness: Arc<SqlStore>, writer: u64) -> Acknowledged {
+async fn write(store: Arc<dyn Store>, witness: Arc<dyn Store>, writer: u64) -> Acknowledged {
     let mut acknowledged = Vec::new();
     let user = format!("u{writer}");
     for batch in 0..BATCHES {

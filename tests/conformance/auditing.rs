@@ -103,7 +103,7 @@ async fn each_row_says_whom_it_concerns(engine: Engine) {
 }
 
 /// Two tenants, several users, actors and actions; the events of `t`, newest first.
-async fn story(store: &SqlStore) -> Vec<AuditEvent> {
+async fn story(store: &dyn Store) -> Vec<AuditEvent> {
     let by = |actor: Actor, entry: Entry| Entry { actor, ..entry };
     let (boss, shop) = (
         Actor::on_behalf("shop", &user("boss"), String::new()),
@@ -129,7 +129,7 @@ async fn story(store: &SqlStore) -> Vec<AuditEvent> {
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 async fn a_list_has_what_its_filter_says_newest_first(engine: Engine) {
     let store = engine.place().await.store().await;
-    let all = story(&store).await;
+    let all = story(&*store).await;
     assert_eq!(all.len(), 3 * 6);
     let key = |event: &AuditEvent| {
         (
@@ -235,7 +235,7 @@ async fn a_list_has_what_its_filter_says_newest_first(engine: Engine) {
 
 async fn pages_have_each_event_once_while_others_are_added(engine: Engine) {
     let store = engine.place().await.store().await;
-    let all = story(&store).await;
+    let all = story(&*store).await;
     for filter in [
         everything("t"),
         AuditFilter {
@@ -267,10 +267,11 @@ async fn pages_have_each_event_once_while_others_are_added(engine: Engine) {
 async fn every_list_is_read_from_an_index_in_its_order(engine: Engine) {
     let (engine, plans) = plans::wrap(engine.place().await.engine().await);
     let store = SqlStore::open(Arc::clone(&engine)).await.expect("opens");
-    story(&store).await;
+    let store: Arc<dyn Store> = Arc::new(store);
+    story(&*store).await;
     defer(&engine, "t", "u").await;
     store.has_pending_events().await.expect("an answer");
-    apply(&store, record()).await;
+    apply(&*store, record()).await;
     let any = everything("t");
     let filters = [
         ("tenant", any.clone()),
@@ -311,7 +312,7 @@ async fn every_list_is_read_from_an_index_in_its_order(engine: Engine) {
     for (sql, plan) in outbox.filter(|(sql, _)| !sql.starts_with("INSERT")) {
         assert!(!plan.contains("Seq Scan"), "{sql}\n{plan}");
     }
-    let somewhere = list(&store, &any).await[3].position;
+    let somewhere = list(&*store, &any).await[3].position;
     drop(plans.take());
     for (index, filter) in filters {
         for below in [None, Some(somewhere)] {

@@ -1,9 +1,6 @@
 //! What one batch does, entry by entry.
 
-use portcullis_authority::{
-    domain::{Actor, Cause, Entry, EntryError, Mutation, Outcome, Session},
-    store::Store,
-};
+use portcullis_authority::domain::{Actor, Cause, Entry, EntryError, Mutation, Outcome, Session};
 use portcullis_contract::{
     delta::{self, Change},
     id::SessionId,

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
     domain::{AuditFilter, Entry, Mutation, Policy, Session},
-    store::{
-        Store,
-        sql::{Lane, SqlStore},
-    },
+    store::{Store, sql::Lane},
 };
 use portcullis_contract::position::Revision;
 use portcullis_tests::{
@@ -49,7 +46,7 @@ async fn batches_that_want_the_same_rows_wait_for_each_other_and_never_in_a_circ
         for point in Point::all() {
             append(&*one, &[disable("t", "a"), disable("t", "b")]).await;
             let [batch, opposite] = opposites()[case].clone();
-            let appending = |store: &Arc<SqlStore>, batch: Vec<Entry>| {
+            let appending = |store: &Arc<dyn Store>, batch: Vec<Entry>| {
                 let store = Arc::clone(store);
                 // Not repeated: a circle would be a conflict.
                 async move { store.append(&batch).await }
@@ -87,7 +84,7 @@ async fn sessions_that_two_authorities_end_at_once_end_once(engine: Engine) {
             open(&*one, &sign_in("t", "a")).await,
             open(&*one, &sign_in("t", "b")).await,
         ];
-        let ending = |store: &Arc<SqlStore>, sessions: [&Session; 2]| {
+        let ending = |store: &Arc<dyn Store>, sessions: [&Session; 2]| {
             let (store, batch) = (
                 Arc::clone(store),
                 sessions.map(|session| revoke(&[session])),
@@ -162,7 +159,7 @@ async fn a_batch_that_is_repeated_while_it_commits_is_answered_as_it_was(engine:
                 1 => vec![sign_out("t", &[&format!("u{number}")]), revoke(&[&opened])],
                 _ => vec![entry(policy(version))],
             };
-            let appending = |store: &Arc<SqlStore>| {
+            let appending = |store: &Arc<dyn Store>| {
                 let (store, batch) = (Arc::clone(store), entries.clone());
                 async move { append(&*store, &batch).await }
             };
@@ -191,7 +188,7 @@ async fn a_batch_that_changes_nothing_is_in_no_circle(engine: Engine) {
     for point in Point::all() {
         let ended = open(&*one, &sign_in("t", "a")).await;
         apply(&*one, revoke(&[&ended])).await;
-        let appending = |store: &Arc<SqlStore>, batch: Vec<Entry>| {
+        let appending = |store: &Arc<dyn Store>, batch: Vec<Entry>| {
             let store = Arc::clone(store);
             async move { store.append(&batch).await.expect("no circle").outcomes }
         };

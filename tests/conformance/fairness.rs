@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_authority::{
-    domain::{AuditEvent, Mutation, NewApiKey},
-    store::Store,
-};
+use portcullis_authority::domain::{AuditEvent, Mutation, NewApiKey};
 use portcullis_contract::position::Revision;
 use portcullis_tests::{
     api_keys::{create, new},

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use portcullis_authority::{
     domain::{
-        Cause, Micros, Mutation, NewSession, Profile, Session, SessionFilter, SessionOrder,
-        SessionState,
+        Cause, Micros, Mutation, Profile, Session, SessionFilter, SessionOrder, SessionState,
+        SignIn,
         listing::{NameFilter, Network, Period, address_key, fold},
     },
     store::{
         Store,
-        sql::{Backend, Lane, SqlStore},
+        sql::{Backend, Lane},
     },
 };
 use portcullis_contract::id::SessionId;
@@ -70,14 +70,14 @@ struct Known {
 }
 
 /// A tenant whose sessions were opened over a week, some hours apart, by eight users.
-async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -> Vec<Known> {
+async fn populate(store: &dyn Store, engine: &dyn Backend, random: &mut StdRng) -> Vec<Known> {
     let mut all = Vec::new();
     let today = 20_000 * DAY_US;
     for number in 0..60 {
         let person = random.random_range(0..PEOPLE.len());
         let created = today + number * 3 * HOUR_US + random.random_range(0..HOUR_US);
         let [user_name, given_name, family_name, email] = PEOPLE[person].map(str::to_owned);
-        let new = NewSession {
+        let new = SignIn {
             id: id_at(created, random),
             profile: Profile {
                 user_name,
@@ -118,7 +118,7 @@ async fn populate(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng) -
         };
         open(
             store,
-            &NewSession {
+            &SignIn {
                 profile,
                 ..sign_in("other", &format!("u{person}"))
             },
@@ -158,7 +158,7 @@ async fn dress(engine: &dyn Backend, known: &Known) {
         .expect("dressed");
 }
 
-async fn end_some(store: &SqlStore, engine: &dyn Backend, random: &mut StdRng, all: &mut [Known]) {
+async fn end_some(store: &dyn Store, engine: &dyn Backend, random: &mut StdRng, all: &mut [Known]) {
     let kept = all
         .iter()
         .rev()
@@ -321,7 +321,7 @@ fn expected(all: &[Known], filter: &SessionFilter, order: SessionOrder) -> Vec<S
 }
 
 async fn pages(
-    store: &SqlStore,
+    store: &dyn Store,
     filter: &SessionFilter,
     order: SessionOrder,
     size: u32,
@@ -347,7 +347,7 @@ async fn every_filter_in_every_order_lists_what_matches_and_nothing_else(engine:
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let mut random = StdRng::seed_from_u64(4);
-    let all = populate(&store, &*engine, &mut random).await;
+    let all = populate(&*store, &*engine, &mut random).await;
     let mut found = 0;
     for _ in 0..400 {
         let filter = any_filter(&mut random, &all);
@@ -363,7 +363,7 @@ async fn every_filter_in_every_order_lists_what_matches_and_nothing_else(engine:
         found += expected.len();
         let size = random.random_range(1..30);
         assert_eq!(
-            pages(&store, &filter, order, size).await,
+            pages(&*store, &filter, order, size).await,
             expected,
             "{filter:?} {order:?} by {size}"
         );
@@ -389,13 +389,13 @@ async fn names_are_found_as_they_are_now(engine: Engine) {
         }
     };
     let count = async |part: &str| {
-        pages(&store, &of(part), SessionOrder::Start, 10)
+        pages(&*store, &of(part), SessionOrder::Start, 10)
             .await
             .len()
     };
     open(
         &*store,
-        &NewSession {
+        &SignIn {
             profile: named("Augusta", "Byron"),
             ..sign_in("t", "ada")
         },
@@ -404,7 +404,7 @@ async fn names_are_found_as_they_are_now(engine: Engine) {
     assert_eq!((count("BYRON").await, count("lovelace").await), (1, 0));
     open(
         &*store,
-        &NewSession {
+        &SignIn {
             profile: named("", "Lovelace"),
             ..sign_in("t", "ada")
         },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{GateContact, GateRecord, Micros},
-    store::{Store, sql::SqlStore},
+    store::Store,
 };
 
 use crate::Engine;
@@ -24,12 +24,12 @@ fn contact(id: u8, heard: Option<u32>, alive: u32) -> GateContact {
     }
 }
 
-async fn record(store: &SqlStore, contacts: &[GateContact]) -> (Vec<GateRecord>, Micros) {
+async fn record(store: &dyn Store, contacts: &[GateContact]) -> (Vec<GateRecord>, Micros) {
     store.record_gates(contacts, DAY).await.expect("recorded")
 }
 
 /// For each gate how many seconds ago it was heard of and there, in ascending order.
-async fn ages(store: &SqlStore, contacts: &[GateContact]) -> Vec<(u64, u64)> {
+async fn ages(store: &dyn Store, contacts: &[GateContact]) -> Vec<(u64, u64)> {
     let (gates, now) = record(store, contacts).await;
     let age = |at: Micros| (now.since(at).as_secs_f64()).round() as u64;
     let mut ages: Vec<_> = gates
@@ -43,26 +43,26 @@ async fn ages(store: &SqlStore, contacts: &[GateContact]) -> Vec<(u64, u64)> {
 async fn what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back(engine: Engine) {
     let place = engine.place().await;
     let (one, other) = (place.store().await, place.store().await);
-    assert!(ages(&one, &[]).await.is_empty());
-    assert_eq!(ages(&one, &[contact(1, Some(40), 20)]).await, [(40, 20)]);
+    assert!(ages(&*one, &[]).await.is_empty());
+    assert_eq!(ages(&*one, &[contact(1, Some(40), 20)]).await, [(40, 20)]);
     // The gate moved to another authority, which has not heard a report yet.
-    assert_eq!(ages(&other, &[contact(1, None, 0)]).await, [(40, 0)]);
-    assert_eq!(ages(&other, &[contact(1, Some(3), 0)]).await, [(3, 0)]);
+    assert_eq!(ages(&*other, &[contact(1, None, 0)]).await, [(40, 0)]);
+    assert_eq!(ages(&*other, &[contact(1, Some(3), 0)]).await, [(3, 0)]);
     // The first still says what it knew.
-    assert_eq!(ages(&one, &[contact(1, Some(50), 50)]).await, [(3, 0)]);
+    assert_eq!(ages(&*one, &[contact(1, Some(50), 50)]).await, [(3, 0)]);
 }
 
 async fn a_gate_that_has_not_reported_yet_had_nothing_to_tell_when_it_came(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
-    assert_eq!(ages(&store, &[contact(1, None, 0)]).await, [(100, 0)]);
+    assert_eq!(ages(&*store, &[contact(1, None, 0)]).await, [(100, 0)]);
 }
 
 async fn many_gates_are_recorded_together(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let contacts: Vec<_> = (0..7).map(|id| contact(id, Some(1), 0)).collect();
-    let (gates, _) = record(&store, &contacts).await;
+    let (gates, _) = record(&*store, &contacts).await;
     assert_eq!(gates.len(), 7);
     assert!(gates.iter().all(|gate| gate.admits_for == 5 * SECOND));
 }
@@ -72,9 +72,9 @@ async fn gates_that_leave_or_have_been_away_for_long_are_forgotten(engine: Engin
     let store = place.store().await;
     let mut leaving = contact(1, Some(0), 0);
     let contacts = [leaving.clone(), contact(2, Some(60), 60)];
-    assert_eq!(record(&store, &contacts).await.0.len(), 2);
+    assert_eq!(record(&*store, &contacts).await.0.len(), 2);
     leaving.left = true;
-    assert_eq!(ages(&store, &[leaving]).await, [(60, 60)]);
+    assert_eq!(ages(&*store, &[leaving]).await, [(60, 60)]);
 
     // It could admit for 5 s more.
     let kept = store.record_gates(&[], 57 * SECOND).await.expect("read");

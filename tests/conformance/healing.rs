@@ -216,10 +216,10 @@ async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed(engi
     query(&place, "UPDATE log_batches SET stamped_us = 1", &[]).await;
     let old = other.claim_checkpoint(Revision(4), &at_once).await;
     assert!(old.expect("asked"));
-    assert_eq!(one.trimmable().await.expect("asked"), Revision(0));
+    assert_eq!(one.trimmable_revision().await.expect("asked"), Revision(0));
     let save = one.save_checkpoint(Revision(4), vec![1].into(), vec![2].into());
     save.await.expect("saved");
-    assert_eq!(one.trimmable().await.expect("asked"), Revision(3));
+    assert_eq!(one.trimmable_revision().await.expect("asked"), Revision(3));
 }
 
 crate::on_every_engine! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_authority::store::{Store, TokenLife};
+use portcullis_authority::store::TokenLife;
 use portcullis_tests::wait::{eventually, within};
 use tokio::{task::JoinSet, time::Instant};
 

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
     domain::{EntryError, KeyRecord, Mutation, NewKey, Outcome, current_key},
-    store::{
-        Store,
-        sql::{Lane, SqlStore},
-    },
+    store::{Store, sql::Lane},
 };
 use portcullis_contract::{
     key::{CredentialKind, KeyId},
@@ -154,7 +151,7 @@ async fn two_retirements_at_once_leave_a_key(engine: Engine) {
     let old = trust(&*one, NOW).await;
     let new = trust(&*one, Duration::from_millis(200)).await;
     let mut hold = faults.pause(Lane::Append, Point::BeforeCommit);
-    let retiring = |store: &Arc<SqlStore>, id: &KeyId| {
+    let retiring = |store: &Arc<dyn Store>, id: &KeyId| {
         let (store, id) = (Arc::clone(store), id.clone());
         tokio::spawn(async move { distrust(&*store, &id).await })
     };

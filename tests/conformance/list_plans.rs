@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_authority::{
     domain::{
-        Cause, Cursor, Micros, Profile, Selection, SessionFilter, SessionOrder, SessionState,
+        Cause, Micros, PageCursor, Profile, Selection, SessionFilter, SessionOrder, SessionState,
         UserFilter, UserOrder,
         listing::{NameFilter, Network, Period},
     },
@@ -25,7 +25,7 @@ const ROWS: i64 = 20_000;
 
 /// A store whose statements are told, and the engine behind it.
 struct World {
-    store: SqlStore,
+    store: Arc<dyn Store>,
     engine: Arc<dyn Backend>,
     plans: Plans,
     postgres: bool,
@@ -171,14 +171,15 @@ impl World {
         let engine = place.engine().await;
         let (planned, plans) = wrap(Arc::clone(&engine));
         let store = SqlStore::open(planned).await.expect("the store opens");
+        let store: Arc<dyn Store> = Arc::new(store);
         let profile = Profile {
             user_name: "Name".into(),
             ..Profile::default()
         };
         for user in ["u1", "u2"] {
             open(
-                &store,
-                &portcullis_authority::domain::NewSession {
+                &*store,
+                &portcullis_authority::domain::SignIn {
                     profile: profile.clone(),
                     ..sign_in("t", user)
                 },
@@ -273,7 +274,7 @@ impl World {
             ordered_by,
         } in cases()
         {
-            let mut after: Option<Cursor> = None;
+            let mut after: Option<PageCursor> = None;
             for page in ["first", "next"] {
                 let _ = self.plans.take();
                 let listed = self

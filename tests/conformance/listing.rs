@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_authority::{
     domain::{
-        Cause, Cursor, Mutation, NewSession, Session, SessionFilter, SessionOrder, SessionState,
+        Cause, Mutation, PageCursor, Session, SessionFilter, SessionOrder, SessionState, SignIn,
     },
-    store::{Store, sql::SqlStore},
+    store::Store,
 };
 use portcullis_tests::{
     calls::{apply, list, open, session},
@@ -24,7 +24,7 @@ fn of(tenant_id: &str, user_id: Option<&str>, state: Option<SessionState>) -> Se
     }
 }
 
-async fn all(store: &SqlStore, filter: &SessionFilter) -> BTreeSet<[u8; 16]> {
+async fn all(store: &dyn Store, filter: &SessionFilter) -> BTreeSet<[u8; 16]> {
     list(store, filter)
         .await
         .iter()
@@ -46,20 +46,24 @@ async fn sessions_are_listed_by_tenant_and_user(engine: Engine) {
         open(&*store, &sign_in("t", "b")).await,
     );
     let elsewhere = open(&*store, &sign_in("other", "a")).await;
-    assert_eq!(all(&store, &of("t", None, None)).await, ids(&[&a, &b]));
-    assert_eq!(all(&store, &of("t", Some("a"), None)).await, ids(&[&a]));
+    assert_eq!(all(&*store, &of("t", None, None)).await, ids(&[&a, &b]));
+    assert_eq!(all(&*store, &of("t", Some("a"), None)).await, ids(&[&a]));
     assert_eq!(
-        all(&store, &of("other", None, None)).await,
+        all(&*store, &of("other", None, None)).await,
         ids(&[&elsewhere])
     );
-    assert!(all(&store, &of("nowhere", None, None)).await.is_empty());
-    assert!(all(&store, &of("t", Some("nobody"), None)).await.is_empty());
+    assert!(all(&*store, &of("nowhere", None, None)).await.is_empty());
+    assert!(
+        all(&*store, &of("t", Some("nobody"), None))
+            .await
+            .is_empty()
+    );
 }
 
-async fn expired(store: &SqlStore, user_id: &str) -> Session {
+async fn expired(store: &dyn Store, user_id: &str) -> Session {
     let opened = open(
         store,
-        &NewSession {
+        &SignIn {
             lifetime: Duration::from_millis(1),
             ..sign_in("t", user_id)
         },
@@ -94,7 +98,7 @@ async fn sessions_are_listed_by_state(engine: Engine) {
     apply(&*store, revoke(&[&revoked])).await;
     apply(&*store, sign_out("t", &["b"])).await;
     let (expired, active) = (
-        expired(&store, "a").await,
+        expired(&*store, "a").await,
         open(&*store, &sign_in("t", "b")).await,
     );
     let cases = [
@@ -121,14 +125,14 @@ async fn sessions_are_listed_by_state(engine: Engine) {
         );
     }
     assert_eq!(
-        all(&store, &of("t", Some("b"), Some(SessionState::Revoked))).await,
+        all(&*store, &of("t", Some("b"), Some(SessionState::Revoked))).await,
         ids(&[&cut])
     );
 }
 
 async fn a_session_that_had_expired_is_not_ended_by_what_came_later(engine: Engine) {
     let store = engine.place().await.store().await;
-    let expired = expired(&store, "a").await;
+    let expired = expired(&*store, "a").await;
     apply(&*store, sign_out("t", &["a"])).await;
     assert_eq!(apply(&*store, revoke(&[&expired])).await.changed, 0);
     assert_eq!(
@@ -137,11 +141,11 @@ async fn a_session_that_had_expired_is_not_ended_by_what_came_later(engine: Engi
         "it ended by itself"
     );
     assert_eq!(
-        all(&store, &of("t", None, Some(SessionState::Expired))).await,
+        all(&*store, &of("t", None, Some(SessionState::Expired))).await,
         ids(&[&expired])
     );
     assert!(
-        all(&store, &of("t", None, Some(SessionState::Revoked)))
+        all(&*store, &of("t", None, Some(SessionState::Revoked)))
             .await
             .is_empty()
     );
@@ -156,23 +160,23 @@ async fn pages_cover_each_session_once_while_others_come_and_go(engine: Engine) 
         of("t", None, Some(SessionState::Active)),
     ] {
         for order in orders {
-            come_and_go(&store, &filter, order).await;
+            come_and_go(&*store, &filter, order).await;
         }
     }
     come_and_go(
-        &store,
+        &*store,
         &of("t", Some("a"), None),
         SessionOrder::LastActive(None),
     )
     .await;
 }
 
-async fn come_and_go(store: &SqlStore, filter: &SessionFilter, order: SessionOrder) {
+async fn come_and_go(store: &dyn Store, filter: &SessionFilter, order: SessionOrder) {
     let mut there = Vec::new();
     for _ in 0..7 {
         there.push(open(store, &sign_in("t", "a")).await);
     }
-    let (mut pages, mut after): (Vec<Session>, Option<Cursor>) = (Vec::new(), None);
+    let (mut pages, mut after): (Vec<Session>, Option<PageCursor>) = (Vec::new(), None);
     loop {
         let page = store
             .list_sessions(filter, order, after.as_ref(), 3)
@@ -212,7 +216,7 @@ async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: En
         open(&*store, &sign_in("t", "b")).await,
     );
     let (expired, active) = (
-        expired(&store, "a").await,
+        expired(&*store, "a").await,
         open(&*store, &sign_in("t", "c")).await,
     );
     apply(&*store, revoke(&[&revoked])).await;
@@ -222,14 +226,14 @@ async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: En
         ..of("t", None, None)
     };
     assert_eq!(
-        all(&store, &kept(Duration::from_secs(60))).await,
+        all(&*store, &kept(Duration::from_secs(60))).await,
         ids(&[&revoked, &cut, &expired, &active])
     );
-    assert_eq!(all(&store, &kept(Duration::ZERO)).await, ids(&[&active]));
+    assert_eq!(all(&*store, &kept(Duration::ZERO)).await, ids(&[&active]));
     for state in [SessionState::Expired, SessionState::Revoked] {
         assert!(
             all(
-                &store,
+                &*store,
                 &SessionFilter {
                     state: Some(state),
                     ..kept(Duration::ZERO)
@@ -240,11 +244,11 @@ async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: En
         );
     }
 
-    let early = sweep(&store, Duration::from_secs(60)).await;
+    let early = sweep(&*store, Duration::from_secs(60)).await;
     assert_eq!(early, 0, "they are kept for a minute");
-    assert_eq!(all(&store, &of("t", None, None)).await.len(), 4);
-    assert_eq!(sweep(&store, Duration::ZERO).await, 3);
-    assert_eq!(all(&store, &of("t", None, None)).await, ids(&[&active]));
+    assert_eq!(all(&*store, &of("t", None, None)).await.len(), 4);
+    assert_eq!(sweep(&*store, Duration::ZERO).await, 3);
+    assert_eq!(all(&*store, &of("t", None, None)).await, ids(&[&active]));
     assert!(
         store
             .session(&revoked.tenant_id, revoked.id)
@@ -253,11 +257,11 @@ async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: En
             .is_none()
     );
     assert_eq!(session(&*store, &active).await.end, None);
-    assert_eq!(sweep(&store, Duration::ZERO).await, 0);
+    assert_eq!(sweep(&*store, Duration::ZERO).await, 0);
 }
 
 /// A whole round, in steps of two sessions.
-async fn sweep(store: &SqlStore, retention: Duration) -> u64 {
+async fn sweep(store: &dyn Store, retention: Duration) -> u64 {
     let (mut removed, mut after) = (0, None);
     loop {
         let step = store

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::{ClientInfo, Entry, NewSession, SessionFilter},
+    domain::{ClientInfo, Entry, SessionFilter, SignIn},
     store::{
-        OpenError, Rotated, Store,
-        sql::{Backend, Lane, SqlStore, Value},
+        RefreshOutcome, SignInError, Store,
+        sql::{Backend, Lane, Value},
     },
 };
 use portcullis_tests::{
@@ -87,7 +87,7 @@ async fn an_append_whose_commit_was_lost_is_answered_by_its_revision_though_othe
     assert_eq!(head(&*store).await.0, 3);
 }
 
-async fn sessions_of(store: &SqlStore, new: &NewSession) -> usize {
+async fn sessions_of(store: &dyn Store, new: &SignIn) -> usize {
     let filter = SessionFilter {
         user_id: Some(new.user_id.clone()),
         ..SessionFilter::of(new.tenant_id.clone())
@@ -100,27 +100,27 @@ async fn a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions
     let (store, faults) = place.faulty_store().await;
     let mut points = 0;
     for (number, point) in Point::all().enumerate() {
-        let new = NewSession {
+        let new = SignIn {
             request: Some(("r".into(), [1; 32])),
             ..sign_in(&format!("t{number}"), "u")
         };
         faults.fail(Lane::Write, point);
-        let Err(error) = store.open_session(&new).await else {
+        let Err(error) = store.sign_in(&new).await else {
             break;
         };
         assert!(
-            matches!(error, OpenError::Store(error) if error.is_retryable()),
+            matches!(error, SignInError::Store(error) if error.is_retryable()),
             "at {point:?}"
         );
         // A caller that repeats the whole call has a new session id.
-        let again = NewSession {
+        let again = SignIn {
             id: sign_in("t", "u").id,
             ..new.clone()
         };
         let opened = open(&*store, &again).await;
         assert!(opened.id == new.id || opened.id == again.id);
         assert_eq!(open(&*store, &new).await.id, opened.id);
-        assert_eq!(sessions_of(&store, &new).await, 1, "at {point:?}");
+        assert_eq!(sessions_of(&*store, &new).await, 1, "at {point:?}");
         points += 1;
     }
     assert!(points > 10, "the transaction has points");
@@ -134,7 +134,7 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once(engine: Engine) {
         let opened = open(&*store, &sign_in("t", "u")).await;
         faults.fail(Lane::Write, point);
         if store
-            .rotate(
+            .refresh(
                 &opened.tenant_id,
                 opened.id,
                 0,
@@ -147,12 +147,12 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once(engine: Engine) {
             break;
         }
         let row = match rotate(&*store, &opened, 0).await {
-            Rotated::Won(row, _) => row,
-            Rotated::Lost(row, _) => {
+            RefreshOutcome::Won(row, _) => row,
+            RefreshOutcome::Lost(row, _) => {
                 lost += 1;
                 row
             }
-            Rotated::NotFound => panic!("it is there"),
+            RefreshOutcome::NotFound => panic!("it is there"),
         };
         assert_eq!(row.generation, 1, "at {point:?}");
         assert!(row.rotated.is_some());

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::{ClientInfo, Micros, NewSession, Profile, SessionFilter},
-    store::{OpenError, Store},
+    domain::{ClientInfo, Micros, Profile, SessionFilter, SignIn},
+    store::SignInError,
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::Engine;
 
-fn requested(tenant_id: &str, user_id: &str, id: &str, digest: u8) -> NewSession {
-    NewSession {
+fn requested(tenant_id: &str, user_id: &str, id: &str, digest: u8) -> SignIn {
+    SignIn {
         request: Some((id.into(), [digest; 32])),
         ..sign_in(tenant_id, user_id)
     }
@@ -32,7 +32,7 @@ async fn a_session_is_kept_as_it_was_opened(engine: Engine) {
         device_id: "d".into(),
         app_name: "app".into(),
     };
-    let new = NewSession {
+    let new = SignIn {
         client: client.clone(),
         remember_me: true,
         amr: vec!["pwd".into(), "otp".into()],
@@ -43,7 +43,7 @@ async fn a_session_is_kept_as_it_was_opened(engine: Engine) {
         ..sign_in("t", "u")
     };
     let opened = store
-        .open_session(&new)
+        .sign_in(&new)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let (kept, now) = store
@@ -127,8 +127,8 @@ async fn a_request_id_with_other_arguments_is_refused(engine: Engine) {
     let store = engine.place().await.store().await;
     open(&*store, &requested("t", "u", "r", 1)).await;
     for user in ["u", "unknown"] {
-        let reused = store.open_session(&requested("t", user, "r", 2)).await;
-        assert!(matches!(reused, Err(OpenError::RequestReused)));
+        let reused = store.sign_in(&requested("t", user, "r", 2)).await;
+        assert!(matches!(reused, Err(SignInError::RequestReused)));
     }
     assert!(
         store
@@ -161,11 +161,11 @@ async fn sign_ins_that_wait_together_succeed_and_fail_each_for_itself(engine: En
         requested("t", "u", "r", 2),
         sign_in("elsewhere", "u"),
     ]);
-    let opened = join_all(all.iter().map(|new| store.open_session(new))).await;
+    let opened = join_all(all.iter().map(|new| store.sign_in(new))).await;
     for (new, opened) in all.iter().zip(&opened) {
         match (opened, new.user_id.as_str(), &new.request) {
-            (Err(OpenError::UserDisabled), "disabled", None)
-            | (Err(OpenError::RequestReused), _, Some((_, [2, ..]))) => {}
+            (Err(SignInError::UserDisabled), "disabled", None)
+            | (Err(SignInError::RequestReused), _, Some((_, [2, ..]))) => {}
             (Ok(again), _, Some((_, [1, ..]))) => assert_eq!(again.session.id, first.id),
             (Ok(opened), "u" | "unknown", None) => {
                 let kept = session(&*store, &opened.session).await;
@@ -263,7 +263,7 @@ async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing(engine: E
     for (said, expected) in steps {
         open(
             &*store,
-            &NewSession {
+            &SignIn {
                 profile: profile(said),
                 ..sign_in("t", "u")
             },

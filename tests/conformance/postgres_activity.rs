@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::{NewSession, SessionActivity},
+    domain::{SessionActivity, SignIn},
     store::{
-        Store,
+        ActivityStore,
         postgres::{Postgres, PostgresOptions},
     },
 };
@@ -20,7 +20,7 @@ const SESSIONS: usize = 500;
 const REPORTS: usize = 6;
 
 /// A sign-in of ordinary size.
-fn browser(number: usize) -> NewSession {
+fn browser(number: usize) -> SignIn {
     let mut new = sign_in("acme", &format!("user-{number}"));
     new.client.ip = "203.0.113.7".into();
     new.client.user_agent =

@@ -6,9 +6,8 @@ use futures::future::join_all;
 use portcullis_authority::{
     domain::{SessionFilter, SessionOrder},
     store::{
-        Rotated, Store,
+        RefreshOutcome, Store,
         postgres::{Postgres, PostgresOptions},
-        sql::SqlStore,
     },
 };
 use portcullis_tests::{
@@ -25,12 +24,15 @@ const ROWS: i64 = 20_000;
 const CALLS: usize = 128;
 
 /// Every statement that sessions, users and the log cause, for one call and for groups.
-async fn everything(store: &SqlStore, user_id: &str) {
+async fn everything(store: &dyn Store, user_id: &str) {
     open(store, &sign_in("t", user_id)).await;
     let new: Vec<_> = (0..CALLS).map(|_| sign_in("t", user_id)).collect();
     let opened = join_all(new.iter().map(|new| open(store, new))).await;
     let rotating = opened.iter().map(async |session| {
-        assert!(matches!(rotate(store, session, 0).await, Rotated::Won(..)));
+        assert!(matches!(
+            rotate(store, session, 0).await,
+            RefreshOutcome::Won(..)
+        ));
     });
     join_all(rotating).await;
     let revoking: Vec<_> = opened[2..]

@@ -7,7 +7,6 @@ use portcullis_authority::{
     store::{
         Recovered, Store,
         postgres::{Postgres, PostgresOptions},
-        sql::SqlStore,
     },
 };
 use portcullis_contract::position::{Incarnation, Revision};
@@ -87,7 +86,7 @@ const CHANGES: [&str; 4] = [
     "INSERT INTO audit_events SELECT * FROM audit_events ON CONFLICT (event_id, ordinal) DO UPDATE SET reason = 'x'",
 ];
 
-async fn verified(store: &SqlStore) {
+async fn verified(store: &dyn Store) {
     let verdict = store
         .verify_audit_trail(Revision(0), 1_000)
         .await
@@ -97,7 +96,7 @@ async fn verified(store: &SqlStore) {
 }
 
 /// Everything that a service does to rows.
-async fn work(store: &SqlStore) {
+async fn work(store: &dyn Store) {
     let opened = open(store, &sign_in("t", "u")).await;
     rotate(store, &opened, 0).await;
     for entry in [

@@ -5,7 +5,7 @@ use portcullis_authority::{
         Entry, Preview, Selection, Session,
         listing::{PREVIEW_SAMPLE_MAX, PREVIEW_SESSIONS_MAX},
     },
-    store::{Store, sql::SqlStore},
+    store::Store,
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
@@ -16,7 +16,7 @@ use portcullis_tests::{
 
 use crate::Engine;
 
-async fn preview(store: &SqlStore, selection: &Selection) -> Preview {
+async fn preview(store: &dyn Store, selection: &Selection) -> Preview {
     store
         .preview(&tenant("t"), selection)
         .await
@@ -56,7 +56,7 @@ async fn a_preview_names_what_the_call_then_ends(engine: Engine) {
     ];
     for (selection, entry, expected) in cases {
         let before = head(&*store).await;
-        let preview = preview(&store, &selection).await;
+        let preview = preview(&*store, &selection).await;
         assert_eq!(head(&*store).await, before, "a preview changes nothing");
         let sample: Vec<SessionId> = preview.sample.iter().map(|session| session.id).collect();
         assert_eq!(
@@ -64,17 +64,21 @@ async fn a_preview_names_what_the_call_then_ends(engine: Engine) {
             (ids(expected), expected.len()),
             "{selection:?}"
         );
-        let alive = alive(&store, &sessions).await;
+        let alive = alive(&*store, &sessions).await;
         apply(&*store, entry).await;
         let ended = alive
             .into_iter()
             .filter(|at| !expected.contains(at))
             .collect::<Vec<_>>();
-        assert_eq!(self::alive(&store, &sessions).await, ended, "{selection:?}");
+        assert_eq!(
+            self::alive(&*store, &sessions).await,
+            ended,
+            "{selection:?}"
+        );
     }
 }
 
-async fn alive(store: &SqlStore, sessions: &[Session]) -> Vec<usize> {
+async fn alive(store: &dyn Store, sessions: &[Session]) -> Vec<usize> {
     let mut alive = Vec::new();
     for (at, session) in sessions.iter().enumerate() {
         if is_alive(store, session).await {
@@ -110,12 +114,12 @@ async fn a_preview_counts_and_shows_no_more_than_it_says(engine: Engine) {
     }
     newest.sort_by_key(|id| std::cmp::Reverse(id.to_bytes()));
     for selection in [Selection::Tenant, Selection::Users(vec![user("a")], None)] {
-        let preview = preview(&store, &selection).await;
+        let preview = preview(&*store, &selection).await;
         assert_eq!(preview.sessions, PREVIEW_SESSIONS_MAX + 1);
         let sample: Vec<_> = preview.sample.iter().map(|session| session.id).collect();
         assert_eq!(sample, newest[..PREVIEW_SAMPLE_MAX as usize]);
     }
-    let several = preview(&store, &Selection::Users(vec![user("a"), user("b")], None)).await;
+    let several = preview(&*store, &Selection::Users(vec![user("a"), user("b")], None)).await;
     assert_eq!(
         (several.sessions, several.sample.len()),
         (PREVIEW_SESSIONS_MAX + 1, PREVIEW_SAMPLE_MAX as usize)

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use portcullis_authority::{
     domain::{Entry, Outcome, Session},
-    store::{
-        Rotated,
-        sql::{Lane, SqlStore},
-    },
+    store::{RefreshOutcome, Store, sql::Lane},
 };
 use portcullis_tests::{
     calls::{apply, open, rotate, try_open},
@@ -22,8 +19,8 @@ use crate::Engine;
 /// Two authorities of one place.
 struct Race {
     place: Place,
-    signer: (Arc<SqlStore>, Faults),
-    revoker: (Arc<SqlStore>, Faults),
+    signer: (Arc<dyn Store>, Faults),
+    revoker: (Arc<dyn Store>, Faults),
 }
 
 /// Who is held.
@@ -235,11 +232,12 @@ async fn a_refresh_races(engine: Engine, held: Held, revoking: Revoking) {
             "held at {point:?}"
         );
         let generation = match rotated {
-            Rotated::Won(won, _) => won.generation,
-            Rotated::Lost(lost, _) => lost.generation,
-            Rotated::NotFound => panic!("the session is there"),
+            RefreshOutcome::Won(won, _) => won.generation,
+            RefreshOutcome::Lost(lost, _) => lost.generation,
+            RefreshOutcome::NotFound => panic!("the session is there"),
         };
-        let Rotated::Lost(lost, _) = rotate(&*race.signer.0, &session, generation).await else {
+        let RefreshOutcome::Lost(lost, _) = rotate(&*race.signer.0, &session, generation).await
+        else {
             panic!("an ended session is not refreshed, held at {point:?}");
         };
         assert!(lost.end.is_some());

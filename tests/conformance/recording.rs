@@ -12,7 +12,7 @@ use portcullis_authority::{
     domain::{AuditEvent, Mutation, Outcome},
     store::{
         Appended, Store,
-        sql::{Backend, Lane, SqlStore},
+        sql::{Backend, Lane},
     },
 };
 use portcullis_contract::{delta, id::EventId, position::Revision};
@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::Engine;
 
-async fn waits(store: &SqlStore) -> bool {
+async fn waits(store: &dyn Store) -> bool {
     store.has_pending_events().await.expect("an answer")
 }
 
@@ -39,7 +39,7 @@ fn ids(events: &[AuditEvent]) -> Vec<[u8; 16]> {
         .collect()
 }
 
-async fn assert_fits(store: &SqlStore) {
+async fn assert_fits(store: &dyn Store) {
     let verdict = store
         .verify_audit_trail(Revision(0), 100_000)
         .await
@@ -51,7 +51,7 @@ async fn assert_fits(store: &SqlStore) {
 async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
-    assert!(!waits(&store).await);
+    assert!(!waits(&*store).await);
     assert_eq!(
         apply(&*store, record()).await,
         Outcome {
@@ -61,7 +61,7 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
         "nothing waits"
     );
     let event = defer(&engine, "t", "u").await;
-    assert!(waits(&store).await && list(&*store, &everything("t")).await.is_empty());
+    assert!(waits(&*store).await && list(&*store, &everything("t")).await.is_empty());
 
     assert_eq!(
         apply(&*store, record()).await,
@@ -70,7 +70,7 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
             changed: 1
         }
     );
-    assert!(!waits(&store).await);
+    assert!(!waits(&*store).await);
     let events = list(&*store, &everything("t")).await;
     let [recorded] = &events[..] else {
         panic!("{events:?}")
@@ -102,7 +102,7 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
         replay(&*store).await.position(),
         store.head().await.expect("a head")
     );
-    assert_fits(&store).await;
+    assert_fits(&*store).await;
 }
 
 async fn a_batch_of_revocations_takes_what_waits_along(engine: Engine) {
@@ -121,7 +121,7 @@ async fn a_batch_of_revocations_takes_what_waits_along(engine: Engine) {
     assert_eq!(outcomes, [outcome(1), outcome(2), outcome(0)]);
     assert!(!is_alive(&*store, &opened).await);
     assert_eq!(list(&*store, &everything("t")).await.len(), 3);
-    assert_fits(&store).await;
+    assert_fits(&*store).await;
 }
 
 async fn one_batch_takes_so_many_and_the_oldest(engine: Engine) {
@@ -150,8 +150,8 @@ async fn one_batch_takes_so_many_and_the_oldest(engine: Engine) {
             changed: 5
         }
     );
-    assert!(!waits(&store).await);
-    assert_fits(&store).await;
+    assert!(!waits(&*store).await);
+    assert_fits(&*store).await;
 }
 
 async fn an_event_that_the_trail_has_does_not_keep_the_others_out(engine: Engine) {
@@ -167,7 +167,7 @@ async fn an_event_that_the_trail_has_does_not_keep_the_others_out(engine: Engine
             .iter()
             .all(|outcome| outcome.expect("applied").changed == 1)
     );
-    assert!(!waits(&store).await);
+    assert!(!waits(&*store).await);
     let events = list(&*store, &everything("t")).await;
     assert_eq!(
         events
@@ -214,7 +214,7 @@ async fn a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_tw
         );
     }
     assert!(head(&*witness).await.0 > 10, "the transaction has points");
-    assert_fits(&witness).await;
+    assert_fits(&*witness).await;
 }
 
 async fn two_authorities_that_record_at_once_are_not_in_each_others_way(engine: Engine) {
@@ -251,7 +251,7 @@ async fn two_authorities_that_record_at_once_are_not_in_each_others_way(engine: 
             3,
             "held at {point:?}"
         );
-        assert_fits(&other).await;
+        assert_fits(&*other).await;
     }
 }
 
@@ -265,7 +265,7 @@ async fn sign_ins(engine: Arc<dyn Backend>, done: Arc<AtomicBool>) -> Vec<EventI
 }
 
 /// Takes what waits, batch after batch, with a revocation between.
-async fn records(store: Arc<SqlStore>, number: usize) {
+async fn records(store: Arc<dyn Store>, number: usize) {
     for round in 0..15 {
         let entries = [record(), sign_out("other", &[&format!("u{number}")])];
         append(&*store, &entries[usize::from(round % 3 == 0)..]).await;
@@ -290,14 +290,14 @@ async fn several_authorities_record_each_event_once(engine: Engine) {
     let deferred = within("all sign-ins", writing.join_all()).await.concat();
 
     let store = place.store().await;
-    while waits(&store).await {
+    while waits(&*store).await {
         apply(&*store, record()).await;
     }
     let recorded = ids(&list(&*store, &everything("t")).await);
     assert_eq!(recorded.len(), deferred.len());
     let deferred: BTreeSet<_> = deferred.into_iter().map(EventId::to_bytes).collect();
     assert_eq!(recorded.into_iter().collect::<BTreeSet<_>>(), deferred);
-    assert_fits(&store).await;
+    assert_fits(&*store).await;
 }
 
 crate::on_every_engine! {

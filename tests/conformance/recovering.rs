@@ -2,10 +2,7 @@
 
 use portcullis_authority::{
     domain::{Cause, Session, SessionState},
-    store::{
-        Recovered, Store,
-        sql::{Lane, SqlStore},
-    },
+    store::{Recovered, Store, sql::Lane},
 };
 use portcullis_contract::{
     position::{Chain, Incarnation, Position, Revision},
@@ -23,7 +20,7 @@ use crate::Engine;
 const STRIDE: u64 = 1 << 32;
 const NEW: Incarnation = Incarnation([9; 16]);
 
-async fn recover(store: &SqlStore, sign_out: bool) -> Recovered {
+async fn recover(store: &dyn Store, sign_out: bool) -> Recovered {
     let checkpoint =
         |recovered: &Recovered| Ok((format!("{:?}", recovered.head).into(), vec![1].into()));
     store
@@ -45,7 +42,7 @@ fn recovered_view(old: &View, recovered: &Recovered) -> View {
         .expect("the first batch applies")
 }
 
-async fn is_active(store: &SqlStore, session: &Session) -> bool {
+async fn is_active(store: &dyn Store, session: &Session) -> bool {
     let (row, now) = store
         .session(&session.tenant_id, session.id)
         .await
@@ -64,7 +61,7 @@ async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one(engine
         );
         apply(&*store, revoke(&[&revoked])).await;
         let (before, old_view) = (store.head().await.expect("a head"), replay(&*store).await);
-        let recovered = recover(&store, signs_out).await;
+        let recovered = recover(&*store, signs_out).await;
 
         assert_eq!(recovered.old, before);
         assert_eq!(store.head().await.expect("a head"), recovered.head);
@@ -88,7 +85,7 @@ async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one(engine
         assert_eq!(view.position(), recovered.head);
         for (session, lives) in [(&revoked, false), (&other, !signs_out)] {
             assert_eq!(
-                is_active(&store, session).await,
+                is_active(&*store, session).await,
                 lives,
                 "sign_out: {signs_out}"
             );
@@ -116,7 +113,7 @@ async fn a_new_history_goes_on(engine: Engine) {
     let old = open(&*store, &sign_in("t", "u")).await;
     apply(&*store, sign_out("t", &["gone"])).await;
     let old_view = replay(&*store).await;
-    let recovered = recover(&store, true).await;
+    let recovered = recover(&*store, true).await;
 
     let (known, unknown) = (
         open(&*store, &sign_in("t", "u")).await,
@@ -128,7 +125,7 @@ async fn a_new_history_goes_on(engine: Engine) {
             "no serial is used twice"
         );
         assert_eq!(session.subject.opened, recovered.head.revision);
-        assert!(is_active(&store, session).await);
+        assert!(is_active(&*store, session).await);
     }
     assert_eq!(known.subject.user, old.subject.user);
     assert!(unknown.subject.user.0 >= old.subject.user.0 + STRIDE);
@@ -149,7 +146,7 @@ async fn a_new_history_goes_on(engine: Engine) {
 
 async fn an_empty_history_can_be_recovered(engine: Engine) {
     let store = engine.place().await.store().await;
-    let recovered = recover(&store, true).await;
+    let recovered = recover(&*store, true).await;
     assert_eq!(
         (recovered.old.revision, recovered.old.chain),
         (Revision(0), Chain::default())
@@ -158,7 +155,7 @@ async fn an_empty_history_can_be_recovered(engine: Engine) {
     assert_eq!(store.head().await.expect("a head"), recovered.head);
     let session = open(&*store, &sign_in("t", "u")).await;
     assert!(session.subject.serial.0 >= STRIDE);
-    assert!(is_active(&store, &session).await);
+    assert!(is_active(&*store, &session).await);
 }
 
 async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one(engine: Engine) {
@@ -167,7 +164,7 @@ async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one(e
         let ((store, faults), (other, other_faults)) =
             (place.faulty_store().await, place.faulty_store().await);
         apply(&*store, sign_out("t", &["u"])).await;
-        let recovering = async move { recover(&store, true).await };
+        let recovering = async move { recover(&*store, true).await };
         let appender = other.clone();
         let appending = async move { apply(&*appender, sign_out("t", &["v"])).await.revision };
         let first = (&faults, Lane::Append, point);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_authority::store::{Store, StoreError, sql::SqlStore};
+use portcullis_authority::store::{Store, StoreError};
 use portcullis_contract::{position::Revision, view::View};
 use portcullis_tests::{
     calls::{apply, open, session},
@@ -59,14 +59,14 @@ async fn authorities_may_start_at_once_on_nothing(engine: Engine) {
     assert!(heads.iter().all(|head| *head == heads[0]), "one history");
 }
 
-async fn save(store: &SqlStore, revision: u64, bytes: &'static [u8]) {
+async fn save(store: &dyn Store, revision: u64, bytes: &'static [u8]) {
     store
         .save_checkpoint(Revision(revision), bytes.into(), b"code"[..].into())
         .await
         .expect("a checkpoint");
 }
 
-async fn saved(store: &SqlStore) -> Vec<Vec<u8>> {
+async fn saved(store: &dyn Store) -> Vec<Vec<u8>> {
     let checkpoints = store.checkpoints().await.expect("checkpoints");
     assert!(checkpoints.iter().all(|(_, code)| code[..] == b"code"[..]));
     checkpoints
@@ -77,15 +77,15 @@ async fn saved(store: &SqlStore) -> Vec<Vec<u8>> {
 
 async fn the_two_newest_checkpoints_are_kept(engine: Engine) {
     let store = engine.place().await.store().await;
-    assert!(saved(&store).await.is_empty());
-    save(&store, 5, b"five").await;
-    assert_eq!(saved(&store).await, [b"five"]);
-    save(&store, 9, b"nine").await;
-    save(&store, 5, b"again").await;
-    assert_eq!(saved(&store).await, [b"nine", b"five"]);
-    save(&store, 12, b"twelve").await;
-    save(&store, 7, b"late").await;
-    assert_eq!(saved(&store).await, [&b"twelve"[..], b"nine"]);
+    assert!(saved(&*store).await.is_empty());
+    save(&*store, 5, b"five").await;
+    assert_eq!(saved(&*store).await, [b"five"]);
+    save(&*store, 9, b"nine").await;
+    save(&*store, 5, b"again").await;
+    assert_eq!(saved(&*store).await, [b"nine", b"five"]);
+    save(&*store, 12, b"twelve").await;
+    save(&*store, 7, b"late").await;
+    assert_eq!(saved(&*store).await, [&b"twelve"[..], b"nine"]);
 }
 
 async fn trimming_removes_deltas_and_nothing_else(engine: Engine) {

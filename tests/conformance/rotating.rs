@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::{ClientInfo, NewSession},
-    store::{Rotated, Store},
+    domain::{ClientInfo, SignIn},
+    store::RefreshOutcome,
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
@@ -31,7 +31,7 @@ async fn of_twenty_refreshes_of_one_generation_one_wins(engine: Engine) {
         let rotated = within("all refreshes", refreshing.join_all()).await;
         let won = rotated
             .iter()
-            .filter(|rotated| matches!(rotated, Rotated::Won(..)))
+            .filter(|rotated| matches!(rotated, RefreshOutcome::Won(..)))
             .count();
         assert_eq!(won, 1);
         let seen: BTreeSet<_> = rotated.iter().map(generation_of).collect();
@@ -43,17 +43,17 @@ async fn of_twenty_refreshes_of_one_generation_one_wins(engine: Engine) {
     }
 }
 
-fn generation_of(rotated: &Rotated) -> u64 {
+fn generation_of(rotated: &RefreshOutcome) -> u64 {
     match rotated {
-        Rotated::Won(session, _) | Rotated::Lost(session, _) => session.generation,
-        Rotated::NotFound => panic!("the session is there"),
+        RefreshOutcome::Won(session, _) | RefreshOutcome::Lost(session, _) => session.generation,
+        RefreshOutcome::NotFound => panic!("the session is there"),
     }
 }
 
 async fn a_refresh_advances_the_generation_and_nothing_else(engine: Engine) {
     let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
-    let Rotated::Won(row, now) = rotate(&*store, &opened, 0).await else {
+    let RefreshOutcome::Won(row, now) = rotate(&*store, &opened, 0).await else {
         panic!("the first wins")
     };
     assert_eq!((row.generation, row.rotated), (1, Some(now)));
@@ -64,11 +64,11 @@ async fn a_refresh_advances_the_generation_and_nothing_else(engine: Engine) {
     assert!(row.end.is_none());
     for stale in [0, 2, 9] {
         assert!(
-            matches!(rotate(&*store, &opened, stale).await, Rotated::Lost(row, _) if row.generation == 1)
+            matches!(rotate(&*store, &opened, stale).await, RefreshOutcome::Lost(row, _) if row.generation == 1)
         );
     }
     assert!(
-        matches!(rotate(&*store, &opened, 1).await, Rotated::Won(row, _) if row.generation == 2)
+        matches!(rotate(&*store, &opened, 1).await, RefreshOutcome::Won(row, _) if row.generation == 2)
     );
 }
 
@@ -76,7 +76,7 @@ async fn a_session_that_is_not_there_is_not_refreshed(engine: Engine) {
     let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let elsewhere = store
-        .rotate(
+        .refresh(
             &tenant("other"),
             opened.id,
             0,
@@ -85,9 +85,9 @@ async fn a_session_that_is_not_there_is_not_refreshed(engine: Engine) {
         )
         .await
         .expect("an answer");
-    assert!(matches!(elsewhere, Rotated::NotFound));
+    assert!(matches!(elsewhere, RefreshOutcome::NotFound));
     let absent = store
-        .rotate(
+        .refresh(
             &tenant("t"),
             SessionId::generate(),
             0,
@@ -96,7 +96,7 @@ async fn a_session_that_is_not_there_is_not_refreshed(engine: Engine) {
         )
         .await
         .expect("an answer");
-    assert!(matches!(absent, Rotated::NotFound));
+    assert!(matches!(absent, RefreshOutcome::NotFound));
     assert_eq!(session(&*store, &opened).await.generation, 0);
 }
 
@@ -111,24 +111,24 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way(engine: Engine) {
     // All at once, so that they go out together.
     let client = ClientInfo::default();
     let rotated = join_all([
-        store.rotate(&one.tenant_id, one.id, 0, forged(), &client),
-        store.rotate(&one.tenant_id, one.id, 0, proof_of(&one), &client),
-        store.rotate(&two.tenant_id, two.id, 0, proof_of(&two), &client),
-        store.rotate(&three.tenant_id, three.id, 0, forged(), &client),
+        store.refresh(&one.tenant_id, one.id, 0, forged(), &client),
+        store.refresh(&one.tenant_id, one.id, 0, proof_of(&one), &client),
+        store.refresh(&two.tenant_id, two.id, 0, proof_of(&two), &client),
+        store.refresh(&three.tenant_id, three.id, 0, forged(), &client),
     ]);
     let rotated: Vec<_> = rotated
         .await
         .into_iter()
         .map(|rotated| rotated.expect("an answer"))
         .collect();
-    assert!(matches!(&rotated[0], Rotated::NotFound));
-    assert!(matches!(&rotated[1], Rotated::Won(row, _) if row.generation == 1));
-    assert!(matches!(&rotated[2], Rotated::Won(row, _) if row.generation == 1));
-    assert!(matches!(&rotated[3], Rotated::NotFound));
+    assert!(matches!(&rotated[0], RefreshOutcome::NotFound));
+    assert!(matches!(&rotated[1], RefreshOutcome::Won(row, _) if row.generation == 1));
+    assert!(matches!(&rotated[2], RefreshOutcome::Won(row, _) if row.generation == 1));
+    assert!(matches!(&rotated[3], RefreshOutcome::NotFound));
     // By whatever generation: who cannot prove it is not told of the session.
     for generation in [0, 1, 9] {
         let unproven = store
-            .rotate(
+            .refresh(
                 &one.tenant_id,
                 one.id,
                 generation,
@@ -137,7 +137,7 @@ async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way(engine: Engine) {
             )
             .await
             .expect("an answer");
-        assert!(matches!(unproven, Rotated::NotFound));
+        assert!(matches!(unproven, RefreshOutcome::NotFound));
     }
     let generations = [
         session(&*store, &one).await,
@@ -159,28 +159,28 @@ async fn a_session_that_has_ended_is_not_refreshed(engine: Engine) {
     let of_tenant = open(&*store, &sign_in("t", "c")).await;
     apply(&*store, sign_out_tenant("t")).await;
     for ended in [&revoked, &cut, &of_tenant] {
-        let Rotated::Lost(row, _) = rotate(&*store, ended, 0).await else {
+        let RefreshOutcome::Lost(row, _) = rotate(&*store, ended, 0).await else {
             panic!("refreshed after its end")
         };
         assert!(row.end.is_some() && row.generation == 0);
     }
     let short = open(
         &*store,
-        &NewSession {
+        &SignIn {
             lifetime: Duration::from_millis(1),
             ..sign_in("t", "u")
         },
     )
     .await;
     let lost = async || {
-        let Rotated::Lost(row, now) = rotate(&*store, &short, 5).await else {
+        let RefreshOutcome::Lost(row, now) = rotate(&*store, &short, 5).await else {
             panic!("no such generation")
         };
         (row.expires <= now).then_some(())
     };
     eventually("the session expires", lost).await;
     assert!(
-        matches!(rotate(&*store, &short, 0).await, Rotated::Lost(row, _) if row.generation == 0)
+        matches!(rotate(&*store, &short, 0).await, RefreshOutcome::Lost(row, _) if row.generation == 0)
     );
 }
 
@@ -195,8 +195,8 @@ async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once(engin
         app_name: String::new(),
     };
     let key = (&opened.tenant_id, opened.id);
-    let Ok(Rotated::Won(row, now)) = store
-        .rotate(key.0, key.1, 0, proof_of(&opened), &client)
+    let Ok(RefreshOutcome::Won(row, now)) = store
+        .refresh(key.0, key.1, 0, proof_of(&opened), &client)
         .await
     else {
         panic!("it rotates")
@@ -210,7 +210,7 @@ async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once(engin
     for generation in [1, 1, 0, 2] {
         let event = row.refreshed(now);
         let noted = store
-            .note_shared_token(key.0, key.1, generation, &event)
+            .record_shared_token(key.0, key.1, generation, &event)
             .await;
         noted.expect("the store answers");
     }

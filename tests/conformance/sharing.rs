@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{FutureExt, future::join_all};
-use portcullis_authority::store::{Rotated, sql::Lane};
+use portcullis_authority::store::{RefreshOutcome, sql::Lane};
 use portcullis_tests::{
     calls::{open, rotate},
     fault::{Faults, Point},
@@ -52,7 +52,9 @@ async fn sign_ins_and_refreshes_that_wait_together_share_commits(engine: Engine)
     let refreshing = opened.iter().map(|one| rotate(&*store, one, 0)).collect();
     let (rotated, commits) = together(&faults, refreshing).await;
     assert!(commits <= CALLS / 2, "{commits} commits of refreshes");
-    let all_won = rotated.iter().all(|one| matches!(one, Rotated::Won(..)));
+    let all_won = rotated
+        .iter()
+        .all(|one| matches!(one, RefreshOutcome::Won(..)));
     assert!(all_won);
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, future::ready, os::unix::fs::PermissionsExt, pin::pin, sync::mpsc::sync_channel};
 
 use portcullis_authority::store::{
-    Store, StoreError,
+    LogStore, SessionStore, StoreError,
     sql::{Backend, Lane},
     sqlite::Sqlite,
 };

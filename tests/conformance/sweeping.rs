@@ -6,8 +6,8 @@ use std::{
 };
 
 use portcullis_authority::{
-    domain::{Micros, NewSession, Policy, Session, policy::UserOverride},
-    store::{Schedule, Store, sql::SqlStore},
+    domain::{Micros, Policy, Session, SignIn, policy::UserOverride},
+    store::{Schedule, Store},
 };
 use portcullis_contract::id::SessionId;
 use portcullis_tests::{
@@ -30,7 +30,7 @@ fn schedule(session: &Session, due: Option<i64>, unless_changed: Option<i64>) ->
     }
 }
 
-async fn due(store: &SqlStore, limit: u32) -> Vec<SessionId> {
+async fn due(store: &dyn Store, limit: u32) -> Vec<SessionId> {
     let due = store.due_sessions(limit).await.expect("sessions");
     due.sessions.iter().map(|session| session.id).collect()
 }
@@ -44,7 +44,7 @@ async fn a_session_that_may_become_idle_before_it_expires_is_due_then(engine: En
     let kept = usage(&place, &long).await;
     assert_eq!(kept.active_us, long.created.0);
     assert_eq!(kept.due_us, Some(long.created.after(7 * DAY).0));
-    let short = NewSession {
+    let short = SignIn {
         idle_timeout: Some(7 * DAY),
         ..sign_in("t", "u")
     };
@@ -63,7 +63,7 @@ async fn due_sessions_come_in_order_with_what_is_known_of_them(engine: Engine) {
     for (tenant, user) in [("t", "u"), ("s", "v"), ("t", "w"), ("t", "x")] {
         sessions.push(open(&*store, &sign_in(tenant, user)).await);
     }
-    assert!(due(&store, 9).await.is_empty());
+    assert!(due(&*store, 9).await.is_empty());
     let later = [
         schedule(&sessions[0], Some(3), None),
         schedule(&sessions[1], Some(1), None),
@@ -78,10 +78,10 @@ async fn due_sessions_come_in_order_with_what_is_known_of_them(engine: Engine) {
         .await
         .expect("set");
     assert_eq!(
-        due(&store, 9).await,
+        due(&*store, 9).await,
         [sessions[1].id, sessions[2].id, sessions[0].id]
     );
-    assert_eq!(due(&store, 2).await, [sessions[1].id, sessions[2].id]);
+    assert_eq!(due(&*store, 2).await, [sessions[1].id, sessions[2].id]);
 
     let policy = Policy {
         keep_last_page: true,
@@ -141,11 +141,16 @@ async fn a_time_that_someone_else_has_set_stays(engine: Engine) {
 async fn only_an_absence_is_one(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
-    let first = store.hear(MINUTE).await.expect("heard");
+    let first = store.record_heartbeat(MINUTE).await.expect("heard");
     assert!(first > Micros(0), "nobody was there before");
-    assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
+    assert_eq!(store.record_heartbeat(MINUTE).await.expect("heard"), first);
     assert_eq!(
-        place.store().await.hear(MINUTE).await.expect("heard"),
+        place
+            .store()
+            .await
+            .record_heartbeat(MINUTE)
+            .await
+            .expect("heard"),
         first
     );
     query(
@@ -154,14 +159,14 @@ async fn only_an_absence_is_one(engine: Engine) {
         &[],
     )
     .await;
-    assert_eq!(store.hear(MINUTE).await.expect("heard"), first);
+    assert_eq!(store.record_heartbeat(MINUTE).await.expect("heard"), first);
     query(
         &place,
         "UPDATE installation SET heard_us = heard_us - 61000000",
         &[],
     )
     .await;
-    assert!(store.hear(MINUTE).await.expect("heard") > first);
+    assert!(store.record_heartbeat(MINUTE).await.expect("heard") > first);
 }
 
 async fn a_walk_sees_every_session_of_the_tenant_once(engine: Engine) {
@@ -226,7 +231,7 @@ async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed(engine: Engine) {
     for remember_me in [false, false, true] {
         open(
             &*store,
-            &NewSession {
+            &SignIn {
                 remember_me,
                 ..sign_in("t", "mixed")
             },

@@ -1,9 +1,6 @@
 //! Texts that want to be something else.
 
-use portcullis_authority::{
-    domain::{ClientInfo, Entry, NewSession, Profile, SessionFilter},
-    store::Store,
-};
+use portcullis_authority::domain::{ClientInfo, Entry, Profile, SessionFilter, SignIn};
 use portcullis_contract::id::CALLER_ID_BYTES_MAX;
 use portcullis_tests::{
     calls::{append, apply, list, open, session},
@@ -71,7 +68,7 @@ async fn ids_are_kept_byte_for_byte_and_never_taken_for_each_other(engine: Engin
 async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
     let store = engine.place().await.store().await;
     for text in hostile() {
-        let new = NewSession {
+        let new = SignIn {
             profile: Profile {
                 user_name: text.clone(),
                 email: text.clone(),

@@ -2,10 +2,10 @@
 
 use portcullis_authority::{
     domain::{
-        Cursor, NewSession, Profile, UserFilter, UserOrder, UserSummary,
+        PageCursor, Profile, SignIn, UserFilter, UserOrder, UserSummary,
         listing::{NameFilter, Period, USER_SESSIONS_COUNTED_MAX, fold},
     },
-    store::{Store, sql::SqlStore},
+    store::Store,
 };
 use portcullis_tests::{
     calls::{apply, open},
@@ -24,12 +24,12 @@ fn of_tenant() -> UserFilter {
 }
 
 async fn pages(
-    store: &SqlStore,
+    store: &dyn Store,
     filter: &UserFilter,
     order: UserOrder,
     size: u32,
 ) -> Vec<UserSummary> {
-    let (mut users, mut after): (Vec<_>, Option<Cursor>) = (Vec::new(), None);
+    let (mut users, mut after): (Vec<_>, Option<PageCursor>) = (Vec::new(), None);
     loop {
         let page = store
             .list_users(filter, order, after.as_ref(), size)
@@ -43,7 +43,7 @@ async fn pages(
     }
 }
 
-async fn ids(store: &SqlStore, filter: &UserFilter, order: UserOrder, size: u32) -> Vec<String> {
+async fn ids(store: &dyn Store, filter: &UserFilter, order: UserOrder, size: u32) -> Vec<String> {
     pages(store, filter, order, size)
         .await
         .into_iter()
@@ -51,20 +51,20 @@ async fn ids(store: &SqlStore, filter: &UserFilter, order: UserOrder, size: u32)
         .collect()
 }
 
-fn named(user_id: &str, user_name: &str, given_name: &str, family_name: &str) -> NewSession {
+fn named(user_id: &str, user_name: &str, given_name: &str, family_name: &str) -> SignIn {
     let profile = Profile {
         user_name: user_name.into(),
         given_name: given_name.into(),
         family_name: family_name.into(),
         ..Profile::default()
     };
-    NewSession {
+    SignIn {
         profile,
         ..sign_in("t", user_id)
     }
 }
 
-async fn four_people(store: &SqlStore) {
+async fn four_people(store: &dyn Store) {
     open(store, &named("1", "Zoe", "Zoe", "Adams")).await;
     open(store, &named("2", "ada", "Ada", "Young")).await;
     open(store, &named("3", "Bob", "Bob", "adams")).await;
@@ -74,18 +74,18 @@ async fn four_people(store: &SqlStore) {
 
 async fn users_are_listed_in_each_order_page_by_page(engine: Engine) {
     let store = engine.place().await.store().await;
-    four_people(&store).await;
+    four_people(&*store).await;
     for size in [1, 2, 3, 10] {
         assert_eq!(
-            ids(&store, &of_tenant(), UserOrder::SignIn, size).await,
+            ids(&*store, &of_tenant(), UserOrder::SignIn, size).await,
             ["4", "3", "2", "1"]
         );
         assert_eq!(
-            ids(&store, &of_tenant(), UserOrder::UserName, size).await,
+            ids(&*store, &of_tenant(), UserOrder::UserName, size).await,
             ["4", "2", "3", "1"]
         );
         assert_eq!(
-            ids(&store, &of_tenant(), UserOrder::PersonName, size).await,
+            ids(&*store, &of_tenant(), UserOrder::PersonName, size).await,
             ["4", "3", "1", "2"]
         );
     }
@@ -93,8 +93,8 @@ async fn users_are_listed_in_each_order_page_by_page(engine: Engine) {
 
 async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
     let store = engine.place().await.store().await;
-    four_people(&store).await;
-    let all = pages(&store, &of_tenant(), UserOrder::SignIn, 10).await;
+    four_people(&*store).await;
+    let all = pages(&*store, &of_tenant(), UserOrder::SignIn, 10).await;
     let names = |user_name: Option<&str>, person_name: Option<&str>| UserFilter {
         names: NameFilter {
             user_name: user_name.map(fold),
@@ -129,7 +129,7 @@ async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
     for (filter, expected) in cases {
         for size in [1, 10] {
             assert_eq!(
-                ids(&store, &filter, UserOrder::SignIn, size).await,
+                ids(&*store, &filter, UserOrder::SignIn, size).await,
                 expected,
                 "{filter:?}"
             );
@@ -145,7 +145,7 @@ async fn only_users_with_active_sessions_are_listed_with_how_many(engine: Engine
         open(&*store, &sign_in("t", "many")).await;
     }
     let counts = async || {
-        let users = pages(&store, &of_tenant(), UserOrder::UserName, 10).await;
+        let users = pages(&*store, &of_tenant(), UserOrder::UserName, 10).await;
         users
             .into_iter()
             .map(|of| (of.user.user_id.to_string(), of.sessions))
@@ -170,7 +170,7 @@ async fn only_users_with_active_sessions_are_listed_with_how_many(engine: Engine
     );
     apply(&*store, revoke(&[&first])).await;
     assert_eq!(counts().await, [("a".to_owned(), 1), many.clone()]);
-    let summary = pages(&store, &of_tenant(), UserOrder::UserName, 1)
+    let summary = pages(&*store, &of_tenant(), UserOrder::UserName, 1)
         .await
         .remove(0);
     assert!(
@@ -207,7 +207,7 @@ async fn users_without_active_sessions_are_listed_on_request(engine: Engine) {
         ..of_tenant()
     };
     for size in [1, 10] {
-        let users = pages(&store, &all, UserOrder::SignIn, size).await;
+        let users = pages(&*store, &all, UserOrder::SignIn, size).await;
         let seen = users.iter().map(|of| {
             let id = of.user.user_id.as_str();
             (
@@ -226,7 +226,7 @@ async fn users_without_active_sessions_are_listed_on_request(engine: Engine) {
         assert_eq!(seen.collect::<Vec<_>>(), expected);
     }
     assert_eq!(
-        ids(&store, &of_tenant(), UserOrder::SignIn, 10).await,
+        ids(&*store, &of_tenant(), UserOrder::SignIn, 10).await,
         ["active"]
     );
 }

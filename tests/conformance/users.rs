@@ -1,9 +1,6 @@
 //! Users who may not sign in.
 
-use portcullis_authority::{
-    domain::{Cause, EntryError, Outcome},
-    store::Store,
-};
+use portcullis_authority::domain::{Cause, EntryError, Outcome};
 use portcullis_contract::{
     delta::{self, Change, Scope},
     key::CredentialKind,

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
     domain::{AuditVerdict, Entry},
-    store::{
-        Recovered, Store,
-        sql::{Backend, SqlStore},
-    },
+    store::{Recovered, Store, sql::Backend},
 };
 use portcullis_contract::{
     id::EventId,
@@ -22,7 +19,7 @@ use portcullis_tests::{
 
 use crate::Engine;
 
-async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
+async fn verify(store: &dyn Store, after: u64, limit: u64) -> AuditVerdict {
     store
         .verify_audit_trail(Revision(after), limit)
         .await
@@ -31,7 +28,7 @@ async fn verify(store: &SqlStore, after: u64, limit: u64) -> AuditVerdict {
 }
 
 /// Where the trail does not fit: the batch, and the row if it is one.
-async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
+async fn fault(store: &dyn Store) -> Option<(u64, Option<(EventId, u32)>)> {
     let verdict = verify(store, 0, 1000).await;
     if let Some(fault) = &verdict.fault {
         assert_eq!(
@@ -43,7 +40,7 @@ async fn fault(store: &SqlStore) -> Option<(u64, Option<(EventId, u32)>)> {
 }
 
 /// A log of six batches; the third has the most rows.
-async fn log(engine: Engine) -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
+async fn log(engine: Engine) -> (Place, Arc<dyn Store>, Arc<dyn Backend>) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let sessions = [
@@ -83,11 +80,11 @@ async fn log(engine: Engine) -> (Place, Arc<SqlStore>, Arc<dyn Backend>) {
 }
 
 /// The log after somebody's statements, and the rows that its third batch had.
-async fn tampered(engine: Engine, sql: &str) -> (Arc<SqlStore>, Vec<(EventId, u32)>) {
+async fn tampered(engine: Engine, sql: &str) -> (Arc<dyn Store>, Vec<(EventId, u32)>) {
     let (place, store, engine) = log(engine).await;
     let before = rows(&engine, 3).await;
     assert_eq!(before.len(), 8);
-    assert_eq!(fault(&store).await, None);
+    assert_eq!(fault(&*store).await, None);
     place.disarm().await;
     place
         .execute(sql)
@@ -136,7 +133,7 @@ async fn a_changed_row_is_named_whatever_was_changed(engine: Engine) {
             let sql = format!("UPDATE audit_events SET {change} WHERE {}", third(number));
             place.execute(&sql).await.expect(change);
             assert_eq!(
-                fault(&store).await,
+                fault(&*store).await,
                 Some((3, Some(named[number]))),
                 "{change}"
             );
@@ -146,7 +143,7 @@ async fn a_changed_row_is_named_whatever_was_changed(engine: Engine) {
                 .expect("undone");
         }
     }
-    assert_eq!(fault(&store).await, None);
+    assert_eq!(fault(&*store).await, None);
 }
 
 async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch(engine: Engine) {
@@ -155,22 +152,22 @@ async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch(engine: Engin
         &format!("DELETE FROM audit_events WHERE {}", third(2)),
     )
     .await;
-    assert_eq!(fault(&store).await, Some((3, Some(rows[3]))));
+    assert_eq!(fault(&*store).await, Some((3, Some(rows[3]))));
     let (store, _) = tampered(
         engine,
         &format!("DELETE FROM audit_events WHERE {}", third(7)),
     )
     .await;
-    assert_eq!(fault(&store).await, Some((3, None)));
+    assert_eq!(fault(&*store).await, Some((3, None)));
     let (store, _) = tampered(engine, "DELETE FROM audit_events WHERE revision = 3").await;
-    assert_eq!(fault(&store).await, Some((3, None)));
+    assert_eq!(fault(&*store).await, Some((3, None)));
     let (store, rows) = tampered(
         engine,
         &format!("UPDATE audit_events SET revision = 4 WHERE {}", third(0)),
     )
     .await;
     assert_eq!(
-        fault(&store).await,
+        fault(&*store).await,
         Some((3, Some(rows[1]))),
         "it was moved to another batch"
     );
@@ -195,13 +192,13 @@ async fn an_added_row_is_named(engine: Engine) {
             .copied()
             .find(|row| (row.0.to_bytes(), row.1) > (added.0.to_bytes(), 77));
         let expected = if digest == "NULL" { next } else { Some(added) };
-        assert_eq!(fault(&store).await, Some((3, expected)), "{digest}");
+        assert_eq!(fault(&*store).await, Some((3, expected)), "{digest}");
     }
     let beyond = [("99", 99), ("0", 0), ("-5", 0)];
     for (revision, named) in beyond {
         let (store, rows) = tampered(engine, &copy(&third(1), revision, "77", "digest")).await;
         assert_eq!(
-            fault(&store).await,
+            fault(&*store).await,
             Some((named, Some((rows[1].0, 77)))),
             "{revision}"
         );
@@ -212,7 +209,7 @@ async fn who_changes_the_rows_digests_too_is_found_by_the_batch(engine: Engine) 
     let sql = "UPDATE audit_events SET digest = NULL WHERE revision = 3; \
          UPDATE audit_events SET reason = 'another' WHERE revision = 3";
     let (store, _) = tampered(engine, sql).await;
-    assert_eq!(fault(&store).await, Some((3, None)));
+    assert_eq!(fault(&*store).await, Some((3, None)));
     let (store, rows) = tampered(
         engine,
         &format!(
@@ -221,10 +218,10 @@ async fn who_changes_the_rows_digests_too_is_found_by_the_batch(engine: Engine) 
         ),
     )
     .await;
-    assert_eq!(fault(&store).await, Some((3, Some(rows[4]))));
+    assert_eq!(fault(&*store).await, Some((3, Some(rows[4]))));
     let (store, _) = tampered(engine, "UPDATE audit_events SET digest = NULL").await;
     assert_eq!(
-        fault(&store).await,
+        fault(&*store).await,
         None,
         "rows of before there were digests have none"
     );
@@ -284,7 +281,7 @@ async fn a_changed_or_missing_batch_is_named(engine: Engine) {
     ];
     for (sql, revision) in changes {
         let (store, _) = tampered(engine, sql).await;
-        assert_eq!(fault(&store).await, Some((revision, None)), "{sql}");
+        assert_eq!(fault(&*store).await, Some((revision, None)), "{sql}");
     }
 }
 
@@ -297,12 +294,12 @@ async fn a_trimmed_log_is_verified_by_the_digests_of_its_deltas(engine: Engine) 
             .expect("trimmed"),
         5
     );
-    assert_eq!(fault(&store).await, None);
+    assert_eq!(fault(&*store).await, None);
     place
         .execute("UPDATE log_batches SET delta_digest = chain WHERE revision = 4")
         .await
         .expect("changed");
-    assert_eq!(fault(&store).await, Some((4, None)));
+    assert_eq!(fault(&*store).await, Some((4, None)));
 }
 
 async fn a_recovered_log_has_a_gap_that_fits(engine: Engine) {
@@ -314,7 +311,7 @@ async fn a_recovered_log_has_a_gap_that_fits(engine: Engine) {
         .await
         .expect("a new history");
     apply(&*store, sign_out("t", &["u"])).await;
-    let verdict = verify(&store, 0, 1000).await;
+    let verdict = verify(&*store, 0, 1000).await;
     assert_eq!(
         (verdict.verified, verdict.through, verdict.fault),
         (8, recovered.head.revision.next(), None)
@@ -323,17 +320,17 @@ async fn a_recovered_log_has_a_gap_that_fits(engine: Engine) {
 
 async fn a_trail_is_verified_in_parts(engine: Engine) {
     let (place, store, _) = log(engine).await;
-    let whole = verify(&store, 0, 1000).await;
+    let whole = verify(&*store, 0, 1000).await;
     assert_eq!(
         (whole.verified, whole.through, whole.head, whole.fault),
         (6, Revision(6), Revision(6), None)
     );
-    let part = verify(&store, 2, 3).await;
+    let part = verify(&*store, 2, 3).await;
     assert_eq!(
         (part.verified, part.through, part.head, part.fault),
         (3, Revision(5), Revision(6), None)
     );
-    let end = verify(&store, 6, 3).await;
+    let end = verify(&*store, 6, 3).await;
     assert_eq!(
         (end.verified, end.through, end.fault),
         (0, Revision(6), None)
@@ -353,16 +350,16 @@ async fn a_trail_is_verified_in_parts(engine: Engine) {
         .await
         .expect("changed");
     assert_eq!(
-        verify(&store, 2, 1000).await.fault,
+        verify(&*store, 2, 1000).await.fault,
         None,
         "what comes after it fits"
     );
     assert_eq!(
-        verify(&store, 0, 1).await.fault,
+        verify(&*store, 0, 1).await.fault,
         None,
         "what comes before it fits"
     );
-    let found = verify(&store, 1, 1000).await;
+    let found = verify(&*store, 1, 1000).await;
     assert_eq!(
         (
             found.verified,
@@ -376,7 +373,7 @@ async fn a_trail_is_verified_in_parts(engine: Engine) {
 async fn an_empty_trail_and_a_large_one_fit(engine: Engine) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
-    assert_eq!(verify(&store, 0, 1).await.fault, None);
+    assert_eq!(verify(&*store, 0, 1).await.fault, None);
     let names: Vec<_> = (0..2_100).map(|number| format!("n{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     // Most of their rows wait, and are the largest batches of the trail.
@@ -388,7 +385,7 @@ async fn an_empty_trail_and_a_large_one_fit(engine: Engine) {
     for number in 0..70 {
         apply(&*store, sign_out("t", &[&format!("m{number}")])).await;
     }
-    let verdict = verify(&store, 0, 1000).await;
+    let verdict = verify(&*store, 0, 1000).await;
     assert_eq!((verdict.verified, verdict.fault), (recorded + 70, None));
     let last = *rows(&engine, recorded).await.last().expect("a row");
     place.disarm().await;
@@ -399,7 +396,7 @@ async fn an_empty_trail_and_a_large_one_fit(engine: Engine) {
         ))
         .await
         .expect("changed");
-    let found = verify(&store, 0, 1000).await.fault.expect("a fault");
+    let found = verify(&*store, 0, 1000).await.fault.expect("a fault");
     assert_eq!(found.row.map(|(_, ordinal)| ordinal), Some(2_099));
 }
 

@@ -12,7 +12,7 @@ use portcullis_authority::{
     keys::{MasterKey, open_signer},
     open_store,
     store::{
-        Store,
+        KeyStore, Store,
         postgres::{Postgres, PostgresOptions},
         sql::Lane,
     },

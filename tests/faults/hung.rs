@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::store::{
-    Store,
     postgres::{Postgres, PostgresOptions},
     sql::{Backend, Lane},
 };
@@ -55,7 +54,7 @@ async fn a_sign_in_that_hangs_stops_the_sign_out_of_its_user_for_less_than_five_
     let new = sign_in("new", "new");
     let hung = tokio::spawn({
         let (store, new) = (Arc::clone(&store), new.clone());
-        async move { store.open_session(&new).await.is_err() }
+        async move { store.sign_in(&new).await.is_err() }
     });
     assert!(hold.reached().await);
     let signed_out = timeout(

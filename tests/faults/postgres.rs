@@ -9,11 +9,10 @@ use futures::future::join_all;
 use portcullis_authority::{
     check,
     config::Config,
-    domain::{ClientInfo, NewSession, Session, SessionFilter, SessionOrder},
+    domain::{ClientInfo, Session, SessionFilter, SessionOrder, SignIn},
     store::{
-        Rotated, Store, StoreError,
+        RefreshOutcome, Store, StoreError,
         postgres::{Postgres, PostgresOptions},
-        sql::SqlStore,
     },
 };
 use portcullis_tests::{
@@ -35,7 +34,7 @@ const FOLLOWED: Duration = Duration::from_secs(10);
 /// The bound of the promise: the next batch after one whose statement was not answered in time.
 const NEXT_BATCH: Duration = Duration::from_secs(5);
 
-async fn store(url: &str) -> Arc<SqlStore> {
+async fn store(url: &str) -> Arc<dyn Store> {
     let opened = Postgres::open(url, &PostgresOptions::default()).await;
     Arc::new(opened.expect("opens"))
 }
@@ -53,7 +52,7 @@ async fn pair(settings: &[&str]) -> (Cluster, Cluster) {
 }
 
 /// Uses every connection of the store, so that each is open.
-async fn warm(store: &Arc<SqlStore>) {
+async fn warm(store: &Arc<dyn Store>) {
     each_lane_works(store).await;
     let filter = SessionFilter::of(tenant("t"));
     let lists = (0..64).map(|_| store.list_sessions(&filter, SessionOrder::Start, None, 10));
@@ -63,14 +62,14 @@ async fn warm(store: &Arc<SqlStore>) {
 }
 
 /// Waits until each lane has done something.
-async fn each_lane_works(store: &Arc<SqlStore>) {
+async fn each_lane_works(store: &Arc<dyn Store>) {
     let batch = [sign_out("t", &["nobody"])];
     let new = sign_in("t", "u");
     tokio::join!(
         eventually("a batch", async || store.append(&batch).await.ok()),
         eventually("a beat", async || store.beat(&[1; 16]).await.ok()),
         eventually("the head", async || store.head().await.ok()),
-        eventually("a sign-in", async || store.open_session(&new).await.ok()),
+        eventually("a sign-in", async || store.sign_in(&new).await.ok()),
         eventually("a read", async || store
             .count_sessions(&new.tenant_id, 1)
             .await
@@ -93,7 +92,7 @@ async fn each_lane_leaves_a_host_that_only_reads_when_another_is_promoted() {
         .await;
         assert!(appended.is_err_and(|error| error.is_retryable()));
         assert!(beat.is_err_and(|error| error.is_retryable()));
-        assert!(store.open_session(&sign_in("t", "v")).await.is_err());
+        assert!(store.sign_in(&sign_in("t", "v")).await.is_err());
     }
     assert!(store.outage().duration().is_some());
     standby.promote().await;
@@ -130,7 +129,7 @@ async fn a_connection_that_meets_a_server_that_only_reads_leaves_the_pool_at_onc
     })
     .await;
     let new = sign_in("t", "v");
-    assert!(store.open_session(&new).await.is_err());
+    assert!(store.sign_in(&new).await.is_err());
     eventually("the connections are closed", async || {
         let now: u32 = admin.text(pids).await.parse().expect("a number");
         (now + 3 <= before).then_some(())
@@ -145,7 +144,7 @@ async fn a_connection_that_meets_a_server_that_only_reads_leaves_the_pool_at_onc
 }
 
 /// Follows the promotion of the standby while the old primary is silent.
-async fn follow_promotion(store: &Arc<SqlStore>, standby: &Cluster) {
+async fn follow_promotion(store: &Arc<dyn Store>, standby: &Cluster) {
     let begun = Instant::now();
     standby.promote().await;
     let followed = timeout(FOLLOWED, each_lane_works(store)).await;
@@ -202,7 +201,7 @@ async fn no_acknowledged_sign_in_or_refresh_is_lost_with_a_primary_that_waits_fo
         primary.kill().await;
         standby.promote().await;
         for one in &refreshed {
-            let Rotated::Won(one, _) = one else {
+            let RefreshOutcome::Won(one, _) = one else {
                 panic!("each is refreshed once")
             };
             let found = eventually("a read", async || {
@@ -232,9 +231,9 @@ async fn a_sign_in_and_a_refresh_wait_for_the_standby_whatever_the_server_is_set
         let store = store(&primary.url()).await;
         let opened = open(&*store, &sign_in("t", "u")).await;
         standby.hang();
-        assert!(waits(store.open_session(&sign_in("t", "v"))).await);
+        assert!(waits(store.sign_in(&sign_in("t", "v"))).await);
         let client = ClientInfo::default();
-        let refresh = store.rotate(&opened.tenant_id, opened.id, 0, proof_of(&opened), &client);
+        let refresh = store.refresh(&opened.tenant_id, opened.id, 0, proof_of(&opened), &client);
         assert!(waits(refresh).await);
         standby.go_on();
         within("each is acknowledged", each_lane_works(&store)).await;
@@ -251,22 +250,22 @@ async fn cancel_wait(admin: &Admin) {
     .await;
 }
 
-async fn sign_in_cancelled(store: &SqlStore, admin: &Admin, new: &NewSession) -> bool {
+async fn sign_in_cancelled(store: &dyn Store, admin: &Admin, new: &SignIn) -> bool {
     let (opened, ()) = within("a cancelled sign-in", async {
-        tokio::join!(store.open_session(new), cancel_wait(admin))
+        tokio::join!(store.sign_in(new), cancel_wait(admin))
     })
     .await;
     opened.is_ok()
 }
 
 async fn refresh_cancelled(
-    store: &SqlStore,
+    store: &dyn Store,
     admin: &Admin,
     one: &Session,
-) -> Result<Rotated, StoreError> {
+) -> Result<RefreshOutcome, StoreError> {
     within("a cancelled refresh", async {
         let client = ClientInfo::default();
-        let refresh = store.rotate(&one.tenant_id, one.id, 0, proof_of(one), &client);
+        let refresh = store.refresh(&one.tenant_id, one.id, 0, proof_of(one), &client);
         tokio::join!(refresh, cancel_wait(admin)).0
     })
     .await
@@ -280,16 +279,16 @@ async fn a_sign_in_or_refresh_on_one_disk_only_is_not_acknowledged_when_it_is_re
     standby.stop().await;
     let new = sign_in("t", "u");
     for attempt in ["first", "repeated"] {
-        let acknowledged = sign_in_cancelled(&store, &admin, &new).await;
+        let acknowledged = sign_in_cancelled(&*store, &admin, &new).await;
         assert!(!acknowledged, "{attempt} sign-in");
-        let refreshed = refresh_cancelled(&store, &admin, &opened).await;
+        let refreshed = refresh_cancelled(&*store, &admin, &opened).await;
         assert!(refreshed.is_err(), "{attempt} refresh");
     }
     standby.run().await;
     primary.wait_for_synchronous_standby().await;
     assert_eq!(open(&*store, &new).await.id, new.id);
     let refreshed = rotate(&*store, &opened, 0).await;
-    assert!(matches!(refreshed, Rotated::Lost(one, _) if one.generation == 1));
+    assert!(matches!(refreshed, RefreshOutcome::Lost(one, _) if one.generation == 1));
 }
 
 #[tokio::test]
@@ -363,17 +362,17 @@ async fn servers_with_stricter_isolation_by_default_serve_as_others_do() {
         let work = (0..60).map(|number| {
             let store = &stores[number % 2];
             async move {
-                let opened = store.open_session(&sign_in("t", "one user")).await;
+                let opened = store.sign_in(&sign_in("t", "one user")).await;
                 let session = opened.expect("a sign-in needs no repetition").session;
                 let client = ClientInfo::default();
-                let rotated = store.rotate(
+                let rotated = store.refresh(
                     &session.tenant_id,
                     session.id,
                     0,
                     proof_of(&session),
                     &client,
                 );
-                assert!(matches!(rotated.await, Ok(Rotated::Won(..))));
+                assert!(matches!(rotated.await, Ok(RefreshOutcome::Won(..))));
                 let revoked = store.append(&[revoke(&[&session])]).await;
                 revoked.expect("a revocation needs no repetition").outcomes[0].expect("applied");
                 assert!(!is_alive(&**store, &session).await);
@@ -391,7 +390,7 @@ const SLOW_HEAD: &str = "CREATE TABLE slowness (seconds float); INSERT INTO slow
 
 /// A batch whose process keeps the head for a minute, and that process.
 async fn get_stuck(
-    store: &Arc<SqlStore>,
+    store: &Arc<dyn Store>,
     admin: &Admin,
 ) -> (tokio::task::JoinHandle<Instant>, i32) {
     admin.batch_execute(SLOW_HEAD).await.expect("a trigger");

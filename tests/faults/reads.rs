@@ -13,7 +13,7 @@ use portcullis_authority::{
     installation::recover::{RecoverError, recover},
     keys::MasterKey,
     open_store, read_master_key,
-    store::{Recovered, Store, sql::Lane},
+    store::{Recovered, sql::Lane},
 };
 use portcullis_contract::{position::Position, v1};
 use portcullis_tests::{

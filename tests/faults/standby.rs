@@ -14,7 +14,6 @@ use portcullis_authority::{
     store::{
         Appended, Store, StoreError,
         postgres::{Postgres, PostgresOptions},
-        sql::SqlStore,
     },
 };
 use portcullis_contract::position::Revision;
@@ -40,7 +39,7 @@ impl Pair {
     }
 
     /// An authority that follows whoever is primary.
-    async fn store(&self) -> Arc<SqlStore> {
+    async fn store(&self) -> Arc<dyn Store> {
         store(&url_of_primary(&[&self.primary, &self.standby])).await
     }
 
@@ -50,7 +49,7 @@ impl Pair {
     }
 }
 
-async fn store(url: &str) -> Arc<SqlStore> {
+async fn store(url: &str) -> Arc<dyn Store> {
     Arc::new(
         Postgres::open(url, &PostgresOptions::default())
             .await
@@ -69,7 +68,7 @@ async fn cancel_wait(admin: &Admin) {
 }
 
 async fn append_cancelled(
-    store: &SqlStore,
+    store: &dyn Store,
     admin: &Admin,
     entry: &Entry,
 ) -> Result<Appended, StoreError> {
@@ -98,16 +97,16 @@ async fn a_commit_whose_wait_for_the_standby_was_cancelled_is_not_acknowledged()
     pair.standby.stop().await;
 
     let entry = revoke(&[&opened]);
-    let cancelled = append_cancelled(&store, &admin, &entry).await;
+    let cancelled = append_cancelled(&*store, &admin, &entry).await;
     assert!(cancelled.is_err_and(|error| error.is_retryable()));
     assert_eq!(
         head(&*store).await,
         Revision(1),
         "it is there for all to see, and on one disk only"
     );
-    let repeated = append_cancelled(&store, &admin, &entry).await;
+    let repeated = append_cancelled(&*store, &admin, &entry).await;
     assert!(repeated.is_err(), "it is known, and still on one disk only");
-    let unchanged = append_cancelled(&store, &admin, &revoke(&[&opened])).await;
+    let unchanged = append_cancelled(&*store, &admin, &revoke(&[&opened])).await;
     assert!(
         unchanged.is_err(),
         "what it would vouch for is on one disk only"
@@ -169,19 +168,19 @@ async fn a_deposed_primary_neither_acknowledges_nor_beats() {
 
 /// What one writer was told, and what it was not told.
 struct Written {
-    store: Arc<SqlStore>,
+    store: Arc<dyn Store>,
     acknowledged: Vec<(Session, Revision)>,
     in_doubt: Option<(Session, Entry)>,
 }
 
 /// Signs in and out until something fails.
-async fn write(store: Arc<SqlStore>, user: String, count: Arc<AtomicUsize>) -> Written {
+async fn write(store: Arc<dyn Store>, user: String, count: Arc<AtomicUsize>) -> Written {
     let mut written = Written {
         store: Arc::clone(&store),
         acknowledged: vec![],
         in_doubt: None,
     };
-    while let Ok(opened) = store.open_session(&sign_in("t", &user)).await {
+    while let Ok(opened) = store.sign_in(&sign_in("t", &user)).await {
         let entry = revoke(&[&opened.session]);
         match store.append(std::slice::from_ref(&entry)).await {
             Ok(appended) => {

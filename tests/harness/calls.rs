@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use portcullis_authority::{
     domain::{
-        ClientInfo, Entry, EntryError, NewSession, Outcome, Session, SessionFilter, SessionOrder,
+        ClientInfo, Entry, EntryError, Outcome, Session, SessionFilter, SessionOrder, SignIn,
     },
-    store::{OpenError, Proof, Rotated, Store, StoreError},
+    store::{Proof, RefreshOutcome, SignInError, Store, StoreError},
 };
 use portcullis_contract::position::Revision;
 
@@ -46,12 +46,12 @@ pub async fn apply_again(store: &dyn Store, entry: &Entry) -> Outcome {
 ///
 /// # Panics
 /// When the store fails for good.
-pub async fn try_open(store: &dyn Store, new: &NewSession) -> Option<Session> {
+pub async fn try_open(store: &dyn Store, new: &SignIn) -> Option<Session> {
     let opened = eventually("the session is opened", async || {
-        match store.open_session(new).await {
-            Err(OpenError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
-            Err(OpenError::UserDisabled) => Some(None),
-            Err(OpenError::RequestReused) => panic!("the request id was used before"),
+        match store.sign_in(new).await {
+            Err(SignInError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
+            Err(SignInError::UserDisabled) => Some(None),
+            Err(SignInError::RequestReused) => panic!("the request id was used before"),
             Ok(opened) => Some(Some(opened.session)),
         }
     });
@@ -62,7 +62,7 @@ pub async fn try_open(store: &dyn Store, new: &NewSession) -> Option<Session> {
 ///
 /// # Panics
 /// When it is not opened.
-pub async fn open(store: &dyn Store, new: &NewSession) -> Session {
+pub async fn open(store: &dyn Store, new: &SignIn) -> Session {
     try_open(store, new)
         .await
         .expect("the user is not disabled")
@@ -79,11 +79,11 @@ pub fn proof_of(session: &Session) -> Proof {
 ///
 /// # Panics
 /// When the store fails for good.
-pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> Rotated {
+pub async fn rotate(store: &dyn Store, session: &Session, generation: u64) -> RefreshOutcome {
     let rotate = async || {
         acceptable(
             store
-                .rotate(
+                .refresh(
                     &session.tenant_id,
                     session.id,
                     generation,

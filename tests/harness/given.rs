@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::{
-        Actor, Cause, ClientInfo, Entry, Mutation, NewKey, NewSession, Profile, Session, Sight,
-    },
+    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, Profile, Session, Sight, SignIn},
     keys::{MasterKey, generate_signing_key},
 };
 use portcullis_contract::{
@@ -36,8 +34,8 @@ pub fn user(id: &str) -> UserId {
 
 /// A sign-in.
 #[must_use]
-pub fn sign_in(tenant_id: &str, user_id: &str) -> NewSession {
-    NewSession {
+pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
+    SignIn {
         id: SessionId::generate(),
         tenant_id: tenant(tenant_id),
         user_id: user(user_id),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_authority::store::{
+    Store,
     postgres::{Postgres, PostgresOptions},
     sql::{Backend, Lane, SqlStore},
     sqlite::Sqlite,
@@ -88,7 +89,7 @@ impl Place {
     ///
     /// # Panics
     /// When it does not open.
-    pub async fn store(&self) -> Arc<SqlStore> {
+    pub async fn store(&self) -> Arc<dyn Store> {
         Arc::new(
             SqlStore::open(self.engine().await)
                 .await
@@ -100,7 +101,7 @@ impl Place {
     ///
     /// # Panics
     /// When it does not open.
-    pub async fn faulty_store(&self) -> (Arc<SqlStore>, Faults) {
+    pub async fn faulty_store(&self) -> (Arc<dyn Store>, Faults) {
         let (engine, faults) = fault::wrap(self.engine().await);
         (
             Arc::new(SqlStore::open(engine).await.expect("the store opens")),
@@ -155,7 +156,7 @@ impl Place {
     ///
     /// # Panics
     /// When it does not open.
-    pub async fn planned_store(&self) -> (Arc<SqlStore>, Plans) {
+    pub async fn planned_store(&self) -> (Arc<dyn Store>, Plans) {
         let (engine, plans) = plans::wrap(self.engine().await);
         (
             Arc::new(SqlStore::open(engine).await.expect("the store opens")),

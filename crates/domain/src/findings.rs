@@ -9,8 +9,10 @@ mod sign_in;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    session::{OLD_SESSION_AGE, SessionSight},
-    sign_in::{Footprint, FootprintKind, History, SignIn, TRAVEL_KM_MIN, TRAVEL_KM_PER_HOUR_MAX},
+    session::{OLD_SESSION_AGE, SessionObservation},
+    sign_in::{
+        Footprint, FootprintKind, History, SignInObservation, TRAVEL_KM_MIN, TRAVEL_KM_PER_HOUR_MAX,
+    },
 };
 
 /// What was found. The names are stable: they are in policies, audit rows and answers.

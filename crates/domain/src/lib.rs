@@ -12,8 +12,9 @@ mod key;
 pub mod listing;
 pub mod place;
 pub mod policy;
-mod rotation;
+mod refresh;
 mod session;
+mod sign_in;
 mod sweep;
 pub mod text;
 pub mod time;
@@ -33,17 +34,22 @@ pub use self::{
     findings::{Finding, FindingCode},
     key::{KeyRecord, NewKey, current_key, signing_window},
     listing::{
-        Cursor, Page, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
+        Page, PageCursor, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
         UserSummary,
     },
     policy::Policy,
-    rotation::{Rotation, RotationRules, decide_rotation},
-    session::{
-        Activity, ClientInfo, End, NewSession, OpenedSession, Session, SessionState, Sight,
-        TokenSubject,
-    },
+    refresh::{RefreshRules, RefreshVerdict, judge_refresh},
+    session::{Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, TokenSubject},
+    sign_in::{SignIn, SignInOutcome},
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},
     user::{Profile, User},
+};
+
+// Former names, until every caller has the new ones.
+#[doc(hidden)]
+pub use self::{
+    PageCursor as Cursor, RefreshRules as RotationRules, RefreshVerdict as Rotation,
+    SignIn as NewSession, SignInOutcome as OpenedSession, judge_refresh as decide_rotation,
 };

@@ -167,14 +167,14 @@ pub struct Page<T> {
     /// In the order of the list.
     pub items: Vec<T>,
     /// Where the next page begins; none: this was the last.
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
     /// The time at which the items were so.
     pub now: Micros,
 }
 
 /// Where a list goes on. Only the store that made it can read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(pub Vec<u8>);
+pub struct PageCursor(pub Vec<u8>);
 
 /// Text as searches compare it: whatever its case. Letter by letter, so that a part of a text folds to a part of what
 /// the text folds to.

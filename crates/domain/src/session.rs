@@ -1,7 +1,5 @@
 //! Sessions: how they open, renew and end.
 
-use std::time::Duration;
-
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
     position::Revision,
@@ -9,11 +7,7 @@ use portcullis_contract::{
 };
 
 use super::{
-    Actor, Cause, Details, Micros, PendingEvent,
-    device::Device,
-    findings::{Finding, Footprint},
-    place::Place,
-    user::Profile,
+    Actor, Cause, Details, Micros, PendingEvent, device::Device, findings::Finding, place::Place,
 };
 
 /// Where a sign-in came from, as the caller saw it.
@@ -53,85 +47,6 @@ pub struct Activity {
     pub ip: String,
     /// Its page, where the policy keeps that.
     pub page: String,
-}
-
-/// A session to be opened.
-#[derive(Clone)]
-pub struct NewSession {
-    /// Chosen before, so that a repeated statement does nothing twice.
-    pub id: SessionId,
-    /// The tenant.
-    pub tenant_id: TenantId,
-    /// The user.
-    pub user_id: UserId,
-    /// What the caller said about the user.
-    pub profile: Profile,
-    /// From where.
-    pub client: ClientInfo,
-    /// Whether it gets the longer life.
-    pub remember_me: bool,
-    /// How long it lives.
-    pub lifetime: Duration,
-    /// How the user authenticated.
-    pub amr: Vec<String>,
-    /// The authentication context class.
-    pub acr: String,
-    /// When the user authenticated; none: now.
-    pub auth_time: Option<Micros>,
-    /// Who its access tokens are for.
-    pub audiences: Vec<String>,
-    /// Random, the session's own part of its refresh tokens.
-    pub salt: [u8; 16],
-    /// Makes a repetition return the same session, with the digest of the arguments.
-    pub request: Option<(String, [u8; 32])>,
-    /// What it looks like.
-    pub sight: Sight,
-    /// What it leaves behind for later ones to be compared with.
-    pub footprints: Vec<Footprint>,
-    /// The session on the same device that it replaces.
-    pub replaces: Option<SessionId>,
-    /// After how long without activity it ends; none: never.
-    pub idle_timeout: Option<Duration>,
-    /// Who opens it, for the audit trail.
-    pub actor: Actor,
-}
-
-impl NewSession {
-    /// What the audit trail says of it: the sign-in, and what was found about it.
-    #[must_use]
-    pub fn events(&self, at: Micros) -> Vec<PendingEvent> {
-        let seen = [
-            ("ip", self.client.ip.clone()),
-            ("device", self.sight.device.to_string()),
-            ("country", self.sight.place.country.clone()),
-            ("city", self.sight.place.city.clone()),
-        ];
-        let seen = seen.into_iter().filter(|(_, value)| !value.is_empty());
-        let opened = PendingEvent {
-            id: EventId::generate(),
-            at,
-            tenant_id: self.tenant_id.clone(),
-            action: "session.create".into(),
-            target: self.id.to_string(),
-            user_id: self.user_id.clone(),
-            actor: self.actor.clone(),
-            details: seen.map(|(name, value)| (name.to_owned(), value)).collect(),
-        };
-        let session = (&self.tenant_id, self.id, &self.user_id);
-        let found = |finding| PendingEvent::finding(finding, at, session, self.actor.clone());
-        std::iter::once(opened)
-            .chain(self.sight.findings.iter().map(found))
-            .collect()
-    }
-}
-
-/// A session that was opened, now or by an earlier call with the same `request_id`.
-#[derive(Clone)]
-pub struct OpenedSession {
-    /// The session.
-    pub session: Session,
-    /// The time at which it was found alive.
-    pub now: Micros,
 }
 
 /// A session as the authority's rows have it.
@@ -174,7 +89,7 @@ pub struct Session {
     /// The session's own part of its refresh tokens.
     pub salt: [u8; 16],
     /// How it ended, if it did before its expiry.
-    pub end: Option<End>,
+    pub end: Option<SessionEnd>,
     /// What its sign-in looked like.
     pub sight: Sight,
     /// What gates have seen of it.
@@ -185,7 +100,7 @@ pub struct Session {
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct SessionEnd {
     /// When.
     pub at: Micros,
     /// Why.

@@ -6,7 +6,7 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
     Cause, Micros,
-    policy::{Policy, SessionFacts, Violation},
+    policy::{Policy, PolicyViolation, SessionFacts},
 };
 
 /// A session as the sweep looks at it.
@@ -40,7 +40,7 @@ pub struct SweptSession {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweep {
     /// Ends it.
-    End(Violation),
+    End(PolicyViolation),
     /// Looks again at this time; none: never, it is over or will be before anything can be found.
     LookAgain(Option<Micros>),
 }
@@ -142,7 +142,7 @@ impl SweptSession {
         };
         match limits
             .violation(&facts, now)
-            .or(self.surplus.then_some(Violation::TooMany))
+            .or(self.surplus.then_some(PolicyViolation::TooMany))
         {
             Some(violation) => Sweep::End(violation),
             None => Sweep::LookAgain(limits.due(&facts, self.expires)),
@@ -150,7 +150,7 @@ impl SweptSession {
     }
 }
 
-impl Violation {
+impl PolicyViolation {
     /// What a session that ends for it ends by.
     #[must_use]
     pub fn cause(self) -> Cause {
@@ -205,7 +205,7 @@ mod tests {
     fn a_session_is_idle_when_no_report_can_say_otherwise_any_more() {
         let again = |at| Sweep::LookAgain(Some(seconds(at)));
         assert_eq!(sweep(|_, _, _| (), 100), again(110));
-        assert_eq!(sweep(|_, _, _| (), 110), Sweep::End(Violation::Idle));
+        assert_eq!(sweep(|_, _, _| (), 110), Sweep::End(PolicyViolation::Idle));
         assert_eq!(
             sweep(|session, _, _| session.last_active = seconds(50), 110),
             again(160)
@@ -221,7 +221,7 @@ mod tests {
         );
         assert_eq!(
             sweep(|_, _, heard| heard.resumed = seconds(500), 610),
-            Sweep::End(Violation::Idle)
+            Sweep::End(PolicyViolation::Idle)
         );
         let used_since = |session: &mut SweptSession, _: &mut Policy, heard: &mut Heard| {
             (session.last_active, heard.resumed) = (seconds(550), seconds(500));
@@ -242,7 +242,7 @@ mod tests {
         let add = |_: &mut SweptSession, _: &mut Policy, heard: &mut Heard| {
             *heard = heard.from_gates(gates, seconds(now));
         };
-        sweep(add, now) == Sweep::End(Violation::Idle)
+        sweep(add, now) == Sweep::End(PolicyViolation::Idle)
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(sweep(shorter, 499), Sweep::LookAgain(Some(seconds(500))));
         assert_eq!(
             sweep(shorter, 500),
-            Sweep::End(Violation::LifetimeShortened)
+            Sweep::End(PolicyViolation::LifetimeShortened)
         );
     }
 
@@ -316,17 +316,17 @@ mod tests {
     fn one_too_many_ends_and_says_so_only_when_nothing_else_is_wrong() {
         assert_eq!(
             sweep(|session, _, _| session.surplus = true, 50),
-            Sweep::End(Violation::TooMany)
+            Sweep::End(PolicyViolation::TooMany)
         );
         assert_eq!(
             sweep(|session, _, _| session.surplus = true, 500),
-            Sweep::End(Violation::Idle)
+            Sweep::End(PolicyViolation::Idle)
         );
     }
 
     #[test]
     fn only_idleness_is_called_idle() {
-        assert_eq!(Violation::Idle.cause(), Cause::Idle);
-        assert_eq!(Violation::TooOld.cause(), Cause::Policy);
+        assert_eq!(PolicyViolation::Idle.cause(), Cause::Idle);
+        assert_eq!(PolicyViolation::TooOld.cause(), Cause::Policy);
     }
 }

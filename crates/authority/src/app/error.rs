@@ -6,7 +6,7 @@ use crate::{
     domain::EntryError,
     limits::Exceeded,
     log::LogError,
-    store::{OpenError, StoreError},
+    store::{SignInError, StoreError},
 };
 
 /// The reason why a use case failed.
@@ -95,12 +95,12 @@ impl From<StoreError> for AppError {
     }
 }
 
-impl From<OpenError> for AppError {
-    fn from(error: OpenError) -> Self {
+impl From<SignInError> for AppError {
+    fn from(error: SignInError) -> Self {
         match error {
-            OpenError::UserDisabled => Self::UserDisabled,
-            OpenError::RequestReused => Self::RequestIdReused,
-            OpenError::Store(error) => error.into(),
+            SignInError::UserDisabled => Self::UserDisabled,
+            SignInError::RequestReused => Self::RequestIdReused,
+            SignInError::Store(error) => error.into(),
         }
     }
 }

@@ -7,11 +7,12 @@ use portcullis_contract::id::{EventId, SessionId, TenantId};
 use super::{App, AppError, Caller, IssuedTokens, SessionView, token_text_problem};
 use crate::{
     domain::{
-        Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, Rotation,
-        RotationRules, Session, TokenSubject, decide_rotation,
+        Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, RefreshRules,
+        RefreshVerdict, Session, TokenSubject,
         findings::{Finding, FindingCode},
+        judge_refresh,
     },
-    store::{Proof, Rotated},
+    store::{Proof, RefreshOutcome},
 };
 
 /// The reason that the audit trail gives for the end of a session whose old refresh token came again.
@@ -86,7 +87,7 @@ async fn rotate(
 ) -> Result<(Session, Micros), AppError> {
     let rotated = app
         .store
-        .rotate(
+        .refresh(
             &request.tenant_id,
             subject.session_id,
             subject.generation,
@@ -95,12 +96,12 @@ async fn rotate(
         )
         .await?;
     match rotated {
-        Rotated::Won(session, now) => Ok((*session, now)),
-        Rotated::Lost(session, now) => {
+        RefreshOutcome::Won(session, now) => Ok((*session, now)),
+        RefreshOutcome::Lost(session, now) => {
             judge_unrotated(app, &session, subject.generation, &request.client, now).await?;
             Ok((*session, now))
         }
-        Rotated::NotFound => Err(AppError::RefreshTokenInvalid),
+        RefreshOutcome::NotFound => Err(AppError::RefreshTokenInvalid),
     }
 }
 
@@ -122,24 +123,24 @@ async fn judge_unrotated(
 ) -> Result<(), AppError> {
     let policy = app.policies.of(&session.tenant_id).await?;
     let rules = rotation_rules(app, session, &policy);
-    match decide_rotation(session, generation, client, &rules, now) {
-        Rotation::Repeat => Ok(()),
-        Rotation::Shared { finding, end } => {
+    match judge_refresh(session, generation, client, &rules, now) {
+        RefreshVerdict::Repeat => Ok(()),
+        RefreshVerdict::Shared { finding, end } => {
             record_shared(app, session, &finding, &policy, now).await;
             if end {
                 return end_copied(app, session, SHARED, &policy, now).await;
             }
             Ok(())
         }
-        Rotation::Ended => Err(ended_error(session)),
-        Rotation::Ahead => Err(AppError::RefreshTokenInvalid),
-        Rotation::Theft => end_copied(app, session, REUSED, &policy, now).await,
+        RefreshVerdict::Ended => Err(ended_error(session)),
+        RefreshVerdict::Ahead => Err(AppError::RefreshTokenInvalid),
+        RefreshVerdict::Theft => end_copied(app, session, REUSED, &policy, now).await,
     }
 }
 
-fn rotation_rules(app: &App, session: &Session, policy: &Policy) -> RotationRules {
+fn rotation_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules {
     let tokens = &app.config.tokens;
-    RotationRules {
+    RefreshRules {
         grace: tokens.refresh_grace,
         access_token_lifetime: policy
             .effective(&session.user_id)
@@ -196,7 +197,7 @@ async fn record_theft(app: &App, session: &Session, policy: &Policy, now: Micros
         return;
     }
     let event = finding_event(session, &finding, now);
-    if let Err(error) = app.store.defer(&[event]).await {
+    if let Err(error) = app.store.add_pending_events(&[event]).await {
         error.log("a finding is not in the audit trail");
     }
 }
@@ -216,7 +217,7 @@ async fn record_shared(
     let event = finding_event(session, finding, now);
     let recorded = app
         .store
-        .note_shared_token(&session.tenant_id, session.id, session.generation, &event)
+        .record_shared_token(&session.tenant_id, session.id, session.generation, &event)
         .await;
     if let Err(error) = recorded {
         error.log("a finding is not in the audit trail");

@@ -14,7 +14,7 @@ use crate::{
     client_info::places::Places,
     domain::{
         Micros, Policy, Profile, Session, SessionState,
-        findings::{Finding, SessionSight},
+        findings::{Finding, SessionObservation},
         place::Place,
     },
 };
@@ -174,7 +174,7 @@ impl SessionViewer<'_> {
             .cloned()
             .collect();
 
-        let sight = SessionSight {
+        let sight = SessionObservation {
             created: session.created,
             active: session.state(now) == SessionState::Active,
             ended_by: session.end.as_ref().map(|end| end.cause),

@@ -3,13 +3,13 @@
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{App, AppError, Caller, SessionView};
-use crate::domain::{Cursor, Micros, Session, SessionFilter, SessionOrder};
+use crate::domain::{Micros, PageCursor, Session, SessionFilter, SessionOrder};
 
 /// One page of a list of sessions.
 pub(crate) struct SessionPage {
     pub(crate) sessions: Vec<SessionView>,
     /// The position of the next page. None: this is the last one.
-    pub(crate) next: Option<Cursor>,
+    pub(crate) next: Option<PageCursor>,
 }
 
 /// Returns one session.
@@ -29,7 +29,7 @@ pub(crate) async fn list_sessions(
     caller: &Caller,
     filter: &SessionFilter,
     order: SessionOrder,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
     page_size: u32,
 ) -> Result<SessionPage, AppError> {
     let page = app

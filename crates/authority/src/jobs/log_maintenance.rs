@@ -129,7 +129,7 @@ async fn save_checkpoint(parts: &Maintenance) {
 }
 
 async fn trim(store: &dyn Store, window: Duration) {
-    let through = match store.trimmable().await {
+    let through = match store.trimmable_revision().await {
         Ok(through) => through,
         Err(error) => return error.log("trimming failed"),
     };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Cursor, store::Store};
+use crate::{domain::PageCursor, store::Store};
 
 /// Sessions looked at in one step.
 const STEP_SESSIONS: u32 = 500;
@@ -17,7 +17,7 @@ const ROUND_PAUSE: Duration = Duration::from_secs(60);
 
 /// Goes through all sessions, round after round, until `stop`. Every authority does; removing twice is removing once.
 pub async fn sweep(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
-    let mut after: Option<Cursor> = None;
+    let mut after: Option<PageCursor> = None;
     loop {
         let pause = match store
             .remove_ended(after.as_ref(), retention, STEP_SESSIONS)

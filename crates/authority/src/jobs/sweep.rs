@@ -92,7 +92,7 @@ impl Sweeper {
 
     async fn sweep(&self) -> Result<(), SweepError> {
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
-        let resumed = self.store.hear(absence).await?;
+        let resumed = self.store.record_heartbeat(absence).await?;
         let heard = self.hear_gates(resumed).await?;
         self.walk_policies(heard).await?;
         self.sweep_due(heard).await

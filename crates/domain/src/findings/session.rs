@@ -13,7 +13,7 @@ pub const OLD_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A session, as the rules see it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SessionSight {
+pub struct SessionObservation {
     /// When it was opened.
     pub created: Micros,
     /// Whether it can still be used.
@@ -30,7 +30,7 @@ pub struct SessionSight {
     pub refresh_token_shared: bool,
 }
 
-impl SessionSight {
+impl SessionObservation {
     /// What the rules find about it at `now`, but for those that are `disabled`.
     #[must_use]
     pub fn findings(&self, now: Micros, disabled: &BTreeSet<FindingCode>) -> Vec<Finding> {

@@ -18,7 +18,7 @@ pub const TRAVEL_KM_PER_HOUR_MAX: f64 = 1_000.0;
 pub const TRAVEL_KM_MIN: f64 = 100.0;
 /// A sign-in, as the rules see it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SignIn {
+pub struct SignInObservation {
     /// When.
     pub at: Micros,
     /// From which address.
@@ -65,7 +65,7 @@ pub struct History {
     pub last: Option<(Micros, Place)>,
 }
 
-impl SignIn {
+impl SignInObservation {
     /// What it leaves behind.
     #[must_use]
     pub fn footprints(&self) -> Vec<Footprint> {

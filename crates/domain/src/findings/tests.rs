@@ -40,8 +40,8 @@ fn sydney() -> Place {
 }
 
 /// In Berlin, with Firefox on Linux.
-fn sign_in() -> SignIn {
-    SignIn {
+fn sign_in() -> SignInObservation {
+    SignInObservation {
         at: Micros(0),
         ip: Some("8.8.8.8".parse().expect("an address")),
         place: berlin(),
@@ -55,14 +55,17 @@ fn sign_in() -> SignIn {
     }
 }
 
-fn after(sign_ins: &[SignIn]) -> History {
+fn after(sign_ins: &[SignInObservation]) -> History {
     History {
-        footprints: sign_ins.iter().flat_map(SignIn::footprints).collect(),
+        footprints: sign_ins
+            .iter()
+            .flat_map(SignInObservation::footprints)
+            .collect(),
         last: sign_ins.last().map(|last| (last.at, last.place.clone())),
     }
 }
 
-fn changed(change: impl FnOnce(&mut SignIn)) -> SignIn {
+fn changed(change: impl FnOnce(&mut SignInObservation)) -> SignInObservation {
     let mut sign_in = sign_in();
     sign_in.at = Micros(DAY);
     change(&mut sign_in);
@@ -75,7 +78,7 @@ fn codes(findings: &[Finding]) -> Vec<&'static str> {
 
 #[test]
 fn what_is_new_about_a_sign_in_is_found() {
-    let cases: [(SignIn, &[&str]); 14] = [
+    let cases: [(SignInObservation, &[&str]); 14] = [
         (changed(|_| ()), &[]),
         (changed(|s| s.device_id = "d2".into()), &["new_device"]),
         // The device is the one of that id, whatever it looks like.
@@ -134,7 +137,7 @@ fn what_is_new_about_a_sign_in_is_found() {
             [""; 0],
             "{sign_in:?}"
         );
-        let again = SignIn {
+        let again = SignInObservation {
             at: Micros(2 * DAY),
             ..sign_in.clone()
         };
@@ -148,7 +151,7 @@ fn what_is_new_about_a_sign_in_is_found() {
 
 #[test]
 fn a_kind_that_was_never_known_is_not_new() {
-    let nowhere = SignIn {
+    let nowhere = SignInObservation {
         place: Place::default(),
         ip: None,
         device_id: String::new(),
@@ -195,7 +198,7 @@ fn nobody_travels_faster_than_an_aircraft() {
     ];
     let history = after(&[sign_in()]);
     for (place, elapsed, expected) in cases {
-        let next = SignIn {
+        let next = SignInObservation {
             at: Micros(elapsed),
             place,
             ..sign_in()
@@ -265,7 +268,7 @@ fn findings_say_what_they_rest_on() {
 
 #[test]
 fn a_session_shows_its_age_its_travels_and_its_theft() {
-    let session = SessionSight {
+    let session = SessionObservation {
         created: Micros(0),
         active: true,
         ended_by: None,
@@ -274,12 +277,12 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
         used_from: None,
         refresh_token_shared: false,
     };
-    let ended = |cause| SessionSight {
+    let ended = |cause| SessionObservation {
         active: false,
         ended_by: Some(cause),
         ..session.clone()
     };
-    let cases: [(SessionSight, i64, &[&str]); 9] = [
+    let cases: [(SessionObservation, i64, &[&str]); 9] = [
         (session.clone(), 30 * DAY, &[]),
         (session.clone(), 30 * DAY + 1, &["old_session"]),
         (ended(Cause::User), 31 * DAY, &[]),
@@ -289,7 +292,7 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             &["refresh_token_reused"],
         ),
         (
-            SessionSight {
+            SessionObservation {
                 refresh_token_shared: true,
                 ..session.clone()
             },
@@ -297,7 +300,7 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             &["refresh_token_shared"],
         ),
         (
-            SessionSight {
+            SessionObservation {
                 used_in: munich(),
                 ..session.clone()
             },
@@ -305,7 +308,7 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             &[],
         ),
         (
-            SessionSight {
+            SessionObservation {
                 used_in: sydney(),
                 ..session.clone()
             },
@@ -313,7 +316,7 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             &["country_changed"],
         ),
         (
-            SessionSight {
+            SessionObservation {
                 used_in: Place::default(),
                 ..session.clone()
             },
@@ -321,7 +324,7 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
             &[],
         ),
         (
-            SessionSight {
+            SessionObservation {
                 opened_in: Place::default(),
                 ..session.clone()
             },
@@ -346,7 +349,7 @@ fn each_rule_can_be_switched_off() {
         s.place = sydney();
         s.ip = Some("1.1.1.1".parse().expect("an address"));
     });
-    let session = SessionSight {
+    let session = SessionObservation {
         created: Micros(0),
         active: true,
         ended_by: Some(Cause::RefreshTokenReused),

@@ -98,7 +98,7 @@ pub struct SessionFacts<'a> {
 
 /// Why a session that exists is past the policy. The first that holds, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
+pub enum PolicyViolation {
     /// Its `acr` is none of the required ones.
     AcrMissing,
     /// It is remembered, and that is no longer allowed. It ends at once: the device keeps what it was given.
@@ -166,21 +166,21 @@ impl Limits {
     /// How a session is past these limits at `now`, if it is. Limits are reached by being as old as they say (NIST SP
     /// 800-63B, 4.2.3: "30 minutes or longer").
     #[must_use]
-    pub fn violation(&self, session: &SessionFacts<'_>, now: Micros) -> Option<Violation> {
+    pub fn violation(&self, session: &SessionFacts<'_>, now: Micros) -> Option<PolicyViolation> {
         let age = now.since(session.created);
         let idle = now
             .since(session.last_active.max(session.created))
             .saturating_sub(session.unheard);
         if !self.accepts_acr(session.acr) {
-            Some(Violation::AcrMissing)
+            Some(PolicyViolation::AcrMissing)
         } else if session.remember_me && !self.remember_me_allowed {
-            Some(Violation::RememberMeForbidden)
+            Some(PolicyViolation::RememberMeForbidden)
         } else if age >= self.session_lifetime_max {
-            Some(Violation::TooOld)
+            Some(PolicyViolation::TooOld)
         } else if age >= self.lifetime(session.remember_me) {
-            Some(Violation::LifetimeShortened)
+            Some(PolicyViolation::LifetimeShortened)
         } else if self.idle_timeout.is_some_and(|timeout| idle >= timeout) {
-            Some(Violation::Idle)
+            Some(PolicyViolation::Idle)
         } else {
             None
         }
@@ -232,7 +232,7 @@ impl Limits {
     }
 }
 
-impl Violation {
+impl PolicyViolation {
     /// What the audit trail says.
     #[must_use]
     pub fn describe(self) -> &'static str {

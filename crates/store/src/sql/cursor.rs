@@ -1,10 +1,10 @@
 //! Where a page ends, as bytes: the values of the columns that a list is ordered by.
 
 use super::Value;
-use crate::{domain::Cursor, store::StoreError};
+use crate::{domain::PageCursor, store::StoreError};
 
 /// Writes values. Nulls are none: what a list is ordered by is never null.
-pub(super) fn write(values: &[Value]) -> Cursor {
+pub(super) fn write(values: &[Value]) -> PageCursor {
     let mut bytes = Vec::new();
     for value in values {
         let (kind, content) = match value {
@@ -20,15 +20,15 @@ pub(super) fn write(values: &[Value]) -> Cursor {
         );
         bytes.extend(content);
     }
-    Cursor(bytes)
+    PageCursor(bytes)
 }
 
 /// Reads values of the same kinds as `first`, which is where a list begins; without a cursor it is `first`.
 pub(super) fn read<const N: usize>(
-    cursor: Option<&Cursor>,
+    cursor: Option<&PageCursor>,
     first: [Value; N],
 ) -> Result<[Value; N], StoreError> {
-    let Some(Cursor(bytes)) = cursor else {
+    let Some(PageCursor(bytes)) = cursor else {
         return Ok(first);
     };
     let foreign = || StoreError::Internal("a cursor of another list".into());
@@ -81,7 +81,11 @@ mod tests {
         );
         for length in 0..cursor.0.len() {
             assert!(
-                read(Some(&Cursor(cursor.0[..length].to_vec())), first.clone()).is_err(),
+                read(
+                    Some(&PageCursor(cursor.0[..length].to_vec())),
+                    first.clone()
+                )
+                .is_err(),
                 "{length}"
             );
         }

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Micros, NewSession,
+        Micros, SignIn,
         findings::{Footprint, FootprintKind, History},
         place::Place,
     },
-    store::{Known, StoreError},
+    store::{SignInHistory, StoreError},
 };
 
 /// The number of a kind in the rows.
@@ -40,7 +40,7 @@ pub(super) async fn known(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     questions: &[Question],
-) -> Result<Vec<Known>, StoreError> {
+) -> Result<Vec<SignInHistory>, StoreError> {
     let asked = (0_i64..)
         .zip(questions)
         .flat_map(|(at, (tenant, user, footprints))| {
@@ -70,7 +70,7 @@ pub(super) async fn known(
         now = dialect.now,
         rows = rows.text,
     );
-    let empty = || Known {
+    let empty = || SignInHistory {
         history: History::default(),
         device_sign_ins: 0,
         now: Micros::default(),
@@ -86,7 +86,7 @@ pub(super) async fn known(
 }
 
 /// One row of the answer: the user itself, or a footprint.
-fn read(row: &Row, footprints: &[Footprint], known: &mut Known) -> Result<(), StoreError> {
+fn read(row: &Row, footprints: &[Footprint], known: &mut SignInHistory) -> Result<(), StoreError> {
     known.now = Micros(row.int(1)?);
     let code_of_row = row.int(2)?;
     if code_of_row == LAST {
@@ -133,7 +133,7 @@ type Left<'a> = (&'a str, &'a str, i64, &'a str);
 /// What keeps the footprints of sign-ins. Rows are touched in key order, each once.
 pub(super) fn keep<'a>(
     dialect: &Dialect,
-    opened: impl Iterator<Item = &'a NewSession>,
+    opened: impl Iterator<Item = &'a SignIn>,
 ) -> Vec<Statement> {
     let mut counts = BTreeMap::new();
     for new in opened {

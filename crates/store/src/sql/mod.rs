@@ -45,15 +45,17 @@ use self::{
     search::{Search, Searches},
 };
 use super::{
-    Appended, Beat, Checkpoint, CheckpointDue, DueSessions, Known, OpenError, PolicyWalk,
-    PoolState, Proof, Recovered, Removed, Rotated, Schedule, Store, StoreError, TokenLife,
+    ActivityStore, ApiKeyStore, Appended, AuditStore, Beat, Checkpoint, CheckpointDue,
+    CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PolicyStore, PolicyWalk,
+    PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SignInError,
+    SignInHistory, StoreError, StoreStatus, SweepStore, TokenLife, UserStore,
 };
 use crate::domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, Cursor, Entry, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, NewSession, OpenedSession, Page, PendingEvent, Policy, Preview, Selection,
-    Session, SessionActivity, SessionFilter, SessionOrder, SessionState, User, UserFilter,
-    UserOrder, UserSummary, findings::Footprint,
+    AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
+    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
+    SessionActivity, SessionFilter, SessionOrder, SessionState, SignIn, SignInOutcome, User,
+    UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 use crate::outage::Outage;
 
@@ -63,12 +65,12 @@ const WRITES_MAX: usize = 64;
 /// The store over an engine.
 pub struct SqlStore {
     backend: Arc<dyn Backend>,
-    opening: Groups<NewSession, Result<OpenedSession, OpenError>>,
-    rotating: Groups<rotation::Presented, Rotated>,
+    opening: Groups<SignIn, Result<SignInOutcome, SignInError>>,
+    rotating: Groups<rotation::Presented, RefreshOutcome>,
     outage: Arc<Outage>,
     sessions: Groups<SessionKey, Option<(Session, Micros)>>,
     users: Groups<UserKey, Option<User>>,
-    known: Groups<history::Question, Known>,
+    known: Groups<history::Question, SignInHistory>,
     searches: Searches,
 }
 
@@ -120,7 +122,7 @@ impl SqlStore {
 }
 
 #[async_trait]
-impl Store for SqlStore {
+impl StoreStatus for SqlStore {
     fn outage(&self) -> Arc<Outage> {
         Arc::clone(&self.outage)
     }
@@ -132,19 +134,22 @@ impl Store for SqlStore {
     async fn durability(&self) -> Result<String, StoreError> {
         Ok(self.backend.durability().await?)
     }
+}
 
-    async fn open_session(&self, new: &NewSession) -> Result<OpenedSession, OpenError> {
+#[async_trait]
+impl SessionStore for SqlStore {
+    async fn sign_in(&self, new: &SignIn) -> Result<SignInOutcome, SignInError> {
         self.opening.call(new.clone()).await?
     }
 
-    async fn rotate(
+    async fn refresh(
         &self,
         tenant: &TenantId,
         id: SessionId,
         generation: u64,
         proof: Proof,
         client: &ClientInfo,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<RefreshOutcome, StoreError> {
         self.rotating
             .call(rotation::Presented {
                 session: (tenant.clone(), id),
@@ -155,7 +160,7 @@ impl Store for SqlStore {
             .await
     }
 
-    async fn note_shared_token(
+    async fn record_shared_token(
         &self,
         tenant: &TenantId,
         id: SessionId,
@@ -173,24 +178,6 @@ impl Store for SqlStore {
         id: SessionId,
     ) -> Result<Option<(Session, Micros)>, StoreError> {
         self.sessions.call((tenant.clone(), id)).await
-    }
-
-    async fn list_sessions(
-        &self,
-        filter: &SessionFilter,
-        order: SessionOrder,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Page<Session>, StoreError> {
-        listing::sessions(
-            &mut *self.search(Some(&filter.tenant_id)).await?,
-            &self.dialect(),
-            filter,
-            order,
-            after,
-            limit,
-        )
-        .await
     }
 
     async fn active_sessions(
@@ -216,14 +203,14 @@ impl Store for SqlStore {
         Ok(page.items)
     }
 
-    async fn list_users(
+    async fn list_sessions(
         &self,
-        filter: &UserFilter,
-        order: UserOrder,
-        after: Option<&Cursor>,
+        filter: &SessionFilter,
+        order: SessionOrder,
+        after: Option<&PageCursor>,
         limit: u32,
-    ) -> Result<Page<UserSummary>, StoreError> {
-        listing::users(
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions(
             &mut *self.search(Some(&filter.tenant_id)).await?,
             &self.dialect(),
             filter,
@@ -258,9 +245,20 @@ impl Store for SqlStore {
         .await
     }
 
+    async fn sign_in_history(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        footprints: &[Footprint],
+    ) -> Result<SignInHistory, StoreError> {
+        self.known
+            .call((tenant.clone(), user.clone(), footprints.to_vec()))
+            .await
+    }
+
     async fn remove_ended(
         &self,
-        after: Option<&Cursor>,
+        after: Option<&PageCursor>,
         retention: Duration,
         limit: u32,
     ) -> Result<Removed, StoreError> {
@@ -273,18 +271,10 @@ impl Store for SqlStore {
         )
         .await
     }
+}
 
-    async fn known(
-        &self,
-        tenant: &TenantId,
-        user: &UserId,
-        footprints: &[Footprint],
-    ) -> Result<Known, StoreError> {
-        self.known
-            .call((tenant.clone(), user.clone(), footprints.to_vec()))
-            .await
-    }
-
+#[async_trait]
+impl UserStore for SqlStore {
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         self.users.call((tenant.clone(), id.clone())).await
     }
@@ -296,25 +286,36 @@ impl Store for SqlStore {
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        users::count(&mut *self.lane(Lane::Search).await?, tenant, max).await
-    }
-
     async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
         let mut connection = self.lane(Lane::Write).await?;
         Ok(users::add(&mut *connection, &self.dialect(), tenant, users).await?)
     }
 
-    async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        api_keys::count_live(
-            &mut *self.lane(Lane::Read).await?,
+    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        users::count(&mut *self.lane(Lane::Search).await?, tenant, max).await
+    }
+
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users(
+            &mut *self.search(Some(&filter.tenant_id)).await?,
             &self.dialect(),
-            tenant,
-            max,
+            filter,
+            order,
+            after,
+            limit,
         )
         .await
     }
+}
 
+#[async_trait]
+impl ApiKeyStore for SqlStore {
     async fn api_key(
         &self,
         tenant: &TenantId,
@@ -359,78 +360,35 @@ impl Store for SqlStore {
         .await
     }
 
+    async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        api_keys::count_live(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            max,
+        )
+        .await
+    }
+
+    async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError> {
+        let connection = &mut *self.lane(Lane::Read).await?;
+        api_keys::count(connection, &self.dialect(), from, until).await
+    }
+
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
         api_key_uses::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), uses).await
     }
+}
 
+#[async_trait]
+impl PolicyStore for SqlStore {
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
         policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
     }
+}
 
-    async fn list_audit_events(
-        &self,
-        filter: &AuditFilter,
-        below: Option<AuditPosition>,
-        limit: u32,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        events::list(
-            &mut *self.search(filter.tenant_id.as_ref()).await?,
-            filter,
-            below,
-            limit,
-        )
-        .await
-    }
-
-    async fn verify_audit_trail(
-        &self,
-        after: Revision,
-        limit: u64,
-    ) -> Result<Option<AuditVerdict>, StoreError> {
-        verify::verify(&mut *self.search(None).await?, after, limit).await
-    }
-
-    async fn has_pending_events(&self) -> Result<bool, StoreError> {
-        pending::any(&mut *self.lane(Lane::Read).await?).await
-    }
-
-    async fn record_activity(
-        &self,
-        activities: &[SessionActivity],
-    ) -> Result<Vec<MovedSession>, StoreError> {
-        activity::record(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            activities,
-        )
-        .await
-    }
-
-    async fn defer(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
-        if let Some(Statement { sql, params }) = pending::defer(events) {
-            self.lane(Lane::Write).await?.query(&sql, &params).await?;
-        }
-        Ok(())
-    }
-
-    async fn hear(&self, absence: Duration) -> Result<Micros, StoreError> {
-        sweep::hear(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            absence,
-        )
-        .await
-    }
-
-    async fn record_gates(
-        &self,
-        contacts: &[GateContact],
-        keep: Duration,
-    ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
-        let mut connection = self.lane(Lane::Write).await?;
-        gates::record(&mut *connection, &self.dialect(), contacts, keep).await
-    }
-
+#[async_trait]
+impl SweepStore for SqlStore {
     async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
         sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
     }
@@ -468,7 +426,80 @@ impl Store for SqlStore {
         )
         .await
     }
+}
 
+#[async_trait]
+impl AuditStore for SqlStore {
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        events::list(
+            &mut *self.search(filter.tenant_id.as_ref()).await?,
+            filter,
+            below,
+            limit,
+        )
+        .await
+    }
+
+    async fn verify_audit_trail(
+        &self,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Option<AuditVerdict>, StoreError> {
+        verify::verify(&mut *self.search(None).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        pending::any(&mut *self.lane(Lane::Read).await?).await
+    }
+
+    async fn add_pending_events(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
+        if let Some(Statement { sql, params }) = pending::defer(events) {
+            self.lane(Lane::Write).await?.query(&sql, &params).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ActivityStore for SqlStore {
+    async fn record_activity(
+        &self,
+        activities: &[SessionActivity],
+    ) -> Result<Vec<MovedSession>, StoreError> {
+        activity::record(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            activities,
+        )
+        .await
+    }
+
+    async fn record_heartbeat(&self, absence: Duration) -> Result<Micros, StoreError> {
+        sweep::hear(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            absence,
+        )
+        .await
+    }
+
+    async fn record_gates(
+        &self,
+        contacts: &[GateContact],
+        keep: Duration,
+    ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        gates::record(&mut *connection, &self.dialect(), contacts, keep).await
+    }
+}
+
+#[async_trait]
+impl LogStore for SqlStore {
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
         append::append(&mut *self.lane(Lane::Append).await?, &self.dialect(), batch).await
     }
@@ -484,14 +515,6 @@ impl Store for SqlStore {
         log::head_and_chain(&mut *self.lane(Lane::Feed).await?, revision).await
     }
 
-    async fn check_writes(&self) -> Result<(), StoreError> {
-        if self.dialect().beat_writes {
-            return Ok(());
-        }
-        let connection = &mut *self.lane(Lane::Write).await?;
-        log::check_writes(connection, &self.dialect()).await
-    }
-
     async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError> {
         log::beat(
             &mut *self.lane(Lane::Beat).await?,
@@ -499,6 +522,14 @@ impl Store for SqlStore {
             authority,
         )
         .await
+    }
+
+    async fn check_writes(&self) -> Result<(), StoreError> {
+        if self.dialect().beat_writes {
+            return Ok(());
+        }
+        let connection = &mut *self.lane(Lane::Write).await?;
+        log::check_writes(connection, &self.dialect()).await
     }
 
     async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
@@ -512,6 +543,18 @@ impl Store for SqlStore {
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
         log::chain(&mut *self.lane(Lane::CatchUp).await?, revision).await
     }
+}
+
+#[async_trait]
+impl CheckpointStore for SqlStore {
+    async fn claim_checkpoint(
+        &self,
+        revision: Revision,
+        due: &CheckpointDue,
+    ) -> Result<bool, StoreError> {
+        let connection = &mut *self.lane(Lane::Upkeep).await?;
+        checkpoints::claim(connection, &self.dialect(), revision, due).await
+    }
 
     async fn save_checkpoint(
         &self,
@@ -522,21 +565,12 @@ impl Store for SqlStore {
         log::save_checkpoint(&mut *self.lane(Lane::Upkeep).await?, revision, &view, &code).await
     }
 
-    async fn claim_checkpoint(
-        &self,
-        revision: Revision,
-        due: &CheckpointDue,
-    ) -> Result<bool, StoreError> {
-        let connection = &mut *self.lane(Lane::Upkeep).await?;
-        checkpoints::claim(connection, &self.dialect(), revision, due).await
-    }
-
-    async fn trimmable(&self) -> Result<Revision, StoreError> {
-        checkpoints::trimmable(&mut *self.lane(Lane::Upkeep).await?).await
-    }
-
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         log::checkpoints(&mut *self.lane(Lane::CatchUp).await?).await
+    }
+
+    async fn trimmable_revision(&self) -> Result<Revision, StoreError> {
+        checkpoints::trimmable(&mut *self.lane(Lane::Upkeep).await?).await
     }
 
     async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
@@ -548,7 +582,10 @@ impl Store for SqlStore {
         )
         .await
     }
+}
 
+#[async_trait]
+impl KeyStore for SqlStore {
     async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
         install::keys(&mut *self.lane(Lane::Read).await?, &self.dialect()).await
     }
@@ -558,9 +595,23 @@ impl Store for SqlStore {
         install::correct_future_keys(connection, &self.dialect(), tolerance).await
     }
 
-    async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError> {
-        let connection = &mut *self.lane(Lane::Read).await?;
-        api_keys::count(connection, &self.dialect(), from, until).await
+    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+        install::secret(&mut *self.lane(Lane::Write).await?, name, fresh).await
+    }
+}
+
+#[async_trait]
+impl InstallationStore for SqlStore {
+    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
+        install::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
+    }
+
+    async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {
+        install::keep_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+    }
+
+    async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
+        install::change_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
     }
 
     async fn turn_counting(&self) -> Result<Counting, StoreError> {
@@ -575,22 +626,6 @@ impl Store for SqlStore {
     ) -> Result<bool, StoreError> {
         let connection = &mut *self.lane(Lane::Write).await?;
         turns::count(connection, &self.dialect(), authority, number, passed).await
-    }
-
-    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-        install::secret(&mut *self.lane(Lane::Write).await?, name, fresh).await
-    }
-
-    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
-        install::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
-    }
-
-    async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {
-        install::keep_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
-    }
-
-    async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
-        install::change_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
     }
 
     async fn recover(

@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Activity, ClientInfo, Micros, NewSession, OpenedSession, Session, device::DeviceKind,
+        Activity, ClientInfo, Micros, Session, SignIn, SignInOutcome, device::DeviceKind,
         listing::address_key, time::span,
     },
-    store::{OpenError, StoreError},
+    store::{SignInError, StoreError},
 };
 
 /// Opens sessions. Those of known users take one transaction together, whose first statement has the head and all else
@@ -29,8 +29,8 @@ use crate::{
 pub(super) async fn open(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    group: &[NewSession],
-) -> Result<Vec<Result<OpenedSession, OpenError>>, StoreError> {
+    group: &[SignIn],
+) -> Result<Vec<Result<SignInOutcome, SignInError>>, StoreError> {
     let mut known = open_for_known_users(connection, dialect, group).await?;
     let rest: Vec<_> = group
         .iter()
@@ -50,7 +50,7 @@ pub(super) async fn open(
 async fn open_for_known_users(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    group: &[NewSession],
+    group: &[SignIn],
 ) -> Result<HashMap<[u8; 16], Row>, StoreError> {
     transaction!(connection, async {
         let inserted = insert_for_known_users(connection, dialect, group).await?;
@@ -62,7 +62,7 @@ async fn open_for_known_users(
 }
 
 /// What a sign-in leaves behind beside its session.
-fn record(dialect: &Dialect, opened: &[(&NewSession, Micros)]) -> Vec<Statement> {
+fn record(dialect: &Dialect, opened: &[(&SignIn, Micros)]) -> Vec<Statement> {
     if opened.is_empty() {
         return Vec::new();
     }
@@ -105,7 +105,7 @@ fn record(dialect: &Dialect, opened: &[(&NewSession, Micros)]) -> Vec<Statement>
 async fn insert_for_known_users(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    group: &[NewSession],
+    group: &[SignIn],
 ) -> Result<HashMap<[u8; 16], Row>, StoreError> {
     let mut group: Vec<_> = group.iter().collect();
     // One order for all who may wait for each other's request ids.
@@ -129,7 +129,7 @@ async fn insert_for_known_users(
 async fn open_together(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    group: &[&NewSession],
+    group: &[&SignIn],
 ) -> Result<HashMap<[u8; 16], Row>, StoreError> {
     let writer_is_alone = dialect.lock_rows.is_empty();
     if group.len() < 2 || !writer_is_alone {
@@ -145,7 +145,7 @@ async fn open_together(
 async fn insert_together(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    group: &[&NewSession],
+    group: &[&SignIn],
 ) -> Result<HashMap<[u8; 16], Row>, DbError> {
     transaction!(connection, async {
         let mut inserted = HashMap::with_capacity(group.len());
@@ -162,11 +162,11 @@ async fn insert_together(
 async fn open_for_any_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
-) -> Result<OpenedSession, OpenError> {
+    new: &SignIn,
+) -> Result<SignInOutcome, SignInError> {
     match in_transaction(connection, dialect, new).await {
         Ok(Some(row)) => Ok(read_inserted(new, &row)?),
-        Ok(None) => Err(OpenError::UserDisabled),
+        Ok(None) => Err(SignInError::UserDisabled),
         Err(DbError::Unique(text)) => repeated(connection, dialect, new, text).await,
         Err(error) => Err(StoreError::from(error).into()),
     }
@@ -175,7 +175,7 @@ async fn open_for_any_user(
 async fn in_transaction(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
+    new: &SignIn,
 ) -> Result<Option<Row>, DbError> {
     transaction!(connection, insert_for_any_user(connection, dialect, new), then last)
 }
@@ -183,7 +183,7 @@ async fn in_transaction(
 async fn insert_for_any_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
+    new: &SignIn,
 ) -> Result<(Option<Row>, Vec<Statement>), DbError> {
     // First of all: whatever commits from here on covers this session.
     let head = connection
@@ -233,7 +233,7 @@ fn insert_statement(dialect: &Dialect, rows: &str, opened: &str, rest: &str) -> 
     )
 }
 
-fn insert_values(new: &NewSession) -> [Value; 30] {
+fn insert_values(new: &SignIn) -> [Value; 30] {
     let (request_id, digest) = match &new.request {
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
@@ -298,7 +298,7 @@ fn device_code(kind: DeviceKind) -> i64 {
 const CREATED: usize = 5;
 
 /// A new session as its row came back. Its time is that of the row.
-fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreError> {
+fn read_inserted(new: &SignIn, row: &Row) -> Result<SignInOutcome, StoreError> {
     let created = Micros(row.int(CREATED)?);
     let session = Session {
         id: new.id,
@@ -332,7 +332,7 @@ fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreErro
         },
         replaces: new.replaces,
     };
-    Ok(OpenedSession {
+    Ok(SignInOutcome {
         session,
         now: created,
     })
@@ -342,9 +342,9 @@ fn read_inserted(new: &NewSession, row: &Row) -> Result<OpenedSession, StoreErro
 async fn repeated(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
+    new: &SignIn,
     text: String,
-) -> Result<OpenedSession, OpenError> {
+) -> Result<SignInOutcome, SignInError> {
     let (id, digest) = match &new.request {
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
@@ -361,7 +361,7 @@ async fn repeated(
         .map_err(StoreError::from)?;
     let row = rows.first().ok_or(StoreError::Conflict(text))?;
     if row.optional_blob(1)?.map(<[u8]>::to_vec) != digest {
-        return Err(OpenError::RequestReused);
+        return Err(SignInError::RequestReused);
     }
     let key = (new.tenant_id.clone(), SessionId::from_bytes(row.array(0)?));
     let found = find(connection, dialect, std::slice::from_ref(&key))
@@ -373,5 +373,5 @@ async fn repeated(
         .map_err(StoreError::from)?;
     let (session, now) =
         found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
-    Ok(OpenedSession { session, now })
+    Ok(SignInOutcome { session, now })
 }

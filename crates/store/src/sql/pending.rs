@@ -253,7 +253,7 @@ mod tests {
     use crate::{
         domain::{AuditFilter, Entry, Mutation},
         store::{
-            Store,
+            AuditStore, LogStore,
             sql::{Backend, Lane, SqlStore},
             sqlite::Sqlite,
         },

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{ClientInfo, Micros, PendingEvent, Session},
-    store::{Proof, Rotated, StoreError},
+    store::{Proof, RefreshOutcome, StoreError},
 };
 
 /// When the user of the session `s` was disabled. A subquery, not a join: PostgreSQL might join by the tenant alone, and
@@ -50,7 +50,7 @@ pub(super) async fn rotate(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     asked: &[Presented],
-) -> Result<Vec<Rotated>, StoreError> {
+) -> Result<Vec<RefreshOutcome>, StoreError> {
     let mut genuine: Vec<_> = asked.iter().collect();
     // In key order: rows are locked in one order, which is also the appender's.
     genuine.sort_by_key(|presented| (&presented.session.0, presented.session.1.to_bytes()));
@@ -75,7 +75,7 @@ pub(super) async fn rotate(
         if won.get(key).is_some_and(|(session, _)| is_it(session))
             && let Some((session, now)) = won.remove(key)
         {
-            rotated.push(Rotated::Won(Box::new(session), now));
+            rotated.push(RefreshOutcome::Won(Box::new(session), now));
             continue;
         }
         let found = find(connection, dialect, std::slice::from_ref(key))
@@ -85,9 +85,9 @@ pub(super) async fn rotate(
         rotated.push(match found.filter(|(session, _)| proof(&session.salt)) {
             Some((session, now)) => {
                 make_durable(connection, dialect, key).await?;
-                Rotated::Lost(Box::new(session), now)
+                RefreshOutcome::Lost(Box::new(session), now)
             }
-            None => Rotated::NotFound,
+            None => RefreshOutcome::NotFound,
         });
     }
     Ok(rotated)

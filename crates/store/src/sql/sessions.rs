@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Connection, DbError, Dialect, Row, SessionKey, connection::ValueRows};
 use crate::{
-    domain::{Activity, Cause, ClientInfo, End, Micros, Session, Sight},
+    domain::{Activity, Cause, ClientInfo, Micros, Session, SessionEnd, Sight},
     store::StoreError,
 };
 
@@ -155,7 +155,7 @@ pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> 
     let ended = row.optional_int(end)?.map(|at| {
         let cause = Cause::from_code(row.int(end + 1)?)
             .ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
-        Ok::<_, StoreError>(End {
+        Ok::<_, StoreError>(SessionEnd {
             at: Micros(at),
             cause,
             actor: row.text(end + 2)?,
@@ -171,7 +171,7 @@ pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> 
 }
 
 /// Reads [`COLUMNS`].
-pub(super) fn read(row: &Row, end: Option<End>) -> Result<Session, StoreError> {
+pub(super) fn read(row: &Row, end: Option<SessionEnd>) -> Result<Session, StoreError> {
     Ok(Session {
         tenant_id: tenant_id(row.text(0)?)?,
         id: SessionId::from_bytes(row.array(1)?),

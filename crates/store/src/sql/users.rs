@@ -11,7 +11,7 @@ use super::{
     transaction,
 };
 use crate::{
-    domain::{Micros, NewSession, Profile, User, listing::fold},
+    domain::{Micros, Profile, SignIn, User, listing::fold},
     store::StoreError,
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn ensure_tenant(
 pub(super) async fn upsert_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    new: &NewSession,
+    new: &SignIn,
 ) -> Result<(), DbError> {
     ensure_user(connection, dialect, &new.tenant_id, &new.user_id).await?;
     let sql = "UPDATE users SET user_name = CASE WHEN $3 = '' THEN user_name ELSE $3 END, \

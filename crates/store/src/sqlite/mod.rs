@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Actor, AuditFilter, Details, Entry, Micros, Mutation, PendingEvent},
-        store::Store,
+        store::{AuditStore, CheckpointStore, LogStore},
     };
 
     async fn open_store(directory: &Path) -> (Arc<Sqlite>, SqlStore) {
@@ -285,7 +285,7 @@ mod tests {
             event(8, "s", &[("city", "Z")]),
         ];
         let (engine, store) = open_store(directory.path()).await;
-        store.defer(&waiting).await.expect("deferred");
+        store.add_pending_events(&waiting).await.expect("deferred");
         drop((engine, store));
 
         let (_engine, store) = open_store(directory.path()).await;

@@ -10,7 +10,7 @@ use crate::{
     client_info::places::Places,
     domain::{
         Actor, ApiKeyUse, GateId, LastUse, MovedSession, PendingEvent, SessionActivity,
-        findings::SessionSight,
+        findings::SessionObservation,
     },
     log::retry::Backoff,
     store::StoreError,
@@ -230,13 +230,13 @@ async fn note_findings(app: &App, moved: &[MovedSession]) -> Result<(), StoreErr
             new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())),
         );
     }
-    app.store.defer(&events).await
+    app.store.add_pending_events(&events).await
 }
 
 /// A session as its use shows it.
-fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionSight {
+fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionObservation {
     let ip = used.ip.parse().ok();
-    SessionSight {
+    SessionObservation {
         created: session.created,
         active: true,
         ended_by: None,

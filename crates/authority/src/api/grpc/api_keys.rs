@@ -18,8 +18,8 @@ use super::{
 };
 use crate::app::{App, AppError, TOKEN_TEXT_BYTES_MAX, missing_key};
 use crate::domain::{
-    API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Cursor, Micros, Mutation,
-    NewApiKey,
+    API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, Micros, Mutation,
+    NewApiKey, PageCursor,
 };
 
 pub(crate) struct ApiKeys {
@@ -218,7 +218,7 @@ impl ApiKeys {
         let last = keys
             .last()
             .filter(|_| more)
-            .map(|key| Cursor(key.id.to_bytes().to_vec()));
+            .map(|key| PageCursor(key.id.to_bytes().to_vec()));
         Ok(v1::ListApiKeysResponse {
             next_page_token: pages.next(last.as_ref()),
             api_keys: keys.iter().map(|key| to_wire(key, now)).collect(),

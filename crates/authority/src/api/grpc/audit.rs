@@ -13,7 +13,7 @@ use super::{incoming::Incoming, lists::Pages, parse::Fields, render};
 use crate::{
     app::{App, AppError, Caller},
     config::Role,
-    domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Cursor},
+    domain::{Actor, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PageCursor},
 };
 
 /// The most revisions of one verification.
@@ -74,7 +74,7 @@ impl Audit {
         let last = events
             .last()
             .filter(|_| more)
-            .map(|event| Cursor(event.position.to_bytes().to_vec()));
+            .map(|event| PageCursor(event.position.to_bytes().to_vec()));
         Ok(v1::ListAuditEventsResponse {
             next_page_token: pages.next(last.as_ref()),
             events: events

@@ -6,7 +6,7 @@ use super::parse::Fields;
 use crate::{
     app::{AppError, Caller},
     domain::{
-        Cause, Cursor, Micros, SessionFilter, SessionOrder, UserOrder,
+        Cause, Micros, PageCursor, SessionFilter, SessionOrder, UserOrder,
         listing::{NameFilter, Network, Period, fold},
     },
     keys::PageTokens,
@@ -39,7 +39,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Where the page of a token begins; an empty one is of the first.
-    pub(crate) fn after(&self, token: &str) -> Result<Option<Cursor>, AppError> {
+    pub(crate) fn after(&self, token: &str) -> Result<Option<PageCursor>, AppError> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -47,11 +47,11 @@ impl<'a> Pages<'a> {
             .tokens
             .read(self.context.as_bytes(), token)
             .ok_or(AppError::PageToken)?;
-        Ok(Some(Cursor(position)))
+        Ok(Some(PageCursor(position)))
     }
 
     /// The token of the next page; empty: there is none.
-    pub(crate) fn next(&self, next: Option<&Cursor>) -> String {
+    pub(crate) fn next(&self, next: Option<&PageCursor>) -> String {
         next.map(|cursor| self.tokens.make(self.context.as_bytes(), &cursor.0))
             .unwrap_or_default()
     }

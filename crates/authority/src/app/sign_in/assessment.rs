@@ -5,9 +5,9 @@ use crate::{
     app::{App, AppError},
     client_info::user_agents,
     domain::{
-        NewSession, Policy, Sight,
+        Policy, Sight, SignIn,
         device::Device,
-        findings::{Footprint, FootprintKind, SignIn},
+        findings::{Footprint, FootprintKind, SignInObservation},
     },
 };
 
@@ -22,7 +22,7 @@ impl App {
     /// Fills in the place, the device, the findings and the footprints of a new session, by the user's history.
     pub(super) async fn assess_sign_in(
         &self,
-        new: &mut NewSession,
+        new: &mut SignIn,
         device: Device,
         policy: &Policy,
     ) -> Result<(), AppError> {
@@ -30,7 +30,7 @@ impl App {
         let footprints = sign_in.footprints();
         let known = self
             .store
-            .known(&new.tenant_id, &new.user_id, &footprints)
+            .sign_in_history(&new.tenant_id, &new.user_id, &footprints)
             .await?;
         sign_in.at = known.now;
         let findings = sign_in.findings(&known.history, &policy.findings_disabled);
@@ -57,10 +57,10 @@ impl App {
     }
 
     /// The sign-in, without its time: the store tells that.
-    fn describe_sign_in(&self, new: &NewSession, device: Device) -> SignIn {
+    fn describe_sign_in(&self, new: &SignIn, device: Device) -> SignInObservation {
         let ip = new.client.ip.parse().ok();
         let place = ip.map(|ip| self.places.lookup(ip)).unwrap_or_default();
-        SignIn {
+        SignInObservation {
             at: Default::default(),
             ip,
             place,

@@ -10,7 +10,7 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 use super::{App, AppError, Caller, ChangeOrigin, IssuedTokens, SessionView};
 use crate::{
     domain::{
-        Cause, ClientInfo, Micros, Mutation, NewSession, Profile, SessionState, Sight,
+        Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn,
         device::{AppWords, ClientHints},
         policy::{AtLimit, Limits},
     },
@@ -75,7 +75,7 @@ pub(crate) async fn sign_in(
         app.check_session_limit(&new, &limits).await?;
     }
 
-    let opened = app.store.open_session(&new).await?;
+    let opened = app.store.sign_in(&new).await?;
     // The session that a repeated request returns may have ended meanwhile.
     if opened.session.state(opened.now) != SessionState::Active {
         return Err(AppError::SessionEnded);
@@ -93,9 +93,9 @@ pub(crate) async fn sign_in(
     Ok(SignedIn { session, tokens })
 }
 
-fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> NewSession {
+fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> SignIn {
     let remember_me = request.remember_me && limits.remember_me_allowed;
-    NewSession {
+    SignIn {
         id: SessionId::generate(),
         tenant_id: request.tenant_id,
         user_id: request.user_id,
@@ -118,7 +118,7 @@ fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> NewS
 }
 
 /// Refuses to replace a session that the user does not have, before anything is opened.
-async fn check_replaced(app: &App, new: &NewSession) -> Result<(), AppError> {
+async fn check_replaced(app: &App, new: &SignIn) -> Result<(), AppError> {
     if let Some(replaced) = new.replaces {
         app.find_session(&new.tenant_id, replaced, Some(&new.user_id))
             .await?;
@@ -128,7 +128,7 @@ async fn check_replaced(app: &App, new: &NewSession) -> Result<(), AppError> {
 
 /// Ends the session that the new one replaces. This comes after the opening, so that a refused sign-in ends nothing. If
 /// it fails, nobody gets the tokens of the new session.
-async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &NewSession) -> Result<(), AppError> {
+async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &SignIn) -> Result<(), AppError> {
     let Some(replaced) = new.replaces else {
         return Ok(());
     };

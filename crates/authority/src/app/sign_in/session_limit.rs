@@ -5,7 +5,7 @@ use portcullis_contract::id::{EventId, SessionId, TenantId};
 use crate::{
     app::{App, AppError},
     domain::{
-        Actor, Cause, Entry, Mutation, NewSession, Session,
+        Actor, Cause, Entry, Mutation, Session, SignIn,
         policy::{AtLimit, Limits},
     },
 };
@@ -17,7 +17,7 @@ impl App {
     /// Refuses a sign-in of a user who has as many sessions as the policy allows.
     pub(super) async fn check_session_limit(
         &self,
-        new: &NewSession,
+        new: &SignIn,
         limits: &Limits,
     ) -> Result<(), AppError> {
         let Some(sessions_max) = limits.sessions_max else {

@@ -18,7 +18,7 @@ use super::{
     Batch, Found, SessionKey,
 };
 use crate::{
-    domain::{Cause, End, Entry, EntryError, Mutation},
+    domain::{Cause, Entry, EntryError, Mutation, SessionEnd},
     store::{StoreError, event_bytes},
 };
 
@@ -265,7 +265,7 @@ impl<'a> Batch<'a> {
     }
 
     /// What an entry ends a session with, but for the revision, which is not known yet.
-    fn end_of(&self, index: usize) -> End {
+    fn end_of(&self, index: usize) -> SessionEnd {
         let Entry {
             actor,
             reason,
@@ -277,7 +277,7 @@ impl<'a> Batch<'a> {
             Mutation::RevokeSessions { cause, .. } => *cause,
             _ => Cause::Administrator,
         };
-        End {
+        SessionEnd {
             at: self.now,
             cause,
             actor: actor.name.clone(),

@@ -12,7 +12,7 @@ use super::{
     now,
 };
 use crate::{
-    domain::{Cursor, time::span},
+    domain::{PageCursor, time::span},
     store::{Removed, StoreError},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub(in super::super) async fn remove_ended(
     connection: &mut dyn Connection,
     dialect: &Dialect,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
     retention: Duration,
     limit: u32,
 ) -> Result<Removed, StoreError> {

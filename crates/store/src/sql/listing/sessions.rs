@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Cause, Cursor, Micros, Page, Session, SessionFilter, SessionOrder, SessionState,
+        Cause, Micros, Page, PageCursor, Session, SessionFilter, SessionOrder, SessionState,
         listing::{Network, Period},
         time::span,
     },
@@ -53,7 +53,7 @@ pub(in super::super) async fn list(
     dialect: &Dialect,
     filter: &SessionFilter,
     order: SessionOrder,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<Session>, StoreError> {
     // Of one user there is one user id.
@@ -147,7 +147,7 @@ async fn are_few(
 }
 
 /// Where a list stands after this session.
-fn end_of(session: &Session, order: SessionOrder) -> Cursor {
+fn end_of(session: &Session, order: SessionOrder) -> PageCursor {
     let id = Value::from(&session.id.to_bytes()[..]);
     match order {
         SessionOrder::Start => cursor::write(&[id]),
@@ -307,7 +307,7 @@ impl List {
         filter: &SessionFilter,
         order: SessionOrder,
         lead: Lead,
-        after: Option<&Cursor>,
+        after: Option<&PageCursor>,
     ) -> Result<(), StoreError> {
         let newest = Value::from(&newest(filter)[..]);
         match order {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Cursor, Micros, Page, Profile, User, UserFilter, UserOrder, UserSummary,
+        Micros, Page, PageCursor, Profile, User, UserFilter, UserOrder, UserSummary,
         listing::{NameFilter, USER_SESSIONS_COUNTED_MAX},
     },
     store::StoreError,
@@ -43,7 +43,7 @@ pub(in super::super) async fn list(
     dialect: &Dialect,
     filter: &UserFilter,
     order: UserOrder,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<UserSummary>, StoreError> {
     let few = if filter.names.is_set() {
@@ -89,7 +89,7 @@ fn sql(
     filter: &UserFilter,
     order: UserOrder,
     few: Option<&[String]>,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<String, StoreError> {
     let tenant = params.bind(filter.tenant_id.as_str());

@@ -6,7 +6,7 @@ use super::{cause, duration, finding_code, profile, timestamp};
 use crate::{
     app::{ActivityStatus, SessionView},
     domain::{
-        End, Session, SessionState,
+        SessionEnd, Session, SessionState,
         device::{Device, DeviceKind},
         findings::{Advice, Finding, Level},
         place::Place,
@@ -75,7 +75,7 @@ pub(crate) fn session_outline(session: &Session, state: SessionState) -> v1::Ses
     }
 }
 
-fn session_end(end: &End) -> v1::SessionEnd {
+fn session_end(end: &SessionEnd) -> v1::SessionEnd {
     v1::SessionEnd {
         time: Some(timestamp(end.at)),
         cause: cause(end.cause).into(),

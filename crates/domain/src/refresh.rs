@@ -6,7 +6,7 @@ use super::{ClientInfo, Finding, FindingCode, Micros, Session, SessionState};
 
 /// The settings of a tenant and its installation for refresh tokens that come again.
 #[derive(Clone, Copy, Debug)]
-pub struct RotationRules {
+pub struct RefreshRules {
     /// How long the token before the newest returns the newest, whatever was seen since.
     pub grace: Duration,
     /// How long the session's access tokens live.
@@ -17,7 +17,7 @@ pub struct RotationRules {
 
 /// The verdict on a refresh token that is not the newest one of a live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RefreshVerdict {
     /// The same successor again: another tab was first, or the answer was lost.
     Repeat,
     /// The token came from two clients.
@@ -46,40 +46,40 @@ pub enum Rotation {
 /// no more than its owner has: only one of them advances the session by it, and the next older token that comes is theft.
 /// A thief and an owner who stay in step, each repeating after the other, are found by who they are.
 #[must_use]
-pub fn decide_rotation(
+pub fn judge_refresh(
     session: &Session,
     generation: u64,
     client: &ClientInfo,
-    rules: &RotationRules,
+    rules: &RefreshRules,
     now: Micros,
-) -> Rotation {
+) -> RefreshVerdict {
     if session.state(now) != SessionState::Active {
-        return Rotation::Ended;
+        return RefreshVerdict::Ended;
     }
     if generation >= session.generation {
-        return Rotation::Ahead;
+        return RefreshVerdict::Ahead;
     }
     let Some(rotated) = session.rotated else {
-        return Rotation::Theft;
+        return RefreshVerdict::Theft;
     };
     let is_older = generation + 1 < session.generation;
     let in_grace = now.since(rotated) <= rules.grace;
     if is_older || (!in_grace && is_successor_used(session, rotated, rules)) {
-        return Rotation::Theft;
+        return RefreshVerdict::Theft;
     }
     match compare_clients(&session.rotated_by, client) {
-        Some(finding) => Rotation::Shared {
+        Some(finding) => RefreshVerdict::Shared {
             finding,
             end: rules.end_on_shared_token,
         },
-        None => Rotation::Repeat,
+        None => RefreshVerdict::Repeat,
     }
 }
 
 /// Whether a gate saw the access token that came with the newest refresh token. Activity after the rotation may still be
 /// by an earlier access token, until all of those have expired; the grace is the margin for clocks, and for those that
 /// a repeat within the grace issued.
-fn is_successor_used(session: &Session, rotated: Micros, rules: &RotationRules) -> bool {
+fn is_successor_used(session: &Session, rotated: Micros, rules: &RefreshRules) -> bool {
     let issued_before = session.rotated_before.unwrap_or(rotated);
     let expired = issued_before.after(rules.access_token_lifetime);
     session.activity.last > rotated.max(expired).after(rules.grace)
@@ -118,10 +118,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Activity, Cause, End, Sight};
+    use crate::{Activity, Cause, SessionEnd, Sight};
 
     const SECOND: i64 = 1_000_000;
-    const RULES: RotationRules = RotationRules {
+    const RULES: RefreshRules = RefreshRules {
         grace: Duration::from_secs(30),
         access_token_lifetime: Duration::from_secs(300),
         end_on_shared_token: false,
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_refresh_token_is_judged_by_its_generation_the_grace_and_use() {
         let mut ended = session();
-        ended.end = Some(End {
+        ended.end = Some(SessionEnd {
             at: Micros(1),
             cause: Cause::User,
             actor: String::new(),
@@ -181,28 +181,28 @@ mod tests {
         let mut of_an_older_version = used_at(729);
         of_an_older_version.rotated_before = None;
         let cases = [
-            (session(), 2, 430, Rotation::Repeat),
+            (session(), 2, 430, RefreshVerdict::Repeat),
             // Its answer was lost, and the authority was away for a day.
-            (session(), 2, 90_000, Rotation::Repeat),
+            (session(), 2, 90_000, RefreshVerdict::Repeat),
             // Use within the grace tells of another tab.
-            (used_at(429), 2, 430, Rotation::Repeat),
+            (used_at(429), 2, 430, RefreshVerdict::Repeat),
             // An access token of the rotation before lives until 500 s.
-            (used_at(530), 2, 600, Rotation::Repeat),
-            (used_at(531), 2, 600, Rotation::Theft),
-            (used_at(531), 2, 430, Rotation::Repeat),
-            (of_an_older_version, 2, 900, Rotation::Repeat),
-            (session(), 1, 401, Rotation::Theft),
-            (session(), 0, 90_000, Rotation::Theft),
-            (session(), 4, 401, Rotation::Ahead),
+            (used_at(530), 2, 600, RefreshVerdict::Repeat),
+            (used_at(531), 2, 600, RefreshVerdict::Theft),
+            (used_at(531), 2, 430, RefreshVerdict::Repeat),
+            (of_an_older_version, 2, 900, RefreshVerdict::Repeat),
+            (session(), 1, 401, RefreshVerdict::Theft),
+            (session(), 0, 90_000, RefreshVerdict::Theft),
+            (session(), 4, 401, RefreshVerdict::Ahead),
             // The newest, which lost a race that is over by now: tried again, never theft.
-            (session(), 3, 401, Rotation::Ahead),
-            (session(), 2, 100_000, Rotation::Ended),
-            (ended, 0, 401, Rotation::Ended),
+            (session(), 3, 401, RefreshVerdict::Ahead),
+            (session(), 2, 100_000, RefreshVerdict::Ended),
+            (ended, 0, 401, RefreshVerdict::Ended),
         ];
         for (session, generation, now, expected) in cases {
             let now = Micros(now * SECOND);
             let client = ClientInfo::default();
-            let decided = decide_rotation(&session, generation, &client, &RULES, now);
+            let decided = judge_refresh(&session, generation, &client, &RULES, now);
             assert_eq!(decided, expected, "generation {generation} at {now:?}");
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         ];
         for (second, expected) in cases {
             for end in [false, true] {
-                let rules = RotationRules {
+                let rules = RefreshRules {
                     end_on_shared_token: end,
                     ..RULES
                 };
@@ -238,10 +238,12 @@ mod tests {
                 session.rotated_by = first.clone();
                 for now in [401, 90_000] {
                     let now = Micros(now * SECOND);
-                    let (differs, ends) = match decide_rotation(&session, 2, &second, &rules, now) {
-                        Rotation::Shared { finding, end } => (finding.facts[0].1.clone(), end),
+                    let (differs, ends) = match judge_refresh(&session, 2, &second, &rules, now) {
+                        RefreshVerdict::Shared { finding, end } => {
+                            (finding.facts[0].1.clone(), end)
+                        }
                         other => {
-                            assert_eq!(other, Rotation::Repeat);
+                            assert_eq!(other, RefreshVerdict::Repeat);
                             (String::new(), end)
                         }
                     };
@@ -250,8 +252,8 @@ mod tests {
                 // The first is unknown: nothing to compare with.
                 session.rotated_by = ClientInfo::default();
                 let now = Micros(401 * SECOND);
-                let decided = decide_rotation(&session, 2, &second, &rules, now);
-                assert_eq!(decided, Rotation::Repeat);
+                let decided = judge_refresh(&session, 2, &second, &rules, now);
+                assert_eq!(decided, RefreshVerdict::Repeat);
             }
         }
     }

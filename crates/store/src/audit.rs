@@ -1,0 +1,48 @@
+//! The audit trail.
+
+use async_trait::async_trait;
+use portcullis_contract::position::Revision;
+use portcullis_domain::{AuditEvent, AuditFilter, AuditPosition, AuditVerdict, PendingEvent};
+
+use crate::StoreError;
+
+/// The audit trail. Rows are added with the batch of the log that they belong to, and never changed or deleted.
+///
+/// Sign-ins and refreshes append nothing to the log. Their events wait in the store until
+/// [`Mutation::Record`](portcullis_domain::Mutation::Record) moves them into the trail.
+#[async_trait]
+pub trait AuditStore: Send + Sync + 'static {
+    /// Events, newest first, from just below a position.
+    ///
+    /// # Errors
+    /// [`StoreError::TooSlow`] for a search that is too wide, [`StoreError::Overloaded`] when too many searches wait.
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Recomputes the chain from the rows of at most `limit` batches after `after`, perhaps of fewer, and returns the
+    /// first fault. None when the log has no revision `after`.
+    ///
+    /// # Errors
+    /// As [`list_audit_events`](Self::list_audit_events).
+    async fn verify_audit_trail(
+        &self,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Option<AuditVerdict>, StoreError>;
+
+    /// Whether any event waits to be recorded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn has_pending_events(&self) -> Result<bool, StoreError>;
+
+    /// Adds events that belong to no other change. They wait to be recorded. Idempotent: an event is known by its id.
+    ///
+    /// # Errors
+    /// When the store fails. Then no event was added, or all were.
+    async fn add_pending_events(&self, events: &[PendingEvent]) -> Result<(), StoreError>;
+}

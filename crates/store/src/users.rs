@@ -1,0 +1,49 @@
+//! Users.
+
+use async_trait::async_trait;
+use portcullis_contract::id::{TenantId, UserId};
+use portcullis_domain::{Page, PageCursor, User, UserFilter, UserOrder, UserSummary};
+
+use crate::StoreError;
+
+/// The users of all tenants. Sign-ins create and update them; sign-outs and disabling go through
+/// [`LogStore::append`](crate::LogStore::append).
+#[async_trait]
+pub trait UserStore: Send + Sync + 'static {
+    /// One user. Sees every write that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// The users among `ids` that exist, in any order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+
+    /// Creates the users that do not exist, in one transaction. Idempotent.
+    ///
+    /// # Errors
+    /// When the store fails. Then no user was created, or all were.
+    async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError>;
+
+    /// The number of a tenant's users, counted up to `max`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
+    /// One page of users with active sessions, with the guarantees of
+    /// [`list_sessions`](crate::SessionStore::list_sessions).
+    ///
+    /// # Errors
+    /// [`StoreError::TooSlow`] for a search that is too wide, [`StoreError::Overloaded`] when too many searches wait.
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError>;
+}
