@@ -1,26 +1,65 @@
-//! Checks of `[[callers]]`: each table alone, and all of them together.
+//! `[[callers]]`: the services that may call, each table alone and all of them together.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+};
 
 use portcullis_contract::{id::TenantId, position::sha256};
+use serde::{Deserialize, Serialize};
 
-use super::{CallerConfig, ConfigError, Role};
+use super::ConfigError;
 
-/// Checks every caller, and that no two share a name or a bearer string: the audit trail tells callers apart by
-/// their names, and the authority by the digests.
+/// `[[callers]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerConfig {
+    /// Name in the audit trail, 1 to 64 bytes.
+    pub name: String,
+    /// SHA-256 of the bearer string, in 64 hexadecimal digits.
+    pub bearer_sha256: String,
+    /// Roles; at least one.
+    pub roles: Vec<Role>,
+    /// Its only tenant. Unset: all tenants.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
+/// A group of rpcs that a caller may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Opens and refreshes sessions.
+    Login,
+    /// Watches revocations, over all tenants.
+    Gateway,
+    /// Reads.
+    Support,
+    /// Ends sessions, disables users.
+    Admin,
+    /// Manages keys, validators, and everything that concerns all tenants.
+    Operator,
+}
+
+/// Largest name of a caller, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Checks every caller, and that no two share a name or a bearer string: the audit trail tells callers apart by their
+/// names, and the authority by the digests.
 pub(super) fn check(callers: &[CallerConfig]) -> Result<(), ConfigError> {
     let mut names = HashMap::new();
     let mut digests = HashMap::new();
 
     for (index, caller) in callers.iter().enumerate() {
         caller.check(index)?;
-        refuse_twice(&mut names, caller.name.as_str(), index, "name")?;
-        refuse_twice(&mut digests, caller.digest(), index, "bearer_sha256")?;
+        refuse_repetition(&mut names, caller.name.as_str(), index, "name")?;
+        refuse_repetition(&mut digests, caller.digest(), index, "bearer_sha256")?;
     }
     Ok(())
 }
 
-fn refuse_twice<T: std::hash::Hash + Eq>(
+/// `seen` has the index of the first caller with each value.
+fn refuse_repetition<T: Hash + Eq>(
     seen: &mut HashMap<T, usize>,
     value: T,
     index: usize,
@@ -34,68 +73,91 @@ fn refuse_twice<T: std::hash::Hash + Eq>(
         Entry::Occupied(entry) => {
             let first = entry.get();
             let problem =
-                format!("is the same as callers[{first}].{field}: each caller has its own");
-            Err(ConfigError::new(
-                format!("callers[{index}].{field}"),
-                problem,
-            ))
+                format!("is the same as callers[{first}].{field}: give each caller its own");
+            Err(ConfigError::new(key(index, field), problem))
         }
     }
 }
 
+fn key(index: usize, field: &str) -> String {
+    format!("callers[{index}].{field}")
+}
+
 impl CallerConfig {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("callers[{index}].{field}");
-        if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
-            return Err(ConfigError::new(
-                key("name"),
-                "must be 1 to 64 bytes without control characters",
-            ));
-        }
-        let problem = match self.digest() {
-            None => Some("must be 64 hexadecimal digits"),
-            Some(digest) if digest == [0; 32] => {
-                Some("is a placeholder: `printf %s \"$BEARER\" | sha256sum` prints the digest")
-            }
-            Some(digest) if digest == sha256(b"") => {
-                Some("is the digest of the empty string: was the bearer string unset?")
-            }
-            Some(digest) if digest == sha256(b"\n") => {
-                Some("is the digest of an empty line: was the bearer string unset?")
-            }
-            Some(_) => None,
-        };
-        if let Some(problem) = problem {
-            return Err(ConfigError::new(key("bearer_sha256"), problem));
-        }
-        if self.roles.is_empty() {
-            return Err(ConfigError::new(
-                key("roles"),
-                "must name at least one role",
-            ));
-        }
-        if let Some(tenant) = &self.tenant {
-            TenantId::parse(tenant.as_str())
-                .map_err(|error| ConfigError::new(key("tenant"), error.to_string()))?;
-            if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
-                return Err(ConfigError::new(
-                    key("tenant"),
-                    "gateway and operator are roles over all tenants",
-                ));
-            }
+        let checks = [
+            ("name", self.check_name()),
+            ("bearer_sha256", self.check_digest()),
+            ("roles", self.check_roles()),
+            ("tenant", self.check_tenant()),
+        ];
+        for (field, result) in checks {
+            result.map_err(|problem| ConfigError::new(key(index, field), problem))?;
         }
         Ok(())
     }
 
-    /// The digest as bytes, when it is one.
+    fn check_name(&self) -> Result<(), String> {
+        let length = self.name.len();
+        if length == 0 || length > NAME_BYTES_MAX || self.name.chars().any(char::is_control) {
+            return Err("must be 1 to 64 bytes without control characters".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Refuses a malformed digest, and digests that mean that no secret was set: anybody could call with those.
+    fn check_digest(&self) -> Result<(), String> {
+        let Some(digest) = self.digest() else {
+            return Err("must be 64 hexadecimal digits".to_owned());
+        };
+        if digest == [0; 32] {
+            return Err(
+                "is a placeholder: `printf %s \"$BEARER\" | sha256sum` prints the digest"
+                    .to_owned(),
+            );
+        }
+        if digest == sha256(b"") {
+            return Err(
+                "is the digest of the empty string: was the bearer string unset?".to_owned(),
+            );
+        }
+        if digest == sha256(b"\n") {
+            return Err("is the digest of an empty line: was the bearer string unset?".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_roles(&self) -> Result<(), String> {
+        if self.roles.is_empty() {
+            return Err("must name at least one role".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_tenant(&self) -> Result<(), String> {
+        let Some(tenant) = &self.tenant else {
+            return Ok(());
+        };
+        TenantId::parse(tenant.as_str()).map_err(|error| error.to_string())?;
+        if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
+            return Err("gateway and operator are roles over all tenants".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The digest as bytes; none if it is not 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
         let text = self.bearer_sha256.as_bytes();
+        // Checked first: a parser of numbers would take `+1` for a byte.
         if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
-        let byte = |at: usize| u8::from_str_radix(&self.bearer_sha256[2 * at..2 * at + 2], 16).ok();
-        let bytes = (0..32).map(byte).collect::<Option<Vec<_>>>()?;
-        bytes.try_into().ok()
+        let mut digest = [0; 32];
+        for (index, byte) in digest.iter_mut().enumerate() {
+            let digits = &self.bearer_sha256[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(digest)
     }
 }

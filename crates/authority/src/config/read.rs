@@ -1,14 +1,14 @@
-//! From layers of settings to a configuration that can be used.
+//! Reading of a configuration from layers of settings.
 
 use figment2::{Figment, error::Kind};
 
 use super::{Config, ConfigError};
 
 impl Config {
-    /// Reads and checks a configuration. Where its layers come from (files, the environment) is the caller's.
+    /// Reads and checks a configuration. The caller chooses the layers: files, the environment, flags.
     ///
     /// # Errors
-    /// The first setting that cannot be read or used.
+    /// The first invalid setting.
     pub fn read(layers: &Figment) -> Result<Self, ConfigError> {
         let config: Self = layers.extract().map_err(|error| explain(&error))?;
         config.check()?;
@@ -16,9 +16,14 @@ impl Config {
     }
 }
 
-/// figment2's own text repeats the value that does not fit, which may be a secret: only the key and the kind are told.
+/// Turns an error of figment2 into one of ours. Its own text repeats the invalid value, which may be a secret: only the
+/// key and the kind of the error are kept.
 fn explain(error: &figment2::Error) -> ConfigError {
-    let problem = match &error.kind {
+    ConfigError::new(key(error), problem(error))
+}
+
+fn problem(error: &figment2::Error) -> String {
+    match &error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("must be {expected}")
         }
@@ -27,19 +32,25 @@ fn explain(error: &figment2::Error) -> ConfigError {
         }
         Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
         Kind::MissingField(field) => format!("`{field}` is missing"),
-        Kind::DuplicateField(field) => format!("`{field}` stands twice"),
+        Kind::DuplicateField(field) => format!("`{field}` is set twice"),
         Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
-        _ => "cannot be read as what it must be".into(),
-    };
+        _ => "has an invalid value".into(),
+    }
+}
+
+fn key(error: &figment2::Error) -> String {
     let mut path = error.path.clone();
     if let Kind::UnknownField(field, _) = &error.kind
         && path.last() != Some(field)
     {
         path.push(field.clone());
     }
-    // TOML allows a key without a name, so the path alone does not tell.
-    let key = Some(path.join(".")).filter(|key| !key.is_empty());
-    ConfigError::new(key.unwrap_or_else(|| "configuration".into()), problem)
+    let key = path.join(".");
+    // TOML allows an empty key, and an error without a key would name nothing.
+    if key.is_empty() {
+        return "configuration".into();
+    }
+    key
 }
 
 #[cfg(test)]

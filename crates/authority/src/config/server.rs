@@ -1,0 +1,174 @@
+//! `[server]`: addresses, TLS, and bounds of the edge.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ConfigError,
+    bounds::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, YEAR, check_counts, check_durations},
+};
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address of the gRPC server.
+    pub grpc_listen: SocketAddr,
+    /// Address of the HTTP server (JWKS, metrics, health).
+    pub http_listen: SocketAddr,
+    /// PEM file with the certificate chain. With `tls_key_file`, the gRPC server speaks TLS.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// Allows addresses beyond loopback without TLS: for the HTTP server, which never has TLS, and the gRPC server.
+    pub insecure: bool,
+    /// Serves gRPC reflection.
+    pub reflection: bool,
+    /// Longest time that calls may take to finish after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// Calls running at a time; more are shed. Calls that revoke have as many places again.
+    pub calls_max: usize,
+    /// Reports of gates being recorded at a time; more are shed, and gates send them again.
+    pub reports_max: usize,
+    /// Calls of one user at a time, counted before their messages are read.
+    pub calls_per_user_max: usize,
+    /// Streams without credentials (health, reflection) at a time.
+    pub public_streams_max: usize,
+    /// Calls and streams of one connection at a time; more wait at the client.
+    pub streams_per_connection_max: u32,
+    /// Connections of the gRPC port. Unset: as many as the limit of open files allows.
+    pub connections_max: Option<usize>,
+    /// Connections of the HTTP port. Unset: an eighth of the limit of open files, at most 256.
+    pub http_connections_max: Option<usize>,
+    /// Connections of one address at a port. Unset: half of the port's.
+    pub connections_per_address_max: Option<usize>,
+    /// Longest time for a TLS handshake, an HTTP/2 preface, the header of an HTTP/1 request, or a message to arrive.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// Longest time for a call. A caller's earlier deadline holds instead.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Duration,
+    /// Longest time that a connection may have no call.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Age, plus or minus a tenth, at which a connection's peer is asked to reconnect.
+    #[serde(with = "humantime_serde")]
+    pub connection_age_max: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            grpc_listen: ([127, 0, 0, 1], 7400).into(),
+            http_listen: ([127, 0, 0, 1], 7480).into(),
+            tls_certificate_file: None,
+            tls_key_file: None,
+            insecure: false,
+            reflection: false,
+            drain_timeout: 10 * SECOND,
+            calls_max: 4096,
+            reports_max: 1024,
+            calls_per_user_max: 16,
+            public_streams_max: 1024,
+            streams_per_connection_max: 256,
+            connections_max: None,
+            http_connections_max: None,
+            connections_per_address_max: None,
+            request_timeout: 10 * SECOND,
+            call_timeout: MINUTE,
+            idle_timeout: 5 * MINUTE,
+            connection_age_max: DAY / 2,
+        }
+    }
+}
+
+impl ServerConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.check_listeners()?;
+        self.check_times()?;
+        self.check_concurrency()?;
+        self.check_connections()
+    }
+
+    fn check_listeners(&self) -> Result<(), ConfigError> {
+        if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
+            return Err(ConfigError::new(
+                "server.tls_key_file",
+                "needs tls_certificate_file, and the reverse",
+            ));
+        }
+        let has_tls = self.tls_certificate_file.is_some();
+        if !has_tls && !self.insecure && !self.grpc_listen.ip().is_loopback() {
+            let problem = "is not a loopback address: set TLS files, or server.insecure = true";
+            return Err(ConfigError::new("server.grpc_listen", problem));
+        }
+        // The TLS files do not count here: the HTTP listener never has TLS.
+        if !self.insecure && !self.http_listen.ip().is_loopback() {
+            let problem =
+                "is not a loopback address and serves plain HTTP: set server.insecure = true";
+            return Err(ConfigError::new("server.http_listen", problem));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let moment = 100 * MILLISECOND;
+        check_durations(&[
+            (
+                "server.drain_timeout",
+                self.drain_timeout,
+                Duration::ZERO..=DAY,
+            ),
+            (
+                "server.request_timeout",
+                self.request_timeout,
+                moment..=HOUR,
+            ),
+            ("server.call_timeout", self.call_timeout, moment..=HOUR),
+            ("server.idle_timeout", self.idle_timeout, SECOND..=DAY),
+            (
+                "server.connection_age_max",
+                self.connection_age_max,
+                SECOND..=YEAR,
+            ),
+        ])
+    }
+
+    fn check_concurrency(&self) -> Result<(), ConfigError> {
+        let streams_max = usize::try_from(self.streams_per_connection_max).unwrap_or(usize::MAX);
+        check_counts(&[
+            ("server.calls_max", self.calls_max, 1_000_000),
+            ("server.reports_max", self.reports_max, 1_000_000),
+            (
+                "server.calls_per_user_max",
+                self.calls_per_user_max,
+                1_000_000,
+            ),
+            (
+                "server.public_streams_max",
+                self.public_streams_max,
+                1_000_000,
+            ),
+            ("server.streams_per_connection_max", streams_max, 65_536),
+        ])
+    }
+
+    fn check_connections(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("server.connections_max", self.connections_max),
+            ("server.http_connections_max", self.http_connections_max),
+            (
+                "server.connections_per_address_max",
+                self.connections_per_address_max,
+            ),
+        ];
+        for (key, value) in bounds {
+            if let Some(value) = value {
+                check_counts(&[(key, value, 10_000_000)])?;
+            }
+        }
+        Ok(())
+    }
+}
