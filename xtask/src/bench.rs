@@ -9,7 +9,7 @@ use crate::{
     tools,
 };
 
-/// What `bench` takes.
+/// Options of `bench`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The rows to measure; none: all but the lists, which fill a database first, and the soak.
@@ -18,12 +18,12 @@ pub(crate) struct Options {
     /// Sessions of the large database of the lists; it takes about a kilobyte for each.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
-    /// How long the row `soak` lasts, in minutes.
+    /// Duration of the row `soak`, in minutes.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
 }
 
-/// Builds what is measured as it is released, and runs the bench, which starts the peers itself.
+/// Builds a release, and runs the bench, which starts the peers itself.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(&[
         tools::C_COMPILER,
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     shell::run(bench)
 }
 
-/// What `seed` takes.
+/// Options of `seed`.
 #[derive(Args)]
 pub(crate) struct SeedOptions {
     /// An empty database: `postgres://…`. Its role must own the tables.

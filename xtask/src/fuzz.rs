@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: hostile bytes against every decoder, one target after the other. What a run learns is kept under
-//! `target/fuzz` for the next one; the corpus in the tree stays as small as it is.
+//! `cargo xtask fuzz`: hostile bytes against every decoder, one target after the other. A run keeps the inputs that it
+//! finds under `target/fuzz` for the next run, so that the corpus in the tree stays small.
 
 use std::{
     fs::{self, File},
@@ -19,16 +19,16 @@ use crate::{
 
 /// The largest input, in bytes: twice the largest access token.
 const INPUT_BYTES_MAX: u32 = 16 * 1024;
-/// One input that takes longer is a finding.
+/// An input that takes longer is a finding.
 const INPUT_SECONDS_MAX: u32 = 10;
 const MEMORY_MIB_MAX: u32 = 2048;
 const BUILD: &str = "target/fuzz/build";
 const ARTIFACTS: &str = "target/fuzz/artifacts";
 
-/// What `fuzz` takes.
+/// Options of `fuzz`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long each target runs.
+    /// Seconds that each target runs.
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
     /// The targets to run; none: all of them.
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     targets: Vec<String>,
 }
 
-/// Builds the targets and runs them. All run, also after a finding; then a finding is a failure.
+/// Builds the targets and runs all of them, also after a finding. Fails at the end if there was one.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let targets = chosen(&options.targets)?;
     install::ensure(&[tools::C_COMPILER, tools::CXX_COMPILER])?;
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The named targets, or all there are.
+/// Returns the named targets; all if none is named.
 fn chosen(named: &[String]) -> Result<Vec<String>> {
     let directory = "fuzz/fuzz_targets";
     let entries = fs::read_dir(directory).with_context(|| format!("reading {directory}"))?;
@@ -92,12 +92,12 @@ fn chosen(named: &[String]) -> Result<Vec<String>> {
     })
 }
 
-/// What came of a target.
+/// The result of a target's run.
 struct Outcome {
     target: String,
     clean: bool,
     runs: u64,
-    /// Edges of the program that some input reached.
+    /// Edges of the program that inputs reached.
     coverage: u64,
     log: PathBuf,
 }
@@ -112,19 +112,17 @@ impl Outcome {
     }
 }
 
-/// Runs what was built, not `cargo fuzz run`, which would build again when the tree has changed meanwhile.
+/// Runs the built program, not `cargo fuzz run`, which would rebuild it when the tree has changed meanwhile.
 fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<Outcome> {
-    let (learned, artifacts) = (
-        format!("target/fuzz/corpus/{target}"),
-        format!("{ARTIFACTS}/{target}"),
-    );
+    let learned = format!("target/fuzz/corpus/{target}");
+    let artifacts = format!("{ARTIFACTS}/{target}");
     for directory in [&learned, &artifacts] {
         fs::create_dir_all(directory).with_context(|| format!("creating {directory}"))?;
     }
     let log = PathBuf::from(format!("target/fuzz/{target}.log"));
     let output = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
 
-    // The first directory is written to, the other only read.
+    // libFuzzer writes to the first directory, and only reads the other.
     let mut fuzz = Command::new(programs.join(target));
     fuzz.args([
         learned,
@@ -156,10 +154,10 @@ fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<Outcome> {
     })
 }
 
-/// libFuzzer's own figures, from the end of what it printed.
+/// Reads the number of inputs and the coverage from the end of libFuzzer's output.
 fn statistics(log: &Path) -> Result<(u64, u64)> {
     let bytes = fs::read(log).with_context(|| format!("reading {}", log.display()))?;
-    // It prints inputs too, which need not be text.
+    // The output has inputs too, which need not be text.
     let text = String::from_utf8_lossy(&bytes);
     let last = |name: &str| {
         let after = text.rsplit_once(name)?.1;

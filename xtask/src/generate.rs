@@ -17,7 +17,7 @@ pub fn write(root: &Path) -> Result<()> {
     generate(root, &root.join(GENERATED))
 }
 
-/// Fails when the tree's generated files are not what `proto/` gives.
+/// Fails if the generated files in the tree differ from the output for `proto/`.
 pub fn check(root: &Path) -> Result<()> {
     let fresh = root.join("target/xtask/generated");
     generate(root, &fresh)?;

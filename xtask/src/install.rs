@@ -1,5 +1,5 @@
-//! Brings what a machine lacks, where that can be done without a question: on Debian and its kin, as root or with a
-//! `sudo` that asks for no password. Elsewhere it says what is missing and stops.
+//! Installs missing programs where that needs no question: on Debian and its derivatives, as root or with a `sudo` that
+//! asks for no password. Elsewhere it names the missing programs and stops.
 
 use std::{fs, process::Command};
 
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{self, command};
 
-/// Something a chore needs of the machine.
+/// A program that a chore needs on the machine.
 pub(crate) struct Need {
-    /// What it is, in words.
-    pub(crate) what: &'static str,
-    /// The Debian packages that bring it.
+    /// Its name in messages.
+    pub(crate) name: &'static str,
+    /// Debian packages that contain it.
     pub(crate) packages: &'static [&'static str],
-    /// Whether the machine has it.
+    /// Returns whether the machine has it.
     pub(crate) met: fn() -> bool,
 }
 
-/// Makes sure that every need is met, installing what is not.
+/// Installs every program that is missing.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     let missing = unmet(needs);
     if missing.is_empty() {
@@ -40,14 +40,17 @@ fn unmet(needs: &[Need]) -> Vec<&Need> {
 }
 
 fn words(needs: &[&Need]) -> String {
-    let each = needs
-        .iter()
-        .map(|need| format!("{} [Debian: {}]", need.what, need.packages.join(" ")));
-    each.collect::<Vec<_>>().join(", ")
+    let mut words = Vec::with_capacity(needs.len());
+    for need in needs {
+        let packages = need.packages.join(" ");
+        words.push(format!("{} [Debian: {packages}]", need.name));
+    }
+    words.join(", ")
 }
 
-/// Debian's package manager, and the words in front of a command that let it act as root.
+/// Debian's package manager.
 struct Apt {
+    /// Words in front of a command that run it as root.
     as_root: &'static [&'static str],
 }
 
@@ -83,8 +86,8 @@ impl Apt {
         }
     }
 
-    /// Debian's PostgreSQL makes a database cluster when it is first installed, and starts it at every boot. Tests
-    /// need the programs only, so for as long as the installation takes a drop-in file says not to.
+    /// Installs PostgreSQL without the database cluster that Debian would create and start at every boot: tests need
+    /// the programs only. A drop-in file forbids it during the installation.
     fn without_a_cluster(&self, install: impl FnOnce() -> Result<()>) -> Result<()> {
         const DROP_IN: &str = "/etc/postgresql-common/createcluster.d/portcullis-xtask.conf";
         let ours = "target/xtask/no-cluster.conf";

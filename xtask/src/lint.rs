@@ -1,5 +1,5 @@
-//! `cargo xtask lint`: everything about the tree that can be judged without running it. It stops at the first
-//! finding, so what is quick to judge comes first.
+//! `cargo xtask lint`: the checks that need no run of the product. It stops at the first finding, so the quick checks
+//! come first.
 
 use std::{path::Path, time::Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     tools,
 };
 
-/// What `lint` takes.
+/// Options of `lint`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Also check dependencies against the published security advisories. Their database comes from the network,
@@ -29,6 +29,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     step("generated code", || generate::check(root))?;
     step("contract style", || shell::run(tools::buf(&["lint"])?))?;
     step("contract compatibility", contract_compatibility)?;
+    step(
+        "unused dependencies",
+        || shell::run(tools::cargo_machete()?),
+    )?;
     step("dependencies", || deny(&["bans", "licenses", "sources"]))?;
     if options.advisories {
         step("advisories", || deny(&["advisories"]))?;
@@ -37,7 +41,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     step("documentation", documentation)
 }
 
-/// One check with its name and its time around it.
+/// Runs one check, and prints its name and time.
 fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
     println!("== {name}");
     let started = Instant::now();
@@ -57,15 +61,15 @@ fn contract_compatibility() -> Result<()> {
     shell::run(tools::buf(&["breaking", "--against", &against])?)
 }
 
-/// The commit whose callers this tree must still serve. A release is a promise, so that is the last tag. It is
-/// sought from the parent on: a tag on this very commit would compare the tree with itself. Before the first
-/// release nothing was promised and the parent commit is enough: a break then shows once, where it is made, and
-/// one made on purpose is named under `breaking` in buf.yaml for the reviewer to see.
+/// Returns the commit whose clients this tree must still serve: the last release's tag.
+///
+/// The search begins at the parent, because a tag on this very commit would compare the tree with itself. Before the
+/// first release the parent commit is enough: a break then shows once, in the commit that makes it, and an intended one
+/// is listed under `breaking` in buf.yaml for the reviewer.
 fn older_contract() -> Option<String> {
     let parent = "HEAD~1";
     let tag = shell::answer(command("git", ["describe", "--tags", "--abbrev=0", parent]));
-    let candidates = [tag, Some(parent.to_owned())];
-    candidates
+    [tag, Some(parent.to_owned())]
         .into_iter()
         .flatten()
         .find(|commit| has_contract(commit))

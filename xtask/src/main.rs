@@ -1,10 +1,10 @@
-//! The one door for every chore of this workspace: `cargo xtask --help` lists them. CI walks through it too, so
-//! what passes here passes there.
+//! Every chore of this workspace: `cargo xtask --help` lists them. CI runs the same chores, so a change that passes here
+//! passes there.
 
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a chore talks to the person who ran it, on their terminal"
+    reason = "a chore writes to the terminal it was typed in"
 )]
 
 mod bench;
@@ -51,7 +51,7 @@ enum Chore {
 fn main() -> ExitCode {
     match run(&Cli::parse().chore) {
         Ok(()) => ExitCode::SUCCESS,
-        // In words on one line: a backtrace through xtask says nothing about what it found.
+        // One line without a backtrace, which would show the inside of xtask and not the finding.
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

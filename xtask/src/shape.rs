@@ -1,6 +1,6 @@
-//! `cargo xtask shape`: how the code reads, in figures. A report, so that drift is seen; it judges nothing.
+//! `cargo xtask shape`: figures about how the code reads. It is a report, not a check.
 //!
-//! It looks at the code that serves: `crates/*/src` without tests and without generated code.
+//! It reads the product's code: `crates/*/src` without tests and without generated code.
 
 mod circles;
 mod functions;
@@ -17,7 +17,7 @@ use clap::Args;
 use self::{functions::Functions, prose::Prose};
 use crate::shell::{self, command};
 
-/// What `shape` takes.
+/// Options of `shape`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Also names the longest functions.
@@ -78,7 +78,7 @@ fn read_sources(crates: &Path) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// Adds the Rust files under a directory, but for tests and generated code.
+/// Adds the Rust files under a directory, except for tests and generated code.
 fn collect_paths(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in
         fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?
@@ -100,7 +100,7 @@ fn collect_paths(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Counts what each embeddable crate brings with it.
+/// Counts the dependencies of each embeddable crate.
 fn print_crates() -> Result<()> {
     for package in ["portcullis-contract", "portcullis-validator"] {
         let tree = [
@@ -125,12 +125,12 @@ fn print_crates() -> Result<()> {
     Ok(())
 }
 
-/// A part of a whole, in percent.
+/// Returns a part of a whole, in percent.
 fn percent(part: usize, whole: usize) -> f64 {
     per(part, whole, 100.0)
 }
 
-/// How many of `part` there are to each `unit` of `whole`.
+/// Returns the number of `part` for each `unit` of `whole`.
 fn per(part: usize, whole: usize, unit: f64) -> f64 {
     part as f64 * unit / whole.max(1) as f64
 }

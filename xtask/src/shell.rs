@@ -1,4 +1,4 @@
-//! Running other programs: aloud, so that a person can repeat by hand what a chore did, or as a quiet question.
+//! Running other programs: with the command printed, so that a person can repeat it by hand, or quietly for an answer.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// A command and its arguments.
+/// Builds a command from a program and its arguments.
 pub(crate) fn command<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: impl IntoIterator<Item = S>,
@@ -31,29 +31,30 @@ pub(crate) fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command that succeeded printed, trimmed; nothing when it failed or does not exist.
+/// Runs a command quietly and returns its trimmed output; none if it fails or does not exist.
 pub(crate) fn answer(mut command: Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// Whether a program of this name can be found.
+/// Returns whether `PATH` has a program of this name.
 pub(crate) fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 fn words(command: &Command) -> String {
-    let variables = command.get_envs().filter_map(|(name, value)| {
-        let value = value?.to_string_lossy();
-        Some(format!("{}='{value}'", name.to_string_lossy()))
-    });
-    let arguments = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    variables
-        .chain(arguments.map(|word| word.to_string_lossy().into_owned()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let mut words = Vec::new();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            let name = name.to_string_lossy();
+            words.push(format!("{name}='{}'", value.to_string_lossy()));
+        }
+    }
+    words.push(command.get_program().to_string_lossy().into_owned());
+    for argument in command.get_args() {
+        words.push(argument.to_string_lossy().into_owned());
+    }
+    words.join(" ")
 }

@@ -15,7 +15,7 @@ use crate::{
 /// server share its 300 connections.
 const TEST_THREADS_MAX: usize = 8;
 
-/// What `test` takes.
+/// Options of `test`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Passed on to `cargo test`: a filter, `--test NAME`, `-- --nocapture`.

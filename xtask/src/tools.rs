@@ -1,5 +1,5 @@
-//! The programs that chores call and the toolchain does not bring. One already on the machine is used as it is; else
-//! a pinned version is installed, so that every machine reports the same findings.
+//! The programs that chores call and the toolchain does not contain. One that is already on the machine is used as it
+//! is. Otherwise a pinned version is installed, so that every machine reports the same findings.
 
 use std::{fs, path::Path, process::Command};
 
@@ -11,60 +11,81 @@ use crate::{
 };
 
 const BUF_VERSION: &str = "1.75.0";
-const CARGO_DENY_VERSION: &str = "0.20.2";
-const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
-/// Builds the C parts of dependencies: cryptography and SQLite.
+/// A subcommand of cargo that is a package of its own.
+struct Subcommand {
+    name: &'static str,
+    package: &'static str,
+    version: &'static str,
+}
+
+const DENY: Subcommand = Subcommand {
+    name: "deny",
+    package: "cargo-deny",
+    version: "0.20.2",
+};
+const FUZZ: Subcommand = Subcommand {
+    name: "fuzz",
+    package: "cargo-fuzz",
+    version: "0.13.2",
+};
+const MACHETE: Subcommand = Subcommand {
+    name: "machete",
+    package: "cargo-machete",
+    version: "0.9.2",
+};
+
+/// Compiles the C parts of dependencies: cryptography and SQLite.
 pub(crate) const C_COMPILER: Need = Need {
-    what: "a C compiler (cc)",
-    // Without its recommendations, gcc comes without the C library's headers.
+    name: "a C compiler (cc)",
+    // gcc alone has no headers of the C library: it only recommends their package.
     packages: &["gcc", "libc6-dev"],
     met: || shell::on_path("cc"),
 };
 
-/// Builds the fuzzing engine.
+/// Compiles the fuzzing engine.
 pub(crate) const CXX_COMPILER: Need = Need {
-    what: "a C++ compiler (c++)",
+    name: "a C++ compiler (c++)",
     packages: &["g++"],
     met: || shell::on_path("c++"),
 };
 
-/// Tests start servers of their own; none that is already running is used.
+/// Tests start servers of their own, and leave one that is already running alone.
 pub(crate) const POSTGRES_SERVER: Need = Need {
-    what: "the PostgreSQL server's programs (initdb)",
+    name: "the PostgreSQL server's programs (initdb)",
     packages: &["postgresql"],
     met: || shell::on_path("initdb") || debian_has("initdb"),
 };
 
-/// Tests connect through it, and are refused.
+/// A test connects through it and expects a refusal.
 pub(crate) const PGBOUNCER: Need = Need {
-    what: "PgBouncer",
+    name: "PgBouncer",
     packages: &["pgbouncer"],
-    // Debian keeps it away from the `PATH` of users.
+    // Debian installs it outside of the `PATH` of users.
     met: || shell::on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
 };
 
-/// A peer of the bench. Debian has it in the server's package.
+/// A peer of the bench. Debian ships it in the server's package.
 pub(crate) const PGBENCH: Need = Need {
-    what: "PostgreSQL's pgbench",
+    name: "PostgreSQL's pgbench",
     packages: &["postgresql"],
     met: || shell::on_path("pgbench") || debian_has("pgbench"),
 };
 
 /// A peer of the bench.
 pub(crate) const REDIS_SERVER: Need = Need {
-    what: "redis-server",
+    name: "redis-server",
     packages: &["redis-server"],
     met: || shell::on_path("redis-server"),
 };
 
 const NPM: Need = Need {
-    what: "npm, which installs buf",
+    name: "npm, which installs buf",
     packages: &["nodejs", "npm"],
     met: || shell::on_path("node") && shell::on_path("npm"),
 };
 
-/// Debian keeps the server's programs of each major version away from `PATH`.
+/// Looks where Debian installs the server's programs of each major version, outside of `PATH`.
 fn debian_has(program: &str) -> bool {
     fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
         versions
@@ -73,12 +94,12 @@ fn debian_has(program: &str) -> bool {
     })
 }
 
-/// `buf` with these arguments, ready to run.
+/// Returns `buf` with these arguments, ready to run.
 pub(crate) fn buf(args: &[&str]) -> Result<Command> {
     if shell::on_path("buf") {
         return Ok(command("buf", args));
     }
-    // The version is part of the path: moving the pin installs anew.
+    // The version is part of the path, so that a new pin installs the new version.
     let home = format!("target/tools/buf-{BUF_VERSION}");
     let program = format!("{home}/node_modules/.bin/buf");
     if !Path::new(&program).exists() {
@@ -88,8 +109,8 @@ pub(crate) fn buf(args: &[&str]) -> Result<Command> {
     Ok(command(program, args))
 }
 
-/// The binary is an optional dependency of the package, one for each platform. No script has to run to put it in
-/// place, so none may.
+/// Installs buf from npm. The binary is an optional dependency of the package, one for each platform. Scripts of
+/// packages are forbidden because none is needed.
 fn install_buf(home: &str) -> Result<()> {
     install::ensure(&[NPM])?;
     let package = format!("@bufbuild/buf@{BUF_VERSION}");
@@ -100,30 +121,50 @@ fn install_buf(home: &str) -> Result<()> {
     shell::run(npm)
 }
 
-/// `cargo deny` with these arguments, ready to run.
+/// Returns `cargo deny` with these arguments, ready to run.
 pub(crate) fn cargo_deny(args: &[&str]) -> Result<Command> {
-    if shell::answer(command("cargo", ["deny", "--version"])).is_none() {
-        let package = format!("cargo-deny@{CARGO_DENY_VERSION}");
-        shell::run(command("cargo", ["install", "--locked", &package]))?;
-    }
+    DENY.ensure_installed(None)?;
     let mut deny = command("cargo", ["deny", "--locked"]);
     deny.args(args);
     Ok(deny)
 }
 
-/// `cargo fuzz` with these arguments, ready to run. The sanitizer needs a nightly compiler, whichever one there is: the
-/// toolchain of this workspace is pinned to a stable one, and installing another is for the person to decide.
+/// Returns `cargo machete`, ready to run.
+pub(crate) fn cargo_machete() -> Result<Command> {
+    MACHETE.ensure_installed(None)?;
+    // Without the option it reads the sources in target/ too.
+    Ok(command("cargo", ["machete", "--skip-target-dir"]))
+}
+
+/// Returns `cargo fuzz` with these arguments, ready to run. The sanitizer needs a nightly compiler, whichever one there
+/// is: the toolchain of this workspace is pinned to a stable one, and installing another is for the person to decide.
 pub(crate) fn cargo_fuzz(args: &[&str]) -> Result<Command> {
-    let compiler = shell::answer(command("cargo", ["+nightly", "--version"]));
+    const NIGHTLY: &str = "+nightly";
+    let compiler = shell::answer(command("cargo", [NIGHTLY, "--version"]));
     ensure!(
         compiler.is_some(),
         "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal"
     );
-    if shell::answer(command("cargo", ["+nightly", "fuzz", "--version"])).is_none() {
-        let package = format!("cargo-fuzz@{CARGO_FUZZ_VERSION}");
-        shell::run(command("cargo", ["install", "--locked", &package]))?;
-    }
-    let mut fuzz = command("cargo", ["+nightly", "fuzz"]);
+    FUZZ.ensure_installed(Some(NIGHTLY))?;
+    let mut fuzz = command("cargo", [NIGHTLY, "fuzz"]);
     fuzz.args(args);
     Ok(fuzz)
+}
+
+impl Subcommand {
+    /// Installs the subcommand if there is none yet. `toolchain` (`+nightly`) selects the cargo that is asked.
+    fn ensure_installed(&self, toolchain: Option<&str>) -> Result<()> {
+        let mut question = command("cargo", toolchain);
+        question.args([self.name, "--version"]);
+        if shell::answer(question).is_some() {
+            return Ok(());
+        }
+        let package = format!("{}@{}", self.package, self.version);
+        let mut install = command("cargo", ["install", "--locked", "--debug", &package]);
+        // A full release build of a tool takes minutes of every clean CI run, and the tool then runs for seconds. One
+        // level of optimisation pays: without any, cargo-machete alone takes 24 s of a processor for our tree.
+        install.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        install.env("CARGO_PROFILE_DEV_DEBUG", "false");
+        shell::run(install)
+    }
 }

@@ -1,7 +1,7 @@
-//! Circles: files of one crate that need each other.
+//! Circles: files of one crate that depend on each other.
 //!
-//! A file needs another when it names an item of it: `crate::a::B`, `super::c::D`. A name that a module passes on (`pub
-//! use`) counts for the file that defines it. A module's declaration of its children is no need.
+//! A file depends on another if it names an item of it: `crate::a::B`, `super::c::D`. A name that a module re-exports
+//! (`pub use`) counts for the file that defines it. The declaration of a child module is no dependency.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ fn crate_of(source: &Source) -> String {
         .into_owned()
 }
 
-/// The module that a file holds, seen from its crate's root.
+/// Path of a file's module from the root of its crate.
 fn module_of(source: &Source) -> ModulePath {
     let mut parts: ModulePath = source
         .path
@@ -68,7 +68,7 @@ impl Graph {
     fn of(sources: &[&Source]) -> Self {
         let mut modules = BTreeMap::new();
         for source in sources {
-            modules.insert(module_of(source), passed_on(source));
+            modules.insert(module_of(source), reexports(source));
         }
 
         let mut needs = BTreeMap::new();
@@ -89,7 +89,7 @@ impl Graph {
         Self { needs }
     }
 
-    /// The sets of files in which each reaches every other.
+    /// Returns the sets of files in which each reaches every other.
     fn circles(&self) -> Vec<Vec<String>> {
         let mut seen: BTreeSet<&ModulePath> = BTreeSet::new();
         let mut circles = Vec::new();
@@ -111,7 +111,7 @@ impl Graph {
         circles
     }
 
-    /// What a module needs, directly or by others; itself only if it stands in a circle.
+    /// Returns the modules that a module depends on, directly or through others; itself only if it is in a circle.
     fn reached_from<'a>(&'a self, module: &ModulePath) -> BTreeSet<&'a ModulePath> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<&ModulePath> = self.needs.get(module).into_iter().flatten().collect();
@@ -132,13 +132,13 @@ fn name_of(module: &ModulePath) -> String {
     }
 }
 
-/// The file that a path leads to: the deepest module of it, or where that module has the name from.
+/// Finds the file that a path leads to: the deepest module in the path, or the source of that module's re-export.
 fn resolve(
     path: &[String],
     modules: &BTreeMap<ModulePath, BTreeMap<String, ModulePath>>,
 ) -> Option<ModulePath> {
     let mut path = path.to_vec();
-    // A name that is passed on may be passed on again; no chain is as long as this.
+    // A re-export may lead to another one. The bound ends a loop of re-exports; no true chain is as long.
     for _ in 0..8 {
         let depth = (0..=path.len())
             .rev()
@@ -155,8 +155,8 @@ fn resolve(
     None
 }
 
-/// The names that a file passes on to others, each with the path that it has it from.
-fn passed_on(source: &Source) -> BTreeMap<String, ModulePath> {
+/// Returns the names that a file re-exports, each with its path.
+fn reexports(source: &Source) -> BTreeMap<String, ModulePath> {
     let module = module_of(source);
     let mut names = BTreeMap::new();
     for item in &source.syntax.items {
@@ -173,7 +173,7 @@ fn passed_on(source: &Source) -> BTreeMap<String, ModulePath> {
     names
 }
 
-/// Each name that a `use` brings, with its path.
+/// Returns each name that a `use` imports, with its path.
 fn leaves(item: &ItemUse) -> Vec<(String, ModulePath)> {
     fn walk(tree: &UseTree, before: &ModulePath, found: &mut Vec<(String, ModulePath)>) {
         match tree {
@@ -205,7 +205,7 @@ fn leaves(item: &ItemUse) -> Vec<(String, ModulePath)> {
     found
 }
 
-/// A path from the crate's root; none: it leads out of the crate, or to a child of the module itself.
+/// Makes a path start at the crate's root; none if it leads out of the crate or to a child of the module itself.
 fn absolute(path: &[String], module: &ModulePath) -> Option<ModulePath> {
     let mut at = match path.first()?.as_str() {
         "crate" => Vec::new(),
@@ -242,7 +242,7 @@ impl<'ast> Visit<'ast> for Names<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        // To pass a name on is not to need it.
+        // A re-export alone is no dependency.
         if !matches!(item.vis, Visibility::Inherited) {
             return;
         }

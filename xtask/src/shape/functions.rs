@@ -1,4 +1,4 @@
-//! Functions: how many tokens each has, and by what means it decides.
+//! Functions: the tokens of each, and the ratio of combinators to control flow.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -48,13 +48,13 @@ const COMBINATORS: [&str; 34] = [
     "unwrap_or_else",
 ];
 
-/// How many of the longest functions are named.
+/// Number of the longest functions that are printed.
 const LONGEST: usize = 20;
 
 /// The functions of some files.
 #[derive(Default)]
 pub(super) struct Functions {
-    /// Tokens of each signature and body, with the function's name.
+    /// Tokens of each signature and body, with the name of the function.
     sizes: Vec<(usize, String)>,
     combinators: usize,
     control_flow: usize,

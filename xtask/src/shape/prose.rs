@@ -1,8 +1,8 @@
-//! Prose: comments that say why, and how documentation begins.
+//! Prose: the number of comments, and the first words of documentation.
 
 use super::{Source, per, percent};
 
-/// Words that begin a riddle instead of a statement.
+/// Words that begin a riddle and not a statement.
 const FUNCTION_WORDS: [&str; 12] = [
     "what", "who", "whom", "whose", "which", "of", "where", "whether", "how", "as", "as if", "for",
 ];
