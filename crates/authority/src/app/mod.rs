@@ -3,18 +3,25 @@
 //! A page, an RPC and a command call the same use case. It takes the caller and domain types, and returns domain types or
 //! an [`AppError`]. Nothing here names a wire type: an edge under `api/` parses requests and renders answers.
 
+pub(crate) mod activity;
+pub(crate) mod api_keys;
+pub(crate) mod audit;
 mod authentication;
 mod caller;
 mod change;
 mod error;
 pub(crate) mod introspect;
+pub(crate) mod policy;
 pub(crate) mod preview;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
 mod session_view;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
+pub(crate) mod sign_out;
+pub(crate) mod signing_keys;
 mod tokens;
+pub(crate) mod users;
 
 use std::sync::Arc;
 

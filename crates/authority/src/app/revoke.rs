@@ -150,12 +150,3 @@ pub(crate) async fn revoke_other_sessions(
     let (_, enforcement) = app.apply_change(origin, mutation).await?;
     Ok(enforcement)
 }
-
-/// Revokes all sessions of the installation.
-pub(crate) async fn sign_out_everyone(
-    app: &App,
-    origin: &ChangeOrigin,
-) -> Result<Enforcement, AppError> {
-    let (_, enforcement) = app.apply_change(origin, Mutation::SignOutEveryone).await?;
-    Ok(enforcement)
-}

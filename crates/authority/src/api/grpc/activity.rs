@@ -1,4 +1,4 @@
-//! What gates report, read and recorded.
+//! `ReportActivity`: the report of the request.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,84 +6,81 @@ use portcullis_contract::{id::TenantId, v1};
 
 use super::parse::{Fields, PROBLEMS_MAX};
 use crate::{
-    app::{App, AppError},
-    client_info::places::Places,
-    domain::{
-        Actor, ApiKeyUse, GateId, LastUse, MovedSession, PendingEvent, SessionActivity,
-        findings::SessionObservation,
+    app::{
+        AppError,
+        activity::{ActivityReport, ReportingGate},
     },
-    log::retry::Backoff,
-    store::StoreError,
+    domain::{ApiKeyUse, GateId, SessionActivity},
 };
 
-/// The most credentials of one report.
+/// Credentials of one report.
 const ACTIVITIES_MAX: usize = 10_000;
-/// The most requests of one credential in one report.
+/// Requests of one credential in one report.
 const REQUESTS_MAX: u32 = 1 << 31;
-/// The oldest request that is reported.
+/// Age of the oldest request that a gate may report.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest path, in bytes.
+/// Length of a path, in bytes.
 const PAGE_BYTES_MAX: usize = 512;
-/// How often a report is tried that met another transaction.
-const ATTEMPTS: u32 = 4;
 
-/// What a gate reports: each session and each API key once, in the order of their ids.
+/// A report, and its entries that are refused. An invalid entry does not affect the others.
 #[derive(Debug)]
-pub(super) struct Report {
-    sessions: Vec<SessionActivity>,
-    api_keys: Vec<ApiKeyUse>,
-    refused: Refused,
-    gate: Option<(GateId, Duration)>,
-    complete_age: Option<Duration>,
-    leaving: bool,
+pub(super) struct ParsedReport {
+    pub(super) report: ActivityReport,
+    pub(super) refused: RefusedActivities,
 }
 
-/// What a report says of one credential.
-enum Seen {
+/// Refused entries of a report.
+#[derive(Debug, Default)]
+pub(super) struct RefusedActivities {
+    pub(super) count: u32,
+    /// The first ones, up to [`PROBLEMS_MAX`]: the answer must stay small.
+    pub(super) first: Vec<v1::RefusedActivity>,
+}
+
+/// The use of one credential.
+enum CredentialUse {
     Session(SessionActivity),
     ApiKey(ApiKeyUse),
 }
 
-/// Reads a report. An entry with something wrong in it does not hinder the others.
-pub(super) fn read(report: &v1::ReportActivityRequest) -> Result<Report, AppError> {
-    if report.activities.len() > ACTIVITIES_MAX {
+pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport, AppError> {
+    if message.activities.len() > ACTIVITIES_MAX {
         return Err(AppError::invalid(
             "activities",
             format!("must have at most {ACTIVITIES_MAX} entries"),
         ));
     }
-    let gate = gate("gate_id", &report.gate_id, report.admits_for)?;
-    let mut refused = Refused::default();
+    let gate = gate("gate_id", &message.gate_id, message.admits_for)?;
+    let mut refused = RefusedActivities::default();
     let mut sessions = BTreeMap::new();
     let mut api_keys = BTreeMap::new();
 
-    for (index, activity) in report.activities.iter().enumerate() {
-        let mut fields = Fields::default();
-        let read = read_one(&mut fields, activity);
-        match fields.finish(read) {
-            Ok(Some(Seen::Session(seen))) => {
-                let key = (seen.tenant_id.clone(), seen.session_id.to_bytes());
-                add(&mut sessions, key, seen, SessionActivity::merged);
+    for (index, activity) in message.activities.iter().enumerate() {
+        match parse_activity(activity) {
+            Ok(CredentialUse::Session(used)) => {
+                let key = (used.tenant_id.clone(), used.session_id.to_bytes());
+                merge_into(&mut sessions, key, used, SessionActivity::merged);
             }
-            Ok(Some(Seen::ApiKey(seen))) => {
-                let key = (seen.tenant_id.clone(), seen.id.to_bytes());
-                add(&mut api_keys, key, seen, ApiKeyUse::merged);
+            Ok(CredentialUse::ApiKey(used)) => {
+                let key = (used.tenant_id.clone(), used.id.to_bytes());
+                merge_into(&mut api_keys, key, used, ApiKeyUse::merged);
             }
-            Ok(None) => {}
             Err(error) => refused.add(index, error),
         }
     }
-    Ok(Report {
+
+    let report = ActivityReport {
         sessions: sessions.into_values().collect(),
         api_keys: api_keys.into_values().collect(),
-        refused,
-        gate,
-        complete_age: report.complete_age.and_then(|age| age.try_into().ok()),
-        leaving: report.leaving,
-    })
+        gate: gate.map(|(id, admits_for)| ReportingGate { id, admits_for }),
+        complete_age: message.complete_age.and_then(|age| age.try_into().ok()),
+        is_leaving: message.leaving,
+    };
+    Ok(ParsedReport { report, refused })
 }
 
-/// The gate that a report or a stream is of, and how long it admits without an authority. None: it does not say.
+/// The gate of a report or a stream, and the time for which it admits requests without an authority. None: the gate is
+/// not named.
 pub(super) fn gate(
     field: &str,
     id: &[u8],
@@ -92,174 +89,113 @@ pub(super) fn gate(
     if id.is_empty() {
         return Ok(None);
     }
-    let id = id
-        .try_into()
-        .map_err(|_| AppError::invalid(field, "must be 16 bytes"))?;
-    // Unset is as bad as for ever: nobody can tell what such a gate does while it is cut off.
-    let admits_for = admits_for.map_or(Some(AGE_MAX), |duration| duration.try_into().ok());
-    Ok(Some((id, admits_for.unwrap_or(AGE_MAX).min(AGE_MAX))))
+    let Ok(id) = id.try_into() else {
+        return Err(AppError::invalid(field, "must be 16 bytes"));
+    };
+    // Unset or invalid counts as the maximum: nobody can tell how long such a gate admits while it is cut off.
+    let admits_for = match admits_for {
+        Some(duration) => duration.try_into().unwrap_or(AGE_MAX),
+        None => AGE_MAX,
+    };
+    Ok(Some((id, admits_for.min(AGE_MAX))))
 }
 
-/// Entries that are not recorded.
-#[derive(Debug, Default)]
-struct Refused {
-    count: u32,
-    /// The first of them.
-    first: Vec<v1::RefusedActivity>,
-}
-
-impl Refused {
+impl RefusedActivities {
     fn add(&mut self, index: usize, error: AppError) {
         self.count += 1;
         if self.first.len() >= PROBLEMS_MAX {
             return;
         }
-        let AppError::Invalid(violations) = error else {
+        let AppError::Invalid(problems) = error else {
             return;
         };
-        // One problem of each entry: it says where to look.
-        let Some(violation) = violations.into_iter().next() else {
+        // One problem of each entry is enough to find it.
+        let Some(problem) = problems.into_iter().next() else {
             return;
         };
         self.first.push(v1::RefusedActivity {
             index: u32::try_from(index).unwrap_or(u32::MAX),
-            field: violation.field,
-            description: violation.problem,
+            field: problem.field,
+            description: problem.problem,
         });
     }
 }
 
-type Key = (TenantId, [u8; 16]);
+/// The tenant and the id of a credential. It orders a report, so that two reports lock rows in one order.
+type CredentialKey = (TenantId, [u8; 16]);
 
-fn add<T>(all: &mut BTreeMap<Key, T>, key: Key, seen: T, merge: fn(T, T) -> T) {
+/// Adds the use of a credential. A credential that is named twice counts once, with the sum of its requests.
+fn merge_into<T>(
+    all: &mut BTreeMap<CredentialKey, T>,
+    key: CredentialKey,
+    used: T,
+    merge: fn(T, T) -> T,
+) {
     let merged = match all.remove(&key) {
-        Some(known) => merge(known, seen),
-        None => seen,
+        Some(known) => merge(known, used),
+        None => used,
     };
     all.insert(key, merged);
 }
 
-fn read_one(fields: &mut Fields, activity: &v1::Activity) -> Option<Seen> {
-    let age = Duration::try_from(activity.age.unwrap_or_default())
-        .ok()
-        .filter(|age| *age <= AGE_MAX);
-    if age.is_none() {
-        fields.wrong("age", format!("must be from 0 to {} s", AGE_MAX.as_secs()));
-    }
-    if activity.requests > REQUESTS_MAX {
-        fields.wrong("requests", format!("must be at most {REQUESTS_MAX}"));
-    }
+fn parse_activity(activity: &v1::Activity) -> Result<CredentialUse, AppError> {
+    let mut fields = Fields::default();
+    let used = if activity.credential_id.starts_with("key_") {
+        parse_api_key_use(&mut fields, activity).map(CredentialUse::ApiKey)
+    } else {
+        parse_session_use(&mut fields, activity).map(CredentialUse::Session)
+    };
+    fields.finish(used)?.ok_or(AppError::Internal)
+}
+
+fn parse_session_use(fields: &mut Fields, activity: &v1::Activity) -> Option<SessionActivity> {
+    let age = parse_age(fields, activity.age);
+    let requests = parse_requests(fields, activity.requests);
     let ip = fields.ip("ip", &activity.ip);
     let page = fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
     let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
-    let requests = u64::from(activity.requests);
-    if activity.credential_id.starts_with("key_") {
-        let id = fields.api_key("credential_id", &activity.credential_id);
-        return Some(Seen::ApiKey(ApiKeyUse {
-            tenant_id: tenant_id?,
-            id: id?,
-            requests,
-            age: age?,
-        }));
-    }
     let session_id = fields.session("credential_id", &activity.credential_id);
-    let (tenant_id, session_id, age) = (tenant_id?, session_id?, age?);
-    Some(Seen::Session(SessionActivity {
-        tenant_id,
-        session_id,
+    Some(SessionActivity {
+        tenant_id: tenant_id?,
+        session_id: session_id?,
         requests,
-        age,
+        age: age?,
         ip,
         page,
-    }))
-}
-
-/// Records a report, and what it lets be found about sessions.
-pub(super) async fn record(
-    app: &App,
-    report: Report,
-) -> Result<v1::ReportActivityResponse, AppError> {
-    let store = &app.store;
-    if !report.sessions.is_empty() {
-        let moved = patiently(|| store.record_activity(&report.sessions)).await?;
-        if let Err(error) = note_findings(app, &moved).await {
-            // The gate would say again what was counted.
-            tracing::warn!(%error, sessions = moved.len(), "findings are not in the audit trail");
-        }
-    }
-    if !report.api_keys.is_empty()
-        && let Err(error) = patiently(|| store.record_api_key_uses(&report.api_keys)).await
-    {
-        // The gate would say again what was counted of sessions, which idleness goes by; of keys it is statistics.
-        tracing::warn!(%error, keys = report.api_keys.len(), "uses of API keys are lost");
-    }
-    note_gate(app, &report);
-    Ok(v1::ReportActivityResponse {
-        refused: report.refused.count,
-        refusals: report.refused.first,
     })
 }
 
-/// Notes that the gate has told everything, once what it told is recorded.
-fn note_gate(app: &App, report: &Report) {
-    let Some((id, admits_for)) = report.gate else {
-        return;
-    };
-    if let Some(age) = report.complete_age {
-        app.gates.complete(id, age, admits_for);
-    }
-    if report.leaving {
-        app.gates.leave(id, admits_for);
-    }
+/// The address and the page are checked although they are not kept for a key, so that a gate learns of its mistake.
+fn parse_api_key_use(fields: &mut Fields, activity: &v1::Activity) -> Option<ApiKeyUse> {
+    let age = parse_age(fields, activity.age);
+    let requests = parse_requests(fields, activity.requests);
+    fields.ip("ip", &activity.ip);
+    fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
+    let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
+    let id = fields.api_key("credential_id", &activity.credential_id);
+    Some(ApiKeyUse {
+        tenant_id: tenant_id?,
+        id: id?,
+        requests,
+        age: age?,
+    })
 }
 
-/// Writes down what is found about sessions now, and was not before.
-async fn note_findings(app: &App, moved: &[MovedSession]) -> Result<(), StoreError> {
-    let mut events = Vec::new();
-    for session in moved {
-        let policy = app.policies.of(&session.tenant_id).await?;
-        let found = |used: &LastUse| {
-            sight(&app.places, session, used).findings(used.at, &policy.findings_disabled)
-        };
-        let before = found(&session.before);
-        let new = found(&session.after)
-            .into_iter()
-            .filter(|new| before.iter().all(|old| old.code != new.code));
-        let of = (&session.tenant_id, session.id, &session.user_id);
-        events.extend(
-            new.map(|new| PendingEvent::finding(&new, session.after.at, of, Actor::authority())),
-        );
-    }
-    app.store.add_pending_events(&events).await
-}
-
-/// A session as its use shows it.
-fn sight(places: &Places, session: &MovedSession, used: &LastUse) -> SessionObservation {
-    let ip = used.ip.parse().ok();
-    SessionObservation {
-        created: session.created,
-        active: true,
-        ended_by: None,
-        opened_in: session.opened_in.clone(),
-        used_in: ip.map_or_else(|| session.opened_in.clone(), |ip| places.lookup(ip)),
-        used_from: ip,
-        // No report shows it.
-        refresh_token_shared: false,
-    }
-}
-
-/// Another gate's report may be in the way for a moment: they lock rows in one order, but beside appenders.
-async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
-    record: impl Fn() -> F,
-) -> Result<T, StoreError> {
-    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(200));
-    for _ in 1..ATTEMPTS {
-        match record().await {
-            Err(StoreError::Conflict(_)) => tokio::time::sleep(backoff.step()).await,
-            recorded => return recorded,
+fn parse_age(fields: &mut Fields, age: Option<prost_types::Duration>) -> Option<Duration> {
+    match Duration::try_from(age.unwrap_or_default()) {
+        Ok(age) if age <= AGE_MAX => Some(age),
+        _ => {
+            fields.wrong("age", format!("must be from 0 to {} s", AGE_MAX.as_secs()));
+            None
         }
     }
-    record().await
+}
+
+fn parse_requests(fields: &mut Fields, requests: u32) -> u64 {
+    if requests > REQUESTS_MAX {
+        fields.wrong("requests", format!("must be at most {REQUESTS_MAX}"));
+    }
+    requests.into()
 }
 
 #[cfg(test)]
@@ -286,8 +222,8 @@ mod tests {
         activity
     }
 
-    fn report(activities: Vec<v1::Activity>) -> Result<Report, AppError> {
-        read(&v1::ReportActivityRequest {
+    fn report(activities: Vec<v1::Activity>) -> Result<ParsedReport, AppError> {
+        parse(&v1::ReportActivityRequest {
             activities,
             ..Default::default()
         })
@@ -346,7 +282,12 @@ mod tests {
                 panic!("{:?}", read.refused);
             };
             assert_eq!((refusal.index, refusal.field.as_str()), (1, field));
-            let requests = read.sessions.iter().map(|seen| seen.requests).sum::<u64>();
+            let requests = read
+                .report
+                .sessions
+                .iter()
+                .map(|seen| seen.requests)
+                .sum::<u64>();
             assert_eq!(requests, 2, "the good entries stay");
         }
         let error = report(vec![activity(|_| ()); ACTIVITIES_MAX + 1]).expect_err("too many");
@@ -379,7 +320,7 @@ mod tests {
             ..key.clone()
         };
         let activities = vec![older, activity(|_| ()), older_key, other, key];
-        let report = report(activities).expect("a report");
+        let report = report(activities).expect("a report").report;
         let sessions = report
             .sessions
             .iter()

@@ -6,18 +6,17 @@ mod audit;
 mod auth;
 mod change;
 mod change_messages;
+mod filters;
 mod incoming;
-mod keys;
 mod lists;
 mod observe;
 mod parse;
-mod policy;
 mod render;
 mod revocation;
 mod sessions;
+mod signing_keys;
 mod status;
 mod tenants;
-mod unconverted;
 mod users;
 mod watch;
 
@@ -69,7 +68,7 @@ pub(crate) fn routes(
         .add_service(AuditServiceServer::new(audit::Audit {
             app: Arc::clone(app),
         }))
-        .add_service(KeyServiceServer::new(keys::Keys {
+        .add_service(KeyServiceServer::new(signing_keys::SigningKeys {
             app: Arc::clone(app),
         }))
         .add_service(

@@ -354,12 +354,3 @@ fn now() -> Micros {
             .unwrap_or_default(),
     )
 }
-
-/// Refuses what this version does not serve.
-pub(crate) fn check_wait(wait: v1::Wait) -> Result<(), AppError> {
-    if wait == v1::Wait::Enforced {
-        Err(AppError::WaitEnforced)
-    } else {
-        Ok(())
-    }
-}

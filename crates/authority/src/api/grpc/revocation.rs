@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{activity, incoming::Incoming, render, watch};
 use crate::{
-    app::{App, AppError, revoke::sign_out_everyone},
+    app::{App, AppError, activity::record_activity, sign_out::sign_out_everyone},
     net::Peer,
 };
 
@@ -49,9 +49,13 @@ impl RevocationService for Revocations {
         &self,
         request: Request<v1::ReportActivityRequest>,
     ) -> Result<Response<v1::ReportActivityResponse>, Status> {
-        let call = Incoming::new(request)?;
-        let report = activity::read(&call.message)?;
-        Ok(Response::new(activity::record(&self.app, report).await?))
+        let incoming = Incoming::new(request)?;
+        let parsed = activity::parse(&incoming.message)?;
+        record_activity(&self.app, &parsed.report).await?;
+        Ok(Response::new(v1::ReportActivityResponse {
+            refused: parsed.refused.count,
+            refusals: parsed.refused.first,
+        }))
     }
 
     async fn list_validators(
@@ -77,10 +81,7 @@ impl RevocationService for Revocations {
         let incoming = Incoming::new(request)?;
         let is_forced = incoming.message.force;
         let (origin, ()) = incoming.installation_change(|_| Ok(Some(())))?;
-        if !is_forced {
-            return Err(AppError::ForceRequired.into());
-        }
-        let enforcement = sign_out_everyone(&self.app, &origin).await?;
+        let enforcement = sign_out_everyone(&self.app, &origin, is_forced).await?;
         Ok(Response::new(v1::SignOutEveryoneResponse {
             enforcement: Some(render::enforcement(&enforcement)),
         }))

@@ -1,21 +1,30 @@
 //! `UserService`.
 
+mod list;
+
 use std::sync::Arc;
 
 use portcullis_contract::{
-    id::{TenantId, UserId},
+    id::UserId,
     v1::{self, user_service_server::UserService},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
+    change::{ChangeMessage, PreviewRequest, Previewable, SubjectSource},
     incoming::Incoming,
-    lists::Pages,
-    parse::{Fields, check_wait},
+    parse::Fields,
     render,
 };
-use crate::app::{App, AppError};
-use crate::domain::{Cause, Mutation, Selection, UserFilter, listing::TENANT_SESSIONS_COUNTED_MAX};
+use crate::{
+    app::{
+        App, AppError,
+        preview::preview,
+        sign_out::sign_out_users,
+        users::{disable_user, enable_user, get_user, list_users},
+    },
+    domain::Selection,
+};
 
 pub(crate) struct Users {
     pub(crate) app: Arc<App>,
@@ -27,12 +36,14 @@ impl UserService for Users {
         &self,
         request: Request<v1::GetUserRequest>,
     ) -> Result<Response<v1::GetUserResponse>, Status> {
-        let call = Incoming::new(request)?;
-        let message = &call.message;
-        let tenant = call.tenant(&message.tenant_id)?;
-        let user = Fields::one("user_id", |fields| fields.user("user_id", &message.user_id))?;
+        let incoming = Incoming::new(request)?;
+        let tenant = incoming.tenant(&incoming.message.tenant_id)?;
+        let id = Fields::one("user_id", |fields| {
+            fields.user("user_id", &incoming.message.user_id)
+        })?;
+        let user = get_user(&self.app, &tenant, &id).await?;
         Ok(Response::new(v1::GetUserResponse {
-            user: Some(self.find(&tenant, &user).await?),
+            user: Some(render::user::user(&user)),
         }))
     }
 
@@ -40,200 +51,139 @@ impl UserService for Users {
         &self,
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
-        Ok(Response::new(self.list(Incoming::new(request)?).await?))
+        let incoming = Incoming::new(request)?;
+        let asked = list::parse(&incoming)?;
+        let pages = list::pages(&self.app, &incoming.caller, &asked);
+        let after = pages.after(&incoming.message.page_token)?;
+        let page = list_users(
+            &self.app,
+            &asked.filter,
+            asked.order,
+            after.as_ref(),
+            asked.page_size,
+        )
+        .await?;
+        Ok(Response::new(v1::ListUsersResponse {
+            next_page_token: pages.next(page.next.as_ref()),
+            users: page.users.iter().map(render::user::user_summary).collect(),
+            sessions: page.sessions,
+            sessions_capped: page.is_capped,
+        }))
     }
 
     async fn force_sign_out(
         &self,
         request: Request<v1::ForceSignOutRequest>,
     ) -> Result<Response<v1::ForceSignOutResponse>, Status> {
-        let call = Incoming::new(request)?;
-        let message = &call.message;
-        check_wait(message.wait())?;
-        let tenant = call.tenant(&message.tenant_id)?;
-        let mut fields = Fields::default();
-        let users = fields.ids("user_ids", &message.user_ids, Fields::user);
-        if message.validate_only {
-            let selection = Selection::Users(fields.finish(users)?, None);
-            let preview = Some(self.app.preview(&call.caller, &tenant, &selection).await?);
-            return Ok(Response::new(v1::ForceSignOutResponse {
-                preview,
-                ..Default::default()
-            }));
-        }
-        let reason = fields.required_reason(&message.reason);
-        let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.acting_user(message.acting_user.as_ref());
-        let cause = if message.disable {
-            Cause::UserDisabled
-        } else {
-            Cause::Administrator
+        let incoming = Incoming::new(request)?;
+        let disable = incoming.message.disable;
+        let change = incoming.previewable_change(|source| {
+            let ids = &source.message.user_ids;
+            Ok(Some(source.fields.ids("user_ids", ids, Fields::user)))
+        })?;
+        let answer = match change {
+            Previewable::Preview(asked) => v1::ForceSignOutResponse {
+                preview: Some(self.preview_users(asked).await?),
+                enforcement: None,
+            },
+            Previewable::Apply(change) => {
+                let enforcement = sign_out_users(
+                    &self.app,
+                    &change.origin,
+                    change.tenant,
+                    change.subject,
+                    disable,
+                )
+                .await?;
+                v1::ForceSignOutResponse {
+                    enforcement: Some(render::enforcement(&enforcement)),
+                    preview: None,
+                }
+            }
         };
-        let users = fields.finish(users)?;
-        self.app.admit_named_users(&tenant, &users).await?;
-        let mutation = Mutation::SignOutUsers {
-            tenant,
-            users,
-            keep: None,
-            disable: message.disable,
-            cause,
-        };
-        let entry = call.entry(
-            Fields::default(),
-            behalf,
-            reason,
-            user_message,
-            Some(mutation),
-        )?;
-        let (_, enforcement) = self.app.append(entry, call.received).await?;
-        Ok(Response::new(v1::ForceSignOutResponse {
-            enforcement: Some(enforcement),
-            preview: None,
-        }))
+        Ok(Response::new(answer))
     }
 
     async fn disable_user(
         &self,
         request: Request<v1::DisableUserRequest>,
     ) -> Result<Response<v1::DisableUserResponse>, Status> {
-        let call = Incoming::new(request)?;
-        let message = &call.message;
-        check_wait(message.wait())?;
-        let tenant = call.tenant(&message.tenant_id)?;
-        let mut fields = Fields::default();
-        let user = fields.user("user_id", &message.user_id);
-        if message.validate_only {
-            let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
-            let found = self.find(&tenant, &user).await?;
-            let preview = self
-                .app
-                .preview(&call.caller, &tenant, &Selection::Users(vec![user], None))
-                .await?;
-            let (user, preview) = (Some(found), Some(preview));
-            return Ok(Response::new(v1::DisableUserResponse {
-                user,
-                enforcement: None,
-                preview,
-            }));
-        }
-        let reason = fields.required_reason(&message.reason);
-        let user_message = fields.user_message(&message.user_message);
-        let behalf = fields.acting_user(message.acting_user.as_ref());
-        let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
-        self.app
-            .admit_named_users(&tenant, std::slice::from_ref(&user))
-            .await?;
-        let mutation = Mutation::SignOutUsers {
-            tenant: tenant.clone(),
-            users: vec![user.clone()],
-            keep: None,
-            disable: true,
-            cause: Cause::UserDisabled,
+        let incoming = Incoming::new(request)?;
+        let change =
+            incoming.previewable_change(|source| parse_user(source, |message| &message.user_id))?;
+        let answer = match change {
+            Previewable::Preview(asked) => self.preview_disable(asked).await?,
+            Previewable::Apply(change) => {
+                let (user, enforcement) =
+                    disable_user(&self.app, &change.origin, &change.tenant, &change.subject)
+                        .await?;
+                v1::DisableUserResponse {
+                    user: Some(render::user::user(&user)),
+                    enforcement: Some(render::enforcement(&enforcement)),
+                    preview: None,
+                }
+            }
         };
-        let entry = call.entry(
-            Fields::default(),
-            behalf,
-            reason,
-            user_message,
-            Some(mutation),
-        )?;
-        let (_, enforcement) = self.app.append(entry, call.received).await?;
-        let user = Some(self.find(&tenant, &user).await?);
-        Ok(Response::new(v1::DisableUserResponse {
-            user,
-            enforcement: Some(enforcement),
-            preview: None,
-        }))
+        Ok(Response::new(answer))
     }
 
     async fn enable_user(
         &self,
         request: Request<v1::EnableUserRequest>,
     ) -> Result<Response<v1::EnableUserResponse>, Status> {
-        let call = Incoming::new(request)?;
-        let message = &call.message;
-        let tenant = call.tenant(&message.tenant_id)?;
-        let mut fields = Fields::default();
-        let user = fields.user("user_id", &message.user_id);
-        if message.validate_only {
-            let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
-            return Ok(Response::new(v1::EnableUserResponse {
-                user: Some(self.find(&tenant, &user).await?),
-            }));
-        }
-        let reason = fields.required_reason(&message.reason);
-        let behalf = fields.acting_user(message.acting_user.as_ref());
-        let user = fields.finish(user)?.ok_or(AppError::UserNotFound)?;
-        let mutation = Mutation::EnableUser {
-            tenant: tenant.clone(),
-            user: user.clone(),
+        let incoming = Incoming::new(request)?;
+        let change =
+            incoming.previewable_change(|source| parse_user(source, |message| &message.user_id))?;
+        let user = match change {
+            Previewable::Preview(asked) => {
+                get_user(&self.app, &asked.tenant, &asked.subject).await?
+            }
+            Previewable::Apply(change) => {
+                enable_user(&self.app, &change.origin, &change.tenant, &change.subject).await?
+            }
         };
-        let entry = call.entry(
-            Fields::default(),
-            behalf,
-            reason,
-            String::new(),
-            Some(mutation),
-        )?;
-        self.app.append(entry, call.received).await?;
         Ok(Response::new(v1::EnableUserResponse {
-            user: Some(self.find(&tenant, &user).await?),
+            user: Some(render::user::user(&user)),
         }))
     }
 }
 
 impl Users {
-    async fn list(
+    async fn preview_users(
         &self,
-        call: Incoming<v1::ListUsersRequest>,
-    ) -> Result<v1::ListUsersResponse, AppError> {
-        let message = &call.message;
-        let caller = &call.caller;
-        let tenant_id = call.tenant(&message.tenant_id)?;
-        let mut fields = Fields::default();
-        let (names, signed_in) = fields.user_filter(&message.filter.clone().unwrap_or_default());
-        let order = fields.user_order(message.order);
-        let page_size = fields.page_size(message.page_size);
-        let filter = fields.finish(UserFilter {
-            tenant_id,
-            names,
-            signed_in,
-            signed_out: message.show_signed_out,
-        })?;
-        let pages = Pages::new(
-            &self.app.secrets.pages,
-            caller,
-            "ListUsers",
-            &format!("{filter:?}{order:?}"),
-        );
-        let after = pages.after(&message.page_token)?;
-        let page = self
-            .app
-            .store
-            .list_users(&filter, order, after.as_ref(), page_size)
-            .await?;
-        let sessions = match after {
-            None => {
-                self.app
-                    .store
-                    .count_sessions(&filter.tenant_id, TENANT_SESSIONS_COUNTED_MAX + 1)
-                    .await?
-            }
-            Some(_) => 0,
-        };
-        Ok(v1::ListUsersResponse {
-            users: page.items.iter().map(render::user_summary).collect(),
-            next_page_token: pages.next(page.next.as_ref()),
-            sessions: sessions.min(TENANT_SESSIONS_COUNTED_MAX),
-            sessions_capped: sessions > TENANT_SESSIONS_COUNTED_MAX,
-        })
+        asked: PreviewRequest<Vec<UserId>>,
+    ) -> Result<v1::Preview, AppError> {
+        let selection = Selection::Users(asked.subject, None);
+        let found = preview(&self.app, &asked.caller, &asked.tenant, &selection).await?;
+        Ok(render::preview(&found))
     }
 
-    async fn find(&self, tenant: &TenantId, user: &UserId) -> Result<v1::User, AppError> {
-        let found = self.app.store.user(tenant, user).await?;
-        found
-            .as_ref()
-            .map(render::user)
-            .ok_or(AppError::UserNotFound)
+    async fn preview_disable(
+        &self,
+        asked: PreviewRequest<UserId>,
+    ) -> Result<v1::DisableUserResponse, AppError> {
+        let user = get_user(&self.app, &asked.tenant, &asked.subject).await?;
+        let preview = self
+            .preview_users(PreviewRequest {
+                caller: asked.caller,
+                tenant: asked.tenant,
+                subject: vec![asked.subject],
+            })
+            .await?;
+        Ok(v1::DisableUserResponse {
+            user: Some(render::user::user(&user)),
+            enforcement: None,
+            preview: Some(preview),
+        })
     }
+}
+
+fn parse_user<M: ChangeMessage>(
+    source: SubjectSource<'_, M>,
+    user_id: impl FnOnce(&M) -> &String,
+) -> Result<Option<UserId>, AppError> {
+    let SubjectSource {
+        fields, message, ..
+    } = source;
+    Ok(fields.user("user_id", user_id(message)))
 }

@@ -1,7 +1,12 @@
 //! Renders domain types as messages of the wire.
 
+pub(crate) mod api_key;
+pub(crate) mod audit;
 mod enforcement;
+pub(crate) mod policy;
 pub(crate) mod session;
+pub(crate) mod signing_key;
+pub(crate) mod user;
 
 use std::time::Duration;
 
@@ -10,11 +15,8 @@ use prost_types::Timestamp;
 
 pub(crate) use self::enforcement::{enforcement, validator_status};
 use crate::{
-    app::{Caller, preview::ChangePreview},
-    domain::{
-        AuditEvent, AuditFault, Cause, FindingCode, Micros, Profile, SessionState, User,
-        UserSummary, listing::USER_SESSIONS_COUNTED_MAX,
-    },
+    app::preview::ChangePreview,
+    domain::{Cause, FindingCode, Micros, Profile, SessionState},
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
@@ -90,83 +92,11 @@ pub(crate) fn state_from_wire(state: i32) -> Result<Option<SessionState>, ()> {
     }
 }
 
-pub(crate) fn user(user: &User) -> v1::User {
-    v1::User {
-        id: user.user_id.to_string(),
-        tenant_id: user.tenant_id.to_string(),
-        user_name: user.profile.user_name.clone(),
-        given_name: user.profile.given_name.clone(),
-        family_name: user.profile.family_name.clone(),
-        email: user.profile.email.clone(),
-        create_time: Some(timestamp(user.created)),
-        disable_time: user.disabled.map(timestamp),
-    }
-}
-
-/// An event as `caller` may see it. Of what others did a user learns what was done, the details, which are about the
-/// user, and what they are to be told; of what they or the authority did, also who and from where.
-pub(crate) fn audit_event(event: &AuditEvent, caller: &Caller) -> v1::AuditEvent {
-    let own = caller.own_user();
-    let shown = own.is_none_or(|own| event.actor.is_user(own) || event.actor.is_authority());
-    let if_shown = |text: &str| {
-        if shown {
-            text.to_owned()
-        } else {
-            String::new()
-        }
-    };
-    let internal = |text: &str| {
-        if own.is_none() {
-            text.to_owned()
-        } else {
-            String::new()
-        }
-    };
-    v1::AuditEvent {
-        id: event.position.event.to_string(),
-        ordinal: event.position.ordinal,
-        time: Some(timestamp(event.position.at)),
-        tenant_id: event.tenant_id.clone(),
-        action: event.action.clone(),
-        target: event.target.clone(),
-        user_id: event.user_id.clone(),
-        actor: if_shown(&event.actor.name),
-        via: internal(&event.actor.via),
-        actor_ip: if_shown(&event.actor.ip),
-        reason: internal(&event.reason),
-        user_message: event.user_message.clone(),
-        revision: event.revision.0,
-        details: event.details.clone().into_iter().collect(),
-    }
-}
-
-pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
-    v1::AuditFault {
-        revision: fault.revision.0,
-        event_id: fault
-            .row
-            .map(|(event, _)| event.to_string())
-            .unwrap_or_default(),
-        ordinal: fault.row.map_or(0, |(_, ordinal)| ordinal),
-        problem: fault.problem.to_owned(),
-    }
-}
-
 /// The sessions that a change would end.
 pub(crate) fn preview(preview: &ChangePreview) -> v1::Preview {
     v1::Preview {
         sessions: preview.sessions,
         capped: preview.is_capped,
         sample: preview.sample.iter().map(session::session).collect(),
-    }
-}
-
-pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
-    v1::UserSummary {
-        user: Some(user(&summary.user)),
-        sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
-        sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
-        sign_in_time: summary.signed_in.map(timestamp),
-        last_active_time: summary.last_active.map(timestamp),
     }
 }

@@ -6,7 +6,7 @@ use super::{cause, duration, finding_code, profile, timestamp};
 use crate::{
     app::{ActivityStatus, SessionView},
     domain::{
-        SessionEnd, Session, SessionState,
+        Session, SessionEnd, SessionState,
         device::{Device, DeviceKind},
         findings::{Advice, Finding, Level},
         place::Place,

@@ -3,12 +3,7 @@
 use portcullis_contract::{id::UserId, v1};
 
 use crate::{
-    api::grpc::{
-        incoming::Incoming,
-        lists::{Pages, is_for_users},
-        parse::Fields,
-        render,
-    },
+    api::grpc::{filters::is_for_users, incoming::Incoming, lists::Pages, parse::Fields, render},
     app::{App, AppError, Caller},
     domain::{SessionFilter, SessionOrder, SessionState},
 };

@@ -1,0 +1,116 @@
+//! `ListAuditEvents`: the filter and the page of the request.
+
+use portcullis_contract::{
+    id::{TenantId, UserId},
+    v1,
+};
+
+use crate::{
+    api::grpc::{incoming::Incoming, lists::Pages, parse::Fields},
+    app::{App, AppError, Caller},
+    config::Role,
+    domain::{Actor, AuditFilter, AuditPosition, PageCursor},
+};
+
+/// The list that a request asks for.
+pub(super) struct AskedList {
+    pub(super) filter: AuditFilter,
+    pub(super) page_size: u32,
+}
+
+pub(super) fn parse(
+    incoming: &Incoming<v1::ListAuditEventsRequest>,
+) -> Result<AskedList, AppError> {
+    let message = &incoming.message;
+    let mut fields = Fields::default();
+    let tenant_id = choose_tenant(incoming)?;
+    let user_id = choose_user(&mut fields, &incoming.caller, &message.user_id)?;
+    let actor = non_empty(fields.text::<256>("actor", &message.actor));
+    check_actor(&incoming.caller, actor.as_deref())?;
+    let action = non_empty(fields.text::<64>("action", &message.action));
+    let after = fields.instant("after", message.after.as_ref());
+    let before = fields.instant("before", message.before.as_ref());
+    if let (Some(after), Some(before)) = (after, before)
+        && after > before
+    {
+        fields.wrong("after", "is later than before");
+    }
+    let page_size = fields.page_size(message.page_size);
+    let filter = AuditFilter {
+        tenant_id,
+        actor,
+        user_id,
+        action,
+        after,
+        before,
+    };
+    fields.finish(AskedList { filter, page_size })
+}
+
+/// The page tokens of this list, bound to its filter.
+pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
+    let arguments = format!("{:?}", asked.filter);
+    Pages::new(&app.secrets.pages, caller, "ListAuditEvents", &arguments)
+}
+
+/// The position below which the page of a token begins.
+pub(super) fn position(pages: &Pages<'_>, token: &str) -> Result<Option<AuditPosition>, AppError> {
+    let Some(PageCursor(bytes)) = pages.after(token)? else {
+        return Ok(None);
+    };
+    let bytes = bytes.try_into().map_err(|_| AppError::PageToken)?;
+    Ok(Some(AuditPosition::from_bytes(bytes)))
+}
+
+pub(super) fn cursor(position: AuditPosition) -> PageCursor {
+    PageCursor(position.to_bytes().to_vec())
+}
+
+/// The tenant whose events the caller asks for. None: those of the installation, which only operators of all tenants may
+/// list.
+fn choose_tenant(
+    incoming: &Incoming<v1::ListAuditEventsRequest>,
+) -> Result<Option<TenantId>, AppError> {
+    let tenant_id = &incoming.message.tenant_id;
+    if let Caller::Service(service) = &incoming.caller {
+        if tenant_id.is_empty() && service.has_role(Role::Operator) {
+            return match service.tenant {
+                Some(_) => Err(AppError::Denied),
+                None => Ok(None),
+            };
+        }
+        if !tenant_id.is_empty() && !incoming.caller.is_staff() {
+            return Err(AppError::Denied);
+        }
+    }
+    incoming.tenant(tenant_id).map(Some)
+}
+
+/// The user whom the events concern. A user asks for the events about themselves only.
+fn choose_user(
+    fields: &mut Fields,
+    caller: &Caller,
+    user_id: &str,
+) -> Result<Option<UserId>, AppError> {
+    match caller.own_user() {
+        Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
+        Some(_) => Err(AppError::Denied),
+        None if user_id.is_empty() => Ok(None),
+        None => Ok(fields.user("user_id", user_id)),
+    }
+}
+
+/// Refuses a user who filters by an actor whom they are not shown: the answer would reveal the actor.
+fn check_actor(caller: &Caller, actor: Option<&str>) -> Result<(), AppError> {
+    let (Some(own), Some(actor)) = (caller.own_user(), actor) else {
+        return Ok(());
+    };
+    if actor == Actor::user(own).name || actor == Actor::authority().name {
+        return Ok(());
+    }
+    Err(AppError::Denied)
+}
+
+fn non_empty(text: String) -> Option<String> {
+    if text.is_empty() { None } else { Some(text) }
+}

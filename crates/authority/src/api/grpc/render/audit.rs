@@ -1,0 +1,38 @@
+//! The audit trail as messages of the wire.
+
+use portcullis_contract::v1;
+
+use super::timestamp;
+use crate::domain::{AuditEvent, AuditFault};
+
+pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
+    v1::AuditEvent {
+        id: event.position.event.to_string(),
+        ordinal: event.position.ordinal,
+        time: Some(timestamp(event.position.at)),
+        tenant_id: event.tenant_id,
+        action: event.action,
+        target: event.target,
+        user_id: event.user_id,
+        actor: event.actor.name,
+        via: event.actor.via,
+        actor_ip: event.actor.ip,
+        reason: event.reason,
+        user_message: event.user_message,
+        revision: event.revision.0,
+        details: event.details.into_iter().collect(),
+    }
+}
+
+pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
+    let (event_id, ordinal) = match fault.row {
+        Some((event, ordinal)) => (event.to_string(), ordinal),
+        None => Default::default(),
+    };
+    v1::AuditFault {
+        revision: fault.revision.0,
+        event_id,
+        ordinal,
+        problem: fault.problem.to_owned(),
+    }
+}

@@ -1,0 +1,31 @@
+//! Users as messages of the wire.
+
+use portcullis_contract::v1;
+
+use super::timestamp;
+use crate::domain::{User, UserSummary, listing::USER_SESSIONS_COUNTED_MAX};
+
+pub(crate) fn user(user: &User) -> v1::User {
+    v1::User {
+        id: user.user_id.to_string(),
+        tenant_id: user.tenant_id.to_string(),
+        user_name: user.profile.user_name.clone(),
+        given_name: user.profile.given_name.clone(),
+        family_name: user.profile.family_name.clone(),
+        email: user.profile.email.clone(),
+        create_time: Some(timestamp(user.created)),
+        disable_time: user.disabled.map(timestamp),
+    }
+}
+
+/// A user with the number of their active sessions. The store counts one more than the maximum, which tells a full count
+/// from a capped one.
+pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
+    v1::UserSummary {
+        user: Some(user(&summary.user)),
+        sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
+        sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
+        sign_in_time: summary.signed_in.map(timestamp),
+        last_active_time: summary.last_active.map(timestamp),
+    }
+}

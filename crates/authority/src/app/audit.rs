@@ -1,0 +1,102 @@
+//! The audit trail: list its events, verify its rows.
+
+use portcullis_contract::position::{Position, Revision};
+
+use super::{App, AppError, Caller};
+use crate::domain::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict};
+
+/// One page of a list of events.
+pub(crate) struct AuditPage {
+    /// Without the fields that the caller may not see.
+    pub(crate) events: Vec<AuditEvent>,
+    /// The position below which the next page begins. None: this is the last page.
+    pub(crate) next: Option<AuditPosition>,
+}
+
+/// Lists the events that match a filter, newest first, from below a position.
+pub(crate) async fn list_audit_events(
+    app: &App,
+    caller: &Caller,
+    filter: &AuditFilter,
+    below: Option<AuditPosition>,
+    page_size: u32,
+) -> Result<AuditPage, AppError> {
+    // One more than the page: its presence tells that there is a next page.
+    let mut events = app
+        .store
+        .list_audit_events(filter, below, page_size + 1)
+        .await?;
+    let has_more = events.len() > page_size as usize;
+    events.truncate(page_size as usize);
+
+    let next = match events.last() {
+        Some(last) if has_more => Some(last.position),
+        _ => None,
+    };
+    for event in &mut events {
+        hide_from(caller, event);
+    }
+    Ok(AuditPage { events, next })
+}
+
+/// Clears the fields that a caller may not see. A user learns of another's action that it was done, and the details,
+/// which are about the user themselves; only of their own actions and the authority's also the actor and the address.
+fn hide_from(caller: &Caller, event: &mut AuditEvent) {
+    let Some(own) = caller.own_user() else {
+        return;
+    };
+    event.actor.via.clear();
+    event.reason.clear();
+    if !event.actor.is_user(own) && !event.actor.is_authority() {
+        event.actor.name.clear();
+        event.actor.ip.clear();
+    }
+}
+
+/// Recomputes the chain from the rows of at most `revisions_max` revisions after `after`, and compares it.
+pub(crate) async fn verify_audit_trail(
+    app: &App,
+    after: Revision,
+    revisions_max: u32,
+) -> Result<AuditVerdict, AppError> {
+    // Read before the log: the log must contain at least the revisions that this authority has applied by now.
+    let applied = app.feed.view().position();
+    let verdict = app
+        .store
+        .verify_audit_trail(after, revisions_max.into())
+        .await?;
+    let Some(mut verdict) = verdict else {
+        return Err(AppError::invalid(
+            "after_revision",
+            "is not a revision of the log",
+        ));
+    };
+    if verdict.fault.is_none() {
+        verdict.fault = compare_with_applied(app, after, &verdict, applied).await?;
+    }
+    Ok(verdict)
+}
+
+/// Compares the log with the view of this authority. Somebody who rewrites the whole trail can make it consistent in
+/// itself, but its chain is then not the one that the authority has applied.
+async fn compare_with_applied(
+    app: &App,
+    after: Revision,
+    verdict: &AuditVerdict,
+    applied: Position,
+) -> Result<Option<AuditFault>, AppError> {
+    let reaches_head = verdict.through >= verdict.head;
+    let is_covered =
+        applied.revision > after && (reaches_head || applied.revision <= verdict.through);
+    if !is_covered {
+        return Ok(None);
+    }
+    if app.store.chain(applied.revision).await? == Some(applied.chain) {
+        return Ok(None);
+    }
+    Ok(Some(AuditFault {
+        revision: applied.revision,
+        row: None,
+        problem: "the log up to here is not the one that this authority has applied",
+    }))
+}

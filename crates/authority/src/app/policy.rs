@@ -1,0 +1,42 @@
+//! Policies of tenants: read and replace.
+
+use portcullis_contract::id::TenantId;
+
+use super::{App, AppError, ChangeOrigin};
+use crate::domain::{Mutation, Policy};
+
+/// A policy and its version.
+pub(crate) struct VersionedPolicy {
+    pub(crate) policy: Policy,
+    /// 0: the tenant has set none, and the installation's default is in force.
+    pub(crate) version: u64,
+}
+
+/// Returns the policy that is in force for a tenant.
+pub(crate) async fn get_policy(app: &App, tenant: &TenantId) -> Result<VersionedPolicy, AppError> {
+    match app.store.policy(tenant).await? {
+        Some((policy, version)) => Ok(VersionedPolicy { policy, version }),
+        None => Ok(VersionedPolicy {
+            policy: app.policies.default().clone(),
+            version: 0,
+        }),
+    }
+}
+
+/// Replaces a tenant's policy. `expected` is the version that the caller has read: if another administrator has changed
+/// the policy since, the call fails instead of undoing their change.
+pub(crate) async fn update_policy(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: &TenantId,
+    policy: Policy,
+    expected: u64,
+) -> Result<VersionedPolicy, AppError> {
+    let mutation = Mutation::SetPolicy {
+        tenant: tenant.clone(),
+        policy: Box::new(policy),
+        expected,
+    };
+    app.apply_change(origin, mutation).await?;
+    get_policy(app, tenant).await
+}
