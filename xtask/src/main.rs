@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod dist;
 mod fuzz;
 mod generate;
 mod install;
@@ -40,6 +41,8 @@ enum Chore {
     Test(test::Options),
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
+    /// Build the binary to ship, stripped, with its debug information in a file of its own.
+    Dist,
     /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
     Seed(bench::SeedOptions),
     /// Print how the code reads, in figures: function sizes, comments, circles between files, crates.
@@ -71,6 +74,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
         Chore::Bench(options) => bench::run(options),
+        Chore::Dist => dist::run(),
         Chore::Seed(options) => bench::seed(options),
         Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),

@@ -43,6 +43,13 @@ pub(crate) const C_COMPILER: Need = Need {
     met: || shell::on_path("cc"),
 };
 
+/// Splits a binary and its debug information.
+pub(crate) const OBJCOPY: Need = Need {
+    name: "objcopy",
+    packages: &["binutils"],
+    met: || shell::on_path("objcopy"),
+};
+
 /// Compiles the fuzzing engine.
 pub(crate) const CXX_COMPILER: Need = Need {
     name: "a C++ compiler (c++)",
