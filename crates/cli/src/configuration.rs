@@ -61,7 +61,7 @@ impl Source {
         let environment = Env::prefixed("PORTCULLIS_")
             .filter(|name| name.as_str().contains("__") || name == "callers")
             .split("__");
-        let mut layers = Figment::from(Toml::file_exact(&self.config)).merge(environment);
+        let mut layers = Figment::from(Toml::file(&self.config).search(false)).merge(environment);
         if let Some(address) = self.grpc_listen {
             layers = layers.merge(Serialized::default("server.grpc_listen", address));
         }
