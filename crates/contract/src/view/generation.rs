@@ -54,6 +54,23 @@ impl Generation {
             || map_cuts(&self.users, subject.user.0, subject)
     }
 
+    /// Adds everything that `other` revokes.
+    pub(super) fn unite(&mut self, other: &Self) {
+        self.revoked.unite(&other.revoked);
+        for (serial, state) in other.users.iter() {
+            self.cut(Scope::User(UserSerial(*serial)), *state);
+        }
+        for (serial, state) in other.tenants.iter() {
+            self.cut(Scope::Tenant(TenantSerial(*serial)), *state);
+        }
+        self.cut(Scope::Everyone, other.everyone);
+    }
+
+    /// Returns whether the generation revokes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.revoked.is_empty() && self.cutoffs() == 0 && self.everyone == CutoffState::default()
+    }
+
     /// The number of users and tenants that have a cutoff.
     pub(super) fn cutoffs(&self) -> u64 {
         (self.users.size() + self.tenants.size()) as u64

@@ -169,6 +169,23 @@ impl View {
         }
     }
 
+    /// Adds the revocations of `other` that no turn forgets: API keys, their cutoffs, and distrusted signing keys.
+    #[must_use]
+    pub fn with_permanent_of(&self, other: &Self) -> Self {
+        let mut united = self.clone();
+        united.permanent.unite(&other.permanent);
+        for id in &other.distrusted {
+            united.distrust(id.clone());
+        }
+        united
+    }
+
+    /// Returns whether the view revokes anything that no turn forgets.
+    #[must_use]
+    pub fn has_permanent(&self) -> bool {
+        !self.permanent.is_empty() || !self.distrusted.is_empty()
+    }
+
     fn apply_change(&mut self, change: Change) {
         match change {
             Change::Revoke {

@@ -55,6 +55,17 @@ impl SerialSet {
         }
     }
 
+    /// Adds all serials of `other`.
+    pub(super) fn unite(&mut self, other: &Self) {
+        for (index, added) in other.blocks.iter() {
+            let block = match self.blocks.get(index) {
+                Some(block) => Arc::new(&**block | &**added),
+                None => Arc::clone(added),
+            };
+            self.blocks.insert_mut(*index, block);
+        }
+    }
+
     /// Removes all of `serials`.
     pub fn remove(&mut self, serials: &[Serial]) {
         for run in sorted(serials).chunk_by(in_one_block) {

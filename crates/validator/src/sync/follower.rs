@@ -447,7 +447,7 @@ impl Follower {
 
     fn publish(&mut self) {
         self.state.unready = self.unready();
-        self.state.remembered = self.histories.views().to_vec();
+        self.state.remembered = self.histories.views();
         self.shared.state.store(Arc::new(self.state.clone()));
         self.shared.position.send_replace(self.position());
     }

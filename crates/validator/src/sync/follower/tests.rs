@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use portcullis_contract::{
-    delta::{self, Change},
+    delta::{self, Change, Scope},
     id::{Serial, TenantSerial, UserSerial},
-    key::CredentialKind,
+    key::{CredentialKind, KeyId},
     position::{Incarnation, sha256},
     token::Expected,
     view::Subject,
@@ -383,6 +383,69 @@ fn two_histories_are_united_until_the_old_one_has_turned_twice() {
         !follower.refuses(3),
         "no token of the old history can be alive"
     );
+}
+
+/// A history that revokes API key 7, cuts off the keys of user 9, and distrusts a signing key.
+fn history_with_api_keys(incarnation: u8, distrusted: &KeyId) -> View {
+    let credential = CredentialKind::ApiKey;
+    let changes = [
+        Change::Revoke {
+            credential,
+            serials: vec![Serial(7)],
+        },
+        Change::Cut {
+            credential,
+            scope: Scope::User(UserSerial(9)),
+            exempt: None,
+        },
+        Change::Distrust(distrusted.clone()),
+    ];
+    View::empty(Incarnation([incarnation; 16]))
+        .apply(&frame(1, &changes))
+        .expect("applies")
+}
+
+/// Whether a check of an API key of user `user` would refuse it, in any history.
+fn refuses_api_key(follower: &Follower, serial: u64, user: u64) -> bool {
+    let state = follower.shared.state.load();
+    let subject = Subject {
+        serial: Serial(serial),
+        user: UserSerial(user),
+        tenant: TenantSerial(1),
+        opened: Revision(0),
+    };
+    let mut views = state.view.iter().chain(&state.remembered);
+    views.any(|view| {
+        view.is_revoked(CredentialKind::ApiKey, &subject)
+            || view.is_cut(CredentialKind::ApiKey, &subject)
+    })
+}
+
+/// API keys outlive any number of turns, and so do signing keys that somebody stole.
+#[test]
+fn api_keys_and_signing_keys_that_an_earlier_history_revoked_stay_refused_after_two_turns() {
+    let stolen = KeyId::parse("stolen").expect("an id");
+    let mut follower = follower();
+    follower.welcome(1, false);
+    let old = history_with_api_keys(1, &stolen);
+    follower.take_snapshot(&old).expect("whole");
+    for (number, incarnation) in (2..).take(HISTORIES_MAX + 2).enumerate() {
+        follower.welcome(incarnation, true);
+        let new = &history(incarnation, 50, 1)[1];
+        follower.take_snapshot(new).expect("whole");
+        follower.take_delta(2, &[Change::Turn]).expect("a turn");
+        follower.take_delta(3, &[Change::Turn]).expect("a turn");
+
+        let forks = number + 1;
+        assert!(refuses_api_key(&follower, 7, 1), "revoked, {forks} forks");
+        assert!(refuses_api_key(&follower, 8, 9), "cut off, {forks} forks");
+        assert!(!refuses_api_key(&follower, 8, 1));
+        let state = follower.shared.state.load();
+        let distrusted = state.remembered.iter().any(|view| view.distrusts(&stolen));
+        assert!(distrusted, "{forks} forks");
+        assert_eq!(state.remembered.len(), 1, "sessions are forgotten");
+        assert_eq!(state.unready, None);
+    }
 }
 
 #[test]
