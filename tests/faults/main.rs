@@ -1,10 +1,17 @@
 //! Attacks, failures and failovers: what goes on beside them, and what heals afterwards.
 
-mod edge;
-mod gate;
+mod authorities;
+mod descriptors;
+mod forged_tokens;
+mod gate_log;
 mod harness;
 mod heal;
-mod hung;
+mod hung_transactions;
+mod idleness;
+mod overload;
 mod postgres;
-mod reads;
+mod recover;
+mod search;
 mod standby;
+mod tls;
+mod watch;

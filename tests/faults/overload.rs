@@ -13,17 +13,20 @@ use portcullis_tests::{
     half_open::{Bare, PREFACE, closed, closed_after, connect_from},
     serve::{Serve, get},
     telemetry::{Receiver, Scraped},
-    wait::{eventually, within},
+    wait::{DEADLINE, eventually, within},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tonic::{Code, Request, service::interceptor::InterceptedService, transport::Endpoint};
 
+use crate::tls::{certificate_authority, speak_tls};
+
 const INTROSPECT: &str = "/portcullis.v1.SessionService/IntrospectToken";
 const LIST_SESSIONS: &str = "/portcullis.v1.SessionService/ListSessions";
+const LIST_SIGNING_KEYS: &str = "/portcullis.v1.KeyService/ListSigningKeys";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// As much as a client has by default.
 const WINDOW: u32 = 65_535;
@@ -105,9 +108,7 @@ async fn a_caller_that_takes_no_answers_fills_its_own_share_only() {
     let mut calls = Vec::new();
     let mut codes = Vec::new();
     for _ in 0..16 {
-        let mut call = connection
-            .begin("/portcullis.v1.KeyService/ListSigningKeys", OPERATOR)
-            .await;
+        let mut call = connection.begin(LIST_SIGNING_KEYS, OPERATOR).await;
         call.finish();
         let (header, body) = call.header().await;
         codes.push(
@@ -245,6 +246,52 @@ async fn half_a_preface_and_half_a_header_are_not_waited_for() {
     closed_after(http, b"GET /healthz HTTP/1.1\r\nHost: ").await;
     closed_after(http, b"").await;
     within("a slow header to be given up", drip(http)).await;
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_stalls_is_closed_and_counted() {
+    let issuer = certificate_authority("ours");
+    let authority = TestAuthority::with(|config| {
+        speak_tls(config, &issuer, "localhost");
+        config.server.request_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let grpc = authority.config.server.grpc_listen;
+    // The header of a record that holds a client's hello of 512 bytes, without the hello.
+    let half_a_hello = [22, 3, 1, 2, 0];
+    closed_after(grpc, b"").await;
+    closed_after(grpc, &half_a_hello).await;
+    let labels = [
+        ("portcullis_port", "grpc"),
+        ("portcullis_reason", "handshake_timeout"),
+    ];
+    let name = "portcullis_connections_ended_total";
+    counted(&authority, name, &labels, 2.0).await;
+}
+
+/// Takes 31 s: so long a client may take its answer for, after its call's own deadline.
+#[tokio::test]
+async fn a_client_that_never_takes_its_answer_is_disconnected() {
+    let authority = TestAuthority::with(|config| {
+        config.server.request_timeout = Duration::from_millis(500);
+        config.server.call_timeout = Duration::from_millis(500);
+    })
+    .await;
+    authority.sign_in("ada").await;
+    // Without room for an answer.
+    let connection = Bare::connect(authority.config.server.grpc_listen, 0).await;
+    let mut call = connection.begin(LIST_SIGNING_KEYS, OPERATOR).await;
+    call.finish();
+    let (_header, _body) = call.header().await;
+
+    let ended = timeout(2 * DEADLINE, connection.connection).await;
+    assert!(ended.is_ok(), "the connection is still open");
+    let labels = [
+        ("portcullis_port", "grpc"),
+        ("portcullis_reason", "answer_timeout"),
+    ];
+    let name = "portcullis_connections_ended_total";
+    counted(&authority, name, &labels, 1.0).await;
 }
 
 /// Sends a header byte by byte, until the other side has enough of it.

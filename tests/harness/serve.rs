@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use portcullis_authority::config::Config;
@@ -23,6 +24,9 @@ use crate::{
     wait::{eventually, within},
 };
 
+/// Linux counts processor time in hundredths of a second.
+const MILLISECONDS_PER_TICK: u64 = 10;
+
 /// A running `serve`.
 pub struct Serve {
     child: Child,
@@ -37,13 +41,32 @@ pub struct Serve {
 impl Serve {
     /// Starts it with the settings of tests and some of the test's own; `log` is its `RUST_LOG`.
     pub async fn start(log: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(Command::new(binary()), log, change).await
+    }
+
+    /// [`start`](Self::start) in a process that may have this many files and sockets open.
+    pub async fn start_with_descriptors(
+        descriptors: u32,
+        log: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", r#"ulimit -n "$1" && shift && exec "$@""#, "sh"])
+            .arg(descriptors.to_string())
+            .arg(binary());
+        Self::start_by(command, log, change).await
+    }
+
+    /// Starts it by a command that runs the binary with the arguments added here.
+    async fn start_by(mut command: Command, log: &str, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut config = config(directory.path());
         change(&mut config);
         let file = directory.path().join("portcullis.toml");
         std::fs::write(&file, toml::to_string(&config).expect("TOML"))
             .expect("a configuration file");
-        let mut child = Command::new(binary())
+        let mut child = command
             .args(["serve", "--config"])
             .arg(&file)
             .env("RUST_LOG", log)
@@ -123,6 +146,22 @@ impl Serve {
             .and_then(|number| number.trim().parse::<u64>().ok())
             .expect("a size")
             << 10
+    }
+
+    /// The processor time that it has used, of all its threads.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let id = self.child.id().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("it runs");
+        // The name before it is in parentheses, and may have spaces.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let fields: Vec<_> = fields.split(' ').collect();
+        let ticks = |field: &str| field.parse::<u64>().expect("a number");
+        let (user, system) = (ticks(fields[11]), ticks(fields[12]));
+        Duration::from_millis((user + system) * MILLISECONDS_PER_TICK)
     }
 
     fn signal(&self, signal: Signal) {
