@@ -31,7 +31,7 @@ fn every_target_takes_its_seeds_as_it_should() {
 }
 
 #[test]
-fn no_input_that_was_kept_makes_a_target_panic() {
+fn no_kept_input_makes_a_target_panic() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     for target in fuzz::TARGETS {
         let inputs = fs::read_dir(corpora.join(target.name)).expect("a corpus");

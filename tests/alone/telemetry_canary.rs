@@ -679,7 +679,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_secret_or_personal_stays_inside() {
+async fn secrets_and_personal_data_appear_in_no_output() {
     let lines = Lines::capture(TRACE_ALL);
     drive(None, &lines).await;
     drive(Some(postgres::fresh_url().await), &lines).await;

@@ -88,7 +88,7 @@ async fn requests_add_up_and_the_newest_counts(engine: Engine) {
     assert_eq!(last.due_us, first.due_us);
 }
 
-async fn a_session_that_moves_is_told_once_with_what_was_known_before(engine: Engine) {
+async fn a_session_that_moves_is_reported_once_with_its_previous_place(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let (session, other) = (
@@ -315,7 +315,7 @@ async fn a_report_is_one_statement_on_postgresql_and_looks_up_each_session_by_it
 
 crate::on_every_engine! {
     requests_add_up_and_the_newest_counts,
-    a_session_that_moves_is_told_once_with_what_was_known_before,
+    a_session_that_moves_is_reported_once_with_its_previous_place,
     a_session_is_told_when_it_is_used_at_a_great_age_for_the_first_time,
     sessions_that_are_not_there_are_ignored_and_of_others_nothing_changes,
     texts_of_a_report_come_back_as_they_were,

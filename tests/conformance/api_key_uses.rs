@@ -101,7 +101,7 @@ async fn requests_are_counted_by_key_and_hour(engine: Engine) {
     );
 }
 
-async fn what_is_older_than_a_day_does_not_count_and_goes(engine: Engine) {
+async fn uses_older_than_a_day_are_not_counted_and_are_deleted(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let key = create(&*store, &new("t", "u")).await;
@@ -200,7 +200,7 @@ async fn two_authorities_that_report_the_same_keys_lose_nothing(engine: Engine) 
 
 crate::on_every_engine! {
     requests_are_counted_by_key_and_hour,
-    what_is_older_than_a_day_does_not_count_and_goes,
+    uses_older_than_a_day_are_not_counted_and_are_deleted,
     keys_that_are_not_there_are_passed_over,
     a_report_may_be_large,
     two_authorities_that_report_the_same_keys_lose_nothing,

@@ -99,7 +99,7 @@ async fn a_repeated_entry_makes_one_key(engine: Engine) {
     );
 }
 
-async fn an_unknown_owner_is_made_and_a_disabled_one_gets_none(engine: Engine) {
+async fn an_unknown_owner_is_created_and_a_disabled_owner_gets_no_key(engine: Engine) {
     let store = engine.place().await.store().await;
     create(&*store, &new("t", "u")).await;
     assert!(
@@ -182,7 +182,7 @@ async fn a_key_is_ended_once(engine: Engine) {
     assert!(outcomes[2].is_ok() && !is_alive(&*store, &two).await);
 }
 
-async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was(engine: Engine) {
+async fn the_trail_names_the_creator_revoker_and_owner_of_a_key(engine: Engine) {
     let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     apply(&*store, revocation(&key)).await;
@@ -206,7 +206,7 @@ async fn the_trail_says_who_made_and_ended_a_key_and_whose_it_was(engine: Engine
     );
 }
 
-async fn no_turn_forgets_a_revoked_key_or_a_cut_one(engine: Engine) {
+async fn revoked_and_cut_off_api_keys_survive_every_turn(engine: Engine) {
     let store = engine.place().await.store().await;
     let (revoked, cut) = (
         create(&*store, &new("t", "u")).await,
@@ -268,7 +268,7 @@ async fn disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user(engine: En
     }
 }
 
-async fn what_is_revoked_is_of_one_kind(engine: Engine) {
+async fn revoking_an_api_key_revokes_no_session_with_its_serial(engine: Engine) {
     let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
     apply(&*store, revocation(&key)).await;
@@ -294,7 +294,7 @@ async fn expired(store: &dyn Store, owner: &str) -> ApiKey {
     key
 }
 
-async fn an_expired_key_is_not_ended_by_what_comes_later(engine: Engine) {
+async fn an_expired_api_key_stays_expired_when_it_is_revoked(engine: Engine) {
     let store = engine.place().await.store().await;
     let key = expired(&*store, "u").await;
     assert_eq!(apply(&*store, revocation(&key)).await.changed, 0);
@@ -462,7 +462,7 @@ async fn a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead(engine: 
     }
 }
 
-async fn what_failed_anywhere_is_repeated_without_doing_anything_twice(engine: Engine) {
+async fn an_api_key_change_that_failed_anywhere_can_be_repeated(engine: Engine) {
     let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     for point in Point::all() {
@@ -497,17 +497,17 @@ async fn what_failed_anywhere_is_repeated_without_doing_anything_twice(engine: E
 crate::on_every_engine! {
     a_key_is_kept_as_it_was_given,
     a_repeated_entry_makes_one_key,
-    an_unknown_owner_is_made_and_a_disabled_one_gets_none,
+    an_unknown_owner_is_created_and_a_disabled_owner_gets_no_key,
     a_key_is_ended_once,
-    the_trail_says_who_made_and_ended_a_key_and_whose_it_was,
-    no_turn_forgets_a_revoked_key_or_a_cut_one,
+    the_trail_names_the_creator_revoker_and_owner_of_a_key,
+    revoked_and_cut_off_api_keys_survive_every_turn,
     signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good,
     disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user,
-    what_is_revoked_is_of_one_kind,
-    an_expired_key_is_not_ended_by_what_comes_later,
+    revoking_an_api_key_revokes_no_session_with_its_serial,
+    an_expired_api_key_stays_expired_when_it_is_revoked,
     keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for,
     pages_cover_each_key_once_while_others_come,
     a_recovery_cuts_keys_off_unless_told_otherwise,
     a_key_that_races_the_disabling_of_its_owner_is_refused_or_dead,
-    what_failed_anywhere_is_repeated_without_doing_anything_twice,
+    an_api_key_change_that_failed_anywhere_can_be_repeated,
 }

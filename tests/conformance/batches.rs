@@ -169,7 +169,7 @@ async fn an_entry_that_ended_one_session_tells_it_as_it_is_now(engine: Engine) {
     assert_eq!(Some(*now), found.end.map(|end| end.at));
 }
 
-async fn ending_what_has_ended_changes_nothing_and_takes_no_revision(engine: Engine) {
+async fn ending_an_ended_session_changes_nothing_and_takes_no_revision(engine: Engine) {
     let store = engine.place().await.store().await;
     let (single, cut) = (
         open(&*store, &sign_in("t", "u")).await,
@@ -349,7 +349,7 @@ crate::on_every_engine! {
     revoking_several_sessions_is_all_or_nothing,
     a_session_of_another_owner_is_not_found,
     an_entry_that_ended_one_session_tells_it_as_it_is_now,
-    ending_what_has_ended_changes_nothing_and_takes_no_revision,
+    ending_an_ended_session_changes_nothing_and_takes_no_revision,
     two_entries_of_a_batch_that_end_one_session_end_it_once,
     an_end_says_when_by_whom_and_why,
     a_batch_may_be_large,

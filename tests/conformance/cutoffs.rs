@@ -85,7 +85,7 @@ async fn one_session_may_stay(engine: Engine) {
     );
 }
 
-async fn two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none(engine: Engine) {
+async fn two_sign_outs_in_one_batch_that_exempt_different_sessions_end_both(engine: Engine) {
     let store = engine.place().await.store().await;
     let (one, two) = (
         open(&*store, &sign_in("t", "a")).await,
@@ -112,7 +112,7 @@ async fn only_a_session_of_the_user_may_stay(engine: Engine) {
     );
 }
 
-async fn signing_out_a_user_nobody_knows_makes_them_known(engine: Engine) {
+async fn signing_out_an_unknown_user_creates_them(engine: Engine) {
     let store = engine.place().await.store().await;
     let outcome = apply(&*store, sign_out("new", &["someone"])).await;
     assert_eq!((outcome.revision.0, outcome.changed), (1, 1));
@@ -148,9 +148,9 @@ async fn a_tenant_without_sessions_can_be_signed_out(engine: Engine) {
 crate::on_every_engine! {
     a_cutoff_covers_its_scope_and_what_was_opened_before_it,
     one_session_may_stay,
-    two_sign_outs_of_one_batch_that_keep_different_sessions_keep_none,
+    two_sign_outs_in_one_batch_that_exempt_different_sessions_end_both,
     only_a_session_of_the_user_may_stay,
-    signing_out_a_user_nobody_knows_makes_them_known,
+    signing_out_an_unknown_user_creates_them,
     signing_out_users_counts_them,
     a_tenant_without_sessions_can_be_signed_out,
 }

@@ -40,7 +40,7 @@ async fn ages(store: &dyn Store, contacts: &[GateContact]) -> Vec<(u64, u64)> {
     ages
 }
 
-async fn what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back(engine: Engine) {
+async fn the_newest_contact_that_any_authority_recorded_counts(engine: Engine) {
     let place = engine.place().await;
     let (one, other) = (place.store().await, place.store().await);
     assert!(ages(&*one, &[]).await.is_empty());
@@ -84,7 +84,7 @@ async fn gates_that_leave_or_have_been_away_for_long_are_forgotten(engine: Engin
 }
 
 crate::on_every_engine! {
-    what_any_authority_knows_of_a_gate_counts_and_nothing_moves_back,
+    the_newest_contact_that_any_authority_recorded_counts,
     a_gate_that_has_not_reported_yet_had_nothing_to_tell_when_it_came,
     many_gates_are_recorded_together,
     gates_that_leave_or_have_been_away_for_long_are_forgotten,

@@ -28,7 +28,7 @@ async fn names(connection: &mut dyn Connection) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_last_statements_are_all_committed_or_none() {
+async fn the_last_statements_commit_together_or_not_at_all() {
     let schema = fresh_schema().await;
     let engine = Postgres::connect(&schema.url, &PostgresOptions::default())
         .await

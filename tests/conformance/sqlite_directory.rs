@@ -28,7 +28,7 @@ async fn a_directory_has_one_owner() {
 }
 
 #[tokio::test]
-async fn nobody_else_may_read() {
+async fn the_data_directory_is_readable_by_its_owner_only() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     let store = Sqlite::open(&data).await.expect("opens");

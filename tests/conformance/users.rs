@@ -44,7 +44,7 @@ async fn a_disabled_user_is_signed_out_and_stays_out_until_enabled(engine: Engin
     assert!(is_alive(&*store, &open(&*store, &sign_in("t", "u")).await).await);
 }
 
-async fn disabling_a_user_nobody_knows_keeps_them_out(engine: Engine) {
+async fn disabling_an_unknown_user_keeps_them_out(engine: Engine) {
     let store = engine.place().await.store().await;
     apply(&*store, disable("t", "u")).await;
     assert!(try_open(&*store, &sign_in("t", "u")).await.is_none());
@@ -132,7 +132,7 @@ async fn disabling_twice_keeps_the_first_time_and_cuts_once(engine: Engine) {
 
 crate::on_every_engine! {
     a_disabled_user_is_signed_out_and_stays_out_until_enabled,
-    disabling_a_user_nobody_knows_keeps_them_out,
+    disabling_an_unknown_user_keeps_them_out,
     disabling_cuts_api_keys_too_and_signing_out_does_not,
     enabling_finds_users_and_does_not_make_them,
     disabling_twice_keeps_the_first_time_and_cuts_once,

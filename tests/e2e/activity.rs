@@ -103,7 +103,7 @@ fn policy(change: impl FnOnce(&mut Limits)) -> Policy {
 }
 
 #[tokio::test]
-async fn what_a_gate_admits_is_use_of_the_session() {
+async fn requests_that_a_gate_admits_are_use_of_the_session() {
     for authority in authorities().await {
         set_policy_behind(
             &authority,
@@ -431,7 +431,7 @@ async fn a_report_with_a_bad_entry_records_the_others_and_names_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_uses_ends_and_one_in_use_does_not() {
+async fn an_idle_session_ends_and_a_session_in_use_does_not() {
     for authority in authorities().await {
         // Asking whether a session has ended is use of it, but for a gate that does not report.
         let (gate, silent) = (

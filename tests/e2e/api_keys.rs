@@ -224,7 +224,7 @@ async fn a_disabled_owner_has_no_keys_and_enabling_brings_none_back() {
 }
 
 #[tokio::test]
-async fn neither_is_accepted_as_the_other() {
+async fn api_keys_and_sessions_are_not_accepted_as_each_other() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;
     let session = authority.sign_in("ada").await.access_token;
@@ -731,7 +731,7 @@ async fn the_largest_key_that_can_be_made_is_not_too_large() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_what_is_not_the_callers_look_alike() {
+async fn unknown_keys_and_keys_of_others_get_the_same_answer() {
     let authority = TestAuthority::sqlite().await;
     let (key, _) = create(&authority, "ada").await;
     let unknown = "key_01h455vb4pex5vsknk084sn02q";

@@ -159,7 +159,7 @@ fn endings(events: Vec<v1::AuditEvent>) -> Vec<v1::AuditEvent> {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-async fn an_administrator_sees_who_did_what_to_whom() {
+async fn an_administrator_sees_actor_action_and_target() {
     on_both(async |story| {
         let sessions = story.play().await;
         let events = endings(story.list(SUPPORT, of_tenant()).await.expect("listed"));
@@ -287,7 +287,7 @@ async fn an_administrator_sees_who_did_what_to_whom() {
 }
 
 #[tokio::test]
-async fn a_user_sees_what_concerns_them_and_no_words_meant_for_others() {
+async fn a_user_sees_their_own_events_without_the_administrator_s_words() {
     on_both(async |story| {
         story.play().await;
         let ada = story.authority.sign_in("ada").await.access_token;
@@ -361,7 +361,7 @@ async fn a_user_sees_what_concerns_them_and_no_words_meant_for_others() {
 }
 
 #[tokio::test]
-async fn what_waits_is_in_the_trail_within_a_moment_and_users_see_its_details() {
+async fn waiting_events_reach_the_trail_within_seconds_with_their_details() {
     on_both(async |story| {
         let ada = story.authority.sign_in("ada").await.access_token;
         let blob = if story.schema.is_some() {
@@ -634,7 +634,7 @@ async fn a_trail_that_fits_but_is_not_the_one_that_was_applied_is_found_out() {
 }
 
 #[tokio::test]
-async fn what_concerns_no_tenant_is_for_operators() {
+async fn events_without_a_tenant_are_for_operators() {
     on_both(async |story| {
         let everyone = v1::SignOutEveryoneRequest {
             reason: "a stolen key".into(),
@@ -682,7 +682,7 @@ async fn what_concerns_no_tenant_is_for_operators() {
 }
 
 #[tokio::test]
-async fn what_a_user_does_is_said_with_where_their_session_was_seen() {
+async fn audit_events_of_a_user_show_where_their_session_was_last_seen() {
     on_both(async |story| {
         let client = v1::Client {
             ip: "198.51.100.7".into(),

@@ -203,7 +203,7 @@ async fn an_empty_tenant_from_a_service_is_never_all() {
 }
 
 #[tokio::test]
-async fn a_user_sees_and_ends_only_what_is_theirs() {
+async fn a_user_sees_and_ends_only_their_own_sessions() {
     let authority = TestAuthority::sqlite().await;
     let (ada, eve) = (
         authority.sign_in("ada").await,

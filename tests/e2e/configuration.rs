@@ -171,7 +171,7 @@ async fn a_configuration_that_cannot_be_meant_exits_with_2_and_names_the_key() {
 }
 
 #[tokio::test]
-async fn what_looks_alike_and_is_meant_is_accepted() {
+async fn valid_configurations_that_resemble_invalid_ones_are_accepted() {
     let directory = files();
     let insecure = "[server]\nhttp_listen = \"0.0.0.0:0\"\ninsecure = true\n";
     let tls = "[server]\ntls_certificate_file = \"$/chain.pem\"\ntls_key_file = \"$/key.pem\"\n";

@@ -92,7 +92,7 @@ async fn get(authority: &TestAuthority, created: &v1::CreateSessionResponse) -> 
 }
 
 #[tokio::test]
-async fn a_session_says_on_what_and_where_it_is() {
+async fn a_session_shows_its_device_and_its_place() {
     on_both(async |authority, _| {
         let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
             .await
@@ -196,7 +196,7 @@ async fn a_session_says_on_what_and_where_it_is() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-async fn what_is_suspicious_about_a_sign_in_is_found_unless_the_tenant_switched_it_off() {
+async fn findings_of_a_sign_in_are_made_unless_the_tenant_disabled_them() {
     on_both(async |authority, _| {
         let first = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
             .await

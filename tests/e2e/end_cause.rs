@@ -109,7 +109,7 @@ async fn a_user_s_own_sign_out_is_told_from_that_on_another_device() {
 }
 
 #[tokio::test]
-async fn what_others_do_to_a_session_is_told_by_what_it_was() {
+async fn the_end_cause_names_the_administrator_s_action() {
     on_both(async |authority| {
         let revoked = |cause: Cause| ("revoked".to_owned(), cause);
         let disabled = authority.sign_in("bob").await;
@@ -179,7 +179,7 @@ async fn what_others_do_to_a_session_is_told_by_what_it_was() {
 }
 
 #[tokio::test]
-async fn what_the_sweep_ends_is_idle_or_past_the_policy() {
+async fn the_sweep_s_end_cause_is_idle_or_policy() {
     let often = |config: &mut Config| {
         config.sessions.sweep_interval = Duration::from_millis(100);
         config.sessions.activity_delay_max = Duration::from_secs(1);
@@ -241,7 +241,7 @@ async fn what_the_sweep_ends_is_idle_or_past_the_policy() {
 }
 
 #[tokio::test]
-async fn who_holds_only_an_ended_token_learns_why_it_ended() {
+async fn an_ended_token_alone_is_enough_to_learn_why_it_ended() {
     on_both(async |authority| {
         let created = authority.sign_in("ada").await;
         let request = v1::RevokeSessionRequest {

@@ -89,7 +89,7 @@ async fn ids(
 }
 
 #[tokio::test]
-async fn an_administrator_finds_sessions_by_what_is_known_of_them() {
+async fn an_administrator_finds_sessions_by_profile_address_and_time() {
     on_both(async |authority| {
         let ada = sign_in_as(&authority, "1", ["ada", "Ada", "Lovelace"], "192.0.2.7").await;
         let bob = sign_in_as(
@@ -596,7 +596,7 @@ async fn users_are_listed_with_their_sessions_and_the_total_on_the_first_page() 
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-async fn a_preview_shows_what_would_end_and_ends_nothing() {
+async fn a_preview_shows_the_sessions_and_ends_none() {
     on_both(async |authority| {
         let (other, ada, bob) = (
             authority.sign_in("ada").await,
@@ -723,7 +723,7 @@ async fn a_preview_shows_what_would_end_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_preview_of_what_is_not_there_or_not_the_caller_s_is_refused() {
+async fn a_preview_of_an_unknown_or_another_user_s_session_is_refused() {
     on_both(async |authority| {
         let (ada, bob) = (
             authority.sign_in("ada").await,

@@ -86,7 +86,7 @@ async fn calls_are_counted_by_rpc_and_code() {
 }
 
 #[tokio::test]
-async fn what_the_log_and_the_streams_do_can_be_read() {
+async fn metrics_of_the_log_and_the_streams_move() {
     let authority = TestAuthority::sqlite().await;
     let gates = [
         authority.ready_gate().await,

@@ -72,7 +72,7 @@ async fn signed_in(
 }
 
 #[tokio::test]
-async fn a_policy_is_replaced_by_who_saw_the_newest() {
+async fn only_an_update_with_the_newest_etag_replaces_a_policy() {
     on_both(async |authority| {
         let first = policy(&authority).await;
         assert_eq!(
@@ -635,7 +635,7 @@ async fn a_sign_in_that_is_refused_ends_nothing_and_a_repeated_one_is_not_refuse
 }
 
 #[tokio::test]
-async fn a_tightened_policy_ends_what_is_past_it_however_often_it_is_changed() {
+async fn a_tightened_policy_ends_the_sessions_past_it_however_often_it_changes() {
     let authority =
         TestAuthority::with(|config| config.sessions.sweep_interval = Duration::from_secs(1)).await;
     let gate = authority.ready_gate().await;

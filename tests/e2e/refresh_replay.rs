@@ -260,7 +260,7 @@ async fn a_shared_token_ends_the_session_where_the_policy_says_so() {
 }
 
 #[tokio::test]
-async fn clients_of_which_nothing_is_said_are_not_compared() {
+async fn refreshes_without_client_information_are_not_compared() {
     for authority in with_grace().await {
         for (first, second) in [
             (None, client("203.0.113.9", "laptop")),

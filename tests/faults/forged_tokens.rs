@@ -22,7 +22,7 @@ fn client(last: u8) -> RequestInfo<'static> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forged_tokens_of_one_source_cost_a_gate_little_and_nobody_else_anything() {
+async fn forged_tokens_of_one_source_cost_other_sources_nothing() {
     let authority = TestAuthority::sqlite().await;
     let gate = ready(authority.gate().forged_tokens_max(1, 1_000)).await;
     let known = authority.sign_in("ada").await.access_token;
@@ -53,7 +53,7 @@ async fn forged_tokens_of_one_source_cost_a_gate_little_and_nobody_else_anything
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forged_token_that_comes_again_is_refused_unchecked_for_what_it_is() {
+async fn a_repeated_forged_token_is_refused_without_a_check() {
     let authority = TestAuthority::sqlite().await;
     let gate = ready(authority.gate().forged_tokens_max(1, 1_000)).await;
     let forged = forged(&authority.sign_in("ada").await.access_token, 1);

@@ -129,7 +129,7 @@ async fn a_session_in_use_is_not_idle_while_reports_of_use_are_refused() {
 }
 
 #[tokio::test]
-async fn what_was_used_at_a_gate_that_was_cut_off_lives_when_it_comes_back() {
+async fn sessions_used_at_a_gate_that_was_cut_off_live_when_it_comes_back() {
     for authority in authorities(|_| {}).await {
         let proxy = Proxy::start(authority.config.server.grpc_listen).await;
         let builder = gate_at(format!("http://{}", proxy.address()))
@@ -183,7 +183,7 @@ async fn a_gate_that_is_gone_for_ever_holds_idle_sessions_for_a_bounded_time() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_gate_that_said_that_it_ends() {
+async fn sessions_do_not_wait_for_a_gate_that_announced_its_end() {
     for authority in authorities(|_| {}).await {
         let builder = gate_at(authority.endpoint()).best_effort(Duration::from_secs(86_400));
         let leaving = ready(builder).await;

@@ -56,7 +56,7 @@ async fn counted(authority: &TestAuthority, name: &str, labels: &[(&str, &str)],
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_calls_of_a_revoked_user_stop_nobody_else() {
+async fn half_open_calls_of_a_revoked_user_stop_no_other_caller() {
     let authority = TestAuthority::with(|config| config.server.calls_max = 64).await;
     let (eve, ada) = (
         authority.sign_in("eve").await,
@@ -167,7 +167,7 @@ async fn a_call_without_a_deadline_gets_one() {
 }
 
 #[tokio::test]
-async fn silent_sockets_are_closed_and_stop_nobody_else() {
+async fn silent_sockets_are_closed_and_stop_no_other_caller() {
     let authority = TestAuthority::with(|config| {
         config.server.connections_max = Some(64);
         config.server.http_connections_max = Some(16);

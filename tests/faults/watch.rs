@@ -384,7 +384,7 @@ impl v1::revocation_service_server::RevocationService for Damaged {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_transport_panics_at_does_not_end_the_gate() {
+async fn an_answer_that_makes_the_transport_panic_does_not_end_the_gate() {
     let attempts = std::sync::Arc::default();
     let service = v1::revocation_service_server::RevocationServiceServer::new(Damaged(
         std::sync::Arc::clone(&attempts),

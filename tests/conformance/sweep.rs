@@ -56,7 +56,7 @@ async fn a_session_that_may_become_idle_before_it_expires_is_due_then(engine: En
     );
 }
 
-async fn due_sessions_come_in_order_with_what_is_known_of_them(engine: Engine) {
+async fn due_sessions_come_in_order_with_their_facts(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let mut sessions = Vec::new();
@@ -205,7 +205,7 @@ async fn a_walk_sees_every_session_of_the_tenant_once(engine: Engine) {
     assert_eq!(seen, sessions);
 }
 
-async fn a_walk_marks_the_oldest_of_who_has_more_than_allowed(engine: Engine) {
+async fn the_walk_marks_the_oldest_sessions_above_the_limit(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let mut policy = Policy::default();
@@ -332,7 +332,7 @@ async fn a_walk_gives_way_to_a_newer_policy(engine: Engine) {
     );
 }
 
-async fn a_policy_of_a_later_version_is_left_to_who_understands_it(engine: Engine) {
+async fn the_walk_skips_a_policy_of_a_later_version(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let session = open(&*store, &sign_in("t", "u")).await;
@@ -406,12 +406,12 @@ async fn the_sweep_reads_by_index_and_no_more_than_it_asks_for(engine: Engine) {
 
 crate::on_every_engine! {
     a_session_that_may_become_idle_before_it_expires_is_due_then,
-    due_sessions_come_in_order_with_what_is_known_of_them,
+    due_sessions_come_in_order_with_their_facts,
     a_time_that_someone_else_has_set_stays,
     only_an_absence_is_one,
     a_walk_sees_every_session_of_the_tenant_once,
-    a_walk_marks_the_oldest_of_who_has_more_than_allowed,
+    the_walk_marks_the_oldest_sessions_above_the_limit,
     a_walk_gives_way_to_a_newer_policy,
-    a_policy_of_a_later_version_is_left_to_who_understands_it,
+    the_walk_skips_a_policy_of_a_later_version,
     the_sweep_reads_by_index_and_no_more_than_it_asks_for,
 }

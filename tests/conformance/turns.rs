@@ -74,7 +74,7 @@ async fn two_turns_forget_in_the_view_and_never_in_the_rows(engine: Engine) {
     }
 }
 
-async fn of_turns_at_once_one_happens(engine: Engine) {
+async fn concurrent_turns_happen_once(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
     let long_ago = "UPDATE installation SET last_turn_us = 0, turn_counted_us = 3600000000";
@@ -103,5 +103,5 @@ async fn of_turns_at_once_one_happens(engine: Engine) {
 crate::on_every_engine! {
     a_turn_waits_for_its_period,
     two_turns_forget_in_the_view_and_never_in_the_rows,
-    of_turns_at_once_one_happens,
+    concurrent_turns_happen_once,
 }

@@ -160,7 +160,7 @@ async fn a_refresh_whose_answer_was_lost_has_happened_once(engine: Engine) {
     assert_eq!(lost, 1, "the answer of the commit");
 }
 
-async fn a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half(engine: Engine) {
+async fn a_cancelled_append_leaves_no_lock_and_no_partial_change(engine: Engine) {
     let place = engine.place().await;
     let (store, faults) = place.faulty_store().await;
     let other = place.store().await;
@@ -211,5 +211,5 @@ crate::on_every_engine! {
     an_append_whose_commit_was_lost_is_answered_by_its_revision_though_others_came_after,
     a_sign_in_that_failed_anywhere_is_repeated_without_opening_two_sessions,
     a_refresh_whose_answer_was_lost_has_happened_once,
-    a_caller_who_goes_away_anywhere_leaves_no_lock_and_no_half,
+    a_cancelled_append_leaves_no_lock_and_no_partial_change,
 }

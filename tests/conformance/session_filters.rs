@@ -343,7 +343,7 @@ async fn pages(
     }
 }
 
-async fn every_filter_in_every_order_lists_what_matches_and_nothing_else(engine: Engine) {
+async fn every_filter_in_every_order_lists_exactly_the_matching_sessions(engine: Engine) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let mut random = StdRng::seed_from_u64(4);
@@ -421,6 +421,6 @@ async fn names_are_found_as_they_are_now(engine: Engine) {
 }
 
 crate::on_every_engine! {
-    every_filter_in_every_order_lists_what_matches_and_nothing_else,
+    every_filter_in_every_order_lists_exactly_the_matching_sessions,
     names_are_found_as_they_are_now,
 }

@@ -48,7 +48,7 @@ async fn assert_fits(store: &dyn Store) {
     assert_eq!((verdict.fault, verdict.through), (None, verdict.head));
 }
 
-async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
+async fn waiting_events_are_recorded_in_the_trail_and_the_chain(engine: Engine) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     assert!(!waits(&*store).await);
@@ -105,7 +105,7 @@ async fn what_waits_is_taken_into_the_trail_and_the_chain(engine: Engine) {
     assert_fits(&*store).await;
 }
 
-async fn a_batch_of_revocations_takes_what_waits_along(engine: Engine) {
+async fn a_batch_of_revocations_records_waiting_events_too(engine: Engine) {
     let place = engine.place().await;
     let (store, engine) = (place.store().await, place.engine().await);
     let opened = open(&*store, &sign_in("t", "u")).await;
@@ -301,8 +301,8 @@ async fn several_authorities_record_each_event_once(engine: Engine) {
 }
 
 crate::on_every_engine! {
-    what_waits_is_taken_into_the_trail_and_the_chain,
-    a_batch_of_revocations_takes_what_waits_along,
+    waiting_events_are_recorded_in_the_trail_and_the_chain,
+    a_batch_of_revocations_records_waiting_events_too,
     one_batch_takes_so_many_and_the_oldest,
     an_event_that_the_trail_has_does_not_keep_the_others_out,
     a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_twice,

@@ -146,7 +146,7 @@ async fn a_changed_row_is_named_whatever_was_changed(engine: Engine) {
     assert_eq!(fault(&*store).await, None);
 }
 
-async fn where_a_row_is_missing_the_next_one_is_named_or_the_batch(engine: Engine) {
+async fn verification_names_the_row_after_a_missing_one_or_the_batch(engine: Engine) {
     let (store, rows) = tampered(
         engine,
         &format!("DELETE FROM audit_events WHERE {}", third(2)),
@@ -205,7 +205,7 @@ async fn an_added_row_is_named(engine: Engine) {
     }
 }
 
-async fn who_changes_the_rows_digests_too_is_found_by_the_batch(engine: Engine) {
+async fn verification_names_the_batch_when_row_digests_were_changed_too(engine: Engine) {
     let sql = "UPDATE audit_events SET digest = NULL WHERE revision = 3; \
          UPDATE audit_events SET reason = 'another' WHERE revision = 3";
     let (store, _) = tampered(engine, sql).await;
@@ -402,9 +402,9 @@ async fn an_empty_trail_and_a_large_one_fit(engine: Engine) {
 
 crate::on_every_engine! {
     a_changed_row_is_named_whatever_was_changed,
-    where_a_row_is_missing_the_next_one_is_named_or_the_batch,
+    verification_names_the_row_after_a_missing_one_or_the_batch,
     an_added_row_is_named,
-    who_changes_the_rows_digests_too_is_found_by_the_batch,
+    verification_names_the_batch_when_row_digests_were_changed_too,
     a_changed_or_missing_batch_is_named,
     a_trimmed_log_is_verified_by_the_digests_of_its_deltas,
     a_recovered_log_has_a_gap_that_fits,

@@ -130,7 +130,7 @@ async fn sessions_are_listed_by_state(engine: Engine) {
     );
 }
 
-async fn a_session_that_had_expired_is_not_ended_by_what_came_later(engine: Engine) {
+async fn an_expired_session_stays_expired_when_it_is_signed_out(engine: Engine) {
     let store = engine.place().await.store().await;
     let expired = expired(&*store, "a").await;
     apply(&*store, sign_out("t", &["a"])).await;
@@ -279,7 +279,7 @@ async fn sweep(store: &dyn Store, retention: Duration) -> u64 {
 crate::on_every_engine! {
     sessions_are_listed_by_tenant_and_user,
     sessions_are_listed_by_state,
-    a_session_that_had_expired_is_not_ended_by_what_came_later,
+    an_expired_session_stays_expired_when_it_is_signed_out,
     pages_cover_each_session_once_while_others_come_and_go,
     ended_sessions_are_listed_for_the_retention_and_then_removed,
 }

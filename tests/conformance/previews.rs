@@ -24,7 +24,7 @@ async fn preview(store: &dyn Store, selection: &Selection) -> Preview {
         .expect("known sessions")
 }
 
-async fn a_preview_names_what_the_call_then_ends(engine: Engine) {
+async fn a_preview_names_the_sessions_that_the_call_then_ends(engine: Engine) {
     let store = engine.place().await.store().await;
     let mut sessions = Vec::new();
     for user in ["a", "a", "a", "b", "b", "c"] {
@@ -88,7 +88,7 @@ async fn alive(store: &dyn Store, sessions: &[Session]) -> Vec<usize> {
     alive
 }
 
-async fn a_preview_of_an_unknown_session_is_none(engine: Engine) {
+async fn a_selection_with_an_unknown_session_has_no_preview(engine: Engine) {
     let store = engine.place().await.store().await;
     let (own, other) = (
         open(&*store, &sign_in("t", "a")).await,
@@ -127,7 +127,7 @@ async fn a_preview_counts_and_shows_no_more_than_it_says(engine: Engine) {
 }
 
 crate::on_every_engine! {
-    a_preview_names_what_the_call_then_ends,
-    a_preview_of_an_unknown_session_is_none,
+    a_preview_names_the_sessions_that_the_call_then_ends,
+    a_selection_with_an_unknown_session_has_no_preview,
     a_preview_counts_and_shows_no_more_than_it_says,
 }

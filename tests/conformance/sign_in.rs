@@ -229,7 +229,7 @@ async fn sign_ins_at_once_of_an_unknown_user_make_one_user(engine: Engine) {
     );
 }
 
-async fn a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing(engine: Engine) {
+async fn a_sign_in_updates_the_profile_and_keeps_fields_that_it_omits(engine: Engine) {
     let store = engine.place().await.store().await;
     let profile = |texts: [&str; 4]| {
         let [user_name, given_name, family_name, email] = texts.map(String::from);
@@ -307,6 +307,6 @@ crate::on_every_engine! {
     sign_ins_that_wait_together_succeed_and_fail_each_for_itself,
     sign_ins_at_once_with_one_request_id_open_one_session,
     sign_ins_at_once_of_an_unknown_user_make_one_user,
-    a_sign_in_says_what_is_new_about_the_user_and_forgets_nothing,
+    a_sign_in_updates_the_profile_and_keeps_fields_that_it_omits,
     a_session_is_found_in_its_tenant_only,
 }

@@ -33,7 +33,7 @@ fn said(events: &[AuditEvent]) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-async fn an_event_says_who_did_what_to_whom_when_and_why(engine: Engine) {
+async fn an_event_names_actor_action_target_time_and_reason(engine: Engine) {
     let store = engine.place().await.store().await;
     let opened = open(&*store, &sign_in("t", "u")).await;
     let revoking = Entry {
@@ -127,7 +127,7 @@ async fn story(store: &dyn Store) -> Vec<AuditEvent> {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
-async fn a_list_has_what_its_filter_says_newest_first(engine: Engine) {
+async fn a_list_has_the_events_of_its_filter_newest_first(engine: Engine) {
     let store = engine.place().await.store().await;
     let all = story(&*store).await;
     assert_eq!(all.len(), 3 * 6);
@@ -378,9 +378,9 @@ async fn audit_rows_can_be_neither_changed_nor_deleted(engine: Engine) {
 }
 
 crate::on_every_engine! {
-    an_event_says_who_did_what_to_whom_when_and_why,
+    an_event_names_actor_action_target_time_and_reason,
     each_row_says_whom_it_concerns,
-    a_list_has_what_its_filter_says_newest_first,
+    a_list_has_the_events_of_its_filter_newest_first,
     pages_have_each_event_once_while_others_are_added,
     every_list_is_read_from_an_index_in_its_order,
     audit_rows_can_be_neither_changed_nor_deleted,

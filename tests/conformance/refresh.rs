@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::Engine;
 
-async fn of_twenty_refreshes_of_one_generation_one_wins(engine: Engine) {
+async fn twenty_concurrent_refreshes_rotate_once(engine: Engine) {
     let place = engine.place().await;
     let stores = [place.store().await, place.store().await];
     let opened = open(&*stores[0], &sign_in("t", "u")).await;
@@ -100,7 +100,7 @@ async fn a_session_that_is_not_there_is_not_refreshed(engine: Engine) {
     assert_eq!(session(&*store, &opened).await.generation, 0);
 }
 
-async fn a_forged_token_changes_nothing_and_is_in_nobody_s_way(engine: Engine) {
+async fn a_forged_token_changes_nothing_and_delays_no_other_token(engine: Engine) {
     let store = engine.place().await.store().await;
     let [one, two, three] = [
         open(&*store, &sign_in("t", "a")).await,
@@ -231,10 +231,10 @@ async fn the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once(engin
 }
 
 crate::on_every_engine! {
-    of_twenty_refreshes_of_one_generation_one_wins,
+    twenty_concurrent_refreshes_rotate_once,
     a_refresh_advances_the_generation_and_nothing_else,
     a_session_that_is_not_there_is_not_refreshed,
-    a_forged_token_changes_nothing_and_is_in_nobody_s_way,
+    a_forged_token_changes_nothing_and_delays_no_other_token,
     a_session_that_has_ended_is_not_refreshed,
     the_client_of_a_rotation_is_kept_and_a_shared_token_is_noted_once,
 }
