@@ -41,13 +41,12 @@ pub(crate) struct ReportingGate {
     pub(crate) admits_for: Duration,
 }
 
-/// Records a report, and the findings about its sessions that are new.
-///
-/// The report is lost as a whole or recorded as a whole where idleness depends on it: an error makes the gate repeat
-/// it. Findings and uses of API keys do not fail it, because the repetition would count the sessions' requests twice.
+/// Records a report, and the findings about its sessions that are new. After an error the gate repeats the report.
 pub(crate) async fn record_activity(app: &App, report: &ActivityReport) -> Result<(), AppError> {
     if !report.sessions.is_empty() {
         let moved = retry_conflicts(|| app.store.record_activity(&report.sessions)).await?;
+        // From here on no error may reach the gate: it would repeat the report, and the requests that are recorded already
+        // would count twice. A finding or a use of an API key that is lost is the smaller harm.
         if let Err(error) = record_findings(app, &moved).await {
             tracing::warn!(%error, sessions = moved.len(), "findings are not in the audit trail");
         }
@@ -123,11 +122,11 @@ fn findings(
     observation.findings(used.at, disabled)
 }
 
-/// Repeats a transaction that conflicts with another one. Reports lock rows in one order and cannot deadlock each other,
-/// but appenders lock the same rows beside them.
+/// Repeats a transaction that conflicts with another one.
 async fn retry_conflicts<T, F: Future<Output = Result<T, StoreError>>>(
     record: impl Fn() -> F,
 ) -> Result<T, StoreError> {
+    // Reports lock rows in one order, so two reports cannot deadlock. Appenders lock the same rows beside them.
     let mut backoff = Backoff::new(RETRY_DELAY_MIN, RETRY_DELAY_MAX);
     for _ in 1..ATTEMPTS_MAX {
         match record().await {

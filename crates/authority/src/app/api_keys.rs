@@ -34,7 +34,7 @@ pub(crate) struct ApiKeyPage {
     pub(crate) next: Option<ApiKeyId>,
 }
 
-/// Creates a key, and returns it with its secret, which is kept nowhere.
+/// Creates a key, and returns it with its secret.
 pub(crate) async fn create_api_key(
     app: &App,
     origin: &ChangeOrigin,
@@ -46,6 +46,8 @@ pub(crate) async fn create_api_key(
     app.apply_change(origin, Mutation::CreateApiKey(Box::new(new)))
         .await?;
 
+    // The secret is signed from the row, which has the serial and the times that the append has chosen. It is stored
+    // nowhere: a caller who loses it creates another key.
     let (key, now) = find_api_key(app, &tenant, id).await?;
     let secret = sign_secret(app, &key, now)?;
     Ok((ApiKeyView::new(key, now), secret))

@@ -39,14 +39,15 @@ pub(crate) async fn list_audit_events(
     Ok(AuditPage { events, next })
 }
 
-/// Clears the fields that a caller may not see. A user learns of another's action that it was done, and the details,
-/// which are about the user themselves; only of their own actions and the authority's also the actor and the address.
+/// Clears the fields of an event that a caller may not see.
 fn hide_from(caller: &Caller, event: &mut AuditEvent) {
     let Some(own) = caller.own_user() else {
         return;
     };
+    // Services and reasons are for administrators. The user has a message of their own.
     event.actor.via.clear();
     event.reason.clear();
+    // Who else acted, and from where, is personal data of that person. The details stay: they are about the user.
     if !event.actor.is_user(own) && !event.actor.is_authority() {
         event.actor.name.clear();
         event.actor.ip.clear();
@@ -77,14 +78,15 @@ pub(crate) async fn verify_audit_trail(
     Ok(verdict)
 }
 
-/// Compares the log with the view of this authority. Somebody who rewrites the whole trail can make it consistent in
-/// itself, but its chain is then not the one that the authority has applied.
+/// Compares the chain of the log with the chain that this authority has applied.
 async fn compare_with_applied(
     app: &App,
     after: Revision,
     verdict: &AuditVerdict,
     applied: Position,
 ) -> Result<Option<AuditFault>, AppError> {
+    // Somebody who rewrites the whole trail can make it consistent in itself. Its chain then differs from the one that the
+    // authorities saw while it was written.
     let reaches_head = verdict.through >= verdict.head;
     let is_covered =
         applied.revision > after && (reaches_head || applied.revision <= verdict.through);

@@ -23,8 +23,7 @@ pub(crate) async fn get_policy(app: &App, tenant: &TenantId) -> Result<Versioned
     }
 }
 
-/// Replaces a tenant's policy. `expected` is the version that the caller has read: if another administrator has changed
-/// the policy since, the call fails instead of undoing their change.
+/// Replaces a tenant's policy, if it still has the version that the caller has read.
 pub(crate) async fn update_policy(
     app: &App,
     origin: &ChangeOrigin,
@@ -32,6 +31,8 @@ pub(crate) async fn update_policy(
     policy: Policy,
     expected: u64,
 ) -> Result<VersionedPolicy, AppError> {
+    // The appender compares the version within its transaction. Compared here, two administrators could both pass, and
+    // the second would undo the change of the first without seeing it.
     let mutation = Mutation::SetPolicy {
         tenant: tenant.clone(),
         policy: Box::new(policy),

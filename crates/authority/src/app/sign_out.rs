@@ -16,6 +16,7 @@ pub(crate) async fn sign_out_users(
     users: Vec<UserId>,
     disable: bool,
 ) -> Result<Enforcement, AppError> {
+    // A named user who never signed in gets a row, so that a cutoff can stand in it. The rate bounds how many.
     app.admit_named_users(&tenant, &users).await?;
     let cause = if disable {
         Cause::UserDisabled
@@ -33,14 +34,14 @@ pub(crate) async fn sign_out_users(
     Ok(enforcement)
 }
 
-/// Ends all sessions of a tenant. `is_forced` must be true: the call can sign out millions, and a mistake cannot be
-/// undone.
+/// Ends all sessions of a tenant. Fails unless `is_forced`.
 pub(crate) async fn sign_out_tenant(
     app: &App,
     origin: &ChangeOrigin,
     tenant: TenantId,
     is_forced: bool,
 ) -> Result<Enforcement, AppError> {
+    // The call can sign out millions, and nobody can undo it.
     if !is_forced {
         return Err(AppError::ForceRequired);
     }
@@ -49,7 +50,7 @@ pub(crate) async fn sign_out_tenant(
     Ok(enforcement)
 }
 
-/// Ends all sessions of the installation. `is_forced` must be true, as for a tenant.
+/// Ends all sessions of the installation. Fails unless `is_forced`.
 pub(crate) async fn sign_out_everyone(
     app: &App,
     origin: &ChangeOrigin,

@@ -87,12 +87,13 @@ fn state(key: &KeyRecord, all: &[KeyRecord], now: Micros) -> SigningKeyState {
     SigningKeyState::Verifying
 }
 
-/// Publishes a new key, which signs once gates have had time to learn it.
+/// Publishes a new key, which signs after the configured delay.
 pub(crate) async fn rotate_signing_key(
     app: &App,
     origin: &ChangeOrigin,
     credential: CredentialKind,
 ) -> Result<(SigningKeyView, Enforcement), AppError> {
+    // Gates refuse tokens of a key that they do not know, so they get time to learn it.
     let key = generate_key(app, credential, app.config.keys.activation_delay).await;
     let id = key.id.clone();
     let (_, enforcement) = app.apply_change(origin, Mutation::TrustKey(key)).await?;
@@ -106,6 +107,7 @@ pub(crate) async fn retire_signing_key(
     origin: &ChangeOrigin,
     retirement: Retirement,
 ) -> Result<RetiredKey, AppError> {
+    // API keys that end cannot be renewed like access tokens: programs stop until somebody creates new ones.
     let cost = retirement_cost(app, &retirement.id).await?;
     if cost.api_keys > 0 && !retirement.is_forced {
         return Err(AppError::ApiKeysWouldEnd(cost.api_keys));
@@ -147,12 +149,13 @@ struct RetirementCost {
     ends_access_tokens: bool,
 }
 
-/// Computes the cost of retiring a key now. A key that has been retired already costs nothing.
+/// Computes the cost of retiring a key now.
 async fn retirement_cost(app: &App, id: &KeyId) -> Result<RetirementCost, AppError> {
     let (keys, now) = app.store.keys().await?;
     let Some(key) = keys.iter().find(|key| key.id == *id) else {
         return Err(AppError::KeyNotFound);
     };
+    // A key that has been retired already costs nothing more.
     let is_trusted = key.retired.is_none();
     let api_keys = if is_trusted && key.credential == CredentialKind::ApiKey {
         // A row does not name the key that signed it. Its creation falls into the window in which the key signed.
@@ -176,8 +179,10 @@ async fn generate_key(app: &App, credential: CredentialKind, activation_delay: D
         .await
 }
 
-/// Makes this authority sign by the changed keys before the call returns. The others follow by the log.
+/// Reloads the keys of this authority, and lists them.
 async fn reload_keys(app: &App) -> Result<Vec<SigningKeyView>, AppError> {
+    // The other authorities follow by the log. This one must not sign by a retired key after it has acknowledged the
+    // retirement.
     if let Err(error) = app.keyring.reload().await {
         tracing::error!(%error, "signing keys cannot be read");
         return Err(AppError::Internal);

@@ -16,8 +16,7 @@ pub(crate) struct UserPage {
     pub(crate) users: Vec<UserSummary>,
     /// The position of the next page. None: this is the last one.
     pub(crate) next: Option<PageCursor>,
-    /// Active sessions of the tenant, up to [`TENANT_SESSIONS_COUNTED_MAX`]. Counted for the first page only, because it
-    /// costs as much as a page.
+    /// Active sessions of the tenant, up to [`TENANT_SESSIONS_COUNTED_MAX`]. 0 on every page but the first.
     pub(crate) sessions: u32,
     /// Whether the tenant has more sessions than that.
     pub(crate) is_capped: bool,
@@ -45,6 +44,7 @@ pub(crate) async fn list_users(
         .store
         .list_users(filter, order, after, page_size)
         .await?;
+    // The count costs as much as a page, and it would be the same on each.
     let sessions = if after.is_none() {
         count_sessions(app, &filter.tenant_id).await?
     } else {
@@ -58,8 +58,9 @@ pub(crate) async fn list_users(
     })
 }
 
-/// Counts one more than the maximum, which tells a full count from a capped one.
+/// Counts the active sessions of a tenant, up to one more than the maximum.
 async fn count_sessions(app: &App, tenant: &TenantId) -> Result<u32, AppError> {
+    // The one more tells a full count from a capped one.
     let count = app
         .store
         .count_sessions(tenant, TENANT_SESSIONS_COUNTED_MAX + 1)
@@ -67,13 +68,14 @@ async fn count_sessions(app: &App, tenant: &TenantId) -> Result<u32, AppError> {
     Ok(count)
 }
 
-/// Disables a user and ends all their sessions. A user who never signed in can be disabled too.
+/// Disables a user and ends all their sessions.
 pub(crate) async fn disable_user(
     app: &App,
     origin: &ChangeOrigin,
     tenant: &TenantId,
     user: &UserId,
 ) -> Result<(User, Enforcement), AppError> {
+    // A user who never signed in can be disabled too, which creates a row. The rate bounds how many a caller creates.
     app.admit_named_users(tenant, std::slice::from_ref(user))
         .await?;
     let mutation = Mutation::SignOutUsers {

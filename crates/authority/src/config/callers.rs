@@ -44,9 +44,9 @@ pub enum Role {
 /// Largest name of a caller, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Checks every caller, and that no two share a name or a bearer string: the audit trail tells callers apart by their
-/// names, and the authority by the digests.
+/// Checks every caller, and that no two share a name or a bearer string.
 pub(super) fn check(callers: &[CallerConfig]) -> Result<(), ConfigError> {
+    // The audit trail tells callers apart by their names, and the authority by the digests.
     let mut names = HashMap::new();
     let mut digests = HashMap::new();
 
@@ -105,8 +105,10 @@ impl CallerConfig {
         Ok(())
     }
 
-    /// Refuses a malformed digest, and digests that mean that no secret was set: anybody could call with those.
+    /// Refuses a malformed digest, and digests that mean that no secret was set.
     fn check_digest(&self) -> Result<(), String> {
+        // Each of the three digests below is in examples or comes from a script with an unset variable. Anybody could call
+        // with its bearer string.
         let Some(digest) = self.digest() else {
             return Err("must be 64 hexadecimal digits".to_owned());
         };

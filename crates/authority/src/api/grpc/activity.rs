@@ -52,6 +52,7 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
     }
     let gate = gate("gate_id", &message.gate_id, message.admits_for)?;
     let mut refused = RefusedActivities::default();
+    // Ordered maps, so that any two reports lock rows in the same order and cannot deadlock.
     let mut sessions = BTreeMap::new();
     let mut api_keys = BTreeMap::new();
 
@@ -121,16 +122,17 @@ impl RefusedActivities {
     }
 }
 
-/// The tenant and the id of a credential. It orders a report, so that two reports lock rows in one order.
+/// The tenant and the id of a credential.
 type CredentialKey = (TenantId, [u8; 16]);
 
-/// Adds the use of a credential. A credential that is named twice counts once, with the sum of its requests.
+/// Adds the use of a credential to those that a report has named already.
 fn merge_into<T>(
     all: &mut BTreeMap<CredentialKey, T>,
     key: CredentialKey,
     used: T,
     merge: fn(T, T) -> T,
 ) {
+    // A session has several tokens, and a gate counts each for itself.
     let merged = match all.remove(&key) {
         Some(known) => merge(known, used),
         None => used,
@@ -165,10 +167,10 @@ fn parse_session_use(fields: &mut Fields, activity: &v1::Activity) -> Option<Ses
     })
 }
 
-/// The address and the page are checked although they are not kept for a key, so that a gate learns of its mistake.
 fn parse_api_key_use(fields: &mut Fields, activity: &v1::Activity) -> Option<ApiKeyUse> {
     let age = parse_age(fields, activity.age);
     let requests = parse_requests(fields, activity.requests);
+    // Not kept for a key, and checked all the same, so that a gate learns of its mistake.
     fields.ip("ip", &activity.ip);
     fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
     let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);

@@ -11,8 +11,7 @@ use crate::{
 const PAGE_SIZE_MAX: u32 = 200;
 const PAGE_SIZE_DEFAULT: u32 = 50;
 
-/// The page tokens of one list: of one caller, one rpc and one set of arguments. A token of another list is refused,
-/// because its position means nothing here.
+/// The page tokens of one list: of one caller, one rpc and one set of arguments.
 pub(crate) struct Pages<'a> {
     tokens: &'a PageTokens,
     context: String,
@@ -23,6 +22,8 @@ impl<'a> Pages<'a> {
     pub(crate) fn new(tokens: &'a PageTokens, caller: &Caller, rpc: &str, arguments: &str) -> Self {
         Self {
             tokens,
+            // Authenticated with the token: the position of another list would begin this one at an arbitrary place, and
+            // another caller's would reveal that a row exists. The number is the version of the positions.
             context: format!("{}\0{rpc}/2\0{arguments}", caller.binding()),
         }
     }
@@ -51,6 +52,7 @@ impl Fields {
     pub(crate) fn page_size(&mut self, size: i32) -> u32 {
         match u32::try_from(size) {
             Ok(0) => PAGE_SIZE_DEFAULT,
+            // Lowered and not refused: a client that wants "all" pages on.
             Ok(size) => size.min(PAGE_SIZE_MAX),
             Err(_) => {
                 self.wrong("page_size", "must not be negative");

@@ -76,6 +76,7 @@ impl UserService for Users {
         request: Request<v1::ForceSignOutRequest>,
     ) -> Result<Response<v1::ForceSignOutResponse>, Status> {
         let incoming = Incoming::new(request)?;
+        // Not part of the subject: a preview does not need it.
         let disable = incoming.message.disable;
         let change = incoming.previewable_change(|source| {
             let ids = &source.message.user_ids;
@@ -162,6 +163,7 @@ impl Users {
         &self,
         asked: PreviewRequest<UserId>,
     ) -> Result<v1::DisableUserResponse, AppError> {
+        // First, because a preview of a user without sessions is empty, and cannot tell a wrong id.
         let user = get_user(&self.app, &asked.tenant, &asked.subject).await?;
         let preview = self
             .preview_users(PreviewRequest {

@@ -64,8 +64,9 @@ pub(super) fn parse(
     })
 }
 
-/// Bounds the texts of the secret, which travels in a header of every request.
+/// Bounds the texts of the secret.
 fn check_token_text(fields: &mut Fields, scopes: &[String], audiences: &[String]) {
+    // The secret travels in a header of every request, and servers bound their headers.
     let mut bytes = 0;
     for scope in scopes {
         // A space separates two scopes.

@@ -42,6 +42,7 @@ pub(super) fn position(pages: &Pages<'_>, token: &str) -> Result<Option<ApiKeyId
     let Some(PageCursor(bytes)) = pages.after(token)? else {
         return Ok(None);
     };
+    // Impossible for a token of this list, which is authenticated, but for one of another version.
     let bytes = bytes.try_into().map_err(|_| AppError::PageToken)?;
     Ok(Some(ApiKeyId::from_bytes(bytes)))
 }

@@ -66,19 +66,20 @@ pub(super) fn cursor(position: AuditPosition) -> PageCursor {
     PageCursor(position.to_bytes().to_vec())
 }
 
-/// The tenant whose events the caller asks for. None: those of the installation, which only operators of all tenants may
-/// list.
+/// The tenant whose events the caller asks for. None: those of the installation.
 fn choose_tenant(
     incoming: &Incoming<v1::ListAuditEventsRequest>,
 ) -> Result<Option<TenantId>, AppError> {
     let tenant_id = &incoming.message.tenant_id;
     if let Caller::Service(service) = &incoming.caller {
+        // Events of the installation are about all tenants, and so not for an operator of one.
         if tenant_id.is_empty() && service.has_role(Role::Operator) {
             return match service.tenant {
                 Some(_) => Err(AppError::Denied),
                 None => Ok(None),
             };
         }
+        // An operator who is not staff of the tenant has no business with its users.
         if !tenant_id.is_empty() && !incoming.caller.is_staff() {
             return Err(AppError::Denied);
         }
@@ -100,11 +101,12 @@ fn choose_user(
     }
 }
 
-/// Refuses a user who filters by an actor whom they are not shown: the answer would reveal the actor.
+/// Refuses a user who filters by an actor other than themselves and the authority.
 fn check_actor(caller: &Caller, actor: Option<&str>) -> Result<(), AppError> {
     let (Some(own), Some(actor)) = (caller.own_user(), actor) else {
         return Ok(());
     };
+    // Events show other actors to users without a name. A filter that matches would reveal the name.
     if actor == Actor::user(own).name || actor == Actor::authority().name {
         return Ok(());
     }

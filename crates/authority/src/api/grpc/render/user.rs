@@ -18,11 +18,11 @@ pub(crate) fn user(user: &User) -> v1::User {
     }
 }
 
-/// A user with the number of their active sessions. The store counts one more than the maximum, which tells a full count
-/// from a capped one.
+/// A user with the number of their active sessions.
 pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
     v1::UserSummary {
         user: Some(user(&summary.user)),
+        // The store counts one more than the maximum, which tells a full count from a capped one.
         sessions: summary.sessions.min(USER_SESSIONS_COUNTED_MAX),
         sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
         sign_in_time: summary.signed_in.map(timestamp),

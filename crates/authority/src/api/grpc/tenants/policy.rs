@@ -26,8 +26,9 @@ pub(super) struct PolicyUpdate {
 }
 
 impl PolicyUpdate {
-    /// The version that the caller has read. A malformed etag cannot match any version.
+    /// The version that the caller has read.
     pub(super) fn expected_version(&self) -> Result<u64, AppError> {
+        // A malformed etag cannot match any version.
         self.etag.parse().map_err(|_| AppError::EtagMismatch)
     }
 }
@@ -60,7 +61,7 @@ fn parse_policy(fields: &mut Fields, message: &v1::Policy) -> Policy {
     }
 }
 
-/// A preset overrides the limits of the request, and is named in the policy as their source.
+/// Applies the named preset to the limits of a policy.
 fn apply_preset(fields: &mut Fields, policy: &mut Policy, name: &str) {
     if name.is_empty() {
         return;
@@ -68,6 +69,7 @@ fn apply_preset(fields: &mut Fields, policy: &mut Policy, name: &str) {
     match Preset::named(name) {
         Some(preset) => {
             policy.limits = preset.apply(policy.limits.clone());
+            // Kept in the policy, so that a reader can tell a preset from limits that somebody chose.
             preset.source.clone_into(&mut policy.source);
         }
         None => fields.wrong("preset", "is not a preset"),
