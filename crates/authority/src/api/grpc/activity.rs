@@ -52,27 +52,17 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
     }
     let gate = gate("gate_id", &message.gate_id, message.admits_for)?;
     let mut refused = RefusedActivities::default();
-    // Ordered maps, so that any two reports lock rows in the same order and cannot deadlock.
-    let mut sessions = BTreeMap::new();
-    let mut api_keys = BTreeMap::new();
-
+    let mut uses = CredentialUses::default();
     for (index, activity) in message.activities.iter().enumerate() {
         match parse_activity(activity) {
-            Ok(CredentialUse::Session(used)) => {
-                let key = (used.tenant_id.clone(), used.session_id.to_bytes());
-                merge_into(&mut sessions, key, used, SessionActivity::merged);
-            }
-            Ok(CredentialUse::ApiKey(used)) => {
-                let key = (used.tenant_id.clone(), used.id.to_bytes());
-                merge_into(&mut api_keys, key, used, ApiKeyUse::merged);
-            }
+            Ok(used) => uses.add(used),
             Err(error) => refused.add(index, error),
         }
     }
 
     let report = ActivityReport {
-        sessions: sessions.into_values().collect(),
-        api_keys: api_keys.into_values().collect(),
+        sessions: uses.sessions.into_values().collect(),
+        api_keys: uses.api_keys.into_values().collect(),
         gate: gate.map(|(id, admits_for)| ReportingGate { id, admits_for }),
         complete_age: message.complete_age.and_then(|age| age.try_into().ok()),
         is_leaving: message.leaving,
@@ -124,6 +114,29 @@ impl RefusedActivities {
 
 /// The tenant and the id of a credential.
 type CredentialKey = (TenantId, [u8; 16]);
+
+/// Each credential of a report once.
+#[derive(Default)]
+struct CredentialUses {
+    // Ordered maps, so that any two reports lock rows in the same order and cannot deadlock.
+    sessions: BTreeMap<CredentialKey, SessionActivity>,
+    api_keys: BTreeMap<CredentialKey, ApiKeyUse>,
+}
+
+impl CredentialUses {
+    fn add(&mut self, used: CredentialUse) {
+        match used {
+            CredentialUse::Session(used) => {
+                let key = (used.tenant_id.clone(), used.session_id.to_bytes());
+                merge_into(&mut self.sessions, key, used, SessionActivity::merged);
+            }
+            CredentialUse::ApiKey(used) => {
+                let key = (used.tenant_id.clone(), used.id.to_bytes());
+                merge_into(&mut self.api_keys, key, used, ApiKeyUse::merged);
+            }
+        }
+    }
+}
 
 /// Adds the use of a credential to those that a report has named already.
 fn merge_into<T>(
