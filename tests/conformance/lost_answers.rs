@@ -6,7 +6,7 @@ use portcullis_authority::{
     domain::{ClientInfo, Entry, SessionFilter, SignIn},
     store::{
         RefreshOutcome, SignInError, Store,
-        sql::{Backend, Lane, Value},
+        sql::{Backend, Lane, ONLY, Value},
     },
 };
 use portcullis_tests::{
@@ -25,7 +25,7 @@ async fn audit_rows(engine: &Arc<dyn Backend>, entry: &Entry) -> i64 {
     let rows = connection
         .query(sql, &[Value::from(&entry.event_id.to_bytes()[..])])
         .await;
-    rows.expect("a count")[0].int(0).expect("a number")
+    rows.expect("a count")[0].int(ONLY).expect("a number")
 }
 
 async fn an_append_that_failed_anywhere_is_repeated_without_doing_anything_twice(engine: Engine) {

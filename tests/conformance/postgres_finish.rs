@@ -2,7 +2,7 @@
 
 use portcullis_authority::store::{
     postgres::{Postgres, PostgresOptions},
-    sql::{Backend, Connection, DbError, Lane, Statement},
+    sql::{Backend, Column, Connection, DbError, Lane, Statement},
 };
 use portcullis_tests::postgres::fresh_schema;
 
@@ -23,7 +23,7 @@ async fn names(connection: &mut dyn Connection) -> Vec<String> {
         .await;
     rows.expect("names")
         .iter()
-        .map(|row| row.text(0).expect("a name"))
+        .map(|row| row.text(Column::nth(0)).expect("a name"))
         .collect()
 }
 

@@ -4,7 +4,7 @@ use std::{fs, future::ready, os::unix::fs::PermissionsExt, pin::pin, sync::mpsc:
 
 use portcullis_authority::store::{
     LogStore, SessionStore, StoreError,
-    sql::{Backend, Lane},
+    sql::{Backend, Lane, ONLY},
     sqlite::Sqlite,
 };
 use portcullis_contract::position::Revision;
@@ -54,7 +54,7 @@ async fn an_acknowledgement_is_synced() {
         .query("PRAGMA synchronous", &[])
         .await
         .expect("a setting")[0]
-        .int(0)
+        .int(ONLY)
         .expect("a number");
     assert_eq!(full, 2, "FULL");
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::store::{
     postgres::{Postgres, PostgresOptions},
-    sql::{Backend, Lane},
+    sql::{Backend, Lane, ONLY},
 };
 use portcullis_tests::{
     calls::{apply, apply_again, head, open},
@@ -127,7 +127,7 @@ async fn an_acknowledgement_waits_for_the_disk_whatever_the_server_thinks() {
                 .await
                 .expect("a setting");
             assert_eq!(
-                rows[0].text(0).expect("text"),
+                rows[0].text(ONLY).expect("text"),
                 expected,
                 "{lane:?}, configured {setting}"
             );

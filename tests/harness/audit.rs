@@ -6,7 +6,7 @@ use portcullis_authority::{
     domain::{AuditEvent, AuditFilter},
     store::{
         Store,
-        sql::{Backend, Lane, Value},
+        sql::{Backend, Column, Lane, Value},
     },
 };
 use portcullis_contract::id::EventId;
@@ -68,8 +68,8 @@ pub async fn rows(engine: &Arc<dyn Backend>, revision: u64) -> Vec<(EventId, u32
         .expect("rows");
     let read = |row: &portcullis_authority::store::sql::Row| {
         (
-            EventId::from_bytes(row.array(0).expect("an id")),
-            u32::try_from(row.int(1).expect("a number")).expect("small"),
+            EventId::from_bytes(row.array(Column::nth(0)).expect("an id")),
+            u32::try_from(row.int(Column::nth(1)).expect("a number")).expect("small"),
         )
     };
     rows.iter().map(read).collect()

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use portcullis_authority::store::sql::{Backend, Connection, DbError, Dialect, Lane, Row, Value};
+use portcullis_authority::store::sql::{
+    Backend, Column, Connection, DbError, Dialect, Lane, Row, Value,
+};
 
 /// A statement with its plan.
 pub type Statement = (String, String);
@@ -116,11 +118,11 @@ impl Connection for PlannedConnection {
         };
         // PostgreSQL tells one text a line, SQLite a step, its parent and a text. What is within another stands to the right.
         let line = |row: &Row| {
-            let within = row.0.len() > 1 && row.int(1).is_ok_and(|parent| parent != 0);
+            let within = row.0.len() > 1 && row.int(Column::nth(1)).is_ok_and(|parent| parent != 0);
             format!(
                 "{}{}",
                 if within { "  " } else { "" },
-                row.text(row.0.len() - 1).unwrap_or_default()
+                row.text(Column::nth(row.0.len() - 1)).unwrap_or_default()
             )
         };
         let plan = plan.iter().map(line).collect::<Vec<_>>().join("\n");

@@ -2,7 +2,7 @@
 
 use portcullis_authority::{
     domain::{Policy, Session},
-    store::sql::{Lane, Row, Value},
+    store::sql::{Column, Lane, Row, Value},
 };
 
 use tokio_postgres::NoTls;
@@ -51,11 +51,11 @@ pub async fn usage(place: &Place, session: &Session) -> Use {
     let rows = query(place, sql, &key(session)).await;
     let row = rows.first().expect("the session is there");
     Use {
-        active_us: row.int(0).expect("a time"),
-        actions: row.int(1).expect("a count"),
-        ip: row.text(2).expect("text"),
-        page: row.text(3).expect("text"),
-        due_us: row.optional_int(4).expect("a time"),
+        active_us: row.int(Column::nth(0)).expect("a time"),
+        actions: row.int(Column::nth(1)).expect("a count"),
+        ip: row.text(Column::nth(2)).expect("text"),
+        page: row.text(Column::nth(3)).expect("text"),
+        due_us: row.optional_int(Column::nth(4)).expect("a time"),
     }
 }
 

@@ -95,8 +95,3 @@ impl<T> Store for T where
         + UserStore
 {
 }
-
-/// The event id of an entry, as stores index it.
-pub(crate) fn event_bytes(id: portcullis_contract::id::EventId) -> Vec<u8> {
-    id.to_bytes().to_vec()
-}

@@ -96,6 +96,60 @@ pub struct SessionFacts<'a> {
     pub unheard: Duration,
 }
 
+/// A rule for sessions that does not depend on their use.
+///
+/// The sweep applies these rules here to each session. The store applies them in SQL, where it counts the sessions that a
+/// user has beyond [`Limits::sessions_max`]: a session that breaks a rule ends for that, and does not count. The store
+/// matches on this type without a wildcard, so that a new rule does not compile before both sides have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule<'a> {
+    /// The authentication context class is one of these.
+    RequiredAcr(&'a [String]),
+    /// The session is not remembered.
+    NotRemembered,
+    /// The session is younger than this.
+    LifetimeMax(Duration),
+    /// The session is younger than this. Remembered sessions have a lifetime of their own.
+    Lifetime {
+        /// That of a remembered session.
+        remembered: Duration,
+        /// That of any other session.
+        other: Duration,
+    },
+}
+
+impl Rule<'_> {
+    /// Whether a session breaks the rule at `now`.
+    #[must_use]
+    pub fn is_broken_by(&self, session: &SessionFacts<'_>, now: Micros) -> bool {
+        let age = now.since(session.created);
+        match self {
+            Self::RequiredAcr(acrs) => !acrs.iter().any(|acr| acr == session.acr),
+            Self::NotRemembered => session.remember_me,
+            Self::LifetimeMax(longest) => age >= *longest,
+            Self::Lifetime { remembered, other } => {
+                let lifetime = if session.remember_me {
+                    remembered
+                } else {
+                    other
+                };
+                age >= *lifetime
+            }
+        }
+    }
+
+    /// The violation of a session that breaks the rule.
+    #[must_use]
+    pub fn violation(&self) -> PolicyViolation {
+        match self {
+            Self::RequiredAcr(_) => PolicyViolation::AcrMissing,
+            Self::NotRemembered => PolicyViolation::RememberMeForbidden,
+            Self::LifetimeMax(_) => PolicyViolation::TooOld,
+            Self::Lifetime { .. } => PolicyViolation::LifetimeShortened,
+        }
+    }
+}
+
 /// Why a session that exists is past the policy. The first that holds, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyViolation {
@@ -163,27 +217,40 @@ impl Limits {
             .is_some_and(|within| now.since(auth_time) > within)
     }
 
-    /// How a session is past these limits at `now`, if it is. Limits are reached by being as old as they say (NIST SP
-    /// 800-63B, 4.2.3: "30 minutes or longer").
+    /// The rules for a session that do not depend on its use, in the order in which a violation is named.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule<'_>> {
+        let mut rules = Vec::new();
+        if !self.required_acr.is_empty() {
+            rules.push(Rule::RequiredAcr(&self.required_acr));
+        }
+        if !self.remember_me_allowed {
+            rules.push(Rule::NotRemembered);
+        }
+        rules.push(Rule::LifetimeMax(self.session_lifetime_max));
+        rules.push(Rule::Lifetime {
+            remembered: self.lifetime(true),
+            other: self.lifetime(false),
+        });
+        rules
+    }
+
+    /// How a session violates these limits at `now`, if it does. A session reaches a limit when it is as old as the limit
+    /// says (NIST SP 800-63B, 4.2.3: "30 minutes or longer").
     #[must_use]
     pub fn violation(&self, session: &SessionFacts<'_>, now: Micros) -> Option<PolicyViolation> {
-        let age = now.since(session.created);
+        for rule in self.rules() {
+            if rule.is_broken_by(session, now) {
+                return Some(rule.violation());
+            }
+        }
         let idle = now
             .since(session.last_active.max(session.created))
             .saturating_sub(session.unheard);
-        if !self.accepts_acr(session.acr) {
-            Some(PolicyViolation::AcrMissing)
-        } else if session.remember_me && !self.remember_me_allowed {
-            Some(PolicyViolation::RememberMeForbidden)
-        } else if age >= self.session_lifetime_max {
-            Some(PolicyViolation::TooOld)
-        } else if age >= self.lifetime(session.remember_me) {
-            Some(PolicyViolation::LifetimeShortened)
-        } else if self.idle_timeout.is_some_and(|timeout| idle >= timeout) {
-            Some(PolicyViolation::Idle)
-        } else {
-            None
+        if self.idle_timeout.is_some_and(|timeout| idle >= timeout) {
+            return Some(PolicyViolation::Idle);
         }
+        None
     }
 
     /// When a session that is within these limits will be past them if it is not used; none: not before it expires.

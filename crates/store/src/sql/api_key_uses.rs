@@ -1,10 +1,14 @@
-//! What gates saw of API keys: a statement a table, whatever the number of keys.
+//! The use of API keys that gates report: one statement for each table, whatever the number of keys.
 
-use super::{Connection, Dialect, Value, api_keys::first_hour, transaction};
-use crate::{
-    domain::{ApiKeyUse, time::span},
-    store::StoreError,
+use super::{
+    api_keys::first_hour,
+    connection::{Connection, Dialect},
+    json::json,
+    transaction::transaction,
+    value::Value,
 };
+use crate::StoreError;
+use portcullis_domain::{ApiKeyUse, time::span};
 
 pub(super) async fn record(
     connection: &mut dyn Connection,
@@ -17,49 +21,64 @@ pub(super) async fn record(
     transaction!(connection, write(connection, dialect, uses))
 }
 
-/// The keys' own rows come last: a revocation that wants one of them waits for the commit at most. Rows are locked in
-/// one order, so that two gates' reports do not meet crosswise.
+/// Writes a report.
+///
+/// The rows of the keys come last: a revocation that wants one of them waits for the commit at most. Rows are locked in
+/// the order of the report, so that the reports of two gates cannot wait for each other in a circle.
 async fn write(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     uses: &[ApiKeyUse],
 ) -> Result<(), StoreError> {
-    let (now, rows, first_hour) = (dialect.now, dialect.activity_rows, first_hour(dialect));
-    let count = format!(
-        "INSERT INTO api_key_hours (tenant_id, key_id, hour, requests) \
-         SELECT k.tenant_id, k.key_id, ({now} - v.age_us) / 3600000000, v.requests FROM ({rows}) AS v, api_keys k \
-         WHERE k.tenant_id = v.tenant_id AND k.key_id = v.session_id ORDER BY 1, 2 \
-         ON CONFLICT (tenant_id, key_id, hour) DO UPDATE SET requests = api_key_hours.requests + excluded.requests"
-    );
-    // Of keys that nobody uses old hours stay, and nobody reads them.
-    let forget = format!(
-        "DELETE FROM api_key_hours WHERE (tenant_id, key_id) IN (SELECT v.tenant_id, v.session_id FROM ({rows}) AS v) \
-         AND hour < {first_hour}"
-    );
-    let touch = format!(
-        "UPDATE api_keys SET active_us = {now} - v.age_us FROM ({rows}) AS v \
-         WHERE api_keys.tenant_id = v.tenant_id AND api_keys.key_id = v.session_id \
-         AND (active_us IS NULL OR active_us < {now} - v.age_us)"
-    );
     let report = [Value::from(encode(uses))];
-    for statement in [count, forget, touch] {
-        connection.query(&statement, &report).await?;
+    for sql in [
+        add_requests(dialect),
+        delete_old_hours(dialect),
+        touch_keys(dialect),
+    ] {
+        connection.query(&sql, &report).await?;
     }
     Ok(())
 }
 
-/// As [`Dialect::activity_rows`] reads it: of a key neither address nor page is told.
+fn add_requests(dialect: &Dialect) -> String {
+    format!(
+        "INSERT INTO api_key_hours (tenant_id, key_id, hour, requests) \
+         SELECT k.tenant_id, k.key_id, ({now} - v.age_us) / 3600000000, v.requests FROM ({rows}) AS v, api_keys k \
+         WHERE k.tenant_id = v.tenant_id AND k.key_id = v.session_id ORDER BY 1, 2 \
+         ON CONFLICT (tenant_id, key_id, hour) DO UPDATE SET requests = api_key_hours.requests + excluded.requests",
+        now = dialect.now,
+        rows = dialect.activity_rows,
+    )
+}
+
+/// Deletes the old hours of the keys of the report. Those of a key that is no longer used stay, and are never read.
+fn delete_old_hours(dialect: &Dialect) -> String {
+    format!(
+        "DELETE FROM api_key_hours WHERE (tenant_id, key_id) IN (SELECT v.tenant_id, v.session_id FROM ({rows}) AS v) \
+         AND hour < {first_hour}",
+        rows = dialect.activity_rows,
+        first_hour = first_hour(dialect),
+    )
+}
+
+fn touch_keys(dialect: &Dialect) -> String {
+    format!(
+        "UPDATE api_keys SET active_us = {now} - v.age_us FROM ({rows}) AS v \
+         WHERE api_keys.tenant_id = v.tenant_id AND api_keys.key_id = v.session_id \
+         AND (active_us IS NULL OR active_us < {now} - v.age_us)",
+        now = dialect.now,
+        rows = dialect.activity_rows,
+    )
+}
+
+/// The report as [`Dialect::activity_rows`] reads it. Neither address nor page of a key is kept.
 fn encode(uses: &[ApiKeyUse]) -> String {
-    let rows = uses.iter().map(|each| {
+    let mut rows = Vec::with_capacity(uses.len());
+    for each in uses {
         let id = format!("{:032x}", u128::from_be_bytes(each.id.to_bytes()));
-        (
-            each.tenant_id.as_str(),
-            id,
-            each.requests,
-            span(each.age),
-            "",
-            "",
-        )
-    });
-    serde_json::to_string(&rows.collect::<Vec<_>>()).expect("text and numbers serialize")
+        let age = span(each.age);
+        rows.push((each.tenant_id.as_str(), id, each.requests, age, "", ""));
+    }
+    json(&rows)
 }

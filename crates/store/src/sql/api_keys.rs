@@ -1,19 +1,47 @@
-//! API keys as rows: one, many, and their hours.
+//! API keys as rows: one, many, and their requests by hour.
 
 use portcullis_contract::{
-    id::{ApiKeyId, Serial, TenantId, TenantSerial, UserSerial},
-    position::Revision,
+    id::{ApiKeyId, TenantId, TenantSerial, UserSerial},
     view::Subject,
 };
 
 use super::{
-    Connection, Dialect, Row,
-    sessions::{from_json, tenant_id, user_id},
+    columns::{ONLY, columns},
+    connection::{Connection, Dialect},
+    row::{Row, only_row},
+    value::Value,
 };
-use crate::{
-    domain::{ApiKey, ApiKeyFilter, ApiKeyHour, Micros},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::{ApiKey, ApiKeyFilter, ApiKeyHour, Micros};
+
+columns! {
+    /// The columns of an [`ApiKey`].
+    ApiKeyColumns {
+        tenant_id,
+        key_id,
+        owner_id,
+        serial,
+        owner_serial,
+        tenant_serial,
+        opened_revision,
+        name,
+        scopes,
+        audiences,
+        created_us,
+        expires_us,
+        active_us,
+    }
+}
+
+columns! {
+    /// What an answer says about the key beside its columns.
+    ApiKeyStateColumns after ApiKeyColumns { requests_24h, ended_us, now_us }
+}
+
+columns! {
+    /// The requests of one hour.
+    HourColumns { hour, requests }
+}
 
 /// The audit event of the first cutoff that covers the API key `k`.
 pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM api_key_cutoffs c WHERE c.revision > k.opened_revision AND (\
@@ -22,7 +50,7 @@ pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM api_key_cutoffs c WH
          (c.scope = 3 AND c.scope_serial = 0)) \
      ORDER BY c.revision LIMIT 1)";
 
-/// The hours that count as the last 24: this one and the 23 before it.
+/// The first of the hours that count as the last 24: this one and the 23 before it.
 pub(super) fn first_hour(dialect: &Dialect) -> String {
     format!("({} / 3600000000 - 23)", dialect.now)
 }
@@ -34,12 +62,11 @@ pub(super) async fn find(
     id: ApiKeyId,
 ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
     let sql = select(dialect, "k.tenant_id = $1 AND k.key_id = $2", "TRUE");
-    let rows = connection
-        .query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()])
-        .await?;
+    let rows = connection.query(&sql, &[tenant.into(), id.into()]).await?;
     rows.first().map(read).transpose()
 }
 
+/// Lists keys, newest first, from just below `before`.
 pub(super) async fn list(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -50,32 +77,38 @@ pub(super) async fn list(
     // The greatest UUID stands for "from the newest".
     let before = before.map_or([0xff; 16], ApiKeyId::to_bytes);
     let mut values = vec![
-        filter.tenant_id.as_str().into(),
+        Value::from(&filter.tenant_id),
         before[..].into(),
         i64::from(limit).into(),
     ];
     let mut of = String::from("k.tenant_id = $1 AND k.key_id < $2");
     if let Some(owner) = &filter.owner_id {
-        // The last is said of all keys: the index by owner is partial, so that no key is looked up in it by its id.
+        // Every key matches the last condition. It allows the index by owner, which is partial so that no lookup by id
+        // ends there.
         of.push_str(" AND k.owner_id = $4 AND k.serial > 0");
-        values.push(owner.as_str().into());
+        values.push(owner.into());
     }
     let active = format!(
         "e.event_id IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})",
         dialect.now
     );
     let and = if filter.show_ended { "TRUE" } else { &active };
-    let sql = format!(
-        "{} ORDER BY k.key_id DESC LIMIT $3",
-        select(dialect, &of, and)
-    );
-    let rows = connection.query(&sql, &values).await?;
-    let found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok((found.into_iter().map(|(key, _)| key).collect(), now))
+    let select = select(dialect, &of, and);
+    let sql = format!("{select} ORDER BY k.key_id DESC LIMIT $3");
+
+    let mut keys = Vec::new();
+    let mut now = Micros::default();
+    for row in connection.query(&sql, &values).await? {
+        let (key, time) = read(&row)?;
+        if keys.is_empty() {
+            now = time;
+        }
+        keys.push(key);
+    }
+    Ok((keys, now))
 }
 
-/// The keys of a tenant that were neither revoked nor have expired, counted up to `max`. Those of disabled owners count.
+/// Counts the keys of a tenant that were neither revoked nor have expired, up to `max`. Keys of disabled owners count.
 pub(super) async fn count_live(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -87,52 +120,62 @@ pub(super) async fn count_live(
              AND (k.expires_us IS NULL OR k.expires_us > {now}) ORDER BY k.key_id LIMIT $2) c",
         now = dialect.now,
     );
-    let values = [tenant.as_str().into(), i64::from(max).into()];
-    let rows = connection.query(&sql, &values).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
-    Ok(u32::try_from(count).unwrap_or(max))
+    let rows = connection
+        .query(&sql, &[tenant.into(), i64::from(max).into()])
+        .await?;
+    rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 
-/// Keys with their requests, and the audit event that ended them: their own, or that of the first cutoff that covers
-/// them. What came after its expiry ended no key.
+/// Selects keys with their requests, and the time of the audit event that ended each: its own, or that of the first
+/// cutoff that covers it. An event after its expiry ended no key.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+    let requests_24h = format!(
+        "(SELECT CAST(COALESCE(SUM(h.requests), 0) AS BIGINT) FROM api_key_hours h \
+             WHERE h.tenant_id = k.tenant_id AND h.key_id = k.key_id AND h.hour >= {})",
+        first_hour(dialect)
+    );
+    let state = ApiKeyStateColumns {
+        requests_24h: requests_24h.as_str(),
+        ended_us: "e.at_us",
+        now_us: dialect.now,
+    };
     format!(
-        "SELECT k.tenant_id, k.key_id, k.owner_id, k.serial, k.owner_serial, k.tenant_serial, k.opened_revision, \
-             k.name, k.scopes, k.audiences, k.created_us, k.expires_us, k.active_us, \
-             (SELECT CAST(COALESCE(SUM(h.requests), 0) AS BIGINT) FROM api_key_hours h \
-                 WHERE h.tenant_id = k.tenant_id AND h.key_id = k.key_id AND h.hour >= {first_hour}), \
-             e.at_us, {now} \
+        "SELECT {key}, {state} \
          FROM (SELECT k.*, COALESCE(k.end_event, {CUT_EVENT}) AS ended_by FROM api_keys k WHERE {of}) k \
          LEFT JOIN audit_events e ON e.event_id = k.ended_by AND e.ordinal = 0 \
              AND (k.expires_us IS NULL OR e.at_us < k.expires_us) WHERE {and}",
-        first_hour = first_hour(dialect),
-        now = dialect.now,
+        key = ApiKeyColumns::of("k"),
+        state = state.select(),
     )
 }
 
 fn read(row: &Row) -> Result<(ApiKey, Micros), StoreError> {
-    let key = ApiKey {
-        tenant_id: tenant_id(row.text(0)?)?,
-        id: ApiKeyId::from_bytes(row.array(1)?),
-        owner_id: user_id(row.text(2)?)?,
-        subject: Subject {
-            serial: Serial(row.unsigned(3)?),
-            user: UserSerial(row.unsigned(4)?),
-            tenant: TenantSerial(row.unsigned(5)?),
-            opened: Revision(row.unsigned(6)?),
-        },
-        name: row.text(7)?,
-        scopes: from_json(&row.text(8)?)?,
-        audiences: from_json(&row.text(9)?)?,
-        created: Micros(row.int(10)?),
-        expires: row.optional_int(11)?.map(Micros),
-        last_used: row.optional_int(12)?.map(Micros),
-        requests_24h: row.unsigned(13)?,
-        ended: row.optional_int(14)?.map(Micros),
+    let columns = ApiKeyColumns::AT;
+    let state = ApiKeyStateColumns::AT;
+    let subject = Subject {
+        serial: row.serial(columns.serial)?,
+        user: UserSerial(row.unsigned(columns.owner_serial)?),
+        tenant: TenantSerial(row.unsigned(columns.tenant_serial)?),
+        opened: row.revision(columns.opened_revision)?,
     };
-    Ok((key, Micros(row.int(15)?)))
+    let key = ApiKey {
+        tenant_id: row.tenant_id(columns.tenant_id)?,
+        id: ApiKeyId::from_bytes(row.array(columns.key_id)?),
+        owner_id: row.user_id(columns.owner_id)?,
+        subject,
+        name: row.text(columns.name)?,
+        scopes: row.json(columns.scopes)?,
+        audiences: row.json(columns.audiences)?,
+        created: row.time(columns.created_us)?,
+        expires: row.optional_time(columns.expires_us)?,
+        last_used: row.optional_time(columns.active_us)?,
+        requests_24h: row.unsigned(state.requests_24h)?,
+        ended: row.optional_time(state.ended_us)?,
+    };
+    Ok((key, row.time(state.now_us)?))
 }
 
+/// The requests of a key in the last 24 hours, by hour. Hours without requests are left out.
 pub(super) async fn hours(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -140,23 +183,23 @@ pub(super) async fn hours(
     id: ApiKeyId,
 ) -> Result<Vec<ApiKeyHour>, StoreError> {
     let sql = format!(
-        "SELECT hour, requests FROM api_key_hours \
+        "SELECT {} FROM api_key_hours \
          WHERE tenant_id = $1 AND key_id = $2 AND hour >= {} AND requests > 0 ORDER BY hour",
+        HourColumns::names(),
         first_hour(dialect)
     );
-    let rows = connection
-        .query(&sql, &[tenant.as_str().into(), id.to_bytes()[..].into()])
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ApiKeyHour {
-                hour: row.int(0)?,
-                requests: row.unsigned(1)?,
-            })
-        })
-        .collect()
+    let columns = HourColumns::AT;
+    let mut hours = Vec::new();
+    for row in connection.query(&sql, &[tenant.into(), id.into()]).await? {
+        hours.push(ApiKeyHour {
+            hour: row.int(columns.hour)?,
+            requests: row.unsigned(columns.requests)?,
+        });
+    }
+    Ok(hours)
 }
 
+/// Counts the keys of all tenants that were created in a period and are good.
 pub(super) async fn count(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -168,12 +211,7 @@ pub(super) async fn count(
          AND end_event IS NULL AND (expires_us IS NULL OR expires_us > {now})",
         now = dialect.now,
     );
-    let until = until.map_or(i64::MAX, |until| until.0);
-    let rows = connection
-        .query(&sql, &[from.0.into(), until.into()])
-        .await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::Internal("no count".into()))?;
-    row.unsigned(0)
+    let until = until.unwrap_or(Micros(i64::MAX));
+    let rows = connection.query(&sql, &[from.into(), until.into()]).await?;
+    only_row(&rows, "count")?.unsigned(ONLY)
 }

@@ -1,15 +1,29 @@
-//! Which authority writes a checkpoint, and when it is worth one.
+//! Checkpoints: which are kept, and when an authority has to write one.
 
 use portcullis_contract::position::Revision;
+use prost::bytes::Bytes;
 
-use super::{Connection, Dialect, Row};
-use crate::{
-    domain::time::span,
-    store::{CheckpointDue, StoreError},
+use super::{
+    columns::{ONLY, columns},
+    connection::{Connection, Dialect},
+    row::only_row,
+    transaction::transaction,
 };
+use crate::{CheckpointDue, StoreError};
+use portcullis_domain::time::span;
 
-/// Claims the checkpoint at `revision` when enough has changed since the last one, and nobody else has claimed one
-/// lately. An authority that dies with its claim is followed by another after the interval.
+columns! {
+    /// An encoded view with its authentication code.
+    CheckpointColumns { view, code }
+}
+
+columns! {
+    /// The batches since the last checkpoint: the bytes of their deltas, and the age of the oldest.
+    BacklogColumns { bytes, age_us }
+}
+
+/// Claims the checkpoint at `revision` if enough has changed since the last one and no authority has claimed one lately.
+/// When an authority dies with its claim, another one follows after the interval.
 pub(super) async fn claim(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -19,7 +33,7 @@ pub(super) async fn claim(
     if !is_due(connection, dialect, revision, due).await? {
         return Ok(false);
     }
-    // A claim from the future was made by a clock that has been corrected since.
+    // A claim from the future was made while the clock was ahead. It must not hold off checkpoints until then.
     let sql = format!(
         "UPDATE installation SET checkpoint_claimed_us = {now} \
          WHERE checkpoint_claimed_us <= {now} - $1 OR checkpoint_claimed_us > {now} RETURNING id",
@@ -35,34 +49,89 @@ async fn is_due(
     revision: Revision,
     due: &CheckpointDue,
 ) -> Result<bool, StoreError> {
-    let last = kept(connection).await?.first().copied().unwrap_or_default();
+    let kept = kept(connection).await?;
+    let last = kept.first().copied().unwrap_or_default();
     let batches = revision.0.saturating_sub(last.0);
-    if batches == 0 || batches >= due.batches_min {
-        return Ok(batches > 0);
+    if batches == 0 {
+        return Ok(false);
     }
+    if batches >= due.batches_min {
+        return Ok(true);
+    }
+
+    let backlog = BacklogColumns {
+        bytes: "COALESCE(SUM(length(delta)), 0)",
+        age_us: &format!("COALESCE({} - MIN(stamped_us), 0)", dialect.now),
+    };
     let sql = format!(
-        "SELECT COALESCE(SUM(length(delta)), 0), COALESCE({now} - MIN(stamped_us), 0) \
-         FROM log_batches WHERE revision > $1 AND revision <= $2",
-        now = dialect.now,
+        "SELECT {} FROM log_batches WHERE revision > $1 AND revision <= $2",
+        backlog.select()
     );
     let rows = connection
-        .query(&sql, &[last.0.into(), revision.0.into()])
+        .query(&sql, &[last.into(), revision.into()])
         .await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::Internal("no sum".into()))?;
-    Ok(row.unsigned(0)? >= due.bytes_min || row.int(1)? >= span(due.age_max))
+    let row = only_row(&rows, "log_batches")?;
+    let columns = BacklogColumns::AT;
+    let is_large = row.unsigned(columns.bytes)? >= due.bytes_min;
+    let is_old = row.int(columns.age_us)? >= span(due.age_max);
+    Ok(is_large || is_old)
 }
 
-/// Through where deltas may be trimmed: what the older of the two kept checkpoints holds, so that either of them can be
-/// started from.
+/// The revision through which deltas may be trimmed: that of the older of the two kept checkpoints, so that an authority
+/// can start from either.
 pub(super) async fn trimmable(connection: &mut dyn Connection) -> Result<Revision, StoreError> {
-    Ok(kept(connection).await?.get(1).copied().unwrap_or_default())
+    let kept = kept(connection).await?;
+    Ok(kept.get(1).copied().unwrap_or_default())
 }
 
+/// The revisions of the kept checkpoints, newest first.
 async fn kept(connection: &mut dyn Connection) -> Result<Vec<Revision>, StoreError> {
     let sql = "SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2";
     let rows = connection.query(sql, &[]).await?;
-    let revision = |row: &Row| Ok(Revision(row.unsigned(0)?));
-    rows.iter().map(revision).collect()
+    rows.iter().map(|row| row.revision(ONLY)).collect()
+}
+
+/// Saves a checkpoint in a transaction of its own.
+pub(super) async fn save(
+    connection: &mut dyn Connection,
+    revision: Revision,
+    view: &Bytes,
+    code: &Bytes,
+) -> Result<(), StoreError> {
+    transaction!(connection, insert(connection, revision, view, code))
+}
+
+/// Inserts a checkpoint, and deletes all but it and the one before it.
+pub(super) async fn insert(
+    connection: &mut dyn Connection,
+    revision: Revision,
+    view: &Bytes,
+    code: &Bytes,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO checkpoints (revision, view, code) VALUES ($1, $2, $3) \
+         ON CONFLICT (revision) DO NOTHING";
+    let values = [revision.into(), view[..].into(), code[..].into()];
+    connection.query(insert, &values).await?;
+    let prune = "DELETE FROM checkpoints WHERE revision NOT IN \
+         (SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2)";
+    connection.query(prune, &[]).await?;
+    Ok(())
+}
+
+/// The kept checkpoints with their codes, newest first.
+pub(super) async fn all(
+    connection: &mut dyn Connection,
+) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM checkpoints ORDER BY revision DESC",
+        CheckpointColumns::names()
+    );
+    let columns = CheckpointColumns::AT;
+    let mut checkpoints = Vec::new();
+    for row in connection.query(&sql, &[]).await? {
+        let view = Bytes::copy_from_slice(row.blob(columns.view)?);
+        let code = Bytes::copy_from_slice(row.blob(columns.code)?);
+        checkpoints.push((view, code));
+    }
+    Ok(checkpoints)
 }

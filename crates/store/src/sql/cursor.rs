@@ -1,9 +1,10 @@
-//! Where a page ends, as bytes: the values of the columns that a list is ordered by.
+//! The position of a page in a list, as bytes: the values of the columns that the list is ordered by.
 
-use super::Value;
-use crate::{domain::PageCursor, store::StoreError};
+use super::value::Value;
+use crate::StoreError;
+use portcullis_domain::PageCursor;
 
-/// Writes values. Nulls are none: what a list is ordered by is never null.
+/// Encodes values. None is null, because the columns that a list is ordered by are never null.
 pub(super) fn write(values: &[Value]) -> PageCursor {
     let mut bytes = Vec::new();
     for value in values {
@@ -12,18 +13,16 @@ pub(super) fn write(values: &[Value]) -> PageCursor {
             Value::Text(text) => (b't', text.clone().unwrap_or_default().into_bytes()),
             Value::Blob(blob) => (b'b', blob.clone().unwrap_or_default()),
         };
+        let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
         bytes.push(kind);
-        bytes.extend(
-            u16::try_from(content.len())
-                .unwrap_or(u16::MAX)
-                .to_be_bytes(),
-        );
+        bytes.extend(length.to_be_bytes());
         bytes.extend(content);
     }
     PageCursor(bytes)
 }
 
-/// Reads values of the same kinds as `first`, which is where a list begins; without a cursor it is `first`.
+/// Decodes values of the same kinds as `first`, which is the beginning of the list. Without a cursor the page begins
+/// there.
 pub(super) fn read<const N: usize>(
     cursor: Option<&PageCursor>,
     first: [Value; N],
@@ -31,20 +30,25 @@ pub(super) fn read<const N: usize>(
     let Some(PageCursor(bytes)) = cursor else {
         return Ok(first);
     };
-    let foreign = || StoreError::Internal("a cursor of another list".into());
     let values = parse(bytes).ok_or_else(foreign)?;
     let values: [Value; N] = values.try_into().map_err(|_| foreign())?;
-    let same = values
-        .iter()
-        .zip(&first)
-        .all(|(a, b)| std::mem::discriminant(a) == std::mem::discriminant(b));
-    if same { Ok(values) } else { Err(foreign()) }
+    for (value, first) in values.iter().zip(&first) {
+        if std::mem::discriminant(value) != std::mem::discriminant(first) {
+            return Err(foreign());
+        }
+    }
+    Ok(values)
+}
+
+fn foreign() -> StoreError {
+    StoreError::Internal("a cursor of another list".into())
 }
 
 fn parse(mut bytes: &[u8]) -> Option<Vec<Value>> {
     let mut values = Vec::new();
     while let [kind, high, low, rest @ ..] = bytes {
-        let (content, rest) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into())?;
+        let length = u16::from_be_bytes([*high, *low]);
+        let (content, rest) = rest.split_at_checked(length.into())?;
         values.push(match kind {
             b'i' => i64::from_be_bytes(content.try_into().ok()?).into(),
             b't' => String::from_utf8(content.to_vec()).ok()?.into(),

@@ -1,4 +1,4 @@
-//! Calls in groups: what waits while others are under way goes to the engine together, in one statement.
+//! Calls in groups: calls that wait while others run go to the engine together, in one statement.
 
 use std::{
     collections::VecDeque,
@@ -10,25 +10,25 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use crate::store::StoreError;
+use crate::StoreError;
 
-/// Groups of one kind that may be under way at once.
-const UNDER_WAY_MAX: usize = 4;
+/// The most groups of one kind that run at once.
+const RUNNING_MAX: usize = 4;
 
-/// How long the newest group is under way before another one begins beside it: what waits for it makes a larger group,
-/// but others need not wait for whoever is held up by a lock.
+/// The age of the newest running group from which another one may begin beside it. Calls that wait for a group make the
+/// next one larger, which is cheaper. But they must not wait for a group that a lock holds up.
 const HELD_UP: Duration = Duration::from_millis(20);
 
-/// Calls that may wait.
+/// The most calls of one kind that wait.
 const WAITING_MAX: usize = 8_192;
 
-/// Calls of one kind. A call that meets no others is a group of its own and waits for nobody.
-pub(super) struct Groups<T, R>(Arc<Shared<T, R>>);
+/// Calls of one kind. A call that meets no others is a group of its own, and waits for nothing.
+pub(super) struct Groups<T, R>(Arc<Queue<T, R>>);
 
 /// Answers the calls of a group, in their order.
 type Run<T, R> = dyn Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>, StoreError>> + Send + Sync;
 
-struct Shared<T, R> {
+struct Queue<T, R> {
     run: Box<Run<T, R>>,
     /// The most calls of one group.
     size_max: usize,
@@ -36,106 +36,113 @@ struct Shared<T, R> {
 }
 
 struct State<T, R> {
-    waiting: VecDeque<Call<T, R>>,
-    under_way: usize,
+    waiting: VecDeque<QueuedCall<T, R>>,
+    running: usize,
     /// When the newest group began.
     began: Instant,
 }
 
-struct Call<T, R> {
-    asked: T,
+struct QueuedCall<T, R> {
+    request: T,
     reply: oneshot::Sender<Result<R, StoreError>>,
 }
 
 impl<T: Clone + Send + 'static, R: Send + 'static> Groups<T, R> {
-    /// Groups of up to `size_max` calls, answered by `run`.
+    /// Groups of up to `size_max` calls, which `run` answers.
     pub(super) fn new(
         size_max: usize,
         run: impl Fn(Vec<T>) -> BoxFuture<'static, Result<Vec<R>, StoreError>> + Send + Sync + 'static,
     ) -> Self {
-        let state = Mutex::new(State {
+        let state = State {
             waiting: VecDeque::new(),
-            under_way: 0,
+            running: 0,
             began: Instant::now(),
-        });
-        Self(Arc::new(Shared {
+        };
+        Self(Arc::new(Queue {
             run: Box::new(run),
             size_max,
-            state,
+            state: Mutex::new(state),
         }))
     }
 
-    /// The answer to one call. Dropping the future withdraws a call whose group has not begun.
-    pub(super) async fn call(&self, asked: T) -> Result<R, StoreError> {
+    /// Answers one call. Dropping the future withdraws the call, unless its group has begun.
+    pub(super) async fn call(&self, request: T) -> Result<R, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.0.admit(Call { asked, reply })? {
+        let needs_worker = self.0.enqueue(QueuedCall { request, reply })?;
+        if needs_worker {
             tokio::spawn(Arc::clone(&self.0).work());
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Internal("a group was not answered".into())))
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::Internal("a group was not answered".into())),
+        }
     }
 }
 
-impl<T: Clone + Send + 'static, R: Send + 'static> Shared<T, R> {
-    /// Lets a call wait; whether a worker has to be started for it.
-    fn admit(&self, call: Call<T, R>) -> Result<bool, StoreError> {
+impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
+    /// Adds a call. Returns whether a worker has to be started for it.
+    fn enqueue(&self, call: QueuedCall<T, R>) -> Result<bool, StoreError> {
         let mut state = self.state();
         if state.waiting.len() >= WAITING_MAX {
             return Err(StoreError::Unavailable("too many calls wait".into()));
         }
         state.waiting.push_back(call);
-        let held_up = state.under_way < UNDER_WAY_MAX && state.began.elapsed() > HELD_UP;
-        let starts = state.under_way == 0 || held_up;
-        state.under_way += usize::from(starts);
-        Ok(starts)
+        let is_held_up = state.running < RUNNING_MAX && state.began.elapsed() > HELD_UP;
+        let needs_worker = state.running == 0 || is_held_up;
+        if needs_worker {
+            state.running += 1;
+        }
+        Ok(needs_worker)
     }
 
     /// Runs group after group until no call waits.
     async fn work(self: Arc<Self>) {
-        while let Some(group) = self.next() {
-            let (asked, replies): (Vec<_>, Vec<_>) = group
-                .into_iter()
-                .map(|call| (call.asked, call.reply))
-                .unzip();
-            // After a panic the replies are dropped, and the worker goes on.
-            let Ok(answers) = AssertUnwindSafe(self.answer(asked)).catch_unwind().await else {
+        while let Some(group) = self.next_group() {
+            let mut requests = Vec::with_capacity(group.len());
+            let mut replies = Vec::with_capacity(group.len());
+            for call in group {
+                requests.push(call.request);
+                replies.push(call.reply);
+            }
+            // After a panic the replies are dropped, which fails their callers. The worker goes on.
+            let Ok(answers) = AssertUnwindSafe(self.answer(requests)).catch_unwind().await else {
                 continue;
             };
             for (reply, answer) in replies.into_iter().zip(answers) {
-                // A caller who has gone away does not need the answer.
+                // A caller that has gone away does not need the answer.
                 let _ = reply.send(answer);
             }
         }
     }
 
-    /// The next group. Its size is a power of two, so that a few prepared statements serve all.
-    fn next(&self) -> Option<Vec<Call<T, R>>> {
+    /// Takes the next group. Its size is a power of two, so that a few prepared statements serve all sizes. The worker
+    /// ends when there is none.
+    fn next_group(&self) -> Option<Vec<QueuedCall<T, R>>> {
         let mut state = self.state();
         state.waiting.retain(|call| !call.reply.is_closed());
         let Some(power) = state.waiting.len().min(self.size_max).checked_ilog2() else {
-            state.under_way -= 1;
+            state.running -= 1;
             return None;
         };
         state.began = Instant::now();
         Some(state.waiting.drain(..1 << power).collect())
     }
 
-    /// One bad call must not fail the others, but nobody is asked twice who does not answer.
-    async fn answer(&self, asked: Vec<T>) -> Vec<Result<R, StoreError>> {
-        match (self.run)(asked.clone()).await {
+    /// Answers a group. If it fails, each call runs alone, so that one bad call does not fail the others. A store that
+    /// cannot be reached is not asked again: each of those calls would wait as long for nothing.
+    async fn answer(&self, requests: Vec<T>) -> Vec<Result<R, StoreError>> {
+        match (self.run)(requests.clone()).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(error) if asked.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
-                asked.iter().map(|_| Err(error.clone())).collect()
+            Err(error) if requests.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
+                requests.iter().map(|_| Err(error.clone())).collect()
             }
             Err(_) => {
-                let mut answers = Vec::with_capacity(asked.len());
-                for one in asked {
-                    let answer = (self.run)(vec![one]).await;
-                    answers.extend(answer.map_or_else(
-                        |error| vec![Err(error)],
-                        |one| one.into_iter().map(Ok).collect(),
-                    ));
+                let mut answers = Vec::with_capacity(requests.len());
+                for request in requests {
+                    match (self.run)(vec![request]).await {
+                        Ok(answer) => answers.extend(answer.into_iter().map(Ok)),
+                        Err(error) => answers.push(Err(error)),
+                    }
                 }
                 answers
             }
@@ -153,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Groups that answer with the size of the group, refuse whoever is in one with a 13, and panic at a 99.
+    /// Groups that answer with their size, fail with a 13 among them, and panic with a 99.
     fn groups(size_max: usize) -> Groups<u32, usize> {
         Groups::new(size_max, |asked| {
             Box::pin(async move {
@@ -168,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_goes_out_in_groups_of_a_power_of_two() {
+    async fn waiting_calls_go_out_in_groups_of_a_power_of_two() {
         let groups = groups(8);
         let sizes: Vec<_> = join_all((20..43).map(|number| groups.call(number))).await;
         let sizes: Vec<_> = sizes
@@ -193,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_fails_its_group_and_no_other() {
         let groups = groups(1);
-        for _ in 0..2 * UNDER_WAY_MAX {
+        for _ in 0..2 * RUNNING_MAX {
             assert!(matches!(
                 groups.call(99).await,
                 Err(StoreError::Internal(_))
@@ -215,14 +222,14 @@ mod tests {
         let mut held = Box::pin(groups.call(13));
         assert!(futures::poll!(&mut held).is_pending());
         tokio::task::yield_now().await;
-        // Longer than a group is waited for: a schedule.
+        // The time is what the test is about: a group may begin beside one that is held up for this long.
         tokio::time::sleep(2 * HELD_UP).await;
         let passed = tokio::time::timeout(Duration::from_secs(10), groups.call(1)).await;
         assert_eq!(passed.expect("in time").expect("an answer"), 1);
     }
 
     #[tokio::test]
-    async fn who_gives_up_is_not_asked_for() {
+    async fn a_withdrawn_call_is_not_run() {
         let groups = groups(4);
         let mut first = Box::pin(groups.call(13));
         assert!(futures::poll!(&mut first).is_pending());

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use portcullis_contract::id::{TenantId, UserId};
 
 use super::{
-    Connection, Dialect, Row, Statement,
-    connection::{ROWS_MAX, ValueRows},
+    columns::columns,
+    connection::{Connection, Dialect, Statement},
+    row::Row,
+    value::Value,
+    values::{ROWS_MAX, ValueRows},
 };
-use crate::{
-    domain::{
-        Micros, SignIn,
-        findings::{Footprint, FootprintKind, History},
-        place::Place,
-    },
-    store::{SignInHistory, StoreError},
+use crate::{SignInHistory, StoreError};
+use portcullis_domain::{
+    Micros, SignIn,
+    findings::{Footprint, FootprintKind, History},
 };
 
 /// The number of a kind in the rows.
@@ -28,145 +28,191 @@ fn code(kind: FootprintKind) -> i64 {
     }
 }
 
-/// Of the user itself: the last sign-in.
-const LAST: i64 = 0;
+/// The kind of a row of a question that asks for the last sign-in. No footprint has it.
+const LAST_SIGN_IN: i64 = 0;
 
-/// A sign-in to come: of whom, and what it leaves.
+/// A sign-in to come: its user and its footprints.
 pub(super) type Question = (TenantId, UserId, Vec<Footprint>);
 
-/// What is known of users that bears on sign-ins with these footprints, in the order of the questions: one look-up in an
-/// index for each footprint and one for each kind.
-pub(super) async fn known(
+columns! {
+    /// One lookup of a question.
+    LookupColumns { question, tenant_id, user_id, kind, value }
+}
+
+columns! {
+    /// The answer to a lookup.
+    AnswerColumns {
+        question,
+        now_us,
+        kind,
+        value,
+        signed_in_us,
+        signed_in_at,
+        sign_ins,
+        any_value,
+    }
+}
+
+columns! {
+    /// The row of a footprint. `sign_ins` is the number to add.
+    FootprintColumns { tenant_id, user_id, kind, value, sign_ins }
+}
+
+/// Finds what bears on sign-ins with these footprints, in the order of the questions: one lookup in the index for each
+/// footprint, and one for each kind.
+pub(super) async fn find(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     questions: &[Question],
 ) -> Result<Vec<SignInHistory>, StoreError> {
-    let asked = (0_i64..)
-        .zip(questions)
-        .flat_map(|(at, (tenant, user, footprints))| {
-            let looks = footprints
-                .iter()
-                .map(|footprint| (code(footprint.kind), footprint.value.as_str()));
-            std::iter::once((LAST, ""))
-                .chain(looks)
-                .map(move |(kind, value)| {
-                    [
-                        at.into(),
-                        tenant.as_str().into(),
-                        user.as_str().into(),
-                        kind.into(),
-                        value.into(),
-                    ]
-                })
-        });
-    let rows = ValueRows::new(asked);
-    let of = "FROM user_history h WHERE h.tenant_id = v.column2 AND h.user_id = v.column3 AND h.kind = v.column4";
-    let user =
-        "FROM users u WHERE v.column4 = 0 AND u.tenant_id = v.column2 AND u.user_id = v.column3";
-    let sql = format!(
-        "SELECT v.column1, {now}, v.column4, v.column5, (SELECT u.signed_in_us {user}), (SELECT u.signed_in_at {user}), \
-             (SELECT h.sign_ins {of} AND h.value = v.column5), (SELECT h.value {of} LIMIT 1) \
-         FROM (VALUES {rows}) AS v",
-        now = dialect.now,
-        rows = rows.text,
-    );
-    let empty = || SignInHistory {
-        history: History::default(),
-        device_sign_ins: 0,
-        now: Micros::default(),
-    };
-    let mut known: Vec<_> = questions.iter().map(|_| empty()).collect();
-    for row in connection.query(&sql, &rows.params).await? {
-        let at = usize::try_from(row.int(0)?).unwrap_or(usize::MAX);
-        if let (Some(known), Some((_, _, footprints))) = (known.get_mut(at), questions.get(at)) {
-            read(&row, footprints, known)?;
+    let rows = ValueRows::new(lookups(questions));
+    let sql = lookup_statement(dialect, &rows);
+    let mut known: Vec<_> = questions.iter().map(|_| nothing_known()).collect();
+    for row in connection.query(&sql, rows.params()).await? {
+        let question = row.unsigned(AnswerColumns::AT.question)?;
+        let question = usize::try_from(question).unwrap_or(usize::MAX);
+        if let (Some(known), Some((_, _, footprints))) =
+            (known.get_mut(question), questions.get(question))
+        {
+            read_answer(&row, footprints, known)?;
         }
     }
     Ok(known)
 }
 
-/// One row of the answer: the user itself, or a footprint.
-fn read(row: &Row, footprints: &[Footprint], known: &mut SignInHistory) -> Result<(), StoreError> {
-    known.now = Micros(row.int(1)?);
-    let code_of_row = row.int(2)?;
-    if code_of_row == LAST {
-        // Not of a user whom nobody has signed in yet, only signed out.
-        if let Some(at) = row.optional_int(4)?.filter(|at| *at > 0) {
-            known.history.last = Some((Micros(at), place(&row.text(5)?)?));
-        }
-        return Ok(());
+fn nothing_known() -> SignInHistory {
+    SignInHistory {
+        history: History::default(),
+        device_sign_ins: 0,
+        now: Micros::default(),
     }
-    let Some(kind) = footprints
-        .iter()
-        .map(|footprint| footprint.kind)
-        .find(|kind| code(*kind) == code_of_row)
-    else {
+}
+
+fn lookups(questions: &[Question]) -> Vec<LookupColumns<Value>> {
+    let mut lookups = Vec::new();
+    for (number, (tenant, user, footprints)) in (0_i64..).zip(questions) {
+        let mut values = vec![(LAST_SIGN_IN, "")];
+        for footprint in footprints {
+            values.push((code(footprint.kind), footprint.value.as_str()));
+        }
+        for (kind, value) in values {
+            lookups.push(LookupColumns {
+                question: number.into(),
+                tenant_id: tenant.into(),
+                user_id: user.into(),
+                kind: kind.into(),
+                value: value.into(),
+            });
+        }
+    }
+    lookups
+}
+
+/// Each lookup is a subquery of its own, so that it goes by the primary key whatever the planner expects of the tables.
+fn lookup_statement(dialect: &Dialect, rows: &ValueRows) -> String {
+    let user =
+        "FROM users u WHERE v.kind = 0 AND u.tenant_id = v.tenant_id AND u.user_id = v.user_id";
+    let footprint = "FROM user_history h WHERE h.tenant_id = v.tenant_id AND h.user_id = v.user_id AND h.kind = v.kind";
+    let answer = AnswerColumns {
+        question: "v.question",
+        now_us: dialect.now,
+        kind: "v.kind",
+        value: "v.value",
+        signed_in_us: &format!("(SELECT u.signed_in_us {user})"),
+        signed_in_at: &format!("(SELECT u.signed_in_at {user})"),
+        sign_ins: &format!("(SELECT h.sign_ins {footprint} AND h.value = v.value)"),
+        any_value: &format!("(SELECT h.value {footprint} LIMIT 1)"),
+    };
+    format!("{} SELECT {} FROM v", rows.with_v(), answer.select())
+}
+
+/// Reads the answer to one lookup: the last sign-in, or a footprint.
+fn read_answer(
+    row: &Row,
+    footprints: &[Footprint],
+    known: &mut SignInHistory,
+) -> Result<(), StoreError> {
+    let columns = AnswerColumns::AT;
+    known.now = row.time(columns.now_us)?;
+    let code_of_row = row.int(columns.kind)?;
+    if code_of_row == LAST_SIGN_IN {
+        return read_last_sign_in(row, known);
+    }
+    let mut kinds = footprints.iter().map(|footprint| footprint.kind);
+    let Some(kind) = kinds.find(|kind| code(*kind) == code_of_row) else {
         return Ok(());
     };
-    if let Some(sign_ins) = row.optional_int(6)? {
+    if row.optional_int(columns.sign_ins)?.is_some() {
         if kind == FootprintKind::DeviceId {
-            known.device_sign_ins = u32::try_from(sign_ins).unwrap_or(u32::MAX);
+            known.device_sign_ins = row.count(columns.sign_ins)?;
         }
-        known.history.footprints.insert(Footprint {
-            kind,
-            value: row.text(3)?,
-        });
+        let value = row.text(columns.value)?;
+        known.history.footprints.insert(Footprint { kind, value });
     }
-    // A null reads as an empty text, which no footprint has.
-    let some = row.text(7)?;
-    if !some.is_empty() {
-        known
-            .history
-            .footprints
-            .insert(Footprint { kind, value: some });
+    // A user with any footprint of this kind is not new to it. Null reads as the empty text, which no footprint has.
+    let value = row.text(columns.any_value)?;
+    if !value.is_empty() {
+        known.history.footprints.insert(Footprint { kind, value });
     }
     Ok(())
 }
 
-fn place(json: &str) -> Result<Place, StoreError> {
-    serde_json::from_str(json).map_err(|_| StoreError::Internal("a place is not JSON".into()))
+fn read_last_sign_in(row: &Row, known: &mut SignInHistory) -> Result<(), StoreError> {
+    let columns = AnswerColumns::AT;
+    // A user who was only signed out so far has the row and no sign-in.
+    if let Some(at) = row.optional_time(columns.signed_in_us)?
+        && at > Micros::default()
+    {
+        known.history.last = Some((at, row.json(columns.signed_in_at)?));
+    }
+    Ok(())
 }
 
-/// A footprint as a row's key: tenant, user, kind, value.
-type Left<'a> = (&'a str, &'a str, i64, &'a str);
-
-/// What keeps the footprints of sign-ins. Rows are touched in key order, each once.
-pub(super) fn keep<'a>(
+/// The statements that count the footprints of sign-ins. Rows are touched in key order and once each, so that two groups
+/// of sign-ins cannot wait for each other in a circle.
+pub(super) fn add_footprints<'a>(
     dialect: &Dialect,
-    opened: impl Iterator<Item = &'a SignIn>,
+    sign_ins: impl Iterator<Item = &'a SignIn>,
 ) -> Vec<Statement> {
     let mut counts = BTreeMap::new();
-    for new in opened {
-        let (tenant, user) = (new.tenant_id.as_str(), new.user_id.as_str());
+    for new in sign_ins {
         for footprint in &new.footprints {
-            *counts
-                .entry((tenant, user, code(footprint.kind), footprint.value.as_str()))
-                .or_insert(0_i64) += 1;
+            let kind = code(footprint.kind);
+            let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
+            *counts.entry(key).or_insert(0_i64) += 1;
         }
     }
-    let counts: Vec<_> = counts.into_iter().collect();
-    let statement = |counts: &[(Left<'_>, i64)]| {
-        let rows = ValueRows::new(counts.iter().map(|((tenant, user, kind, value), count)| {
-            [
-                (*tenant).into(),
-                (*user).into(),
-                (*kind).into(),
-                (*value).into(),
-                (*count).into(),
-            ]
-        }));
-        let sql = format!(
-            "INSERT INTO user_history (tenant_id, user_id, kind, value, sign_ins, seen_us) \
-             SELECT DISTINCT column1, column2, column3, column4, column5, {now} FROM (VALUES {rows}) AS v WHERE TRUE \
-             ON CONFLICT (tenant_id, user_id, kind, value) DO UPDATE \
-             SET sign_ins = user_history.sign_ins + excluded.sign_ins, seen_us = {now}",
-            rows = rows.text,
-            now = dialect.now,
-        );
-        Statement {
-            sql,
-            params: rows.params,
-        }
-    };
-    counts.chunks(ROWS_MAX).map(statement).collect()
+
+    let mut rows = Vec::with_capacity(counts.len());
+    for ((tenant, user, kind, value), count) in counts {
+        rows.push(FootprintColumns {
+            tenant_id: Value::from(tenant),
+            user_id: user.into(),
+            kind: kind.into(),
+            value: value.into(),
+            sign_ins: count.into(),
+        });
+    }
+    let mut statements = Vec::new();
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(ROWS_MAX));
+        statements.push(count_statement(dialect, ValueRows::new(rows)));
+        rows = rest;
+    }
+    statements
+}
+
+/// DISTINCT drops the repeated rows of [`ValueRows::new`], which must not count twice.
+fn count_statement(dialect: &Dialect, rows: ValueRows) -> Statement {
+    let sql = format!(
+        "{with_v} INSERT INTO user_history ({columns}, seen_us) \
+         SELECT DISTINCT {values}, {now} FROM v WHERE TRUE \
+         ON CONFLICT (tenant_id, user_id, kind, value) DO UPDATE \
+         SET sign_ins = user_history.sign_ins + excluded.sign_ins, seen_us = {now}",
+        with_v = rows.with_v(),
+        columns = FootprintColumns::names(),
+        values = FootprintColumns::of("v"),
+        now = dialect.now,
+    );
+    Statement::new(sql, rows.into_params())
 }

@@ -1,128 +1,197 @@
-//! The log as rows: head, beat, tail, checkpoints, trimming.
+//! The log as rows: its head, beats, batches, trimming.
 
 use std::time::Duration;
 
 use portcullis_contract::{
-    position::{Chain, Incarnation, Position, Revision},
+    position::{Chain, Digest, Incarnation, Position, Revision, sha256},
     view::Frame,
 };
 use prost::bytes::Bytes;
 
-use super::{Connection, Dialect, Row, Value, transaction};
-use crate::{
-    domain::{Micros, time::span},
-    store::{Beat, StoreError},
+use super::{
+    columns::{ONLY, columns},
+    connection::{Connection, Dialect, Statement},
+    row::{Row, only_row},
+    value::Value,
 };
+use crate::{Beat, StoreError};
+use portcullis_domain::{Micros, time::span};
 
-pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, StoreError> {
-    let rows = connection
-        .query("SELECT incarnation, revision, chain FROM log_head", &[])
-        .await?;
-    position(&rows)
+columns! {
+    /// The head of the log.
+    HeadColumns { incarnation, revision, chain }
 }
 
+columns! {
+    /// The chain at an earlier revision.
+    EarlierChain after HeadColumns { earlier_chain }
+}
+
+columns! {
+    /// The time at which the head was read.
+    HeadTime after HeadColumns { now_us }
+}
+
+columns! {
+    /// A batch as gates receive it.
+    FrameColumns { revision, delta, audit_digest }
+}
+
+/// The row of `authority_beat` that the check of writes uses. No authority has this id.
+pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
+
+pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, StoreError> {
+    let sql = format!("SELECT {} FROM log_head", HeadColumns::names());
+    position(&connection.query(&sql, &[]).await?)
+}
+
+/// Reads the head and an earlier chain in one statement, so that both are of one history.
 pub(super) async fn head_and_chain(
     connection: &mut dyn Connection,
     revision: Revision,
 ) -> Result<(Position, Option<Chain>), StoreError> {
-    let sql = "SELECT incarnation, revision, chain, (SELECT chain FROM log_batches WHERE revision = $1) FROM log_head";
-    let rows = connection.query(sql, &[revision.0.into()]).await?;
+    let earlier = EarlierChain {
+        earlier_chain: "(SELECT chain FROM log_batches WHERE revision = $1)",
+    };
+    let sql = format!(
+        "SELECT {}, {} FROM log_head",
+        HeadColumns::names(),
+        earlier.select()
+    );
+    let rows = connection.query(&sql, &[revision.into()]).await?;
     let head = position(&rows)?;
     if revision == Revision(0) {
         return Ok((head, Some(Chain::default())));
     }
-    let row = rows.first().map(|row| row.optional_blob(3)).transpose()?;
-    let chain = match row.flatten() {
-        Some(bytes) => {
-            let bytes = bytes.try_into();
-            Some(Chain(bytes.map_err(|_| {
-                StoreError::Internal("a chain has another length".into())
-            })?))
-        }
-        None => None,
-    };
-    Ok((head, chain))
+    let row = only_row(&rows, "log_head")?;
+    let chain = row.optional_array(EarlierChain::AT.earlier_chain)?;
+    Ok((head, chain.map(Chain)))
 }
 
-/// The row is that of no authority: whoever calls this is alone.
-/// The row of `authority_beat` that the check of writes uses.
-pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
-
+/// Writes a small row of its own, durably.
 pub(super) async fn check_writes(
     connection: &mut dyn Connection,
     dialect: &Dialect,
 ) -> Result<(), StoreError> {
-    let sql = format!(
-        "INSERT INTO authority_beat VALUES ($1, 1, {now}) \
-         ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now}",
-        now = dialect.now,
-    );
+    let sql = write_beat(dialect);
     connection.query(&sql, &[WRITE_CHECK[..].into()]).await?;
     Ok(())
 }
 
-/// The write and the read are one statement: its snapshot is taken after the call began, and its commit is durable.
+/// Writes the row of this authority, and reads the head.
+///
+/// Both are one statement: its snapshot is taken after the call began, and its commit is durable. Only the primary
+/// server can do that, so the head is not one of an earlier primary.
 pub(super) async fn beat(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     authority: &[u8; 16],
 ) -> Result<Beat, StoreError> {
-    if !dialect.beat_writes {
+    let time = HeadTime {
+        now_us: dialect.now,
+    };
+    let time = time.select();
+    let rows = if dialect.beat_writes {
+        let head = HeadColumns {
+            incarnation: "(SELECT incarnation FROM log_head)",
+            revision: "(SELECT revision FROM log_head)",
+            chain: "(SELECT chain FROM log_head)",
+        };
         let sql = format!(
-            "SELECT incarnation, revision, chain, {now} FROM log_head",
-            now = dialect.now
+            "{write} RETURNING {head}, {time}",
+            write = write_beat(dialect),
+            head = head.select(),
         );
-        return answered(&connection.query(&sql, &[]).await?);
-    }
-    let sql = format!(
-        "INSERT INTO authority_beat VALUES ($1, 1, {now}) \
-         ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now} \
-         RETURNING (SELECT incarnation FROM log_head), (SELECT revision FROM log_head), (SELECT chain FROM log_head), {now}",
-        now = dialect.now,
-    );
-    answered(&connection.query(&sql, &[authority[..].into()]).await?)
-}
-
-fn answered(rows: &[Row]) -> Result<Beat, StoreError> {
-    let head = position(rows)?;
+        connection.query(&sql, &[authority[..].into()]).await?
+    } else {
+        let sql = format!("SELECT {}, {time} FROM log_head", HeadColumns::names());
+        connection.query(&sql, &[]).await?
+    };
     Ok(Beat {
-        head,
-        time: Micros(rows[0].int(3)?),
+        head: position(&rows)?,
+        time: only_row(&rows, "log_head")?.time(HeadTime::AT.now_us)?,
     })
 }
 
+fn write_beat(dialect: &Dialect) -> String {
+    format!(
+        "INSERT INTO authority_beat (authority_id, beat, beat_us) VALUES ($1, 1, {now}) \
+         ON CONFLICT (authority_id) DO UPDATE SET beat = authority_beat.beat + 1, beat_us = {now}",
+        now = dialect.now,
+    )
+}
+
+/// Reads [`HeadColumns`].
 pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::Internal("the log has no head".into()))?;
+    let row = only_row(rows, "log_head")?;
+    let columns = HeadColumns::AT;
     Ok(Position {
-        incarnation: Incarnation(row.array(0)?),
-        revision: Revision(row.unsigned(1)?),
-        chain: Chain(row.array(2)?),
+        incarnation: Incarnation(row.array(columns.incarnation)?),
+        revision: row.revision(columns.revision)?,
+        chain: Chain(row.array(columns.chain)?),
     })
 }
 
+/// The statements that write a batch: the first advances the head and returns it, the second inserts the batch.
+///
+/// The head is a row that is updated, not the greatest revision of a table. Its lock orders batches, so that commit order
+/// is revision order: a reader that has seen a revision has been shown all before it.
+pub(super) fn advance_head(
+    dialect: &Dialect,
+    stamp: Micros,
+    delta: &[u8],
+    audit_digest: &Digest,
+) -> [Statement; 2] {
+    let delta_digest = sha256(delta);
+    let link = [delta_digest, *audit_digest].concat();
+    let advance = format!(
+        "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING {}",
+        dialect.next_chain,
+        HeadColumns::names()
+    );
+    let insert = "INSERT INTO log_batches (revision, delta, audit_digest, chain, stamped_us, delta_digest) \
+         SELECT h.revision, $1, $2, h.chain, $3, $4 FROM log_head h";
+    let values: [Value; 4] = [
+        delta.into(),
+        audit_digest[..].into(),
+        stamp.into(),
+        delta_digest[..].into(),
+    ];
+    [
+        Statement::new(advance, [link.into()]),
+        Statement::new(insert, values),
+    ]
+}
+
+/// The batches after a revision, in order, at most `limit`.
 pub(super) async fn tail(
     connection: &mut dyn Connection,
     after: Revision,
     limit: u32,
 ) -> Result<Vec<Frame>, StoreError> {
-    let sql = "SELECT revision, delta, audit_digest FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2";
+    let sql = format!(
+        "SELECT {} FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2",
+        FrameColumns::names()
+    );
     let rows = connection
-        .query(sql, &[after.0.into(), i64::from(limit).into()])
+        .query(&sql, &[after.into(), i64::from(limit).into()])
         .await?;
-    rows.iter().map(frame).collect()
+    rows.iter().map(read_frame).collect()
 }
 
-fn frame(row: &Row) -> Result<Frame, StoreError> {
-    let delta = row.optional_blob(1)?.ok_or(StoreError::Trimmed)?;
+fn read_frame(row: &Row) -> Result<Frame, StoreError> {
+    let columns = FrameColumns::AT;
+    let delta = row
+        .optional_blob(columns.delta)?
+        .ok_or(StoreError::Trimmed)?;
     Ok(Frame {
-        revision: Revision(row.unsigned(0)?),
+        revision: row.revision(columns.revision)?,
         delta: Bytes::copy_from_slice(delta),
-        audit_digest: row.array(2)?,
+        audit_digest: row.array(columns.audit_digest)?,
     })
 }
 
+/// The chain at a revision, if the log has that revision.
 pub(super) async fn chain(
     connection: &mut dyn Connection,
     revision: Revision,
@@ -130,64 +199,15 @@ pub(super) async fn chain(
     if revision == Revision(0) {
         return Ok(Some(Chain::default()));
     }
-    let rows = connection
-        .query(
-            "SELECT chain FROM log_batches WHERE revision = $1",
-            &[revision.0.into()],
-        )
-        .await?;
-    rows.first().map(|row| Ok(Chain(row.array(0)?))).transpose()
+    let sql = "SELECT chain FROM log_batches WHERE revision = $1";
+    let rows = connection.query(sql, &[revision.into()]).await?;
+    match rows.first() {
+        Some(row) => Ok(Some(Chain(row.array(ONLY)?))),
+        None => Ok(None),
+    }
 }
 
-pub(super) async fn save_checkpoint(
-    connection: &mut dyn Connection,
-    revision: Revision,
-    view: &Bytes,
-    code: &Bytes,
-) -> Result<(), StoreError> {
-    transaction!(
-        connection,
-        insert_checkpoint(connection, revision, view, code)
-    )
-}
-
-pub(super) async fn insert_checkpoint(
-    connection: &mut dyn Connection,
-    revision: Revision,
-    view: &Bytes,
-    code: &Bytes,
-) -> Result<(), StoreError> {
-    let insert = "INSERT INTO checkpoints VALUES ($1, $2, $3) ON CONFLICT (revision) DO NOTHING";
-    connection
-        .query(
-            insert,
-            &[revision.0.into(), view[..].into(), code[..].into()],
-        )
-        .await?;
-    let prune = "DELETE FROM checkpoints WHERE revision NOT IN \
-                 (SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2)";
-    connection.query(prune, &[]).await?;
-    Ok(())
-}
-
-pub(super) async fn checkpoints(
-    connection: &mut dyn Connection,
-) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-    let rows = connection
-        .query(
-            "SELECT view, code FROM checkpoints ORDER BY revision DESC",
-            &[],
-        )
-        .await?;
-    let pair = |row: &Row| {
-        Ok((
-            Bytes::copy_from_slice(row.blob(0)?),
-            Bytes::copy_from_slice(row.blob(1)?),
-        ))
-    };
-    rows.iter().map(pair).collect()
-}
-
+/// Deletes the deltas of batches up to `through` that are older than `age`, and returns their number.
 pub(super) async fn trim(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -199,8 +219,8 @@ pub(super) async fn trim(
          WHERE revision <= $1 AND stamped_us <= {now} - $2 AND delta IS NOT NULL RETURNING revision",
         now = dialect.now,
     );
-    Ok(connection
-        .query(&sql, &[through.0.into(), Value::from(span(age))])
-        .await?
-        .len() as u64)
+    let trimmed = connection
+        .query(&sql, &[through.into(), span(age).into()])
+        .await?;
+    Ok(trimmed.len() as u64)
 }

@@ -2,22 +2,31 @@
 
 use portcullis_contract::id::TenantId;
 
-use super::Connection;
-use crate::{domain::Policy, store::StoreError};
+use super::{columns::columns, connection::Connection};
+use crate::StoreError;
+use portcullis_domain::Policy;
 
-/// A tenant's policy with its version.
+columns! {
+    /// A policy with its version.
+    PolicyColumns { policy, version }
+}
+
+/// Finds a tenant's policy with its version.
 pub(super) async fn find(
     connection: &mut dyn Connection,
     tenant: &TenantId,
 ) -> Result<Option<(Policy, u64)>, StoreError> {
-    let sql = "SELECT policy, version FROM policies WHERE tenant_id = $1";
-    let rows = connection.query(sql, &[tenant.as_str().into()]).await?;
-    let read = |row: &super::Row| Ok((decode(&row.text(0)?)?, row.unsigned(1)?));
-    rows.first().map(read).transpose()
-}
-
-pub(super) fn decode(json: &str) -> Result<Policy, StoreError> {
-    // The parser's words may repeat values.
-    Policy::decode(json)
-        .map_err(|_| StoreError::Internal("a policy is not one of this version".into()))
+    let sql = format!(
+        "SELECT {} FROM policies WHERE tenant_id = $1",
+        PolicyColumns::names()
+    );
+    let rows = connection.query(&sql, &[tenant.into()]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let columns = PolicyColumns::AT;
+    // The text of the parser's error may repeat values of the policy, so it is dropped.
+    let policy = Policy::decode(&row.text(columns.policy)?)
+        .map_err(|_| StoreError::Internal("a policy is not of this version".into()))?;
+    Ok(Some((policy, row.unsigned(columns.version)?)))
 }

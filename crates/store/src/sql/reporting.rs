@@ -1,13 +1,17 @@
-//! An engine whose outages are reported, whoever meets them.
+//! Reports of outages: every statement tells an [`Outage`] whether the engine answered.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value};
-use crate::{outage::Outage, store::PoolState};
+use super::{
+    connection::{Backend, Connection, DbError, Dialect, Lane, Statement},
+    row::Row,
+    value::Value,
+};
+use crate::{PoolState, outage::Outage};
 
-/// Tells an [`Outage`] of every statement and every connection.
+/// An engine whose connections and statements are reported.
 pub(super) struct Reporting {
     engine: Arc<dyn Backend>,
     outage: Arc<Outage>,
@@ -70,7 +74,7 @@ impl ReportingConnection {
 }
 
 fn record_failure(outage: &Outage, lane: Lane, error: &DbError) {
-    // The others are the statement's own failures, and the database is there.
+    // Every other error is an answer of the database, so it is up.
     if let DbError::Unavailable(text) = error {
         outage.record_failure(lane.name(), text);
     }
@@ -89,7 +93,7 @@ impl Connection for ReportingConnection {
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {
-        // An engine may send it with the first statement only, so that it proves nothing.
+        // Not recorded as a success: an engine may send BEGIN only with the first statement.
         self.inner.begin().await
     }
 

@@ -1,7 +1,8 @@
-//! Searches take turns: few run at a time, and no asker has all of them.
+//! Turns of searches: few run at a time, and no tenant has them all.
 //!
-//! An asker is a tenant, or the installation as a whole. A free place goes to the asker who has the fewest places, and
-//! among equals to the call that waited longest. So sixty searches of one tenant leave room for another's.
+//! The asker of a search is a tenant, or the whole installation. The next turn goes to the asker with the fewest running
+//! searches, and among equals to the search that has waited longest. So sixty searches of one tenant leave room for one
+//! of another.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,28 +14,28 @@ use std::{
 use portcullis_contract::id::TenantId;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::Connection;
-use crate::store::StoreError;
+use super::connection::Connection;
+use crate::StoreError;
 
-/// The most searches that wait.
+/// The most searches that wait, of all askers.
 const WAITING_MAX: usize = 1_024;
 
 /// The most searches of one asker that wait.
 const ASKER_WAITING_MAX: usize = 128;
 
-/// How long a search waits for its turn.
+/// The longest time that a search waits for its turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The tenant whose rows are searched; none: the rows of all.
+/// The tenant whose rows are searched. None: the rows of all tenants.
 type Asker = Option<TenantId>;
 
 /// The turns of one store.
-pub(super) struct Searches(Arc<Shared>);
+pub(super) struct Searches(Arc<TurnQueue>);
 
-struct Shared {
+struct TurnQueue {
     /// The most searches that run at once.
     running_max: usize,
-    /// The most of one asker.
+    /// The most of one asker that run at once.
     asker_running_max: usize,
     state: Mutex<State>,
 }
@@ -51,15 +52,15 @@ struct Waiting {
     admitted: oneshot::Sender<Turn>,
 }
 
-/// A place among the searches that run. Dropping it gives it to the next.
+/// The turn of a search. Dropping it admits the next search.
 pub(super) struct Turn {
-    shared: Arc<Shared>,
+    queue: Arc<TurnQueue>,
     asker: Asker,
 }
 
-/// A connection with the turn that it is used in.
+/// A connection, and the turn in which it may be used.
 pub(super) struct Search {
-    // Given back before the turn is.
+    // The first field is dropped first: the connection is free before the next search is admitted.
     pub(super) connection: Box<dyn Connection>,
     pub(super) _turn: Turn,
 }
@@ -67,7 +68,7 @@ pub(super) struct Search {
 impl Searches {
     /// Turns for up to `running_max` searches at a time.
     pub(super) fn new(running_max: usize) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(TurnQueue {
             running_max,
             asker_running_max: (running_max / 2).max(1),
             state: Mutex::default(),
@@ -88,12 +89,15 @@ impl Searches {
     }
 }
 
-impl Shared {
+impl TurnQueue {
     fn enqueue(&self, waiting: Waiting) -> Result<(), StoreError> {
         let mut state = self.state();
         state.forget_withdrawn();
-        let of_asker = |other: &&Waiting| other.asker == waiting.asker;
-        let asker_waits = state.waiting.iter().filter(of_asker).count();
+        let of_asker = state
+            .waiting
+            .iter()
+            .filter(|other| other.asker == waiting.asker);
+        let asker_waits = of_asker.count();
         if state.waiting.len() >= WAITING_MAX || asker_waits >= ASKER_WAITING_MAX {
             return Err(overloaded());
         }
@@ -101,10 +105,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives the free places away.
+    /// Admits searches while there are turns.
     fn admit(self: Arc<Self>) {
         while let Some((waiting, turn)) = self.take_next() {
-            // A caller that has just gone away drops its turn here, outside of the lock.
+            // If the caller has just gone away, its turn is dropped here, outside of the lock.
             let _ = waiting.send(turn);
         }
     }
@@ -122,7 +126,7 @@ impl Shared {
         let Waiting { asker, admitted } = state.waiting.remove(index)?;
         *state.running.entry(asker.clone()).or_default() += 1;
         let turn = Turn {
-            shared: Arc::clone(self),
+            queue: Arc::clone(self),
             asker,
         };
         Some((admitted, turn))
@@ -134,14 +138,17 @@ impl Shared {
 }
 
 impl State {
-    /// Where the search stands whose asker has the fewest places, and how many those are.
+    /// The index of the next search, and the number of running searches of its asker. The first of several equals has
+    /// waited longest.
     fn next(&self) -> Option<(usize, usize)> {
-        let running_of = |waiting: &Waiting| self.running.get(&waiting.asker).copied().unwrap_or(0);
-        self.waiting
-            .iter()
-            .map(running_of)
-            .enumerate()
-            .min_by_key(|(_, running)| *running)
+        let mut next = None;
+        for (index, waiting) in self.waiting.iter().enumerate() {
+            let running = self.running.get(&waiting.asker).copied().unwrap_or(0);
+            if next.is_none_or(|(_, fewest)| running < fewest) {
+                next = Some((index, running));
+            }
+        }
+        next
     }
 
     fn forget_withdrawn(&mut self) {
@@ -151,7 +158,7 @@ impl State {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
+        let mut state = self.queue.state();
         if let Some(running) = state.running.get_mut(&self.asker) {
             *running -= 1;
             if *running == 0 {
@@ -159,7 +166,7 @@ impl Drop for Turn {
             }
         }
         drop(state);
-        Arc::clone(&self.shared).admit();
+        Arc::clone(&self.queue).admit();
     }
 }
 
@@ -202,14 +209,14 @@ mod tests {
         for search in &mut waiting {
             turns.extend(search.as_mut().now_or_never());
         }
-        assert_eq!(turns.len(), 2, "half of the places");
+        assert_eq!(turns.len(), 2, "half of the turns");
         let first = searches.turn(Some(&quiet)).now_or_never();
         let second = searches.turn(None).now_or_never();
         assert!(first.is_some() && second.is_some());
     }
 
     #[tokio::test]
-    async fn a_free_place_goes_to_whoever_has_fewest() {
+    async fn the_next_turn_goes_to_the_asker_with_the_fewest() {
         let searches = Searches::new(1);
         let (loud, quiet) = (tenant("loud"), tenant("quiet"));
         let running = searches.turn(Some(&loud)).await.expect("a turn");
@@ -222,7 +229,7 @@ mod tests {
         let mut other = Box::pin(searches.turn(Some(&quiet)));
         assert!(futures::poll!(other.as_mut()).is_pending());
         drop(running);
-        // With one place all are equal again: the crowd's first came first.
+        // With one turn all are equal again, and the first of the crowd has waited longest.
         let first = crowd.remove(0).await.expect("a turn");
         let withdrawn = crowd.remove(0);
         drop(withdrawn);
@@ -234,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_bounded_and_withdrawn_searches_do_not_count() {
+    async fn waiting_searches_are_bounded_and_withdrawn_ones_do_not_count() {
         let searches = Searches::new(1);
         let loud = tenant("loud");
         let running = searches.turn(Some(&loud)).await.expect("a turn");

@@ -1,274 +1,290 @@
-//! Sessions as rows.
+//! Sessions as rows: their columns, and how one is found by its key.
 
 use std::collections::HashMap;
 
 use portcullis_contract::{
-    id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
-    position::Revision,
+    id::{SessionId, TenantId, TenantSerial, UserSerial},
     view::Subject,
 };
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Connection, DbError, Dialect, Row, SessionKey, connection::ValueRows};
-use crate::{
-    domain::{Activity, Cause, ClientInfo, Micros, Session, SessionEnd, Sight},
-    store::StoreError,
+use super::{
+    columns::columns,
+    connection::{Connection, DbError, Dialect},
+    cutoffs::{CUT_EVENT, IS_CUT},
+    json::json,
+    row::Row,
+    value::Value,
+    values::ValueRows,
 };
+use crate::StoreError;
+use portcullis_domain::{Activity, Cause, ClientInfo, Micros, Session, SessionEnd, Sight};
 
-/// The columns of a session, in the order in which [`read`] takes them.
-pub(super) const COLUMNS: [&str; 33] = [
-    "tenant_id",
-    "session_id",
-    "serial",
-    "user_id",
-    "user_serial",
-    "tenant_serial",
-    "opened_revision",
-    "created_us",
-    "expires_us",
-    "rotated_us",
-    "remember_me",
-    "auth_time_us",
-    "amr",
-    "acr",
-    "audiences",
-    "ip",
-    "user_agent",
-    "device_id",
-    "app_name",
-    "generation",
-    "salt",
-    "device",
-    "place",
-    "device_sign_ins",
-    "findings",
-    "replaces",
-    "active_us",
-    "actions",
-    "active_ip",
-    "active_page",
-    "rotated_before_us",
-    "rotated_by",
-    "shared_generation",
-];
+/// The primary key of a session.
+pub(super) type SessionKey = (TenantId, SessionId);
 
-/// Whether a cutoff covers the session `s`: one look-up in the index for each scope, most of which find nothing.
-pub(super) const IS_CUT: &str = "((SELECT c.revision FROM cutoffs c WHERE c.scope = 1 \
-         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         LIMIT 1) IS NOT NULL \
-     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 2 \
-         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         LIMIT 1) IS NOT NULL \
-     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 3 \
-         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         LIMIT 1) IS NOT NULL)";
-
-/// The audit event of the first cutoff that covers the session `s`, which there is when [`IS_CUT`] says so: the first of each scope by the index, which has them
-/// in order, and of these three the first.
-pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
-     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 1 \
-         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         ORDER BY c.revision LIMIT 1) c1 UNION ALL \
-     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 2 \
-         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         ORDER BY c.revision LIMIT 1) c2 UNION ALL \
-     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 3 \
-         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
-         ORDER BY c.revision LIMIT 1) c3) c ORDER BY c.revision LIMIT 1)";
-
-/// Waits until what the row of a session says is durable. An earlier commit may have lost its wait for a standby: its
-/// caller was told nothing, and whoever reads the row must not vouch for it before a commit after it is durable. Locking
-/// a row is a write.
-pub(super) async fn make_durable(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    (tenant, id): &SessionKey,
-) -> Result<(), DbError> {
-    if dialect.lock_rows.is_empty() {
-        // Whoever writes is alone, and each of its commits is durable when it is seen.
-        return Ok(());
-    }
-    let sql = format!(
-        "SELECT s.generation FROM sessions s WHERE s.tenant_id = $1 AND s.session_id = $2 {}",
-        dialect.lock_rows
-    );
-    let key = [tenant.as_str().into(), id.to_bytes()[..].into()];
-    connection.query(&sql, &key).await.map(drop)
+columns! {
+    /// The primary key.
+    SessionKeyColumns { tenant_id, session_id }
 }
 
-/// Sessions with how they ended, in the order of `keys`.
+columns! {
+    /// The columns of a [`Session`], but for its end.
+    SessionColumns {
+        tenant_id,
+        session_id,
+        serial,
+        user_id,
+        user_serial,
+        tenant_serial,
+        opened_revision,
+        created_us,
+        expires_us,
+        remember_me,
+        auth_time_us,
+        amr,
+        acr,
+        audiences,
+        ip,
+        user_agent,
+        device_id,
+        app_name,
+        salt,
+        generation,
+        rotated_us,
+        rotated_before_us,
+        rotated_by,
+        shared_generation,
+        device,
+        device_sign_ins,
+        place,
+        findings,
+        replaces,
+        active_us,
+        actions,
+        active_ip,
+        active_page,
+    }
+}
+
+columns! {
+    /// The time at which a session was so.
+    TimeColumns after SessionColumns { now_us }
+}
+
+columns! {
+    /// The audit event that ended a session. All are null for a session that was not ended.
+    EndColumns after TimeColumns { at_us, cause, actor, reason, user_message, revision }
+}
+
+/// Keys for a statement, in their order.
+pub(super) fn key_rows<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> ValueRows {
+    let row = |(tenant, id): &SessionKey| SessionKeyColumns {
+        tenant_id: Value::from(tenant),
+        session_id: Value::from(*id),
+    };
+    ValueRows::new(keys.into_iter().map(row))
+}
+
+/// Finds sessions with their ends, in the order of `keys`.
 pub(super) async fn find(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     keys: &[SessionKey],
 ) -> Result<Vec<Option<(Session, Micros)>>, StoreError> {
     let rows = key_rows(keys);
-    let sql = select(
-        dialect,
-        &format!("(s.tenant_id, s.session_id) IN (VALUES {})", rows.text),
-        "TRUE",
-    );
-    let found = connection.query(&sql, &rows.params).await?;
-    let by_key = |row| read_with_end(row).and_then(|(session, now)| by_key(session, now));
-    let found = found
-        .iter()
-        .map(by_key)
-        .collect::<Result<HashMap<_, _>, _>>()?;
+    let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
+    let sql = select_with_end(dialect, &of);
+    let mut found = HashMap::with_capacity(keys.len());
+    for row in connection.query(&sql, rows.params()).await? {
+        let (session, now) = read_with_end(&row)?;
+        found.insert((session.tenant_id.clone(), session.id), (session, now));
+    }
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-fn key_rows(keys: &[SessionKey]) -> ValueRows {
-    ValueRows::new(
-        keys.iter()
-            .map(|(tenant, id)| [tenant.as_str().into(), id.to_bytes()[..].into()]),
-    )
+/// Finds one session with its end.
+pub(super) async fn find_one(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    key: &SessionKey,
+) -> Result<Option<(Session, Micros)>, StoreError> {
+    let mut found = find(connection, dialect, std::slice::from_ref(key)).await?;
+    Ok(found.pop().flatten())
 }
 
-pub(super) fn by_key(
-    session: Session,
-    now: Micros,
-) -> Result<(SessionKey, (Session, Micros)), StoreError> {
-    Ok(((session.tenant_id.clone(), session.id), (session, now)))
-}
-
-/// Sessions, newest first, with the audit event that ended them: their own, or that of the first cutoff that covers
-/// them. What came after its expiry ended no session.
+/// Waits until the row of a session is durable.
 ///
-/// The inner order is a fence: PostgreSQL would join by the expression for `ended_by` itself, whose subquery it cannot
-/// look up in an index, and read the whole trail for each session. It also hides that the ordinal is 0, by which alone
-/// the trail might be read.
-pub(super) fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+/// An earlier commit may have lost its wait for a standby. Its caller was told nothing, and an answer made from the row
+/// must not vouch for it before a later commit is durable. Locking a row is a write, so the commit of the lock is that
+/// later commit.
+pub(super) async fn make_durable(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    (tenant, id): &SessionKey,
+) -> Result<(), DbError> {
+    let is_only_writer = dialect.lock_rows.is_empty();
+    if is_only_writer {
+        // Each commit was durable before another statement could see it.
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT s.generation FROM sessions s WHERE s.tenant_id = $1 AND s.session_id = $2 {}",
+        dialect.lock_rows
+    );
+    connection
+        .query(&sql, &[tenant.into(), (*id).into()])
+        .await?;
+    Ok(())
+}
+
+/// Selects the sessions `s` that match `of`, newest first, with the audit event that ended each: its own, or that of the
+/// first cutoff that covers it. An event after its expiry ended no session.
+///
+/// The inner ORDER BY is a fence. Without it PostgreSQL joins the trail by the expression of `ended_by`, cannot look a
+/// subquery up in an index, and reads the whole trail for each session. The ordinal comes from within for the same
+/// reason: with a constant 0, PostgreSQL may look the trail up by the ordinal alone.
+pub(super) fn select_with_end(dialect: &Dialect, of: &str) -> String {
     format!(
-        "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
+        "SELECT {session}, {time}, {end} \
          FROM (SELECT s.*, COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by, \
              0 AS ordinal FROM sessions s \
              WHERE {of} ORDER BY s.session_id DESC) s \
-         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
-         WHERE {and}",
-        columns = COLUMNS.join(", s."),
-        now = dialect.now,
+         LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us",
+        session = SessionColumns::of("s"),
+        time = select_time(dialect.now),
+        end = EndColumns::of("e"),
     )
 }
 
-pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
-    let end = COLUMNS.len() + 1;
-    let ended = row.optional_int(end)?.map(|at| {
-        let cause = Cause::from_code(row.int(end + 1)?)
-            .ok_or_else(|| StoreError::Internal("unknown cause".into()))?;
-        Ok::<_, StoreError>(SessionEnd {
-            at: Micros(at),
-            cause,
-            actor: row.text(end + 2)?,
-            reason: row.text(end + 3)?,
-            user_message: row.text(end + 4)?,
-            revision: Revision(row.unsigned(end + 5)?),
-        })
-    });
-    Ok((
-        read(row, ended.transpose()?)?,
-        Micros(row.int(COLUMNS.len())?),
-    ))
+/// Selects the time under its name.
+pub(super) fn select_time(now: &str) -> String {
+    TimeColumns { now_us: now }.select()
 }
 
-/// Reads [`COLUMNS`].
+/// Reads [`SessionColumns`], [`TimeColumns`] and [`EndColumns`].
+pub(super) fn read_with_end(row: &Row) -> Result<(Session, Micros), StoreError> {
+    let end = read_end(row)?;
+    Ok((read(row, end)?, row.time(TimeColumns::AT.now_us)?))
+}
+
+fn read_end(row: &Row) -> Result<Option<SessionEnd>, StoreError> {
+    let columns = EndColumns::AT;
+    let Some(at) = row.optional_time(columns.at_us)? else {
+        return Ok(None);
+    };
+    let cause = Cause::from_code(row.int(columns.cause)?)
+        .ok_or_else(|| StoreError::Internal("a session ended for an unknown cause".into()))?;
+    Ok(Some(SessionEnd {
+        at,
+        cause,
+        actor: row.text(columns.actor)?,
+        reason: row.text(columns.reason)?,
+        user_message: row.text(columns.user_message)?,
+        revision: row.revision(columns.revision)?,
+    }))
+}
+
+/// Reads [`SessionColumns`].
 pub(super) fn read(row: &Row, end: Option<SessionEnd>) -> Result<Session, StoreError> {
+    let columns = SessionColumns::AT;
     Ok(Session {
-        tenant_id: tenant_id(row.text(0)?)?,
-        id: SessionId::from_bytes(row.array(1)?),
-        user_id: user_id(row.text(3)?)?,
-        subject: Subject {
-            serial: Serial(row.unsigned(2)?),
-            user: UserSerial(row.unsigned(4)?),
-            tenant: TenantSerial(row.unsigned(5)?),
-            opened: Revision(row.unsigned(6)?),
-        },
-        created: Micros(row.int(7)?),
-        expires: Micros(row.int(8)?),
-        rotated: row.optional_int(9)?.map(Micros),
-        rotated_before: row.optional_int(30)?.map(Micros),
-        rotated_by: read_rotating_client(&row.text(31)?)?,
-        shared_generation: match row.optional_int(32)? {
-            Some(_) => Some(row.unsigned(32)?),
-            None => None,
-        },
-        remember_me: row.int(10)? != 0,
-        auth_time: Micros(row.int(11)?),
-        amr: from_json(&row.text(12)?)?,
-        acr: row.text(13)?,
-        audiences: from_json(&row.text(14)?)?,
-        client: ClientInfo {
-            ip: row.text(15)?,
-            user_agent: row.text(16)?,
-            device_id: row.text(17)?,
-            app_name: row.text(18)?,
-        },
-        generation: row.unsigned(19)?,
-        salt: row.array(20)?,
+        tenant_id: row.tenant_id(columns.tenant_id)?,
+        id: row.session_id(columns.session_id)?,
+        user_id: row.user_id(columns.user_id)?,
+        subject: read_subject(row)?,
+        created: row.time(columns.created_us)?,
+        expires: row.time(columns.expires_us)?,
+        rotated: row.optional_time(columns.rotated_us)?,
+        rotated_before: row.optional_time(columns.rotated_before_us)?,
+        rotated_by: read_refreshing_client(row)?,
+        shared_generation: read_shared_generation(row)?,
+        remember_me: row.is_true(columns.remember_me)?,
+        auth_time: row.time(columns.auth_time_us)?,
+        amr: row.json(columns.amr)?,
+        acr: row.text(columns.acr)?,
+        audiences: row.json(columns.audiences)?,
+        client: read_client(row)?,
+        generation: row.unsigned(columns.generation)?,
+        salt: row.array(columns.salt)?,
         end,
-        sight: Sight {
-            device: read_json(&row.text(21)?)?,
-            place: read_json(&row.text(22)?)?,
-            device_sign_ins: u32::try_from(row.int(23)?).unwrap_or(u32::MAX),
-            findings: read_json(&row.text(24)?)?,
-        },
-        replaces: row
-            .optional_blob(25)?
-            .is_some()
-            .then(|| row.array(25))
-            .transpose()?
-            .map(SessionId::from_bytes),
-        activity: Activity {
-            last: Micros(row.int(26)?),
-            requests: row.unsigned(27)?,
-            ip: row.text(28)?,
-            page: row.text(29)?,
-        },
+        sight: read_sight(row)?,
+        replaces: read_replaced(row)?,
+        activity: read_activity(row)?,
     })
 }
 
-/// The client of a rotation as [`read_rotating_client`] reads it.
-pub(super) fn rotating_client(client: &ClientInfo) -> String {
+fn read_subject(row: &Row) -> Result<Subject, StoreError> {
+    let columns = SessionColumns::AT;
+    Ok(Subject {
+        serial: row.serial(columns.serial)?,
+        user: UserSerial(row.unsigned(columns.user_serial)?),
+        tenant: TenantSerial(row.unsigned(columns.tenant_serial)?),
+        opened: row.revision(columns.opened_revision)?,
+    })
+}
+
+fn read_client(row: &Row) -> Result<ClientInfo, StoreError> {
+    let columns = SessionColumns::AT;
+    Ok(ClientInfo {
+        ip: row.text(columns.ip)?,
+        user_agent: row.text(columns.user_agent)?,
+        device_id: row.text(columns.device_id)?,
+        app_name: row.text(columns.app_name)?,
+    })
+}
+
+fn read_sight(row: &Row) -> Result<Sight, StoreError> {
+    let columns = SessionColumns::AT;
+    Ok(Sight {
+        device: row.json(columns.device)?,
+        place: row.json(columns.place)?,
+        device_sign_ins: row.count(columns.device_sign_ins)?,
+        findings: row.json(columns.findings)?,
+    })
+}
+
+fn read_activity(row: &Row) -> Result<Activity, StoreError> {
+    let columns = SessionColumns::AT;
+    Ok(Activity {
+        last: row.time(columns.active_us)?,
+        requests: row.unsigned(columns.actions)?,
+        ip: row.text(columns.active_ip)?,
+        page: row.text(columns.active_page)?,
+    })
+}
+
+fn read_replaced(row: &Row) -> Result<Option<SessionId>, StoreError> {
+    let replaced = row.optional_array(SessionColumns::AT.replaces)?;
+    Ok(replaced.map(SessionId::from_bytes))
+}
+
+fn read_shared_generation(row: &Row) -> Result<Option<u64>, StoreError> {
+    let column = SessionColumns::AT.shared_generation;
+    match row.optional_int(column)? {
+        Some(_) => Ok(Some(row.unsigned(column)?)),
+        None => Ok(None),
+    }
+}
+
+/// The client of a refresh as the column `rotated_by` keeps it. The application's name is left out: nothing compares it.
+pub(super) fn refreshing_client(client: &ClientInfo) -> String {
     if *client == ClientInfo::default() {
         return String::new();
     }
     json(&(&client.ip, &client.user_agent, &client.device_id))
 }
 
-/// The client of a rotation. Empty: unknown.
-fn read_rotating_client(text: &str) -> Result<ClientInfo, StoreError> {
-    if text.is_empty() {
+/// Reads the client of the last refresh. The empty text is an unknown client.
+fn read_refreshing_client(row: &Row) -> Result<ClientInfo, StoreError> {
+    let column = SessionColumns::AT.rotated_by;
+    if row.text(column)?.is_empty() {
         return Ok(ClientInfo::default());
     }
-    let (ip, user_agent, device_id) = read_json(text)?;
+    let (ip, user_agent, device_id) = row.json(column)?;
     Ok(ClientInfo {
         ip,
         user_agent,
         device_id,
         app_name: String::new(),
     })
-}
-
-pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("it has only text keys")
-}
-
-pub(super) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|_| StoreError::Internal("a column is not the JSON that it was".into()))
-}
-
-pub(super) fn to_json(texts: &[String]) -> String {
-    serde_json::to_string(texts).expect("strings serialize")
-}
-
-pub(super) fn from_json(text: &str) -> Result<Vec<String>, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Internal("a list column is not JSON".into()))
-}
-
-pub(super) fn tenant_id(text: String) -> Result<TenantId, StoreError> {
-    TenantId::parse(text).map_err(|_| StoreError::Internal("a tenant id is malformed".into()))
-}
-
-pub(super) fn user_id(text: String) -> Result<UserId, StoreError> {
-    UserId::parse(text).map_err(|_| StoreError::Internal("a user id is malformed".into()))
 }

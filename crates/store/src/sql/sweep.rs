@@ -1,4 +1,4 @@
-//! What the sweep reads and writes: which sessions to look at, and when to look again.
+//! The sweep: which sessions to check for idleness and policy, and when to check them again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,18 +8,58 @@ use std::{
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
-    Connection, Dialect, Row, Value,
-    connection::ValueRows,
-    listing,
-    sessions::{IS_CUT, tenant_id, user_id},
-    transaction,
+    columns::{ONLY, columns},
+    connection::{Connection, Dialect},
+    cutoffs::IS_CUT,
+    listing::surplus::surplus,
+    row::{Row, only_row},
+    transaction::transaction,
+    value::Value,
+    values::{ROWS_MAX, ValueRows},
 };
-use crate::{
-    domain::{Micros, Policy, SweptSession, time::span},
-    store::{DueSessions, PolicyWalk, Schedule, StoreError},
-};
+use crate::{DueSessions, PolicyWalk, Schedule, StoreError};
+use portcullis_domain::{Micros, Policy, SweptSession, time::span};
 
-pub(super) async fn hear(
+columns! {
+    /// A session as the sweep checks it, and the time.
+    SweptColumns {
+        tenant_id,
+        session_id,
+        user_id,
+        created_us,
+        expires_us,
+        remember_me,
+        acr,
+        active_us,
+        due_us,
+        is_over,
+        now_us,
+    }
+}
+
+columns! {
+    /// A tenant to look up.
+    TenantColumns { tenant_id }
+}
+
+columns! {
+    /// The policy of a tenant.
+    TenantPolicyColumns { tenant_id, policy }
+}
+
+columns! {
+    /// A policy whose walk is not done.
+    WalkColumns { tenant_id, version, policy, sweep_from }
+}
+
+columns! {
+    /// When to check a session again, and the time that must still be set.
+    ScheduleColumns { tenant_id, session_id, due_us, unless_us }
+}
+
+/// Records that an authority is up. Returns when one came up after the last time that none had been up for longer than
+/// `absence`.
+pub(super) async fn record_heartbeat(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     absence: Duration,
@@ -30,13 +70,10 @@ pub(super) async fn hear(
         now = dialect.now,
     );
     let rows = connection.query(&sql, &[span(absence).into()]).await?;
-    Ok(Micros(
-        rows.first()
-            .ok_or_else(|| StoreError::Internal("no installation".into()))?
-            .int(0)?,
-    ))
+    only_row(&rows, "installation")?.time(ONLY)
 }
 
+/// The sessions that are due, in the order in which they became so, with the policies of their tenants.
 pub(super) async fn due(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -47,12 +84,13 @@ pub(super) async fn due(
         select(dialect),
         dialect.now
     );
-    let (sessions, now) = read(&connection.query(&sql, &[i64::from(limit).into()]).await?)?;
-    let tenants: BTreeSet<_> = sessions
-        .iter()
-        .map(|session| session.tenant_id.as_str())
-        .collect();
-    let policies = policies(connection, &tenants).await?;
+    let rows = connection.query(&sql, &[i64::from(limit).into()]).await?;
+    let (sessions, now) = read_all(&rows)?;
+    let mut tenants = BTreeSet::new();
+    for session in &sessions {
+        tenants.insert(&session.tenant_id);
+    }
+    let policies = find_policies(connection, &tenants).await?;
     Ok(DueSessions {
         sessions,
         policies,
@@ -60,65 +98,87 @@ pub(super) async fn due(
     })
 }
 
-async fn policies(
+async fn find_policies(
     connection: &mut dyn Connection,
-    tenants: &BTreeSet<&str>,
+    tenants: &BTreeSet<&TenantId>,
 ) -> Result<HashMap<TenantId, Option<Policy>>, StoreError> {
+    let tenants: Vec<_> = tenants.iter().collect();
     let mut policies = HashMap::new();
-    for tenants in tenants.iter().collect::<Vec<_>>().chunks(1_024) {
-        let keys = ValueRows::new(tenants.iter().map(|tenant| [(**tenant).into()]));
+    for tenants in tenants.chunks(ROWS_MAX) {
+        let keys = ValueRows::new(tenants.iter().map(|tenant| TenantColumns {
+            tenant_id: Value::from(**tenant),
+        }));
         let sql = format!(
-            "SELECT tenant_id, policy FROM policies WHERE tenant_id IN ({})",
-            keys.text
+            "SELECT {} FROM policies WHERE tenant_id IN ({})",
+            TenantPolicyColumns::names(),
+            keys.tuples()
         );
-        for row in connection.query(&sql, &keys.params).await? {
-            policies.insert(tenant_id(row.text(0)?)?, decode(&row.text(1)?));
+        for row in connection.query(&sql, keys.params()).await? {
+            let columns = TenantPolicyColumns::AT;
+            let tenant = row.tenant_id(columns.tenant_id)?;
+            policies.insert(tenant, decode(&row.text(columns.policy)?));
         }
     }
     Ok(policies)
 }
 
+/// A policy, unless this version cannot read it.
 fn decode(policy: &str) -> Option<Policy> {
-    Policy::decode(policy)
-        .inspect_err(|error| tracing::error!(line = error.line(), "a policy cannot be read"))
-        .ok()
+    match Policy::decode(policy) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            tracing::error!(
+                line = error.line(),
+                "a stored policy cannot be read: its sessions are not swept; set it again"
+            );
+            None
+        }
+    }
 }
 
+/// The next sessions of the first tenant after `after` whose policy has changed and whose walk is not done.
 pub(super) async fn walk(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     after: Option<&TenantId>,
     limit: u32,
 ) -> Result<Option<PolicyWalk>, StoreError> {
-    let sql = "SELECT tenant_id, version, policy, sweep_from FROM policies \
-         WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1";
-    let rows = connection
-        .query(sql, &[after.map_or("", TenantId::as_str).into()])
-        .await?;
+    let find = format!(
+        "SELECT {} FROM policies WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1",
+        WalkColumns::names()
+    );
+    let after = after.map_or("", TenantId::as_str);
+    let rows = connection.query(&find, &[after.into()]).await?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    let (tenant, from) = (row.text(0)?, row.blob(3)?);
+    let columns = WalkColumns::AT;
+    let tenant_id = row.tenant_id(columns.tenant_id)?;
+    let policy = decode(&row.text(columns.policy)?);
+
     let sql = format!(
         "{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3",
         select(dialect)
     );
-    let values = [tenant.as_str().into(), from.into(), i64::from(limit).into()];
-    let (mut sessions, now) = read(&connection.query(&sql, &values).await?)?;
-    let (tenant_id, policy) = (tenant_id(tenant)?, decode(&row.text(2)?));
+    let values = [
+        Value::from(&tenant_id),
+        row.blob(columns.sweep_from)?.into(),
+        i64::from(limit).into(),
+    ];
+    let (mut sessions, now) = read_all(&connection.query(&sql, &values).await?)?;
     if let Some(policy) = &policy {
         mark_surplus(connection, dialect, &tenant_id, policy, &mut sessions).await?;
     }
     Ok(Some(PolicyWalk {
         tenant_id,
-        version: row.int(1)?,
+        version: row.int(columns.version)?,
         policy,
         sessions,
         now,
     }))
 }
 
-/// Marks the sessions of users who have more than they may.
+/// Marks the sessions of users that have more sessions than their policy allows.
 async fn mark_surplus(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -126,97 +186,115 @@ async fn mark_surplus(
     policy: &Policy,
     sessions: &mut [SweptSession],
 ) -> Result<(), StoreError> {
-    // Those whose limits are the tenant's together, and each of the others alone.
-    let mut users: BTreeMap<Option<&UserId>, BTreeSet<String>> = BTreeMap::new();
-    for session in sessions.iter().filter(|session| !session.ended) {
-        let own = policy
-            .user_overrides
-            .get_key_value(&session.user_id)
-            .map(|(user, _)| user);
-        users
-            .entry(own)
-            .or_default()
-            .insert(session.user_id.to_string());
-    }
-    for (own, users) in users {
-        let limits = own.map_or_else(|| policy.limits.clone(), |user| policy.effective(user));
-        let Some(most) = limits.sessions_max else {
-            continue;
+    for (own, users) in group_by_limits(policy, sessions) {
+        let limits = match own {
+            Some(user) => policy.effective(user),
+            None => policy.limits.clone(),
         };
-        let users = Vec::from_iter(users);
-        let surplus = listing::surplus(connection, dialect, tenant, &users, &limits, most).await?;
+        let surplus = surplus(connection, dialect, tenant, &users, &limits).await?;
         let newest: HashMap<_, _> = surplus.into_iter().collect();
         for session in &mut *sessions {
-            let newest = newest.get(&session.user_id);
-            session.surplus |=
-                newest.is_some_and(|newest| session.id.to_bytes() <= newest.to_bytes());
+            // That session and all older ones are too many.
+            if let Some(newest) = newest.get(&session.user_id)
+                && session.id.to_bytes() <= newest.to_bytes()
+            {
+                session.surplus = true;
+            }
         }
     }
     Ok(())
 }
 
-/// Sessions as the sweep looks at them, in the order in which [`read`] takes them, and the time.
+/// The users of active sessions: those with the limits of the tenant together, and each with limits of its own alone.
+fn group_by_limits<'a>(
+    policy: &'a Policy,
+    sessions: &[SweptSession],
+) -> BTreeMap<Option<&'a UserId>, Vec<String>> {
+    let mut users: BTreeMap<Option<&UserId>, BTreeSet<String>> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| !session.ended) {
+        let own = policy.user_overrides.get_key_value(&session.user_id);
+        let group = users.entry(own.map(|(user, _)| user)).or_default();
+        group.insert(session.user_id.to_string());
+    }
+    users
+        .into_iter()
+        .map(|(own, users)| (own, Vec::from_iter(users)))
+        .collect()
+}
+
+/// Selects the sessions `s` as the sweep checks them, and the time.
 fn select(dialect: &Dialect) -> String {
-    format!(
-        "SELECT s.tenant_id, s.session_id, s.user_id, s.created_us, s.expires_us, s.remember_me, s.acr, s.active_us, \
-             s.due_us, CASE WHEN s.end_event IS NOT NULL OR {IS_CUT} THEN 1 ELSE 0 END, {} \
-         FROM sessions s",
-        dialect.now
-    )
-}
-
-fn read(rows: &[Row]) -> Result<(Vec<SweptSession>, Micros), StoreError> {
-    let session = |row: &Row| {
-        Ok::<_, StoreError>(SweptSession {
-            tenant_id: tenant_id(row.text(0)?)?,
-            id: SessionId::from_bytes(row.array(1)?),
-            user_id: user_id(row.text(2)?)?,
-            created: Micros(row.int(3)?),
-            expires: Micros(row.int(4)?),
-            remember_me: row.int(5)? != 0,
-            acr: row.text(6)?,
-            last_active: Micros(row.int(7)?),
-            due: row.optional_int(8)?.map(Micros),
-            ended: row.int(9)? != 0,
-            surplus: false,
-        })
+    let is_over = format!("CASE WHEN s.end_event IS NOT NULL OR {IS_CUT} THEN 1 ELSE 0 END");
+    let columns = SweptColumns {
+        tenant_id: "s.tenant_id",
+        session_id: "s.session_id",
+        user_id: "s.user_id",
+        created_us: "s.created_us",
+        expires_us: "s.expires_us",
+        remember_me: "s.remember_me",
+        acr: "s.acr",
+        active_us: "s.active_us",
+        due_us: "s.due_us",
+        is_over: &is_over,
+        now_us: dialect.now,
     };
-    let now = rows
-        .first()
-        .map_or(Ok(Micros::default()), |row| row.int(10).map(Micros))?;
-    Ok((rows.iter().map(session).collect::<Result<_, _>>()?, now))
+    format!("SELECT {} FROM sessions s", columns.select())
 }
 
-/// When to look again at sessions that nobody else has set a new time for.
+fn read_all(rows: &[Row]) -> Result<(Vec<SweptSession>, Micros), StoreError> {
+    let now = match rows.first() {
+        Some(row) => row.time(SweptColumns::AT.now_us)?,
+        None => Micros::default(),
+    };
+    let sessions = rows.iter().map(read).collect::<Result<_, _>>()?;
+    Ok((sessions, now))
+}
+
+fn read(row: &Row) -> Result<SweptSession, StoreError> {
+    let columns = SweptColumns::AT;
+    Ok(SweptSession {
+        tenant_id: row.tenant_id(columns.tenant_id)?,
+        id: row.session_id(columns.session_id)?,
+        user_id: row.user_id(columns.user_id)?,
+        created: row.time(columns.created_us)?,
+        expires: row.time(columns.expires_us)?,
+        remember_me: row.is_true(columns.remember_me)?,
+        acr: row.text(columns.acr)?,
+        last_active: row.time(columns.active_us)?,
+        due: row.optional_time(columns.due_us)?,
+        ended: row.is_true(columns.is_over)?,
+        surplus: false,
+    })
+}
+
+/// Sets when to check sessions again, unless another authority has set a new time.
 pub(super) async fn reschedule(
     connection: &mut dyn Connection,
     schedules: &[Schedule],
 ) -> Result<(), StoreError> {
     let mut schedules: Vec<_> = schedules.iter().collect();
-    // In key order, as all who lock several sessions.
+    // In key order, like every transaction that locks several sessions: none can wait for another in a circle.
     schedules.sort_by_key(|schedule| (&schedule.tenant_id, schedule.session_id.to_bytes()));
-    for schedules in schedules.chunks(1_024) {
-        let rows = ValueRows::new(schedules.iter().map(|schedule| {
-            let time = |time: Option<Micros>| Value::Int(time.map(|time| time.0));
-            let id = schedule.session_id.to_bytes();
-            [
-                schedule.tenant_id.as_str().into(),
-                id[..].into(),
-                time(schedule.due),
-                time(schedule.unless_changed),
-            ]
+    for schedules in schedules.chunks(ROWS_MAX) {
+        let rows = ValueRows::new(schedules.iter().map(|schedule| ScheduleColumns {
+            tenant_id: Value::from(&schedule.tenant_id),
+            session_id: schedule.session_id.into(),
+            due_us: schedule.due.into(),
+            unless_us: schedule.unless_changed.into(),
         }));
         let sql = format!(
-            "UPDATE sessions SET due_us = v.column3 FROM (VALUES {}) AS v \
-             WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 \
-                 AND (v.column4 IS NULL OR sessions.due_us = v.column4)",
-            rows.text
+            "{with_v} UPDATE sessions SET due_us = v.due_us FROM v \
+             WHERE sessions.tenant_id = v.tenant_id AND sessions.session_id = v.session_id \
+                 AND (v.unless_us IS NULL OR sessions.due_us = v.unless_us)",
+            with_v = rows.with_v(),
         );
-        connection.query(&sql, &rows.params).await?;
+        connection.query(&sql, rows.params()).await?;
     }
     Ok(())
 }
 
+/// Moves a walk on, and sets when to check its sessions again. Returns false, and does nothing, when the policy has
+/// changed since or another authority has ended the walk.
 pub(super) async fn advance(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -224,42 +302,40 @@ pub(super) async fn advance(
     next: Option<SessionId>,
     schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
-    transaction!(
-        connection,
-        advance_locked(connection, dialect, walk, next, schedules)
-    )
+    transaction!(connection, async {
+        // The lock on the policy comes first. It keeps a newer policy from being walked meanwhile, whose times must come
+        // after these.
+        let is_current = move_walk(connection, dialect, walk, next).await?;
+        if is_current {
+            reschedule(connection, schedules).await?;
+        }
+        Ok::<_, StoreError>(is_current)
+    })
 }
 
-/// Sign-ins may go by a policy of a moment ago ([`POLICY_AGE_MAX`](crate::domain::policy::POLICY_AGE_MAX)), and open after the
-/// walk came by: until a policy is older than this, its walk begins again.
+/// The age from which a policy is walked only once. Until then the walk begins again, because a sign-in may go by the
+/// policy of a moment ago (the authority caches policies for a second), and open after the walk came by.
 const POLICY_SETTLED: Duration = Duration::from_secs(5);
 
-/// The lock on the policy keeps a newer one from being walked meanwhile: what it says comes after what this says.
-async fn advance_locked(
+async fn move_walk(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     walk: &PolicyWalk,
     next: Option<SessionId>,
-    schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
     let sql = format!(
         "UPDATE policies SET sweep_from = CASE WHEN $3 IS NULL AND changed_us > {} - $4 THEN $5 ELSE $3 END \
          WHERE tenant_id = $1 AND version = $2 AND sweep_from IS NOT NULL RETURNING version",
         dialect.now
     );
-    let next = Value::Blob(next.map(|id| id.to_bytes().to_vec()));
-    let (tenant, start): (_, &[u8]) = (walk.tenant_id.as_str(), &[]);
+    let before_all: &[u8] = &[];
     let values = [
-        tenant.into(),
+        Value::from(&walk.tenant_id),
         walk.version.into(),
-        next,
+        next.into(),
         span(POLICY_SETTLED).into(),
-        start.into(),
+        before_all.into(),
     ];
-    let current = connection.query(&sql, &values).await?;
-    if current.is_empty() {
-        return Ok(false);
-    }
-    reschedule(connection, schedules).await?;
-    Ok(true)
+    let moved = connection.query(&sql, &values).await?;
+    Ok(!moved.is_empty())
 }

@@ -1,61 +1,70 @@
-//! The time since the last turn, as the installation's row has it.
+//! The time since the last turn, which the row of the installation keeps.
 
 use std::time::Duration;
 
-use super::{Connection, Dialect};
-use crate::{
-    domain::{Counting, Micros, SinceTurn, time::span},
-    store::StoreError,
+use super::{
+    columns::columns,
+    connection::{Connection, Dialect},
+    row::only_row,
 };
+use crate::StoreError;
+use portcullis_domain::{Counting, Micros, SinceTurn, time::span};
 
-/// Reads what is known since the last turn, and keeps whoever else would turn out until this transaction ends.
+columns! {
+    /// What is known since the last turn.
+    SinceTurnColumns { last_turn_us, clock_latest_us, turn_counted_us }
+}
+
+columns! {
+    /// The authority that counts the time, and how often one has counted.
+    CountingColumns { turn_count, turn_counter }
+}
+
+/// Reads what is known since the last turn. Until this transaction ends, no other one can turn.
 pub(super) async fn lock_since_turn(
     connection: &mut dyn Connection,
     now: Micros,
 ) -> Result<SinceTurn, StoreError> {
-    let sql = "UPDATE installation SET clock_latest_us = \
+    let sql = format!(
+        "UPDATE installation SET clock_latest_us = \
          CASE WHEN clock_latest_us > $1 THEN clock_latest_us ELSE $1 END \
-         RETURNING last_turn_us, clock_latest_us, turn_counted_us";
-    let rows = connection.query(sql, &[now.0.into()]).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::Internal("no installation".into()))?;
+         RETURNING {}",
+        SinceTurnColumns::names()
+    );
+    let rows = connection.query(&sql, &[now.into()]).await?;
+    let row = only_row(&rows, "installation")?;
+    let columns = SinceTurnColumns::AT;
     Ok(SinceTurn {
-        turned: Micros(row.int(0)?),
-        latest: Micros(row.int(1)?),
-        counted_us: row.int(2)?,
+        turned: row.time(columns.last_turn_us)?,
+        latest: row.time(columns.clock_latest_us)?,
+        counted_us: row.int(columns.turn_counted_us)?,
     })
 }
 
-/// Begins to count anew. The number moves on, so that time from before the turn cannot be added after it.
+/// Records a turn, and starts to count from 0. The count moves on, so that time from before the turn cannot be added
+/// after it.
 pub(super) async fn turn(
     connection: &mut dyn Connection,
     turned: Micros,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE installation SET last_turn_us = $1, turn_counted_us = 0, turn_count = turn_count + 1";
-    connection.query(sql, &[turned.0.into()]).await?;
+    connection.query(sql, &[turned.into()]).await?;
     Ok(())
 }
 
 pub(super) async fn counting(connection: &mut dyn Connection) -> Result<Counting, StoreError> {
-    let sql = "SELECT turn_count, turn_counter FROM installation";
-    let rows = connection.query(sql, &[]).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::Internal("no installation".into()))?;
-    let by = match row.optional_blob(1)? {
-        Some(bytes) => Some(bytes.try_into().map_err(|_| {
-            StoreError::Internal("the id of an authority has another length".into())
-        })?),
-        None => None,
-    };
+    let sql = format!("SELECT {} FROM installation", CountingColumns::names());
+    let rows = connection.query(&sql, &[]).await?;
+    let row = only_row(&rows, "installation")?;
+    let columns = CountingColumns::AT;
     Ok(Counting {
-        by,
-        number: row.int(0)?,
+        by: row.optional_array(columns.turn_counter)?,
+        number: row.int(columns.turn_count)?,
     })
 }
 
-/// One statement, so that of two counts after one number only one happens.
+/// Adds time, if no authority has counted or turned since the count was `number`. It is one statement, so that of two
+/// counts after one number only one happens.
 pub(super) async fn count(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -70,6 +79,7 @@ pub(super) async fn count(
          WHERE turn_count = $2 RETURNING id",
         now = dialect.now,
     );
-    let params = [authority[..].into(), number.into(), span(passed).into()];
-    Ok(!connection.query(&sql, &params).await?.is_empty())
+    let values = [authority[..].into(), number.into(), span(passed).into()];
+    let counted = connection.query(&sql, &values).await?;
+    Ok(!counted.is_empty())
 }

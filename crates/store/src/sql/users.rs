@@ -5,97 +5,155 @@ use std::collections::{BTreeSet, HashMap};
 use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 
 use super::{
-    Connection, DbError, Dialect, Row, UserKey, Value,
-    connection::{ROWS_MAX, ValueRows},
-    sessions::{tenant_id, user_id},
-    transaction,
+    columns::{Column, ONLY, columns},
+    connection::{Connection, DbError, Dialect},
+    row::Row,
+    transaction::transaction,
+    value::Value,
+    values::{ROWS_MAX, ValueRows},
 };
-use crate::{
-    domain::{Micros, Profile, SignIn, User, listing::fold},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::{Profile, SignIn, User, listing::fold};
 
+/// The primary key of a user.
+pub(super) type UserKey = (TenantId, UserId);
+
+columns! {
+    /// The primary key.
+    UserKeyColumns { tenant_id, user_id }
+}
+
+columns! {
+    /// The columns of a [`User`].
+    UserColumns {
+        tenant_id,
+        user_id,
+        user_name,
+        given_name,
+        family_name,
+        email,
+        created_us,
+        disabled_us,
+    }
+}
+
+columns! {
+    /// The names of a user.
+    ProfileColumns { user_name, given_name, family_name, email }
+}
+
+columns! {
+    /// A user to insert, with its place in the statement.
+    NewUser { tenant_id, user_id, number }
+}
+
+/// Inserts a tenant unless it is there, and returns its serial.
 pub(super) async fn ensure_tenant(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
 ) -> Result<TenantSerial, DbError> {
-    let select = "SELECT tenant_serial FROM tenants WHERE tenant_id = $1";
-    let key = [tenant.as_str().into()];
-    let mut rows = connection.query(select, &key).await?;
-    if rows.is_empty() {
-        let insert = format!(
-            "INSERT INTO tenants VALUES ($1, {}) ON CONFLICT DO NOTHING",
-            dialect.next_tenant
-        );
-        connection.query(&insert, &key).await?;
-        rows = connection.query(select, &key).await?;
+    if let Some(serial) = find_tenant(connection, tenant).await? {
+        return Ok(serial);
     }
-    let serial = rows.first().and_then(|row| row.unsigned(0).ok());
-    serial
-        .map(TenantSerial)
+    let insert = format!(
+        "INSERT INTO tenants (tenant_id, tenant_serial) VALUES ($1, {}) ON CONFLICT DO NOTHING",
+        dialect.next_tenant
+    );
+    connection.query(&insert, &[tenant.into()]).await?;
+    find_tenant(connection, tenant)
+        .await?
         .ok_or_else(|| DbError::Conflict("the tenant went away".into()))
 }
 
+async fn find_tenant(
+    connection: &mut dyn Connection,
+    tenant: &TenantId,
+) -> Result<Option<TenantSerial>, DbError> {
+    let sql = "SELECT tenant_serial FROM tenants WHERE tenant_id = $1";
+    let rows = connection.query(sql, &[tenant.into()]).await?;
+    let serial = rows.first().and_then(|row| row.unsigned(ONLY).ok());
+    Ok(serial.map(TenantSerial))
+}
+
+/// Inserts the user of a sign-in unless it is there, and takes over the names that the sign-in states.
 pub(super) async fn upsert_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     new: &SignIn,
 ) -> Result<(), DbError> {
     ensure_user(connection, dialect, &new.tenant_id, &new.user_id).await?;
-    let sql = "UPDATE users SET user_name = CASE WHEN $3 = '' THEN user_name ELSE $3 END, \
-         given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
-         family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
-         email = CASE WHEN $6 = '' THEN email ELSE $6 END \
-         WHERE tenant_id = $1 AND user_id = $2 RETURNING user_name, given_name, family_name, email";
-    let Profile {
-        user_name,
-        given_name,
-        family_name,
-        email,
-    } = &new.profile;
-    let texts = [
-        new.tenant_id.as_str(),
-        new.user_id.as_str(),
-        user_name,
-        given_name,
-        family_name,
-        email,
+    let sql = format!(
+        "UPDATE users SET user_name = CASE WHEN $3 = '' THEN user_name ELSE $3 END, \
+             given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
+             family_name = CASE WHEN $5 = '' THEN family_name ELSE $5 END, \
+             email = CASE WHEN $6 = '' THEN email ELSE $6 END \
+         WHERE tenant_id = $1 AND user_id = $2 RETURNING {}",
+        ProfileColumns::names()
+    );
+    let profile = &new.profile;
+    let values = [
+        Value::from(&new.tenant_id),
+        Value::from(&new.user_id),
+        profile.user_name.as_str().into(),
+        profile.given_name.as_str().into(),
+        profile.family_name.as_str().into(),
+        profile.email.as_str().into(),
     ];
-    let rows = connection.query(sql, &texts.map(Value::from)).await?;
-    let Some(row) = rows.first() else {
-        return Ok(());
-    };
-    let key = |column| {
-        row.text(column)
-            .map(|text| fold(&text))
-            .map_err(|error| DbError::Other(error.to_string()))
-    };
-    // Of the names as they are now: the sign-in may have said some of them only. The row is locked.
+    let rows = connection.query(&sql, &values).await?;
+    match rows.first() {
+        Some(row) => update_name_keys(connection, new, row).await,
+        None => Ok(()),
+    }
+}
+
+/// Computes the keys of the names as they are now, because the sign-in may have stated only some of them. The row is
+/// locked by now, so no other sign-in changes a name in between.
+async fn update_name_keys(
+    connection: &mut dyn Connection,
+    new: &SignIn,
+    names: &Row,
+) -> Result<(), DbError> {
+    let columns = ProfileColumns::AT;
+    let family_name = folded(names, columns.family_name)?;
+    let given_name = folded(names, columns.given_name)?;
     let sql = "UPDATE users SET name_key = $3, person_key = $4, email_key = $5 WHERE tenant_id = $1 AND user_id = $2";
-    let person = format!("{}\n{}", key(2)?, key(1)?);
-    let keys = [key(0)?, person, key(3)?].map(Value::from);
-    let user = [new.tenant_id.as_str(), new.user_id.as_str()].map(Value::from);
-    connection.query(sql, &[&user[..], &keys].concat()).await?;
+    let values = [
+        Value::from(&new.tenant_id),
+        Value::from(&new.user_id),
+        folded(names, columns.user_name)?.into(),
+        format!("{family_name}\n{given_name}").into(),
+        folded(names, columns.email)?.into(),
+    ];
+    connection.query(sql, &values).await?;
     Ok(())
 }
 
-/// Makes the row of a user of a known tenant, unless it is there.
-pub(super) async fn ensure_user(
+fn folded(row: &Row, column: Column) -> Result<String, DbError> {
+    let text = row.text(column);
+    let text = text.map_err(|error| DbError::Other(error.to_string()))?;
+    Ok(fold(&text))
+}
+
+/// Inserts a user of a known tenant, unless it is there.
+async fn ensure_user(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
     user: &UserId,
 ) -> Result<(), DbError> {
-    let key = [tenant.as_str().into(), user.as_str().into()];
+    // Mostly the user is there. A read locks nothing, and takes no serial.
     let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-    if !connection.query(known, &key).await?.is_empty() {
+    let rows = connection
+        .query(known, &[tenant.into(), user.into()])
+        .await?;
+    if !rows.is_empty() {
         return Ok(());
     }
     insert_users(connection, dialect, &[(tenant, user)]).await
 }
 
-/// Makes the rows of users of known tenants, in this order, unless they are there.
+/// Inserts users of known tenants, in this order, unless they are there.
 pub(super) async fn insert_users(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -105,35 +163,41 @@ pub(super) async fn insert_users(
     let serial = if dialect.serial_per_row {
         dialect.next_user.to_owned()
     } else {
-        format!("{} + v.column3", dialect.next_user)
+        format!("{} + v.number", dialect.next_user)
     };
     for chunk in users.chunks(ROWS_MAX) {
-        let numbered = (0_i64..).zip(chunk);
-        let rows = ValueRows::new(numbered.map(|(number, (tenant, user))| {
-            [tenant.as_str().into(), user.as_str().into(), number.into()]
-        }));
-        let sql = format!(
-            "INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \
-                 email, created_us, disabled_us) \
-             SELECT t.tenant_id, v.column2, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
-             FROM (VALUES {rows}) AS v JOIN tenants t ON t.tenant_id = v.column1 \
-             WHERE TRUE ORDER BY v.column3 ON CONFLICT DO NOTHING",
-            now = dialect.now,
-            rows = rows.text,
+        let rows = ValueRows::new(
+            (0_i64..)
+                .zip(chunk)
+                .map(|(number, (tenant, user))| NewUser {
+                    tenant_id: Value::from(*tenant),
+                    user_id: Value::from(*user),
+                    number: number.into(),
+                }),
         );
-        connection.query(&sql, &rows.params).await?;
+        let sql = format!(
+            "{with_v} \
+             INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \
+                 email, created_us, disabled_us) \
+             SELECT t.tenant_id, v.user_id, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
+             FROM v JOIN tenants t ON t.tenant_id = v.tenant_id \
+             WHERE TRUE ORDER BY v.number ON CONFLICT DO NOTHING",
+            with_v = rows.with_v(),
+            now = dialect.now,
+        );
+        connection.query(&sql, rows.params()).await?;
     }
     Ok(())
 }
 
-/// Makes the rows of users of one tenant, and of the tenant, unless they are there.
+/// Inserts users of one tenant, and the tenant, unless they are there.
 pub(super) async fn add(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
     users: &[UserId],
 ) -> Result<(), DbError> {
-    // In key order, as all who make several users.
+    // In key order, like every transaction that locks several users: none can wait for another in a circle.
     let users: BTreeSet<_> = users.iter().map(|user| (tenant, user)).collect();
     let users: Vec<_> = users.into_iter().collect();
     transaction!(connection, async {
@@ -142,23 +206,34 @@ pub(super) async fn add(
     })
 }
 
-/// The users of a tenant, counted up to `max`.
+/// Counts the users of a tenant, up to `max`.
 pub(super) async fn count(
     connection: &mut dyn Connection,
     tenant: &TenantId,
     max: u32,
 ) -> Result<u32, StoreError> {
-    // By the key: no other index has all users.
+    // In the order of the primary key: no other index has all users.
     let sql = "SELECT count(*) FROM (SELECT 1 FROM users u WHERE u.tenant_id = $1 \
          ORDER BY u.user_id LIMIT $2) c";
-    let values = [tenant.as_str().into(), i64::from(max).into()];
-    let rows = connection.query(sql, &values).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
-    Ok(u32::try_from(count).unwrap_or(max))
+    let rows = connection
+        .query(sql, &[tenant.into(), i64::from(max).into()])
+        .await?;
+    rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 
-/// Users, in the order of `keys`.
-pub(super) async fn users(
+/// Keys for a statement, in their order.
+pub(super) fn key_rows<'a>(
+    keys: impl IntoIterator<Item = (&'a TenantId, &'a UserId)>,
+) -> ValueRows {
+    let row = |(tenant, user): (&TenantId, &UserId)| UserKeyColumns {
+        tenant_id: Value::from(tenant),
+        user_id: Value::from(user),
+    };
+    ValueRows::new(keys.into_iter().map(row))
+}
+
+/// Finds users, in the order of `keys`.
+pub(super) async fn find(
     connection: &mut dyn Connection,
     _: &Dialect,
     keys: &[UserKey],
@@ -166,35 +241,33 @@ pub(super) async fn users(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = ValueRows::new(
-        keys.iter()
-            .map(|(tenant, id)| [tenant.as_str().into(), id.as_str().into()]),
-    );
+    let rows = key_rows(keys.iter().map(|(tenant, user)| (tenant, user)));
     let sql = format!(
-        "SELECT tenant_id, user_id, user_name, given_name, family_name, email, created_us, disabled_us FROM users \
-         WHERE (tenant_id, user_id) IN (VALUES {})",
-        rows.text,
+        "SELECT {} FROM users WHERE (tenant_id, user_id) IN {}",
+        UserColumns::names(),
+        rows.list(),
     );
-    let found = connection.query(&sql, &rows.params).await?;
-    let by_key = |user: User| ((user.tenant_id.clone(), user.user_id.clone()), user);
-    let found = found
-        .iter()
-        .map(|row| read_user(row).map(by_key))
-        .collect::<Result<HashMap<_, _>, _>>()?;
+    let mut found = HashMap::with_capacity(keys.len());
+    for row in connection.query(&sql, rows.params()).await? {
+        let user = read(&row)?;
+        found.insert((user.tenant_id.clone(), user.user_id.clone()), user);
+    }
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-fn read_user(row: &Row) -> Result<User, StoreError> {
+/// Reads [`UserColumns`].
+pub(super) fn read(row: &Row) -> Result<User, StoreError> {
+    let columns = UserColumns::AT;
     Ok(User {
-        tenant_id: tenant_id(row.text(0)?)?,
-        user_id: user_id(row.text(1)?)?,
+        tenant_id: row.tenant_id(columns.tenant_id)?,
+        user_id: row.user_id(columns.user_id)?,
         profile: Profile {
-            user_name: row.text(2)?,
-            given_name: row.text(3)?,
-            family_name: row.text(4)?,
-            email: row.text(5)?,
+            user_name: row.text(columns.user_name)?,
+            given_name: row.text(columns.given_name)?,
+            family_name: row.text(columns.family_name)?,
+            email: row.text(columns.email)?,
         },
-        created: Micros(row.int(6)?),
-        disabled: row.optional_int(7)?.map(Micros),
+        created: row.time(columns.created_us)?,
+        disabled: row.optional_time(columns.disabled_us)?,
     })
 }

@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Actor, AuditFilter, Details, Entry, Micros, Mutation, PendingEvent},
+        sql::ONLY,
         store::{AuditStore, CheckpointStore, LogStore},
     };
 
@@ -259,7 +260,7 @@ mod tests {
             .query(sql, &[frame.revision.0.into()])
             .await
             .expect("a read");
-        let digest: [u8; 32] = rows[0].array(0).expect("a digest");
+        let digest: [u8; 32] = rows[0].array(ONLY).expect("a digest");
         assert_eq!(digest, sha256(&frame.delta));
     }
 

@@ -155,7 +155,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM CURRENT_USER;
 CREATE TABLE audit_outbox (
     first_event  BYTEA PRIMARY KEY,
     size         BIGINT NOT NULL,  -- the number of events
-    events       TEXT NOT NULL     -- JSON: see `Waiting` and `Rest` in sql/outbox.rs
+    events       TEXT NOT NULL     -- JSON: see `Waiting` and `Rest` in sql/audit/outbox.rs
 );
 
 -- Tenants and users --------------------------------------------------------------------------------------------------

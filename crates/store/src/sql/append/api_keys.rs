@@ -1,43 +1,64 @@
-//! API keys: made, ended one by one, and cut off with their owner. They are few: each costs statements of its own.
+//! Entries that concern API keys: created, ended one by one, and cut off with their owner. There are few, so each takes
+//! statements of its own.
 
 use portcullis_contract::{
     delta::{Change, Scope},
-    id::{ApiKeyId, Serial, TenantId},
+    id::{ApiKeyId, Serial, TenantId, UserId},
     key::CredentialKind,
 };
 
 use super::{
     super::{
-        Statement, Value,
         api_keys::CUT_EVENT,
-        audit::Target,
-        connection::{ROWS_MAX, ValueRows},
-        sessions::to_json,
+        audit::row::Target,
+        columns::{ONLY, columns},
+        connection::Statement,
+        json::json,
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
     },
-    Batch,
+    batch::{Batch, Cutoff, scope_columns},
 };
-use crate::{
-    domain::{Cause, EntryError, Micros, Mutation, NewApiKey},
-    store::{StoreError, event_bytes},
-};
+use crate::StoreError;
+use portcullis_domain::{Cause, EntryError, Mutation, NewApiKey};
+
+columns! {
+    /// A key that was ended.
+    EndedKeyColumns { serial, owner_id }
+}
+
+columns! {
+    /// A row of `api_key_cutoffs`, but for its revision.
+    KeyCutoffColumns { scope, scope_serial, event_id }
+}
+
+/// A revocation of one key, in the order of locks.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Revocation<'a> {
+    tenant: &'a TenantId,
+    key: [u8; 16],
+    index: usize,
+}
 
 impl Batch<'_> {
     pub(super) async fn change_api_keys(&mut self) -> Result<(), StoreError> {
-        let mut revoking = Vec::new();
+        let mut revocations = Vec::new();
         for (index, entry) in self.pending() {
             match &entry.mutation {
                 Mutation::CreateApiKey(new) => self.create_api_key(index, new).await?,
-                Mutation::RevokeApiKey { tenant, key } => {
-                    revoking.push((tenant, key.to_bytes(), index, *key));
-                }
+                Mutation::RevokeApiKey { tenant, key } => revocations.push(Revocation {
+                    tenant,
+                    key: key.to_bytes(),
+                    index,
+                }),
                 _ => {}
             }
         }
-        // Rows are locked in their order.
-        revoking.sort_unstable_by_key(|(tenant, bytes, index, _)| (*tenant, *bytes, *index));
+        // In key order, so that two appenders cannot wait for each other in a circle.
+        revocations.sort_unstable();
         let mut serials = Vec::new();
-        for (tenant, _, index, key) in revoking {
-            serials.extend(self.revoke_api_key(index, tenant, key).await?);
+        for revocation in revocations {
+            serials.extend(self.revoke_api_key(revocation).await?);
         }
         if !serials.is_empty() {
             self.changes.push(Change::Revoke {
@@ -48,8 +69,10 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Whatever commits after the statement's snapshot has a greater revision than the head in it, and covers the key;
-    /// whoever was disabled before that is seen to be.
+    /// Creates a key, unless its owner is disabled.
+    ///
+    /// The statement reads the head in its own snapshot. A cutoff that commits later has a greater revision, and covers
+    /// the key; an owner that was disabled before is seen to be.
     async fn create_api_key(&mut self, index: usize, new: &NewApiKey) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO api_keys (tenant_id, key_id, serial, owner_id, owner_serial, tenant_serial, opened_revision, \
@@ -60,87 +83,75 @@ impl Batch<'_> {
              RETURNING serial",
             serial = self.dialect.next_credential,
         );
-        let values = [
-            new.id.to_bytes()[..].into(),
+        let values: [Value; 8] = [
+            new.id.into(),
             new.name.as_str().into(),
-            to_json(&new.scopes).into(),
-            to_json(&new.audiences).into(),
-            self.now.0.into(),
-            Value::Int(new.expires.map(|Micros(at)| at)),
-            new.tenant_id.as_str().into(),
-            new.owner_id.as_str().into(),
+            json(&new.scopes).into(),
+            json(&new.audiences).into(),
+            self.now.into(),
+            new.expires.into(),
+            (&new.tenant_id).into(),
+            (&new.owner_id).into(),
         ];
         if self.connection.query(&sql, &values).await?.is_empty() {
-            self.results[index] = Some(Err(EntryError::UserDisabled));
+            self.refuse(index, EntryError::UserDisabled);
         } else {
-            let target = Target {
-                id: new.id.to_string(),
-                user: new.owner_id.to_string(),
-            };
+            let target = key_target(new.id, &new.owner_id);
             self.applied_to(index, new.tenant_id.as_str(), &[target], None, 1);
         }
         Ok(())
     }
 
-    /// The serial of the key, if this ended it.
+    /// Ends one key, and returns its serial. Returns none when it has ended already or does not exist.
     async fn revoke_api_key(
         &mut self,
-        index: usize,
-        tenant: &TenantId,
-        key: ApiKeyId,
+        revocation: Revocation<'_>,
     ) -> Result<Option<Serial>, StoreError> {
+        let Revocation { tenant, key, index } = revocation;
         let end = format!(
             "UPDATE api_keys AS k SET end_event = $3 WHERE k.tenant_id = $1 AND k.key_id = $2 \
              AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
-             RETURNING serial, owner_id"
+             RETURNING {}",
+            EndedKeyColumns::names()
         );
-        let id = [tenant.as_str().into(), key.to_bytes()[..].into()];
-        let event = event_bytes(self.entries[index].event_id).into();
-        let values = [&id[..], &[event, self.now.0.into()]].concat();
+        let event = self.entries[index].event_id;
+        let values: [Value; 4] = [tenant.into(), key[..].into(), event.into(), self.now.into()];
         if let Some(row) = self.connection.query(&end, &values).await?.first() {
-            let target = Target {
-                id: key.to_string(),
-                user: row.text(1)?,
-            };
-            self.applied_to(
-                index,
-                tenant.as_str(),
-                &[target],
-                Some(Cause::Administrator),
-                1,
-            );
-            return Ok(Some(Serial(row.unsigned(0)?)));
+            let columns = EndedKeyColumns::AT;
+            let target = key_target(ApiKeyId::from_bytes(key), &row.user_id(columns.owner_id)?);
+            let cause = Some(Cause::Administrator);
+            self.applied_to(index, tenant.as_str(), &[target], cause, 1);
+            return Ok(Some(row.serial(columns.serial)?));
         }
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";
-        if self.connection.query(known, &id).await?.is_empty() {
-            self.results[index] = Some(Err(EntryError::ApiKeyNotFound));
+        if self.connection.query(known, &values[..2]).await?.is_empty() {
+            self.refuse(index, EntryError::ApiKeyNotFound);
         } else {
             self.unchanged(index);
         }
         Ok(None)
     }
 
-    /// Has gates forget keys that were revoked and have expired: their own time refuses them. No other entry locks the rows of
-    /// such keys, and only one batch at a time forgets.
+    /// Lets gates forget revoked keys that have expired by more than `margin_us`: their own expiry refuses them.
     pub(super) async fn forget_api_keys(
         &mut self,
         index: usize,
-        margin: i64,
+        margin_us: i64,
     ) -> Result<(), StoreError> {
-        self.connection
-            .query("UPDATE installation SET keys_version = keys_version", &[])
-            .await?;
+        // One batch at a time forgets. No other entry locks the rows of such keys.
+        let lock = "UPDATE installation SET keys_version = keys_version";
+        self.connection.query(lock, &[]).await?;
         let sql = "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
              (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
                  AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
-        let values = [
-            self.now.0.into(),
-            margin.into(),
+        let values: [Value; 3] = [
+            self.now.into(),
+            margin_us.into(),
             i64::from(Mutation::FORGOTTEN_MAX).into(),
         ];
         let mut serials = Vec::new();
         for row in self.connection.query(sql, &values).await? {
-            serials.push(Serial(row.unsigned(0)?));
+            serials.push(row.serial(ONLY)?);
         }
         if serials.is_empty() {
             self.unchanged(index);
@@ -153,9 +164,13 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Cuts off all API keys of a scope.
     pub(super) fn cut_api_keys(&mut self, index: usize, scope: Scope) {
-        self.api_key_cutoffs
-            .push((scope, event_bytes(self.entries[index].event_id)));
+        self.api_key_cutoffs.push(Cutoff {
+            scope,
+            exempt: None,
+            event: self.entries[index].event_id,
+        });
         self.changes.push(Change::Cut {
             credential: CredentialKind::ApiKey,
             scope,
@@ -163,29 +178,36 @@ impl Batch<'_> {
         });
     }
 
-    pub(super) fn api_key_cutoffs(&self) -> Vec<Statement> {
-        let statement = |cutoffs: &[(Scope, Vec<u8>)]| {
-            let rows = ValueRows::new(cutoffs.iter().map(|(scope, event)| {
-                let (kind, serial) = scope.to_wire();
-                [
-                    i64::from(kind as i32).into(),
-                    serial.into(),
-                    event.clone().into(),
-                ]
-            }));
+    /// The statements that insert the cutoffs of API keys at the head.
+    pub(super) fn insert_api_key_cutoffs(&self) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        for cutoffs in self.api_key_cutoffs.chunks(ROWS_MAX) {
+            let rows = ValueRows::new(cutoffs.iter().map(cutoff_values));
             let sql = format!(
-                "INSERT INTO api_key_cutoffs SELECT v.column1, v.column2, h.revision, v.column3 \
-                 FROM log_head h, (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
-                rows.text
+                "{with_v} INSERT INTO api_key_cutoffs ({columns}, revision) SELECT {values}, h.revision \
+                 FROM log_head h, v WHERE TRUE ON CONFLICT DO NOTHING",
+                with_v = rows.with_v(),
+                columns = KeyCutoffColumns::names(),
+                values = KeyCutoffColumns::of("v"),
             );
-            Statement {
-                sql,
-                params: rows.params,
-            }
-        };
-        self.api_key_cutoffs
-            .chunks(ROWS_MAX)
-            .map(statement)
-            .collect()
+            statements.push(Statement::new(sql, rows.into_params()));
+        }
+        statements
+    }
+}
+
+fn key_target(id: ApiKeyId, owner: &UserId) -> Target {
+    Target {
+        id: id.to_string(),
+        user: owner.to_string(),
+    }
+}
+
+fn cutoff_values(cutoff: &Cutoff) -> KeyCutoffColumns<Value> {
+    let (scope, serial) = scope_columns(&cutoff.scope);
+    KeyCutoffColumns {
+        scope: scope.into(),
+        scope_serial: serial.into(),
+        event_id: cutoff.event.into(),
     }
 }

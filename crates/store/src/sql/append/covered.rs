@@ -1,78 +1,177 @@
-//! Sign-outs that end nothing: the cutoff that covers them is there.
+//! Sign-outs that end nothing, because a cutoff covers all that they would end.
 //!
-//! **When.** A sign-out is answered by an earlier cutoff c when c covers all that the sign-out would, c is the head of the log,
-//! and no session of the scope has been opened since. Then no entry was applied since c.
+//! **When.** A sign-out is answered by an earlier cutoff c if c covers everything that the sign-out would, c is the head
+//! of the log, and no session of the scope has been opened since. Then no entry was applied since c.
 //!
-//! **Why that is safe.** A session that is open, or that a sign-in under way opens, has the head that its transaction read.
-//! It read c or an earlier revision, for there is none after c. Whoever read an earlier one is dead by c. Whoever read c began
-//! after c was committed, and so is not older than the sign-out that is answered with c. If another authority moves the head
-//! while this batch runs, a sign-in may read the new one: it began after this batch had read the head, and comes after the
-//! sign-out too. Once the head has moved on, a sign-in under way may have read a revision after c, which c does not cover:
-//! then the cutoff is written again, and the rates of callers bound how often.
+//! **Why that is safe.** A session carries the head that its sign-in read. There is no revision after c, so that head is
+//! c or earlier. A session with an earlier one is covered by c. A sign-in that read c began after c was committed, and so
+//! it need not be covered by a sign-out that is answered with c. If another authority moves the head while this batch
+//! runs, a sign-in may read the new one: it began after this batch had read the head, and so after the sign-out. Once the
+//! head has moved on, a sign-in under way may have read a revision after c, which c does not cover. Then the cutoff is
+//! written again, and the rates of callers bound how often.
 
 use std::collections::HashSet;
 
-use portcullis_contract::{delta::Scope, id::Serial, position::Revision};
+use portcullis_contract::{
+    delta::Scope,
+    id::{Serial, TenantId, UserId},
+    position::Revision,
+};
 
 use super::{
     super::{
-        Value,
-        connection::{ROWS_MAX, ValueRows},
+        columns::{ONLY, columns},
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
     },
-    Batch, Done,
+    batch::{Applied, Batch, scope_columns},
 };
-use crate::{
-    domain::{Entry, Mutation, Outcome},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::{Entry, Mutation, Outcome};
 
-/// The most users of a sign-out that may end nothing. More are cut without a look.
-const USERS_LOOKED_AT_MAX: usize = 16;
+/// The most users of a sign-out that is checked. A sign-out of more is written without a check.
+const USERS_CHECKED_MAX: usize = 16;
 
-/// The most sessions of a scope that are looked at, so that the cost stays constant. Where there are more, the cutoff is
+/// The most sessions of a scope that are checked, so that the cost stays constant. Where there are more, the cutoff is
 /// written.
-const SESSIONS_LOOKED_AT_MAX: usize = 100;
+const SESSIONS_CHECKED_MAX: usize = 100;
+
+columns! {
+    /// A scope with the session that it may exempt.
+    ScopeColumns { scope, scope_serial, exempt_serial }
+}
+
+columns! {
+    /// A scope that is cut off at the head.
+    CutAtHeadColumns { scope, scope_serial, revision }
+}
 
 impl<'a> Batch<'a> {
-    /// Answers sign-outs that end nothing, of those scopes whose serials are known by now.
+    /// Answers the sign-outs that end nothing, as far as the serials of their scopes are known by now.
     pub(super) async fn answer_covered(&mut self) -> Result<(), StoreError> {
         for (index, entry) in self.pending() {
             let scopes = self.covered_scopes(index, entry);
-            // Most sign-outs end something: the first tells.
-            let Some(first) = scopes.first() else {
+            let Some(revision) = self.cut_at_head(&scopes).await? else {
                 continue;
             };
-            let Some(revision) = self.cut_at_head(std::slice::from_ref(first)).await? else {
-                continue;
-            };
-            let all = scopes.len() == 1 || self.cut_at_head(&scopes).await?.is_some();
-            if all && !self.may_have_opened(index, entry, revision).await? {
+            if !self.may_have_opened(index, entry, revision).await? {
                 let outcome = Outcome {
                     revision,
                     changed: 0,
                 };
-                self.results[index] = Some(Ok(Done::Before(outcome)));
+                self.results[index] = Some(Ok(Applied::Before(outcome)));
             }
         }
         Ok(())
     }
 
-    /// Whether a session of an entry's scope has been opened at a cutoff, which does not cover it, or may have been: where
-    /// there are many sessions only the first are looked at.
+    /// The scopes that an entry cuts off, if it does nothing else.
+    fn covered_scopes(&self, index: usize, entry: &'a Entry) -> Vec<(Scope, Option<Serial>)> {
+        match &entry.mutation {
+            Mutation::SignOutUsers {
+                tenant,
+                users,
+                disable,
+                ..
+            } => self.covered_users(index, tenant, users, *disable),
+            Mutation::SignOutTenant { tenant } => match self.tenants.get(tenant) {
+                Some(serial) => vec![(Scope::Tenant(*serial), None)],
+                None => Vec::new(),
+            },
+            Mutation::SignOutEveryone => vec![(Scope::Everyone, None)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn covered_users(
+        &self,
+        index: usize,
+        tenant: &TenantId,
+        users: &[UserId],
+        disable: bool,
+    ) -> Vec<(Scope, Option<Serial>)> {
+        if users.len() > USERS_CHECKED_MAX {
+            return Vec::new();
+        }
+        let exempt = self.kept.get(&index).copied();
+        let mut scopes = Vec::with_capacity(users.len());
+        for user in users {
+            let Some((serial, _)) = self.users.get(&(tenant.clone(), user.clone())) else {
+                return Vec::new();
+            };
+            // Disabling an active user changes more than sessions. A disabled user gets no API keys, so there is nothing
+            // new of theirs to cut off either.
+            if disable && !self.disabled.contains(serial) {
+                return Vec::new();
+            }
+            scopes.push((Scope::User(*serial), exempt));
+        }
+        scopes
+    }
+
+    /// The head, if it is a cutoff of each of these scopes that exempts no other session.
+    async fn cut_at_head(
+        &mut self,
+        scopes: &[(Scope, Option<Serial>)],
+    ) -> Result<Option<Revision>, StoreError> {
+        // Mostly a sign-out ends something, and the first scope tells.
+        let Some(first) = scopes.first() else {
+            return Ok(None);
+        };
+        let head = self.are_cut_at_head(std::slice::from_ref(first)).await?;
+        if head.is_none() || scopes.len() == 1 {
+            return Ok(head);
+        }
+        Ok(self.are_cut_at_head(scopes).await?.and(head))
+    }
+
+    async fn are_cut_at_head(
+        &mut self,
+        scopes: &[(Scope, Option<Serial>)],
+    ) -> Result<Option<Revision>, StoreError> {
+        let columns = CutAtHeadColumns::AT;
+        let found = CutAtHeadColumns {
+            scope: "c.scope",
+            scope_serial: "c.scope_serial",
+            revision: "h.revision",
+        };
+        let mut cut = HashSet::new();
+        let mut head = None;
+        for chunk in scopes.chunks(ROWS_MAX) {
+            let rows = ValueRows::new(chunk.iter().map(scope_values));
+            let sql = format!(
+                "{with_v} SELECT {found} FROM log_head h, v, cutoffs c \
+                 WHERE c.scope = v.scope AND c.scope_serial = v.scope_serial AND c.revision = h.revision \
+                 AND c.exempt_serial IN (0, v.exempt_serial)",
+                with_v = rows.with_v(),
+                found = found.select(),
+            );
+            for row in self.connection.query(&sql, rows.params()).await? {
+                let serial = row.unsigned(columns.scope_serial)?;
+                cut.insert((row.int(columns.scope)?, serial));
+                head = Some(row.revision(columns.revision)?);
+            }
+        }
+        let all_are_cut = scopes
+            .iter()
+            .all(|(scope, _)| cut.contains(&scope_columns(scope)));
+        Ok(head.filter(|_| all_are_cut))
+    }
+
+    /// Whether a session of the entry's scope has been opened at the cutoff, which does not cover it. Where there are many
+    /// sessions only some are checked, and the answer is yes.
     async fn may_have_opened(
         &mut self,
         index: usize,
         entry: &Entry,
         cutoff: Revision,
     ) -> Result<bool, StoreError> {
-        let exempt = self.kept.get(&index).map_or(0, |serial| serial.0);
         match &entry.mutation {
             Mutation::SignOutUsers { tenant, users, .. } => {
+                let exempt = self.kept.get(&index).map_or(0, |serial| serial.0);
+                let of = "s.tenant_id = $1 AND s.user_id = $2 AND s.serial > 0 AND s.serial <> $3";
                 for user in users {
-                    let key = [tenant.as_str().into(), user.as_str().into()];
-                    let of =
-                        "s.tenant_id = $1 AND s.user_id = $2 AND s.serial > 0 AND s.serial <> $3";
-                    let values = [&key[..], &[exempt.into()]].concat();
+                    let values: [Value; 3] = [tenant.into(), user.into(), exempt.into()];
                     if self.has_opened(of, &values, cutoff).await? {
                         return Ok(true);
                     }
@@ -80,7 +179,7 @@ impl<'a> Batch<'a> {
                 Ok(false)
             }
             Mutation::SignOutTenant { tenant } => {
-                let values = [tenant.as_str().into()];
+                let values = [tenant.into()];
                 self.has_opened("s.tenant_id = $1", &values, cutoff).await
             }
             _ => self.has_opened("TRUE", &[], cutoff).await,
@@ -95,89 +194,26 @@ impl<'a> Batch<'a> {
     ) -> Result<bool, StoreError> {
         let sql = format!(
             "SELECT s.opened_revision FROM sessions s WHERE {of} LIMIT {}",
-            SESSIONS_LOOKED_AT_MAX + 1
+            SESSIONS_CHECKED_MAX + 1
         );
         let rows = self.connection.query(&sql, values).await?;
-        if rows.len() > SESSIONS_LOOKED_AT_MAX {
+        if rows.len() > SESSIONS_CHECKED_MAX {
             return Ok(true);
         }
         for row in &rows {
-            if row.unsigned(0)? >= cutoff.0 {
+            if row.revision(ONLY)? >= cutoff {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
 
-    /// What an entry cuts, if it does nothing else.
-    fn covered_scopes(&self, index: usize, entry: &'a Entry) -> Vec<(Scope, Option<Serial>)> {
-        match &entry.mutation {
-            Mutation::SignOutUsers {
-                tenant,
-                users,
-                disable,
-                ..
-            } => {
-                let exempt = self.kept.get(&index).copied();
-                let known: Vec<_> = users
-                    .iter()
-                    .filter_map(|user| self.users.get(&(tenant.clone(), user.clone())))
-                    .map(|(serial, _)| *serial)
-                    .collect();
-                // Who is disabled gets no API keys: there is nothing new of theirs either.
-                let disables = *disable && known.iter().any(|user| !self.disabled.contains(user));
-                let many = users.len() > USERS_LOOKED_AT_MAX;
-                if disables || many || known.len() < users.len() {
-                    return Vec::new();
-                }
-                known
-                    .into_iter()
-                    .map(|serial| (Scope::User(serial), exempt))
-                    .collect()
-            }
-            Mutation::SignOutTenant { tenant } => {
-                let serial = self.tenants.get(tenant);
-                serial
-                    .map(|serial| (Scope::Tenant(*serial), None))
-                    .into_iter()
-                    .collect()
-            }
-            Mutation::SignOutEveryone => vec![(Scope::Everyone, None)],
-            _ => Vec::new(),
-        }
-    }
-
-    /// The head, if it is a cutoff of each of these scopes that exempts no other session.
-    async fn cut_at_head(
-        &mut self,
-        scopes: &[(Scope, Option<Serial>)],
-    ) -> Result<Option<Revision>, StoreError> {
-        let (mut cut, mut head) = (HashSet::new(), None);
-        for chunk in scopes.chunks(ROWS_MAX) {
-            let rows = ValueRows::new(chunk.iter().map(|(scope, exempt)| {
-                let (kind, serial) = scope.to_wire();
-                [
-                    i64::from(kind as i32).into(),
-                    serial.into(),
-                    exempt.map_or(0, |serial| serial.0).into(),
-                ]
-            }));
-            let sql = format!(
-                "SELECT c.scope, c.scope_serial, h.revision FROM log_head h, (VALUES {}) AS v, cutoffs c \
-                 WHERE c.scope = v.column1 AND c.scope_serial = v.column2 AND c.revision = h.revision \
-                 AND c.exempt_serial IN (0, v.column3)",
-                rows.text
-            );
-            for row in self.connection.query(&sql, &rows.params).await? {
-                cut.insert((row.int(0)?, row.unsigned(1)?));
-                head = Some(Revision(row.unsigned(2)?));
-            }
-        }
-        let is_cut = |scope: &Scope| {
-            let (kind, serial) = scope.to_wire();
-            cut.contains(&(i64::from(kind as i32), serial))
-        };
-        let all = scopes.iter().all(|(scope, _)| is_cut(scope));
-        Ok(head.filter(|_| all))
+fn scope_values((scope, exempt): &(Scope, Option<Serial>)) -> ScopeColumns<Value> {
+    let (scope, serial) = scope_columns(scope);
+    ScopeColumns {
+        scope: scope.into(),
+        scope_serial: serial.into(),
+        exempt_serial: exempt.map_or(0, |serial| serial.0).into(),
     }
 }

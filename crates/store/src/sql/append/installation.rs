@@ -1,4 +1,4 @@
-//! What there is once: signing keys, turns, the cutoff of everyone.
+//! Entries that concern the whole installation: signing keys, turns, the sign-out of everyone.
 
 use std::time::Duration;
 
@@ -8,16 +8,13 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{install, turns},
-    Batch,
+    super::{signing_keys, turns, value::Value},
+    batch::Batch,
 };
-use crate::{
-    domain::{Cause, EntryError, Mutation, NewKey, current_key},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::{Cause, EntryError, Mutation, NewKey, current_key, time::span};
 
 impl Batch<'_> {
-    /// Keys, turns and cutoffs of everyone.
     pub(super) async fn change_installation(&mut self) -> Result<(), StoreError> {
         for (index, entry) in self.pending() {
             match &entry.mutation {
@@ -32,14 +29,14 @@ impl Batch<'_> {
                 }
                 Mutation::Turn { period } => self.turn(index, *period).await?,
                 Mutation::ForgetApiKeys(margin) => {
-                    self.forget_api_keys(index, crate::domain::time::span(*margin))
-                        .await?;
+                    self.forget_api_keys(index, span(*margin)).await?;
                 }
-                Mutation::Record => self.record(index).await?,
+                Mutation::Record => self.take_outbox(index).await?,
                 Mutation::Repeat { serials, cuts } => {
                     self.revoked.extend(serials);
-                    cuts.iter()
-                        .for_each(|(scope, exempt)| self.cut(index, *scope, *exempt));
+                    for (scope, exempt) in cuts {
+                        self.cut(index, *scope, *exempt);
+                    }
                     self.applied(index, "", &[], Some(Cause::Administrator), 0);
                 }
                 _ => {}
@@ -50,7 +47,7 @@ impl Batch<'_> {
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {
         let Some(trust) = self.insert_key(key).await? else {
-            self.results[index] = Some(Err(EntryError::Refused));
+            self.refuse(index, EntryError::Refused);
             return Ok(());
         };
         self.changes.push(trust);
@@ -58,7 +55,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Keeps a new key. None when its public key cannot be used.
+    /// Inserts a new key. Returns none for a public key that cannot be used.
     async fn insert_key(&mut self, key: &NewKey) -> Result<Option<Change>, StoreError> {
         let trusted =
             VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
@@ -67,46 +64,45 @@ impl Batch<'_> {
         };
         let sql = "INSERT INTO signing_keys (key_id, algorithm, public_key, sealed, created_us, signs_from_us, credential) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let values = [
+        let values: [Value; 7] = [
             key.id.as_str().into(),
-            install::algorithm_code(key.algorithm).into(),
+            signing_keys::algorithm_code(key.algorithm).into(),
             key.public[..].into(),
             key.sealed[..].into(),
-            self.now.0.into(),
-            self.now.after(key.activation_delay).0.into(),
-            install::credential_code(key.credential).into(),
+            self.now.into(),
+            self.now.after(key.activation_delay).into(),
+            signing_keys::credential_code(key.credential).into(),
         ];
         self.connection.query(sql, &values).await?;
         Ok(Some(Change::Trust(trusted)))
     }
 
     async fn distrust_key(&mut self, index: usize, id: &KeyId) -> Result<(), StoreError> {
-        let Some(signs) = self.find_key_to_end(index, id).await? else {
-            return Ok(());
-        };
-        if signs {
-            self.results[index] = Some(Err(EntryError::KeyInUse));
-            return Ok(());
+        match self.lock_key(index, id).await? {
+            None => {}
+            Some(LockedKey::Signs) => self.refuse(index, EntryError::KeyInUse),
+            Some(LockedKey::Idle) => {
+                self.end_key(id).await?;
+                self.applied(index, "", &[id.to_string()], None, 1);
+            }
         }
-        self.end_key(id).await?;
-        self.applied(index, "", &[id.to_string()], None, 1);
         Ok(())
     }
 
-    /// As [`distrust_key`](Self::distrust_key), also for the key that signs: the successor takes its place.
+    /// Distrusts a key, also the one that signs: the successor takes its place.
     async fn replace_key(
         &mut self,
         index: usize,
         id: &KeyId,
         successor: &NewKey,
     ) -> Result<(), StoreError> {
-        let Some(signs) = self.find_key_to_end(index, id).await? else {
+        let Some(key) = self.lock_key(index, id).await? else {
             return Ok(());
         };
         let mut touched = vec![id.to_string()];
-        if signs {
+        if key == LockedKey::Signs {
             let Some(trust) = self.insert_key(successor).await? else {
-                self.results[index] = Some(Err(EntryError::Refused));
+                self.refuse(index, EntryError::Refused);
                 return Ok(());
             };
             self.changes.push(trust);
@@ -118,16 +114,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Whether the key signs; none, and the entry is answered, when there is nothing to end.
-    async fn find_key_to_end(
+    /// Locks the keys, and finds the one to end. Returns none, and answers the entry, when there is nothing to end.
+    async fn lock_key(
         &mut self,
         index: usize,
         id: &KeyId,
-    ) -> Result<Option<bool>, StoreError> {
-        install::lock_keys(self.connection).await?;
-        let (keys, now) = install::keys(self.connection, self.dialect).await?;
+    ) -> Result<Option<LockedKey>, StoreError> {
+        signing_keys::lock(self.connection).await?;
+        let (keys, now) = signing_keys::all(self.connection, self.dialect).await?;
         let Some(key) = keys.iter().find(|key| key.id == *id) else {
-            self.results[index] = Some(Err(EntryError::KeyNotFound));
+            self.refuse(index, EntryError::KeyNotFound);
             return Ok(None);
         };
         if key.retired.is_some() {
@@ -135,19 +131,23 @@ impl Batch<'_> {
             return Ok(None);
         }
         let current = current_key(&keys, key.credential, now);
-        Ok(Some(current.is_some_and(|current| current.id == *id)))
+        if current.is_some_and(|current| current.id == *id) {
+            Ok(Some(LockedKey::Signs))
+        } else {
+            Ok(Some(LockedKey::Idle))
+        }
     }
 
     async fn end_key(&mut self, id: &KeyId) -> Result<(), StoreError> {
         let sql = "UPDATE signing_keys SET retired_us = $2 WHERE key_id = $1";
-        self.connection
-            .query(sql, &[id.as_str().into(), self.now.0.into()])
-            .await?;
+        let values: [Value; 2] = [id.as_str().into(), self.now.into()];
+        self.connection.query(sql, &values).await?;
         self.changes.push(Change::Distrust(id.clone()));
         Ok(())
     }
 
-    /// The row's lock orders turns: of several at once one happens.
+    /// Turns, if the time since the last turn is long enough. The lock on the row of the installation orders turns: of
+    /// several at once one happens.
     async fn turn(&mut self, index: usize, period: Duration) -> Result<(), StoreError> {
         let since = turns::lock_since_turn(self.connection, self.now).await?;
         if !since.is_due(period, self.now) {
@@ -159,4 +159,13 @@ impl Batch<'_> {
         self.applied(index, "", &[], None, 1);
         Ok(())
     }
+}
+
+/// A trusted key that is to be ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LockedKey {
+    /// It signs the tokens of its kind of credential.
+    Signs,
+    /// Another key does.
+    Idle,
 }

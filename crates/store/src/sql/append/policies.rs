@@ -1,17 +1,18 @@
-//! Policies: replaced as a whole, when they are still what their editor saw.
+//! Policies: replaced as a whole, if they are still as their editor saw them.
 
 use std::collections::BTreeMap;
 
 use portcullis_contract::id::TenantId;
 
-use super::{super::users, Batch};
-use crate::{
-    domain::{EntryError, Mutation, Policy},
-    store::StoreError,
+use super::{
+    super::{users, value::Value},
+    batch::Batch,
 };
+use crate::StoreError;
+use portcullis_domain::{EntryError, Mutation, Policy};
 
 impl Batch<'_> {
-    /// Policies, tenant by tenant in key order.
+    /// Sets policies, tenant by tenant in key order.
     pub(super) async fn set_policies(&mut self) -> Result<(), StoreError> {
         let mut changes: BTreeMap<&TenantId, Vec<(usize, &Policy, u64)>> = BTreeMap::new();
         for (index, entry) in self.pending() {
@@ -21,10 +22,8 @@ impl Batch<'_> {
                 expected,
             } = &entry.mutation
             {
-                changes
-                    .entry(tenant)
-                    .or_default()
-                    .push((index, policy, *expected));
+                let of_tenant = changes.entry(tenant).or_default();
+                of_tenant.push((index, policy, *expected));
             }
         }
         for (tenant, changes) in changes {
@@ -36,7 +35,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The sweep begins anew with every change, from before the first session.
+    /// Sets a policy, if its version is the expected one. Version 0 is that of a tenant without a policy.
     async fn set_policy(
         &mut self,
         index: usize,
@@ -44,26 +43,24 @@ impl Batch<'_> {
         policy: &Policy,
         expected: u64,
     ) -> Result<(), StoreError> {
-        let sql = match expected {
-            0 => {
-                "INSERT INTO policies (tenant_id, policy, version, sweep_from, changed_us) \
-                 VALUES ($1, $2, $3 + 1, $4, $5) ON CONFLICT DO NOTHING RETURNING version"
-            }
-            _ => {
-                "UPDATE policies SET policy = $2, version = version + 1, sweep_from = $4, changed_us = $5 \
-                 WHERE tenant_id = $1 AND version = $3 RETURNING version"
-            }
+        let sql = if expected == 0 {
+            "INSERT INTO policies (tenant_id, policy, version, sweep_from, changed_us) \
+             VALUES ($1, $2, $3 + 1, $4, $5) ON CONFLICT DO NOTHING RETURNING version"
+        } else {
+            "UPDATE policies SET policy = $2, version = version + 1, sweep_from = $4, changed_us = $5 \
+             WHERE tenant_id = $1 AND version = $3 RETURNING version"
         };
-        let start: &[u8] = &[];
-        let values = [
-            tenant.as_str().into(),
+        // The empty id is before every session: the sweep walks through all sessions again after each change.
+        let before_all: &[u8] = &[];
+        let values: [Value; 5] = [
+            tenant.into(),
             policy.encode().into(),
             expected.into(),
-            start.into(),
-            self.now.0.into(),
+            before_all.into(),
+            self.now.into(),
         ];
         if self.connection.query(sql, &values).await?.is_empty() {
-            self.results[index] = Some(Err(EntryError::PolicyChanged));
+            self.refuse(index, EntryError::PolicyChanged);
         } else {
             self.applied(index, tenant.as_str(), &[tenant.to_string()], None, 1);
         }

@@ -1,4 +1,4 @@
-//! Single sessions, and which of a user's sessions stay.
+//! Entries that end single sessions, and the sessions that a sign-out keeps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,119 +10,121 @@ use portcullis_contract::{
 
 use super::{
     super::{
-        Row, Statement,
-        audit::Target,
-        connection::{ROWS_MAX, ValueRows},
-        sessions::{self, IS_CUT},
+        audit::row::Target,
+        columns::columns,
+        connection::Statement,
+        cutoffs::IS_CUT,
+        row::Row,
+        sessions::{self, SessionColumns, SessionKeyColumns},
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
     },
-    Batch, Found, SessionKey,
+    batch::{Batch, FoundSession, SessionKey},
 };
-use crate::{
-    domain::{Cause, Entry, EntryError, Mutation, SessionEnd},
-    store::{StoreError, event_bytes},
-};
+use crate::StoreError;
+use portcullis_domain::{Cause, Entry, EntryError, Mutation, SessionEnd};
+
+columns! {
+    /// Whether a session has ended.
+    OverColumn after SessionColumns { is_over }
+}
+
+columns! {
+    /// A session to lock, with its place in the order of locks.
+    LockColumns { tenant_id, session_id, number }
+}
+
+columns! {
+    /// A session to end, with the audit event that ends it.
+    EndingColumns { tenant_id, session_id, event_id }
+}
+
+/// A key of a session that an entry names.
+type NamedSession<'a> = (&'a TenantId, [u8; 16]);
+
+/// The sessions to end, each with the place of its entry in the batch. Sorted, because locks are taken in key order.
+type Ending = BTreeMap<SessionKey, usize>;
+
+/// A session that was ended.
+struct EndedSession {
+    /// The place of its entry in the batch.
+    index: usize,
+    target: Target,
+    serial: Serial,
+}
 
 impl<'a> Batch<'a> {
-    /// The sessions that stay, before anything is changed: a sign-out that names a wrong one leaves no trace.
+    /// Finds the sessions that sign-outs keep, before anything is changed: a sign-out that names a wrong session must
+    /// leave no trace.
     pub(super) async fn find_kept(&mut self) -> Result<(), StoreError> {
-        let kept = |entry: &'a Entry| match &entry.mutation {
-            Mutation::SignOutUsers {
-                tenant,
-                keep: Some(id),
-                users,
-                ..
-            } => Some((tenant, id.to_bytes(), users)),
-            _ => None,
-        };
-        let wanted = self
-            .pending()
-            .filter_map(|(_, entry)| kept(entry))
-            .map(|(tenant, id, _)| (tenant, id))
-            .collect();
+        let mut wanted = BTreeSet::new();
+        for (_, entry) in self.pending() {
+            if let Some((tenant, id, _)) = kept_by(entry) {
+                wanted.insert((tenant, id));
+            }
+        }
         let found = self.find_sessions(wanted).await?;
         for (index, entry) in self.pending() {
-            let Some((tenant, id, users)) = kept(entry) else {
+            let Some((tenant, id, users)) = kept_by(entry) else {
                 continue;
             };
             match found.get(&(tenant.clone(), id)) {
                 Some(session) if users.iter().any(|user| user.as_str() == session.user) => {
                     self.kept.insert(index, session.serial);
                 }
-                _ => self.results[index] = Some(Err(EntryError::SessionNotFound)),
+                _ => self.refuse(index, EntryError::SessionNotFound),
             }
         }
         Ok(())
     }
 
-    /// What looks up and locks the sessions of a batch that does nothing but end single sessions. In any other batch
-    /// something else is locked before.
+    /// The statement that finds and locks the sessions of a batch that only ends single sessions. In every other batch
+    /// something else has to be locked before.
     pub(super) fn find_at_once(&self) -> Option<Statement> {
-        let is_one = |entry: &Entry| matches!(entry.mutation, Mutation::RevokeSessions { .. });
-        let wanted = self.ending();
-        let at_once = self.entries.iter().all(is_one) && (1..=ROWS_MAX).contains(&wanted.len());
-        at_once.then(|| self.find_and_lock(&Vec::from_iter(wanted)))
+        let only_revocations = self
+            .entries
+            .iter()
+            .all(|entry| matches!(entry.mutation, Mutation::RevokeSessions { .. }));
+        let wanted: Vec<_> = self.named_sessions().into_iter().collect();
+        if only_revocations && (1..=ROWS_MAX).contains(&wanted.len()) {
+            Some(self.find_and_lock(&wanted))
+        } else {
+            None
+        }
     }
 
-    /// The sessions that entries name to be ended.
-    fn ending(&self) -> BTreeSet<(&'a TenantId, [u8; 16])> {
-        let single = |entry: &'a Entry| match &entry.mutation {
-            Mutation::RevokeSessions {
+    /// The sessions that entries end one by one.
+    fn named_sessions(&self) -> BTreeSet<NamedSession<'a>> {
+        let mut named = BTreeSet::new();
+        for (_, entry) in self.pending() {
+            if let Mutation::RevokeSessions {
                 tenant, sessions, ..
-            } => Some((tenant, sessions)),
-            _ => None,
-        };
-        let named = self.pending().filter_map(|(_, entry)| single(entry));
+            } = &entry.mutation
+            {
+                named.extend(sessions.iter().map(|id| (tenant, id.to_bytes())));
+            }
+        }
         named
-            .flat_map(|(tenant, ids)| ids.iter().map(move |id| (tenant, id.to_bytes())))
-            .collect()
     }
 
-    /// Single sessions, and the cutoffs of users.
+    /// Ends single sessions, and cuts off users.
     pub(super) async fn revoke_sessions(&mut self) -> Result<(), StoreError> {
         let found = match self.found.take() {
             Some(found) => found,
-            None => self.lock_sessions(self.ending()).await?,
+            None => self.lock_sessions(self.named_sessions()).await?,
         };
-        let mut ending: BTreeMap<SessionKey, usize> = BTreeMap::new();
+        let mut ending = Ending::new();
         let mut revoking = Vec::new();
         for (index, entry) in self.pending() {
             match &entry.mutation {
-                Mutation::RevokeSessions {
-                    tenant,
-                    sessions,
-                    owner,
-                    ..
-                } => {
-                    let get = |id: &SessionId| found.get(&(tenant.clone(), id.to_bytes()));
-                    let owned = |session: &Found| {
-                        owner
-                            .as_ref()
-                            .is_none_or(|owner| owner.as_str() == session.user)
-                    };
-                    if !sessions.iter().all(|id| get(id).is_some_and(owned)) {
-                        self.results[index] = Some(Err(EntryError::SessionNotFound));
-                        continue;
+                Mutation::RevokeSessions { .. } => {
+                    if add_ending(&mut ending, index, entry, &found) {
+                        revoking.push(index);
+                    } else {
+                        self.refuse(index, EntryError::SessionNotFound);
                     }
-                    for id in sessions
-                        .iter()
-                        .filter(|id| get(id).is_some_and(|session| !session.over))
-                    {
-                        ending
-                            .entry((tenant.clone(), id.to_bytes()))
-                            .or_insert(index);
-                    }
-                    revoking.push(index);
                 }
-                Mutation::SignOutUsers {
-                    tenant,
-                    users,
-                    cause,
-                    disable,
-                    ..
-                } => {
-                    let exempt = self.kept.get(&index).copied();
-                    self.cut_users(index, tenant, users, exempt, *disable, *cause);
-                }
+                Mutation::SignOutUsers { .. } => self.cut_users(index, entry),
                 _ => {}
             }
         }
@@ -131,170 +133,172 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn cut_users(
-        &mut self,
-        index: usize,
-        tenant: &TenantId,
-        users: &[UserId],
-        exempt: Option<Serial>,
-        disable: bool,
-        cause: Cause,
-    ) {
+    fn cut_users(&mut self, index: usize, entry: &Entry) {
+        let Mutation::SignOutUsers {
+            tenant,
+            users,
+            cause,
+            disable,
+            ..
+        } = &entry.mutation
+        else {
+            return;
+        };
+        let exempt = self.kept.get(&index).copied();
         for user in users {
             let (serial, _) = self.users[&(tenant.clone(), user.clone())];
             let scope = Scope::User(serial);
             self.cut(index, scope, exempt);
-            if disable && self.key_owners.contains(&serial) {
+            if *disable && self.key_owners.contains(&serial) {
                 self.cut_api_keys(index, scope);
             }
         }
         let targets: Vec<_> = users.iter().map(Target::user).collect();
         let changed = u32::try_from(users.len()).unwrap_or(u32::MAX);
-        self.applied_to(index, tenant.as_str(), &targets, Some(cause), changed);
+        self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
     }
 
     async fn find_sessions(
         &mut self,
-        wanted: BTreeSet<(&TenantId, [u8; 16])>,
-    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
-        self.read_sessions(wanted, Self::find).await
-    }
-
-    async fn lock_sessions(
-        &mut self,
-        wanted: BTreeSet<(&TenantId, [u8; 16])>,
-    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
-        self.read_sessions(wanted, Self::find_and_lock).await
-    }
-
-    async fn read_sessions(
-        &mut self,
-        wanted: BTreeSet<(&TenantId, [u8; 16])>,
-        statement: impl Fn(&Self, &[(&TenantId, [u8; 16])]) -> Statement,
-    ) -> Result<HashMap<SessionKey, Found>, StoreError> {
+        wanted: BTreeSet<NamedSession<'_>>,
+    ) -> Result<HashMap<SessionKey, FoundSession>, StoreError> {
         let mut found = HashMap::new();
         for keys in Vec::from_iter(wanted).chunks(ROWS_MAX) {
-            let Statement { sql, params } = statement(self, keys);
-            found.extend(read_found(self.connection.query(&sql, &params).await?)?);
+            let rows = self.find(keys).run(self.connection).await?;
+            found.extend(read_found(rows)?);
         }
         Ok(found)
     }
 
-    fn find(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
-        let keys = ValueRows::new(
-            keys.iter()
-                .map(|(tenant, id)| [(*tenant).as_str().into(), id[..].into()]),
-        );
-        let of = format!(
-            "FROM sessions s WHERE (s.tenant_id, s.session_id) IN (VALUES {})",
-            keys.text
-        );
-        Statement {
-            sql: format!("{} {of}", self.select_found()),
-            params: keys.params,
+    async fn lock_sessions(
+        &mut self,
+        wanted: BTreeSet<NamedSession<'_>>,
+    ) -> Result<HashMap<SessionKey, FoundSession>, StoreError> {
+        let mut found = HashMap::new();
+        for keys in Vec::from_iter(wanted).chunks(ROWS_MAX) {
+            let rows = self.find_and_lock(keys).run(self.connection).await?;
+            found.extend(read_found(rows)?);
         }
+        Ok(found)
     }
 
-    /// In the order of `keys`, which is that of all who lock several sessions.
-    fn find_and_lock(&self, keys: &[(&TenantId, [u8; 16])]) -> Statement {
-        let numbered = (0_i64..).zip(keys);
-        let keys = ValueRows::new(numbered.map(|(number, (tenant, id))| {
-            [(*tenant).as_str().into(), id[..].into(), number.into()]
+    fn find(&self, keys: &[NamedSession<'_>]) -> Statement {
+        let keys = ValueRows::new(keys.iter().map(|(tenant, id)| SessionKeyColumns {
+            tenant_id: Value::from(*tenant),
+            session_id: id[..].into(),
         }));
-        let of = format!(
-            "FROM (VALUES {}) AS v JOIN sessions s ON s.tenant_id = v.column1 AND s.session_id = v.column2 \
-             ORDER BY v.column3 {}",
-            keys.text, self.dialect.lock_rows
+        let sql = format!(
+            "{} FROM sessions s WHERE (s.tenant_id, s.session_id) IN {}",
+            self.select_found(),
+            keys.list()
         );
-        Statement {
-            sql: format!("{} {of}", self.select_found()),
-            params: keys.params,
-        }
+        Statement::new(sql, keys.into_params())
+    }
+
+    /// Locks the sessions in the order of `keys`, like every transaction that locks several sessions: none can wait for
+    /// another in a circle.
+    fn find_and_lock(&self, keys: &[NamedSession<'_>]) -> Statement {
+        let keys = ValueRows::new(
+            (0_i64..)
+                .zip(keys)
+                .map(|(number, (tenant, id))| LockColumns {
+                    tenant_id: Value::from(*tenant),
+                    session_id: id[..].into(),
+                    number: number.into(),
+                }),
+        );
+        let sql = format!(
+            "{with_v} {select} FROM v JOIN sessions s ON s.tenant_id = v.tenant_id AND s.session_id = v.session_id \
+             ORDER BY v.number {lock}",
+            with_v = keys.with_v(),
+            select = self.select_found(),
+            lock = self.dialect.lock_rows,
+        );
+        Statement::new(sql, keys.into_params())
     }
 
     fn select_found(&self) -> String {
-        format!(
-            "SELECT s.{columns}, \
-                 CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {IS_CUT} THEN 1 ELSE 0 END",
-            columns = sessions::COLUMNS.join(", s."),
+        let is_over = format!(
+            "CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {IS_CUT} THEN 1 ELSE 0 END",
             now = self.dialect.now,
-        )
+        );
+        let is_over = OverColumn { is_over };
+        format!("SELECT {}, {}", SessionColumns::of("s"), is_over.select())
     }
 
-    /// Ends the rows, which are locked; those it ends, by entry.
+    /// Ends rows, which are locked.
     fn end_sessions(
         &mut self,
-        ending: &BTreeMap<SessionKey, usize>,
-        found: &HashMap<SessionKey, Found>,
-    ) -> Result<Vec<(usize, Target, Serial)>, StoreError> {
+        ending: &Ending,
+        found: &HashMap<SessionKey, FoundSession>,
+    ) -> Result<Vec<EndedSession>, StoreError> {
         let mut ended = Vec::with_capacity(ending.len());
         for (key, &index) in ending {
-            let Found {
-                serial, user, row, ..
-            } = &found[key];
-            if self.entries[index].mutation.targets() == 1 {
+            let session = &found[key];
+            let is_only_target = self.entries[index].mutation.targets() == 1;
+            if is_only_target {
                 let end = Some(self.end_of(index));
-                self.ended
-                    .insert(index, (sessions::read(row, end)?, self.now));
+                let session = sessions::read(&session.row, end)?;
+                self.ended.insert(index, (session, self.now));
             }
-            let target = Target {
-                id: SessionId::from_bytes(key.1).to_string(),
-                user: user.clone(),
-            };
-            ended.push((index, target, *serial));
-        }
-        for keys in Vec::from_iter(ending).chunks(ROWS_MAX) {
-            let rows = ValueRows::new(keys.iter().map(|((tenant, id), index)| {
-                [
-                    tenant.as_str().into(),
-                    id[..].into(),
-                    event_bytes(self.entries[**index].event_id).into(),
-                ]
-            }));
-            let sql = format!(
-                "UPDATE sessions SET end_event = v.column3 FROM (VALUES {}) AS v \
-                 WHERE sessions.tenant_id = v.column1 AND sessions.session_id = v.column2 AND end_event IS NULL",
-                rows.text
-            );
-            self.last.push(Statement {
-                sql,
-                params: rows.params,
+            ended.push(EndedSession {
+                index,
+                target: Target {
+                    id: SessionId::from_bytes(key.1).to_string(),
+                    user: session.user.clone(),
+                },
+                serial: session.serial,
             });
+        }
+        for sessions in Vec::from_iter(ending).chunks(ROWS_MAX) {
+            self.last.push(self.end_statement(sessions));
         }
         Ok(ended)
     }
 
-    /// What an entry ends a session with, but for the revision, which is not known yet.
+    fn end_statement(&self, sessions: &[(&SessionKey, &usize)]) -> Statement {
+        let rows = ValueRows::new(sessions.iter().map(|((tenant, id), index)| EndingColumns {
+            tenant_id: Value::from(tenant),
+            session_id: id[..].into(),
+            event_id: self.entries[**index].event_id.into(),
+        }));
+        let sql = format!(
+            "{with_v} UPDATE sessions SET end_event = v.event_id FROM v \
+             WHERE sessions.tenant_id = v.tenant_id AND sessions.session_id = v.session_id AND end_event IS NULL",
+            with_v = rows.with_v(),
+        );
+        Statement::new(sql, rows.into_params())
+    }
+
+    /// The end that an entry gives a session. Its revision is not known yet.
     fn end_of(&self, index: usize) -> SessionEnd {
-        let Entry {
-            actor,
-            reason,
-            user_message,
-            mutation,
-            ..
-        } = &self.entries[index];
-        let cause = match mutation {
+        let entry = &self.entries[index];
+        let cause = match &entry.mutation {
             Mutation::RevokeSessions { cause, .. } => *cause,
             _ => Cause::Administrator,
         };
         SessionEnd {
             at: self.now,
             cause,
-            actor: actor.name.clone(),
-            reason: reason.clone(),
-            user_message: user_message.clone(),
+            actor: entry.actor.name.clone(),
+            reason: entry.reason.clone(),
+            user_message: entry.user_message.clone(),
             revision: Revision(0),
         }
     }
 
-    fn record_revocations(&mut self, revoking: &[usize], ended: &[(usize, Target, Serial)]) {
+    fn record_revocations(&mut self, revoking: &[usize], ended: &[EndedSession]) {
         for &index in revoking {
             let Mutation::RevokeSessions { tenant, cause, .. } = &self.entries[index].mutation
             else {
                 continue;
             };
-            let own = ended.iter().filter(|(of, _, _)| *of == index);
-            let targets: Vec<_> = own.map(|(_, target, _)| target.clone()).collect();
+            let mut targets = Vec::new();
+            for session in ended {
+                if session.index == index {
+                    targets.push(session.target.clone());
+                }
+            }
             if targets.is_empty() {
                 self.unchanged(index);
             } else {
@@ -303,25 +307,77 @@ impl<'a> Batch<'a> {
             }
         }
         self.revoked
-            .extend(ended.iter().map(|(_, _, serial)| *serial));
+            .extend(ended.iter().map(|session| session.serial));
     }
 }
 
-/// Sessions as [`Batch::find`] and [`Batch::find_and_lock`] give them.
-pub(super) fn read_found(rows: Vec<Row>) -> Result<HashMap<SessionKey, Found>, StoreError> {
-    let read = |row: Row| {
-        let key = (sessions::tenant_id(row.text(0)?)?, row.array(1)?);
-        // PostgreSQL's CASE gives 32 bits, which the engine widens.
-        let over = row.int(sessions::COLUMNS.len())? != 0;
-        Ok((
-            key,
-            Found {
-                serial: Serial(row.unsigned(2)?),
-                user: row.text(3)?,
-                over,
-                row,
-            },
-        ))
+/// The session that a sign-out of users keeps, with its tenant and these users.
+fn kept_by(entry: &Entry) -> Option<(&TenantId, [u8; 16], &Vec<UserId>)> {
+    match &entry.mutation {
+        Mutation::SignOutUsers {
+            tenant,
+            keep: Some(id),
+            users,
+            ..
+        } => Some((tenant, id.to_bytes(), users)),
+        _ => None,
+    }
+}
+
+/// Adds the sessions that an entry ends, unless another entry ends them already. Adds none and returns false when one of
+/// them does not exist, or is not of the user whose sessions the caller may end.
+fn add_ending(
+    ending: &mut Ending,
+    index: usize,
+    entry: &Entry,
+    found: &HashMap<SessionKey, FoundSession>,
+) -> bool {
+    let Mutation::RevokeSessions {
+        tenant,
+        sessions,
+        owner,
+        ..
+    } = &entry.mutation
+    else {
+        return false;
     };
-    rows.into_iter().map(read).collect()
+    let mut open = Vec::with_capacity(sessions.len());
+    for id in sessions {
+        let key = (tenant.clone(), id.to_bytes());
+        let Some(session) = found.get(&key) else {
+            return false;
+        };
+        if let Some(owner) = owner
+            && owner.as_str() != session.user
+        {
+            return false;
+        }
+        if !session.is_over {
+            open.push(key);
+        }
+    }
+    for key in open {
+        ending.entry(key).or_insert(index);
+    }
+    true
+}
+
+/// Reads sessions as [`Batch::find`] and [`Batch::find_and_lock`] select them.
+pub(super) fn read_found(rows: Vec<Row>) -> Result<HashMap<SessionKey, FoundSession>, StoreError> {
+    let columns = SessionColumns::AT;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let key = (
+            row.tenant_id(columns.tenant_id)?,
+            row.array(columns.session_id)?,
+        );
+        let session = FoundSession {
+            serial: row.serial(columns.serial)?,
+            user: row.text(columns.user_id)?,
+            is_over: row.is_true(OverColumn::AT.is_over)?,
+            row,
+        };
+        found.insert(key, session);
+    }
+    Ok(found)
 }

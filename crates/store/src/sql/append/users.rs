@@ -1,4 +1,4 @@
-//! Tenants and users: who is cut off, who may sign in.
+//! Entries that concern tenants and users: sign-outs, disabling and enabling.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,95 +9,122 @@ use portcullis_contract::{
 
 use super::{
     super::{
-        audit::Target,
-        connection::{ROWS_MAX, ValueRows},
-        sessions, users,
+        audit::row::Target,
+        columns::{ONLY, columns},
+        users,
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
     },
-    Batch,
+    batch::Batch,
 };
-use crate::{
-    domain::{Cause, EntryError, Mutation},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::{Cause, Entry, EntryError, Mutation};
 
-/// What a batch does to who may sign in.
+columns! {
+    /// A user as an entry finds it.
+    FoundUserColumns { tenant_id, user_id, user_serial, tenant_serial, disabled_us }
+}
+
+columns! {
+    /// A user that may own an API key.
+    OwnerColumns { tenant_id, user_id, user_serial }
+}
+
+/// Tenants and users that entries name, in key order.
+#[derive(Default)]
+struct Named<'a> {
+    tenants: BTreeSet<&'a TenantId>,
+    users: BTreeSet<(&'a TenantId, &'a UserId)>,
+}
+
+/// What a batch changes about whether a user may sign in.
 #[derive(Default)]
 struct Change {
+    /// The entries that enable the user, by their places in the batch.
     enabling: Vec<usize>,
     disables: bool,
     locks: bool,
 }
 
-impl Batch<'_> {
-    /// Tenants and users, in key order; the rows of those who are cut off, or get an API key, are made when they are missing.
+impl<'a> Batch<'a> {
+    /// Changes tenants and users, in key order. Rows that are missing are inserted: a sign-out must also bind a user that
+    /// signs in just now for the first time.
     pub(super) async fn change_users(&mut self) -> Result<(), StoreError> {
-        let (mut tenants, mut users) = (BTreeSet::new(), BTreeSet::new());
+        let named = self.named_users();
+        for tenant in named.tenants {
+            let serial = users::ensure_tenant(self.connection, self.dialect, tenant).await?;
+            self.tenants.insert(tenant.clone(), serial);
+        }
+
+        let wanted: Vec<_> = named.users.into_iter().collect();
+        self.find_users(&wanted).await?;
+        let missing = self.missing_users(&wanted);
+        if !missing.is_empty() {
+            users::insert_users(self.connection, self.dialect, &missing).await?;
+            self.find_users(&missing).await?;
+        }
+
+        // The serials are known now, so that sign-outs that end nothing can be answered.
+        self.answer_covered().await?;
+        self.cut_tenants();
+        self.change_admission().await?;
+        self.find_key_owners().await
+    }
+
+    fn named_users(&self) -> Named<'a> {
+        let mut named = Named::default();
         for (_, entry) in self.pending() {
             match &entry.mutation {
                 Mutation::SignOutTenant { tenant } => {
-                    tenants.insert(tenant);
+                    named.tenants.insert(tenant);
                 }
-                Mutation::SignOutUsers {
-                    tenant, users: ids, ..
-                } => {
-                    tenants.insert(tenant);
-                    users.extend(ids.iter().map(|id| (tenant, id)));
+                Mutation::SignOutUsers { tenant, users, .. } => {
+                    named.tenants.insert(tenant);
+                    named.users.extend(users.iter().map(|id| (tenant, id)));
                 }
                 Mutation::CreateApiKey(new) => {
-                    tenants.insert(&new.tenant_id);
-                    users.insert((&new.tenant_id, &new.owner_id));
+                    named.tenants.insert(&new.tenant_id);
+                    named.users.insert((&new.tenant_id, &new.owner_id));
                 }
                 _ => {}
             }
         }
-        for tenant in tenants {
-            let serial = users::ensure_tenant(self.connection, self.dialect, tenant).await?;
-            self.tenants.insert(tenant.clone(), serial);
-        }
-        self.find_users(&users).await?;
-        let missing: Vec<_> = users
-            .iter()
-            .filter(|(t, u)| !self.users.contains_key(&((*t).clone(), (*u).clone())))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            users::insert_users(self.connection, self.dialect, &missing).await?;
-            self.find_users(&missing.into_iter().collect()).await?;
-        }
-        self.answer_covered().await?;
-        self.cut_tenants();
-        self.admit_users().await?;
-        self.find_key_owners().await
+        named
     }
 
-    async fn find_users(
-        &mut self,
-        users: &BTreeSet<(&TenantId, &UserId)>,
-    ) -> Result<(), StoreError> {
-        let users: Vec<_> = users.iter().collect();
-        for users in users.chunks(1_024) {
-            let keys = ValueRows::new(
-                users
-                    .iter()
-                    .map(|(tenant, user)| [tenant.as_str().into(), user.as_str().into()]),
-            );
+    fn missing_users<'u>(
+        &self,
+        wanted: &[(&'u TenantId, &'u UserId)],
+    ) -> Vec<(&'u TenantId, &'u UserId)> {
+        let mut missing = Vec::new();
+        for &(tenant, user) in wanted {
+            if !self.users.contains_key(&(tenant.clone(), user.clone())) {
+                missing.push((tenant, user));
+            }
+        }
+        missing
+    }
+
+    async fn find_users(&mut self, wanted: &[(&TenantId, &UserId)]) -> Result<(), StoreError> {
+        let columns = FoundUserColumns::AT;
+        for wanted in wanted.chunks(ROWS_MAX) {
+            let keys = users::key_rows(wanted.iter().copied());
             let sql = format!(
-                "SELECT tenant_id, user_id, user_serial, tenant_serial, disabled_us FROM users \
-                 WHERE (tenant_id, user_id) IN (VALUES {})",
-                keys.text
+                "SELECT {} FROM users WHERE (tenant_id, user_id) IN {}",
+                FoundUserColumns::names(),
+                keys.list()
             );
-            for row in self.connection.query(&sql, &keys.params).await? {
+            for row in self.connection.query(&sql, keys.params()).await? {
                 let key = (
-                    sessions::tenant_id(row.text(0)?)?,
-                    sessions::user_id(row.text(1)?)?,
+                    row.tenant_id(columns.tenant_id)?,
+                    row.user_id(columns.user_id)?,
                 );
-                if row.optional_int(4)?.is_some() {
-                    self.disabled.insert(UserSerial(row.unsigned(2)?));
+                let user = UserSerial(row.unsigned(columns.user_serial)?);
+                let tenant = TenantSerial(row.unsigned(columns.tenant_serial)?);
+                if row.optional_int(columns.disabled_us)?.is_some() {
+                    self.disabled.insert(user);
                 }
-                self.users.insert(
-                    key,
-                    (UserSerial(row.unsigned(2)?), TenantSerial(row.unsigned(3)?)),
-                );
+                self.users.insert(key, (user, tenant));
             }
         }
         Ok(())
@@ -112,97 +139,60 @@ impl Batch<'_> {
         }
     }
 
-    /// Who of those that are disabled owns an API key that is alive: only their keys have to be cut off, in every gate and for
-    /// good. Their rows are locked by now, as is that of each owner who gets a key, so no key comes in between.
-    async fn find_key_owners(&mut self) -> Result<(), StoreError> {
-        let mut disabling = BTreeSet::new();
-        for (_, entry) in self.pending() {
-            if let Mutation::SignOutUsers {
-                tenant,
-                users,
-                disable: true,
-                ..
-            } = &entry.mutation
-            {
-                disabling.extend(users.iter().map(|user| (tenant, user)));
-            }
-        }
-        let disabling: Vec<_> = disabling.into_iter().collect();
-        for chunk in disabling.chunks(ROWS_MAX) {
-            let mut rows = ValueRows::new(chunk.iter().map(|(tenant, user)| {
-                let (serial, _) = self.users[&((*tenant).clone(), (*user).clone())];
-                [
-                    tenant.as_str().into(),
-                    user.as_str().into(),
-                    serial.0.into(),
-                ]
-            }));
-            let now = rows.push(self.now.0);
-            let sql = format!(
-                "SELECT v.column3 FROM (VALUES {}) AS v WHERE (SELECT k.serial FROM api_keys k \
-                     WHERE k.tenant_id = v.column1 AND k.owner_id = v.column2 AND k.serial > 0 \
-                     AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > {now}) LIMIT 1) IS NOT NULL",
-                rows.text
-            );
-            for row in self.connection.query(&sql, &rows.params).await? {
-                self.key_owners.insert(UserSerial(row.unsigned(0)?));
-            }
-        }
-        Ok(())
-    }
-
-    /// Who may sign in, user by user in key order. Who is both enabled and disabled stays out. The rows of who gets an API key
-    /// are locked: their owners are not disabled meanwhile.
-    async fn admit_users(&mut self) -> Result<(), StoreError> {
-        let mut changes: BTreeMap<(&TenantId, &UserId), Change> = BTreeMap::new();
-        for (index, entry) in self.pending() {
-            match &entry.mutation {
-                Mutation::EnableUser { tenant, user } => {
-                    changes
-                        .entry((tenant, user))
-                        .or_default()
-                        .enabling
-                        .push(index);
-                }
-                Mutation::SignOutUsers {
-                    tenant,
-                    users,
-                    disable: true,
-                    ..
-                } => {
-                    users.iter().for_each(|user| {
-                        changes.entry((tenant, user)).or_default().disables = true;
-                    });
-                }
-                Mutation::CreateApiKey(new) => {
-                    let owner = (&new.tenant_id, &new.owner_id);
-                    changes.entry(owner).or_default().locks = true;
-                }
-                _ => {}
-            }
-        }
-        let disable = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
-        let lock = format!(
-            "SELECT s.user_serial FROM users s WHERE s.tenant_id = $1 AND s.user_id = $2 {}",
-            self.dialect.lock_rows
-        );
-        for ((tenant, user), change) in changes {
+    /// Changes who may sign in, user by user in key order. A user that one batch both enables and disables is disabled.
+    async fn change_admission(&mut self) -> Result<(), StoreError> {
+        for ((tenant, user), change) in self.admission_changes() {
             if change.locks {
-                let key = [tenant.as_str().into(), user.as_str().into()];
-                self.connection.query(&lock, &key).await?;
+                self.lock_user(tenant, user).await?;
             }
             for index in change.enabling {
                 self.enable_user(index, tenant, user).await?;
             }
             if change.disables {
-                let values = [
-                    tenant.as_str().into(),
-                    user.as_str().into(),
-                    self.now.0.into(),
-                ];
-                self.connection.query(disable, &values).await?;
+                self.disable_user(tenant, user).await?;
             }
         }
+        Ok(())
+    }
+
+    fn admission_changes(&self) -> BTreeMap<(&'a TenantId, &'a UserId), Change> {
+        let mut changes: BTreeMap<(&TenantId, &UserId), Change> = BTreeMap::new();
+        for (index, entry) in self.pending() {
+            match &entry.mutation {
+                Mutation::EnableUser { tenant, user } => {
+                    let change = changes.entry((tenant, user)).or_default();
+                    change.enabling.push(index);
+                }
+                Mutation::CreateApiKey(new) => {
+                    let owner = (&new.tenant_id, &new.owner_id);
+                    changes.entry(owner).or_default().locks = true;
+                }
+                _ => {
+                    for user in disabled_by(entry) {
+                        changes.entry(user).or_default().disables = true;
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// Locks the owner of a new API key, so that no other transaction disables the owner meanwhile.
+    async fn lock_user(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+        let sql = format!(
+            "SELECT s.user_serial FROM users s WHERE s.tenant_id = $1 AND s.user_id = $2 {}",
+            self.dialect.lock_rows
+        );
+        self.connection
+            .query(&sql, &[tenant.into(), user.into()])
+            .await?;
+        Ok(())
+    }
+
+    async fn disable_user(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
+        let values: [Value; 3] = [tenant.into(), user.into(), self.now.into()];
+        self.connection.query(sql, &values).await?;
         Ok(())
     }
 
@@ -212,7 +202,7 @@ impl Batch<'_> {
         tenant: &TenantId,
         user: &UserId,
     ) -> Result<(), StoreError> {
-        let key = [tenant.as_str().into(), user.as_str().into()];
+        let key: [Value; 2] = [tenant.into(), user.into()];
         let enable = "UPDATE users SET disabled_us = NULL \
              WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
         if !self.connection.query(enable, &key).await?.is_empty() {
@@ -221,10 +211,59 @@ impl Batch<'_> {
         }
         let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
         if self.connection.query(known, &key).await?.is_empty() {
-            self.results[index] = Some(Err(EntryError::UserNotFound));
+            self.refuse(index, EntryError::UserNotFound);
         } else {
             self.unchanged(index);
         }
         Ok(())
+    }
+
+    /// Finds out which users that are disabled own a live API key. Only their keys have to be cut off: such a cutoff
+    /// stays in every gate for good.
+    ///
+    /// The rows of these users are locked by now, and so is that of each owner that gets a key, so no key is created in
+    /// between.
+    async fn find_key_owners(&mut self) -> Result<(), StoreError> {
+        let mut disabling = BTreeSet::new();
+        for (_, entry) in self.pending() {
+            disabling.extend(disabled_by(entry));
+        }
+        let disabling: Vec<_> = disabling.into_iter().collect();
+        for chunk in disabling.chunks(ROWS_MAX) {
+            let mut rows = ValueRows::new(chunk.iter().map(|user| self.owner_values(*user)));
+            let now = rows.push(self.now);
+            let sql = format!(
+                "{with_v} SELECT v.user_serial FROM v WHERE (SELECT k.serial FROM api_keys k \
+                     WHERE k.tenant_id = v.tenant_id AND k.owner_id = v.user_id AND k.serial > 0 \
+                     AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > {now}) LIMIT 1) IS NOT NULL",
+                with_v = rows.with_v(),
+            );
+            for row in self.connection.query(&sql, rows.params()).await? {
+                self.key_owners.insert(UserSerial(row.unsigned(ONLY)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn owner_values(&self, (tenant, user): (&TenantId, &UserId)) -> OwnerColumns<Value> {
+        let (serial, _) = self.users[&(tenant.clone(), user.clone())];
+        OwnerColumns {
+            tenant_id: tenant.into(),
+            user_id: user.into(),
+            user_serial: serial.into(),
+        }
+    }
+}
+
+/// The users that an entry disables.
+fn disabled_by(entry: &Entry) -> Vec<(&TenantId, &UserId)> {
+    match &entry.mutation {
+        Mutation::SignOutUsers {
+            tenant,
+            users,
+            disable: true,
+            ..
+        } => users.iter().map(|user| (tenant, user)).collect(),
+        _ => Vec::new(),
     }
 }

@@ -1,25 +1,32 @@
-//! What a call would end: a count, and a sample.
+//! Previews: what a call would end, as a number and a sample.
 
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
     super::{
-        Connection, Dialect, Value,
-        connection::ValueRows,
-        sessions::{read_with_end, select},
+        columns::{ONLY, columns},
+        connection::{Connection, Dialect, Statement},
+        row::Row,
+        sessions::{SessionKey, key_rows, read_with_end, select_with_end},
     },
-    BY_USER, FENCE, NEWEST, Params, active, of_user,
+    conditions::{BY_USER, FENCE, NEWEST, Params, active, of_user, sessions_of_users},
 };
-use crate::{
-    domain::{
-        Micros, Preview, Selection, Session,
-        listing::{PREVIEW_SAMPLE_MAX, PREVIEW_SESSIONS_MAX},
-    },
-    store::StoreError,
+use crate::StoreError;
+use portcullis_domain::{
+    Micros, Preview, Selection, Session,
+    listing::{PREVIEW_SAMPLE_MAX, PREVIEW_SESSIONS_MAX},
 };
 
-/// Active sessions of a tenant, counted up to `max`.
-pub(in super::super) async fn count(
+columns! {
+    /// A selected session.
+    SelectedColumns { session_id, is_active }
+}
+
+/// One more than a preview counts, so that the caller can tell "as many as" from "more than".
+const LIMIT: u32 = PREVIEW_SESSIONS_MAX + 1;
+
+/// Counts the active sessions of a tenant, up to `max`.
+pub(in crate::sql) async fn count(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
@@ -31,64 +38,76 @@ pub(in super::super) async fn count(
         active(dialect, "$1")
     );
     let rows = connection
-        .query(&sql, &[tenant.as_str().into(), i64::from(max).into()])
+        .query(&sql, &[tenant.into(), i64::from(max).into()])
         .await?;
-    let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
-    Ok(u32::try_from(count).unwrap_or(max))
+    rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 
-/// The active ones of a selection; none when a session that it names is not there.
-pub(in super::super) async fn preview(
+/// Previews the active sessions of a selection. Returns none when a session that it names does not exist.
+pub(in crate::sql) async fn preview(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
     selection: &Selection,
 ) -> Result<Option<Preview>, StoreError> {
-    let (sql, params) = match selection {
+    let statement = match selection {
         Selection::Sessions(ids) => of_sessions(dialect, tenant, ids),
         Selection::Users(users, keep) => of_users(dialect, tenant, users, *keep),
         Selection::Tenant => of_tenant(dialect, tenant),
     };
-    let rows = connection.query(&sql, &params).await?;
-    if matches!(selection, Selection::Sessions(ids) if rows.len() < ids.len()) {
+    let rows = statement.run(connection).await?;
+    if let Selection::Sessions(ids) = selection
+        && rows.len() < ids.len()
+    {
         return Ok(None);
     }
-    let mut ids = Vec::new();
-    for row in &rows {
-        if row.int(1)? != 0 {
-            ids.push(row.array(0)?);
+
+    let mut active = read_active(&rows)?;
+    active.sort_unstable_by_key(|id| std::cmp::Reverse(id.to_bytes()));
+    let sessions = u32::try_from(active.len()).unwrap_or(u32::MAX);
+    active.truncate(PREVIEW_SAMPLE_MAX as usize);
+    let mut sample = Vec::with_capacity(active.len());
+    let mut now = Micros::default();
+    for (session, time) in find_sample(connection, dialect, tenant, &active).await? {
+        if sample.is_empty() {
+            now = time;
         }
+        sample.push(session);
     }
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    let sessions = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-    ids.truncate(PREVIEW_SAMPLE_MAX as usize);
-    let sample = sample(connection, dialect, tenant, &ids).await?;
-    let now = sample.first().map_or(Micros::default(), |(_, now)| *now);
     Ok(Some(Preview {
         sessions,
-        sample: sample.into_iter().map(|(session, _)| session).collect(),
+        sample,
         now,
     }))
 }
 
-/// Sessions as they are now, newest first. One that has ended meanwhile is shown as ended.
-async fn sample(
+fn read_active(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
+    let columns = SelectedColumns::AT;
+    let mut active = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.is_true(columns.is_active)? {
+            active.push(row.session_id(columns.session_id)?);
+        }
+    }
+    Ok(active)
+}
+
+/// The sessions of a sample as they are now, newest first. A session that has ended meanwhile is shown as ended.
+async fn find_sample(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
-    ids: &[[u8; 16]],
+    ids: &[SessionId],
 ) -> Result<Vec<(Session, Micros)>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = ValueRows::new(ids.iter().map(|id| [tenant.as_str().into(), id[..].into()]));
-    let sql = select(
-        dialect,
-        &format!("(s.tenant_id, s.session_id) IN (VALUES {})", keys.text),
-        "TRUE",
-    );
-    let rows = connection.query(&sql, &keys.params).await?;
-    let mut found = rows
+    let keys: Vec<SessionKey> = ids.iter().map(|id| (tenant.clone(), *id)).collect();
+    let rows = key_rows(&keys);
+    let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
+    let sql = select_with_end(dialect, &of);
+    let found = connection.query(&sql, rows.params()).await?;
+    let mut found = found
         .iter()
         .map(read_with_end)
         .collect::<Result<Vec<_>, _>>()?;
@@ -96,57 +115,70 @@ async fn sample(
     Ok(found)
 }
 
-const LIMIT: u32 = PREVIEW_SESSIONS_MAX + 1;
-
-fn of_sessions(dialect: &Dialect, tenant: &TenantId, ids: &[SessionId]) -> (String, Vec<Value>) {
-    let mut keys = ValueRows::new(
-        ids.iter()
-            .map(|id| [tenant.as_str().into(), id.to_bytes()[..].into()]),
-    );
-    let tenant = keys.push(tenant.as_str());
+fn of_sessions(dialect: &Dialect, tenant: &TenantId, ids: &[SessionId]) -> Statement {
+    let keys: Vec<SessionKey> = ids.iter().map(|id| (tenant.clone(), *id)).collect();
+    let mut keys = key_rows(&keys);
+    let tenant = keys.push(tenant);
+    let active = active(dialect, &tenant);
+    let columns = SelectedColumns {
+        session_id: "s.session_id",
+        is_active: &format!("CASE WHEN {active} THEN 1 ELSE 0 END"),
+    };
     let sql = format!(
-        "SELECT s.session_id, CASE WHEN {} THEN 1 ELSE 0 END FROM sessions s \
-         WHERE (s.tenant_id, s.session_id) IN (VALUES {})",
-        active(dialect, &tenant),
-        keys.text,
+        "SELECT {columns} FROM sessions s WHERE (s.tenant_id, s.session_id) IN {keys}",
+        columns = columns.select(),
+        keys = keys.list(),
     );
-    (sql, keys.params)
+    Statement::new(sql, keys.into_params())
 }
 
-/// A single user's are the newest ones; of several users' some are counted.
+/// The columns of a statement that selects only active sessions.
+fn select_active() -> String {
+    let columns = SelectedColumns {
+        session_id: "s.session_id",
+        is_active: "1",
+    };
+    columns.select()
+}
+
+/// The sessions of one user are its newest. Of the sessions of several users, any are counted up to the limit.
 fn of_users(
     dialect: &Dialect,
     tenant: &TenantId,
     users: &[UserId],
     keep: Option<SessionId>,
-) -> (String, Vec<Value>) {
+) -> Statement {
     let mut params = Params::default();
-    let (tenant, keep) = (
-        params.bind(tenant.as_str()),
-        params.bind(&keep.map_or([0; 16], SessionId::to_bytes)[..]),
-    );
+    let tenant = params.bind(tenant);
+    let keep = keep.map_or([0; 16], SessionId::to_bytes);
+    let keep = params.bind(&keep[..]);
     let and = format!("s.session_id <> {keep} AND {}", active(dialect, &tenant));
+    let select = select_active();
     let sql = if let [user] = users {
-        let (of, order) = of_user(&params.bind(user.as_str()), &params.bind(&NEWEST[..]));
+        let user = params.bind(user);
+        let newest = params.bind(&NEWEST[..]);
+        let (of, order) = of_user(&user, &newest);
         format!(
-            "SELECT s.session_id, 1 FROM sessions s WHERE s.tenant_id = {tenant} AND {of} AND {and} ORDER BY {order} \
+            "SELECT {select} FROM sessions s WHERE s.tenant_id = {tenant} AND {of} AND {and} ORDER BY {order} \
              LIMIT {LIMIT}"
         )
     } else {
         let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
+        let with = params.with_user_ids(&ids);
         format!(
-            "SELECT s.session_id, 1 FROM (SELECT s.session_id FROM {from} \
-             WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.column1 AND {and} {FENCE}) s LIMIT {LIMIT}",
-            from = super::of_users(dialect, &mut params, &ids)
+            "{with}SELECT {select} FROM (SELECT s.session_id FROM {from} \
+             WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id AND {and} {FENCE}) s LIMIT {LIMIT}",
+            from = sessions_of_users(dialect),
         )
     };
-    (sql, params.0)
+    Statement::new(sql, params.0)
 }
 
-fn of_tenant(dialect: &Dialect, tenant: &TenantId) -> (String, Vec<Value>) {
+fn of_tenant(dialect: &Dialect, tenant: &TenantId) -> Statement {
     let sql = format!(
-        "SELECT s.session_id, 1 FROM sessions s WHERE s.tenant_id = $1 AND {} ORDER BY s.session_id DESC LIMIT {LIMIT}",
-        active(dialect, "$1")
+        "SELECT {select} FROM sessions s WHERE s.tenant_id = $1 AND {active} ORDER BY s.session_id DESC LIMIT {LIMIT}",
+        select = select_active(),
+        active = active(dialect, "$1"),
     );
-    (sql, vec![tenant.as_str().into()])
+    Statement::new(sql, [tenant.into()])
 }

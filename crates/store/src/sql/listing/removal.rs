@@ -1,24 +1,31 @@
-//! Removing sessions that ended long ago, a few rows at a time.
+//! Removal of sessions that ended long ago, a few rows at a time.
 
 use std::time::Duration;
 
 use super::{
     super::{
-        Connection, Dialect, Row, Value,
-        connection::ValueRows,
+        columns::columns,
+        connection::{Connection, Dialect},
         cursor,
-        sessions::{CUT_EVENT, IS_CUT},
+        cutoffs::{CUT_EVENT, IS_CUT},
+        row::Row,
+        sessions::SessionKeyColumns,
+        value::Value,
+        values::ValueRows,
     },
-    now,
+    conditions::now,
 };
-use crate::{
-    domain::{PageCursor, time::span},
-    store::{Removed, StoreError},
-};
+use crate::{Removed, StoreError};
+use portcullis_domain::{PageCursor, time::span};
 
-/// Looks at the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer
-/// than `retention` ago. What was once ended stays so: nothing is lost between the two statements.
-pub(in super::super) async fn remove_ended(
+columns! {
+    /// Whether a session ended longer ago than sessions are kept.
+    OldColumn after SessionKeyColumns { is_old }
+}
+
+/// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer ago
+/// than `retention`. The two statements need no transaction, because a session that has ended cannot come back.
+pub(in crate::sql) async fn remove_ended(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     after: Option<&PageCursor>,
@@ -26,41 +33,59 @@ pub(in super::super) async fn remove_ended(
     limit: u32,
 ) -> Result<Removed, StoreError> {
     let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
-    let sql = format!(
-        "SELECT s.tenant_id, s.session_id, CASE WHEN COALESCE(e.at_us, s.expires_us) <= {now} - $4 THEN 1 ELSE 0 END \
+    let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
+    let rows = connection.query(&select_checked(dialect), &values).await?;
+
+    let mut old = Vec::new();
+    for row in &rows {
+        if row.is_true(OldColumn::AT.is_old)? {
+            old.push(key(row)?);
+        }
+    }
+    let next = match rows.last() {
+        Some(last) if rows.len() == limit as usize => {
+            let last = key(last)?;
+            Some(cursor::write(&[last.tenant_id, last.session_id]))
+        }
+        _ => None,
+    };
+
+    let sessions = old.len() as u64;
+    if sessions > 0 {
+        let keys = ValueRows::new(old);
+        let delete = format!(
+            "DELETE FROM sessions WHERE (tenant_id, session_id) IN {}",
+            keys.list()
+        );
+        connection.query(&delete, keys.params()).await?;
+    }
+    Ok(Removed { sessions, next })
+}
+
+/// [`select_with_end`](super::super::sessions::select_with_end) says why the ordinal comes from within.
+fn select_checked(dialect: &Dialect) -> String {
+    let is_old = format!(
+        "CASE WHEN COALESCE(e.at_us, s.expires_us) <= {} - $4 THEN 1 ELSE 0 END",
+        now(dialect)
+    );
+    let is_old = OldColumn { is_old };
+    format!(
+        "SELECT {key}, {is_old} \
          FROM (SELECT s.tenant_id, s.session_id, s.expires_us, 0 AS ordinal, \
                  COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by \
              FROM sessions s WHERE (s.tenant_id, s.session_id) > ($1, $2) \
              ORDER BY s.tenant_id, s.session_id LIMIT $3) s \
          LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
          ORDER BY s.tenant_id, s.session_id",
-        now = now(dialect)
-    );
-    let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
-    let rows = connection.query(&sql, &values).await?;
-    let key = |row: &Row| Ok::<_, StoreError>([Value::from(row.text(0)?), row.blob(1)?.into()]);
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit as usize)
-        .map(key)
-        .transpose()?;
-    let mut over = Vec::new();
-    for row in &rows {
-        if row.int(2)? != 0 {
-            over.push(key(row)?);
-        }
-    }
-    let sessions = over.len() as u64;
-    if sessions > 0 {
-        let keys = ValueRows::new(over);
-        let delete = format!(
-            "DELETE FROM sessions WHERE (tenant_id, session_id) IN (VALUES {})",
-            keys.text
-        );
-        connection.query(&delete, &keys.params).await?;
-    }
-    Ok(Removed {
-        sessions,
-        next: next.map(|last| cursor::write(&last)),
+        key = SessionKeyColumns::of("s"),
+        is_old = is_old.select(),
+    )
+}
+
+fn key(row: &Row) -> Result<SessionKeyColumns<Value>, StoreError> {
+    let columns = SessionKeyColumns::AT;
+    Ok(SessionKeyColumns {
+        tenant_id: row.value(columns.tenant_id)?.clone(),
+        session_id: row.value(columns.session_id)?.clone(),
     })
 }

@@ -4,51 +4,56 @@ use portcullis_contract::id::{SessionId, UserId};
 
 use super::{
     super::{
-        Connection, Dialect, Value, cursor,
-        sessions::{COLUMNS, CUT_EVENT, read_with_end},
+        columns::ONLY,
+        connection::{Connection, Dialect},
+        cursor,
+        cutoffs::CUT_EVENT,
+        sessions::{EndColumns, SessionColumns, read_with_end, select_time},
+        value::Value,
     },
-    BY_USER, FENCE, NAMED_USERS_MAX, NEWEST, Params, active, names, now, of_user, of_users, uncut,
-    users::named,
+    conditions::{
+        BY_USER, FENCE, NAMED_USERS_MAX, NEWEST, Params, active, name_conditions, now, of_user,
+        sessions_of_users, uncut,
+    },
+    users::find_named,
 };
-use crate::{
-    domain::{
-        Cause, Micros, Page, PageCursor, Session, SessionFilter, SessionOrder, SessionState,
-        listing::{Network, Period},
-        time::span,
-    },
-    store::StoreError,
+use crate::StoreError;
+use portcullis_domain::{
+    Cause, Micros, Page, PageCursor, Session, SessionFilter, SessionOrder, SessionState,
+    listing::{Network, Period},
+    time::span,
 };
 
-/// The most sessions that are gathered by network. Those of a larger one are met often enough on the way through the
-/// tenant.
+/// The most sessions that are gathered by network. The sessions of a larger network are met often enough on the way
+/// through the tenant.
 const GATHERED_MAX: i64 = 1_000;
 
-/// How far the clocks of authorities, which session ids are made by, may be from the database's. Beyond that, lists by
-/// time may miss sessions.
+/// The greatest distance between the clocks of authorities, which session ids are made by, and the clock of the database,
+/// in microseconds. With a greater one, lists by time may miss sessions.
 const CLOCK_DISTANCE_MAX_US: i64 = 60 * 60 * 1_000_000;
 
-/// Where a list begins: what it takes its sessions from. All other conditions only leave sessions out.
-enum Lead {
-    /// The tenant's, newest first.
+/// The source of a list. All other conditions only leave sessions out.
+enum Source {
+    /// The sessions of the tenant, newest first.
     Tenant,
-    /// The tenant's, user by user.
+    /// The sessions of the tenant, user by user.
     ByUser,
-    /// A user's, newest first.
+    /// The sessions of a user, newest first.
     User(UserId),
-    /// An address's, newest first.
+    /// The sessions of an address, newest first.
     Address([u8; 16]),
-    /// A country's, newest first.
+    /// The sessions of a country, newest first.
     Country(String),
-    /// Those on a type of device, newest first.
+    /// The sessions on a type of device, newest first.
     DeviceType(i64),
-    /// A few users', to be sorted.
+    /// The sessions of a few users, to be sorted.
     Named(Vec<String>),
-    /// A network's few, to be sorted.
+    /// The few sessions of a network, to be sorted.
     Network(Network),
 }
 
-/// One page, from just after the cursor on.
-pub(in super::super) async fn list(
+/// Lists one page of sessions, from just after the cursor on.
+pub(in crate::sql) async fn list(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     filter: &SessionFilter,
@@ -56,76 +61,78 @@ pub(in super::super) async fn list(
     after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<Session>, StoreError> {
-    // Of one user there is one user id.
+    // The sessions of one user all have the same user id.
     let order = if filter.user_id.is_some() && order == SessionOrder::User {
         SessionOrder::Start
     } else {
         order
     };
-    let Some(lead) = lead(connection, filter, order).await? else {
+    let Some(source) = choose_source(connection, filter, order).await? else {
         return Ok(Page {
             items: Vec::new(),
             next: None,
             now: Micros::default(),
         });
     };
-    let mut list = List::new(dialect, filter);
-    list.restrict(filter, &lead);
-    list.begin(dialect, filter, order, lead, after)?;
-    let sql = list.sql(i64::from(limit) + 1);
-    let mut rows = connection.query(&sql, &list.params.0).await?;
-    let more = rows.len() > limit as usize;
+    let statement = ListStatement::new(dialect, filter, source, order, after)?;
+    let (sql, values) = statement.finish(i64::from(limit) + 1);
+    let mut rows = connection.query(&sql, &values).await?;
+    // One row more than the page says that there is another page.
+    let has_next = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let found = rows
-        .iter()
-        .map(read_with_end)
-        .collect::<Result<Vec<_>, _>>()?;
-    let next = found
-        .last()
-        .filter(|_| more)
-        .map(|(last, _)| end_of(last, order));
-    let now = found.first().map_or(Micros::default(), |(_, now)| *now);
-    Ok(Page {
-        items: found.into_iter().map(|(session, _)| session).collect(),
-        next,
-        now,
-    })
+
+    let mut items = Vec::with_capacity(rows.len());
+    let mut now = Micros::default();
+    for row in &rows {
+        let (session, time) = read_with_end(row)?;
+        items.push(session);
+        now = time;
+    }
+    let next = match items.last() {
+        Some(last) if has_next => Some(cursor_after(last, order)),
+        _ => None,
+    };
+    Ok(Page { items, next, now })
 }
 
-/// The lead that reads the fewest rows; none when nothing can match.
-async fn lead(
+/// The source that reads the fewest rows. None when no session can match.
+async fn choose_source(
     connection: &mut dyn Connection,
     filter: &SessionFilter,
     order: SessionOrder,
-) -> Result<Option<Lead>, StoreError> {
+) -> Result<Option<Source>, StoreError> {
     if let Some(user) = &filter.user_id {
-        return Ok(Some(Lead::User(user.clone())));
+        return Ok(Some(Source::User(user.clone())));
     }
     if filter.names.is_set() {
-        let users = named(connection, &filter.tenant_id, &filter.names).await?;
+        let users = find_named(connection, &filter.tenant_id, &filter.names).await?;
+        if users.is_empty() {
+            return Ok(None);
+        }
         if users.len() <= NAMED_USERS_MAX {
-            return Ok((!users.is_empty()).then_some(Lead::Named(users)));
+            return Ok(Some(Source::Named(users)));
         }
     }
     if let Some(network) = filter.network {
         let (first, last) = network.range();
         if first == last && order == SessionOrder::Start {
-            return Ok(Some(Lead::Address(first)));
+            return Ok(Some(Source::Address(first)));
         }
-        if are_few(connection, filter, network).await? {
-            return Ok(Some(Lead::Network(network)));
+        if has_few_sessions(connection, filter, network).await? {
+            return Ok(Some(Source::Network(network)));
         }
     }
-    Ok(Some(match (&filter.country, filter.device_type, order) {
-        (_, _, SessionOrder::User) => Lead::ByUser,
-        (Some(country), ..) => Lead::Country(country.clone()),
-        (None, Some(device_type), _) => Lead::DeviceType(device_type),
-        (None, None, _) => Lead::Tenant,
-    }))
+    let source = match (&filter.country, filter.device_type, order) {
+        (_, _, SessionOrder::User) => Source::ByUser,
+        (Some(country), ..) => Source::Country(country.clone()),
+        (None, Some(device_type), _) => Source::DeviceType(device_type),
+        (None, None, _) => Source::Tenant,
+    };
+    Ok(Some(source))
 }
 
-/// Whether so few sessions are of this network that gathering them beats going through the tenant.
-async fn are_few(
+/// Whether a network has so few sessions that gathering them costs less than going through the tenant.
+async fn has_few_sessions(
     connection: &mut dyn Connection,
     filter: &SessionFilter,
     network: Network,
@@ -134,97 +141,123 @@ async fn are_few(
          WHERE s.tenant_id = $1 AND s.network >= $2 AND s.network <= $3 \
          ORDER BY s.network, s.session_id LIMIT $4) c";
     let (first, last) = network.range();
-    let values = [
-        filter.tenant_id.as_str().into(),
+    let values: [Value; 4] = [
+        (&filter.tenant_id).into(),
         first[..].into(),
         last[..].into(),
         (GATHERED_MAX + 1).into(),
     ];
     let rows = connection.query(sql, &values).await?;
-    Ok(rows
-        .first()
-        .is_some_and(|row| row.int(0).is_ok_and(|count| count <= GATHERED_MAX)))
-}
-
-/// Where a list stands after this session.
-fn end_of(session: &Session, order: SessionOrder) -> PageCursor {
-    let id = Value::from(&session.id.to_bytes()[..]);
-    match order {
-        SessionOrder::Start => cursor::write(&[id]),
-        SessionOrder::User => cursor::write(&[session.user_id.as_str().into(), id]),
-        SessionOrder::LastActive(first) => cursor::write(&[
-            i64::from(first == Some(session.id)).into(),
-            session.activity.last.0.into(),
-            id,
-        ]),
+    match rows.first() {
+        Some(row) => Ok(row.int(ONLY)? <= GATHERED_MAX),
+        None => Ok(false),
     }
 }
 
-/// The statement of a list in the making.
-struct List {
+/// The position of a list after this session.
+fn cursor_after(session: &Session, order: SessionOrder) -> PageCursor {
+    let id = Value::from(session.id);
+    match order {
+        SessionOrder::Start => cursor::write(&[id]),
+        SessionOrder::User => cursor::write(&[(&session.user_id).into(), id]),
+        SessionOrder::LastActive(first) => {
+            let rank = i64::from(first == Some(session.id));
+            cursor::write(&[rank.into(), session.activity.last.into(), id])
+        }
+    }
+}
+
+/// The statement of a list while it is composed.
+struct ListStatement {
     params: Params,
     now: String,
+    /// The parameter of the tenant's id.
     tenant: String,
-    /// What rows of `sessions` are taken from.
+    /// The `WITH` clause of the source.
+    with: String,
+    /// The tables that sessions are taken from.
     from: String,
-    /// What rows of `sessions` must match.
+    /// Conditions on rows of `sessions`.
     of: Vec<String>,
-    /// The order in which they are taken, or the fence behind which the engine may choose.
+    /// The order in which rows are taken, or the fence behind which the engine may choose.
     taken: String,
-    /// What sessions with their end must match.
+    /// Conditions on sessions together with their ends.
     and: Vec<String>,
     order: String,
 }
 
-impl List {
-    fn new(dialect: &Dialect, filter: &SessionFilter) -> Self {
+/// The rows of a source.
+struct Taken {
+    condition: String,
+    /// The order of an index.
+    order: &'static str,
+    /// Whether the list has the order of the index. Then no more rows are taken than are listed.
+    is_list_order: bool,
+}
+
+impl ListStatement {
+    fn new(
+        dialect: &Dialect,
+        filter: &SessionFilter,
+        source: Source,
+        order: SessionOrder,
+        after: Option<&PageCursor>,
+    ) -> Result<Self, StoreError> {
         let mut params = Params::default();
-        let tenant = params.bind(filter.tenant_id.as_str());
-        let (of, and) = (Vec::new(), Vec::new());
+        let tenant = params.bind(&filter.tenant_id);
         let mut list = Self {
             params,
             now: now(dialect),
             tenant,
+            with: String::new(),
             from: "sessions s".into(),
-            of,
+            of: Vec::new(),
             taken: String::new(),
-            and,
+            and: Vec::new(),
             order: String::new(),
         };
         list.restrict_state(dialect, filter);
-        list
+        list.restrict_end(filter);
+        list.restrict_columns(filter, &source);
+        list.restrict_times(filter, &source);
+        list.begin(dialect, filter, order, source, after)?;
+        Ok(list)
     }
 
-    /// What is asked of the event may be null, for PostgreSQL would else begin with the events of a rare cause, and read
-    /// the whole trail to find them.
+    /// Adds the condition of the state.
+    ///
+    /// The conditions on the event allow null (`COALESCE`). Otherwise PostgreSQL makes the outer join an inner one, begins
+    /// with the events of a rare cause, and reads the whole trail to find them.
     fn restrict_state(&mut self, dialect: &Dialect, filter: &SessionFilter) {
-        let now = self.now.clone();
-        let by_user = Cause::BY_USER
-            .map(|cause| cause.code().to_string())
-            .join(", ");
+        let by_user = Cause::BY_USER.map(|cause| cause.code().to_string());
+        let by_user = by_user.join(", ");
         match filter.state {
             None => {}
             Some(SessionState::Active) => self.of.push(active(dialect, &self.tenant)),
             Some(SessionState::Expired) => {
+                let now = &self.now;
                 self.and
                     .push(format!("e.event_id IS NULL AND s.expires_us <= {now}"));
             }
             Some(SessionState::SignedOut) => self
                 .and
                 .push(format!("COALESCE(e.cause, 0) IN ({by_user})")),
-            Some(SessionState::Revoked) => {
-                self.and
-                    .push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})"));
-            }
+            Some(SessionState::Revoked) => self
+                .and
+                .push(format!("COALESCE(e.cause, 0) NOT IN (0, {by_user})")),
         }
-        let ended =
-            [Some(SessionState::SignedOut), Some(SessionState::Revoked)].contains(&filter.state);
-        if ended || filter.end_cause.is_some() {
-            // Few have: the trail is not asked about the others.
-            self.of.push(format!(
-                "(s.end_event IS NOT NULL OR NOT ({}))",
-                uncut(&self.tenant)
-            ));
+    }
+
+    fn restrict_end(&mut self, filter: &SessionFilter) {
+        let is_ended = matches!(
+            filter.state,
+            Some(SessionState::SignedOut | SessionState::Revoked)
+        );
+        if is_ended || filter.end_cause.is_some() {
+            // Few sessions were ended. Without this condition the trail is looked up for all the others.
+            let uncut = uncut(&self.tenant);
+            self.of
+                .push(format!("(s.end_event IS NOT NULL OR NOT ({uncut}))"));
         }
         if let Some(cause) = filter.end_cause {
             let cause = self.params.bind(cause.code());
@@ -232,61 +265,60 @@ impl List {
         }
         if filter.state != Some(SessionState::Active) {
             let retention = self.params.bind(span(filter.retention));
+            let now = &self.now;
             self.and.push(format!(
                 "COALESCE(e.at_us, s.expires_us) > {now} - {retention}"
             ));
         }
     }
 
-    /// The conditions that do not lead. As they stand here, none can be looked up in an index, but for the ids of times
-    /// in that of the lead.
-    fn restrict(&mut self, filter: &SessionFilter, lead: &Lead) {
-        if filter.names.is_set() && !matches!(lead, Lead::Named(_)) {
-            let matching = names(&mut self.params, &filter.names).join(" AND ");
+    /// Adds the conditions on columns that are not the source. They are written so that no index can serve them: an index
+    /// that the planner prefers by mistake would change the order, and with it the cost.
+    fn restrict_columns(&mut self, filter: &SessionFilter, source: &Source) {
+        if filter.names.is_set() && !matches!(source, Source::Named(_)) {
+            let matching = name_conditions(&mut self.params, &filter.names).join(" AND ");
             self.of.push(format!(
                 "(SELECT 1 FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id AND {matching}) \
                  IS NOT NULL"
             ));
         }
-        if let Some(network) = filter
-            .network
-            .filter(|_| !matches!(lead, Lead::Address(_) | Lead::Network(_)))
+        if let Some(network) = filter.network
+            && !matches!(source, Source::Address(_) | Source::Network(_))
         {
             let (first, last) = network.range();
-            let (first, last) = (self.params.bind(&first[..]), self.params.bind(&last[..]));
-            self.of.push(format!(
-                "CASE WHEN s.network >= {first} AND s.network <= {last} THEN 1 ELSE 0 END = 1"
-            ));
+            let first = self.params.bind(&first[..]);
+            let last = self.params.bind(&last[..]);
+            self.restrict_without_index(&format!("s.network >= {first} AND s.network <= {last}"));
         }
-        if let Some(country) = filter
-            .country
-            .as_deref()
-            .filter(|_| !matches!(lead, Lead::Country(_)))
+        if let Some(country) = &filter.country
+            && !matches!(source, Source::Country(_))
         {
-            let country = self.params.bind(country);
-            self.of.push(format!(
-                "CASE WHEN s.country = {country} THEN 1 ELSE 0 END = 1"
-            ));
+            let country = self.params.bind(country.as_str());
+            self.restrict_without_index(&format!("s.country = {country}"));
         }
-        if let Some(device_type) = filter
-            .device_type
-            .filter(|_| !matches!(lead, Lead::DeviceType(_)))
+        if let Some(device_type) = filter.device_type
+            && !matches!(source, Source::DeviceType(_))
         {
             let device_type = self.params.bind(device_type);
-            self.of.push(format!(
-                "CASE WHEN s.device_type = {device_type} THEN 1 ELSE 0 END = 1"
-            ));
+            self.restrict_without_index(&format!("s.device_type = {device_type}"));
         }
+    }
+
+    fn restrict_without_index(&mut self, condition: &str) {
+        self.of
+            .push(format!("CASE WHEN {condition} THEN 1 ELSE 0 END = 1"));
+    }
+
+    /// Adds the conditions of times. Session ids grow with time, so the index of the source is not read beyond the oldest
+    /// session that can match.
+    fn restrict_times(&mut self, filter: &SessionFilter, source: &Source) {
         self.restrict_period("s.created_us", filter.started);
         self.restrict_period("s.active_us", filter.active);
-        if let Some(from) = filter
-            .started
-            .from
-            .filter(|_| !matches!(lead, Lead::ByUser))
+        if let Some(from) = filter.started.from
+            && !matches!(source, Source::ByUser)
         {
-            let oldest = self
-                .params
-                .bind(&id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US))[..]);
+            let oldest = id_at(from.0.saturating_sub(CLOCK_DISTANCE_MAX_US));
+            let oldest = self.params.bind(&oldest[..]);
             self.of.push(format!("s.session_id >= {oldest}"));
         }
     }
@@ -294,162 +326,184 @@ impl List {
     fn restrict_period(&mut self, column: &str, period: Period) {
         for (time, comparison) in [(period.from, ">="), (period.until, "<")] {
             if let Some(time) = time {
-                let time = self.params.bind(time.0);
+                let time = self.params.bind(time);
                 self.of.push(format!("{column} {comparison} {time}"));
             }
         }
     }
 
-    /// Where the page begins, in the order of the list.
+    /// Adds the beginning of the page in the order of the list, and the source.
     fn begin(
         &mut self,
         dialect: &Dialect,
         filter: &SessionFilter,
         order: SessionOrder,
-        lead: Lead,
+        source: Source,
         after: Option<&PageCursor>,
     ) -> Result<(), StoreError> {
-        let newest = Value::from(&newest(filter)[..]);
+        let newest = Value::from(&newest_id(filter)[..]);
         match order {
             SessionOrder::Start => {
                 let [before] = cursor::read(after, [newest])?;
-                self.lead(dialect, lead, before, "s.session_id DESC".into());
+                self.take_from(dialect, source, before, "s.session_id DESC".into());
             }
             SessionOrder::User => {
                 let first = ["".into(), NEWEST[..].into()];
-                let [user, before] =
-                    cursor::read(after, first)?.map(|value| self.params.bind(value));
+                let [user, before] = self.bind_all(cursor::read(after, first)?);
                 self.of.push(format!(
                     "s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"
                 ));
-                self.lead(dialect, lead, newest, "s.user_id, s.session_id DESC".into());
+                self.take_from(
+                    dialect,
+                    source,
+                    newest,
+                    "s.user_id, s.session_id DESC".into(),
+                );
             }
             SessionOrder::LastActive(first) => {
-                let first = self
-                    .params
-                    .bind(&first.map_or([0; 16], SessionId::to_bytes)[..]);
-                let key = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
+                // One session may come first, whenever it was used.
+                let first = first.map_or([0; 16], SessionId::to_bytes);
+                let first = self.params.bind(&first[..]);
+                let rank = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
                 let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
-                let [rank, time, before] =
-                    cursor::read(after, begin)?.map(|value| self.params.bind(value));
+                let [last_rank, time, before] = self.bind_all(cursor::read(after, begin)?);
                 self.and.push(format!(
-                    "({key}, s.active_us, s.session_id) < ({rank}, {time}, {before})"
+                    "({rank}, s.active_us, s.session_id) < ({last_rank}, {time}, {before})"
                 ));
-                self.lead(
-                    dialect,
-                    lead,
-                    newest,
-                    format!("{key} DESC, s.active_us DESC, s.session_id DESC"),
-                );
+                let order = format!("{rank} DESC, s.active_us DESC, s.session_id DESC");
+                self.take_from(dialect, source, newest, order);
             }
         }
         Ok(())
     }
 
-    /// Takes sessions of `lead` that are older than `before`, and lists them in `order`. Where an index has that order,
-    /// they are taken in it, and no more of them than are listed.
-    fn lead(&mut self, dialect: &Dialect, lead: Lead, before: Value, order: String) {
-        let (before, tenant) = (self.params.bind(before), self.tenant.clone());
-        let mut at = |value: Value| self.params.bind(value);
-        let older = format!("s.session_id < {before}");
-        let (of, taken, ordered) = match lead {
-            Lead::Tenant => (older, "s.session_id DESC", true),
-            // Where it begins is said by user.
-            Lead::ByUser => (BY_USER.into(), "s.user_id, s.session_id DESC", true),
-            Lead::User(user) => {
-                let (of, taken) = of_user(&at(user.as_str().into()), &before);
-                (of, taken, !order.contains("active_us"))
-            }
-            Lead::Address(address) => {
-                let at = at(address[..].into());
-                let of =
-                    format!("(s.network, s.session_id) < ({at}, {before}) AND s.network >= {at}");
-                (of, "s.network DESC, s.session_id DESC", true)
-            }
-            Lead::Country(country) => {
-                let at = at(country.into());
-                let of = format!(
-                    "s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}"
-                );
-                (of, "s.country DESC, s.session_id DESC", true)
-            }
-            Lead::DeviceType(device_type) => {
-                let at = at(device_type.into());
-                let of = format!(
-                    "s.device_type > 0 AND (s.device_type, s.session_id) < ({at}, {before}) AND s.device_type >= {at}"
-                );
-                (of, "s.device_type DESC, s.session_id DESC", true)
-            }
-            Lead::Named(users) => {
-                self.from = of_users(dialect, &mut self.params, &users);
-                (
-                    format!("{BY_USER} AND s.user_id = v.column1 AND {older}"),
-                    "",
-                    false,
-                )
-            }
-            Lead::Network(network) => {
-                let (first, last) = network.range();
-                let (first, last) = (at(first[..].into()), at(last[..].into()));
-                let of = format!("s.network >= {first} AND s.network <= {last} AND {older}");
-                (of, "s.network DESC, s.session_id DESC", false)
-            }
-        };
-        self.of
-            .insert(0, format!("s.tenant_id = {tenant} AND {of}"));
-        let by = if taken.is_empty() {
-            String::new()
-        } else {
-            format!("ORDER BY {taken}")
-        };
-        self.taken = if ordered { by } else { format!("{by} {FENCE}") };
-        self.order = if ordered { taken.into() } else { order };
+    fn bind_all<const N: usize>(&mut self, values: [Value; N]) -> [String; N] {
+        values.map(|value| self.params.bind(value))
     }
 
-    /// Sessions with the audit event that ended them: their own, or that of the first cutoff that covers them. What came
-    /// after its expiry ended no session. Why the ordinal comes from within: see [`select`](super::super::sessions::select).
-    fn sql(&mut self, limit: i64) -> String {
+    /// Takes the sessions of the source that are older than `before`, and lists them in `order`.
+    fn take_from(&mut self, dialect: &Dialect, source: Source, before: Value, order: String) {
+        let before = self.params.bind(before);
+        if let Source::Named(users) = &source {
+            self.with = self.params.with_user_ids(users);
+            self.from = sessions_of_users(dialect);
+        }
+        let is_by_activity = order.contains("active_us");
+        let taken = self.taken_rows(source, &before, is_by_activity);
+
+        let tenant = &self.tenant;
+        let condition = &taken.condition;
+        self.of
+            .insert(0, format!("s.tenant_id = {tenant} AND {condition}"));
+        let in_order = if taken.order.is_empty() {
+            String::new()
+        } else {
+            format!("ORDER BY {}", taken.order)
+        };
+        if taken.is_list_order {
+            self.taken = in_order;
+            self.order = taken.order.into();
+        } else {
+            self.taken = format!("{in_order} {FENCE}");
+            self.order = order;
+        }
+    }
+
+    fn taken_rows(&mut self, source: Source, before: &str, is_by_activity: bool) -> Taken {
+        let older = format!("s.session_id < {before}");
+        let (condition, order, is_list_order) = match source {
+            Source::Tenant => (older, "s.session_id DESC", true),
+            // The condition of the page says where the users begin.
+            Source::ByUser => (BY_USER.into(), "s.user_id, s.session_id DESC", true),
+            Source::User(user) => {
+                let user = self.params.bind(&user);
+                let (condition, order) = of_user(&user, before);
+                (condition, order, !is_by_activity)
+            }
+            Source::Address(address) => {
+                let at = self.params.bind(&address[..]);
+                let condition =
+                    format!("(s.network, s.session_id) < ({at}, {before}) AND s.network >= {at}");
+                (condition, "s.network DESC, s.session_id DESC", true)
+            }
+            Source::Country(country) => {
+                let at = self.params.bind(country);
+                let condition = format!(
+                    "s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}"
+                );
+                (condition, "s.country DESC, s.session_id DESC", true)
+            }
+            Source::DeviceType(device_type) => {
+                let at = self.params.bind(device_type);
+                let condition = format!(
+                    "s.device_type > 0 AND (s.device_type, s.session_id) < ({at}, {before}) AND s.device_type >= {at}"
+                );
+                (condition, "s.device_type DESC, s.session_id DESC", true)
+            }
+            Source::Named(_) => {
+                let condition = format!("{BY_USER} AND s.user_id = v.user_id AND {older}");
+                (condition, "", false)
+            }
+            Source::Network(network) => {
+                let (first, last) = network.range();
+                let first = self.params.bind(&first[..]);
+                let last = self.params.bind(&last[..]);
+                let condition = format!("s.network >= {first} AND s.network <= {last} AND {older}");
+                (condition, "s.network DESC, s.session_id DESC", false)
+            }
+        };
+        Taken {
+            condition,
+            order,
+            is_list_order,
+        }
+    }
+
+    /// The statement and its parameters. It selects sessions with the audit event that ended each: its own, or that of the
+    /// first cutoff that covers it. An event after its expiry ended no session.
+    /// [`select_with_end`](super::super::sessions::select_with_end) says why the ordinal comes from within.
+    fn finish(mut self, limit: i64) -> (String, Vec<Value>) {
         let limit = self.params.bind(limit);
         let and = if self.and.is_empty() {
             "TRUE".into()
         } else {
             self.and.join(" AND ")
         };
-        format!(
-            "SELECT s.{columns}, {now}, e.at_us, e.cause, e.actor, e.reason, e.user_message, e.revision \
+        let sql = format!(
+            "{with}SELECT {session}, {time}, {end} \
              FROM (SELECT s.*, 0 AS ordinal, \
                  COALESCE(s.end_event, CASE WHEN {uncut} THEN NULL ELSE {CUT_EVENT} END) AS ended_by \
                  FROM {from} WHERE {of} {taken}) s \
              LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
              WHERE {and} ORDER BY {order} LIMIT {limit}",
-            columns = COLUMNS.join(", s."),
-            now = self.now,
+            with = self.with,
+            session = SessionColumns::of("s"),
+            time = select_time(&self.now),
+            end = EndColumns::of("e"),
             uncut = uncut(&self.tenant),
             from = self.from,
             of = self.of.join(" AND "),
             taken = self.taken,
             order = self.order,
-        )
+        );
+        (sql, self.params.0)
     }
 }
 
-/// Above the id of any session that can match: one that was opened, or active, before a time has an id of before it.
-fn newest(filter: &SessionFilter) -> [u8; 16] {
-    let until = filter
-        .started
-        .until
-        .into_iter()
-        .chain(filter.active.until)
-        .min();
-    until.map_or(NEWEST, |until| {
-        id_at(until.0.saturating_add(CLOCK_DISTANCE_MAX_US))
-    })
+/// An id above that of any session that can match: a session that was opened, or used, before a time has an id of before
+/// that time.
+fn newest_id(filter: &SessionFilter) -> [u8; 16] {
+    let bounds = [filter.started.until, filter.active.until];
+    match bounds.into_iter().flatten().min() {
+        Some(until) => id_at(until.0.saturating_add(CLOCK_DISTANCE_MAX_US)),
+        None => NEWEST,
+    }
 }
 
 /// The least UUIDv7 of a time in microseconds.
-fn id_at(time: i64) -> [u8; 16] {
+fn id_at(time_us: i64) -> [u8; 16] {
     let mut id = [0; 16];
-    let milliseconds = u64::try_from(time / 1_000).unwrap_or(0);
+    let milliseconds = u64::try_from(time_us / 1_000).unwrap_or(0);
     id[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
     id
 }

@@ -3,60 +3,80 @@
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
-    super::{Connection, Dialect, sessions::user_id},
-    BY_USER, Params, active, id_rows, now,
+    super::{
+        columns::columns,
+        connection::{Connection, Dialect},
+    },
+    conditions::{BY_USER, Params, active, now},
 };
-use crate::{
-    domain::{policy::Limits, time::span},
-    store::StoreError,
-};
+use crate::StoreError;
+use portcullis_domain::policy::{Limits, Rule};
 
-/// Of these users, who are held to `limits`, those who have more active sessions than `most`, each with the newest session
-/// that is one too many: it and all older ones are. What ends for another reason, but idleness, does not count.
-pub(in super::super) async fn surplus(
+columns! {
+    /// A user, and the newest session that is too many.
+    SurplusColumns { user_id, session_id }
+}
+
+/// Finds the users with more active sessions than `limits` allow, each with the newest session that is too many: that
+/// one and all older ones are. A session that breaks another rule will end for that, and does not count.
+pub(in crate::sql) async fn surplus(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
     users: &[String],
     limits: &Limits,
-    most: u32,
 ) -> Result<Vec<(UserId, SessionId)>, StoreError> {
+    let Some(most) = limits.sessions_max else {
+        return Ok(Vec::new());
+    };
     let mut params = Params::default();
-    let tenant = params.bind(tenant.as_str());
+    let tenant = params.bind(tenant);
     let most = params.bind(i64::from(most));
-    let mut allowed = vec![active(dialect, &tenant)];
-    let [remembered, other] =
-        [true, false].map(|remember_me| params.bind(span(limits.lifetime(remember_me))));
-    let now = now(dialect);
-    allowed.push(format!(
-        "s.created_us > {now} - CASE WHEN s.remember_me <> 0 THEN {remembered} ELSE {other} END"
-    ));
-    if !limits.remember_me_allowed {
-        allowed.push("s.remember_me = 0".into());
+    let mut conditions = vec![active(dialect, &tenant)];
+    for rule in limits.rules() {
+        conditions.push(keeps_rule(&mut params, &now(dialect), &rule));
     }
-    if !limits.required_acr.is_empty() {
-        let acrs = limits
-            .required_acr
-            .iter()
-            .map(|acr| params.bind(acr.as_str()));
-        allowed.push(format!(
-            "s.acr IN ({})",
-            acrs.collect::<Vec<_>>().join(", ")
-        ));
-    }
-    let sql = format!(
-        "SELECT v.column1, (SELECT s.session_id FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} \
-             AND s.user_id >= v.column1 AND s.user_id <= v.column1 AND {allowed} \
-             ORDER BY s.user_id DESC, s.session_id DESC LIMIT 1 OFFSET {most}) \
-         FROM (VALUES {users}) AS v",
-        allowed = allowed.join(" AND "),
-        users = id_rows(&mut params, users),
-    );
+    let with = params.with_user_ids(users);
+    let columns = SurplusColumns {
+        user_id: "v.user_id",
+        session_id: &format!(
+            "(SELECT s.session_id FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} \
+                 AND s.user_id >= v.user_id AND s.user_id <= v.user_id AND {conditions} \
+                 ORDER BY s.user_id DESC, s.session_id DESC LIMIT 1 OFFSET {most})",
+            conditions = conditions.join(" AND "),
+        ),
+    };
+    let sql = format!("{with}SELECT {} FROM v", columns.select());
+
+    let columns = SurplusColumns::AT;
     let mut surplus = Vec::new();
     for row in connection.query(&sql, &params.0).await? {
-        if row.optional_blob(1)?.is_some() {
-            surplus.push((user_id(row.text(0)?)?, SessionId::from_bytes(row.array(1)?)));
+        if let Some(newest) = row.optional_array(columns.session_id)? {
+            let user = row.user_id(columns.user_id)?;
+            surplus.push((user, SessionId::from_bytes(newest)));
         }
     }
     Ok(surplus)
+}
+
+/// The condition that the session `s` keeps a rule: [`Rule::is_broken_by`] in SQL.
+fn keeps_rule(params: &mut Params, now: &str, rule: &Rule<'_>) -> String {
+    match rule {
+        Rule::RequiredAcr(acrs) => {
+            let acrs: Vec<_> = acrs.iter().map(|acr| params.bind(acr.as_str())).collect();
+            format!("s.acr IN ({})", acrs.join(", "))
+        }
+        Rule::NotRemembered => "s.remember_me = 0".into(),
+        Rule::LifetimeMax(longest) => {
+            let longest = params.bind(*longest);
+            format!("s.created_us > {now} - {longest}")
+        }
+        Rule::Lifetime { remembered, other } => {
+            let remembered = params.bind(*remembered);
+            let other = params.bind(*other);
+            format!(
+                "s.created_us > {now} - CASE WHEN s.remember_me <> 0 THEN {remembered} ELSE {other} END"
+            )
+        }
+    }
 }

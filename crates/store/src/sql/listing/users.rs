@@ -3,42 +3,48 @@
 use portcullis_contract::id::TenantId;
 
 use super::{
-    super::{Connection, Dialect, Row, Value, cursor, sessions::user_id},
-    BY_USER, FENCE, NAMED_USERS_MAX, OF_USERS, Params, active, id_rows, names,
-};
-use crate::{
-    domain::{
-        Micros, Page, PageCursor, Profile, User, UserFilter, UserOrder, UserSummary,
-        listing::{NameFilter, USER_SESSIONS_COUNTED_MAX},
+    super::{
+        columns::{ONLY, columns},
+        connection::{Connection, Dialect},
+        cursor,
+        row::Row,
+        users::{UserColumns, read},
+        value::Value,
     },
-    store::StoreError,
+    conditions::{BY_USER, FENCE, NAMED_USERS_MAX, OF_USERS, Params, active, name_conditions, now},
+};
+use crate::StoreError;
+use portcullis_domain::{
+    Micros, Page, PageCursor, UserFilter, UserOrder, UserSummary,
+    listing::{NameFilter, USER_SESSIONS_COUNTED_MAX},
 };
 
-/// The users of a tenant with these names, by sign-in name; at most one more than [`NAMED_USERS_MAX`]. The index
-/// `users_by_name` has all names.
-pub(super) async fn named(
+columns! {
+    /// What a list says about a user beside its columns. The list is ordered by `sort_key`.
+    SummaryColumns after UserColumns { sessions, signed_in_us, last_active_us, sort_key, now_us }
+}
+
+/// The ids of the users of a tenant with these names, in the order of sign-in names; at most one more than
+/// [`NAMED_USERS_MAX`]. The index `users_by_name` has all names.
+pub(super) async fn find_named(
     connection: &mut dyn Connection,
     tenant: &TenantId,
     filter: &NameFilter,
 ) -> Result<Vec<String>, StoreError> {
     let mut params = Params::default();
-    let tenant = params.bind(tenant.as_str());
-    let matching = names(&mut params, filter).join(" AND ");
+    let tenant = params.bind(tenant);
+    let matching = name_conditions(&mut params, filter).join(" AND ");
     let sql = format!(
         "SELECT u.user_id FROM users u WHERE u.tenant_id = {tenant} AND {OF_USERS} AND {matching} ORDER BY u.name_key, u.user_id \
          LIMIT {}",
         NAMED_USERS_MAX + 1
     );
-    connection
-        .query(&sql, &params.0)
-        .await?
-        .iter()
-        .map(|row| row.text(0))
-        .collect()
+    let rows = connection.query(&sql, &params.0).await?;
+    rows.iter().map(|row| row.text(ONLY)).collect()
 }
 
-/// One page, from just after the cursor on.
-pub(in super::super) async fn list(
+/// Lists one page of users, from just after the cursor on.
+pub(in crate::sql) async fn list(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     filter: &UserFilter,
@@ -46,123 +52,185 @@ pub(in super::super) async fn list(
     after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<UserSummary>, StoreError> {
-    let few = if filter.names.is_set() {
-        let users = named(connection, &filter.tenant_id, &filter.names).await?;
-        Some(users).filter(|users| users.len() <= NAMED_USERS_MAX)
-    } else {
-        None
-    };
-    let mut params = Params::default();
-    let sql = sql(
-        &mut params,
-        dialect,
-        filter,
-        order,
-        few.as_deref(),
-        after,
-        limit,
-    )?;
-    let mut rows = connection.query(&sql, &params.0).await?;
-    let more = rows.len() > limit as usize;
+    let mut few = None;
+    if filter.names.is_set() {
+        let users = find_named(connection, &filter.tenant_id, &filter.names).await?;
+        few = Some(users).filter(|users| users.len() <= NAMED_USERS_MAX);
+    }
+    let mut statement = ListStatement::new(dialect, filter, order);
+    statement.restrict_page(after)?;
+    statement.restrict(filter);
+    let sql = statement.finish(filter, few.as_deref(), i64::from(limit) + 1);
+    let mut rows = connection.query(&sql, &statement.params.0).await?;
+
+    // One row more than the page says that there is another page.
+    let has_next = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let end =
-        |row: &Row| Ok::<_, StoreError>(cursor::write(&[row.0[KEY].clone(), row.text(0)?.into()]));
-    let next = rows.last().filter(|_| more).map(end).transpose()?;
-    let now = rows
-        .first()
-        .map_or(Ok(Micros::default()), |row| row.int(NOW).map(Micros))?;
-    let items = rows
-        .iter()
-        .map(|row| read(filter, row))
-        .collect::<Result<_, _>>()?;
+    let next = match rows.last() {
+        Some(last) if has_next => Some(cursor_after(last)?),
+        _ => None,
+    };
+    let now = match rows.first() {
+        Some(row) => row.time(SummaryColumns::AT.now_us)?,
+        None => Micros::default(),
+    };
+    let items = rows.iter().map(read_summary).collect::<Result<_, _>>()?;
     Ok(Page { items, next, now })
 }
 
-/// The columns of what a list is ordered by, and of the time.
-const KEY: usize = 10;
-const NOW: usize = 11;
-
-/// In the order of an index, or of few users, which are sorted.
-fn sql(
-    params: &mut Params,
-    dialect: &Dialect,
-    filter: &UserFilter,
-    order: UserOrder,
-    few: Option<&[String]>,
-    after: Option<&PageCursor>,
-    limit: u32,
-) -> Result<String, StoreError> {
-    let tenant = params.bind(filter.tenant_id.as_str());
-    let (key, first, descending): (_, Value, _) = match order {
-        UserOrder::SignIn => ("signed_in_us", i64::MAX.into(), true),
-        UserOrder::UserName => ("name_key", "".into(), false),
-        UserOrder::PersonName => ("person_key", "".into(), false),
-    };
-    let active = active(dialect, &tenant);
-    let sessions = |what: &str, limit: u32| {
-        format!(
-            "SELECT {what} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
-             AND s.user_id <= u.user_id AND {active} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}"
-        )
-    };
-    let (comparison, direction) = if descending {
-        ("<", "DESC")
-    } else {
-        (">", "ASC")
-    };
-    let [at, id] = cursor::read(after, [first, "".into()])?.map(|value| params.bind(value));
-    let mut of = vec![format!(
-        "u.tenant_id = {tenant} AND {OF_USERS} AND (u.{key}, u.user_id) {comparison} ({at}, {id})"
-    )];
-    for (time, comparison) in [(filter.signed_in.from, ">="), (filter.signed_in.until, "<")] {
-        if let Some(time) = time {
-            of.push(format!(
-                "u.signed_in_us {comparison} {}",
-                params.bind(time.0)
-            ));
-        }
-    }
-    if !filter.signed_out {
-        of.push(format!("({}) IS NOT NULL", sessions("s.serial", 1)));
-    }
-    let from = if let Some(few) = few {
-        let rows = id_rows(params, few);
-        format!(
-            "(SELECT u.* FROM (VALUES {rows}) AS v CROSS JOIN users u \
-             WHERE u.tenant_id = {tenant} AND u.user_id = v.column1 {FENCE}) u"
-        )
-    } else {
-        of.extend(names(params, &filter.names));
-        "users u".into()
-    };
-    let counted = sessions("s.active_us", USER_SESSIONS_COUNTED_MAX + 1);
-    Ok(format!(
-        "SELECT u.user_id, u.user_name, u.given_name, u.family_name, u.email, u.created_us, u.disabled_us, \
-             (SELECT count(*) FROM ({counted}) c), u.signed_in_us, (SELECT max(c.active_us) FROM ({counted}) c), \
-             u.{key}, {now} \
-         FROM {from} WHERE {of} ORDER BY u.{key} {direction}, u.user_id {direction} LIMIT {limit}",
-        now = super::now(dialect),
-        of = of.join(" AND "),
-        limit = params.bind(i64::from(limit) + 1),
-    ))
+/// The position of a list after this row.
+fn cursor_after(row: &Row) -> Result<PageCursor, StoreError> {
+    let sort_key = row.value(SummaryColumns::AT.sort_key)?.clone();
+    let user = row.value(UserColumns::AT.user_id)?.clone();
+    Ok(cursor::write(&[sort_key, user]))
 }
 
-fn read(filter: &UserFilter, row: &Row) -> Result<UserSummary, StoreError> {
-    Ok(UserSummary {
-        user: User {
-            tenant_id: filter.tenant_id.clone(),
-            user_id: user_id(row.text(0)?)?,
-            profile: Profile {
-                user_name: row.text(1)?,
-                given_name: row.text(2)?,
-                family_name: row.text(3)?,
-                email: row.text(4)?,
+/// The statement of a list while it is composed.
+struct ListStatement<'a> {
+    dialect: &'a Dialect,
+    params: Params,
+    /// The parameter of the tenant's id.
+    tenant: String,
+    sort: Sort,
+    conditions: Vec<String>,
+}
+
+/// The order of a list, which is that of an index.
+struct Sort {
+    column: &'static str,
+    first: Value,
+    comparison: &'static str,
+    direction: &'static str,
+}
+
+impl Sort {
+    fn of(order: UserOrder) -> Self {
+        match order {
+            UserOrder::SignIn => Self {
+                column: "signed_in_us",
+                first: i64::MAX.into(),
+                comparison: "<",
+                direction: "DESC",
             },
-            created: Micros(row.int(5)?),
-            disabled: row.optional_int(6)?.map(Micros),
-        },
-        sessions: u32::try_from(row.int(7)?).unwrap_or(u32::MAX),
-        signed_in: Some(Micros(row.int(8)?)).filter(|at| *at > Micros::default()),
-        last_active: row.optional_int(9)?.map(Micros),
+            UserOrder::UserName => Self::by_name("name_key"),
+            UserOrder::PersonName => Self::by_name("person_key"),
+        }
+    }
+
+    fn by_name(column: &'static str) -> Self {
+        Self {
+            column,
+            first: "".into(),
+            comparison: ">",
+            direction: "ASC",
+        }
+    }
+}
+
+impl<'a> ListStatement<'a> {
+    fn new(dialect: &'a Dialect, filter: &UserFilter, order: UserOrder) -> Self {
+        let mut params = Params::default();
+        let tenant = params.bind(&filter.tenant_id);
+        Self {
+            dialect,
+            params,
+            tenant,
+            sort: Sort::of(order),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Adds the beginning of the page.
+    fn restrict_page(&mut self, after: Option<&PageCursor>) -> Result<(), StoreError> {
+        let first = [self.sort.first.clone(), "".into()];
+        let [at, id] = cursor::read(after, first)?;
+        let at = self.params.bind(at);
+        let id = self.params.bind(id);
+        let tenant = &self.tenant;
+        let Sort {
+            column, comparison, ..
+        } = self.sort;
+        self.conditions.push(format!(
+            "u.tenant_id = {tenant} AND {OF_USERS} AND (u.{column}, u.user_id) {comparison} ({at}, {id})"
+        ));
+        Ok(())
+    }
+
+    /// Adds the conditions of the filter, but for the names.
+    fn restrict(&mut self, filter: &UserFilter) {
+        let period = filter.signed_in;
+        for (time, comparison) in [(period.from, ">="), (period.until, "<")] {
+            if let Some(time) = time {
+                let time = self.params.bind(time);
+                self.conditions
+                    .push(format!("u.signed_in_us {comparison} {time}"));
+            }
+        }
+        if !filter.signed_out {
+            let any = self.active_sessions("s.serial", 1);
+            self.conditions.push(format!("({any}) IS NOT NULL"));
+        }
+    }
+
+    /// Selects a column of the newest active sessions of the user `u`. The user is a range, for the order of the index.
+    fn active_sessions(&self, column: &str, limit: u32) -> String {
+        format!(
+            "SELECT {column} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
+             AND s.user_id <= u.user_id AND {active} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}",
+            tenant = self.tenant,
+            active = active(self.dialect, &self.tenant),
+        )
+    }
+
+    /// The statement. Few users, which were found by name, are sorted; otherwise users come in the order of an index.
+    fn finish(&mut self, filter: &UserFilter, few: Option<&[String]>, limit: i64) -> String {
+        let mut with = String::new();
+        let mut from = String::from("users u");
+        if let Some(few) = few {
+            with = self.params.with_user_ids(few);
+            from = format!(
+                "(SELECT u.* FROM v CROSS JOIN users u \
+                 WHERE u.tenant_id = {tenant} AND u.user_id = v.user_id {FENCE}) u",
+                tenant = self.tenant,
+            );
+        } else {
+            let names = name_conditions(&mut self.params, &filter.names);
+            self.conditions.extend(names);
+        }
+        let limit = self.params.bind(limit);
+        let Sort {
+            column, direction, ..
+        } = self.sort;
+        format!(
+            "{with}SELECT {user}, {summary} \
+             FROM {from} WHERE {conditions} ORDER BY u.{column} {direction}, u.user_id {direction} LIMIT {limit}",
+            user = UserColumns::of("u"),
+            summary = self.select_summary(),
+            conditions = self.conditions.join(" AND "),
+        )
+    }
+
+    fn select_summary(&self) -> String {
+        let counted = self.active_sessions("s.active_us", USER_SESSIONS_COUNTED_MAX + 1);
+        let summary = SummaryColumns {
+            sessions: format!("(SELECT count(*) FROM ({counted}) c)"),
+            signed_in_us: "u.signed_in_us".into(),
+            last_active_us: format!("(SELECT max(c.active_us) FROM ({counted}) c)"),
+            sort_key: format!("u.{}", self.sort.column),
+            now_us: now(self.dialect),
+        };
+        summary.select()
+    }
+}
+
+fn read_summary(row: &Row) -> Result<UserSummary, StoreError> {
+    let columns = SummaryColumns::AT;
+    let signed_in = row.time(columns.signed_in_us)?;
+    Ok(UserSummary {
+        user: read(row)?,
+        sessions: row.count(columns.sessions)?,
+        // 0 stands for a user that has never signed in.
+        signed_in: Some(signed_in).filter(|at| *at > Micros::default()),
+        last_active: row.optional_time(columns.last_active_us)?,
     })
 }

@@ -153,7 +153,7 @@ BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
 CREATE TABLE audit_outbox (
     first_event  BLOB PRIMARY KEY,
     size         INTEGER NOT NULL,  -- the number of events
-    events       TEXT NOT NULL      -- JSON: see `Waiting` and `Rest` in sql/outbox.rs
+    events       TEXT NOT NULL      -- JSON: see `Waiting` and `Rest` in sql/audit/outbox.rs
 ) WITHOUT ROWID;
 
 -- Tenants and users --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-//! The outbox: events of sign-ins and refreshes, until a batch of the log takes them into the trail.
+//! The outbox: events of sign-ins and refreshes that wait until a batch of the log takes them into the trail.
 
 use std::collections::HashSet;
 
@@ -6,16 +6,24 @@ use portcullis_contract::id::EventId;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Connection, Statement,
-    audit::{self, AuditRow},
-    connection::ValueRows,
+    super::{
+        columns::{ONLY, columns},
+        connection::{Connection, Statement},
+        json::json,
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
+    },
+    row::{AuditRow, FIRST_ROWS, details_text, event_rows},
 };
-use crate::{
-    domain::{Actor, Details, Micros, PendingEvent},
-    store::{StoreError, event_bytes},
-};
+use crate::StoreError;
+use portcullis_domain::{Actor, Details, Micros, PendingEvent};
 
-/// An event as it waits.
+columns! {
+    /// One row of the outbox.
+    OutboxColumns { first_event, size, events }
+}
+
+/// An event as it waits: an array in JSON, because field names in each event would double the size of the outbox.
 #[derive(Deserialize, Serialize)]
 struct Waiting(
     String,
@@ -50,7 +58,7 @@ impl Waiting {
     fn into_row(self) -> Option<AuditRow> {
         let Self(id, at, tenant, action, target, user, name, via, ip, details) = self;
         Some(AuditRow {
-            event: event(&id)?,
+            event: parse_hex(&id)?,
             ordinal: 0,
             at: Micros(at),
             tenant,
@@ -62,13 +70,13 @@ impl Waiting {
             user_message: String::new(),
             changed: 1,
             user,
-            details: audit::details_text(&details),
+            details: details_text(&details),
             digest: [0; 32],
         })
     }
 }
 
-/// The audit rows of an entry from one ordinal on, as they wait: what the rows share is there once.
+/// The audit rows of an entry from one ordinal on, as they wait. What the rows have in common is there once.
 #[derive(Deserialize, Serialize)]
 struct Rest {
     event: String,
@@ -81,15 +89,17 @@ struct Rest {
     reason: String,
     user_message: String,
     changed: i64,
-    /// The target of each row, and the user whom it concerns.
+    /// The target of each row, and the user concerned.
     targets: Vec<(String, String)>,
 }
 
 impl Rest {
-    /// None without rows.
-    fn of(rows: &[AuditRow]) -> Option<Self> {
-        let first = rows.first()?;
-        Some(Self {
+    fn of(first: &AuditRow, rows: &[AuditRow]) -> Self {
+        let mut targets = Vec::with_capacity(rows.len());
+        for row in rows {
+            targets.push((row.target.clone(), row.user.clone()));
+        }
+        Self {
             event: hex(first.event),
             ordinal: first.ordinal,
             at: first.at.0,
@@ -100,36 +110,36 @@ impl Rest {
             reason: first.reason.clone(),
             user_message: first.user_message.clone(),
             changed: first.changed,
-            targets: rows
-                .iter()
-                .map(|row| (row.target.clone(), row.user.clone()))
-                .collect(),
-        })
+            targets,
+        }
     }
 
     fn into_rows(self) -> Option<Vec<AuditRow>> {
-        let event = event(&self.event)?;
-        let row = |(ordinal, (target, user)): (i64, &(String, String))| AuditRow {
-            event,
-            ordinal,
-            at: Micros(self.at),
-            tenant: self.tenant.clone(),
-            action: self.action.clone(),
-            target: target.clone(),
-            cause: self.cause,
-            actor: self.actor.clone(),
-            reason: self.reason.clone(),
-            user_message: self.user_message.clone(),
-            changed: self.changed,
-            user: user.clone(),
-            details: String::new(),
-            digest: [0; 32],
-        };
-        Some((self.ordinal..).zip(&self.targets).map(row).collect())
+        let event = parse_hex(&self.event)?;
+        let mut rows = Vec::with_capacity(self.targets.len());
+        for (ordinal, (target, user)) in (self.ordinal..).zip(self.targets) {
+            rows.push(AuditRow {
+                event,
+                ordinal,
+                at: Micros(self.at),
+                tenant: self.tenant.clone(),
+                action: self.action.clone(),
+                target,
+                cause: self.cause,
+                actor: self.actor.clone(),
+                reason: self.reason.clone(),
+                user_message: self.user_message.clone(),
+                changed: self.changed,
+                user,
+                details: String::new(),
+                digest: [0; 32],
+            });
+        }
+        Some(rows)
     }
 }
 
-/// One row of the outbox.
+/// The content of one row of the outbox.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Outboxed {
@@ -141,105 +151,112 @@ fn hex(event: EventId) -> String {
     format!("{:032x}", u128::from_be_bytes(event.to_bytes()))
 }
 
-fn event(hex: &str) -> Option<EventId> {
+fn parse_hex(hex: &str) -> Option<EventId> {
     let id = u128::from_str_radix(hex, 16).ok()?;
     Some(EventId::from_bytes(id.to_be_bytes()))
 }
 
-/// The audit rows of one row of the outbox: a batch takes a few of those at a time.
-const REST_ROWS: usize = 128;
+/// The most audit rows in one row of the outbox. A batch takes whole rows, so larger ones would delay other entries.
+const REST_ROWS_MAX: usize = 128;
 
-/// What lets audit rows of one entry wait, in the transaction of the entry. They are all of its rows after some ordinal,
-/// in order.
-pub(super) fn defer_rest(rows: &[AuditRow]) -> Option<Statement> {
-    let chunks = rows.chunks(REST_ROWS).filter_map(Rest::of);
-    let values = chunks.map(|rest| {
-        let (event, ordinal) = (event(&rest.event), rest.ordinal);
-        // Behind the event that they are of, each with a key of its own.
-        let mut key = event.map_or_else(Vec::new, event_bytes);
-        key.extend_from_slice(&ordinal.to_be_bytes());
-        let json = serde_json::to_string(&rest).expect("texts and numbers serialize");
-        [key.into(), (rest.targets.len() as u64).into(), json.into()]
-    });
-    let values = ValueRows::new(values);
-    if values.params.is_empty() {
+/// The statement that lets audit rows of one entry wait, in the transaction of the entry. They must be all rows of the
+/// entry after some ordinal, in order.
+pub(in crate::sql) fn defer_rest(rows: &[AuditRow]) -> Option<Statement> {
+    if rows.is_empty() {
         return None;
     }
+    let values = ValueRows::new(rows.chunks(REST_ROWS_MAX).map(|rows| {
+        let first = &rows[0];
+        // Sorts right after the event itself, with a key of its own.
+        let mut key = first.event.to_bytes().to_vec();
+        key.extend_from_slice(&first.ordinal.to_be_bytes());
+        OutboxColumns {
+            first_event: Value::from(key),
+            size: (rows.len() as u64).into(),
+            events: json(&Rest::of(first, rows)).into(),
+        }
+    }));
     let sql = format!(
-        "INSERT INTO audit_outbox (first_event, size, events) \
-         SELECT v.column1, v.column2, v.column3 FROM (VALUES {}) AS v WHERE TRUE ON CONFLICT DO NOTHING",
-        values.text
+        "{with_v} INSERT INTO audit_outbox ({columns}) SELECT {values} FROM v WHERE TRUE ON CONFLICT DO NOTHING",
+        with_v = values.with_v(),
+        columns = OutboxColumns::names(),
+        values = OutboxColumns::of("v"),
     );
-    Some(Statement {
-        sql,
-        params: values.params,
-    })
+    Some(Statement::new(sql, values.into_params()))
 }
 
-/// What lets events wait, in the transaction of what they tell of: one row, however many there are.
-pub(super) fn defer(events: &[PendingEvent]) -> Option<Statement> {
+/// The statement that lets events wait, in the transaction of what they report: one row, whatever their number.
+pub(in crate::sql) fn defer(events: &[PendingEvent]) -> Option<Statement> {
     let first = events.iter().map(|event| event.id.to_bytes()).min()?;
     let waiting: Vec<_> = events.iter().map(Waiting::of).collect();
-    let json = serde_json::to_string(&waiting).expect("texts and numbers serialize");
-    Some(Statement {
-        sql: "INSERT INTO audit_outbox (first_event, size, events) VALUES ($1, $2, $3)".into(),
-        params: vec![first[..].into(), (events.len() as u64).into(), json.into()],
-    })
+    let sql = format!(
+        "INSERT INTO audit_outbox ({}) VALUES ($1, $2, $3)",
+        OutboxColumns::names()
+    );
+    let values: [Value; 3] = [
+        first[..].into(),
+        (events.len() as u64).into(),
+        json(&waiting).into(),
+    ];
+    Some(Statement::new(sql, values))
 }
 
 /// Whether an event waits.
-pub(super) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
-    Ok(!connection
-        .query("SELECT 1 FROM audit_outbox LIMIT 1", &[])
-        .await?
-        .is_empty())
+pub(in crate::sql) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM audit_outbox LIMIT 1";
+    let rows = connection.query(sql, &[]).await?;
+    Ok(!rows.is_empty())
 }
 
-/// Takes the oldest events out, as rows of the trail: `limit` or more if so many wait. What the trail has already is
-/// dropped: it must not keep the others from getting there.
-pub(super) async fn take(
+/// Takes the oldest events out as rows of the trail, until there are `limit` or more.
+///
+/// An event that the trail has already is dropped: a batch that tried to insert it again would fail, and with it all
+/// other events.
+pub(in crate::sql) async fn take(
     connection: &mut dyn Connection,
     limit: u32,
 ) -> Result<Vec<AuditRow>, StoreError> {
-    let sql = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM \
-             (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM \
-                 (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1) \
-         RETURNING events";
     let mut taken = Vec::new();
     let mut rests = Vec::new();
-    for row in connection.query(sql, &[i64::from(limit).into()]).await? {
-        let unreadable = || StoreError::Internal("events that wait are not what they were".into());
-        match serde_json::from_str(&row.text(0)?).map_err(|_| unreadable())? {
+    for row in connection.query(TAKE, &[i64::from(limit).into()]).await? {
+        match parse(&row.text(ONLY)?)? {
             Outboxed::Events(waiting) => {
-                let rows = waiting
-                    .into_iter()
-                    .map(Waiting::into_row)
-                    .collect::<Option<Vec<_>>>();
-                taken.extend(rows.ok_or_else(unreadable)?);
+                for event in waiting {
+                    taken.push(event.into_row().ok_or_else(unreadable)?);
+                }
             }
             // Written once, with the entry, and taken once: the trail cannot have them.
             Outboxed::Rest(rest) => rests.extend(rest.into_rows().ok_or_else(unreadable)?),
         }
     }
-    let mut known = known(connection, &taken).await?;
+    let mut known = find_known(connection, &taken).await?;
     taken.retain(|row| known.insert(row.event.to_bytes()));
     taken.extend(rests);
     Ok(taken)
 }
 
-/// Those of these events that the trail has.
-async fn known(
+/// Deletes the oldest rows that hold `$1` events together. The innermost limit bounds what the sum reads.
+const TAKE: &str = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM          (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM              (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1)      RETURNING events";
+
+fn parse(events: &str) -> Result<Outboxed, StoreError> {
+    serde_json::from_str(events).map_err(|_| unreadable())
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Internal("a row of audit_outbox cannot be read".into())
+}
+
+/// The ids of those events that the trail has.
+async fn find_known(
     connection: &mut dyn Connection,
     rows: &[AuditRow],
 ) -> Result<HashSet<[u8; 16]>, StoreError> {
     let mut known = HashSet::new();
-    for rows in rows.chunks(1_024) {
-        let ids = ValueRows::new(rows.iter().map(|row| [event_bytes(row.event).into()]));
-        let sql = format!("SELECT e.event_id FROM {}", audit::firsts(&ids));
-        for row in connection.query(&sql, &ids.params).await? {
-            if row.optional_blob(0)?.is_some() {
-                known.insert(row.array(0)?);
-            }
+    for rows in rows.chunks(ROWS_MAX) {
+        let ids = event_rows(rows.iter().map(|row| row.event));
+        let sql = format!("{} SELECT e.event_id FROM {FIRST_ROWS}", ids.with_v());
+        for row in connection.query(&sql, ids.params()).await? {
+            known.extend(row.optional_array::<16>(ONLY)?);
         }
     }
     Ok(known)
@@ -277,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_deferred_comes_back_from_the_trail_as_it_was() {
+    async fn deferred_events_come_back_from_the_trail_unchanged() {
         let directory = tempfile::tempdir().expect("a directory");
         let backend = std::sync::Arc::new(Sqlite::connect(directory.path()).await.expect("opens"));
         let store = SqlStore::open(std::sync::Arc::clone(&backend) as _)

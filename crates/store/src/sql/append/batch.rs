@@ -1,0 +1,196 @@
+//! A batch while it is applied.
+
+use std::collections::{HashMap, HashSet};
+
+use portcullis_contract::{
+    delta::{Change, Scope},
+    id::{EventId, Serial, TenantId, TenantSerial, UserId, UserSerial},
+    key::CredentialKind,
+    position::Digest,
+};
+use prost::bytes::Bytes;
+
+use super::super::{
+    audit::{
+        outbox,
+        row::{AuditRow, Target},
+    },
+    connection::{Connection, Dialect, Statement},
+    row::Row,
+};
+use portcullis_domain::{Cause, Entry, EntryError, Micros, Outcome, Session};
+
+/// The most audit rows that an entry writes together with its change. The others wait in the outbox, in the same
+/// transaction: an entry of a thousand users must not make the other entries of the batch wait for its rows.
+const AUDIT_ROWS_AT_ONCE_MAX: usize = 64;
+
+pub(super) struct Batch<'a> {
+    pub(super) connection: &'a mut dyn Connection,
+    pub(super) dialect: &'a Dialect,
+    pub(super) entries: &'a [Entry],
+    /// The result of each entry. The revision is filled in when there is one.
+    pub(super) results: Vec<Option<EntryResult>>,
+    pub(super) now: Micros,
+    pub(super) audit: Vec<AuditRow>,
+    pub(super) changes: Vec<Change>,
+    pub(super) cutoffs: Vec<Cutoff>,
+    pub(super) api_key_cutoffs: Vec<Cutoff>,
+    /// The serials of sessions that end one by one.
+    pub(super) revoked: Vec<Serial>,
+    /// Sessions that were ended by an entry of their own, by the entry's place in the batch.
+    pub(super) ended: HashMap<usize, (Session, Micros)>,
+    /// The statements that let audit rows wait.
+    pub(super) deferred: Vec<Statement>,
+    /// The delta and the digest of the audit rows, which the chain links. With it, `last` begins with the new head.
+    pub(super) link: Option<(Bytes, Digest)>,
+    /// The statement of the head, and those that depend on it. They go out together with the COMMIT.
+    pub(super) last: Vec<Statement>,
+    /// The sessions to end, where they were read together with the clock.
+    pub(super) found: Option<HashMap<SessionKey, FoundSession>>,
+    pub(super) users: HashMap<(TenantId, UserId), (UserSerial, TenantSerial)>,
+    pub(super) tenants: HashMap<TenantId, TenantSerial>,
+    /// Users that were disabled before this batch.
+    pub(super) disabled: HashSet<UserSerial>,
+    /// Users that own a live API key.
+    pub(super) key_owners: HashSet<UserSerial>,
+    /// The session that a sign-out keeps, by the entry's place in the batch.
+    pub(super) kept: HashMap<usize, Serial>,
+}
+
+pub(super) type EntryResult = Result<Applied, EntryError>;
+
+/// How an entry was applied.
+#[derive(Clone, Copy)]
+pub(super) enum Applied {
+    /// By an earlier batch.
+    Before(Outcome),
+    /// By this batch. The number counts the things that it changed.
+    Now(u32),
+}
+
+/// A session as an entry finds it.
+pub(super) struct FoundSession {
+    pub(super) serial: Serial,
+    pub(super) user: String,
+    pub(super) is_over: bool,
+    pub(super) row: Row,
+}
+
+pub(super) type SessionKey = (TenantId, [u8; 16]);
+
+/// A sign-out of everything in a scope.
+pub(super) struct Cutoff {
+    pub(super) scope: Scope,
+    /// The session that stays signed in.
+    pub(super) exempt: Option<Serial>,
+    pub(super) event: EventId,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        connection: &'a mut dyn Connection,
+        dialect: &'a Dialect,
+        entries: &'a [Entry],
+    ) -> Self {
+        Self {
+            connection,
+            dialect,
+            entries,
+            results: vec![None; entries.len()],
+            now: Micros::default(),
+            audit: Vec::new(),
+            changes: Vec::new(),
+            cutoffs: Vec::new(),
+            api_key_cutoffs: Vec::new(),
+            revoked: Vec::new(),
+            ended: HashMap::new(),
+            deferred: Vec::new(),
+            link: None,
+            last: Vec::new(),
+            found: None,
+            users: HashMap::new(),
+            tenants: HashMap::new(),
+            disabled: HashSet::new(),
+            key_owners: HashSet::new(),
+            kept: HashMap::new(),
+        }
+    }
+
+    /// The entries without a result so far, with their places in the batch.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
+        let entries = self.entries;
+        let is_pending: Vec<_> = self.results.iter().map(Option::is_none).collect();
+        entries
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| is_pending[*index])
+    }
+
+    /// Records that an entry is applied, with an audit row for each target.
+    pub(super) fn applied(
+        &mut self,
+        index: usize,
+        tenant: &str,
+        targets: &[String],
+        cause: Option<Cause>,
+        changed: u32,
+    ) {
+        let mut without_user = Vec::with_capacity(targets.len());
+        for id in targets {
+            without_user.push(Target {
+                id: id.clone(),
+                user: String::new(),
+            });
+        }
+        self.applied_to(index, tenant, &without_user, cause, changed);
+    }
+
+    /// As [`applied`](Self::applied), for targets that concern users.
+    pub(super) fn applied_to(
+        &mut self,
+        index: usize,
+        tenant: &str,
+        targets: &[Target],
+        cause: Option<Cause>,
+        changed: u32,
+    ) {
+        let entry = &self.entries[index];
+        let mut rows = AuditRow::of(entry, self.now, tenant, targets, cause, changed);
+        if rows.len() > AUDIT_ROWS_AT_ONCE_MAX {
+            let rest = rows.split_off(AUDIT_ROWS_AT_ONCE_MAX);
+            self.deferred.extend(outbox::defer_rest(&rest));
+        }
+        self.audit.extend(rows);
+        self.results[index] = Some(Ok(Applied::Now(changed)));
+    }
+
+    /// Records that an entry is applied and changed nothing.
+    pub(super) fn unchanged(&mut self, index: usize) {
+        self.results[index] = Some(Ok(Applied::Now(0)));
+    }
+
+    /// Records that an entry cannot be applied.
+    pub(super) fn refuse(&mut self, index: usize, error: EntryError) {
+        self.results[index] = Some(Err(error));
+    }
+
+    /// Signs out all sessions of a scope, but for one.
+    pub(super) fn cut(&mut self, index: usize, scope: Scope, exempt: Option<Serial>) {
+        self.cutoffs.push(Cutoff {
+            scope,
+            exempt,
+            event: self.entries[index].event_id,
+        });
+        self.changes.push(Change::Cut {
+            credential: CredentialKind::Session,
+            scope,
+            exempt,
+        });
+    }
+}
+
+/// The number of a scope in the rows, and the serial that it is of.
+pub(super) fn scope_columns(scope: &Scope) -> (i64, u64) {
+    let (kind, serial) = scope.to_wire();
+    (i64::from(kind as i32), serial)
+}

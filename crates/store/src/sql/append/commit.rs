@@ -1,0 +1,205 @@
+//! The order in which a batch is applied, and its commit.
+
+use portcullis_contract::{
+    delta::{self, Change},
+    key::CredentialKind,
+    position::Revision,
+    view::Frame,
+};
+
+use super::{
+    super::{
+        audit::row::{inserts, seal},
+        columns::columns,
+        connection::{Connection, Dialect, Statement},
+        log,
+        row::Row,
+        value::Value,
+        values::{ROWS_MAX, ValueRows},
+    },
+    batch::{Applied, Batch, Cutoff, EntryResult, scope_columns},
+};
+use crate::{Appended, Revoked, StoreError};
+use portcullis_domain::{Entry, EntryError, Outcome};
+
+columns! {
+    /// A row of `cutoffs`, but for its revision.
+    CutoffColumns { scope, scope_serial, exempt_serial, event_id }
+}
+
+/// Applies entries in one transaction and one revision.
+pub(in crate::sql) async fn append(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    entries: &[Entry],
+) -> Result<Appended, StoreError> {
+    connection.begin().await?;
+    let mut batch = Batch::new(connection, dialect, entries);
+    match batch.run().await {
+        Ok(()) => {
+            // A batch that changed nothing commits too, because it may speak for an earlier one: see `keep_head`.
+            let answers = batch.connection.finish(&batch.last).await?;
+            batch.appended(&answers)
+        }
+        Err(error) => {
+            // The caller needs this error. A rollback that fails as well drops the connection.
+            let _ = batch.connection.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Applies all entries, in the order of locks that the page of the module states.
+    async fn run(&mut self) -> Result<(), StoreError> {
+        self.recall().await?;
+        self.find_kept().await?;
+        self.answer_covered().await?;
+        self.change_installation().await?;
+        self.change_users().await?;
+        self.set_policies().await?;
+        self.revoke_sessions().await?;
+        self.change_api_keys().await?;
+        self.recall_again().await?;
+        if self.audit.is_empty() {
+            self.keep_head();
+        } else {
+            self.advance_head();
+        }
+        Ok(())
+    }
+
+    /// Reads the head as it is, because the batch changes nothing.
+    ///
+    /// The answer says that all this was so already. That may be visible and not yet durable, because another commit
+    /// still waits for a standby. Then a write makes this commit wait until it is durable.
+    fn keep_head(&mut self) {
+        let answers_an_entry = self
+            .results
+            .iter()
+            .any(|result| matches!(result, Some(Ok(_))));
+        let columns = log::HeadColumns::names();
+        let sql = if answers_an_entry {
+            format!("UPDATE log_head SET revision = revision RETURNING {columns}")
+        } else {
+            format!("SELECT {columns} FROM log_head")
+        };
+        self.last.push(Statement::new(sql, []));
+    }
+
+    /// Prepares the next revision, and all that depends on it.
+    ///
+    /// Every row that another transaction could hold is locked by now. The head comes next, and after it only rows that
+    /// appenders write: so whoever holds the head waits for nobody, and the log never stands still.
+    fn advance_head(&mut self) {
+        if !self.revoked.is_empty() {
+            self.changes.push(Change::Revoke {
+                credential: CredentialKind::Session,
+                serials: self.revoked.clone(),
+            });
+        }
+        let delta = delta::encode(&self.changes, self.trace_parents());
+        let audit_digest = seal(&mut self.audit);
+
+        // The head comes first, because the answer to the first statement is the new head. The ends of sessions after
+        // it wait for nobody: their rows are locked.
+        let ends = std::mem::take(&mut self.last);
+        let head = log::advance_head(self.dialect, self.now, &delta, &audit_digest);
+        self.last.extend(head);
+        self.last.extend(ends);
+        self.last.extend(insert_cutoffs(&self.cutoffs));
+        self.last.extend(self.insert_api_key_cutoffs());
+        self.last.extend(inserts(&self.audit));
+        self.last.append(&mut self.deferred);
+        self.link = Some((delta, audit_digest));
+    }
+
+    /// The traces of the calls whose entries this batch applies. Gates continue them.
+    fn trace_parents(&self) -> Vec<String> {
+        let mut parents = Vec::new();
+        for (entry, result) in self.entries.iter().zip(&self.results) {
+            if matches!(result, Some(Ok(Applied::Now(_)))) {
+                parents.extend(entry.trace_parent.clone());
+            }
+        }
+        parents.truncate(delta::TRACE_PARENTS_MAX);
+        parents
+    }
+
+    /// The result of the batch, given the answers to its last statements.
+    fn appended(mut self, answers: &[Vec<Row>]) -> Result<Appended, StoreError> {
+        let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
+        let revision = head.revision;
+        let committed = self.link.map(|(delta, audit_digest)| {
+            let frame = Frame {
+                revision,
+                delta,
+                audit_digest,
+            };
+            (frame, head)
+        });
+
+        let mut outcomes = Vec::with_capacity(self.results.len());
+        for result in &self.results {
+            outcomes.push(outcome(result, revision));
+        }
+        for (session, _) in self.ended.values_mut() {
+            if let Some(end) = &mut session.end {
+                end.revision = revision;
+            }
+        }
+        let cuts = self
+            .cutoffs
+            .iter()
+            .map(|cutoff| (cutoff.scope, cutoff.exempt))
+            .collect();
+        Ok(Appended {
+            outcomes,
+            ended: self.ended,
+            revoked: Revoked {
+                serials: self.revoked,
+                cuts,
+            },
+            committed,
+        })
+    }
+}
+
+fn outcome(result: &Option<EntryResult>, revision: Revision) -> Result<Outcome, EntryError> {
+    match result {
+        Some(Ok(Applied::Before(outcome))) => Ok(*outcome),
+        Some(Ok(Applied::Now(changed))) => Ok(Outcome {
+            revision,
+            changed: *changed,
+        }),
+        Some(Err(error)) => Err(*error),
+        None => Err(EntryError::Refused),
+    }
+}
+
+/// The statements that insert cutoffs at the head.
+fn insert_cutoffs(cutoffs: &[Cutoff]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    for cutoffs in cutoffs.chunks(ROWS_MAX) {
+        let rows = ValueRows::new(cutoffs.iter().map(cutoff_values));
+        let sql = format!(
+            "{with_v} INSERT INTO cutoffs ({columns}, revision) SELECT {values}, h.revision \
+             FROM log_head h, v WHERE TRUE ON CONFLICT DO NOTHING",
+            with_v = rows.with_v(),
+            columns = CutoffColumns::names(),
+            values = CutoffColumns::of("v"),
+        );
+        statements.push(Statement::new(sql, rows.into_params()));
+    }
+    statements
+}
+
+fn cutoff_values(cutoff: &Cutoff) -> CutoffColumns<Value> {
+    let (scope, serial) = scope_columns(&cutoff.scope);
+    CutoffColumns {
+        scope: scope.into(),
+        scope_serial: serial.into(),
+        exempt_serial: cutoff.exempt.map_or(0, |serial| serial.0).into(),
+        event_id: cutoff.event.into(),
+    }
+}

@@ -1,0 +1,24 @@
+//! Events of sign-ins and refreshes that a batch takes into the trail.
+
+use super::{
+    super::audit::outbox,
+    batch::{Applied, Batch},
+};
+use crate::StoreError;
+use portcullis_domain::Mutation;
+
+impl Batch<'_> {
+    /// Takes the oldest events that wait. The entry has no audit row of its own: repeated, it takes the events that wait
+    /// then.
+    pub(super) async fn take_outbox(&mut self, index: usize) -> Result<(), StoreError> {
+        // Two authorities that delete the same rows, each in its own order, could wait for each other. The lock on the
+        // row of the installation lets them take turns.
+        let lock = "UPDATE installation SET keys_version = keys_version";
+        self.connection.query(lock, &[]).await?;
+        let taken = outbox::take(self.connection, Mutation::RECORDED_MAX).await?;
+        let number = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        self.results[index] = Some(Ok(Applied::Now(number)));
+        self.audit.extend(taken);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Entries that an earlier batch applied: it committed, and its answer was lost.
+
+use portcullis_contract::position::Revision;
+
+use super::{
+    super::{
+        audit::row::{FIRST_ROWS, event_rows},
+        columns::columns,
+        connection::Statement,
+        row::{Row, only_row},
+    },
+    batch::{Applied, Batch, EntryResult},
+    sessions,
+};
+use crate::StoreError;
+use portcullis_domain::Outcome;
+
+columns! {
+    /// The time, and the row of an entry in the trail. The row is null for an entry that the trail does not have.
+    RecalledColumns { now_us, event_id, revision, changed }
+}
+
+impl Batch<'_> {
+    /// Reads the time, and answers the entries that the trail has.
+    ///
+    /// Where the sessions can be locked at once, that comes first: a lock may wait for the commit of an earlier attempt,
+    /// whose row must then be seen.
+    pub(super) async fn recall(&mut self) -> Result<(), StoreError> {
+        let mut statements: Vec<_> = self.find_at_once().into_iter().collect();
+        statements.push(self.look_back());
+        let mut answers = self.connection.query_all(&statements).await?;
+        let recalled = answers.pop().unwrap_or_default();
+        if let Some(found) = answers.pop() {
+            self.found = Some(sessions::read_found(found)?);
+        }
+        self.now = only_row(&recalled, "the clock")?.time(RecalledColumns::AT.now_us)?;
+        self.answer_recalled(&recalled)
+    }
+
+    /// Looks again when entries changed nothing: a lock may have waited for the commit of an earlier attempt.
+    pub(super) async fn recall_again(&mut self) -> Result<(), StoreError> {
+        if !self.results.iter().any(changed_nothing) {
+            return Ok(());
+        }
+        let recalled = self.look_back().run(self.connection).await?;
+        self.answer_recalled(&recalled)
+    }
+
+    /// The statement that reads the time, and looks the entries up in the trail.
+    fn look_back(&self) -> Statement {
+        let ids = event_rows(self.entries.iter().map(|entry| entry.event_id));
+        let columns = RecalledColumns {
+            now_us: self.dialect.now,
+            event_id: "e.event_id",
+            revision: "e.revision",
+            changed: "e.changed",
+        };
+        let sql = format!(
+            "{with_v} SELECT {columns} FROM {FIRST_ROWS}",
+            with_v = ids.with_v(),
+            columns = columns.select(),
+        );
+        Statement::new(sql, ids.into_params())
+    }
+
+    fn answer_recalled(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let columns = RecalledColumns::AT;
+        for row in rows {
+            let Some(event) = row.optional_array::<16>(columns.event_id)? else {
+                continue;
+            };
+            let outcome = Outcome {
+                revision: Revision(row.unsigned(columns.revision)?),
+                changed: row.count(columns.changed)?,
+            };
+            for (entry, result) in self.entries.iter().zip(&mut self.results) {
+                let is_open = result.is_none() || changed_nothing(result);
+                if is_open && entry.event_id.to_bytes() == event {
+                    *result = Some(Ok(Applied::Before(outcome)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn changed_nothing(result: &Option<EntryResult>) -> bool {
+    matches!(result, Some(Ok(Applied::Now(0)) | Err(_)))
+}

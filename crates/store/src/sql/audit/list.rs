@@ -1,0 +1,89 @@
+//! Lists of audit events.
+
+use portcullis_contract::id::{EventId, TenantId};
+
+use super::{
+    super::{connection::Connection, row::Row, value::Value},
+    row::{AuditRow, read_details, revision, select_columns},
+};
+use crate::StoreError;
+use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Micros};
+
+/// Lists events, newest first. Each filter has an index in the order of the list.
+pub(in crate::sql) async fn list(
+    connection: &mut dyn Connection,
+    filter: &AuditFilter,
+    below: Option<AuditPosition>,
+    limit: u32,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let below = below.unwrap_or_else(|| beginning(filter));
+    // Events of the installation have no tenant; they stand under the empty id.
+    let tenant = filter.tenant_id.as_ref().map_or("", TenantId::as_str);
+    let mut values: Vec<Value> = vec![
+        tenant.into(),
+        below.at.into(),
+        below.event.into(),
+        i64::from(below.ordinal).into(),
+        i64::from(limit).into(),
+    ];
+    let conditions = conditions(filter, &mut values);
+    let sql = format!(
+        "SELECT {columns} FROM audit_events WHERE tenant_id = $1 AND (at_us, event_id, ordinal) < ($2, $3, $4){conditions} \
+         ORDER BY at_us DESC, event_id DESC, ordinal DESC LIMIT $5",
+        columns = select_columns(),
+    );
+    let rows = connection.query(&sql, &values).await?;
+    rows.iter().map(read).collect()
+}
+
+/// The position above the first event of the list. No event is below the first position of an instant but those of
+/// earlier instants.
+fn beginning(filter: &AuditFilter) -> AuditPosition {
+    AuditPosition {
+        at: filter.before.unwrap_or(Micros(i64::MAX)),
+        event: EventId::from_bytes([0; 16]),
+        ordinal: 0,
+    }
+}
+
+/// The conditions of a filter, each after an AND. Adds their values.
+fn conditions(filter: &AuditFilter, values: &mut Vec<Value>) -> String {
+    let set = [
+        ("actor =", filter.actor.as_deref().map(Value::from)),
+        ("user_id =", filter.user_id.as_ref().map(Value::from)),
+        ("action =", filter.action.as_deref().map(Value::from)),
+        ("at_us >=", filter.after.map(Value::from)),
+    ];
+    let mut conditions = String::new();
+    for (condition, value) in set {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push_str(&format!(" AND {condition} ${}", values.len()));
+        }
+    }
+    conditions
+}
+
+fn read(row: &Row) -> Result<AuditEvent, StoreError> {
+    let revision = revision(row)?;
+    let row = AuditRow::read(row)?;
+    let [name, via, ip] = row.actor;
+    let ordinal = u32::try_from(row.ordinal)
+        .map_err(|_| StoreError::Internal("an ordinal is out of range".into()))?;
+    Ok(AuditEvent {
+        position: AuditPosition {
+            at: row.at,
+            event: row.event,
+            ordinal,
+        },
+        tenant_id: row.tenant,
+        action: row.action,
+        target: row.target,
+        user_id: row.user,
+        actor: Actor { name, via, ip },
+        reason: row.reason,
+        user_message: row.user_message,
+        revision,
+        details: read_details(&row.details)?,
+    })
+}

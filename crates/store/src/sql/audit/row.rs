@@ -1,0 +1,383 @@
+//! Rows of the audit trail, and the digest over them.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use portcullis_contract::{
+    id::{EventId, UserId},
+    position::{Digest, Revision},
+};
+
+use super::super::{
+    columns::columns, connection::Statement, json::json, row::Row, value::Value, values::ValueRows,
+};
+use crate::StoreError;
+use portcullis_domain::{Cause, Details, Entry, Micros};
+
+columns! {
+    /// The columns of an [`AuditRow`].
+    AuditColumns {
+        event_id,
+        ordinal,
+        at_us,
+        tenant_id,
+        action,
+        target,
+        cause,
+        actor,
+        via,
+        actor_ip,
+        reason,
+        user_message,
+        changed,
+        user_id,
+        details,
+        digest,
+    }
+}
+
+columns! {
+    /// The revision of the row's batch. It is known only when the head has advanced, so it is not among the values.
+    RevisionColumn after AuditColumns { revision }
+}
+
+columns! {
+    /// An event to look up.
+    EventColumns { event_id }
+}
+
+/// One thing that was done to one target.
+pub(in crate::sql) struct AuditRow {
+    pub(in crate::sql) event: EventId,
+    pub(in crate::sql) ordinal: i64,
+    pub(in crate::sql) at: Micros,
+    pub(in crate::sql) tenant: String,
+    pub(in crate::sql) action: String,
+    pub(in crate::sql) target: String,
+    pub(in crate::sql) cause: Option<i64>,
+    /// The name of the actor, the service that called for it, the address of the actor.
+    pub(in crate::sql) actor: [String; 3],
+    pub(in crate::sql) reason: String,
+    pub(in crate::sql) user_message: String,
+    pub(in crate::sql) changed: i64,
+    /// The id of the user concerned.
+    pub(in crate::sql) user: String,
+    /// JSON.
+    pub(in crate::sql) details: String,
+    /// Over the batch's rows up to this one; see [`seal`].
+    pub(in crate::sql) digest: Digest,
+}
+
+/// A thing that an entry touched.
+#[derive(Clone, Default)]
+pub(in crate::sql) struct Target {
+    /// The id of a session, user, key or tenant.
+    pub(in crate::sql) id: String,
+    /// The id of the user concerned.
+    pub(in crate::sql) user: String,
+}
+
+impl Target {
+    pub(in crate::sql) fn user(id: &UserId) -> Self {
+        Self {
+            id: id.to_string(),
+            user: id.to_string(),
+        }
+    }
+}
+
+impl AuditRow {
+    /// The rows of an entry that touched `targets`. There is at least one, because a repeated entry is recognized by its
+    /// row.
+    pub(in crate::sql) fn of(
+        entry: &Entry,
+        at: Micros,
+        tenant: &str,
+        targets: &[Target],
+        cause: Option<Cause>,
+        changed: u32,
+    ) -> Vec<Self> {
+        let no_target = [Target::default()];
+        let targets = if targets.is_empty() {
+            &no_target[..]
+        } else {
+            targets
+        };
+        let mut rows = Vec::with_capacity(targets.len());
+        for (ordinal, target) in (0..).zip(targets) {
+            rows.push(Self {
+                event: entry.event_id,
+                ordinal,
+                at,
+                tenant: tenant.to_owned(),
+                action: entry.mutation.action().to_owned(),
+                target: target.id.clone(),
+                cause: cause.map(Cause::code),
+                actor: [
+                    entry.actor.name.clone(),
+                    entry.actor.via.clone(),
+                    entry.actor.ip.clone(),
+                ],
+                reason: entry.reason.clone(),
+                user_message: entry.user_message.clone(),
+                changed: changed.into(),
+                user: target.user.clone(),
+                details: String::new(),
+                digest: [0; 32],
+            });
+        }
+        rows
+    }
+
+    /// Reads [`AuditColumns`], but for the digest.
+    pub(in crate::sql) fn read(row: &Row) -> Result<Self, StoreError> {
+        let columns = AuditColumns::AT;
+        Ok(Self {
+            event: EventId::from_bytes(row.array(columns.event_id)?),
+            ordinal: row.int(columns.ordinal)?,
+            at: row.time(columns.at_us)?,
+            tenant: row.text(columns.tenant_id)?,
+            action: row.text(columns.action)?,
+            target: row.text(columns.target)?,
+            cause: row.optional_int(columns.cause)?,
+            actor: [
+                row.text(columns.actor)?,
+                row.text(columns.via)?,
+                row.text(columns.actor_ip)?,
+            ],
+            reason: row.text(columns.reason)?,
+            user_message: row.text(columns.user_message)?,
+            changed: row.int(columns.changed)?,
+            user: row.text(columns.user_id)?,
+            details: row.text(columns.details)?,
+            digest: [0; 32],
+        })
+    }
+
+    fn values(&self) -> AuditColumns<Value> {
+        let [actor, via, actor_ip] = self.actor.clone();
+        AuditColumns {
+            event_id: self.event.into(),
+            ordinal: self.ordinal.into(),
+            at_us: self.at.into(),
+            tenant_id: self.tenant.clone().into(),
+            action: self.action.clone().into(),
+            target: self.target.clone().into(),
+            cause: Value::Int(self.cause),
+            actor: actor.into(),
+            via: via.into(),
+            actor_ip: actor_ip.into(),
+            reason: self.reason.clone().into(),
+            user_message: self.user_message.clone().into(),
+            changed: self.changed.into(),
+            user_id: self.user.clone().into(),
+            details: self.details.clone().into(),
+            digest: self.digest[..].into(),
+        }
+    }
+
+    /// Adds all columns but the revision to a digest.
+    ///
+    /// Each text follows its length, so that no two rows have the same bytes. The user and the details came later. Where
+    /// one of them is not empty, they stand at the end, behind a number that cannot be a length.
+    fn update(&self, context: &mut Context) {
+        add_text(context, &self.tenant);
+        add_text(context, &self.action);
+        add_text(context, &self.target);
+        for part in &self.actor {
+            add_text(context, part);
+        }
+        add_text(context, &self.reason);
+        add_text(context, &self.user_message);
+        context.update(&self.event.to_bytes());
+        // There is no cause 0, so 0 stands for none. A row that somebody changed to 0 must not look like that.
+        let cause = match self.cause {
+            None => 0,
+            Some(0) => i64::MIN,
+            Some(code) => code,
+        };
+        for number in [self.ordinal, self.at.0, cause, self.changed] {
+            context.update(&number.to_be_bytes());
+        }
+        if !(self.user.is_empty() && self.details.is_empty()) {
+            context.update(&u64::MAX.to_be_bytes());
+            add_text(context, &self.user);
+            add_text(context, &self.details);
+        }
+    }
+}
+
+fn add_text(context: &mut Context, text: &str) {
+    context.update(&(text.len() as u64).to_be_bytes());
+    context.update(text.as_bytes());
+}
+
+/// The digest over the rows of one batch, in the order of event and ordinal.
+pub(super) struct RunningDigest(Context);
+
+impl RunningDigest {
+    /// The digest over no rows.
+    pub(super) fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
+    /// Adds a row, and returns the digest over the rows up to it.
+    pub(super) fn add(&mut self, row: &AuditRow) -> Digest {
+        row.update(&mut self.0);
+        self.digest()
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.0
+            .clone()
+            .finish()
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 gives 32 bytes")
+    }
+}
+
+/// Puts the rows of a batch in order, and gives each the digest over the rows up to it. Returns the last digest, which is
+/// that of the batch. The others tell which row somebody changed.
+pub(in crate::sql) fn seal(rows: &mut [AuditRow]) -> Digest {
+    rows.sort_by_key(|row| (row.event.to_bytes(), row.ordinal));
+    let mut running = RunningDigest::new();
+    for row in rows {
+        row.digest = running.add(row);
+    }
+    running.digest()
+}
+
+/// The columns of a row with its revision, for SELECT.
+pub(super) fn select_columns() -> String {
+    format!("{}, revision", AuditColumns::names())
+}
+
+pub(super) fn revision(row: &Row) -> Result<Revision, StoreError> {
+    row.revision(RevisionColumn::AT.revision)
+}
+
+/// The statements that insert the rows of the batch at the head.
+///
+/// They fail when the trail has an event already. Then an earlier attempt has committed after all and its answer was
+/// lost; the next attempt will find its rows.
+pub(in crate::sql) fn inserts(rows: &[AuditRow]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    for rows in ValueRows::in_powers_of_two(rows.iter().map(AuditRow::values)) {
+        let sql = format!(
+            "{with_v} INSERT INTO audit_events ({columns}, revision)              SELECT {values}, h.revision FROM log_head h, v",
+            with_v = rows.with_v(),
+            columns = AuditColumns::names(),
+            values = AuditColumns::of("v"),
+        );
+        statements.push(Statement::new(sql, rows.into_params()));
+    }
+    statements
+}
+
+/// Events to look up by [`FIRST_ROWS`].
+pub(in crate::sql) fn event_rows(ids: impl IntoIterator<Item = EventId>) -> ValueRows {
+    let row = |id: EventId| EventColumns {
+        event_id: Value::from(id),
+    };
+    ValueRows::new(ids.into_iter().map(row))
+}
+
+/// The first row `e` of each of the events `v`, or nulls for an event that the trail does not have.
+///
+/// The outer join begins at the events, whatever the planner expects of the trail. The sum hides the ordinal, by which
+/// alone the planner could go through another index.
+pub(in crate::sql) const FIRST_ROWS: &str =
+    "v LEFT JOIN audit_events e ON e.event_id = v.event_id AND e.ordinal + 0 = 0";
+
+/// Details as a row keeps them. No details are the empty text.
+pub(super) fn details_text(details: &Details) -> String {
+    if details.is_empty() {
+        String::new()
+    } else {
+        json(details)
+    }
+}
+
+/// Reads the details of a row.
+pub(super) fn read_details(text: &str) -> Result<Details, StoreError> {
+    if text.is_empty() {
+        return Ok(Details::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|_| StoreError::Internal("details are not an object of texts".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::position::sha256;
+
+    use super::*;
+
+    fn row(event: u8, ordinal: i64, user: &str) -> AuditRow {
+        AuditRow {
+            event: EventId::from_bytes([event; 16]),
+            ordinal,
+            at: Micros(1_700_000_000_000_000),
+            tenant: "acme".into(),
+            action: "session.revoke".into(),
+            target: "ses_1".into(),
+            cause: None,
+            actor: [
+                "user:ada".into(),
+                "service:back-office".into(),
+                String::new(),
+            ],
+            reason: "grün".into(),
+            user_message: String::new(),
+            changed: 1,
+            user: user.into(),
+            details: String::new(),
+            digest: [0; 32],
+        }
+    }
+
+    fn integer(number: i64) -> Vec<u8> {
+        number.to_be_bytes().to_vec()
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [integer(text.len() as i64), text.as_bytes().to_vec()].concat()
+    }
+
+    /// The formula at the top of `log.proto`.
+    fn documented(row: &AuditRow) -> Vec<u8> {
+        let [actor, via, actor_ip] = &row.actor;
+        let texts = [
+            &row.tenant,
+            &row.action,
+            &row.target,
+            actor,
+            via,
+            actor_ip,
+            &row.reason,
+            &row.user_message,
+        ];
+        let mut bytes: Vec<u8> = texts.iter().flat_map(|part| text(part)).collect();
+        bytes.extend(row.event.to_bytes());
+        for number in [row.ordinal, row.at.0, row.cause.unwrap_or(0), row.changed] {
+            bytes.extend(integer(number));
+        }
+        if !(row.user.is_empty() && row.details.is_empty()) {
+            bytes.extend([0xff; 8]);
+            bytes.extend(text(&row.user));
+            bytes.extend(text(&row.details));
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_digest_of_audit_rows_is_as_the_proto_says() {
+        let mut rows = [row(2, 0, ""), row(1, 1, "ada"), row(1, 0, "")];
+        let digest = seal(&mut rows);
+        let order: Vec<_> = rows.iter().map(|row| row.ordinal).collect();
+        assert_eq!(order, [0, 1, 0]);
+        let bytes: Vec<u8> = rows.iter().flat_map(documented).collect();
+        assert_eq!(digest, sha256(&bytes));
+        let bytes: Vec<u8> = rows[..2].iter().flat_map(documented).collect();
+        assert_eq!(rows[1].digest, sha256(&bytes));
+    }
+}

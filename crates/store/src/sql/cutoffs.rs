@@ -1,0 +1,27 @@
+//! Which cutoff covers a session, as expressions over the row `s` of `sessions`.
+
+/// Whether a cutoff covers the session `s`: one lookup in the index for each scope. Most find nothing.
+pub(super) const IS_CUT: &str = "((SELECT c.revision FROM cutoffs c WHERE c.scope = 1 \
+         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL \
+     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 2 \
+         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL \
+     OR (SELECT c.revision FROM cutoffs c WHERE c.scope = 3 \
+         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         LIMIT 1) IS NOT NULL)";
+
+/// The audit event of the first cutoff that covers the session `s`, or null.
+///
+/// The index has the cutoffs of a scope in order, so the first of each scope costs one lookup. The first of these three
+/// is the answer.
+pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM (\
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 1 \
+         AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c1 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 2 \
+         AND c.scope_serial = s.tenant_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c2 UNION ALL \
+     SELECT * FROM (SELECT c.event_id, c.revision FROM cutoffs c WHERE c.scope = 3 \
+         AND c.scope_serial = 0 AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
+         ORDER BY c.revision LIMIT 1) c3) c ORDER BY c.revision LIMIT 1)";

@@ -1,0 +1,179 @@
+//! Recovery: a new history that no gate can take for the old one.
+
+use std::time::Duration;
+
+use portcullis_contract::{
+    delta::{self, Change, Scope},
+    id::EventId,
+    key::CredentialKind,
+    position::{Incarnation, Position, Revision},
+    view::Frame,
+};
+
+use super::{
+    audit::row::{AuditRow, inserts, seal},
+    checkpoints,
+    columns::ONLY,
+    connection::{Connection, Dialect, Statement},
+    installation::now,
+    log,
+    transaction::transaction,
+    value::Value,
+};
+use crate::{Checkpoint, Recovered, StoreError};
+use portcullis_domain::{Actor, Cause, Entry, Micros, Mutation, time::span};
+
+/// An authority that has beaten within this time may still be running: it beats once a second.
+const BEAT_RECENT: Duration = Duration::from_secs(30);
+
+/// The number by which a recovery advances the revision and the serials: more than the lost history can have used.
+pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
+
+/// Begins a new history: a new incarnation, with the revision and every serial far beyond the old ones, and, if
+/// `sign_out`, with everyone signed out.
+pub(super) async fn recover(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    incarnation: Incarnation,
+    sign_out: bool,
+    checkpoint: &Checkpoint<'_>,
+) -> Result<Recovered, StoreError> {
+    let recovery = Recovery {
+        dialect,
+        incarnation,
+        sign_out,
+        entry: recovery_entry(),
+    };
+    transaction!(connection, recovery.begin_history(connection, checkpoint), then last)
+}
+
+struct Recovery<'a> {
+    dialect: &'a Dialect,
+    incarnation: Incarnation,
+    sign_out: bool,
+    /// The entry that the audit trail shows.
+    entry: Entry,
+}
+
+impl Recovery<'_> {
+    async fn begin_history(
+        &self,
+        connection: &mut dyn Connection,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<(Recovered, Vec<Statement>), StoreError> {
+        let now = now(connection, self.dialect).await?;
+        for statement in (self.dialect.advance_sequences)(RECOVERY_STRIDE) {
+            connection.query(&statement, &[]).await?;
+        }
+
+        // The lock first: an authority that still runs must not append between the old head and the new one.
+        let lock = "UPDATE log_head SET revision = revision";
+        connection.query(lock, &[]).await?;
+        let old = log::head(connection).await?;
+        refuse_beside_authority(connection, self.dialect).await?;
+        self.jump(connection).await?;
+
+        let (recovered, last) = self.append_first_batch(connection, now, old).await?;
+        let (view, code) = checkpoint(&recovered)?;
+        checkpoints::insert(connection, recovered.head.revision, &view, &code).await?;
+        Ok((recovered, last))
+    }
+
+    /// Moves the head to the revision before the first one of the new history.
+    async fn jump(&self, connection: &mut dyn Connection) -> Result<(), StoreError> {
+        let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
+        let values: [Value; 2] = [self.incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()];
+        connection.query(jump, &values).await?;
+        Ok(())
+    }
+
+    /// Appends the first batch of the new history. Returns it, and the last statements of the transaction.
+    async fn append_first_batch(
+        &self,
+        connection: &mut dyn Connection,
+        now: Micros,
+        old: Position,
+    ) -> Result<(Recovered, Vec<Statement>), StoreError> {
+        let cause = Some(Cause::Recovery);
+        let changed = u32::from(self.sign_out);
+        let mut rows = AuditRow::of(&self.entry, now, "", &[], cause, changed);
+        let audit_digest = seal(&mut rows);
+        let delta = delta::encode(&self.changes(), Vec::new());
+
+        let [advance, batch] = log::advance_head(self.dialect, now, &delta, &audit_digest);
+        let head = log::position(&advance.run(connection).await?)?;
+        let frame = Frame {
+            revision: head.revision,
+            delta,
+            audit_digest,
+        };
+
+        let mut last = vec![batch];
+        last.extend(inserts(&rows));
+        if self.sign_out {
+            last.extend(self.cutoffs(head.revision));
+        }
+        Ok((Recovered { frame, old, head }, last))
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        if !self.sign_out {
+            return Vec::new();
+        }
+        let cut = |credential| Change::Cut {
+            credential,
+            scope: Scope::Everyone,
+            exempt: None,
+        };
+        vec![cut(CredentialKind::Session), cut(CredentialKind::ApiKey)]
+    }
+
+    /// The statements that insert the cutoffs of everyone (scope 3).
+    fn cutoffs(&self, revision: Revision) -> [Statement; 2] {
+        let sessions = "INSERT INTO cutoffs (scope, scope_serial, revision, exempt_serial, event_id) \
+             VALUES (3, 0, $1, 0, $2)";
+        let api_keys = "INSERT INTO api_key_cutoffs (scope, scope_serial, revision, event_id) \
+             VALUES (3, 0, $1, $2)";
+        let values: [Value; 2] = [revision.into(), self.entry.event_id.into()];
+        [
+            Statement::new(sessions, values.clone()),
+            Statement::new(api_keys, values),
+        ]
+    }
+}
+
+/// Refuses a recovery while an authority runs: its next revocations would be acknowledged and missing from the new
+/// history.
+async fn refuse_beside_authority(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM authority_beat \
+         WHERE authority_id <> $2 AND beat_us BETWEEN {now} - $1 AND {now} + $1",
+        now = dialect.now
+    );
+    // The check of writes is not an authority. On SQLite there are no other rows: the lock of the directory keeps
+    // authorities out.
+    let values: [Value; 2] = [span(BEAT_RECENT).into(), log::WRITE_CHECK[..].into()];
+    let rows = connection.query(&sql, &values).await?;
+    let beating = rows.first().map_or(Ok(0), |row| row.int(ONLY))?;
+    if beating == 0 {
+        return Ok(());
+    }
+    let seconds = BEAT_RECENT.as_secs();
+    Err(StoreError::InUse(format!(
+        "an authority has beaten within the last {seconds} s: stop every authority, wait {seconds} s and try again"
+    )))
+}
+
+fn recovery_entry() -> Entry {
+    Entry {
+        event_id: EventId::generate(),
+        actor: Actor::authority(),
+        reason: "portcullis recover".into(),
+        user_message: String::new(),
+        trace_parent: None,
+        mutation: Mutation::SignOutEveryone,
+    }
+}

@@ -1,0 +1,66 @@
+//! A sign-in that repeats an earlier one.
+
+use super::{
+    super::{
+        columns::columns,
+        connection::{Connection, Dialect},
+        row::Row,
+        sessions::{SessionKey, find_one, make_durable},
+        value::Value,
+    },
+    row,
+};
+use crate::{SignInError, StoreError};
+use portcullis_domain::{SignIn, SignInOutcome};
+
+columns! {
+    /// The session of an earlier sign-in, and the digest of its request.
+    EarlierColumns { session_id, request_digest }
+}
+
+/// Finds the session of an earlier call with the same request id or session id. A call with the same request id and
+/// other arguments is refused.
+pub(super) async fn find_earlier(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    new: &SignIn,
+) -> Result<SignInOutcome, SignInError> {
+    let (request_id, request_digest) = row::request(new);
+    let earlier = find_key(connection, new, request_id).await?;
+
+    let columns = EarlierColumns::AT;
+    let earlier_digest = earlier.optional_blob(columns.request_digest)?;
+    if earlier_digest != request_digest.as_deref() {
+        return Err(SignInError::RequestReused);
+    }
+    let id = earlier.session_id(columns.session_id)?;
+    let key: SessionKey = (new.tenant_id.clone(), id);
+    let found = find_one(connection, dialect, &key).await?;
+    // The earlier call may have lost its answer together with its wait for a standby.
+    make_durable(connection, dialect, &key)
+        .await
+        .map_err(StoreError::from)?;
+    let (session, now) =
+        found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
+    Ok(SignInOutcome { session, now })
+}
+
+async fn find_key(
+    connection: &mut dyn Connection,
+    new: &SignIn,
+    request_id: Option<String>,
+) -> Result<Row, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM sessions WHERE tenant_id = $1 AND (session_id = $2 OR request_id = $3)",
+        EarlierColumns::names()
+    );
+    let values = [
+        Value::from(&new.tenant_id),
+        Value::from(new.id),
+        Value::Text(request_id),
+    ];
+    let mut rows = connection.query(&sql, &values).await?;
+    rows.truncate(1);
+    rows.pop()
+        .ok_or_else(|| StoreError::Conflict("the earlier sign-in went away".into()))
+}

@@ -1,0 +1,281 @@
+//! The row of a new session: its values, how it is inserted, and how it is read back.
+
+use portcullis_contract::{
+    id::{TenantSerial, UserSerial},
+    view::Subject,
+};
+
+use super::super::{
+    columns::columns, connection::Dialect, json::json, row::Row, value::Value, values::ValueRows,
+};
+use crate::StoreError;
+use portcullis_domain::{
+    Activity, ClientInfo, Micros, Session, SignIn, SignInOutcome, device::DeviceKind,
+    listing::address_key, time::span,
+};
+
+columns! {
+    /// A sign-in as a statement takes it. Times are spans from the time of the statement, which the database knows.
+    SignInColumns {
+        session_id,
+        tenant_id,
+        user_id,
+        user_name,
+        given_name,
+        family_name,
+        email,
+        lifetime_us,
+        idle_timeout_us,
+        remember_me,
+        auth_time_us,
+        amr,
+        acr,
+        audiences,
+        ip,
+        user_agent,
+        device_id,
+        app_name,
+        salt,
+        request_id,
+        request_digest,
+        device,
+        device_type,
+        device_sign_ins,
+        place,
+        country,
+        network,
+        replaces,
+        findings,
+    }
+}
+
+columns! {
+    /// The columns of a new session. The others have defaults.
+    NewSessionColumns {
+        tenant_id,
+        session_id,
+        serial,
+        user_id,
+        user_serial,
+        tenant_serial,
+        opened_revision,
+        created_us,
+        expires_us,
+        remember_me,
+        auth_time_us,
+        amr,
+        acr,
+        audiences,
+        ip,
+        user_agent,
+        device_id,
+        app_name,
+        salt,
+        request_id,
+        request_digest,
+        generation,
+        active_us,
+        due_us,
+        device,
+        device_type,
+        device_sign_ins,
+        place,
+        country,
+        network,
+        replaces,
+        findings,
+    }
+}
+
+columns! {
+    /// The columns of a new session that only the database knows.
+    InsertedColumns {
+        session_id,
+        serial,
+        user_serial,
+        tenant_serial,
+        opened_revision,
+        created_us,
+        expires_us,
+        auth_time_us,
+    }
+}
+
+/// The statement that inserts the sessions of `rows` whose users are known and not disabled. `opened` is the revision of
+/// the log that they opened at. `rest` continues the condition.
+///
+/// The outer join is a fence. Without statistics PostgreSQL expects few users: it would go through all of them and look
+/// each up among the rows. An outer join has to begin at the rows.
+pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &str) -> String {
+    let now = dialect.now;
+    let expires = format!("{now} + v.lifetime_us");
+    let auth_time = format!("COALESCE(v.auth_time_us, {now})");
+    let due = format!("{now} + v.idle_timeout_us");
+    let session = NewSessionColumns {
+        tenant_id: "u.tenant_id",
+        session_id: "v.session_id",
+        serial: dialect.next_credential,
+        user_id: "u.user_id",
+        user_serial: "u.user_serial",
+        tenant_serial: "u.tenant_serial",
+        opened_revision: opened,
+        created_us: now,
+        expires_us: &expires,
+        remember_me: "v.remember_me",
+        auth_time_us: &auth_time,
+        amr: "v.amr",
+        acr: "v.acr",
+        audiences: "v.audiences",
+        ip: "v.ip",
+        user_agent: "v.user_agent",
+        device_id: "v.device_id",
+        app_name: "v.app_name",
+        salt: "v.salt",
+        request_id: "v.request_id",
+        request_digest: "v.request_digest",
+        generation: "0",
+        active_us: now,
+        due_us: &due,
+        device: "v.device",
+        device_type: "v.device_type",
+        device_sign_ins: "v.device_sign_ins",
+        place: "v.place",
+        country: "v.country",
+        network: "v.network",
+        replaces: "v.replaces",
+        findings: "v.findings",
+    };
+    format!(
+        "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
+         FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
+         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL {rest} \
+         RETURNING {returned}",
+        with_v = rows.with_v(),
+        names = NewSessionColumns::names(),
+        session = session.select(),
+        returned = InsertedColumns::names(),
+    )
+}
+
+pub(super) fn values(new: &SignIn) -> SignInColumns<Value> {
+    let (request_id, request_digest) = request(new);
+    let profile = &new.profile;
+    let client = &new.client;
+    let sight = &new.sight;
+    SignInColumns {
+        session_id: new.id.into(),
+        tenant_id: (&new.tenant_id).into(),
+        user_id: (&new.user_id).into(),
+        user_name: profile.user_name.as_str().into(),
+        given_name: profile.given_name.as_str().into(),
+        family_name: profile.family_name.as_str().into(),
+        email: profile.email.as_str().into(),
+        lifetime_us: span(new.lifetime).into(),
+        idle_timeout_us: idle_timeout(new),
+        remember_me: new.remember_me.into(),
+        auth_time_us: new.auth_time.into(),
+        amr: json(&new.amr).into(),
+        acr: new.acr.as_str().into(),
+        audiences: json(&new.audiences).into(),
+        ip: client.ip.as_str().into(),
+        user_agent: client.user_agent.as_str().into(),
+        device_id: client.device_id.as_str().into(),
+        app_name: client.app_name.as_str().into(),
+        salt: new.salt[..].into(),
+        request_id: Value::Text(request_id),
+        request_digest: Value::Blob(request_digest),
+        device: json(&sight.device).into(),
+        device_type: device_code(sight.device.kind).into(),
+        device_sign_ins: u64::from(sight.device_sign_ins).into(),
+        place: json(&sight.place).into(),
+        country: sight.place.country.as_str().into(),
+        network: Value::Blob(network(client)),
+        replaces: new.replaces.into(),
+        findings: json(&sight.findings).into(),
+    }
+}
+
+/// The id and the digest of the request, which make a repetition find the same session.
+pub(super) fn request(new: &SignIn) -> (Option<String>, Option<Vec<u8>>) {
+    match &new.request {
+        Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
+        None => (None, None),
+    }
+}
+
+/// When the sweep first looks at the session. Null where it would expire before: then there is nothing to look at.
+fn idle_timeout(new: &SignIn) -> Value {
+    let timeout = new
+        .idle_timeout
+        .filter(|timeout| *timeout < new.lifetime)
+        .map(span);
+    Value::Int(timeout)
+}
+
+/// The address as lists of a network compare it. Null for what is no address.
+fn network(client: &ClientInfo) -> Option<Vec<u8>> {
+    let address = client.ip.parse().ok()?;
+    Some(address_key(address).to_vec())
+}
+
+/// The number of a kind of device in the rows. It is the number of the wire format.
+fn device_code(kind: DeviceKind) -> i64 {
+    match kind {
+        DeviceKind::Unknown => 0,
+        DeviceKind::Phone => 1,
+        DeviceKind::Tablet => 2,
+        DeviceKind::Desktop => 3,
+        DeviceKind::Program => 4,
+    }
+}
+
+pub(super) fn id(row: &Row) -> Result<[u8; 16], StoreError> {
+    row.array(InsertedColumns::AT.session_id)
+}
+
+pub(super) fn created(row: &Row) -> Result<Micros, StoreError> {
+    row.time(InsertedColumns::AT.created_us)
+}
+
+/// A new session with what its row says. The current time is that of the row.
+pub(super) fn read(new: &SignIn, row: &Row) -> Result<SignInOutcome, StoreError> {
+    let columns = InsertedColumns::AT;
+    let created = created(row)?;
+    let subject = Subject {
+        serial: row.serial(columns.serial)?,
+        user: UserSerial(row.unsigned(columns.user_serial)?),
+        tenant: TenantSerial(row.unsigned(columns.tenant_serial)?),
+        opened: row.revision(columns.opened_revision)?,
+    };
+    let session = Session {
+        id: new.id,
+        tenant_id: new.tenant_id.clone(),
+        user_id: new.user_id.clone(),
+        subject,
+        created,
+        expires: row.time(columns.expires_us)?,
+        rotated: None,
+        rotated_before: None,
+        rotated_by: ClientInfo::default(),
+        shared_generation: None,
+        remember_me: new.remember_me,
+        amr: new.amr.clone(),
+        acr: new.acr.clone(),
+        auth_time: row.time(columns.auth_time_us)?,
+        audiences: new.audiences.clone(),
+        client: new.client.clone(),
+        generation: 0,
+        salt: new.salt,
+        end: None,
+        sight: new.sight.clone(),
+        activity: Activity {
+            last: created,
+            ..Activity::default()
+        },
+        replaces: new.replaces,
+    };
+    Ok(SignInOutcome {
+        session,
+        now: created,
+    })
+}

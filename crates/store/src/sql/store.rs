@@ -1,0 +1,635 @@
+//! The store over an engine: which connection each call takes, and which module answers it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use portcullis_contract::{
+    id::{ApiKeyId, SessionId, TenantId, UserId},
+    position::{Chain, Incarnation, Position, Revision},
+    view::Frame,
+};
+use prost::bytes::Bytes;
+
+use super::{
+    activity, api_key_uses, api_keys, append, audit, checkpoints,
+    connection::{Backend, Connection, Dialect, Lane},
+    gates,
+    group::Groups,
+    history, installation, listing, log, policies, recover,
+    refresh::{self, Refresh},
+    reporting::Reporting,
+    search::{Search, Searches},
+    sessions::{self, SessionKey},
+    sign_in, signing_keys, sweep, turns,
+    users::{self, UserKey},
+};
+use crate::outage::Outage;
+use crate::{
+    ActivityStore, ApiKeyStore, Appended, AuditStore, Beat, Checkpoint, CheckpointDue,
+    CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PolicyStore, PolicyWalk,
+    PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SignInError,
+    SignInHistory, StoreError, StoreStatus, SweepStore, TokenLife, UserStore,
+};
+use portcullis_domain::{
+    ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
+    AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
+    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
+    SessionActivity, SessionFilter, SessionOrder, SessionState, SignIn, SignInOutcome, User,
+    UserFilter, UserOrder, UserSummary, findings::Footprint,
+};
+
+/// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
+const WRITES_MAX: usize = 64;
+
+/// The store over an engine.
+pub struct SqlStore {
+    backend: Arc<dyn Backend>,
+    outage: Arc<Outage>,
+    sign_ins: Groups<SignIn, Result<SignInOutcome, SignInError>>,
+    refreshes: Groups<Refresh, RefreshOutcome>,
+    sessions: Groups<SessionKey, Option<(Session, Micros)>>,
+    users: Groups<UserKey, Option<User>>,
+    histories: Groups<history::Question, SignInHistory>,
+    searches: Searches,
+}
+
+impl SqlStore {
+    /// Opens the store. In an empty database it inserts the rows of a new installation.
+    ///
+    /// # Errors
+    /// Fails when the engine does.
+    pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        let outage = Arc::new(Outage::new("the database"));
+        let backend: Arc<dyn Backend> = Arc::new(Reporting::new(backend, Arc::clone(&outage)));
+        let reads_max = backend.dialect().group_max;
+        let store = Self {
+            outage,
+            sign_ins: groups!(backend, Lane::Write, WRITES_MAX, sign_in::sign_in),
+            refreshes: groups!(backend, Lane::Write, WRITES_MAX, refresh::refresh),
+            sessions: groups!(backend, Lane::Read, reads_max, sessions::find),
+            users: groups!(backend, Lane::Read, reads_max, users::find),
+            histories: groups!(backend, Lane::Read, reads_max, history::find),
+            searches: Searches::new(backend.searches_max()),
+            backend,
+        };
+        let mut connection = store.lane(Lane::Append).await?;
+        installation::initialize(&mut *connection, &store.dialect()).await?;
+        Ok(store)
+    }
+
+    async fn lane(&self, lane: Lane) -> Result<Box<dyn Connection>, StoreError> {
+        Ok(self.backend.connection(lane).await?)
+    }
+
+    /// Lends a connection for a search in the rows of a tenant, or of all tenants, when it is its turn.
+    async fn search(&self, tenant: Option<&TenantId>) -> Result<Search, StoreError> {
+        let turn = self.searches.turn(tenant).await?;
+        Ok(Search {
+            connection: self.lane(Lane::Search).await?,
+            _turn: turn,
+        })
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.backend.dialect()
+    }
+}
+
+#[async_trait]
+impl StoreStatus for SqlStore {
+    fn outage(&self) -> Arc<Outage> {
+        Arc::clone(&self.outage)
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        self.backend.pools()
+    }
+
+    async fn durability(&self) -> Result<String, StoreError> {
+        Ok(self.backend.durability().await?)
+    }
+}
+
+#[async_trait]
+impl SessionStore for SqlStore {
+    async fn sign_in(&self, new: &SignIn) -> Result<SignInOutcome, SignInError> {
+        self.sign_ins.call(new.clone()).await?
+    }
+
+    async fn refresh(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        proof: Proof,
+        client: &ClientInfo,
+    ) -> Result<RefreshOutcome, StoreError> {
+        self.refreshes
+            .call(Refresh {
+                session: (tenant.clone(), id),
+                generation,
+                proof,
+                client: client.clone(),
+            })
+            .await
+    }
+
+    async fn record_shared_token(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+        generation: u64,
+        event: &PendingEvent,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        let session = (tenant.clone(), id);
+        refresh::record_shared_token(&mut *connection, &session, generation, event).await
+    }
+
+    async fn session(
+        &self,
+        tenant: &TenantId,
+        id: SessionId,
+    ) -> Result<Option<(Session, Micros)>, StoreError> {
+        self.sessions.call((tenant.clone(), id)).await
+    }
+
+    async fn active_sessions(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        let filter = SessionFilter {
+            user_id: Some(user.clone()),
+            state: Some(SessionState::Active),
+            ..SessionFilter::of(tenant.clone())
+        };
+        let page = listing::sessions::list(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            &filter,
+            SessionOrder::Start,
+            None,
+            limit,
+        )
+        .await?;
+        Ok(page.items)
+    }
+
+    async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        order: SessionOrder,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<Page<Session>, StoreError> {
+        listing::sessions::list(
+            &mut *self.search(Some(&filter.tenant_id)).await?,
+            &self.dialect(),
+            filter,
+            order,
+            after,
+            limit,
+        )
+        .await
+    }
+
+    async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        listing::preview::count(
+            &mut *self.search(Some(tenant)).await?,
+            &self.dialect(),
+            tenant,
+            max,
+        )
+        .await
+    }
+
+    async fn preview(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+    ) -> Result<Option<Preview>, StoreError> {
+        listing::preview::preview(
+            &mut *self.search(Some(tenant)).await?,
+            &self.dialect(),
+            tenant,
+            selection,
+        )
+        .await
+    }
+
+    async fn sign_in_history(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        footprints: &[Footprint],
+    ) -> Result<SignInHistory, StoreError> {
+        self.histories
+            .call((tenant.clone(), user.clone(), footprints.to_vec()))
+            .await
+    }
+
+    async fn remove_ended(
+        &self,
+        after: Option<&PageCursor>,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        listing::removal::remove_ended(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            after,
+            retention,
+            limit,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl UserStore for SqlStore {
+    async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.users.call((tenant.clone(), id.clone())).await
+    }
+
+    async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
+        let found = users::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        Ok(users::add(&mut *connection, &self.dialect(), tenant, users).await?)
+    }
+
+    async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        users::count(&mut *self.lane(Lane::Search).await?, tenant, max).await
+    }
+
+    async fn list_users(
+        &self,
+        filter: &UserFilter,
+        order: UserOrder,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<Page<UserSummary>, StoreError> {
+        listing::users::list(
+            &mut *self.search(Some(&filter.tenant_id)).await?,
+            &self.dialect(),
+            filter,
+            order,
+            after,
+            limit,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl ApiKeyStore for SqlStore {
+    async fn api_key(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
+        api_keys::find(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            id,
+        )
+        .await
+    }
+
+    async fn api_key_hours(
+        &self,
+        tenant: &TenantId,
+        id: ApiKeyId,
+    ) -> Result<Vec<ApiKeyHour>, StoreError> {
+        api_keys::hours(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            id,
+        )
+        .await
+    }
+
+    async fn list_api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
+        api_keys::list(
+            &mut *self.search(Some(&filter.tenant_id)).await?,
+            &self.dialect(),
+            filter,
+            before,
+            limit,
+        )
+        .await
+    }
+
+    async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
+        api_keys::count_live(
+            &mut *self.lane(Lane::Read).await?,
+            &self.dialect(),
+            tenant,
+            max,
+        )
+        .await
+    }
+
+    async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError> {
+        let connection = &mut *self.lane(Lane::Read).await?;
+        api_keys::count(connection, &self.dialect(), from, until).await
+    }
+
+    async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
+        api_key_uses::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), uses).await
+    }
+}
+
+#[async_trait]
+impl PolicyStore for SqlStore {
+    async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
+        policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
+    }
+}
+
+#[async_trait]
+impl SweepStore for SqlStore {
+    async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
+        sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
+    }
+
+    async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
+    }
+
+    async fn policy_walk(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Option<PolicyWalk>, StoreError> {
+        sweep::walk(
+            &mut *self.search(None).await?,
+            &self.dialect(),
+            after,
+            limit,
+        )
+        .await
+    }
+
+    async fn advance_walk(
+        &self,
+        walk: &PolicyWalk,
+        next: Option<SessionId>,
+        schedules: &[Schedule],
+    ) -> Result<bool, StoreError> {
+        sweep::advance(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            walk,
+            next,
+            schedules,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl AuditStore for SqlStore {
+    async fn list_audit_events(
+        &self,
+        filter: &AuditFilter,
+        below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        audit::list::list(
+            &mut *self.search(filter.tenant_id.as_ref()).await?,
+            filter,
+            below,
+            limit,
+        )
+        .await
+    }
+
+    async fn verify_audit_trail(
+        &self,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Option<AuditVerdict>, StoreError> {
+        audit::verify::verify(&mut *self.search(None).await?, after, limit).await
+    }
+
+    async fn has_pending_events(&self) -> Result<bool, StoreError> {
+        audit::outbox::any(&mut *self.lane(Lane::Read).await?).await
+    }
+
+    async fn add_pending_events(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
+        if let Some(statement) = audit::outbox::defer(events) {
+            statement.run(&mut *self.lane(Lane::Write).await?).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ActivityStore for SqlStore {
+    async fn record_activity(
+        &self,
+        activities: &[SessionActivity],
+    ) -> Result<Vec<MovedSession>, StoreError> {
+        activity::record(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            activities,
+        )
+        .await
+    }
+
+    async fn record_heartbeat(&self, absence: Duration) -> Result<Micros, StoreError> {
+        sweep::record_heartbeat(
+            &mut *self.lane(Lane::Write).await?,
+            &self.dialect(),
+            absence,
+        )
+        .await
+    }
+
+    async fn record_gates(
+        &self,
+        contacts: &[GateContact],
+        keep: Duration,
+    ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+        let mut connection = self.lane(Lane::Write).await?;
+        gates::record(&mut *connection, &self.dialect(), contacts, keep).await
+    }
+}
+
+#[async_trait]
+impl LogStore for SqlStore {
+    async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
+        append::append(&mut *self.lane(Lane::Append).await?, &self.dialect(), batch).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        log::head(&mut *self.lane(Lane::Feed).await?).await
+    }
+
+    async fn head_and_chain(
+        &self,
+        revision: Revision,
+    ) -> Result<(Position, Option<Chain>), StoreError> {
+        log::head_and_chain(&mut *self.lane(Lane::Feed).await?, revision).await
+    }
+
+    async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError> {
+        log::beat(
+            &mut *self.lane(Lane::Beat).await?,
+            &self.dialect(),
+            authority,
+        )
+        .await
+    }
+
+    async fn check_writes(&self) -> Result<(), StoreError> {
+        if self.dialect().beat_writes {
+            return Ok(());
+        }
+        let connection = &mut *self.lane(Lane::Write).await?;
+        log::check_writes(connection, &self.dialect()).await
+    }
+
+    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+        log::tail(&mut *self.lane(Lane::Feed).await?, after, limit).await
+    }
+
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+        log::tail(&mut *self.lane(Lane::CatchUp).await?, after, limit).await
+    }
+
+    async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
+        log::chain(&mut *self.lane(Lane::CatchUp).await?, revision).await
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for SqlStore {
+    async fn claim_checkpoint(
+        &self,
+        revision: Revision,
+        due: &CheckpointDue,
+    ) -> Result<bool, StoreError> {
+        let connection = &mut *self.lane(Lane::Upkeep).await?;
+        checkpoints::claim(connection, &self.dialect(), revision, due).await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        revision: Revision,
+        view: Bytes,
+        code: Bytes,
+    ) -> Result<(), StoreError> {
+        checkpoints::save(&mut *self.lane(Lane::Upkeep).await?, revision, &view, &code).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        checkpoints::all(&mut *self.lane(Lane::CatchUp).await?).await
+    }
+
+    async fn trimmable_revision(&self) -> Result<Revision, StoreError> {
+        checkpoints::trimmable(&mut *self.lane(Lane::Upkeep).await?).await
+    }
+
+    async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
+        log::trim(
+            &mut *self.lane(Lane::Upkeep).await?,
+            &self.dialect(),
+            through,
+            age,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqlStore {
+    async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
+        signing_keys::all(&mut *self.lane(Lane::Read).await?, &self.dialect()).await
+    }
+
+    async fn correct_future_keys(&self, tolerance: Duration) -> Result<Vec<String>, StoreError> {
+        let connection = &mut *self.lane(Lane::Write).await?;
+        signing_keys::correct_future_keys(connection, &self.dialect(), tolerance).await
+    }
+
+    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+        installation::secret(&mut *self.lane(Lane::Write).await?, name, fresh).await
+    }
+}
+
+#[async_trait]
+impl InstallationStore for SqlStore {
+    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
+        installation::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
+    }
+
+    async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {
+        installation::keep_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+    }
+
+    async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
+        installation::change_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+    }
+
+    async fn turn_counting(&self) -> Result<Counting, StoreError> {
+        turns::counting(&mut *self.lane(Lane::Write).await?).await
+    }
+
+    async fn count_towards_turn(
+        &self,
+        authority: &[u8; 16],
+        number: i64,
+        passed: Duration,
+    ) -> Result<bool, StoreError> {
+        let connection = &mut *self.lane(Lane::Write).await?;
+        turns::count(connection, &self.dialect(), authority, number, passed).await
+    }
+
+    async fn recover(
+        &self,
+        incarnation: Incarnation,
+        sign_out: bool,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Recovered, StoreError> {
+        let mut connection = self.lane(Lane::Append).await?;
+        recover::recover(
+            &mut *connection,
+            &self.dialect(),
+            incarnation,
+            sign_out,
+            checkpoint,
+        )
+        .await
+    }
+}
+
+/// Groups of calls that `run` answers, each group with one connection of `lane`.
+macro_rules! groups {
+    ($backend:expr, $lane:expr, $size_max:expr, $run:path) => {{
+        let backend = Arc::clone(&$backend);
+        let dialect = backend.dialect();
+        Groups::new($size_max, move |asked: Vec<_>| {
+            let backend = Arc::clone(&backend);
+            Box::pin(
+                async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await },
+            )
+        })
+    }};
+}
+use groups;
