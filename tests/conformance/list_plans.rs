@@ -473,7 +473,8 @@ fn sqlite_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Optio
             .and_then(|rest| rest.split(' ').next());
         // What was read by another step, or a list of values.
         let read = ["v", "c", "c1", "c2", "c3", "s", "u", "CONSTANT"];
-        if table.is_some_and(|table| !read.contains(&table) && !line.ends_with("VALUES CLAUSE")) {
+        let is_values = line.ends_with("VALUES CLAUSE") || line.ends_with("CONSTANT ROWS");
+        if table.is_some_and(|table| !read.contains(&table) && !is_values) {
             return Some(format!("it scans: {line}"));
         }
         if table.is_some() && line.contains("USING") {

@@ -61,7 +61,6 @@ pub use self::sessions::{RefreshOutcome as Rotated, SignInError as OpenError};
 
 // The paths that the modules of `sql` know.
 pub(crate) use crate as store;
-pub(crate) use portcullis_domain as domain;
 
 /// Everything that an authority keeps. Each part states its own contract; the crate's page has what holds for all.
 pub trait Store:

@@ -27,11 +27,7 @@ columns! {
     }
 }
 
-/// Records a report in one statement, whatever the number of sessions: they are one parameter, an array in JSON. SQLite
-/// takes two statements, because it cannot change rows within a statement that reads.
-///
-/// Sessions are looked up by key, and locked, in the order of the array, so that two reports and the appender cannot
-/// wait for each other in a circle.
+/// Records a report in one statement, whatever the number of sessions: they are one parameter, an array in JSON.
 ///
 /// Returns the sessions that moved. Two reports that meet may both return the same one.
 pub(super) async fn record(
@@ -39,9 +35,13 @@ pub(super) async fn record(
     dialect: &Dialect,
     activities: &[SessionActivity],
 ) -> Result<Vec<MovedSession>, StoreError> {
+    // SQLite takes two statements, because it cannot change rows within a statement that reads.
+    // Sessions are looked up by key, and locked, in the order of the array, so that two reports and
+    // the appender cannot wait for each other in a circle.
     let report = Value::from(encode(activities));
     let params = [report, span(OLD_SESSION_AGE).into()];
     let reported = dialect.activity_rows;
+    // MATERIALIZED: both the change and the query read the report, and it must be parsed only once.
     let rows = if dialect.changes_within {
         let sql = format!(
             "WITH v AS MATERIALIZED ({reported}), done AS ({change}) {moved}",
@@ -61,9 +61,10 @@ pub(super) async fn record(
     rows.iter().map(read).collect()
 }
 
-/// The statement that adds the requests, and takes over what is newer than the row.
+/// The statement that adds the requests, and takes over a use that is newer than the row's.
 fn change(dialect: &Dialect, reported: &str) -> String {
     let seen = format!("({} - v.age_us)", dialect.now);
+    // Reports of two gates come in any order, so only a newer use replaces the last one.
     let newer = format!("sessions.active_us < {} - v.age_us", dialect.now);
     format!(
         "UPDATE sessions SET actions = sessions.actions + v.requests, \
@@ -76,10 +77,9 @@ fn change(dialect: &Dialect, reported: &str) -> String {
 }
 
 /// The statement that finds the sessions that are used from a new address, or are now older than `$2`.
-///
-/// The outer join is a fence: it begins at the report, whatever the planner expects of the sessions. A session that is
-/// not there cannot have moved, because its columns are null.
 fn moved(dialect: &Dialect, reported: &str) -> String {
+    // The outer join is a fence: it begins at the report, whatever the planner expects of the
+    // sessions. A session that is not there cannot have moved, because its columns are null.
     let seen = format!("{} - v.age_us", dialect.now);
     let columns = MovedColumns {
         tenant_id: "s.tenant_id",
@@ -127,7 +127,7 @@ fn read(row: &Row) -> Result<MovedSession, StoreError> {
     })
 }
 
-/// Whether the tenant's policy keeps the last page.
+/// True if the tenant's policy keeps the last page.
 const KEEPS_PAGE: &str =
     "EXISTS (SELECT 1 FROM policies p WHERE p.tenant_id = sessions.tenant_id AND p.keep_last_page)";
 

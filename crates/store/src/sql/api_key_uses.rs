@@ -22,15 +22,17 @@ pub(super) async fn record(
 }
 
 /// Writes a report.
-///
-/// The rows of the keys come last: a revocation that wants one of them waits for the commit at most. Rows are locked in
-/// the order of the report, so that the reports of two gates cannot wait for each other in a circle.
 async fn write(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     uses: &[ApiKeyUse],
 ) -> Result<(), StoreError> {
+    // The rows of the keys come last: a revocation that wants one of them waits for the commit at
+    // most. Rows are locked in the order of the report, so that the reports of two gates cannot
+    // wait for each other in a circle.
     let report = [Value::from(encode(uses))];
+    // One parameter for all three statements: the report is encoded once, however many keys it
+    // names.
     for sql in [
         add_requests(dialect),
         delete_old_hours(dialect),
@@ -42,6 +44,8 @@ async fn write(
 }
 
 fn add_requests(dialect: &Dialect) -> String {
+    // The join drops keys that do not exist. Without it, a gate could fill the table with rows of
+    // keys that nobody deletes.
     format!(
         "INSERT INTO api_key_hours (tenant_id, key_id, hour, requests) \
          SELECT k.tenant_id, k.key_id, ({now} - v.age_us) / 3600000000, v.requests FROM ({rows}) AS v, api_keys k \
@@ -52,8 +56,9 @@ fn add_requests(dialect: &Dialect) -> String {
     )
 }
 
-/// Deletes the old hours of the keys of the report. Those of a key that is no longer used stay, and are never read.
+/// Deletes the old hours of the keys of the report.
 fn delete_old_hours(dialect: &Dialect) -> String {
+    // Those of a key that is no longer used stay, and are never read.
     format!(
         "DELETE FROM api_key_hours WHERE (tenant_id, key_id) IN (SELECT v.tenant_id, v.session_id FROM ({rows}) AS v) \
          AND hour < {first_hour}",
@@ -63,6 +68,7 @@ fn delete_old_hours(dialect: &Dialect) -> String {
 }
 
 fn touch_keys(dialect: &Dialect) -> String {
+    // Two gates report in any order. The older use must not replace the newer one.
     format!(
         "UPDATE api_keys SET active_us = {now} - v.age_us FROM ({rows}) AS v \
          WHERE api_keys.tenant_id = v.tenant_id AND api_keys.key_id = v.session_id \
@@ -72,8 +78,9 @@ fn touch_keys(dialect: &Dialect) -> String {
     )
 }
 
-/// The report as [`Dialect::activity_rows`] reads it. Neither address nor page of a key is kept.
+/// The report as [`Dialect::activity_rows`] reads it.
 fn encode(uses: &[ApiKeyUse]) -> String {
+    // Neither address nor page of a key is kept.
     let mut rows = Vec::with_capacity(uses.len());
     for each in uses {
         let id = format!("{:032x}", u128::from_be_bytes(each.id.to_bytes()));

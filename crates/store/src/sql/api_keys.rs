@@ -34,7 +34,7 @@ columns! {
 }
 
 columns! {
-    /// What an answer says about the key beside its columns.
+    /// The columns of an answer beside those of the key.
     ApiKeyStateColumns after ApiKeyColumns { requests_24h, ended_us, now_us }
 }
 
@@ -127,8 +127,10 @@ pub(super) async fn count_live(
 }
 
 /// Selects keys with their requests, and the time of the audit event that ended each: its own, or that of the first
-/// cutoff that covers it. An event after its expiry ended no key.
+/// cutoff that covers it.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {
+    // An event after its expiry ended no key.
+    // PostgreSQL sums BIGINT to NUMERIC, which no value of ours can hold: hence the cast back.
     let requests_24h = format!(
         "(SELECT CAST(COALESCE(SUM(h.requests), 0) AS BIGINT) FROM api_key_hours h \
              WHERE h.tenant_id = k.tenant_id AND h.key_id = k.key_id AND h.hour >= {})",
@@ -139,6 +141,8 @@ fn select(dialect: &Dialect, of: &str, and: &str) -> String {
         ended_us: "e.at_us",
         now_us: dialect.now,
     };
+    // Nested, because the name `ended_by` can be joined by and compared only outside of the query
+    // that computes it.
     format!(
         "SELECT {key}, {state} \
          FROM (SELECT k.*, COALESCE(k.end_event, {CUT_EVENT}) AS ended_by FROM api_keys k WHERE {of}) k \

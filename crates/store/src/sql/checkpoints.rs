@@ -22,14 +22,15 @@ columns! {
     BacklogColumns { bytes, age_us }
 }
 
-/// Claims the checkpoint at `revision` if enough has changed since the last one and no authority has claimed one lately.
-/// When an authority dies with its claim, another one follows after the interval.
+/// Claims the checkpoint at `revision` if enough has changed since the last one and no authority has claimed one
+/// lately.
 pub(super) async fn claim(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     revision: Revision,
     due: &CheckpointDue,
 ) -> Result<bool, StoreError> {
+    // When an authority dies with its claim, another one follows after the interval.
     if !is_due(connection, dialect, revision, due).await? {
         return Ok(false);
     }
@@ -112,6 +113,7 @@ pub(super) async fn insert(
          ON CONFLICT (revision) DO NOTHING";
     let values = [revision.into(), view[..].into(), code[..].into()];
     connection.query(insert, &values).await?;
+    // Two are kept, so that an authority can start from the older one if the newer cannot be read.
     let prune = "DELETE FROM checkpoints WHERE revision NOT IN \
          (SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2)";
     connection.query(prune, &[]).await?;

@@ -57,7 +57,7 @@ pub(super) trait WriteRow {
     fn into_values(self) -> Vec<Value>;
 }
 
-/// Declares a list of columns. The page of this module explains what a list can do.
+/// Declares a list of columns. The page of this module explains its uses.
 macro_rules! columns {
     ($(#[$doc:meta])* $List:ident { $($column:ident),+ $(,)? }) => {
         columns!(@starts_at 0; $(#[$doc])* $List { $($column),+ });
@@ -80,7 +80,7 @@ macro_rules! columns {
             /// The position after the last column.
             pub(crate) const END: usize = $start + Self::NAMES.len();
 
-            /// Where answers have the columns.
+            /// The positions of the columns in answers.
             pub(crate) const AT: Self = {
                 #[allow(non_camel_case_types)]
                 enum Position { $($column),+ }

@@ -81,14 +81,14 @@ pub struct Dialect {
     /// The chain of the next batch, computed from the column `chain` and the parameter `$1`: the digest of the delta
     /// followed by the digest of the audit rows.
     pub next_chain: &'static str,
-    /// Whether a beat has to write, to prove that this server is the primary. SQLite has only one process, so a read is
+    /// True if a beat has to write, to prove that this server is the primary. SQLite has only one process, so a read is
     /// proof enough.
     pub beat_writes: bool,
     /// The most sessions that one statement inserts or reads. It is 1 where a statement can take only one serial.
     pub group_max: usize,
-    /// Whether each row that a statement inserts takes its own value of a sequence.
+    /// True if each row that a statement inserts takes its own value of a sequence.
     pub serial_per_row: bool,
-    /// Whether `WITH` may change rows: the statement around it then reads them as they were before.
+    /// True if `WITH` may change rows: the statement around it then reads them as they were before.
     pub changes_within: bool,
     /// The rows of a report of activity, from the JSON in `$1` and in its order: `tenant_id`, `session_id` (also of API
     /// keys), `requests`, `age_us`, `ip`, `page`.
@@ -156,7 +156,7 @@ impl Statement {
     }
 }
 
-/// The failure of a statement, classified by what a caller can do about it. The text names codes, never values.
+/// The failure of a statement, classified by the remedy of a caller. The text names codes, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// A unique key exists already.

@@ -4,8 +4,9 @@ use super::value::Value;
 use crate::StoreError;
 use portcullis_domain::PageCursor;
 
-/// Encodes values. None is null, because the columns that a list is ordered by are never null.
+/// Encodes values.
 pub(super) fn write(values: &[Value]) -> PageCursor {
+    // None is null, because the columns that a list is ordered by are never null.
     let mut bytes = Vec::new();
     for value in values {
         let (kind, content) = match value {
@@ -32,6 +33,8 @@ pub(super) fn read<const N: usize>(
     };
     let values = parse(bytes).ok_or_else(foreign)?;
     let values: [Value; N] = values.try_into().map_err(|_| foreign())?;
+    // A cursor of another order would bind a text where the statement expects a number, and fail in
+    // the engine.
     for (value, first) in values.iter().zip(&first) {
         if std::mem::discriminant(value) != std::mem::discriminant(first) {
             return Err(foreign());

@@ -1,6 +1,6 @@
-//! Which cutoff covers a session, as expressions over the row `s` of `sessions`.
+//! Cutoffs that cover a session, as expressions over the row `s` of `sessions`.
 
-/// Whether a cutoff covers the session `s`: one lookup in the index for each scope. Most find nothing.
+/// True if a cutoff covers the session `s`: one lookup in the index for each scope. Most find nothing.
 pub(super) const IS_CUT: &str = "((SELECT c.revision FROM cutoffs c WHERE c.scope = 1 \
          AND c.scope_serial = s.user_serial AND c.revision > s.opened_revision AND c.exempt_serial <> s.serial \
          LIMIT 1) IS NOT NULL \

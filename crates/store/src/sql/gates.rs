@@ -22,14 +22,14 @@ columns! {
     GateColumns { now_us, heard_us, alive_us, admits_us }
 }
 
-/// Records what one authority knows of gates, and returns all gates. Each statement stands alone: what is lost between
-/// them comes again with the next contact.
+/// Records the contacts of one authority with gates, and returns all gates.
 pub(super) async fn record(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     contacts: &[GateContact],
     keep: Duration,
 ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+    // Each statement stands alone: what is lost between them comes again with the next contact.
     let connected = contacts.iter().filter(|contact| !contact.left);
     for rows in ValueRows::in_powers_of_two(connected.map(values)) {
         let sql = upsert(dialect, &rows);
@@ -41,6 +41,8 @@ pub(super) async fn record(
         let sql = "DELETE FROM gates WHERE gate_id = $1";
         connection.query(sql, &[contact.id[..].into()]).await?;
     }
+    // A gate that can admit nothing any more holds no session back from becoming idle, so its row
+    // may go after a while.
     let delete_lost = format!(
         "DELETE FROM gates WHERE alive_us + admits_us < {} - $1",
         dialect.now
@@ -64,6 +66,7 @@ fn values(contact: &GateContact) -> ContactColumns<Value> {
 
 /// Times only move forward: another authority may know more. A time that is no report replaces none.
 fn upsert(dialect: &Dialect, rows: &ValueRows) -> String {
+    // The condition holds for every row. SQLite needs one before ON CONFLICT.
     format!(
         "{with_v} INSERT INTO gates (gate_id, reported, heard_us, alive_us, admits_us) \
          SELECT v.gate_id, v.reported, {now} - v.heard_age_us, {now} - v.alive_age_us, v.admits_us \
@@ -80,11 +83,12 @@ fn upsert(dialect: &Dialect, rows: &ValueRows) -> String {
     )
 }
 
-/// All gates, and the time. The outer join answers with the time also when there is no gate.
+/// All gates, and the time.
 async fn all(
     connection: &mut dyn Connection,
     dialect: &Dialect,
 ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+    // The outer join answers with the time also when there is no gate.
     let gate = GateColumns {
         now_us: dialect.now,
         heard_us: "g.heard_us",

@@ -88,6 +88,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
         }
         state.waiting.push_back(call);
         let is_held_up = state.running < RUNNING_MAX && state.began.elapsed() > HELD_UP;
+        // The call usually joins the group that the running worker takes next.
         let needs_worker = state.running == 0 || is_held_up;
         if needs_worker {
             state.running += 1;
@@ -115,10 +116,11 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
         }
     }
 
-    /// Takes the next group. Its size is a power of two, so that a few prepared statements serve all sizes. The worker
-    /// ends when there is none.
+    /// Takes the next group. The worker ends when there is none.
     fn next_group(&self) -> Option<Vec<QueuedCall<T, R>>> {
+        // Its size is a power of two, so that a few prepared statements serve all sizes.
         let mut state = self.state();
+        // A caller that has gone away must not make the group larger.
         state.waiting.retain(|call| !call.reply.is_closed());
         let Some(power) = state.waiting.len().min(self.size_max).checked_ilog2() else {
             state.running -= 1;
@@ -128,9 +130,11 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
         Some(state.waiting.drain(..1 << power).collect())
     }
 
-    /// Answers a group. If it fails, each call runs alone, so that one bad call does not fail the others. A store that
-    /// cannot be reached is not asked again: each of those calls would wait as long for nothing.
+    /// Answers a group.
     async fn answer(&self, requests: Vec<T>) -> Vec<Result<R, StoreError>> {
+        // If it fails, each call runs alone, so that one bad call does not fail the others. A store
+        // that cannot be reached is not asked again: each of those calls would wait as long for
+        // nothing.
         match (self.run)(requests.clone()).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(error) if requests.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {

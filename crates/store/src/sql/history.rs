@@ -1,4 +1,4 @@
-//! What is known of a user from earlier sign-ins.
+//! The history of a user's sign-ins: the last one, and the footprints of all.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ columns! {
     FootprintColumns { tenant_id, user_id, kind, value, sign_ins }
 }
 
-/// Finds what bears on sign-ins with these footprints, in the order of the questions: one lookup in the index for each
+/// Finds the history that bears on sign-ins with these footprints, in the order of the questions: one lookup in the index for each
 /// footprint, and one for each kind.
 pub(super) async fn find(
     connection: &mut dyn Connection,
@@ -69,6 +69,8 @@ pub(super) async fn find(
     let sql = lookup_statement(dialect, &rows);
     let mut known: Vec<_> = questions.iter().map(|_| nothing_known()).collect();
     for row in connection.query(&sql, rows.params()).await? {
+        // The padding of the statement repeats the last lookup. Its answer is taken twice, which
+        // changes nothing.
         let question = row.unsigned(AnswerColumns::AT.question)?;
         let question = usize::try_from(question).unwrap_or(usize::MAX);
         if let (Some(known), Some((_, _, footprints))) =
@@ -168,17 +170,20 @@ fn read_last_sign_in(row: &Row, known: &mut SignInHistory) -> Result<(), StoreEr
     Ok(())
 }
 
-/// The statements that count the footprints of sign-ins. Rows are touched in key order and once each, so that two groups
-/// of sign-ins cannot wait for each other in a circle.
+/// The statements that count the footprints of sign-ins.
 pub(super) fn add_footprints<'a>(
     dialect: &Dialect,
     sign_ins: impl Iterator<Item = &'a SignIn>,
 ) -> Vec<Statement> {
+    // Rows are touched in key order and once each, so that two groups of sign-ins cannot wait for
+    // each other in a circle.
     let mut counts = BTreeMap::new();
     for new in sign_ins {
         for footprint in &new.footprints {
             let kind = code(footprint.kind);
             let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
+            // ON CONFLICT may update a row only once in a statement, so equal footprints are
+            // counted here.
             *counts.entry(key).or_insert(0_i64) += 1;
         }
     }

@@ -18,6 +18,8 @@ pub(super) async fn initialize(
     connection: &mut dyn Connection,
     dialect: &Dialect,
 ) -> Result<(), StoreError> {
+    // Drawn before anyone looks whether there is a history: the statement does nothing if there is
+    // one.
     let incarnation = portcullis_contract::random::<16>();
     let head = "INSERT INTO log_head (id, incarnation, revision, chain) VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
     let values: [Value; 2] = [incarnation[..].into(), Chain::default().0[..].into()];
@@ -47,6 +49,8 @@ pub(super) async fn secret(
     name: &str,
     fresh: &[u8],
 ) -> Result<Vec<u8>, StoreError> {
+    // Insert first, then read: of two authorities that start together, both use the secret of the
+    // one that was first.
     let insert = "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     connection
         .query(insert, &[name.into(), fresh.into()])
@@ -58,14 +62,14 @@ pub(super) async fn secret(
 }
 
 /// Applies a wish for the longest life of an access token.
-///
-/// A longer life is in force at once. A shorter one is only noted: gates must keep revocations for as long as tokens of
-/// the longer life may be in use, so it comes into force when those have run out.
 pub(super) async fn token_life(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     wish: Duration,
 ) -> Result<TokenLife, StoreError> {
+    // A longer life is in force at once. A shorter one is only noted: gates must keep revocations
+    // for as long as tokens of the longer life may be in use, so it comes into force when those
+    // have run out.
     let raise =
         "UPDATE installation SET token_life_us = $1, lowered_us = NULL WHERE token_life_us <= $1"
             .to_owned();

@@ -60,6 +60,7 @@ pub(super) async fn head_and_chain(
     );
     let rows = connection.query(&sql, &[revision.into()]).await?;
     let head = position(&rows)?;
+    // Revision 0 is the beginning of every history. It has no batch, and its chain is known.
     if revision == Revision(0) {
         return Ok((head, Some(Chain::default())));
     }
@@ -79,14 +80,15 @@ pub(super) async fn check_writes(
 }
 
 /// Writes the row of this authority, and reads the head.
-///
-/// Both are one statement: its snapshot is taken after the call began, and its commit is durable. Only the primary
-/// server can do that, so the head is not one of an earlier primary.
 pub(super) async fn beat(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     authority: &[u8; 16],
 ) -> Result<Beat, StoreError> {
+    // Both are one statement: its snapshot is taken after the call began, and its commit is
+    // durable. Only the primary server can do that, so the head is not one of an earlier primary.
+    // The time is read in the same statement as the head, so that gates can tell how old the head
+    // is.
     let time = HeadTime {
         now_us: dialect.now,
     };
@@ -133,16 +135,17 @@ pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {
 }
 
 /// The statements that write a batch: the first advances the head and returns it, the second inserts the batch.
-///
-/// The head is a row that is updated, not the greatest revision of a table. Its lock orders batches, so that commit order
-/// is revision order: a reader that has seen a revision has been shown all before it.
 pub(super) fn advance_head(
     dialect: &Dialect,
     stamp: Micros,
     delta: &[u8],
     audit_digest: &Digest,
 ) -> [Statement; 2] {
+    // The head is a row that is updated, not the greatest revision of a table. Its lock orders
+    // batches, so that commit order is revision order: a reader that has seen a revision has been
+    // shown all before it.
     let delta_digest = sha256(delta);
+    // The chain links digests, not bytes: it can be verified when the delta is trimmed.
     let link = [delta_digest, *audit_digest].concat();
     let advance = format!(
         "UPDATE log_head SET revision = revision + 1, chain = {} RETURNING {}",
@@ -214,6 +217,7 @@ pub(super) async fn trim(
     through: Revision,
     age: Duration,
 ) -> Result<u64, StoreError> {
+    // The age keeps deltas for gates that reconnect, even when a checkpoint covers them.
     let sql = format!(
         "UPDATE log_batches SET delta = NULL \
          WHERE revision <= $1 AND stamped_us <= {now} - $2 AND delta IS NOT NULL RETURNING revision",

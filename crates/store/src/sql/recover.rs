@@ -62,6 +62,8 @@ impl Recovery<'_> {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(Recovered, Vec<Statement>), StoreError> {
         let now = now(connection, self.dialect).await?;
+        // Sequences are outside of transactions on PostgreSQL. If the recovery fails, they have
+        // advanced in vain, which harms nothing.
         for statement in (self.dialect.advance_sequences)(RECOVERY_STRIDE) {
             connection.query(&statement, &[]).await?;
         }
@@ -74,6 +76,8 @@ impl Recovery<'_> {
         self.jump(connection).await?;
 
         let (recovered, last) = self.append_first_batch(connection, now, old).await?;
+        // In the same transaction: an authority that starts after the recovery must find the new
+        // view, or no recovery.
         let (view, code) = checkpoint(&recovered)?;
         checkpoints::insert(connection, recovered.head.revision, &view, &code).await?;
         Ok((recovered, last))

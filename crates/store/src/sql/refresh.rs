@@ -57,18 +57,18 @@ impl<E: Into<StoreError>> From<E> for RolledBack<'_> {
 }
 
 /// Moves sessions to the next generation. Of several calls with the same token, the first that proves it wins.
-///
-/// The proof needs the row of the session. To take only one statement for each refresh, the statement changes the row
-/// first, and the proof is checked before the commit. A forged token rolls the transaction back, and the others go again
-/// without it.
 pub(super) async fn refresh(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     group: &[Refresh],
 ) -> Result<Vec<RefreshOutcome>, StoreError> {
+    // The proof needs the row of the session. To take only one statement for each refresh, the
+    // statement changes the row first, and the proof is checked before the commit. A forged token
+    // rolls the transaction back, and the others go again without it.
     let mut genuine: Vec<_> = group.iter().collect();
     // In key order, like the appender: transactions that lock several sessions cannot wait for each other in a circle.
     genuine.sort_by_key(|refresh| (&refresh.session.0, refresh.session.1.to_bytes()));
+    // Each round drops at least one forged token, so the loop ends.
     let mut refreshed = loop {
         match advance(connection, dialect, &genuine).await {
             Ok(refreshed) => break refreshed,
@@ -87,9 +87,9 @@ pub(super) async fn refresh(
     Ok(answers)
 }
 
-/// Takes the session that this refresh moved on. Another one of the same session may have done that, with another
-/// generation or without proof.
+/// Takes the session that this refresh moved on.
 fn take_won(refreshed: &mut Advanced, refresh: &Refresh) -> Option<(Session, Micros)> {
+    // Another one of the same session may have done that, with another generation or without proof.
     let (session, _) = refreshed.get(&refresh.session)?;
     let is_next = session.generation.checked_sub(1) == Some(refresh.generation);
     if is_next && (refresh.proof)(&session.salt) {
@@ -99,12 +99,13 @@ fn take_won(refreshed: &mut Advanced, refresh: &Refresh) -> Option<(Session, Mic
     }
 }
 
-/// Answers a refresh that changed nothing with the session as it is. Without proof the caller learns nothing about it.
+/// Answers a refresh that changed nothing with the session as it is.
 async fn answer_other(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     refresh: &Refresh,
 ) -> Result<RefreshOutcome, StoreError> {
+    // Without proof the caller learns nothing about it.
     let found = find_one(connection, dialect, &refresh.session).await?;
     match found {
         Some((session, now)) if (refresh.proof)(&session.salt) => {
@@ -127,6 +128,8 @@ async fn advance<'a>(
     }
     transaction!(connection, async {
         let refreshed = advance_generations(connection, dialect, group).await?;
+        // Checked for the sessions that moved only. A token of another generation is answered
+        // later, from the row.
         let (forged, others): (Vec<&Refresh>, Vec<_>) =
             group.iter().partition(|refresh| is_forged(refresh, &refreshed));
         if !forged.is_empty() {
@@ -154,6 +157,8 @@ async fn advance_generations(
     group: &[&Refresh],
 ) -> Result<Advanced, StoreError> {
     let rows = ValueRows::new(group.iter().map(|refresh| values(refresh)));
+    // The condition on the generation makes one call win. The statement waits for the row lock of
+    // another refresh, finds the generation gone, and changes nothing.
     let sql = format!(
         "{with_v} UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now}, \
              rotated_before_us = COALESCE(s.rotated_us, s.created_us), rotated_by = v.client \
@@ -197,6 +202,8 @@ pub(super) async fn record_shared_token(
              AND COALESCE(shared_generation, -1) < $3 RETURNING session_id";
     let values = [tenant.into(), (*id).into(), generation.into()];
     transaction!(connection, async {
+        // No row: the finding is recorded already, or a newer refresh has made it worthless. Either
+        // way there is no second event.
         let recorded = connection.query(sql, &values).await?;
         let event: Option<Statement> = if recorded.is_empty() {
             None

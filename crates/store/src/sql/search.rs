@@ -70,6 +70,7 @@ impl Searches {
     pub(super) fn new(running_max: usize) -> Self {
         Self(Arc::new(TurnQueue {
             running_max,
+            // Half, so that one tenant with long searches leaves room for all others.
             asker_running_max: (running_max / 2).max(1),
             state: Mutex::default(),
         }))
@@ -83,6 +84,7 @@ impl Searches {
             admitted,
         };
         self.0.enqueue(waiting)?;
+        // There may be a free turn already.
         Arc::clone(&self.0).admit();
         let turn = timeout(WAIT_MAX, turn).await.map_err(|_| overloaded())?;
         turn.map_err(|_| overloaded())

@@ -94,6 +94,8 @@ pub(super) async fn find(
     let rows = key_rows(keys);
     let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
     let sql = select_with_end(dialect, &of);
+    // The answer has no order, and a key that is asked for twice comes once: so the rows are found
+    // by key.
     let mut found = HashMap::with_capacity(keys.len());
     for row in connection.query(&sql, rows.params()).await? {
         let (session, now) = read_with_end(&row)?;
@@ -113,15 +115,14 @@ pub(super) async fn find_one(
 }
 
 /// Waits until the row of a session is durable.
-///
-/// An earlier commit may have lost its wait for a standby. Its caller was told nothing, and an answer made from the row
-/// must not vouch for it before a later commit is durable. Locking a row is a write, so the commit of the lock is that
-/// later commit.
 pub(super) async fn make_durable(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     (tenant, id): &SessionKey,
 ) -> Result<(), DbError> {
+    // An earlier commit may have lost its wait for a standby. Its caller was told nothing, and an
+    // answer made from the row must not vouch for it before a later commit is durable. Locking a
+    // row is a write, so the commit of the lock is that later commit.
     let is_only_writer = dialect.lock_rows.is_empty();
     if is_only_writer {
         // Each commit was durable before another statement could see it.
@@ -137,13 +138,13 @@ pub(super) async fn make_durable(
     Ok(())
 }
 
-/// Selects the sessions `s` that match `of`, newest first, with the audit event that ended each: its own, or that of the
-/// first cutoff that covers it. An event after its expiry ended no session.
-///
-/// The inner ORDER BY is a fence. Without it PostgreSQL joins the trail by the expression of `ended_by`, cannot look a
-/// subquery up in an index, and reads the whole trail for each session. The ordinal comes from within for the same
-/// reason: with a constant 0, PostgreSQL may look the trail up by the ordinal alone.
+/// Selects the sessions `s` that match `of`, newest first, with the audit event that ended each: its own, or that of
+/// the first cutoff that covers it.
 pub(super) fn select_with_end(dialect: &Dialect, of: &str) -> String {
+    // An event after its expiry ended no session. The inner ORDER BY is a fence. Without it
+    // PostgreSQL joins the trail by the expression of `ended_by`, cannot look a subquery up in an
+    // index, and reads the whole trail for each session. The ordinal comes from within for the same
+    // reason: with a constant 0, PostgreSQL may look the trail up by the ordinal alone.
     format!(
         "SELECT {session}, {time}, {end} \
          FROM (SELECT s.*, COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by, \
@@ -172,6 +173,8 @@ fn read_end(row: &Row) -> Result<Option<SessionEnd>, StoreError> {
     let Some(at) = row.optional_time(columns.at_us)? else {
         return Ok(None);
     };
+    // A cause that this version does not know is an error. Any other answer would show a wrong
+    // reason.
     let cause = Cause::from_code(row.int(columns.cause)?)
         .ok_or_else(|| StoreError::Internal("a session ended for an unknown cause".into()))?;
     Ok(Some(SessionEnd {
@@ -266,8 +269,9 @@ fn read_shared_generation(row: &Row) -> Result<Option<u64>, StoreError> {
     }
 }
 
-/// The client of a refresh as the column `rotated_by` keeps it. The application's name is left out: nothing compares it.
+/// The client of a refresh as the column `rotated_by` keeps it.
 pub(super) fn refreshing_client(client: &ClientInfo) -> String {
+    // The application's name is left out: nothing compares it.
     if *client == ClientInfo::default() {
         return String::new();
     }

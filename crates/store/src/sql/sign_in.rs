@@ -21,15 +21,14 @@ use portcullis_domain::{SignIn, SignInOutcome};
 type Inserted = HashMap<[u8; 16], Row>;
 
 /// Opens sessions, in one transaction for all of known users.
-///
-/// A session must be covered by each sign-out that commits after the sign-in has read the head of the log. So the head
-/// is read no later than anything else: the statement for known users has everything in one snapshot, and each other
-/// sign-in reads the head first.
 pub(super) async fn sign_in(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     group: &[SignIn],
 ) -> Result<Vec<Result<SignInOutcome, SignInError>>, StoreError> {
+    // A session must be covered by each sign-out that commits after the sign-in has read the head
+    // of the log. So the head is read no later than anything else: the statement for known users
+    // has everything in one snapshot, and each other sign-in reads the head first.
     let mut inserted = sign_in_known_users(connection, dialect, group).await?;
     let rest: Vec<_> = group
         .iter()
@@ -94,14 +93,13 @@ async fn insert_for_known_users(
 
 /// Opens sessions of users that are new or have other names, in one transaction. Opens none when one of them needs a
 /// transaction of its own.
-///
-/// Only for an engine with one writer at a time: with several, this transaction would lock users in any order, and two
-/// of them could wait for each other.
 async fn sign_in_together(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     group: &[&SignIn],
 ) -> Result<Inserted, StoreError> {
+    // Only for an engine with one writer at a time: with several, this transaction would lock users
+    // in any order, and two of them could wait for each other.
     let is_only_writer = dialect.lock_rows.is_empty();
     if group.len() < 2 || !is_only_writer {
         return Ok(Inserted::new());

@@ -49,9 +49,9 @@ fn read(row: &Row) -> Result<KeyRecord, StoreError> {
     })
 }
 
-/// Keeps other transactions from changing keys until this one ends. Without it, two retirements could each leave the
-/// other's key as the last one.
+/// Keeps other transactions from changing keys until this one ends.
 pub(super) async fn lock(connection: &mut dyn Connection) -> Result<(), StoreError> {
+    // Without it, two retirements could each leave the other's key as the last one.
     let sql = "UPDATE installation SET keys_version = keys_version + 1";
     connection.query(sql, &[]).await?;
     Ok(())

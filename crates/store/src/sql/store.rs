@@ -59,6 +59,7 @@ impl SqlStore {
     /// # Errors
     /// Fails when the engine does.
     pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        // The reports wrap the engine, so that no call can forget to report an outage.
         let outage = Arc::new(Outage::new("the database"));
         let backend: Arc<dyn Backend> = Arc::new(Reporting::new(backend, Arc::clone(&outage)));
         let reads_max = backend.dialect().group_max;
@@ -498,6 +499,7 @@ impl LogStore for SqlStore {
     }
 
     async fn check_writes(&self) -> Result<(), StoreError> {
+        // A beat is a durable write already.
         if self.dialect().beat_writes {
             return Ok(());
         }

@@ -64,6 +64,7 @@ pub(super) async fn record_heartbeat(
     dialect: &Dialect,
     absence: Duration,
 ) -> Result<Micros, StoreError> {
+    // One statement, so that the absence is measured against the last heartbeat of any authority.
     let sql = format!(
         "UPDATE installation SET resumed_us = CASE WHEN heard_us < {now} - $1 THEN {now} ELSE resumed_us END, \
              heard_us = {now} RETURNING resumed_us",
@@ -86,6 +87,7 @@ pub(super) async fn due(
     );
     let rows = connection.query(&sql, &[i64::from(limit).into()]).await?;
     let (sessions, now) = read_all(&rows)?;
+    // Many sessions have the same tenant. Each policy is read and parsed once.
     let mut tenants = BTreeSet::new();
     for session in &sessions {
         tenants.insert(&session.tenant_id);
@@ -166,6 +168,8 @@ pub(super) async fn walk(
         i64::from(limit).into(),
     ];
     let (mut sessions, now) = read_all(&connection.query(&sql, &values).await?)?;
+    // Without a policy that this version can read, no limit is known. Sessions then end by their
+    // expiry alone.
     if let Some(policy) = &policy {
         mark_surplus(connection, dialect, &tenant_id, policy, &mut sessions).await?;
     }
@@ -212,6 +216,8 @@ fn group_by_limits<'a>(
 ) -> BTreeMap<Option<&'a UserId>, Vec<String>> {
     let mut users: BTreeMap<Option<&UserId>, BTreeSet<String>> = BTreeMap::new();
     for session in sessions.iter().filter(|session| !session.ended) {
+        // The key of the policy, not of the session: the result outlives the sessions, which are
+        // changed while it is used.
         let own = policy.user_overrides.get_key_value(&session.user_id);
         let group = users.entry(own.map(|(user, _)| user)).or_default();
         group.insert(session.user_id.to_string());
@@ -282,6 +288,8 @@ pub(super) async fn reschedule(
             due_us: schedule.due.into(),
             unless_us: schedule.unless_changed.into(),
         }));
+        // A report of use may have set a new time since the session was read. That one is right,
+        // and stays.
         let sql = format!(
             "{with_v} UPDATE sessions SET due_us = v.due_us FROM v \
              WHERE sessions.tenant_id = v.tenant_id AND sessions.session_id = v.session_id \
@@ -323,6 +331,8 @@ async fn move_walk(
     walk: &PolicyWalk,
     next: Option<SessionId>,
 ) -> Result<bool, StoreError> {
+    // The version is part of the condition: a walk under the old policy must not mark the new one
+    // as done.
     let sql = format!(
         "UPDATE policies SET sweep_from = CASE WHEN $3 IS NULL AND changed_us > {} - $4 THEN $5 ELSE $3 END \
          WHERE tenant_id = $1 AND version = $2 AND sweep_from IS NOT NULL RETURNING version",

@@ -11,7 +11,7 @@ use crate::StoreError;
 use portcullis_domain::{Counting, Micros, SinceTurn, time::span};
 
 columns! {
-    /// What is known since the last turn.
+    /// The time since the last turn.
     SinceTurnColumns { last_turn_us, clock_latest_us, turn_counted_us }
 }
 
@@ -20,11 +20,12 @@ columns! {
     CountingColumns { turn_count, turn_counter }
 }
 
-/// Reads what is known since the last turn. Until this transaction ends, no other one can turn.
+/// Reads the time since the last turn. Until this transaction ends, no other one can turn.
 pub(super) async fn lock_since_turn(
     connection: &mut dyn Connection,
     now: Micros,
 ) -> Result<SinceTurn, StoreError> {
+    // The latest time only grows: a clock that was set back must not bring the next turn closer.
     let sql = format!(
         "UPDATE installation SET clock_latest_us = \
          CASE WHEN clock_latest_us > $1 THEN clock_latest_us ELSE $1 END \
@@ -41,12 +42,12 @@ pub(super) async fn lock_since_turn(
     })
 }
 
-/// Records a turn, and starts to count from 0. The count moves on, so that time from before the turn cannot be added
-/// after it.
+/// Records a turn, and starts to count from 0.
 pub(super) async fn turn(
     connection: &mut dyn Connection,
     turned: Micros,
 ) -> Result<(), StoreError> {
+    // The count moves on, so that time from before the turn cannot be added after it.
     let sql = "UPDATE installation SET last_turn_us = $1, turn_counted_us = 0, turn_count = turn_count + 1";
     connection.query(sql, &[turned.into()]).await?;
     Ok(())
@@ -63,8 +64,7 @@ pub(super) async fn counting(connection: &mut dyn Connection) -> Result<Counting
     })
 }
 
-/// Adds time, if no authority has counted or turned since the count was `number`. It is one statement, so that of two
-/// counts after one number only one happens.
+/// Adds time, if no authority has counted or turned since the count was `number`.
 pub(super) async fn count(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -72,6 +72,7 @@ pub(super) async fn count(
     number: i64,
     passed: Duration,
 ) -> Result<bool, StoreError> {
+    // It is one statement, so that of two counts after one number only one happens.
     let sql = format!(
         "UPDATE installation SET turn_counter = $1, turn_count = turn_count + 1, \
          turn_counted_us = turn_counted_us + $3, clock_latest_us = \

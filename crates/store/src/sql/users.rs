@@ -60,6 +60,8 @@ pub(super) async fn ensure_tenant(
         "INSERT INTO tenants (tenant_id, tenant_serial) VALUES ($1, {}) ON CONFLICT DO NOTHING",
         dialect.next_tenant
     );
+    // Read again instead of RETURNING: another sign-in may have inserted the tenant meanwhile, and
+    // then this statement returns nothing.
     connection.query(&insert, &[tenant.into()]).await?;
     find_tenant(connection, tenant)
         .await?
@@ -83,6 +85,8 @@ pub(super) async fn upsert_user(
     new: &SignIn,
 ) -> Result<(), DbError> {
     ensure_user(connection, dialect, &new.tenant_id, &new.user_id).await?;
+    // An empty name in a sign-in says nothing about the name. It must not erase the one that is
+    // known.
     let sql = format!(
         "UPDATE users SET user_name = CASE WHEN $3 = '' THEN user_name ELSE $3 END, \
              given_name = CASE WHEN $4 = '' THEN given_name ELSE $4 END, \
@@ -175,6 +179,7 @@ pub(super) async fn insert_users(
                     number: number.into(),
                 }),
         );
+        // WHERE TRUE: without a condition, SQLite takes ON CONFLICT for the condition of the join.
         let sql = format!(
             "{with_v} \
              INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \

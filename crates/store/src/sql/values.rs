@@ -52,10 +52,9 @@ impl ValueRows {
     }
 
     /// The beginning of a statement that takes the rows from `v`: `WITH v (name, …) AS (VALUES …)`.
-    ///
-    /// SQLite can name the columns of a `VALUES` list only in a `WITH` clause. Both engines merge it into the one place
-    /// that reads `v`, so that it costs nothing.
     pub(super) fn with_v(&self) -> String {
+        // SQLite can name the columns of a `VALUES` list only in a `WITH` clause. Both engines
+        // merge it into the one place that reads `v`, so that it costs nothing.
         let names = self.names.join(", ");
         let tuples = &self.tuples;
         format!("WITH v ({names}) AS (VALUES {tuples})")
@@ -75,10 +74,6 @@ impl ValueRows {
     pub(super) fn push(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());
         format!("${}", self.params.len())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.params.is_empty()
     }
 
     pub(super) fn params(&self) -> &[Value] {
@@ -132,6 +127,6 @@ mod tests {
         let lists = ValueRows::in_powers_of_two(pairs(7));
         let lengths: Vec<_> = lists.iter().map(|list| list.params().len() / 2).collect();
         assert_eq!(lengths, [4, 2, 1]);
-        assert!(ValueRows::new(pairs(0)).is_empty());
+        assert!(ValueRows::new(pairs(0)).params().is_empty());
     }
 }

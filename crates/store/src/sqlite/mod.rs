@@ -226,12 +226,10 @@ mod tests {
         position::sha256,
     };
 
+    use portcullis_domain::{Actor, AuditFilter, Details, Entry, Micros, Mutation, PendingEvent};
+
     use super::*;
-    use crate::{
-        domain::{Actor, AuditFilter, Details, Entry, Micros, Mutation, PendingEvent},
-        sql::ONLY,
-        store::{AuditStore, CheckpointStore, LogStore},
-    };
+    use crate::{AuditStore, CheckpointStore, LogStore, sql::ONLY};
 
     async fn open_store(directory: &Path) -> (Arc<Sqlite>, SqlStore) {
         let engine = Arc::new(Sqlite::connect(directory).await.expect("opens"));

@@ -70,10 +70,9 @@ impl Batch<'_> {
     }
 
     /// Creates a key, unless its owner is disabled.
-    ///
-    /// The statement reads the head in its own snapshot. A cutoff that commits later has a greater revision, and covers
-    /// the key; an owner that was disabled before is seen to be.
     async fn create_api_key(&mut self, index: usize, new: &NewApiKey) -> Result<(), StoreError> {
+        // The statement reads the head in its own snapshot. A cutoff that commits later has a
+        // greater revision, and covers the key; an owner that was disabled before is seen to be.
         let sql = format!(
             "INSERT INTO api_keys (tenant_id, key_id, serial, owner_id, owner_serial, tenant_serial, opened_revision, \
                  name, scopes, audiences, created_us, expires_us) \
@@ -108,6 +107,7 @@ impl Batch<'_> {
         revocation: Revocation<'_>,
     ) -> Result<Option<Serial>, StoreError> {
         let Revocation { tenant, key, index } = revocation;
+        // A key that a cutoff covers has ended already. Its first end stays the one that is shown.
         let end = format!(
             "UPDATE api_keys AS k SET end_event = $3 WHERE k.tenant_id = $1 AND k.key_id = $2 \
              AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
@@ -123,6 +123,7 @@ impl Batch<'_> {
             self.applied_to(index, tenant.as_str(), &[target], cause, 1);
             return Ok(Some(row.serial(columns.serial)?));
         }
+        // Only a key that was not ended needs this second look: does it exist at all?
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";
         if self.connection.query(known, &values[..2]).await?.is_empty() {
             self.refuse(index, EntryError::ApiKeyNotFound);
@@ -157,6 +158,7 @@ impl Batch<'_> {
             self.unchanged(index);
             return Ok(());
         }
+        // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
         serials.sort_unstable();
         let changed = u32::try_from(serials.len()).unwrap_or(u32::MAX);
         self.changes.push(Change::Forget(serials));

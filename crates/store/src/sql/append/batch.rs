@@ -59,7 +59,7 @@ pub(super) struct Batch<'a> {
 
 pub(super) type EntryResult = Result<Applied, EntryError>;
 
-/// How an entry was applied.
+/// The effect of an entry.
 #[derive(Clone, Copy)]
 pub(super) enum Applied {
     /// By an earlier batch.
@@ -119,6 +119,7 @@ impl<'a> Batch<'a> {
     /// The entries without a result so far, with their places in the batch.
     pub(super) fn pending(&self) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
         let entries = self.entries;
+        // Copied, so that the caller can change the batch while it goes through the entries.
         let is_pending: Vec<_> = self.results.iter().map(Option::is_none).collect();
         entries
             .iter()
@@ -145,7 +146,7 @@ impl<'a> Batch<'a> {
         self.applied_to(index, tenant, &without_user, cause, changed);
     }
 
-    /// As [`applied`](Self::applied), for targets that concern users.
+    /// The same as [`applied`](Self::applied), for targets that concern users.
     pub(super) fn applied_to(
         &mut self,
         index: usize,

@@ -33,6 +33,8 @@ pub(in crate::sql) async fn append(
     dialect: &Dialect,
     entries: &[Entry],
 ) -> Result<Appended, StoreError> {
+    // Not the macro `transaction!`: the last statements of the batch have answers, which are read
+    // after the commit.
     connection.begin().await?;
     let mut batch = Batch::new(connection, dialect, entries);
     match batch.run().await {
@@ -70,10 +72,10 @@ impl Batch<'_> {
     }
 
     /// Reads the head as it is, because the batch changes nothing.
-    ///
-    /// The answer says that all this was so already. That may be visible and not yet durable, because another commit
-    /// still waits for a standby. Then a write makes this commit wait until it is durable.
     fn keep_head(&mut self) {
+        // The answer says that all this was so already. That may be visible and not yet durable,
+        // because another commit still waits for a standby. Then a write makes this commit wait
+        // until it is durable.
         let answers_an_entry = self
             .results
             .iter()
@@ -88,10 +90,10 @@ impl Batch<'_> {
     }
 
     /// Prepares the next revision, and all that depends on it.
-    ///
-    /// Every row that another transaction could hold is locked by now. The head comes next, and after it only rows that
-    /// appenders write: so whoever holds the head waits for nobody, and the log never stands still.
     fn advance_head(&mut self) {
+        // Every row that another transaction could hold is locked by now. The head comes next, and
+        // after it only rows that appenders write: so whoever holds the head waits for nobody, and
+        // the log never stands still.
         if !self.revoked.is_empty() {
             self.changes.push(Change::Revoke {
                 credential: CredentialKind::Session,
@@ -122,6 +124,7 @@ impl Batch<'_> {
                 parents.extend(entry.trace_parent.clone());
             }
         }
+        // A batch may hold thousands of entries. Gates need a few examples of their traces.
         parents.truncate(delta::TRACE_PARENTS_MAX);
         parents
     }
@@ -144,6 +147,7 @@ impl Batch<'_> {
             outcomes.push(outcome(result, revision));
         }
         for (session, _) in self.ended.values_mut() {
+            // The revision was not known when the row was read.
             if let Some(end) = &mut session.end {
                 end.revision = revision;
             }
@@ -182,6 +186,7 @@ fn insert_cutoffs(cutoffs: &[Cutoff]) -> Vec<Statement> {
     let mut statements = Vec::new();
     for cutoffs in cutoffs.chunks(ROWS_MAX) {
         let rows = ValueRows::new(cutoffs.iter().map(cutoff_values));
+        // ON CONFLICT: two entries of one batch may cut off the same scope. One row says it.
         let sql = format!(
             "{with_v} INSERT INTO cutoffs ({columns}, revision) SELECT {values}, h.revision \
              FROM log_head h, v WHERE TRUE ON CONFLICT DO NOTHING",

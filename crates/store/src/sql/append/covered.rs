@@ -135,6 +135,8 @@ impl<'a> Batch<'a> {
             scope_serial: "c.scope_serial",
             revision: "h.revision",
         };
+        // Several cutoffs may be of one scope, and the padding repeats the last one. The set counts
+        // each scope once.
         let mut cut = HashSet::new();
         let mut head = None;
         for chunk in scopes.chunks(ROWS_MAX) {
@@ -158,14 +160,14 @@ impl<'a> Batch<'a> {
         Ok(head.filter(|_| all_are_cut))
     }
 
-    /// Whether a session of the entry's scope has been opened at the cutoff, which does not cover it. Where there are many
-    /// sessions only some are checked, and the answer is yes.
+    /// Returns true if a session of the entry's scope has been opened at the cutoff, which does not cover it.
     async fn may_have_opened(
         &mut self,
         index: usize,
         entry: &Entry,
         cutoff: Revision,
     ) -> Result<bool, StoreError> {
+        // Where there are many sessions only some are checked, and the answer is yes.
         match &entry.mutation {
             Mutation::SignOutUsers { tenant, users, .. } => {
                 let exempt = self.kept.get(&index).map_or(0, |serial| serial.0);
@@ -192,6 +194,8 @@ impl<'a> Batch<'a> {
         values: &[Value],
         cutoff: Revision,
     ) -> Result<bool, StoreError> {
+        // No order: any order would need an index of its own, and it does not matter which sessions
+        // are checked.
         let sql = format!(
             "SELECT s.opened_revision FROM sessions s WHERE {of} LIMIT {}",
             SESSIONS_CHECKED_MAX + 1

@@ -59,6 +59,7 @@ impl Batch<'_> {
     async fn insert_key(&mut self, key: &NewKey) -> Result<Option<Change>, StoreError> {
         let trusted =
             VerificationKey::new(key.id.clone(), key.algorithm, &key.public, key.credential);
+        // Checked here, because a gate that cannot read a key would refuse the whole delta.
         let Ok(trusted) = trusted else {
             return Ok(None);
         };
@@ -146,9 +147,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Turns, if the time since the last turn is long enough. The lock on the row of the installation orders turns: of
-    /// several at once one happens.
+    /// Turns, if the time since the last turn is long enough.
     async fn turn(&mut self, index: usize, period: Duration) -> Result<(), StoreError> {
+        // The lock on the row of the installation orders turns: of several at once one happens.
         let since = turns::lock_since_turn(self.connection, self.now).await?;
         if !since.is_due(period, self.now) {
             self.unchanged(index);

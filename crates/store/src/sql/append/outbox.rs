@@ -8,9 +8,9 @@ use crate::StoreError;
 use portcullis_domain::Mutation;
 
 impl Batch<'_> {
-    /// Takes the oldest events that wait. The entry has no audit row of its own: repeated, it takes the events that wait
-    /// then.
+    /// Takes the oldest events that wait.
     pub(super) async fn take_outbox(&mut self, index: usize) -> Result<(), StoreError> {
+        // The entry has no audit row of its own: repeated, it takes the events that wait then.
         // Two authorities that delete the same rows, each in its own order, could wait for each other. The lock on the
         // row of the installation lets them take turns.
         let lock = "UPDATE installation SET keys_version = keys_version";

@@ -59,6 +59,7 @@ impl Batch<'_> {
             before_all.into(),
             self.now.into(),
         ];
+        // No row: another editor was faster, and this one must see that policy first.
         if self.connection.query(sql, &values).await?.is_empty() {
             self.refuse(index, EntryError::PolicyChanged);
         } else {

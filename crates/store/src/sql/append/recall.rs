@@ -22,11 +22,12 @@ columns! {
 
 impl Batch<'_> {
     /// Reads the time, and answers the entries that the trail has.
-    ///
-    /// Where the sessions can be locked at once, that comes first: a lock may wait for the commit of an earlier attempt,
-    /// whose row must then be seen.
     pub(super) async fn recall(&mut self) -> Result<(), StoreError> {
+        // Where the sessions can be locked at once, that comes first: a lock may wait for the
+        // commit of an earlier attempt, whose row must then be seen.
         let mut statements: Vec<_> = self.find_at_once().into_iter().collect();
+        // Both go out together: one round trip for the whole look at the database in the usual
+        // case.
         statements.push(self.look_back());
         let mut answers = self.connection.query_all(&statements).await?;
         let recalled = answers.pop().unwrap_or_default();
@@ -73,6 +74,8 @@ impl Batch<'_> {
                 revision: Revision(row.unsigned(columns.revision)?),
                 changed: row.count(columns.changed)?,
             };
+            // A result of this batch stays, unless it says that nothing changed. That may be the
+            // effect of the earlier attempt.
             for (entry, result) in self.entries.iter().zip(&mut self.results) {
                 let is_open = result.is_none() || changed_nothing(result);
                 if is_open && entry.event_id.to_bytes() == event {

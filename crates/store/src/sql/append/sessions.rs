@@ -25,7 +25,7 @@ use crate::StoreError;
 use portcullis_domain::{Cause, Entry, EntryError, Mutation, SessionEnd};
 
 columns! {
-    /// Whether a session has ended.
+    /// True for a session that has ended.
     OverColumn after SessionColumns { is_over }
 }
 
@@ -78,9 +78,9 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// The statement that finds and locks the sessions of a batch that only ends single sessions. In every other batch
-    /// something else has to be locked before.
+    /// The statement that finds and locks the sessions of a batch that only ends single sessions.
     pub(super) fn find_at_once(&self) -> Option<Statement> {
+        // In every other batch something else has to be locked before.
         let only_revocations = self
             .entries
             .iter()
@@ -235,6 +235,8 @@ impl<'a> Batch<'a> {
         let mut ended = Vec::with_capacity(ending.len());
         for (key, &index) in ending {
             let session = &found[key];
+            // The caller of such an entry is shown the session. For others the sessions are not
+            // read from their rows.
             let is_only_target = self.entries[index].mutation.targets() == 1;
             if is_only_target {
                 let end = Some(self.end_of(index));
@@ -262,6 +264,7 @@ impl<'a> Batch<'a> {
             session_id: id[..].into(),
             event_id: self.entries[**index].event_id.into(),
         }));
+        // The event of an earlier end stays: the first end is the one that counts.
         let sql = format!(
             "{with_v} UPDATE sessions SET end_event = v.event_id FROM v \
              WHERE sessions.tenant_id = v.tenant_id AND sessions.session_id = v.session_id AND end_event IS NULL",
@@ -270,8 +273,9 @@ impl<'a> Batch<'a> {
         Statement::new(sql, rows.into_params())
     }
 
-    /// The end that an entry gives a session. Its revision is not known yet.
+    /// The end that an entry gives a session.
     fn end_of(&self, index: usize) -> SessionEnd {
+        // Its revision is not known yet.
         let entry = &self.entries[index];
         let cause = match &entry.mutation {
             Mutation::RevokeSessions { cause, .. } => *cause,
@@ -341,6 +345,7 @@ fn add_ending(
     else {
         return false;
     };
+    // Collected first: an entry that names one wrong session must end none.
     let mut open = Vec::with_capacity(sessions.len());
     for id in sessions {
         let key = (tenant.clone(), id.to_bytes());

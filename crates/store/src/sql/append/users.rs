@@ -37,7 +37,7 @@ struct Named<'a> {
     users: BTreeSet<(&'a TenantId, &'a UserId)>,
 }
 
-/// What a batch changes about whether a user may sign in.
+/// Changes of a batch to the admission of a user.
 #[derive(Default)]
 struct Change {
     /// The entries that enable the user, by their places in the batch.
@@ -47,15 +47,18 @@ struct Change {
 }
 
 impl<'a> Batch<'a> {
-    /// Changes tenants and users, in key order. Rows that are missing are inserted: a sign-out must also bind a user that
-    /// signs in just now for the first time.
+    /// Changes tenants and users, in key order.
     pub(super) async fn change_users(&mut self) -> Result<(), StoreError> {
+        // Rows that are missing are inserted: a sign-out must also bind a user that signs in just
+        // now for the first time.
         let named = self.named_users();
         for tenant in named.tenants {
             let serial = users::ensure_tenant(self.connection, self.dialect, tenant).await?;
             self.tenants.insert(tenant.clone(), serial);
         }
 
+        // Looked up before they are inserted: mostly all exist, and an insert would take serials
+        // for nothing.
         let wanted: Vec<_> = named.users.into_iter().collect();
         self.find_users(&wanted).await?;
         let missing = self.missing_users(&wanted);
@@ -139,7 +142,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Changes who may sign in, user by user in key order. A user that one batch both enables and disables is disabled.
+    /// Enables and disables users, one by one in key order. A user that one batch both enables and disables is disabled.
     async fn change_admission(&mut self) -> Result<(), StoreError> {
         for ((tenant, user), change) in self.admission_changes() {
             if change.locks {
@@ -190,6 +193,7 @@ impl<'a> Batch<'a> {
     }
 
     async fn disable_user(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+        // A user that is disabled already keeps the time at which that happened.
         let sql = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
         let values: [Value; 3] = [tenant.into(), user.into(), self.now.into()];
         self.connection.query(sql, &values).await?;
@@ -218,12 +222,11 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Finds out which users that are disabled own a live API key. Only their keys have to be cut off: such a cutoff
-    /// stays in every gate for good.
-    ///
-    /// The rows of these users are locked by now, and so is that of each owner that gets a key, so no key is created in
-    /// between.
+    /// Finds out which users that are disabled own a live API key.
     async fn find_key_owners(&mut self) -> Result<(), StoreError> {
+        // Only their keys have to be cut off: such a cutoff stays in every gate for good. The rows
+        // of these users are locked by now, and so is that of each owner that gets a key, so no key
+        // is created in between.
         let mut disabling = BTreeSet::new();
         for (_, entry) in self.pending() {
             disabling.extend(disabled_by(entry));

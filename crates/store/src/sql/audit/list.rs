@@ -9,13 +9,14 @@ use super::{
 use crate::StoreError;
 use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Micros};
 
-/// Lists events, newest first. Each filter has an index in the order of the list.
+/// Lists events, newest first.
 pub(in crate::sql) async fn list(
     connection: &mut dyn Connection,
     filter: &AuditFilter,
     below: Option<AuditPosition>,
     limit: u32,
 ) -> Result<Vec<AuditEvent>, StoreError> {
+    // Each filter has an index in the order of the list.
     let below = below.unwrap_or_else(|| beginning(filter));
     // Events of the installation have no tenant; they stand under the empty id.
     let tenant = filter.tenant_id.as_ref().map_or("", TenantId::as_str);
@@ -27,6 +28,8 @@ pub(in crate::sql) async fn list(
         i64::from(limit).into(),
     ];
     let conditions = conditions(filter, &mut values);
+    // A row comparison, because it is the only form of "after this position" that both engines look
+    // up in an index.
     let sql = format!(
         "SELECT {columns} FROM audit_events WHERE tenant_id = $1 AND (at_us, event_id, ordinal) < ($2, $3, $4){conditions} \
          ORDER BY at_us DESC, event_id DESC, ordinal DESC LIMIT $5",
@@ -36,9 +39,9 @@ pub(in crate::sql) async fn list(
     rows.iter().map(read).collect()
 }
 
-/// The position above the first event of the list. No event is below the first position of an instant but those of
-/// earlier instants.
+/// The position above the first event of the list.
 fn beginning(filter: &AuditFilter) -> AuditPosition {
+    // No event is below the first position of an instant but those of earlier instants.
     AuditPosition {
         at: filter.before.unwrap_or(Micros(i64::MAX)),
         event: EventId::from_bytes([0; 16]),

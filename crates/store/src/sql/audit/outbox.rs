@@ -76,7 +76,7 @@ impl Waiting {
     }
 }
 
-/// The audit rows of an entry from one ordinal on, as they wait. What the rows have in common is there once.
+/// The audit rows of an entry from one ordinal on, as they wait. Values that the rows have in common are there once.
 #[derive(Deserialize, Serialize)]
 struct Rest {
     event: String,
@@ -185,8 +185,9 @@ pub(in crate::sql) fn defer_rest(rows: &[AuditRow]) -> Option<Statement> {
     Some(Statement::new(sql, values.into_params()))
 }
 
-/// The statement that lets events wait, in the transaction of what they report: one row, whatever their number.
+/// The statement that lets events wait, in the transaction that they report: one row, whatever their number.
 pub(in crate::sql) fn defer(events: &[PendingEvent]) -> Option<Statement> {
+    // The least id is the key of the row: the oldest events are taken first.
     let first = events.iter().map(|event| event.id.to_bytes()).min()?;
     let waiting: Vec<_> = events.iter().map(Waiting::of).collect();
     let sql = format!(
@@ -201,7 +202,7 @@ pub(in crate::sql) fn defer(events: &[PendingEvent]) -> Option<Statement> {
     Some(Statement::new(sql, values))
 }
 
-/// Whether an event waits.
+/// Returns true if an event waits.
 pub(in crate::sql) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM audit_outbox LIMIT 1";
     let rows = connection.query(sql, &[]).await?;
@@ -209,13 +210,12 @@ pub(in crate::sql) async fn any(connection: &mut dyn Connection) -> Result<bool,
 }
 
 /// Takes the oldest events out as rows of the trail, until there are `limit` or more.
-///
-/// An event that the trail has already is dropped: a batch that tried to insert it again would fail, and with it all
-/// other events.
 pub(in crate::sql) async fn take(
     connection: &mut dyn Connection,
     limit: u32,
 ) -> Result<Vec<AuditRow>, StoreError> {
+    // An event that the trail has already is dropped: a batch that tried to insert it again would
+    // fail, and with it all other events.
     let mut taken = Vec::new();
     let mut rests = Vec::new();
     for row in connection.query(TAKE, &[i64::from(limit).into()]).await? {
@@ -235,8 +235,11 @@ pub(in crate::sql) async fn take(
     Ok(taken)
 }
 
-/// Deletes the oldest rows that hold `$1` events together. The innermost limit bounds what the sum reads.
-const TAKE: &str = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM          (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM              (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1)      RETURNING events";
+/// Deletes the oldest rows that hold `$1` events together. The innermost limit bounds the rows of the sum.
+const TAKE: &str = "DELETE FROM audit_outbox WHERE first_event IN (SELECT w.first_event FROM \
+         (SELECT o.first_event, sum(o.size) OVER (ORDER BY o.first_event) - o.size AS earlier FROM \
+             (SELECT first_event, size FROM audit_outbox ORDER BY first_event LIMIT $1) o) w WHERE w.earlier < $1) \
+     RETURNING events";
 
 fn parse(events: &str) -> Result<Outboxed, StoreError> {
     serde_json::from_str(events).map_err(|_| unreadable())
@@ -266,14 +269,13 @@ async fn find_known(
 mod tests {
     use portcullis_contract::id::{TenantId, UserId};
 
+    use portcullis_domain::{AuditFilter, Entry, Mutation};
+
     use super::*;
     use crate::{
-        domain::{AuditFilter, Entry, Mutation},
-        store::{
-            AuditStore, LogStore,
-            sql::{Backend, Lane, SqlStore},
-            sqlite::Sqlite,
-        },
+        AuditStore, LogStore,
+        sql::{Backend, Lane, SqlStore},
+        sqlite::Sqlite,
     };
 
     fn event(at: i64, user: &UserId, details: &[(&str, &str)]) -> PendingEvent {

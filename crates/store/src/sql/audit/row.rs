@@ -85,8 +85,7 @@ impl Target {
 }
 
 impl AuditRow {
-    /// The rows of an entry that touched `targets`. There is at least one, because a repeated entry is recognized by its
-    /// row.
+    /// The rows of an entry that touched `targets`.
     pub(in crate::sql) fn of(
         entry: &Entry,
         at: Micros,
@@ -95,6 +94,7 @@ impl AuditRow {
         cause: Option<Cause>,
         changed: u32,
     ) -> Vec<Self> {
+        // There is at least one, because a repeated entry is recognized by its row.
         let no_target = [Target::default()];
         let targets = if targets.is_empty() {
             &no_target[..]
@@ -175,10 +175,10 @@ impl AuditRow {
     }
 
     /// Adds all columns but the revision to a digest.
-    ///
-    /// Each text follows its length, so that no two rows have the same bytes. The user and the details came later. Where
-    /// one of them is not empty, they stand at the end, behind a number that cannot be a length.
     fn update(&self, context: &mut Context) {
+        // Each text follows its length, so that no two rows have the same bytes. The user and the
+        // details came later. Where one of them is not empty, they stand at the end, behind a
+        // number that cannot be a length.
         add_text(context, &self.tenant);
         add_text(context, &self.action);
         add_text(context, &self.target);
@@ -238,6 +238,8 @@ impl RunningDigest {
 /// Puts the rows of a batch in order, and gives each the digest over the rows up to it. Returns the last digest, which is
 /// that of the batch. The others tell which row somebody changed.
 pub(in crate::sql) fn seal(rows: &mut [AuditRow]) -> Digest {
+    // The order of the rows is part of the digest. It must not depend on the order of the calls,
+    // which nobody can look up later.
     rows.sort_by_key(|row| (row.event.to_bytes(), row.ordinal));
     let mut running = RunningDigest::new();
     for row in rows {
@@ -256,14 +258,16 @@ pub(super) fn revision(row: &Row) -> Result<Revision, StoreError> {
 }
 
 /// The statements that insert the rows of the batch at the head.
-///
-/// They fail when the trail has an event already. Then an earlier attempt has committed after all and its answer was
-/// lost; the next attempt will find its rows.
 pub(in crate::sql) fn inserts(rows: &[AuditRow]) -> Vec<Statement> {
+    // They fail when the trail has an event already. Then an earlier attempt has committed after
+    // all and its answer was lost; the next attempt will find its rows.
     let mut statements = Vec::new();
     for rows in ValueRows::in_powers_of_two(rows.iter().map(AuditRow::values)) {
+        // No ON CONFLICT: a duplicate must fail the batch, not be dropped from a digest that covers
+        // it.
         let sql = format!(
-            "{with_v} INSERT INTO audit_events ({columns}, revision)              SELECT {values}, h.revision FROM log_head h, v",
+            "{with_v} INSERT INTO audit_events ({columns}, revision) \
+             SELECT {values}, h.revision FROM log_head h, v",
             with_v = rows.with_v(),
             columns = AuditColumns::names(),
             values = AuditColumns::of("v"),

@@ -41,6 +41,8 @@ pub(in crate::sql) async fn verify(
     after: Revision,
     limit: u64,
 ) -> Result<Option<AuditVerdict>, StoreError> {
+    // The head first: a batch that is appended while this runs is beyond it, and is left to the
+    // next call.
     let head = log::head(connection).await?;
     let Some(chain) = log::chain(connection, after).await? else {
         return Ok(None);
@@ -104,6 +106,7 @@ impl Walk<'_> {
                 if let Some(fault) = self.check(batch, &mut rows).await? {
                     return Ok(Some(fault));
                 }
+                // Checked after each batch too: one batch may have thousands of rows.
                 if self.rows >= CALL_ROWS_MAX {
                     break;
                 }
@@ -112,9 +115,9 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// Reads the batches right after the last one, or right after the gap that a recovery leaves. The range is short, so
-    /// that a plan that sorts cannot sort the whole log.
+    /// Reads the batches right after the last one, or right after the gap that a recovery leaves.
     async fn read_batches(&mut self, limit: u64) -> Result<Vec<StoredBatch>, StoreError> {
+        // The range is short, so that a plan that sorts cannot sort the whole log.
         let sql = format!(
             "SELECT {} FROM log_batches WHERE revision > $1 AND revision <= $2 ORDER BY revision",
             BatchColumns::names()
@@ -181,8 +184,10 @@ impl Walk<'_> {
     }
 }
 
-/// Reads a batch. A digest of another length reads as zeros, which cannot be right: the check of the batch will say so.
+/// Reads a batch.
 fn read_batch(row: &Row) -> Result<StoredBatch, StoreError> {
+    // A digest of another length reads as zeros, which cannot be right: the check of the batch will
+    // say so.
     let columns = BatchColumns::AT;
     let delta_digest = row.optional_blob(columns.delta_digest)?;
     Ok(StoredBatch {
@@ -308,6 +313,8 @@ impl RowPages {
     }
 
     async fn read(&self, connection: &mut dyn Connection) -> Result<Vec<Row>, StoreError> {
+        // By revision, with its own index: rows that somebody added under a wrong event are met as
+        // well.
         let sql = format!(
             "SELECT {} FROM audit_events WHERE (revision, event_id, ordinal) > ($1, $2, $3) AND revision <= $4 \
              ORDER BY revision, event_id, ordinal LIMIT $5",

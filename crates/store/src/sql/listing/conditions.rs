@@ -18,7 +18,7 @@ pub(super) const FENCE: &str = "LIMIT 1000000000";
 /// there: the page of the schema says why.
 pub(super) const BY_USER: &str = "s.serial > 0";
 
-/// As [`BY_USER`], for every user `u` and the indexes by name and by sign-in.
+/// The same as [`BY_USER`], for every user `u` and the indexes by name and by sign-in.
 pub(super) const OF_USERS: &str = "u.user_serial > 0";
 
 columns! {
@@ -37,9 +37,10 @@ impl Params {
         format!("${}", self.0.len())
     }
 
-    /// The beginning of a statement that takes user ids from `v`. The ids are padded to a power of two by the empty id,
-    /// which no user has, so that a few prepared statements serve all.
+    /// The beginning of a statement that takes user ids from `v`.
     pub(super) fn with_user_ids(&mut self, ids: &[String]) -> String {
+        // The ids are padded to a power of two by the empty id, which no user has, so that a few
+        // prepared statements serve all.
         let padding = ids.len().next_power_of_two() - ids.len();
         let mut tuples = Vec::with_capacity(ids.len() + padding);
         for id in ids {
@@ -62,10 +63,9 @@ pub(super) fn now(dialect: &Dialect) -> String {
 }
 
 /// The condition that no cutoff covers the session `s` of `tenant`.
-///
-/// Only cutoffs of users exempt a session. So for the tenant and for everyone, the newest cutoff decides, and it is looked
-/// up once for the whole list.
 pub(super) fn uncut(tenant: &str) -> String {
+    // Only cutoffs of users exempt a session. So for the tenant and for everyone, the newest cutoff
+    // decides, and it is looked up once for the whole list.
     let of_tenant = format!(
         "c.scope = 2 AND c.scope_serial = (SELECT t.tenant_serial FROM tenants t WHERE t.tenant_id = {tenant})"
     );
@@ -80,6 +80,7 @@ pub(super) fn uncut(tenant: &str) -> String {
 }
 
 fn opened_after_newest(scope: &str) -> String {
+    // COALESCE: a scope that was never cut off covers nothing.
     format!(
         "s.opened_revision >= COALESCE((SELECT c.revision FROM cutoffs c WHERE {scope} \
          ORDER BY c.revision DESC LIMIT 1), 0)"
@@ -121,6 +122,7 @@ pub(super) fn name_conditions(params: &mut Params, names: &NameFilter) -> Vec<St
     for (column, part) in parts {
         if let Some(part) = part {
             let pattern = params.bind(contains(part));
+            // The keys in the rows are case folded, and so is the part: their bytes can be compared.
             conditions.push(format!("u.{column} LIKE {pattern} ESCAPE '\\'"));
         }
     }

@@ -1,7 +1,7 @@
 //! Lists of sessions and users.
 //!
-//! The cost of a list depends on its tenant and on what matches. It depends neither on the rest of the database nor on
-//! what the planner expects of the tables, because plans are made once and often while tables are small.
+//! The cost of a list depends on its tenant and on the rows that match. It depends neither on the rest of the database
+//! nor on the expectations of the planner, because plans are made once and often while tables are small.
 //!
 //! So each list chooses one index, by an order that only that index has. A condition that is to be looked up in the index
 //! is a range or a row comparison, because an equality would take its column out of the order. Every other condition is

@@ -1,4 +1,4 @@
-//! Previews: what a call would end, as a number and a sample.
+//! Previews of calls that end sessions: their number and a sample.
 
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
@@ -62,6 +62,7 @@ pub(in crate::sql) async fn preview(
         return Ok(None);
     }
 
+    // Newest first, whatever order the statement had: the sample shows the newest.
     let mut active = read_active(&rows)?;
     active.sort_unstable_by_key(|id| std::cmp::Reverse(id.to_bytes()));
     let sessions = u32::try_from(active.len()).unwrap_or(u32::MAX);
@@ -92,13 +93,14 @@ fn read_active(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
     Ok(active)
 }
 
-/// The sessions of a sample as they are now, newest first. A session that has ended meanwhile is shown as ended.
+/// The sessions of a sample as they are now, newest first.
 async fn find_sample(
     connection: &mut dyn Connection,
     dialect: &Dialect,
     tenant: &TenantId,
     ids: &[SessionId],
 ) -> Result<Vec<(Session, Micros)>, StoreError> {
+    // A session that has ended meanwhile is shown as ended.
     if ids.is_empty() {
         return Ok(Vec::new());
     }

@@ -19,12 +19,12 @@ use crate::{Removed, StoreError};
 use portcullis_domain::{PageCursor, time::span};
 
 columns! {
-    /// Whether a session ended longer ago than sessions are kept.
+    /// True for a session that ended longer ago than sessions are kept.
     OldColumn after SessionKeyColumns { is_old }
 }
 
-/// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer ago
-/// than `retention`. The two statements need no transaction, because a session that has ended cannot come back.
+/// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer
+/// ago than `retention`.
 pub(in crate::sql) async fn remove_ended(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -32,6 +32,7 @@ pub(in crate::sql) async fn remove_ended(
     retention: Duration,
     limit: u32,
 ) -> Result<Removed, StoreError> {
+    // The two statements need no transaction, because a session that has ended cannot come back.
     let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
     let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
     let rows = connection.query(&select_checked(dialect), &values).await?;
@@ -42,6 +43,7 @@ pub(in crate::sql) async fn remove_ended(
             old.push(key(row)?);
         }
     }
+    // A full page may not be the last one.
     let next = match rows.last() {
         Some(last) if rows.len() == limit as usize => {
             let last = key(last)?;

@@ -131,7 +131,7 @@ async fn choose_source(
     Ok(Some(source))
 }
 
-/// Whether a network has so few sessions that gathering them costs less than going through the tenant.
+/// Returns true if a network has so few sessions that gathering them costs less than going through the tenant.
 async fn has_few_sessions(
     connection: &mut dyn Connection,
     filter: &SessionFilter,
@@ -191,7 +191,7 @@ struct Taken {
     condition: String,
     /// The order of an index.
     order: &'static str,
-    /// Whether the list has the order of the index. Then no more rows are taken than are listed.
+    /// True if the list has the order of the index. Then no more rows are taken than are listed.
     is_list_order: bool,
 }
 
@@ -225,10 +225,10 @@ impl ListStatement {
     }
 
     /// Adds the condition of the state.
-    ///
-    /// The conditions on the event allow null (`COALESCE`). Otherwise PostgreSQL makes the outer join an inner one, begins
-    /// with the events of a rare cause, and reads the whole trail to find them.
     fn restrict_state(&mut self, dialect: &Dialect, filter: &SessionFilter) {
+        // The conditions on the event allow null (`COALESCE`). Otherwise PostgreSQL makes the outer
+        // join an inner one, begins with the events of a rare cause, and reads the whole trail to
+        // find them.
         let by_user = Cause::BY_USER.map(|cause| cause.code().to_string());
         let by_user = by_user.join(", ");
         match filter.state {
@@ -272,9 +272,10 @@ impl ListStatement {
         }
     }
 
-    /// Adds the conditions on columns that are not the source. They are written so that no index can serve them: an index
-    /// that the planner prefers by mistake would change the order, and with it the cost.
+    /// Adds the conditions on columns that are not the source.
     fn restrict_columns(&mut self, filter: &SessionFilter, source: &Source) {
+        // They are written so that no index can serve them: an index that the planner prefers by
+        // mistake would change the order, and with it the cost.
         if filter.names.is_set() && !matches!(source, Source::Named(_)) {
             let matching = name_conditions(&mut self.params, &filter.names).join(" AND ");
             self.of.push(format!(
@@ -309,9 +310,10 @@ impl ListStatement {
             .push(format!("CASE WHEN {condition} THEN 1 ELSE 0 END = 1"));
     }
 
-    /// Adds the conditions of times. Session ids grow with time, so the index of the source is not read beyond the oldest
-    /// session that can match.
+    /// Adds the conditions of times.
     fn restrict_times(&mut self, filter: &SessionFilter, source: &Source) {
+        // Session ids grow with time, so the index of the source is not read beyond the oldest
+        // session that can match.
         self.restrict_period("s.created_us", filter.started);
         self.restrict_period("s.active_us", filter.active);
         if let Some(from) = filter.started.from
@@ -384,6 +386,8 @@ impl ListStatement {
     /// Takes the sessions of the source that are older than `before`, and lists them in `order`.
     fn take_from(&mut self, dialect: &Dialect, source: Source, before: Value, order: String) {
         let before = self.params.bind(before);
+        // The ids are bound before the conditions that follow: parameters are numbered in the order
+        // of their binding.
         if let Source::Named(users) = &source {
             self.with = self.params.with_user_ids(users);
             self.from = sessions_of_users(dialect);
@@ -459,10 +463,11 @@ impl ListStatement {
         }
     }
 
-    /// The statement and its parameters. It selects sessions with the audit event that ended each: its own, or that of the
-    /// first cutoff that covers it. An event after its expiry ended no session.
-    /// [`select_with_end`](super::super::sessions::select_with_end) says why the ordinal comes from within.
+    /// The statement and its parameters.
     fn finish(mut self, limit: i64) -> (String, Vec<Value>) {
+        // It selects sessions with the audit event that ended each: its own, or that of the first
+        // cutoff that covers it. An event after its expiry ended no session. `select_with_end` says
+        // why the ordinal comes from within.
         let limit = self.params.bind(limit);
         let and = if self.and.is_empty() {
             "TRUE".into()

@@ -18,7 +18,7 @@ columns! {
 }
 
 /// Finds the users with more active sessions than `limits` allow, each with the newest session that is too many: that
-/// one and all older ones are. A session that breaks another rule will end for that, and does not count.
+/// one and all older ones are.
 pub(in crate::sql) async fn surplus(
     connection: &mut dyn Connection,
     dialect: &Dialect,
@@ -26,6 +26,7 @@ pub(in crate::sql) async fn surplus(
     users: &[String],
     limits: &Limits,
 ) -> Result<Vec<(UserId, SessionId)>, StoreError> {
+    // A session that breaks another rule will end for that, and does not count.
     let Some(most) = limits.sessions_max else {
         return Ok(Vec::new());
     };
@@ -37,6 +38,8 @@ pub(in crate::sql) async fn surplus(
         conditions.push(keeps_rule(&mut params, &now(dialect), &rule));
     }
     let with = params.with_user_ids(users);
+    // The user is a range, not an equality: so the order is that of the index by user, and OFFSET
+    // stops after a few rows.
     let columns = SurplusColumns {
         user_id: "v.user_id",
         session_id: &format!(

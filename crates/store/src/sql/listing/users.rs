@@ -20,17 +20,18 @@ use portcullis_domain::{
 };
 
 columns! {
-    /// What a list says about a user beside its columns. The list is ordered by `sort_key`.
+    /// The columns of a list beside those of the user. The list is ordered by `sort_key`.
     SummaryColumns after UserColumns { sessions, signed_in_us, last_active_us, sort_key, now_us }
 }
 
 /// The ids of the users of a tenant with these names, in the order of sign-in names; at most one more than
-/// [`NAMED_USERS_MAX`]. The index `users_by_name` has all names.
+/// [`NAMED_USERS_MAX`].
 pub(super) async fn find_named(
     connection: &mut dyn Connection,
     tenant: &TenantId,
     filter: &NameFilter,
 ) -> Result<Vec<String>, StoreError> {
+    // The index `users_by_name` has all names.
     let mut params = Params::default();
     let tenant = params.bind(tenant);
     let matching = name_conditions(&mut params, filter).join(" AND ");
@@ -167,13 +168,16 @@ impl<'a> ListStatement<'a> {
             }
         }
         if !filter.signed_out {
+            // Not EXISTS: PostgreSQL could turn that into a join, and begin at the sessions of the
+            // whole tenant.
             let any = self.active_sessions("s.serial", 1);
             self.conditions.push(format!("({any}) IS NOT NULL"));
         }
     }
 
-    /// Selects a column of the newest active sessions of the user `u`. The user is a range, for the order of the index.
+    /// Selects a column of the newest active sessions of the user `u`.
     fn active_sessions(&self, column: &str, limit: u32) -> String {
+        // The user is a range, for the order of the index.
         format!(
             "SELECT {column} FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id >= u.user_id \
              AND s.user_id <= u.user_id AND {active} ORDER BY s.user_id DESC, s.session_id DESC LIMIT {limit}",
@@ -182,8 +186,10 @@ impl<'a> ListStatement<'a> {
         )
     }
 
-    /// The statement. Few users, which were found by name, are sorted; otherwise users come in the order of an index.
+    /// The statement.
     fn finish(&mut self, filter: &UserFilter, few: Option<&[String]>, limit: i64) -> String {
+        // Few users, which were found by name, are sorted; otherwise users come in the order of an
+        // index.
         let mut with = String::new();
         let mut from = String::from("users u");
         if let Some(few) = few {
@@ -211,6 +217,7 @@ impl<'a> ListStatement<'a> {
     }
 
     fn select_summary(&self) -> String {
+        // Counted up to a limit, because a user may have a million sessions.
         let counted = self.active_sessions("s.active_us", USER_SESSIONS_COUNTED_MAX + 1);
         let summary = SummaryColumns {
             sessions: format!("(SELECT count(*) FROM ({counted}) c)"),

@@ -1,4 +1,4 @@
-//! What a sign-in leaves beside its session: the user's last sign-in, footprints, audit events.
+//! Rows that a sign-in leaves beside its session: the user's last sign-in, footprints, audit events.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,8 @@ fn update_last_sign_ins(dialect: &Dialect, opened: &[(&SignIn, Micros)]) -> Stat
         user_id: Value::from(user),
         place: json(place).into(),
     }));
+    // After the sessions, and together with the COMMIT: the lock on the user is held for one round
+    // trip.
     let sql = format!(
         "{with_v} UPDATE users AS u SET signed_in_us = {now}, signed_in_at = v.place FROM v \
          WHERE u.tenant_id = v.tenant_id AND u.user_id = v.user_id",

@@ -50,6 +50,8 @@ async fn find_key(
     new: &SignIn,
     request_id: Option<String>,
 ) -> Result<Row, StoreError> {
+    // Without a request id, the session id itself tells a repetition: the authority draws it once
+    // for all its attempts.
     let sql = format!(
         "SELECT {} FROM sessions WHERE tenant_id = $1 AND (session_id = $2 OR request_id = $3)",
         EarlierColumns::names()

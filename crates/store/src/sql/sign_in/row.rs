@@ -101,12 +101,13 @@ columns! {
     }
 }
 
-/// The statement that inserts the sessions of `rows` whose users are known and not disabled. `opened` is the revision of
-/// the log that they opened at. `rest` continues the condition.
-///
-/// The outer join is a fence. Without statistics PostgreSQL expects few users: it would go through all of them and look
-/// each up among the rows. An outer join has to begin at the rows.
+/// The statement that inserts the sessions of `rows` whose users are known and not disabled. `opened` is the revision
+/// of the log that they opened at. `rest` continues the condition.
 pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &str) -> String {
+    // The outer join is a fence. Without statistics PostgreSQL expects few users: it would go
+    // through all of them and look each up among the rows. An outer join has to begin at the rows.
+    // The time of the statement is the time of all its columns, so that a session is never older
+    // than its sign-in.
     let now = dialect.now;
     let expires = format!("{now} + v.lifetime_us");
     let auth_time = format!("COALESCE(v.auth_time_us, {now})");
@@ -145,6 +146,8 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
         replaces: "v.replaces",
         findings: "v.findings",
     };
+    // COALESCE keeps the join an outer one. PostgreSQL turns it into an inner join as soon as a
+    // condition refuses null.
     format!(
         "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
          FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
@@ -203,8 +206,9 @@ pub(super) fn request(new: &SignIn) -> (Option<String>, Option<Vec<u8>>) {
     }
 }
 
-/// When the sweep first looks at the session. Null where it would expire before: then there is nothing to look at.
+/// When the sweep first looks at the session.
 fn idle_timeout(new: &SignIn) -> Value {
+    // Null where it would expire before: then there is nothing to look at.
     let timeout = new
         .idle_timeout
         .filter(|timeout| *timeout < new.lifetime)
@@ -212,8 +216,9 @@ fn idle_timeout(new: &SignIn) -> Value {
     Value::Int(timeout)
 }
 
-/// The address as lists of a network compare it. Null for what is no address.
+/// The address as lists of a network compare it.
 fn network(client: &ClientInfo) -> Option<Vec<u8>> {
+    // Null for a text that is not an address.
     let address = client.ip.parse().ok()?;
     Some(address_key(address).to_vec())
 }
@@ -237,7 +242,7 @@ pub(super) fn created(row: &Row) -> Result<Micros, StoreError> {
     row.time(InsertedColumns::AT.created_us)
 }
 
-/// A new session with what its row says. The current time is that of the row.
+/// Reads a new session. The current time is that of the row.
 pub(super) fn read(new: &SignIn, row: &Row) -> Result<SignInOutcome, StoreError> {
     let columns = InsertedColumns::AT;
     let created = created(row)?;
