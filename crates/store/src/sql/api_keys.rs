@@ -7,7 +7,7 @@ use portcullis_contract::{
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect},
+    connection::{Connection, Dialect, Statement},
     row::{Row, only_row},
     value::Value,
 };
@@ -74,6 +74,25 @@ pub(super) async fn list(
     before: Option<ApiKeyId>,
     limit: u32,
 ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
+    let statement = list_statement(dialect, filter, before, limit);
+    let mut keys = Vec::new();
+    let mut now = Micros::default();
+    for row in statement.run(connection).await? {
+        let (key, time) = read(&row)?;
+        if keys.is_empty() {
+            now = time;
+        }
+        keys.push(key);
+    }
+    Ok((keys, now))
+}
+
+fn list_statement(
+    dialect: &Dialect,
+    filter: &ApiKeyFilter,
+    before: Option<ApiKeyId>,
+    limit: u32,
+) -> Statement {
     // The greatest UUID stands for "from the newest".
     let before = before.map_or([0xff; 16], ApiKeyId::to_bytes);
     let mut values = vec![
@@ -95,17 +114,7 @@ pub(super) async fn list(
     let and = if filter.show_ended { "TRUE" } else { &active };
     let select = select(dialect, &of, and);
     let sql = format!("{select} ORDER BY k.key_id DESC LIMIT $3");
-
-    let mut keys = Vec::new();
-    let mut now = Micros::default();
-    for row in connection.query(&sql, &values).await? {
-        let (key, time) = read(&row)?;
-        if keys.is_empty() {
-            now = time;
-        }
-        keys.push(key);
-    }
-    Ok((keys, now))
+    Statement::new(sql, values)
 }
 
 /// Counts the keys of a tenant that were neither revoked nor have expired, up to `max`. Keys of disabled owners count.

@@ -60,16 +60,27 @@ async fn is_due(
         return Ok(true);
     }
 
+    is_backlog_due(connection, dialect, (last, revision), due).await
+}
+
+/// Returns true if the batches of a range are large or old enough for a checkpoint.
+async fn is_backlog_due(
+    connection: &mut dyn Connection,
+    dialect: &Dialect,
+    (after, through): (Revision, Revision),
+    due: &CheckpointDue,
+) -> Result<bool, StoreError> {
+    let age = format!("COALESCE({} - MIN(stamped_us), 0)", dialect.now);
     let backlog = BacklogColumns {
         bytes: "COALESCE(SUM(length(delta)), 0)",
-        age_us: &format!("COALESCE({} - MIN(stamped_us), 0)", dialect.now),
+        age_us: &age,
     };
     let sql = format!(
         "SELECT {} FROM log_batches WHERE revision > $1 AND revision <= $2",
         backlog.select()
     );
     let rows = connection
-        .query(&sql, &[last.into(), revision.into()])
+        .query(&sql, &[after.into(), through.into()])
         .await?;
     let row = only_row(&rows, "log_batches")?;
     let columns = BacklogColumns::AT;

@@ -177,27 +177,7 @@ pub(super) fn add_footprints<'a>(
 ) -> Vec<Statement> {
     // Rows are touched in key order and once each, so that two groups of sign-ins cannot wait for
     // each other in a circle.
-    let mut counts = BTreeMap::new();
-    for new in sign_ins {
-        for footprint in &new.footprints {
-            let kind = code(footprint.kind);
-            let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
-            // ON CONFLICT may update a row only once in a statement, so equal footprints are
-            // counted here.
-            *counts.entry(key).or_insert(0_i64) += 1;
-        }
-    }
-
-    let mut rows = Vec::with_capacity(counts.len());
-    for ((tenant, user, kind, value), count) in counts {
-        rows.push(FootprintColumns {
-            tenant_id: Value::from(tenant),
-            user_id: user.into(),
-            kind: kind.into(),
-            value: value.into(),
-            sign_ins: count.into(),
-        });
-    }
+    let mut rows = count_footprints(sign_ins);
     let mut statements = Vec::new();
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(ROWS_MAX));
@@ -205,6 +185,32 @@ pub(super) fn add_footprints<'a>(
         rows = rest;
     }
     statements
+}
+
+fn count_footprints<'a>(
+    sign_ins: impl Iterator<Item = &'a SignIn>,
+) -> Vec<FootprintColumns<Value>> {
+    let mut counts = BTreeMap::new();
+    for new in sign_ins {
+        for footprint in &new.footprints {
+            let kind = code(footprint.kind);
+            let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
+            // ON CONFLICT may update a row only once in a statement, so equal footprints are counted
+            // here.
+            *counts.entry(key).or_insert(0_i64) += 1;
+        }
+    }
+    let mut rows = Vec::with_capacity(counts.len());
+    for ((tenant, user, kind, value), count) in counts {
+        rows.push(FootprintColumns {
+            tenant_id: tenant.into(),
+            user_id: user.into(),
+            kind: kind.into(),
+            value: value.into(),
+            sign_ins: count.into(),
+        });
+    }
+    rows
 }
 
 /// DISTINCT drops the repeated rows of [`ValueRows::new`], which must not count twice.

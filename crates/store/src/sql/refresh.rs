@@ -157,9 +157,20 @@ async fn advance_generations(
     group: &[&Refresh],
 ) -> Result<Advanced, StoreError> {
     let rows = ValueRows::new(group.iter().map(|refresh| values(refresh)));
+    let sql = advance_statement(dialect, &rows);
+    let mut refreshed = HashMap::with_capacity(group.len());
+    for row in connection.query(&sql, rows.params()).await? {
+        let session = read(&row, None)?;
+        let now = row.time(TimeColumns::AT.now_us)?;
+        refreshed.insert((session.tenant_id.clone(), session.id), (session, now));
+    }
+    Ok(refreshed)
+}
+
+fn advance_statement(dialect: &Dialect, rows: &ValueRows) -> String {
     // The condition on the generation makes one call win. The statement waits for the row lock of
     // another refresh, finds the generation gone, and changes nothing.
-    let sql = format!(
+    format!(
         "{with_v} UPDATE sessions AS s SET generation = s.generation + 1, rotated_us = {now}, \
              rotated_before_us = COALESCE(s.rotated_us, s.created_us), rotated_by = v.client \
          FROM v \
@@ -170,14 +181,7 @@ async fn advance_generations(
         now = dialect.now,
         session = SessionColumns::names(),
         time = select_time(dialect.now),
-    );
-    let mut refreshed = HashMap::with_capacity(group.len());
-    for row in connection.query(&sql, rows.params()).await? {
-        let session = read(&row, None)?;
-        let now = row.time(TimeColumns::AT.now_us)?;
-        refreshed.insert((session.tenant_id.clone(), session.id), (session, now));
-    }
-    Ok(refreshed)
+    )
 }
 
 fn values(refresh: &Refresh) -> RefreshColumns<Value> {

@@ -145,13 +145,7 @@ pub(super) async fn walk(
     after: Option<&TenantId>,
     limit: u32,
 ) -> Result<Option<PolicyWalk>, StoreError> {
-    let find = format!(
-        "SELECT {} FROM policies WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1",
-        WalkColumns::names()
-    );
-    let after = after.map_or("", TenantId::as_str);
-    let rows = connection.query(&find, &[after.into()]).await?;
-    let Some(row) = rows.first() else {
+    let Some(row) = find_walk(connection, after).await? else {
         return Ok(None);
     };
     let columns = WalkColumns::AT;
@@ -180,6 +174,18 @@ pub(super) async fn walk(
         sessions,
         now,
     }))
+}
+
+async fn find_walk(
+    connection: &mut dyn Connection,
+    after: Option<&TenantId>,
+) -> Result<Option<Row>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM policies WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1",
+        WalkColumns::names()
+    );
+    let after = after.map_or("", TenantId::as_str);
+    Ok(connection.query(&sql, &[after.into()]).await?.pop())
 }
 
 /// Marks the sessions of users that have more sessions than their policy allows.
@@ -282,12 +288,7 @@ pub(super) async fn reschedule(
     // In key order, like every transaction that locks several sessions: none can wait for another in a circle.
     schedules.sort_by_key(|schedule| (&schedule.tenant_id, schedule.session_id.to_bytes()));
     for schedules in schedules.chunks(ROWS_MAX) {
-        let rows = ValueRows::new(schedules.iter().map(|schedule| ScheduleColumns {
-            tenant_id: Value::from(&schedule.tenant_id),
-            session_id: schedule.session_id.into(),
-            due_us: schedule.due.into(),
-            unless_us: schedule.unless_changed.into(),
-        }));
+        let rows = ValueRows::new(schedules.iter().map(|schedule| schedule_values(schedule)));
         // A report of use may have set a new time since the session was read. That one is right,
         // and stays.
         let sql = format!(
@@ -299,6 +300,15 @@ pub(super) async fn reschedule(
         connection.query(&sql, rows.params()).await?;
     }
     Ok(())
+}
+
+fn schedule_values(schedule: &Schedule) -> ScheduleColumns<Value> {
+    ScheduleColumns {
+        tenant_id: (&schedule.tenant_id).into(),
+        session_id: schedule.session_id.into(),
+        due_us: schedule.due.into(),
+        unless_us: schedule.unless_changed.into(),
+    }
 }
 
 /// Moves a walk on, and sets when to check its sessions again. Returns false, and does nothing, when the policy has

@@ -95,20 +95,24 @@ pub(super) async fn upsert_user(
          WHERE tenant_id = $1 AND user_id = $2 RETURNING {}",
         ProfileColumns::names()
     );
-    let profile = &new.profile;
-    let values = [
-        Value::from(&new.tenant_id),
-        Value::from(&new.user_id),
-        profile.user_name.as_str().into(),
-        profile.given_name.as_str().into(),
-        profile.family_name.as_str().into(),
-        profile.email.as_str().into(),
-    ];
+    let values = profile_values(new);
     let rows = connection.query(&sql, &values).await?;
     match rows.first() {
         Some(row) => update_name_keys(connection, new, row).await,
         None => Ok(()),
     }
+}
+
+fn profile_values(new: &SignIn) -> [Value; 6] {
+    let profile = &new.profile;
+    [
+        (&new.tenant_id).into(),
+        (&new.user_id).into(),
+        profile.user_name.as_str().into(),
+        profile.given_name.as_str().into(),
+        profile.family_name.as_str().into(),
+        profile.email.as_str().into(),
+    ]
 }
 
 /// Computes the keys of the names as they are now, because the sign-in may have stated only some of them. The row is
@@ -179,20 +183,24 @@ pub(super) async fn insert_users(
                     number: number.into(),
                 }),
         );
-        // WHERE TRUE: without a condition, SQLite takes ON CONFLICT for the condition of the join.
-        let sql = format!(
-            "{with_v} \
-             INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \
-                 email, created_us, disabled_us) \
-             SELECT t.tenant_id, v.user_id, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
-             FROM v JOIN tenants t ON t.tenant_id = v.tenant_id \
-             WHERE TRUE ORDER BY v.number ON CONFLICT DO NOTHING",
-            with_v = rows.with_v(),
-            now = dialect.now,
-        );
+        let sql = insert_statement(dialect, &rows, &serial);
         connection.query(&sql, rows.params()).await?;
     }
     Ok(())
+}
+
+fn insert_statement(dialect: &Dialect, rows: &ValueRows, serial: &str) -> String {
+    // WHERE TRUE: without a condition, SQLite takes ON CONFLICT for the condition of the join.
+    format!(
+        "{with_v} \
+         INSERT INTO users (tenant_id, user_id, user_serial, tenant_serial, user_name, given_name, family_name, \
+             email, created_us, disabled_us) \
+         SELECT t.tenant_id, v.user_id, {serial}, t.tenant_serial, '', '', '', '', {now}, NULL \
+         FROM v JOIN tenants t ON t.tenant_id = v.tenant_id \
+         WHERE TRUE ORDER BY v.number ON CONFLICT DO NOTHING",
+        with_v = rows.with_v(),
+        now = dialect.now,
+    )
 }
 
 /// Inserts users of one tenant, and the tenant, unless they are there.

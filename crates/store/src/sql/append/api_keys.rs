@@ -82,7 +82,18 @@ impl Batch<'_> {
              RETURNING serial",
             serial = self.dialect.next_credential,
         );
-        let values: [Value; 8] = [
+        let values = self.new_key_values(new);
+        if self.connection.query(&sql, &values).await?.is_empty() {
+            self.refuse(index, EntryError::UserDisabled);
+        } else {
+            let target = key_target(new.id, &new.owner_id);
+            self.applied_to(index, new.tenant_id.as_str(), &[target], None, 1);
+        }
+        Ok(())
+    }
+
+    fn new_key_values(&self, new: &NewApiKey) -> [Value; 8] {
+        [
             new.id.into(),
             new.name.as_str().into(),
             json(&new.scopes).into(),
@@ -91,14 +102,7 @@ impl Batch<'_> {
             new.expires.into(),
             (&new.tenant_id).into(),
             (&new.owner_id).into(),
-        ];
-        if self.connection.query(&sql, &values).await?.is_empty() {
-            self.refuse(index, EntryError::UserDisabled);
-        } else {
-            let target = key_target(new.id, &new.owner_id);
-            self.applied_to(index, new.tenant_id.as_str(), &[target], None, 1);
-        }
-        Ok(())
+        ]
     }
 
     /// Ends one key, and returns its serial. Returns none when it has ended already or does not exist.

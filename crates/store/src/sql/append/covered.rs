@@ -21,6 +21,7 @@ use portcullis_contract::{
 use super::{
     super::{
         columns::{ONLY, columns},
+        connection::Statement,
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
@@ -130,25 +131,13 @@ impl<'a> Batch<'a> {
         scopes: &[(Scope, Option<Serial>)],
     ) -> Result<Option<Revision>, StoreError> {
         let columns = CutAtHeadColumns::AT;
-        let found = CutAtHeadColumns {
-            scope: "c.scope",
-            scope_serial: "c.scope_serial",
-            revision: "h.revision",
-        };
         // Several cutoffs may be of one scope, and the padding repeats the last one. The set counts
         // each scope once.
         let mut cut = HashSet::new();
         let mut head = None;
         for chunk in scopes.chunks(ROWS_MAX) {
-            let rows = ValueRows::new(chunk.iter().map(scope_values));
-            let sql = format!(
-                "{with_v} SELECT {found} FROM log_head h, v, cutoffs c \
-                 WHERE c.scope = v.scope AND c.scope_serial = v.scope_serial AND c.revision = h.revision \
-                 AND c.exempt_serial IN (0, v.exempt_serial)",
-                with_v = rows.with_v(),
-                found = found.select(),
-            );
-            for row in self.connection.query(&sql, rows.params()).await? {
+            let statement = find_cut_at_head(chunk);
+            for row in statement.run(self.connection).await? {
                 let serial = row.unsigned(columns.scope_serial)?;
                 cut.insert((row.int(columns.scope)?, serial));
                 head = Some(row.revision(columns.revision)?);
@@ -211,6 +200,23 @@ impl<'a> Batch<'a> {
         }
         Ok(false)
     }
+}
+
+fn find_cut_at_head(scopes: &[(Scope, Option<Serial>)]) -> Statement {
+    let rows = ValueRows::new(scopes.iter().map(scope_values));
+    let columns = CutAtHeadColumns {
+        scope: "c.scope",
+        scope_serial: "c.scope_serial",
+        revision: "h.revision",
+    };
+    let sql = format!(
+        "{with_v} SELECT {columns} FROM log_head h, v, cutoffs c \
+         WHERE c.scope = v.scope AND c.scope_serial = v.scope_serial AND c.revision = h.revision \
+         AND c.exempt_serial IN (0, v.exempt_serial)",
+        with_v = rows.with_v(),
+        columns = columns.select(),
+    );
+    Statement::new(sql, rows.into_params())
 }
 
 fn scope_values((scope, exempt): &(Scope, Option<Serial>)) -> ScopeColumns<Value> {

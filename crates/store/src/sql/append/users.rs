@@ -235,12 +235,7 @@ impl<'a> Batch<'a> {
         for chunk in disabling.chunks(ROWS_MAX) {
             let mut rows = ValueRows::new(chunk.iter().map(|user| self.owner_values(*user)));
             let now = rows.push(self.now);
-            let sql = format!(
-                "{with_v} SELECT v.user_serial FROM v WHERE (SELECT k.serial FROM api_keys k \
-                     WHERE k.tenant_id = v.tenant_id AND k.owner_id = v.user_id AND k.serial > 0 \
-                     AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > {now}) LIMIT 1) IS NOT NULL",
-                with_v = rows.with_v(),
-            );
+            let sql = owners_statement(&rows, &now);
             for row in self.connection.query(&sql, rows.params()).await? {
                 self.key_owners.insert(UserSerial(row.unsigned(ONLY)?));
             }
@@ -256,6 +251,16 @@ impl<'a> Batch<'a> {
             user_serial: serial.into(),
         }
     }
+}
+
+fn owners_statement(rows: &ValueRows, now: &str) -> String {
+    // A subquery for each user, so that each goes by the index of its owner.
+    format!(
+        "{with_v} SELECT v.user_serial FROM v WHERE (SELECT k.serial FROM api_keys k \
+             WHERE k.tenant_id = v.tenant_id AND k.owner_id = v.user_id AND k.serial > 0 \
+             AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > {now}) LIMIT 1) IS NOT NULL",
+        with_v = rows.with_v(),
+    )
 }
 
 /// The users that an entry disables.

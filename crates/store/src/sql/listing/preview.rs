@@ -155,25 +155,41 @@ fn of_users(
     let keep = keep.map_or([0; 16], SessionId::to_bytes);
     let keep = params.bind(&keep[..]);
     let and = format!("s.session_id <> {keep} AND {}", active(dialect, &tenant));
-    let select = select_active();
-    let sql = if let [user] = users {
-        let user = params.bind(user);
-        let newest = params.bind(&NEWEST[..]);
-        let (of, order) = of_user(&user, &newest);
-        format!(
-            "SELECT {select} FROM sessions s WHERE s.tenant_id = {tenant} AND {of} AND {and} ORDER BY {order} \
-             LIMIT {LIMIT}"
-        )
-    } else {
-        let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
-        let with = params.with_user_ids(&ids);
-        format!(
-            "{with}SELECT {select} FROM (SELECT s.session_id FROM {from} \
-             WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id AND {and} {FENCE}) s LIMIT {LIMIT}",
-            from = sessions_of_users(dialect),
-        )
+    let sql = match users {
+        [user] => newest_of_user(&mut params, &tenant, user, &and),
+        _ => any_of_users(dialect, &mut params, &tenant, users, &and),
     };
     Statement::new(sql, params.0)
+}
+
+fn newest_of_user(params: &mut Params, tenant: &str, user: &UserId, and: &str) -> String {
+    let user = params.bind(user);
+    let newest = params.bind(&NEWEST[..]);
+    let (of, order) = of_user(&user, &newest);
+    format!(
+        "SELECT {select} FROM sessions s WHERE s.tenant_id = {tenant} AND {of} AND {and} ORDER BY {order} \
+         LIMIT {LIMIT}",
+        select = select_active(),
+    )
+}
+
+fn any_of_users(
+    dialect: &Dialect,
+    params: &mut Params,
+    tenant: &str,
+    users: &[UserId],
+    and: &str,
+) -> String {
+    // In the order of the users, not of the sessions: sorting the sessions of a thousand users would
+    // cost more than a preview is worth.
+    let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
+    let with = params.with_user_ids(&ids);
+    format!(
+        "{with}SELECT {select} FROM (SELECT s.session_id FROM {from} \
+         WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id AND {and} {FENCE}) s LIMIT {LIMIT}",
+        select = select_active(),
+        from = sessions_of_users(dialect),
+    )
 }
 
 fn of_tenant(dialect: &Dialect, tenant: &TenantId) -> Statement {

@@ -53,15 +53,24 @@ pub(in crate::sql) async fn remove_ended(
     };
 
     let sessions = old.len() as u64;
-    if sessions > 0 {
-        let keys = ValueRows::new(old);
-        let delete = format!(
-            "DELETE FROM sessions WHERE (tenant_id, session_id) IN {}",
-            keys.list()
-        );
-        connection.query(&delete, keys.params()).await?;
-    }
+    delete(connection, old).await?;
     Ok(Removed { sessions, next })
+}
+
+async fn delete(
+    connection: &mut dyn Connection,
+    keys: Vec<SessionKeyColumns<Value>>,
+) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let keys = ValueRows::new(keys);
+    let sql = format!(
+        "DELETE FROM sessions WHERE (tenant_id, session_id) IN {}",
+        keys.list()
+    );
+    connection.query(&sql, keys.params()).await?;
+    Ok(())
 }
 
 /// [`select_with_end`](super::super::sessions::select_with_end) says why the ordinal comes from within.

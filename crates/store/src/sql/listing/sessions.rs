@@ -8,6 +8,7 @@ use super::{
         connection::{Connection, Dialect},
         cursor,
         cutoffs::CUT_EVENT,
+        row::Row,
         sessions::{EndColumns, SessionColumns, read_with_end, select_time},
         value::Value,
     },
@@ -76,18 +77,20 @@ pub(in crate::sql) async fn list(
     };
     let statement = ListStatement::new(dialect, filter, source, order, after)?;
     let (sql, values) = statement.finish(i64::from(limit) + 1);
-    let mut rows = connection.query(&sql, &values).await?;
-    // One row more than the page says that there is another page.
-    let has_next = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let rows = connection.query(&sql, &values).await?;
+    read_page(&rows, order, limit)
+}
 
+fn read_page(rows: &[Row], order: SessionOrder, limit: u32) -> Result<Page<Session>, StoreError> {
     let mut items = Vec::with_capacity(rows.len());
     let mut now = Micros::default();
-    for row in &rows {
+    for row in rows.iter().take(limit as usize) {
         let (session, time) = read_with_end(row)?;
         items.push(session);
         now = time;
     }
+    // One row more than the page says that there is another page.
+    let has_next = rows.len() > items.len();
     let next = match items.last() {
         Some(last) if has_next => Some(cursor_after(last, order)),
         _ => None,
@@ -113,14 +116,10 @@ async fn choose_source(
             return Ok(Some(Source::Named(users)));
         }
     }
-    if let Some(network) = filter.network {
-        let (first, last) = network.range();
-        if first == last && order == SessionOrder::Start {
-            return Ok(Some(Source::Address(first)));
-        }
-        if has_few_sessions(connection, filter, network).await? {
-            return Ok(Some(Source::Network(network)));
-        }
+    if let Some(network) = filter.network
+        && let Some(source) = choose_network(connection, filter, network, order).await?
+    {
+        return Ok(Some(source));
     }
     let source = match (&filter.country, filter.device_type, order) {
         (_, _, SessionOrder::User) => Source::ByUser,
@@ -129,6 +128,23 @@ async fn choose_source(
         (None, None, _) => Source::Tenant,
     };
     Ok(Some(source))
+}
+
+/// The network as a source, if that reads fewer rows than the tenant.
+async fn choose_network(
+    connection: &mut dyn Connection,
+    filter: &SessionFilter,
+    network: Network,
+    order: SessionOrder,
+) -> Result<Option<Source>, StoreError> {
+    let (first, last) = network.range();
+    if first == last && order == SessionOrder::Start {
+        return Ok(Some(Source::Address(first)));
+    }
+    if has_few_sessions(connection, filter, network).await? {
+        return Ok(Some(Source::Network(network)));
+    }
+    Ok(None)
 }
 
 /// Returns true if a network has so few sessions that gathering them costs less than going through the tenant.
@@ -350,33 +366,41 @@ impl ListStatement {
                 self.take_from(dialect, source, before, "s.session_id DESC".into());
             }
             SessionOrder::User => {
-                let first = ["".into(), NEWEST[..].into()];
-                let [user, before] = self.bind_all(cursor::read(after, first)?);
-                self.of.push(format!(
-                    "s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"
-                ));
-                self.take_from(
-                    dialect,
-                    source,
-                    newest,
-                    "s.user_id, s.session_id DESC".into(),
-                );
+                let order = self.begin_by_user(after)?;
+                self.take_from(dialect, source, newest, order);
             }
             SessionOrder::LastActive(first) => {
-                // One session may come first, whenever it was used.
-                let first = first.map_or([0; 16], SessionId::to_bytes);
-                let first = self.params.bind(&first[..]);
-                let rank = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
-                let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
-                let [last_rank, time, before] = self.bind_all(cursor::read(after, begin)?);
-                self.and.push(format!(
-                    "({rank}, s.active_us, s.session_id) < ({last_rank}, {time}, {before})"
-                ));
-                let order = format!("{rank} DESC, s.active_us DESC, s.session_id DESC");
+                let order = self.begin_by_activity(first, after)?;
                 self.take_from(dialect, source, newest, order);
             }
         }
         Ok(())
+    }
+
+    fn begin_by_user(&mut self, after: Option<&PageCursor>) -> Result<String, StoreError> {
+        let first = ["".into(), NEWEST[..].into()];
+        let [user, before] = self.bind_all(cursor::read(after, first)?);
+        self.of.push(format!(
+            "s.user_id >= {user} AND (s.user_id > {user} OR s.session_id < {before})"
+        ));
+        Ok("s.user_id, s.session_id DESC".into())
+    }
+
+    fn begin_by_activity(
+        &mut self,
+        first: Option<SessionId>,
+        after: Option<&PageCursor>,
+    ) -> Result<String, StoreError> {
+        // One session may come first, whenever it was used: that of the caller.
+        let first = first.map_or([0; 16], SessionId::to_bytes);
+        let first = self.params.bind(&first[..]);
+        let rank = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
+        let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
+        let [last_rank, time, before] = self.bind_all(cursor::read(after, begin)?);
+        self.and.push(format!(
+            "({rank}, s.active_us, s.session_id) < ({last_rank}, {time}, {before})"
+        ));
+        Ok(format!("{rank} DESC, s.active_us DESC, s.session_id DESC"))
     }
 
     fn bind_all<const N: usize>(&mut self, values: [Value; N]) -> [String; N] {
@@ -425,23 +449,17 @@ impl ListStatement {
                 (condition, order, !is_by_activity)
             }
             Source::Address(address) => {
-                let at = self.params.bind(&address[..]);
-                let condition =
-                    format!("(s.network, s.session_id) < ({at}, {before}) AND s.network >= {at}");
+                let condition = self.newest_with("network", &address[..], before);
                 (condition, "s.network DESC, s.session_id DESC", true)
             }
             Source::Country(country) => {
-                let at = self.params.bind(country);
-                let condition = format!(
-                    "s.country <> '' AND (s.country, s.session_id) < ({at}, {before}) AND s.country >= {at}"
-                );
+                let condition = self.newest_with("country", country, before);
+                let condition = format!("s.country <> '' AND {condition}");
                 (condition, "s.country DESC, s.session_id DESC", true)
             }
             Source::DeviceType(device_type) => {
-                let at = self.params.bind(device_type);
-                let condition = format!(
-                    "s.device_type > 0 AND (s.device_type, s.session_id) < ({at}, {before}) AND s.device_type >= {at}"
-                );
+                let condition = self.newest_with("device_type", device_type, before);
+                let condition = format!("s.device_type > 0 AND {condition}");
                 (condition, "s.device_type DESC, s.session_id DESC", true)
             }
             Source::Named(_) => {
@@ -461,6 +479,13 @@ impl ListStatement {
             order,
             is_list_order,
         }
+    }
+
+    /// The condition of the sessions with a value in a column that are older than `before`.
+    fn newest_with(&mut self, column: &str, value: impl Into<Value>, before: &str) -> String {
+        // A range and a row comparison: an equality would take the column out of the order.
+        let at = self.params.bind(value);
+        format!("(s.{column}, s.session_id) < ({at}, {before}) AND s.{column} >= {at}")
     }
 
     /// The statement and its parameters.

@@ -5,7 +5,7 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 use super::{
     super::{
         columns::columns,
-        connection::{Connection, Dialect},
+        connection::{Connection, Dialect, Statement},
     },
     conditions::{BY_USER, Params, active, now},
 };
@@ -26,40 +26,52 @@ pub(in crate::sql) async fn surplus(
     users: &[String],
     limits: &Limits,
 ) -> Result<Vec<(UserId, SessionId)>, StoreError> {
-    // A session that breaks another rule will end for that, and does not count.
     let Some(most) = limits.sessions_max else {
         return Ok(Vec::new());
     };
-    let mut params = Params::default();
-    let tenant = params.bind(tenant);
-    let most = params.bind(i64::from(most));
-    let mut conditions = vec![active(dialect, &tenant)];
-    for rule in limits.rules() {
-        conditions.push(keeps_rule(&mut params, &now(dialect), &rule));
-    }
-    let with = params.with_user_ids(users);
-    // The user is a range, not an equality: so the order is that of the index by user, and OFFSET
-    // stops after a few rows.
-    let columns = SurplusColumns {
-        user_id: "v.user_id",
-        session_id: &format!(
-            "(SELECT s.session_id FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} \
-                 AND s.user_id >= v.user_id AND s.user_id <= v.user_id AND {conditions} \
-                 ORDER BY s.user_id DESC, s.session_id DESC LIMIT 1 OFFSET {most})",
-            conditions = conditions.join(" AND "),
-        ),
-    };
-    let sql = format!("{with}SELECT {} FROM v", columns.select());
-
+    let statement = surplus_statement(dialect, tenant, users, limits, most);
     let columns = SurplusColumns::AT;
     let mut surplus = Vec::new();
-    for row in connection.query(&sql, &params.0).await? {
+    for row in statement.run(connection).await? {
         if let Some(newest) = row.optional_array(columns.session_id)? {
             let user = row.user_id(columns.user_id)?;
             surplus.push((user, SessionId::from_bytes(newest)));
         }
     }
     Ok(surplus)
+}
+
+fn surplus_statement(
+    dialect: &Dialect,
+    tenant: &TenantId,
+    users: &[String],
+    limits: &Limits,
+    most: u32,
+) -> Statement {
+    let mut params = Params::default();
+    let tenant = params.bind(tenant);
+    let most = params.bind(i64::from(most));
+    let now = now(dialect);
+    // A session that breaks another rule will end for that, and does not count.
+    let mut conditions = vec![active(dialect, &tenant)];
+    for rule in limits.rules() {
+        conditions.push(keeps_rule(&mut params, &now, &rule));
+    }
+    let with = params.with_user_ids(users);
+    // The user is a range, not an equality: so the order is that of the index by user, and OFFSET
+    // stops after a few rows.
+    let newest = format!(
+        "(SELECT s.session_id FROM sessions s WHERE s.tenant_id = {tenant} AND {BY_USER} \
+             AND s.user_id >= v.user_id AND s.user_id <= v.user_id AND {conditions} \
+             ORDER BY s.user_id DESC, s.session_id DESC LIMIT 1 OFFSET {most})",
+        conditions = conditions.join(" AND "),
+    );
+    let columns = SurplusColumns {
+        user_id: "v.user_id",
+        session_id: newest.as_str(),
+    };
+    let sql = format!("{with}SELECT {} FROM v", columns.select());
+    Statement::new(sql, params.0)
 }
 
 /// The condition that the session `s` keeps a rule: [`Rule::is_broken_by`] in SQL.

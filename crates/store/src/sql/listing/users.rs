@@ -62,11 +62,14 @@ pub(in crate::sql) async fn list(
     statement.restrict_page(after)?;
     statement.restrict(filter);
     let sql = statement.finish(filter, few.as_deref(), i64::from(limit) + 1);
-    let mut rows = connection.query(&sql, &statement.params.0).await?;
+    let rows = connection.query(&sql, &statement.params.0).await?;
+    read_page(&rows, limit)
+}
 
+fn read_page(rows: &[Row], limit: u32) -> Result<Page<UserSummary>, StoreError> {
     // One row more than the page says that there is another page.
     let has_next = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let rows = &rows[..rows.len().min(limit as usize)];
     let next = match rows.last() {
         Some(last) if has_next => Some(cursor_after(last)?),
         _ => None,

@@ -106,6 +106,22 @@ columns! {
 pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &str) -> String {
     // The outer join is a fence. Without statistics PostgreSQL expects few users: it would go
     // through all of them and look each up among the rows. An outer join has to begin at the rows.
+    // COALESCE keeps the join an outer one. PostgreSQL turns it into an inner join as soon as a
+    // condition refuses null.
+    format!(
+        "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
+         FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
+         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL {rest} \
+         RETURNING {returned}",
+        with_v = rows.with_v(),
+        names = NewSessionColumns::names(),
+        session = select_session(dialect, opened),
+        returned = InsertedColumns::names(),
+    )
+}
+
+/// The values of a new session, in the order of its columns.
+fn select_session(dialect: &Dialect, opened: &str) -> String {
     // The time of the statement is the time of all its columns, so that a session is never older
     // than its sign-in.
     let now = dialect.now;
@@ -146,18 +162,7 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
         replaces: "v.replaces",
         findings: "v.findings",
     };
-    // COALESCE keeps the join an outer one. PostgreSQL turns it into an inner join as soon as a
-    // condition refuses null.
-    format!(
-        "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
-         FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
-         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL {rest} \
-         RETURNING {returned}",
-        with_v = rows.with_v(),
-        names = NewSessionColumns::names(),
-        session = session.select(),
-        returned = InsertedColumns::names(),
-    )
+    session.select()
 }
 
 pub(super) fn values(new: &SignIn) -> SignInColumns<Value> {
