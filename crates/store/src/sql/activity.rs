@@ -1,12 +1,6 @@
 //! The use of sessions that gates report. No index has these columns.
 
-use super::{
-    columns::columns,
-    connection::{Connection, Dialect},
-    json::json,
-    row::Row,
-    value::Value,
-};
+use super::{columns::columns, connection::Dialect, db::Db, json::json, row::Row, value::Value};
 use crate::StoreError;
 use portcullis_domain::{
     LastUse, MovedSession, SessionActivity, findings::OLD_SESSION_AGE, time::span,
@@ -31,8 +25,7 @@ columns! {
 ///
 /// Returns the sessions that moved. Two reports that meet may both return the same one.
 pub(super) async fn record(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     activities: &[SessionActivity],
 ) -> Result<Vec<MovedSession>, StoreError> {
     // SQLite takes two statements, because it cannot change rows within a statement that reads.
@@ -40,22 +33,22 @@ pub(super) async fn record(
     // the appender cannot wait for each other in a circle.
     let report = Value::from(encode(activities));
     let params = [report, span(OLD_SESSION_AGE).into()];
-    let reported = dialect.activity_rows;
+    let reported = db.dialect.activity_rows;
     // MATERIALIZED: both the change and the query read the report, and it must be parsed only once.
-    let rows = if dialect.changes_within {
+    let rows = if db.dialect.changes_within {
         let sql = format!(
             "WITH v AS MATERIALIZED ({reported}), done AS ({change}) {moved}",
-            change = change(dialect, "v"),
-            moved = moved(dialect, "v"),
+            change = change(&db.dialect, "v"),
+            moved = moved(&db.dialect, "v"),
         );
-        connection.query(&sql, &params).await?
+        db.query(&sql, &params).await?
     } else {
         let reported = format!("({reported}) AS v");
         // Before the change: a session moved when its row still has the old use.
-        let moved = moved(dialect, &reported);
-        let rows = connection.query(&moved, &params).await?;
-        let change = change(dialect, &reported);
-        connection.query(&change, &params[..1]).await?;
+        let moved = moved(&db.dialect, &reported);
+        let rows = db.query(&moved, &params).await?;
+        let change = change(&db.dialect, &reported);
+        db.query(&change, &params[..1]).await?;
         rows
     };
     rows.iter().map(read).collect()

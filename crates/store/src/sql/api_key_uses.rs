@@ -1,32 +1,21 @@
 //! The use of API keys that gates report: one statement for each table, whatever the number of keys.
 
 use super::{
-    api_keys::first_hour,
-    connection::{Connection, Dialect},
-    json::json,
-    transaction::transaction,
+    api_keys::first_hour, connection::Dialect, db::Db, json::json, transaction::transaction,
     value::Value,
 };
 use crate::StoreError;
 use portcullis_domain::{ApiKeyUse, time::span};
 
-pub(super) async fn record(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    uses: &[ApiKeyUse],
-) -> Result<(), StoreError> {
+pub(super) async fn record(db: &mut Db, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
     if uses.is_empty() {
         return Ok(());
     }
-    transaction!(connection, write(connection, dialect, uses))
+    transaction!(db, write(db, uses))
 }
 
 /// Writes a report.
-async fn write(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    uses: &[ApiKeyUse],
-) -> Result<(), StoreError> {
+async fn write(db: &mut Db, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
     // The rows of the keys come last: a revocation that wants one of them waits for the commit at
     // most. Rows are locked in the order of the report, so that the reports of two gates cannot
     // wait for each other in a circle.
@@ -34,11 +23,11 @@ async fn write(
     // One parameter for all three statements: the report is encoded once, however many keys it
     // names.
     for sql in [
-        add_requests(dialect),
-        delete_old_hours(dialect),
-        touch_keys(dialect),
+        add_requests(&db.dialect),
+        delete_old_hours(&db.dialect),
+        touch_keys(&db.dialect),
     ] {
-        connection.query(&sql, &report).await?;
+        db.query(&sql, &report).await?;
     }
     Ok(())
 }

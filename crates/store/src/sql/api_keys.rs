@@ -7,7 +7,8 @@ use portcullis_contract::{
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
+    db::Db,
     row::{Row, only_row},
     value::Value,
 };
@@ -56,28 +57,26 @@ pub(super) fn first_hour(dialect: &Dialect) -> String {
 }
 
 pub(super) async fn find(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     id: ApiKeyId,
 ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
-    let sql = select(dialect, "k.tenant_id = $1 AND k.key_id = $2", "TRUE");
-    let rows = connection.query(&sql, &[tenant.into(), id.into()]).await?;
+    let sql = select(&db.dialect, "k.tenant_id = $1 AND k.key_id = $2", "TRUE");
+    let rows = db.query(&sql, &[tenant.into(), id.into()]).await?;
     rows.first().map(read).transpose()
 }
 
 /// Lists keys, newest first, from just below `before`.
 pub(super) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     filter: &ApiKeyFilter,
     before: Option<ApiKeyId>,
     limit: u32,
 ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
-    let statement = list_statement(dialect, filter, before, limit);
+    let statement = list_statement(&db.dialect, filter, before, limit);
     let mut keys = Vec::new();
     let mut now = Micros::default();
-    for row in statement.run(connection).await? {
+    for row in db.run(&statement).await? {
         let (key, time) = read(&row)?;
         if keys.is_empty() {
             now = time;
@@ -119,17 +118,16 @@ fn list_statement(
 
 /// Counts the keys of a tenant that were neither revoked nor have expired, up to `max`. Keys of disabled owners count.
 pub(super) async fn count_live(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     max: u32,
 ) -> Result<u32, StoreError> {
     let sql = format!(
         "SELECT count(*) FROM (SELECT 1 FROM api_keys k WHERE k.tenant_id = $1 AND k.end_event IS NULL \
              AND (k.expires_us IS NULL OR k.expires_us > {now}) ORDER BY k.key_id LIMIT $2) c",
-        now = dialect.now,
+        now = db.dialect.now,
     );
-    let rows = connection
+    let rows = db
         .query(&sql, &[tenant.into(), i64::from(max).into()])
         .await?;
     rows.first().map_or(Ok(0), |row| row.count(ONLY))
@@ -190,8 +188,7 @@ fn read(row: &Row) -> Result<(ApiKey, Micros), StoreError> {
 
 /// The requests of a key in the last 24 hours, by hour. Hours without requests are left out.
 pub(super) async fn hours(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     id: ApiKeyId,
 ) -> Result<Vec<ApiKeyHour>, StoreError> {
@@ -199,11 +196,11 @@ pub(super) async fn hours(
         "SELECT {} FROM api_key_hours \
          WHERE tenant_id = $1 AND key_id = $2 AND hour >= {} AND requests > 0 ORDER BY hour",
         HourColumns::names(),
-        first_hour(dialect)
+        first_hour(&db.dialect)
     );
     let columns = HourColumns::AT;
     let mut hours = Vec::new();
-    for row in connection.query(&sql, &[tenant.into(), id.into()]).await? {
+    for row in db.query(&sql, &[tenant.into(), id.into()]).await? {
         hours.push(ApiKeyHour {
             hour: row.int(columns.hour)?,
             requests: row.unsigned(columns.requests)?,
@@ -214,17 +211,16 @@ pub(super) async fn hours(
 
 /// Counts the keys of all tenants that were created in a period and are good.
 pub(super) async fn count(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     from: Micros,
     until: Option<Micros>,
 ) -> Result<u64, StoreError> {
     let sql = format!(
         "SELECT count(*) FROM api_keys WHERE created_us >= $1 AND created_us < $2 \
          AND end_event IS NULL AND (expires_us IS NULL OR expires_us > {now})",
-        now = dialect.now,
+        now = db.dialect.now,
     );
     let until = until.unwrap_or(Micros(i64::MAX));
-    let rows = connection.query(&sql, &[from.into(), until.into()]).await?;
+    let rows = db.query(&sql, &[from.into(), until.into()]).await?;
     only_row(&rows, "count")?.unsigned(ONLY)
 }

@@ -5,7 +5,7 @@ use prost::bytes::Bytes;
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect},
+    db::Db,
     row::only_row,
     transaction::transaction,
 };
@@ -25,32 +25,26 @@ columns! {
 /// Claims the checkpoint at `revision` if enough has changed since the last one and no authority has claimed one
 /// lately.
 pub(super) async fn claim(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     revision: Revision,
     due: &CheckpointDue,
 ) -> Result<bool, StoreError> {
     // When an authority dies with its claim, another one follows after the interval.
-    if !is_due(connection, dialect, revision, due).await? {
+    if !is_due(db, revision, due).await? {
         return Ok(false);
     }
     // A claim from the future was made while the clock was ahead. It must not hold off checkpoints until then.
     let sql = format!(
         "UPDATE installation SET checkpoint_claimed_us = {now} \
          WHERE checkpoint_claimed_us <= {now} - $1 OR checkpoint_claimed_us > {now} RETURNING id",
-        now = dialect.now,
+        now = db.dialect.now,
     );
-    let rows = connection.query(&sql, &[span(due.interval).into()]).await?;
+    let rows = db.query(&sql, &[span(due.interval).into()]).await?;
     Ok(!rows.is_empty())
 }
 
-async fn is_due(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    revision: Revision,
-    due: &CheckpointDue,
-) -> Result<bool, StoreError> {
-    let kept = kept(connection).await?;
+async fn is_due(db: &mut Db, revision: Revision, due: &CheckpointDue) -> Result<bool, StoreError> {
+    let kept = kept(db).await?;
     let last = kept.first().copied().unwrap_or_default();
     let batches = revision.0.saturating_sub(last.0);
     if batches == 0 {
@@ -60,17 +54,16 @@ async fn is_due(
         return Ok(true);
     }
 
-    is_backlog_due(connection, dialect, (last, revision), due).await
+    is_backlog_due(db, (last, revision), due).await
 }
 
 /// Returns true if the batches of a range are large or old enough for a checkpoint.
 async fn is_backlog_due(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     (after, through): (Revision, Revision),
     due: &CheckpointDue,
 ) -> Result<bool, StoreError> {
-    let age = format!("COALESCE({} - MIN(stamped_us), 0)", dialect.now);
+    let age = format!("COALESCE({} - MIN(stamped_us), 0)", db.dialect.now);
     let backlog = BacklogColumns {
         bytes: "COALESCE(SUM(length(delta)), 0)",
         age_us: &age,
@@ -79,9 +72,7 @@ async fn is_backlog_due(
         "SELECT {} FROM log_batches WHERE revision > $1 AND revision <= $2",
         backlog.select()
     );
-    let rows = connection
-        .query(&sql, &[after.into(), through.into()])
-        .await?;
+    let rows = db.query(&sql, &[after.into(), through.into()]).await?;
     let row = only_row(&rows, "log_batches")?;
     let columns = BacklogColumns::AT;
     let is_large = row.unsigned(columns.bytes)? >= due.bytes_min;
@@ -91,31 +82,31 @@ async fn is_backlog_due(
 
 /// The revision through which deltas may be trimmed: that of the older of the two kept checkpoints, so that an authority
 /// can start from either.
-pub(super) async fn trimmable(connection: &mut dyn Connection) -> Result<Revision, StoreError> {
-    let kept = kept(connection).await?;
+pub(super) async fn trimmable(db: &mut Db) -> Result<Revision, StoreError> {
+    let kept = kept(db).await?;
     Ok(kept.get(1).copied().unwrap_or_default())
 }
 
 /// The revisions of the kept checkpoints, newest first.
-async fn kept(connection: &mut dyn Connection) -> Result<Vec<Revision>, StoreError> {
+async fn kept(db: &mut Db) -> Result<Vec<Revision>, StoreError> {
     let sql = "SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2";
-    let rows = connection.query(sql, &[]).await?;
+    let rows = db.query(sql, &[]).await?;
     rows.iter().map(|row| row.revision(ONLY)).collect()
 }
 
 /// Saves a checkpoint in a transaction of its own.
 pub(super) async fn save(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     revision: Revision,
     view: &Bytes,
     code: &Bytes,
 ) -> Result<(), StoreError> {
-    transaction!(connection, insert(connection, revision, view, code))
+    transaction!(db, insert(db, revision, view, code))
 }
 
 /// Inserts a checkpoint, and deletes all but it and the one before it.
 pub(super) async fn insert(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     revision: Revision,
     view: &Bytes,
     code: &Bytes,
@@ -123,25 +114,23 @@ pub(super) async fn insert(
     let insert = "INSERT INTO checkpoints (revision, view, code) VALUES ($1, $2, $3) \
          ON CONFLICT (revision) DO NOTHING";
     let values = [revision.into(), view[..].into(), code[..].into()];
-    connection.query(insert, &values).await?;
+    db.query(insert, &values).await?;
     // Two are kept, so that an authority can start from the older one if the newer cannot be read.
     let prune = "DELETE FROM checkpoints WHERE revision NOT IN \
          (SELECT revision FROM checkpoints ORDER BY revision DESC LIMIT 2)";
-    connection.query(prune, &[]).await?;
+    db.query(prune, &[]).await?;
     Ok(())
 }
 
 /// The kept checkpoints with their codes, newest first.
-pub(super) async fn all(
-    connection: &mut dyn Connection,
-) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+pub(super) async fn all(db: &mut Db) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
     let sql = format!(
         "SELECT {} FROM checkpoints ORDER BY revision DESC",
         CheckpointColumns::names()
     );
     let columns = CheckpointColumns::AT;
     let mut checkpoints = Vec::new();
-    for row in connection.query(&sql, &[]).await? {
+    for row in db.query(&sql, &[]).await? {
         let view = Bytes::copy_from_slice(row.blob(columns.view)?);
         let code = Bytes::copy_from_slice(row.blob(columns.code)?);
         checkpoints.push((view, code));

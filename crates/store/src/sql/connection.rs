@@ -150,10 +150,6 @@ impl Statement {
             params: params.into_iter().collect(),
         }
     }
-
-    pub(super) async fn run(&self, connection: &mut dyn Connection) -> Result<Vec<Row>, DbError> {
-        connection.query(&self.sql, &self.params).await
-    }
 }
 
 /// The failure of a statement, classified by the remedy of a caller. The text names codes, never values.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     columns::columns,
-    connection::{Connection, Dialect},
+    connection::Dialect,
+    db::Db,
     row::{Row, only_row},
     value::Value,
     values::ValueRows,
@@ -24,31 +25,30 @@ columns! {
 
 /// Records the contacts of one authority with gates, and returns all gates.
 pub(super) async fn record(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     contacts: &[GateContact],
     keep: Duration,
 ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
     // Each statement stands alone: what is lost between them comes again with the next contact.
     let connected = contacts.iter().filter(|contact| !contact.left);
     for rows in ValueRows::in_powers_of_two(connected.map(values)) {
-        let sql = upsert(dialect, &rows);
-        connection.query(&sql, rows.params()).await?;
+        let sql = upsert(&db.dialect, &rows);
+        db.query(&sql, rows.params()).await?;
     }
 
     let left = contacts.iter().filter(|contact| contact.left);
     for contact in left {
         let sql = "DELETE FROM gates WHERE gate_id = $1";
-        connection.query(sql, &[contact.id[..].into()]).await?;
+        db.query(sql, &[contact.id[..].into()]).await?;
     }
     // A gate that can admit nothing any more holds no session back from becoming idle, so its row
     // may go after a while.
     let delete_lost = format!(
         "DELETE FROM gates WHERE alive_us + admits_us < {} - $1",
-        dialect.now
+        db.dialect.now
     );
-    connection.query(&delete_lost, &[span(keep).into()]).await?;
-    all(connection, dialect).await
+    db.query(&delete_lost, &[span(keep).into()]).await?;
+    all(db).await
 }
 
 /// A gate that has not reported to this authority had nothing to report when it connected, unless its row says
@@ -84,13 +84,10 @@ fn upsert(dialect: &Dialect, rows: &ValueRows) -> String {
 }
 
 /// All gates, and the time.
-async fn all(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<(Vec<GateRecord>, Micros), StoreError> {
+async fn all(db: &mut Db) -> Result<(Vec<GateRecord>, Micros), StoreError> {
     // The outer join answers with the time also when there is no gate.
     let gate = GateColumns {
-        now_us: dialect.now,
+        now_us: db.dialect.now,
         heard_us: "g.heard_us",
         alive_us: "g.alive_us",
         admits_us: "g.admits_us",
@@ -99,7 +96,7 @@ async fn all(
         "SELECT {} FROM installation i LEFT JOIN gates g ON i.id = 1",
         gate.select()
     );
-    let rows = connection.query(&sql, &[]).await?;
+    let rows = db.query(&sql, &[]).await?;
     let now = only_row(&rows, "installation")?.time(GateColumns::AT.now_us)?;
     let mut gates = Vec::new();
     for row in &rows {

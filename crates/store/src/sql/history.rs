@@ -6,7 +6,8 @@ use portcullis_contract::id::{TenantId, UserId};
 
 use super::{
     columns::columns,
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
+    db::Db,
     row::Row,
     value::Value,
     values::{ROWS_MAX, ValueRows},
@@ -61,14 +62,13 @@ columns! {
 /// Finds the history that bears on sign-ins with these footprints, in the order of the questions: one lookup in the index for each
 /// footprint, and one for each kind.
 pub(super) async fn find(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     questions: &[Question],
 ) -> Result<Vec<SignInHistory>, StoreError> {
     let rows = ValueRows::new(lookups(questions));
-    let sql = lookup_statement(dialect, &rows);
+    let sql = lookup_statement(&db.dialect, &rows);
     let mut known: Vec<_> = questions.iter().map(|_| nothing_known()).collect();
-    for row in connection.query(&sql, rows.params()).await? {
+    for row in db.query(&sql, rows.params()).await? {
         // The padding of the statement repeats the last lookup. Its answer is taken twice, which
         // changes nothing.
         let question = row.unsigned(AnswerColumns::AT.question)?;

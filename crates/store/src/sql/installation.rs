@@ -4,69 +4,48 @@ use std::time::Duration;
 
 use portcullis_contract::position::Chain;
 
-use super::{
-    columns::ONLY,
-    connection::{Connection, Dialect},
-    row::only_row,
-    value::Value,
-};
+use super::{columns::ONLY, db::Db, row::only_row, value::Value};
 use crate::{StoreError, TokenLife};
 use portcullis_domain::{Micros, time::span};
 
 /// Inserts the rows of a new installation, unless they are there.
-pub(super) async fn initialize(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<(), StoreError> {
+pub(super) async fn initialize(db: &mut Db) -> Result<(), StoreError> {
     // Drawn before anyone looks whether there is a history: the statement does nothing if there is
     // one.
     let incarnation = portcullis_contract::random::<16>();
     let head = "INSERT INTO log_head (id, incarnation, revision, chain) VALUES (1, $1, 0, $2) ON CONFLICT DO NOTHING";
     let values: [Value; 2] = [incarnation[..].into(), Chain::default().0[..].into()];
-    connection.query(head, &values).await?;
+    db.query(head, &values).await?;
     let installation = format!(
         "INSERT INTO installation (id, token_life_us, lowered_us, last_turn_us, keys_version) \
          VALUES (1, 0, NULL, {now}, 0) ON CONFLICT DO NOTHING",
-        now = dialect.now
+        now = db.dialect.now
     );
-    connection.query(&installation, &[]).await?;
+    db.query(&installation, &[]).await?;
     Ok(())
 }
 
 /// The current time by the clock of the database.
-pub(super) async fn now(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<Micros, StoreError> {
-    let sql = format!("SELECT {}", dialect.now);
-    let rows = connection.query(&sql, &[]).await?;
+pub(super) async fn now(db: &mut Db) -> Result<Micros, StoreError> {
+    let sql = format!("SELECT {}", db.dialect.now);
+    let rows = db.query(&sql, &[]).await?;
     only_row(&rows, "the clock")?.time(ONLY)
 }
 
 /// The secret of a name. `fresh` becomes it when there is none.
-pub(super) async fn secret(
-    connection: &mut dyn Connection,
-    name: &str,
-    fresh: &[u8],
-) -> Result<Vec<u8>, StoreError> {
+pub(super) async fn secret(db: &mut Db, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
     // Insert first, then read: of two authorities that start together, both use the secret of the
     // one that was first.
     let insert = "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    connection
-        .query(insert, &[name.into(), fresh.into()])
-        .await?;
+    db.query(insert, &[name.into(), fresh.into()]).await?;
     let select = "SELECT sealed FROM secrets WHERE name = $1";
-    let rows = connection.query(select, &[name.into()]).await?;
+    let rows = db.query(select, &[name.into()]).await?;
     let sealed = only_row(&rows, "secrets")?.blob(ONLY)?;
     Ok(sealed.to_vec())
 }
 
 /// Applies a wish for the longest life of an access token.
-pub(super) async fn token_life(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    wish: Duration,
-) -> Result<TokenLife, StoreError> {
+pub(super) async fn token_life(db: &mut Db, wish: Duration) -> Result<TokenLife, StoreError> {
     // A longer life is in force at once. A shorter one is only noted: gates must keep revocations
     // for as long as tokens of the longer life may be in use, so it comes into force when those
     // have run out.
@@ -75,18 +54,18 @@ pub(super) async fn token_life(
             .to_owned();
     let note_lower = format!(
         "UPDATE installation SET lowered_us = {} WHERE token_life_us > $1 AND lowered_us IS NULL",
-        dialect.now
+        db.dialect.now
     );
     let lower = format!(
         "UPDATE installation SET token_life_us = $1, lowered_us = NULL \
          WHERE token_life_us > $1 AND lowered_us + token_life_us < {}",
-        dialect.now
+        db.dialect.now
     );
     for step in [raise, note_lower, lower] {
-        connection.query(&step, &[span(wish).into()]).await?;
+        db.query(&step, &[span(wish).into()]).await?;
     }
     let select = "SELECT token_life_us FROM installation";
-    let rows = connection.query(select, &[]).await?;
+    let rows = db.query(select, &[]).await?;
     let longest = only_row(&rows, "installation")?.unsigned(ONLY)?;
     Ok(TokenLife {
         issue: wish,
@@ -98,21 +77,15 @@ pub(super) async fn token_life(
 pub(crate) const ISSUER: &str = "SELECT issuer FROM installation";
 
 /// The issuer of the installation. `issuer` becomes it when there is none.
-pub(super) async fn keep_issuer(
-    connection: &mut dyn Connection,
-    issuer: &str,
-) -> Result<String, StoreError> {
+pub(super) async fn keep_issuer(db: &mut Db, issuer: &str) -> Result<String, StoreError> {
     let keep = "UPDATE installation SET issuer = $1 WHERE issuer IS NULL";
-    connection.query(keep, &[issuer.into()]).await?;
-    let rows = connection.query(ISSUER, &[]).await?;
+    db.query(keep, &[issuer.into()]).await?;
+    let rows = db.query(ISSUER, &[]).await?;
     only_row(&rows, "installation")?.text(ONLY)
 }
 
-pub(super) async fn change_issuer(
-    connection: &mut dyn Connection,
-    issuer: &str,
-) -> Result<(), StoreError> {
+pub(super) async fn change_issuer(db: &mut Db, issuer: &str) -> Result<(), StoreError> {
     let change = "UPDATE installation SET issuer = $1";
-    connection.query(change, &[issuer.into()]).await?;
+    db.query(change, &[issuer.into()]).await?;
     Ok(())
 }

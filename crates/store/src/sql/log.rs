@@ -10,7 +10,8 @@ use prost::bytes::Bytes;
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
+    db::Db,
     row::{Row, only_row},
     value::Value,
 };
@@ -40,14 +41,14 @@ columns! {
 /// The row of `authority_beat` that the check of writes uses. No authority has this id.
 pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
 
-pub(super) async fn head(connection: &mut dyn Connection) -> Result<Position, StoreError> {
+pub(super) async fn head(db: &mut Db) -> Result<Position, StoreError> {
     let sql = format!("SELECT {} FROM log_head", HeadColumns::names());
-    position(&connection.query(&sql, &[]).await?)
+    position(&db.query(&sql, &[]).await?)
 }
 
 /// Reads the head and an earlier chain in one statement, so that both are of one history.
 pub(super) async fn head_and_chain(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     revision: Revision,
 ) -> Result<(Position, Option<Chain>), StoreError> {
     let earlier = EarlierChain {
@@ -58,7 +59,7 @@ pub(super) async fn head_and_chain(
         HeadColumns::names(),
         earlier.select()
     );
-    let rows = connection.query(&sql, &[revision.into()]).await?;
+    let rows = db.query(&sql, &[revision.into()]).await?;
     let head = position(&rows)?;
     // Revision 0 is the beginning of every history. It has no batch, and its chain is known.
     if revision == Revision(0) {
@@ -70,30 +71,23 @@ pub(super) async fn head_and_chain(
 }
 
 /// Writes a small row of its own, durably.
-pub(super) async fn check_writes(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<(), StoreError> {
-    let sql = write_beat(dialect);
-    connection.query(&sql, &[WRITE_CHECK[..].into()]).await?;
+pub(super) async fn check_writes(db: &mut Db) -> Result<(), StoreError> {
+    let sql = write_beat(&db.dialect);
+    db.query(&sql, &[WRITE_CHECK[..].into()]).await?;
     Ok(())
 }
 
 /// Writes the row of this authority, and reads the head.
-pub(super) async fn beat(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    authority: &[u8; 16],
-) -> Result<Beat, StoreError> {
+pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, StoreError> {
     // Both are one statement: its snapshot is taken after the call began, and its commit is
     // durable. Only the primary server can do that, so the head is not one of an earlier primary.
     // The time is read in the same statement as the head, so that gates can tell how old the head
     // is.
     let time = HeadTime {
-        now_us: dialect.now,
+        now_us: db.dialect.now,
     };
     let time = time.select();
-    let rows = if dialect.beat_writes {
+    let rows = if db.dialect.beat_writes {
         let head = HeadColumns {
             incarnation: "(SELECT incarnation FROM log_head)",
             revision: "(SELECT revision FROM log_head)",
@@ -101,13 +95,13 @@ pub(super) async fn beat(
         };
         let sql = format!(
             "{write} RETURNING {head}, {time}",
-            write = write_beat(dialect),
+            write = write_beat(&db.dialect),
             head = head.select(),
         );
-        connection.query(&sql, &[authority[..].into()]).await?
+        db.query(&sql, &[authority[..].into()]).await?
     } else {
         let sql = format!("SELECT {}, {time} FROM log_head", HeadColumns::names());
-        connection.query(&sql, &[]).await?
+        db.query(&sql, &[]).await?
     };
     Ok(Beat {
         head: position(&rows)?,
@@ -168,7 +162,7 @@ pub(super) fn advance_head(
 
 /// The batches after a revision, in order, at most `limit`.
 pub(super) async fn tail(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     after: Revision,
     limit: u32,
 ) -> Result<Vec<Frame>, StoreError> {
@@ -176,7 +170,7 @@ pub(super) async fn tail(
         "SELECT {} FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2",
         FrameColumns::names()
     );
-    let rows = connection
+    let rows = db
         .query(&sql, &[after.into(), i64::from(limit).into()])
         .await?;
     rows.iter().map(read_frame).collect()
@@ -195,15 +189,12 @@ fn read_frame(row: &Row) -> Result<Frame, StoreError> {
 }
 
 /// The chain at a revision, if the log has that revision.
-pub(super) async fn chain(
-    connection: &mut dyn Connection,
-    revision: Revision,
-) -> Result<Option<Chain>, StoreError> {
+pub(super) async fn chain(db: &mut Db, revision: Revision) -> Result<Option<Chain>, StoreError> {
     if revision == Revision(0) {
         return Ok(Some(Chain::default()));
     }
     let sql = "SELECT chain FROM log_batches WHERE revision = $1";
-    let rows = connection.query(sql, &[revision.into()]).await?;
+    let rows = db.query(sql, &[revision.into()]).await?;
     match rows.first() {
         Some(row) => Ok(Some(Chain(row.array(ONLY)?))),
         None => Ok(None),
@@ -211,20 +202,13 @@ pub(super) async fn chain(
 }
 
 /// Deletes the deltas of batches up to `through` that are older than `age`, and returns their number.
-pub(super) async fn trim(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    through: Revision,
-    age: Duration,
-) -> Result<u64, StoreError> {
+pub(super) async fn trim(db: &mut Db, through: Revision, age: Duration) -> Result<u64, StoreError> {
     // The age keeps deltas for gates that reconnect, even when a checkpoint covers them.
     let sql = format!(
         "UPDATE log_batches SET delta = NULL \
          WHERE revision <= $1 AND stamped_us <= {now} - $2 AND delta IS NOT NULL RETURNING revision",
-        now = dialect.now,
+        now = db.dialect.now,
     );
-    let trimmed = connection
-        .query(&sql, &[through.into(), span(age).into()])
-        .await?;
+    let trimmed = db.query(&sql, &[through.into(), span(age).into()]).await?;
     Ok(trimmed.len() as u64)
 }

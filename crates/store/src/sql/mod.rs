@@ -13,6 +13,7 @@ mod columns;
 pub mod connection;
 mod cursor;
 mod cutoffs;
+mod db;
 mod gates;
 mod group;
 mod history;

@@ -2,7 +2,7 @@
 
 use portcullis_contract::id::TenantId;
 
-use super::{columns::columns, connection::Connection};
+use super::{columns::columns, db::Db};
 use crate::StoreError;
 use portcullis_domain::Policy;
 
@@ -13,14 +13,14 @@ columns! {
 
 /// Finds a tenant's policy with its version.
 pub(super) async fn find(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     tenant: &TenantId,
 ) -> Result<Option<(Policy, u64)>, StoreError> {
     let sql = format!(
         "SELECT {} FROM policies WHERE tenant_id = $1",
         PolicyColumns::names()
     );
-    let rows = connection.query(&sql, &[tenant.into()]).await?;
+    let rows = db.query(&sql, &[tenant.into()]).await?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };

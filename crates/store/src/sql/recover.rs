@@ -14,7 +14,8 @@ use super::{
     audit::row::{AuditRow, inserts, seal},
     checkpoints,
     columns::ONLY,
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
+    db::Db,
     installation::now,
     log,
     transaction::transaction,
@@ -32,69 +33,66 @@ pub(super) const RECOVERY_STRIDE: u64 = 1 << 32;
 /// Begins a new history: a new incarnation, with the revision and every serial far beyond the old ones, and, if
 /// `sign_out`, with everyone signed out.
 pub(super) async fn recover(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     incarnation: Incarnation,
     sign_out: bool,
     checkpoint: &Checkpoint<'_>,
 ) -> Result<Recovered, StoreError> {
     let recovery = Recovery {
-        dialect,
         incarnation,
         sign_out,
         entry: recovery_entry(),
     };
-    transaction!(connection, recovery.begin_history(connection, checkpoint), then last)
+    transaction!(db, recovery.begin_history(db, checkpoint), then last)
 }
 
-struct Recovery<'a> {
-    dialect: &'a Dialect,
+struct Recovery {
     incarnation: Incarnation,
     sign_out: bool,
     /// The entry that the audit trail shows.
     entry: Entry,
 }
 
-impl Recovery<'_> {
+impl Recovery {
     async fn begin_history(
         &self,
-        connection: &mut dyn Connection,
+        db: &mut Db,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(Recovered, Vec<Statement>), StoreError> {
-        let now = now(connection, self.dialect).await?;
+        let now = now(db).await?;
         // Sequences are outside of transactions on PostgreSQL. If the recovery fails, they have
         // advanced in vain, which harms nothing.
-        for statement in (self.dialect.advance_sequences)(RECOVERY_STRIDE) {
-            connection.query(&statement, &[]).await?;
+        for statement in (db.dialect.advance_sequences)(RECOVERY_STRIDE) {
+            db.query(&statement, &[]).await?;
         }
 
         // The lock first: an authority that still runs must not append between the old head and the new one.
         let lock = "UPDATE log_head SET revision = revision";
-        connection.query(lock, &[]).await?;
-        let old = log::head(connection).await?;
-        refuse_beside_authority(connection, self.dialect).await?;
-        self.jump(connection).await?;
+        db.query(lock, &[]).await?;
+        let old = log::head(db).await?;
+        refuse_beside_authority(db).await?;
+        self.jump(db).await?;
 
-        let (recovered, last) = self.append_first_batch(connection, now, old).await?;
+        let (recovered, last) = self.append_first_batch(db, now, old).await?;
         // In the same transaction: an authority that starts after the recovery must find the new
         // view, or no recovery.
         let (view, code) = checkpoint(&recovered)?;
-        checkpoints::insert(connection, recovered.head.revision, &view, &code).await?;
+        checkpoints::insert(db, recovered.head.revision, &view, &code).await?;
         Ok((recovered, last))
     }
 
     /// Moves the head to the revision before the first one of the new history.
-    async fn jump(&self, connection: &mut dyn Connection) -> Result<(), StoreError> {
+    async fn jump(&self, db: &mut Db) -> Result<(), StoreError> {
         let jump = "UPDATE log_head SET incarnation = $1, revision = revision + $2";
         let values: [Value; 2] = [self.incarnation.0[..].into(), (RECOVERY_STRIDE - 1).into()];
-        connection.query(jump, &values).await?;
+        db.query(jump, &values).await?;
         Ok(())
     }
 
     /// Appends the first batch of the new history. Returns it, and the last statements of the transaction.
     async fn append_first_batch(
         &self,
-        connection: &mut dyn Connection,
+        db: &mut Db,
         now: Micros,
         old: Position,
     ) -> Result<(Recovered, Vec<Statement>), StoreError> {
@@ -104,8 +102,8 @@ impl Recovery<'_> {
         let audit_digest = seal(&mut rows);
         let delta = delta::encode(&self.changes(), Vec::new());
 
-        let [advance, batch] = log::advance_head(self.dialect, now, &delta, &audit_digest);
-        let head = log::position(&advance.run(connection).await?)?;
+        let [advance, batch] = log::advance_head(&db.dialect, now, &delta, &audit_digest);
+        let head = log::position(&db.run(&advance).await?)?;
         let frame = Frame {
             revision: head.revision,
             delta,
@@ -148,19 +146,16 @@ impl Recovery<'_> {
 
 /// Refuses a recovery while an authority runs: its next revocations would be acknowledged and missing from the new
 /// history.
-async fn refuse_beside_authority(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<(), StoreError> {
+async fn refuse_beside_authority(db: &mut Db) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT count(*) FROM authority_beat \
          WHERE authority_id <> $2 AND beat_us BETWEEN {now} - $1 AND {now} + $1",
-        now = dialect.now
+        now = db.dialect.now
     );
     // The check of writes is not an authority. On SQLite there are no other rows: the lock of the directory keeps
     // authorities out.
     let values: [Value; 2] = [span(BEAT_RECENT).into(), log::WRITE_CHECK[..].into()];
-    let rows = connection.query(&sql, &values).await?;
+    let rows = db.query(&sql, &values).await?;
     let beating = rows.first().map_or(Ok(0), |row| row.int(ONLY))?;
     if beating == 0 {
         return Ok(());

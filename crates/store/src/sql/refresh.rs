@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::{
     audit::outbox,
     columns::columns,
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
     cutoffs::IS_CUT,
+    db::Db,
     sessions::{
         SessionColumns, SessionKey, TimeColumns, find_one, make_durable, read, refreshing_client,
         select_time,
@@ -58,8 +59,7 @@ impl<E: Into<StoreError>> From<E> for RolledBack<'_> {
 
 /// Moves sessions to the next generation. Of several calls with the same token, the first that proves it wins.
 pub(super) async fn refresh(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     group: &[Refresh],
 ) -> Result<Vec<RefreshOutcome>, StoreError> {
     // The proof needs the row of the session. To take only one statement for each refresh, the
@@ -70,7 +70,7 @@ pub(super) async fn refresh(
     genuine.sort_by_key(|refresh| (&refresh.session.0, refresh.session.1.to_bytes()));
     // Each round drops at least one forged token, so the loop ends.
     let mut refreshed = loop {
-        match advance(connection, dialect, &genuine).await {
+        match advance(db, &genuine).await {
             Ok(refreshed) => break refreshed,
             Err(RolledBack::Forged { others }) => genuine = others,
             Err(RolledBack::Store(error)) => return Err(error),
@@ -81,7 +81,7 @@ pub(super) async fn refresh(
     for refresh in group {
         answers.push(match take_won(&mut refreshed, refresh) {
             Some((session, now)) => RefreshOutcome::Won(Box::new(session), now),
-            None => answer_other(connection, dialect, refresh).await?,
+            None => answer_other(db, refresh).await?,
         });
     }
     Ok(answers)
@@ -100,17 +100,13 @@ fn take_won(refreshed: &mut Advanced, refresh: &Refresh) -> Option<(Session, Mic
 }
 
 /// Answers a refresh that changed nothing with the session as it is.
-async fn answer_other(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    refresh: &Refresh,
-) -> Result<RefreshOutcome, StoreError> {
+async fn answer_other(db: &mut Db, refresh: &Refresh) -> Result<RefreshOutcome, StoreError> {
     // Without proof the caller learns nothing about it.
-    let found = find_one(connection, dialect, &refresh.session).await?;
+    let found = find_one(db, &refresh.session).await?;
     match found {
         Some((session, now)) if (refresh.proof)(&session.salt) => {
             // The answer speaks for the refresh of another call, whose commit may not be durable yet.
-            make_durable(connection, dialect, &refresh.session).await?;
+            make_durable(db, &refresh.session).await?;
             Ok(RefreshOutcome::Lost(Box::new(session), now))
         }
         _ => Ok(RefreshOutcome::NotFound),
@@ -118,16 +114,12 @@ async fn answer_other(
 }
 
 /// Moves all sessions on, or none when some tokens are forged.
-async fn advance<'a>(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    group: &[&'a Refresh],
-) -> Result<Advanced, RolledBack<'a>> {
+async fn advance<'a>(db: &mut Db, group: &[&'a Refresh]) -> Result<Advanced, RolledBack<'a>> {
     if group.is_empty() {
         return Ok(Advanced::new());
     }
-    transaction!(connection, async {
-        let refreshed = advance_generations(connection, dialect, group).await?;
+    transaction!(db, async {
+        let refreshed = advance_generations(db, group).await?;
         // Checked for the sessions that moved only. A token of another generation is answered
         // later, from the row.
         let (forged, others): (Vec<&Refresh>, Vec<_>) =
@@ -151,15 +143,11 @@ fn is_forged(refresh: &Refresh, refreshed: &Advanced) -> bool {
 }
 
 /// Moves the sessions on that are active and of the generation that their token has. Returns them as they are now.
-async fn advance_generations(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    group: &[&Refresh],
-) -> Result<Advanced, StoreError> {
+async fn advance_generations(db: &mut Db, group: &[&Refresh]) -> Result<Advanced, StoreError> {
     let rows = ValueRows::new(group.iter().map(|refresh| values(refresh)));
-    let sql = advance_statement(dialect, &rows);
+    let sql = advance_statement(&db.dialect, &rows);
     let mut refreshed = HashMap::with_capacity(group.len());
-    for row in connection.query(&sql, rows.params()).await? {
+    for row in db.query(&sql, rows.params()).await? {
         let session = read(&row, None)?;
         let now = row.time(TimeColumns::AT.now_us)?;
         refreshed.insert((session.tenant_id.clone(), session.id), (session, now));
@@ -196,7 +184,7 @@ fn values(refresh: &Refresh) -> RefreshColumns<Value> {
 
 /// Records that two clients presented the same token, once for each generation.
 pub(super) async fn record_shared_token(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     (tenant, id): &SessionKey,
     generation: u64,
     event: &PendingEvent,
@@ -205,10 +193,10 @@ pub(super) async fn record_shared_token(
          WHERE tenant_id = $1 AND session_id = $2 AND generation = $3 \
              AND COALESCE(shared_generation, -1) < $3 RETURNING session_id";
     let values = [tenant.into(), (*id).into(), generation.into()];
-    transaction!(connection, async {
+    transaction!(db, async {
         // No row: the finding is recorded already, or a newer refresh has made it worthless. Either
         // way there is no second event.
-        let recorded = connection.query(sql, &values).await?;
+        let recorded = db.query(sql, &values).await?;
         let event: Option<Statement> = if recorded.is_empty() {
             None
         } else {

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +13,6 @@ use std::{
 use portcullis_contract::id::TenantId;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::connection::Connection;
 use crate::StoreError;
 
 /// The most searches that wait, of all askers.
@@ -56,13 +54,6 @@ struct Waiting {
 pub(super) struct Turn {
     queue: Arc<TurnQueue>,
     asker: Asker,
-}
-
-/// A connection, and the turn in which it may be used.
-pub(super) struct Search {
-    // The first field is dropped first: the connection is free before the next search is admitted.
-    pub(super) connection: Box<dyn Connection>,
-    pub(super) _turn: Turn,
 }
 
 impl Searches {
@@ -169,20 +160,6 @@ impl Drop for Turn {
         }
         drop(state);
         Arc::clone(&self.queue).admit();
-    }
-}
-
-impl Deref for Search {
-    type Target = dyn Connection;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.connection
-    }
-}
-
-impl DerefMut for Search {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut *self.connection
     }
 }
 

@@ -9,8 +9,9 @@ use portcullis_contract::{
 
 use super::{
     columns::columns,
-    connection::{Connection, DbError, Dialect},
+    connection::{DbError, Dialect},
     cutoffs::{CUT_EVENT, IS_CUT},
+    db::Db,
     json::json,
     row::Row,
     value::Value,
@@ -87,17 +88,16 @@ pub(super) fn key_rows<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> Va
 
 /// Finds sessions with their ends, in the order of `keys`.
 pub(super) async fn find(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     keys: &[SessionKey],
 ) -> Result<Vec<Option<(Session, Micros)>>, StoreError> {
     let rows = key_rows(keys);
     let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
-    let sql = select_with_end(dialect, &of);
+    let sql = select_with_end(&db.dialect, &of);
     // The answer has no order, and a key that is asked for twice comes once: so the rows are found
     // by key.
     let mut found = HashMap::with_capacity(keys.len());
-    for row in connection.query(&sql, rows.params()).await? {
+    for row in db.query(&sql, rows.params()).await? {
         let (session, now) = read_with_end(&row)?;
         found.insert((session.tenant_id.clone(), session.id), (session, now));
     }
@@ -106,35 +106,28 @@ pub(super) async fn find(
 
 /// Finds one session with its end.
 pub(super) async fn find_one(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     key: &SessionKey,
 ) -> Result<Option<(Session, Micros)>, StoreError> {
-    let mut found = find(connection, dialect, std::slice::from_ref(key)).await?;
+    let mut found = find(db, std::slice::from_ref(key)).await?;
     Ok(found.pop().flatten())
 }
 
 /// Waits until the row of a session is durable.
-pub(super) async fn make_durable(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    (tenant, id): &SessionKey,
-) -> Result<(), DbError> {
+pub(super) async fn make_durable(db: &mut Db, (tenant, id): &SessionKey) -> Result<(), DbError> {
     // An earlier commit may have lost its wait for a standby. Its caller was told nothing, and an
     // answer made from the row must not vouch for it before a later commit is durable. Locking a
     // row is a write, so the commit of the lock is that later commit.
-    let is_only_writer = dialect.lock_rows.is_empty();
+    let is_only_writer = db.dialect.lock_rows.is_empty();
     if is_only_writer {
         // Each commit was durable before another statement could see it.
         return Ok(());
     }
     let sql = format!(
         "SELECT s.generation FROM sessions s WHERE s.tenant_id = $1 AND s.session_id = $2 {}",
-        dialect.lock_rows
+        db.dialect.lock_rows
     );
-    connection
-        .query(&sql, &[tenant.into(), (*id).into()])
-        .await?;
+    db.query(&sql, &[tenant.into(), (*id).into()]).await?;
     Ok(())
 }
 

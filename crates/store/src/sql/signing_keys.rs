@@ -6,7 +6,7 @@ use portcullis_contract::key::{Algorithm, CredentialKind, KeyId};
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect},
+    db::Db,
     installation::now,
     row::Row,
     transaction::transaction,
@@ -20,16 +20,13 @@ columns! {
 }
 
 /// All signing keys, newest first, and the time.
-pub(super) async fn all(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
-    let now = now(connection, dialect).await?;
+pub(super) async fn all(db: &mut Db) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
+    let now = now(db).await?;
     let sql = format!(
         "SELECT {} FROM signing_keys ORDER BY created_us DESC, credential, key_id",
         KeyColumns::names()
     );
-    let rows = connection.query(&sql, &[]).await?;
+    let rows = db.query(&sql, &[]).await?;
     let keys = rows.iter().map(read).collect::<Result<_, _>>()?;
     Ok((keys, now))
 }
@@ -50,36 +47,31 @@ fn read(row: &Row) -> Result<KeyRecord, StoreError> {
 }
 
 /// Keeps other transactions from changing keys until this one ends.
-pub(super) async fn lock(connection: &mut dyn Connection) -> Result<(), StoreError> {
+pub(super) async fn lock(db: &mut Db) -> Result<(), StoreError> {
     // Without it, two retirements could each leave the other's key as the last one.
     let sql = "UPDATE installation SET keys_version = keys_version + 1";
-    connection.query(sql, &[]).await?;
+    db.query(sql, &[]).await?;
     Ok(())
 }
 
 /// Moves keys that were created later than `tolerance` from now back in time, and returns their ids: the clock was ahead
 /// when they were created.
 pub(super) async fn correct_future_keys(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tolerance: Duration,
 ) -> Result<Vec<String>, StoreError> {
     // Without the lock first, because mostly there is nothing to correct.
-    let (keys, now) = all(connection, dialect).await?;
+    let (keys, now) = all(db).await?;
     if latest_after(&keys, now.after(tolerance)).is_none() {
         return Ok(Vec::new());
     }
-    transaction!(connection, move_keys_back(connection, dialect, tolerance))
+    transaction!(db, move_keys_back(db, tolerance))
 }
 
 /// Moves all of them by the same distance, which keeps their order.
-async fn move_keys_back(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    tolerance: Duration,
-) -> Result<Vec<String>, StoreError> {
-    lock(connection).await?;
-    let (keys, now) = all(connection, dialect).await?;
+async fn move_keys_back(db: &mut Db, tolerance: Duration) -> Result<Vec<String>, StoreError> {
+    lock(db).await?;
+    let (keys, now) = all(db).await?;
     let bound = now.after(tolerance);
     let Some(latest) = latest_after(&keys, bound) else {
         return Ok(Vec::new());
@@ -87,9 +79,7 @@ async fn move_keys_back(
     let distance = latest.0 - now.0;
     let sql = "UPDATE signing_keys SET created_us = created_us - $1, signs_from_us = signs_from_us - $1 \
          WHERE retired_us IS NULL AND created_us > $2 RETURNING key_id";
-    let rows = connection
-        .query(sql, &[distance.into(), bound.into()])
-        .await?;
+    let rows = db.query(sql, &[distance.into(), bound.into()]).await?;
     rows.iter().map(|row| row.text(ONLY)).collect()
 }
 

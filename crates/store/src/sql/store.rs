@@ -12,13 +12,14 @@ use prost::bytes::Bytes;
 
 use super::{
     activity, api_key_uses, api_keys, append, audit, checkpoints,
-    connection::{Backend, Connection, Dialect, Lane},
+    connection::{Backend, Dialect, Lane},
+    db::Db,
     gates,
     group::Groups,
     history, installation, listing, log, policies, recover,
     refresh::{self, Refresh},
     reporting::Reporting,
-    search::{Search, Searches},
+    search::Searches,
     sessions::{self, SessionKey},
     sign_in, signing_keys, sweep, turns,
     users::{self, UserKey},
@@ -73,22 +74,19 @@ impl SqlStore {
             searches: Searches::new(backend.searches_max()),
             backend,
         };
-        let mut connection = store.lane(Lane::Append).await?;
-        installation::initialize(&mut *connection, &store.dialect()).await?;
+        installation::initialize(&mut store.lane(Lane::Append).await?).await?;
         Ok(store)
     }
 
-    async fn lane(&self, lane: Lane) -> Result<Box<dyn Connection>, StoreError> {
-        Ok(self.backend.connection(lane).await?)
+    async fn lane(&self, lane: Lane) -> Result<Db, StoreError> {
+        let connection = self.backend.connection(lane).await?;
+        Ok(Db::new(connection, self.dialect()))
     }
 
     /// Lends a connection for a search in the rows of a tenant, or of all tenants, when it is its turn.
-    async fn search(&self, tenant: Option<&TenantId>) -> Result<Search, StoreError> {
+    async fn search(&self, tenant: Option<&TenantId>) -> Result<Db, StoreError> {
         let turn = self.searches.turn(tenant).await?;
-        Ok(Search {
-            connection: self.lane(Lane::Search).await?,
-            _turn: turn,
-        })
+        Ok(self.lane(Lane::Search).await?.in_turn(turn))
     }
 
     fn dialect(&self) -> Dialect {
@@ -142,9 +140,9 @@ impl SessionStore for SqlStore {
         generation: u64,
         event: &PendingEvent,
     ) -> Result<(), StoreError> {
-        let mut connection = self.lane(Lane::Write).await?;
+        let mut db = self.lane(Lane::Write).await?;
         let session = (tenant.clone(), id);
-        refresh::record_shared_token(&mut *connection, &session, generation, event).await
+        refresh::record_shared_token(&mut db, &session, generation, event).await
     }
 
     async fn session(
@@ -167,8 +165,7 @@ impl SessionStore for SqlStore {
             ..SessionFilter::of(tenant.clone())
         };
         let page = listing::sessions::list(
-            &mut *self.lane(Lane::Read).await?,
-            &self.dialect(),
+            &mut self.lane(Lane::Read).await?,
             &filter,
             SessionOrder::Start,
             None,
@@ -186,8 +183,7 @@ impl SessionStore for SqlStore {
         limit: u32,
     ) -> Result<Page<Session>, StoreError> {
         listing::sessions::list(
-            &mut *self.search(Some(&filter.tenant_id)).await?,
-            &self.dialect(),
+            &mut self.search(Some(&filter.tenant_id)).await?,
             filter,
             order,
             after,
@@ -197,13 +193,7 @@ impl SessionStore for SqlStore {
     }
 
     async fn count_sessions(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        listing::preview::count(
-            &mut *self.search(Some(tenant)).await?,
-            &self.dialect(),
-            tenant,
-            max,
-        )
-        .await
+        listing::preview::count(&mut self.search(Some(tenant)).await?, tenant, max).await
     }
 
     async fn preview(
@@ -211,13 +201,7 @@ impl SessionStore for SqlStore {
         tenant: &TenantId,
         selection: &Selection,
     ) -> Result<Option<Preview>, StoreError> {
-        listing::preview::preview(
-            &mut *self.search(Some(tenant)).await?,
-            &self.dialect(),
-            tenant,
-            selection,
-        )
-        .await
+        listing::preview::preview(&mut self.search(Some(tenant)).await?, tenant, selection).await
     }
 
     async fn sign_in_history(
@@ -237,14 +221,8 @@ impl SessionStore for SqlStore {
         retention: Duration,
         limit: u32,
     ) -> Result<Removed, StoreError> {
-        listing::removal::remove_ended(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            after,
-            retention,
-            limit,
-        )
-        .await
+        listing::removal::remove_ended(&mut self.lane(Lane::Write).await?, after, retention, limit)
+            .await
     }
 }
 
@@ -256,17 +234,17 @@ impl UserStore for SqlStore {
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
-        let found = users::find(&mut *self.lane(Lane::Read).await?, &self.dialect(), &keys).await?;
+        let found = users::find(&mut self.lane(Lane::Read).await?, &keys).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
     async fn add_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
-        let mut connection = self.lane(Lane::Write).await?;
-        Ok(users::add(&mut *connection, &self.dialect(), tenant, users).await?)
+        let mut db = self.lane(Lane::Write).await?;
+        Ok(users::add(&mut db, tenant, users).await?)
     }
 
     async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        users::count(&mut *self.lane(Lane::Search).await?, tenant, max).await
+        users::count(&mut self.lane(Lane::Search).await?, tenant, max).await
     }
 
     async fn list_users(
@@ -277,8 +255,7 @@ impl UserStore for SqlStore {
         limit: u32,
     ) -> Result<Page<UserSummary>, StoreError> {
         listing::users::list(
-            &mut *self.search(Some(&filter.tenant_id)).await?,
-            &self.dialect(),
+            &mut self.search(Some(&filter.tenant_id)).await?,
             filter,
             order,
             after,
@@ -295,13 +272,7 @@ impl ApiKeyStore for SqlStore {
         tenant: &TenantId,
         id: ApiKeyId,
     ) -> Result<Option<(ApiKey, Micros)>, StoreError> {
-        api_keys::find(
-            &mut *self.lane(Lane::Read).await?,
-            &self.dialect(),
-            tenant,
-            id,
-        )
-        .await
+        api_keys::find(&mut self.lane(Lane::Read).await?, tenant, id).await
     }
 
     async fn api_key_hours(
@@ -309,13 +280,7 @@ impl ApiKeyStore for SqlStore {
         tenant: &TenantId,
         id: ApiKeyId,
     ) -> Result<Vec<ApiKeyHour>, StoreError> {
-        api_keys::hours(
-            &mut *self.lane(Lane::Read).await?,
-            &self.dialect(),
-            tenant,
-            id,
-        )
-        .await
+        api_keys::hours(&mut self.lane(Lane::Read).await?, tenant, id).await
     }
 
     async fn list_api_keys(
@@ -325,8 +290,7 @@ impl ApiKeyStore for SqlStore {
         limit: u32,
     ) -> Result<(Vec<ApiKey>, Micros), StoreError> {
         api_keys::list(
-            &mut *self.search(Some(&filter.tenant_id)).await?,
-            &self.dialect(),
+            &mut self.search(Some(&filter.tenant_id)).await?,
             filter,
             before,
             limit,
@@ -335,40 +299,34 @@ impl ApiKeyStore for SqlStore {
     }
 
     async fn count_live_api_keys(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
-        api_keys::count_live(
-            &mut *self.lane(Lane::Read).await?,
-            &self.dialect(),
-            tenant,
-            max,
-        )
-        .await
+        api_keys::count_live(&mut self.lane(Lane::Read).await?, tenant, max).await
     }
 
     async fn count_api_keys(&self, from: Micros, until: Option<Micros>) -> Result<u64, StoreError> {
-        let connection = &mut *self.lane(Lane::Read).await?;
-        api_keys::count(connection, &self.dialect(), from, until).await
+        let db = &mut self.lane(Lane::Read).await?;
+        api_keys::count(db, from, until).await
     }
 
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
-        api_key_uses::record(&mut *self.lane(Lane::Write).await?, &self.dialect(), uses).await
+        api_key_uses::record(&mut self.lane(Lane::Write).await?, uses).await
     }
 }
 
 #[async_trait]
 impl PolicyStore for SqlStore {
     async fn policy(&self, tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
-        policies::find(&mut *self.lane(Lane::Read).await?, tenant).await
+        policies::find(&mut self.lane(Lane::Read).await?, tenant).await
     }
 }
 
 #[async_trait]
 impl SweepStore for SqlStore {
     async fn due_sessions(&self, limit: u32) -> Result<DueSessions, StoreError> {
-        sweep::due(&mut *self.lane(Lane::Read).await?, &self.dialect(), limit).await
+        sweep::due(&mut self.lane(Lane::Read).await?, limit).await
     }
 
     async fn reschedule(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
-        sweep::reschedule(&mut *self.lane(Lane::Write).await?, schedules).await
+        sweep::reschedule(&mut self.lane(Lane::Write).await?, schedules).await
     }
 
     async fn policy_walk(
@@ -376,13 +334,7 @@ impl SweepStore for SqlStore {
         after: Option<&TenantId>,
         limit: u32,
     ) -> Result<Option<PolicyWalk>, StoreError> {
-        sweep::walk(
-            &mut *self.search(None).await?,
-            &self.dialect(),
-            after,
-            limit,
-        )
-        .await
+        sweep::walk(&mut self.search(None).await?, after, limit).await
     }
 
     async fn advance_walk(
@@ -391,14 +343,7 @@ impl SweepStore for SqlStore {
         next: Option<SessionId>,
         schedules: &[Schedule],
     ) -> Result<bool, StoreError> {
-        sweep::advance(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            walk,
-            next,
-            schedules,
-        )
-        .await
+        sweep::advance(&mut self.lane(Lane::Write).await?, walk, next, schedules).await
     }
 }
 
@@ -411,7 +356,7 @@ impl AuditStore for SqlStore {
         limit: u32,
     ) -> Result<Vec<AuditEvent>, StoreError> {
         audit::list::list(
-            &mut *self.search(filter.tenant_id.as_ref()).await?,
+            &mut self.search(filter.tenant_id.as_ref()).await?,
             filter,
             below,
             limit,
@@ -424,16 +369,16 @@ impl AuditStore for SqlStore {
         after: Revision,
         limit: u64,
     ) -> Result<Option<AuditVerdict>, StoreError> {
-        audit::verify::verify(&mut *self.search(None).await?, after, limit).await
+        audit::verify::verify(&mut self.search(None).await?, after, limit).await
     }
 
     async fn has_pending_events(&self) -> Result<bool, StoreError> {
-        audit::outbox::any(&mut *self.lane(Lane::Read).await?).await
+        audit::outbox::any(&mut self.lane(Lane::Read).await?).await
     }
 
     async fn add_pending_events(&self, events: &[PendingEvent]) -> Result<(), StoreError> {
         if let Some(statement) = audit::outbox::defer(events) {
-            statement.run(&mut *self.lane(Lane::Write).await?).await?;
+            self.lane(Lane::Write).await?.run(&statement).await?;
         }
         Ok(())
     }
@@ -445,21 +390,11 @@ impl ActivityStore for SqlStore {
         &self,
         activities: &[SessionActivity],
     ) -> Result<Vec<MovedSession>, StoreError> {
-        activity::record(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            activities,
-        )
-        .await
+        activity::record(&mut self.lane(Lane::Write).await?, activities).await
     }
 
     async fn record_heartbeat(&self, absence: Duration) -> Result<Micros, StoreError> {
-        sweep::record_heartbeat(
-            &mut *self.lane(Lane::Write).await?,
-            &self.dialect(),
-            absence,
-        )
-        .await
+        sweep::record_heartbeat(&mut self.lane(Lane::Write).await?, absence).await
     }
 
     async fn record_gates(
@@ -467,35 +402,30 @@ impl ActivityStore for SqlStore {
         contacts: &[GateContact],
         keep: Duration,
     ) -> Result<(Vec<GateRecord>, Micros), StoreError> {
-        let mut connection = self.lane(Lane::Write).await?;
-        gates::record(&mut *connection, &self.dialect(), contacts, keep).await
+        let mut db = self.lane(Lane::Write).await?;
+        gates::record(&mut db, contacts, keep).await
     }
 }
 
 #[async_trait]
 impl LogStore for SqlStore {
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
-        append::append(&mut *self.lane(Lane::Append).await?, &self.dialect(), batch).await
+        append::append(&mut self.lane(Lane::Append).await?, batch).await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        log::head(&mut *self.lane(Lane::Feed).await?).await
+        log::head(&mut self.lane(Lane::Feed).await?).await
     }
 
     async fn head_and_chain(
         &self,
         revision: Revision,
     ) -> Result<(Position, Option<Chain>), StoreError> {
-        log::head_and_chain(&mut *self.lane(Lane::Feed).await?, revision).await
+        log::head_and_chain(&mut self.lane(Lane::Feed).await?, revision).await
     }
 
     async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError> {
-        log::beat(
-            &mut *self.lane(Lane::Beat).await?,
-            &self.dialect(),
-            authority,
-        )
-        .await
+        log::beat(&mut self.lane(Lane::Beat).await?, authority).await
     }
 
     async fn check_writes(&self) -> Result<(), StoreError> {
@@ -503,20 +433,20 @@ impl LogStore for SqlStore {
         if self.dialect().beat_writes {
             return Ok(());
         }
-        let connection = &mut *self.lane(Lane::Write).await?;
-        log::check_writes(connection, &self.dialect()).await
+        let db = &mut self.lane(Lane::Write).await?;
+        log::check_writes(db).await
     }
 
     async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
-        log::tail(&mut *self.lane(Lane::Feed).await?, after, limit).await
+        log::tail(&mut self.lane(Lane::Feed).await?, after, limit).await
     }
 
     async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
-        log::tail(&mut *self.lane(Lane::CatchUp).await?, after, limit).await
+        log::tail(&mut self.lane(Lane::CatchUp).await?, after, limit).await
     }
 
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
-        log::chain(&mut *self.lane(Lane::CatchUp).await?, revision).await
+        log::chain(&mut self.lane(Lane::CatchUp).await?, revision).await
     }
 }
 
@@ -527,8 +457,8 @@ impl CheckpointStore for SqlStore {
         revision: Revision,
         due: &CheckpointDue,
     ) -> Result<bool, StoreError> {
-        let connection = &mut *self.lane(Lane::Upkeep).await?;
-        checkpoints::claim(connection, &self.dialect(), revision, due).await
+        let db = &mut self.lane(Lane::Upkeep).await?;
+        checkpoints::claim(db, revision, due).await
     }
 
     async fn save_checkpoint(
@@ -537,60 +467,54 @@ impl CheckpointStore for SqlStore {
         view: Bytes,
         code: Bytes,
     ) -> Result<(), StoreError> {
-        checkpoints::save(&mut *self.lane(Lane::Upkeep).await?, revision, &view, &code).await
+        checkpoints::save(&mut self.lane(Lane::Upkeep).await?, revision, &view, &code).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        checkpoints::all(&mut *self.lane(Lane::CatchUp).await?).await
+        checkpoints::all(&mut self.lane(Lane::CatchUp).await?).await
     }
 
     async fn trimmable_revision(&self) -> Result<Revision, StoreError> {
-        checkpoints::trimmable(&mut *self.lane(Lane::Upkeep).await?).await
+        checkpoints::trimmable(&mut self.lane(Lane::Upkeep).await?).await
     }
 
     async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError> {
-        log::trim(
-            &mut *self.lane(Lane::Upkeep).await?,
-            &self.dialect(),
-            through,
-            age,
-        )
-        .await
+        log::trim(&mut self.lane(Lane::Upkeep).await?, through, age).await
     }
 }
 
 #[async_trait]
 impl KeyStore for SqlStore {
     async fn keys(&self) -> Result<(Vec<KeyRecord>, Micros), StoreError> {
-        signing_keys::all(&mut *self.lane(Lane::Read).await?, &self.dialect()).await
+        signing_keys::all(&mut self.lane(Lane::Read).await?).await
     }
 
     async fn correct_future_keys(&self, tolerance: Duration) -> Result<Vec<String>, StoreError> {
-        let connection = &mut *self.lane(Lane::Write).await?;
-        signing_keys::correct_future_keys(connection, &self.dialect(), tolerance).await
+        let db = &mut self.lane(Lane::Write).await?;
+        signing_keys::correct_future_keys(db, tolerance).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-        installation::secret(&mut *self.lane(Lane::Write).await?, name, fresh).await
+        installation::secret(&mut self.lane(Lane::Write).await?, name, fresh).await
     }
 }
 
 #[async_trait]
 impl InstallationStore for SqlStore {
     async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
-        installation::token_life(&mut *self.lane(Lane::Write).await?, &self.dialect(), wish).await
+        installation::token_life(&mut self.lane(Lane::Write).await?, wish).await
     }
 
     async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {
-        installation::keep_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+        installation::keep_issuer(&mut self.lane(Lane::Write).await?, issuer).await
     }
 
     async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
-        installation::change_issuer(&mut *self.lane(Lane::Write).await?, issuer).await
+        installation::change_issuer(&mut self.lane(Lane::Write).await?, issuer).await
     }
 
     async fn turn_counting(&self) -> Result<Counting, StoreError> {
-        turns::counting(&mut *self.lane(Lane::Write).await?).await
+        turns::counting(&mut self.lane(Lane::Write).await?).await
     }
 
     async fn count_towards_turn(
@@ -599,8 +523,8 @@ impl InstallationStore for SqlStore {
         number: i64,
         passed: Duration,
     ) -> Result<bool, StoreError> {
-        let connection = &mut *self.lane(Lane::Write).await?;
-        turns::count(connection, &self.dialect(), authority, number, passed).await
+        let db = &mut self.lane(Lane::Write).await?;
+        turns::count(db, authority, number, passed).await
     }
 
     async fn recover(
@@ -609,15 +533,8 @@ impl InstallationStore for SqlStore {
         sign_out: bool,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Recovered, StoreError> {
-        let mut connection = self.lane(Lane::Append).await?;
-        recover::recover(
-            &mut *connection,
-            &self.dialect(),
-            incarnation,
-            sign_out,
-            checkpoint,
-        )
-        .await
+        let mut db = self.lane(Lane::Append).await?;
+        recover::recover(&mut db, incarnation, sign_out, checkpoint).await
     }
 }
 
@@ -628,9 +545,10 @@ macro_rules! groups {
         let dialect = backend.dialect();
         Groups::new($size_max, move |asked: Vec<_>| {
             let backend = Arc::clone(&backend);
-            Box::pin(
-                async move { $run(&mut *backend.connection($lane).await?, &dialect, &asked).await },
-            )
+            Box::pin(async move {
+                let connection = backend.connection($lane).await?;
+                $run(&mut Db::new(connection, dialect), &asked).await
+            })
         })
     }};
 }

@@ -9,8 +9,9 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
     columns::{ONLY, columns},
-    connection::{Connection, Dialect},
+    connection::Dialect,
     cutoffs::IS_CUT,
+    db::Db,
     listing::surplus::surplus,
     row::{Row, only_row},
     transaction::transaction,
@@ -59,40 +60,32 @@ columns! {
 
 /// Records that an authority is up. Returns when one came up after the last time that none had been up for longer than
 /// `absence`.
-pub(super) async fn record_heartbeat(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    absence: Duration,
-) -> Result<Micros, StoreError> {
+pub(super) async fn record_heartbeat(db: &mut Db, absence: Duration) -> Result<Micros, StoreError> {
     // One statement, so that the absence is measured against the last heartbeat of any authority.
     let sql = format!(
         "UPDATE installation SET resumed_us = CASE WHEN heard_us < {now} - $1 THEN {now} ELSE resumed_us END, \
              heard_us = {now} RETURNING resumed_us",
-        now = dialect.now,
+        now = db.dialect.now,
     );
-    let rows = connection.query(&sql, &[span(absence).into()]).await?;
+    let rows = db.query(&sql, &[span(absence).into()]).await?;
     only_row(&rows, "installation")?.time(ONLY)
 }
 
 /// The sessions that are due, in the order in which they became so, with the policies of their tenants.
-pub(super) async fn due(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    limit: u32,
-) -> Result<DueSessions, StoreError> {
+pub(super) async fn due(db: &mut Db, limit: u32) -> Result<DueSessions, StoreError> {
     let sql = format!(
         "{} WHERE s.due_us <= {} ORDER BY s.due_us LIMIT $1",
-        select(dialect),
-        dialect.now
+        select(&db.dialect),
+        db.dialect.now
     );
-    let rows = connection.query(&sql, &[i64::from(limit).into()]).await?;
+    let rows = db.query(&sql, &[i64::from(limit).into()]).await?;
     let (sessions, now) = read_all(&rows)?;
     // Many sessions have the same tenant. Each policy is read and parsed once.
     let mut tenants = BTreeSet::new();
     for session in &sessions {
         tenants.insert(&session.tenant_id);
     }
-    let policies = find_policies(connection, &tenants).await?;
+    let policies = find_policies(db, &tenants).await?;
     Ok(DueSessions {
         sessions,
         policies,
@@ -101,7 +94,7 @@ pub(super) async fn due(
 }
 
 async fn find_policies(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     tenants: &BTreeSet<&TenantId>,
 ) -> Result<HashMap<TenantId, Option<Policy>>, StoreError> {
     let tenants: Vec<_> = tenants.iter().collect();
@@ -115,7 +108,7 @@ async fn find_policies(
             TenantPolicyColumns::names(),
             keys.tuples()
         );
-        for row in connection.query(&sql, keys.params()).await? {
+        for row in db.query(&sql, keys.params()).await? {
             let columns = TenantPolicyColumns::AT;
             let tenant = row.tenant_id(columns.tenant_id)?;
             policies.insert(tenant, decode(&row.text(columns.policy)?));
@@ -140,12 +133,11 @@ fn decode(policy: &str) -> Option<Policy> {
 
 /// The next sessions of the first tenant after `after` whose policy has changed and whose walk is not done.
 pub(super) async fn walk(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     after: Option<&TenantId>,
     limit: u32,
 ) -> Result<Option<PolicyWalk>, StoreError> {
-    let Some(row) = find_walk(connection, after).await? else {
+    let Some(row) = find_walk(db, after).await? else {
         return Ok(None);
     };
     let columns = WalkColumns::AT;
@@ -154,18 +146,18 @@ pub(super) async fn walk(
 
     let sql = format!(
         "{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3",
-        select(dialect)
+        select(&db.dialect)
     );
     let values = [
         Value::from(&tenant_id),
         row.blob(columns.sweep_from)?.into(),
         i64::from(limit).into(),
     ];
-    let (mut sessions, now) = read_all(&connection.query(&sql, &values).await?)?;
+    let (mut sessions, now) = read_all(&db.query(&sql, &values).await?)?;
     // Without a policy that this version can read, no limit is known. Sessions then end by their
     // expiry alone.
     if let Some(policy) = &policy {
-        mark_surplus(connection, dialect, &tenant_id, policy, &mut sessions).await?;
+        mark_surplus(db, &tenant_id, policy, &mut sessions).await?;
     }
     Ok(Some(PolicyWalk {
         tenant_id,
@@ -176,22 +168,18 @@ pub(super) async fn walk(
     }))
 }
 
-async fn find_walk(
-    connection: &mut dyn Connection,
-    after: Option<&TenantId>,
-) -> Result<Option<Row>, StoreError> {
+async fn find_walk(db: &mut Db, after: Option<&TenantId>) -> Result<Option<Row>, StoreError> {
     let sql = format!(
         "SELECT {} FROM policies WHERE sweep_from IS NOT NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1",
         WalkColumns::names()
     );
     let after = after.map_or("", TenantId::as_str);
-    Ok(connection.query(&sql, &[after.into()]).await?.pop())
+    Ok(db.query(&sql, &[after.into()]).await?.pop())
 }
 
 /// Marks the sessions of users that have more sessions than their policy allows.
 async fn mark_surplus(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     policy: &Policy,
     sessions: &mut [SweptSession],
@@ -201,7 +189,7 @@ async fn mark_surplus(
             Some(user) => policy.effective(user),
             None => policy.limits.clone(),
         };
-        let surplus = surplus(connection, dialect, tenant, &users, &limits).await?;
+        let surplus = surplus(db, tenant, &users, &limits).await?;
         let newest: HashMap<_, _> = surplus.into_iter().collect();
         for session in &mut *sessions {
             // That session and all older ones are too many.
@@ -280,10 +268,7 @@ fn read(row: &Row) -> Result<SweptSession, StoreError> {
 }
 
 /// Sets when to check sessions again, unless another authority has set a new time.
-pub(super) async fn reschedule(
-    connection: &mut dyn Connection,
-    schedules: &[Schedule],
-) -> Result<(), StoreError> {
+pub(super) async fn reschedule(db: &mut Db, schedules: &[Schedule]) -> Result<(), StoreError> {
     let mut schedules: Vec<_> = schedules.iter().collect();
     // In key order, like every transaction that locks several sessions: none can wait for another in a circle.
     schedules.sort_by_key(|schedule| (&schedule.tenant_id, schedule.session_id.to_bytes()));
@@ -297,7 +282,7 @@ pub(super) async fn reschedule(
                  AND (v.unless_us IS NULL OR sessions.due_us = v.unless_us)",
             with_v = rows.with_v(),
         );
-        connection.query(&sql, rows.params()).await?;
+        db.query(&sql, rows.params()).await?;
     }
     Ok(())
 }
@@ -314,18 +299,17 @@ fn schedule_values(schedule: &Schedule) -> ScheduleColumns<Value> {
 /// Moves a walk on, and sets when to check its sessions again. Returns false, and does nothing, when the policy has
 /// changed since or another authority has ended the walk.
 pub(super) async fn advance(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     walk: &PolicyWalk,
     next: Option<SessionId>,
     schedules: &[Schedule],
 ) -> Result<bool, StoreError> {
-    transaction!(connection, async {
+    transaction!(db, async {
         // The lock on the policy comes first. It keeps a newer policy from being walked meanwhile, whose times must come
         // after these.
-        let is_current = move_walk(connection, dialect, walk, next).await?;
+        let is_current = move_walk(db, walk, next).await?;
         if is_current {
-            reschedule(connection, schedules).await?;
+            reschedule(db, schedules).await?;
         }
         Ok::<_, StoreError>(is_current)
     })
@@ -336,8 +320,7 @@ pub(super) async fn advance(
 const POLICY_SETTLED: Duration = Duration::from_secs(5);
 
 async fn move_walk(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     walk: &PolicyWalk,
     next: Option<SessionId>,
 ) -> Result<bool, StoreError> {
@@ -346,7 +329,7 @@ async fn move_walk(
     let sql = format!(
         "UPDATE policies SET sweep_from = CASE WHEN $3 IS NULL AND changed_us > {} - $4 THEN $5 ELSE $3 END \
          WHERE tenant_id = $1 AND version = $2 AND sweep_from IS NOT NULL RETURNING version",
-        dialect.now
+        db.dialect.now
     );
     let before_all: &[u8] = &[];
     let values = [
@@ -356,6 +339,6 @@ async fn move_walk(
         span(POLICY_SETTLED).into(),
         before_all.into(),
     ];
-    let moved = connection.query(&sql, &values).await?;
+    let moved = db.query(&sql, &values).await?;
     Ok(!moved.is_empty())
 }

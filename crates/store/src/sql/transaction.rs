@@ -5,24 +5,24 @@
 /// With `then last`, `work` also returns the last statements of the transaction. They go to the engine together with the
 /// COMMIT, in one round trip; nobody reads their rows.
 macro_rules! transaction {
-    ($connection:expr, $work:expr) => {
-        transaction!($connection, $work, |done| (done, []))
+    ($db:expr, $work:expr) => {
+        transaction!($db, $work, |done| (done, []))
     };
-    ($connection:expr, $work:expr, then last) => {
-        transaction!($connection, $work, |(done, last)| (done, last))
+    ($db:expr, $work:expr, then last) => {
+        transaction!($db, $work, |(done, last)| (done, last))
     };
-    ($connection:expr, $work:expr, |$worked:pat_param| $done:expr) => {{
-        $connection.begin().await?;
+    ($db:expr, $work:expr, |$worked:pat_param| $done:expr) => {{
+        $db.begin().await?;
         match $work.await {
             Ok($worked) => {
                 let (done, last) = $done;
                 let last: Vec<$crate::sql::connection::Statement> = Vec::from_iter(last);
-                $connection.finish(&last).await?;
+                $db.finish(&last).await?;
                 Ok(done)
             }
             Err(error) => {
                 // The caller needs this error. A rollback that fails as well drops the connection.
-                let _ = $connection.rollback().await;
+                let _ = $db.rollback().await;
                 Err(error)
             }
         }

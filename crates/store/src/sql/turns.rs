@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    columns::columns,
-    connection::{Connection, Dialect},
-    row::only_row,
-};
+use super::{columns::columns, db::Db, row::only_row};
 use crate::StoreError;
 use portcullis_domain::{Counting, Micros, SinceTurn, time::span};
 
@@ -21,10 +17,7 @@ columns! {
 }
 
 /// Reads the time since the last turn. Until this transaction ends, no other one can turn.
-pub(super) async fn lock_since_turn(
-    connection: &mut dyn Connection,
-    now: Micros,
-) -> Result<SinceTurn, StoreError> {
+pub(super) async fn lock_since_turn(db: &mut Db, now: Micros) -> Result<SinceTurn, StoreError> {
     // The latest time only grows: a clock that was set back must not bring the next turn closer.
     let sql = format!(
         "UPDATE installation SET clock_latest_us = \
@@ -32,7 +25,7 @@ pub(super) async fn lock_since_turn(
          RETURNING {}",
         SinceTurnColumns::names()
     );
-    let rows = connection.query(&sql, &[now.into()]).await?;
+    let rows = db.query(&sql, &[now.into()]).await?;
     let row = only_row(&rows, "installation")?;
     let columns = SinceTurnColumns::AT;
     Ok(SinceTurn {
@@ -43,19 +36,16 @@ pub(super) async fn lock_since_turn(
 }
 
 /// Records a turn, and starts to count from 0.
-pub(super) async fn turn(
-    connection: &mut dyn Connection,
-    turned: Micros,
-) -> Result<(), StoreError> {
+pub(super) async fn turn(db: &mut Db, turned: Micros) -> Result<(), StoreError> {
     // The count moves on, so that time from before the turn cannot be added after it.
     let sql = "UPDATE installation SET last_turn_us = $1, turn_counted_us = 0, turn_count = turn_count + 1";
-    connection.query(sql, &[turned.into()]).await?;
+    db.query(sql, &[turned.into()]).await?;
     Ok(())
 }
 
-pub(super) async fn counting(connection: &mut dyn Connection) -> Result<Counting, StoreError> {
+pub(super) async fn counting(db: &mut Db) -> Result<Counting, StoreError> {
     let sql = format!("SELECT {} FROM installation", CountingColumns::names());
-    let rows = connection.query(&sql, &[]).await?;
+    let rows = db.query(&sql, &[]).await?;
     let row = only_row(&rows, "installation")?;
     let columns = CountingColumns::AT;
     Ok(Counting {
@@ -66,8 +56,7 @@ pub(super) async fn counting(connection: &mut dyn Connection) -> Result<Counting
 
 /// Adds time, if no authority has counted or turned since the count was `number`.
 pub(super) async fn count(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     authority: &[u8; 16],
     number: i64,
     passed: Duration,
@@ -78,9 +67,9 @@ pub(super) async fn count(
          turn_counted_us = turn_counted_us + $3, clock_latest_us = \
          CASE WHEN clock_latest_us > {now} THEN clock_latest_us ELSE {now} END \
          WHERE turn_count = $2 RETURNING id",
-        now = dialect.now,
+        now = db.dialect.now,
     );
     let values = [authority[..].into(), number.into(), span(passed).into()];
-    let counted = connection.query(&sql, &values).await?;
+    let counted = db.query(&sql, &values).await?;
     Ok(!counted.is_empty())
 }

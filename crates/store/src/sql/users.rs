@@ -6,7 +6,8 @@ use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 
 use super::{
     columns::{Column, ONLY, columns},
-    connection::{Connection, DbError, Dialect},
+    connection::{DbError, Dialect},
+    db::Db,
     row::Row,
     transaction::transaction,
     value::Value,
@@ -48,43 +49,32 @@ columns! {
 }
 
 /// Inserts a tenant unless it is there, and returns its serial.
-pub(super) async fn ensure_tenant(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    tenant: &TenantId,
-) -> Result<TenantSerial, DbError> {
-    if let Some(serial) = find_tenant(connection, tenant).await? {
+pub(super) async fn ensure_tenant(db: &mut Db, tenant: &TenantId) -> Result<TenantSerial, DbError> {
+    if let Some(serial) = find_tenant(db, tenant).await? {
         return Ok(serial);
     }
     let insert = format!(
         "INSERT INTO tenants (tenant_id, tenant_serial) VALUES ($1, {}) ON CONFLICT DO NOTHING",
-        dialect.next_tenant
+        db.dialect.next_tenant
     );
     // Read again instead of RETURNING: another sign-in may have inserted the tenant meanwhile, and
     // then this statement returns nothing.
-    connection.query(&insert, &[tenant.into()]).await?;
-    find_tenant(connection, tenant)
+    db.query(&insert, &[tenant.into()]).await?;
+    find_tenant(db, tenant)
         .await?
         .ok_or_else(|| DbError::Conflict("the tenant went away".into()))
 }
 
-async fn find_tenant(
-    connection: &mut dyn Connection,
-    tenant: &TenantId,
-) -> Result<Option<TenantSerial>, DbError> {
+async fn find_tenant(db: &mut Db, tenant: &TenantId) -> Result<Option<TenantSerial>, DbError> {
     let sql = "SELECT tenant_serial FROM tenants WHERE tenant_id = $1";
-    let rows = connection.query(sql, &[tenant.into()]).await?;
+    let rows = db.query(sql, &[tenant.into()]).await?;
     let serial = rows.first().and_then(|row| row.unsigned(ONLY).ok());
     Ok(serial.map(TenantSerial))
 }
 
 /// Inserts the user of a sign-in unless it is there, and takes over the names that the sign-in states.
-pub(super) async fn upsert_user(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    new: &SignIn,
-) -> Result<(), DbError> {
-    ensure_user(connection, dialect, &new.tenant_id, &new.user_id).await?;
+pub(super) async fn upsert_user(db: &mut Db, new: &SignIn) -> Result<(), DbError> {
+    ensure_user(db, &new.tenant_id, &new.user_id).await?;
     // An empty name in a sign-in says nothing about the name. It must not erase the one that is
     // known.
     let sql = format!(
@@ -96,9 +86,9 @@ pub(super) async fn upsert_user(
         ProfileColumns::names()
     );
     let values = profile_values(new);
-    let rows = connection.query(&sql, &values).await?;
+    let rows = db.query(&sql, &values).await?;
     match rows.first() {
-        Some(row) => update_name_keys(connection, new, row).await,
+        Some(row) => update_name_keys(db, new, row).await,
         None => Ok(()),
     }
 }
@@ -117,11 +107,7 @@ fn profile_values(new: &SignIn) -> [Value; 6] {
 
 /// Computes the keys of the names as they are now, because the sign-in may have stated only some of them. The row is
 /// locked by now, so no other sign-in changes a name in between.
-async fn update_name_keys(
-    connection: &mut dyn Connection,
-    new: &SignIn,
-    names: &Row,
-) -> Result<(), DbError> {
+async fn update_name_keys(db: &mut Db, new: &SignIn, names: &Row) -> Result<(), DbError> {
     let columns = ProfileColumns::AT;
     let family_name = folded(names, columns.family_name)?;
     let given_name = folded(names, columns.given_name)?;
@@ -133,7 +119,7 @@ async fn update_name_keys(
         format!("{family_name}\n{given_name}").into(),
         folded(names, columns.email)?.into(),
     ];
-    connection.query(sql, &values).await?;
+    db.query(sql, &values).await?;
     Ok(())
 }
 
@@ -144,34 +130,26 @@ fn folded(row: &Row, column: Column) -> Result<String, DbError> {
 }
 
 /// Inserts a user of a known tenant, unless it is there.
-async fn ensure_user(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    tenant: &TenantId,
-    user: &UserId,
-) -> Result<(), DbError> {
+async fn ensure_user(db: &mut Db, tenant: &TenantId, user: &UserId) -> Result<(), DbError> {
     // Mostly the user is there. A read locks nothing, and takes no serial.
     let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-    let rows = connection
-        .query(known, &[tenant.into(), user.into()])
-        .await?;
+    let rows = db.query(known, &[tenant.into(), user.into()]).await?;
     if !rows.is_empty() {
         return Ok(());
     }
-    insert_users(connection, dialect, &[(tenant, user)]).await
+    insert_users(db, &[(tenant, user)]).await
 }
 
 /// Inserts users of known tenants, in this order, unless they are there.
 pub(super) async fn insert_users(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     users: &[(&TenantId, &UserId)],
 ) -> Result<(), DbError> {
     // Where one statement sees one value of a sequence, its rows are numbered from there.
-    let serial = if dialect.serial_per_row {
-        dialect.next_user.to_owned()
+    let serial = if db.dialect.serial_per_row {
+        db.dialect.next_user.to_owned()
     } else {
-        format!("{} + v.number", dialect.next_user)
+        format!("{} + v.number", db.dialect.next_user)
     };
     for chunk in users.chunks(ROWS_MAX) {
         let rows = ValueRows::new(
@@ -183,8 +161,8 @@ pub(super) async fn insert_users(
                     number: number.into(),
                 }),
         );
-        let sql = insert_statement(dialect, &rows, &serial);
-        connection.query(&sql, rows.params()).await?;
+        let sql = insert_statement(&db.dialect, &rows, &serial);
+        db.query(&sql, rows.params()).await?;
     }
     Ok(())
 }
@@ -204,31 +182,22 @@ fn insert_statement(dialect: &Dialect, rows: &ValueRows, serial: &str) -> String
 }
 
 /// Inserts users of one tenant, and the tenant, unless they are there.
-pub(super) async fn add(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    tenant: &TenantId,
-    users: &[UserId],
-) -> Result<(), DbError> {
+pub(super) async fn add(db: &mut Db, tenant: &TenantId, users: &[UserId]) -> Result<(), DbError> {
     // In key order, like every transaction that locks several users: none can wait for another in a circle.
     let users: BTreeSet<_> = users.iter().map(|user| (tenant, user)).collect();
     let users: Vec<_> = users.into_iter().collect();
-    transaction!(connection, async {
-        ensure_tenant(connection, dialect, tenant).await?;
-        insert_users(connection, dialect, &users).await
+    transaction!(db, async {
+        ensure_tenant(db, tenant).await?;
+        insert_users(db, &users).await
     })
 }
 
 /// Counts the users of a tenant, up to `max`.
-pub(super) async fn count(
-    connection: &mut dyn Connection,
-    tenant: &TenantId,
-    max: u32,
-) -> Result<u32, StoreError> {
+pub(super) async fn count(db: &mut Db, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
     // In the order of the primary key: no other index has all users.
     let sql = "SELECT count(*) FROM (SELECT 1 FROM users u WHERE u.tenant_id = $1 \
          ORDER BY u.user_id LIMIT $2) c";
-    let rows = connection
+    let rows = db
         .query(sql, &[tenant.into(), i64::from(max).into()])
         .await?;
     rows.first().map_or(Ok(0), |row| row.count(ONLY))
@@ -246,11 +215,7 @@ pub(super) fn key_rows<'a>(
 }
 
 /// Finds users, in the order of `keys`.
-pub(super) async fn find(
-    connection: &mut dyn Connection,
-    _: &Dialect,
-    keys: &[UserKey],
-) -> Result<Vec<Option<User>>, StoreError> {
+pub(super) async fn find(db: &mut Db, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -261,7 +226,7 @@ pub(super) async fn find(
         rows.list(),
     );
     let mut found = HashMap::with_capacity(keys.len());
-    for row in connection.query(&sql, rows.params()).await? {
+    for row in db.query(&sql, rows.params()).await? {
         let user = read(&row)?;
         found.insert((user.tenant_id.clone(), user.user_id.clone()), user);
     }

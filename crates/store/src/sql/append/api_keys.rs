@@ -80,10 +80,10 @@ impl Batch<'_> {
                  $2, $3, $4, $5, $6 \
              FROM log_head h, users u WHERE u.tenant_id = $7 AND u.user_id = $8 AND u.disabled_us IS NULL \
              RETURNING serial",
-            serial = self.dialect.next_credential,
+            serial = self.db.dialect.next_credential,
         );
         let values = self.new_key_values(new);
-        if self.connection.query(&sql, &values).await?.is_empty() {
+        if self.db.query(&sql, &values).await?.is_empty() {
             self.refuse(index, EntryError::UserDisabled);
         } else {
             let target = key_target(new.id, &new.owner_id);
@@ -120,7 +120,7 @@ impl Batch<'_> {
         );
         let event = self.entries[index].event_id;
         let values: [Value; 4] = [tenant.into(), key[..].into(), event.into(), self.now.into()];
-        if let Some(row) = self.connection.query(&end, &values).await?.first() {
+        if let Some(row) = self.db.query(&end, &values).await?.first() {
             let columns = EndedKeyColumns::AT;
             let target = key_target(ApiKeyId::from_bytes(key), &row.user_id(columns.owner_id)?);
             let cause = Some(Cause::Administrator);
@@ -129,7 +129,7 @@ impl Batch<'_> {
         }
         // Only a key that was not ended needs this second look: does it exist at all?
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";
-        if self.connection.query(known, &values[..2]).await?.is_empty() {
+        if self.db.query(known, &values[..2]).await?.is_empty() {
             self.refuse(index, EntryError::ApiKeyNotFound);
         } else {
             self.unchanged(index);
@@ -145,7 +145,7 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         // One batch at a time forgets. No other entry locks the rows of such keys.
         let lock = "UPDATE installation SET keys_version = keys_version";
-        self.connection.query(lock, &[]).await?;
+        self.db.query(lock, &[]).await?;
         let sql = "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
              (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
                  AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
@@ -155,7 +155,7 @@ impl Batch<'_> {
             i64::from(Mutation::FORGOTTEN_MAX).into(),
         ];
         let mut serials = Vec::new();
-        for row in self.connection.query(sql, &values).await? {
+        for row in self.db.query(sql, &values).await? {
             serials.push(row.serial(ONLY)?);
         }
         if serials.is_empty() {

@@ -15,7 +15,8 @@ use super::super::{
         outbox,
         row::{AuditRow, Target},
     },
-    connection::{Connection, Dialect, Statement},
+    connection::{Dialect, Statement},
+    db::Db,
     row::Row,
 };
 use portcullis_domain::{Cause, Entry, EntryError, Micros, Outcome, Session};
@@ -25,8 +26,7 @@ use portcullis_domain::{Cause, Entry, EntryError, Micros, Outcome, Session};
 const AUDIT_ROWS_AT_ONCE_MAX: usize = 64;
 
 pub(super) struct Batch<'a> {
-    pub(super) connection: &'a mut dyn Connection,
-    pub(super) dialect: &'a Dialect,
+    pub(super) db: &'a mut Db,
     pub(super) entries: &'a [Entry],
     /// The result of each entry. The revision is filled in when there is one.
     pub(super) results: Vec<Option<EntryResult>>,
@@ -87,14 +87,9 @@ pub(super) struct Cutoff {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(
-        connection: &'a mut dyn Connection,
-        dialect: &'a Dialect,
-        entries: &'a [Entry],
-    ) -> Self {
+    pub(super) fn new(db: &'a mut Db, entries: &'a [Entry]) -> Self {
         Self {
-            connection,
-            dialect,
+            db,
             entries,
             results: vec![None; entries.len()],
             now: Micros::default(),

@@ -11,7 +11,8 @@ use super::{
     super::{
         audit::row::{inserts, seal},
         columns::columns,
-        connection::{Connection, Dialect, Statement},
+        connection::Statement,
+        db::Db,
         log,
         row::Row,
         value::Value,
@@ -28,24 +29,20 @@ columns! {
 }
 
 /// Applies entries in one transaction and one revision.
-pub(in crate::sql) async fn append(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    entries: &[Entry],
-) -> Result<Appended, StoreError> {
+pub(in crate::sql) async fn append(db: &mut Db, entries: &[Entry]) -> Result<Appended, StoreError> {
     // Not the macro `transaction!`: the last statements of the batch have answers, which are read
     // after the commit.
-    connection.begin().await?;
-    let mut batch = Batch::new(connection, dialect, entries);
+    db.begin().await?;
+    let mut batch = Batch::new(db, entries);
     match batch.run().await {
         Ok(()) => {
             // A batch that changed nothing commits too, because it may speak for an earlier one: see `keep_head`.
-            let answers = batch.connection.finish(&batch.last).await?;
+            let answers = batch.db.finish(&batch.last).await?;
             batch.appended(&answers)
         }
         Err(error) => {
-            // The caller needs this error. A rollback that fails as well drops the connection.
-            let _ = batch.connection.rollback().await;
+            // The caller needs this error. A rollback that fails as well drops the db.
+            let _ = batch.db.rollback().await;
             Err(error)
         }
     }
@@ -106,7 +103,7 @@ impl Batch<'_> {
         // The head comes first, because the answer to the first statement is the new head. The ends of sessions after
         // it wait for nobody: their rows are locked.
         let ends = std::mem::take(&mut self.last);
-        let head = log::advance_head(self.dialect, self.now, &delta, &audit_digest);
+        let head = log::advance_head(&self.db.dialect, self.now, &delta, &audit_digest);
         self.last.extend(head);
         self.last.extend(ends);
         self.last.extend(insert_cutoffs(&self.cutoffs));

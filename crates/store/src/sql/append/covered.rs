@@ -137,7 +137,7 @@ impl<'a> Batch<'a> {
         let mut head = None;
         for chunk in scopes.chunks(ROWS_MAX) {
             let statement = find_cut_at_head(chunk);
-            for row in statement.run(self.connection).await? {
+            for row in self.db.run(&statement).await? {
                 let serial = row.unsigned(columns.scope_serial)?;
                 cut.insert((row.int(columns.scope)?, serial));
                 head = Some(row.revision(columns.revision)?);
@@ -189,7 +189,7 @@ impl<'a> Batch<'a> {
             "SELECT s.opened_revision FROM sessions s WHERE {of} LIMIT {}",
             SESSIONS_CHECKED_MAX + 1
         );
-        let rows = self.connection.query(&sql, values).await?;
+        let rows = self.db.query(&sql, values).await?;
         if rows.len() > SESSIONS_CHECKED_MAX {
             return Ok(true);
         }

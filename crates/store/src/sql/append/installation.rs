@@ -74,7 +74,7 @@ impl Batch<'_> {
             self.now.after(key.activation_delay).into(),
             signing_keys::credential_code(key.credential).into(),
         ];
-        self.connection.query(sql, &values).await?;
+        self.db.query(sql, &values).await?;
         Ok(Some(Change::Trust(trusted)))
     }
 
@@ -121,8 +121,8 @@ impl Batch<'_> {
         index: usize,
         id: &KeyId,
     ) -> Result<Option<LockedKey>, StoreError> {
-        signing_keys::lock(self.connection).await?;
-        let (keys, now) = signing_keys::all(self.connection, self.dialect).await?;
+        signing_keys::lock(self.db).await?;
+        let (keys, now) = signing_keys::all(self.db).await?;
         let Some(key) = keys.iter().find(|key| key.id == *id) else {
             self.refuse(index, EntryError::KeyNotFound);
             return Ok(None);
@@ -142,7 +142,7 @@ impl Batch<'_> {
     async fn end_key(&mut self, id: &KeyId) -> Result<(), StoreError> {
         let sql = "UPDATE signing_keys SET retired_us = $2 WHERE key_id = $1";
         let values: [Value; 2] = [id.as_str().into(), self.now.into()];
-        self.connection.query(sql, &values).await?;
+        self.db.query(sql, &values).await?;
         self.changes.push(Change::Distrust(id.clone()));
         Ok(())
     }
@@ -150,12 +150,12 @@ impl Batch<'_> {
     /// Turns, if the time since the last turn is long enough.
     async fn turn(&mut self, index: usize, period: Duration) -> Result<(), StoreError> {
         // The lock on the row of the installation orders turns: of several at once one happens.
-        let since = turns::lock_since_turn(self.connection, self.now).await?;
+        let since = turns::lock_since_turn(self.db, self.now).await?;
         if !since.is_due(period, self.now) {
             self.unchanged(index);
             return Ok(());
         }
-        turns::turn(self.connection, since.turning_at(self.now)).await?;
+        turns::turn(self.db, since.turning_at(self.now)).await?;
         self.changes.push(Change::Turn);
         self.applied(index, "", &[], None, 1);
         Ok(())

@@ -14,8 +14,8 @@ impl Batch<'_> {
         // Two authorities that delete the same rows, each in its own order, could wait for each other. The lock on the
         // row of the installation lets them take turns.
         let lock = "UPDATE installation SET keys_version = keys_version";
-        self.connection.query(lock, &[]).await?;
-        let taken = outbox::take(self.connection, Mutation::RECORDED_MAX).await?;
+        self.db.query(lock, &[]).await?;
+        let taken = outbox::take(self.db, Mutation::RECORDED_MAX).await?;
         let number = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         self.results[index] = Some(Ok(Applied::Now(number)));
         self.audit.extend(taken);

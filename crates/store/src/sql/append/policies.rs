@@ -27,7 +27,7 @@ impl Batch<'_> {
             }
         }
         for (tenant, changes) in changes {
-            users::ensure_tenant(self.connection, self.dialect, tenant).await?;
+            users::ensure_tenant(self.db, tenant).await?;
             for (index, policy, expected) in changes {
                 self.set_policy(index, tenant, policy, expected).await?;
             }
@@ -60,7 +60,7 @@ impl Batch<'_> {
             self.now.into(),
         ];
         // No row: another editor was faster, and this one must see that policy first.
-        if self.connection.query(sql, &values).await?.is_empty() {
+        if self.db.query(sql, &values).await?.is_empty() {
             self.refuse(index, EntryError::PolicyChanged);
         } else {
             self.applied(index, tenant.as_str(), &[tenant.to_string()], None, 1);

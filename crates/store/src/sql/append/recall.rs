@@ -29,7 +29,7 @@ impl Batch<'_> {
         // Both go out together: one round trip for the whole look at the database in the usual
         // case.
         statements.push(self.look_back());
-        let mut answers = self.connection.query_all(&statements).await?;
+        let mut answers = self.db.run_all(&statements).await?;
         let recalled = answers.pop().unwrap_or_default();
         if let Some(found) = answers.pop() {
             self.found = Some(sessions::read_found(found)?);
@@ -43,7 +43,8 @@ impl Batch<'_> {
         if !self.results.iter().any(changed_nothing) {
             return Ok(());
         }
-        let recalled = self.look_back().run(self.connection).await?;
+        let statement = self.look_back();
+        let recalled = self.db.run(&statement).await?;
         self.answer_recalled(&recalled)
     }
 
@@ -51,7 +52,7 @@ impl Batch<'_> {
     fn look_back(&self) -> Statement {
         let ids = event_rows(self.entries.iter().map(|entry| entry.event_id));
         let columns = RecalledColumns {
-            now_us: self.dialect.now,
+            now_us: self.db.dialect.now,
             event_id: "e.event_id",
             revision: "e.revision",
             changed: "e.changed",

@@ -164,7 +164,8 @@ impl<'a> Batch<'a> {
     ) -> Result<HashMap<SessionKey, FoundSession>, StoreError> {
         let mut found = HashMap::new();
         for keys in Vec::from_iter(wanted).chunks(ROWS_MAX) {
-            let rows = self.find(keys).run(self.connection).await?;
+            let statement = self.find(keys);
+            let rows = self.db.run(&statement).await?;
             found.extend(read_found(rows)?);
         }
         Ok(found)
@@ -176,7 +177,8 @@ impl<'a> Batch<'a> {
     ) -> Result<HashMap<SessionKey, FoundSession>, StoreError> {
         let mut found = HashMap::new();
         for keys in Vec::from_iter(wanted).chunks(ROWS_MAX) {
-            let rows = self.find_and_lock(keys).run(self.connection).await?;
+            let statement = self.find_and_lock(keys);
+            let rows = self.db.run(&statement).await?;
             found.extend(read_found(rows)?);
         }
         Ok(found)
@@ -212,7 +214,7 @@ impl<'a> Batch<'a> {
              ORDER BY v.number {lock}",
             with_v = keys.with_v(),
             select = self.select_found(),
-            lock = self.dialect.lock_rows,
+            lock = self.db.dialect.lock_rows,
         );
         Statement::new(sql, keys.into_params())
     }
@@ -220,7 +222,7 @@ impl<'a> Batch<'a> {
     fn select_found(&self) -> String {
         let is_over = format!(
             "CASE WHEN s.end_event IS NOT NULL OR s.expires_us <= {now} OR {IS_CUT} THEN 1 ELSE 0 END",
-            now = self.dialect.now,
+            now = self.db.dialect.now,
         );
         let is_over = OverColumn { is_over };
         format!("SELECT {}, {}", SessionColumns::of("s"), is_over.select())

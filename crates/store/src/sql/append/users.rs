@@ -53,7 +53,7 @@ impl<'a> Batch<'a> {
         // now for the first time.
         let named = self.named_users();
         for tenant in named.tenants {
-            let serial = users::ensure_tenant(self.connection, self.dialect, tenant).await?;
+            let serial = users::ensure_tenant(self.db, tenant).await?;
             self.tenants.insert(tenant.clone(), serial);
         }
 
@@ -63,7 +63,7 @@ impl<'a> Batch<'a> {
         self.find_users(&wanted).await?;
         let missing = self.missing_users(&wanted);
         if !missing.is_empty() {
-            users::insert_users(self.connection, self.dialect, &missing).await?;
+            users::insert_users(self.db, &missing).await?;
             self.find_users(&missing).await?;
         }
 
@@ -117,7 +117,7 @@ impl<'a> Batch<'a> {
                 FoundUserColumns::names(),
                 keys.list()
             );
-            for row in self.connection.query(&sql, keys.params()).await? {
+            for row in self.db.query(&sql, keys.params()).await? {
                 let key = (
                     row.tenant_id(columns.tenant_id)?,
                     row.user_id(columns.user_id)?,
@@ -184,11 +184,9 @@ impl<'a> Batch<'a> {
     async fn lock_user(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT s.user_serial FROM users s WHERE s.tenant_id = $1 AND s.user_id = $2 {}",
-            self.dialect.lock_rows
+            self.db.dialect.lock_rows
         );
-        self.connection
-            .query(&sql, &[tenant.into(), user.into()])
-            .await?;
+        self.db.query(&sql, &[tenant.into(), user.into()]).await?;
         Ok(())
     }
 
@@ -196,7 +194,7 @@ impl<'a> Batch<'a> {
         // A user that is disabled already keeps the time at which that happened.
         let sql = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
         let values: [Value; 3] = [tenant.into(), user.into(), self.now.into()];
-        self.connection.query(sql, &values).await?;
+        self.db.query(sql, &values).await?;
         Ok(())
     }
 
@@ -209,12 +207,12 @@ impl<'a> Batch<'a> {
         let key: [Value; 2] = [tenant.into(), user.into()];
         let enable = "UPDATE users SET disabled_us = NULL \
              WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
-        if !self.connection.query(enable, &key).await?.is_empty() {
+        if !self.db.query(enable, &key).await?.is_empty() {
             self.applied_to(index, tenant.as_str(), &[Target::user(user)], None, 1);
             return Ok(());
         }
         let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-        if self.connection.query(known, &key).await?.is_empty() {
+        if self.db.query(known, &key).await?.is_empty() {
             self.refuse(index, EntryError::UserNotFound);
         } else {
             self.unchanged(index);
@@ -236,7 +234,7 @@ impl<'a> Batch<'a> {
             let mut rows = ValueRows::new(chunk.iter().map(|user| self.owner_values(*user)));
             let now = rows.push(self.now);
             let sql = owners_statement(&rows, &now);
-            for row in self.connection.query(&sql, rows.params()).await? {
+            for row in self.db.query(&sql, rows.params()).await? {
                 self.key_owners.insert(UserSerial(row.unsigned(ONLY)?));
             }
         }

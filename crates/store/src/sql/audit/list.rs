@@ -3,7 +3,7 @@
 use portcullis_contract::id::{EventId, TenantId};
 
 use super::{
-    super::{connection::Connection, row::Row, value::Value},
+    super::{db::Db, row::Row, value::Value},
     row::{AuditRow, read_details, revision, select_columns},
 };
 use crate::StoreError;
@@ -11,7 +11,7 @@ use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Micros};
 
 /// Lists events, newest first.
 pub(in crate::sql) async fn list(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     filter: &AuditFilter,
     below: Option<AuditPosition>,
     limit: u32,
@@ -35,7 +35,7 @@ pub(in crate::sql) async fn list(
          ORDER BY at_us DESC, event_id DESC, ordinal DESC LIMIT $5",
         columns = select_columns(),
     );
-    let rows = connection.query(&sql, &values).await?;
+    let rows = db.query(&sql, &values).await?;
     rows.iter().map(read).collect()
 }
 

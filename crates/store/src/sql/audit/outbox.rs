@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         columns::{ONLY, columns},
-        connection::{Connection, Statement},
+        connection::Statement,
+        db::Db,
         json::json,
         value::Value,
         values::{ROWS_MAX, ValueRows},
@@ -203,22 +204,19 @@ pub(in crate::sql) fn defer(events: &[PendingEvent]) -> Option<Statement> {
 }
 
 /// Returns true if an event waits.
-pub(in crate::sql) async fn any(connection: &mut dyn Connection) -> Result<bool, StoreError> {
+pub(in crate::sql) async fn any(db: &mut Db) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM audit_outbox LIMIT 1";
-    let rows = connection.query(sql, &[]).await?;
+    let rows = db.query(sql, &[]).await?;
     Ok(!rows.is_empty())
 }
 
 /// Takes the oldest events out as rows of the trail, until there are `limit` or more.
-pub(in crate::sql) async fn take(
-    connection: &mut dyn Connection,
-    limit: u32,
-) -> Result<Vec<AuditRow>, StoreError> {
+pub(in crate::sql) async fn take(db: &mut Db, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
     // An event that the trail has already is dropped: a batch that tried to insert it again would
     // fail, and with it all other events.
     let mut taken = Vec::new();
     let mut rests = Vec::new();
-    for row in connection.query(TAKE, &[i64::from(limit).into()]).await? {
+    for row in db.query(TAKE, &[i64::from(limit).into()]).await? {
         match parse(&row.text(ONLY)?)? {
             Outboxed::Events(waiting) => {
                 for event in waiting {
@@ -229,7 +227,7 @@ pub(in crate::sql) async fn take(
             Outboxed::Rest(rest) => rests.extend(rest.into_rows().ok_or_else(unreadable)?),
         }
     }
-    let mut known = find_known(connection, &taken).await?;
+    let mut known = find_known(db, &taken).await?;
     taken.retain(|row| known.insert(row.event.to_bytes()));
     taken.extend(rests);
     Ok(taken)
@@ -250,15 +248,12 @@ fn unreadable() -> StoreError {
 }
 
 /// The ids of those events that the trail has.
-async fn find_known(
-    connection: &mut dyn Connection,
-    rows: &[AuditRow],
-) -> Result<HashSet<[u8; 16]>, StoreError> {
+async fn find_known(db: &mut Db, rows: &[AuditRow]) -> Result<HashSet<[u8; 16]>, StoreError> {
     let mut known = HashSet::new();
     for rows in rows.chunks(ROWS_MAX) {
         let ids = event_rows(rows.iter().map(|row| row.event));
         let sql = format!("{} SELECT e.event_id FROM {FIRST_ROWS}", ids.with_v());
-        for row in connection.query(&sql, ids.params()).await? {
+        for row in db.query(&sql, ids.params()).await? {
             known.extend(row.optional_array::<16>(ONLY)?);
         }
     }

@@ -10,7 +10,7 @@ use portcullis_contract::{
 use super::{
     super::{
         columns::{ONLY, columns},
-        connection::Connection,
+        db::Db,
         log,
         recover::RECOVERY_STRIDE,
         row::Row,
@@ -37,18 +37,18 @@ const CALL_ROWS_MAX: u64 = 200_000;
 ///
 /// Batches that are appended meanwhile are not verified. Rows beyond the head of this moment are a fault.
 pub(in crate::sql) async fn verify(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     after: Revision,
     limit: u64,
 ) -> Result<Option<AuditVerdict>, StoreError> {
     // The head first: a batch that is appended while this runs is beyond it, and is left to the
     // next call.
-    let head = log::head(connection).await?;
-    let Some(chain) = log::chain(connection, after).await? else {
+    let head = log::head(db).await?;
+    let Some(chain) = log::chain(db, after).await? else {
         return Ok(None);
     };
     let mut walk = Walk {
-        connection,
+        db,
         at: after,
         chain,
         verified: 0,
@@ -75,7 +75,7 @@ pub(in crate::sql) async fn verify(
 }
 
 struct Walk<'a> {
-    connection: &'a mut dyn Connection,
+    db: &'a mut Db,
     /// The last batch without a fault, and the chain there.
     at: Revision,
     chain: Chain,
@@ -126,7 +126,7 @@ impl Walk<'_> {
         for after in [self.at.0, after_recovery] {
             let through = (after + limit).min(self.head.0);
             let values = [after.into(), through.into()];
-            let rows = self.connection.query(&sql, &values).await?;
+            let rows = self.db.query(&sql, &values).await?;
             if !rows.is_empty() {
                 return rows.iter().map(read_batch).collect();
             }
@@ -146,7 +146,7 @@ impl Walk<'_> {
             return Ok(Some(fault_of_batch(self.at.next(), "the batch is missing")));
         }
         let mut running = RunningDigest::new();
-        while let Some(row) = rows.next_up_to(self.connection, batch.revision).await? {
+        while let Some(row) = rows.next_up_to(self.db, batch.revision).await? {
             self.rows += 1;
             if let Some(problem) = problem_of_row(&row, batch.revision, &mut running) {
                 return Ok(Some(fault_of_row(&row, problem)));
@@ -165,7 +165,7 @@ impl Walk<'_> {
     async fn find_beyond_head(&mut self) -> Result<Option<AuditFault>, StoreError> {
         let batches = "SELECT revision FROM log_batches \
              WHERE revision > (SELECT revision FROM log_head) ORDER BY revision LIMIT 1";
-        if let Some(row) = self.connection.query(batches, &[]).await?.first() {
+        if let Some(row) = self.db.query(batches, &[]).await?.first() {
             let revision = row.revision(ONLY)?;
             return Ok(Some(fault_of_batch(
                 revision,
@@ -177,7 +177,7 @@ impl Walk<'_> {
              ORDER BY revision, event_id, ordinal LIMIT 1",
             select_columns()
         );
-        let rows = self.connection.query(&rows, &[]).await?;
+        let rows = self.db.query(&rows, &[]).await?;
         Ok(rows
             .first()
             .map(|row| fault_of_row(row, "the row is beyond the head")))
@@ -283,11 +283,11 @@ impl RowPages {
     /// The next row, unless it is of a later batch.
     async fn next_up_to(
         &mut self,
-        connection: &mut dyn Connection,
+        db: &mut Db,
         batch: Revision,
     ) -> Result<Option<Row>, StoreError> {
         if self.page.peek().is_none() && !self.ended {
-            self.read_page(connection).await?;
+            self.read_page(db).await?;
         }
         // Compared as the database has it: a row with a negative revision is of no batch, and must be found.
         let batch = i64::try_from(batch.0).unwrap_or(i64::MAX);
@@ -297,8 +297,8 @@ impl RowPages {
             .next_if(|row| row.int(column).is_ok_and(|revision| revision <= batch)))
     }
 
-    async fn read_page(&mut self, connection: &mut dyn Connection) -> Result<(), StoreError> {
-        let page = self.read(connection).await?;
+    async fn read_page(&mut self, db: &mut Db) -> Result<(), StoreError> {
+        let page = self.read(db).await?;
         self.ended = page.len() < usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
         if let Some(row) = page.last() {
             let columns = AuditColumns::AT;
@@ -312,7 +312,7 @@ impl RowPages {
         Ok(())
     }
 
-    async fn read(&self, connection: &mut dyn Connection) -> Result<Vec<Row>, StoreError> {
+    async fn read(&self, db: &mut Db) -> Result<Vec<Row>, StoreError> {
         // By revision, with its own index: rows that somebody added under a wrong event are met as
         // well.
         let sql = format!(
@@ -328,6 +328,6 @@ impl RowPages {
             self.through.into(),
             ROWS_MAX.into(),
         ];
-        Ok(connection.query(&sql, &values).await?)
+        Ok(db.query(&sql, &values).await?)
     }
 }

@@ -5,7 +5,8 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 use super::{
     super::{
         columns::{ONLY, columns},
-        connection::{Connection, Dialect, Statement},
+        connection::{Dialect, Statement},
+        db::Db,
         row::Row,
         sessions::{SessionKey, key_rows, read_with_end, select_with_end},
     },
@@ -27,17 +28,16 @@ const LIMIT: u32 = PREVIEW_SESSIONS_MAX + 1;
 
 /// Counts the active sessions of a tenant, up to `max`.
 pub(in crate::sql) async fn count(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     max: u32,
 ) -> Result<u32, StoreError> {
     let sql = format!(
         "SELECT count(*) FROM (SELECT 1 FROM sessions s WHERE s.tenant_id = $1 AND {} \
          ORDER BY s.session_id DESC LIMIT $2) c",
-        active(dialect, "$1")
+        active(&db.dialect, "$1")
     );
-    let rows = connection
+    let rows = db
         .query(&sql, &[tenant.into(), i64::from(max).into()])
         .await?;
     rows.first().map_or(Ok(0), |row| row.count(ONLY))
@@ -45,17 +45,16 @@ pub(in crate::sql) async fn count(
 
 /// Previews the active sessions of a selection. Returns none when a session that it names does not exist.
 pub(in crate::sql) async fn preview(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     selection: &Selection,
 ) -> Result<Option<Preview>, StoreError> {
     let statement = match selection {
-        Selection::Sessions(ids) => of_sessions(dialect, tenant, ids),
-        Selection::Users(users, keep) => of_users(dialect, tenant, users, *keep),
-        Selection::Tenant => of_tenant(dialect, tenant),
+        Selection::Sessions(ids) => of_sessions(&db.dialect, tenant, ids),
+        Selection::Users(users, keep) => of_users(&db.dialect, tenant, users, *keep),
+        Selection::Tenant => of_tenant(&db.dialect, tenant),
     };
-    let rows = statement.run(connection).await?;
+    let rows = db.run(&statement).await?;
     if let Selection::Sessions(ids) = selection
         && rows.len() < ids.len()
     {
@@ -69,7 +68,7 @@ pub(in crate::sql) async fn preview(
     active.truncate(PREVIEW_SAMPLE_MAX as usize);
     let mut sample = Vec::with_capacity(active.len());
     let mut now = Micros::default();
-    for (session, time) in find_sample(connection, dialect, tenant, &active).await? {
+    for (session, time) in find_sample(db, tenant, &active).await? {
         if sample.is_empty() {
             now = time;
         }
@@ -95,8 +94,7 @@ fn read_active(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
 
 /// The sessions of a sample as they are now, newest first.
 async fn find_sample(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     ids: &[SessionId],
 ) -> Result<Vec<(Session, Micros)>, StoreError> {
@@ -107,8 +105,8 @@ async fn find_sample(
     let keys: Vec<SessionKey> = ids.iter().map(|id| (tenant.clone(), *id)).collect();
     let rows = key_rows(&keys);
     let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
-    let sql = select_with_end(dialect, &of);
-    let found = connection.query(&sql, rows.params()).await?;
+    let sql = select_with_end(&db.dialect, &of);
+    let found = db.query(&sql, rows.params()).await?;
     let mut found = found
         .iter()
         .map(read_with_end)

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{
     super::{
         columns::columns,
-        connection::{Connection, Dialect},
+        connection::Dialect,
         cursor,
         cutoffs::{CUT_EVENT, IS_CUT},
+        db::Db,
         row::Row,
         sessions::SessionKeyColumns,
         value::Value,
@@ -26,8 +27,7 @@ columns! {
 /// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer
 /// ago than `retention`.
 pub(in crate::sql) async fn remove_ended(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     after: Option<&PageCursor>,
     retention: Duration,
     limit: u32,
@@ -35,7 +35,7 @@ pub(in crate::sql) async fn remove_ended(
     // The two statements need no transaction, because a session that has ended cannot come back.
     let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
     let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
-    let rows = connection.query(&select_checked(dialect), &values).await?;
+    let rows = db.query(&select_checked(&db.dialect), &values).await?;
 
     let mut old = Vec::new();
     for row in &rows {
@@ -53,14 +53,11 @@ pub(in crate::sql) async fn remove_ended(
     };
 
     let sessions = old.len() as u64;
-    delete(connection, old).await?;
+    delete(db, old).await?;
     Ok(Removed { sessions, next })
 }
 
-async fn delete(
-    connection: &mut dyn Connection,
-    keys: Vec<SessionKeyColumns<Value>>,
-) -> Result<(), StoreError> {
+async fn delete(db: &mut Db, keys: Vec<SessionKeyColumns<Value>>) -> Result<(), StoreError> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -69,7 +66,7 @@ async fn delete(
         "DELETE FROM sessions WHERE (tenant_id, session_id) IN {}",
         keys.list()
     );
-    connection.query(&sql, keys.params()).await?;
+    db.query(&sql, keys.params()).await?;
     Ok(())
 }
 

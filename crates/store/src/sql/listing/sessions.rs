@@ -5,9 +5,10 @@ use portcullis_contract::id::{SessionId, UserId};
 use super::{
     super::{
         columns::ONLY,
-        connection::{Connection, Dialect},
+        connection::Dialect,
         cursor,
         cutoffs::CUT_EVENT,
+        db::Db,
         row::Row,
         sessions::{EndColumns, SessionColumns, read_with_end, select_time},
         value::Value,
@@ -55,8 +56,7 @@ enum Source {
 
 /// Lists one page of sessions, from just after the cursor on.
 pub(in crate::sql) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     filter: &SessionFilter,
     order: SessionOrder,
     after: Option<&PageCursor>,
@@ -68,16 +68,16 @@ pub(in crate::sql) async fn list(
     } else {
         order
     };
-    let Some(source) = choose_source(connection, filter, order).await? else {
+    let Some(source) = choose_source(db, filter, order).await? else {
         return Ok(Page {
             items: Vec::new(),
             next: None,
             now: Micros::default(),
         });
     };
-    let statement = ListStatement::new(dialect, filter, source, order, after)?;
+    let statement = ListStatement::new(&db.dialect, filter, source, order, after)?;
     let (sql, values) = statement.finish(i64::from(limit) + 1);
-    let rows = connection.query(&sql, &values).await?;
+    let rows = db.query(&sql, &values).await?;
     read_page(&rows, order, limit)
 }
 
@@ -100,7 +100,7 @@ fn read_page(rows: &[Row], order: SessionOrder, limit: u32) -> Result<Page<Sessi
 
 /// The source that reads the fewest rows. None when no session can match.
 async fn choose_source(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     filter: &SessionFilter,
     order: SessionOrder,
 ) -> Result<Option<Source>, StoreError> {
@@ -108,7 +108,7 @@ async fn choose_source(
         return Ok(Some(Source::User(user.clone())));
     }
     if filter.names.is_set() {
-        let users = find_named(connection, &filter.tenant_id, &filter.names).await?;
+        let users = find_named(db, &filter.tenant_id, &filter.names).await?;
         if users.is_empty() {
             return Ok(None);
         }
@@ -117,7 +117,7 @@ async fn choose_source(
         }
     }
     if let Some(network) = filter.network
-        && let Some(source) = choose_network(connection, filter, network, order).await?
+        && let Some(source) = choose_network(db, filter, network, order).await?
     {
         return Ok(Some(source));
     }
@@ -132,7 +132,7 @@ async fn choose_source(
 
 /// The network as a source, if that reads fewer rows than the tenant.
 async fn choose_network(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     filter: &SessionFilter,
     network: Network,
     order: SessionOrder,
@@ -141,7 +141,7 @@ async fn choose_network(
     if first == last && order == SessionOrder::Start {
         return Ok(Some(Source::Address(first)));
     }
-    if has_few_sessions(connection, filter, network).await? {
+    if has_few_sessions(db, filter, network).await? {
         return Ok(Some(Source::Network(network)));
     }
     Ok(None)
@@ -149,7 +149,7 @@ async fn choose_network(
 
 /// Returns true if a network has so few sessions that gathering them costs less than going through the tenant.
 async fn has_few_sessions(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     filter: &SessionFilter,
     network: Network,
 ) -> Result<bool, StoreError> {
@@ -163,7 +163,7 @@ async fn has_few_sessions(
         last[..].into(),
         (GATHERED_MAX + 1).into(),
     ];
-    let rows = connection.query(sql, &values).await?;
+    let rows = db.query(sql, &values).await?;
     match rows.first() {
         Some(row) => Ok(row.int(ONLY)? <= GATHERED_MAX),
         None => Ok(false),

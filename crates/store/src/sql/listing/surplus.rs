@@ -5,7 +5,8 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 use super::{
     super::{
         columns::columns,
-        connection::{Connection, Dialect, Statement},
+        connection::{Dialect, Statement},
+        db::Db,
     },
     conditions::{BY_USER, Params, active, now},
 };
@@ -20,8 +21,7 @@ columns! {
 /// Finds the users with more active sessions than `limits` allow, each with the newest session that is too many: that
 /// one and all older ones are.
 pub(in crate::sql) async fn surplus(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     tenant: &TenantId,
     users: &[String],
     limits: &Limits,
@@ -29,10 +29,10 @@ pub(in crate::sql) async fn surplus(
     let Some(most) = limits.sessions_max else {
         return Ok(Vec::new());
     };
-    let statement = surplus_statement(dialect, tenant, users, limits, most);
+    let statement = surplus_statement(&db.dialect, tenant, users, limits, most);
     let columns = SurplusColumns::AT;
     let mut surplus = Vec::new();
-    for row in statement.run(connection).await? {
+    for row in db.run(&statement).await? {
         if let Some(newest) = row.optional_array(columns.session_id)? {
             let user = row.user_id(columns.user_id)?;
             surplus.push((user, SessionId::from_bytes(newest)));

@@ -5,8 +5,9 @@ use portcullis_contract::id::TenantId;
 use super::{
     super::{
         columns::{ONLY, columns},
-        connection::{Connection, Dialect},
+        connection::Dialect,
         cursor,
+        db::Db,
         row::Row,
         users::{UserColumns, read},
         value::Value,
@@ -27,7 +28,7 @@ columns! {
 /// The ids of the users of a tenant with these names, in the order of sign-in names; at most one more than
 /// [`NAMED_USERS_MAX`].
 pub(super) async fn find_named(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     tenant: &TenantId,
     filter: &NameFilter,
 ) -> Result<Vec<String>, StoreError> {
@@ -40,14 +41,13 @@ pub(super) async fn find_named(
          LIMIT {}",
         NAMED_USERS_MAX + 1
     );
-    let rows = connection.query(&sql, &params.0).await?;
+    let rows = db.query(&sql, &params.0).await?;
     rows.iter().map(|row| row.text(ONLY)).collect()
 }
 
 /// Lists one page of users, from just after the cursor on.
 pub(in crate::sql) async fn list(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
+    db: &mut Db,
     filter: &UserFilter,
     order: UserOrder,
     after: Option<&PageCursor>,
@@ -55,14 +55,14 @@ pub(in crate::sql) async fn list(
 ) -> Result<Page<UserSummary>, StoreError> {
     let mut few = None;
     if filter.names.is_set() {
-        let users = find_named(connection, &filter.tenant_id, &filter.names).await?;
+        let users = find_named(db, &filter.tenant_id, &filter.names).await?;
         few = Some(users).filter(|users| users.len() <= NAMED_USERS_MAX);
     }
-    let mut statement = ListStatement::new(dialect, filter, order);
+    let mut statement = ListStatement::new(&db.dialect, filter, order);
     statement.restrict_page(after)?;
     statement.restrict(filter);
     let sql = statement.finish(filter, few.as_deref(), i64::from(limit) + 1);
-    let rows = connection.query(&sql, &statement.params.0).await?;
+    let rows = db.query(&sql, &statement.params.0).await?;
     read_page(&rows, limit)
 }
 

@@ -3,7 +3,7 @@
 use super::{
     super::{
         columns::columns,
-        connection::{Connection, Dialect},
+        db::Db,
         row::Row,
         sessions::{SessionKey, find_one, make_durable},
         value::Value,
@@ -20,13 +20,9 @@ columns! {
 
 /// Finds the session of an earlier call with the same request id or session id. A call with the same request id and
 /// other arguments is refused.
-pub(super) async fn find_earlier(
-    connection: &mut dyn Connection,
-    dialect: &Dialect,
-    new: &SignIn,
-) -> Result<SignInOutcome, SignInError> {
+pub(super) async fn find_earlier(db: &mut Db, new: &SignIn) -> Result<SignInOutcome, SignInError> {
     let (request_id, request_digest) = row::request(new);
-    let earlier = find_key(connection, new, request_id).await?;
+    let earlier = find_key(db, new, request_id).await?;
 
     let columns = EarlierColumns::AT;
     let earlier_digest = earlier.optional_blob(columns.request_digest)?;
@@ -35,18 +31,16 @@ pub(super) async fn find_earlier(
     }
     let id = earlier.session_id(columns.session_id)?;
     let key: SessionKey = (new.tenant_id.clone(), id);
-    let found = find_one(connection, dialect, &key).await?;
+    let found = find_one(db, &key).await?;
     // The earlier call may have lost its answer together with its wait for a standby.
-    make_durable(connection, dialect, &key)
-        .await
-        .map_err(StoreError::from)?;
+    make_durable(db, &key).await.map_err(StoreError::from)?;
     let (session, now) =
         found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
     Ok(SignInOutcome { session, now })
 }
 
 async fn find_key(
-    connection: &mut dyn Connection,
+    db: &mut Db,
     new: &SignIn,
     request_id: Option<String>,
 ) -> Result<Row, StoreError> {
@@ -61,7 +55,7 @@ async fn find_key(
         Value::from(new.id),
         Value::Text(request_id),
     ];
-    let mut rows = connection.query(&sql, &values).await?;
+    let mut rows = db.query(&sql, &values).await?;
     rows.truncate(1);
     rows.pop()
         .ok_or_else(|| StoreError::Conflict("the earlier sign-in went away".into()))
