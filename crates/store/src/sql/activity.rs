@@ -28,30 +28,40 @@ pub(super) async fn record(
     db: &mut Db,
     activities: &[SessionActivity],
 ) -> Result<Vec<MovedSession>, StoreError> {
-    // SQLite takes two statements, because it cannot change rows within a statement that reads.
     // Sessions are looked up by key, and locked, in the order of the array, so that two reports and
     // the appender cannot wait for each other in a circle.
-    let report = Value::from(encode(activities));
-    let params = [report, span(OLD_SESSION_AGE).into()];
-    let reported = db.dialect.activity_rows;
-    // MATERIALIZED: both the change and the query read the report, and it must be parsed only once.
+    let params = [
+        Value::from(encode(activities)),
+        span(OLD_SESSION_AGE).into(),
+    ];
     let rows = if db.dialect.changes_within {
-        let sql = format!(
-            "WITH v AS MATERIALIZED ({reported}), done AS ({change}) {moved}",
-            change = change(&db.dialect, "v"),
-            moved = moved(&db.dialect, "v"),
-        );
+        let sql = change_and_moved(&db.dialect);
         db.query(&sql, &params).await?
     } else {
-        let reported = format!("({reported}) AS v");
-        // Before the change: a session moved when its row still has the old use.
-        let moved = moved(&db.dialect, &reported);
-        let rows = db.query(&moved, &params).await?;
-        let change = change(&db.dialect, &reported);
-        db.query(&change, &params[..1]).await?;
-        rows
+        record_in_two(db, &params).await?
     };
     rows.iter().map(read).collect()
+}
+
+fn change_and_moved(dialect: &Dialect) -> String {
+    // MATERIALIZED: both the change and the query read the report, and it must be parsed only once.
+    format!(
+        "WITH v AS MATERIALIZED ({reported}), done AS ({change}) {moved}",
+        reported = dialect.activity_rows,
+        change = change(dialect, "v"),
+        moved = moved(dialect, "v"),
+    )
+}
+
+/// SQLite takes two statements, because it cannot change rows within a statement that reads.
+async fn record_in_two(db: &mut Db, params: &[Value; 2]) -> Result<Vec<Row>, StoreError> {
+    let reported = format!("({}) AS v", db.dialect.activity_rows);
+    // Before the change: a session moved when its row still has the old use.
+    let moved = moved(&db.dialect, &reported);
+    let rows = db.query(&moved, params).await?;
+    let change = change(&db.dialect, &reported);
+    db.query(&change, &params[..1]).await?;
+    Ok(rows)
 }
 
 /// The statement that adds the requests, and takes over a use that is newer than the row's.

@@ -163,17 +163,11 @@ fn select(dialect: &Dialect, of: &str, and: &str) -> String {
 fn read(row: &Row) -> Result<(ApiKey, Micros), StoreError> {
     let columns = ApiKeyColumns::AT;
     let state = ApiKeyStateColumns::AT;
-    let subject = Subject {
-        serial: row.serial(columns.serial)?,
-        user: UserSerial(row.unsigned(columns.owner_serial)?),
-        tenant: TenantSerial(row.unsigned(columns.tenant_serial)?),
-        opened: row.revision(columns.opened_revision)?,
-    };
     let key = ApiKey {
         tenant_id: row.tenant_id(columns.tenant_id)?,
         id: ApiKeyId::from_bytes(row.array(columns.key_id)?),
         owner_id: row.user_id(columns.owner_id)?,
-        subject,
+        subject: read_subject(row)?,
         name: row.text(columns.name)?,
         scopes: row.json(columns.scopes)?,
         audiences: row.json(columns.audiences)?,
@@ -184,6 +178,16 @@ fn read(row: &Row) -> Result<(ApiKey, Micros), StoreError> {
         ended: row.optional_time(state.ended_us)?,
     };
     Ok((key, row.time(state.now_us)?))
+}
+
+fn read_subject(row: &Row) -> Result<Subject, StoreError> {
+    let columns = ApiKeyColumns::AT;
+    Ok(Subject {
+        serial: row.serial(columns.serial)?,
+        user: UserSerial(row.unsigned(columns.owner_serial)?),
+        tenant: TenantSerial(row.unsigned(columns.tenant_serial)?),
+        opened: row.revision(columns.opened_revision)?,
+    })
 }
 
 /// The requests of a key in the last 24 hours, by hour. Hours without requests are left out.

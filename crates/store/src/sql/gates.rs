@@ -36,6 +36,12 @@ pub(super) async fn record(
         db.query(&sql, rows.params()).await?;
     }
 
+    remove(db, contacts, keep).await?;
+    all(db).await
+}
+
+/// Removes the gates that said that they end, and those that have been lost for longer than `keep`.
+async fn remove(db: &mut Db, contacts: &[GateContact], keep: Duration) -> Result<(), StoreError> {
     let left = contacts.iter().filter(|contact| contact.left);
     for contact in left {
         let sql = "DELETE FROM gates WHERE gate_id = $1";
@@ -48,7 +54,7 @@ pub(super) async fn record(
         db.dialect.now
     );
     db.query(&delete_lost, &[span(keep).into()]).await?;
-    all(db).await
+    Ok(())
 }
 
 /// A gate that has not reported to this authority had nothing to report when it connected, unless its row says

@@ -140,17 +140,19 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
             Err(error) if requests.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
                 requests.iter().map(|_| Err(error.clone())).collect()
             }
-            Err(_) => {
-                let mut answers = Vec::with_capacity(requests.len());
-                for request in requests {
-                    match (self.run)(vec![request]).await {
-                        Ok(answer) => answers.extend(answer.into_iter().map(Ok)),
-                        Err(error) => answers.push(Err(error)),
-                    }
-                }
-                answers
+            Err(_) => self.answer_one_by_one(requests).await,
+        }
+    }
+
+    async fn answer_one_by_one(&self, requests: Vec<T>) -> Vec<Result<R, StoreError>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            match (self.run)(vec![request]).await {
+                Ok(answer) => answers.extend(answer.into_iter().map(Ok)),
+                Err(error) => answers.push(Err(error)),
             }
         }
+        answers
     }
 
     fn state(&self) -> MutexGuard<'_, State<T, R>> {

@@ -144,6 +144,15 @@ fn read_answer(
     let Some(kind) = kinds.find(|kind| code(*kind) == code_of_row) else {
         return Ok(());
     };
+    read_footprint(row, kind, known)
+}
+
+fn read_footprint(
+    row: &Row,
+    kind: FootprintKind,
+    known: &mut SignInHistory,
+) -> Result<(), StoreError> {
+    let columns = AnswerColumns::AT;
     if row.optional_int(columns.sign_ins)?.is_some() {
         if kind == FootprintKind::DeviceId {
             known.device_sign_ins = row.count(columns.sign_ins)?;

@@ -79,34 +79,46 @@ pub(super) async fn check_writes(db: &mut Db) -> Result<(), StoreError> {
 
 /// Writes the row of this authority, and reads the head.
 pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, StoreError> {
-    // Both are one statement: its snapshot is taken after the call began, and its commit is
-    // durable. Only the primary server can do that, so the head is not one of an earlier primary.
-    // The time is read in the same statement as the head, so that gates can tell how old the head
-    // is.
-    let time = HeadTime {
-        now_us: db.dialect.now,
-    };
-    let time = time.select();
     let rows = if db.dialect.beat_writes {
-        let head = HeadColumns {
-            incarnation: "(SELECT incarnation FROM log_head)",
-            revision: "(SELECT revision FROM log_head)",
-            chain: "(SELECT chain FROM log_head)",
-        };
-        let sql = format!(
-            "{write} RETURNING {head}, {time}",
-            write = write_beat(&db.dialect),
-            head = head.select(),
-        );
+        let sql = beat_statement(&db.dialect);
         db.query(&sql, &[authority[..].into()]).await?
     } else {
-        let sql = format!("SELECT {}, {time} FROM log_head", HeadColumns::names());
+        let sql = format!(
+            "SELECT {}, {} FROM log_head",
+            HeadColumns::names(),
+            select_time(&db.dialect)
+        );
         db.query(&sql, &[]).await?
     };
     Ok(Beat {
         head: position(&rows)?,
         time: only_row(&rows, "log_head")?.time(HeadTime::AT.now_us)?,
     })
+}
+
+/// The time at which the head is read, in the same statement, so that gates can tell how old the head is.
+fn select_time(dialect: &Dialect) -> String {
+    let time = HeadTime {
+        now_us: dialect.now,
+    };
+    time.select()
+}
+
+fn beat_statement(dialect: &Dialect) -> String {
+    // The write and the read are one statement: its snapshot is taken after the call began, and its
+    // commit is durable. Only the primary server can do that, so the head is not one of an earlier
+    // primary.
+    let head = HeadColumns {
+        incarnation: "(SELECT incarnation FROM log_head)",
+        revision: "(SELECT revision FROM log_head)",
+        chain: "(SELECT chain FROM log_head)",
+    };
+    format!(
+        "{write} RETURNING {head}, {time}",
+        write = write_beat(dialect),
+        head = head.select(),
+        time = select_time(dialect),
+    )
 }
 
 fn write_beat(dialect: &Dialect) -> String {

@@ -14,7 +14,7 @@ use super::{
     audit::row::{AuditRow, inserts, seal},
     checkpoints,
     columns::ONLY,
-    connection::{Dialect, Statement},
+    connection::Statement,
     db::Db,
     installation::now,
     log,

@@ -9,7 +9,7 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
     columns::{ONLY, columns},
-    connection::Dialect,
+    connection::{Dialect, Statement},
     cutoffs::IS_CUT,
     db::Db,
     listing::surplus::surplus,
@@ -100,21 +100,26 @@ async fn find_policies(
     let tenants: Vec<_> = tenants.iter().collect();
     let mut policies = HashMap::new();
     for tenants in tenants.chunks(ROWS_MAX) {
-        let keys = ValueRows::new(tenants.iter().map(|tenant| TenantColumns {
-            tenant_id: Value::from(**tenant),
-        }));
-        let sql = format!(
-            "SELECT {} FROM policies WHERE tenant_id IN ({})",
-            TenantPolicyColumns::names(),
-            keys.tuples()
-        );
-        for row in db.query(&sql, keys.params()).await? {
+        let statement = policies_statement(tenants);
+        for row in db.run(&statement).await? {
             let columns = TenantPolicyColumns::AT;
             let tenant = row.tenant_id(columns.tenant_id)?;
             policies.insert(tenant, decode(&row.text(columns.policy)?));
         }
     }
     Ok(policies)
+}
+
+fn policies_statement(tenants: &[&&TenantId]) -> Statement {
+    let keys = ValueRows::new(tenants.iter().map(|tenant| TenantColumns {
+        tenant_id: Value::from(**tenant),
+    }));
+    let sql = format!(
+        "SELECT {} FROM policies WHERE tenant_id IN ({})",
+        TenantPolicyColumns::names(),
+        keys.tuples()
+    );
+    Statement::new(sql, keys.into_params())
 }
 
 /// A policy, unless this version cannot read it.
@@ -144,16 +149,8 @@ pub(super) async fn walk(
     let tenant_id = row.tenant_id(columns.tenant_id)?;
     let policy = decode(&row.text(columns.policy)?);
 
-    let sql = format!(
-        "{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3",
-        select(&db.dialect)
-    );
-    let values = [
-        Value::from(&tenant_id),
-        row.blob(columns.sweep_from)?.into(),
-        i64::from(limit).into(),
-    ];
-    let (mut sessions, now) = read_all(&db.query(&sql, &values).await?)?;
+    let from = row.blob(columns.sweep_from)?;
+    let (mut sessions, now) = find_after(db, &tenant_id, from, limit).await?;
     // Without a policy that this version can read, no limit is known. Sessions then end by their
     // expiry alone.
     if let Some(policy) = &policy {
@@ -166,6 +163,21 @@ pub(super) async fn walk(
         sessions,
         now,
     }))
+}
+
+/// The sessions of a tenant after an id, in the order of their ids.
+async fn find_after(
+    db: &mut Db,
+    tenant: &TenantId,
+    from: &[u8],
+    limit: u32,
+) -> Result<(Vec<SweptSession>, Micros), StoreError> {
+    let sql = format!(
+        "{} WHERE s.tenant_id = $1 AND s.session_id > $2 ORDER BY s.session_id LIMIT $3",
+        select(&db.dialect)
+    );
+    let values = [tenant.into(), from.into(), i64::from(limit).into()];
+    read_all(&db.query(&sql, &values).await?)
 }
 
 async fn find_walk(db: &mut Db, after: Option<&TenantId>) -> Result<Option<Row>, StoreError> {

@@ -15,7 +15,7 @@ use super::super::{
         outbox,
         row::{AuditRow, Target},
     },
-    connection::{Dialect, Statement},
+    connection::Statement,
     db::Db,
     row::Row,
 };

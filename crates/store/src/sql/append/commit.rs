@@ -139,10 +139,7 @@ impl Batch<'_> {
             (frame, head)
         });
 
-        let mut outcomes = Vec::with_capacity(self.results.len());
-        for result in &self.results {
-            outcomes.push(outcome(result, revision));
-        }
+        let outcomes = outcomes(&self.results, revision);
         for (session, _) in self.ended.values_mut() {
             // The revision was not known when the row was read.
             if let Some(end) = &mut session.end {
@@ -164,6 +161,17 @@ impl Batch<'_> {
             committed,
         })
     }
+}
+
+fn outcomes(
+    results: &[Option<EntryResult>],
+    revision: Revision,
+) -> Vec<Result<Outcome, EntryError>> {
+    let mut outcomes = Vec::with_capacity(results.len());
+    for result in results {
+        outcomes.push(outcome(result, revision));
+    }
+    outcomes
 }
 
 fn outcome(result: &Option<EntryResult>, revision: Revision) -> Result<Outcome, EntryError> {

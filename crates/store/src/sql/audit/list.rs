@@ -3,7 +3,7 @@
 use portcullis_contract::id::{EventId, TenantId};
 
 use super::{
-    super::{db::Db, row::Row, value::Value},
+    super::{connection::Statement, db::Db, row::Row, value::Value},
     row::{AuditRow, read_details, revision, select_columns},
 };
 use crate::StoreError;
@@ -16,6 +16,12 @@ pub(in crate::sql) async fn list(
     below: Option<AuditPosition>,
     limit: u32,
 ) -> Result<Vec<AuditEvent>, StoreError> {
+    let statement = list_statement(filter, below, limit);
+    let rows = db.run(&statement).await?;
+    rows.iter().map(read).collect()
+}
+
+fn list_statement(filter: &AuditFilter, below: Option<AuditPosition>, limit: u32) -> Statement {
     // Each filter has an index in the order of the list.
     let below = below.unwrap_or_else(|| beginning(filter));
     // Events of the installation have no tenant; they stand under the empty id.
@@ -35,8 +41,7 @@ pub(in crate::sql) async fn list(
          ORDER BY at_us DESC, event_id DESC, ordinal DESC LIMIT $5",
         columns = select_columns(),
     );
-    let rows = db.query(&sql, &values).await?;
-    rows.iter().map(read).collect()
+    Statement::new(sql, values)
 }
 
 /// The position above the first event of the list.

@@ -56,15 +56,8 @@ pub(in crate::sql) async fn verify(
         head: head.revision,
     };
     let mut fault = walk.run(limit).await?;
-    let is_at_head = walk.at == head.revision;
-    if fault.is_none() && is_at_head && walk.chain != head.chain {
-        fault = Some(fault_of_batch(
-            head.revision,
-            "the head's chain is not that of its batch",
-        ));
-    }
-    if fault.is_none() && is_at_head {
-        fault = walk.find_beyond_head().await?;
+    if fault.is_none() && walk.at == head.revision {
+        fault = walk.check_head(head.chain).await?;
     }
     Ok(Some(AuditVerdict {
         verified: walk.verified,
@@ -159,6 +152,17 @@ impl Walk<'_> {
         self.chain = batch.chain;
         self.verified += 1;
         Ok(None)
+    }
+
+    /// Checks the head against the last batch, and that nothing is beyond it.
+    async fn check_head(&mut self, chain: Chain) -> Result<Option<AuditFault>, StoreError> {
+        if self.chain != chain {
+            return Ok(Some(fault_of_batch(
+                self.head,
+                "the head's chain is not that of its batch",
+            )));
+        }
+        self.find_beyond_head().await
     }
 
     /// Finds a batch or a row whose revision is beyond the head.

@@ -1,5 +1,7 @@
 //! Previews of calls that end sessions: their number and a sample.
 
+use std::cmp::Reverse;
+
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{
@@ -8,13 +10,13 @@ use super::{
         connection::{Dialect, Statement},
         db::Db,
         row::Row,
-        sessions::{SessionKey, key_rows, read_with_end, select_with_end},
+        sessions::{SessionKey, find, key_rows},
     },
     conditions::{BY_USER, FENCE, NEWEST, Params, active, of_user, sessions_of_users},
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Micros, Preview, Selection, Session,
+    Micros, Preview, Selection,
     listing::{PREVIEW_SAMPLE_MAX, PREVIEW_SESSIONS_MAX},
 };
 
@@ -61,24 +63,35 @@ pub(in crate::sql) async fn preview(
         return Ok(None);
     }
 
+    let active = read_active(&rows)?;
+    Ok(Some(preview_of(db, tenant, active).await?))
+}
+
+async fn preview_of(
+    db: &mut Db,
+    tenant: &TenantId,
+    mut active: Vec<SessionId>,
+) -> Result<Preview, StoreError> {
     // Newest first, whatever order the statement had: the sample shows the newest.
-    let mut active = read_active(&rows)?;
-    active.sort_unstable_by_key(|id| std::cmp::Reverse(id.to_bytes()));
+    active.sort_unstable_by_key(|id| Reverse(id.to_bytes()));
     let sessions = u32::try_from(active.len()).unwrap_or(u32::MAX);
     active.truncate(PREVIEW_SAMPLE_MAX as usize);
-    let mut sample = Vec::with_capacity(active.len());
+
+    // As they are now: a session that has ended meanwhile is shown as ended.
+    let keys: Vec<SessionKey> = active.iter().map(|id| (tenant.clone(), *id)).collect();
+    let mut sample = Vec::with_capacity(keys.len());
     let mut now = Micros::default();
-    for (session, time) in find_sample(db, tenant, &active).await? {
-        if sample.is_empty() {
+    if !keys.is_empty() {
+        for (session, time) in find(db, &keys).await?.into_iter().flatten() {
+            sample.push(session);
             now = time;
         }
-        sample.push(session);
     }
-    Ok(Some(Preview {
+    Ok(Preview {
         sessions,
         sample,
         now,
-    }))
+    })
 }
 
 fn read_active(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
@@ -90,29 +103,6 @@ fn read_active(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
         }
     }
     Ok(active)
-}
-
-/// The sessions of a sample as they are now, newest first.
-async fn find_sample(
-    db: &mut Db,
-    tenant: &TenantId,
-    ids: &[SessionId],
-) -> Result<Vec<(Session, Micros)>, StoreError> {
-    // A session that has ended meanwhile is shown as ended.
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: Vec<SessionKey> = ids.iter().map(|id| (tenant.clone(), *id)).collect();
-    let rows = key_rows(&keys);
-    let of = format!("(s.tenant_id, s.session_id) IN {}", rows.list());
-    let sql = select_with_end(&db.dialect, &of);
-    let found = db.query(&sql, rows.params()).await?;
-    let mut found = found
-        .iter()
-        .map(read_with_end)
-        .collect::<Result<Vec<_>, _>>()?;
-    found.sort_unstable_by_key(|(session, _)| std::cmp::Reverse(session.id.to_bytes()));
-    Ok(found)
 }
 
 fn of_sessions(dialect: &Dialect, tenant: &TenantId, ids: &[SessionId]) -> Statement {

@@ -37,12 +37,7 @@ pub(in crate::sql) async fn remove_ended(
     let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
     let rows = db.query(&select_checked(&db.dialect), &values).await?;
 
-    let mut old = Vec::new();
-    for row in &rows {
-        if row.is_true(OldColumn::AT.is_old)? {
-            old.push(key(row)?);
-        }
-    }
+    let old = read_old(&rows)?;
     // A full page may not be the last one.
     let next = match rows.last() {
         Some(last) if rows.len() == limit as usize => {
@@ -55,6 +50,16 @@ pub(in crate::sql) async fn remove_ended(
     let sessions = old.len() as u64;
     delete(db, old).await?;
     Ok(Removed { sessions, next })
+}
+
+fn read_old(rows: &[Row]) -> Result<Vec<SessionKeyColumns<Value>>, StoreError> {
+    let mut old = Vec::new();
+    for row in rows {
+        if row.is_true(OldColumn::AT.is_old)? {
+            old.push(key(row)?);
+        }
+    }
+    Ok(old)
 }
 
 async fn delete(db: &mut Db, keys: Vec<SessionKeyColumns<Value>>) -> Result<(), StoreError> {

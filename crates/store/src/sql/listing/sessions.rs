@@ -121,13 +121,16 @@ async fn choose_source(
     {
         return Ok(Some(source));
     }
-    let source = match (&filter.country, filter.device_type, order) {
+    Ok(Some(choose_by_columns(filter, order)))
+}
+
+fn choose_by_columns(filter: &SessionFilter, order: SessionOrder) -> Source {
+    match (&filter.country, filter.device_type, order) {
         (_, _, SessionOrder::User) => Source::ByUser,
         (Some(country), ..) => Source::Country(country.clone()),
         (None, Some(device_type), _) => Source::DeviceType(device_type),
         (None, None, _) => Source::Tenant,
-    };
-    Ok(Some(source))
+    }
 }
 
 /// The network as a source, if that reads fewer rows than the tenant.
@@ -209,6 +212,24 @@ struct Taken {
     order: &'static str,
     /// True if the list has the order of the index. Then no more rows are taken than are listed.
     is_list_order: bool,
+}
+
+impl Taken {
+    fn in_list_order(condition: String, order: &'static str) -> Self {
+        Self {
+            condition,
+            order,
+            is_list_order: true,
+        }
+    }
+
+    fn to_be_sorted(condition: String, order: &'static str) -> Self {
+        Self {
+            condition,
+            order,
+            is_list_order: false,
+        }
+    }
 }
 
 impl ListStatement {
@@ -439,45 +460,44 @@ impl ListStatement {
 
     fn taken_rows(&mut self, source: Source, before: &str, is_by_activity: bool) -> Taken {
         let older = format!("s.session_id < {before}");
-        let (condition, order, is_list_order) = match source {
-            Source::Tenant => (older, "s.session_id DESC", true),
+        match source {
+            Source::Tenant => Taken::in_list_order(older, "s.session_id DESC"),
             // The condition of the page says where the users begin.
-            Source::ByUser => (BY_USER.into(), "s.user_id, s.session_id DESC", true),
+            Source::ByUser => Taken::in_list_order(BY_USER.into(), "s.user_id, s.session_id DESC"),
             Source::User(user) => {
                 let user = self.params.bind(&user);
                 let (condition, order) = of_user(&user, before);
-                (condition, order, !is_by_activity)
+                Taken {
+                    condition,
+                    order,
+                    is_list_order: !is_by_activity,
+                }
             }
             Source::Address(address) => {
                 let condition = self.newest_with("network", &address[..], before);
-                (condition, "s.network DESC, s.session_id DESC", true)
+                Taken::in_list_order(condition, "s.network DESC, s.session_id DESC")
             }
             Source::Country(country) => {
                 let condition = self.newest_with("country", country, before);
                 let condition = format!("s.country <> '' AND {condition}");
-                (condition, "s.country DESC, s.session_id DESC", true)
+                Taken::in_list_order(condition, "s.country DESC, s.session_id DESC")
             }
             Source::DeviceType(device_type) => {
                 let condition = self.newest_with("device_type", device_type, before);
                 let condition = format!("s.device_type > 0 AND {condition}");
-                (condition, "s.device_type DESC, s.session_id DESC", true)
+                Taken::in_list_order(condition, "s.device_type DESC, s.session_id DESC")
             }
             Source::Named(_) => {
                 let condition = format!("{BY_USER} AND s.user_id = v.user_id AND {older}");
-                (condition, "", false)
+                Taken::to_be_sorted(condition, "")
             }
             Source::Network(network) => {
                 let (first, last) = network.range();
                 let first = self.params.bind(&first[..]);
                 let last = self.params.bind(&last[..]);
                 let condition = format!("s.network >= {first} AND s.network <= {last} AND {older}");
-                (condition, "s.network DESC, s.session_id DESC", false)
+                Taken::to_be_sorted(condition, "s.network DESC, s.session_id DESC")
             }
-        };
-        Taken {
-            condition,
-            order,
-            is_list_order,
         }
     }
 
