@@ -5,6 +5,7 @@
 
 mod api;
 mod app;
+mod check;
 pub mod client_info;
 pub mod config;
 pub mod feed;
@@ -23,6 +24,8 @@ pub use portcullis_domain as domain;
 pub use portcullis_store as store;
 
 pub use self::{
-    installation::files::read_master_key,
-    server::{Authority, StartError, check, open_store},
+    check::check,
+    installation::open_store,
+    keys::read_master_key,
+    server::{Authority, StartError},
 };

@@ -1,7 +1,7 @@
-//! Places of addresses, from MaxMind-format databases (GeoIP2, GeoLite2, and those of others in their schema).
+//! Places of addresses, from databases in MaxMind's format (GeoIP2, GeoLite2, and others with their schema).
 //!
-//! Without a database, or for an address it does not know, what is told is empty. Databases are read into memory whole
-//! and verified before they are used, so nothing that happens to the file on disk can hurt a look-up.
+//! The place of an address that no database knows is empty. A database is read into memory whole and verified before it
+//! is used, so a change of the file on disk cannot hurt a look-up.
 
 use std::{
     fs::File,
@@ -9,26 +9,26 @@ use std::{
     net::IpAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
 use serde_json::Number;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
-use crate::domain::{
-    place::{Coordinates, Place, is_public},
-    text::tidy,
+use crate::{
+    config::{ConfigError, PlacesConfig},
+    domain::{
+        place::{Coordinates, Place, is_public},
+        text::tidy,
+    },
 };
 
 /// The largest database that is read, in bytes: more than twice the largest that MaxMind sells.
 pub const DATABASE_BYTES_MAX: u64 = 1 << 30;
 
-/// Databases of places. The default has none.
+/// The databases of places. The default has none.
 #[derive(Default)]
 pub struct Places {
     databases: Vec<Database>,
@@ -42,7 +42,7 @@ pub enum PlacesError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of reading it.
         source: io::Error,
     },
     /// The file is not a database, or a damaged one.
@@ -50,62 +50,35 @@ pub enum PlacesError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of decoding or verifying it.
         source: MaxMindDbError,
     },
 }
 
-/// One database, and which file it was.
+/// One database, and the file that it was read from.
 struct Database {
     path: PathBuf,
     reader: ArcSwap<Reader<Vec<u8>>>,
-    /// Of the file that was looked at last, whether it could be used or not; none: there was none.
+    /// The stamp of the file that was examined last, even if it was not usable. None: there was no file.
     seen: Mutex<Option<Stamp>>,
 }
 
-/// Tells one file from another at the same path, and from itself after a write.
+/// The identity of a file's content: another file at the same path differs in it, and so does the same file after a
+/// write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
-    /// Seconds and nanoseconds, of the content and of the file.
+    /// Seconds and nanoseconds of the last change of the content.
     modified: (i64, i64),
+    /// Seconds and nanoseconds of the last change of the content or of the metadata.
     changed: (i64, i64),
 }
 
-/// How often the files are looked at.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Looks at the files from time to time, until `stop`.
-pub(crate) async fn reload(places: Arc<Places>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let places = Arc::clone(&places);
-        let looked = tokio::task::spawn_blocking(move || places.take_new_files());
-        if looked.await.is_err() {
-            tracing::error!("looking at the databases of places failed");
-        }
-    }
-}
-
 impl Places {
-    fn take_new_files(&self) {
-        for taken in self.reload_if_changed() {
-            match taken {
-                Ok(path) => {
-                    tracing::info!(path = %path.display(), "a database of places was replaced");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a database of places is not used; the one before it is");
-                }
-            }
-        }
-    }
-
-    /// Opens the databases that the operator names: one of cities or countries, one of networks (ISP or ASN). It reads
-    /// and verifies them whole, which takes seconds for large ones.
+    /// Opens a database of cities or countries, and one of networks (ISP or ASN). Both are read and verified whole, which
+    /// takes seconds for large ones.
     ///
     /// # Errors
     /// When one cannot be read, or is not a sound database.
@@ -118,26 +91,56 @@ impl Places {
         Ok(Self { databases })
     }
 
-    /// Where an address is. What is not known is empty; of an address that is not public nothing is known.
+    /// Opens the databases that the configuration names.
+    ///
+    /// # Errors
+    /// When one of them cannot be read or is damaged; the error names its key.
+    pub(crate) fn open_configured(config: &PlacesConfig) -> Result<Self, ConfigError> {
+        let city = open_configured(
+            "places.city_database_file",
+            config.city_database_file.as_deref(),
+        )?;
+        let network = open_configured(
+            "places.network_database_file",
+            config.network_database_file.as_deref(),
+        )?;
+        Ok(Self {
+            databases: city.into_iter().chain(network).collect(),
+        })
+    }
+
+    /// Looks up an address. Unknown fields are empty, and so is the whole place of an address that is not public.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Place {
         let mut place = Place::default();
         if is_public(ip) {
             for database in &self.databases {
-                database.tell(ip.to_canonical(), &mut place);
+                database.describe(ip.to_canonical(), &mut place);
             }
         }
         place
     }
 
-    /// Takes the files that were replaced since they were last looked at: for each, its path, or why what was in force
-    /// before stays in force. A file is judged once: one that cannot be used is an error only until it changes again.
-    /// It reads and verifies files like [`Places::open`], so it must not be called where nothing may wait.
+    /// Loads the files that were replaced since the last call. Returns the path of each, or the error because of which
+    /// the database before it stays in use. A file that cannot be used is reported once, until it changes again.
+    ///
+    /// It blocks, like [`Places::open`].
     pub fn reload_if_changed(&self) -> Vec<Result<&Path, PlacesError>> {
-        self.databases
-            .iter()
-            .filter_map(|database| database.reload_if_changed().transpose())
-            .collect()
+        let mut reloaded = Vec::new();
+        for database in &self.databases {
+            reloaded.extend(database.reload_if_changed().transpose());
+        }
+        reloaded
+    }
+}
+
+fn open_configured(key: &str, file: Option<&Path>) -> Result<Option<Database>, ConfigError> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    match Database::open(file) {
+        Ok(database) => Ok(Some(database)),
+        Err(error) => Err(ConfigError::new(key, error.to_string())),
     }
 }
 
@@ -154,52 +157,50 @@ impl Database {
 
     fn reload_if_changed(&self) -> Result<Option<&Path>, PlacesError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::fs::metadata(&self.path)
-            .ok()
-            .map(|metadata| Stamp::of(&metadata))
-            == *seen
-        {
+        if Stamp::of_path(&self.path) == *seen {
             return Ok(None);
         }
         let (stamp, reader) = read(&self.path);
+        // Kept even if the file cannot be used, so that it is reported once and not every few seconds.
         *seen = stamp;
         self.reader.store(reader?.into());
         Ok(Some(&self.path))
     }
 
-    /// Adds what the database knows. A record of another schema is none.
-    fn tell(&self, ip: IpAddr, place: &mut Place) {
+    /// Fills in the fields that the database knows. A record of another schema is ignored.
+    fn describe(&self, ip: IpAddr, place: &mut Place) {
         let reader = self.reader.load();
         let record = reader
             .lookup(ip)
             .and_then(|found| found.decode::<Record<'_>>());
         if let Ok(Some(record)) = record {
-            record.tell(place);
+            record.describe(place);
         }
     }
 }
 
-/// Reads and verifies a database. The stamp is of what was read, or else of what could not be.
+/// Reads and verifies a database. The stamp is that of the file, whether it could be used or not.
 fn read(path: &Path) -> (Option<Stamp>, Result<Reader<Vec<u8>>, PlacesError>) {
-    let unreadable = |source| PlacesError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let corrupt = |source| PlacesError::Corrupt {
-        path: path.to_owned(),
-        source,
-    };
-    let stamp = std::fs::metadata(path)
-        .ok()
-        .map(|metadata| Stamp::of(&metadata));
+    let stamp = Stamp::of_path(path);
     match read_bytes(path) {
-        Err(error) => (stamp, Err(unreadable(error))),
         Ok((stamp, bytes)) => {
-            let reader =
-                Reader::from_source(bytes).and_then(|reader| reader.verify().map(|()| reader));
-            (Some(stamp), reader.map_err(corrupt))
+            let reader = decode(bytes).map_err(|source| PlacesError::Corrupt {
+                path: path.to_owned(),
+                source,
+            });
+            (Some(stamp), reader)
+        }
+        Err(source) => {
+            let path = path.to_owned();
+            (stamp, Err(PlacesError::Unreadable { path, source }))
         }
     }
+}
+
+fn decode(bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, MaxMindDbError> {
+    let reader = Reader::from_source(bytes)?;
+    reader.verify()?;
+    Ok(reader)
 }
 
 fn read_bytes(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
@@ -210,11 +211,18 @@ fn read_bytes(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     }
     let mut bytes = Vec::new();
+    // A file that grows while it is read must not fill the memory.
     file.take(metadata.len()).read_to_end(&mut bytes)?;
     Ok((Stamp::of(&metadata), bytes))
 }
 
 impl Stamp {
+    /// Reads the stamp of the file at `path`. None: there is no readable file.
+    fn of_path(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self::of(&metadata))
+    }
+
     fn of(metadata: &std::fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -226,8 +234,8 @@ impl Stamp {
     }
 }
 
-/// What is read of a record, in the schema of GeoIP2: of a city's, a country's, a network's, or of all in one. Numbers
-/// are of any width, for the writers of databases do not agree on it.
+/// A record in GeoIP2's schema: of a city, a country, a network, or all of them. Numbers may have any width, because the
+/// writers of databases do not agree on it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Record<'a> {
@@ -264,51 +272,52 @@ struct Location {
 }
 
 impl Record<'_> {
-    fn tell(&self, place: &mut Place) {
+    /// Fills in the fields of a place that the record has. Others stay as another database filled them.
+    fn describe(&self, place: &mut Place) {
+        set_text(&mut place.city, self.city.names.en);
+        set_text(&mut place.country_name, self.country.names.en);
         let operator = self.isp.or(self.autonomous_system_organization);
-        let texts = [
-            (&mut place.city, self.city.names.en),
-            (
-                &mut place.country,
-                self.country.iso_code.filter(|code| is_country(code)),
-            ),
-            (&mut place.country_name, self.country.names.en),
-            (&mut place.network_operator, operator),
-        ];
-        for (field, told) in texts {
-            if let Some(told) = told {
-                *field = tidy(told);
-            }
+        set_text(&mut place.network_operator, operator);
+        if let Some(code) = self.country.iso_code
+            && is_country_code(code)
+        {
+            set_text(&mut place.country, Some(code));
         }
-        place.coordinates = self.location.coordinates().or(place.coordinates);
-        place.asn = self
-            .autonomous_system_number
-            .as_ref()
-            .and_then(whole)
-            .or(place.asn);
+        if let Some(coordinates) = self.location.coordinates() {
+            place.coordinates = Some(coordinates);
+        }
+        if let Some(asn) = whole_number(self.autonomous_system_number.as_ref()) {
+            place.asn = Some(asn);
+        }
+    }
+}
+
+fn set_text(field: &mut String, text: Option<&str>) {
+    if let Some(text) = text {
+        *field = tidy(text);
     }
 }
 
 impl Location {
+    /// The coordinates, if the record has both and they are on earth.
     fn coordinates(&self) -> Option<Coordinates> {
-        let latitude = self.latitude.as_ref().and_then(Number::as_f64)?;
-        let longitude = self.longitude.as_ref().and_then(Number::as_f64)?;
+        let latitude = self.latitude.as_ref()?.as_f64()?;
+        let longitude = self.longitude.as_ref()?.as_f64()?;
         let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
-        let accuracy_km = self.accuracy_radius.as_ref().and_then(whole).unwrap_or(0);
         on_earth.then_some(Coordinates {
             latitude,
             longitude,
-            accuracy_km,
+            accuracy_km: whole_number(self.accuracy_radius.as_ref()).unwrap_or(0),
         })
     }
 }
 
-fn whole<T: TryFrom<u64>>(number: &Number) -> Option<T> {
-    number.as_u64().and_then(|number| T::try_from(number).ok())
+fn whole_number<T: TryFrom<u64>>(number: Option<&Number>) -> Option<T> {
+    T::try_from(number?.as_u64()?).ok()
 }
 
-/// Of the form of ISO 3166-1 alpha-2.
-fn is_country(code: &str) -> bool {
+/// Returns true if the code has the form of ISO 3166-1 alpha-2.
+fn is_country_code(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 

@@ -1,4 +1,4 @@
-//! What a user agent says, by the expressions of the ua-parser project, which are in the binary (`data/README.md`).
+//! Devices from user agents, by the expressions of the ua-parser project, which are in the binary (`data/README.md`).
 
 use std::{sync::LazyLock, thread};
 
@@ -9,13 +9,13 @@ use crate::domain::{
     text::tidy,
 };
 
-/// The most of a user agent that is read, in bytes.
+/// The most bytes of a user agent that are read.
 pub const USER_AGENT_BYTES_MAX: usize = 1024;
 
-/// The longest name of a program, in bytes.
+/// The most bytes of a program's name.
 const PROGRAM_BYTES_MAX: usize = 64;
 
-/// The expressions, compiled: a tenth of a second and some 25 MiB.
+/// The compiled expressions. Compiling takes a tenth of a second and some 25 MiB.
 static EXTRACTOR: LazyLock<Extractor<'static>> = LazyLock::new(|| {
     let regexes: Regexes<'static> =
         serde_json::from_str(include_str!("../../data/user_agents.json"))
@@ -25,56 +25,61 @@ static EXTRACTOR: LazyLock<Extractor<'static>> = LazyLock::new(|| {
 
 /// Compiles the expressions in the background, so that no call has to wait for it.
 pub fn warm_up() {
-    let compile = || {
-        LazyLock::force(&EXTRACTOR);
-    };
-    // Without a thread, the first call does it.
-    drop(
-        thread::Builder::new()
-            .name("user-agents".into())
-            .spawn(compile),
-    );
+    let thread = thread::Builder::new().name("user-agents".into());
+    // If no thread can be started, the first call compiles them.
+    let _ = thread.spawn(compile);
 }
 
-/// The device that a `User-Agent` tells of. Of a long one only the beginning is read.
+fn compile() {
+    LazyLock::force(&EXTRACTOR);
+}
+
+/// Reads the device from a `User-Agent`. Only the first [`USER_AGENT_BYTES_MAX`] bytes of it are read.
 #[must_use]
 pub fn parse(user_agent: &str) -> Device {
     let agent = &user_agent[..user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX)];
     let (browser, system, device) = EXTRACTOR.extract(agent);
-    let is_crawler = device
-        .as_ref()
-        .is_some_and(|device| device.device == "Spider");
+    let is_crawler = match &device {
+        Some(device) => device.device == "Spider",
+        None => false,
+    };
     let (os, os_version) = system.as_ref().map(read_system).unwrap_or_default();
     let (mut browser, mut browser_version) = browser.as_ref().map(read_browser).unwrap_or_default();
+
     let kind = if is_crawler || browser.starts_with("Headless") {
         DeviceKind::Program
     } else {
-        kind(agent)
+        kind_of(agent)
     };
     if kind == DeviceKind::Program && browser.is_empty() {
-        let (name, version) = program(agent).unwrap_or_default();
-        (browser, browser_version) = (tidy(name), short_version(version));
+        let (name, version) = leading_program(agent).unwrap_or_default();
+        browser = tidy(name);
+        browser_version = short_version(version);
     }
-    // `Dalvik`, of which only the system is known.
+    // The parser reports `Dalvik` as the browser Android: an app, of which only the system is known.
     if browser == os {
-        (browser, browser_version) = Default::default();
+        browser = String::new();
+        browser_version = String::new();
     }
-    let model = device
-        .filter(|_| kind != DeviceKind::Program)
-        .and_then(read_model)
-        .unwrap_or_default();
+    // The model of a crawler is the phone that it pretends to be.
+    let model = match device {
+        Some(device) if kind != DeviceKind::Program => read_model(device),
+        _ => None,
+    };
+
     Device {
         browser,
         browser_version,
         os,
         os_version,
-        model,
+        model: model.unwrap_or_default(),
         kind,
         ..Device::default()
     }
 }
 
-/// The family without what the device says already: `Chrome Mobile iOS` is Chrome.
+/// Reads the family and version of a browser. Words that the device repeats are left out: `Chrome Mobile iOS` is
+/// Chrome.
 fn read_browser(browser: &user_agent::ValueRef<'_>) -> (String, String) {
     let family = match browser.family.as_ref() {
         "Mobile Safari UI/WKWebView" => "WKWebView",
@@ -86,100 +91,90 @@ fn read_browser(browser: &user_agent::ValueRef<'_>) -> (String, String) {
             family.strip_suffix(" Mobile").unwrap_or(family)
         }
     };
-    (
-        tidy(family),
-        version([
-            browser.major,
-            browser.minor,
-            browser.patch,
-            browser.patch_minor,
-        ]),
-    )
+    let version = join_version([
+        browser.major,
+        browser.minor,
+        browser.patch,
+        browser.patch_minor,
+    ]);
+    (tidy(family), version)
 }
 
 fn read_system(system: &os::ValueRef<'_>) -> (String, String) {
-    let name = if system.os == "Mac OS X" {
-        "macOS".into()
-    } else {
-        tidy(&system.os)
+    let name = match system.os.as_ref() {
+        "Mac OS X" => "macOS".into(),
+        name => tidy(name),
     };
-    let os::ValueRef {
-        major,
-        minor,
-        patch,
-        patch_minor,
-        ..
-    } = system;
-    (
-        name,
-        version([
-            major.as_deref(),
-            minor.as_deref(),
-            patch.as_deref(),
-            patch_minor.as_deref(),
-        ]),
-    )
+    let version = join_version([
+        system.major.as_deref(),
+        system.minor.as_deref(),
+        system.patch.as_deref(),
+        system.patch_minor.as_deref(),
+    ]);
+    (name, version)
 }
 
-/// The model, when it is more than the kind of device: Chrome says `K` for all of Android.
+/// Reads the model. None: the name says no more than the kind of device, as the `K` that Chrome sends for all of Android.
 fn read_model(device: device::ValueRef<'_>) -> Option<String> {
     let model = tidy(&device.model?);
-    let says_nothing = [
-        "K",
-        "Smartphone",
-        "Tablet",
-        "Feature Phone",
-        "Mac",
-        "iOS-Device",
-    ];
-    (!says_nothing.contains(&model.as_str())).then_some(model)
-}
-
-fn version(numbers: [Option<&str>; 4]) -> String {
-    let numbers: Vec<&str> = numbers.into_iter().map_while(|number| number).collect();
-    short_version(&numbers.join("."))
-}
-
-/// By the words that browsers use for it: Android's say `Mobile` on phones only (Chrome, "User-Agent Strings").
-fn kind(agent: &str) -> DeviceKind {
-    let says = |word: &str| agent.contains(word);
-    if says("iPad") {
-        DeviceKind::Tablet
-    } else if says("iPhone")
-        || says("iPod")
-        || says("Windows Phone")
-        || says("iOS")
-        || says("Darwin/")
-    {
-        DeviceKind::Phone
-    } else if says("Android") {
-        let tablet = agent.starts_with("Mozilla/") && !says("Mobile");
-        if tablet {
-            DeviceKind::Tablet
-        } else {
-            DeviceKind::Phone
-        }
-    } else if program(agent).is_some() {
-        DeviceKind::Program
-    } else if says("Windows NT") || says("Macintosh") || says("X11") {
-        DeviceKind::Desktop
-    } else {
-        DeviceKind::Unknown
+    match model.as_str() {
+        "K" | "Smartphone" | "Tablet" | "Feature Phone" | "Mac" | "iOS-Device" => None,
+        _ => Some(model),
     }
 }
 
-/// The name and version that a program puts first (RFC 9110, 10.1.5), where browsers put `Mozilla/5.0`.
-fn program(agent: &str) -> Option<(&str, &str)> {
+fn join_version(numbers: [Option<&str>; 4]) -> String {
+    let known: Vec<&str> = numbers.into_iter().map_while(|number| number).collect();
+    short_version(&known.join("."))
+}
+
+/// Words that only phones have in their user agents.
+const PHONE_WORDS: [&str; 5] = ["iPhone", "iPod", "Windows Phone", "iOS", "Darwin/"];
+/// Words that only desktops have, once phones, tablets and programs are excluded.
+const DESKTOP_WORDS: [&str; 3] = ["Windows NT", "Macintosh", "X11"];
+
+/// Tells the kind of device by the words that browsers use for it.
+fn kind_of(agent: &str) -> DeviceKind {
+    if agent.contains("iPad") {
+        return DeviceKind::Tablet;
+    }
+    if contains_any(agent, &PHONE_WORDS) {
+        return DeviceKind::Phone;
+    }
+    if agent.contains("Android") {
+        // Browsers on Android say `Mobile` on phones only (Chrome, "User-Agent Strings").
+        let is_tablet = agent.starts_with("Mozilla/") && !agent.contains("Mobile");
+        return match is_tablet {
+            true => DeviceKind::Tablet,
+            false => DeviceKind::Phone,
+        };
+    }
+    if leading_program(agent).is_some() {
+        return DeviceKind::Program;
+    }
+    if contains_any(agent, &DESKTOP_WORDS) {
+        return DeviceKind::Desktop;
+    }
+    DeviceKind::Unknown
+}
+
+fn contains_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
+}
+
+/// Reads the name and version that a program puts first (RFC 9110, 10.1.5), where browsers put `Mozilla/5.0`.
+fn leading_program(agent: &str) -> Option<(&str, &str)> {
     let first = agent.split(' ').next()?;
     let (name, version) = first.split_once('/')?;
-    let is_token = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
-    };
     let fits = (1..=PROGRAM_BYTES_MAX).contains(&name.len()) && is_token(name) && is_token(version);
     let is_browser = ["Mozilla", "Opera", "Dalvik"].contains(&name);
-    (fits && !is_browser && version.starts_with(|first: char| first.is_ascii_digit()))
-        .then_some((name, version))
+    let is_version = version.starts_with(|first: char| first.is_ascii_digit());
+    (fits && !is_browser && is_version).then_some((name, version))
+}
+
+fn is_token(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
 }
 
 #[cfg(test)]

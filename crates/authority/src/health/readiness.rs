@@ -1,7 +1,8 @@
-//! Whether this authority can do its work. Every part reports here; `/readyz`, gRPC health and the metrics read it.
+//! Readiness: whether this authority can do its work. Every part reports here; `/readyz`, gRPC health and the metrics
+//! read it.
 //!
-//! A part that works beats its pulse; one whose pulse is older than its bound makes the authority not ready, whatever
-//! held it up. A condition that cannot heal by waiting is raised at once.
+//! A part that must succeed again and again has a [`Pulse`]. The authority is not ready while a pulse is older than its
+//! bound, whatever the cause. A [`Condition`] that cannot heal by waiting is raised at once.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +15,10 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::config::ReadinessConfig;
 
-/// How often the ages of the pulses are compared with their bounds.
+/// The time between two comparisons of the pulses with their bounds.
 const REVIEW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Something that makes an authority not ready.
+/// A condition that makes an authority not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Condition {
     /// The process was asked to end.
@@ -30,14 +31,14 @@ pub enum Condition {
     Writes,
     /// This authority's view does not follow the log.
     Feed,
-    /// The store is older than what this authority, or a gate, has seen.
+    /// The store is older than the log that this authority or a gate has seen.
     History,
     /// There is no key to sign with, or the keys cannot be opened.
     Keys,
 }
 
 impl Condition {
-    /// All of them, in the order in which they are named.
+    /// All conditions, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Draining,
         Self::Task,
@@ -48,7 +49,7 @@ impl Condition {
         Self::Keys,
     ];
 
-    /// Its name in answers, logs and metrics.
+    /// The name in answers, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,14 +71,14 @@ pub(crate) enum Pulse {
     Beat,
     /// Small writes: the disk has room.
     Writes,
-    /// The feed has reached the head.
+    /// The feed has reached the head of the log.
     Feed,
 }
 
-/// Why an authority is not ready; empty when it is.
+/// The conditions that make an authority not ready, each with its reason. Empty: it is ready.
 pub type Problems = BTreeMap<Condition, String>;
 
-/// The one state that everything reports to.
+/// The readiness of one authority.
 pub struct Readiness {
     config: ReadinessConfig,
     state: Mutex<State>,
@@ -85,22 +86,21 @@ pub struct Readiness {
 }
 
 struct State {
-    beat: Beating,
-    writes: Beating,
-    feed: Beating,
+    beat: PulseState,
+    writes: PulseState,
+    feed: PulseState,
     raised: Problems,
 }
 
-/// A pulse as it was last felt.
-struct Beating {
+struct PulseState {
     succeeded: Instant,
-    /// Since when it has succeeded again and again, without a gap that counts.
+    /// Since then no gap between two successes was longer than the bound.
     steady_since: Instant,
-    /// Why it did not succeed since.
+    /// The last error since the last success.
     error: Option<String>,
 }
 
-impl Beating {
+impl PulseState {
     fn new(now: Instant) -> Self {
         Self {
             succeeded: now,
@@ -117,34 +117,46 @@ impl Beating {
         self.error = None;
     }
 
-    /// What is wrong when it has not succeeded for longer than `age_max`.
+    fn fail(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.succeeded)
+    }
+
+    fn last_error(&self) -> &str {
+        self.error.as_deref().unwrap_or("no answer")
+    }
+
+    /// The problem if the last success is older than `age_max`.
     fn problem(&self, what: &str, age_max: Duration, now: Instant) -> Option<String> {
-        if now.saturating_duration_since(self.succeeded) <= age_max {
+        if self.age(now) <= age_max {
             return None;
         }
-        let error = self.error.as_deref().unwrap_or("no answer");
+        let error = self.last_error();
         Some(format!("{what} for more than {age_max:?}: {error}"))
     }
 }
 
 impl Readiness {
-    /// Ready until something says otherwise.
+    /// A readiness that is ready until a part reports a problem, or none reports a success for too long.
     #[must_use]
     pub fn new(config: &ReadinessConfig) -> Self {
         let now = Instant::now();
         Self {
             config: config.clone(),
             state: Mutex::new(State {
-                beat: Beating::new(now),
-                writes: Beating::new(now),
-                feed: Beating::new(now),
+                beat: PulseState::new(now),
+                writes: PulseState::new(now),
+                feed: PulseState::new(now),
                 raised: Problems::new(),
             }),
             problems: watch::Sender::new(Problems::new()),
         }
     }
 
-    /// What makes this authority not ready; changes wake the receiver.
+    /// The problems now. A change wakes the receiver.
     #[must_use]
     pub fn problems(&self) -> watch::Receiver<Problems> {
         self.problems.subscribe()
@@ -157,12 +169,12 @@ impl Readiness {
 
     fn succeed_at(&self, pulse: Pulse, now: Instant) {
         let gap_max = self.config.beat_age_max;
-        self.state().beating(pulse).succeed(now, gap_max);
+        self.state().pulse_mut(pulse).succeed(now, gap_max);
     }
 
-    /// Records why a part could not do its work. It makes the authority not ready when it lasts.
+    /// Records why a part could not do its work. The authority becomes not ready only if that lasts.
     pub(crate) fn fail(&self, pulse: Pulse, error: &dyn Display) {
-        self.state().beating(pulse).error = Some(error.to_string());
+        self.state().pulse_mut(pulse).fail(error.to_string());
     }
 
     /// Makes the authority not ready at once, until [`lower`](Self::lower).
@@ -171,7 +183,7 @@ impl Readiness {
         self.review(Instant::now());
     }
 
-    /// Ends what [`raise`](Self::raise) began.
+    /// Ends a condition that was raised.
     pub(crate) fn lower(&self, condition: Condition) {
         let was_raised = self.state().raised.remove(&condition).is_some();
         if was_raised {
@@ -179,41 +191,15 @@ impl Readiness {
         }
     }
 
-    /// How long ago a part last did its work.
+    /// The time since a part last did its work.
     pub(crate) fn age(&self, pulse: Pulse) -> Duration {
-        self.state().beating(pulse).succeeded.elapsed()
+        self.state().pulse_mut(pulse).age(Instant::now())
     }
 
-    /// Compares the ages of the pulses with their bounds, and publishes and logs what changed.
+    /// Compares the ages of the pulses with their bounds, and publishes and logs a change.
     fn review(&self, now: Instant) {
         let state = self.state();
-        let mut problems = state.raised.clone();
-        let config = &self.config;
-        let judged = [
-            (
-                Condition::Beat,
-                state
-                    .beat
-                    .problem("no beat succeeded", config.beat_age_max, now),
-            ),
-            (
-                Condition::Writes,
-                state
-                    .writes
-                    .problem("the store took no write", config.beat_age_max, now),
-            ),
-            (
-                Condition::Feed,
-                state
-                    .feed
-                    .problem("the log was not followed", config.feed_lag_max, now),
-            ),
-        ];
-        for (condition, problem) in judged {
-            if let Some(problem) = problem {
-                problems.entry(condition).or_insert(problem);
-            }
-        }
+        let problems = state.problems(&self.config, now);
         // Published under the lock, so that an older judgement cannot replace a newer one.
         self.problems.send_if_modified(|known| {
             let changed = *known != problems;
@@ -225,33 +211,32 @@ impl Readiness {
         });
     }
 
-    /// Reviews again and again; returns why the process has to end, when waiting cannot help: the store answers, and
-    /// the feed has not followed it for as long as is allowed.
-    pub(crate) async fn watch(&self) -> String {
+    /// Reviews every 100 ms. Returns the reason why the process has to end, once waiting cannot help: the store
+    /// answers, and the feed has not followed it for `readiness.feed_stuck_max`.
+    pub(crate) async fn review_until_stuck(&self) -> String {
         let mut ticks = tokio::time::interval(REVIEW_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.review(Instant::now());
-            if let Some(reason) = self.stuck(Instant::now()) {
+            if let Some(reason) = self.reason_to_end(Instant::now()) {
                 return reason;
             }
         }
     }
 
-    /// Why waiting cannot help. A store that has just come back, or a process that was stopped for a while, gives the
-    /// feed the whole time again.
-    fn stuck(&self, now: Instant) -> Option<String> {
+    fn reason_to_end(&self, now: Instant) -> Option<String> {
         let state = self.state();
-        let age = |since: Instant| now.saturating_duration_since(since);
         let allowed = self.config.feed_stuck_max;
-        let is_store_there = age(state.beat.succeeded) <= self.config.beat_age_max
-            && age(state.beat.steady_since) > allowed;
-        let is_feed_stuck = age(state.feed.succeeded) > allowed;
-        if !(is_store_there && is_feed_stuck) {
+        let is_store_there = state.beat.age(now) <= self.config.beat_age_max;
+        // A store that has just come back, or a process that was stopped for a while, gives the feed the whole time
+        // again.
+        let steady = now.saturating_duration_since(state.beat.steady_since);
+        let is_feed_stuck = state.feed.age(now) > allowed;
+        if !is_store_there || steady <= allowed || !is_feed_stuck {
             return None;
         }
-        let error = state.feed.error.as_deref().unwrap_or("no answer");
+        let error = state.feed.last_error();
         Some(format!(
             "the log was not followed for more than {allowed:?} although the store answers: {error}"
         ))
@@ -263,16 +248,41 @@ impl Readiness {
 }
 
 impl State {
-    fn beating(&mut self, pulse: Pulse) -> &mut Beating {
+    fn pulse_mut(&mut self, pulse: Pulse) -> &mut PulseState {
         match pulse {
             Pulse::Beat => &mut self.beat,
             Pulse::Writes => &mut self.writes,
             Pulse::Feed => &mut self.feed,
         }
     }
+
+    /// The raised conditions, and those of pulses that are too old.
+    fn problems(&self, config: &ReadinessConfig, now: Instant) -> Problems {
+        let beat = self
+            .beat
+            .problem("no beat succeeded", config.beat_age_max, now);
+        let writes = self
+            .writes
+            .problem("the store took no write", config.beat_age_max, now);
+        let feed = self
+            .feed
+            .problem("the log was not followed", config.feed_lag_max, now);
+
+        let mut problems = self.raised.clone();
+        for (condition, problem) in [
+            (Condition::Beat, beat),
+            (Condition::Writes, writes),
+            (Condition::Feed, feed),
+        ] {
+            if let Some(problem) = problem {
+                problems.entry(condition).or_insert(problem);
+            }
+        }
+        problems
+    }
 }
 
-/// One line when a condition comes or goes, not one for each time its text changes.
+/// Logs one line for each condition that comes or goes. A condition whose reason changes is not logged again.
 fn log_change(before: &Problems, now: &Problems) {
     for (condition, problem) in now {
         if !before.contains_key(condition) {
@@ -288,10 +298,11 @@ fn log_change(before: &Problems, now: &Problems) {
 
 /// The problems as an operator reads them, a line each.
 pub(crate) fn describe(problems: &Problems) -> String {
-    let lines = problems
-        .iter()
-        .map(|(condition, problem)| format!("{}: {problem}\n", condition.name()));
-    lines.collect()
+    let mut text = String::new();
+    for (condition, problem) in problems {
+        text += &format!("{}: {problem}\n", condition.name());
+    }
+    text
 }
 
 #[cfg(test)]
@@ -339,15 +350,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let begun = Instant::now();
         let back = begun + 60 * second;
-        assert!(readiness.stuck(back).is_none(), "the store is away");
+        assert!(readiness.reason_to_end(back).is_none(), "the store is away");
         for seconds in 0..=30 {
             readiness.succeed_at(Pulse::Beat, back + seconds * second);
-            assert!(readiness.stuck(back + seconds * second).is_none());
+            assert!(readiness.reason_to_end(back + seconds * second).is_none());
         }
-        let reason = readiness.stuck(back + 31 * second);
+        let reason = readiness.reason_to_end(back + 31 * second);
         assert!(reason.is_some_and(|reason| reason.contains("although the store answers")));
         readiness.succeed_at(Pulse::Feed, back + 31 * second);
-        assert!(readiness.stuck(back + 32 * second).is_none());
+        assert!(readiness.reason_to_end(back + 32 * second).is_none());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Background tasks: one that ends before it is told to ends the process, and never leaves it silently thinner.
+//! Supervision of background tasks. A task that ends before the authority drains ends the process, which would else
+//! go on without it and without a word.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -8,19 +9,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::health::{Condition, Readiness};
 
-/// Runs all background tasks of an authority.
+/// Runs the background tasks of an authority.
 #[derive(Clone)]
 pub struct Supervisor {
     tasks: TaskTracker,
-    /// Tasks may end from here on.
+    /// Cancelled once tasks may end.
     drain: CancellationToken,
     readiness: Arc<Readiness>,
-    /// Why the process has to end.
+    /// The reason why the process has to end.
     failure: watch::Sender<Option<String>>,
 }
 
 impl Supervisor {
-    /// Supervises nothing yet. Tasks may end when `drain` is cancelled.
+    /// A supervisor without tasks. They may end once `drain` is cancelled.
     #[must_use]
     pub fn new(readiness: Arc<Readiness>, drain: CancellationToken) -> Self {
         Self {
@@ -31,7 +32,7 @@ impl Supervisor {
         }
     }
 
-    /// Where tasks report how they do.
+    /// The readiness that tasks report to.
     #[must_use]
     pub fn readiness(&self) -> &Arc<Readiness> {
         &self.readiness
@@ -45,7 +46,7 @@ impl Supervisor {
     ) {
         let supervisor = self.clone();
         self.tasks.spawn(async move {
-            // Nothing that the task shared is used after its panic: the process ends.
+            // Unwind safety is asserted because nothing that the task shares is used after a panic: the process ends.
             let ended = AssertUnwindSafe(work).catch_unwind().await;
             let how = match ended {
                 Err(_) => "panicked",
@@ -53,6 +54,28 @@ impl Supervisor {
                 Ok(_) => "ended",
             };
             supervisor.fail(Condition::Task, format!("the task `{name}` {how}"));
+        });
+    }
+
+    /// Runs a task that may be dropped at any await, until `stop` is cancelled.
+    pub(crate) fn spawn_until(
+        &self,
+        stop: &CancellationToken,
+        name: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let work = stop.clone().run_until_cancelled_owned(work);
+        self.spawn(name, work);
+    }
+
+    /// Reviews readiness all the time, and ends the process when it says that waiting cannot help.
+    pub(crate) fn watch_readiness(&self, stop: &CancellationToken) {
+        let supervisor = self.clone();
+        self.spawn_until(stop, "readiness", async move {
+            let reason = supervisor.readiness.review_until_stuck().await;
+            supervisor.fail(Condition::Feed, reason);
+            // The end is asked for. Returning would add a second reason, that this task ended.
+            std::future::pending::<()>().await;
         });
     }
 
@@ -69,13 +92,13 @@ impl Supervisor {
         });
     }
 
-    /// Why the authority has to end; pending while it does not.
+    /// The reason why the authority has to end. Pending while it need not.
     pub async fn failed(&self) -> String {
         let mut failure = self.failure.subscribe();
         let reason = failure.wait_for(Option::is_some).await;
         let reason = reason.ok().and_then(|reason| reason.clone());
-        // The sender is held by this very supervisor.
-        reason.expect("a reason, as was waited for")
+        // The channel cannot close: this supervisor holds the sender.
+        reason.expect("waited for a reason")
     }
 
     /// Waits until all tasks have ended.

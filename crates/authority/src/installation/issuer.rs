@@ -1,21 +1,14 @@
-//! The issuer of an installation: kept in the store by the first start, compared by every other.
+//! The issuer of an installation. The first start keeps it in the store, and every other start compares it.
 //!
 //! A gate accepts exactly one issuer. An authority with another one would issue tokens that every gate refuses, and
-//! accept none of those that its peers issued, so a difference is nearly always a mistake in one configuration.
+//! refuse the tokens of its peers, so a difference is nearly always a mistake in one configuration.
 
 use std::path::Path;
 
 use crate::{
     config::{ConfigError, StoreConfig},
-    server::StartError,
-    store::{Store, StoreError, postgres, sqlite},
+    store::{StoreError, postgres, sqlite},
 };
-
-/// Keeps the issuer when the installation has none yet, and compares it otherwise.
-pub(crate) async fn keep(store: &dyn Store, issuer: &str) -> Result<(), StartError> {
-    let installed = store.keep_issuer(issuer).await?;
-    Ok(compare(issuer, &installed)?)
-}
 
 /// Refuses a configured issuer that is not the installation's.
 pub(crate) fn compare(configured: &str, installed: &str) -> Result<(), ConfigError> {
@@ -29,8 +22,8 @@ pub(crate) fn compare(configured: &str, installed: &str) -> Result<(), ConfigErr
     Err(ConfigError::new("tokens.issuer", problem))
 }
 
-/// The issuer that the store was installed with, read without changing anything. None: the store is not there, or
-/// no authority has started on it yet.
+/// Reads the issuer that the store was installed with, and changes nothing. None: there is no store yet, or no
+/// authority has started on it.
 ///
 /// # Errors
 /// When the store does not answer.

@@ -1,4 +1,4 @@
-//! `portcullis recover`: a new history, after a restore or a failover that may have lost writes.
+//! `portcullis recover`: begins a new history after a restore or a failover that may have lost writes.
 
 use portcullis_contract::{
     position::{Incarnation, Position, Revision},
@@ -11,7 +11,7 @@ use crate::{
     store::{Recovered, Store, StoreError},
 };
 
-/// Why no new history was begun. Nothing was changed.
+/// Why no new history was begun. The store is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The log cannot be read.
@@ -20,15 +20,15 @@ pub enum RecoverError {
     /// The store failed, or refused because an authority is running.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The master key is not the one of this installation.
+    /// The master key is not the installation's.
     #[error("keys.master_key_file: {0}")]
     MasterKey(#[from] Unsealable),
 }
 
-/// Begins a new history over what the store has. No authority may be running.
+/// Begins a new history over the rows of the store. No authority may be running.
 ///
 /// # Errors
-/// When the master key is another, an authority is running, the store fails, or its log cannot be read.
+/// When the master key is not the installation's, an authority is running, the store fails, or its log cannot be read.
 pub async fn recover(
     store: &dyn Store,
     master: &MasterKey,
@@ -37,7 +37,7 @@ pub async fn recover(
     check_master_key(store, master).await?;
     let old = load_view(store, master).await?;
     let checkpoint = |recovered: &Recovered| {
-        // The head is locked now. What was appended since it was read would be missing in the new history.
+        // The head is locked now. A batch that was appended since the view was read would be missing in the new history.
         if recovered.old != old.position() {
             let moved = "the log grew while it was read: stop every authority and try again";
             return Err(StoreError::InUse(moved.into()));
@@ -51,7 +51,7 @@ pub async fn recover(
         .await?)
 }
 
-/// A new history that another key vouches for could be read by no authority of this installation.
+/// Refuses another master key: no authority of this installation could open the checkpoint of the new history.
 async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), RecoverError> {
     let (keys, _) = store.keys().await?;
     for key in &keys {
@@ -60,15 +60,12 @@ async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), R
     Ok(())
 }
 
-/// The old history's revocations, and the new history's first batch.
+/// The first view of the new history: the old revocations, and its first batch.
 fn first_view(old: &View, recovered: &Recovered) -> View {
     let before = Position {
+        incarnation: recovered.head.incarnation,
         revision: Revision(recovered.head.revision.0 - 1),
-        ..recovered.head
-    };
-    let before = Position {
         chain: recovered.old.chain,
-        ..before
     };
     old.rebased(before)
         .apply(&recovered.frame)

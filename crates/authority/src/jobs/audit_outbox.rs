@@ -1,4 +1,9 @@
-//! Events of sign-ins and refreshes, on their way into the trail.
+//! The audit outbox: takes events of sign-ins and refreshes into the audit trail.
+//!
+//! A sign-in stores its events beside its session, where they wait. This job has the log take them into the trail, once
+//! a second. No other batch does it: a revocation must not wait while the sign-ins of others are written down.
+//!
+//! Every authority runs it. The store lets each event be taken once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,39 +11,46 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Mutation,
-    log::{Log, internal},
+    domain::{Entry, Mutation},
+    log::Log,
     store::Store,
 };
 
-/// How long an event waits at most, while the log takes what it is given.
+/// The longest that an event waits while the log accepts entries.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Has events that wait taken into the trail, until `stop`. Every authority does; the store lets each be taken once.
-///
-/// Not by every batch: a revocation does not wait for the sign-ins of others to be written down.
-pub async fn record(store: Arc<dyn Store>, log: Log, stop: CancellationToken) {
+/// Empties the outbox every second, until `stop`.
+pub(super) async fn run(store: Arc<dyn Store>, log: Log, stop: CancellationToken) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        while record_once(&*store, &log).await && !stop.is_cancelled() {}
+        empty_outbox(&*store, &log, &stop).await;
     }
 }
 
-/// Has some of them taken; whether there may be more.
-async fn record_once(store: &dyn Store, log: &Log) -> bool {
+async fn empty_outbox(store: &dyn Store, log: &Log, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        if !record_some(store, log).await {
+            return;
+        }
+    }
+}
+
+/// Takes one batch of events into the trail. Returns whether more may wait.
+async fn record_some(store: &dyn Store, log: &Log) -> bool {
+    // Asked first, because an entry costs a commit even when it records nothing.
     match store.has_pending_events().await {
         Ok(true) => {}
         Ok(false) => return false,
         Err(error) => {
-            error.log("audit events may wait");
+            error.log("pending audit events cannot be looked up");
             return false;
         }
     }
-    match log.submit(internal(Mutation::Record)).await {
+    match log.submit(Entry::internal(Mutation::Record)).await {
         Ok(outcome) => outcome.changed >= Mutation::RECORDED_MAX,
         Err(error) => {
-            error.log("audit events wait");
+            error.log("audit events wait: the log did not accept them");
             false
         }
     }

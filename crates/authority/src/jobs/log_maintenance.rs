@@ -1,141 +1,102 @@
-//! What the log needs from time to time: turns, checkpoints, trimming.
+//! Maintenance of the log: turns of generations, forgotten API keys, signing keys, checkpoints and trimming.
+//!
+//! Every authority runs it. The store makes sure that a step which two authorities attempt together happens once.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::turn_counter::TurnCounter;
+use super::{checkpoint, turn_counter::TurnCounter};
 use crate::{
     config::Config,
-    domain::Mutation,
+    domain::{Entry, Mutation},
     feed::Feed,
     health::{Condition, Readiness},
     keys::{Keyring, KeyringError, MasterKey, random},
-    log::{Log, internal},
-    store::{CheckpointDue, Store},
+    log::Log,
+    store::Store,
 };
 
-/// A generation is kept for the longest life of a token and this much more.
+/// A generation is kept for the longest life of a token and this much more, because clocks of gates differ.
 const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
 
-/// How long after its expiry a revoked API key is forgotten: no gate's clock is so far behind.
+/// The time from the expiry of a revoked API key until gates forget it. No gate's clock is so far behind.
 const FORGET_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What has changed is in a checkpoint after this at the latest, so that the log can be trimmed.
-const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// What maintenance works with.
-pub(crate) struct Maintenance {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) log: Log,
-    pub(crate) feed: Arc<Feed>,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) readiness: Arc<Readiness>,
-    pub(crate) master: Arc<MasterKey>,
-    pub(crate) config: Config,
+/// The parts that maintenance works with.
+pub(super) struct LogMaintenance {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) log: Log,
+    pub(super) feed: Arc<Feed>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) master: Arc<MasterKey>,
+    pub(super) config: Config,
 }
 
-/// Keeps the log in order until `stop`. Every authority does; the store makes it happen once.
-pub(crate) async fn maintain(parts: Maintenance, stop: CancellationToken) {
-    let config = &parts.config;
-    let store = &*parts.store;
-    let mut ticks = interval(config.log.checkpoint_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut counter = TurnCounter::new(random(), config.log.checkpoint_interval);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(error) = counter.count(store).await {
-            error.log("time towards the next turn is not counted");
-        }
-        turn(store, &parts.log, config.tokens.access_token_lifetime).await;
-        forget(&parts.log).await;
-        heal_keys(&parts).await;
-        save_checkpoint(&parts).await;
-        trim(store, config.log.resume_window).await;
-    }
-}
-
-async fn heal_keys(parts: &Maintenance) {
-    let healed = parts
-        .keyring
-        .heal(&parts.log, parts.config.keys.algorithm)
-        .await;
-    match healed {
-        Ok(()) => parts.readiness.lower(Condition::Keys),
-        // The keys that were read before go on signing.
-        Err(KeyringError::Store(error)) => error.log("signing keys cannot be read"),
-        Err(error) => {
-            tracing::error!(%error, "signing keys cannot be used");
-            parts.readiness.raise(Condition::Keys, error.to_string());
+impl LogMaintenance {
+    /// Maintains the log at every `log.checkpoint_interval`, until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let config = &self.config.log;
+        let mut ticks = interval(config.checkpoint_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut counter = TurnCounter::new(random(), config.checkpoint_interval);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Err(error) = counter.count(&*self.store).await {
+                error.log("time towards the next turn was not counted");
+            }
+            self.turn_generation().await;
+            self.forget_expired_api_keys().await;
+            self.heal_signing_keys().await;
+            checkpoint::save(&*self.store, &self.feed, &self.master, config).await;
+            checkpoint::trim(&*self.store, config.resume_window).await;
         }
     }
-}
 
-async fn turn(store: &dyn Store, log: &Log, life: Duration) {
-    let kept = match store.token_life(life).await {
-        Ok(life) => life.keep,
-        Err(error) => return error.log("token life unknown, no turn"),
-    };
-    match log
-        .submit(internal(Mutation::Turn {
+    /// Ends the generation if it is old enough. Gates then forget the revocations of the one before it.
+    async fn turn_generation(&self) {
+        let wished = self.config.tokens.access_token_lifetime;
+        let kept = match self.store.token_life(wished).await {
+            Ok(life) => life.keep,
+            Err(error) => return error.log("no turn: the longest life of a token is unknown"),
+        };
+        let turn = Mutation::Turn {
             period: kept + TURN_MARGIN,
-        }))
-        .await
-    {
-        Ok(outcome) if outcome.changed > 0 => {
-            tracing::info!(revision = outcome.revision.0, "generation turned");
-        }
-        Ok(_) => {}
-        Err(error) => error.log("turn failed"),
-    }
-}
-
-/// Has gates forget API keys that were revoked and have expired.
-async fn forget(log: &Log) {
-    loop {
-        let entry = internal(Mutation::ForgetApiKeys(FORGET_MARGIN));
-        match log.submit(entry).await {
-            Ok(outcome) if outcome.changed >= Mutation::FORGOTTEN_MAX => {}
-            Ok(_) => return,
-            Err(error) => return error.log("expired API keys are not forgotten"),
+        };
+        match self.log.submit(Entry::internal(turn)).await {
+            Ok(outcome) if outcome.changed > 0 => {
+                tracing::info!(revision = outcome.revision.0, "generation turned");
+            }
+            Ok(_) => {}
+            Err(error) => error.log("no turn: the log did not accept it"),
         }
     }
-}
 
-/// Writes a checkpoint when enough has changed, and no other authority does.
-async fn save_checkpoint(parts: &Maintenance) {
-    let view = parts.feed.view();
-    let revision = view.position().revision;
-    let config = &parts.config.log;
-    let due = CheckpointDue {
-        interval: config.checkpoint_interval,
-        batches_min: config.checkpoint_batches_min as u64,
-        bytes_min: config.checkpoint_bytes_min as u64,
-        age_max: CHECKPOINT_AGE_MAX,
-    };
-    match parts.store.claim_checkpoint(revision, &due).await {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(error) => return error.log("checkpoint not claimed"),
+    /// Makes gates forget API keys that were revoked and have expired since.
+    async fn forget_expired_api_keys(&self) {
+        loop {
+            let forget = Mutation::ForgetApiKeys(FORGET_MARGIN);
+            match self.log.submit(Entry::internal(forget)).await {
+                // As many as fit into one entry: there may be more.
+                Ok(outcome) if outcome.changed >= Mutation::FORGOTTEN_MAX => {}
+                Ok(_) => return,
+                Err(error) => return error.log("expired API keys were not forgotten"),
+            }
+        }
     }
-    let Ok(bytes) = tokio::task::spawn_blocking(move || view.encode()).await else {
-        return;
-    };
-    let code = parts.master.authenticate(&bytes).into();
-    match parts.store.save_checkpoint(revision, bytes, code).await {
-        Ok(()) => tracing::debug!(revision = revision.0, "checkpoint written"),
-        Err(error) => error.log("checkpoint failed"),
-    }
-}
 
-async fn trim(store: &dyn Store, window: Duration) {
-    let through = match store.trimmable_revision().await {
-        Ok(through) => through,
-        Err(error) => return error.log("trimming failed"),
-    };
-    match store.trim(through, window).await {
-        Ok(0) => {}
-        Ok(batches) => tracing::info!(batches, "log trimmed"),
-        Err(error) => error.log("trimming failed"),
+    /// Makes sure that there is a key to sign with, and reports if there is none.
+    async fn heal_signing_keys(&self) {
+        let algorithm = self.config.keys.algorithm;
+        match self.keyring.heal(&self.log, algorithm).await {
+            Ok(()) => self.readiness.lower(Condition::Keys),
+            // The keys that were read before go on signing, so the authority stays ready.
+            Err(KeyringError::Store(error)) => error.log("signing keys were not read"),
+            Err(error) => {
+                tracing::error!(%error, "signing keys cannot be used");
+                self.readiness.raise(Condition::Keys, error.to_string());
+            }
+        }
     }
 }

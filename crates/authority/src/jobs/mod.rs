@@ -1,8 +1,88 @@
-//! The background jobs of an authority.
+//! Background jobs: the work that an authority does without being asked.
+//!
+//! [`Jobs::start`] is the list. Every authority of an installation runs every job; the store makes sure that a step
+//! which two of them attempt together happens once.
 
-pub(crate) mod audit_outbox;
-pub(crate) mod log_maintenance;
-pub(crate) mod retention;
-pub(crate) mod sweep;
+mod audit_outbox;
+mod checkpoint;
+mod key_following;
+mod log_maintenance;
+mod places_reload;
+mod retention;
+mod sweep;
 mod turn_counter;
-pub(crate) mod write_check;
+mod write_check;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use self::{log_maintenance::LogMaintenance, sweep::Sweeper};
+use crate::{
+    client_info::places::Places,
+    config::Config,
+    feed::{Feed, Gates},
+    health::Supervisor,
+    keys::{Keyring, MasterKey},
+    log::Log,
+    store::Store,
+};
+
+/// The parts of an authority that its jobs work with.
+pub(crate) struct Jobs {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Log,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) master: Arc<MasterKey>,
+    pub(crate) config: Config,
+}
+
+impl Jobs {
+    /// Starts all jobs under `tasks`: each ends when `stop` is cancelled, and the process ends if one ends earlier.
+    pub(crate) fn start(self, tasks: &Supervisor, stop: &CancellationToken) {
+        let readiness = tasks.readiness();
+        let config = &self.config;
+
+        // These may end between any two steps.
+        let check_writes = write_check::run(
+            Arc::clone(&self.store),
+            config.readiness.beat_interval,
+            Arc::clone(readiness),
+        );
+        tasks.spawn_until(stop, "write check", check_writes);
+        let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
+        tasks.spawn_until(stop, "keys", follow_keys);
+        let sweeper = Sweeper::new(
+            Arc::clone(&self.store),
+            self.log.clone(),
+            Arc::clone(&self.gates),
+            config.sessions.clone(),
+        );
+        tasks.spawn_until(stop, "sweep", sweeper.run());
+
+        // These finish the step that they are at.
+        let remove_ended = retention::run(
+            Arc::clone(&self.store),
+            config.sessions.retention,
+            stop.clone(),
+        );
+        tasks.spawn("retention", remove_ended);
+        let record_events =
+            audit_outbox::run(Arc::clone(&self.store), self.log.clone(), stop.clone());
+        tasks.spawn("record", record_events);
+        tasks.spawn("places", places_reload::run(self.places, stop.clone()));
+        let maintenance = LogMaintenance {
+            store: self.store,
+            log: self.log,
+            feed: self.feed,
+            keyring: self.keyring,
+            readiness: Arc::clone(readiness),
+            master: self.master,
+            config: self.config,
+        };
+        tasks.spawn("maintenance", maintenance.run(stop.clone()));
+    }
+}

@@ -1,46 +1,50 @@
-//! Ended sessions go for good when they have been kept for long enough: a few rows at a time, over and over.
+//! Removal of ended sessions that have been kept for as long as `sessions.retention` says.
+//!
+//! The job walks through all sessions in small steps, round after round, so that removal never competes with calls.
+//! Every authority runs it: removing a session twice is the same as removing it once.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::PageCursor, store::Store};
+use crate::store::{Removed, Store};
 
-/// Sessions looked at in one step.
+/// Sessions examined in one step.
 const STEP_SESSIONS: u32 = 500;
-/// Between two steps: ten million sessions are gone through in less than six hours, at the price of a page of a list a
-/// second.
+/// The pause between two steps. Ten million sessions take less than six hours, and a second costs the store one page.
 const STEP_PAUSE: Duration = Duration::from_secs(1);
-/// Between two rounds.
+/// The pause between two rounds, and after an error.
 const ROUND_PAUSE: Duration = Duration::from_secs(60);
 
-/// Goes through all sessions, round after round, until `stop`. Every authority does; removing twice is removing once.
-pub async fn sweep(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
-    let mut after: Option<PageCursor> = None;
+/// Removes ended sessions, round after round, until `stop`.
+pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
+    let mut after = None;
     loop {
-        let pause = match store
-            .remove_ended(after.as_ref(), retention, STEP_SESSIONS)
-            .await
-        {
+        let step = store.remove_ended(after.as_ref(), retention, STEP_SESSIONS);
+        let pause = match step.await {
             Ok(removed) => {
-                if removed.sessions > 0 {
-                    tracing::info!(sessions = removed.sessions, "ended sessions removed");
-                }
+                log_removal(&removed);
                 after = removed.next;
-                if after.is_some() {
-                    STEP_PAUSE
-                } else {
-                    ROUND_PAUSE
+                match after {
+                    Some(_) => STEP_PAUSE,
+                    None => ROUND_PAUSE,
                 }
             }
+            // The position stays, so that the next try repeats this step instead of the whole round.
             Err(error) => {
-                error.log("removing ended sessions failed");
+                error.log("ended sessions were not removed; the next try is in a minute");
                 ROUND_PAUSE
             }
         };
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
+    }
+}
+
+fn log_removal(removed: &Removed) {
+    if removed.sessions > 0 {
+        tracing::info!(sessions = removed.sessions, "ended sessions removed");
     }
 }

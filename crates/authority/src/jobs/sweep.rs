@@ -1,38 +1,39 @@
-//! The sweep: sessions that nobody uses, or that a stricter policy does not allow, end through the log.
+//! The sweep: ends sessions that nobody uses or that a stricter policy no longer allows, through the log.
 //!
-//! Every authority sweeps. What two of them do to one session is the same, and doing it twice is doing it once.
+//! Every authority sweeps. If two of them end the same session, the second changes nothing.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use portcullis_contract::id::TenantId;
+use portcullis_contract::id::{SessionId, TenantId};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     config::SessionConfig,
     domain::{Cause, Entry, Heard, Micros, Mutation, Outcome, Policy, Sweep, SweptSession},
     feed::Gates,
-    log::{Log, LogError, internal},
-    store::{Schedule, Store, StoreError},
+    log::{Log, LogError},
+    store::{DueSessions, PolicyWalk, Schedule, Store, StoreError},
 };
 
-/// The most sessions that are looked at together.
+/// The most sessions that are examined together.
 const SESSIONS_MAX: u32 = 1_000;
-/// Changes that wait for the log at a time: those of callers find room beside them.
+/// The most entries of the sweep that wait for the log at a time, so that entries of callers find room beside them.
 const SUBMISSIONS_MAX: usize = 64;
-/// Authorities that have not been there for less than this, or than a few sweeps, were not absent.
+/// The shortest gap between heartbeats of all authorities that counts as an absence.
 const ABSENCE_MIN: Duration = Duration::from_secs(60);
+/// An absence is longer than this many sweeps, so that one slow sweep is none.
 const ABSENCE_SWEEPS: u32 = 4;
-/// When to look again at a session about which nothing could be done.
+/// The time until a session is examined again after the sweep could not decide or end it.
 const POSTPONEMENT: Duration = Duration::from_secs(60);
 
-/// Sweeps, again and again.
-pub(crate) struct Sweeper {
+/// Sweeps the sessions of all tenants, again and again.
+pub(super) struct Sweeper {
     store: Arc<dyn Store>,
     log: Log,
     gates: Arc<Gates>,
     config: SessionConfig,
-    /// Of tenants that have set none.
+    /// The policy of tenants that have set none.
     default_policy: Policy,
 }
 
@@ -53,16 +54,16 @@ impl SweepError {
     }
 }
 
-/// What is to be done about some sessions.
+/// The decisions about some sessions, before they are carried out.
 #[derive(Default)]
 struct Plan {
-    /// What ends, by tenant, cause and reason.
+    /// Sessions to end. Those of one tenant, cause and reason share an entry of the log.
     ending: BTreeMap<(TenantId, Cause, &'static str), Vec<SweptSession>>,
     schedules: Vec<Schedule>,
 }
 
 impl Sweeper {
-    pub(crate) fn new(
+    pub(super) fn new(
         store: Arc<dyn Store>,
         log: Log,
         gates: Arc<Gates>,
@@ -78,8 +79,8 @@ impl Sweeper {
         }
     }
 
-    /// Sweeps until it is dropped, which may be at any time.
-    pub(crate) async fn run(self) {
+    /// Sweeps at every `sessions.sweep_interval`. It may be dropped at any time.
+    pub(super) async fn run(self) {
         let mut ticks = interval(self.config.sweep_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -93,16 +94,17 @@ impl Sweeper {
     async fn sweep(&self) -> Result<(), SweepError> {
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
         let resumed = self.store.record_heartbeat(absence).await?;
-        let heard = self.hear_gates(resumed).await?;
+        let heard = self.exchange_contacts(resumed).await?;
         self.walk_policies(heard).await?;
         self.sweep_due(heard).await
     }
 
-    /// Tells the store what this authority knows of gates, and learns what all of them know.
-    async fn hear_gates(&self, resumed: Micros) -> Result<Heard, StoreError> {
+    /// Tells the store about the gates of this authority, and learns about those of all authorities.
+    async fn exchange_contacts(&self, resumed: Micros) -> Result<Heard, StoreError> {
         let held_max = self.config.gate_absence_max;
         let (contacts, told) = self.gates.contacts();
         let (gates, now) = self.store.record_gates(&contacts, held_max).await?;
+        // Only now: a gate that is forgotten before the store has its last sign of life would look silent for longer.
         self.gates.forget(told);
 
         let heard = Heard {
@@ -114,35 +116,14 @@ impl Sweeper {
         Ok(heard.from_gates(&gates, now))
     }
 
-    /// Looks at the sessions whose time has come.
+    /// Examines the sessions that are due, until none is left.
     async fn sweep_due(&self, heard: Heard) -> Result<(), SweepError> {
         loop {
             let due = self.store.due_sessions(SESSIONS_MAX).await?;
             let is_last = due.sessions.len() < SESSIONS_MAX as usize;
-            let mut plan = Plan::default();
-            for session in due.sessions {
-                let unless_changed = session.due;
-                match due
-                    .policies
-                    .get(&session.tenant_id)
-                    .map_or(Some(&self.default_policy), Option::as_ref)
-                {
-                    Some(policy) => match session.sweep(policy, heard, due.now) {
-                        Sweep::End(violation) => {
-                            plan.end(session, violation.cause(), violation.describe());
-                        }
-                        Sweep::LookAgain(again) => plan.look_again(&session, again, unless_changed),
-                    },
-                    None => {
-                        plan.look_again(
-                            &session,
-                            Some(due.now.after(POSTPONEMENT)),
-                            unless_changed,
-                        );
-                    }
-                }
-            }
-            let schedules = self.carry_out(plan, due.now).await?;
+            let now = due.now;
+            let plan = self.plan_due(due, heard);
+            let schedules = self.carry_out(plan, now).await?;
             self.store.reschedule(&schedules).await?;
             if is_last {
                 return Ok(());
@@ -150,113 +131,154 @@ impl Sweeper {
         }
     }
 
-    /// Looks at all sessions of the tenants whose policy has changed.
+    fn plan_due(&self, due: DueSessions, heard: Heard) -> Plan {
+        let mut plan = Plan::default();
+        for session in due.sessions {
+            let unless_changed = session.due;
+            let policy = match due.policies.get(&session.tenant_id) {
+                None => &self.default_policy,
+                Some(Some(policy)) => policy,
+                // A later version wrote the policy. An authority of that version decides.
+                Some(None) => {
+                    let later = due.now.after(POSTPONEMENT);
+                    plan.look_again(&session, Some(later), unless_changed);
+                    continue;
+                }
+            };
+            match session.sweep(policy, heard, due.now) {
+                Sweep::End(violation) => {
+                    plan.end(session, violation.cause(), violation.describe());
+                }
+                Sweep::LookAgain(again) => plan.look_again(&session, again, unless_changed),
+            }
+        }
+        plan
+    }
+
+    /// Examines all sessions of tenants whose policy has changed.
     async fn walk_policies(&self, heard: Heard) -> Result<(), SweepError> {
         let mut after = None;
         while let Some(mut walk) = self.store.policy_walk(after.as_ref(), SESSIONS_MAX).await? {
-            let Some(policy) = &walk.policy else {
-                // An authority that understands it will do it.
+            let Some(step) = plan_walk(&mut walk, heard) else {
+                // A later version wrote the policy. An authority of that version walks.
                 after = Some(walk.tenant_id);
                 continue;
             };
-            let is_last = walk.sessions.len() < SESSIONS_MAX as usize;
-            let next = walk
-                .sessions
-                .last()
-                .map(|session| session.id)
-                .filter(|_| !is_last);
-            let mut plan = Plan::default();
-            for session in std::mem::take(&mut walk.sessions) {
-                match session.sweep(policy, heard, walk.now) {
-                    Sweep::End(violation) => {
-                        let was_due = session.due.is_some_and(|due| due <= walk.now);
-                        let cause = if was_due {
-                            violation.cause()
-                        } else {
-                            Cause::Policy
-                        };
-                        plan.end(session, cause, violation.describe());
-                    }
-                    Sweep::LookAgain(again) if again != session.due => {
-                        plan.look_again(&session, again, None);
-                    }
-                    Sweep::LookAgain(_) => {}
-                }
-            }
-            let schedules = self.carry_out(plan, walk.now).await?;
-            // Not done is done by someone else, or begun anew for a newer policy.
+            let next = step.next;
+            let schedules = self.carry_out(step.plan, walk.now).await?;
             let advanced = self.store.advance_walk(&walk, next, &schedules).await?;
-            if is_last || !advanced {
-                // A walk that begins again does so in the next sweep: other tenants wait, and what is due.
+            // A walk that did not advance was finished by another authority, or begins anew for a newer policy. It goes
+            // on in the next sweep, so that other tenants and due sessions do not wait for it.
+            if next.is_none() || !advanced {
                 after = Some(walk.tenant_id);
             }
         }
         Ok(())
     }
 
-    /// Ends what is to end. Returns when to look again at everything.
+    /// Ends the sessions of the plan. Returns the schedules of all of its sessions.
     async fn carry_out(&self, plan: Plan, now: Micros) -> Result<Vec<Schedule>, SweepError> {
         let mut schedules = plan.schedules;
-        let ending = plan.ending.into_iter();
-        let submissions: Vec<_> = ending
-            .map(|((tenant, cause, reason), sessions)| self.end(tenant, cause, reason, sessions))
-            .collect();
-        let mut submissions = stream::iter(submissions).buffer_unordered(SUBMISSIONS_MAX);
-        while let Some((outcome, sessions)) = submissions.next().await {
-            let due = match outcome {
-                Ok(outcome) => {
-                    tracing::info!(
-                        sessions = outcome.changed,
-                        revision = outcome.revision.0,
-                        "sessions swept"
-                    );
-                    None
+        let mut entries = Vec::new();
+        for ((tenant, cause, reason), sessions) in plan.ending {
+            entries.push(self.end_sessions(tenant, cause, reason, sessions));
+        }
+
+        let mut entries = stream::iter(entries).buffer_unordered(SUBMISSIONS_MAX);
+        while let Some((outcome, sessions)) = entries.next().await {
+            let due = due_after(outcome, now)?;
+            for session in sessions {
+                if session.due != due {
+                    schedules.push(schedule(&session, due, session.due));
                 }
-                // Nothing that waiting changes: it must not keep others from being looked at.
-                Err(LogError::Entry(error)) => {
-                    tracing::error!(%error, "sessions cannot be ended");
-                    Some(now.after(POSTPONEMENT))
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let changed = sessions.iter().filter(|session| session.due != due);
-            schedules.extend(changed.map(|session| schedule(session, due, session.due)));
+            }
         }
         Ok(schedules)
     }
 
-    async fn end(
+    async fn end_sessions(
         &self,
         tenant: TenantId,
         cause: Cause,
         reason: &'static str,
         sessions: Vec<SweptSession>,
     ) -> (Result<Outcome, LogError>, Vec<SweptSession>) {
-        let ids = sessions.iter().map(|session| session.id).collect();
         let mutation = Mutation::RevokeSessions {
             tenant,
-            sessions: ids,
+            sessions: sessions.iter().map(|session| session.id).collect(),
             owner: None,
             cause,
         };
-        (
-            self.log
-                .submit(Entry {
-                    reason: reason.into(),
-                    ..internal(mutation)
-                })
-                .await,
-            sessions,
-        )
+        let entry = Entry {
+            reason: reason.into(),
+            ..Entry::internal(mutation)
+        };
+        (self.log.submit(entry).await, sessions)
+    }
+}
+
+/// The decisions about one step of a walk.
+struct WalkStep {
+    plan: Plan,
+    /// The session after which the walk goes on. None: this step was the last.
+    next: Option<SessionId>,
+}
+
+/// Decides about the sessions of one step of a walk. None: this version does not understand the policy.
+fn plan_walk(walk: &mut PolicyWalk, heard: Heard) -> Option<WalkStep> {
+    let policy = walk.policy.as_ref()?;
+    let sessions = std::mem::take(&mut walk.sessions);
+    let is_last = sessions.len() < SESSIONS_MAX as usize;
+    let next = match sessions.last() {
+        Some(session) if !is_last => Some(session.id),
+        _ => None,
+    };
+
+    let mut plan = Plan::default();
+    for session in sessions {
+        match session.sweep(policy, heard, walk.now) {
+            Sweep::End(violation) => {
+                // A session that was due anyway ends for its own reason, not because of the new policy.
+                let was_due = session.due.is_some_and(|due| due <= walk.now);
+                let cause = match was_due {
+                    true => violation.cause(),
+                    false => Cause::Policy,
+                };
+                plan.end(session, cause, violation.describe());
+            }
+            Sweep::LookAgain(again) if again != session.due => {
+                plan.look_again(&session, again, None);
+            }
+            Sweep::LookAgain(_) => {}
+        }
+    }
+    Some(WalkStep { plan, next })
+}
+
+/// The time at which the sessions of an entry are due again. None: they have ended.
+fn due_after(outcome: Result<Outcome, LogError>, now: Micros) -> Result<Option<Micros>, LogError> {
+    match outcome {
+        Ok(outcome) => {
+            tracing::info!(
+                sessions = outcome.changed,
+                revision = outcome.revision.0,
+                "sessions swept"
+            );
+            Ok(None)
+        }
+        // Waiting does not help such an entry, so its sessions must not keep others from being examined.
+        Err(LogError::Entry(error)) => {
+            tracing::error!(%error, "sessions cannot be ended; the next try is in a minute");
+            Ok(Some(now.after(POSTPONEMENT)))
+        }
+        Err(error) => Err(error),
     }
 }
 
 impl Plan {
     fn end(&mut self, session: SweptSession, cause: Cause, reason: &'static str) {
-        self.ending
-            .entry((session.tenant_id.clone(), cause, reason))
-            .or_default()
-            .push(session);
+        let key = (session.tenant_id.clone(), cause, reason);
+        self.ending.entry(key).or_default().push(session);
     }
 
     fn look_again(

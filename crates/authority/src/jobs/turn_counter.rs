@@ -1,4 +1,7 @@
-//! Counts the time towards the next turn by this process's own clock, which only moves forward.
+//! Time towards the next turn of generations, counted by a clock that only moves forward.
+//!
+//! A database clock that is set forward would make a generation look old enough to forget while tokens of it still
+//! live. So one authority at a time also counts the time by its process clock, and a turn needs both.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +14,27 @@ use crate::{
 pub(super) struct TurnCounter {
     id: [u8; 16],
     tick: Duration,
-    /// The number of this authority's last count, and until when it has counted.
-    mine: Option<(i64, Instant)>,
-    /// The state that was seen last, and since when.
-    seen: Option<(Counting, Instant)>,
+    mine: Option<LastCount>,
+    seen: Option<Seen>,
+}
+
+/// The count that this authority made last.
+#[derive(Clone, Copy)]
+struct LastCount {
+    number: i64,
+    /// Time up to here is counted.
+    until: Instant,
+}
+
+/// The state of counting that this authority read last.
+#[derive(Clone, Copy)]
+struct Seen {
+    counting: Counting,
+    since: Instant,
 }
 
 impl TurnCounter {
+    /// A counter of the authority `id` that counts every `tick`.
     pub(super) fn new(id: [u8; 16], tick: Duration) -> Self {
         Self {
             id,
@@ -27,37 +44,49 @@ impl TurnCounter {
         }
     }
 
-    /// Counts what has passed since the last time, if it is this authority that counts.
+    /// Counts the time that passed since the last call, if this authority is the one that counts.
     pub(super) async fn count(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let counting = store.turn_counting().await?;
-        // After the read: what another authority had counted by then is not counted again.
+        // Read after the state: time that another authority had counted by then must not be counted again.
         let now = Instant::now();
-        let unchanged = self.unchanged(counting, now);
-        let mine = self
-            .mine
-            .map(|(number, until)| (number, now.saturating_duration_since(until)));
+
+        let unchanged = self.time_unchanged(counting, now);
+        let mine = self.mine.map(|last| {
+            let passed = now.saturating_duration_since(last.until);
+            (last.number, passed)
+        });
         let passed = match counting.decide(&self.id, mine, unchanged, self.tick) {
             Count::Add(passed) => passed,
             Count::Begin => Duration::ZERO,
             Count::Wait => return Ok(()),
         };
-        // Until the answer says otherwise nothing was counted, and the time until then is lost rather than doubled.
+
+        // Forgotten before the write. If its answer is lost, the time until the next count is lost too; counting it
+        // twice would let a turn come too early.
         self.mine = None;
-        let counted = store.count_towards_turn(&self.id, counting.number, passed);
-        if counted.await? {
-            self.mine = Some((counting.number + 1, now));
+        let is_counted = store
+            .count_towards_turn(&self.id, counting.number, passed)
+            .await?;
+        if is_counted {
+            self.mine = Some(LastCount {
+                number: counting.number + 1,
+                until: now,
+            });
         }
         Ok(())
     }
 
-    /// How long the state has been what it is, as far as this authority saw.
-    fn unchanged(&mut self, counting: Counting, now: Instant) -> Duration {
-        match self.seen {
-            Some((seen, since)) if seen == counting => now.saturating_duration_since(since),
-            _ => {
-                self.seen = Some((counting, now));
-                Duration::ZERO
-            }
+    /// How long the state has been the same, as far as this authority saw.
+    fn time_unchanged(&mut self, counting: Counting, now: Instant) -> Duration {
+        if let Some(seen) = self.seen
+            && seen.counting == counting
+        {
+            return now.saturating_duration_since(seen.since);
         }
+        self.seen = Some(Seen {
+            counting,
+            since: now,
+        });
+        Duration::ZERO
     }
 }

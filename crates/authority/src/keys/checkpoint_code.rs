@@ -1,4 +1,4 @@
-//! Checkpoints: a view that this installation wrote, or none.
+//! Authentic checkpoints: a stored view is used only if this installation wrote it.
 
 use portcullis_contract::view::{SnapshotError, View};
 use prost::bytes::Bytes;
@@ -8,20 +8,20 @@ use super::MasterKey;
 /// Why stored bytes are not a checkpoint to start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The code beside it is not the master key's: it was altered, or is of another installation.
-    #[error("it is not authentic")]
+    /// The master key did not make the code beside it: it was altered, or another installation wrote it.
+    #[error("it is not authentic: it was altered, or another installation wrote it")]
     NotAuthentic,
-    /// It is authentic and cannot be read: a later version wrote it.
+    /// It is authentic and cannot be read, because a later version wrote it.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
 
 impl MasterKey {
-    /// The view that a checkpoint holds. Nothing of it is looked at before its code is found good: a view with a bit
-    /// changed is one that forgets.
+    /// Reads the view in a checkpoint. Its code is checked before any byte is decoded, because a view with a changed
+    /// bit may lack a revocation.
     ///
     /// # Errors
-    /// When the code is not this key's over these bytes, or they are no view.
+    /// When this key did not make the code over these bytes, or they are no view.
     pub fn open_checkpoint(&self, checkpoint: Bytes, code: &[u8]) -> Result<View, CheckpointError> {
         if !self.is_authentic(&checkpoint, code) {
             return Err(CheckpointError::NotAuthentic);

@@ -1,4 +1,4 @@
-//! Codes over heads of the log: a validator shows one as proof that it was told of the head.
+//! Codes over heads of the log. A validator presents one to prove that it was told of the head.
 
 use aws_lc_rs::hmac;
 use portcullis_contract::position::Position;
@@ -12,20 +12,20 @@ impl HeadCodes {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The code over a head.
+    /// Makes the code over a head.
     #[must_use]
     pub fn sign(&self, head: Position) -> Bytes {
         Bytes::copy_from_slice(hmac::sign(&self.0, &bytes_of(head)).as_ref())
     }
 
-    /// Whether the code is over this head. Takes the same time whatever the code.
+    /// Returns true if the code is over this head, in constant time.
     #[must_use]
     pub fn verify(&self, head: Position, code: &[u8]) -> bool {
         hmac::verify(&self.0, &bytes_of(head), code).is_ok()
     }
 }
 
-/// All parts have a fixed length, so no two heads have the same bytes.
+/// The bytes that a code covers. All parts have a fixed length, so no two heads have the same bytes.
 fn bytes_of(head: Position) -> Vec<u8> {
     let revision = head.revision.0.to_be_bytes();
     [&head.incarnation.0[..], &revision, &head.chain.0].concat()

@@ -1,29 +1,28 @@
-//! The keys that sign, opened and at hand.
+//! The keyring: the installation's signing keys, with their private halves opened.
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use portcullis_contract::{
-    id::EventId,
     key::{Algorithm, CredentialKind},
     token::Signer,
 };
 
+use super::{MasterKey, SignerError, generate_signing_key, open_signer};
 use crate::{
-    domain::{Actor, Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
-    keys::{MasterKey, SignerError, generate_signing_key, open_signer},
+    domain::{Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
     log::{Log, LogError},
     store::{Store, StoreError},
 };
 
-/// Signing keys as the store has them, with their private halves opened.
+/// The signing keys of the store, as they were when they were last read.
 pub struct Keyring {
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
     keys: ArcSwap<Vec<(KeyRecord, Arc<Signer>)>>,
 }
 
-/// A key that was made later than this from now was made by a wrong clock.
+/// A key whose creation time is further in the future than this was made by a wrong clock.
 const KEY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Why there is no key to sign with.
@@ -32,7 +31,7 @@ pub enum KeyringError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The master key is another, or a key is damaged.
+    /// Another master key sealed a key, or a key is damaged.
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// The first key could not be made.
@@ -55,38 +54,64 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Makes the first key of a kind, which signs at once: nobody has a token yet that a gate could refuse.
+    /// Opens the installation's keys, and makes those that are missing.
     ///
     /// # Errors
-    /// When the log does not take it.
+    /// When the store fails, the master key is not the installation's, or the log does not accept a key.
+    pub(crate) async fn start(
+        store: Arc<dyn Store>,
+        master: Arc<MasterKey>,
+        log: &Log,
+        algorithm: Algorithm,
+    ) -> Result<Self, KeyringError> {
+        let keyring = Self::open(store, master).await?;
+        keyring.ensure_all(log, algorithm).await?;
+        Ok(keyring)
+    }
+
+    /// Makes the first key of a kind, unless there is one. It signs at once, because no gate can refuse a token that
+    /// nobody has yet.
+    ///
+    /// # Errors
+    /// When the log does not accept it.
     pub async fn ensure_first(
         &self,
         log: &Log,
         credential: CredentialKind,
         algorithm: Algorithm,
     ) -> Result<(), KeyringError> {
-        if self
-            .keys
-            .load()
-            .iter()
-            .any(|(key, _)| key.credential == credential && key.retired.is_none())
-        {
+        if self.has_key(credential) {
             return Ok(());
         }
         let key = self.generate(credential, algorithm, Duration::ZERO).await;
-        let entry = Entry {
-            event_id: EventId::generate(),
-            actor: Actor::authority(),
-            reason: "first signing key".into(),
-            user_message: String::new(),
-            trace_parent: None,
-            mutation: Mutation::TrustKey(key),
-        };
+        let mut entry = Entry::internal(Mutation::TrustKey(key));
+        entry.reason = "first signing key".into();
         log.submit(entry).await?;
         self.reload().await
     }
 
-    /// A new key, sealed.
+    fn has_key(&self, credential: CredentialKind) -> bool {
+        let keys = self.keys.load();
+        keys.iter()
+            .any(|(key, _)| key.credential == credential && key.retired.is_none())
+    }
+
+    /// Makes the first key of every kind, unless there is one.
+    ///
+    /// # Errors
+    /// When the log does not accept it.
+    pub(crate) async fn ensure_all(
+        &self,
+        log: &Log,
+        algorithm: Algorithm,
+    ) -> Result<(), KeyringError> {
+        for credential in [CredentialKind::ApiKey, CredentialKind::Session] {
+            self.ensure_first(log, credential, algorithm).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a key, sealed.
     pub async fn generate(
         &self,
         credential: CredentialKind,
@@ -94,11 +119,11 @@ impl Keyring {
         activation_delay: Duration,
     ) -> NewKey {
         let master = Arc::clone(&self.master);
-        let generating =
-            move || generate_signing_key(&master, credential, algorithm, activation_delay);
-        tokio::task::spawn_blocking(generating)
-            .await
-            .expect("making a key does not panic")
+        // An RSA key takes a good part of a second of computing.
+        let generating = tokio::task::spawn_blocking(move || {
+            generate_signing_key(&master, credential, algorithm, activation_delay)
+        });
+        generating.await.expect("making a key does not panic")
     }
 
     /// Reads the keys again.
@@ -107,20 +132,20 @@ impl Keyring {
     /// When the store fails or a key does not open.
     pub async fn reload(&self) -> Result<(), KeyringError> {
         let (keys, _) = self.store.keys().await?;
-        let open = |key: KeyRecord| Ok((key.clone(), Arc::new(open_signer(&self.master, &key)?)));
-        let keys = keys
-            .into_iter()
-            .map(open)
-            .collect::<Result<Vec<_>, SignerError>>()?;
-        self.keys.store(Arc::new(keys));
+        let mut opened = Vec::with_capacity(keys.len());
+        for key in keys {
+            let signer = open_signer(&self.master, &key)?;
+            opened.push((key, Arc::new(signer)));
+        }
+        self.keys.store(Arc::new(opened));
         Ok(())
     }
 
-    /// Reads the keys again, after correcting those that were made while the clock was ahead, and makes what is missing:
-    /// there is always a key that signs.
+    /// Corrects keys that were made while the clock was ahead, reads all keys again, and makes those that are missing.
+    /// Afterwards there is a key that signs.
     ///
     /// # Errors
-    /// When the store fails or the log does not take a key.
+    /// When the store fails or the log does not accept a key.
     pub async fn heal(&self, log: &Log, algorithm: Algorithm) -> Result<(), KeyringError> {
         let corrected = self.store.correct_future_keys(KEY_AHEAD_MAX).await?;
         if !corrected.is_empty() {
@@ -131,10 +156,7 @@ impl Keyring {
             );
         }
         self.reload().await?;
-        for credential in [CredentialKind::ApiKey, CredentialKind::Session] {
-            self.ensure_first(log, credential, algorithm).await?;
-        }
-        Ok(())
+        self.ensure_all(log, algorithm).await
     }
 
     /// The key that signs tokens of a kind at `now`.
@@ -142,8 +164,7 @@ impl Keyring {
     pub fn signer(&self, credential: CredentialKind, now: Micros) -> Option<Arc<Signer>> {
         let keys = self.keys.load();
         let current = current_key(keys.iter().map(|(key, _)| key), credential, now)?;
-        keys.iter()
-            .find(|(key, _)| key.id == current.id)
-            .map(|(_, signer)| Arc::clone(signer))
+        let (_, signer) = keys.iter().find(|(key, _)| key.id == current.id)?;
+        Some(Arc::clone(signer))
     }
 }

@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 
 use super::HeadCodes;
 
-/// 32 bytes from the configuration. Whoever has them and the store can sign tokens; neither alone can.
+/// The 32 bytes in `keys.master_key_file`. They and the store together can sign tokens; neither alone can.
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// Sealed bytes that this master key does not open, or for this purpose.
+/// Sealed bytes that this master key does not open for this purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored secret cannot be opened: is this the installation's master key?")]
 pub struct Unsealable;
 
 impl MasterKey {
-    /// A random key.
+    /// Makes a random key.
     #[must_use]
     pub fn generate() -> Self {
         Self(Zeroizing::new(super::random()))
@@ -31,7 +31,7 @@ impl MasterKey {
         Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
 
-    /// Whether all its bytes are one byte, as in a file of zeros: nobody made such a key at random.
+    /// Returns true if all bytes are equal, as in a file of zeros. Such a key was not made at random.
     pub(crate) fn is_constant(&self) -> bool {
         self.0.iter().all(|byte| *byte == self.0[0])
     }
@@ -42,21 +42,21 @@ impl MasterKey {
         Zeroizing::new(STANDARD.encode(self.0.as_slice()))
     }
 
-    /// Seals `secret` for `purpose`: it opens for no other.
+    /// Seals `secret` for `purpose`. It opens for no other purpose.
     #[must_use]
     pub fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
         let mut sealed = secret.to_vec();
         let nonce = self
             .aead()
-            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed);
-        let nonce = nonce.expect("a random nonce and a short text always seal");
+            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed)
+            .expect("a random nonce and a short text always seal");
         [&nonce.as_ref()[..], &sealed].concat()
     }
 
-    /// Opens what [`seal`](Self::seal) gave.
+    /// Opens sealed bytes.
     ///
     /// # Errors
-    /// When it is not sealed by this key for this purpose.
+    /// When this key did not seal them for this purpose.
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
@@ -70,7 +70,7 @@ impl MasterKey {
         Ok(text)
     }
 
-    /// A code that only this key makes, over a checkpoint.
+    /// Makes the code over a checkpoint that only this key can make.
     #[must_use]
     pub fn authenticate(&self, checkpoint: &[u8]) -> Vec<u8> {
         hmac::sign(&self.checkpoint_key(), checkpoint)
@@ -78,7 +78,7 @@ impl MasterKey {
             .to_vec()
     }
 
-    /// Whether `code` is this key's over `checkpoint`. Takes the same time whatever the code.
+    /// Returns true if this key made `code` over `checkpoint`, in constant time.
     #[must_use]
     pub fn is_authentic(&self, checkpoint: &[u8], code: &[u8]) -> bool {
         hmac::verify(&self.checkpoint_key(), checkpoint, code).is_ok()
@@ -99,13 +99,17 @@ impl MasterKey {
     }
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        // A key of its own for each purpose: bytes that one purpose reveals tell nothing about another.
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key");
+        let root = salt.extract(self.0.as_slice());
+        let info = [purpose.as_bytes()];
+        let output = root
+            .expand(&info, hkdf::HKDF_SHA256)
+            .expect("32 bytes are one block");
         let mut key = Zeroizing::new([0; 32]);
-        let root =
-            hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key").extract(self.0.as_slice());
-        let filled = root
-            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
-            .and_then(|okm| okm.fill(key.as_mut_slice()));
-        filled.expect("32 bytes are one block");
+        output
+            .fill(key.as_mut_slice())
+            .expect("the key is as long as the output");
         key
     }
 }

@@ -1,4 +1,4 @@
-//! Page tokens: opaque, and good for one caller, one rpc and one set of arguments only.
+//! Page tokens: opaque, and bound to one caller, one rpc and one set of arguments.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,24 +7,24 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub struct PageTokens(hmac::Key);
 
 const TAG_BYTES: usize = 32;
-/// More than any position takes.
+/// The longest token that is read, in bytes: more than any position takes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
 impl PageTokens {
-    /// Page tokens under this secret.
+    /// Makes and reads tokens with this secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// A token for the page after `position`, bound to `context` (the caller, the rpc and its arguments).
+    /// Makes a token for the page after `position`, bound to `context` (the caller, the rpc and its arguments).
     #[must_use]
     pub fn make(&self, context: &[u8], position: &[u8]) -> String {
         let tag = hmac::sign(&self.0, &message(context, position));
         URL_SAFE_NO_PAD.encode([position, tag.as_ref()].concat())
     }
 
-    /// The position that a token of this context holds; none when it holds no such `P`.
+    /// Reads the position in a token of this context. None: the token is invalid, or its position is no `P`.
     #[must_use]
     pub fn read<P: TryFrom<Vec<u8>>>(&self, context: &[u8], token: &str) -> Option<P> {
         if token.len() > TOKEN_BYTES_MAX {
@@ -37,7 +37,7 @@ impl PageTokens {
     }
 }
 
-/// The length keeps a position from being taken for the beginning of a context.
+/// The bytes that a tag covers. The length in front keeps a position from being taken for the beginning of a context.
 fn message(context: &[u8], position: &[u8]) -> Vec<u8> {
     [&(position.len() as u64).to_be_bytes(), position, context].concat()
 }

@@ -1,4 +1,4 @@
-//! Refresh tokens: derived, not stored. A stolen database holds none.
+//! Refresh tokens. They are derived and not stored, so a stolen database holds none.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,19 +10,19 @@ const PREFIX: &str = "prt_";
 const BODY_BYTES: usize = 1 + 16 + 8;
 const TAG_BYTES: usize = 32;
 
-/// The key that refresh tokens are derived with. Its number stands in the token, so that another can follow it.
+/// The key that refresh tokens are derived with. A token carries the key's number, so that a new key can replace it.
 pub struct RefreshKey {
     number: u8,
     key: hmac::Key,
 }
 
-/// Not a refresh token of this key. It does not say why.
+/// A token that is not a refresh token of this key. It does not tell why, because an attacker would learn from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the refresh token is not valid")]
 pub struct RefreshTokenError;
 
 impl RefreshKey {
-    /// The key of this number.
+    /// Makes the key with this number.
     #[must_use]
     pub fn new(number: u8, secret: &[u8]) -> Self {
         Self {
@@ -31,21 +31,19 @@ impl RefreshKey {
         }
     }
 
-    /// The token of a session's generation.
+    /// Derives the token of a session's generation.
     #[must_use]
     pub fn derive(&self, subject: TokenSubject, salt: &[u8; 16]) -> String {
         let body = self.body(subject);
         let tag = hmac::sign(&self.key, &message(&body, salt));
-        format!(
-            "{PREFIX}{}",
-            URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat())
-        )
+        let text = URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat());
+        format!("{PREFIX}{text}")
     }
 
-    /// What a token claims. It proves nothing before [`is_authentic`](Self::is_authentic).
+    /// Reads the session and generation that a token claims. They prove nothing before [`is_authentic`](Self::is_authentic).
     ///
     /// # Errors
-    /// When it is not of the form, or of another key.
+    /// When it is malformed, or of another key.
     pub fn read(&self, token: &str) -> Result<TokenSubject, RefreshTokenError> {
         let bytes = decode(token).ok_or(RefreshTokenError)?;
         if bytes[0] != self.number {
@@ -59,13 +57,14 @@ impl RefreshKey {
         })
     }
 
-    /// Whether the token was derived here for the session with this salt. Takes the same time whatever the code in it.
+    /// Returns true if this key derived the token for the session with this salt. Takes the same time for every code.
     #[must_use]
     pub fn is_authentic(&self, token: &str, salt: &[u8; 16]) -> bool {
-        decode(token).is_some_and(|bytes| {
-            let (body, tag) = bytes.split_at(BODY_BYTES);
-            body[0] == self.number && hmac::verify(&self.key, &message(body, salt), tag).is_ok()
-        })
+        let Some(bytes) = decode(token) else {
+            return false;
+        };
+        let (body, tag) = bytes.split_at(BODY_BYTES);
+        body[0] == self.number && hmac::verify(&self.key, &message(body, salt), tag).is_ok()
     }
 
     fn body(&self, subject: TokenSubject) -> Vec<u8> {
@@ -83,14 +82,13 @@ fn message(body: &[u8], salt: &[u8; 16]) -> Vec<u8> {
 }
 
 fn decode(token: &str) -> Option<Vec<u8>> {
-    // Looked at before it is decoded: a megabyte of garbage costs nothing.
-    let text = token
-        .strip_prefix(PREFIX)
-        .filter(|text| text.len() == (BODY_BYTES + TAG_BYTES) * 4 / 3)?;
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .ok()
-        .filter(|bytes| bytes.len() == BODY_BYTES + TAG_BYTES)
+    let text = token.strip_prefix(PREFIX)?;
+    // Compared before decoding, so that a megabyte of garbage costs nothing.
+    if text.len() != (BODY_BYTES + TAG_BYTES) * 4 / 3 {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    (bytes.len() == BODY_BYTES + TAG_BYTES).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Group commit: one batch in flight, and the next accumulates meanwhile.
+//! Group commit: one batch is in flight, and the next one accumulates meanwhile.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,15 +27,19 @@ use crate::{
 };
 use portcullis_contract::{position::Position, view::Frame};
 
-/// A commit that takes longer than this after its stamp may belong to an earlier generation than its stamp says: it
-/// is said again before it is acknowledged.
+/// The longest commit that is acknowledged as it is. A later one may belong to an earlier generation than its stamp
+/// says, and be forgotten too early; its revocations are appended again first.
 const COMMIT_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// Submits entries to the appender.
+/// The first and the longest pause between two tries of a commit.
+const RETRY_MIN: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// A handle that submits entries to the appender.
 #[derive(Clone)]
 pub struct Log {
     queue: Arc<Queue>,
-    /// Wakes the appender. Its end tells the appender that nobody submits any more.
+    /// Wakes the appender. It closes with the last handle, and the appender ends then.
     bell: mpsc::Sender<()>,
     instruments: Arc<Instruments>,
 }
@@ -49,7 +53,7 @@ pub enum LogError {
     /// It cannot be applied, and was not.
     #[error(transparent)]
     Entry(#[from] EntryError),
-    /// Too many wait already. It was not applied.
+    /// Too many entries wait already. It was not applied.
     #[error("the log's queue is full")]
     Overloaded,
     /// The store could not be reached in time. It may have been applied; repeating it is safe.
@@ -58,7 +62,7 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// As [`StoreError::log`].
+    /// Logs the error as [`StoreError::log`] does: an outage has its own line, so each of its errors is only debug.
     pub(crate) fn log(self, what: &str) {
         match self {
             Self::Unavailable => tracing::debug!(error = %self, "{what}"),
@@ -76,14 +80,24 @@ impl Submission {
     fn targets(&self) -> usize {
         self.entry.mutation.targets().max(1)
     }
+
+    /// Returns true while the caller waits for the answer.
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn answer(self, result: Result<Acknowledged, LogError>) {
+        // A caller that has gone away does not need the answer.
+        let _ = self.reply.send(result);
+    }
 }
 
-/// What became of an entry, and the session that it ended, if it was for one and ended it, with the time.
+/// The outcome of an entry. If it was for one session and ended it, the session and the time of that too.
 pub(crate) type Acknowledged = (Outcome, Option<(Session, Micros)>);
 
 impl Log {
-    /// Starts the appender. It ends when all handles are dropped and the last batch is done. `appended` gets each
-    /// batch.
+    /// Starts the appender. It ends when all handles are dropped and the last batch is done. Each batch is also sent to
+    /// `appended`.
     pub fn start(
         store: Arc<dyn Store>,
         config: &LogConfig,
@@ -118,30 +132,40 @@ impl Log {
     /// # Errors
     /// When it was not acknowledged. Dropping the future withdraws an entry whose batch has not begun.
     pub async fn submit(&self, entry: Entry) -> Result<Outcome, LogError> {
-        self.submit_for_one(entry).await.map(|(outcome, _)| outcome)
+        let (outcome, _) = self.submit_for_one(entry).await?;
+        Ok(outcome)
     }
 
-    /// As [`submit`](Self::submit), with the session that the entry ended, as it is now.
+    /// Appends an entry for one session. Also returns the session if the entry ended it, as it is now.
     pub(crate) async fn submit_for_one(&self, entry: Entry) -> Result<Acknowledged, LogError> {
+        let answer = self.enqueue(entry)?;
+        // If the bell is full, the appender has not looked since it was last rung, and will see this entry too.
+        if let Err(TrySendError::Closed(())) = self.bell.try_send(()) {
+            return Err(LogError::Unavailable);
+        }
+        // An error of the channel means that the appender ended without an answer.
+        answer.await.unwrap_or(Err(LogError::Unavailable))
+    }
+
+    fn enqueue(
+        &self,
+        entry: Entry,
+    ) -> Result<oneshot::Receiver<Result<Acknowledged, LogError>>, LogError> {
         let (reply, answer) = oneshot::channel();
-        let pushed = lock(&self.queue).push(Ticket::of(&entry), Submission { entry, reply });
+        let ticket = Ticket::of(&entry);
+        let pushed = lock(&self.queue).push(ticket, Submission { entry, reply });
         match pushed {
             Ok(None) => {}
             Ok(Some(evicted)) => {
                 self.instruments.refused("log_queue");
-                // A caller who has gone away does not need the answer.
-                let _ = evicted.reply.send(Err(LogError::Overloaded));
+                evicted.answer(Err(LogError::Overloaded));
             }
             Err(bound) => {
                 self.instruments.refused(bound.name());
                 return Err(LogError::Overloaded);
             }
         }
-        // When the bell is full the appender has not looked yet, and will.
-        if let Err(TrySendError::Closed(())) = self.bell.try_send(()) {
-            return Err(LogError::Unavailable);
-        }
-        answer.await.unwrap_or(Err(LogError::Unavailable))
+        Ok(answer)
     }
 }
 
@@ -149,14 +173,14 @@ fn lock(queue: &Queue) -> MutexGuard<'_, FairQueue<Submission>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Refuses what still waits when the appender ends, however it ends.
-struct Closing(Arc<Queue>);
+/// Refuses the entries that still wait when the appender ends, even by a panic.
+struct RefuseOnDrop(Arc<Queue>);
 
-impl Drop for Closing {
+impl Drop for RefuseOnDrop {
     fn drop(&mut self) {
         let mut queue = lock(&self.0);
         while queue.len() > 0 {
-            // Dropping a submission answers it.
+            // Dropping a submission closes its channel, which its caller takes for `Unavailable`.
             queue.take(usize::MAX, usize::MAX, |_| true);
         }
     }
@@ -171,18 +195,15 @@ struct Appender {
 }
 
 impl Appender {
-    /// Appends batch after batch, until nobody submits any more and nothing waits.
+    /// Appends batch after batch, until all handles are dropped and nothing waits.
     async fn run(self, mut bell: mpsc::Receiver<()>) {
-        let _closing = Closing(Arc::clone(&self.queue));
+        let _refuse = RefuseOnDrop(Arc::clone(&self.queue));
         let mut pace = Pace::new(self.config.batch_time_goal);
         loop {
-            let batch = lock(&self.queue).take(
-                self.config.batch_entries_max,
-                pace.targets_max(),
-                |submission| !submission.reply.is_closed(),
-            );
+            let batch = self.take_batch(pace.targets_max());
             if batch.is_empty() {
-                if bell.recv().await.is_none() && lock(&self.queue).len() == 0 {
+                let all_handles_dropped = bell.recv().await.is_none();
+                if all_handles_dropped && lock(&self.queue).len() == 0 {
                     return;
                 }
                 continue;
@@ -194,63 +215,71 @@ impl Appender {
         }
     }
 
+    fn take_batch(&self, targets_max: usize) -> Vec<Submission> {
+        let entries_max = self.config.batch_entries_max;
+        lock(&self.queue).take(entries_max, targets_max, Submission::is_wanted)
+    }
+
+    /// Commits a batch and answers its callers.
     async fn append(&self, batch: Vec<Submission>) {
-        let (entries, replies): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|each| (each.entry, each.reply))
-            .unzip();
-        let outcomes = match self.commit(&entries).await {
+        let mut entries = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
+        for submission in batch {
+            entries.push(submission.entry);
+            replies.push(submission.reply);
+        }
+
+        let results = match self.commit(&entries).await {
+            // The store refused the whole batch. One bad entry must not fail the others.
             Err(error) if !error.is_retryable() && entries.len() > 1 => {
-                self.append_singly(&entries).await
+                self.append_one_by_one(&entries).await
             }
-            result => outcomes(result, entries.len()),
+            result => results_of(result, entries.len()),
         };
+
+        let acknowledged = results.iter().flatten();
         self.instruments
-            .acknowledged(outcomes.iter().flatten().map(|(outcome, _)| outcome));
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            // A caller who has gone away does not need the answer.
-            let _ = reply.send(outcome);
+            .acknowledged(acknowledged.map(|(outcome, _)| outcome));
+        for (reply, result) in replies.into_iter().zip(results) {
+            // A caller that has gone away does not need the answer.
+            let _ = reply.send(result);
         }
     }
 
-    /// One bad entry must not fail the others.
-    async fn append_singly(&self, entries: &[Entry]) -> Vec<Result<Acknowledged, LogError>> {
-        let mut all = Vec::with_capacity(entries.len());
+    async fn append_one_by_one(&self, entries: &[Entry]) -> Vec<Result<Acknowledged, LogError>> {
+        let mut results = Vec::with_capacity(entries.len());
         for entry in entries {
             let result = self.commit(std::slice::from_ref(entry)).await;
-            all.extend(outcomes(result, 1));
+            results.extend(results_of(result, 1));
         }
-        all
+        results
     }
 
-    /// Commits a batch within [`COMMIT_AGE_MAX`] of its stamp, trying again while that may help. Event ids make a
-    /// repetition after a lost answer harmless.
+    /// Commits a batch within [`COMMIT_AGE_MAX`] of its stamp, and tries again while that may help.
+    ///
+    /// Trying again is harmless even if the answer of the first try was lost: the store knows the event ids of entries
+    /// that it has applied.
     async fn commit(&self, entries: &[Entry]) -> Result<Appended, StoreError> {
         let deadline = Instant::now() + self.config.append_timeout;
-        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         loop {
             let begun = Instant::now();
-            match self
-                .instruments
-                .commit(entries, self.store.append(entries))
-                .await
-            {
+            let appending = self.store.append(entries);
+            match self.instruments.commit(entries, appending).await {
                 Ok(appended) => {
                     self.publish(&appended);
-                    let late = begun.elapsed() > COMMIT_AGE_MAX;
-                    return if late {
-                        self.repeat(appended).await
-                    } else {
-                        Ok(appended)
-                    };
+                    if begun.elapsed() > COMMIT_AGE_MAX {
+                        return self.repeat_revocations(appended).await;
+                    }
+                    return Ok(appended);
                 }
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
-                    error.log("batch will be repeated");
+                    error.log("a batch is tried again");
                     tokio::time::sleep(backoff.step()).await;
                 }
                 Err(error) => {
                     if !error.is_retryable() {
-                        tracing::error!(%error, entries = entries.len(), "batch failed");
+                        tracing::error!(%error, entries = entries.len(), "a batch failed");
                     }
                     return Err(error);
                 }
@@ -258,67 +287,64 @@ impl Appender {
         }
     }
 
-    /// Gives the batch to the feed without the way over the store. When the feed is behind it reads the log instead.
+    /// Gives the batch to the feed at once, which would else learn of it by polling the store.
     fn publish(&self, appended: &Appended) {
         if let Some(committed) = &appended.committed {
+            // If the channel is full, the feed is behind and reads the batch from the log.
             let _ = self.appended.try_send(committed.clone());
         }
     }
 
-    /// Says the revocations of a late batch again, under a stamp that is not late.
-    async fn repeat(&self, mut late: Appended) -> Result<Appended, StoreError> {
+    /// Appends the revocations of a late batch again, until a commit is not late.
+    ///
+    /// The stamp of the late one may lie in a generation that gates forget before all tokens of it have expired (I4).
+    async fn repeat_revocations(&self, mut late: Appended) -> Result<Appended, StoreError> {
         loop {
-            let (serials, cuts) = (late.revoked.serials.clone(), late.revoked.cuts.clone());
+            let repeat = Entry::internal(Mutation::Repeat {
+                serials: late.revoked.serials.clone(),
+                cuts: late.revoked.cuts.clone(),
+            });
             let begun = Instant::now();
-            let again = self
-                .store
-                .append(&[internal(Mutation::Repeat { serials, cuts })])
-                .await?;
-            self.publish(&again);
+            let repeated = self.store.append(&[repeat]).await?;
+            self.publish(&repeated);
             if begun.elapsed() > COMMIT_AGE_MAX {
                 continue;
             }
-            if let Some(Ok(repeated)) = again.outcomes.first() {
-                let renew = |outcome: &mut Outcome| {
+
+            // A caller that waits for enforcement must wait for the revision that counts.
+            if let Some(Ok(repeated)) = repeated.outcomes.first() {
+                for outcome in late.outcomes.iter_mut().flatten() {
                     outcome.revision = outcome.revision.max(repeated.revision);
-                };
-                late.outcomes
-                    .iter_mut()
-                    .filter_map(|outcome| outcome.as_mut().ok())
-                    .for_each(renew);
+                }
             }
             return Ok(late);
         }
     }
 }
 
-/// An entry of the authority's own.
-pub(crate) fn internal(mutation: Mutation) -> Entry {
-    Entry::internal(mutation)
-}
-
-fn outcomes(
+/// The results of the entries of a batch, in their order.
+fn results_of(
     result: Result<Appended, StoreError>,
-    count: usize,
+    entries: usize,
 ) -> Vec<Result<Acknowledged, LogError>> {
-    match result {
-        Ok(Appended {
-            outcomes,
-            mut ended,
-            ..
-        }) => {
-            let with_session = |(index, outcome): (usize, Result<Outcome, EntryError>)| {
-                outcome
-                    .map(|outcome| (outcome, ended.remove(&index)))
-                    .map_err(LogError::from)
+    let appended = match result {
+        Ok(appended) => appended,
+        Err(error) => {
+            let error = match error.is_retryable() {
+                true => LogError::Unavailable,
+                false => LogError::Entry(EntryError::Refused),
             };
-            outcomes.into_iter().enumerate().map(with_session).collect()
+            return vec![Err(error); entries];
         }
-        Err(error) if error.is_retryable() => {
-            (0..count).map(|_| Err(LogError::Unavailable)).collect()
-        }
-        Err(_) => (0..count)
-            .map(|_| Err(EntryError::Refused.into()))
-            .collect(),
+    };
+
+    let mut ended = appended.ended;
+    let mut results = Vec::with_capacity(entries);
+    for (index, outcome) in appended.outcomes.into_iter().enumerate() {
+        results.push(match outcome {
+            Ok(outcome) => Ok((outcome, ended.remove(&index))),
+            Err(error) => Err(LogError::from(error)),
+        });
     }
+    results
 }

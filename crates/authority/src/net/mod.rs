@@ -5,6 +5,7 @@ mod listen;
 mod port_limits;
 mod requests;
 mod shares;
+mod tls;
 
 pub(crate) use self::{
     held::Held,
@@ -12,4 +13,5 @@ pub(crate) use self::{
     port_limits::PortLimits,
     requests::Peer,
     shares::{Full, Share, Shares},
+    tls::read_tls,
 };

@@ -7,6 +7,7 @@ mod auth;
 mod change;
 mod change_messages;
 mod filters;
+pub(crate) mod health;
 mod incoming;
 mod lists;
 mod observe;

@@ -1,4 +1,4 @@
-//! The HTTP side: verification keys for others, and health.
+//! The HTTP port: verification keys, metrics and health.
 
 use std::sync::Arc;
 
@@ -19,8 +19,9 @@ use crate::{
     telemetry::Telemetry,
 };
 
+/// The parts that the pages read.
 #[derive(Clone)]
-struct Shared {
+struct Sources {
     feed: Arc<Feed>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
@@ -33,27 +34,29 @@ pub(crate) fn router(
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
 ) -> Router {
+    let sources = Sources {
+        feed,
+        telemetry,
+        readiness,
+    };
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Shared {
-            feed,
-            telemetry,
-            readiness,
-        })
+        .with_state(sources)
 }
 
-/// The keys of access tokens (RFC 7517). A verifier that caches them accepts retired ones for as long: gates that
-/// must not watch the log instead.
-async fn jwks(State(shared): State<Shared>) -> impl IntoResponse {
-    let view = shared.feed.view();
-    let sessions = view
-        .trusted_keys()
-        .iter()
-        .filter(|key| key.credential == CredentialKind::Session);
-    let keys: Vec<_> = sessions.map(|key| jwk(key)).collect();
+/// The keys of access tokens (RFC 7517), for verifiers that need not know of revocations. A verifier that caches the
+/// keys accepts retired ones for as long; a gate that must not follows the log instead.
+async fn jwks(State(sources): State<Sources>) -> impl IntoResponse {
+    let view = sources.feed.view();
+    let mut keys = Vec::new();
+    for key in view.trusted_keys() {
+        if key.credential == CredentialKind::Session {
+            keys.push(jwk(key));
+        }
+    }
     (
         [(header::CACHE_CONTROL, "public, max-age=60")],
         Json(json!({ "keys": keys })),
@@ -61,13 +64,12 @@ async fn jwks(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 fn jwk(key: &VerificationKey) -> Value {
-    let text = |number: Vec<u8>| URL_SAFE_NO_PAD.encode(number);
     let mut jwk = match key.public_numbers() {
-        PublicNumbers::Okp { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(x) }),
+        PublicNumbers::Okp { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": base64(&x) }),
         PublicNumbers::Ec { x, y } => {
-            json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) })
+            json!({ "kty": "EC", "crv": "P-256", "x": base64(&x), "y": base64(&y) })
         }
-        PublicNumbers::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
+        PublicNumbers::Rsa { n, e } => json!({ "kty": "RSA", "n": base64(&n), "e": base64(&e) }),
     };
     jwk["alg"] = key.algorithm.jose_name().into();
     jwk["use"] = "sig".into();
@@ -75,16 +77,19 @@ fn jwk(key: &VerificationKey) -> Value {
     jwk
 }
 
-async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
-    let text = shared
-        .telemetry
-        .text()
-        .ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+fn base64(number: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(number)
+}
+
+async fn metrics(State(sources): State<Sources>) -> Result<impl IntoResponse, StatusCode> {
+    let Some(text) = sources.telemetry.text() else {
+        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+    };
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
-async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    let problems = shared.readiness.problems();
+async fn readyz(State(sources): State<Sources>) -> impl IntoResponse {
+    let problems = sources.readiness.problems();
     let problems = problems.borrow();
     if problems.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());

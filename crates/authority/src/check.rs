@@ -1,0 +1,50 @@
+//! `portcullis serve --check-config`: checks a configuration and the files that it names.
+
+use crate::{
+    client_info::places::Places,
+    config::{Config, StoreConfig},
+    installation::issuer,
+    keys::read_master_key,
+    net::read_tls,
+    server::{NO_CALLERS, StartError},
+    store::postgres,
+};
+
+/// Checks a configuration without starting anything or changing the store. Returns remarks for the operator: checks
+/// that were not possible, and settings that are allowed but rarely meant.
+///
+/// # Errors
+/// The first problem that would keep an authority from starting.
+pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
+    config.check()?;
+    read_master_key(&config.keys.master_key_file)?;
+    Places::open_configured(&config.places)?;
+    read_tls(&config.server)?;
+
+    let mut remarks = Vec::new();
+    if config.callers.is_empty() {
+        remarks.push(NO_CALLERS.to_owned());
+    }
+    match issuer::installed(&config.store).await {
+        Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
+        Ok(None) => {}
+        Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
+    }
+    remarks.extend(examine_store(&config.store).await?);
+    Ok(remarks)
+}
+
+/// Returns a remark about the database's settings, or about why they could not be examined. SQLite has none to examine.
+async fn examine_store(config: &StoreConfig) -> Result<Option<String>, StartError> {
+    if config.url.starts_with("sqlite:") {
+        return Ok(None);
+    }
+    match postgres::examine(&config.url, &config.postgres_options()).await {
+        Ok(durability) => Ok(Some(format!("durability: {durability}"))),
+        // The database may only be down now. That does not make the configuration wrong.
+        Err(error) if error.is_retryable() => {
+            Ok(Some(format!("the database was not looked at: {error}")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

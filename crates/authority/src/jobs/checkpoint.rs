@@ -1,0 +1,54 @@
+//! Checkpoints of the view, and trimming of the log that they make unnecessary.
+
+use std::time::Duration;
+
+use crate::{
+    config::LogConfig,
+    feed::Feed,
+    keys::MasterKey,
+    store::{CheckpointDue, Store},
+};
+
+/// The longest that a change is in the log alone. Older changes are in a checkpoint, so the log can be trimmed.
+const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Writes a checkpoint if enough has changed since the last one and no other authority is writing one.
+pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, config: &LogConfig) {
+    let view = feed.view();
+    let revision = view.position().revision;
+    let due = CheckpointDue {
+        interval: config.checkpoint_interval,
+        batches_min: config.checkpoint_batches_min as u64,
+        bytes_min: config.checkpoint_bytes_min as u64,
+        age_max: CHECKPOINT_AGE_MAX,
+    };
+    match store.claim_checkpoint(revision, &due).await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return error.log("a checkpoint was not claimed"),
+    }
+
+    // Encoding a large view takes a good part of a second, which would hold up every task of this thread.
+    let encoding = tokio::task::spawn_blocking(move || view.encode());
+    let Ok(bytes) = encoding.await else {
+        return;
+    };
+    let code = master.authenticate(&bytes).into();
+    match store.save_checkpoint(revision, bytes, code).await {
+        Ok(()) => tracing::debug!(revision = revision.0, "checkpoint written"),
+        Err(error) => error.log("a checkpoint was not written"),
+    }
+}
+
+/// Trims deltas that are older than the resume window and that no kept checkpoint needs.
+pub(super) async fn trim(store: &dyn Store, resume_window: Duration) {
+    let through = match store.trimmable_revision().await {
+        Ok(through) => through,
+        Err(error) => return error.log("the log was not trimmed"),
+    };
+    match store.trim(through, resume_window).await {
+        Ok(0) => {}
+        Ok(batches) => tracing::info!(batches, "log trimmed"),
+        Err(error) => error.log("the log was not trimmed"),
+    }
+}
