@@ -1,16 +1,16 @@
-//! Rates and quotas: no user and no tenant can fill the disk, the log, or the memory of gates.
+//! Rates and quotas, so that no user and no tenant can fill the disk, the log, or the memory of gates.
 //!
-//! Rates are of this authority: several of them allow as much each. Quotas of users and sessions are counted now and then,
-//! so that a tenant may pass one by what it opens in between.
+//! Each authority has its own rates. Users and sessions are counted from time to time, so a tenant can exceed its quota by
+//! as many as it opens between two counts.
 
 mod bucket;
 mod count;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use portcullis_contract::id::{TenantId, UserId};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{AcquireError, Semaphore},
     time::Instant,
 };
 
@@ -21,19 +21,20 @@ use crate::{
     telemetry::Instruments,
 };
 
-/// A limit that a call would pass.
+/// A limit that a call would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded {
     /// The setting's name in `[limits]`.
     pub(crate) limit: &'static str,
-    /// When a rate admits the call again. None: the limit is a quota, which does not pass with time.
+    /// The time until a rate admits the call again. None: the limit is a quota, and waiting does not help.
     pub(crate) retry: Option<Duration>,
 }
 
-/// Unknown users of a call who are made before the call is appended, so that the log does not wait for them.
+/// With more unknown users than this in a call, their rows are made before it is appended. The log would else wait for
+/// them.
 const MADE_BEFORE_MIN: usize = 16;
 
-/// Users who are made in one transaction.
+/// The most rows of users that are made in one transaction.
 const MADE_AT_ONCE: usize = 64;
 
 /// The limits of all callers.
@@ -44,7 +45,7 @@ pub(crate) struct Limits {
     user_changes: Buckets<(TenantId, UserId)>,
     unknown_users: Buckets<TenantId>,
     counts: Counts,
-    /// One transaction at a time makes users: sign-ins and the log do not queue behind a crowd of them.
+    /// Admits one transaction at a time that makes users, so that sign-ins and the log do not queue behind many of them.
     making: Semaphore,
 }
 
@@ -75,25 +76,20 @@ impl Limits {
         user: &UserId,
     ) -> Result<(), Exceeded> {
         let key = (tenant.clone(), user.clone());
-        let taken = self.user_changes.take(&key, 1, Instant::now());
-        taken.map_err(|retry| self.refuse("user_changes_per_minute", Some(retry)))
+        match self.user_changes.take(&key, 1, Instant::now()) {
+            Ok(()) => Ok(()),
+            Err(retry) => Err(self.refuse("user_changes_per_minute", Some(retry))),
+        }
     }
 
-    /// Admits the users whom a sign-out names: unknown ones become rows and cutoffs, so a tenant may name so many of them
-    /// in a time. Makes their rows when they are many.
+    /// Admits the users that a sign-out names. Each unknown one becomes a row and a cutoff, so a tenant may name only so
+    /// many of them in a time. If they are many, their rows are made here.
     pub(crate) async fn admit_named_users(
         &self,
         tenant: &TenantId,
         users: &[UserId],
     ) -> Result<Result<(), Exceeded>, StoreError> {
-        let known = self.store.users(tenant, users).await?;
-        let known: std::collections::HashSet<_> =
-            known.iter().map(|user| user.user_id.as_str()).collect();
-        let unknown: Vec<_> = users
-            .iter()
-            .filter(|user| !known.contains(user.as_str()))
-            .cloned()
-            .collect();
+        let unknown = self.unknown_users_of(tenant, users).await?;
         if unknown.is_empty() {
             return Ok(Ok(()));
         }
@@ -101,9 +97,8 @@ impl Limits {
             .unknown_users
             .take(tenant, unknown.len(), Instant::now());
         if let Err(retry) = taken {
-            return Ok(Err(
-                self.refuse("tenant_unknown_users_per_minute", Some(retry))
-            ));
+            let limit = "tenant_unknown_users_per_minute";
+            return Ok(Err(self.refuse(limit, Some(retry))));
         }
         if self.counts.of(tenant, &self.store).users >= self.config.tenant_users_max {
             return Ok(Err(self.refuse("tenant_users_max", None)));
@@ -114,17 +109,29 @@ impl Limits {
         Ok(Ok(()))
     }
 
+    async fn unknown_users_of(
+        &self,
+        tenant: &TenantId,
+        users: &[UserId],
+    ) -> Result<Vec<UserId>, StoreError> {
+        let rows = self.store.users(tenant, users).await?;
+        let known: HashSet<_> = rows.iter().map(|user| user.user_id.as_str()).collect();
+        let mut unknown = Vec::new();
+        for user in users {
+            if !known.contains(user.as_str()) {
+                unknown.push(user.clone());
+            }
+        }
+        Ok(unknown)
+    }
+
     async fn make_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
         for chunk in users.chunks(MADE_AT_ONCE) {
-            let _alone = self.make_alone().await?;
+            // Acquired for each chunk, so that other callers get their turn between two of them.
+            let _permit = self.making.acquire().await.map_err(closed)?;
             self.store.add_users(tenant, chunk).await?;
         }
         Ok(())
-    }
-
-    async fn make_alone(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let acquired = self.making.acquire().await;
-        acquired.map_err(|error| StoreError::Internal(error.to_string()))
     }
 
     /// Admits a sign-in.
@@ -137,13 +144,13 @@ impl Limits {
         if count.sessions >= self.config.tenant_sessions_max {
             return Ok(Err(self.refuse("tenant_sessions_max", None)));
         }
-        // Users who are there go on signing in.
+        // A full tenant refuses new users only: those that it has can still sign in.
         if count.users >= self.config.tenant_users_max
             && self.store.user(tenant, user).await?.is_none()
         {
             return Ok(Err(self.refuse("tenant_users_max", None)));
         }
-        self.counts.opened(tenant);
+        self.counts.add_session(tenant);
         Ok(Ok(()))
     }
 
@@ -160,7 +167,11 @@ impl Limits {
     }
 
     fn refuse(&self, limit: &'static str, retry: Option<Duration>) -> Exceeded {
-        self.instruments.refused(limit);
+        self.instruments.refusals.count_call(limit);
         Exceeded { limit, retry }
     }
+}
+
+fn closed(error: AcquireError) -> StoreError {
+    StoreError::Internal(error.to_string())
 }

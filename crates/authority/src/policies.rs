@@ -1,7 +1,7 @@
-//! Policies, read again every second.
+//! A cache of policies, each read again after a second.
 //!
-//! A session that opens under a policy of a second ago is not missed when the policy is tightened: the sweep goes over
-//! a tenant's sessions again until the change is older than that.
+//! A session that opens under a policy that is a second old is not missed when that policy is tightened: the sweep walks
+//! through the tenant's sessions again until the change is older than that.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The most tenants whose policies are remembered.
+/// The most tenants whose policies are cached.
 const TENANTS_MAX: usize = 10_000;
 
 /// The tenants' policies.
@@ -24,7 +24,7 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// `default` is of tenants that have set none.
+    /// A cache over `store`. `default` is the policy of tenants that have set none.
     pub(crate) fn new(store: Arc<dyn Store>, default: Policy) -> Self {
         Self {
             store,
@@ -38,13 +38,14 @@ impl Policies {
         &self.default
     }
 
-    /// The tenant's policy, at most [`POLICY_AGE_MAX`] old; the default when it set none.
+    /// Returns the tenant's policy, at most [`POLICY_AGE_MAX`] old, or the default if it set none.
     pub(crate) async fn of(&self, tenant: &TenantId) -> Result<Arc<Policy>, StoreError> {
         if let Some((policy, read)) = self.known.get(tenant)
             && read.elapsed() < POLICY_AGE_MAX
         {
             return Ok(policy);
         }
+        // Taken before the read, so that a slow read cannot make the policy look fresher than it is.
         let read = Instant::now();
         let policy = match self.store.policy(tenant).await? {
             Some((policy, _)) => Arc::new(policy),

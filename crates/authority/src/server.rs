@@ -17,8 +17,8 @@ use crate::{
     app::App,
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
-    feed::{Beats, Feed, FeedError, Gates, Validators},
-    health::{Condition, Readiness, Supervisor},
+    feed::{self, Beats, Feed, FeedError, Gates, Validators},
+    health::{self, Condition, Readiness, Supervisor},
     installation::{issuer, open_store},
     jobs::Jobs,
     keys::{Keyring, KeyringError, MasterKey, Secrets, SecretsError, random, read_master_key},
@@ -27,7 +27,7 @@ use crate::{
     net::{self, PortLimits, PortOptions, Protocol, read_tls},
     policies::Policies,
     store::{Store, StoreError},
-    telemetry::{Instruments, Telemetry, TelemetryError},
+    telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
 };
 
 /// The most batches on their way from the appender to the feed. The feed reads further ones from the log.
@@ -151,8 +151,8 @@ impl Authority {
         // Metrics, for Prometheus and OTLP.
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
         let telemetry = Arc::new(telemetry);
-        instruments.observe_readiness(&readiness);
-        instruments.observe_store(&store);
+        health::gauges::observe(&instruments.meter, &readiness);
+        store_gauges::observe(&instruments.meter, &store);
 
         // The parts that calls work with.
         let app = start_app(
@@ -204,41 +204,46 @@ impl Authority {
 
     /// Serves the gRPC and the HTTP port.
     fn serve(&self, app: &Arc<App>, sockets: Sockets) -> Result<(), StartError> {
-        let config = &app.config;
-        let (grpc_limits, http_limits) = PortLimits::of(config);
-        let tls = read_tls(&config.server)?;
+        let (grpc_limits, http_limits) = PortLimits::of(&app.config);
+        let grpc = self.grpc_port(app, grpc_limits)?;
+        let http = self.http_port(app, http_limits);
+        self.tasks
+            .spawn("gRPC port", net::serve(sockets.grpc, grpc));
+        self.tasks
+            .spawn("HTTP port", net::serve(sockets.http, http));
+        Ok(())
+    }
 
+    fn grpc_port(&self, app: &Arc<App>, limits: PortLimits) -> Result<PortOptions, StartError> {
+        let config = &app.config;
         let access = Access::new(app, self.shutdown.close.clone())?;
         let health = grpc::health::start(&self.tasks, &self.shutdown.stop);
-        let grpc_port = PortOptions {
+        Ok(PortOptions {
             name: "grpc",
             protocol: Protocol::Http2,
-            tls,
-            limits: grpc_limits,
+            tls: read_tls(&config.server)?,
+            limits,
             router: grpc::routes(app, access, health, config.server.reflection),
             instruments: Arc::clone(&app.instruments),
             close: self.shutdown.close.clone(),
-        };
-        self.tasks
-            .spawn("gRPC port", net::serve(sockets.grpc, grpc_port));
+        })
+    }
 
+    fn http_port(&self, app: &App, limits: PortLimits) -> PortOptions {
         let router = http::router(
             Arc::clone(&app.feed),
             Arc::clone(&self.telemetry),
             Arc::clone(self.tasks.readiness()),
         );
-        let http_port = PortOptions {
+        PortOptions {
             name: "http",
             protocol: Protocol::Http1,
             tls: None,
-            limits: http_limits,
+            limits,
             router,
             instruments: Arc::clone(&app.instruments),
             close: self.shutdown.close.clone(),
-        };
-        self.tasks
-            .spawn("HTTP port", net::serve(sockets.http, http_port));
-        Ok(())
+        }
     }
 
     /// Drains: health says "not serving" and streams are told to move on, then no call is accepted any more, then
@@ -312,7 +317,7 @@ async fn start_app(
 
     // The gates that watch this authority.
     let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
-    instruments.observe(&feed, &validators);
+    feed::metrics::observe(&instruments.meter, &feed, &validators);
 
     // The devices and places of clients.
     user_agents::warm_up();

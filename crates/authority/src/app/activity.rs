@@ -67,10 +67,10 @@ fn record_gate(app: &App, report: &ActivityReport) {
         return;
     };
     if let Some(age) = report.complete_age {
-        app.gates.complete(gate.id, age, gate.admits_for);
+        app.gates.record_round(gate.id, age, gate.admits_for);
     }
     if report.is_leaving {
-        app.gates.leave(gate.id, gate.admits_for);
+        app.gates.record_end(gate.id, gate.admits_for);
     }
 }
 

@@ -1,6 +1,7 @@
-//! Admission of snapshots: a few at a time, in the order in which they were asked for.
+//! Admission of snapshots: a few are sent at a time, in the order in which they were requested.
 //!
-//! Without it every gate of a herd gets so small a part of the link that none has its view before it gives up.
+//! Without it, when many gates connect at once, each gets so small a part of the link that none has its view before it
+//! gives up.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,9 +11,9 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// How long a reader may leave a chunk before another gate gets its place.
+/// The longest time that a reader may leave a chunk before another gate gets its slot.
 const STALL_MAX: Duration = Duration::from_secs(10);
-/// How long a snapshot is thought to take before one was sent.
+/// The estimate of a snapshot's time before one was sent.
 const FIRST_ESTIMATE: Duration = Duration::from_secs(1);
 
 /// The queue for snapshots of one authority.
@@ -26,10 +27,10 @@ pub struct Admission {
 #[derive(Default)]
 struct Queue {
     next: u64,
-    /// In order.
+    /// The numbers of waiting tickets, in ascending order.
     waiting: VecDeque<u64>,
     sending: HashMap<u64, Sending>,
-    /// How long a snapshot took lately.
+    /// The time that snapshots took lately.
     took: Option<Duration>,
 }
 
@@ -38,28 +39,28 @@ struct Sending {
     moved: Instant,
 }
 
-/// A place in the queue, until dropped.
+/// A place in the queue, until it is dropped.
 pub struct Ticket {
     admission: Arc<Admission>,
     number: u64,
 }
 
-/// What a ticket is good for now.
+/// The turn of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// The next chunk may be sent.
     Now,
     /// Others come first.
     Wait {
-        /// How many.
+        /// The number of the others.
         ahead: u32,
-        /// How long they will take, as far as can be told.
+        /// The estimated time until this ticket's turn.
         wait: Duration,
     },
 }
 
 impl Admission {
-    /// A queue that admits `slots` at a time.
+    /// Makes a queue that admits `slots` snapshots at a time.
     #[must_use]
     pub fn new(slots: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -69,7 +70,7 @@ impl Admission {
         })
     }
 
-    /// Takes the last place. The number of streams bounds how many there are.
+    /// Takes the last place. The number of streams bounds the number of places.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Ticket {
         let mut queue = self.lock();
@@ -82,7 +83,7 @@ impl Admission {
         }
     }
 
-    /// Waits until a slot becomes free, or for a second: readers that stall free theirs without a word.
+    /// Waits until a slot becomes free, or for a second: a slot whose reader stalls becomes free without a notification.
     pub async fn freed(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.freed.notified()).await;
     }
@@ -93,8 +94,8 @@ impl Admission {
 }
 
 impl Ticket {
-    /// Whether the next chunk may be sent. A reader that left a chunk for too long waits again, before those that came
-    /// later.
+    /// Returns whether the next chunk may be sent. A reader that left a chunk for too long waits again, before those
+    /// that came later.
     pub fn turn(&self, now: Instant) -> Turn {
         let slots = self.admission.slots;
         let mut queue = self.admission.lock();
@@ -102,25 +103,19 @@ impl Ticket {
             sending.moved = now;
             return Turn::Now;
         }
-        queue
-            .sending
-            .retain(|_, sending| now.duration_since(sending.moved) < STALL_MAX);
-        let ahead = queue.waiting.partition_point(|other| *other < self.number);
-        let is_waiting = queue.waiting.get(ahead) == Some(&self.number);
+
+        // Only a waiting ticket takes slots from stalled readers: without one, a slow reader may take its time.
+        queue.drop_stalled(now);
+        let ahead = queue.waiting_before(self.number);
         if queue.sending.len() + ahead < slots {
-            if is_waiting {
-                queue.waiting.remove(ahead);
-            }
-            let sending = Sending {
-                begun: now,
-                moved: now,
-            };
-            queue.sending.insert(self.number, sending);
+            queue.start_sending(self.number, now);
             return Turn::Now;
         }
-        if !is_waiting {
+        // A stalled reader that lost its slot comes back to its old place.
+        if queue.waiting.get(ahead) != Some(&self.number) {
             queue.waiting.insert(ahead, self.number);
         }
+
         let took = queue.took.unwrap_or(FIRST_ESTIMATE);
         let rounds = u32::try_from(ahead / slots).unwrap_or(u32::MAX);
         Turn::Wait {
@@ -129,13 +124,48 @@ impl Ticket {
         }
     }
 
-    /// Gives the place up after the last chunk.
+    /// Gives up the slot after the last chunk.
     pub fn finish(self, now: Instant) {
         let mut queue = self.admission.lock();
-        if let Some(sending) = queue.sending.get(&self.number) {
-            let took = now.duration_since(sending.begun);
-            queue.took = Some(queue.took.map_or(took, |before| (before * 3 + took) / 4));
+        let Some(sending) = queue.sending.get(&self.number) else {
+            return;
+        };
+        let took = now.duration_since(sending.begun);
+        // A moving average, so that one slow link does not decide the estimate.
+        let average = match queue.took {
+            Some(before) => (before * 3 + took) / 4,
+            None => took,
+        };
+        queue.took = Some(average);
+    }
+}
+
+impl Queue {
+    /// The number of waiting tickets before this one.
+    fn waiting_before(&self, number: u64) -> usize {
+        self.waiting.partition_point(|other| *other < number)
+    }
+
+    fn remove_waiting(&mut self, number: u64) {
+        let index = self.waiting_before(number);
+        if self.waiting.get(index) == Some(&number) {
+            self.waiting.remove(index);
         }
+    }
+
+    fn start_sending(&mut self, number: u64, now: Instant) {
+        self.remove_waiting(number);
+        let sending = Sending {
+            begun: now,
+            moved: now,
+        };
+        self.sending.insert(number, sending);
+    }
+
+    /// Takes the slots of readers that left a chunk for too long.
+    fn drop_stalled(&mut self, now: Instant) {
+        self.sending
+            .retain(|_, sending| now.duration_since(sending.moved) < STALL_MAX);
     }
 }
 
@@ -143,10 +173,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut queue = self.admission.lock();
         queue.sending.remove(&self.number);
-        let ahead = queue.waiting.partition_point(|other| *other < self.number);
-        if queue.waiting.get(ahead) == Some(&self.number) {
-            queue.waiting.remove(ahead);
-        }
+        queue.remove_waiting(self.number);
         drop(queue);
         self.admission.freed.notify_waiters();
     }

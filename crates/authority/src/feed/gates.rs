@@ -1,8 +1,8 @@
-//! Gates that report the use of sessions, as this authority knows them: until when each has told everything, and
-//! whether it may admit requests now.
+//! Gates that report the use of sessions, as this authority knows them: the time up to which each has reported all use,
+//! and whether it may admit requests now.
 //!
-//! The sweep writes this into the store, where the authorities of an installation put together what each of them
-//! knows. Without it a gate whose reports are refused or lost would make its users look idle.
+//! The sweep writes this into the store, where the authorities of an installation combine their knowledge. Without it, a
+//! gate whose reports are refused or lost would make its users look idle.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::domain::{GateContact, GateId};
 
-/// Gates that are known at a time. The silence of more is not noticed.
+/// The most gates that are known at a time. The silence of a further one is not noticed.
 const GATES_MAX: usize = 100_000;
 
 /// The gates of one authority.
@@ -20,19 +20,19 @@ const GATES_MAX: usize = 100_000;
 pub(crate) struct Gates(Mutex<HashMap<GateId, Known>>);
 
 struct Known {
-    /// Streams that are open.
+    /// Open streams.
     streams: usize,
     since: Instant,
     /// The last sign of life.
     alive: Instant,
     /// All use up to this was reported. None: no round of reports was complete yet.
-    heard: Option<Instant>,
+    reported_through: Option<Instant>,
     admits_for: Duration,
     /// The gate said that it ends.
     left: bool,
 }
 
-/// An open stream of a gate, until dropped.
+/// An open stream of a gate, until it is dropped.
 pub(crate) struct GateStream {
     gates: Arc<Gates>,
     id: GateId,
@@ -48,14 +48,14 @@ impl Drop for GateStream {
 }
 
 impl Gates {
-    /// Notes a stream. None: there are too many gates already.
+    /// Records a stream. None: there are too many gates already.
     pub(crate) fn connect(
         self: &Arc<Self>,
         id: GateId,
         admits_for: Duration,
     ) -> Option<GateStream> {
         let mut gates = self.lock();
-        let known = know(&mut gates, id, admits_for)?;
+        let known = record_contact(&mut gates, id, admits_for)?;
         known.streams += 1;
         drop(gates);
         Some(GateStream {
@@ -64,37 +64,36 @@ impl Gates {
         })
     }
 
-    /// Notes a round of reports that tells of all use up to `age` ago.
-    pub(crate) fn complete(&self, id: GateId, age: Duration, admits_for: Duration) {
+    /// Records a complete round of reports, which covers all use up to `age` ago.
+    pub(crate) fn record_round(&self, id: GateId, age: Duration, admits_for: Duration) {
         let mut gates = self.lock();
-        if let Some(known) = know(&mut gates, id, admits_for) {
+        if let Some(known) = record_contact(&mut gates, id, admits_for) {
             let through = Instant::now().checked_sub(age);
-            known.heard = known.heard.max(through);
+            known.reported_through = known.reported_through.max(through);
             known.left = false;
         }
     }
 
-    /// Notes that a gate has ended.
-    pub(crate) fn leave(&self, id: GateId, admits_for: Duration) {
+    /// Records that a gate has ended.
+    pub(crate) fn record_end(&self, id: GateId, admits_for: Duration) {
         let mut gates = self.lock();
-        if let Some(known) = know(&mut gates, id, admits_for) {
+        if let Some(known) = record_contact(&mut gates, id, admits_for) {
             known.left = true;
         }
     }
 
-    /// What is known of every gate, in the order of their ids, and when that was so.
+    /// Returns the state of every gate, in the order of their ids, and the time of that.
     pub(crate) fn contacts(&self) -> (Vec<GateContact>, Instant) {
         let now = Instant::now();
-        let mut contacts: Vec<_> = self
-            .lock()
-            .iter()
-            .map(|(id, known)| known.contact(*id, now))
-            .collect();
+        let mut contacts = Vec::new();
+        for (id, known) in self.lock().iter() {
+            contacts.push(known.contact(*id, now));
+        }
         contacts.sort_by_key(|contact| contact.id);
         (contacts, now)
     }
 
-    /// Forgets the gates that have no stream and were not heard of since the store was told, at `told`.
+    /// Forgets the gates that have no stream and showed no sign of life since the store was told, at `told`.
     pub(crate) fn forget(&self, told: Instant) {
         self.lock()
             .retain(|_, known| known.streams > 0 || known.alive > told);
@@ -105,8 +104,8 @@ impl Gates {
     }
 }
 
-/// The entry of a gate that shows a sign of life now.
-fn know(
+/// Records that a gate shows a sign of life now. None: there are too many gates already.
+fn record_contact(
     gates: &mut HashMap<GateId, Known>,
     id: GateId,
     admits_for: Duration,
@@ -123,7 +122,7 @@ fn know(
         streams: 0,
         since: now,
         alive: now,
-        heard: None,
+        reported_through: None,
         admits_for,
         left: false,
     });
@@ -138,7 +137,9 @@ impl Known {
         GateContact {
             id,
             known_for: now.saturating_duration_since(self.since),
-            heard_age: self.heard.map(|heard| now.saturating_duration_since(heard)),
+            heard_age: self
+                .reported_through
+                .map(|through| now.saturating_duration_since(through)),
             alive_age: now.saturating_duration_since(alive),
             admits_for: self.admits_for,
             left: self.left,
@@ -176,13 +177,13 @@ mod tests {
     fn a_gate_that_left_stays_so_while_its_stream_is_open_and_until_it_reports_again() {
         let gates = Arc::new(Gates::default());
         let _stream = gates.connect(ID, SECOND).expect("room");
-        gates.complete(ID, SECOND, SECOND);
-        gates.leave(ID, SECOND);
+        gates.record_round(ID, SECOND, SECOND);
+        gates.record_end(ID, SECOND);
         let (contacts, told) = gates.contacts();
         assert!(contacts[0].left);
         gates.forget(told);
         assert!(gates.contacts().0[0].left);
-        gates.complete(ID, SECOND, SECOND);
+        gates.record_round(ID, SECOND, SECOND);
         assert!(!gates.contacts().0[0].left);
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod beat;
 mod gates;
+pub(crate) mod metrics;
 mod replay;
 mod ring;
 mod snapshot;
@@ -41,7 +42,6 @@ use crate::{
     health::{Condition, Pulse, Readiness},
     keys::MasterKey,
     store::{Store, StoreError},
-    telemetry::Gauges,
 };
 
 /// How many batches are read from the log at a time.
@@ -65,6 +65,18 @@ pub struct Feed {
     pub(crate) admission: Arc<Admission>,
     /// The store's head, as last read.
     head: AtomicU64,
+}
+
+/// The state of the feed, for operators.
+pub(crate) struct Gauges {
+    pub(crate) head: Revision,
+    pub(crate) applied: Revision,
+    pub(crate) ring_frames: u64,
+    pub(crate) ring_bytes: u64,
+    pub(crate) forks: u64,
+    pub(crate) view_entries: u64,
+    pub(crate) view_bytes: u64,
+    pub(crate) snapshot_bytes: u64,
 }
 
 /// Why the log cannot be followed.
@@ -168,7 +180,7 @@ impl Feed {
         self.snapshots.held(part, Instant::now()).await
     }
 
-    /// Where it stands, for operators. What streams and validators do is not the feed's.
+    /// The state of the feed, for operators.
     pub(crate) fn gauges(&self) -> Gauges {
         let (frames, bytes) = self
             .ring
@@ -186,7 +198,6 @@ impl Feed {
             view_entries: self.view().entries(),
             view_bytes: self.view().bytes(),
             snapshot_bytes: self.snapshots.bytes().unwrap_or_default() as u64,
-            ..Gauges::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! From one view to the next, by the log's own bytes.
+//! Replay: steps from one view to the next, by the log's own bytes.
 
 use portcullis_contract::{
     position::Position,
@@ -7,11 +7,11 @@ use portcullis_contract::{
 
 use super::FeedError;
 
-/// The view after `frame`. Where the log ends, it must stand where the head says: bytes that were altered on the way or
-/// in the store can still be a delta, of a view that forgets.
+/// Returns the view after `frame`. At the end of the log its chain must be that of `head`: bytes that were altered on the
+/// way or in the store can still be a valid delta, whose view lacks a revocation.
 ///
 /// # Errors
-/// When the frame does not follow, or the chain of all up to the head is not the head's.
+/// When the frame does not follow, or the chain up to the head is not that of the head.
 pub(super) fn follow(view: &View, frame: &Frame, head: Position) -> Result<View, FeedError> {
     let next = view.apply(frame)?;
     if !agrees(next.position(), head) {
@@ -20,7 +20,7 @@ pub(super) fn follow(view: &View, frame: &Frame, head: Position) -> Result<View,
     Ok(next)
 }
 
-/// Whether `at` can be a position of the history that ends at `head`, as far as the two can tell.
+/// Returns false if the two positions show that `at` is not in the history that ends at `head`.
 pub(super) fn agrees(at: Position, head: Position) -> bool {
     at.incarnation == head.incarnation && (at.revision != head.revision || at.chain == head.chain)
 }

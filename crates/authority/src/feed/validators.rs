@@ -110,7 +110,8 @@ impl Connected {
     pub fn probed(&self, applied: Revision) {
         let before = self.applied.fetch_max(applied.0, Ordering::Relaxed);
         self.instruments
-            .reported(Revision(before), applied, self.epoch);
+            .enforcement
+            .record_applied(Revision(before), applied, self.epoch);
         let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.probed.store(micros.max(1), Ordering::Relaxed);
     }
@@ -205,15 +206,18 @@ impl Validators {
             .collect()
     }
 
-    /// How many streams there are, and how many of them are parked: nobody has asked them for what there is up to
-    /// `head`, because their readers have no room.
-    #[must_use]
-    pub(crate) fn streams(&self, head: Revision) -> (u64, u64) {
+    /// The number of streams.
+    pub(crate) fn streams(&self) -> u64 {
+        self.connected.len() as u64
+    }
+
+    /// The number of parked streams: their readers have no room, so nobody has asked them for the batches up to `head`.
+    pub(crate) fn parked_streams(&self, head: Revision) -> u64 {
         let parked = self
             .connected
             .iter()
             .filter(|entry| entry.taken.load(Ordering::Relaxed) < head.0);
-        (self.connected.len() as u64, parked.count() as u64)
+        parked.count() as u64
     }
 
     /// Each stream's name, what it reported as applied, and the time since its last probe, or since it connected.

@@ -1,5 +1,6 @@
 //! Health of an authority: whether it can do its work, and whether each of its background tasks still runs.
 
+pub(crate) mod gauges;
 mod readiness;
 mod supervisor;
 

@@ -43,43 +43,53 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Starts all jobs under `tasks`: each ends when `stop` is cancelled, and the process ends if one ends earlier.
     pub(crate) fn start(self, tasks: &Supervisor, stop: &CancellationToken) {
-        let readiness = tasks.readiness();
-        let config = &self.config;
+        self.start_interruptible(tasks, stop);
+        self.start_stepwise(tasks, stop);
+    }
 
-        // These may end between any two steps.
+    /// Starts the jobs that may be dropped between any two steps.
+    fn start_interruptible(&self, tasks: &Supervisor, stop: &CancellationToken) {
         let check_writes = write_check::run(
             Arc::clone(&self.store),
-            config.readiness.beat_interval,
-            Arc::clone(readiness),
+            self.config.readiness.beat_interval,
+            Arc::clone(tasks.readiness()),
         );
         tasks.spawn_until(stop, "write check", check_writes);
+
         let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
         tasks.spawn_until(stop, "keys", follow_keys);
+
         let sweeper = Sweeper::new(
             Arc::clone(&self.store),
             self.log.clone(),
             Arc::clone(&self.gates),
-            config.sessions.clone(),
+            self.config.sessions.clone(),
         );
         tasks.spawn_until(stop, "sweep", sweeper.run());
+    }
 
-        // These finish the step that they are at.
+    /// Starts the jobs that finish the step that they are at.
+    fn start_stepwise(self, tasks: &Supervisor, stop: &CancellationToken) {
         let remove_ended = retention::run(
             Arc::clone(&self.store),
-            config.sessions.retention,
+            self.config.sessions.retention,
             stop.clone(),
         );
         tasks.spawn("retention", remove_ended);
+
         let record_events =
             audit_outbox::run(Arc::clone(&self.store), self.log.clone(), stop.clone());
         tasks.spawn("record", record_events);
-        tasks.spawn("places", places_reload::run(self.places, stop.clone()));
+
+        let reload_places = places_reload::run(self.places, stop.clone());
+        tasks.spawn("places", reload_places);
+
         let maintenance = LogMaintenance {
             store: self.store,
             log: self.log,
             feed: self.feed,
             keyring: self.keyring,
-            readiness: Arc::clone(readiness),
+            readiness: Arc::clone(tasks.readiness()),
             master: self.master,
             config: self.config,
         };

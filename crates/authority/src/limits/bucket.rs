@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The most keys with a bucket of their own. A key that loses its bucket gets a full one.
+/// The most keys with a bucket of their own. A key that loses its bucket gets a full one again.
 const KEYS_MAX: usize = 100_000;
 
 /// A bucket for each key, filled at one rate. A full bucket needs no memory.
@@ -36,18 +36,13 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     /// Takes `count` tokens of a key.
     ///
     /// # Errors
-    /// How long it takes until there are so many. Nothing was taken.
+    /// The time until there are so many. Nothing was taken.
     pub(super) fn take(&self, key: &K, count: usize, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= KEYS_MAX && !buckets.contains_key(key) {
-            buckets.retain(|_, bucket| self.filled(bucket, now) < self.burst);
-            // All are in use. The rate is approximate then, but memory is bounded.
-            if buckets.len() >= KEYS_MAX
-                && let Some(other) = buckets.keys().next().cloned()
-            {
-                buckets.remove(&other);
-            }
+            self.make_room(&mut buckets, now);
         }
+
         let bucket = buckets.entry(key.clone()).or_insert(Bucket {
             tokens: self.burst,
             at: now,
@@ -62,6 +57,18 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         Ok(())
     }
 
+    /// Removes the buckets that are full again, which need no memory, or else any one.
+    fn make_room(&self, buckets: &mut HashMap<K, Bucket>, now: Instant) {
+        buckets.retain(|_, bucket| self.filled(bucket, now) < self.burst);
+        // All are in use. The rate of one key is exceeded then, but memory stays bounded.
+        if buckets.len() >= KEYS_MAX
+            && let Some(other) = buckets.keys().next().cloned()
+        {
+            buckets.remove(&other);
+        }
+    }
+
+    /// The tokens of a bucket at `now`.
     fn filled(&self, bucket: &Bucket, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
         (bucket.tokens + passed * self.per_second).min(self.burst)

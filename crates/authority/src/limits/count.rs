@@ -1,4 +1,4 @@
-//! The users and live sessions of tenants, counted now and then.
+//! The users and live sessions of tenants, counted from time to time.
 
 use std::{
     collections::HashMap,
@@ -20,60 +20,73 @@ const PAUSE_MIN: Duration = Duration::from_secs(10);
 /// The longest time between two counts of a tenant.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
-/// A count is made again after so many times the time that it took: counting costs a thousandth of the store.
+/// A tenant is counted again after this many times the time that the last count took, so that counting uses at most a
+/// thousandth of the store.
 const PAUSE_FACTOR: u32 = 1_000;
 
-/// How far is counted.
+/// Counting stops here.
 const COUNTED_MAX: u32 = 100_000_000;
 
-/// What a tenant has.
+/// The users and sessions of a tenant.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) users: u32,
-    /// Those that were counted, and those opened since.
+    /// Sessions that were counted, and those that were opened since.
     pub(super) sessions: u32,
 }
 
-/// Counts by tenant.
+/// The last counts of tenants.
 #[derive(Default)]
 pub(super) struct Counts(Arc<Mutex<HashMap<TenantId, Kept>>>);
 
 #[derive(Default)]
 struct Kept {
     count: Count,
-    /// When to count again. None: a count is under way.
+    /// The time of the next count. None: a count is under way.
     next: Option<Instant>,
 }
 
 impl Counts {
-    /// What is known of a tenant; nothing at first. Starts a count when the last one is old, and does not wait for it.
+    /// Returns the last count of a tenant, which is 0 at first. Starts a new count if it is old, and does not wait for it.
     pub(super) fn of(&self, tenant: &TenantId, store: &Arc<dyn Store>) -> Count {
-        let mut kept = lock(&self.0);
+        let mut counts = lock(&self.0);
         let now = Instant::now();
-        if kept.len() >= TENANTS_MAX && !kept.contains_key(tenant) {
-            kept.retain(|_, kept| kept.next.is_none_or(|next| next > now));
-            if kept.len() >= TENANTS_MAX {
-                return Count::default();
-            }
+        if !has_room(&mut counts, tenant, now) {
+            return Count::default();
         }
-        let of = kept.entry(tenant.clone()).or_insert_with(|| Kept {
+
+        let kept = counts.entry(tenant.clone()).or_insert_with(|| Kept {
             count: Count::default(),
             next: Some(now),
         });
-        if of.next.is_some_and(|next| next <= now) {
-            of.next = None;
+        if let Some(next) = kept.next
+            && next <= now
+        {
+            kept.next = None;
             let counting = count(Arc::clone(store), tenant.clone(), Arc::clone(&self.0));
             tokio::spawn(counting);
         }
-        of.count
+        kept.count
     }
 
-    /// Takes account of a session that opens.
-    pub(super) fn opened(&self, tenant: &TenantId) {
+    /// Adds a session that is about to be opened.
+    pub(super) fn add_session(&self, tenant: &TenantId) {
         if let Some(kept) = lock(&self.0).get_mut(tenant) {
             kept.count.sessions = kept.count.sessions.saturating_add(1);
         }
     }
+}
+
+/// Returns true if the tenant is known or can be added. Old counts of others are dropped for that.
+fn has_room(counts: &mut HashMap<TenantId, Kept>, tenant: &TenantId, now: Instant) -> bool {
+    if counts.len() < TENANTS_MAX || counts.contains_key(tenant) {
+        return true;
+    }
+    counts.retain(|_, kept| match kept.next {
+        Some(next) => next > now,
+        None => true,
+    });
+    counts.len() < TENANTS_MAX
 }
 
 async fn count(
@@ -92,7 +105,7 @@ async fn count(
     kept.next = Some(Instant::now() + pause);
     match (users, sessions) {
         (Ok(users), Ok(sessions)) => kept.count = Count { users, sessions },
-        // What was known stays.
+        // The last count stays in use.
         (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a tenant was not counted"),
     }
 }

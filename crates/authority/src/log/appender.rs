@@ -157,11 +157,11 @@ impl Log {
         match pushed {
             Ok(None) => {}
             Ok(Some(evicted)) => {
-                self.instruments.refused("log_queue");
+                self.instruments.refusals.count_call("log_queue");
                 evicted.answer(Err(LogError::Overloaded));
             }
             Err(bound) => {
-                self.instruments.refused(bound.name());
+                self.instruments.refusals.count_call(bound.name());
                 return Err(LogError::Overloaded);
             }
         }
@@ -239,7 +239,8 @@ impl Appender {
 
         let acknowledged = results.iter().flatten();
         self.instruments
-            .acknowledged(acknowledged.map(|(outcome, _)| outcome));
+            .enforcement
+            .record_acknowledged(acknowledged.map(|(outcome, _)| outcome));
         for (reply, result) in replies.into_iter().zip(results) {
             // A caller that has gone away does not need the answer.
             let _ = reply.send(result);
@@ -265,7 +266,7 @@ impl Appender {
         loop {
             let begun = Instant::now();
             let appending = self.store.append(entries);
-            match self.instruments.commit(entries, appending).await {
+            match self.instruments.commits.run(entries, appending).await {
                 Ok(appended) => {
                     self.publish(&appended);
                     if begun.elapsed() > COMMIT_AGE_MAX {

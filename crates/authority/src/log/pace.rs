@@ -1,17 +1,17 @@
-//! The size of batches, by the time that recent ones took.
+//! The size of batches, adjusted to the time that recent ones took.
 
 use std::time::Duration;
 
-/// The least that the size of a batch may be reduced to.
+/// The smallest bound on the targets of a batch.
 const TARGETS_MIN: usize = 16;
 
-/// The most targets of a batch, however fast they are.
+/// The largest bound on the targets of a batch.
 const TARGETS_MAX: usize = 4_096;
 
-/// The size before anything was measured.
+/// The bound before any batch was measured.
 const TARGETS_FIRST: usize = 256;
 
-/// How many targets a batch may have so that it takes as long as it should.
+/// The bound on the targets of a batch with which it takes about the time that it should.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     goal: Duration,
@@ -31,14 +31,16 @@ impl Pace {
         self.targets_max
     }
 
-    /// Takes account of a batch. A batch that was too slow reduces the size at once, at most to a half; one that used the
-    /// size up and was fast raises it by a quarter.
+    /// Adjusts the bound after a batch. A batch that was too slow lowers it at once, at most to a half. A fast batch that
+    /// used up at least half of the bound raises it by a quarter.
     pub(super) fn record(&mut self, targets: usize, took: Duration) {
         if took > self.goal && targets > 1 {
+            // At most to a half, because a single pause of the disk must not shrink batches to nothing.
             let fitting = targets as f64 * self.goal.as_secs_f64() / took.as_secs_f64();
             let half = self.targets_max / 2;
             self.targets_max = (fitting as usize).clamp(half, self.targets_max);
         } else if took < self.goal / 2 && targets * 2 >= self.targets_max {
+            // A small batch that was fast says nothing about large ones.
             self.targets_max += self.targets_max.div_ceil(4);
         }
         self.targets_max = self.targets_max.clamp(TARGETS_MIN, TARGETS_MAX);

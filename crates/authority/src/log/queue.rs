@@ -1,17 +1,18 @@
-//! The queue before the log: fair between tenants, small entries first, bounded for each tenant and caller.
+//! The queue before the log: fair between tenants, small revocations first, and bounded for each tenant and caller.
 //!
-//! A pure data structure: it reads no clock and waits for nothing.
+//! It is a pure data structure, which reads no clock and waits for nothing.
 //!
-//! **Between sources** (tenants, the operator, the authority itself) the queue is a start-time fair queue. Each source has
-//! a virtual time, which an entry advances by its weight. The source with the least virtual time is next. A source that was
-//! idle joins at the time of the entry served last: it is served soon, and gets no credit for the time in which it asked
-//! for nothing. A source that empties keeps its time while others wait, or it would be new, and first, with each entry.
+//! **Between sources** (tenants, the operator, the authority itself) it is a start-time fair queue. Each source has a
+//! virtual time, which an entry advances by its weight. The source with the least virtual time is served next. A source
+//! that was idle joins at the virtual time of the entry served last. So it is served soon, but gets no credit for the
+//! time in which it had no entries. A source that becomes empty keeps its virtual time while others wait. Without that it
+//! would be new, and first, with each entry.
 //!
-//! **Within a source** small revocations go first, then large ones, then other changes. Every [`OLDEST_EVERY`]th entry is the
-//! oldest, whatever it is, so that nothing starves.
+//! **Within a source** small revocations go first, then large ones, then other changes. Every [`OLDEST_EVERY`]th entry is
+//! the oldest of any kind, so that none starves.
 //!
-//! **Bounds.** A tenant and a caller that fill their bounds are refused. When the whole queue is full, the source that
-//! has the most entries loses its newest one.
+//! **Bounds.** An entry of a tenant or caller that has filled its bound is refused. When the whole queue is full, the
+//! source with the most entries loses its newest one.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
@@ -22,19 +23,19 @@ use portcullis_contract::id::TenantId;
 
 use crate::domain::{self, Cause, Mutation};
 
-/// An entry with at most this many targets is small.
+/// The most targets of a small entry.
 const SMALL_TARGETS_MAX: usize = 16;
 
-/// Every so many entries of a source, the oldest is next.
+/// One in this many entries of a source is its oldest.
 const OLDEST_EVERY: u32 = 8;
 
-/// The weight of an entry beside that of its targets: its share of a transaction.
+/// The weight of an entry apart from its targets: its share of the transaction.
 const ENTRY_WEIGHT: u64 = 4;
 
-/// The most sources without entries whose time is kept.
+/// The most sources without entries whose virtual time is kept.
 const RESTING_MAX: usize = 4_096;
 
-/// Whose share of the log an entry uses.
+/// The source of an entry, whose share of the log it uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Source {
     /// The authority's own work: turns, audit events, sessions that are idle.
@@ -45,7 +46,7 @@ pub(super) enum Source {
     Tenant(TenantId),
 }
 
-/// What the queue knows of an entry.
+/// The facts about an entry by which the queue orders and bounds it.
 #[derive(Clone, Debug)]
 pub(super) struct Ticket {
     pub(super) source: Source,
@@ -53,41 +54,16 @@ pub(super) struct Ticket {
     pub(super) caller: String,
     /// The number of sessions or users that the entry names, at least 1.
     pub(super) targets: usize,
-    /// Whether the entry ends anything.
+    /// True if the entry ends anything.
     pub(super) revokes: bool,
 }
 
 impl Ticket {
-    /// The ticket of an entry.
+    /// Makes the ticket of an entry.
     pub(super) fn of(entry: &domain::Entry) -> Self {
-        let tenant = entry.mutation.tenant();
-        let swept = matches!(
-            entry.mutation,
-            Mutation::RevokeSessions {
-                cause: Cause::Idle | Cause::Policy,
-                ..
-            }
-        );
-        let by_authority = entry.actor.is_authority();
-        let source = match tenant {
-            Some(tenant) if !(by_authority && swept) => Source::Tenant(tenant.clone()),
-            _ if by_authority => Source::Authority,
-            _ => Source::Installation,
-        };
-        // User ids are unique within a tenant only.
-        let caller = if entry.actor.via.is_empty() {
-            let tenant = tenant.map_or("", |tenant| tenant.as_str());
-            if entry.actor.name.starts_with("user:") || by_authority {
-                format!("{} {tenant}", entry.actor.name)
-            } else {
-                entry.actor.name.clone()
-            }
-        } else {
-            entry.actor.via.clone()
-        };
         Self {
-            source,
-            caller,
+            source: source_of(entry),
+            caller: caller_of(entry),
             targets: entry.mutation.targets().max(1),
             revokes: entry.mutation.revokes(),
         }
@@ -106,21 +82,53 @@ impl Ticket {
     }
 }
 
+/// The source of an entry. Sessions that the sweep ends count for the authority: a tenant whose idle sessions are many
+/// must not wait behind them with its own sign-outs.
+fn source_of(entry: &domain::Entry) -> Source {
+    let by_authority = entry.actor.is_authority();
+    let is_swept = matches!(
+        entry.mutation,
+        Mutation::RevokeSessions {
+            cause: Cause::Idle | Cause::Policy,
+            ..
+        }
+    );
+    match entry.mutation.tenant() {
+        Some(tenant) if !(by_authority && is_swept) => Source::Tenant(tenant.clone()),
+        _ if by_authority => Source::Authority,
+        _ => Source::Installation,
+    }
+}
+
+/// The caller whose quota an entry uses: the service through which a user acts, or else the actor.
+fn caller_of(entry: &domain::Entry) -> String {
+    let actor = &entry.actor;
+    if !actor.via.is_empty() {
+        return actor.via.clone();
+    }
+    // User ids are unique only within a tenant.
+    if actor.name.starts_with("user:") || actor.is_authority() {
+        let tenant = entry.mutation.tenant().map_or("", TenantId::as_str);
+        return format!("{} {tenant}", actor.name);
+    }
+    actor.name.clone()
+}
+
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Entries in all.
+    /// Entries of all sources.
     pub(super) entries_max: usize,
     /// Entries of one source.
     pub(super) source_entries_max: usize,
-    /// Targets of all entries of one caller. An entry that is the caller's only one always fits.
+    /// Targets of all entries of one caller. The only entry of a caller always fits.
     pub(super) caller_targets_max: usize,
 }
 
 /// The bound that refused an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// The whole queue is full, and the source has the most entries in it.
+    /// The whole queue is full, and no other source has more entries in it.
     Queue,
     /// The tenant has as many entries in the queue as it may have.
     Source,
@@ -145,20 +153,20 @@ pub(super) struct FairQueue<T> {
     sources: HashMap<Source, Waiting<T>>,
     /// The sources that wait, by virtual time.
     turns: BTreeSet<Turn>,
-    /// The times of sources without entries that are ahead of others.
+    /// The virtual times of sources without entries.
     resting: HashMap<Source, u64>,
-    /// The targets of each caller that wait.
+    /// The targets of each caller's entries.
     callers: HashMap<String, usize>,
     /// The virtual time of the entry that was served last.
     now: u64,
     len: usize,
-    /// The number of entries so far, which orders them by age.
+    /// The number of entries so far. It orders entries by age.
     arrivals: u64,
-    /// Whether the last batch passed over an entry that is too large to share a batch.
+    /// True if the last batch passed over an entry that is too large to share a batch.
     passed_over: bool,
 }
 
-/// The virtual time of a source, the arrival with which it joined, and the source.
+/// The virtual time of a source, the arrival with which it joined (which decides between equal times), and the source.
 type Turn = (u64, u64, Source);
 
 /// The entries of one source.
@@ -166,7 +174,7 @@ struct Waiting<T> {
     time: u64,
     joined: u64,
     served: u32,
-    /// By class, each oldest first.
+    /// The entries of each class, oldest first.
     classes: [VecDeque<Item<T>>; 3],
 }
 
@@ -196,11 +204,24 @@ impl<T> Waiting<T> {
 
     /// The class of the next entry.
     fn next_class(&self) -> Option<usize> {
-        let waiting = (0..self.classes.len()).filter(|class| !self.classes[*class].is_empty());
         if self.served % OLDEST_EVERY == OLDEST_EVERY - 1 {
-            return waiting.min_by_key(|class| self.classes[*class][0].arrival);
+            return self.oldest_class();
         }
-        waiting.min()
+        self.classes.iter().position(|class| !class.is_empty())
+    }
+
+    /// The class of the oldest entry.
+    fn oldest_class(&self) -> Option<usize> {
+        let mut oldest: Option<(u64, usize)> = None;
+        for (class, entries) in self.classes.iter().enumerate() {
+            let Some(first) = entries.front() else {
+                continue;
+            };
+            if oldest.is_none_or(|(arrival, _)| first.arrival < arrival) {
+                oldest = Some((first.arrival, class));
+            }
+        }
+        oldest.map(|(_, class)| class)
     }
 
     fn next(&self) -> Option<&Item<T>> {
@@ -213,11 +234,13 @@ impl<T> Waiting<T> {
         self.classes[class].pop_front()
     }
 
-    /// Takes out the newest entry.
+    /// Removes the newest entry.
     fn pop_newest(&mut self) -> Option<Item<T>> {
-        let newest = |class: &usize| self.classes[*class].back().map(|item| item.arrival);
-        let class = (0..self.classes.len()).max_by_key(newest)?;
-        self.classes[class].pop_back()
+        let newest = self
+            .classes
+            .iter_mut()
+            .max_by_key(|class| class.back().map(|item| item.arrival))?;
+        newest.pop_back()
     }
 }
 
@@ -240,7 +263,7 @@ impl<T> FairQueue<T> {
         self.len
     }
 
-    /// Adds an entry. Returns the entry that loses its place to it, if the queue is full.
+    /// Adds an entry. If the queue is full, returns the entry that loses its place to it.
     ///
     /// # Errors
     /// The bound that the entry's tenant or caller has filled.
@@ -257,35 +280,41 @@ impl<T> FairQueue<T> {
         if self.len >= self.bounds.entries_max {
             evicted = Some(self.evict(of_source)?);
         }
+        self.insert(ticket, value);
+        Ok(evicted)
+    }
 
+    fn insert(&mut self, ticket: Ticket, value: T) {
         self.arrivals += 1;
         self.len += 1;
         *self.callers.entry(ticket.caller.clone()).or_insert(0) += ticket.targets;
+
         let waiting = match self.sources.entry(ticket.source.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
+                // A source that rests ahead of others stays ahead: it has had its share already.
                 let rested = self.resting.remove(&ticket.source).unwrap_or(0);
                 let waiting = Waiting::new(self.now.max(rested), self.arrivals);
                 self.turns.insert(waiting.turn(&ticket.source));
                 new.insert(waiting)
             }
         };
-        let item = Item {
+        let class = ticket.class();
+        waiting.classes[class].push_back(Item {
             arrival: self.arrivals,
             value,
             ticket,
-        };
-        waiting.classes[item.ticket.class()].push_back(item);
-        Ok(evicted)
+        });
     }
 
-    /// Takes the newest entry from the source that has the most, if that is not the one that asks.
+    /// Removes the newest entry of the source with the most, if that is not the one that asks.
     fn evict(&mut self, of_source: usize) -> Result<T, Full> {
         let longest = self
             .sources
             .iter()
             .max_by_key(|(source, waiting)| (waiting.len(), *source));
         let (source, waiting) = longest.ok_or(Full::Queue)?;
+        // With one entry less it must still have as many as the other will have, or two sources would evict in turns.
         if waiting.len() <= of_source + 1 {
             return Err(Full::Queue);
         }
@@ -296,9 +325,10 @@ impl<T> FairQueue<T> {
         Ok(item.value)
     }
 
-    /// The next batch: entries of `targets_max` targets at most, in turns between the sources. An entry with more
-    /// targets is a batch of its own: what is small does not wait for it within one batch. Entries that are not
-    /// `wanted` any more are dropped.
+    /// Takes the next batch: entries of at most `targets_max` targets together, in turns between the sources. Entries
+    /// that are not `wanted` any more are dropped.
+    ///
+    /// An entry with more targets is a batch of its own, and a batch of smaller entries goes before it.
     pub(super) fn take(
         &mut self,
         entries_max: usize,
@@ -307,25 +337,16 @@ impl<T> FairQueue<T> {
     ) -> Vec<T> {
         let mut batch = Vec::new();
         let mut targets = 0;
-        // Up to here no source's next entry fits any more. What is served moves on, and so stays behind it.
-        let mut after = Bound::Unbounded;
         let mut passed_over = false;
+        // No source up to this turn has a next entry that fits. A source that is served moves behind it.
+        let mut after = Bound::Unbounded;
         while batch.len() < entries_max && targets < targets_max {
-            let next = self.turns.range((after.clone(), Bound::Unbounded)).next();
-            let Some(turn) = next.cloned() else {
+            let Some((turn, size)) = self.next_wanted(after.clone(), &wanted) else {
                 break;
             };
-            let source = turn.2.clone();
-            let Some(next) = self.sources.get(&source).and_then(Waiting::next) else {
-                break;
-            };
-            let (is_wanted, size) = (wanted(&next.value), next.ticket.targets);
-            if !is_wanted {
-                self.drop_next(&source);
-                continue;
-            }
+            // It was passed over once already. Without this a steady flow of small entries would starve it.
             if size > targets_max && batch.is_empty() && self.passed_over {
-                batch.extend(self.serve(&source));
+                batch.extend(self.serve(&turn.2));
                 break;
             }
             if targets + size > targets_max {
@@ -334,9 +355,10 @@ impl<T> FairQueue<T> {
                 continue;
             }
             targets += size;
-            batch.extend(self.serve(&source));
+            batch.extend(self.serve(&turn.2));
         }
-        // Nothing but large entries.
+
+        // Only large entries wait.
         if batch.is_empty()
             && let Some((_, _, source)) = self.turns.first().cloned()
         {
@@ -347,7 +369,24 @@ impl<T> FairQueue<T> {
         batch
     }
 
-    /// Takes out the next entry of a source, and charges the source for it.
+    /// The first turn after `after` whose source has a wanted entry next, and the targets of that entry.
+    fn next_wanted(
+        &mut self,
+        after: Bound<Turn>,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<(Turn, usize)> {
+        loop {
+            let turn = self.turns.range((after.clone(), Bound::Unbounded)).next()?;
+            let next = self.sources.get(&turn.2)?.next()?;
+            if wanted(&next.value) {
+                return Some((turn.clone(), next.ticket.targets));
+            }
+            let source = turn.2.clone();
+            self.drop_next(&source);
+        }
+    }
+
+    /// Removes the next entry of a source, and charges the source for it.
     fn serve(&mut self, source: &Source) -> Option<T> {
         let waiting = self.sources.get_mut(source)?;
         let item = waiting.pop()?;
@@ -359,7 +398,7 @@ impl<T> FairQueue<T> {
         Some(item.value)
     }
 
-    /// Takes out the next entry of a source without a charge.
+    /// Removes the next entry of a source without a charge.
     fn drop_next(&mut self, source: &Source) {
         let Some(waiting) = self.sources.get_mut(source) else {
             return;
@@ -369,7 +408,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Gives back what an entry took of the bounds, and forgets its source when that has no other.
+    /// Gives back the share of the bounds that an entry took, and forgets its source if that was its last.
     fn forget(&mut self, item: &Item<T>) {
         self.len -= 1;
         if let Some(targets) = self.callers.get_mut(&item.ticket.caller) {
@@ -390,9 +429,10 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Keeps the time of a source that has no entries, as long as there is anybody for whom it matters.
+    /// Keeps the virtual time of a source without entries while other sources wait.
     fn rest(&mut self, source: &Source, time: u64) {
         if self.len == 0 {
+            // Nobody waits, so nobody is owed a turn: all sources begin anew.
             self.now = self.now.max(time);
             self.resting.clear();
             return;

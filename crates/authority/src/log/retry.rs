@@ -1,9 +1,9 @@
-//! Backoff with jitter, in one place.
+//! Backoff with jitter.
 
 use std::time::Duration;
 
-/// Waits that double up to a bound, each shortened by a random part, so that many who failed together do not come
-/// back together.
+/// Pauses that double up to a bound. Each is shortened by a random part, so that calls which failed together do not
+/// come back together.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     next: Duration,
@@ -11,13 +11,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// From `first` up to `max`.
+    /// Pauses from `first` up to `max`.
     #[must_use]
     pub fn new(first: Duration, max: Duration) -> Self {
         Self { next: first, max }
     }
 
-    /// The next wait: between a half and the whole of the step.
+    /// Returns the next pause: between a half and the whole of the step.
     #[must_use]
     pub fn step(&mut self) -> Duration {
         let whole = self.next;

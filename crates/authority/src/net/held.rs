@@ -1,4 +1,4 @@
-//! A body that keeps something until the last byte of it was taken or its reader went away.
+//! A body that keeps a value until its last byte was read or its reader went away.
 
 use std::{
     pin::Pin,
@@ -11,14 +11,14 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-/// A body, and what it keeps.
+/// A body with the value that it keeps.
 pub(crate) struct Held<T> {
     body: Body,
     _kept: T,
 }
 
 impl<T: Send + Unpin + 'static> Held<T> {
-    /// Lets `body` keep `kept`.
+    /// Makes `body` keep `kept`.
     pub(crate) fn wrap(body: Body, kept: T) -> Body {
         Body::new(Self { body, _kept: kept })
     }

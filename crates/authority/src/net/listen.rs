@@ -1,4 +1,4 @@
-//! The sockets of one port: a bounded number of connections, and a deadline for each thing that a peer may delay.
+//! One port: it accepts a bounded number of connections, and sets a deadline for each thing that a peer may delay.
 
 use std::{
     convert::Infallible,
@@ -26,57 +26,56 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
 use super::{
     Full, Held, Peer, PortLimits, Share, Shares,
-    requests::{self, Requests, Standing},
+    requests::{self, Requests, Use},
 };
 use crate::telemetry::{Instruments, LogLimit};
 
-/// How often an HTTP/2 peer is asked for a sign of life, and how long it may take to give one.
+/// The time between two pings to an HTTP/2 peer, and the longest time until it answers one.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// The header fields of one request, in bytes: a token has at most 8 KiB.
+/// The most bytes of one request's header fields. A token has at most 8 KiB.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// The header fields of one HTTP/1 request.
+/// The most header fields of one HTTP/1 request.
 const HEADERS_MAX: usize = 64;
-/// Streams of one connection that were reset before they were looked at; more end the connection.
+/// The most streams of one connection that the peer resets before they are accepted. More end the connection.
 const PENDING_RESETS_MAX: usize = 20;
-/// Resets that this side sent to one connection because of its mistakes; more end the connection.
+/// The most resets that this side sends to one connection because of its mistakes. More end the connection.
 const ERROR_RESETS_MAX: usize = 128;
-/// What an HTTP/2 connection begins with, in bytes.
+/// The bytes of the preface of an HTTP/2 connection.
 const PREFACE_BYTES: usize = 24;
-/// The shortest and the longest pause after the system had no descriptor for a connection.
+/// The shortest and the longest pause after the system had no descriptor left for a connection.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How often a connection is looked at.
-const LOOK_MIN: Duration = Duration::from_millis(50);
-const LOOK_MAX: Duration = Duration::from_secs(5);
-/// At most one line about each kind of trouble in this time.
+/// The shortest and the longest time between two examinations of a connection.
+const EXAMINE_MIN: Duration = Duration::from_millis(50);
+const EXAMINE_MAX: Duration = Duration::from_secs(5);
+/// The least time between two log lines about refused connections.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What a port speaks.
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// What a port serves, and with what.
+/// The options of a port.
 pub(crate) struct PortOptions {
-    /// For metrics and logs.
+    /// The name in metrics and logs.
     pub(crate) name: &'static str,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) limits: PortLimits,
     pub(crate) router: Router,
     pub(crate) instruments: Arc<Instruments>,
-    /// Ends the port.
+    /// Cancelled when the port has to end.
     pub(crate) close: CancellationToken,
 }
 
-/// A port that serves.
+/// A port that accepts connections.
 struct Port {
     options: PortOptions,
     builder: Builder<TokioExecutor>,
@@ -84,7 +83,7 @@ struct Port {
     trouble: LogLimit,
 }
 
-/// Takes connections until the port is closed, and then waits for those that it has.
+/// Accepts connections until the port is closed, then waits until the open ones have ended.
 pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
     let limits = &options.limits;
     let port = Arc::new(Port {
@@ -104,20 +103,16 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
                 port.admit(stream, address, &connections);
             }
             Err(error) if is_about_one_connection(&error) => {}
-            // Trying again at once would spin for as long as the descriptors are used up.
             Err(error) => {
-                port.refused("descriptors");
-                if let Some(unlogged) = port.trouble.admit() {
-                    let name = port.options.name;
-                    tracing::error!(port = name, %error, unlogged, "cannot take a connection");
-                }
+                port.log_failed_accept(&error);
+                // Trying again at once would spin for as long as the descriptors are used up.
                 close.run_until_cancelled(sleep(pause)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }
 
-    // The system refuses who comes now.
+    // From here on the system refuses new connections, so that load balancers go elsewhere.
     drop(listener);
     connections.close();
     connections.wait().await;
@@ -147,7 +142,7 @@ fn builder(protocol: Protocol, limits: &PortLimits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Whether an error of `accept` is about the connection that was to be taken, and not about this process.
+/// Returns true if an error of `accept` is about the connection, and not about this process.
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -158,7 +153,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// What counts as one address: a host of IPv6 has a whole network of them.
+/// Returns the part of an address that counts as one peer. A host of IPv6 has a whole /64 network of addresses.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -170,6 +165,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Port {
+    /// Serves a connection in a task of its own, unless a bound is reached.
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, tasks: &TaskTracker) {
         match self.connections.take(network(address.ip()), 1) {
             Ok(share) => {
@@ -181,7 +177,7 @@ impl Port {
                     Full::All => "all",
                     Full::Each => "address",
                 };
-                self.refused(bound);
+                self.count_refused(bound);
                 if let Some(unlogged) = self.trouble.admit() {
                     let port = self.options.name;
                     tracing::warn!(port, %address, bound, unlogged, "connection refused");
@@ -190,141 +186,187 @@ impl Port {
         }
     }
 
-    fn refused(&self, bound: &'static str) {
-        let options = &self.options;
-        options.instruments.connection_refused(options.name, bound);
+    fn log_failed_accept(&self, error: &io::Error) {
+        self.count_refused("descriptors");
+        if let Some(unlogged) = self.trouble.admit() {
+            let port = self.options.name;
+            tracing::error!(port, %error, unlogged, "cannot accept a connection");
+        }
     }
 
-    fn ended(&self, reason: &'static str) {
+    fn count_refused(&self, bound: &'static str) {
         let options = &self.options;
-        options.instruments.connection_ended(options.name, reason);
+        options
+            .instruments
+            .connections
+            .count_refused(options.name, bound);
+    }
+
+    fn count_ended(&self, reason: &'static str) {
+        let options = &self.options;
+        options
+            .instruments
+            .connections
+            .count_ended(options.name, reason);
         tracing::debug!(port = options.name, reason, "connection ended");
     }
 
     /// Serves a connection to its end.
     async fn serve(&self, stream: TcpStream, address: SocketAddr, _share: Share<IpAddr>) {
-        let instruments = &self.options.instruments;
-        let _open = instruments.connection(self.options.name);
-        // Small answers would wait for the acknowledgement of others.
+        let connections = &self.options.instruments.connections;
+        let _open = connections.open(self.options.name);
+        // Without this a small answer waits until the peer has acknowledged the one before it.
         let _ = stream.set_nodelay(true);
-        let local = stream.local_addr().ok();
-        let info = TcpConnectInfo {
-            local_addr: local,
-            remote_addr: Some(address),
-        };
 
         let Some(tls) = &self.options.tls else {
-            return self.drive(stream, address, info).await;
+            return self.drive(stream, address).await;
         };
         match timeout(self.options.limits.request_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.drive(stream, address, info).await,
-            Ok(Err(_)) => self.ended("handshake"),
-            Err(_) => self.ended("handshake_timeout"),
+            Ok(Ok(stream)) => self.drive(stream, address).await,
+            Ok(Err(_)) => self.count_ended("handshake"),
+            Err(_) => self.count_ended("handshake_timeout"),
         }
     }
 
+    /// Drives HTTP on a connection. A connection that is too old, idle or stuck is asked to end, and then ended.
     async fn drive<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         io: IO,
         address: SocketAddr,
-        info: TcpConnectInfo,
     ) {
         let limits = &self.options.limits;
-        let requests = Requests::new(limits.answer_timeout);
-        let aged = CancellationToken::new();
+        let state = ConnectionState::new(address, limits.answer_timeout);
         let router = self.options.router.clone();
-        let (opening, aging) = (Arc::clone(&requests), aged.clone());
-        let service = service_fn(move |request| {
-            let (peer, open) = requests::open(&opening, address, &aging);
-            answer(router.clone(), request, info.clone(), peer, open)
-        });
-
-        let read = Arc::new(AtomicUsize::new(0));
+        let answering = Arc::clone(&state);
+        let service =
+            service_fn(move |request| answer(router.clone(), Arc::clone(&answering), request));
         let io = TokioIo::new(Counted {
             io,
-            read: Arc::clone(&read),
+            state: Arc::clone(&state),
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
 
-        let opened = Instant::now();
-        let mut looks = interval(look_interval(limits));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut age = pin!(sleep_until(opened + jittered(limits.age_max)));
-        // None while nothing asked the connection to end.
+        let mut examinations = interval(examine_interval(limits));
+        examinations.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut age = pin!(sleep_until(state.opened + jittered(limits.age_max)));
+        // The time at which the connection is cut off. None: it was not asked to end.
         let mut end_by = None;
         loop {
             tokio::select! {
-                // What a peer did wrong is its own affair.
+                // An error is the peer's mistake, and of no interest to the operator.
                 _ = connection.as_mut() => return,
                 () = self.options.close.cancelled(), if end_by.is_none() => {
                     connection.as_mut().graceful_shutdown();
                     end_by = Some(Instant::now() + limits.drain_timeout);
                 }
                 () = age.as_mut(), if end_by.is_none() => {
-                    self.ended("age");
-                    aged.cancel();
+                    self.count_ended("age");
+                    // Streams never finish by themselves: they are told.
+                    state.aged.cancel();
                     connection.as_mut().graceful_shutdown();
                     end_by = Some(Instant::now() + limits.grace);
                 }
-                _ = looks.tick() => {
-                    if end_by.is_some_and(|end| end < Instant::now()) {
-                        return;
+                _ = examinations.tick() => match self.examine(&state, end_by) {
+                    Verdict::Keep => {}
+                    Verdict::Finish(reason) => {
+                        self.count_ended(reason);
+                        connection.as_mut().graceful_shutdown();
+                        end_by = Some(Instant::now() + limits.grace);
                     }
-                    let begun = self.options.protocol == Protocol::Http1
-                        || read.load(Ordering::Relaxed) >= PREFACE_BYTES;
-                    if !begun && opened.elapsed() > limits.request_timeout {
-                        return self.ended("preface_timeout");
-                    }
-                    match requests.standing(limits.idle_timeout, Instant::now()) {
-                        Standing::Busy => {}
-                        Standing::Overdue => return self.ended("answer_timeout"),
-                        Standing::Idle if end_by.is_none() => {
-                            self.ended("idle");
-                            connection.as_mut().graceful_shutdown();
-                            end_by = Some(Instant::now() + limits.grace);
-                        }
-                        Standing::Idle => {}
-                    }
+                    Verdict::End(reason) => return self.count_ended(reason),
+                    Verdict::CutOff => return,
                 }
             }
         }
     }
+
+    fn examine(&self, state: &ConnectionState, end_by: Option<Instant>) -> Verdict {
+        let limits = &self.options.limits;
+        let now = Instant::now();
+        if end_by.is_some_and(|end| end < now) {
+            return Verdict::CutOff;
+        }
+        // hyper waits for the preface without a bound of its own. HTTP/1 has its own for the header.
+        let has_begun = self.options.protocol == Protocol::Http1
+            || state.read.load(Ordering::Relaxed) >= PREFACE_BYTES;
+        if !has_begun && now.duration_since(state.opened) > limits.request_timeout {
+            return Verdict::End("preface_timeout");
+        }
+        match state.requests.current_use(limits.idle_timeout, now) {
+            Use::Overdue => Verdict::End("answer_timeout"),
+            Use::Idle if end_by.is_none() => Verdict::Finish("idle"),
+            Use::Idle | Use::Busy => Verdict::Keep,
+        }
+    }
 }
 
-/// Answers one request; the connection is busy with it until its answer was sent.
+/// The state of a connection that its examination, its requests and its reader share.
+struct ConnectionState {
+    address: SocketAddr,
+    opened: Instant,
+    requests: Arc<Requests>,
+    /// Bytes that were read.
+    read: AtomicUsize,
+    /// Cancelled when the connection is as old as it may be.
+    aged: CancellationToken,
+}
+
+impl ConnectionState {
+    fn new(address: SocketAddr, answer_timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            opened: Instant::now(),
+            requests: Requests::new(answer_timeout),
+            read: AtomicUsize::new(0),
+            aged: CancellationToken::new(),
+        })
+    }
+}
+
+/// The result of examining a connection.
+enum Verdict {
+    Keep,
+    /// It may finish its requests, and ends then. The reason is counted.
+    Finish(&'static str),
+    /// It ends now. The reason is counted.
+    End(&'static str),
+    /// It did not end in time after it was asked to. The reason was counted then.
+    CutOff,
+}
+
+/// Answers one request. The connection is busy with it until the last byte of the answer was sent.
 async fn answer(
     router: Router,
+    state: Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
-    info: TcpConnectInfo,
-    peer: Peer,
-    open: requests::Open,
 ) -> Result<Response, Infallible> {
+    let (peer, open) = requests::open(&state.requests, state.address, &state.aged);
     let mut request: Request = request.map(Body::new);
-    request.extensions_mut().insert(info);
     request.extensions_mut().insert(peer);
     let response = router.oneshot(request).await?;
     Ok(response.map(|body| Held::wrap(body, open)))
 }
 
-/// A tenth more or less, so that connections that began together do not end together.
+/// Changes an age by up to a tenth, so that connections which began together do not end together.
 fn jittered(age: Duration) -> Duration {
     let [byte] = crate::keys::random::<1>();
     age.mul_f64(0.9 + 0.2 * f64::from(byte) / 255.0)
 }
 
-fn look_interval(limits: &PortLimits) -> Duration {
+/// A quarter of the shortest timeout, so that none is exceeded by much.
+fn examine_interval(limits: &PortLimits) -> Duration {
     let shortest = limits
         .request_timeout
         .min(limits.answer_timeout)
         .min(limits.idle_timeout)
         .min(limits.grace);
-    (shortest / 4).clamp(LOOK_MIN, LOOK_MAX)
+    (shortest / 4).clamp(EXAMINE_MIN, EXAMINE_MAX)
 }
 
-/// A connection that counts the bytes it read.
+/// A connection that counts the bytes that it reads.
 struct Counted<IO> {
     io: IO,
-    read: Arc<AtomicUsize>,
+    state: Arc<ConnectionState>,
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
@@ -335,8 +377,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.io).poll_read(context, buffer));
-        self.read
-            .fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        let bytes = buffer.filled().len() - before;
+        self.state.read.fetch_add(bytes, Ordering::Relaxed);
         Poll::Ready(read)
     }
 }

@@ -1,53 +1,57 @@
-//! How many connections each port may have, and how long each thing may take.
+//! The bounds of a port: connections, streams, and times.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 
-/// Descriptors that are kept for files, the store's own connections besides, and what runs at start.
+/// Descriptors that are kept free for files and for the start, beside those of the store's connections.
 const DESCRIPTORS_RESERVED: usize = 64;
 /// The most connections of a port whose number is not set.
 const CONNECTIONS_MAX: usize = 100_000;
 const HTTP_CONNECTIONS_MAX: usize = 256;
-/// How long a peer may take its answer for, after the call's own deadline.
+/// The longest time from a call's own deadline until its peer has read the answer.
 const SEND_TIME: Duration = Duration::from_secs(30);
 
-/// What a port allows.
+/// The bounds of one port.
 #[derive(Clone, Debug)]
 pub(crate) struct PortLimits {
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
-    /// HTTP/2 streams of one connection at a time.
+    /// The most HTTP/2 streams of one connection at a time.
     pub(crate) streams_max: u32,
-    /// For a TLS handshake, an HTTP/2 preface, the header of an HTTP/1 request.
+    /// The longest TLS handshake, HTTP/2 preface, or header of an HTTP/1 request.
     pub(crate) request_timeout: Duration,
-    /// For a request from its first byte to the last byte of its answer; streams are exempt.
+    /// The longest time from the first byte of a request to the last byte of its answer. Streams are exempt.
     pub(crate) answer_timeout: Duration,
-    /// Without a request.
+    /// A connection ends after this time without a request.
     pub(crate) idle_timeout: Duration,
     /// A connection is asked to end when it is about this old.
     pub(crate) age_max: Duration,
-    /// How long its calls may take to finish then.
+    /// The longest time that its calls may take to finish then.
     pub(crate) grace: Duration,
-    /// How long they may take when the authority ends.
+    /// The longest time that calls may take to finish when the authority ends.
     pub(crate) drain_timeout: Duration,
 }
 
 impl PortLimits {
-    /// The limits of the gRPC port and of the HTTP port. Neither can use up the descriptors of the other.
+    /// Returns the bounds of the gRPC port and of the HTTP port. Neither can use up the descriptors of the other.
     pub(crate) fn of(config: &Config) -> (Self, Self) {
         let server = &config.server;
         let (grpc, http) = share_descriptors(descriptors(), config.store.connections_max);
         let grpc = server.connections_max.unwrap_or(grpc);
         let http = server.http_connections_max.unwrap_or(http);
+        tracing::info!(grpc, http, "connections are bounded");
+        (Self::new(server, grpc), Self::new(server, http))
+    }
+
+    fn new(server: &ServerConfig, connections_max: usize) -> Self {
         let answer_timeout = server.request_timeout + server.call_timeout + SEND_TIME;
-        let limits = |connections_max: usize| Self {
+        let connections_per_address_max = server.connections_per_address_max;
+        Self {
             connections_max,
-            connections_per_address_max: server
-                .connections_per_address_max
-                .unwrap_or(connections_max),
+            connections_per_address_max: connections_per_address_max.unwrap_or(connections_max),
             streams_max: server.streams_per_connection_max,
             request_timeout: server.request_timeout,
             answer_timeout,
@@ -55,21 +59,19 @@ impl PortLimits {
             age_max: server.connection_age_max,
             grace: answer_timeout,
             drain_timeout: server.drain_timeout,
-        };
-        tracing::info!(grpc, http, "connections are bounded");
-        (limits(grpc), limits(http))
+        }
     }
 }
 
-/// The descriptors that this process may have.
+/// The descriptors that this process may open.
 fn descriptors() -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    })
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    }
 }
 
-/// The connections of the gRPC port and of the HTTP port.
+/// Splits the free descriptors into connections of the gRPC port and of the HTTP port.
 fn share_descriptors(descriptors: usize, store_connections: usize) -> (usize, usize) {
     let reserved = DESCRIPTORS_RESERVED.saturating_add(store_connections);
     let free = descriptors.saturating_sub(reserved).max(2);

@@ -1,4 +1,4 @@
-//! The requests of one connection: whether it is idle, and whether one is overdue.
+//! The open requests of one connection, which tell whether it is idle and whether an answer is overdue.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Requests that are not answered to their last byte yet. HTTP/2 bounds their number.
+/// Requests that are not answered to their last byte. HTTP/2 bounds their number.
 pub(super) struct Requests {
     answer_timeout: Duration,
     state: Mutex<State>,
@@ -18,19 +18,19 @@ pub(super) struct Requests {
 
 struct State {
     next: u64,
-    /// When each is overdue; never for a stream.
+    /// The deadline of each request. None: it is a stream.
     open: HashMap<u64, Option<Instant>>,
-    /// When the last one ended.
+    /// The end of the last request.
     idle_since: Instant,
 }
 
-/// How a connection stands.
+/// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Use {
     Busy,
-    /// No request for too long.
+    /// It had no request for too long.
     Idle,
-    /// A peer does not take its answer.
+    /// The peer does not read an answer.
     Overdue,
 }
 
@@ -47,15 +47,16 @@ impl Requests {
         })
     }
 
-    pub(super) fn standing(&self, idle_timeout: Duration, now: Instant) -> Standing {
+    /// Returns how the connection is used at `now`.
+    pub(super) fn current_use(&self, idle_timeout: Duration, now: Instant) -> Use {
         let state = self.lock();
         if state.open.values().flatten().any(|overdue| *overdue < now) {
-            return Standing::Overdue;
+            return Use::Overdue;
         }
         if state.open.is_empty() && now.duration_since(state.idle_since) > idle_timeout {
-            return Standing::Idle;
+            return Use::Idle;
         }
-        Standing::Busy
+        Use::Busy
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -63,7 +64,7 @@ impl Requests {
     }
 }
 
-/// Notes a request until the guard is dropped.
+/// Records a request until the guard is dropped.
 pub(super) fn open(
     requests: &Arc<Requests>,
     address: SocketAddr,
@@ -103,18 +104,18 @@ impl Drop for Open {
     }
 }
 
-/// The peer of a request, and the connection that it came by.
+/// The peer of a request, and the connection that the request came by.
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    /// Says that the connection is as old as it may be: streams end, so that their peers connect anew.
+    /// Cancelled when the connection is as old as it may be. Streams end then, so that their peers connect anew.
     pub(crate) aged: CancellationToken,
     requests: Arc<Requests>,
     id: u64,
 }
 
 impl Peer {
-    /// Lets the answer take as long as it likes: it is a stream.
+    /// Removes the deadline of the answer, because it is a stream.
     pub(crate) fn lift_deadline(&self) {
         if let Some(overdue) = self.requests.lock().open.get_mut(&self.id) {
             *overdue = None;
@@ -136,13 +137,13 @@ mod tests {
         let (peer, stream) = open(&requests, address, &aged);
         peer.lift_deadline();
         let later = Instant::now() + 10 * minute;
-        assert_eq!(requests.standing(second, later), Standing::Busy);
+        assert_eq!(requests.current_use(second, later), Use::Busy);
 
         let (_, call) = open(&requests, address, &aged);
-        assert_eq!(requests.standing(second, later), Standing::Overdue);
+        assert_eq!(requests.current_use(second, later), Use::Overdue);
 
         drop((stream, call));
-        assert_eq!(requests.standing(second, Instant::now()), Standing::Busy);
-        assert_eq!(requests.standing(second, later), Standing::Idle);
+        assert_eq!(requests.current_use(second, Instant::now()), Use::Busy);
+        assert_eq!(requests.current_use(second, later), Use::Idle);
     }
 }

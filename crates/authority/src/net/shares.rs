@@ -1,4 +1,4 @@
-//! A bounded resource that several holders share: a full bound refuses the holders that filled it.
+//! A bounded resource that several holders share. When it is full, the holders that filled it are refused.
 
 use std::{
     collections::HashMap,
@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Units of one resource: permits, connections, bytes.
+/// The units of one resource: permits, connections, bytes.
 ///
-/// A holder is refused once it would hold more than `each_max`, or more than is free. So one greedy holder gets at most
-/// half, two get a third each, and a holder that has nothing yet is refused only when nothing at all is free.
+/// A holder is refused if it would hold more than `each_max`, or more than is free. So one greedy holder gets at most a
+/// half, two get a third each, and a holder that has nothing is refused only when nothing is free.
 #[derive(Debug)]
 pub(crate) struct Shares<K> {
     max: usize,
@@ -17,14 +17,14 @@ pub(crate) struct Shares<K> {
     held: Mutex<Held<K>>,
 }
 
-/// Has an entry only for holders that hold something.
+/// The held units. Only holders that hold some have an entry.
 #[derive(Debug)]
 struct Held<K> {
     all: usize,
     each: HashMap<K, usize>,
 }
 
-/// Which bound refused.
+/// The bound that refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     /// Nothing is free.
@@ -89,7 +89,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     }
 }
 
-/// Units that a holder has; dropping gives them back.
+/// Units of one holder, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share<K: Clone + Eq + Hash> {
     shares: Arc<Shares<K>>,

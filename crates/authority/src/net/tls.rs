@@ -27,7 +27,7 @@ pub(crate) fn read_tls(config: &ServerConfig) -> Result<Option<TlsAcceptor>, Con
     };
     let chain = read_chain(certificate)?;
     let key = read_key(key)?;
-    let tls = tls_config(chain, key).map_err(|error| unusable_key(error.to_string()))?;
+    let tls = tls_config(chain, key).map_err(|error| unusable_key(&error.to_string()))?;
     Ok(Some(TlsAcceptor::from(Arc::new(tls))))
 }
 
@@ -46,7 +46,7 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
     let pem = read_file(KEY_FILE, file)?;
     PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| unusable_key("it has no private key in PEM form".into()))
+        .map_err(|_| unusable_key("it has no private key in PEM form"))
 }
 
 fn tls_config(
@@ -63,7 +63,7 @@ fn tls_config(
     Ok(tls)
 }
 
-fn unusable_key(cause: String) -> ConfigError {
+fn unusable_key(cause: &str) -> ConfigError {
     let problem = format!("cannot be used with server.tls_certificate_file: {cause}");
     ConfigError::new(KEY_FILE, problem)
 }

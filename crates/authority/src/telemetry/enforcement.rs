@@ -1,35 +1,82 @@
-//! From revoked to enforced, by one clock: the authority's own.
+//! The delay from the acknowledgement of a revocation until a gate enforces it, by one clock: the authority's own.
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use opentelemetry::metrics::{Histogram, Meter};
 use portcullis_contract::position::Revision;
 
-/// Of the revisions acknowledged within a second so many are followed, so that neither memory nor the work of a probe
-/// grows with the rate of revocations.
+use super::histogram;
+use crate::domain::Outcome;
+
+/// Seconds, from one round trip to the largest staleness that is allowed by default.
+const DELAY_BUCKETS: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+/// The most revisions of one second that are followed, so that neither memory nor the work of a probe grows with the
+/// rate of revocations.
 const FOLLOWED_PER_SECOND: usize = 20;
-/// Followed revisions that are remembered: those of 51 s at least.
+/// The most followed revisions that are remembered. They cover 51 s at least.
 const FOLLOWED_MAX: usize = 1024;
+
+/// The delays of enforcement.
+pub(crate) struct Enforcement {
+    acknowledged: Acknowledged,
+    delays: Histogram<f64>,
+}
+
+impl Enforcement {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            acknowledged: Acknowledged::default(),
+            delays: histogram::of_seconds(
+                meter,
+                "portcullis.enforcement.delay",
+                DELAY_BUCKETS,
+                "From the acknowledgement of a revocation until a validator's probe reports it as applied.",
+            ),
+        }
+    }
+
+    /// Records that these outcomes are acknowledged now.
+    pub(crate) fn record_acknowledged<'a>(&self, outcomes: impl Iterator<Item = &'a Outcome>) {
+        let changed = outcomes.filter(|outcome| outcome.changed > 0);
+        if let Some(revision) = changed.map(|outcome| outcome.revision).max() {
+            self.acknowledged.add(revision, Instant::now());
+        }
+    }
+
+    /// Records that a validator, connected since `connected`, reports `applied`. It reported `before` the last time.
+    pub(crate) fn record_applied(&self, before: Revision, applied: Revision, connected: Instant) {
+        if applied <= before {
+            return;
+        }
+        let now = Instant::now();
+        for delay in self.acknowledged.delays(before, applied, connected, now) {
+            self.delays.record(delay.as_secs_f64(), &[]);
+        }
+    }
+}
 
 /// Acknowledged revisions, until every validator can have reported them.
 #[derive(Default)]
-pub(super) struct Acknowledged(Mutex<VecDeque<(Revision, Instant)>>);
+struct Acknowledged(Mutex<VecDeque<(Revision, Instant)>>);
 
 impl Acknowledged {
-    /// Notes that `revision` was acknowledged now.
-    pub(super) fn note(&self, revision: Revision, now: Instant) {
-        let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = followed.back().is_some_and(|(last, _)| revision <= *last);
-        let earlier = followed
-            .len()
-            .checked_sub(FOLLOWED_PER_SECOND)
-            .and_then(|at| followed.get(at));
-        if known
-            || earlier
-                .is_some_and(|(_, at)| now.saturating_duration_since(*at) < Duration::from_secs(1))
+    /// Follows `revision`, which was acknowledged at `now`, unless enough of this second are followed already.
+    fn add(&self, revision: Revision, now: Instant) {
+        let mut followed = self.lock();
+        if let Some((last, _)) = followed.back()
+            && revision <= *last
+        {
+            return;
+        }
+        let earlier = followed.len().checked_sub(FOLLOWED_PER_SECOND);
+        if let Some((_, at)) = earlier.and_then(|index| followed.get(index))
+            && now.saturating_duration_since(*at) < Duration::from_secs(1)
         {
             return;
         }
@@ -39,23 +86,32 @@ impl Acknowledged {
         followed.push_back((revision, now));
     }
 
-    /// How long ago each followed revision in `(before, applied]` was acknowledged, for a validator that has been
-    /// connected since `connected`: it cannot have been late for what was acknowledged earlier.
-    pub(super) fn reported(
+    /// The ages of the followed revisions in `(before, applied]`.
+    ///
+    /// Those from before `connected` are left out: the validator cannot have been late for them.
+    fn delays(
         &self,
         before: Revision,
         applied: Revision,
         connected: Instant,
         now: Instant,
     ) -> Vec<Duration> {
-        let followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = self.lock();
         let first = followed.partition_point(|(revision, _)| *revision <= before);
-        let new = followed
-            .range(first..)
-            .take_while(|(revision, _)| *revision <= applied);
-        new.filter(|(_, at)| *at >= connected)
-            .map(|(_, at)| now.saturating_duration_since(*at))
-            .collect()
+        let mut delays = Vec::new();
+        for (revision, at) in followed.range(first..) {
+            if *revision > applied {
+                break;
+            }
+            if *at >= connected {
+                delays.push(now.saturating_duration_since(*at));
+            }
+        }
+        delays
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Revision, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,10 +125,10 @@ mod tests {
     fn a_validator_reports_each_revision_once() {
         let (acknowledged, start) = (Acknowledged::default(), Instant::now());
         for step in 1..=3 {
-            acknowledged.note(Revision(step.into()), start + LATER * step);
+            acknowledged.add(Revision(step.into()), start + LATER * step);
         }
         let report = |before, applied| {
-            acknowledged.reported(
+            acknowledged.delays(
                 Revision(before),
                 Revision(applied),
                 start,
@@ -82,7 +138,7 @@ mod tests {
         assert_eq!(report(0, 2), [LATER * 4, LATER * 3]);
         assert_eq!(report(2, 3), [LATER * 2]);
         assert!(report(3, 3).is_empty());
-        let late = acknowledged.reported(
+        let late = acknowledged.delays(
             Revision(0),
             Revision(3),
             start + LATER * 3,
@@ -95,7 +151,7 @@ mod tests {
     fn neither_the_rate_nor_time_makes_it_grow() {
         let (acknowledged, start) = (Acknowledged::default(), Instant::now());
         for step in 0..20_000_u32 {
-            acknowledged.note(
+            acknowledged.add(
                 Revision(u64::from(step) + 1),
                 start + Duration::from_millis(10) * step,
             );

@@ -1,4 +1,4 @@
-//! Where telemetry goes: Prometheus asks for it, OTLP is sent.
+//! Export of telemetry: Prometheus reads it over HTTP, and OTLP sends it.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use super::instruments::Instruments;
 use crate::config::TelemetryConfig;
 
-/// How long an export may take, and the last one at the end too: a receiver that is dead or hangs holds nobody up.
+/// The longest export, and the longest wait for the last one, so that a dead or hanging receiver delays nothing.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The name of the instruments' and the spans' scope.
 const SCOPE: &str = "portcullis-authority";
 
-/// Why there is no telemetry.
+/// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The exporter cannot be set up.
@@ -39,59 +39,60 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up the one set of instruments. Within a Tokio runtime.
+    /// Sets up the instruments and their readers. It needs a Tokio runtime.
     pub(crate) fn start(
         config: &TelemetryConfig,
         system: &'static str,
     ) -> Result<(Self, Instruments), TelemetryError> {
         let registry = Registry::new();
-        let prometheus = opentelemetry_prometheus::exporter().with_registry(registry.clone());
-        let prometheus = prometheus.scope_info_enabled(false).build()?;
+        let prometheus = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
         let mut builder = SdkMeterProvider::builder()
             .with_resource(resource(config))
             .with_reader(prometheus);
         if let Some(endpoint) = &config.otlp_endpoint {
-            let exporter = MetricExporter::builder().with_tonic();
-            builder = builder.with_periodic_exporter(
-                exporter
-                    .with_endpoint(endpoint)
-                    .with_timeout(EXPORT_TIMEOUT)
-                    .build()?,
-            );
+            let otlp = MetricExporter::builder()
+                .with_tonic()
+                .with_endpoint(endpoint)
+                .with_timeout(EXPORT_TIMEOUT)
+                .build()?;
+            builder = builder.with_periodic_exporter(otlp);
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);
         Ok((Self { registry, provider }, instruments))
     }
 
-    /// All metrics as Prometheus reads them.
+    /// All metrics in the text format of Prometheus.
     pub(crate) fn text(&self) -> Option<String> {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather());
         text.inspect_err(|error| tracing::error!(%error, "metrics cannot be written"))
             .ok()
     }
 
-    /// Sends what is left. Takes at most [`EXPORT_TIMEOUT`].
+    /// Sends the metrics that were not sent yet, within [`EXPORT_TIMEOUT`].
     pub(crate) async fn shut_down(&self) {
         let provider = self.provider.clone();
         within_bound(move || drop(provider.shutdown())).await;
     }
 }
 
-/// The exporter of this process's spans. What subscribes to `tracing` uses its tracer.
+/// The exporter of this process's spans. The subscriber of `tracing` uses its tracer.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Sets it up, when an endpoint is configured. Within a Tokio runtime.
+    /// Sets it up if an endpoint is configured. It needs a Tokio runtime.
     ///
     /// # Errors
-    /// When the exporter cannot be set up. A receiver that cannot be reached is none.
+    /// When the exporter cannot be set up. A receiver that cannot be reached is no error.
     pub fn start(config: &TelemetryConfig) -> Result<Option<Self>, TelemetryError> {
         let Some(endpoint) = &config.otlp_endpoint else {
             return Ok(None);
         };
-        let exporter = SpanExporter::builder().with_tonic();
-        let exporter = exporter
+        let exporter = SpanExporter::builder()
+            .with_tonic()
             .with_endpoint(endpoint)
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
@@ -104,19 +105,19 @@ impl Traces {
         Ok(Some(Self(provider)))
     }
 
-    /// What makes spans of those that `tracing` has.
+    /// The tracer that turns spans of `tracing` into spans of OpenTelemetry.
     #[must_use]
     pub fn tracer(&self) -> SdkTracer {
         self.0.tracer(SCOPE)
     }
 
-    /// What OpenTelemetry's global provider can be, for validators in this process.
+    /// The provider that can be OpenTelemetry's global one, for validators in this process.
     #[must_use]
     pub fn provider(&self) -> SdkTracerProvider {
         self.0.clone()
     }
 
-    /// Sends what is left. Takes at most a second.
+    /// Sends the spans that were not sent yet, within a second.
     pub async fn shut_down(self) {
         within_bound(move || drop(self.0.shutdown_with_timeout(EXPORT_TIMEOUT))).await;
     }
@@ -128,12 +129,13 @@ fn resource(config: &TelemetryConfig) -> Resource {
         .build()
 }
 
-/// The SDK blocks, some of it without a bound: in a thread of its own, which nobody waits for longer than this.
+/// Runs blocking work of the SDK and waits for it, at most [`EXPORT_TIMEOUT`]. Some of that work has no bound, so it
+/// runs in a thread of its own that is left behind if it takes longer.
 async fn within_bound(work: impl FnOnce() + Send + 'static) {
     let (done, finished) = oneshot::channel();
     std::thread::spawn(move || {
         work();
-        // Whoever waited may have gone on.
+        // The receiver is gone if the bound passed before.
         let _ = done.send(());
     });
     if tokio::time::timeout(EXPORT_TIMEOUT, finished)

@@ -1,11 +1,11 @@
-//! A bound for the lines of one kind of trouble.
+//! A bound for the log lines about one kind of trouble.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Admits one line an interval, and counts the others.
+/// Admits one line per interval, and counts the others.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     interval: Duration,
@@ -26,12 +26,11 @@ impl LogLimit {
         }
     }
 
-    /// How many lines were left out before this one; none: leave this one out too.
+    /// Returns how many lines were left out since the last one. None: this one is to be left out too.
     pub(crate) fn admit(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state
-            .last
-            .is_some_and(|last| last.elapsed() < self.interval)
+        if let Some(last) = state.last
+            && last.elapsed() < self.interval
         {
             state.unlogged += 1;
             return None;

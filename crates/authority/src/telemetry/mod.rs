@@ -1,16 +1,23 @@
-//! What the authority tells of itself: one set of instruments, read at `/metrics` and sent by OTLP, and the context of
-//! traces. Nothing of a request but the rpc's name and its code is ever recorded.
+//! Telemetry: one set of instruments, read at `/metrics` and sent by OTLP, and the context of traces.
+//!
+//! Of a call, only the rpc's name and its code are ever recorded. Each instrument has a file by its subject; gauges of a
+//! part stand beside the part.
 
+mod calls;
+mod commits;
+mod connections;
 mod enforcement;
 mod export;
+mod histogram;
 mod instruments;
 mod log_limit;
-mod store;
+mod refusals;
+pub(crate) mod store_gauges;
 mod trace;
 
 pub(crate) use self::{
+    calls::{CallStatus, Rpc},
     export::Telemetry,
-    instruments::{CallStatus, Gauges, Rpc},
     log_limit::LogLimit,
     trace::{sampled_parent, set_parent},
 };

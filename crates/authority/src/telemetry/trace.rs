@@ -1,4 +1,4 @@
-//! The context of traces, between the wire, spans and the log.
+//! The context of traces, passed between calls, spans and the log.
 
 use opentelemetry::{
     Context,
@@ -11,7 +11,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::domain::Entry;
 
-fn remote(parent: TraceParent) -> SpanContext {
+fn remote_context(parent: TraceParent) -> SpanContext {
     let flags = if parent.sampled {
         TraceFlags::SAMPLED
     } else {
@@ -26,13 +26,13 @@ fn remote(parent: TraceParent) -> SpanContext {
     )
 }
 
-/// Makes the span a child of the caller's. Without a layer that exports it has no effect.
+/// Makes the span a child of the caller's span. It has no effect unless spans are exported.
 pub(crate) fn set_parent(span: &Span, parent: TraceParent) {
-    let _ = span.set_parent(Context::new().with_remote_span_context(remote(parent)));
+    let _ = span.set_parent(Context::new().with_remote_span_context(remote_context(parent)));
 }
 
-/// What an entry of this call says of its trace: the current span if it is sampled; when nothing records spans here,
-/// the caller's own. `header` is the call's `traceparent`.
+/// The trace parent that an entry of this call carries: the current span, or the caller's own if nothing records spans
+/// here. None: it is not sampled. `header` is the call's `traceparent`.
 pub(crate) fn sampled_parent(header: Option<&str>) -> Option<String> {
     let context = Span::current().context();
     let here = context.span().span_context().clone();
@@ -48,8 +48,8 @@ pub(crate) fn sampled_parent(header: Option<&str>) -> Option<String> {
     parent.sampled.then(|| parent.to_string())
 }
 
-/// The span of a batch's commit: a child of the first sampled call in it, with links to others. None when no call of
-/// the batch is sampled.
+/// The span of a batch's commit: a child of the first sampled call in it, with links to the other ones. It is disabled
+/// if no call of the batch is sampled.
 pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
     let parents = entries
         .iter()
@@ -70,6 +70,8 @@ pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
         portcullis.revision = tracing::field::Empty,
     );
     set_parent(&span, first);
-    parents.for_each(|parent| span.add_link(remote(parent)));
+    for parent in parents {
+        span.add_link(remote_context(parent));
+    }
     span
 }

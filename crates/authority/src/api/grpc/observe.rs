@@ -93,7 +93,7 @@ impl Drop for Measurement {
     fn drop(&mut self) {
         let status = call_status(self.code);
         let elapsed = self.begun.elapsed();
-        self.instruments.call(self.rpc, status, elapsed);
+        self.instruments.calls.record(self.rpc, status, elapsed);
         tracing::debug!(parent: &self.span, code = status.code, ?elapsed, "call ended");
 
         self.span

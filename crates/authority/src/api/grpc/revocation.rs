@@ -23,20 +23,17 @@ impl RevocationService for Revocations {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let address = request.remote_addr();
-        let aged = request
-            .extensions()
-            .get::<Peer>()
-            .map(|peer| peer.aged.clone())
-            .unwrap_or_default();
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return Err(AppError::Internal.into());
+        };
         let call = Incoming::new(request)?;
         if self.app.drain.is_cancelled() {
             return Err(AppError::Unavailable.into());
         }
         let source = watch::Source {
             caller: call.caller.service_name().to_owned(),
-            address: address.map_or_else(String::new, |address| address.to_string()),
-            aged,
+            address: peer.address.to_string(),
+            aged: peer.aged,
         };
         Ok(Response::new(watch::serve(
             Arc::clone(&self.app),

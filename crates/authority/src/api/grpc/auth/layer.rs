@@ -242,7 +242,7 @@ impl Access {
     /// Counts a refused credential, and logs it within bounds.
     fn record_refusal(&self, refusal: CredentialRefusal, address: Option<IpAddr>) -> AppError {
         let reason = refusal.reason;
-        self.instruments.credential_refused(reason);
+        self.instruments.refusals.count_credential(reason);
         if ORDINARY_REFUSALS.contains(&reason) {
             return refusal.error;
         }

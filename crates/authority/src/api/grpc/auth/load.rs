@@ -189,7 +189,9 @@ impl Load {
     }
 
     fn shed(&self, class: Class, bound: &'static str) -> AppError {
-        self.instruments.shed(class.name(), bound);
+        self.instruments
+            .refusals
+            .count_shed_call(class.name(), bound);
         AppError::Overloaded
     }
 }

@@ -1,0 +1,77 @@
+//! Calls: their durations and results.
+
+use std::time::Duration;
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter},
+};
+use opentelemetry_semantic_conventions::{attribute, metric};
+
+use super::histogram::{self, DURATION_BUCKETS};
+
+/// The name of an rpc by the semantic conventions: `package.Service/Method`. It comes from the table of served rpcs,
+/// never from the caller, who could otherwise create any number of series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rpc(pub(crate) &'static str);
+
+impl Rpc {
+    /// The shared name of all rpcs that are not served.
+    const UNKNOWN: Self = Self("_OTHER");
+
+    /// Names the rpc of a served path.
+    pub(crate) fn from_path(path: Option<&'static str>) -> Self {
+        match path.and_then(|path| path.strip_prefix('/')) {
+            Some(name) => Self(name),
+            None => Self::UNKNOWN,
+        }
+    }
+}
+
+/// The result of a call, in the words of the semantic conventions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallStatus {
+    /// The gRPC status: `OK`, `UNAVAILABLE`.
+    pub(crate) code: &'static str,
+    /// True if the server is at fault, so that the call counts as an error.
+    pub(crate) is_server_fault: bool,
+}
+
+/// The durations of calls.
+pub(crate) struct Calls(Histogram<f64>);
+
+impl Calls {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self(histogram::of_seconds(
+            meter,
+            metric::RPC_SERVER_CALL_DURATION,
+            DURATION_BUCKETS,
+            "How long calls take; streams until they end.",
+        ))
+    }
+
+    /// Records the end of a call.
+    pub(crate) fn record(&self, rpc: Rpc, status: CallStatus, duration: Duration) {
+        let mut attributes = vec![
+            KeyValue::new(attribute::RPC_SYSTEM_NAME, "grpc"),
+            KeyValue::new(attribute::RPC_METHOD, rpc.0),
+            KeyValue::new(attribute::RPC_RESPONSE_STATUS_CODE, status.code),
+        ];
+        if status.is_server_fault {
+            attributes.push(KeyValue::new(attribute::ERROR_TYPE, status.code));
+        }
+        self.0.record(duration.as_secs_f64(), &attributes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_the_table_only() {
+        let rpc = Rpc::from_path(Some("/portcullis.v1.SessionService/GetSession"));
+        assert_eq!(rpc, Rpc("portcullis.v1.SessionService/GetSession"));
+        assert_eq!(Rpc::from_path(None), Rpc::UNKNOWN);
+    }
+}
