@@ -140,6 +140,7 @@ impl Limits {
         tenant: &TenantId,
         user: &UserId,
     ) -> Result<Result<(), Exceeded>, StoreError> {
+        // No count is awaited: a sign-in must not pay for counting.
         let count = self.counts.of(tenant, &self.store);
         if count.sessions >= self.config.tenant_sessions_max {
             return Ok(Err(self.refuse("tenant_sessions_max", None)));

@@ -111,6 +111,7 @@ impl Authority {
             tracing::warn!("{NO_CALLERS}");
         }
         let master = read_master_key(&config.keys.master_key_file)?;
+        // Before the store is opened: opening migrates it, which a start that cannot listen must not do.
         let sockets = Sockets::bind(&config).await?;
         let store = open_store(&config.store).await?;
         tracing::info!(durability = store.durability().await?, "store opened");

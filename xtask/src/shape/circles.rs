@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{
-    Item, ItemMod, ItemUse, Path, UseTree, Visibility,
+    Item, ItemMod, ItemUse, Path, UseTree, VisRestricted, Visibility,
     visit::{self, Visit},
 };
 
@@ -240,6 +240,9 @@ impl<'ast> Visit<'ast> for Names<'_> {
             visit::visit_item_mod(self, module);
         }
     }
+
+    /// `pub(super)` names who may use an item, and needs nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
         // A re-export alone is no dependency.

@@ -113,8 +113,10 @@ impl Places {
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Place {
         let mut place = Place::default();
+        // A private address has no place, whatever a database may say about its range.
         if is_public(ip) {
             for database in &self.databases {
+                // A client over IPv4 may arrive as an IPv4-mapped address, which databases do not have.
                 database.describe(ip.to_canonical(), &mut place);
             }
         }
@@ -169,6 +171,7 @@ impl Database {
 
     /// Fills in the fields that the database knows. A record of another schema is ignored.
     fn describe(&self, ip: IpAddr, place: &mut Place) {
+        // A look-up goes on with the reader that it has, even if the file is replaced meanwhile.
         let reader = self.reader.load();
         let record = reader
             .lookup(ip)
@@ -199,12 +202,14 @@ fn read(path: &Path) -> (Option<Stamp>, Result<Reader<Vec<u8>>, PlacesError>) {
 
 fn decode(bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, MaxMindDbError> {
     let reader = Reader::from_source(bytes)?;
+    // A look-up in a damaged tree could return the record of another network.
     reader.verify()?;
     Ok(reader)
 }
 
 fn read_bytes(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
     let file = File::open(path)?;
+    // Of the open file, not of the path: another file may be there by now.
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > DATABASE_BYTES_MAX {
         let problem = format!("not a file of at most {DATABASE_BYTES_MAX} bytes");
@@ -276,6 +281,7 @@ impl Record<'_> {
     fn describe(&self, place: &mut Place) {
         set_text(&mut place.city, self.city.names.en);
         set_text(&mut place.country_name, self.country.names.en);
+        // The provider's name says more to a user than that of the organization that has the number.
         let operator = self.isp.or(self.autonomous_system_organization);
         set_text(&mut place.network_operator, operator);
         if let Some(code) = self.country.iso_code
@@ -303,6 +309,7 @@ impl Location {
     fn coordinates(&self) -> Option<Coordinates> {
         let latitude = self.latitude.as_ref()?.as_f64()?;
         let longitude = self.longitude.as_ref()?.as_f64()?;
+        // A distance between coordinates that are not on earth would look like an impossible journey.
         let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
         on_earth.then_some(Coordinates {
             latitude,

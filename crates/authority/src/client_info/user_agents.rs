@@ -37,6 +37,7 @@ fn compile() {
 /// Reads the device from a `User-Agent`. Only the first [`USER_AGENT_BYTES_MAX`] bytes of it are read.
 #[must_use]
 pub fn parse(user_agent: &str) -> Device {
+    // The expressions take time in proportion to the length, and the caller chooses the length.
     let agent = &user_agent[..user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX)];
     let (browser, system, device) = EXTRACTOR.extract(agent);
     let is_crawler = match &device {
@@ -51,6 +52,7 @@ pub fn parse(user_agent: &str) -> Device {
     } else {
         kind_of(agent)
     };
+    // The expressions know few programs; their own first product is as good a name.
     if kind == DeviceKind::Program && browser.is_empty() {
         let (name, version) = leading_program(agent).unwrap_or_default();
         browser = tidy(name);
@@ -124,6 +126,7 @@ fn read_model(device: device::ValueRef<'_>) -> Option<String> {
 }
 
 fn join_version(numbers: [Option<&str>; 4]) -> String {
+    // A version ends at its first missing part.
     let known: Vec<&str> = numbers.into_iter().map_while(|number| number).collect();
     short_version(&known.join("."))
 }
@@ -135,6 +138,7 @@ const DESKTOP_WORDS: [&str; 3] = ["Windows NT", "Macintosh", "X11"];
 
 /// Tells the kind of device by the words that browsers use for it.
 fn kind_of(agent: &str) -> DeviceKind {
+    // Before the phones: apps on an iPad also say `iOS`.
     if agent.contains("iPad") {
         return DeviceKind::Tablet;
     }
@@ -149,6 +153,7 @@ fn kind_of(agent: &str) -> DeviceKind {
             false => DeviceKind::Phone,
         };
     }
+    // Before the desktops: a program may name the system that it runs on.
     if leading_program(agent).is_some() {
         return DeviceKind::Program;
     }

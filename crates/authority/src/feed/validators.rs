@@ -15,13 +15,14 @@ use portcullis_contract::position::Revision;
 
 use crate::telemetry::Instruments;
 
-/// Who is connected, for operators and for the counts in answers.
+/// The connected validators, for operators and for the counts in answers.
 pub struct Validators {
     instruments: Arc<Instruments>,
     connected: DashMap<u64, Arc<Connected>>,
     /// The streams of each gate, by its credential and its name.
     gates: DashMap<(String, String), Arc<AtomicUsize>>,
     next: AtomicU64,
+    /// The number of streams, counted apart from `connected` so that registering one is a single atomic step.
     count: AtomicUsize,
 }
 
@@ -94,20 +95,21 @@ pub struct Connected {
     instruments: Arc<Instruments>,
     /// The gate at its other end.
     pub gate: Gate,
-    /// How many streams the gate has.
+    /// The number of streams of the gate.
     streams: Arc<AtomicUsize>,
     since: SystemTime,
     epoch: Instant,
     applied: AtomicU64,
-    /// Microseconds after `epoch`; 0 for never.
+    /// The time of the last probe, in microseconds after `epoch`. 0: there was none.
     probed: AtomicU64,
-    /// The last batch that its connection took from the stream.
+    /// The last revision that the connection took from the stream.
     taken: AtomicU64,
 }
 
 impl Connected {
-    /// Notes a probe.
-    pub fn probed(&self, applied: Revision) {
+    /// Records a probe.
+    pub fn record_probe(&self, applied: Revision) {
+        // The maximum, because a gate never forgets a revision: a smaller claim is an older probe.
         let before = self.applied.fetch_max(applied.0, Ordering::Relaxed);
         self.instruments
             .enforcement
@@ -116,19 +118,18 @@ impl Connected {
         self.probed.store(micros.max(1), Ordering::Relaxed);
     }
 
-    /// Notes that its connection has all up to `revision`.
-    pub fn took(&self, revision: Revision) {
+    /// Records that the connection took all batches up to `revision`.
+    pub fn record_taken(&self, revision: Revision) {
         self.taken.store(revision.0, Ordering::Relaxed);
     }
 
     fn probe_age(&self) -> Option<Duration> {
         match self.probed.load(Ordering::Relaxed) {
             0 => None,
-            micros => Some(
-                self.epoch
-                    .elapsed()
-                    .saturating_sub(Duration::from_micros(micros)),
-            ),
+            micros => {
+                let probed = Duration::from_micros(micros);
+                Some(self.epoch.elapsed().saturating_sub(probed))
+            }
         }
     }
 
@@ -142,7 +143,7 @@ impl Connected {
     }
 }
 
-/// A validator's place in the list, until dropped.
+/// The registration of a stream, until it is dropped.
 pub struct Registration {
     validators: Arc<Validators>,
     id: u64,
@@ -159,7 +160,7 @@ impl Drop for Registration {
 }
 
 impl Validators {
-    /// Nobody yet.
+    /// Makes an empty list.
     #[must_use]
     pub fn new(instruments: Arc<Instruments>) -> Self {
         Self {
@@ -171,9 +172,10 @@ impl Validators {
         }
     }
 
-    /// Registers a stream, unless there are `streams_max` already.
+    /// Registers a stream. None: there are `streams_max` already.
     #[must_use]
     pub fn register(self: &Arc<Self>, gate: Gate, streams_max: usize) -> Option<Registration> {
+        // Counted first and taken back, so that streams that register together cannot exceed the bound.
         if self.count.fetch_add(1, Ordering::AcqRel) >= streams_max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return None;
@@ -197,13 +199,14 @@ impl Validators {
         })
     }
 
-    /// All, in no order.
+    /// Returns the status of every stream, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<ValidatorStatus> {
-        self.connected
-            .iter()
-            .map(|entry| entry.value().status())
-            .collect()
+        let mut statuses = Vec::with_capacity(self.connected.len());
+        for stream in &self.connected {
+            statuses.push(stream.status());
+        }
+        statuses
     }
 
     /// The number of streams.
@@ -213,31 +216,31 @@ impl Validators {
 
     /// The number of parked streams: their readers have no room, so nobody has asked them for the batches up to `head`.
     pub(crate) fn parked_streams(&self, head: Revision) -> u64 {
-        let parked = self
-            .connected
-            .iter()
-            .filter(|entry| entry.taken.load(Ordering::Relaxed) < head.0);
-        parked.count() as u64
+        let mut parked = 0;
+        for stream in &self.connected {
+            parked += u64::from(stream.taken.load(Ordering::Relaxed) < head.0);
+        }
+        parked
     }
 
-    /// Each stream's name, what it reported as applied, and the time since its last probe, or since it connected.
+    /// Returns each stream's name, the revision that it reported as applied, and the time since its last probe, or since
+    /// it connected.
     pub(crate) fn series(&self) -> Vec<(String, Revision, Duration)> {
-        let series = |stream: &Connected| {
-            let age = stream.probe_age().unwrap_or_else(|| stream.epoch.elapsed());
-            (
-                stream.gate.name.clone(),
-                Revision(stream.applied.load(Ordering::Relaxed)),
-                age,
-            )
-        };
-        self.connected
-            .iter()
-            .map(|entry| series(entry.value()))
-            .collect()
+        let mut series = Vec::with_capacity(self.connected.len());
+        for stream in &self.connected {
+            // A gate that has never sent a probe must look old too.
+            let age = match stream.probe_age() {
+                Some(age) => age,
+                None => stream.epoch.elapsed(),
+            };
+            let applied = Revision(stream.applied.load(Ordering::Relaxed));
+            series.push((stream.gate.name.clone(), applied, age));
+        }
+        series
     }
 
     fn count_stream(&self, gate: &Gate) -> Arc<AtomicUsize> {
-        // The entry is locked meanwhile, so the last stream of the gate cannot remove it.
+        // The entry stays locked until the count is raised, so the gate's last stream cannot remove it in between.
         let streams = self.gates.entry(gate.key()).or_default();
         streams.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&streams)
@@ -249,10 +252,10 @@ impl Validators {
         });
     }
 
-    /// What is known about the enforcement of `revision` now.
+    /// Returns the enforcement of `revision` as it is known now.
     ///
-    /// Streams of one credential and one name count as one gate: neither a gate that connects again nor a credential
-    /// that connects often is many. The gate has confirmed what all of its streams have.
+    /// Streams of one credential and one name count as one gate, so a gate that connects again is not counted twice. The
+    /// gate has confirmed a revision when all of its streams have.
     #[must_use]
     pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> Enforcement {
         let mut enforcement = Enforcement {
@@ -265,13 +268,13 @@ impl Validators {
         let mut shared: HashMap<(String, String), Confirmation> = HashMap::new();
         for stream in &self.connected {
             let mut confirmation = Confirmation::default();
-            confirmation.take(&stream, revision);
-            // Nearly every gate has one stream: only the others are brought together by name.
+            confirmation.add(&stream, revision);
+            // Nearly every gate has one stream. Only those with more are merged by name, which costs an allocation each.
             if stream.streams.load(Ordering::Relaxed) == 1 {
                 confirmation.count(&mut enforcement);
             } else {
                 let gate = shared.entry(stream.gate.key()).or_default();
-                gate.take(&stream, revision);
+                gate.add(&stream, revision);
             }
         }
         for gate in shared.values() {
@@ -281,17 +284,17 @@ impl Validators {
     }
 }
 
-/// What the streams of one gate amount to.
+/// The merged state of one gate's streams.
 #[derive(Default)]
 struct Confirmation {
-    /// Whether a stream has not applied the revision yet.
+    /// True if a stream has not applied the revision yet.
     missing: bool,
-    /// Whether a stream accepts without a bound of its own.
+    /// True if a stream accepts without a bound of its own.
     unbounded: bool,
 }
 
 impl Confirmation {
-    fn take(&mut self, stream: &Connected, revision: Revision) {
+    fn add(&mut self, stream: &Connected, revision: Revision) {
         self.missing |= stream.applied.load(Ordering::Relaxed) < revision.0;
         self.unbounded |= stream.gate.mode != ValidatorMode::Strict;
     }

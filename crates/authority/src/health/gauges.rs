@@ -27,6 +27,7 @@ const AGES: [(&str, &str, Pulse); 3] = [
 
 /// Observes readiness whenever a reader asks. It does not keep readiness alive.
 pub(crate) fn observe(meter: &Meter, readiness: &Arc<Readiness>) {
+    // Weak, because the callback lives as long as the meter, and must not keep a stopped authority alive.
     let source = Arc::downgrade(readiness);
     meter
         .u64_observable_gauge("portcullis.unready")

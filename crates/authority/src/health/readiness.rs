@@ -110,6 +110,7 @@ impl PulseState {
     }
 
     fn succeed(&mut self, now: Instant, gap_max: Duration) {
+        // A gap means that the store was away, or that the whole process was stopped.
         if now.saturating_duration_since(self.succeeded) > gap_max {
             self.steady_since = now;
         }
@@ -185,6 +186,7 @@ impl Readiness {
 
     /// Ends a condition that was raised.
     pub(crate) fn lower(&self, condition: Condition) {
+        // Called after every batch, so the common case must not cost a review.
         let was_raised = self.state().raised.remove(&condition).is_some();
         if was_raised {
             self.review(Instant::now());
@@ -274,6 +276,7 @@ impl State {
             (Condition::Writes, writes),
             (Condition::Feed, feed),
         ] {
+            // A raised condition has the better reason.
             if let Some(problem) = problem {
                 problems.entry(condition).or_insert(problem);
             }

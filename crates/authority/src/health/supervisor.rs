@@ -48,6 +48,7 @@ impl Supervisor {
         self.tasks.spawn(async move {
             // Unwind safety is asserted because nothing that the task shares is used after a panic: the process ends.
             let ended = AssertUnwindSafe(work).catch_unwind().await;
+            // A task that ends while the authority drains did what it was told.
             let how = match ended {
                 Err(_) => "panicked",
                 Ok(_) if supervisor.drain.is_cancelled() => return,
@@ -84,6 +85,7 @@ impl Supervisor {
         tracing::error!(reason, "the authority cannot go on");
         self.readiness.raise(condition, reason.clone());
         self.failure.send_if_modified(|known| {
+            // Later reasons are consequences of the first one as a rule.
             let is_first = known.is_none();
             if is_first {
                 *known = Some(reason);

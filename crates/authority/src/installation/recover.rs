@@ -35,6 +35,7 @@ pub async fn recover(
     sign_out: bool,
 ) -> Result<Recovered, RecoverError> {
     check_master_key(store, master).await?;
+    // Read before the head is locked, because replaying a long log takes minutes.
     let old = load_view(store, master).await?;
     let checkpoint = |recovered: &Recovered| {
         // The head is locked now. A batch that was appended since the view was read would be missing in the new history.

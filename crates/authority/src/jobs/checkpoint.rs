@@ -33,6 +33,7 @@ pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
     let Ok(bytes) = encoding.await else {
         return;
     };
+    // Whoever can write to the database could else store a view that lacks a revocation.
     let code = master.authenticate(&bytes).into();
     match store.save_checkpoint(revision, bytes, code).await {
         Ok(()) => tracing::debug!(revision = revision.0, "checkpoint written"),
@@ -42,6 +43,7 @@ pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
 
 /// Trims deltas that are older than the resume window and that no kept checkpoint needs.
 pub(super) async fn trim(store: &dyn Store, resume_window: Duration) {
+    // Never past the older of the two kept checkpoints, so that an authority can start from either.
     let through = match store.trimmable_revision().await {
         Ok(through) => through,
         Err(error) => return error.log("the log was not trimmed"),

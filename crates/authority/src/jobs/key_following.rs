@@ -14,6 +14,7 @@ pub(super) async fn run(feed: Arc<Feed>, keyring: Arc<Keyring>) {
     let mut known = trusted_keys(&feed);
     while position.changed().await.is_ok() {
         let trusted = trusted_keys(&feed);
+        // Nearly every batch is a revocation, for which no key needs to be read.
         if trusted == known {
             continue;
         }

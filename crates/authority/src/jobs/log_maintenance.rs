@@ -56,6 +56,7 @@ impl LogMaintenance {
 
     /// Ends the generation if it is old enough. Gates then forget the revocations of the one before it.
     async fn turn_generation(&self) {
+        // The longest life in the whole installation counts, also that of an authority with another configuration.
         let wished = self.config.tokens.access_token_lifetime;
         let kept = match self.store.token_life(wished).await {
             Ok(life) => life.keep,

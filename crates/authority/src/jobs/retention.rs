@@ -21,6 +21,7 @@ const ROUND_PAUSE: Duration = Duration::from_secs(60);
 pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
     let mut after = None;
     loop {
+        // A small step holds no lock that a call would notice.
         let step = store.remove_ended(after.as_ref(), retention, STEP_SESSIONS);
         let pause = match step.await {
             Ok(removed) => {

@@ -92,6 +92,7 @@ impl Sweeper {
     }
 
     async fn sweep(&self) -> Result<(), SweepError> {
+        // While no authority was up, nobody heard of use. Sessions must not end for what was not heard.
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
         let resumed = self.store.record_heartbeat(absence).await?;
         let heard = self.exchange_contacts(resumed).await?;

@@ -23,6 +23,7 @@ impl MasterKey {
     /// # Errors
     /// When this key did not make the code over these bytes, or they are no view.
     pub fn open_checkpoint(&self, checkpoint: Bytes, code: &[u8]) -> Result<View, CheckpointError> {
+        // Before anything is decoded: bytes that were altered must not even reach the decoder.
         if !self.is_authentic(&checkpoint, code) {
             return Err(CheckpointError::NotAuthentic);
         }

@@ -87,6 +87,7 @@ impl Keyring {
         let mut entry = Entry::internal(Mutation::TrustKey(key));
         entry.reason = "first signing key".into();
         log.submit(entry).await?;
+        // Another authority may have made one at the same time, so the store is asked which keys there are.
         self.reload().await
     }
 
@@ -132,6 +133,7 @@ impl Keyring {
     /// When the store fails or a key does not open.
     pub async fn reload(&self) -> Result<(), KeyringError> {
         let (keys, _) = self.store.keys().await?;
+        // All or none: a key that does not open means another master key or damage, and an operator has to see that.
         let mut opened = Vec::with_capacity(keys.len());
         for key in keys {
             let signer = open_signer(&self.master, &key)?;

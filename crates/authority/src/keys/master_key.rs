@@ -27,6 +27,7 @@ impl MasterKey {
     /// Reads the base64 form; white space around it is ignored.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
+        // An editor or `echo` puts a line break after the key.
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
         Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
     }
@@ -45,6 +46,7 @@ impl MasterKey {
     /// Seals `secret` for `purpose`. It opens for no other purpose.
     #[must_use]
     pub fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
+        // The purpose is authenticated with the secret, so a sealed secret cannot be moved into the place of another.
         let mut sealed = secret.to_vec();
         let nonce = self
             .aead()
@@ -58,6 +60,7 @@ impl MasterKey {
     /// # Errors
     /// When this key did not seal them for this purpose.
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+        // A stored value may be of any length after damage; it must be refused and not panic.
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
         let mut text = Zeroizing::new(sealed.to_vec());

@@ -19,6 +19,7 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
     let text = Zeroizing::new(text);
     let metadata = fs::metadata(file).map_err(|error| invalid(error.to_string()))?;
 
+    // A key that others can read is refused, because its owner would not notice.
     let mode = metadata.permissions().mode() & 0o777;
     if mode & MODE_FORBIDDEN != 0 {
         let problem = format!("has mode {mode:04o}, and 0640 is the most: run chmod 600");
@@ -28,6 +29,7 @@ pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
     let Some(key) = MasterKey::from_base64(&text) else {
         return Err(invalid("must hold 32 bytes in base64"));
     };
+    // A placeholder of zeros decodes like a key, and would protect nothing.
     if key.is_constant() {
         let problem = "holds one byte 32 times: make a key with `openssl rand -base64 32`";
         return Err(invalid(problem));

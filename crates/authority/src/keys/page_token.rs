@@ -27,11 +27,13 @@ impl PageTokens {
     /// Reads the position in a token of this context. None: the token is invalid, or its position is no `P`.
     #[must_use]
     pub fn read<P: TryFrom<Vec<u8>>>(&self, context: &[u8], token: &str) -> Option<P> {
+        // Compared before decoding, so that a huge token costs nothing.
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (position, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        // A token of another caller, rpc or filter fails here, because its context is another.
         hmac::verify(&self.0, &message(context, position), tag).ok()?;
         position.to_vec().try_into().ok()
     }

@@ -35,6 +35,7 @@ impl RefreshKey {
     #[must_use]
     pub fn derive(&self, subject: TokenSubject, salt: &[u8; 16]) -> String {
         let body = self.body(subject);
+        // The salt is in the session's row only. Without that row nobody can derive the token, not even with the key.
         let tag = hmac::sign(&self.key, &message(&body, salt));
         let text = URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat());
         format!("{PREFIX}{text}")
@@ -46,6 +47,7 @@ impl RefreshKey {
     /// When it is malformed, or of another key.
     pub fn read(&self, token: &str) -> Result<TokenSubject, RefreshTokenError> {
         let bytes = decode(token).ok_or(RefreshTokenError)?;
+        // The length was checked, so no index below can be out of bounds.
         if bytes[0] != self.number {
             return Err(RefreshTokenError);
         }
@@ -64,6 +66,7 @@ impl RefreshKey {
             return false;
         };
         let (body, tag) = bytes.split_at(BODY_BYTES);
+        // `verify` compares in constant time: a guesser learns nothing from how long a refusal takes.
         body[0] == self.number && hmac::verify(&self.key, &message(body, salt), tag).is_ok()
     }
 
@@ -78,6 +81,7 @@ impl RefreshKey {
 }
 
 fn message(body: &[u8], salt: &[u8; 16]) -> Vec<u8> {
+    // The text in front keeps a tag of this key from being one for another use of it.
     [b"portcullis refresh token", body, salt].concat()
 }
 

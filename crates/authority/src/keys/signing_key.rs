@@ -32,6 +32,7 @@ pub fn generate_signing_key(
 ) -> NewKey {
     let id = random_key_id();
     let key = PrivateKey::generate(algorithm);
+    // Sealed for its own id: the private half of one key cannot take the place of another's.
     let sealed = master.seal(&purpose(&id), &key.to_pkcs8());
     NewKey {
         id,
@@ -66,6 +67,7 @@ pub(crate) fn open_sealed_key(
 
 fn random_key_id() -> KeyId {
     let number = u64::from_be_bytes(random());
+    // Random and not counted, so that two authorities that make a key together do not use one id.
     KeyId::parse(format!("k{number:016x}")).expect("letters and digits")
 }
 

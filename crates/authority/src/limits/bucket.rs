@@ -47,6 +47,7 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
             tokens: self.burst,
             at: now,
         });
+        // Filled when it is used and not by a timer, so an idle key costs nothing.
         bucket.tokens = self.filled(bucket, now);
         bucket.at = now;
         let missing = count as f64 - bucket.tokens;

@@ -62,6 +62,7 @@ impl Counts {
         if let Some(next) = kept.next
             && next <= now
         {
+            // Marks the count as under way, so that no second one starts beside it.
             kept.next = None;
             let counting = count(Arc::clone(store), tenant.clone(), Arc::clone(&self.0));
             tokio::spawn(counting);
@@ -94,6 +95,7 @@ async fn count(
     tenant: TenantId,
     counts: Arc<Mutex<HashMap<TenantId, Kept>>>,
 ) {
+    // Two statements of two moments: a quota need not be exact.
     let begun = Instant::now();
     let users = store.count_users(&tenant, COUNTED_MAX).await;
     let sessions = store.count_sessions(&tenant, COUNTED_MAX).await;

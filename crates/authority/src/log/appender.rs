@@ -111,6 +111,7 @@ impl Log {
             caller_targets_max: config.queue_caller_targets_max,
         };
         let queue = Arc::new(Mutex::new(FairQueue::new(bounds)));
+        // One place is enough: a bell that was rung and not heard yet speaks for all entries.
         let (bell, rung) = mpsc::channel(1);
         let appender = Appender {
             store,
@@ -201,6 +202,7 @@ impl Appender {
         let mut pace = Pace::new(self.config.batch_time_goal);
         loop {
             let batch = self.take_batch(pace.targets_max());
+            // The bell may have been rung for entries that an earlier batch took, or that were withdrawn.
             if batch.is_empty() {
                 let all_handles_dropped = bell.recv().await.is_none();
                 if all_handles_dropped && lock(&self.queue).len() == 0 {

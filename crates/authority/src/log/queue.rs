@@ -74,6 +74,7 @@ impl Ticket {
     }
 
     fn class(&self) -> usize {
+        // A person waits for a small revocation, and an attacker uses the session meanwhile.
         match (self.revokes, self.targets <= SMALL_TARGETS_MAX) {
             (true, true) => 0,
             (true, false) => 1,
@@ -268,11 +269,13 @@ impl<T> FairQueue<T> {
     /// # Errors
     /// The bound that the entry's tenant or caller has filled.
     pub(super) fn push(&mut self, ticket: Ticket, value: T) -> Result<Option<T>, Full> {
+        // The source's own bound comes first: a tenant that floods the log is refused long before others notice.
         let of_source = self.sources.get(&ticket.source).map_or(0, Waiting::len);
         if of_source >= self.bounds.source_entries_max {
             return Err(Full::Source);
         }
         let of_caller = self.callers.get(&ticket.caller).copied().unwrap_or(0);
+        // The only entry of a caller fits however large it is, or a large sign-out could never be made.
         if of_caller > 0 && of_caller + ticket.targets > self.bounds.caller_targets_max {
             return Err(Full::Caller);
         }
@@ -391,6 +394,7 @@ impl<T> FairQueue<T> {
         let waiting = self.sources.get_mut(source)?;
         let item = waiting.pop()?;
         self.now = self.now.max(waiting.time);
+        // `turns` is ordered by time, so the source has to leave it before its time changes.
         self.turns.remove(&waiting.turn(source));
         waiting.time += item.ticket.weight();
         self.turns.insert(waiting.turn(source));
@@ -403,6 +407,7 @@ impl<T> FairQueue<T> {
         let Some(waiting) = self.sources.get_mut(source) else {
             return;
         };
+        // Nothing is appended for it, so the source does not pay.
         if let Some(item) = waiting.pop() {
             self.forget(&item);
         }
@@ -413,6 +418,7 @@ impl<T> FairQueue<T> {
         self.len -= 1;
         if let Some(targets) = self.callers.get_mut(&item.ticket.caller) {
             *targets -= item.ticket.targets;
+            // Without this the map would keep every user that ever changed something.
             if *targets == 0 {
                 self.callers.remove(&item.ticket.caller);
             }
@@ -438,6 +444,7 @@ impl<T> FairQueue<T> {
             return;
         }
         if self.resting.len() >= RESTING_MAX {
+            // A source that is not ahead would join at `now` anyway.
             let now = self.now;
             self.resting.retain(|_, time| *time > now);
         }

@@ -20,6 +20,7 @@ impl Backoff {
     /// Returns the next pause: between a half and the whole of the step.
     #[must_use]
     pub fn step(&mut self) -> Duration {
+        // Never less than a half, so that the pauses still grow.
         let whole = self.next;
         self.next = (whole * 2).min(self.max);
         let [random] = crate::keys::random::<1>();

@@ -88,6 +88,7 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
     let limits = &options.limits;
     let port = Arc::new(Port {
         builder: builder(options.protocol, limits),
+        // Bounded by address too, so that one peer cannot take all connections from the others.
         connections: Shares::new(limits.connections_max, limits.connections_per_address_max),
         trouble: LogLimit::new(LOG_INTERVAL),
         options,
@@ -99,6 +100,7 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
     while let Some(accepted) = close.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, address)) => {
+                // Descriptors are free again.
                 pause = PAUSE_MIN;
                 port.admit(stream, address, &connections);
             }
@@ -120,6 +122,7 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
 
 fn builder(protocol: Protocol, limits: &PortLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
+    // A port speaks one protocol, so that nothing is spent on guessing it.
     builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
@@ -344,6 +347,7 @@ async fn answer(
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     let response = router.oneshot(request).await?;
+    // The request is open until its answer was read, or else a peer that reads slowly would look idle.
     Ok(response.map(|body| Held::wrap(body, open)))
 }
 

@@ -73,8 +73,10 @@ fn descriptors() -> usize {
 
 /// Splits the free descriptors into connections of the gRPC port and of the HTTP port.
 fn share_descriptors(descriptors: usize, store_connections: usize) -> (usize, usize) {
+    // A connection of a client must never take the descriptor that a connection to the database needs.
     let reserved = DESCRIPTORS_RESERVED.saturating_add(store_connections);
     let free = descriptors.saturating_sub(reserved).max(2);
+    // The HTTP port has its own share: health checks must work while clients fill the gRPC port.
     let http = (free / 8).clamp(1, HTTP_CONNECTIONS_MAX);
     let grpc = (free - http).min(CONNECTIONS_MAX);
     (grpc, http)

@@ -50,6 +50,7 @@ impl Requests {
     /// Returns how the connection is used at `now`.
     pub(super) fn current_use(&self, idle_timeout: Duration, now: Instant) -> Use {
         let state = self.lock();
+        // HTTP/2 bounds the number of open requests, so looking at all of them is cheap.
         if state.open.values().flatten().any(|overdue| *overdue < now) {
             return Use::Overdue;
         }
@@ -100,6 +101,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let mut state = self.requests.lock();
         state.open.remove(&self.id);
+        // Idleness counts from here, and not from the beginning of a long request.
         state.idle_since = Instant::now();
     }
 }

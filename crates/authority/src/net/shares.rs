@@ -63,6 +63,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
             return Err(Full::All);
         }
 
+        // Compared with the units that are free before this take, so a holder has about as much as it leaves to others.
         let mine = held.each.get(holder).copied().unwrap_or_default() + amount;
         if mine > self.each_max || mine > free {
             return Err(Full::Each);
@@ -78,6 +79,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         held.all -= amount;
         if let Some(mine) = held.each.get_mut(holder) {
             *mine -= amount;
+            // Without this the map would keep every address that ever connected.
             if *mine == 0 {
                 held.each.remove(holder);
             }

@@ -53,12 +53,14 @@ fn tls_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<TlsConfig, tokio_rustls::rustls::Error> {
+    // Named here, because the process has no default provider unless some crate installs one.
     let provider = Arc::new(aws_lc_rs::default_provider());
     // `with_single_cert` also compares the public keys of the two.
     let mut tls = TlsConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
+    // gRPC is HTTP/2 only. A client that offers something else is refused in the handshake, with a clear error.
     tls.alpn_protocols = vec![b"h2".to_vec()];
     Ok(tls)
 }

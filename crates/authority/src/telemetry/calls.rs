@@ -57,6 +57,7 @@ impl Calls {
             KeyValue::new(attribute::RPC_METHOD, rpc.0),
             KeyValue::new(attribute::RPC_RESPONSE_STATUS_CODE, status.code),
         ];
+        // A call that the client got wrong is no error of the server, and must not wake anybody.
         if status.is_server_fault {
             attributes.push(KeyValue::new(attribute::ERROR_TYPE, status.code));
         }

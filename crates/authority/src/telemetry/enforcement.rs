@@ -43,6 +43,7 @@ impl Enforcement {
 
     /// Records that these outcomes are acknowledged now.
     pub(crate) fn record_acknowledged<'a>(&self, outcomes: impl Iterator<Item = &'a Outcome>) {
+        // An entry that changed nothing has no revision of its own that a gate could report.
         let changed = outcomes.filter(|outcome| outcome.changed > 0);
         if let Some(revision) = changed.map(|outcome| outcome.revision).max() {
             self.acknowledged.add(revision, Instant::now());

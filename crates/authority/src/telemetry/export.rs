@@ -96,6 +96,7 @@ impl Traces {
             .with_endpoint(endpoint)
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
+        // A caller that samples decides for its own traces; the ratio is for traces that begin here.
         let roots = Sampler::TraceIdRatioBased(config.trace_sample_ratio);
         let provider = SdkTracerProvider::builder()
             .with_resource(resource(config))

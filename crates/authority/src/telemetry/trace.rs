@@ -54,6 +54,7 @@ pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
     let parents = entries
         .iter()
         .filter_map(|entry| TraceParent::parse(entry.trace_parent.as_deref()?));
+    // Bounded, because each link travels with the span.
     let mut parents = parents.take(TRACE_PARENTS_MAX);
     let Some(first) = parents.next() else {
         return Span::none();

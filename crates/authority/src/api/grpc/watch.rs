@@ -237,7 +237,7 @@ impl Watching {
         loop {
             let answer = self.next.pop_front();
             if self.next.is_empty() {
-                self.connected().took(self.at);
+                self.connected().record_taken(self.at);
             }
             if answer.is_some() || self.over {
                 return Ok(answer);
@@ -469,7 +469,7 @@ impl Watching {
                 "a gate claims a revision that it was not sent");
             return Err(AppError::WatchRevisionAhead);
         }
-        self.connected().probed(applied);
+        self.connected().record_probe(applied);
         if self.beats.len() < PROBES_MAX
             && let Some(beat) = self.app.beats.ask()
         {

@@ -18,7 +18,7 @@ fn connect(validators: &Arc<Validators>, name: &str, applied: u64) -> Registrati
         max_staleness: Duration::from_secs(5),
     };
     let registration = validators.register(gate, 100).expect("room");
-    registration.connected.probed(Revision(applied));
+    registration.connected.record_probe(Revision(applied));
     registration
 }
 
