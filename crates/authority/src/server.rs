@@ -155,11 +155,13 @@ impl Authority {
         health::gauges::observe(&instruments.meter, &readiness);
         store_gauges::observe(&instruments.meter, &store);
 
-        // The parts that calls work with.
+        // The parts that calls work with. The log sends its batches straight to the feed.
+        let (appended, batches) = mpsc::channel(BATCHES_MAX);
         let app = start_app(
             config,
             store,
             Arc::clone(&master),
+            appended,
             Arc::new(instruments),
             &tasks,
             &shutdown,
@@ -186,6 +188,7 @@ impl Authority {
             gates: Arc::clone(&app.gates),
             keyring: Arc::clone(&app.keyring),
             places: Arc::clone(&app.places),
+            batches,
             master,
             config: app.config.clone(),
         };
@@ -272,6 +275,7 @@ async fn start_app(
     config: Config,
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
+    appended: mpsc::Sender<(Frame, Position)>,
     instruments: Arc<Instruments>,
     tasks: &Supervisor,
     shutdown: &Shutdown,
@@ -284,8 +288,7 @@ async fn start_app(
     // The secrets that all authorities of the installation share.
     let secrets = Secrets::load(&*store, &master).await?;
 
-    // The log: entries go in, and committed batches come out.
-    let (appended, batches) = mpsc::channel(BATCHES_MAX);
+    // The log, which commits entries in batches.
     let log = Log::start(
         Arc::clone(&store),
         &config.log,
@@ -306,7 +309,6 @@ async fn start_app(
     // The feed: the view that follows the log, for this authority and for every stream.
     let feed = Feed::open(Arc::clone(&store), master, &config.watch).await?;
     let feed = Arc::new(feed);
-    follow_log(&feed, &config, batches, tasks, shutdown);
 
     // The beats: proof that a head is fresh.
     let beats = Beats::start(
@@ -345,23 +347,6 @@ async fn start_app(
         drain: shutdown.drain.clone(),
         readiness: Arc::clone(tasks.readiness()),
     })
-}
-
-/// Keeps the feed at the head of the log. `batches` brings those that this authority commits.
-fn follow_log(
-    feed: &Arc<Feed>,
-    config: &Config,
-    batches: mpsc::Receiver<(Frame, Position)>,
-    tasks: &Supervisor,
-    shutdown: &Shutdown,
-) {
-    let feed = Arc::clone(feed);
-    let config = config.log.clone();
-    let readiness = Arc::clone(tasks.readiness());
-    let stop = shutdown.stop.clone();
-    tasks.spawn("feed", async move {
-        feed.follow(&config, batches, &readiness, &stop).await;
-    });
 }
 
 impl Sockets {

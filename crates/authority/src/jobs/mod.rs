@@ -6,6 +6,7 @@
 mod audit_outbox;
 mod checkpoint;
 mod key_following;
+mod log_following;
 mod log_maintenance;
 mod places_reload;
 mod retention;
@@ -15,6 +16,8 @@ mod write_check;
 
 use std::sync::Arc;
 
+use portcullis_contract::{position::Position, view::Frame};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{log_maintenance::LogMaintenance, sweep::Sweeper};
@@ -36,6 +39,8 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
+    /// The batches that this authority commits.
+    pub(crate) batches: mpsc::Receiver<(Frame, Position)>,
     pub(crate) master: Arc<MasterKey>,
     pub(crate) config: Config,
 }
@@ -83,6 +88,15 @@ impl Jobs {
 
         let reload_places = places_reload::run(self.places, stop.clone());
         tasks.spawn("places", reload_places);
+
+        let follow_log = log_following::run(
+            Arc::clone(&self.feed),
+            self.config.log.clone(),
+            self.batches,
+            Arc::clone(tasks.readiness()),
+            stop.clone(),
+        );
+        tasks.spawn("feed", follow_log);
 
         let maintenance = LogMaintenance {
             store: self.store,
