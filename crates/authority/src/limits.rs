@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use portcullis_contract::id::{TenantId, UserId};
 use tokio::{
-    sync::{AcquireError, Semaphore},
+    sync::{Semaphore, SemaphorePermit},
     time::Instant,
 };
 
@@ -125,10 +125,15 @@ impl Limits {
         Ok(unknown)
     }
 
+    async fn acquire_making(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let acquired = self.making.acquire().await;
+        acquired.map_err(|error| StoreError::Internal(error.to_string()))
+    }
+
     async fn make_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
         for chunk in users.chunks(MADE_AT_ONCE) {
             // Acquired for each chunk, so that other callers get their turn between two of them.
-            let _permit = self.making.acquire().await.map_err(closed)?;
+            let _permit = self.acquire_making().await?;
             self.store.add_users(tenant, chunk).await?;
         }
         Ok(())
@@ -171,8 +176,4 @@ impl Limits {
         self.instruments.refusals.count_call(limit);
         Exceeded { limit, retry }
     }
-}
-
-fn closed(error: AcquireError) -> StoreError {
-    StoreError::Internal(error.to_string())
 }

@@ -344,7 +344,7 @@ impl<T> FairQueue<T> {
         // No source up to this turn has a next entry that fits. A source that is served moves behind it.
         let mut after = Bound::Unbounded;
         while batch.len() < entries_max && targets < targets_max {
-            let Some((turn, size)) = self.next_wanted(after.clone(), &wanted) else {
+            let Some((turn, size)) = self.next_wanted(&after, &wanted) else {
                 break;
             };
             // It was passed over once already. Without this a steady flow of small entries would starve it.
@@ -375,7 +375,7 @@ impl<T> FairQueue<T> {
     /// The first turn after `after` whose source has a wanted entry next, and the targets of that entry.
     fn next_wanted(
         &mut self,
-        after: Bound<Turn>,
+        after: &Bound<Turn>,
         wanted: impl Fn(&T) -> bool,
     ) -> Option<(Turn, usize)> {
         loop {

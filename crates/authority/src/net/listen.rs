@@ -22,14 +22,14 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
+    time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
-    Full, Held, Peer, PortLimits, Share, Shares,
+    Full, Held, PortLimits, Share, Shares,
     requests::{self, Requests, Use},
 };
 use crate::telemetry::{Instruments, LogLimit};
@@ -249,55 +249,74 @@ impl Port {
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
 
-        let mut examinations = interval(examine_interval(limits));
-        examinations.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut age = pin!(sleep_until(state.opened + jittered(limits.age_max)));
+        let mut timers = Timers::new(limits, state.opened);
         // The time at which the connection is cut off. None: it was not asked to end.
         let mut end_by = None;
         loop {
-            tokio::select! {
+            let verdict = tokio::select! {
                 // An error is the peer's mistake, and of no interest to the operator.
                 _ = connection.as_mut() => return,
-                () = self.options.close.cancelled(), if end_by.is_none() => {
+                verdict = self.next_verdict(&state, &mut timers, end_by) => verdict,
+            };
+            match verdict {
+                Verdict::Keep => {}
+                Verdict::Finish { within } => {
                     connection.as_mut().graceful_shutdown();
-                    end_by = Some(Instant::now() + limits.drain_timeout);
+                    end_by = Some(Instant::now() + within);
                 }
-                () = age.as_mut(), if end_by.is_none() => {
-                    self.count_ended("age");
-                    // Streams never finish by themselves: they are told.
-                    state.aged.cancel();
-                    connection.as_mut().graceful_shutdown();
-                    end_by = Some(Instant::now() + limits.grace);
-                }
-                _ = examinations.tick() => match self.examine(&state, end_by) {
-                    Verdict::Keep => {}
-                    Verdict::Finish(reason) => {
-                        self.count_ended(reason);
-                        connection.as_mut().graceful_shutdown();
-                        end_by = Some(Instant::now() + limits.grace);
-                    }
-                    Verdict::End(reason) => return self.count_ended(reason),
-                    Verdict::CutOff => return,
-                }
+                Verdict::End => return,
             }
         }
     }
 
+    /// Waits until the connection is to be examined or asked to end. It may be dropped at any time.
+    async fn next_verdict(
+        &self,
+        state: &ConnectionState,
+        timers: &mut Timers,
+        end_by: Option<Instant>,
+    ) -> Verdict {
+        let limits = &self.options.limits;
+        tokio::select! {
+            () = self.options.close.cancelled(), if end_by.is_none() => {
+                Verdict::Finish { within: limits.drain_timeout }
+            }
+            () = timers.age.as_mut(), if end_by.is_none() => {
+                self.count_ended("age");
+                // Streams never finish by themselves: they are told.
+                state.aged.cancel();
+                Verdict::Finish { within: limits.grace }
+            }
+            _ = timers.examinations.tick() => self.examine(state, end_by),
+        }
+    }
+
+    /// Looks for a reason to end a connection.
     fn examine(&self, state: &ConnectionState, end_by: Option<Instant>) -> Verdict {
         let limits = &self.options.limits;
         let now = Instant::now();
+        // It did not end in time after it was asked to. The reason was counted then.
         if end_by.is_some_and(|end| end < now) {
-            return Verdict::CutOff;
+            return Verdict::End;
         }
         // hyper waits for the preface without a bound of its own. HTTP/1 has its own for the header.
         let has_begun = self.options.protocol == Protocol::Http1
             || state.read.load(Ordering::Relaxed) >= PREFACE_BYTES;
         if !has_begun && now.duration_since(state.opened) > limits.request_timeout {
-            return Verdict::End("preface_timeout");
+            self.count_ended("preface_timeout");
+            return Verdict::End;
         }
         match state.requests.current_use(limits.idle_timeout, now) {
-            Use::Overdue => Verdict::End("answer_timeout"),
-            Use::Idle if end_by.is_none() => Verdict::Finish("idle"),
+            Use::Overdue => {
+                self.count_ended("answer_timeout");
+                Verdict::End
+            }
+            Use::Idle if end_by.is_none() => {
+                self.count_ended("idle");
+                Verdict::Finish {
+                    within: limits.grace,
+                }
+            }
             Use::Idle | Use::Busy => Verdict::Keep,
         }
     }
@@ -326,15 +345,32 @@ impl ConnectionState {
     }
 }
 
-/// The result of examining a connection.
+/// The fate of a connection.
 enum Verdict {
     Keep,
-    /// It may finish its requests, and ends then. The reason is counted.
-    Finish(&'static str),
-    /// It ends now. The reason is counted.
-    End(&'static str),
-    /// It did not end in time after it was asked to. The reason was counted then.
-    CutOff,
+    /// It may finish its requests within this time, and ends then.
+    Finish {
+        within: Duration,
+    },
+    /// It ends now.
+    End,
+}
+
+/// The timers of one connection.
+struct Timers {
+    examinations: Interval,
+    age: Pin<Box<Sleep>>,
+}
+
+impl Timers {
+    fn new(limits: &PortLimits, opened: Instant) -> Self {
+        let mut examinations = interval(examine_interval(limits));
+        examinations.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            examinations,
+            age: Box::pin(sleep_until(opened + jittered(limits.age_max))),
+        }
+    }
 }
 
 /// Answers one request. The connection is busy with it until the last byte of the answer was sent.
