@@ -1,4 +1,4 @@
-//! The feed: follows the log, keeps the authority's own view, and serves every stream from one ring.
+//! The feed: follows the log, keeps the authority's own view, and serves every stream from one ring of batches.
 
 mod admission;
 mod beat;
@@ -11,7 +11,7 @@ mod validators;
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -44,26 +44,26 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How many batches are read from the log at a time.
+/// The most batches that are read from the log at a time.
 const TAIL_FRAMES: u32 = 512;
-/// Between an error and the next try.
+/// The pause between an error and the next try.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What streams read: the newest view, the last batches, and where the log stands.
+/// The source of every stream: the newest view, the last batches, and the position of the log.
 pub struct Feed {
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
     view: ArcSwap<View>,
     ring: RwLock<Ring>,
     position: watch::Sender<Position>,
-    /// Counts the histories that were taken in place of another.
+    /// The number of histories that were adopted in place of another.
     history: AtomicU64,
-    /// Through where this authority has seen both histories of the last fork.
+    /// The revision up to which this authority has seen both histories of the last fork.
     forked_through: AtomicU64,
     snapshots: Snapshots,
-    /// Who may be sent one.
+    /// Admits a few snapshots at a time.
     pub(crate) admission: Arc<Admission>,
-    /// The store's head, as last read.
+    /// The revision of the store's head, as last read.
     head: AtomicU64,
 }
 
@@ -134,45 +134,38 @@ impl Feed {
         self.view.load_full()
     }
 
-    /// Where the newest view stands; changes wake the receiver.
+    /// The position of the newest view. A change wakes the receiver.
     #[must_use]
     pub fn position(&self) -> watch::Receiver<Position> {
         self.position.subscribe()
     }
 
-    /// The number of the history that is followed. Another number means that the view does not continue the earlier
-    /// one, though incarnation and revision may be the same.
+    /// The number of the history that is followed. If it changes, the view does not continue the earlier one, even if
+    /// incarnation and revision are the same.
     #[must_use]
     pub fn history(&self) -> u64 {
         self.history.load(Ordering::Acquire)
     }
 
-    /// Whether a cursor of this incarnation that the store does not know is of a fork that this authority saw happen. If
-    /// not, the store is older than what a validator was shown, and nobody here knows how much was lost.
+    /// Returns true if a fork that this authority saw explains why the store does not know a cursor of this incarnation.
+    /// If not, the store is older than the log that a validator was shown, and nobody here knows how much was lost.
     pub(crate) fn explains(&self, cursor: Position) -> bool {
         cursor.revision.0 <= self.forked_through.load(Ordering::Acquire)
     }
 
-    /// The batches after `revision` that memory holds.
+    /// Returns the batches after `revision` that are in memory.
     #[must_use]
     pub fn after(&self, revision: Revision) -> FromRing {
-        self.ring
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .after(revision)
+        self.ring().after(revision)
     }
 
-    /// The whole view, encoded once for all streams that want one, from which the ring continues.
+    /// Returns a snapshot from which the ring continues. It is encoded once for all streams that want one.
     pub async fn snapshot(&self) -> Arc<EncodedSnapshot> {
-        let first = self
-            .ring
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .first();
+        let first = self.ring().first();
         self.snapshots.at_least(first, || self.view()).await
     }
 
-    /// The snapshot that a validator has a part of, and the chunk that comes next. None when it is not held any more.
+    /// Returns the snapshot that a validator has a part of, and the chunk that comes next. None: it is not kept any more.
     pub async fn held_snapshot(
         &self,
         part: &v1::SnapshotPart,
@@ -182,11 +175,7 @@ impl Feed {
 
     /// The state of the feed, for operators.
     pub(crate) fn gauges(&self) -> Gauges {
-        let (frames, bytes) = self
-            .ring
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .depth();
+        let (frames, bytes) = self.ring().depth();
         let applied = self.position.borrow().revision;
         Gauges {
             // What this authority appends itself is known without reading the head.
@@ -201,8 +190,8 @@ impl Feed {
         }
     }
 
-    /// Follows the log until `stop`. `appended` brings the batches of this authority; those of others are found by
-    /// polling the head.
+    /// Follows the log until `stop`. `appended` brings the batches of this authority. Those of others are found by polling
+    /// the head.
     pub async fn follow(
         &self,
         config: &LogConfig,
@@ -217,67 +206,68 @@ impl Feed {
                 return;
             };
             let done = match next {
-                Ok((frame, head)) => self.append(frame, head).await,
+                Ok((frame, head)) => self.apply_own(frame, head).await,
                 Err(_) => self.advance().await,
             };
-            match done {
-                Ok(()) => {
-                    readiness.succeed(Pulse::Feed);
-                    readiness.lower(Condition::Feed);
-                    let now = self.view.load().position().incarnation;
-                    if now != incarnation {
-                        // `portcullis recover` was run.
-                        readiness.lower(Condition::History);
-                        incarnation = now;
-                    }
-                }
-                Err(error) => {
-                    report(readiness, &error);
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
+            if let Err(error) = done {
+                report_error(readiness, &error);
+                tokio::time::sleep(RETRY_PAUSE).await;
+                continue;
+            }
+
+            readiness.succeed(Pulse::Feed);
+            readiness.lower(Condition::Feed);
+            let now = self.view.load().position().incarnation;
+            if now != incarnation {
+                // An operator has run `portcullis recover`, so the loss is dealt with.
+                readiness.lower(Condition::History);
+                incarnation = now;
             }
         }
     }
 
-    /// A batch that continues the view is taken as it is; one that was read before is passed over.
-    async fn append(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
+    /// Applies a batch of this authority if it continues the view, and asks the store otherwise.
+    async fn apply_own(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
         let at = self.view.load().position();
-        let next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
-        // What does not continue the view may be of another history: the store is asked.
-        if next && self.take(vec![frame], head).is_ok() {
+        let is_next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
+        // A batch that does not continue the view may have been read from the store before, or be of another history.
+        if is_next && self.apply(vec![frame], head).is_ok() {
             return Ok(());
         }
         self.advance().await
     }
 
+    /// Reads the log up to its head.
     async fn advance(&self) -> Result<(), FeedError> {
         loop {
             let at = self.view.load().position();
+            // Both of one moment: a head of one history beside a chain of another would look like a fork.
             let (head, chain) = self.store.head_and_chain(at.revision).await?;
             self.head.store(head.revision.0, Ordering::Relaxed);
             if head.incarnation != at.incarnation || chain != Some(at.chain) {
-                return self.take_other_history(at, head).await;
+                return self.adopt_history(at, head).await;
             }
             if head.revision == at.revision {
                 return Ok(());
             }
             match self.store.tail(at.revision, TAIL_FRAMES).await {
-                Ok(frames) => self.take_or_compare(frames, head).await?,
+                Ok(frames) => self.apply_or_compare(frames, head).await?,
+                // This authority was stopped for longer than the log is kept. A checkpoint is newer.
                 Err(StoreError::Trimmed) => return self.reload().await,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// As [`take`](Self::take). A batch that cannot be applied is an error only while the store says that it follows:
-    /// a failover may have come between the reads.
-    async fn take_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
-        let taken = if frames.is_empty() {
-            Err(FeedError::Damaged)
-        } else {
-            self.take(frames, head)
+    /// Applies batches that were read from the log. A batch that does not fit is an error only if the store still has the
+    /// history of the view: a failover may have come between the reads.
+    async fn apply_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+        let applied = match frames.is_empty() {
+            // The head says that there are batches after the view.
+            true => Err(FeedError::Damaged),
+            false => self.apply(frames, head),
         };
-        let Err(error) = taken else {
+        let Err(error) = applied else {
             return Ok(());
         };
         let at = self.view.load().position();
@@ -285,11 +275,11 @@ impl Feed {
         if head.incarnation == at.incarnation && chain == Some(at.chain) {
             return Err(error);
         }
-        self.take_other_history(at, head).await
+        self.adopt_history(at, head).await
     }
 
-    /// Follows what the store has now. Validators of the old history are told, and enforce both (I4).
-    async fn take_other_history(&self, at: Position, head: Position) -> Result<(), FeedError> {
+    /// Replaces the view by that of the store's history. Validators of the old history are told, and enforce both (I4).
+    async fn adopt_history(&self, at: Position, head: Position) -> Result<(), FeedError> {
         tracing::error!(
             ?head,
             ?at,
@@ -302,39 +292,46 @@ impl Feed {
         self.reload().await
     }
 
-    fn take(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+    /// Applies batches to the view, and gives them to the streams.
+    fn apply(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
         self.head.fetch_max(head.revision.0, Ordering::Relaxed);
         for frame in frames {
             let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
             self.view.store(Arc::new(next));
-            self.ring
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(v1::DeltaFrame::from(&frame));
+            self.ring_mut().push(v1::DeltaFrame::from(&frame));
+            // Last, because it wakes the streams, which look into the ring at once.
             self.position.send_replace(position);
         }
         Ok(())
     }
 
-    /// Starts over from what the store has now. Streams of the old history find no way on and are told so.
+    /// Starts over from the store's checkpoint. Streams of the old history cannot continue, and are told so.
     async fn reload(&self) -> Result<(), FeedError> {
         let view = load_view(&*self.store, &self.master).await?;
         let position = view.position();
-        self.ring
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .restart(position.revision);
+        // Batches and snapshots of the old history go before the new view is visible. In the other order a stream could
+        // send the batches of one history after the snapshot of the other.
+        self.ring_mut().restart(position.revision);
         self.snapshots.forget().await;
         self.view.store(Arc::new(view));
+        // A stream that the new position wakes compares this number first, and ends.
         self.history.fetch_add(1, Ordering::Release);
         self.position.send_replace(position);
         Ok(())
     }
+
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.ring.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// An error that may heal counts when it lasts; one that cannot counts at once.
-fn report(readiness: &Readiness, error: &FeedError) {
+/// Reports an error to readiness. One that may heal makes the authority not ready when it lasts, any other at once.
+fn report_error(readiness: &Readiness, error: &FeedError) {
     readiness.fail(Pulse::Feed, error);
     match error {
         FeedError::Store(error) if error.is_retryable() => error.log("the log cannot be followed"),
@@ -345,7 +342,7 @@ fn report(readiness: &Readiness, error: &FeedError) {
     }
 }
 
-/// The next batch; never comes when there is nobody any more who appends.
+/// Receives the next batch. It pends for ever once the appender has ended, because others may still append.
 async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame, Position) {
     match appended.recv().await {
         Some(frame) => frame,
@@ -353,31 +350,35 @@ async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame,
     }
 }
 
-/// The view at the head: a checkpoint and the batches after it.
+/// Builds the view at the head from a checkpoint and the batches after it.
 ///
 /// # Errors
 /// When the store fails, or there is neither a checkpoint nor the whole log.
 pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
     let head = store.head().await?;
-    let mut view = checkpointed(store, master, head)
-        .await?
-        .unwrap_or_else(|| View::empty(head.incarnation));
+    let mut view = match newest_checkpoint(store, master, head).await? {
+        Some(view) => view,
+        // The log may never have been trimmed. If it was, the first read below says so.
+        None => View::empty(head.incarnation),
+    };
     while view.position().revision < head.revision {
         let frames = match store.tail(view.position().revision, TAIL_FRAMES).await {
             Err(StoreError::Trimmed) => return Err(FeedError::NoCheckpoint),
             frames => frames?,
         };
-        for frame in &frames {
-            view = replay::follow(&view, frame, head)?;
-        }
+        // Without this a log that ends before its head would be read for ever.
         if frames.is_empty() {
             return Err(FeedError::NoCheckpoint);
+        }
+        for frame in &frames {
+            view = replay::follow(&view, frame, head)?;
         }
     }
     Ok(view)
 }
 
-async fn checkpointed(
+/// Reads the newest checkpoint of the history that ends at `head`.
+async fn newest_checkpoint(
     store: &dyn Store,
     master: &MasterKey,
     head: Position,
@@ -386,14 +387,15 @@ async fn checkpointed(
         match master.open_checkpoint(bytes, &code) {
             Ok(view) if continues(store, &view, head).await? => return Ok(Some(view)),
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
+            // The one before it does too, with more batches to replay.
+            Err(error) => tracing::error!(%error, "a checkpoint is skipped"),
         }
     }
     Ok(None)
 }
 
-/// Whether the view is of the history that ends at `head`. A checkpoint of another one may stand in the store: an
-/// authority that had not noticed a failover yet can have written it.
+/// Returns true if the view is of the history that ends at `head`. The store may have a checkpoint of another one, written
+/// by an authority that had not noticed a failover yet.
 async fn continues(store: &dyn Store, view: &View, head: Position) -> Result<bool, StoreError> {
     let at = view.position();
     if at.revision > head.revision || !replay::agrees(at, head) {
