@@ -1,7 +1,16 @@
-//! The authority: the gRPC service that owns who is signed in.
+//! The authority: the service that owns sessions, and the log of their revocations.
 //!
-//! A sign-out flows one way: `api` converts it once, `domain` says what it means, `log` batches and commits it
-//! with the state change and the audit row, `feed` reads it back, and every stream sends it to its validator.
+//! A sign-out flows one way. `api` parses the request, a use case in `app` decides, `log` commits the entry with
+//! the state change and the audit row, `feed` reads the batch back, and every stream sends it to its validator.
+//!
+//! - `server`: start, serve, drain. It lists the parts.
+//! - `api`: the edges. `grpc` alone knows messages and statuses of gRPC; `http` has the keys, metrics and health.
+//! - `app`: the use cases, in domain words.
+//! - `log`: the queue and the group commit. `feed`: the view, the batches and snapshots for streams, and beats.
+//! - `jobs`: background work, one list. `health`: readiness, and the supervision of tasks.
+//! - `keys`: the master key, signing keys, and the secrets of tokens. `client_info`: devices and places.
+//! - `net`: the ports and their bounds. `limits`: rates and quotas of tenants.
+//! - `installation`: the store that a configuration names, its issuer, and recovery. `telemetry`: instruments.
 
 mod api;
 mod app;
