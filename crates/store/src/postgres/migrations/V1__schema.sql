@@ -78,10 +78,10 @@ CREATE TABLE log_head (
 CREATE TABLE log_batches (
     revision      BIGINT PRIMARY KEY,
     delta         BYTEA,           -- as gates receive it. Null: trimmed
-    delta_digest  BYTEA,           -- SHA-256 of the delta, so that the chain can be verified after the delta is gone
     audit_digest  BYTEA NOT NULL,  -- SHA-256 of the batch's audit rows
     chain         BYTEA NOT NULL,  -- SHA-256 of the previous chain and both digests
-    stamped_us    BIGINT NOT NULL
+    stamped_us    BIGINT NOT NULL,
+    delta_digest  BYTEA            -- SHA-256 of the delta, so that the chain can be verified after the delta is gone
 );
 
 -- The view of gates at a revision, so that an authority need not read the whole log to start.

@@ -78,10 +78,10 @@ CREATE TABLE log_head (
 CREATE TABLE log_batches (
     revision      INTEGER PRIMARY KEY,
     delta         BLOB,           -- as gates receive it. Null: trimmed
-    delta_digest  BLOB,           -- SHA-256 of the delta, so that the chain can be verified after the delta is gone
     audit_digest  BLOB NOT NULL,  -- SHA-256 of the batch's audit rows
     chain         BLOB NOT NULL,  -- SHA-256 of the previous chain and both digests
-    stamped_us    INTEGER NOT NULL
+    stamped_us    INTEGER NOT NULL,
+    delta_digest  BLOB            -- SHA-256 of the delta, so that the chain can be verified after the delta is gone
 );
 
 -- The view of gates at a revision, so that an authority need not read the whole log to start.
