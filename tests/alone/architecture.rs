@@ -132,6 +132,23 @@ fn each_thing_is_named_where_it_belongs() {
     );
 }
 
+/// Walls inside a crate are not kept by the compiler.
+#[test]
+fn use_cases_and_the_parts_below_them_name_no_wire_type() {
+    for room in [
+        "app",
+        "feed",
+        "log",
+        "jobs",
+        "keys",
+        "client_info",
+        "health",
+    ] {
+        let directory = format!("crates/authority/src/{room}");
+        only_in(&directory, &[], &["tonic::", "tonic_", "v1::", "::v1"]);
+    }
+}
+
 #[test]
 fn the_domain_and_the_contract_do_no_io_and_read_no_clock() {
     let banned = [

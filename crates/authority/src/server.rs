@@ -17,7 +17,7 @@ use crate::{
     app::App,
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
-    feed::{self, Beats, Feed, FeedError, Gates, Validators},
+    feed::{self, Beats, Feed, FeedError, Gates, Validators, watch::WatchHost},
     health::{self, Condition, Readiness, Supervisor},
     installation::{issuer, open_store},
     jobs::Jobs,
@@ -311,8 +311,10 @@ async fn start_app(
     let feed = Arc::new(feed);
 
     // The beats: proof that a head is fresh.
+    let heads = Arc::clone(&secrets.heads);
     let beats = Beats::start(
         Arc::clone(&store),
+        Arc::clone(&heads),
         random(),
         config.readiness.beat_interval,
         tasks,
@@ -321,6 +323,18 @@ async fn start_app(
     // The gates that watch this authority.
     let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
     feed::metrics::observe(&instruments.meter, &feed, &validators);
+    let gates = Arc::new(Gates::default());
+    let watch = WatchHost {
+        config: config.watch.clone(),
+        feed: Arc::clone(&feed),
+        store: Arc::clone(&store),
+        beats,
+        validators: Arc::clone(&validators),
+        gates: Arc::clone(&gates),
+        heads,
+        readiness: Arc::clone(tasks.readiness()),
+        drain: shutdown.drain.clone(),
+    };
 
     // The devices and places of clients.
     user_agents::warm_up();
@@ -336,16 +350,15 @@ async fn start_app(
         log,
         limits,
         feed,
-        beats,
+        watch: Arc::new(watch),
         keyring: Arc::new(keyring),
         secrets,
         policies: Arc::new(policies),
         places: Arc::new(places),
         validators,
-        gates: Arc::new(Gates::default()),
+        gates,
         instruments,
         drain: shutdown.drain.clone(),
-        readiness: Arc::clone(tasks.readiness()),
     })
 }
 

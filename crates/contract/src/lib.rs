@@ -126,6 +126,7 @@ pub mod id;
 pub mod key;
 pub mod position;
 pub mod rejection;
+pub mod sealed;
 pub mod text;
 pub mod token;
 pub mod trace;

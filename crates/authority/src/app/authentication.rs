@@ -45,6 +45,7 @@ impl App {
             return authenticate_without_session(identity, window);
         }
 
+        // The token is judged before the rpc: whoever has an ended token learns no more than that it has ended.
         let (session, now) = self.live_session(&identity).await?;
         let requirement = requirement.ok_or(AppError::Denied)?;
         self.check_policy(&session, requirement, now).await?;
@@ -56,6 +57,7 @@ impl App {
 
     /// Rows decide, and not the view: it forgets revocations once every token that they cover has expired.
     async fn live_session(&self, identity: &Identity) -> Result<(Session, Micros), TokenRefusal> {
+        // The view is asked first because it costs no read of the store.
         let view = self.feed.view();
         if view.is_revoked(CredentialKind::Session, &identity.subject) {
             return Err(TokenRefusal::Invalid("revoked"));
@@ -69,6 +71,7 @@ impl App {
         let Some((session, now)) = found else {
             return Err(TokenRefusal::Invalid("unknown_session"));
         };
+        // The serials must match too, because revocations cover serials and not the ids of sessions.
         let is_alive = session.state(now) == SessionState::Active
             && session.subject == identity.subject
             && now.seconds() < identity.expires_at;
@@ -85,6 +88,7 @@ impl App {
         now: Micros,
     ) -> Result<(), AppError> {
         let policy = self.policies.of(&session.tenant_id).await?;
+        // Tenants that hide sessions from their users hide all calls about them.
         if !policy.users_see_sessions {
             return Err(AppError::PolicyForbids("users_see_sessions"));
         }
@@ -105,6 +109,7 @@ fn authenticate_without_session(
     if has_ended_long_ago(&identity, window) {
         return Err(TokenRefusal::Invalid("ended_long_ago"));
     }
+    // Without the row there is no address. Such a call changes nothing, so that the audit trail needs none.
     Ok(UserCaller {
         identity,
         ip: String::new(),

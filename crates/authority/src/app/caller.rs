@@ -7,7 +7,7 @@ use portcullis_contract::{
     token::Identity,
 };
 
-use super::{ActingUser, AppError};
+use super::AppError;
 use crate::{config::Role, domain::Actor};
 
 /// An authenticated caller.
@@ -36,6 +36,14 @@ pub(crate) struct ServiceCaller {
     pub(crate) tenant: Option<TenantId>,
 }
 
+/// The person for whom a service calls, as the service says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActingUser {
+    pub(crate) id: UserId,
+    /// Empty: unknown.
+    pub(crate) ip: String,
+}
+
 impl ServiceCaller {
     pub(crate) fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -52,6 +60,7 @@ impl Caller {
             (Some(own), Some(named)) if *own != named => Err(AppError::Denied),
             (_, Some(named)) => Ok(named),
             (Some(own), None) if self.own_user().is_some() => Ok(own.clone()),
+            // A service names its tenant even if it has only one: a request means the same for every caller.
             (_, None) => Err(AppError::invalid("tenant_id", "is required")),
         }
     }
@@ -107,6 +116,7 @@ impl Caller {
     /// The actor for the audit trail: the user, the service, or the person for whom a service calls.
     pub(crate) fn actor(&self, acting_user: Option<&ActingUser>) -> Actor {
         match (self, acting_user) {
+            // A user acts for themselves, whomever the request names.
             (Self::User(user), _) => Actor {
                 ip: user.ip.clone(),
                 ..Actor::user(&user.identity.user_id)
@@ -121,6 +131,7 @@ impl Caller {
     /// A text that is different for any two callers. It binds a page token to the caller who got it.
     pub(crate) fn binding(&self) -> String {
         match self {
+            // No id and no name contains a zero byte, so that no two callers have the same text.
             Self::User(user) => format!(
                 "user\0{}\0{}",
                 user.identity.tenant_id, user.identity.user_id

@@ -4,19 +4,11 @@ use std::time::Instant;
 
 use portcullis_contract::id::{EventId, TenantId, UserId};
 
-use super::{App, AppError, Caller};
+use super::{ActingUser, App, AppError, Caller};
 use crate::{
     domain::{Entry, Mutation, Outcome},
     feed::Enforcement,
 };
-
-/// The person for whom a service calls, as the service says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ActingUser {
-    pub(crate) id: UserId,
-    /// Empty: unknown.
-    pub(crate) ip: String,
-}
 
 /// The origin of a change: who asks for it, for whom, and why. The audit trail keeps it beside the change.
 #[derive(Debug)]
@@ -53,6 +45,7 @@ impl ChangeOrigin {
     /// The log entry of this change.
     pub(crate) fn entry(&self, mutation: Mutation) -> Entry {
         Entry {
+            // Chosen here: the appender recognises an entry by it when it repeats a batch whose answer was lost.
             event_id: EventId::generate(),
             actor: self.caller.actor(self.acting_user.as_ref()),
             reason: self.reason.clone(),
@@ -71,6 +64,8 @@ impl App {
         mutation: Mutation,
     ) -> Result<(Outcome, Enforcement), AppError> {
         let outcome = self.log.submit(origin.entry(mutation)).await?;
+
+        // Gates that have not confirmed the revision yet do so within their staleness. The answer does not wait for them.
         let elapsed = origin.received.elapsed();
         let enforcement = self.validators.enforcement(outcome.revision, elapsed);
         Ok((outcome, enforcement))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     domain::EntryError,
+    feed::watch::WatchError,
     limits::Exceeded,
     log::LogError,
     store::{SignInError, StoreError},
@@ -126,6 +127,18 @@ impl From<EntryError> for AppError {
             EntryError::KeyInUse => Self::KeyInUse,
             EntryError::PolicyChanged => Self::EtagMismatch,
             EntryError::Refused => Self::Internal,
+        }
+    }
+}
+
+impl From<WatchError> for AppError {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Protocol(problem) => Self::WatchProtocol(problem),
+            WatchError::Corrupted => Self::WatchCorrupted,
+            WatchError::RevisionAhead => Self::WatchRevisionAhead,
+            WatchError::TooManyStreams => Self::Overloaded,
+            WatchError::Store(error) => error.into(),
         }
     }
 }

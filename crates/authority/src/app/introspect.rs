@@ -47,6 +47,7 @@ pub(crate) async fn introspect(
     tenant: &TenantId,
     token: Option<&str>,
 ) -> Result<Introspection, AppError> {
+    // The layer has verified the token of a user who calls.
     let identity = match (caller, token) {
         (Caller::User(user), None) => return judge(app, caller, &user.identity).await,
         (_, token) => verify_token(app, token.unwrap_or_default()),
@@ -56,6 +57,7 @@ pub(crate) async fn introspect(
         Err(reason) => return Ok(Introspection::unknown(reason)),
     };
 
+    // A user with one token may not use this call to examine others, which may be stolen.
     if caller
         .own_session()
         .is_some_and(|own| own != identity.session_id)

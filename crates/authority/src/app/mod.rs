@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     authentication::{TokenRefusal, TokenRequirement},
-    caller::{Caller, ServiceCaller, UserCaller},
-    change::{ActingUser, ChangeOrigin},
+    caller::{ActingUser, Caller, ServiceCaller, UserCaller},
+    change::ChangeOrigin,
     error::{AppError, InvalidField},
     session_view::{ActivityStatus, SessionView},
     tokens::{IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem},
@@ -38,8 +38,7 @@ pub(crate) use self::{
 use crate::{
     client_info::places::Places,
     config::Config,
-    feed::{Beats, Feed, Gates, Validators},
-    health::Readiness,
+    feed::{Feed, Gates, Validators, watch::WatchHost},
     keys::{Keyring, Secrets},
     limits::Limits,
     log::Log,
@@ -55,7 +54,7 @@ pub(crate) struct App {
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) feed: Arc<Feed>,
-    pub(crate) beats: Beats,
+    pub(crate) watch: Arc<WatchHost>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) secrets: Secrets,
     pub(crate) policies: Arc<Policies>,
@@ -64,5 +63,4 @@ pub(crate) struct App {
     pub(crate) gates: Arc<Gates>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) drain: CancellationToken,
-    pub(crate) readiness: Arc<Readiness>,
 }

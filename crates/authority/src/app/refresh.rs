@@ -51,6 +51,7 @@ pub(crate) async fn refresh(
         check_token_text(app, &request, subject.session_id).await?;
     }
 
+    // From here on the presented token is old. If issuing fails, a repetition within the grace gets the successor.
     let (session, now) = rotate(app, &request, subject).await?;
     let audiences = if request.audiences.is_empty() {
         &session.audiences
@@ -97,10 +98,12 @@ async fn rotate(
         .await?;
     match rotated {
         RefreshOutcome::Won(session, now) => Ok((*session, now)),
+        // The token is genuine and of another generation than the row's, or the session has ended.
         RefreshOutcome::Lost(session, now) => {
             judge_unrotated(app, &session, subject.generation, &request.client, now).await?;
             Ok((*session, now))
         }
+        // A forged token gets the same answer as one of an unknown session: nobody can probe for sessions.
         RefreshOutcome::NotFound => Err(AppError::RefreshTokenInvalid),
     }
 }
@@ -122,7 +125,7 @@ async fn judge_unrotated(
     now: Micros,
 ) -> Result<(), AppError> {
     let policy = app.policies.of(&session.tenant_id).await?;
-    let rules = rotation_rules(app, session, &policy);
+    let rules = refresh_rules(app, session, &policy);
     match judge_refresh(session, generation, client, &rules, now) {
         RefreshVerdict::Repeat => Ok(()),
         RefreshVerdict::Shared { finding, end } => {
@@ -133,12 +136,13 @@ async fn judge_unrotated(
             Ok(())
         }
         RefreshVerdict::Ended => Err(ended_error(session)),
+        // A generation that the row has not reached. The store was restored, and the user has to sign in again.
         RefreshVerdict::Ahead => Err(AppError::RefreshTokenInvalid),
         RefreshVerdict::Theft => end_copied(app, session, REUSED, &policy, now).await,
     }
 }
 
-fn rotation_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules {
+fn refresh_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules {
     let tokens = &app.config.tokens;
     RefreshRules {
         grace: tokens.refresh_grace,
@@ -165,6 +169,7 @@ async fn end_copied(
     now: Micros,
 ) -> Result<(), AppError> {
     let outcome = app.log.submit(end_of_copied(session, reason)).await?;
+    // Both clients may come again. Only the call that ended the session records the finding.
     if outcome.changed > 0 {
         record_theft(app, session, policy, now).await;
     }
@@ -196,6 +201,7 @@ async fn record_theft(app: &App, session: &Session, policy: &Policy, now: Micros
     if policy.findings_disabled.contains(&finding.code) {
         return;
     }
+    // A lost finding must not fail the call: the session has ended, and that is in the trail.
     let event = finding_event(session, &finding, now);
     if let Err(error) = app.store.add_pending_events(&[event]).await {
         error.log("a finding is not in the audit trail");
@@ -214,6 +220,7 @@ async fn record_shared(
     if is_recorded || policy.findings_disabled.contains(&finding.code) {
         return;
     }
+    // The store compares the generation again, so that two calls at the same time record it once.
     let event = finding_event(session, finding, now);
     let recorded = app
         .store

@@ -27,6 +27,7 @@ pub(crate) async fn revoke_session(
     let mutation = Mutation::RevokeSessions {
         tenant: tenant.clone(),
         sessions: vec![id],
+        // The appender refuses a session of another user, inside its transaction.
         owner: caller.own_user().cloned(),
         cause: cause_of_revocation(app, origin, tenant, id).await?,
     };
@@ -64,6 +65,7 @@ async fn cause_of_revocation(
     let Some(acting) = &origin.acting_user else {
         return Ok(Cause::Administrator);
     };
+    // The row may have changed until the entry is applied. That changes no more than the wording of the cause.
     let (session, _) = app.find_session(tenant, id, None).await?;
     Ok(if session.user_id == acting.id {
         Cause::User
@@ -124,6 +126,7 @@ pub(crate) async fn revoke_other_sessions(
     tenant: TenantId,
     others: OtherSessions,
 ) -> Result<Enforcement, AppError> {
+    // Users are held to a rate of changes. Services are held to a rate of unknown users, each of whom becomes a row.
     let is_own_user = origin.caller.own_user().is_some();
     app.admit_user_change(&origin.caller)?;
     if !is_own_user {
@@ -140,6 +143,8 @@ pub(crate) async fn revoke_other_sessions(
         None if is_own_user || is_for_themselves => Cause::AnotherDevice,
         None => Cause::Administrator,
     };
+    // A cutoff of the user, and not a list of sessions: it costs the same for one session as for a thousand, and covers
+    // sign-ins that are under way.
     let mutation = Mutation::SignOutUsers {
         tenant,
         users: vec![others.user],

@@ -64,6 +64,7 @@ impl App {
         tenant: &TenantId,
         sessions: &[Session],
     ) -> Result<SessionViewer<'a>, AppError> {
+        // A page of sessions is mostly of few users: each profile is read once, and all in one statement.
         let user_ids: BTreeSet<_> = sessions
             .iter()
             .map(|session| session.user_id.clone())
@@ -111,6 +112,7 @@ impl App {
 impl SessionViewer<'_> {
     /// The view of a session at `now`.
     pub(crate) fn view(&self, mut session: Session, now: Micros) -> SessionView {
+        // Everything is judged before the texts are cleared, since findings depend on them.
         let state = session.state(now);
         let is_active = state == SessionState::Active;
         let address = session.last_ip().parse().ok();
@@ -120,6 +122,7 @@ impl SessionViewer<'_> {
         let activity = is_active.then(|| activity_status(&session, now));
 
         redact_end(&mut session, self.caller);
+        // Rows may hold pages from before the tenant switched this off.
         if !self.policy.keep_last_page {
             session.activity.page.clear();
         }
@@ -140,6 +143,7 @@ impl SessionViewer<'_> {
         if session.activity.ip.is_empty() {
             return session.sight.place.clone();
         }
+        // Only the address of the last use is stored. Its place is looked up now, by the newest database.
         match address {
             Some(address) => self.places.lookup(address),
             None => Place::default(),
@@ -167,6 +171,7 @@ impl SessionViewer<'_> {
         address: Option<IpAddr>,
         now: Micros,
     ) -> Vec<Finding> {
+        // A finding that the tenant disables disappears from old sessions too.
         let disabled = &self.policy.findings_disabled;
         let at_sign_in = session.sight.findings.iter();
         let mut findings: Vec<_> = at_sign_in
@@ -174,6 +179,7 @@ impl SessionViewer<'_> {
             .cloned()
             .collect();
 
+        // These depend on the session's age and its last use, so that they are not stored.
         let sight = SessionObservation {
             created: session.created,
             active: session.state(now) == SessionState::Active,

@@ -36,6 +36,7 @@ pub(crate) async fn list_sessions(
         .store
         .list_sessions(filter, order, after, page_size)
         .await?;
+    // All sessions of a page are judged at the time of its read, so that a page is consistent.
     let viewer = app
         .session_viewer(caller, &filter.tenant_id, &page.items)
         .await?;

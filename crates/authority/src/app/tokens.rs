@@ -42,12 +42,14 @@ impl App {
         audiences: &[String],
         now: Micros,
     ) -> Result<IssuedTokens, AppError> {
+        // The token's times go by the database's clock, as do revocations and generations of the log.
         let expires = self.access_token_expiry(session, now).await?;
         let claims = Claims {
             tenant_id: session.tenant_id.clone(),
             user_id: session.user_id.clone(),
             session_id: session.id,
             subject: session.subject,
+            // Nothing looks tokens up by this id. It keeps two tokens of one second apart in the logs of others.
             token_id: URL_SAFE_NO_PAD.encode(random::<16>()),
             audiences: audiences.to_vec(),
             issued_at: now.seconds(),
@@ -76,6 +78,8 @@ impl App {
         session: &Session,
         now: Micros,
     ) -> Result<Micros, AppError> {
+        // The policy may shorten the installation's lifetime. The store knows that one, and remembers revocations for as
+        // long.
         let lifetime_max = self.config.tokens.access_token_lifetime;
         let policy = self.policies.of(&session.tenant_id).await?;
         let lifetime = policy
@@ -94,12 +98,13 @@ impl App {
         let Some(signer) = self.keyring.signer(CredentialKind::Session, now) else {
             return Err(missing_key());
         };
-        signer
-            .sign(&self.config.tokens.issuer, claims)
-            .map_err(|error| {
+        match signer.sign(&self.config.tokens.issuer, claims) {
+            Ok(token) => Ok(token),
+            Err(error) => {
                 tracing::error!(%error, key = %signer.key_id(), "signing failed");
-                AppError::Internal
-            })
+                Err(AppError::Internal)
+            }
+        }
     }
 }
 

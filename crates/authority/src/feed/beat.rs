@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prost::bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -9,16 +10,26 @@ use tokio::{
 
 use crate::{
     health::{Pulse, Readiness, Supervisor},
+    keys::HeadCodes,
     store::{Beat, Store},
 };
 
 /// The most probes that wait at a time.
 const PROBES_MAX: usize = 65_536;
 
+/// A beat with the code over its head. Every stream that the beat answers sends the same one.
+#[derive(Clone, Debug)]
+pub struct SignedBeat {
+    /// The beat.
+    pub beat: Beat,
+    /// Proves to an authority that a beat named the head.
+    pub head_code: Bytes,
+}
+
 /// Asks for beats. One beat answers every probe that waited when it began.
 #[derive(Clone)]
 pub struct Beats {
-    probes: mpsc::Sender<oneshot::Sender<Beat>>,
+    probes: mpsc::Sender<oneshot::Sender<SignedBeat>>,
 }
 
 impl Beats {
@@ -26,6 +37,7 @@ impl Beats {
     /// store answers. It ends when all handles are dropped.
     pub fn start(
         store: Arc<dyn Store>,
+        heads: Arc<HeadCodes>,
         authority: [u8; 16],
         interval: Duration,
         tasks: &Supervisor,
@@ -33,6 +45,7 @@ impl Beats {
         let (probes, waiting) = mpsc::channel(PROBES_MAX);
         let beating = Beating {
             store,
+            heads,
             authority,
             interval,
             readiness: Arc::clone(tasks.readiness()),
@@ -45,7 +58,7 @@ impl Beats {
     /// durable read of the head: silence is not freshness. Answers come in the order of the questions. None when too many
     /// wait.
     #[must_use]
-    pub fn ask(&self) -> Option<oneshot::Receiver<Beat>> {
+    pub fn ask(&self) -> Option<oneshot::Receiver<SignedBeat>> {
         let (reply, answer) = oneshot::channel();
         self.probes.try_send(reply).ok()?;
         Some(answer)
@@ -54,13 +67,14 @@ impl Beats {
 
 struct Beating {
     store: Arc<dyn Store>,
+    heads: Arc<HeadCodes>,
     authority: [u8; 16],
     interval: Duration,
     readiness: Arc<Readiness>,
 }
 
 impl Beating {
-    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<Beat>>) {
+    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<SignedBeat>>) {
         loop {
             // Only those who wait before the beat begins may be answered by it.
             let mut answered = match timeout(self.interval, waiting.recv()).await {
@@ -75,13 +89,18 @@ impl Beating {
         }
     }
 
-    async fn beat(&self, answered: Vec<oneshot::Sender<Beat>>) {
+    async fn beat(&self, answered: Vec<oneshot::Sender<SignedBeat>>) {
         match self.store.beat(&self.authority).await {
             Ok(beat) => {
                 self.readiness.succeed(Pulse::Beat);
+                // Signed once, since thousands of streams may wait for one beat.
+                let signed = SignedBeat {
+                    head_code: self.heads.sign(beat.head),
+                    beat,
+                };
                 for reply in answered {
                     // A stream that has ended does not need the answer.
-                    let _ = reply.send(beat);
+                    let _ = reply.send(signed.clone());
                 }
             }
             Err(error) => {

@@ -8,6 +8,7 @@ mod replay;
 mod ring;
 mod snapshot;
 mod validators;
+pub(crate) mod watch;
 
 use std::{
     sync::{
@@ -20,18 +21,21 @@ use std::{
 use arc_swap::ArcSwap;
 use portcullis_contract::{
     position::{Position, Revision},
-    v1,
+    sealed::SealedFrame,
     view::{Frame, View},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{
+    mpsc,
+    watch::{Receiver, Sender},
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::gates::{GateStream, Gates};
 pub use self::{
     admission::{Admission, Ticket, Turn},
-    beat::Beats,
+    beat::{Beats, SignedBeat},
     ring::FromRing,
-    snapshot::EncodedSnapshot,
+    snapshot::{EncodedSnapshot, SnapshotPart},
     validators::{
         Connected, Enforcement, Gate, Registration, ValidatorMode, ValidatorStatus, Validators,
     },
@@ -55,7 +59,7 @@ pub struct Feed {
     master: Arc<MasterKey>,
     view: ArcSwap<View>,
     ring: RwLock<Ring>,
-    position: watch::Sender<Position>,
+    position: Sender<Position>,
     /// The number of histories that were adopted in place of another.
     history: AtomicU64,
     /// The revision up to which this authority has seen both histories of the last fork.
@@ -115,7 +119,7 @@ impl Feed {
             config.ring_bytes_max,
         );
         Ok(Self {
-            position: watch::Sender::new(view.position()),
+            position: Sender::new(view.position()),
             head: AtomicU64::new(view.position().revision.0),
             history: AtomicU64::new(0),
             forked_through: AtomicU64::new(0),
@@ -136,7 +140,7 @@ impl Feed {
 
     /// The position of the newest view. A change wakes the receiver.
     #[must_use]
-    pub fn position(&self) -> watch::Receiver<Position> {
+    pub fn position(&self) -> Receiver<Position> {
         self.position.subscribe()
     }
 
@@ -168,7 +172,7 @@ impl Feed {
     /// Returns the snapshot that a validator has a part of, and the chunk that comes next. None: it is not kept any more.
     pub async fn held_snapshot(
         &self,
-        part: &v1::SnapshotPart,
+        part: &SnapshotPart,
     ) -> Option<(Arc<EncodedSnapshot>, usize)> {
         self.snapshots.held(part, Instant::now()).await
     }
@@ -299,7 +303,7 @@ impl Feed {
             let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
             self.view.store(Arc::new(next));
-            self.ring_mut().push(v1::DeltaFrame::from(&frame));
+            self.ring_mut().push(SealedFrame::from(&frame));
             // Last, because it wakes the streams, which look into the ring at once.
             self.position.send_replace(position);
         }

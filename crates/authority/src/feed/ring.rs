@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use portcullis_contract::{position::Revision, v1};
+use portcullis_contract::{position::Revision, sealed::SealedFrame};
 
 /// A bounded window on the end of the log. A stream holds a revision, not a queue of its own: one that falls behind
 /// costs nothing and delays nobody.
 pub(super) struct Ring {
     /// The revision before the oldest frame.
     base: Revision,
-    frames: VecDeque<v1::DeltaFrame>,
+    frames: VecDeque<SealedFrame>,
     bytes: usize,
     frames_max: usize,
     bytes_max: usize,
@@ -19,7 +19,7 @@ pub(super) struct Ring {
 #[derive(Debug)]
 pub enum FromRing {
     /// These, in order; none when the reader is at the end.
-    Frames(Vec<v1::DeltaFrame>),
+    Frames(Vec<SealedFrame>),
     /// The revision is older than the ring: read the log.
     Behind,
     /// The revision is of another history, or of the future.
@@ -50,15 +50,15 @@ impl Ring {
         (self.frames.len(), self.bytes)
     }
 
-    pub(super) fn push(&mut self, frame: v1::DeltaFrame) {
-        self.bytes += frame.delta.len();
+    pub(super) fn push(&mut self, frame: SealedFrame) {
+        self.bytes += frame.delta_bytes();
         self.frames.push_back(frame);
         while self.frames.len() > self.frames_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.frames.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.delta.len();
-            self.base = Revision(oldest.revision);
+            self.bytes -= oldest.delta_bytes();
+            self.base = oldest.revision();
         }
     }
 
@@ -87,24 +87,26 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_contract::view::Frame;
+
     use super::*;
 
     fn ring(frames_max: usize, bytes_max: usize, last: u64) -> Ring {
         let mut ring = Ring::new(Revision(10), frames_max, bytes_max);
         for revision in 11..=last {
-            let delta = vec![0; 10].into();
-            ring.push(v1::DeltaFrame {
-                revision,
-                delta,
-                ..Default::default()
-            });
+            let frame = Frame {
+                revision: Revision(revision),
+                delta: vec![0; 10].into(),
+                audit_digest: [0; 32],
+            };
+            ring.push(SealedFrame::from(&frame));
         }
         ring
     }
 
     fn revisions(ring: &Ring, after: u64) -> Vec<u64> {
         match ring.after(Revision(after)) {
-            FromRing::Frames(frames) => frames.iter().map(|frame| frame.revision).collect(),
+            FromRing::Frames(frames) => frames.iter().map(|frame| frame.revision().0).collect(),
             other => panic!("{other:?}"),
         }
     }

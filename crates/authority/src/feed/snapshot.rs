@@ -8,15 +8,25 @@ use std::{
 
 use portcullis_contract::{
     position::{Digest, Position, Revision, sha256},
-    v1,
+    sealed::SealedChunk,
     view::View,
-    watch::{AnyStream, Checksummed},
 };
 use prost::bytes::Bytes;
 use tokio::sync::Mutex;
 
 /// The most data of one chunk, in bytes: a link of 50 KB/s delivers one within the least patience of a gate, 2 s.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// The part of a snapshot that a validator has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPart {
+    /// The digest of the whole snapshot.
+    pub sha256: Digest,
+    /// The bytes of the whole snapshot.
+    pub total_bytes: u64,
+    /// The bytes that the validator has.
+    pub offset: u64,
+}
 
 /// An encoded view.
 pub struct EncodedSnapshot {
@@ -25,7 +35,7 @@ pub struct EncodedSnapshot {
     bytes: usize,
     sha256: Digest,
     /// The pieces that are sent, in order, with their checksums. Their data is shared.
-    chunks: Vec<v1::SnapshotChunk>,
+    chunks: Vec<SealedChunk>,
 }
 
 impl EncodedSnapshot {
@@ -46,16 +56,19 @@ impl EncodedSnapshot {
         self.chunks.len()
     }
 
-    /// One of the pieces that are sent, in order.
+    /// A piece that is sent.
+    ///
+    /// # Panics
+    /// When there is no piece of this index.
     #[must_use]
-    pub fn chunk(&self, index: usize) -> Option<v1::SnapshotChunk> {
-        self.chunks.get(index).cloned()
+    pub fn chunk(&self, index: usize) -> SealedChunk {
+        self.chunks[index].clone()
     }
 
     /// The piece that continues what a validator has of this snapshot. None when it has a part of another one.
     #[must_use]
-    pub fn continued(&self, part: &v1::SnapshotPart) -> Option<usize> {
-        let same = part.sha256[..] == self.sha256[..] && part.total_bytes == self.bytes as u64;
+    pub fn continued(&self, part: &SnapshotPart) -> Option<usize> {
+        let same = part.sha256 == self.sha256 && part.total_bytes == self.bytes as u64;
         let offset = usize::try_from(part.offset).ok()?;
         let index = offset / CHUNK_BYTES_MAX;
         let begins = offset.is_multiple_of(CHUNK_BYTES_MAX) && index < self.chunks.len();
@@ -63,21 +76,16 @@ impl EncodedSnapshot {
     }
 }
 
-fn cut(bytes: &Bytes, sha256: &Digest) -> Vec<v1::SnapshotChunk> {
+fn cut(bytes: &Bytes, sha256: &Digest) -> Vec<SealedChunk> {
     let sha256 = Bytes::copy_from_slice(sha256);
-    let offsets = (0..bytes.len()).step_by(CHUNK_BYTES_MAX);
-    let chunk = |offset: usize| {
-        let end = (offset + CHUNK_BYTES_MAX).min(bytes.len());
-        let chunk = v1::SnapshotChunk {
-            total_bytes: bytes.len() as u64,
-            sha256: sha256.clone(),
-            offset: offset as u64,
-            data: bytes.slice(offset..end),
-            checksum: Bytes::new(),
-        };
-        chunk.sealed(&AnyStream)
-    };
-    offsets.map(chunk).collect()
+    (0..bytes.len())
+        .step_by(CHUNK_BYTES_MAX)
+        .map(|offset| {
+            let end = (offset + CHUNK_BYTES_MAX).min(bytes.len());
+            let data = bytes.slice(offset..end);
+            SealedChunk::new(bytes.len(), sha256.clone(), offset, data)
+        })
+        .collect()
 }
 
 /// Snapshots that are held besides the newest one, for validators that have a part of one.
@@ -144,7 +152,7 @@ impl Snapshots {
     /// The snapshot that `part` is of, and the chunk that comes next.
     pub(super) async fn held(
         &self,
-        part: &v1::SnapshotPart,
+        part: &SnapshotPart,
         now: Instant,
     ) -> Option<(Arc<EncodedSnapshot>, usize)> {
         let mut kept = self.0.lock().await;
@@ -195,11 +203,10 @@ mod tests {
         Arc::new(view)
     }
 
-    fn part(snapshot: &EncodedSnapshot, chunks: usize) -> v1::SnapshotPart {
-        let first = snapshot.chunk(0).expect("a chunk");
-        v1::SnapshotPart {
-            sha256: first.sha256,
-            total_bytes: first.total_bytes,
+    fn part(snapshot: &EncodedSnapshot, chunks: usize) -> SnapshotPart {
+        SnapshotPart {
+            sha256: snapshot.sha256,
+            total_bytes: snapshot.bytes as u64,
             offset: (chunks * CHUNK_BYTES_MAX) as u64,
         }
     }
@@ -248,19 +255,19 @@ mod tests {
         let snapshot = snapshots.at_least(Revision(1), || view(1)).await;
         let have = part(&snapshot, 1);
         let cases = [
-            v1::SnapshotPart {
-                sha256: vec![0; 32].into(),
+            SnapshotPart {
+                sha256: [0; 32],
                 ..have.clone()
             },
-            v1::SnapshotPart {
+            SnapshotPart {
                 total_bytes: have.total_bytes + 1,
                 ..have.clone()
             },
-            v1::SnapshotPart {
+            SnapshotPart {
                 offset: have.offset + 1,
                 ..have.clone()
             },
-            v1::SnapshotPart {
+            SnapshotPart {
                 offset: u64::MAX,
                 ..have.clone()
             },

@@ -1,5 +1,7 @@
 //! Secrets that every authority of an installation shares.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::{HeadCodes, MasterKey, PageTokens, RefreshKey, Unsealable, random};
@@ -12,7 +14,7 @@ pub struct Secrets {
     /// Binds page tokens.
     pub pages: PageTokens,
     /// Proves that a validator was told of a head.
-    pub heads: HeadCodes,
+    pub heads: Arc<HeadCodes>,
 }
 
 /// Why the secrets could not be opened.
@@ -37,7 +39,7 @@ impl Secrets {
         Ok(Self {
             refresh: RefreshKey::new(1, &refresh),
             pages: PageTokens::new(&pages),
-            heads: master.head_codes(),
+            heads: Arc::new(master.head_codes()),
         })
     }
 }

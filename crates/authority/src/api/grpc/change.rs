@@ -111,6 +111,7 @@ impl<M: ChangeMessage> Incoming<M> {
         let user_message = fields.user_message(common.user_message);
         let acting_user = fields.acting_user(common.acting_user);
 
+        // `None` without a problem would be a mistake of `read_subject`. It must not apply a change to nothing.
         let subject = fields.finish(subject)?.ok_or(AppError::Internal)?;
         let origin = ChangeOrigin {
             caller: self.caller,
@@ -130,6 +131,7 @@ impl<M: TenantChangeMessage> Incoming<M> {
         self,
         read_subject: impl FnOnce(SubjectSource<'_, M>) -> Result<Option<T>, AppError>,
     ) -> Result<TenantChange<T>, AppError> {
+        // The tenant comes first: whether the caller may name it decides before any other field is looked at.
         self.check_wait()?;
         let tenant = self.tenant(self.message.tenant_id())?;
         let mut fields = Fields::default();

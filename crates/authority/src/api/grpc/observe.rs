@@ -1,4 +1,4 @@
-//! The layer outside of all others: one span and one measurement for each call, whatever becomes of it.
+//! The outermost layer: one span and one measurement for each call, also for a call that is refused or cancelled.
 
 use std::{
     pin::Pin,
@@ -24,7 +24,7 @@ use tracing::{Instrument, Span, field::Empty};
 use super::auth::{Access, served};
 use crate::telemetry::{CallStatus, Instruments, Rpc, set_parent};
 
-/// The layer. It reads the path, the trace context of a service and the code, and nothing else of a call.
+/// Measures one call. Only its path, the trace context of a service and the status code are read.
 pub(crate) async fn observe(
     State((instruments, access)): State<(Arc<Instruments>, Arc<Access>)>,
     request: Request,
@@ -40,22 +40,22 @@ pub(crate) async fn observe(
         code: Code::Cancelled,
     };
     let response = next.run(request).instrument(span).await;
-    match code(response.headers()) {
-        Some(code) => {
-            measurement.code = code;
-            response
-        }
-        None => response.map(|body| {
-            Body::new(Observed {
-                body,
-                measurement: Some(measurement),
-            })
-        }),
+
+    // A call that is refused has its code in the headers. All others have it in the trailers.
+    if let Some(code) = code(response.headers()) {
+        measurement.code = code;
+        return response;
     }
+    response.map(|body| {
+        Body::new(Observed {
+            body,
+            measurement: Some(measurement),
+        })
+    })
 }
 
-/// The trace that a call belongs to, if its caller may say so. A user's word is not taken: whoever says "sampled" makes
-/// the authority export traces.
+/// The trace that a service says its call belongs to. Users may not say so, because a sampled trace makes the authority
+/// export spans.
 fn trace_parent(access: &Access, headers: &HeaderMap) -> Option<TraceParent> {
     let header = headers.get("traceparent")?;
     let parent = TraceParent::parse(header.to_str().ok()?)?;
@@ -80,7 +80,8 @@ fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {
     span
 }
 
-/// A call, measured when dropped. One that is dropped before it has a code was cancelled by its caller.
+/// The measurement of a call, recorded when dropped. A call that is dropped before it has a code was cancelled by its
+/// caller.
 struct Measurement {
     instruments: Arc<Instruments>,
     rpc: Rpc,
@@ -150,7 +151,7 @@ fn code(headers: &HeaderMap) -> Option<Code> {
         .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// An answer on its way out; its trailers have the code.
+/// An answer that is being sent. Its trailers have the code.
 struct Observed {
     body: Body,
     measurement: Option<Measurement>,
@@ -165,10 +166,8 @@ impl http_body::Body for Observed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let trailers = frame
-            .as_ref()
-            .and_then(|frame| frame.as_ref().ok()?.trailers_ref());
-        if let Some(code) = trailers.and_then(code)
+        if let Some(Ok(frame)) = &frame
+            && let Some(code) = frame.trailers_ref().and_then(code)
             && let Some(mut measurement) = self.measurement.take()
         {
             measurement.code = code;

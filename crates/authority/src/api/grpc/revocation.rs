@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{activity, incoming::Incoming, render, watch};
 use crate::{
     app::{App, AppError, activity::record_activity, sign_out::sign_out_everyone},
+    feed::watch::StreamSource,
     net::Peer,
 };
 
@@ -26,19 +27,19 @@ impl RevocationService for Revocations {
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             return Err(AppError::Internal.into());
         };
-        let call = Incoming::new(request)?;
+        let incoming = Incoming::new(request)?;
         if self.app.drain.is_cancelled() {
             return Err(AppError::Unavailable.into());
         }
-        let source = watch::Source {
-            caller: call.caller.service_name().to_owned(),
+        let source = StreamSource {
+            caller: incoming.caller.service_name().to_owned(),
             address: peer.address.to_string(),
             aged: peer.aged,
         };
         Ok(Response::new(watch::serve(
-            Arc::clone(&self.app),
+            Arc::clone(&self.app.watch),
             source,
-            call.message,
+            incoming.message,
         )))
     }
 

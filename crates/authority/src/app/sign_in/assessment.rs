@@ -26,6 +26,8 @@ impl App {
         device: Device,
         policy: &Policy,
     ) -> Result<(), AppError> {
+        // The history is read before the session is opened. Two sign-ins at the same time may both count as the first on a
+        // device, which is true for both.
         let mut sign_in = self.describe_sign_in(new, device);
         let footprints = sign_in.footprints();
         let known = self
@@ -42,6 +44,7 @@ impl App {
             is_counted(footprint) || !known.history.footprints.contains(footprint)
         });
 
+        // Without an id devices cannot be told apart, so that their sign-ins are not counted.
         let device_sign_ins = if sign_in.device_id.is_empty() {
             0
         } else {
@@ -58,6 +61,7 @@ impl App {
 
     /// The sign-in, without its time: the store tells that.
     fn describe_sign_in(&self, new: &SignIn, device: Device) -> SignInObservation {
+        // A sign-in without an address has no place, and no findings about places.
         let ip = new.client.ip.parse().ok();
         let place = ip.map(|ip| self.places.lookup(ip)).unwrap_or_default();
         SignInObservation {

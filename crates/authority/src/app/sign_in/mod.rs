@@ -52,13 +52,8 @@ pub(crate) async fn sign_in(
     request: SignInRequest,
 ) -> Result<SignedIn, AppError> {
     let policy = app.policies.of(&request.tenant_id).await?;
-    app.limits
-        .admit_sign_in(&request.tenant_id, &request.user_id)
-        .await??;
     let limits = policy.effective(&request.user_id);
-    if !limits.accepts_acr(&request.acr) {
-        return Err(AppError::PolicyForbids("required_acr"));
-    }
+    admit(app, &request, &limits).await?;
 
     let replacement = ChangeOrigin::wordless(
         caller.clone(),
@@ -66,7 +61,7 @@ pub(crate) async fn sign_in(
         request.received,
     );
     let device = assessment::device(&request);
-    let mut new = new_session(caller, request, &limits);
+    let mut new = new_sign_in(caller, request, &limits);
     app.assess_sign_in(&mut new, device, &policy).await?;
     check_replaced(app, &new).await?;
     // A repeated request may have its session already, and must not be refused for it. It is held to the limit once the
@@ -84,6 +79,7 @@ pub(crate) async fn sign_in(
         .await?;
     end_replaced(app, &replacement, &new).await?;
 
+    // Tokens are issued last. If anything above fails, the session is open but nobody can use it.
     let tokens = app
         .issue_tokens(&opened.session, &opened.session.audiences, opened.now)
         .await?;
@@ -93,9 +89,22 @@ pub(crate) async fn sign_in(
     Ok(SignedIn { session, tokens })
 }
 
-fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> SignIn {
+/// Holds a sign-in against the quotas of its tenant and the policy of its user.
+async fn admit(app: &App, request: &SignInRequest, limits: &Limits) -> Result<(), AppError> {
+    // Quotas come first: a tenant at its limit must not cost the reads of an assessment for each attempt.
+    app.limits
+        .admit_sign_in(&request.tenant_id, &request.user_id)
+        .await??;
+    if !limits.accepts_acr(&request.acr) {
+        return Err(AppError::PolicyForbids("required_acr"));
+    }
+    Ok(())
+}
+
+fn new_sign_in(caller: &Caller, request: SignInRequest, limits: &Limits) -> SignIn {
     let remember_me = request.remember_me && limits.remember_me_allowed;
     SignIn {
+        // Chosen before the statement, so that a repeated statement opens nothing twice.
         id: SessionId::generate(),
         tenant_id: request.tenant_id,
         user_id: request.user_id,
@@ -109,6 +118,7 @@ fn new_session(caller: &Caller, request: SignInRequest, limits: &Limits) -> Sign
         audiences: request.audiences,
         salt: random(),
         request: request.request,
+        // The assessment fills these in.
         sight: Sight::default(),
         footprints: Vec::new(),
         replaces: request.replaces,
@@ -135,6 +145,7 @@ async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &SignIn) -> Result<
     let mutation = Mutation::RevokeSessions {
         tenant: new.tenant_id.clone(),
         sessions: vec![replaced],
+        // The appender checks the owner again, inside its transaction.
         owner: Some(new.user_id.clone()),
         cause: Cause::Replaced,
     };

@@ -53,6 +53,7 @@ impl App {
         let Some(sessions_max) = limits.sessions_max else {
             return Ok(());
         };
+        // One entry of the log ends as many sessions as one read returns. Its size bounds the lock time of a batch.
         let read_max = sessions_max.saturating_add(EXCESS_SESSIONS_MAX);
         let others_max = sessions_max.saturating_sub(1) as usize;
 
@@ -71,6 +72,7 @@ impl App {
                 return Ok(());
             }
 
+            // The new session is the one that goes: those that were there have users at work.
             if limits.at_limit == AtLimit::Refuse {
                 let entry = end_beyond_limit(&opened.tenant_id, vec![opened.id]);
                 self.log.submit(entry).await?;

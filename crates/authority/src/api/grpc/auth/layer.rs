@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{Request, State},
     middleware::Next,
     response::Response,
@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use super::{
     credentials::{CredentialRefusal, Credentials, Owner},
     deadline::deadline,
-    load::{Class, Holder, Load, TenantShare},
+    load::{Class, Holder, Load, MessageShare, TenantShare, UserShare},
     message::{UntilClosed, read_message},
     table::{Rule, rule},
 };
@@ -66,6 +66,7 @@ pub(crate) async fn authorize(
     request: Request,
     next: Next,
 ) -> Response {
+    // A call whose time has passed is not worth the look at its credential.
     let asked = match deadline(request.headers()) {
         Ok(asked) => asked,
         Err(error) => return refuse(error),
@@ -79,6 +80,7 @@ pub(crate) async fn authorize(
         return opened.unwrap_or_else(refuse);
     }
 
+    // The caller's deadline can only shorten ours. Without ours a call could hold its permit for ever.
     let longest = access.server.call_timeout;
     let deadline = asked.map_or(longest, |asked| asked.min(longest));
     let deadline = deadline - (deadline / 10).min(DEADLINE_MARGIN);
@@ -119,24 +121,11 @@ impl Access {
         let (mut parts, body) = request.into_parts();
         let address = address_of(parts.extensions.get());
         let owner = self.identify(&parts.headers, rule, address)?;
-        let user_share = match &owner {
-            Some(Owner::User(identity)) => Some(self.load.take_user(
-                rule.class,
-                &identity.tenant_id,
-                &identity.user_id,
-            )?),
-            _ => None,
-        };
+        let user_share = self.take_user_share(owner.as_ref(), rule)?;
         let holder = holder(owner.as_ref(), address);
 
         let mut message_share = self.load.take_message(rule.class, &holder)?;
-        let bytes_max = rule.class.message_bytes_max();
-        let message = read_message(body, bytes_max, &mut message_share);
-        let message = match timeout(self.server.request_timeout, message).await {
-            Ok(message) => message?,
-            Err(_) => return Err(AppError::Deadline),
-        };
-
+        let message = self.receive(body, rule, &mut message_share).await?;
         let permit = self.load.take_call(rule.class, &holder)?;
         // The share for a tenant is taken by the handler. It is held here, so that it lasts as long as the handler.
         let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
@@ -152,6 +141,35 @@ impl Access {
         // The answer is in memory until it was sent, and so are the shares.
         let shares = (permit, user_share, message_share.into_share());
         Ok(with_details(response).map(|body| Held::wrap(body, shares)))
+    }
+
+    /// Receives the message of a call, within the time that senders have.
+    async fn receive(
+        &self,
+        body: Body,
+        rule: &Rule,
+        share: &mut MessageShare<'_>,
+    ) -> Result<Bytes, AppError> {
+        let message = read_message(body, rule.class.message_bytes_max(), share);
+        match timeout(self.server.request_timeout, message).await {
+            Ok(message) => message,
+            Err(_) => Err(AppError::Deadline),
+        }
+    }
+
+    /// Takes a user's share of calls. All users of a tenant share a holder, and one of them must not use it up.
+    fn take_user_share(
+        &self,
+        owner: Option<&Owner>,
+        rule: &Rule,
+    ) -> Result<Option<UserShare>, AppError> {
+        let Some(Owner::User(identity)) = owner else {
+            return Ok(None);
+        };
+        let share = self
+            .load
+            .take_user(rule.class, &identity.tenant_id, &identity.user_id)?;
+        Ok(Some(share))
     }
 
     /// Opens a stream. It is not held to the deadlines of calls.
@@ -176,10 +194,12 @@ impl Access {
             self.admit(owner, rule, &Arc::new(tenant_share), extensions)
                 .await?;
         }
+        // The connection may stay silent from now on: a stream without news is not a stalled request.
         if let Some(peer) = peer {
             peer.lift_deadline();
         }
         let response = with_details(next.run(request).await);
+        // A gate's stream has no permit. It ends by its own protocol, and registers in `feed::watch`.
         let Some(permit) = permit else {
             return Ok(response);
         };
@@ -199,11 +219,13 @@ impl Access {
         if rule.public {
             return Ok(None);
         }
+        // The view has the trusted keys and the revocations that this authority knows.
         let view = self.app.feed.view();
         let owner = match self.credentials.identify(headers, &view) {
             Ok(owner) => owner,
             Err(refusal) => return Err(self.record_refusal(refusal, Some(address))),
         };
+        // Users are checked in `admit`, after the message is in: that takes a read of the store.
         if let Owner::Service(service) = &owner
             && !permits(rule, service)
         {

@@ -1,5 +1,5 @@
-//! Bounds for what runs at a time. Each class of calls has its own, so that one class is never shed because of another;
-//! within a class a full bound refuses the callers and tenants that filled it.
+//! Bounds for the calls that run at a time. Each class of calls has its own bounds, so that one class is never shed because
+//! of another. Within a class a full bound refuses the callers and tenants that filled it.
 
 use std::{
     fmt,
@@ -16,32 +16,32 @@ use crate::{
     telemetry::Instruments,
 };
 
-/// Messages of one class in memory, in bytes, from their first byte until their call is answered.
+/// The most bytes of messages of one class in memory, from their first byte until their call is answered.
 const MESSAGES_BYTES_MAX: usize = 64 << 20;
-/// The same for reports of gates, which are larger.
+/// The most bytes of reports of gates in memory. They are larger than other messages.
 const REPORTS_BYTES_MAX: usize = 256 << 20;
-/// What a call is counted with before its message is in, in bytes.
+/// The bytes that a call counts for before its message is in.
 const CALL_BYTES: usize = 4 << 10;
-/// Calls without credentials at a time: health.
+/// The most calls without credentials at a time, which are those for health.
 const PUBLIC_CALLS_MAX: usize = 1024;
 
 /// The largest report of a gate, in bytes.
 pub(crate) const REPORT_BYTES_MAX: usize = 4 << 20;
-/// The largest request with its frame, in bytes; most services take less.
+/// The largest request with its frame, in bytes. Most services take less.
 const MESSAGE_BYTES_MAX: usize = REPORT_BYTES_MAX + 5;
-/// The same of a call without credentials.
+/// The largest request without credentials, in bytes.
 const PUBLIC_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
-/// Which bounds a call is held to.
+/// The class of a call, which decides about its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Any call that is none of the others.
+    /// A call of no other class.
     Call,
-    /// Ends something: not shed together with other calls.
+    /// A call that ends something. It must not be shed together with other calls.
     Revocation,
-    /// What gates saw: without it active sessions look idle.
+    /// A report of a gate. If it were shed, active sessions would look idle.
     Report,
-    /// Without credentials.
+    /// A call without credentials.
     Public,
     /// A validator's stream, which has bounds of its own.
     GateStream,
@@ -70,6 +70,9 @@ impl Class {
     }
 }
 
+/// The share of one user in the calls of all.
+pub(crate) type UserShare = Share<(TenantId, UserId)>;
+
 /// The holder of a share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
@@ -90,10 +93,11 @@ struct Pool {
 
 impl Pool {
     fn new(calls_max: usize, bytes_max: usize) -> Self {
-        // A caller gets at most half of the calls. Half of that is the most for one of its tenants, so that the caller
-        // has calls left for the others.
+        // A caller gets at most half of the calls. One of its tenants gets at most half of that, so that the caller has
+        // calls left for the others.
         let per_tenant = calls_max.div_ceil(4);
         Self {
+            // `Shares` itself keeps a holder from more than half of what is free.
             calls: Shares::new(calls_max, usize::MAX),
             bytes: Shares::new(bytes_max, usize::MAX),
             tenants: Shares::new(calls_max, per_tenant),
@@ -135,26 +139,29 @@ impl Load {
         }
     }
 
-    /// Room for a call of a user, from before its message is read.
+    /// Takes room for a call of a user, before its message is read.
     pub(crate) fn take_user(
         &self,
         class: Class,
         tenant: &TenantId,
         user: &UserId,
-    ) -> Result<Share<(TenantId, UserId)>, AppError> {
-        self.users
-            .take((tenant.clone(), user.clone()), 1)
-            .map_err(|_| self.shed(class, "user"))
+    ) -> Result<UserShare, AppError> {
+        match self.users.take((tenant.clone(), user.clone()), 1) {
+            Ok(share) => Ok(share),
+            Err(_) => Err(self.shed(class, "user")),
+        }
     }
 
-    /// Room for a message, which grows as it comes in.
+    /// Takes room for a message, which grows as it comes in.
     pub(crate) fn take_message(
         &self,
         class: Class,
         holder: &Holder,
     ) -> Result<MessageShare<'_>, AppError> {
-        let share = self.pool(class).bytes.take(holder.clone(), CALL_BYTES);
-        let share = share.map_err(|_| self.shed(class, "message_bytes"))?;
+        let taken = self.pool(class).bytes.take(holder.clone(), CALL_BYTES);
+        let Ok(share) = taken else {
+            return Err(self.shed(class, "message_bytes"));
+        };
         Ok(MessageShare {
             load: self,
             class,
@@ -162,7 +169,7 @@ impl Load {
         })
     }
 
-    /// A permit for a call whose message is in.
+    /// Takes a permit for a call whose message is in.
     pub(crate) fn take_call(
         &self,
         class: Class,
@@ -172,20 +179,18 @@ impl Load {
         taken.map_err(|full| self.shed_full(class, full))
     }
 
-    /// A permit for a stream without credentials.
+    /// Takes a permit for a stream without credentials.
     pub(crate) fn take_public_stream(&self, holder: &Holder) -> Result<Share<Holder>, AppError> {
         let taken = self.public_streams.take(holder.clone(), 1);
         taken.map_err(|full| self.shed_full(Class::PublicStream, full))
     }
 
     fn shed_full(&self, class: Class, full: Full) -> AppError {
-        self.shed(
-            class,
-            match full {
-                Full::All => "all",
-                Full::Each => "caller",
-            },
-        )
+        let bound = match full {
+            Full::All => "all",
+            Full::Each => "caller",
+        };
+        self.shed(class, bound)
     }
 
     fn shed(&self, class: Class, bound: &'static str) -> AppError {
@@ -205,9 +210,10 @@ pub(crate) struct MessageShare<'a> {
 
 impl MessageShare<'_> {
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), AppError> {
-        self.share
-            .grow(bytes)
-            .map_err(|_| self.load.shed(self.class, "message_bytes"))
+        match self.share.grow(bytes) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.load.shed(self.class, "message_bytes")),
+        }
     }
 
     pub(crate) fn into_share(self) -> Share<Holder> {
@@ -215,8 +221,8 @@ impl MessageShare<'_> {
     }
 }
 
-/// The share that a service's call has of what its caller may do for one tenant. The tenant is known once the request
-/// is parsed; the share lasts as long as the call's handler.
+/// The share of a service's call in the calls that its caller may make for one tenant. The handler takes it once it has
+/// parsed the tenant, and the layer keeps it until the handler is done.
 pub(crate) struct TenantShare {
     load: Arc<Load>,
     class: Class,
@@ -234,13 +240,16 @@ impl TenantShare {
         }
     }
 
-    /// Takes the share, if this call has none yet: a call is about one tenant.
+    /// Takes the share, if this call has none yet. A call is about one tenant.
     pub(crate) fn take(&self, tenant: &TenantId) -> Result<(), AppError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.is_none() {
             let tenants = &self.load.pool(self.class).tenants;
             let share = tenants.take((self.holder.clone(), tenant.clone()), 1);
-            *taken = Some(share.map_err(|_| self.load.shed(self.class, "tenant"))?);
+            let Ok(share) = share else {
+                return Err(self.load.shed(self.class, "tenant"));
+            };
+            *taken = Some(share);
         }
         Ok(())
     }

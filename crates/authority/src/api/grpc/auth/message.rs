@@ -1,5 +1,5 @@
-//! Bodies of calls: requests are read whole before a call gets its permit, answers keep what they hold until they are
-//! sent, and streams without credentials end with the authority.
+//! Bodies of calls. Requests are read to their end before a call gets its permit, and streams without credentials end with
+//! the authority.
 
 use std::{
     pin::Pin,
@@ -19,7 +19,7 @@ use tonic::Status;
 use super::load::MessageShare;
 use crate::{api::grpc::status::UNDECODABLE, app::AppError};
 
-/// Reads a request of at most `bytes_max` to its end; its share grows with it.
+/// Reads a request of at most `bytes_max` to its end. Its share grows with it.
 pub(super) async fn read_message(
     mut body: Body,
     bytes_max: usize,
@@ -27,8 +27,10 @@ pub(super) async fn read_message(
 ) -> Result<Bytes, AppError> {
     let mut message = Vec::new();
     while let Some(frame) = body.frame().await {
-        // The caller reset the stream, or went away.
-        let frame = frame.map_err(|_| AppError::Deadline)?;
+        let Ok(frame) = frame else {
+            // The caller reset the stream, or went away.
+            return Err(AppError::Deadline);
+        };
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -41,9 +43,9 @@ pub(super) async fn read_message(
     Ok(message.into())
 }
 
-/// A stream without credentials, which ends when the authority does: no stream holds up a drain.
+/// A stream without credentials. It ends when the authority does, so that no stream holds up a drain.
 pub(super) struct UntilClosed {
-    /// None once it has ended.
+    /// None: it has ended.
     body: Option<Body>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -68,7 +70,7 @@ impl http_body::Body for UntilClosed {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        // Its last word first: a health stream says that the authority no longer serves.
+        // The last message goes out first: a health stream says that the authority no longer serves.
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             return Poll::Ready(frame);
         }

@@ -1,20 +1,20 @@
-//! Who may call what: one table, deny by default.
+//! The table of rpcs and their callers. An rpc that is not in it is denied.
 
 use super::load::Class;
 use crate::{app::TokenRequirement, config::Role};
 
-/// Who may call an rpc.
+/// The callers of an rpc.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    /// Any of these roles.
+    /// A service needs one of these roles.
     pub(crate) roles: &'static [Role],
-    /// A user with their own access token, on what is theirs.
+    /// The requirement for users, who may reach only their own sessions and events. None: users may not call.
     pub(crate) user: Option<TokenRequirement>,
-    /// Only callers that are not bound to a tenant.
+    /// Whether services that are bound to a tenant are denied.
     pub(crate) all_tenants: bool,
-    /// Anybody, without credentials.
+    /// Whether anybody may call, without credentials.
     pub(crate) public: bool,
-    /// The bounds that it is held to.
+    /// The class of its bounds.
     pub(crate) class: Class,
 }
 
@@ -71,7 +71,7 @@ const PUBLIC_STREAM: Rule = Rule {
 use Role::{Admin, Gateway, Login, Operator, Support};
 use TokenRequirement::{Genuine, LiveSession, RecentSignIn};
 
-/// Every rpc that is served. What is not here is denied.
+/// Every rpc that is served.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
     (
         "/portcullis.v1.SessionService/CreateSession",
@@ -200,7 +200,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
 ];
 
-/// The rule of an rpc; none: nobody may.
+/// The rule of an rpc. None: nobody may call it.
 pub(crate) fn rule(path: &str) -> Option<&'static Rule> {
     TABLE
         .iter()
@@ -208,7 +208,7 @@ pub(crate) fn rule(path: &str) -> Option<&'static Rule> {
         .map(|(_, rule)| rule)
 }
 
-/// The path as the table has it, if it is served.
+/// The table's own text of a path, if it is served. Metrics may be labelled with it: there are only so many.
 pub(crate) fn served(path: &str) -> Option<&'static str> {
     TABLE
         .iter()
@@ -225,23 +225,24 @@ mod tests {
 
     use super::*;
 
+    /// The paths of all our rpcs, by the descriptors.
     fn described() -> BTreeSet<String> {
         let files = FileDescriptorSet::decode(portcullis_contract::DESCRIPTOR_SET)
             .expect("our own descriptors")
             .file;
-        let ours = files
-            .into_iter()
-            .filter(|file| file.package() == "portcullis.v1");
-        let services = ours.flat_map(|file| file.service);
-        let path = |service: &prost_types::ServiceDescriptorProto| {
-            let name = service.name().to_owned();
-            let paths = service
-                .method
-                .iter()
-                .map(|method| format!("/portcullis.v1.{name}/{}", method.name()));
-            paths.collect::<Vec<_>>()
-        };
-        services.flat_map(|service| path(&service)).collect()
+        let mut paths = BTreeSet::new();
+        for file in files {
+            if file.package() != "portcullis.v1" {
+                continue;
+            }
+            for service in &file.service {
+                for method in &service.method {
+                    let (service, method) = (service.name(), method.name());
+                    paths.insert(format!("/portcullis.v1.{service}/{method}"));
+                }
+            }
+        }
+        paths
     }
 
     #[test]

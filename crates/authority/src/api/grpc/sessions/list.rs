@@ -66,6 +66,7 @@ fn read_filter(
     message: &v1::ListSessionsRequest,
     filter: &mut SessionFilter,
 ) -> Result<(), AppError> {
+    // The other filters would let a user find out about places and networks that the tenant may hide.
     let asked = message.filter.clone().unwrap_or_default();
     if caller.own_user().is_some() && !is_for_users(&asked) {
         return Err(AppError::Denied);
@@ -78,6 +79,7 @@ fn read_filter(
             None
         }
     };
+    // Ended sessions are many. They are listed only when a filter or the flag asks for them.
     let asks_for_ended = message.show_ended || filter.end_cause.is_some();
     if filter.state.is_none() && !asks_for_ended {
         filter.state = Some(SessionState::Active);

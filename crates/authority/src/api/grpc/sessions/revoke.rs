@@ -23,6 +23,7 @@ pub(super) fn parse_others(
         message,
         caller,
     } = source;
+    // Refusals come before the other fields are read: a caller who may not do this learns nothing about them.
     let cause = reported_cause(fields, message.cause);
     let reported = ReportedChange::check(caller, cause)?;
     let user = parse_user(fields, caller, &message.user_id)?;

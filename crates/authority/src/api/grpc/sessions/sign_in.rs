@@ -21,6 +21,7 @@ pub(super) fn parse(
     let mut fields = Fields::default();
     let person = message.user.clone().unwrap_or_default();
     let user_id = fields.user("user.id", &person.id);
+    // Without audiences the token is for the installation's default ones, which count towards its length.
     let mut audiences = fields.audiences(&message.audiences);
     if audiences.is_empty() {
         audiences.clone_from(&app.config.tokens.default_audiences);
@@ -35,6 +36,7 @@ pub(super) fn parse(
     let (client_hints, app_words) = fields.device(message.client.as_ref());
     let auth_time = fields.past("auth_time", message.auth_time.as_ref());
 
+    // An empty id was reported as a problem, so that the second check never fails.
     let user_id = fields.finish(user_id)?;
     let user_id = user_id.ok_or_else(|| AppError::invalid("user.id", "is required"))?;
     Ok(SignInRequest {
@@ -65,6 +67,7 @@ fn request_id(
     if id.is_empty() {
         return None;
     }
+    // The digest is over the whole message: any other argument makes it another request.
     Some((id, sha256(&message.encode_to_vec())))
 }
 

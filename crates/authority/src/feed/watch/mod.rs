@@ -1,0 +1,16 @@
+//! The watch protocol of one validator's stream, without its transport: greeting, snapshot or deltas, and a beat for each
+//! probe.
+//!
+//! The transport asks for the next answer when its reader has room for one. So a stream is no task and has no queue: while
+//! its reader is slow nobody asks, and it stays at its revision.
+
+mod host;
+mod messages;
+mod stream;
+mod transfer;
+
+pub(crate) use self::{
+    host::WatchHost,
+    messages::{Answer, Hello, Probe, ProvenHead, StreamEnd, StreamSource, WatchError},
+    stream::WatchStream,
+};
