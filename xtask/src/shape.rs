@@ -102,7 +102,11 @@ fn collect_paths(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
 
 /// Counts the dependencies of each embeddable crate.
 fn print_crates() -> Result<()> {
-    for package in ["portcullis-contract", "portcullis-validator"] {
+    for package in [
+        "portcullis-contract",
+        "portcullis-validator-core",
+        "portcullis-validator",
+    ] {
         let tree = [
             "tree",
             "--package",

@@ -95,6 +95,7 @@ pub const TRACE_PARENTS_MAX: usize = 4;
 /// Reads the sampled calls that caused a delta, without decoding its entries.
 #[must_use]
 pub fn trace_parents(bytes: &Bytes) -> Vec<TraceParent> {
+    // A delta that cannot be decoded has no spans here; whoever applies it reports the error.
     let Ok(traced) = Traced::decode(bytes.clone()) else {
         return Vec::new();
     };
@@ -118,6 +119,7 @@ pub fn trace_parents(bytes: &Bytes) -> Vec<TraceParent> {
 /// # Errors
 /// Every byte must have a meaning here: bytes that this version would skip are [`DeltaError::UnknownKind`].
 pub fn decode(bytes: &Bytes) -> Result<Vec<Change>, DeltaError> {
+    // The bound comes first: decoding allocates in proportion to the bytes.
     if bytes.len() > DELTA_BYTES_MAX {
         return Err(DeltaError::TooLarge);
     }
@@ -152,12 +154,9 @@ impl TryFrom<&v1::LogEntry> for Change {
                 Ok(id) => Ok(Self::Distrust(id)),
                 Err(_) => Err(DeltaError::Malformed),
             },
+            // Fields that a later version adds to a turn would make the encoding differ: `decode` has refused them.
             Kind::Turn(_) => Ok(Self::Turn),
-            Kind::Forgotten(forgotten) => match credential(forgotten.credential())? {
-                CredentialKind::ApiKey => Ok(Self::Forget(to_serials(&forgotten.serials))),
-                // Sessions leave by turns: a later version may mean something else by it.
-                CredentialKind::Session => Err(DeltaError::UnknownKind),
-            },
+            Kind::Forgotten(forgotten) => decode_forgotten(forgotten),
         }
     }
 }
@@ -188,12 +187,21 @@ impl From<&Change> for Kind {
     }
 }
 
+fn decode_forgotten(forgotten: &v1::ForgottenCredentials) -> Result<Change, DeltaError> {
+    match credential(forgotten.credential())? {
+        CredentialKind::ApiKey => Ok(Change::Forget(to_serials(&forgotten.serials))),
+        // Sessions leave by turns: a later version may mean something else by it.
+        CredentialKind::Session => Err(DeltaError::UnknownKind),
+    }
+}
+
 fn encode_cutoff(credential: CredentialKind, scope: Scope, exempt: Option<Serial>) -> v1::Cutoff {
     let (scope, scope_serial) = scope.to_wire();
     v1::Cutoff {
         credential: v1::CredentialKind::from(credential).into(),
         scope: scope.into(),
         scope_serial,
+        // Serial 0 is no credential, so it can stand for "none" without another field.
         exempt_serial: exempt.map_or(0, |serial| serial.0),
     }
 }

@@ -55,6 +55,7 @@ caller_id! {
 
 macro_rules! type_id {
     ($(#[$doc:meta])* $name:ident, $kind:ident, $prefix:literal, $expected:literal) => {
+        // The kind is part of the type: a session id cannot be passed where an API key id is expected.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
         struct $kind;
 

@@ -2,8 +2,6 @@
 
 mod private;
 mod public;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
@@ -144,6 +142,7 @@ impl VerificationKey {
     /// Returns whether `signature` (base64url) is this key's over `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &str) -> bool {
+        // Without padding and strictly: one signature has one text, so that a cache cannot be filled with variants of it.
         match URL_SAFE_NO_PAD.decode(signature) {
             Ok(signature) => self.public.verify_sig(message, &signature).is_ok(),
             Err(_) => false,
@@ -191,6 +190,7 @@ impl TryFrom<&v1::TrustedKey> for VerificationKey {
 
     fn try_from(key: &v1::TrustedKey) -> Result<Self, InvalidKey> {
         let id = KeyId::parse(&key.id)?;
+        // A kind of a later version is an error: taken for a session's key, it would sign what it must not.
         let credential =
             CredentialKind::try_from(key.credential()).map_err(|_| InvalidKey::Kind)?;
         Self::new(id, key.algorithm().try_into()?, &key.public_key, credential)
@@ -256,3 +256,6 @@ impl From<CredentialKind> for v1::CredentialKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ impl Revision {
     /// Returns whether this is the revision right after `other`.
     #[must_use]
     pub fn follows(self, other: Self) -> bool {
+        // Checked, because a wrapped number would let revision 0 follow the greatest one.
         other.0.checked_add(1) == Some(self.0)
     }
 }
@@ -66,6 +67,7 @@ impl Chain {
     /// Returns the same as [`next`](Self::next) where only the digest of the delta is left.
     #[must_use]
     pub fn link(&self, delta_digest: &Digest, audit_digest: &Digest) -> Self {
+        // All three parts have a fixed length, so none can run into the next and no length is hashed.
         let mut context = Context::new(&SHA256);
         context.update(&self.0);
         context.update(delta_digest);

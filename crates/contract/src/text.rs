@@ -13,9 +13,11 @@ impl<const MAX: usize> Text<MAX> {
     /// When it is longer than `MAX` bytes or contains a control character (Unicode category Cc).
     pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
+        // The length comes first, so that a huge text is not searched for control characters.
         if text.len() > MAX {
             return Err(TextError::TooLong { bytes_max: MAX });
         }
+        // A line break in a name could forge a line of a log or of an exported audit trail.
         if text.chars().any(char::is_control) {
             return Err(TextError::ControlCharacter);
         }

@@ -22,6 +22,7 @@ impl TraceParent {
     /// Parses a header's value. A later version may append fields to the four of version 00: they are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // Split by bytes: a header with other than ASCII text is not a trace parent, and must not panic.
         let (known, later) = text.split_at_checked(LENGTH)?;
         let mut parts = known.split('-');
         let version = parse_hexadecimal(parts.next()?, 2)?;

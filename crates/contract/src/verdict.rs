@@ -60,6 +60,7 @@ pub fn check_revocations<C: TokenClaims>(
     identity: &Verified<C>,
     view: &View,
 ) -> Result<(), Rejection> {
+    // A revoked session of a user who signed out is reported as revoked: the more exact reason wins.
     if view.is_revoked(C::CREDENTIAL, identity.subject()) {
         return Err(Rejection::Revoked);
     }

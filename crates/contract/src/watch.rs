@@ -74,6 +74,7 @@ impl FieldHash {
     fn new(message: &str, scope: &[u8]) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(message.as_bytes());
+        // Ends the name, so that no name is the beginning of another message.
         context.update(&[0]);
         context.update(scope);
         Self(context)
@@ -146,6 +147,7 @@ impl FieldHash {
     }
 
     fn finish(self) -> Bytes {
+        // Half of SHA-256 is enough against damage. It is not a defence against an attacker, which TLS is.
         Bytes::copy_from_slice(&self.0.finish().as_ref()[..CHECKSUM_BYTES])
     }
 }

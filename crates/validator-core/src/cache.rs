@@ -1,4 +1,4 @@
-//! Verified tokens, by their text.
+//! The cache of verified tokens, by their text.
 
 use std::{
     hash::BuildHasher,
@@ -13,35 +13,37 @@ use hashbrown::HashTable;
 
 use crate::Identity;
 
-/// A bounded cache of tokens whose signature was found good. A token is found by the end of its text, which is
-/// signature, and recognised by the whole of it, so that nothing rests on a digest.
+/// A bounded cache of tokens with a good signature.
+///
+/// The hash covers the end of a token, which is signature. The whole text is compared, so that nothing rests on a digest.
 pub(crate) struct TokenCache<I = Identity> {
     hash: RandomState,
-    /// Their number is a power of two.
+    /// A power of two of them, so that a mask selects one.
     shards: Box<[Shard<I>]>,
-    /// The most tokens of one shard.
+    /// The most tokens in one shard.
     shard_tokens_max: usize,
 }
 
-/// How much of the end of a token finds it, in bytes: an Ed25519 or ES256 signature. Only who shows a signature that
-/// was good gets as far as a comparison, so how long that takes tells nothing new.
+/// The bytes at the end of a token that are hashed: an Ed25519 or ES256 signature.
+///
+/// Only a caller that shows a good signature gets as far as a comparison, so the time that it takes tells nothing new.
 const TAIL_BYTES: usize = 86;
-/// Parts of the cache with a lock of their own: two threads seldom meet.
+/// The most parts of the cache, each with its own lock, so that two threads seldom meet.
 const SHARDS_MAX: usize = 256;
 /// The fewest tokens of a shard in a cache that has several, so that they fill up alike.
 const SHARD_TOKENS_MIN: usize = 64;
 
-/// Two cache lines, as processors fetch them, belong to nobody else.
+/// A part of the cache on two cache lines of its own, as processors fetch them in pairs.
 #[repr(align(128))]
 struct Shard<I>(RwLock<Tokens<I>>);
 
 struct Tokens<I> {
     known: HashTable<Known<I>>,
-    /// The bucket at which the search for one to give up goes on.
+    /// The bucket at which the next search for a token to evict begins.
     sweep: usize,
 }
 
-/// Why a token was not found.
+/// The reason for which a token was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Miss {
     /// The cache does not have it.
@@ -50,19 +52,21 @@ pub(crate) enum Miss {
     Contended,
 }
 
-/// What is kept for each known token. It is all that a check reads of the cache: small, and with the way to the text
-/// and the way to the identity side by side, so that both are fetched at once.
+/// A known token: all that a check reads of the cache.
+///
+/// The pointers to the text and to the identity are side by side, so that the processor fetches both at once.
 struct Known<I> {
     hash: u64,
     text: Box<str>,
     identity: Arc<I>,
-    /// Whether it was met again since the sweep came by.
-    met: AtomicBool,
+    /// Whether the token was used since the sweep passed it.
+    used: AtomicBool,
 }
 
 impl<I> TokenCache<I> {
     pub(crate) fn new(tokens_max: usize) -> Self {
         let shards = (tokens_max / SHARD_TOKENS_MIN).clamp(1, SHARDS_MAX);
+        // Rounded down to a power of two, so that the bound holds and a mask selects a shard.
         let shards = 1 << shards.ilog2();
         Self {
             hash: RandomState::default(),
@@ -71,69 +75,69 @@ impl<I> TokenCache<I> {
         }
     }
 
-    /// What `decide` says about the identity of a token that was found good. Never waits: whoever meets a writer looks
-    /// at the token anew. `decide` borrows the identity, and so takes a reference only of one that it admits.
+    /// Returns the decision about the identity of a known token. Never waits: on a shard that is being written it misses.
+    ///
+    /// `decide` borrows the identity, so that the reference count is written only for a token that is admitted.
     #[inline]
     pub(crate) fn get<T>(&self, token: &str, decide: impl FnOnce(&Arc<I>) -> T) -> Result<T, Miss> {
         let hash = self.hash(token);
+        // Never `read`: a check that waits for a writer would be as slow as the slowest insertion.
         let tokens = self.shard(hash).try_read().map_err(|_| Miss::Contended)?;
         let known = tokens.known.find(hash, |known| known.is(hash, token));
         let known = known.ok_or(Miss::Unknown)?;
-        // Written once and read from then on: two threads with one token do not take it from each other.
-        if !known.met.load(Relaxed) {
-            known.met.store(true, Relaxed);
+        // Written once and read from then on: a store at each use would move the cache line between threads.
+        if !known.used.load(Relaxed) {
+            known.used.store(true, Relaxed);
         }
         Ok(decide(&known.identity))
     }
 
-    /// Remembers a token, unless another thread is at the same shard: the next sight of it will do.
+    /// Adds a token, unless another thread is at the same shard: the next use of the token will add it.
     pub(crate) fn insert(&self, token: &str, identity: Arc<I>) {
         let hash = self.hash(token);
         let Ok(mut tokens) = self.shard(hash).try_write() else {
             return;
         };
-        if tokens
-            .known
-            .find(hash, |known| known.is(hash, token))
-            .is_some()
-        {
+        let known = tokens.known.find(hash, |known| known.is(hash, token));
+        if known.is_some() {
             return;
         }
+        // The bound is kept for each shard. Sharing one count would be a cache line that every insertion writes.
         if tokens.known.len() >= self.shard_tokens_max {
-            tokens.give_one_up();
+            tokens.evict_one();
         }
+        // The text is copied once here. From then on a check compares it and allocates nothing.
         let known = Known {
             hash,
             text: token.into(),
             identity,
-            met: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         };
         tokens.known.insert_unique(hash, known, |known| known.hash);
     }
 
-    /// How many tokens it knows.
+    /// The number of known tokens.
     pub(crate) fn len(&self) -> usize {
-        let len = |shard: &Shard<I>| {
-            shard
-                .0
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .known
-                .len()
-        };
-        self.shards.iter().map(len).sum()
+        let mut tokens = 0;
+        for shard in &self.shards {
+            // A panic while the lock was held leaves the table whole, so its length is still right.
+            let shard = shard.0.read().unwrap_or_else(PoisonError::into_inner);
+            tokens += shard.known.len();
+        }
+        tokens
     }
 
     #[inline]
     fn hash(&self, token: &str) -> u64 {
         let bytes = token.as_bytes();
         self.hash
+            // The start of a token is the header, which is the same in all of them: hashing it would tell nothing.
             .hash_one(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])
     }
 
-    /// The table takes the lowest and the highest bits of a hash; these are others.
     #[inline]
     fn shard(&self, hash: u64) -> &RwLock<Tokens<I>> {
+        // The table uses the lowest and the highest bits of a hash. The same bits here would make its buckets uneven.
         &self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0
     }
 }
@@ -155,14 +159,15 @@ impl<I> Known<I> {
 }
 
 impl<I> Tokens<I> {
-    /// Makes room for one: goes round and gives up the first that was not met since the last round (CLOCK).
-    fn give_one_up(&mut self) {
+    /// Evicts the first token that was not used since the sweep passed it (CLOCK).
+    fn evict_one(&mut self) {
+        // Two rounds are enough: the first one clears every mark that the second one looks at.
         for _ in 0..2 * self.known.num_buckets() {
             self.sweep = (self.sweep + 1) % self.known.num_buckets();
             let Ok(known) = self.known.get_bucket_entry(self.sweep) else {
                 continue;
             };
-            if !known.get().met.swap(false, Relaxed) {
+            if !known.get().used.swap(false, Relaxed) {
                 known.remove();
                 return;
             }

@@ -4,31 +4,35 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// An instant by two clocks: one that goes on while the machine is suspended, and the wall clock, which also goes on
-/// while a virtual machine is saved and restored.
+/// An instant by two clocks: the boot clock, which no administrator sets and which goes on while the machine is
+/// suspended, and the wall clock, which also goes on while a virtual machine is saved and restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub struct Mark {
     boot: Duration,
     wall: Duration,
 }
 
 impl Mark {
-    /// Now. The wall clock is read as of the kernel's last tick, up to 10 ms ago, at a quarter of the cost.
-    pub(crate) fn now() -> Self {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn now() -> Self {
         Self {
             boot: read(ClockId::Boottime),
+            // As of the kernel's last tick, up to 10 ms ago, at a quarter of the cost.
             wall: read(ClockId::RealtimeCoarse),
         }
     }
 
-    /// The time since `earlier`: the greater of what the two clocks say.
-    pub(crate) fn since(&self, earlier: &Self) -> Duration {
-        self.boot
-            .saturating_sub(earlier.boot)
-            .max(self.wall.saturating_sub(earlier.wall))
+    /// The time since `earlier`: the greater of the two clocks' answers.
+    ///
+    /// A proof of freshness must not look younger than it is, so the clock that says "longer ago" is right.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Duration {
+        let by_wall = self.wall.saturating_sub(earlier.wall);
+        self.boot_since(earlier).max(by_wall)
     }
 
-    /// The time since `earlier` by the clock that nobody sets.
+    /// The time since `earlier` by the boot clock.
     pub(crate) fn boot_since(&self, earlier: &Self) -> Duration {
         self.boot.saturating_sub(earlier.boot)
     }
@@ -38,12 +42,12 @@ impl Mark {
         self.wall
     }
 
-    /// Milliseconds of the clock that goes on while the machine is suspended.
+    /// The boot clock, in milliseconds.
     pub(crate) fn millis(&self) -> u64 {
         self.boot.as_secs() * 1_000 + u64::from(self.boot.subsec_millis())
     }
 
-    /// Microseconds of the same clock.
+    /// The boot clock, in microseconds.
     pub(crate) fn micros(&self) -> u64 {
         self.boot.as_secs() * 1_000_000 + u64::from(self.boot.subsec_micros())
     }
@@ -59,6 +63,7 @@ impl Mark {
 
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
+    // A clock before its epoch reads as zero: ages then are too large, which refuses instead of accepting.
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),
         u32::try_from(time.tv_nsec).unwrap_or(0),

@@ -6,27 +6,27 @@ use crate::clock::Mark;
 
 /// The database's clock as one beat told it.
 ///
-/// Between two beats it goes on by the gate's clock that no administrator sets. What the gate's wall clock says is only
-/// compared with it, so a wall clock that is wrong, or that is stepped, judges no token.
+/// Between two beats it goes on by the gate's boot clock, which no administrator sets. The gate's wall clock is only
+/// compared with it, so a wall clock that is wrong or stepped judges no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DatabaseClock {
     asked: Mark,
     answered: Mark,
-    /// Since 1970, read between `asked` and `answered`.
+    /// The database's time since 1970, read between `asked` and `answered`.
     told: Duration,
 }
 
-/// How far the gate's wall clock is from the database's.
+/// The difference between the gate's wall clock and the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Skew {
-    /// Microseconds that the gate is ahead; negative: behind.
+    /// Microseconds that the gate is ahead; negative when it is behind.
     pub(crate) ahead_micros: i64,
-    /// Half of the round trip: the true value is no further away than this.
+    /// Half of the round trip: the true difference is no further away than this.
     pub(crate) uncertainty: Duration,
 }
 
 impl Skew {
-    /// Whether the clocks differ by more than `bound` for certain.
+    /// Returns whether the clocks differ by more than `bound` for certain.
     pub(crate) fn exceeds(&self, bound: Duration) -> bool {
         Duration::from_micros(self.ahead_micros.unsigned_abs()) > bound + self.uncertainty
     }
@@ -42,26 +42,31 @@ impl DatabaseClock {
     }
 
     /// The database's time at `now`, in whole seconds since 1970: never earlier than the truth.
+    #[inline]
     pub(crate) fn unix_seconds(&self, now: &Mark) -> u64 {
+        // Counted from when the beat was asked for: the round trip makes tokens expire early instead of late.
         (self.told + now.since(&self.asked)).as_secs()
     }
 
-    /// The same by the clock that cannot be stepped alone. It stands still while a virtual machine is saved.
+    /// The same by the boot clock alone, which cannot be stepped. It stands still while a virtual machine is saved.
     pub(crate) fn unstepped_unix_seconds(&self, now: &Mark) -> u64 {
         (self.told + now.boot_since(&self.asked)).as_secs()
     }
 
-    /// Whether the two clocks of the gate went on differently since the beat, by more than they can drift.
+    /// Returns whether the two clocks of the gate went on differently since the beat, by more than they can drift.
     pub(crate) fn was_stepped(&self, now: &Mark) -> bool {
+        // `since` is the greater of both clocks, so a step backwards shows nothing here: the boot clock decided anyway.
         let difference = now.since(&self.asked) - now.boot_since(&self.asked);
         difference > Duration::from_secs(1)
     }
 
-    /// How far the wall clock is away from it at `now`. A step of the wall clock shows at once.
+    /// The skew of the gate's wall clock at `now`. A step of the wall clock shows at once.
+    #[inline]
     pub(crate) fn skew(&self, now: &Mark) -> Skew {
         let uncertainty = self.answered.boot_since(&self.asked) / 2;
         // The database read its clock in the middle, give or take the uncertainty.
         let here = self.told + now.boot_since(&self.asked).saturating_sub(uncertainty);
+        // The wall clock takes part here alone. Everything else goes by the boot clock.
         let ahead = micros(now.wall()).saturating_sub(micros(here));
         Skew {
             ahead_micros: ahead,

@@ -1,11 +1,10 @@
-//! A bound on what forged tokens cost: a signature check takes a thousand times as long as a look at a known token.
+//! A bound on the cost of forged tokens: a signature check takes a hundred times as long as a look-up of a known token.
 //!
-//! A token that was seen before never comes here. A first sight is charged to its source only when the token turns out
-//! bad, so good tokens cost nothing, however many there are. A source that has spent its share is refused before the
-//! signature is checked, with [`Rejection::Busy`], until its share grows again.
+//! A known token never comes here. An unknown token is charged to its source only when it turns out bad, so good tokens
+//! cost nothing, however many there are. A source that has spent its share is refused before the signature is checked,
+//! with [`Rejection::Busy`], until its share grows again.
 //!
-//! Nothing here waits: shares are atomics, and a text that was found bad is remembered only when no other thread is at
-//! the same place.
+//! Nothing here waits: shares are atomics, and a bad text is remembered only when no other thread holds the same slot.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -18,25 +17,29 @@ use std::{
 
 use portcullis_contract::{rejection::Rejection, token::ACCESS_TOKEN_BYTES_MAX};
 
-use crate::{RequestInfo, clock::Mark};
+use crate::{activity::RequestInfo, clock::Mark};
 
-/// Shares of sources. Sources whose numbers meet have one share: the memory is the same however many there are.
-const SOURCES: usize = 4_096;
-/// A source has two shares and is refused when both are spent, so that it has to meet two others.
-const SHARES_EACH: usize = 2;
-/// The time whose rate a source, or all of them, may spend at once, in microseconds.
+/// The number of shares. Sources whose hashes meet have one share: the memory is the same however many sources there
+/// are.
+const SHARES: usize = 4_096;
+/// The shares of one source. It is refused when both are spent, so that it has to meet two other bad sources.
+const SHARES_OF_SOURCE: usize = 2;
+/// The burst of one source: the time whose rate it may spend at once, in microseconds.
 const BURST_MICROS: u64 = 5_000_000;
+/// The burst of all sources together, in microseconds.
 const BURST_IN_ALL_MICROS: u64 = 250_000;
-/// Bad texts that are remembered.
+/// The number of bad texts that are remembered.
 const BAD_TEXTS: usize = 1_024;
-/// How long a bad text is remembered, in microseconds.
+/// The time for which a bad text is remembered, in microseconds.
 const BAD_TEXT_MICROS: u64 = 10_000_000;
 
-/// The most tokens that are found bad in a second.
+/// The most tokens in a second that may turn out bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ForgedRates {
-    pub(crate) source: u32,
-    pub(crate) in_all: u32,
+pub struct ForgedRates {
+    /// The rate of one source.
+    pub source: u32,
+    /// The rate of all sources that are unknown, or that showed bad tokens lately.
+    pub in_all: u32,
 }
 
 impl Default for ForgedRates {
@@ -48,7 +51,7 @@ impl Default for ForgedRates {
     }
 }
 
-/// The shares of all sources, and texts that were found bad lately.
+/// The shares of all sources, and the texts that were found bad lately.
 pub(crate) struct FirstSights {
     hash: RandomState,
     other_hash: RandomState,
@@ -56,60 +59,63 @@ pub(crate) struct FirstSights {
     all: Share,
     source_cost: u64,
     all_cost: u64,
-    bad: Box<[Mutex<Option<BadText>>]>,
+    bad_texts: Box<[Mutex<Option<BadText>>]>,
 }
 
 /// The time up to which a share is spent, in microseconds of [`Mark::micros`].
 #[derive(Default)]
 struct Share(AtomicU64);
 
-/// Two digests of a text by keys that nobody knows: a good token has both with a chance of 2^-128.
+/// Two digests of a text by secret keys: a good token has both by a chance of 2^-128.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Digest(u64, u64);
+struct TextDigest(u64, u64);
 
 struct BadText {
-    digest: Digest,
+    digest: TextDigest,
     rejection: Rejection,
     until: u64,
 }
 
-/// A first sight that may be taken.
+/// The permission to check an unknown token.
 pub(crate) struct Admission {
-    shares: Option<[usize; SHARES_EACH]>,
-    digest: Digest,
+    /// The shares of the source. `None` for an unknown source.
+    shares: Option<[usize; SHARES_OF_SOURCE]>,
+    digest: TextDigest,
     now: u64,
 }
 
 impl FirstSights {
     pub(crate) fn new(rates: ForgedRates) -> Self {
-        let micros = |rate: u32| 1_000_000 / u64::from(rate.max(1));
         Self {
             hash: RandomState::new(),
             other_hash: RandomState::new(),
-            sources: (0..SOURCES).map(|_| Share::default()).collect(),
+            // All memory is taken here. A flood of sources cannot make it grow.
+            sources: (0..SHARES).map(|_| Share::default()).collect(),
             all: Share::default(),
-            source_cost: micros(rates.source),
-            all_cost: micros(rates.in_all),
-            bad: (0..BAD_TEXTS).map(|_| Mutex::new(None)).collect(),
+            source_cost: micros_each(rates.source),
+            all_cost: micros_each(rates.in_all),
+            bad_texts: (0..BAD_TEXTS).map(|_| Mutex::new(None)).collect(),
         }
     }
 
-    /// Whether the token may be checked.
+    /// Admits an unknown token to its check.
     ///
     /// # Errors
-    /// [`Rejection::Busy`] when its source has spent its share; or why the same text was refused a moment ago.
+    /// [`Rejection::Busy`] when the source has spent its share, or the rejection that the same text got a moment ago.
     pub(crate) fn admit(
         &self,
         token: &str,
         request: &RequestInfo<'_>,
         now: &Mark,
     ) -> Result<Admission, Rejection> {
+        // Hashing a text of any length would be a cost of its own.
         if token.len() > ACCESS_TOKEN_BYTES_MAX {
             return Err(Rejection::Oversized);
         }
         let now = now.micros();
         let shares = self.shares_of(request);
         self.admit_source(shares, now)?;
+
         let digest = self.digest(token);
         self.admit_text(digest, now)?;
         Ok(Admission {
@@ -121,18 +127,18 @@ impl FirstSights {
 
     fn admit_source(
         &self,
-        shares: Option<[usize; SHARES_EACH]>,
+        shares: Option<[usize; SHARES_OF_SOURCE]>,
         now: u64,
     ) -> Result<(), Rejection> {
         let Some(shares) = shares else {
             return self.admit_in_all(now);
         };
-        let shares = shares.map(|index| &self.sources[index]);
-        if shares.iter().all(|share| share.is_spent(now, BURST_MICROS)) {
+        let [one, other] = shares.map(|index| &self.sources[index]);
+        if one.is_spent(now, BURST_MICROS) && other.is_spent(now, BURST_MICROS) {
             return Err(Rejection::Busy);
         }
-        // A source that showed nothing bad lately does not pay for those that did.
-        if shares.iter().any(|share| share.is_untouched(now)) {
+        // A source that showed nothing bad lately does not pay for the sources that did.
+        if one.is_untouched(now) || other.is_untouched(now) {
             return Ok(());
         }
         self.admit_in_all(now)
@@ -145,11 +151,12 @@ impl FirstSights {
         Ok(())
     }
 
-    fn admit_text(&self, digest: Digest, now: u64) -> Result<(), Rejection> {
-        let Ok(place) = self.place_of(digest).try_lock() else {
+    fn admit_text(&self, digest: TextDigest, now: u64) -> Result<(), Rejection> {
+        // A slot that is being written tells nothing: the token is checked, which is always right.
+        let Ok(slot) = self.slot_of(digest).try_lock() else {
             return Ok(());
         };
-        match &*place {
+        match &*slot {
             Some(bad) if bad.digest == digest && now < bad.until => Err(bad.rejection),
             _ => Ok(()),
         }
@@ -160,42 +167,40 @@ impl FirstSights {
         if !is_final(rejection) {
             return;
         }
-        let Admission {
-            shares,
-            digest,
-            now,
-        } = *admission;
-        self.all.spend(now, self.all_cost);
-        for index in shares.into_iter().flatten() {
-            self.sources[index].spend(now, self.source_cost);
+        // Charged as of the admission, so that a slow check does not make the token cheaper.
+        self.all.spend(admission.now, self.all_cost);
+        for index in admission.shares.into_iter().flatten() {
+            self.sources[index].spend(admission.now, self.source_cost);
         }
-        if let Ok(mut place) = self.place_of(digest).try_lock() {
-            *place = Some(BadText {
-                digest,
+        if let Ok(mut slot) = self.slot_of(admission.digest).try_lock() {
+            *slot = Some(BadText {
+                digest: admission.digest,
                 rejection,
-                until: now + BAD_TEXT_MICROS,
+                until: admission.now + BAD_TEXT_MICROS,
             });
         }
     }
 
-    /// The shares of the request's source; none: the source is not known.
-    fn shares_of(&self, request: &RequestInfo<'_>) -> Option<[usize; SHARES_EACH]> {
+    /// Returns the shares of the request's source, or `None` for an unknown source.
+    fn shares_of(&self, request: &RequestInfo<'_>) -> Option<[usize; SHARES_OF_SOURCE]> {
         let hash = match (request.source, request.ip) {
             (Some(source), _) => self.hash.hash_one(source),
-            (None, Some(ip)) => self.hash.hash_one(network(ip)),
+            (None, Some(ip)) => self.hash.hash_one(network_of(ip)),
             (None, None) => return None,
         };
+        // Two halves of one keyed hash: nobody outside can choose which other source it shares with.
         let low = (hash & 0xffff_ffff) as usize;
         let high = (hash >> 32) as usize;
-        Some([low % SOURCES, high % SOURCES])
+        Some([low % SHARES, high % SHARES])
     }
 
-    fn digest(&self, token: &str) -> Digest {
-        Digest(self.hash.hash_one(token), self.other_hash.hash_one(token))
+    fn digest(&self, token: &str) -> TextDigest {
+        // The text itself is not kept: a table of tokens, even of bad ones, is worth stealing.
+        TextDigest(self.hash.hash_one(token), self.other_hash.hash_one(token))
     }
 
-    fn place_of(&self, digest: Digest) -> &Mutex<Option<BadText>> {
-        &self.bad[digest.0 as usize % BAD_TEXTS]
+    fn slot_of(&self, digest: TextDigest) -> &Mutex<Option<BadText>> {
+        &self.bad_texts[digest.0 as usize % BAD_TEXTS]
     }
 }
 
@@ -209,13 +214,19 @@ impl Share {
     }
 
     fn spend(&self, now: u64, cost: u64) {
+        // Time that was not spent is lost here, so that nobody saves up for a burst of any size.
         self.0.fetch_max(now, Relaxed);
         self.0.fetch_add(cost, Relaxed);
     }
 }
 
-/// Whether the same text is refused for the same reason whatever the gate learns: then it is the caller's fault. A key
-/// that is not known may be one that the gate has yet to hear of.
+/// The microseconds that one token costs at a rate.
+fn micros_each(rate: u32) -> u64 {
+    1_000_000 / u64::from(rate.max(1))
+}
+
+/// Returns whether the same text is refused for the same reason at any later time, which makes it the caller's fault. An
+/// unknown key may be one that the gate has yet to hear of.
 fn is_final(rejection: Rejection) -> bool {
     matches!(
         rejection,
@@ -228,11 +239,11 @@ fn is_final(rejection: Rejection) -> bool {
     )
 }
 
-/// The addresses that one client can have: with IPv6 it chooses among those of its network.
-fn network(ip: IpAddr) -> u64 {
+/// Returns the network of an address, as a number. A client with IPv6 chooses among the addresses of its network.
+fn network_of(ip: IpAddr) -> u64 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => u64::from(u32::from(ip)),
-        // Never one of the former: a global address has high bits.
+        // The highest bit keeps IPv6 networks apart from IPv4 addresses, which have 32 bits.
         IpAddr::V6(ip) => ((u128::from(ip) >> 64) as u64) | (1 << 63),
     }
 }
@@ -344,10 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_choose_its_source_within_its_network() {
+    fn a_client_cannot_choose_its_source_within_its_network_of() {
         let address = |last: u16| Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last);
-        assert_eq!(network(address(1).into()), network(address(2).into()));
+        assert_eq!(network_of(address(1).into()), network_of(address(2).into()));
         let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
-        assert_eq!(network(mapped.into()), network(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(
+            network_of(mapped.into()),
+            network_of(Ipv4Addr::LOCALHOST.into())
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Who an admitted request speaks for.
+//! Identities: the person or the program that an admitted request speaks for.
 
 use std::{fmt, ops::Deref, sync::OnceLock};
 
@@ -6,10 +6,10 @@ use portcullis_contract::token::{ApiKeyClaims, Claims, Verified};
 
 use crate::activity::Activity;
 
-/// Who a verified token speaks for, and the key that says so; read it as what the token says.
+/// The holder of a token that was admitted. Dereferences to the token's claims and its key.
 pub struct Admitted<C> {
     verified: Verified<C>,
-    /// Unset: its use is not tracked.
+    /// The use of the token. Unset while it is not tracked.
     activity: OnceLock<Activity>,
 }
 
@@ -27,12 +27,13 @@ impl<C> Admitted<C> {
         }
     }
 
+    // Read in every check: one load, and no lock once it is set.
     #[inline]
     pub(crate) fn activity(&self) -> Option<&Activity> {
         self.activity.get()
     }
 
-    /// Begins to track its use. False: someone else did.
+    /// Begins to track the use of the token. Returns false when another thread did.
     pub(crate) fn begin_activity(&self) -> bool {
         self.activity.set(Activity::default()).is_ok()
     }
@@ -47,7 +48,7 @@ impl<C> Deref for Admitted<C> {
 }
 
 impl<C: fmt::Debug> fmt::Debug for Admitted<C> {
-    /// Without where it was used.
+    /// Leaves out the activity: addresses and pages are personal data and do not belong into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verified.fmt(f)
     }

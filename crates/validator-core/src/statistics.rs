@@ -1,4 +1,4 @@
-//! Counts, without a cache line that two threads write: a check must not slow another one down.
+//! Counts of verdicts. No two threads write one cache line: a check must not slow another one down.
 
 use std::{
     cell::Cell,
@@ -8,7 +8,7 @@ use std::{
 
 use portcullis_contract::rejection::Rejection;
 
-/// What verdicts are called: accepted, and the reasons of [`Rejection::reason`].
+/// The names of verdicts: accepted, and the reasons of [`Rejection::reason`].
 const VERDICTS: [&str; 19] = [
     "accepted",
     "missing",
@@ -32,29 +32,29 @@ const VERDICTS: [&str; 19] = [
 ];
 const ACCEPTED: usize = 0;
 
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Counts since the start, and a few readings of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Tokens and API keys that the caches hold now.
+    /// Tokens and API keys in the caches now.
     pub cached_tokens: usize,
-    /// Requests that best-effort mode accepted although it was stale.
+    /// Requests that best-effort mode accepted while it was stale.
     pub accepted_stale: u64,
-    /// Times that another history was met. Not zero: an alarm.
+    /// Times that the authority's history was another. Any but zero is an alarm.
     pub forks: u64,
     /// Requests by verdict.
     pub verdicts: Verdicts,
-    /// Tokens that the cache knew.
+    /// Look-ups that found the token in the cache.
     pub cache_hits: u64,
-    /// Tokens that it did not know, whatever became of them.
+    /// Look-ups that did not find it, whatever the verdict was.
     pub cache_misses: u64,
-    /// The revision in force; none without a view.
+    /// The revision in force. `None` without a view.
     pub applied_revision: Option<u64>,
-    /// Since the last proof of freshness; none before the first.
+    /// The time since the last proof of freshness. `None` before the first.
     pub freshness_age: Option<Duration>,
-    /// How far this machine's clock is ahead of the database's, in microseconds; negative: behind. It is known to within
-    /// half of a probe's round trip. None before the first proof of freshness.
+    /// Microseconds by which this machine's clock is ahead of the database's; negative when it is behind. Known to within
+    /// half of a probe's round trip. `None` before the first proof of freshness.
     pub clock_skew_micros: Option<i64>,
-    /// Tokens whose use is tracked now.
+    /// Tokens with a tracked use now.
     pub activity_tracked: usize,
     /// Requests that were reported as use of their session.
     pub activity_reported: u64,
@@ -73,13 +73,13 @@ impl Verdicts {
         self.0[ACCEPTED]
     }
 
-    /// Requests that were rejected for this.
+    /// Requests that were rejected for this reason.
     #[must_use]
     pub fn rejected(&self, rejection: &Rejection) -> u64 {
-        self.0[slot(rejection)]
+        self.0[index_of(rejection)]
     }
 
-    /// All, by name: `accepted`, or [`Rejection::reason`].
+    /// Iterates over all counts by name: `accepted`, or [`Rejection::reason`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         VERDICTS.into_iter().zip(self.0)
     }
@@ -89,16 +89,16 @@ impl Verdicts {
     }
 }
 
-/// The most threads that have counters of their own; more share them.
+/// The most shards. Further threads share them.
 const SHARDS_MAX: usize = 64;
 
-/// Two cache lines, as processors fetch them, belong to nobody else.
+/// The counters of some threads, on cache lines of their own, as processors fetch them in pairs.
 #[repr(align(128))]
 #[derive(Default)]
 struct Shard {
     verdicts: [AtomicU64; VERDICTS.len()],
-    /// Requests that did not come to be looked up in the cache.
-    unlooked: AtomicU64,
+    /// Requests that were refused before a look-up in the cache.
+    not_looked_up: AtomicU64,
     cache_misses: AtomicU64,
     accepted_stale: AtomicU64,
     untracked: AtomicU64,
@@ -110,44 +110,46 @@ pub(crate) struct Counters(Box<[Shard]>);
 impl Counters {
     pub(crate) fn new() -> Self {
         let threads = std::thread::available_parallelism().map_or(8, usize::from);
+        // Twice the threads, because async runtimes and blocking pools have more threads than processors.
         let shards = (2 * threads).next_power_of_two().min(SHARDS_MAX);
         Self((0..shards).map(|_| Shard::default()).collect())
     }
 
-    /// Counts a verdict. A hit of the cache is one without [`Counters::miss`] and [`Counters::unlooked`], so that it
-    /// costs nothing of its own.
+    /// Counts a verdict.
+    ///
+    /// Hits of the cache are the verdicts without a miss, so that the hot path has one counter to write.
     #[inline]
-    pub(crate) fn verdict(&self, rejection: Option<&Rejection>) {
-        self.shard().verdicts[rejection.map_or(ACCEPTED, slot)].fetch_add(1, Relaxed);
+    pub(crate) fn record_verdict(&self, rejection: Option<&Rejection>) {
+        self.shard().verdicts[rejection.map_or(ACCEPTED, index_of)].fetch_add(1, Relaxed);
     }
 
-    /// Counts a request that is refused before it has a token that could be looked up.
+    /// Counts a request that was refused before there was a token to look up.
     #[cold]
-    pub(crate) fn refused(&self, rejection: &Rejection) {
-        self.unlooked();
-        self.verdict(Some(rejection));
+    pub(crate) fn record_refused(&self, rejection: &Rejection) {
+        self.record_not_looked_up();
+        self.record_verdict(Some(rejection));
     }
 
     #[cold]
-    pub(crate) fn unlooked(&self) {
-        self.shard().unlooked.fetch_add(1, Relaxed);
+    pub(crate) fn record_not_looked_up(&self) {
+        self.shard().not_looked_up.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn miss(&self) {
+    pub(crate) fn record_miss(&self) {
         self.shard().cache_misses.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn accepted_stale(&self) {
+    pub(crate) fn record_accepted_stale(&self) {
         self.shard().accepted_stale.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn untracked(&self) {
+    pub(crate) fn record_untracked(&self) {
         self.shard().untracked.fetch_add(1, Relaxed);
     }
 
-    /// Fills in what is counted here.
+    /// Adds these counters to the statistics.
     pub(crate) fn add_to(&self, statistics: &mut Statistics) {
-        let mut unlooked = 0;
+        let mut not_looked_up = 0;
         for shard in &self.0 {
             for (sum, count) in statistics.verdicts.0.iter_mut().zip(&shard.verdicts) {
                 *sum += count.load(Relaxed);
@@ -155,13 +157,13 @@ impl Counters {
             statistics.accepted_stale += shard.accepted_stale.load(Relaxed);
             statistics.activity_dropped += shard.untracked.load(Relaxed);
             statistics.cache_misses += shard.cache_misses.load(Relaxed);
-            unlooked += shard.unlooked.load(Relaxed);
+            not_looked_up += shard.not_looked_up.load(Relaxed);
         }
-        // What is under way may have been counted as a miss and not as a verdict yet.
+        // A check in progress may have been counted as a miss and not as a verdict yet.
         statistics.cache_hits = statistics
             .verdicts
             .total()
-            .saturating_sub(statistics.cache_misses + unlooked);
+            .saturating_sub(statistics.cache_misses + not_looked_up);
     }
 
     #[inline]
@@ -171,13 +173,14 @@ impl Counters {
     }
 }
 
-/// Threads are numbered in the order in which they first count.
+/// Numbers threads in the order in which they first count.
 #[inline]
 fn thread_number() -> usize {
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
     static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // A number of its own for each thread: the standard library's thread ids are not dense, and would share shards.
     NUMBER.with(|number| match number.get() {
         usize::MAX => {
             number.set(NEXT.fetch_add(1, Relaxed));
@@ -187,8 +190,8 @@ fn thread_number() -> usize {
     })
 }
 
-/// The place of a rejection in [`VERDICTS`].
-fn slot(rejection: &Rejection) -> usize {
+/// The index of a rejection in [`VERDICTS`].
+fn index_of(rejection: &Rejection) -> usize {
     match rejection {
         Rejection::Missing => 1,
         Rejection::Oversized => 2,
@@ -239,20 +242,7 @@ mod tests {
     ];
 
     fn count(counters: &Counters) -> Statistics {
-        let mut statistics = Statistics {
-            cached_tokens: 0,
-            accepted_stale: 0,
-            forks: 0,
-            verdicts: Verdicts::default(),
-            cache_hits: 0,
-            cache_misses: 0,
-            applied_revision: None,
-            freshness_age: None,
-            clock_skew_micros: None,
-            activity_tracked: 0,
-            activity_reported: 0,
-            activity_dropped: 0,
-        };
+        let mut statistics = Statistics::default();
         counters.add_to(&mut statistics);
         statistics
     }
@@ -261,7 +251,7 @@ mod tests {
     fn every_rejection_is_counted_under_its_own_reason() {
         for rejection in &ALL {
             let counters = Counters::new();
-            counters.verdict(Some(rejection));
+            counters.record_verdict(Some(rejection));
             let counted: Vec<_> = count(&counters)
                 .verdicts
                 .iter()
@@ -278,11 +268,11 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
-                        counters.verdict(None);
+                        counters.record_verdict(None);
                     }
-                    counters.miss();
-                    counters.refused(&Rejection::Missing);
-                    counters.accepted_stale();
+                    counters.record_miss();
+                    counters.record_refused(&Rejection::Missing);
+                    counters.record_accepted_stale();
                 });
             }
         });

@@ -1,183 +1,154 @@
-//! How a validator is set up.
+//! Settings of a validator, and its start.
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_contract::token::Expected;
+use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Mode, Settings};
 use tokio::sync::{mpsc, watch};
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    transport::{Certificate, ClientTlsConfig, Endpoint},
-};
 
 use crate::{
-    activity::Tracking,
-    cache::TokenCache,
-    first_sight::ForgedRates,
-    report::{Gate, Reporter},
-    state::{Bounds, Mode},
-    sync::{Sync, SyncConfig},
-    validator::{Shared, Validator},
+    connection,
+    gate::Gate,
+    report::Reporter,
+    stream::{Observer, WatchConfig, WatchLoop},
+    validator::Validator,
 };
 
-/// Above, because channels cannot count further than some number and panic.
-const ACTIVITY_TOKENS_LIMIT: usize = 100_000_000;
-
-/// A token life and an hour pass between two turns of the log. A clock that is wrong by this much takes a half of the
-/// hour.
-const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// The shortest [`Builder::activity_interval`].
+const ACTIVITY_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Settings of a validator. Issuer and audience are required.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
+    settings: Settings,
     endpoints: Vec<String>,
     bearer: String,
     ca_certificate: Option<Vec<u8>>,
-    issuer: String,
-    audience: String,
     name: String,
-    mode: Mode,
-    max_staleness: Duration,
-    clock_skew_max: Duration,
-    cached_tokens_max: usize,
-    cached_api_keys_max: usize,
     snapshot_bytes_max: u64,
-    activity_interval: Option<Duration>,
-    activity_tokens_max: usize,
-    forged: ForgedRates,
+    activity_interval: Duration,
 }
 
-/// A setting that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {problem}")]
-pub struct BuildError {
-    /// Which.
-    pub setting: &'static str,
-    /// What is wrong with it. Never a secret value.
-    pub problem: String,
+impl Validator {
+    /// Returns the settings of a validator of the authority at `endpoint`, for example `http://127.0.0.1:7400`.
+    pub fn builder(endpoint: impl Into<String>) -> Builder {
+        Builder {
+            settings: Settings::new("", ""),
+            endpoints: vec![endpoint.into()],
+            bearer: String::new(),
+            ca_certificate: None,
+            name: String::new(),
+            snapshot_bytes_max: 1 << 30,
+            activity_interval: Duration::from_secs(10),
+        }
+    }
 }
 
 impl Builder {
-    pub(crate) fn new(endpoint: String) -> Self {
-        Self {
-            endpoints: vec![endpoint],
-            bearer: String::new(),
-            ca_certificate: None,
-            issuer: String::new(),
-            audience: String::new(),
-            name: String::new(),
-            mode: Mode::Strict,
-            max_staleness: Duration::from_secs(5),
-            clock_skew_max: Duration::from_secs(5 * 60),
-            cached_tokens_max: 100_000,
-            cached_api_keys_max: 10_000,
-            snapshot_bytes_max: 1 << 30,
-            activity_interval: Some(Duration::from_secs(10)),
-            activity_tokens_max: 200_000,
-            forged: ForgedRates::default(),
-        }
-    }
-
-    /// Another authority of the same installation, tried when the ones before fail.
+    /// Adds another authority of the same installation. It is tried when the ones before fail.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
         self
     }
 
-    /// The gate's credential, with the role `gateway`.
+    /// Sets the gate's credential, with the role `gateway`.
     pub fn bearer(mut self, bearer: impl Into<String>) -> Self {
         self.bearer = bearer.into();
         self
     }
 
-    /// The certificate (PEM) that vouches for the authority's, for `https` endpoints.
+    /// Sets the certificate (PEM) that signs the authority's, for `https` endpoints.
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificate = Some(pem.into());
         self
     }
 
-    /// The `iss` that tokens must have, exactly.
+    /// Sets the `iss` that tokens must have, exactly.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = issuer.into();
+        self.settings.expected.issuer = issuer.into();
         self
     }
 
-    /// The `aud` that tokens must contain.
+    /// Sets the `aud` that tokens must contain.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience = audience.into();
+        self.settings.expected.audience = Some(audience.into());
         self
     }
 
-    /// A name for operators, at most 128 bytes.
+    /// Sets a name for operators, at most 128 bytes.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Accepts when it cannot prove itself fresh, until it has been stale for `stale_max`. The default is strict.
+    /// Accepts tokens without a proof of freshness, until the last one is older than `stale_max`. The default is strict.
     pub fn best_effort(mut self, stale_max: Duration) -> Self {
-        self.mode = Mode::BestEffort { stale_max };
+        self.settings.mode = Mode::BestEffort { stale_max };
         self
     }
 
-    /// The staleness it enforces. Default 5 s; at least 100 ms, and at most what the authority allows.
+    /// Sets the age up to which a proof of freshness counts. Default 5 s; at least 100 ms, and at most the authority's
+    /// bound.
     pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
-        self.max_staleness = max_staleness;
+        self.settings.max_staleness = max_staleness;
         self
     }
 
-    /// How far this machine's clock may be from the database's. Beyond it the validator is not ready and answers
-    /// [`Rejection::ClockSkew`](crate::Rejection). Default 5 min; 1 s to 30 min.
+    /// Sets the most by which this machine's clock may differ from the database's. Beyond it the validator is not ready
+    /// and answers [`Rejection::ClockSkew`](crate::Rejection::ClockSkew). Default 5 min; 1 s to 30 min.
     pub fn clock_skew_max(mut self, clock_skew_max: Duration) -> Self {
-        self.clock_skew_max = clock_skew_max;
+        self.settings.clock_skew_max = clock_skew_max;
         self
     }
 
-    /// The most verified tokens that are remembered. Default 100,000; a few hundred bytes each.
+    /// Sets the most verified tokens in the cache. Default 100,000; a few hundred bytes each.
     pub fn cached_tokens_max(mut self, tokens: usize) -> Self {
-        self.cached_tokens_max = tokens;
+        self.settings.cached_tokens_max = tokens;
         self
     }
 
-    /// The most verified API keys that are remembered. Default 10,000; a few hundred bytes each.
+    /// Sets the most verified API keys in the cache. Default 10,000; a few hundred bytes each.
     pub fn cached_api_keys_max(mut self, keys: usize) -> Self {
-        self.cached_api_keys_max = keys;
+        self.settings.cached_api_keys_max = keys;
         self
     }
 
-    /// The largest snapshot that is taken, in bytes. Default 1 GiB.
+    /// Sets the largest snapshot, in bytes. Default 1 GiB.
     pub fn snapshot_bytes_max(mut self, bytes: u64) -> Self {
         self.snapshot_bytes_max = bytes;
         self
     }
 
-    /// How often it reports what sessions were used for. Default 10 s; at least 100 ms, and at most a half of the
-    /// authority's `sessions.activity_delay_max`.
+    /// Sets the interval between reports of the use of sessions. Default 10 s; at least 100 ms, and at most a half of
+    /// the authority's `sessions.activity_delay_max`.
     pub fn activity_interval(mut self, interval: Duration) -> Self {
-        self.activity_interval = Some(interval);
+        self.settings.track_activity = true;
+        self.activity_interval = interval;
         self
     }
 
-    /// Reports nothing. Sessions that are used at this gate alone end by their idle timeout nevertheless.
+    /// Reports no use. Sessions that are used at this gate alone then end by their idle timeout.
     pub fn without_activity(mut self) -> Self {
-        self.activity_interval = None;
+        self.settings.track_activity = false;
         self
     }
 
-    /// The most tokens whose use is tracked at a time: those that are remembered, and those that have been since the
-    /// authority last took a report. Default 200,000; a few hundred bytes each, and the last page where it is told. The
-    /// use of more is not reported, and counted ([`Statistics::activity_dropped`](crate::Statistics)).
+    /// Sets the most tokens with a tracked use: those in the cache, and those that were since the authority last took a
+    /// report. Default 200,000; a few hundred bytes each, and the last page where it is told. Use beyond the bound is
+    /// counted ([`Statistics::activity_dropped`](crate::Statistics)) and not reported.
     pub fn activity_tokens_max(mut self, tokens: usize) -> Self {
-        self.activity_tokens_max = tokens;
+        self.settings.activity_tokens_max = tokens;
         self
     }
 
-    /// The most forged tokens a second whose signature is checked: of one source ([`RequestInfo`](crate::RequestInfo)),
-    /// and in all of sources that are not known or showed some lately. What comes beyond is refused with
-    /// [`Rejection::Busy`](crate::Rejection). Default 20 and 4,000, with bursts of 100 and 1,000: one source takes a
-    /// thousandth of a processor, all of them a fifth. Good tokens are not counted.
+    /// Sets the most forged tokens in a second whose signature is checked: of one source
+    /// ([`RequestInfo`](crate::RequestInfo)), and of all sources that are unknown or showed some lately. Further ones are
+    /// refused with [`Rejection::Busy`](crate::Rejection::Busy). Good tokens are not counted.
+    ///
+    /// Default 20 and 4,000, with bursts of 100 and 1,000: one source takes a thousandth of a processor, all of them a
+    /// fifth.
     pub fn forged_tokens_max(mut self, of_source: u32, in_all: u32) -> Self {
-        self.forged = ForgedRates {
+        self.settings.forged = ForgedRates {
             source: of_source,
             in_all,
         };
@@ -187,134 +158,73 @@ impl Builder {
     /// Starts the validator on the current Tokio runtime. It is not ready yet: see [`Validator::ready`].
     ///
     /// # Errors
-    /// When a setting is missing or malformed. An authority that cannot be reached is no error: it is tried again.
+    /// When a setting is missing or malformed. An authority that cannot be reached is not an error: it is tried again.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn start(self) -> Result<Validator, BuildError> {
-        let config = self.sync_config()?;
-        let (channel, authorization) = (config.channel.subscribe(), config.authorization.clone());
-        let gate = config.gate;
-        let (close, closing) = mpsc::channel(1);
-        let (tracking, fresh) = Tracking::new(self.activity_tokens_max);
-        let (tracking, interval) = (Arc::new(tracking), self.activity_interval);
-        let expected = Expected {
-            issuer: self.issuer,
-            audience: Some(self.audience),
-        };
-        let (sessions, api_keys) = (
-            TokenCache::new(self.cached_tokens_max),
-            TokenCache::new(self.cached_api_keys_max),
-        );
-        let reported = interval.map(|_| Arc::clone(&tracking));
-        let bounds = Bounds {
-            mode: self.mode,
-            max_staleness: self.max_staleness,
-            clock_skew_max: self.clock_skew_max,
-        };
-        let shared = Shared::new(expected, sessions, api_keys, bounds, reported, self.name);
-        let shared = Arc::new(shared.forged_rates(self.forged));
-        let sync = Sync::new(config, Arc::clone(&shared));
-        let mut tasks = vec![tokio::spawn(sync.run()).abort_handle()];
-        let reporter = interval.zip(gate).map(|(interval, gate)| Reporter {
-            interval,
-            authorization,
-            channel,
-            tracking,
-            fresh,
-            gate,
-            closing,
+        let gate = Gate::new(&self.settings);
+        let config = self.watch_config(gate)?;
+        let (engine, reports) = Engine::new(self.settings)?;
+        // From here on nothing fails: tasks are started only for settings that were checked.
+        let engine = Arc::new(engine);
+
+        let position = Arc::new(watch::Sender::new(None));
+        let mut observer = Observer::new(self.name.clone(), Arc::clone(&position));
+        let follower = Follower::new(Arc::clone(&engine), self.snapshot_bytes_max, move |event| {
+            observer.observe(&event);
         });
-        tasks.extend(reporter.map(|reporter| tokio::spawn(reporter.run()).abort_handle()));
-        Ok(Validator::new(shared, tasks, close))
+
+        // The reporter uses the stream's connection: it reports to the authority that knows this gate.
+        let authorization = config.authorization.clone();
+        let channel = config.channel.subscribe();
+        let watching = tokio::spawn(WatchLoop::new(config, follower).run());
+        let mut tasks = vec![watching.abort_handle()];
+
+        let (close, closing) = mpsc::channel(1);
+        if let Some(reports) = reports {
+            let reporter = Reporter {
+                interval: self.activity_interval,
+                authorization,
+                channel,
+                gate,
+                closing,
+            };
+            tasks.push(tokio::spawn(reporter.run(reports)).abort_handle());
+        }
+        Ok(Validator::new(engine, self.name, position, tasks, close))
     }
 
-    fn sync_config(&self) -> Result<SyncConfig, BuildError> {
-        let wrong = |setting, problem: &str| {
-            Err(BuildError {
-                setting,
-                problem: problem.to_owned(),
-            })
-        };
-        if self.issuer.is_empty() {
-            return wrong("issuer", "is required");
+    /// Checks all settings and prepares the connections.
+    fn watch_config(&self, gate: Gate) -> Result<WatchConfig, BuildError> {
+        self.settings.check()?;
+        // A shorter interval would load the authority more than requests load the gate.
+        if self.settings.track_activity && self.activity_interval < ACTIVITY_INTERVAL_MIN {
+            return Err(BuildError {
+                setting: "activity_interval",
+                problem: "must be at least 100 ms".into(),
+            });
         }
-        if self.audience.is_empty() {
-            return wrong("audience", "is required");
+        let authorization = connection::authorization(&self.bearer)?;
+        let mut endpoints = Vec::with_capacity(self.endpoints.len());
+        for address in &self.endpoints {
+            let ca_certificate = self.ca_certificate.as_deref();
+            let max_staleness = self.settings.max_staleness;
+            endpoints.push(connection::endpoint(
+                address,
+                ca_certificate,
+                max_staleness,
+            )?);
         }
-        if self.max_staleness < Duration::from_millis(100) {
-            return wrong("max_staleness", "must be at least 100 ms");
-        }
-        if !(Duration::from_secs(1)..=CLOCK_SKEW_LIMIT).contains(&self.clock_skew_max) {
-            return wrong("clock_skew_max", "must be from 1 s to 30 min");
-        }
-        if self.cached_tokens_max == 0 {
-            return wrong("cached_tokens_max", "must be at least 1");
-        }
-        if self.forged.source == 0 || self.forged.in_all == 0 {
-            return wrong("forged_tokens_max", "must be at least 1");
-        }
-        if self.cached_api_keys_max == 0 {
-            return wrong("cached_api_keys_max", "must be at least 1");
-        }
-        if self
-            .activity_interval
-            .is_some_and(|interval| interval < Duration::from_millis(100))
-        {
-            return wrong("activity_interval", "must be at least 100 ms");
-        }
-        if !(1..=ACTIVITY_TOKENS_LIMIT).contains(&self.activity_tokens_max) {
-            return wrong("activity_tokens_max", "must be from 1 to 100,000,000");
-        }
-        let bearer = format!("Bearer {}", self.bearer).parse::<MetadataValue<Ascii>>();
-        let Ok(mut authorization) = bearer else {
-            return wrong("bearer", "must be visible ASCII");
-        };
-        authorization.set_sensitive(true);
-        let endpoints = self.endpoints.iter().map(|endpoint| self.channel(endpoint));
-        Ok(SyncConfig {
-            endpoints: endpoints.collect::<Result<_, _>>()?,
+        Ok(WatchConfig {
+            endpoints,
             authorization,
             name: self.name.clone(),
-            gate: self.activity_interval.map(|_| self.gate()),
-            mode: self.mode,
-            max_staleness: self.max_staleness,
-            snapshot_bytes_max: self.snapshot_bytes_max,
+            // A gate that reports nothing must not be waited for.
+            gate: self.settings.track_activity.then_some(gate),
+            mode: self.settings.mode,
+            max_staleness: self.settings.max_staleness,
             channel: watch::Sender::new(None),
         })
-    }
-
-    fn gate(&self) -> Gate {
-        Gate {
-            id: portcullis_contract::random(),
-            admits_for: match self.mode {
-                Mode::Strict => self.max_staleness,
-                Mode::BestEffort { stale_max } => stale_max.max(self.max_staleness),
-            },
-        }
-    }
-
-    fn channel(&self, endpoint: &str) -> Result<Endpoint, BuildError> {
-        let problem = |error: tonic::transport::Error| BuildError {
-            setting: "endpoint",
-            problem: error.to_string(),
-        };
-        let keepalive = Duration::from_secs(2).min(self.max_staleness);
-        let channel = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(problem)?
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(keepalive)
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true);
-        match (&self.ca_certificate, endpoint.starts_with("https:")) {
-            (_, false) => Ok(channel),
-            (ca, true) => {
-                let tls = ca.iter().fold(ClientTlsConfig::new(), |tls, pem| {
-                    tls.ca_certificate(Certificate::from_pem(pem))
-                });
-                channel.tls_config(tls).map_err(problem)
-            }
-        }
     }
 }

@@ -1,4 +1,7 @@
-//! What a gateway embeds: it admits or refuses each request locally, and learns of a sign-out in milliseconds.
+//! Admits or refuses each request of a gateway locally, and learns of a sign-out in milliseconds.
+//!
+//! A [`Validator`] keeps a view of all revocations over one stream from the authority. To check a token it looks into
+//! that view: it makes no call, and the authority may be far away or down for a moment.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,30 +19,113 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! # The model
+//!
+//! The authority writes every revocation to a log, and streams it. The validator applies each entry to its **view**: the
+//! revoked sessions and API keys, the cutoffs of users and tenants, and the trusted keys. A **check** verifies a token's
+//! signature once, remembers the token, and asks the view at each use.
+//!
+//! The validator also knows how old its view may be. Several times within
+//! [`max_staleness`](Builder::max_staleness) it sends a probe, and the answer proves that the view has every revocation
+//! that was acknowledged before the probe was sent. [`Validator::freshness`] tells the age of the newest proof.
+//!
+//! # With tower
+//!
+//! [`ValidatorLayer`] puts the check in front of a service. It takes `Authorization: Bearer …` or a cookie, answers
+//! refused requests itself, and puts the identity of the others into their extensions.
+//!
+//! ```
+//! use std::{convert::Infallible, sync::Arc};
+//!
+//! use portcullis_validator::{Identity, Validator, ValidatorLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let validator = Validator::builder("http://127.0.0.1:1")
+//!     .bearer("the gateway's credential")
+//!     .issuer("http://127.0.0.1:7480")
+//!     .audience("gateway")
+//!     .start()?;
+//! let service = ValidatorLayer::new(validator)
+//!     .cookie("session")
+//!     .layer(service_fn(whoami));
+//!
+//! async fn whoami(request: http::Request<String>) -> Result<http::Response<String>, Infallible> {
+//!     let identity = request.extensions().get::<Arc<Identity>>();
+//!     let identity = identity.expect("the layer admits nobody without one");
+//!     Ok(http::Response::new(identity.user_id.to_string()))
+//! }
+//!
+//! // No authority is there, so the gate cannot know: 503, not 401.
+//! let request = http::Request::builder()
+//!     .header("authorization", "Bearer a.b.c")
+//!     .body(String::new())?;
+//! let response = service.oneshot(request).await?;
+//! assert_eq!(response.status(), 503);
+//! # Ok(()) }
+//! ```
+//!
+//! # Modes
+//!
+//! The default is **strict**: once the newest proof is older than `max_staleness` (5 s), every token is refused. No token
+//! is accepted later than that after its revocation was acknowledged, whatever fails. With
+//! [`Builder::best_effort`] the validator accepts tokens until a second, longer bound, and counts them
+//! ([`Statistics::accepted_stale`]). In both modes a validator without a view refuses everything.
+//!
+//! # Errors
+//!
+//! A [`Rejection`] says why. [`Rejection::is_unavailable`] tells a dead token (answer 401, the client signs in again)
+//! from a gate that cannot know (answer 503, the client retries). A [`BuildError`] names the setting to correct. An
+//! authority that cannot be reached is not an error: the validator logs the cause once and tries again, and all
+//! [endpoints](Builder::endpoint) in turn.
+//!
+//! # Activity
+//!
+//! An admitted request counts as use of its session. The counts go to the authority every
+//! [`activity_interval`](Builder::activity_interval), which shows them and ends idle sessions by them. Call
+//! [`Validator::close`] before the process ends, so that the last ones are not lost.
+//!
+//! # Cost
+//!
+//! A check of a known token takes about 0.4 µs and allocates nothing. An unknown token costs a signature check, about
+//! 30 µs, and forged tokens are bounded for each source
+//! ([`forged_tokens_max`](Builder::forged_tokens_max)). A cached token takes a few hundred bytes, a revoked one about
+//! two. The stream needs a few messages a second.
+//!
+//! # Threads
+//!
+//! [`Validator`] is cheap to clone, `Send` and `Sync`. [`Validator::check`] is not async, never waits for a writer, and
+//! may be called from any thread. Two background tasks on the Tokio runtime feed it, and end with the last clone.
+//!
+//! # Telemetry
+//!
+//! [`Validator::observe`] registers metrics with an OpenTelemetry meter. Log lines go through `tracing`. Each sampled call
+//! that caused a revocation gets a span when it is applied here.
+//!
+//! # Without Tokio
+//!
+//! The decision itself is in `portcullis-validator-core`, without a runtime and without gRPC: embed that in a sidecar, a
+//! proxy module or a binding for another language.
 
-mod activity;
 mod builder;
-mod cache;
-mod clock;
-mod database_clock;
-mod first_sight;
-mod identity;
+mod connection;
+mod gate;
 mod layer;
 mod report;
-mod state;
-mod statistics;
-mod sync;
+mod retry;
+mod stream;
 mod telemetry;
 mod validator;
 
-pub use portcullis_contract::{position::Position, rejection::Rejection};
+pub use portcullis_validator_core::{
+    Admitted, ApiKeyIdentity, BuildError, Freshness, Identity, Mode, Position, Rejection,
+    RequestInfo, Statistics, Verdicts,
+};
 
 pub use self::{
-    activity::RequestInfo,
-    builder::{BuildError, Builder},
-    identity::{Admitted, ApiKeyIdentity, Identity},
+    builder::Builder,
     layer::{ValidatorLayer, ValidatorService},
-    state::{Freshness, Mode},
-    statistics::{Statistics, Verdicts},
     validator::Validator,
 };

@@ -1,6 +1,7 @@
-//! What a validator tells OpenTelemetry, through its interface alone: the gateway decides whether anything listens.
+//! OpenTelemetry, through its interface alone: the gateway decides whether anything listens.
 
 use std::{
+    slice,
     sync::{Arc, Weak},
     time::SystemTime,
 };
@@ -11,13 +12,13 @@ use opentelemetry::{
     trace::{Span, SpanContext, SpanKind, TraceContextExt, TraceFlags, TraceState, Tracer},
 };
 use portcullis_contract::{delta::trace_parents, trace::TraceParent, view::Frame};
-
-use crate::{Statistics, validator::Shared};
+use portcullis_validator_core::{Engine, Statistics};
 
 const NAME: &str = "portcullis.validator.name";
 
-/// For each sampled call that caused a delta, a span from its reception until now.
+/// Records a span for each sampled call that caused a delta, from the delta's reception until now.
 pub(crate) fn trace_applied(name: &str, frame: &Frame, received: SystemTime) {
+    // Only sampled calls have a parent in the delta, and their number is bounded there.
     for parent in trace_parents(&frame.delta) {
         let tracer = global::tracer("portcullis-validator");
         let revision = i64::try_from(frame.revision.0).unwrap_or(i64::MAX);
@@ -30,16 +31,15 @@ pub(crate) fn trace_applied(name: &str, frame: &Frame, received: SystemTime) {
             .with_kind(SpanKind::Consumer)
             .with_start_time(received)
             .with_attributes(attributes)
-            .start_with_context(&tracer, &caused_by(parent))
+            .start_with_context(&tracer, &remote_context(parent))
             .end();
     }
 }
 
-fn caused_by(parent: TraceParent) -> Context {
-    let (trace, span) = (parent.trace_id.into(), parent.span_id.into());
+fn remote_context(parent: TraceParent) -> Context {
     let context = SpanContext::new(
-        trace,
-        span,
+        parent.trace_id.into(),
+        parent.span_id.into(),
         TraceFlags::SAMPLED,
         true,
         TraceState::default(),
@@ -48,25 +48,30 @@ fn caused_by(parent: TraceParent) -> Context {
 }
 
 /// Registers a validator's counts. They are read when the meter is; the meter does not keep the validator alive.
-pub(crate) fn observe(shared: &Arc<Shared>, meter: &Meter) {
-    let source = Source {
-        shared: Arc::downgrade(shared),
-        name: KeyValue::new(NAME, shared.name.clone()),
+pub(crate) fn observe(engine: &Arc<Engine>, name: &str, meter: &Meter) {
+    let reader = StatisticsReader {
+        engine: Arc::downgrade(engine),
+        name: KeyValue::new(NAME, name.to_owned()),
     };
-    observe_requests(&source, meter);
-    observe_activity(&source, meter);
-    observe_view(&source, meter);
+    observe_verdicts(reader.clone(), meter);
+    observe_cache(reader.clone(), meter);
+    observe_activity(reader.clone(), meter);
+    for gauge in &GAUGES {
+        observe_gauge(reader.clone(), meter, gauge);
+    }
 }
 
+/// Reads the counts of a validator for as long as it lives.
 #[derive(Clone)]
-struct Source {
-    shared: Weak<Shared>,
+struct StatisticsReader {
+    /// Weak, because a meter lives as long as the process and would keep a dropped validator's memory.
+    engine: Weak<Engine>,
     name: KeyValue,
 }
 
-impl Source {
+impl StatisticsReader {
     fn read(&self) -> Option<Statistics> {
-        Some(self.shared.upgrade()?.statistics())
+        Some(self.engine.upgrade()?.statistics())
     }
 
     fn attributes(&self, key: &'static str, value: &'static str) -> [KeyValue; 2] {
@@ -74,8 +79,7 @@ impl Source {
     }
 }
 
-fn observe_requests(source: &Source, meter: &Meter) {
-    let reader = source.clone();
+fn observe_verdicts(reader: StatisticsReader, meter: &Meter) {
     meter
         .u64_observable_counter("portcullis.validator.verdicts")
         .with_unit("{request}")
@@ -89,29 +93,26 @@ fn observe_requests(source: &Source, meter: &Meter) {
             }
         })
         .build();
-    let reader = source.clone();
+}
+
+fn observe_cache(reader: StatisticsReader, meter: &Meter) {
     meter
         .u64_observable_counter("portcullis.validator.cache.lookups")
         .with_unit("{lookup}")
-        .with_description("Tokens that the cache knew, and that it did not.")
+        .with_description("Look-ups in the cache that found the token, and that did not.")
         .with_callback(move |observer| {
             let Some(statistics) = reader.read() else {
                 return;
             };
-            observer.observe(
-                statistics.cache_hits,
-                &reader.attributes("portcullis.cache.result", "hit"),
-            );
-            observer.observe(
-                statistics.cache_misses,
-                &reader.attributes("portcullis.cache.result", "miss"),
-            );
+            let hit = reader.attributes("portcullis.cache.result", "hit");
+            observer.observe(statistics.cache_hits, &hit);
+            let miss = reader.attributes("portcullis.cache.result", "miss");
+            observer.observe(statistics.cache_misses, &miss);
         })
         .build();
 }
 
-fn observe_activity(source: &Source, meter: &Meter) {
-    let reader = source.clone();
+fn observe_activity(reader: StatisticsReader, meter: &Meter) {
     meter
         .u64_observable_counter("portcullis.validator.activity.requests")
         .with_unit("{request}")
@@ -122,63 +123,72 @@ fn observe_activity(source: &Source, meter: &Meter) {
             let Some(statistics) = reader.read() else {
                 return;
             };
-            let result = |result| reader.attributes("portcullis.activity.result", result);
-            observer.observe(statistics.activity_reported, &result("reported"));
-            observer.observe(statistics.activity_dropped, &result("dropped"));
+            let reported = reader.attributes("portcullis.activity.result", "reported");
+            observer.observe(statistics.activity_reported, &reported);
+            let dropped = reader.attributes("portcullis.activity.result", "dropped");
+            observer.observe(statistics.activity_dropped, &dropped);
         })
         .build();
 }
 
-fn observe_view(source: &Source, meter: &Meter) {
-    let gauge = |name: &'static str,
-                 unit: &'static str,
-                 about: &'static str,
-                 read: fn(&Statistics) -> Option<f64>| {
-        let reader = source.clone();
-        let gauge = meter
-            .f64_observable_gauge(name)
-            .with_unit(unit)
-            .with_description(about);
-        gauge
-            .with_callback(move |observer| {
-                if let Some(value) = reader.read().and_then(|statistics| read(&statistics)) {
-                    observer.observe(value, std::slice::from_ref(&reader.name));
-                }
-            })
-            .build();
-    };
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "a gauge of a revision needs no more than 2^53"
-    )]
-    gauge(
-        "portcullis.validator.revision",
-        "{revision}",
-        "The revision in force.",
-        |read| read.applied_revision.map(|revision| revision as f64),
-    );
-    gauge(
-        "portcullis.validator.freshness",
-        "s",
-        "Since the last proof of freshness.",
-        |read| read.freshness_age.map(|age| age.as_secs_f64()),
-    );
-    gauge(
-        "portcullis.validator.clock.skew",
-        "s",
-        "How far the gate's clock is ahead of the database's.",
-        |read| read.clock_skew_micros.map(|skew| skew as f64 / 1e6),
-    );
-    gauge(
-        "portcullis.validator.cache.size",
-        "{token}",
-        "Tokens in the cache.",
-        |read| Some(read.cached_tokens as f64),
-    );
-    gauge(
-        "portcullis.validator.forks",
-        "{fork}",
-        "Times that another history was met.",
-        |read| Some(read.forks as f64),
-    );
+/// A gauge of one reading.
+struct Gauge {
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    read: fn(&Statistics) -> Option<f64>,
+}
+
+const GAUGES: [Gauge; 5] = [
+    Gauge {
+        name: "portcullis.validator.revision",
+        unit: "{revision}",
+        description: "The revision in force.",
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a gauge of a revision needs no more than 2^53"
+        )]
+        read: |statistics| Some(statistics.applied_revision? as f64),
+    },
+    Gauge {
+        name: "portcullis.validator.freshness",
+        unit: "s",
+        description: "Time since the last proof of freshness.",
+        read: |statistics| Some(statistics.freshness_age?.as_secs_f64()),
+    },
+    Gauge {
+        name: "portcullis.validator.clock.skew",
+        unit: "s",
+        description: "Time by which the gate's clock is ahead of the database's.",
+        read: |statistics| Some(statistics.clock_skew_micros? as f64 / 1e6),
+    },
+    Gauge {
+        name: "portcullis.validator.cache.size",
+        unit: "{token}",
+        description: "Tokens in the cache.",
+        read: |statistics| Some(statistics.cached_tokens as f64),
+    },
+    Gauge {
+        name: "portcullis.validator.forks",
+        unit: "{fork}",
+        description: "Times that the authority's history was another.",
+        read: |statistics| Some(statistics.forks as f64),
+    },
+];
+
+fn observe_gauge(reader: StatisticsReader, meter: &Meter, gauge: &'static Gauge) {
+    meter
+        .f64_observable_gauge(gauge.name)
+        .with_unit(gauge.unit)
+        .with_description(gauge.description)
+        .with_callback(move |observer| {
+            let Some(statistics) = reader.read() else {
+                return;
+            };
+            // A reading that does not exist yet gives no point: zero would be a false one.
+            if let Some(value) = (gauge.read)(&statistics) {
+                observer.observe(value, slice::from_ref(&reader.name));
+            }
+        })
+        .build();
 }

@@ -14,24 +14,25 @@ use axum::{
 use portcullis_validator::{Freshness, Identity, Validator, ValidatorLayer};
 use serde_json::{Value, json};
 
-/// The cookie that browsers bring the access token in.
+/// The cookie in which browsers bring the access token.
 pub const SESSION_COOKIE: &str = "portcullis_session";
 
-/// `GET /whoami` for whoever is signed in; `GET /healthz` for the load balancer: 200 while the gate can decide.
+/// Routes `GET /whoami`, for signed-in users, and `GET /healthz`, for the load balancer: 200 while the gate can decide.
 pub fn router(validator: &Validator) -> Router {
-    let guarded = Router::new().route("/whoami", get(whoami)).layer(
-        ValidatorLayer::new(validator.clone())
-            .cookie(SESSION_COOKIE)
-            .client_address(peer),
-    );
+    let layer = ValidatorLayer::new(validator.clone())
+        .cookie(SESSION_COOKIE)
+        .client_address(peer_address);
+    let guarded = Router::new().route("/whoami", get(whoami)).layer(layer);
+
+    // The load balancer has no token, so its route stands outside of the layer.
     Router::new()
         .route("/healthz", get(healthz))
         .with_state(validator.clone())
         .merge(guarded)
 }
 
-/// Who is connected, when the server is made with [`Router::into_make_service_with_connect_info`].
-fn peer(_: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+/// Returns the peer's address, when the server is made with [`Router::into_make_service_with_connect_info`].
+fn peer_address(_: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
     extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map(|peer| peer.0.ip())
@@ -55,8 +56,9 @@ async fn healthz(State(validator): State<Validator>) -> (StatusCode, Json<Value>
         Freshness::Stale { age } => (StatusCode::SERVICE_UNAVAILABLE, "stale", Some(age)),
         Freshness::Unready { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unready", None),
     };
+    let age_seconds = age.map(|age| age.as_secs_f64());
     (
         status,
-        Json(json!({ "state": state, "age_seconds": age.map(|age| age.as_secs_f64()) })),
+        Json(json!({ "state": state, "age_seconds": age_seconds })),
     )
 }

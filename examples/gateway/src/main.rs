@@ -10,13 +10,14 @@ use tokio::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let setting = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let bearer = env::var("GATEWAY_BEARER").map_err(|_| "set GATEWAY_BEARER to a credential")?;
     let validator = Validator::builder(setting("AUTHORITY", "http://127.0.0.1:7400"))
-        .bearer(env::var("GATEWAY_BEARER").map_err(|_| "GATEWAY_BEARER is not set")?)
+        .bearer(bearer)
         .issuer(setting("ISSUER", "http://127.0.0.1:7480"))
         .audience(setting("AUDIENCE", "gateway"))
         .name("example gateway")
         .start()?;
+
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
     let router = portcullis_example_gateway::router(&validator);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -27,7 +28,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .await?;
 
-    // Says what the last requests used, and that nobody needs to wait for this gate.
+    // Reports the use of the last requests, and that the authority need not wait for this gate.
     validator.close().await;
     Ok(())
+}
+
+fn setting(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
 }

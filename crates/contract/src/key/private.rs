@@ -114,6 +114,7 @@ impl PrivateKey {
                 Err(_) => Err(SignError),
             },
             Pair::Rs256(pair) => {
+                // The library writes a signature of exactly the modulus' length, and fails for any other buffer.
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(
                     &RSA_PKCS1_SHA256,

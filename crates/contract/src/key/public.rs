@@ -52,6 +52,7 @@ impl PublicNumbers {
         match algorithm {
             Algorithm::Ed25519 => Self::Okp { x: public.to_vec() },
             Algorithm::Es256 => {
+                // `parse` has checked the length, so neither the first byte nor the split can fail.
                 let (x, y) = public[1..].split_at(COORDINATE_BYTES);
                 Self::Ec {
                     x: x.to_vec(),

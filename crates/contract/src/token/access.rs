@@ -41,6 +41,7 @@ pub struct Claims {
     pub acr: String,
 }
 
+// Unknown claims are allowed here, unlike in the header: a later version may add claims that older gates do not need.
 #[derive(Serialize, Deserialize)]
 struct WireClaims {
     iss: String,
@@ -93,6 +94,7 @@ impl TokenClaims for Claims {
 
     fn from_json(json: &[u8], expected: &Expected) -> Result<Self, Rejection> {
         let claims: WireClaims = serde_json::from_slice(json).map_err(|_| Rejection::Malformed)?;
+        // A token for somebody else is reported as such, also when its other claims have a form that we do not know.
         expected.check(&claims.iss, &claims.aud)?;
         claims.into_claims().ok_or(Rejection::Malformed)
     }

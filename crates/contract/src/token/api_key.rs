@@ -168,6 +168,7 @@ fn parse_scopes(text: &str) -> Option<Vec<String>> {
         return Some(scopes);
     }
     for scope in text.split(' ') {
+        // Two spaces in a row, or one at an end, give an empty scope, which is none.
         if !is_scope(scope) {
             return None;
         }

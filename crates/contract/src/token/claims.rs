@@ -73,6 +73,7 @@ impl Expected {
         if issuer != self.issuer {
             return Err(Rejection::WrongIssuer);
         }
+        // The authority itself reads tokens of every audience. A gate always has one: `Settings` demands it.
         if let Some(audience) = &self.audience
             && !audiences.contains(audience)
         {

@@ -39,6 +39,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+        // A set for each object: the same name in two objects is not a duplicate.
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name) {
@@ -54,6 +55,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         Ok(Unique)
     }
 
+    // Scalars have no members. All of them are listed, because a visitor refuses a type that it does not name.
     fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
         Ok(Unique)
     }

@@ -100,6 +100,7 @@ pub fn verify_as<C: TokenClaims>(
         return Err(Rejection::BadSignature);
     }
 
+    // The signature is good, but claims of our own signer from an older version may still be malformed.
     let claims = decode_part(claims)?;
     if json::reject_duplicate_members(&claims).is_err() {
         return Err(Rejection::Malformed);
@@ -118,6 +119,7 @@ fn find_key<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<Verificatio
     }
 
     let id = KeyId::parse(header.kid).map_err(|_| Rejection::Malformed)?;
+    // Asked before trust, so that a retired key is reported as retired. A client signs in again instead of waiting.
     if view.distrusts(&id) {
         return Err(Rejection::DistrustedKey);
     }

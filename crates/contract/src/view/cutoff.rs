@@ -31,6 +31,7 @@ impl CutoffState {
     /// Merges two states.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
+        // Both exempt the same credential, or none: the greater of each number holds.
         if self.exempt == other.exempt {
             let merged = Self {
                 greatest: self.greatest.max(other.greatest),
@@ -69,6 +70,7 @@ impl CutoffState {
         } else {
             self.greatest
         };
+        // A credential that was opened at the cutoff read a log that contains it, so it was opened afterwards.
         opened < cutoff
     }
 

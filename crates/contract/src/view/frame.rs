@@ -36,6 +36,7 @@ impl TryFrom<v1::DeltaFrame> for Frame {
     type Error = MalformedPosition;
 
     fn try_from(frame: v1::DeltaFrame) -> Result<Self, MalformedPosition> {
+        // The digest goes into the chain as it is. One of another length would give another chain on the two sides.
         let Ok(audit_digest) = frame.audit_digest[..].try_into() else {
             return Err(MalformedPosition);
         };

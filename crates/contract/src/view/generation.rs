@@ -49,6 +49,7 @@ impl Generation {
     /// Returns whether a cutoff of this generation covers the credential.
     #[must_use]
     pub fn cuts(&self, subject: &Subject) -> bool {
+        // From the cheapest question to the dearest: a number, then a small map, then a large one.
         self.everyone.covers(subject.opened, subject.serial)
             || map_cuts(&self.tenants, subject.tenant.0, subject)
             || map_cuts(&self.users, subject.user.0, subject)
@@ -73,6 +74,7 @@ impl Generation {
 
     /// The number of users and tenants that have a cutoff.
     pub(super) fn cutoffs(&self) -> u64 {
+        // The cutoff of everyone is one state for each generation, and is not worth counting.
         (self.users.size() + self.tenants.size()) as u64
     }
 
@@ -119,6 +121,7 @@ impl Generation {
                 return Err(SnapshotError::Malformed);
             }
             last = Some(scope);
+            // Every scope is new here, so merging keeps the state as it was encoded.
             decoded.cut(scope, state);
         }
         Ok(decoded)

@@ -7,8 +7,6 @@ mod generation;
 mod serials;
 mod snapshot;
 mod subject;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -150,6 +148,7 @@ impl View {
             });
         }
 
+        // Decoded whole before anything changes, so that an error leaves nothing half applied.
         let changes = delta::decode(&frame.delta)?;
         let mut next = self.clone();
         next.position.revision = frame.revision;
@@ -211,6 +210,7 @@ impl View {
     /// Drops the previous generation and begins a new one.
     fn turn(&mut self) {
         self.sessions[1] = std::mem::take(&mut self.sessions[0]);
+        // Bytes from elsewhere may claim any number: it must not wrap and make a later turn look like an early one.
         self.turns = self.turns.saturating_add(1);
     }
 
@@ -244,3 +244,6 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

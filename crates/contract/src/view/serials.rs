@@ -131,6 +131,7 @@ impl SerialSet {
 }
 
 fn sorted(serials: &[Serial]) -> Vec<u64> {
+    // Sorted, the serials of one block stand together, and each block is copied once.
     let mut sorted: Vec<u64> = serials.iter().map(|serial| serial.0).collect();
     sorted.sort_unstable();
     sorted

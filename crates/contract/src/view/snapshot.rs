@@ -48,6 +48,7 @@ impl View {
             return Err(SnapshotError::Unknown);
         }
 
+        // The lengths are checked here, so that a position always has them.
         let position =
             Position::from_parts(&snapshot.incarnation, snapshot.revision, &snapshot.chain)
                 .map_err(|_| SnapshotError::Malformed)?;
@@ -68,6 +69,7 @@ impl View {
 
     /// Checks that each `kid` stands once: a key is either trusted or distrusted, and one `kid` is one key.
     fn check_keys(&self) -> Result<(), SnapshotError> {
+        // A snapshot that both trusts and distrusts a key would leave it to the order of checks which one counts.
         let mut ids = HashSet::new();
         for key in &self.trusted {
             if !ids.insert(&key.id) {

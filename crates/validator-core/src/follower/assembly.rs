@@ -1,4 +1,4 @@
-//! A snapshot in the making.
+//! A snapshot that arrives in chunks.
 
 use portcullis_contract::{
     position::sha256,
@@ -6,54 +6,70 @@ use portcullis_contract::{
     view::View,
 };
 
-use super::follower::ProtocolError;
+use super::error::ProtocolError;
 
-/// The pieces received so far. What is in force stays in force until the whole is there and checked. A stream that ends
-/// leaves them to the next one, which asks for the rest.
-pub(super) struct Assembly {
+/// The chunks that were received so far.
+///
+/// The view in force stays until the snapshot is whole and checked. The chunks survive the end of a stream: the next one
+/// asks for the rest only, so that a large snapshot arrives even over a link that breaks often.
+pub(crate) struct Assembly {
     bytes: Vec<u8>,
     total_bytes: u64,
     sha256: Vec<u8>,
 }
 
 impl Assembly {
-    /// Begins with a first chunk.
-    pub(super) fn begin(chunk: &SnapshotChunk, bytes_max: u64) -> Result<Self, ProtocolError> {
+    /// Begins with the size and the digest that a chunk names.
+    pub(crate) fn begin(chunk: &SnapshotChunk, bytes_max: u64) -> Result<Self, ProtocolError> {
         if chunk.total_bytes > bytes_max {
             return Err(ProtocolError::SnapshotTooLarge);
         }
         Ok(Self {
+            // Not reserved: memory grows with the bytes that arrive, not with the size that a message claims.
             bytes: Vec::new(),
             total_bytes: chunk.total_bytes,
             sha256: chunk.sha256.to_vec(),
         })
     }
 
-    /// The part that is there, for a hello.
-    pub(super) fn part(&self) -> SnapshotPart {
+    /// Returns the part that is there, for a hello.
+    pub(crate) fn part(&self) -> SnapshotPart {
         SnapshotPart {
             sha256: self.sha256.clone().into(),
             total_bytes: self.total_bytes,
+            // An authority that still has the same snapshot goes on from here.
             offset: self.bytes.len() as u64,
         }
     }
 
-    /// Adds a chunk; the view when it was the last one.
-    pub(super) fn add(&mut self, chunk: &SnapshotChunk) -> Result<Option<View>, ProtocolError> {
-        let same = chunk.total_bytes == self.total_bytes && chunk.sha256[..] == self.sha256[..];
-        let fits = chunk.offset == self.bytes.len() as u64 && !chunk.data.is_empty();
-        if !same || !fits || self.bytes.len() as u64 + chunk.data.len() as u64 > self.total_bytes {
+    /// Adds a chunk. Returns the view after the last one.
+    pub(crate) fn add(&mut self, chunk: &SnapshotChunk) -> Result<Option<View>, ProtocolError> {
+        if !self.continues_with(chunk) {
             return Err(ProtocolError::BadSnapshot);
         }
         self.bytes.extend_from_slice(&chunk.data);
         if (self.bytes.len() as u64) < self.total_bytes {
             return Ok(None);
         }
+
+        // The chunks' own checksums cannot tell that chunks of two snapshots were mixed.
         if sha256(&self.bytes)[..] != self.sha256[..] {
             return Err(ProtocolError::BadSnapshot);
         }
-        let view = View::decode(std::mem::take(&mut self.bytes).into());
-        view.map(Some).map_err(|_| ProtocolError::BadSnapshot)
+        match View::decode(std::mem::take(&mut self.bytes).into()) {
+            Ok(view) => Ok(Some(view)),
+            Err(_) => Err(ProtocolError::BadSnapshot),
+        }
+    }
+
+    fn continues_with(&self, chunk: &SnapshotChunk) -> bool {
+        let received = self.bytes.len() as u64;
+        // An empty chunk is refused: an authority that sends them forever would count as one that makes progress.
+        chunk.total_bytes == self.total_bytes
+            && chunk.sha256[..] == self.sha256[..]
+            && chunk.offset == received
+            && !chunk.data.is_empty()
+            && received + chunk.data.len() as u64 <= self.total_bytes
     }
 }
 

@@ -1,66 +1,49 @@
-//! The protocol without the network: what is received goes in, the state that checks read comes out.
+//! The watch protocol without the network: messages go in, the state that checks read comes out.
+
+mod assembly;
+mod error;
+mod event;
+mod histories;
+mod proofs;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::SystemTime,
 };
 
 use portcullis_contract::{
     delta::DeltaError,
-    position::{Chain, Incarnation, Position, Revision},
+    position::{Incarnation, Position, Revision},
     v1::{self, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
     watch::{AnyStream, Checksummed, StreamId},
 };
 
-use super::{assembly::Assembly, histories::Histories};
+use self::{
+    assembly::Assembly,
+    histories::Histories,
+    proofs::{Chains, Proofs},
+};
+pub use self::{error::ProtocolError, event::Event};
 use crate::{
-    clock::Mark, database_clock::DatabaseClock, state::State, telemetry::trace_applied,
-    validator::Shared,
+    clock::Mark,
+    database_clock::DatabaseClock,
+    engine::Engine,
+    state::{NO_VIEW, NOT_PROVED, State},
 };
 
-/// Probes that may be under way; older ones are given up.
-const PROBES_MAX: usize = 64;
-/// Beats that wait for their head to be applied; older ones are given up.
-const BEATS_MAX: usize = 64;
-/// Positions that are remembered, for beats that arrive after the deltas that followed them.
-const CHAINS_MAX: usize = 4096;
-
-/// Why the gate is not ready, as operators see it.
-const NO_VIEW: &str = "no view yet";
-const NOT_PROVED: &str = "not proved fresh yet";
 const PROTOCOL_BROKEN: &str =
     "the stream was damaged or broke the protocol: not proved fresh since";
 const HISTORIES_LOST: &str = "too many histories: wait for two turns of this one, or accept it";
 const NOT_UNDERSTOOD: &str = "the log has entries of a kind this version does not know";
 
-/// Why a stream cannot be followed any further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ProtocolError {
-    #[error("a delta does not follow: {0}")]
-    Apply(ApplyError),
-    #[error("a message is malformed")]
-    Malformed,
-    #[error("a message does not match its checksum: the network damages what it carries")]
-    Corrupted,
-    #[error("a message is not an answer to what was asked")]
-    Unasked,
-    #[error("a snapshot is not whole")]
-    BadSnapshot,
-    #[error("a snapshot is larger than allowed")]
-    SnapshotTooLarge,
-    #[error("a snapshot is older than the view")]
-    Regress,
-    #[error("the authority's history is another")]
-    Fork,
-    #[error("a delta came before a view")]
-    NoView,
-}
-
-/// Applies what arrives, and publishes it.
-pub(super) struct Follower {
-    shared: Arc<Shared>,
+/// Applies the messages of a `Watch` stream and publishes the result to its [`Engine`].
+///
+/// The caller owns the connection. For each stream it calls [`begin`](Self::begin) and sends the hello, hands every
+/// message to [`receive`](Self::receive), and sends a [`probe`](Self::probe) several times within `max_staleness`. After
+/// an error it opens another stream.
+pub struct Follower {
+    engine: Arc<Engine>,
     state: State,
     histories: Histories,
     /// The first batch that this version could not understand.
@@ -72,7 +55,8 @@ pub(super) struct Follower {
     clock_wrong: bool,
     /// The head of the last beat, with the authority's code over it.
     proven_head: Option<v1::ProvenHead>,
-    chains: VecDeque<(Revision, Chain)>,
+    chains: Chains,
+    observe: Box<dyn FnMut(Event<'_>) + Send>,
 }
 
 /// State of one stream. Nothing of it proves anything in the next one.
@@ -87,19 +71,26 @@ struct Stream {
     fork: bool,
     /// Whether a snapshot is under way, or waits for those of other gates.
     snapshot: bool,
-    /// When bytes of a snapshot arrived last, or word that it waits.
+    /// The last time that bytes of a snapshot arrived, or word that it waits.
     progressed: Option<Mark>,
     probed: bool,
-    probes: VecDeque<(u64, Mark)>,
-    /// Beats whose head has not been applied yet.
-    beats: VecDeque<(Position, Mark)>,
+    proofs: Proofs,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, snapshot_bytes_max: u64) -> Self {
-        let state = State::clone(&shared.state.load());
+    /// Makes a follower that publishes to `engine` and calls `observe` with each event.
+    ///
+    /// `snapshot_bytes_max` bounds the memory that a snapshot may take while it arrives.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        snapshot_bytes_max: u64,
+        observe: impl FnMut(Event<'_>) + Send + 'static,
+    ) -> Self {
+        // The follower keeps a copy of its own, changes it, and publishes it whole.
+        let state = State::clone(&engine.state.load());
         Self {
-            shared,
+            engine,
             state,
             histories: Histories::default(),
             misunderstood: None,
@@ -108,13 +99,15 @@ impl Follower {
             stream: Stream::default(),
             clock_wrong: false,
             proven_head: None,
-            chains: VecDeque::new(),
+            chains: Chains::default(),
+            observe: Box::new(observe),
         }
     }
 
-    /// Begins a stream: the part of the hello that the follower decides. Probes of an earlier stream prove nothing any
-    /// more.
-    pub(super) fn begin(&mut self) -> v1::WatchHello {
+    /// Begins a stream and returns the follower's part of the hello. Probes of an earlier stream prove nothing any more.
+    ///
+    /// The caller fills in its own fields and seals the message.
+    pub fn begin(&mut self) -> v1::WatchHello {
         self.stream = Stream {
             id: portcullis_contract::random(),
             cursor: self.position(),
@@ -122,6 +115,7 @@ impl Follower {
         };
         v1::WatchHello {
             cursor: self.stream.cursor.map(Into::into),
+            // The authority puts the stream's name into its checksums: an answer of an older stream is damaged here.
             stream: self.stream.id.to_vec().into(),
             part: self.assembly.as_ref().map(Assembly::part),
             proven_head: self.proven_head.clone(),
@@ -130,102 +124,114 @@ impl Follower {
     }
 
     fn position(&self) -> Option<Position> {
-        self.state.view.as_ref().map(|view| view.position())
+        Some(self.state.view.as_ref()?.position())
     }
 
-    pub(super) fn fresh_as_of(&self) -> Option<Mark> {
+    /// The moment as of which the view is proved fresh.
+    #[must_use]
+    pub fn fresh_as_of(&self) -> Option<Mark> {
         self.state.fresh_as_of
     }
 
-    /// Whether the stream could be proved fresh and has not been asked yet.
-    pub(super) fn wants_first_probe(&self) -> bool {
+    /// The last time that a snapshot came nearer. Bytes are progress: a large snapshot may take long on a slow link.
+    #[must_use]
+    pub fn progressed(&self) -> Option<Mark> {
+        self.stream.progressed
+    }
+
+    /// Returns whether the stream can be proved fresh and has not been asked yet.
+    #[must_use]
+    pub fn wants_first_probe(&self) -> bool {
         !self.stream.probed && self.can_probe()
     }
 
-    /// While another view is on its way, no beat could be about this one.
     fn can_probe(&self) -> bool {
+        // While another view is on its way, no beat could be about this one.
         let expects_view = self.stream.fork || self.stream.snapshot;
         self.stream.incarnation.is_some() && !expects_view && self.state.view.is_some()
     }
 
-    /// A probe sent at `now`; none while there is no view to prove fresh.
-    pub(super) fn probe(&mut self, now: Mark) -> Option<WatchProbe> {
+    /// Returns a probe that is sent at `now`, or `None` while there is no view to prove fresh.
+    pub fn probe(&mut self, now: Mark) -> Option<WatchProbe> {
         self.accept_history_if_asked();
         if !self.can_probe() {
             return None;
         }
-        let applied = self.position()?.revision;
-        // A counter could be guessed by a flipped bit: the nonce of one probe would become that of another.
+
+        // Random, because a flipped bit would turn the nonce of one probe into that of another if they were counted.
         let nonce = u64::from_be_bytes(portcullis_contract::random());
-        if self.stream.probes.len() == PROBES_MAX {
-            self.stream.probes.pop_front();
-        }
-        self.stream.probes.push_back((nonce, now));
-        self.stream.probed = true;
         let probe = WatchProbe {
             nonce,
-            applied_revision: applied.0,
+            applied_revision: self.position()?.revision.0,
             ..Default::default()
         };
+        self.stream.proofs.add_probe(nonce, now);
+        self.stream.probed = true;
         Some(probe.sealed(&self.stream.id))
     }
 
-    /// Takes in one message, which arrived at `now`. After an error the stream is given up, the view stays, and nothing
-    /// is accepted until freshness is proved anew.
-    pub(super) fn receive(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
-        let taken = self.take(answer, now);
-        if taken.is_err() {
+    /// Receives one message, which arrived at `now`.
+    ///
+    /// # Errors
+    /// When the stream cannot be followed any further. The view stays, and no token is accepted until freshness is
+    /// proved anew.
+    pub fn receive(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+        let result = self.apply(answer, now);
+        if result.is_err() {
             self.distrust();
         }
-        taken
+        result
     }
 
     /// Withdraws the proof of freshness: the stream that it came from cannot be trusted.
-    pub(super) fn distrust(&mut self) {
+    pub fn distrust(&mut self) {
+        // The view stays. It may be old, but every revocation in it is real.
         self.state.fresh_as_of = None;
         self.state.unproved = PROTOCOL_BROKEN;
         self.publish();
     }
 
-    fn take(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+    fn apply(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
         match answer {
-            Answer::Welcome(welcome) => self.take_welcome(&welcome),
+            Answer::Welcome(welcome) => self.apply_welcome(&welcome),
             Answer::SnapshotChunk(chunk) => {
-                self.note_progress(now);
-                self.chunk(&chunk)
+                self.record_progress(now);
+                self.apply_chunk(&chunk)
             }
-            Answer::Delta(frame) => self.delta(frame),
-            Answer::Beat(beat) => self.beat(&beat, now),
+            Answer::Delta(frame) => self.apply_delta(frame),
+            Answer::Beat(beat) => self.apply_beat(&beat, now),
             Answer::Queued(queued) => {
-                tracing::debug!(ahead = queued.ahead, wait = ?queued.wait, "the snapshot waits for others");
-                self.note_progress(now);
+                (self.observe)(Event::SnapshotQueued {
+                    ahead: queued.ahead,
+                    wait: queued.wait.and_then(|wait| wait.try_into().ok()),
+                });
+                self.record_progress(now);
                 Ok(())
             }
             Answer::Drain(_) => Ok(()),
         }
     }
 
-    fn note_progress(&mut self, now: Mark) {
+    fn record_progress(&mut self, now: Mark) {
         self.stream.snapshot = true;
         self.stream.progressed = Some(now);
     }
 
-    /// When the snapshot last came nearer.
-    pub(super) fn progressed(&self) -> Option<Mark> {
-        self.stream.progressed
-    }
-
-    fn take_welcome(&mut self, welcome: &v1::WatchWelcome) -> Result<(), ProtocolError> {
+    fn apply_welcome(&mut self, welcome: &v1::WatchWelcome) -> Result<(), ProtocolError> {
         if !welcome.is_intact(&self.stream.id) {
             return Err(ProtocolError::Corrupted);
         }
-        let incarnation = welcome.incarnation[..].try_into();
-        let incarnation = Incarnation(incarnation.map_err(|_| ProtocolError::Malformed)?);
-        let goes_on = match self.stream.cursor {
+        let Ok(incarnation) = welcome.incarnation[..].try_into() else {
+            return Err(ProtocolError::Malformed);
+        };
+        let incarnation = Incarnation(incarnation);
+
+        // An authority with another history has to say so. Otherwise its deltas would be taken for ours.
+        let answers_hello = match self.stream.cursor {
             Some(cursor) => welcome.fork || cursor.incarnation == incarnation,
             None => !welcome.fork,
         };
-        if self.stream.incarnation.is_some() || !goes_on {
+        if self.stream.incarnation.is_some() || !answers_hello {
             return Err(ProtocolError::Unasked);
         }
         self.stream.incarnation = Some(incarnation);
@@ -233,15 +239,18 @@ impl Follower {
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
+    fn apply_chunk(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
         if !chunk.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
+        // Before the welcome it is not known which history the bytes are of.
         if self.stream.incarnation.is_none() {
             return Err(ProtocolError::Unasked);
         }
+
         let mut assembly = match self.assembly.take() {
             Some(assembly) if chunk.offset > 0 => assembly,
+            // The authority begins anew, for example because its view has moved on.
             _ => Assembly::begin(chunk, self.snapshot_bytes_max)?,
         };
         match assembly.add(chunk)? {
@@ -253,8 +262,9 @@ impl Follower {
         }
     }
 
-    /// Puts a whole view in the place of the current one. One of another history is united with it instead. Nothing
-    /// changes unless all of it can be done.
+    /// Puts a whole view in the place of the current one, or beside it when its history is another.
+    ///
+    /// All checks come first: an error leaves the view as it was.
     fn adopt(&mut self, view: View) -> Result<(), ProtocolError> {
         let here = view.position();
         if self.stream.incarnation != Some(here.incarnation) {
@@ -267,36 +277,43 @@ impl Follower {
                 check_continues(old.position(), here)?;
             }
         }
+
         self.stream.fork = false;
         self.stream.snapshot = false;
+        // Chains of the old view would take a beat of the new one for a fork.
         self.chains.clear();
         self.set_view(view)
     }
 
+    /// Keeps enforcing a view whose history the authority no longer has.
     fn remember(&mut self, old: Arc<View>, turns: u64) {
-        tracing::error!(old = ?old.position(), "the authority's history is another: both are enforced");
-        self.shared.forks.fetch_add(1, Ordering::Relaxed);
+        (self.observe)(Event::HistoryReplaced {
+            old: old.position(),
+        });
+        // Counted for an alarm: a history is replaced by a restore from a backup, or by two stores behind one name.
+        self.engine.forks.fetch_add(1, Ordering::Relaxed);
         let whole = self.misunderstood.take().is_none();
         self.histories.remember(old, whole, turns);
         if self.histories.is_incomplete() {
-            tracing::error!(reason = HISTORIES_LOST, "not ready");
+            (self.observe)(Event::NotReady(HISTORIES_LOST));
         }
         // The proof was about the old history.
         self.state.fresh_as_of = None;
         self.state.unproved = NOT_PROVED;
     }
 
-    /// Drops what earlier histories revoked, when the operator vouches for the current one.
+    /// Forgets earlier histories when the operator accepts the present one.
     fn accept_history_if_asked(&mut self) {
-        if !self.shared.accept_history.swap(false, Ordering::AcqRel) {
+        if !self.engine.accept_history.swap(false, Ordering::AcqRel) {
             return;
         }
-        tracing::warn!(here = ?self.position(), "the operator accepts this history as the only one");
+        let position = self.position();
+        (self.observe)(Event::HistoryAccepted(position));
         self.histories.accept_current();
         self.publish();
     }
 
-    fn delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
+    fn apply_delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
         if !frame.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
@@ -307,92 +324,87 @@ impl Follower {
         let received = SystemTime::now();
         let frame = Frame::try_from(frame).map_err(|_| ProtocolError::Malformed)?;
         let view = self.state.view.as_ref().ok_or(ProtocolError::NoView)?;
-        match view.apply(&frame) {
-            Ok(next) => {
-                // An authority that continues the view does not continue the snapshot.
-                self.assembly = None;
-                self.stream.snapshot = false;
-                let set = self.set_view(next);
-                trace_applied(&self.shared.name, &frame, received);
-                set
-            }
+
+        let next = match view.apply(&frame) {
+            Ok(next) => next,
             Err(error) => {
-                if matches!(error, ApplyError::Delta(DeltaError::UnknownKind)) {
-                    tracing::error!(reason = NOT_UNDERSTOOD, "not ready");
-                    let incarnation = view.position().incarnation;
-                    self.misunderstood = Some((incarnation, frame.revision));
+                if error == ApplyError::Delta(DeltaError::UnknownKind) {
+                    self.misunderstood = Some((view.position().incarnation, frame.revision));
+                    (self.observe)(Event::NotReady(NOT_UNDERSTOOD));
                 }
-                Err(ProtocolError::Apply(error))
+                return Err(ProtocolError::Apply(error));
             }
-        }
+        };
+        // An authority that continues the view does not continue the snapshot.
+        // Its chunks would never be asked for again, and may be as large as the view.
+        self.assembly = None;
+        self.stream.snapshot = false;
+        let result = self.set_view(next);
+        (self.observe)(Event::DeltaApplied {
+            frame: &frame,
+            received,
+        });
+        result
     }
 
     fn set_view(&mut self, view: View) -> Result<(), ProtocolError> {
         let position = view.position();
         self.histories.forget_at(view.turns());
-        // A snapshot that was understood whole contains the batch that was not.
-        if self.misunderstood.is_some_and(|(incarnation, revision)| {
-            incarnation == position.incarnation && revision <= position.revision
-        }) {
+        // A later view of the same history contains the batch that was not understood.
+        if let Some((incarnation, revision)) = self.misunderstood
+            && incarnation == position.incarnation
+            && revision <= position.revision
+        {
             self.misunderstood = None;
         }
-        if self.chains.len() == CHAINS_MAX {
-            self.chains.pop_front();
-        }
-        self.chains.push_back((position.revision, position.chain));
+        self.chains.add(position);
         self.state.view = Some(Arc::new(view));
-        let proved = self.settle_beats();
+        let result = self.settle_beats();
         self.publish();
-        proved
+        result
     }
 
-    /// An answer to a probe: fresh as of when the probe was sent, once the head it names has been applied.
-    fn beat(&mut self, beat: &v1::WatchBeat, now: Mark) -> Result<(), ProtocolError> {
+    /// Applies an answer to a probe: fresh as of when the probe was sent, once the head that it names has been applied.
+    fn apply_beat(&mut self, beat: &v1::WatchBeat, now: Mark) -> Result<(), ProtocolError> {
         if !beat.is_intact(&self.stream.id) {
             return Err(ProtocolError::Corrupted);
         }
         let head = beat.head.as_ref().ok_or(ProtocolError::Malformed)?;
-        let head = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
-        let mut probes = self.stream.probes.iter();
-        let at = probes.position(|(nonce, _)| *nonce == beat.nonce);
-        let (_, sent) = at
-            .and_then(|at| self.stream.probes.remove(at))
+        let position = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
+        // Taken before the rest is read, so that a malformed beat uses its probe up.
+        let sent = self
+            .stream
+            .proofs
+            .take_probe(beat.nonce)
             .ok_or(ProtocolError::Unasked)?;
-        let time = beat.database_time.ok_or(ProtocolError::Malformed)?;
-        let told = SystemTime::try_from(time).map_err(|_| ProtocolError::Malformed)?;
-        let told = told
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_err(|_| ProtocolError::Malformed)?;
-        self.take_clock(DatabaseClock::new(sent, now, told), &now);
+        let clock = read_clock(beat, sent, now).ok_or(ProtocolError::Malformed)?;
+
+        self.apply_clock(clock, &now);
+        // Shown to the next authority: a store that lost this head has lost acknowledged revocations, and finds it out.
         self.proven_head = Some(v1::ProvenHead {
             head: beat.head.clone(),
             code: beat.head_code.clone(),
         });
-        if self.stream.beats.len() == BEATS_MAX {
-            self.stream.beats.pop_front();
-        }
-        self.stream.beats.push_back((head, sent));
-        let proved = self.settle_beats();
+        self.stream.proofs.add_beat(position, sent);
+        let result = self.settle_beats();
         self.publish();
-        proved
+        result
     }
 
-    /// Takes the database's clock, and says when this machine's is wrong and when it is right again.
-    fn take_clock(&mut self, clock: DatabaseClock, now: &Mark) {
+    /// Takes over the database's clock, and reports when this machine's begins or ceases to be wrong.
+    fn apply_clock(&mut self, clock: DatabaseClock, now: &Mark) {
         let bound = self.state.clock_skew_max;
-        let wrong = clock.skew(now).exceeds(bound);
-        let ahead_micros = clock.skew(now).ahead_micros;
+        let skew = clock.skew(now);
+        // Reported at a change only: beats come several times in a second.
+        let wrong = skew.exceeds(bound);
+        let ahead_micros = skew.ahead_micros;
         if wrong && !self.clock_wrong {
-            tracing::error!(
+            (self.observe)(Event::ClockDiffers {
                 ahead_micros,
-                ?bound,
-                "not ready: the clocks of this machine and of the database differ"
-            );
+                bound,
+            });
         } else if !wrong && self.clock_wrong {
-            tracing::info!(
-                ahead_micros,
-                "the clocks of this machine and of the database agree again"
-            );
+            (self.observe)(Event::ClockAgrees { ahead_micros });
         }
         self.clock_wrong = wrong;
         self.state.database_clock = Some(clock);
@@ -402,37 +414,12 @@ impl Follower {
         let Some(here) = self.position() else {
             return Ok(());
         };
-        let beats = std::mem::take(&mut self.stream.beats);
-        for (head, sent) in beats {
-            if head.incarnation != here.incarnation {
-                return Err(ProtocolError::Fork);
-            }
-            if head.revision > here.revision {
-                self.stream.beats.push_back((head, sent));
-                continue;
-            }
-            let mut chains = self.chains.iter().rev();
-            match chains.find(|(revision, _)| *revision == head.revision) {
-                Some((_, chain)) if *chain == head.chain => self.prove(sent),
-                Some(_) => return Err(ProtocolError::Fork),
-                // Older than what is remembered: it proves nothing, the next one will.
-                None => {}
-            }
-        }
+        let proof = self.state.fresh_as_of;
+        self.state.fresh_as_of = self.stream.proofs.settle(here, &self.chains, proof)?;
         Ok(())
     }
 
-    fn prove(&mut self, sent: Mark) {
-        let newer = self
-            .state
-            .fresh_as_of
-            .is_none_or(|proof| !sent.since(&proof).is_zero());
-        if newer {
-            self.state.fresh_as_of = Some(sent);
-        }
-    }
-
-    /// Why the view may not be used, however fresh it is. Only what made it so ends it.
+    /// The reason for which the view may not be used, however fresh it is. It lasts until its cause is gone.
     fn unready(&self) -> Option<&'static str> {
         if self.state.view.is_none() {
             Some(NO_VIEW)
@@ -448,9 +435,19 @@ impl Follower {
     fn publish(&mut self) {
         self.state.unready = self.unready();
         self.state.remembered = self.histories.views();
-        self.shared.state.store(Arc::new(self.state.clone()));
-        self.shared.position.send_replace(self.position());
+        // One store of the whole: no check can see a new proof beside an old view.
+        self.engine.state.store(Arc::new(self.state.clone()));
+        // After the store: a waiter that this wakes sees the new state.
+        let position = self.position();
+        (self.observe)(Event::Published(position));
     }
+}
+
+/// Reads the database's clock from a beat.
+fn read_clock(beat: &v1::WatchBeat, sent: Mark, now: Mark) -> Option<DatabaseClock> {
+    let time = SystemTime::try_from(beat.database_time?).ok()?;
+    let told = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(DatabaseClock::new(sent, now, told))
 }
 
 /// Checks a snapshot that takes the place of a view of the same history.
@@ -467,7 +464,5 @@ fn check_continues(old: Position, new: Position) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-#[cfg(test)]
-mod properties;
 #[cfg(test)]
 mod tests;

@@ -1,52 +1,40 @@
 //! The protocol without a network: what each message does to what checks see.
 
+mod properties;
+
 use std::time::Duration;
 
 use portcullis_contract::{
     delta::{self, Change, Scope},
     id::{Serial, TenantSerial, UserSerial},
     key::{CredentialKind, KeyId},
-    position::{Incarnation, sha256},
-    token::Expected,
+    position::sha256,
     view::Subject,
 };
 
-use super::{super::histories::HISTORIES_MAX, *};
-use crate::{
-    cache::TokenCache,
-    state::{Bounds, Freshness, Mode},
-};
+use super::{histories::HISTORIES_MAX, *};
+use crate::{settings::Settings, state::Freshness};
 
 const STALENESS: Duration = Duration::from_secs(5);
 
-pub(super) fn follower() -> Follower {
-    let expected = Expected {
-        issuer: "i".into(),
-        audience: None,
+fn follower() -> Follower {
+    let settings = Settings {
+        cached_tokens_max: 10,
+        cached_api_keys_max: 10,
+        ..Settings::new("i", "a")
     };
-    let shared = Shared::new(
-        expected,
-        TokenCache::new(10),
-        TokenCache::new(10),
-        Bounds {
-            mode: Mode::Strict,
-            max_staleness: STALENESS,
-            clock_skew_max: Duration::from_secs(300),
-        },
-        None,
-        "gate".into(),
-    );
-    Follower::new(Arc::new(shared), 1 << 20)
+    let (engine, _) = Engine::new(settings).expect("good settings");
+    Follower::new(Arc::new(engine), 1 << 20, |_| {})
 }
 
-pub(super) fn revoke(serial: u64) -> Vec<Change> {
+fn revoke(serial: u64) -> Vec<Change> {
     vec![Change::Revoke {
         credential: CredentialKind::Session,
         serials: vec![Serial(serial)],
     }]
 }
 
-pub(super) fn frame(revision: u64, changes: &[Change]) -> Frame {
+fn frame(revision: u64, changes: &[Change]) -> Frame {
     Frame {
         revision: Revision(revision),
         delta: delta::encode(changes, vec![]),
@@ -55,7 +43,7 @@ pub(super) fn frame(revision: u64, changes: &[Change]) -> Frame {
 }
 
 /// A history in which batch `n` revokes serial `base + n`.
-pub(super) fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
+fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
     let mut views = vec![View::empty(Incarnation([incarnation; 16]))];
     for revision in 1..=length {
         let next = views[views.len() - 1].apply(&frame(revision, &revoke(base + revision)));
@@ -64,7 +52,7 @@ pub(super) fn history(incarnation: u8, base: u64, length: u64) -> Vec<View> {
     views
 }
 
-pub(super) fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
+fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
     let bytes = view.encode();
     let digest = sha256(&bytes);
     let chunk = |offset: usize| v1::SnapshotChunk {
@@ -81,25 +69,21 @@ pub(super) fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
 }
 
 impl Follower {
-    pub(super) fn hear(&mut self, answer: Answer) -> Result<(), ProtocolError> {
+    fn hear(&mut self, answer: Answer) -> Result<(), ProtocolError> {
         self.receive(answer, Mark::at(0, 0))
     }
 
-    pub(super) fn take_snapshot(&mut self, view: &View) -> Result<(), ProtocolError> {
+    fn take_snapshot(&mut self, view: &View) -> Result<(), ProtocolError> {
         snapshot(view)
             .into_iter()
             .try_for_each(|chunk| self.hear(Answer::SnapshotChunk(chunk)))
     }
 
-    pub(super) fn take_delta(
-        &mut self,
-        revision: u64,
-        changes: &[Change],
-    ) -> Result<(), ProtocolError> {
+    fn take_delta(&mut self, revision: u64, changes: &[Change]) -> Result<(), ProtocolError> {
         self.hear(Answer::Delta((&frame(revision, changes)).into()))
     }
 
-    pub(super) fn greet(&mut self, incarnation: u8, fork: bool) -> Result<(), ProtocolError> {
+    fn greet(&mut self, incarnation: u8, fork: bool) -> Result<(), ProtocolError> {
         let welcome = v1::WatchWelcome {
             incarnation: vec![incarnation; 16].into(),
             fork,
@@ -110,12 +94,12 @@ impl Follower {
     }
 
     /// Begins a stream that the authority serves from a history.
-    pub(super) fn welcome(&mut self, incarnation: u8, fork: bool) {
+    fn welcome(&mut self, incarnation: u8, fork: bool) {
         self.begin();
         self.greet(incarnation, fork).expect("a welcome");
     }
 
-    pub(super) fn answer(&mut self, nonce: u64, head: Position) -> Result<(), ProtocolError> {
+    fn answer(&mut self, nonce: u64, head: Position) -> Result<(), ProtocolError> {
         let beat = v1::WatchBeat {
             nonce,
             head: Some(head.into()),
@@ -127,14 +111,14 @@ impl Follower {
     }
 
     /// Proves the view fresh as of `seconds`.
-    pub(super) fn prove_at(&mut self, seconds: u64) -> Result<(), ProtocolError> {
+    fn prove_at(&mut self, seconds: u64) -> Result<(), ProtocolError> {
         let probe = self.probe(Mark::at(seconds, 0)).expect("a probe");
         let here = self.position().expect("a view");
         self.answer(probe.nonce, here)
     }
 
     fn revision(&self) -> u64 {
-        self.shared
+        self.engine
             .state
             .load()
             .view
@@ -143,8 +127,8 @@ impl Follower {
     }
 
     /// Whether a check would find the serial revoked, in any history.
-    pub(super) fn refuses(&self, serial: u64) -> bool {
-        let state = self.shared.state.load();
+    fn refuses(&self, serial: u64) -> bool {
+        let state = self.engine.state.load();
         let subject = Subject {
             serial: Serial(serial),
             user: UserSerial(1),
@@ -155,8 +139,8 @@ impl Follower {
         views.any(|view| view.is_revoked(CredentialKind::Session, &subject))
     }
 
-    pub(super) fn freshness(&self, now: &Mark) -> Freshness {
-        self.shared.state.load().freshness(now, STALENESS)
+    fn freshness(&self, now: &Mark) -> Freshness {
+        self.engine.state.load().freshness(now, STALENESS)
     }
 }
 
@@ -214,7 +198,7 @@ fn a_snapshot_that_is_not_whole_changes_nothing() {
         follower.take_snapshot(&views[1]).expect("whole");
         let result = chunks
             .into_iter()
-            .try_for_each(|chunk| follower.hear(Answer::SnapshotChunk(chunk.sealed())));
+            .try_for_each(|chunk| follower.hear(Answer::SnapshotChunk(chunk.sealed(&AnyStream))));
         assert!(result.is_err(), "case {index}");
         assert_eq!(follower.revision(), 1, "case {index}");
     }
@@ -371,7 +355,7 @@ fn two_histories_are_united_until_the_old_one_has_turned_twice() {
     follower.take_snapshot(&old[3]).expect("whole");
     follower.welcome(2, true);
     follower.take_snapshot(&new[1]).expect("whole");
-    assert_eq!(follower.shared.forks.load(Ordering::Relaxed), 1);
+    assert_eq!(follower.engine.forks.load(Ordering::Relaxed), 1);
     assert!(
         follower.refuses(3) && follower.refuses(51),
         "both histories are enforced"
@@ -407,7 +391,7 @@ fn history_with_api_keys(incarnation: u8, distrusted: &KeyId) -> View {
 
 /// Whether a check of an API key of user `user` would refuse it, in any history.
 fn refuses_api_key(follower: &Follower, serial: u64, user: u64) -> bool {
-    let state = follower.shared.state.load();
+    let state = follower.engine.state.load();
     let subject = Subject {
         serial: Serial(serial),
         user: UserSerial(user),
@@ -440,7 +424,7 @@ fn api_keys_and_signing_keys_that_an_earlier_history_revoked_stay_refused_after_
         assert!(refuses_api_key(&follower, 7, 1), "revoked, {forks} forks");
         assert!(refuses_api_key(&follower, 8, 9), "cut off, {forks} forks");
         assert!(!refuses_api_key(&follower, 8, 1));
-        let state = follower.shared.state.load();
+        let state = follower.engine.state.load();
         let distrusted = state.remembered.iter().any(|view| view.distrusts(&stolen));
         assert!(distrusted, "{forks} forks");
         assert_eq!(state.remembered.len(), 1, "sessions are forgotten");
@@ -482,7 +466,7 @@ fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
             .hear(Answer::Delta(unknown.sealed(&AnyStream)))
             .is_err()
     );
-    assert!(follower.shared.state.load().usable_view().is_err());
+    assert!(follower.engine.state.load().usable_view().is_err());
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
         Freshness::Unready { .. }
@@ -510,9 +494,9 @@ fn a_view_without_the_entry_that_was_not_understood_does_not_make_ready() {
     follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
     follower.prove_at(100).expect("a beat");
-    assert!(follower.shared.state.load().usable_view().is_err());
+    assert!(follower.engine.state.load().usable_view().is_err());
     follower.take_snapshot(&views[2]).expect("whole");
-    assert!(follower.shared.state.load().usable_view().is_ok());
+    assert!(follower.engine.state.load().usable_view().is_ok());
 }
 
 /// Follows forks until one view more has to be kept than there is room for.
@@ -558,7 +542,7 @@ fn the_operator_ends_the_wait_for_earlier_histories() {
     let (mut follower, _) = forked_too_often();
     assert!(follower.refuses(3));
     follower
-        .shared
+        .engine
         .accept_history
         .store(true, Ordering::Release);
     follower.prove_at(100).expect("a beat");
@@ -711,7 +695,7 @@ fn a_clock_that_is_wrong_makes_unready_until_it_is_right() {
     follower.welcome(1, false);
     follower.take_snapshot(&views[3]).expect("whole");
     let unavailable = |follower: &Follower, now: &Mark| {
-        let state = follower.shared.state.load();
+        let state = follower.engine.state.load();
         match state.freshness(now, STALENESS) {
             Freshness::Fresh { .. } => None,
             _ => Some(state.unavailable(now)),

@@ -1,95 +1,97 @@
-//! The one sync loop: connect, greet, apply, prove, and again.
+//! The stream from the authority: connect, greet, apply, prove, and again.
 
-mod assembly;
-mod follower;
-mod histories;
+mod cause;
+mod end;
+mod observer;
 mod outage;
 
-use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use portcullis_contract::{
     v1::{
-        self, WatchHello, WatchRequest, revocation_service_client::RevocationServiceClient,
-        watch_request::Message as Asked,
+        self, WatchHello, WatchRequest, WatchResponse,
+        revocation_service_client::RevocationServiceClient, watch_request::Message as Asked,
+        watch_response::Message as Answer,
     },
     watch::{AnyStream, Checksummed},
 };
+use portcullis_validator_core::{Follower, Mark, Mode};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Request, Status, Streaming,
+    Request, Streaming,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
+pub(crate) use self::observer::Observer;
 use self::{
-    follower::{Follower, ProtocolError},
+    end::{OPENING_TIMEOUT, StreamEnd},
     outage::Outage,
 };
-use crate::{clock::Mark, report::Gate, state::Mode, validator::Shared};
+use crate::{
+    gate::Gate,
+    retry::{Backoff, DELAY_MAX},
+};
 
-/// How a validator finds and greets its authority.
-pub(crate) struct SyncConfig {
+/// The probes within `max_staleness`: enough that a lost beat or two do not matter.
+const PROBES_PER_STALENESS: u32 = 8;
+const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The least time without progress after which another authority is tried.
+const PATIENCE_MIN: Duration = Duration::from_secs(2);
+/// The largest message, in bytes: a snapshot chunk or a delta, with room.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// The most requests that wait to be sent: the hello and some probes.
+const REQUESTS_MAX: usize = 16;
+
+/// The authorities of a validator, and its hello.
+pub(crate) struct WatchConfig {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) authorization: MetadataValue<Ascii>,
     pub(crate) name: String,
-    /// None: it reports nothing, and its silence says nothing.
+    /// `None` for a gate that reports nothing, so that its silence means nothing.
     pub(crate) gate: Option<Gate>,
     pub(crate) mode: Mode,
     pub(crate) max_staleness: Duration,
-    pub(crate) snapshot_bytes_max: u64,
-    /// Told the connection, for what else there is to say.
+    /// Receives the connection of the stream, for the reporter.
     pub(crate) channel: watch::Sender<Option<Channel>>,
 }
 
-/// How often freshness is proved: often enough that a lost beat or two do not matter.
-const PROBES_PER_STALENESS: u32 = 8;
-const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// Between attempts to connect.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
-const RETRY_DELAY_FIRST: Duration = Duration::from_millis(20);
-/// How long an authority may take to accept a stream.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest message: a snapshot chunk or a delta, with room.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
+impl WatchConfig {
+    /// Opens a stream that sends the messages of `outbound`.
+    async fn open(
+        &self,
+        endpoint: &Endpoint,
+        channel: Channel,
+        outbound: mpsc::Receiver<WatchRequest>,
+    ) -> Result<Streaming<WatchResponse>, StreamEnd> {
+        let mut client =
+            RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut request = Request::new(ReceiverStream::new(outbound));
+        request
+            .metadata_mut()
+            .insert("authorization", self.authorization.clone());
+        match timeout(OPENING_TIMEOUT, client.watch(request)).await {
+            Ok(Ok(answers)) => Ok(answers.into_inner()),
+            Ok(Err(status)) => Err(StreamEnd::of_opening(endpoint, status)),
+            Err(_) => Err(StreamEnd::NoAnswer),
+        }
+    }
+}
 
-/// The loop's state.
-pub(crate) struct Sync {
-    config: SyncConfig,
+/// The loop that keeps one stream open.
+pub(crate) struct WatchLoop {
+    config: WatchConfig,
     follower: Follower,
     outage: Outage,
 }
 
-/// Why a stream ended.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("cannot connect")]
-    Connect(#[from] tonic::transport::Error),
-    #[error("{}", describe_status(.0))]
-    Status(Box<Status>),
-    #[error("the authority does not answer: no answer within {} s", OPENING_TIMEOUT.as_secs())]
-    NoAnswer,
-    #[error("the connection broke before the authority answered{hint}: {cause}")]
-    Unanswered { hint: &'static str, cause: String },
-    #[error("the stream was closed")]
-    Closed,
-    #[error("the authority asks to connect anew")]
-    Drain,
-    #[error("no proof of freshness for too long")]
-    NoBeat,
-    #[error("reading the stream panicked: it was damaged, or this is a bug")]
-    Panicked,
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-}
-
-impl Sync {
-    pub(crate) fn new(config: SyncConfig, shared: Arc<Shared>) -> Self {
-        let follower = Follower::new(shared, config.snapshot_bytes_max);
+impl WatchLoop {
+    pub(crate) fn new(config: WatchConfig, follower: Follower) -> Self {
         let outage = Outage::new(config.endpoints.len());
         Self {
             config,
@@ -99,103 +101,87 @@ impl Sync {
     }
 
     pub(crate) async fn run(mut self) {
-        let mut delay = RETRY_DELAY_FIRST;
+        let mut backoff = Backoff::new();
         for attempt in 0_usize.. {
+            // In turn, and not by a preference: an authority that failed may be half dead for long.
             let number = attempt % self.config.endpoints.len();
             let endpoint = self.config.endpoints[number].clone();
             let begun = Instant::now();
             let end = self.watch(&endpoint).await;
+            // The reporter must not use a connection that has failed.
             self.config.channel.send_replace(None);
             self.outage.record_end(number, endpoint.uri(), &end);
-            // A stream that lasted says that the authority is well: start over with short waits.
-            if begun.elapsed() > RETRY_DELAY_MAX {
-                delay = RETRY_DELAY_FIRST;
+
+            // A stream that lasted says that the authority is well.
+            if begun.elapsed() > DELAY_MAX {
+                backoff.reset();
             }
-            tokio::time::sleep(jittered(delay)).await;
-            delay = (delay * 2).min(RETRY_DELAY_MAX);
+            backoff.wait().await;
         }
     }
 
-    async fn watch(&mut self, endpoint: &Endpoint) -> End {
-        // The transport panics at a damaged status header. The loop has to outlive that: nothing else begins it again.
+    async fn watch(&mut self, endpoint: &Endpoint) -> StreamEnd {
+        // The transport panics at a damaged status header. The loop has to outlive that: nothing else restarts it.
         let watched = AssertUnwindSafe(self.try_watch(endpoint));
         match watched.catch_unwind().await {
             Ok(Ok(never)) => match never {},
             Ok(Err(end)) => end,
             Err(_) => {
                 self.follower.distrust();
-                End::Panicked
+                StreamEnd::Panicked
             }
         }
     }
 
-    async fn try_watch(&mut self, endpoint: &Endpoint) -> Result<std::convert::Infallible, End> {
+    async fn try_watch(&mut self, endpoint: &Endpoint) -> Result<Infallible, StreamEnd> {
         let channel = endpoint.connect().await?;
         self.config.channel.send_replace(Some(channel.clone()));
-        let mut client =
-            RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        // One for hello, the rest for probes: a full channel means that the authority does not read.
-        let (asking, asked) = mpsc::channel(16);
+
+        // The hello has to be there before the call: the authority answers it, not the empty stream.
+        let (requests, outbound) = mpsc::channel(REQUESTS_MAX);
         let hello = WatchRequest {
             message: Some(Asked::Hello(self.hello())),
         };
-        asking.try_send(hello).map_err(|_| End::Closed)?;
-        let mut request = Request::new(ReceiverStream::new(asked));
-        request
-            .metadata_mut()
-            .insert("authorization", self.config.authorization.clone());
-        let opening = timeout(OPENING_TIMEOUT, client.watch(request))
-            .await
-            .map_err(|_| End::NoAnswer)?;
-        let opening = opening.map_err(|status| refuse_opening(endpoint, status))?;
-        let inbound = opening.into_inner();
-        self.follow(endpoint, inbound, &asking).await
+        requests.try_send(hello).map_err(|_| StreamEnd::Closed)?;
+
+        let answers = self.config.open(endpoint, channel, outbound).await?;
+        self.follow(endpoint, answers, &requests).await
     }
 
     fn hello(&mut self) -> WatchHello {
-        let hello = WatchHello {
-            max_staleness: self.config.max_staleness.try_into().ok(),
-            mode: match self.config.mode {
-                Mode::Strict => v1::ValidatorMode::Strict.into(),
-                Mode::BestEffort { .. } => v1::ValidatorMode::BestEffort.into(),
-            },
-            name: self.config.name.clone(),
-            gate_id: self
-                .config
-                .gate
-                .map(|gate| gate.id.to_vec().into())
-                .unwrap_or_default(),
-            admits_for: self
-                .config
-                .gate
-                .and_then(|gate| gate.admits_for.try_into().ok()),
-            ..self.follower.begin()
+        let mut hello = self.follower.begin();
+        hello.max_staleness = self.config.max_staleness.try_into().ok();
+        hello.mode = match self.config.mode {
+            Mode::Strict => v1::ValidatorMode::Strict.into(),
+            Mode::BestEffort { .. } => v1::ValidatorMode::BestEffort.into(),
         };
+        // Sealed last: the checksum covers these fields too.
+        hello.name.clone_from(&self.config.name);
+        if let Some(gate) = self.config.gate {
+            hello.gate_id = gate.id.to_vec().into();
+            hello.admits_for = gate.admits_for.try_into().ok();
+        }
         hello.sealed(&AnyStream)
     }
 
     async fn follow(
         &mut self,
         endpoint: &Endpoint,
-        mut inbound: Streaming<v1::WatchResponse>,
-        asking: &mpsc::Sender<WatchRequest>,
-    ) -> Result<std::convert::Infallible, End> {
-        let mut probes =
-            interval((self.config.max_staleness / PROBES_PER_STALENESS).min(PROBE_INTERVAL_MAX));
+        mut answers: Streaming<WatchResponse>,
+        requests: &mpsc::Sender<WatchRequest>,
+    ) -> Result<Infallible, StreamEnd> {
+        let probe_interval = self.config.max_staleness / PROBES_PER_STALENESS;
+        let mut probes = interval(probe_interval.min(PROBE_INTERVAL_MAX));
+        // Ticks that were missed while the machine slept would all be sent at once.
         probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let begun = Mark::now();
         loop {
             tokio::select! {
-                answer = inbound.message() => {
-                    let answer = answer?.ok_or(End::Closed)?;
-                    match answer.message {
-                        Some(v1::watch_response::Message::Drain(_)) => return Err(End::Drain),
-                        Some(answer) => self.follower.receive(answer, Mark::now())?,
-                        // Something that a later version says and that is not about the view.
-                        None => {}
-                    }
+                answer = answers.message() => {
+                    self.receive(answer?)?;
+                    // The first probe does not wait for a tick: until its beat the gate may be not ready.
                     if self.follower.wants_first_probe() {
-                        self.send_probe(asking);
+                        self.send_probe(requests);
                     }
                 }
                 _ = probes.tick() => {
@@ -203,93 +189,57 @@ impl Sync {
                     if self.has_proof_since(&begun) {
                         self.outage.record_proof(endpoint.uri());
                     }
-                    self.send_probe(asking);
+                    self.send_probe(requests);
                 }
             }
         }
     }
 
-    /// Whether a stream that began then has proved the view fresh.
+    fn receive(&mut self, answer: Option<WatchResponse>) -> Result<(), StreamEnd> {
+        let answer = answer.ok_or(StreamEnd::Closed)?;
+        match answer.message {
+            Some(Answer::Drain(_)) => Err(StreamEnd::Drain),
+            Some(answer) => Ok(self.follower.receive(answer, Mark::now())?),
+            // A later version may send messages that are not about the view.
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a stream that began then has proved the view fresh.
     fn has_proof_since(&self, begun: &Mark) -> bool {
         let now = Mark::now();
-        self.follower
-            .fresh_as_of()
-            .is_some_and(|proof| now.since(&proof) < now.since(begun))
-    }
-
-    fn send_probe(&mut self, asking: &mpsc::Sender<WatchRequest>) {
-        if let Some(probe) = self.follower.probe(Mark::now()) {
-            let request = WatchRequest {
-                message: Some(Asked::Probe(probe)),
-            };
-            // A full channel is an authority that does not read: the proof grows old, and we move on.
-            let _ = asking.try_send(request);
+        match self.follower.fresh_as_of() {
+            Some(proof) => now.since(&proof) < now.since(begun),
+            None => false,
         }
     }
 
-    /// An authority that answers no probe may be cut off from its store: another one may not be.
-    fn check_progress(&self, begun: &Mark) -> Result<(), End> {
+    fn send_probe(&mut self, requests: &mpsc::Sender<WatchRequest>) {
+        let Some(probe) = self.follower.probe(Mark::now()) else {
+            return;
+        };
+        let request = WatchRequest {
+            message: Some(Asked::Probe(probe)),
+        };
+        // A full channel is an authority that does not read. The proof grows old, and another authority is tried.
+        let _ = requests.try_send(request);
+    }
+
+    /// Ends a stream that makes no progress. An authority that answers no probe may be cut off from its store, and
+    /// another one may not be.
+    fn check_progress(&self, begun: &Mark) -> Result<(), StreamEnd> {
         let now = Mark::now();
-        let proved = self
-            .follower
-            .fresh_as_of()
-            .map_or(Duration::MAX, |proof| now.since(&proof));
-        // Bytes are progress: a snapshot may take as long as the link needs for it.
-        let progressed = self
-            .follower
-            .progressed()
-            .map_or(Duration::MAX, |progress| now.since(&progress));
-        let patience = self.config.max_staleness.max(Duration::from_secs(2));
-        if proved.min(now.since(begun)).min(progressed) > patience {
-            Err(End::NoBeat)
-        } else {
-            Ok(())
+        let mut idle = now.since(begun);
+        if let Some(proof) = self.follower.fresh_as_of() {
+            idle = idle.min(now.since(&proof));
         }
+        // A snapshot may take as long as the link needs for its bytes.
+        if let Some(progress) = self.follower.progressed() {
+            idle = idle.min(now.since(&progress));
+        }
+        if idle > self.config.max_staleness.max(PATIENCE_MIN) {
+            return Err(StreamEnd::NoBeat);
+        }
+        Ok(())
     }
-}
-
-impl From<Status> for End {
-    fn from(status: Status) -> Self {
-        Self::Status(Box::new(status))
-    }
-}
-
-/// Why a stream did not begin. A server that expects TLS closes a plain connection without a word.
-fn refuse_opening(endpoint: &Endpoint, status: Status) -> End {
-    let Some(source) = status.source() else {
-        return status.into();
-    };
-    let hint = if endpoint.uri().scheme_str() == Some("https") {
-        ""
-    } else {
-        " (does it expect https?)"
-    };
-    End::Unanswered {
-        hint,
-        cause: outage::describe(source),
-    }
-}
-
-/// A status in words: what an operator has to look at. Its own display repeats headers, which are nobody's business.
-fn describe_status(status: &Status) -> String {
-    let hint = match status.code() {
-        Code::Unauthenticated => " (does the authority know this bearer?)",
-        Code::PermissionDenied => " (has this bearer the role gateway?)",
-        _ => "",
-    };
-    // A status that the transport made has its cause in the source.
-    if let Some(source) = status.source() {
-        return format!("the connection failed: {}", outage::describe(source));
-    }
-    format!(
-        "the authority answered {:?}{hint}: {}",
-        status.code(),
-        status.message()
-    )
-}
-
-/// A half to the whole of `delay`.
-pub(crate) fn jittered(delay: Duration) -> Duration {
-    let [random] = portcullis_contract::random::<1>();
-    delay / 2 + delay / 2 * u32::from(random) / 255
 }

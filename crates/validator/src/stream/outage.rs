@@ -1,42 +1,39 @@
 //! Log lines about a gate that cannot follow its authority: one for each change of the cause.
 
-use std::error::Error;
-
 use tonic::transport::Uri;
 
-use super::End;
+use super::{cause::describe, end::StreamEnd};
 
-/// The longest cause that is logged, in bytes. The peer's words are part of it.
-const CAUSE_BYTES_MAX: usize = 512;
-
-/// Remembers which causes the log has, so that a gate that tries twice a second does not repeat itself.
-pub(super) struct Outage {
-    /// The cause that was logged last for each endpoint, as it is compared.
+/// The causes that the log already has, so that a gate that tries twice a second does not repeat itself.
+pub(crate) struct Outage {
+    /// The last cause that was logged for each endpoint, in the form in which causes are compared.
     logged: Vec<Option<String>>,
-    /// Whether the gate is connected, as far as the log says.
+    /// Whether the last line of the log says that the gate is connected.
     connected: bool,
 }
 
 impl Outage {
-    pub(super) fn new(endpoints: usize) -> Self {
+    pub(crate) fn new(endpoints: usize) -> Self {
         Self {
             logged: vec![None; endpoints],
             connected: false,
         }
     }
 
-    /// Records why the stream to the endpoint of this number ended, or did not begin.
-    pub(super) fn record_end(&mut self, number: usize, endpoint: &Uri, end: &End) {
+    /// Records the end of a stream to the endpoint of this number.
+    pub(crate) fn record_end(&mut self, number: usize, endpoint: &Uri, end: &StreamEnd) {
         let address = address(endpoint);
-        if let End::Drain = end {
+        // An authority that restarts on purpose is not an outage.
+        if let StreamEnd::Drain = end {
             tracing::info!(endpoint = address, reason = %end, "watch ended");
             return;
         }
+
         self.connected = false;
         let cause = describe(end);
         let compared = match end {
-            // How a connection breaks depends on which side is faster: all ways are one cause.
-            End::Unanswered { .. } => String::from("unanswered"),
+            // The side that is faster decides how a connection breaks: all ways are one cause.
+            StreamEnd::Unanswered { .. } => String::from("unanswered"),
             _ => without_numbers(&cause),
         };
         if self.logged[number].as_ref() == Some(&compared) {
@@ -52,17 +49,18 @@ impl Outage {
     }
 
     /// Records that a stream proved the view fresh.
-    pub(super) fn record_proof(&mut self, endpoint: &Uri) {
+    pub(crate) fn record_proof(&mut self, endpoint: &Uri) {
         if self.connected {
             return;
         }
         self.connected = true;
+        // Once connected, the same cause is news again.
         self.logged.fill(None);
         tracing::info!(endpoint = address(endpoint), "follows the authority");
     }
 }
 
-/// Scheme, host and port: a URL may also carry a password.
+/// Returns scheme, host and port: a URL may also carry a password.
 fn address(endpoint: &Uri) -> String {
     let scheme = endpoint.scheme_str().unwrap_or("http");
     let host = endpoint.host().unwrap_or_default();
@@ -72,38 +70,8 @@ fn address(endpoint: &Uri) -> String {
     }
 }
 
-/// An error with the errors that caused it, on one line and within [`CAUSE_BYTES_MAX`].
-pub(super) fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors repeat their source.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    one_line(&text)
-}
-
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(CAUSE_BYTES_MAX));
-    for character in text.chars() {
-        if line.len() + character.len_utf8() > CAUSE_BYTES_MAX {
-            break;
-        }
-        line.push(if character.is_control() {
-            ' '
-        } else {
-            character
-        });
-    }
-    line
-}
-
-/// Two causes that differ in times and counts alone are one cause: an expired certificate says for how long each time.
+/// Removes digits. Causes that differ in times and counts alone are one cause: an expired certificate names its age each
+/// time.
 fn without_numbers(cause: &str) -> String {
     cause
         .chars()
@@ -114,13 +82,6 @@ fn without_numbers(cause: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_is_one_bounded_line() {
-        let line = one_line(&format!("a\r\nforged line {}", "é".repeat(1_000)));
-        assert!(line.starts_with("a  forged line é"), "{line}");
-        assert!(line.len() <= CAUSE_BYTES_MAX);
-    }
 
     #[test]
     fn an_address_has_no_password() {

@@ -1,16 +1,11 @@
 //! Properties over whatever order of messages, and over every bit of a message.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use portcullis_contract::{delta::Change, view::View};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{
-    tests::{follower, frame, history, revoke, snapshot},
-    *,
-};
-use crate::state::Freshness;
+use super::*;
 
 const SERIALS: u64 = 12;
 
@@ -142,13 +137,13 @@ proptest! {
                 continue;
             }
             let before = follower.position();
-            let forks = follower.shared.forks.load(Ordering::Relaxed);
+            let forks = follower.engine.forks.load(Ordering::Relaxed);
             let result = authority.play(&mut follower, event);
             authority.broken = result.is_err();
             if result.is_err() {
                 prop_assert!(!accepts(&follower), "accepts after {result:?} without a new proof");
             }
-            if follower.shared.forks.load(Ordering::Relaxed) > forks {
+            if follower.engine.forks.load(Ordering::Relaxed) > forks {
                 seen.values_mut().for_each(|turns| *turns = 0);
             } else if follower.position() != before && matches!(event, Event::Turn) {
                 seen.values_mut().for_each(|turns| *turns += 1);

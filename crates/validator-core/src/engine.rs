@@ -1,0 +1,320 @@
+//! The engine: the hot path, and the questions that a gateway asks about it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use portcullis_contract::{
+    position::Position,
+    rejection::Rejection,
+    token::{Expected, TokenClaims, verify_as},
+    verdict::check_view,
+    view::View,
+};
+
+use crate::{
+    activity::RequestInfo,
+    cache::{Miss, TokenCache},
+    clock::Mark,
+    first_sight::FirstSights,
+    identity::{Admitted, ApiKeyIdentity, Identity},
+    reports::Reports,
+    settings::{BuildError, Settings},
+    state::{Freshness, Mode, State},
+    statistics::{Counters, Statistics},
+    tracking::Tracking,
+};
+
+/// The decision about tokens, by a view that a [`Follower`](crate::Follower) keeps.
+///
+/// All methods take `&self`, never await and never wait for a writer. Share one engine between all threads.
+pub struct Engine {
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) forks: AtomicU64,
+    /// Set by [`Engine::accept_history`] and taken by the follower.
+    pub(crate) accept_history: AtomicBool,
+    expected: Expected,
+    sessions: TokenCache,
+    api_keys: TokenCache<ApiKeyIdentity>,
+    mode: Mode,
+    max_staleness: Duration,
+    counters: Counters,
+    first_sights: FirstSights,
+    /// `None` when the use of tokens is not reported.
+    tracking: Option<Arc<Tracking>>,
+}
+
+impl Engine {
+    /// Makes an engine that is not ready yet, and its reports of activity when they are wanted.
+    ///
+    /// # Errors
+    /// When a setting is missing or out of its bounds.
+    pub fn new(settings: Settings) -> Result<(Self, Option<Reports>), BuildError> {
+        // An engine that cannot admit anything, or that admits too much, is refused before it exists.
+        settings.check()?;
+        let mut tracking = None;
+        let mut reports = None;
+        if settings.track_activity {
+            // The channel lives as long as the engine: credentials wait in it while the reporter is between two rounds.
+            let (bound, incoming) = Tracking::new(settings.activity_tokens_max);
+            let bound = Arc::new(bound);
+            reports = Some(Reports::new(Arc::clone(&bound), incoming));
+            tracking = Some(bound);
+        }
+        let engine = Self {
+            state: ArcSwap::from_pointee(State::new(settings.clock_skew_max)),
+            forks: AtomicU64::new(0),
+            accept_history: AtomicBool::new(false),
+            expected: settings.expected,
+            sessions: TokenCache::new(settings.cached_tokens_max),
+            api_keys: TokenCache::new(settings.cached_api_keys_max),
+            mode: settings.mode,
+            max_staleness: settings.max_staleness,
+            counters: Counters::new(),
+            first_sights: FirstSights::new(settings.forged),
+            tracking,
+        };
+        Ok((engine, reports))
+    }
+
+    /// Decides about the access token of a session.
+    ///
+    /// Allocates nothing for a known token. An admitted request counts as use of the session. An API key is refused here
+    /// ([`Rejection::WrongType`]).
+    ///
+    /// # Errors
+    /// The reason for the refusal. [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
+    pub fn check(
+        &self,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Identity>, Rejection> {
+        self.decide_and_count(&self.sessions, token, request)
+    }
+
+    /// Decides about an API key. An access token is refused here.
+    ///
+    /// # Errors
+    /// The reason for the refusal, as for [`check`](Self::check).
+    pub fn check_api_key(
+        &self,
+        key: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<ApiKeyIdentity>, Rejection> {
+        self.decide_and_count(&self.api_keys, key, request)
+    }
+
+    /// Counts a request that was refused before there was a token to check.
+    pub fn record_refused(&self, rejection: &Rejection) {
+        self.counters.record_refused(rejection);
+    }
+
+    #[inline]
+    fn decide_and_count<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        // Every way out of a decision passes here, so that no verdict is missed in the counts.
+        let verdict = self.decide(cache, token, request);
+        self.counters.record_verdict(verdict.as_ref().err());
+        verdict
+    }
+
+    #[inline]
+    fn decide<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        // The proof of freshness is loaded with the view, before anything is looked up in it. Loaded afterwards, it
+        // could be about a newer view than the one that answered.
+        let state = self.state.load();
+        let view = match state.usable_view() {
+            Ok(view) => view,
+            Err(rejection) => {
+                self.counters.record_not_looked_up();
+                return Err(rejection);
+            }
+        };
+
+        match cache.get(token, |known| self.admit(known, &state, view, request)) {
+            Ok(verdict) => verdict,
+            Err(miss) => {
+                let identity = self.verify_unknown(cache, token, &state, request, miss)?;
+                self.admit(&identity, &state, view, request)
+            }
+        }
+    }
+
+    /// Decides about a token with a good signature.
+    #[inline]
+    fn admit<C: TokenClaims>(
+        &self,
+        identity: &Arc<Admitted<C>>,
+        state: &State,
+        view: &View,
+        request: &RequestInfo<'_>,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        check_view(identity, view)?;
+        // Nearly always empty. The test keeps the call, and its loop, off the hot path.
+        if !state.remembered.is_empty() {
+            state.check_remembered(identity)?;
+        }
+
+        // The clock is read last: a pause of this thread before this line makes the proof older, never younger.
+        let now = Mark::now();
+        state.check_time(identity, &now)?;
+        self.check_freshness(state, &now)?;
+
+        match identity.activity() {
+            Some(activity) => activity.record_request(&now, request),
+            None => self.track(identity, &now, request),
+        }
+        // The reference count is written last, and only for an admitted token.
+        Ok(Arc::clone(identity))
+    }
+
+    /// Begins to track an identity, at its first use or when there was no room before.
+    #[cold]
+    fn track<C: TokenClaims>(
+        &self,
+        identity: &Arc<Admitted<C>>,
+        now: &Mark,
+        request: &RequestInfo<'_>,
+    ) {
+        let Some(tracking) = &self.tracking else {
+            return;
+        };
+        match tracking.track(identity) {
+            Some(activity) => activity.record_request(now, request),
+            None => self.counters.record_untracked(),
+        }
+    }
+
+    /// Verifies a token that the cache does not have, and adds it.
+    #[cold]
+    fn verify_unknown<C: TokenClaims>(
+        &self,
+        cache: &TokenCache<Admitted<C>>,
+        token: &str,
+        state: &State,
+        request: &RequestInfo<'_>,
+        miss: Miss,
+    ) -> Result<Arc<Admitted<C>>, Rejection> {
+        self.counters.record_miss();
+        // The same state as in `decide`: a newer one could trust a key that the proof of this one does not cover.
+        let view = state.usable_view()?;
+        let admission = match miss {
+            Miss::Unknown => Some(self.first_sights.admit(token, request, &Mark::now())?),
+            // The token may well be known, so its source must not pay for the writer that was in the way.
+            Miss::Contended => None,
+        };
+
+        match verify_as(token, view, &self.expected) {
+            Ok(verified) => {
+                let identity = Arc::new(Admitted::new(verified));
+                // Only good tokens are kept. Forged ones would push them out, and cost their sender nothing.
+                cache.insert(token, Arc::clone(&identity));
+                Ok(identity)
+            }
+            Err(rejection) => {
+                if let Some(admission) = &admission {
+                    self.first_sights.record_bad(admission, rejection);
+                }
+                Err(self.blame(rejection, state))
+            }
+        }
+    }
+
+    /// Blames the gate instead of the token when the key may be one that a stale view does not know yet.
+    fn blame(&self, rejection: Rejection, state: &State) -> Rejection {
+        // Any other rejection is certain, however stale the view is: revocations are never taken back.
+        if rejection != Rejection::UnknownKey {
+            return rejection;
+        }
+        // Read anew: verifying the signature took time.
+        let now = Mark::now();
+        match state.freshness(&now, self.max_staleness) {
+            Freshness::Fresh { .. } => rejection,
+            Freshness::Stale { age } => Rejection::Stale { age },
+            Freshness::Unready { .. } => state.unavailable(&now),
+        }
+    }
+
+    #[inline]
+    fn check_freshness(&self, state: &State, now: &Mark) -> Result<(), Rejection> {
+        match (state.freshness(now, self.max_staleness), self.mode) {
+            (Freshness::Fresh { .. }, _) => Ok(()),
+            (Freshness::Stale { age }, Mode::BestEffort { stale_max }) if age <= stale_max => {
+                // Counted, because an operator has to see that the bound is not kept.
+                self.counters.record_accepted_stale();
+                Ok(())
+            }
+            (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
+            (Freshness::Unready { .. }, _) => Err(state.unavailable(now)),
+        }
+    }
+
+    /// The knowledge of this engine now.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        self.state
+            .load()
+            .freshness(&Mark::now(), self.max_staleness)
+    }
+
+    /// Returns whether the engine would accept a good token now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.check_freshness(&self.state.load(), &Mark::now())
+            .is_ok()
+    }
+
+    /// The position that has been applied. `None` before the first view.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let state = self.state.load();
+        Some(state.view.as_ref()?.position())
+    }
+
+    /// Accepts the authority's present history as the only one, at the next probe.
+    ///
+    /// An engine that has met another history enforces the old one as well, until the present one has turned twice.
+    /// After too many of them it is not ready until then. An operator who knows that the present history has every
+    /// revocation ends both with this call; a restart of the gate does the same. A revocation that only an earlier
+    /// history has is lost by it.
+    pub fn accept_history(&self) {
+        self.accept_history.store(true, Ordering::Release);
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let state = self.state.load();
+        let now = Mark::now();
+        let mut statistics = Statistics {
+            cached_tokens: self.sessions.len() + self.api_keys.len(),
+            forks: self.forks.load(Ordering::Relaxed),
+            applied_revision: state.view.as_ref().map(|view| view.position().revision.0),
+            freshness_age: state.fresh_as_of.map(|proof| now.since(&proof)),
+            clock_skew_micros: state
+                .database_clock
+                .map(|clock| clock.skew(&now).ahead_micros),
+            ..Statistics::default()
+        };
+        if let Some(tracking) = &self.tracking {
+            statistics.activity_tracked = tracking.tracked();
+            statistics.activity_reported = tracking.reported();
+        }
+        self.counters.add_to(&mut statistics);
+        statistics
+    }
+}

@@ -1,0 +1,35 @@
+//! Violations of the watch protocol.
+
+use portcullis_contract::view::ApplyError;
+
+/// The reason for which a stream cannot be followed any further. Open another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A delta is not the next one, or has a part that this version does not know.
+    #[error("a delta does not follow: {0}")]
+    Apply(ApplyError),
+    /// A message lacks a field or has one of the wrong length.
+    #[error("a message is malformed")]
+    Malformed,
+    /// A message does not match its checksum.
+    #[error("a message does not match its checksum: the network damages what it carries")]
+    Corrupted,
+    /// A message does not answer the hello or any probe of this stream.
+    #[error("a message is not an answer to what was asked")]
+    Unasked,
+    /// The chunks of a snapshot do not fit together, or do not match its digest.
+    #[error("a snapshot is not whole")]
+    BadSnapshot,
+    /// A snapshot is larger than the configured bound.
+    #[error("a snapshot is larger than allowed")]
+    SnapshotTooLarge,
+    /// A snapshot of the same history is older than the view.
+    #[error("a snapshot is older than the view")]
+    Regress,
+    /// The authority has another history, and did not say so.
+    #[error("the authority's history is another")]
+    Fork,
+    /// A delta came before the first view.
+    #[error("a delta came before a view")]
+    NoView,
+}
