@@ -31,7 +31,7 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    seed: Option<Chore>,
+    chore: Option<Chore>,
     /// The rows or groups to measure; none: all but the lists.
     rows: Vec<String>,
     /// Sessions of the large database of the lists.
@@ -40,12 +40,18 @@ struct Cli {
     /// How long the soak lasts, in minutes.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// The rude callers of the soak; none: all.
+    #[arg(long)]
+    rude: Vec<rows::soak::rude::Kind>,
 }
 
 #[derive(Subcommand)]
 enum Chore {
     /// Fills an empty PostgreSQL database with sessions.
     Seed(seed::Options),
+    /// Misbehaves, for the soak.
+    #[command(hide = true)]
+    Rude(rows::soak::rude::Options),
 }
 
 /// Only when asked for: they take long.
@@ -99,8 +105,9 @@ const GROUPS: [(&str, &[&str]); 10] = [
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
-    match &cli.seed {
+    match &cli.chore {
         Some(Chore::Seed(options)) => seed::run(options).await,
+        Some(Chore::Rude(options)) => rows::soak::rude::run(options).await,
         None => measure(&cli).await,
     }
 }
@@ -145,7 +152,7 @@ async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
         "neighbours" => rows::noisy_neighbour::run(report).await,
         "searches" => rows::noisy_search::run(report).await,
         "lists" => rows::lists::run(cli.sessions, report).await,
-        "soak" => rows::soak::run(cli.minutes, report).await,
+        "soak" => rows::soak::run(cli.minutes, &cli.rude, report).await,
         _ => rows::sign_out::run(report).await,
     }
 }

@@ -4,7 +4,7 @@
 //! gates must not notice them.
 
 mod quiet;
-mod rude;
+pub(crate) mod rude;
 
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use portcullis_contract::v1;
 use portcullis_tests::authority::{ADMIN, TENANT, session_id};
 use tokio_util::sync::CancellationToken;
 
-use self::quiet::{Latencies, Sessions};
+use self::{
+    quiet::{Latencies, Sessions},
+    rude::{Kind, Rude},
+};
 use crate::{
     measure::percentile,
     report::Report,
@@ -29,7 +32,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The quiet tenant's p99 beside the rude callers, against alone.
 const RATIO_MAX: f64 = 3.0;
 
-pub(crate) async fn run(minutes: u64, report: &mut Report) -> Result<()> {
+/// Measures for `minutes`; `kinds` are the rude callers, or all of them.
+pub(crate) async fn run(minutes: u64, kinds: &[Kind], report: &mut Report) -> Result<()> {
     let world = World::start_with(|config| {
         config.tokens.access_token_lifetime = Duration::from_secs(60 * 60);
     })
@@ -48,10 +52,11 @@ pub(crate) async fn run(minutes: u64, report: &mut Report) -> Result<()> {
     let alone = quiet::measure(&world, ALONE).await?;
     eprintln!("  alone: {alone}");
 
-    let rude = rude::start(&world, &gates[0], ended_token(&world).await?).await?;
+    let ended = ended_token(&world).await?;
+    let rude = Rude::start(&world, &gates[0], &ended, kinds).await?;
     let beside = quiet::measure(&world, Duration::from_secs(60 * minutes)).await?;
     eprintln!("  beside: {beside}");
-    eprintln!("  {}", rude.stop());
+    rude.stop().await?;
 
     stop.cancel();
     let seen = use_of_sessions.await?;

@@ -1,20 +1,34 @@
-//! Rude callers, one of each kind. They run until they are stopped.
+//! Rude callers, one of each kind. All but the forger run in a process of their own, until their standard input ends.
+//!
+//! That process has the lowest priority: an attacker brings machines of its own, and here they are the same two cores.
+//! It takes what the authority and the quiet tenant leave, so a flood is as large as the machine can bear. Each kind
+//! comes from an address of its own, as it would from a network.
 
 use std::{
-    net::SocketAddr,
+    io::{Read, stdin},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Stdio,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_contract::v1;
+use portcullis_contract::v1::{self, user_service_client::UserServiceClient};
 use portcullis_tests::authority::OTHER_ADMIN;
 use portcullis_validator::Validator;
-use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    process::{Child, Command},
+    task::JoinSet,
+    time::sleep,
+};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::world::{World, authorized};
 
@@ -33,11 +47,74 @@ const FORGED_PER_TICK: u64 = 50;
 const FORGED_TICK: Duration = Duration::from_millis(10);
 /// Between two attempts of one rude caller.
 const BREATH: Duration = Duration::from_millis(10);
+/// The lowest priority that there is.
+const NICENESS: i32 = 19;
+
+/// Where each kind of rude caller comes from.
+const HALF_OPEN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const SILENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const ADMINISTRATOR_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+
+/// The kinds of callers in the process of the rude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    HalfOpen,
+    Silent,
+    SignOut,
+    Search,
+}
+
+/// What the process of the rude callers takes.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[arg(long)]
+    grpc: SocketAddr,
+    #[arg(long)]
+    http: SocketAddr,
+    /// The kinds that misbehave; none: all.
+    kinds: Vec<Kind>,
+}
 
 /// The rude callers at work.
 pub(super) struct Rude {
-    tasks: JoinSet<()>,
-    counts: Arc<Counts>,
+    process: Child,
+    forger: Forger,
+}
+
+impl Rude {
+    /// Starts them all. `ended` is a token of a session that was revoked.
+    pub(super) async fn start(
+        world: &World,
+        gate: &Validator,
+        ended: &str,
+        kinds: &[Kind],
+    ) -> Result<Self> {
+        let (grpc, http) = world.authority.addresses();
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("rude")
+            .args(["--grpc".to_owned(), grpc.to_string()])
+            .args(["--http".to_owned(), http.to_string()])
+            .args(kinds.iter().map(|kind| {
+                let value = clap::ValueEnum::to_possible_value(kind);
+                value.map_or_else(String::new, |value| value.get_name().to_owned())
+            }))
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let input = process.stdin.as_mut().context("its standard input")?;
+        input.write_all(format!("{ended}\n").as_bytes()).await?;
+        let forger = Forger::start(gate.clone(), ended)?;
+        Ok(Self { process, forger })
+    }
+
+    /// Ends them. They say what they did.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait().await?;
+        ensure!(status.success(), "the rude callers failed: {status}");
+        eprintln!("  rude: {} forged tokens", self.forger.stop());
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -46,59 +123,93 @@ struct Counts {
     sockets: AtomicU64,
     sign_outs: AtomicU64,
     searches: AtomicU64,
-    forged: AtomicU64,
     refused: AtomicU64,
 }
 
-impl Rude {
-    /// Ends them; says what they did.
-    pub(super) fn stop(mut self) -> String {
-        self.tasks.abort_all();
-        let count = |number: &AtomicU64| number.load(Relaxed);
-        format!(
-            "rude: {} half-open streams, {} silent sockets, {} bulk sign-outs, {} searches, {} forged tokens; \
-             {} calls refused",
-            count(&self.counts.streams),
-            count(&self.counts.sockets),
-            count(&self.counts.sign_outs),
-            count(&self.counts.searches),
-            count(&self.counts.forged),
-            count(&self.counts.refused),
-        )
-    }
+/// The process of the rude callers. Its first line of input is the token of an ended session.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    rustix::process::nice(NICENESS)?;
+    let ended = tokio::task::spawn_blocking(read_token).await??;
+
+    let counts = Arc::new(Counts::default());
+    let tasks = start(options, &ended, &counts).await?;
+    tokio::task::spawn_blocking(wait_for_end_of_input).await??;
+    drop(tasks);
+
+    let count = |number: &AtomicU64| number.load(Relaxed);
+    eprintln!(
+        "  rude: {} half-open streams, {} silent sockets, {} bulk sign-outs, {} searches; {} calls refused",
+        count(&counts.streams),
+        count(&counts.sockets),
+        count(&counts.sign_outs),
+        count(&counts.searches),
+        count(&counts.refused),
+    );
+    Ok(())
 }
 
-/// Starts them all. `ended` is a token of a session that was revoked.
-pub(super) async fn start(world: &World, gate: &Validator, ended: String) -> Result<Rude> {
-    let mut tasks = JoinSet::new();
-    let counts = Arc::new(Counts::default());
-    let (grpc, http) = world.authority.addresses();
+fn read_token() -> Result<String> {
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
+}
 
-    for _ in 0..HALF_OPEN_CONNECTIONS {
-        let (counts, ended) = (Arc::clone(&counts), ended.clone());
-        tasks.spawn(async move { hold_streams_open(grpc, &ended, &counts).await });
-    }
-    for address in [grpc, http] {
-        for _ in 0..SILENT_SOCKETS {
-            tasks.spawn(stay_silent(address, Arc::clone(&counts)));
+fn wait_for_end_of_input() -> Result<()> {
+    stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+async fn start(options: &Options, ended: &str, counts: &Arc<Counts>) -> Result<JoinSet<()>> {
+    let mut tasks = JoinSet::new();
+    let wanted = |kind| options.kinds.is_empty() || options.kinds.contains(&kind);
+    let (grpc, http) = (options.grpc, options.http);
+
+    if wanted(Kind::HalfOpen) {
+        for _ in 0..HALF_OPEN_CONNECTIONS {
+            let (counts, ended) = (Arc::clone(counts), ended.to_owned());
+            tasks.spawn(async move { hold_streams_open(grpc, &ended, &counts).await });
         }
     }
-    for caller in 0..SIGN_OUTS {
-        let users = world.authority.users().await?;
-        tasks.spawn(sign_out_many(users, caller, Arc::clone(&counts)));
+    if wanted(Kind::Silent) {
+        for address in [grpc, http] {
+            for _ in 0..SILENT_SOCKETS {
+                tasks.spawn(stay_silent(address, Arc::clone(counts)));
+            }
+        }
     }
-    for caller in 0..SEARCHES {
-        let users = world.authority.users().await?;
-        tasks.spawn(search(users, caller, Arc::clone(&counts)));
+    if wanted(Kind::SignOut) {
+        for caller in 0..SIGN_OUTS {
+            let users = connect_administrator(grpc).await?;
+            tasks.spawn(sign_out_many(users, caller, Arc::clone(counts)));
+        }
     }
-    tasks.spawn(forge(gate.clone(), ended, Arc::clone(&counts)));
-    Ok(Rude { tasks, counts })
+    if wanted(Kind::Search) {
+        for caller in 0..SEARCHES {
+            let users = connect_administrator(grpc).await?;
+            tasks.spawn(search(users, caller, Arc::clone(counts)));
+        }
+    }
+    Ok(tasks)
+}
+
+async fn connect_administrator(grpc: SocketAddr) -> Result<Users> {
+    let channel = Endpoint::from_shared(format!("http://{grpc}"))?
+        .local_address(Some(IpAddr::V4(ADMINISTRATOR_ADDRESS)))
+        .connect()
+        .await?;
+    Ok(UserServiceClient::new(channel))
+}
+
+async fn connect_from(address: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((address, 0).into())?;
+    socket.connect(to).await
 }
 
 /// Opens streams whose message never ends, as many as the server takes; begins again when it ends them.
 async fn hold_streams_open(address: SocketAddr, token: &str, counts: &Counts) {
     loop {
-        if let Ok(socket) = TcpStream::connect(address).await
+        if let Ok(socket) = connect_from(HALF_OPEN_ADDRESS, address).await
             && let Ok((client, connection)) = h2::client::handshake(socket).await
         {
             let driver = tokio::spawn(connection);
@@ -137,7 +248,7 @@ async fn open_streams(
 
 async fn stay_silent(address: SocketAddr, counts: Arc<Counts>) {
     loop {
-        if let Ok(mut socket) = TcpStream::connect(address).await {
+        if let Ok(mut socket) = connect_from(SILENT_ADDRESS, address).await {
             counts.sockets.fetch_add(1, Relaxed);
             // Ends when the server closes it.
             let _ = socket.read_to_end(&mut Vec::new()).await;
@@ -146,7 +257,7 @@ async fn stay_silent(address: SocketAddr, counts: Arc<Counts>) {
     }
 }
 
-type Users = v1::user_service_client::UserServiceClient<tonic::transport::Channel>;
+type Users = UserServiceClient<Channel>;
 
 async fn sign_out_many(mut users: Users, caller: usize, counts: Arc<Counts>) {
     loop {
@@ -181,23 +292,41 @@ async fn search(mut users: Users, caller: usize, counts: Arc<Counts>) {
     }
 }
 
-/// Shows the gate tokens whose signatures nobody made, each another.
-async fn forge(gate: Validator, genuine: String, counts: Arc<Counts>) {
-    let Ok(unsigned) = unsigned(&genuine) else {
-        return;
-    };
-    let mut number = 0_u64;
-    loop {
-        for _ in 0..FORGED_PER_TICK {
-            number += 1;
-            let mut signature = [0x5a; 64];
-            signature[..8].copy_from_slice(&number.to_be_bytes());
-            let forged = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature));
-            let _ = gate.check(&forged);
-            counts.forged.fetch_add(1, Relaxed);
-        }
-        sleep(FORGED_TICK).await;
+/// Shows a gate tokens whose signatures nobody made, each another, from a thread of its own.
+struct Forger {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<u64>,
+}
+
+impl Forger {
+    fn start(gate: Validator, genuine: &str) -> Result<Self> {
+        let unsigned = unsigned(genuine)?.to_owned();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || forge(&gate, &unsigned, &stopped));
+        Ok(Self { stop, thread })
     }
+
+    /// Ends it; how many tokens it forged.
+    fn stop(self) -> u64 {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+fn forge(gate: &Validator, unsigned: &str, stop: &AtomicBool) -> u64 {
+    let mut forged = 0_u64;
+    while !stop.load(Relaxed) {
+        for _ in 0..FORGED_PER_TICK {
+            forged += 1;
+            let mut signature = [0x5a; 64];
+            signature[..8].copy_from_slice(&forged.to_be_bytes());
+            let token = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature));
+            let _ = gate.check(&token);
+        }
+        thread::sleep(FORGED_TICK);
+    }
+    forged
 }
 
 fn unsigned(token: &str) -> Result<&str> {

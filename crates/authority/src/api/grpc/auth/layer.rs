@@ -2,7 +2,9 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    num::NonZero,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -28,7 +30,7 @@ use crate::{
     api::grpc::status::transport_error,
     app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
     config::{ConfigError, ServerConfig},
-    net::{Held, Peer, network},
+    net::{FairSemaphore, Held, Peer, network},
     telemetry::{Instruments, LogLimit},
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Access {
     credentials: Credentials,
     server: ServerConfig,
     load: Arc<Load>,
+    /// Checks of credentials, by network.
+    checks: Arc<FairSemaphore<IpAddr>>,
     instruments: Arc<Instruments>,
     refusals: LogLimit,
     /// Ends streams without credentials.
@@ -98,6 +102,7 @@ impl Access {
             credentials: Credentials::new(config)?,
             server: config.server.clone(),
             load: Load::new(&config.server, Arc::clone(&app.instruments)),
+            checks: FairSemaphore::new(checks_max()),
             instruments: Arc::clone(&app.instruments),
             refusals: LogLimit::new(LOG_INTERVAL),
             app: Arc::clone(app),
@@ -120,11 +125,16 @@ impl Access {
     ) -> Result<Response, AppError> {
         let (mut parts, body) = request.into_parts();
         let address = address_of(parts.extensions.get());
+        // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
+        // turns, everybody else's calls would wait behind the whole flood.
+        let check = self.checks.acquire(network(address)).await;
         let owner = self.identify(&parts.headers, rule, address)?;
         let user_share = self.take_user_share(owner.as_ref(), rule)?;
         let holder = holder(owner.as_ref(), address);
 
         let mut message_share = self.load.take_message(rule.class, &holder)?;
+        drop(check);
+
         let message = self.receive(body, rule, &mut message_share).await?;
         let permit = self.load.take_call(rule.class, &holder)?;
         // The share for a tenant is taken by the handler. It is held here, so that it lasts as long as the handler.
@@ -181,7 +191,10 @@ impl Access {
     ) -> Result<Response, AppError> {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
+        let check = self.checks.acquire(network(address)).await;
         let owner = self.identify(request.headers(), rule, address)?;
+        drop(check);
+
         let holder = holder(owner.as_ref(), address);
         let permit = match rule.class {
             Class::PublicStream => Some(self.load.take_public_stream(&holder)?),
@@ -276,6 +289,12 @@ impl Access {
         }
         refusal.error
     }
+}
+
+/// The most credentials that are checked at a time. The other half of the cores is left to calls that passed.
+fn checks_max() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    cores.div_ceil(2)
 }
 
 fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
