@@ -17,7 +17,6 @@ mod app;
 mod check;
 pub mod client_info;
 pub mod config;
-mod fair_semaphore;
 pub mod feed;
 mod health;
 pub mod installation;

@@ -47,6 +47,8 @@ const FORGED_PER_TICK: u64 = 50;
 const FORGED_TICK: Duration = Duration::from_millis(10);
 /// Between two attempts of one rude caller.
 const BREATH: Duration = Duration::from_millis(10);
+/// Until a silent socket that the authority closed is opened again.
+const SILENT_BREATH: Duration = Duration::from_secs(1);
 /// The lowest priority that there is.
 const NICENESS: i32 = 19;
 
@@ -253,7 +255,7 @@ async fn stay_silent(address: SocketAddr, counts: Arc<Counts>) {
             // Ends when the server closes it.
             let _ = socket.read_to_end(&mut Vec::new()).await;
         }
-        sleep(BREATH).await;
+        sleep(SILENT_BREATH).await;
     }
 }
 

@@ -72,7 +72,7 @@ impl Default for ServerConfig {
             reports_max: 1024,
             calls_per_user_max: 16,
             public_streams_max: 1024,
-            streams_per_connection_max: 256,
+            streams_per_connection_max: 100,
             connections_max: None,
             http_connections_max: None,
             connections_per_address_max: None,

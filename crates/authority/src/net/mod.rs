@@ -1,5 +1,6 @@
 //! The listening ports: their connections, the bounds of those, and a deadline for each thing that a peer may delay.
 
+mod fair_semaphore;
 mod held;
 mod listen;
 mod port_limits;
@@ -8,6 +9,7 @@ mod shares;
 mod tls;
 
 pub(crate) use self::{
+    fair_semaphore::FairSemaphore,
     held::Held,
     listen::{PortOptions, Protocol, network, serve},
     port_limits::PortLimits,

@@ -7,10 +7,11 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use portcullis_contract::{
     id::TenantId,
     position::sha256,
-    token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity, verify},
+    token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity},
     view::View,
 };
 
+use super::known_tokens::KnownTokens;
 use crate::{
     app::{AppError, ServiceCaller},
     config::{CallerConfig, Config, ConfigError},
@@ -53,7 +54,7 @@ impl CredentialRefusal {
 /// The credentials that the authority accepts.
 pub(super) struct Credentials {
     services: Vec<ServiceCredential>,
-    expected: Expected,
+    tokens: KnownTokens,
 }
 
 /// The digest of a service's bearer, and the service.
@@ -70,10 +71,10 @@ impl Credentials {
         }
         Ok(Self {
             services,
-            expected: Expected {
+            tokens: KnownTokens::new(Expected {
                 issuer: config.tokens.issuer.clone(),
                 audience: Some(config.tokens.authority_audience.clone()),
-            },
+            }),
         })
     }
 
@@ -86,7 +87,7 @@ impl Credentials {
         let credential = bearer(headers)?;
         // A bearer of a service has no dot, and every token has two.
         if credential.contains('.') {
-            return match verify(credential, view, &self.expected) {
+            return match self.tokens.verify(credential, view) {
                 Ok(identity) => Ok(Owner::User(Box::new(identity))),
                 Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
             };

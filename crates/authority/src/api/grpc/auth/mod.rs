@@ -2,6 +2,7 @@
 
 mod credentials;
 mod deadline;
+mod known_tokens;
 mod layer;
 mod load;
 mod message;
