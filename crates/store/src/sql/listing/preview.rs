@@ -42,6 +42,7 @@ pub(in crate::sql) async fn count(
     let rows = db
         .query(&sql, &[tenant.into(), i64::from(max).into()])
         .await?;
+    // An aggregate always answers with a row, so 0 stands for a case that cannot happen.
     rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 

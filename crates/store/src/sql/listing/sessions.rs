@@ -175,6 +175,8 @@ async fn has_few_sessions(
 
 /// The position of a list after this session.
 fn cursor_after(session: &Session, order: SessionOrder) -> PageCursor {
+    // All columns of the order, the id last: so the position is unique, and no session is on two
+    // pages or on none.
     let id = Value::from(session.id);
     match order {
         SessionOrder::Start => cursor::write(&[id]),
