@@ -139,8 +139,10 @@ pub(crate) fn cargo_deny(args: &[&str]) -> Result<Command> {
 /// Returns `cargo machete`, ready to run.
 pub(crate) fn cargo_machete() -> Result<Command> {
     MACHETE.ensure_installed(None)?;
-    // Without the option it reads the sources in target/ too.
-    Ok(command("cargo", ["machete", "--skip-target-dir"]))
+    // Under `cargo xtask` it takes the word `machete` of `cargo machete` for a path.
+    let mut machete = command("cargo", ["machete", "--skip-target-dir"]);
+    machete.env_remove("CARGO_PKG_NAME");
+    Ok(machete)
 }
 
 /// Returns `cargo fuzz` with these arguments, ready to run. The sanitizer needs a nightly compiler, whichever one there
