@@ -139,8 +139,9 @@ pub(crate) fn cargo_deny(args: &[&str]) -> Result<Command> {
 /// Returns `cargo machete`, ready to run.
 pub(crate) fn cargo_machete() -> Result<Command> {
     MACHETE.ensure_installed(None)?;
-    // Under `cargo xtask` it takes the word `machete` of `cargo machete` for a path.
+    // Without the option it reads the sources in target/ too.
     let mut machete = command("cargo", ["machete", "--skip-target-dir"]);
+    // With the variable, which `cargo xtask` sets, it takes the word `machete` for a path.
     machete.env_remove("CARGO_PKG_NAME");
     Ok(machete)
 }

@@ -10,7 +10,8 @@ use std::{
     process::Stdio,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::Duration,
@@ -296,29 +297,28 @@ async fn search(mut users: Users, caller: usize, counts: Arc<Counts>) {
 
 /// Shows a gate tokens whose signatures nobody made, each another, from a thread of its own.
 struct Forger {
-    stop: Arc<AtomicBool>,
+    stop: mpsc::SyncSender<()>,
     thread: thread::JoinHandle<u64>,
 }
 
 impl Forger {
     fn start(gate: Validator, genuine: &str) -> Result<Self> {
         let unsigned = unsigned(genuine)?.to_owned();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, stopped) = mpsc::sync_channel(1);
         let thread = thread::spawn(move || forge(&gate, &unsigned, &stopped));
         Ok(Self { stop, thread })
     }
 
     /// Ends it; how many tokens it forged.
     fn stop(self) -> u64 {
-        self.stop.store(true, Relaxed);
+        drop(self.stop);
         self.thread.join().unwrap_or_default()
     }
 }
 
-fn forge(gate: &Validator, unsigned: &str, stop: &AtomicBool) -> u64 {
+fn forge(gate: &Validator, unsigned: &str, stopped: &mpsc::Receiver<()>) -> u64 {
     let mut forged = 0_u64;
-    while !stop.load(Relaxed) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(FORGED_TICK) {
         for _ in 0..FORGED_PER_TICK {
             forged += 1;
             let mut signature = [0x5a; 64];
@@ -326,7 +326,6 @@ fn forge(gate: &Validator, unsigned: &str, stop: &AtomicBool) -> u64 {
             let token = format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature));
             let _ = gate.check(&token);
         }
-        thread::sleep(FORGED_TICK);
     }
     forged
 }
