@@ -1,4 +1,4 @@
-//! What gates saw of sessions.
+//! Use of sessions, as gates report it.
 
 use std::time::Duration;
 
@@ -6,68 +6,75 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{Micros, place::Place};
 
-/// What a gate saw of one session since its last report.
+/// The use of one session that a gate saw since its last report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionActivity {
     /// The session's tenant.
     pub tenant_id: TenantId,
     /// The session.
     pub session_id: SessionId,
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// From the last of them to the report, by the gate's own clock.
+    /// The time from the last request to the report, by the gate's own clock.
     pub age: Duration,
-    /// The address of the last; empty: unknown.
+    /// The address of the last request. Empty when unknown.
     pub ip: String,
-    /// The path of the last, without its query; empty: unknown.
+    /// The path of the last request, without its query. Empty when unknown.
     pub page: String,
 }
 
 impl SessionActivity {
-    /// This and what the same report says of the same session elsewhere: a session may have several tokens.
+    /// Adds another part of the same report about the same session. A session may have several tokens, and a gate counts
+    /// by token.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
+        // The numbers come from a gate and are not trusted to fit.
         let requests = self.requests.saturating_add(other.requests);
         let (newer, older) = if other.age < self.age {
             (other, self)
         } else {
             (self, other)
         };
-        let known = |newer: String, older: String| if newer.is_empty() { older } else { newer };
+
+        // The newer request may come from a token whose requests carry no address or page.
         Self {
             requests,
-            ip: known(newer.ip, older.ip),
-            page: known(newer.page, older.page),
+            ip: first_known(newer.ip, older.ip),
+            page: first_known(newer.page, older.page),
             ..newer
         }
     }
 }
 
-/// A session that a report shows elsewhere than before, or for the first time at a great age.
+fn first_known(newer: String, older: String) -> String {
+    if newer.is_empty() { older } else { newer }
+}
+
+/// A session that a report shows at another address than before, or for the first time at a great age.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MovedSession {
-    /// Its tenant.
+    /// The session's tenant.
     pub tenant_id: TenantId,
     /// The session.
     pub id: SessionId,
-    /// Its user.
+    /// The session's user.
     pub user_id: UserId,
-    /// When it was opened.
+    /// When the session was opened.
     pub created: Micros,
-    /// Where it was opened.
+    /// The place of its sign-in.
     pub opened_in: Place,
-    /// Its use as it was known before the report.
+    /// The last use before the report.
     pub before: LastUse,
-    /// Its use as the report says.
+    /// The last use that the report shows.
     pub after: LastUse,
 }
 
-/// The last that is known of a session's use.
+/// The last known use of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastUse {
-    /// When.
+    /// The time of the request.
     pub at: Micros,
-    /// From which address; empty: where it was opened.
+    /// The address of the request. Empty: the address of the sign-in.
     pub ip: String,
 }
 

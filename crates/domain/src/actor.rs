@@ -1,15 +1,15 @@
-//! Who did something, for the audit trail.
+//! Actors: whoever the audit trail names for a change.
 
 use portcullis_contract::id::UserId;
 
-/// Who did something. It gives no rights; it is what the audit trail says.
+/// The author of a change, as the audit trail names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// `user:<id>`, `service:<name>` or `authority`.
     pub name: String,
-    /// The service that called on a user's behalf; empty when the actor called.
+    /// The service that called on a user's behalf. Empty when the actor called.
     pub via: String,
-    /// The actor's address; empty when unknown.
+    /// The actor's address. Empty when unknown.
     pub ip: String,
 }
 
@@ -33,7 +33,7 @@ impl Actor {
         }
     }
 
-    /// A user who calls with their own token.
+    /// A user with their own token.
     #[must_use]
     pub fn user(id: &UserId) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Actor {
         }
     }
 
-    /// A person on whose behalf a service calls.
+    /// A user on whose behalf a service calls.
     #[must_use]
     pub fn on_behalf(service: &str, user: &UserId, ip: String) -> Self {
         Self {

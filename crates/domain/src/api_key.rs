@@ -9,73 +9,74 @@ use portcullis_contract::{
 
 use super::Micros;
 
-/// How far ahead a key may expire: 10 years, the leap days in it counted.
+/// The longest lifetime of a key: 10 years, including leap days.
 pub const API_KEY_LIFETIME_MAX: Duration = Duration::from_secs(3_653 * 24 * 60 * 60);
 
-/// A key to be made.
+/// A key to be created.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
-    /// Chosen before, so that a repeated entry does nothing twice.
+    /// The id, chosen by the authority before the entry is appended, so that a repeated entry creates one key.
     pub id: ApiKeyId,
     /// The tenant.
     pub tenant_id: TenantId,
-    /// The user who owns it; made when they are unknown.
+    /// The user that owns the key. Created when unknown.
     pub owner_id: UserId,
-    /// For people.
+    /// A name for people.
     pub name: String,
-    /// What it may do.
+    /// The permissions of the key, in the tenant's own words.
     pub scopes: Vec<String>,
-    /// Who it is for.
+    /// The services that accept the key.
     pub audiences: Vec<String>,
-    /// From when it is dead; none: it does not expire.
+    /// The expiry. None: never.
     pub expires: Option<Micros>,
 }
 
-/// A key as the authority's rows have it.
+/// A key as stored.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    /// Its id.
+    /// The id.
     pub id: ApiKeyId,
-    /// Its tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// The user who owns it.
+    /// The user that owns the key.
     pub owner_id: UserId,
-    /// Its numbers.
+    /// The serials that revocations name.
     pub subject: Subject,
-    /// For people.
+    /// A name for people.
     pub name: String,
-    /// What it may do.
+    /// The permissions of the key, in the tenant's own words.
     pub scopes: Vec<String>,
-    /// Who it is for.
+    /// The services that accept the key.
     pub audiences: Vec<String>,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// From when it is dead; none: it does not expire.
+    /// The expiry. None: never.
     pub expires: Option<Micros>,
-    /// The last request that a gate reported; none: not yet.
+    /// The last request that a gate reported. None: no request yet.
     pub last_used: Option<Micros>,
-    /// Requests of this hour and the 23 before it.
+    /// Requests in this hour and the 23 before it.
     pub requests_24h: u64,
-    /// When it was revoked, or cut off with its owner, if that was before its expiry.
+    /// The time when the key was revoked, or cut off with its owner. None for a key that only expired.
     pub ended: Option<Micros>,
 }
 
-/// Whether a key can still be used.
+/// The state of a key at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiKeyState {
-    /// It can.
+    /// The key is accepted.
     Active,
-    /// It reached its end by itself.
+    /// The key reached its expiry.
     Expired,
-    /// It was ended.
+    /// The key was revoked, or cut off with its owner.
     Revoked,
 }
 
 impl ApiKey {
-    /// Its state at `now`.
+    /// The state at `now`.
     #[must_use]
     pub fn state(&self, now: Micros) -> ApiKeyState {
         match (self.ended, self.expires) {
+            // A revoked key stays revoked after its expiry.
             (Some(_), _) => ApiKeyState::Revoked,
             (None, Some(expires)) if expires <= now => ApiKeyState::Expired,
             (None, _) => ApiKeyState::Active,
@@ -83,43 +84,44 @@ impl ApiKey {
     }
 }
 
-/// Which keys to list.
+/// A filter for a list of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyFilter {
-    /// Of this tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// Of this owner; none: of all.
+    /// The owner. None: any.
     pub owner_id: Option<UserId>,
-    /// Also those that have expired or ended.
+    /// Includes expired and revoked keys.
     pub show_ended: bool,
 }
 
-/// A key's requests in one hour.
+/// Requests with a key in one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiKeyHour {
-    /// The hour, counted since 1970.
+    /// Hours since 1970.
     pub hour: i64,
-    /// Requests in it.
+    /// Requests in that hour.
     pub requests: u64,
 }
 
-/// What a gate saw of one key since it last told.
+/// The use of one key that a gate saw since its last report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyUse {
     /// The key's tenant.
     pub tenant_id: TenantId,
-    /// The key. Who names one that is not the tenant's tells nothing.
+    /// The key. A report about a key of another tenant is ignored.
     pub id: ApiKeyId,
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// From the last of them to the report, by the gate's own clock.
+    /// The time from the last request to the report, by the gate's own clock.
     pub age: Duration,
 }
 
 impl ApiKeyUse {
-    /// This and what the same report says of the same key elsewhere.
+    /// Adds another part of the same report about the same key.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
+        // The numbers come from a gate and are not trusted to fit.
         let requests = self.requests.saturating_add(other.requests);
         let newer = if other.age < self.age { other } else { self };
         Self { requests, ..newer }

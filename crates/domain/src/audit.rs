@@ -1,4 +1,4 @@
-//! The audit trail: who did what to whom; and whether it still says what was written.
+//! The audit trail: its events, and the verification of its chain.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use portcullis_contract::{
 
 use super::{Actor, Micros, findings::Finding};
 
-/// More about an event, by name.
+/// Details of an event, by name.
 pub type Details = BTreeMap<String, String>;
 
-/// An event of a sign-in or a refresh. It waits in the store, and rides in a later batch of the log.
+/// An event of a sign-in or a refresh. It waits in the store until a later batch of the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingEvent {
-    /// Unique in the whole trail.
+    /// The id, unique in the whole trail.
     pub id: EventId,
-    /// When it happened.
+    /// The time of the event.
     pub at: Micros,
-    /// Where.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// `session.create`, `session.refresh`, `finding.<code>`.
+    /// `session.create`, `session.refresh` or `finding.<code>`.
     pub action: String,
-    /// What it was done to: mostly the id of a session.
+    /// The target, mostly the id of a session.
     pub target: String,
-    /// Whom it concerns.
+    /// The user that the event is about.
     pub user_id: UserId,
-    /// Who did it.
+    /// The author.
     pub actor: Actor,
-    /// More about it. Users see it.
+    /// Details that users may see.
     pub details: Details,
 }
 
 impl PendingEvent {
-    /// That something was found about a session at `at`.
+    /// The event of a finding about a session.
     #[must_use]
     pub fn finding(
         finding: &Finding,
@@ -43,6 +43,13 @@ impl PendingEvent {
         actor: Actor,
     ) -> Self {
         let (tenant_id, id, user_id) = session;
+        let mut details = Details::new();
+        // Users see the details: a fact without a value would only puzzle them.
+        for (name, fact) in &finding.facts {
+            if !fact.is_empty() {
+                details.insert(name.clone(), fact.clone());
+            }
+        }
         Self {
             id: EventId::generate(),
             at,
@@ -51,54 +58,49 @@ impl PendingEvent {
             target: id.to_string(),
             user_id: user_id.clone(),
             actor,
-            details: finding
-                .facts
-                .iter()
-                .filter(|(_, fact)| !fact.is_empty())
-                .cloned()
-                .collect(),
+            details,
         }
     }
 }
 
-/// One thing that was done to one target.
+/// One change to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// Where it stands in a list.
+    /// The position in a list.
     pub position: AuditPosition,
-    /// Where it happened; empty: in the whole installation.
+    /// The tenant. Empty for an event of the whole installation.
     pub tenant_id: String,
-    /// What was done.
+    /// The kind of change, such as `session.revoke`.
     pub action: String,
-    /// What it was done to.
+    /// The changed session, user, key or policy.
     pub target: String,
-    /// Whom it concerns; empty: nobody in particular.
+    /// The user that the event is about. Empty for none in particular.
     pub user_id: String,
-    /// Who did it.
+    /// The author.
     pub actor: Actor,
-    /// The administrator's text.
+    /// The administrator's text. Never shown to users.
     pub reason: String,
-    /// The text meant for the user.
+    /// The text for the user.
     pub user_message: String,
-    /// The batch that carries it.
+    /// The batch of the log that carries the event.
     pub revision: Revision,
-    /// More about it.
+    /// Details of the event.
     pub details: Details,
 }
 
-/// Where an event stands among others of its tenant: by time, then by id, then by its number within the entry.
+/// The position of an event among its tenant's: by time, then by id, then by ordinal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditPosition {
-    /// When it happened.
+    /// The time of the event.
     pub at: Micros,
-    /// The event.
+    /// The id of the event.
     pub event: EventId,
-    /// Which of the things that it touched.
+    /// The index among the targets of one entry.
     pub ordinal: u32,
 }
 
 impl AuditPosition {
-    /// As a page token holds it.
+    /// Encodes the position for a page token.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 28] {
         let mut bytes = [0; 28];
@@ -108,10 +110,12 @@ impl AuditPosition {
         bytes
     }
 
-    /// The position of these bytes.
+    /// Decodes a position from a page token.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 28]) -> Self {
-        let (mut at, mut event, mut ordinal) = ([0; 8], [0; 16], [0; 4]);
+        let mut at = [0; 8];
+        let mut event = [0; 16];
+        let mut ordinal = [0; 4];
         at.copy_from_slice(&bytes[..8]);
         event.copy_from_slice(&bytes[8..24]);
         ordinal.copy_from_slice(&bytes[24..]);
@@ -123,43 +127,43 @@ impl AuditPosition {
     }
 }
 
-/// Which events.
+/// A filter for a list of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of this tenant; none: those of no tenant.
+    /// The tenant. None: events of the whole installation.
     pub tenant_id: Option<TenantId>,
-    /// Done by this actor.
+    /// The author's name.
     pub actor: Option<String>,
-    /// About this user.
+    /// The user that the event is about.
     pub user_id: Option<UserId>,
-    /// Of this kind.
+    /// The kind of change.
     pub action: Option<String>,
-    /// At or after.
+    /// Events at this time or later.
     pub after: Option<Micros>,
-    /// Before.
+    /// Events before this time.
     pub before: Option<Micros>,
 }
 
-/// How far the trail was verified, and what was found.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditVerdict {
-    /// How many revisions fit.
+    /// The number of revisions that match the chain.
     pub verified: u64,
-    /// The last of them.
+    /// The last matching revision.
     pub through: Revision,
-    /// The head when it began.
+    /// The head of the log when the verification began.
     pub head: Revision,
-    /// The first place that does not fit.
+    /// The first fault.
     pub fault: Option<AuditFault>,
 }
 
-/// A place where the trail does not say what was written.
+/// A place where the trail differs from what the log's chain commits to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFault {
     /// The batch.
     pub revision: Revision,
-    /// The row, where it is one: its event, and its number within it.
+    /// The faulty row: its event and ordinal. None when the fault is in the batch.
     pub row: Option<(EventId, u32)>,
-    /// What does not fit.
+    /// The difference.
     pub problem: &'static str,
 }

@@ -1,7 +1,8 @@
-//! Devices, as people know them: "Firefox on Windows", "Acme on Android (Pixel 8)".
+//! Devices as people know them: "Firefox on Windows", "Acme on Android (Pixel 8)".
 //!
-//! Three tell of one, each better than the one before: the user agent (parsed by the authority), the browser's client
-//! hints, and the application itself. `user_agents::parse(…).with_hints(…).with_app(…)` hears them in this order.
+//! A device is described by three sources, each better than the one before: the user agent (which the authority parses),
+//! the browser's client hints ([`Device::with_hints`]), and the application itself ([`Device::with_app`]). Apply them in
+//! this order.
 
 mod app;
 mod hints;
@@ -17,22 +18,22 @@ pub use self::{
     hints::{ClientHints, HINT_BYTES_MAX},
 };
 
-/// What a session runs on. What is not known is empty, and no text is longer than
+/// The device of a session. An unknown field is empty, and no text is longer than
 /// [`TIDY_BYTES_MAX`](super::text::TIDY_BYTES_MAX).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Device {
-    /// The browser's family, like `Firefox`; of a program, its name, like `curl`.
+    /// The browser's family, like `Firefox`, or a program's name, like `curl`.
     pub browser: String,
-    /// Its version, as far as it is told: `128`, `17.2`.
+    /// The browser's version, as far as known: `128`, `17.2`.
     pub browser_version: String,
     /// The operating system, like `Windows`, `macOS`, `iOS`.
     pub os: String,
-    /// Its version, as far as it is told.
+    /// The system's version, as far as known.
     pub os_version: String,
-    /// The device's model, like `Pixel 8`.
+    /// The model, like `Pixel 8`.
     pub model: String,
-    /// What kind of device it is.
+    /// The kind of device.
     pub kind: DeviceKind,
     /// The native application's name.
     pub app_name: String,
@@ -40,13 +41,13 @@ pub struct Device {
     pub app_version: String,
 }
 
-/// What kind of device it is.
+/// The kind of a device.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
-    /// Nothing says so.
+    /// No source names a kind.
     #[default]
     Unknown,
     /// A phone.
@@ -55,7 +56,7 @@ pub enum DeviceKind {
     Tablet,
     /// A desktop or laptop computer.
     Desktop,
-    /// No person's device: a script, a library, a crawler.
+    /// A script, a library or a crawler: no person's device.
     Program,
 }
 
@@ -75,25 +76,28 @@ impl Device {
     }
 
     fn learn_model(&mut self, model: &str) {
-        if !tidy(model).is_empty() {
-            self.model = tidy(model);
+        let model = tidy(model);
+        if !model.is_empty() {
+            self.model = model;
         }
     }
 }
 
-/// A name and its version stay together: a version that was told of another name is forgotten.
 fn learn((name, version): (&mut String, &mut String), better: &str, better_version: &str) {
-    let (better, better_version) = (tidy(better), short_version(better_version));
+    let better = tidy(better);
+    let better_version = short_version(better_version);
     if better.is_empty() {
         return;
     }
+    // A version belongs to its name: that of another name must not stay.
     if !better_version.is_empty() || !better.eq_ignore_ascii_case(name) {
         *version = better_version;
     }
     *name = better;
 }
 
-/// A version without the zeros at its end: `124.0.0.0` is 124.
+/// Removes the zeros at the end of a version: `124.0.0.0` becomes `124`.
+#[must_use]
 pub fn short_version(version: &str) -> String {
     let mut version = tidy(version);
     while let Some(shorter) = version.strip_suffix(".0") {
@@ -102,20 +106,20 @@ pub fn short_version(version: &str) -> String {
     version
 }
 
-/// Without versions, so that an update makes no other device of it.
+/// The name for people, without versions: an update must not make another device of it.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = if self.app_name.is_empty() {
-            &self.browser
-        } else {
-            &self.app_name
+        // A native application has no browser of its own. Its user agent names a web view.
+        let client = match self.app_name.as_str() {
+            "" => &self.browser,
+            _ => &self.app_name,
         };
-        let named: Vec<&str> = [client, &self.os]
-            .into_iter()
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
-            .collect();
-        match (named.join(" on ").as_str(), self.model.as_str()) {
+        let named = match (client.as_str(), self.os.as_str()) {
+            (client, "") => client.to_owned(),
+            ("", os) => os.to_owned(),
+            (client, os) => format!("{client} on {os}"),
+        };
+        match (named.as_str(), self.model.as_str()) {
             (named, "") => f.write_str(named),
             ("", model) => f.write_str(model),
             (named, model) => write!(f, "{named} ({model})"),

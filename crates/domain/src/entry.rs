@@ -1,4 +1,4 @@
-//! What goes through the log: an entry is one caller's change with all that the audit trail keeps of it.
+//! Entries of the log: the only changes that revoke anything.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use portcullis_contract::{
 
 use super::{Actor, Policy, api_key::NewApiKey, key::NewKey};
 
-/// One caller's change. Its event id makes repeating it harmless.
+/// One caller's change, with everything that the audit trail keeps of it.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Unique: an entry whose id the log knows is answered, not applied again.
+    /// A unique id. An entry whose id the log knows is answered, not applied again.
     pub event_id: EventId,
-    /// Who did it.
+    /// The author.
     pub actor: Actor,
     /// The administrator's text. Never shown to users.
     pub reason: String,
-    /// The text meant for the user.
+    /// The text for the user.
     pub user_message: String,
     /// The W3C trace parent of the call, when it was sampled.
     pub trace_parent: Option<String>,
-    /// What to change.
+    /// The change.
     pub mutation: Mutation,
 }
 
@@ -48,121 +48,121 @@ impl Entry {
 pub enum Mutation {
     /// Ends sessions of one tenant, all or none.
     RevokeSessions {
-        /// Their tenant.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The sessions.
         sessions: Vec<SessionId>,
-        /// When given, they must all be this user's; others are not found.
+        /// The owner that all of them must have. A session of another user is not found.
         owner: Option<UserId>,
-        /// Why they end.
+        /// The cause that the sessions show.
         cause: Cause,
     },
-    /// Cuts off all that users have opened so far.
+    /// Ends every session that users have opened so far, by one cutoff for each user.
     SignOutUsers {
-        /// Their tenant.
+        /// The tenant.
         tenant: TenantId,
-        /// Who; the unknown ones are created, so that a sign-in under way is bound too.
+        /// The users. Unknown ones are created, so that a concurrent sign-in of theirs is covered too.
         users: Vec<UserId>,
         /// A session of the (only) user that stays.
         keep: Option<SessionId>,
-        /// Also refuses new sign-ins and kills API keys.
+        /// Also refuses new sign-ins and revokes API keys.
         disable: bool,
-        /// Why they end.
+        /// The cause that the sessions show.
         cause: Cause,
     },
     /// Lets a disabled user sign in again.
     EnableUser {
-        /// Their tenant.
+        /// The tenant.
         tenant: TenantId,
-        /// Who.
+        /// The user.
         user: UserId,
     },
-    /// Cuts off a whole tenant.
+    /// Ends every session of a tenant, by one cutoff.
     SignOutTenant {
-        /// Which.
+        /// The tenant.
         tenant: TenantId,
     },
-    /// Replaces a tenant's policy; the sessions that exist are looked at again.
+    /// Replaces a tenant's policy. The sweep then checks the tenant's existing sessions.
     SetPolicy {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// The whole of it.
+        /// The whole new policy.
         policy: Box<Policy>,
-        /// The version that it replaces; 0: none was set.
+        /// The version that it replaces. 0: none was set.
         expected: u64,
     },
-    /// Cuts off everyone.
+    /// Ends every session of the installation, by one cutoff.
     SignOutEveryone,
-    /// Makes an API key.
+    /// Creates an API key.
     CreateApiKey(Box<NewApiKey>),
-    /// Ends an API key.
+    /// Revokes an API key.
     RevokeApiKey {
-        /// Its tenant.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The key.
         key: ApiKeyId,
     },
     /// Makes a signing key trusted.
     TrustKey(NewKey),
-    /// Ends trust in a signing key.
+    /// Ends trust in a signing key that does not sign.
     DistrustKey(KeyId),
-    /// Ends trust in a signing key although it signs; then the successor is trusted with the same revision, and signs at
-    /// once.
+    /// Ends trust in a signing key even if it signs. A successor is then trusted in the same revision and signs at once.
     ReplaceKey {
-        /// The key that is not trusted any more.
+        /// The key to distrust.
         id: KeyId,
-        /// The one that takes its place, if it signs.
+        /// The successor, used only if the key signs.
         successor: Box<NewKey>,
     },
-    /// Drops the previous generation, if the last turn is at least this long ago.
+    /// Drops the previous generation of revocations, if the last turn is old enough.
     Turn {
-        /// The longest life of an access token, and an hour.
+        /// The least age of the last turn: the longest lifetime of an access token, and an hour.
         period: Duration,
     },
-    /// Forgets API keys that were revoked and that expired at least this long ago.
+    /// Deletes API keys that were revoked and that expired at least this long ago.
     ForgetApiKeys(Duration),
-    /// Takes events of sign-ins and refreshes into the trail, the oldest first.
+    /// Moves waiting events of sign-ins and refreshes into the audit trail, oldest first.
     Record,
-    /// Says again what a batch said that took too long to commit: its stamp may be of a generation ago.
+    /// Repeats the revocations of a batch that took too long to commit. Its stamp may be of an earlier generation, which
+    /// gates may already have forgotten.
     Repeat {
         /// Single sessions.
         serials: Vec<Serial>,
-        /// Scopes of sessions, with the one they exempt.
+        /// Scopes of sessions, each with the session that it exempts.
         cuts: Vec<(Scope, Option<Serial>)>,
     },
 }
 
-/// Why sessions ended.
+/// The cause of a session's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Their user ended them: with the session itself, or a service did for the user.
+    /// The user signed out with the session itself, or a service did for the user.
     User,
-    /// Their user ended them from another session, or all at once.
+    /// The user ended the session from another one, or all sessions at once.
     AnotherDevice,
-    /// An administrator or a service did.
+    /// An administrator or a service ended it.
     Administrator,
-    /// Their user was disabled.
+    /// The user was disabled.
     UserDisabled,
-    /// An old refresh token came back.
+    /// An old refresh token was presented.
     RefreshTokenReused,
-    /// A new session took its place.
+    /// A new session on the same device replaced it.
     Replaced,
-    /// The history was recovered.
+    /// The history was recovered with everyone signed out.
     Recovery,
-    /// The tenant's policy changed, and the session was past it.
+    /// The tenant's policy changed, and the session violated it.
     Policy,
-    /// It was not used for the policy's idle timeout.
+    /// The session was not used for the policy's idle timeout.
     Idle,
     /// The user's password was changed.
     PasswordChanged,
     /// The user's second factor was changed.
     SecondFactorChanged,
-    /// A newer session took the last place that the policy allows.
+    /// A newer session exceeded the policy's number of sessions.
     SessionLimit,
 }
 
 impl Cause {
-    /// What only the user of a session does to it.
+    /// The causes that only a session's own user has.
     pub const BY_USER: [Self; 2] = [Self::User, Self::AnotherDevice];
 
     const ALL: [Self; 12] = [
@@ -180,10 +180,11 @@ impl Cause {
         Self::SessionLimit,
     ];
 
-    /// The stable number that the stores keep.
+    /// The stable number in the stores.
     #[must_use]
     pub fn code(self) -> i64 {
         match self {
+            // Rows of ended sessions keep these numbers: never reuse one.
             Self::User => 1,
             Self::Administrator => 2,
             Self::UserDisabled => 3,
@@ -199,7 +200,7 @@ impl Cause {
         }
     }
 
-    /// The cause of a stored number.
+    /// The cause with a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.code() == code)
@@ -207,13 +208,13 @@ impl Cause {
 }
 
 impl Mutation {
-    /// The most events of one [`Record`](Self::Record): revocations wait while they are written.
+    /// The most events of one [`Record`](Self::Record). Revocations wait while they are written.
     pub const RECORDED_MAX: u32 = 256;
 
     /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys).
     pub const FORGOTTEN_MAX: u32 = 256;
 
-    /// The tenant whose things it changes. None: those of the whole installation.
+    /// The tenant whose data changes. None for a change to the whole installation.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         match self {
@@ -235,9 +236,10 @@ impl Mutation {
         }
     }
 
-    /// Whether it ends anything, so that it goes before other changes.
+    /// Whether it revokes anything. Revocations go before other changes.
     #[must_use]
     pub fn revokes(&self) -> bool {
+        // Exhaustive, so that a new mutation has to choose its lane.
         match self {
             Self::RevokeSessions { .. }
             | Self::SignOutUsers { .. }
@@ -257,23 +259,25 @@ impl Mutation {
         }
     }
 
-    /// How many things it names: what it weighs in a batch.
+    /// The number of targets: its weight in a batch.
     #[must_use]
     pub fn targets(&self) -> usize {
         match self {
             Self::RevokeSessions { sessions, .. } => sessions.len(),
             Self::SignOutUsers { users, .. } => users.len(),
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
+            // It weighs as much as it may write, so that revocations do not wait behind it.
             Self::Record => Self::RECORDED_MAX as usize,
             _ => 1,
         }
     }
 
-    /// The audit trail's word for it.
+    /// The action in the audit trail. These names are stable: callers filter by them.
     #[must_use]
     pub fn action(&self) -> &'static str {
         match self {
             Self::RevokeSessions { .. } => "session.revoke",
+            // The same mutation under three names: the trail names the administrator's intent.
             Self::SignOutUsers { disable: true, .. } => "user.disable",
             Self::SignOutUsers { keep: Some(_), .. } => "user.sign_out_others",
             Self::SignOutUsers { .. } => "user.sign_out",
@@ -294,40 +298,40 @@ impl Mutation {
     }
 }
 
-/// What became of an entry.
+/// The outcome of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// A validator that has applied this revision enforces the entry.
+    /// The revision that enforces the entry, at every validator that has applied it.
     pub revision: Revision,
-    /// How many things it changed; 0 when all was so already.
+    /// The number of targets that changed. 0 when nothing had to change.
     pub changed: u32,
 }
 
-/// Why an entry cannot be applied. Nothing of it was.
+/// A reason why an entry cannot be applied. Nothing of it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// One of the sessions is not there, or not the owner's.
+    /// A session does not exist, or belongs to another user than the named owner.
     #[error("no such session")]
     SessionNotFound,
-    /// The user is not there.
+    /// The user does not exist.
     #[error("no such user")]
     UserNotFound,
-    /// The API key is not there.
+    /// The API key does not exist.
     #[error("no such API key")]
     ApiKeyNotFound,
-    /// Who is disabled gets no API keys.
+    /// A disabled user gets no API keys.
     #[error("the user is disabled")]
     UserDisabled,
-    /// The key is not there.
+    /// The signing key does not exist.
     #[error("no such signing key")]
     KeyNotFound,
-    /// The policy is not the one that was to be replaced.
+    /// The current policy is not the version to be replaced.
     #[error("the policy was changed meanwhile")]
     PolicyChanged,
-    /// The key is the one that signs.
+    /// The signing key signs.
     #[error("the key is in use")]
     KeyInUse,
-    /// The store refuses the entry whatever is tried; its log says why.
+    /// The store refuses the entry however often it is tried. The store's log has the reason.
     #[error("the entry cannot be stored")]
     Refused,
 }

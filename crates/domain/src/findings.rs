@@ -1,7 +1,7 @@
-//! Suspicious sessions: rules over what a sign-in or a session shows and what is known of its user.
+//! Findings: rules for suspicious sign-ins and sessions.
 //!
-//! A rule says what it saw, not that something is wrong: people buy phones and travel. The level says how seldom that
-//! is innocent. A tenant may switch each rule off.
+//! A finding states an observation, not that something is wrong: people buy phones and travel. Its level says how rarely
+//! the observation is innocent. A tenant may switch off each rule.
 
 mod session;
 mod sign_in;
@@ -15,7 +15,7 @@ pub use self::{
     },
 };
 
-/// What was found. The names are stable: they are in policies, audit rows and answers.
+/// The kind of a finding. The names are stable: they are in policies, audit rows and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingCode {
@@ -25,23 +25,24 @@ pub enum FindingCode {
     NewCountry,
     /// The user never signed in from this city. Facts: `city`, `country`, `ip`.
     NewCity,
-    /// The user never signed in from this public network ([`network`](super::place::network)). Facts: `network`, `network_operator`, `ip`.
+    /// The user never signed in from this public network ([`network`](super::place::network)). Facts: `network`,
+    /// `network_operator`, `ip`.
     NewNetwork,
-    /// From the last sign-in to this one nobody travels so fast ([`TRAVEL_KM_PER_HOUR_MAX`]). Facts: `from`, `to`,
-    /// `distance_km`, `elapsed_seconds`, `ip`.
+    /// The user would have had to travel faster than [`TRAVEL_KM_PER_HOUR_MAX`] since the last sign-in. Facts: `from`,
+    /// `to`, `distance_km`, `elapsed_seconds`, `ip`.
     ImpossibleTravel,
     /// The session is older than [`OLD_SESSION_AGE`]. Facts: `age_days`.
     OldSession,
     /// The session's address moved to another country. Facts: `from`, `to` (countries), `ip`.
     CountryChanged,
-    /// A refresh token of the session came back after it was exchanged: someone has a copy. No facts.
+    /// A refresh token came back after it was exchanged: somebody has a copy. No facts.
     RefreshTokenReused,
     /// Two clients presented the same refresh token. Facts, in the audit trail only: `differs` (`ip`, `user_agent`,
     /// `device_id`), `ip`, `first_ip`.
     RefreshTokenShared,
 }
 
-/// How seldom a finding is innocent.
+/// The rarity of an innocent finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -53,7 +54,7 @@ pub enum Level {
     High,
 }
 
-/// What to do about a finding.
+/// A step to take about a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advice {
@@ -65,24 +66,24 @@ pub enum Advice {
     ChangePassword,
     /// Turn on a second factor.
     EnableSecondFactor,
-    /// Look at what was changed of late.
+    /// Check the recent changes to the account.
     CheckRecentChanges,
     /// Read the audit log.
     ReviewAuditLog,
 }
 
-/// Something that was found.
+/// A suspicious circumstance.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// What.
+    /// The kind.
     pub code: FindingCode,
-    /// What it rests on, by the names that [`FindingCode`] lists. One that is not known is not there.
+    /// The facts behind it, by the names that [`FindingCode`] lists. Unknown facts are absent.
     pub facts: Vec<(String, String)>,
 }
 
 impl FindingCode {
-    /// All of them.
+    /// Every code.
     pub const ALL: [Self; 9] = [
         Self::NewDevice,
         Self::NewCountry,
@@ -95,7 +96,7 @@ impl FindingCode {
         Self::RefreshTokenShared,
     ];
 
-    /// The stable name, as in JSON.
+    /// The stable name in policies, audit rows and answers.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -111,7 +112,7 @@ impl FindingCode {
         }
     }
 
-    /// The level of its findings.
+    /// The level of findings with this code.
     #[must_use]
     pub fn level(self) -> Level {
         match self {
@@ -126,7 +127,7 @@ impl FindingCode {
         }
     }
 
-    /// What to do about it when it was not the user, the first thing first.
+    /// The steps to take when it was not the user, the most important first.
     #[must_use]
     pub fn advice(self) -> &'static [Advice] {
         use Advice::{
@@ -168,13 +169,13 @@ impl Finding {
         code: FindingCode,
         facts: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
-        let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
-        Self {
-            code,
-            facts: known
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
+        let mut known = Vec::new();
+        for (name, value) in facts {
+            if !value.is_empty() {
+                known.push((name.to_owned(), value));
+            }
         }
+        Self { code, facts: known }
     }
 }
 

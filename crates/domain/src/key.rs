@@ -6,76 +6,92 @@ use portcullis_contract::key::{Algorithm, CredentialKind, KeyId};
 
 use super::Micros;
 
-/// A signing key to be made trusted.
+/// A signing key to be trusted.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Its `kid`.
+    /// The `kid`.
     pub id: KeyId,
-    /// What it signs.
+    /// The kind of token that it signs.
     pub credential: CredentialKind,
-    /// Its one algorithm.
+    /// The one algorithm that it signs with.
     pub algorithm: Algorithm,
     /// The public key as the log carries it.
     pub public: Vec<u8>,
     /// The private key, sealed by the master key.
     pub sealed: Vec<u8>,
-    /// How long after its creation it signs, so that gates know it first.
+    /// The time from its creation to its first signature. Gates learn the key meanwhile.
     pub activation_delay: Duration,
 }
 
 /// A stored signing key.
 #[derive(Clone, Debug)]
 pub struct KeyRecord {
-    /// Its `kid`.
+    /// The `kid`.
     pub id: KeyId,
-    /// What it signs.
+    /// The kind of token that it signs.
     pub credential: CredentialKind,
-    /// Its one algorithm.
+    /// The one algorithm that it signs with.
     pub algorithm: Algorithm,
     /// The private key, sealed by the master key.
     pub sealed: Vec<u8>,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// From when it signs, unless a newer one does.
+    /// The time from which it signs, unless a newer key does.
     pub signs_from: Micros,
-    /// When trust in it ended.
+    /// The time when trust in it ended.
     pub retired: Option<Micros>,
 }
 
-/// The key that signs tokens of a kind at `now`: the newest that is old enough and still trusted.
-///
-/// When none is old enough, the clock was ahead when the keys were made and is not any more: then the oldest signs,
-/// which gates have known for longest. As long as a key is trusted there is one that signs.
+/// The key that signs tokens of a kind at `now`: the newest trusted key whose activation has passed. As long as any key of
+/// the kind is trusted, one signs.
 #[must_use]
 pub fn current_key<'a>(
     keys: impl IntoIterator<Item = &'a KeyRecord>,
     credential: CredentialKind,
     now: Micros,
 ) -> Option<&'a KeyRecord> {
-    let of_kind = keys.into_iter().filter(|key| key.credential == credential);
-    let trusted: Vec<_> = of_kind.filter(|key| key.retired.is_none()).collect();
-    let fit = trusted.iter().filter(|key| key.signs_from <= now);
-    let newest = fit.max_by_key(|key| (key.signs_from, key.created));
-    let oldest = trusted
-        .iter()
-        .min_by_key(|key| (key.signs_from, key.created));
-    newest.or(oldest).copied()
+    let mut newest_active: Option<&KeyRecord> = None;
+    let mut oldest: Option<&KeyRecord> = None;
+    for key in keys {
+        if key.credential != credential || key.retired.is_some() {
+            continue;
+        }
+        let is_active = key.signs_from <= now;
+        if is_active && newest_active.is_none_or(|newest| order(key) >= order(newest)) {
+            newest_active = Some(key);
+        }
+        if oldest.is_none_or(|oldest| order(key) < order(oldest)) {
+            oldest = Some(key);
+        }
+    }
+
+    // Without an active key the clock was ahead when the keys were created and is not any more. The oldest key then signs:
+    // gates have known it for longest.
+    newest_active.or(oldest)
 }
 
-/// From when, and until when, `key` can have signed: what it signed was made then. No end while it may sign still.
+fn order(key: &KeyRecord) -> (Micros, Micros) {
+    (key.signs_from, key.created)
+}
+
+/// The period in which `key` may have signed. Everything that it signed was issued then. No end while it may still sign.
 #[must_use]
 pub fn signing_window(keys: &[KeyRecord], key: &KeyRecord) -> (Micros, Option<Micros>) {
-    let others = keys
-        .iter()
-        .filter(|other| other.credential == key.credential && other.id != key.id);
-    let later: Vec<_> = others
-        .filter(|other| other.signs_from > key.signs_from)
-        .collect();
-    // A later key that was retired may have given the signing back.
-    if later.iter().any(|other| other.retired.is_some()) {
-        return (key.created, None);
+    let mut until: Option<Micros> = None;
+    for other in keys {
+        let is_later = other.credential == key.credential
+            && other.id != key.id
+            && other.signs_from > key.signs_from;
+        if !is_later {
+            continue;
+        }
+        // A later key that was retired may have handed the signing back to this one.
+        if other.retired.is_some() {
+            return (key.created, None);
+        }
+        let signs_from = other.signs_from;
+        until = Some(until.map_or(signs_from, |until| until.min(signs_from)));
     }
-    let until = later.iter().map(|other| other.signs_from).min();
     (key.created, until)
 }
 

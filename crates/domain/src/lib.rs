@@ -1,5 +1,25 @@
-//! The rules, in the field's words: what a session, a user and a revocation are. No I/O and no clock; times are
-//! arguments, in microseconds since 1970 by the database's clock.
+//! The rules of Portcullis: sessions, users, policies, findings and the entries of the log.
+//!
+//! This crate computes. It does no I/O and reads no clock: times are arguments, in microseconds since 1970 by the
+//! database's clock ([`Micros`]). The store keeps its types as rows, and the authority's use cases call its functions.
+//! No type here knows a wire format.
+//!
+//! | subject | start with |
+//! |---|---|
+//! | sign-ins | [`SignIn`], and [`findings`] for suspicious ones |
+//! | sessions | [`Session`], [`Session::state`], [`SessionEnd`] |
+//! | refreshes | [`judge_refresh`]: a token that comes again, and whether that is theft |
+//! | changes | [`Entry`] and [`Mutation`]: everything that goes through the log |
+//! | policies | [`Policy::effective`], [`Limits::violation`](policy::Limits::violation), presets of standards |
+//! | the sweep | [`SweptSession::sweep`]: idle sessions, and policies that became stricter |
+//! | turns | [`SinceTurn`] and [`Counting`]: when the log may forget revocations |
+//! | devices and places | [`device`], [`place`] |
+//! | lists | [`listing`]: filters, orders, pages, previews |
+//! | audit | [`AuditEvent`], [`PendingEvent`] |
+//!
+//! A rule that two sides evaluate has one source. For example the store renders
+//! [`Limits::rules`](policy::Limits::rules) as SQL, and [`Limits::violation`](policy::Limits::violation) evaluates the
+//! same list in memory.
 
 mod activity;
 mod actor;

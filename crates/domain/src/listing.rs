@@ -1,4 +1,4 @@
-//! Lists of sessions and users: what they show, in which order, and how much of them is a page.
+//! Lists of sessions and users: filters, orders, pages and previews.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -9,44 +9,44 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{Cause, Micros, Session, SessionState, User};
 
-/// Active sessions of one user are counted up to this many.
+/// The most active sessions of a user that are counted.
 pub const USER_SESSIONS_COUNTED_MAX: u32 = 100;
-/// Active sessions of a tenant are counted up to this many.
+/// The most active sessions of a tenant that are counted.
 pub const TENANT_SESSIONS_COUNTED_MAX: u32 = 10_000;
-/// What a preview counts up to.
+/// The most sessions that a preview counts.
 pub const PREVIEW_SESSIONS_MAX: u32 = 1_000;
-/// What a preview shows of it.
+/// The most sessions that a preview shows.
 pub const PREVIEW_SAMPLE_MAX: u32 = 10;
 
-/// Which sessions to list. What is not set matches everything.
+/// A filter for a list of sessions. An unset field matches every session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionFilter {
-    /// Of this tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// Of this user; none: of all.
+    /// The user.
     pub user_id: Option<UserId>,
-    /// In this state; none: in any.
+    /// The state.
     pub state: Option<SessionState>,
-    /// Ended ones only for this long after their end.
+    /// Includes ended sessions only for this long after their end.
     pub retention: Duration,
-    /// Of users with these names.
+    /// Parts of the user's names.
     pub names: NameFilter,
-    /// Opened from an address in this network.
+    /// The network of the sign-in's address.
     pub network: Option<Network>,
-    /// Opened in this country (ISO 3166-1 alpha-2, capitals).
+    /// The country of the sign-in (ISO 3166-1 alpha-2, upper case).
     pub country: Option<String>,
-    /// On this type of device, by its number in the contract.
+    /// The type of device, by its number in the contract.
     pub device_type: Option<i64>,
-    /// When they were opened.
+    /// The time of the sign-in.
     pub started: Period,
-    /// When they were last active.
+    /// The time of the last activity.
     pub active: Period,
-    /// Ended by this.
+    /// The cause of the end.
     pub end_cause: Option<Cause>,
 }
 
 impl SessionFilter {
-    /// All sessions of a tenant that are kept.
+    /// Matches every stored session of a tenant.
     #[must_use]
     pub fn of(tenant_id: TenantId) -> Self {
         Self {
@@ -70,22 +70,22 @@ impl SessionFilter {
 pub enum SessionOrder {
     /// Newest first.
     Start,
-    /// By user id as the store compares text; newest first within a user.
+    /// By user id as the store compares text. Newest first within a user.
     User,
-    /// This one first, then the last active. Only for the sessions of one user.
+    /// The named session first, then the last active first. Only for the sessions of one user.
     LastActive(Option<SessionId>),
 }
 
-/// Which users to list. What is not set matches everything.
+/// A filter for a list of users. An unset field matches every user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserFilter {
-    /// Of this tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// With these names.
+    /// Parts of the names.
     pub names: NameFilter,
-    /// When they last signed in.
+    /// The time of the last sign-in.
     pub signed_in: Period,
-    /// Also those without active sessions.
+    /// Includes users without active sessions.
     pub signed_out: bool,
 }
 
@@ -100,94 +100,94 @@ pub enum UserOrder {
     PersonName,
 }
 
-/// A user and their active sessions.
+/// A user with a summary of the active sessions.
 #[derive(Clone)]
 pub struct UserSummary {
-    /// Who.
+    /// The user.
     pub user: User,
     /// Active sessions, counted up to one more than [`USER_SESSIONS_COUNTED_MAX`].
     pub sessions: u32,
     /// The newest sign-in.
     pub signed_in: Option<Micros>,
-    /// The newest activity over the counted sessions.
+    /// The newest activity of the counted sessions.
     pub last_active: Option<Micros>,
 }
 
 /// Parts of names, as [`fold`] makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameFilter {
-    /// Of the sign-in name.
+    /// A part of the sign-in name.
     pub user_name: Option<String>,
-    /// Of the given or the family name.
+    /// A part of the given or the family name.
     pub person_name: Option<String>,
-    /// Of the email address.
+    /// A part of the email address.
     pub email: Option<String>,
 }
 
 impl NameFilter {
-    /// Whether it asks for anything.
+    /// Whether any part is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         *self != Self::default()
     }
 }
 
-/// From an instant on, up to another.
+/// A period of time, open where a bound is unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Period {
-    /// At or after.
+    /// The first instant in the period.
     pub from: Option<Micros>,
-    /// Before.
+    /// The first instant after the period.
     pub until: Option<Micros>,
 }
 
 /// The sessions that a call would end.
 #[derive(Clone, Debug)]
 pub enum Selection {
-    /// These, at most [`PREVIEW_SESSIONS_MAX`].
+    /// Single sessions, at most [`PREVIEW_SESSIONS_MAX`].
     Sessions(Vec<SessionId>),
-    /// All of these users, but one.
+    /// Every session of these users, except one.
     Users(Vec<UserId>, Option<SessionId>),
-    /// The whole tenant's.
+    /// Every session of the tenant.
     Tenant,
 }
 
-/// What a call would end.
+/// The result of a preview.
 pub struct Preview {
     /// Active sessions, counted up to one more than [`PREVIEW_SESSIONS_MAX`].
     pub sessions: u32,
-    /// Some of them, newest first, at most [`PREVIEW_SAMPLE_MAX`].
+    /// The newest of them, at most [`PREVIEW_SAMPLE_MAX`].
     pub sample: Vec<Session>,
-    /// The time at which that was so.
+    /// The time of the preview.
     pub now: Micros,
 }
 
 /// One page of a list.
 pub struct Page<T> {
-    /// In the order of the list.
+    /// The items, in the order of the list.
     pub items: Vec<T>,
-    /// Where the next page begins; none: this was the last.
+    /// The cursor of the next page. None on the last page.
     pub next: Option<PageCursor>,
-    /// The time at which the items were so.
+    /// The time of the page.
     pub now: Micros,
 }
 
-/// Where a list goes on. Only the store that made it can read it.
+/// The position at which a list continues. Only the store that made it can read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageCursor(pub Vec<u8>);
 
-/// Text as searches compare it: whatever its case. Letter by letter, so that a part of a text folds to a part of what
-/// the text folds to.
+/// Folds the case of a text for searches, letter by letter. Thus a part of a text folds to a part of the folded text.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    let lower = text.chars().flat_map(char::to_lowercase);
-    // The one letter of which lower case has two forms.
-    lower
-        .map(|letter| if letter == 'ς' { 'σ' } else { letter })
-        .collect()
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.chars().flat_map(char::to_lowercase) {
+        // Sigma is the one letter with two lower-case forms.
+        folded.push(if letter == 'ς' { 'σ' } else { letter });
+    }
+    folded
 }
 
-/// A block of addresses. IPv4 stands in IPv6 as `::ffff:0:0/96`.
+/// A block of addresses. IPv4 addresses are those of `::ffff:0:0/96`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     first: u128,
@@ -195,8 +195,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of an address, such as `192.0.2.7`, or of a prefix, such as `192.0.2.0/24`. Bits beyond the prefix
-    /// do not count.
+    /// Parses an address, such as `192.0.2.7`, or a prefix, such as `192.0.2.0/24`. Bits beyond the prefix are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
@@ -205,16 +204,12 @@ impl Network {
         };
         let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
         let length = match prefix {
-            // `+8` and `08` are numbers to Rust, and no prefixes.
-            Some(digits)
-                if digits.len() > 1 && digits.starts_with('0') || digits.starts_with('+') =>
-            {
-                return None;
-            }
-            Some(digits) => digits.parse().ok().filter(|length| *length <= bits)?,
+            Some(digits) => parse_prefix_length(digits, bits)?,
             None => bits,
         };
-        // Everything right of the prefix, which in an IPv4 address begins after the 96 bits before it.
+
+        // The prefix of an IPv4 address begins after the 96 bits that map it into IPv6.
+        // A shift by all 128 bits overflows, and leaves no host bits.
         let hosts = u128::MAX.checked_shr(128 - bits + length).unwrap_or(0);
         let address = u128::from_be_bytes(address_key(address));
         Some(Self {
@@ -223,14 +218,24 @@ impl Network {
         })
     }
 
-    /// Its first and last address, as [`address_key`] has them.
+    /// The first and the last address, as [`address_key`] encodes them.
     #[must_use]
     pub fn range(self) -> ([u8; 16], [u8; 16]) {
         (self.first.to_be_bytes(), self.last.to_be_bytes())
     }
 }
 
-/// An address as the stores keep and compare it: the 16 bytes of IPv6.
+fn parse_prefix_length(digits: &str, bits: u32) -> Option<u32> {
+    // Rust reads `+8` and `08` as numbers. No other program takes them for prefixes.
+    let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
+    if has_leading_zero || digits.starts_with('+') {
+        return None;
+    }
+    let length: u32 = digits.parse().ok()?;
+    (length <= bits).then_some(length)
+}
+
+/// Encodes an address as the stores keep and compare it: the 16 bytes of IPv6.
 #[must_use]
 pub fn address_key(address: IpAddr) -> [u8; 16] {
     match address {

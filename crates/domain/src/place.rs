@@ -1,6 +1,6 @@
-//! Where an address is, as far as a database knows.
+//! Places of addresses, as far as a database knows them.
 
-// Addresses without the sockets of `std::net`.
+// `core::net` has addresses without the sockets of `std::net`.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 /// The mean radius of the earth, in kilometres (IUGG).
 const EARTH_RADIUS_KM: f64 = 6_371.0;
 
-/// Where an address is. What is not known is empty.
+/// The place of an address. An unknown field is empty.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Place {
     /// The city's English name.
     pub city: String,
-    /// ISO 3166-1 alpha-2, upper case.
+    /// The country's code (ISO 3166-1 alpha-2, upper case).
     pub country: String,
     /// The country's English name.
     pub country_name: String,
     /// The middle of the area in which the address probably is.
     pub coordinates: Option<Coordinates>,
-    /// Who runs the network: the ISP, or else the organisation of the autonomous system.
+    /// The operator of the network: the ISP, or else the organisation of the autonomous system.
     pub network_operator: String,
     /// The number of the autonomous system.
     pub asn: Option<u32>,
@@ -34,39 +34,45 @@ pub struct Coordinates {
     pub latitude: f64,
     /// Degrees east, from -180 to 180.
     pub longitude: f64,
-    /// How far off it may be, in kilometres; 0 when the database does not say.
+    /// The possible error, in kilometres. 0 when the database names none.
     pub accuracy_km: u16,
 }
 
 impl Coordinates {
-    /// The distance along the great circle, in kilometres (haversine; exact to about 0.5 %, for the earth is no ball).
+    /// The distance along the great circle, in kilometres. Haversine is exact to about 0.5 %, because the earth is not a
+    /// sphere.
     #[must_use]
     pub fn distance_km(self, other: Self) -> f64 {
-        let [from, to] = [self.latitude, other.latitude].map(f64::to_radians);
-        let half_chord = |from: f64, to: f64| ((to - from) / 2.0).sin().powi(2);
+        let from = self.latitude.to_radians();
+        let to = other.latitude.to_radians();
+        let north = half_chord(from, to);
         let east = half_chord(self.longitude.to_radians(), other.longitude.to_radians());
-        let haversine = half_chord(from, to) + from.cos() * to.cos() * east;
+        let haversine = north + from.cos() * to.cos() * east;
         2.0 * EARTH_RADIUS_KM * haversine.clamp(0.0, 1.0).sqrt().asin()
     }
 }
 
+fn half_chord(from: f64, to: f64) -> f64 {
+    ((to - from) / 2.0).sin().powi(2)
+}
+
 impl Place {
-    /// "Berlin, DE", "DE", or nothing.
+    /// The name for people: "Berlin, DE", "DE", or empty.
     #[must_use]
     pub fn name(&self) -> String {
-        let parts = [self.city.as_str(), self.country.as_str()];
-        parts
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(", ")
+        match (self.city.as_str(), self.country.as_str()) {
+            (city, "") => city.to_owned(),
+            ("", country) => country.to_owned(),
+            (city, country) => format!("{city}, {country}"),
+        }
     }
 }
 
-/// Whether an address is one of the public internet, so that it can have a place and a network of its own: none of
-/// the ranges that the IANA registries of special-purpose addresses (RFC 6890) call not globally reachable.
+/// Whether an address belongs to the public internet, so that it can have a place and a network of its own. Excludes the
+/// ranges that the IANA registries of special-purpose addresses (RFC 6890) call not globally reachable.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
+    // An IPv4 address in IPv6 notation is the same address.
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
@@ -86,30 +92,32 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
-    let global_unicast = segments[0] & 0xe000 == 0x2000; // RFC 4291: all that is given out is in 2000::/3
+    let global_unicast = segments[0] & 0xe000 == 0x2000; // RFC 4291: every assigned address is in 2000::/3
     let documentation =
         segments[..2] == [0x2001, 0x0db8] || segments[0] == 0x3fff && segments[1] < 0x1000; // RFC 9637
     let protocols = segments[0] == 0x2001 && segments[1] < 0x0200; // RFC 2928: Teredo, benchmarks, ORCHID
     global_unicast && !documentation && !protocols
 }
 
-/// The public network an address is in, as text: the /24 of an IPv4 address, the least that is routed on the internet,
-/// and the /48 of an IPv6 address, the most that one site is given (RFC 6177). None for addresses that are not public.
+/// The public network of an address, as text. None for an address that is not public.
 #[must_use]
 pub fn network(ip: IpAddr) -> Option<String> {
     if !is_public(ip) {
         return None;
     }
-    Some(match ip.to_canonical() {
+    let network = match ip.to_canonical() {
+        // A /24 is the smallest network that is routed on the internet.
         IpAddr::V4(ip) => {
             let [first, second, third, _] = ip.octets();
             format!("{first}.{second}.{third}.0/24")
         }
+        // A /48 is the largest network that one site is given (RFC 6177).
         IpAddr::V6(ip) => {
             let [first, second, third, ..] = ip.segments();
             format!("{}/48", Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0))
         }
-    })
+    };
+    Some(network)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! A tenant's policy: how long its sessions live, how many there may be, and what they need.
+//! Policies: the lifetimes, numbers and requirements that a tenant sets for its sessions.
 //!
-//! A policy is stored only when [`Policy::validate`] finds nothing. What one user's sessions are
-//! held to is in [`Limits`]: the tenant's, tightened by what the tenant says of that user ([`Policy::effective`]).
+//! A policy is stored only when [`Policy::validate`] finds no problem. The sessions of one user are held to [`Limits`]: the
+//! tenant's, tightened by the tenant's override for that user ([`Policy::effective`]).
 
 mod check;
 mod limits;
@@ -25,27 +25,28 @@ pub use self::{
 };
 use super::FindingCode;
 
-/// The longest time for which an authority applies a policy without reading it again. A sign-in may follow a policy this
-/// old, so the walk over a tenant's sessions repeats until the policy is older.
+/// The longest time for which an authority applies a policy without reading it again.
+///
+/// A sign-in may follow a policy this old. The walk over a tenant's sessions therefore repeats until the policy is older.
 pub const POLICY_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// What a tenant decided.
+/// A tenant's policy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// What sessions are held to.
+    /// The limits for every user.
     pub limits: Limits,
     /// Whether users may see and end their own sessions.
     pub users_see_sessions: bool,
-    /// Whether the last page that a session asked for is kept.
+    /// Whether a session keeps the last page that it requested.
     pub keep_last_page: bool,
     /// Whether a refresh token that two clients present ends its session.
     pub end_on_shared_refresh_token: bool,
     /// The findings that are switched off.
     pub findings_disabled: BTreeSet<FindingCode>,
-    /// The standard that it was made from; empty: none.
+    /// The standard that the policy was made from. Empty for none.
     pub source: String,
-    /// Stricter limits for named users; at most [`USER_OVERRIDES_MAX`].
+    /// Stricter limits for single users, at most [`USER_OVERRIDES_MAX`].
     #[serde(with = "by_user")]
     pub user_overrides: BTreeMap<UserId, UserOverride>,
 }
@@ -65,7 +66,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// What the sessions of `user` are held to.
+    /// The limits for the sessions of `user`.
     #[must_use]
     pub fn effective(&self, user: &UserId) -> Limits {
         let limits = self.limits.clone();
@@ -75,25 +76,24 @@ impl Policy {
         }
     }
 
-    /// The policy as the stores keep it: JSON.
+    /// Encodes the policy as the stores keep it: JSON.
     #[must_use]
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("a policy has only text keys")
     }
 
-    /// Reads a stored policy. A field that is not there has its default; an unknown one is refused, for a rule that
-    /// this version does not know is one that it would not enforce.
+    /// Decodes a stored policy. A missing field has its default.
     ///
     /// # Errors
-    /// When it is not a policy of this version.
+    /// When the policy has an unknown field. This version would not enforce a rule that it does not know.
     pub fn decode(json: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json)
     }
 }
 
-/// Users' overrides by id, as JSON has keys: text.
+/// Overrides by user id. JSON has only text keys.
 mod by_user {
-    use serde::{Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer, de::Error, ser::SerializeMap};
 
     use super::{BTreeMap, Deserialize, UserId, UserOverride};
 
@@ -101,20 +101,24 @@ mod by_user {
         overrides: &BTreeMap<UserId, UserOverride>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            overrides
-                .iter()
-                .map(|(user, stricter)| (user.as_str(), stricter)),
-        )
+        let mut map = serializer.serialize_map(Some(overrides.len()))?;
+        for (user, stricter) in overrides {
+            map.serialize_entry(user.as_str(), stricter)?;
+        }
+        map.end()
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<UserId, UserOverride>, D::Error> {
         let named = BTreeMap::<String, UserOverride>::deserialize(deserializer)?;
-        let parse =
-            |(user, stricter)| Ok((UserId::parse(user).map_err(D::Error::custom)?, stricter));
-        named.into_iter().map(parse).collect()
+        let mut overrides = BTreeMap::new();
+        for (user, stricter) in named {
+            // Checked again: a stored policy may come from a restored or edited database.
+            let user = UserId::parse(user).map_err(D::Error::custom)?;
+            overrides.insert(user, stricter);
+        }
+        Ok(overrides)
     }
 }
 

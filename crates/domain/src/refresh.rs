@@ -1,4 +1,4 @@
-//! Refresh tokens that did not rotate.
+//! Refresh tokens that come again after they were exchanged.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use super::{ClientInfo, Finding, FindingCode, Micros, Session, SessionState};
 /// The settings of a tenant and its installation for refresh tokens that come again.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshRules {
-    /// How long the token before the newest returns the newest, whatever was seen since.
+    /// The time after a refresh in which the token before the newest returns the newest, whatever was seen since.
     pub grace: Duration,
-    /// How long the session's access tokens live.
+    /// The lifetime of the session's access tokens.
     pub access_token_lifetime: Duration,
     /// Whether a token that two clients present ends the session.
     pub end_on_shared_token: bool,
@@ -18,33 +18,33 @@ pub struct RefreshRules {
 /// The verdict on a refresh token that is not the newest one of a live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshVerdict {
-    /// The same successor again: another tab was first, or the answer was lost.
+    /// Return the same successor again: another tab was first, or the answer was lost.
     Repeat,
-    /// The token came from two clients.
+    /// Two clients presented the token.
     Shared {
-        /// How they differ.
+        /// The finding that names the differences.
         finding: Finding,
-        /// Whether it ends the session; else the successor is returned again.
+        /// Whether the session ends. Otherwise the successor is returned again.
         end: bool,
     },
-    /// It was copied: end the session.
+    /// The token was copied. End the session.
     Theft,
-    /// The session is over.
+    /// The session has ended.
     Ended,
-    /// It is ahead of its session: never issued, or the store went back in time. Not called theft.
+    /// The generation is ahead of the session: the token was never issued, or the store lost history. That is no theft.
     Ahead,
 }
 
-/// Judges a token of `generation` that `client` presented and that did not rotate.
+/// Judges a token of `generation` that `client` presented and that did not advance the session.
 ///
-/// The newest token was never presented: that would have advanced the session. So when the token before it comes again,
-/// its first answer may have been lost, and a session must not end for that, however long the authority was away. It is
-/// theft only if the successor's access token was used: then the answer arrived, and someone else has a copy. A token
-/// that is older still is always theft: its successor was presented.
+/// - **The token before the newest** may come again because its answer was lost. A session must not end for that, however
+///   long the authority was away. It is theft only when the access token of the successor was used: then the answer did
+///   arrive, and somebody else has a copy.
+/// - **An older token** is always theft, because its successor was presented.
 ///
-/// Use shows late, as gates report it (at most `sessions.activity_delay_max`). Until then a copy gets the successor, but
-/// no more than its owner has: only one of them advances the session by it, and the next older token that comes is theft.
-/// A thief and an owner who stay in step, each repeating after the other, are found by who they are.
+/// Gates report use with a delay (at most `sessions.activity_delay_max`). Until then a copy gets the successor, but no
+/// more than its owner has: only one of them advances the session with it, and the next older token is theft. A thief and
+/// an owner that repeat after each other in turn are found by their clients ([`RefreshVerdict::Shared`]).
 #[must_use]
 pub fn judge_refresh(
     session: &Session,
@@ -56,17 +56,22 @@ pub fn judge_refresh(
     if session.state(now) != SessionState::Active {
         return RefreshVerdict::Ended;
     }
+    // The newest token advances the session. One that did not was never issued for this row.
     if generation >= session.generation {
         return RefreshVerdict::Ahead;
     }
     let Some(rotated) = session.rotated else {
+        // Not reachable for rows of this version: an earlier generation means that the session was refreshed.
         return RefreshVerdict::Theft;
     };
+
     let is_older = generation + 1 < session.generation;
     let in_grace = now.since(rotated) <= rules.grace;
+    // Within the grace, two tabs that refresh at the same time look like a theft, because both use their answers.
     if is_older || (!in_grace && is_successor_used(session, rotated, rules)) {
         return RefreshVerdict::Theft;
     }
+
     match compare_clients(&session.rotated_by, client) {
         Some(finding) => RefreshVerdict::Shared {
             finding,
@@ -76,16 +81,16 @@ pub fn judge_refresh(
     }
 }
 
-/// Whether a gate saw the access token that came with the newest refresh token. Activity after the rotation may still be
-/// by an earlier access token, until all of those have expired; the grace is the margin for clocks, and for those that
-/// a repeat within the grace issued.
+/// Whether a gate saw the access token that came with the newest refresh token.
 fn is_successor_used(session: &Session, rotated: Micros, rules: &RefreshRules) -> bool {
+    // Activity after the refresh may still come from an earlier access token, until all of those have expired. The grace
+    // is the margin for clocks, and for the tokens that a repetition within the grace issued.
     let issued_before = session.rotated_before.unwrap_or(rotated);
     let expired = issued_before.after(rules.access_token_lifetime);
     session.activity.last > rotated.max(expired).after(rules.grace)
 }
 
-/// A finding when the clients of two presentations differ in something that both have.
+/// A finding when the two clients differ in a field that both have.
 fn compare_clients(first: &ClientInfo, second: &ClientInfo) -> Option<Finding> {
     let fields = [
         ("ip", &first.ip, &second.ip),
@@ -94,6 +99,7 @@ fn compare_clients(first: &ClientInfo, second: &ClientInfo) -> Option<Finding> {
     ];
     let mut differs = Vec::new();
     for (name, first, second) in fields {
+        // A caller that sends no client must not be taken for another client.
         if !first.is_empty() && !second.is_empty() && first != second {
             differs.push(name);
         }
@@ -101,6 +107,7 @@ fn compare_clients(first: &ClientInfo, second: &ClientInfo) -> Option<Finding> {
     if differs.is_empty() {
         return None;
     }
+
     let facts = [
         ("differs", differs.join(", ")),
         ("ip", second.ip.clone()),

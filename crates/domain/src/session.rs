@@ -1,4 +1,4 @@
-//! Sessions: how they open, renew and end.
+//! Sessions as the authority keeps them.
 
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
@@ -10,126 +10,126 @@ use super::{
     Actor, Cause, Details, Micros, PendingEvent, device::Device, findings::Finding, place::Place,
 };
 
-/// Where a sign-in came from, as the caller saw it.
+/// The client of a sign-in or a refresh, as the caller describes it. An empty field was not given.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Textual address.
+    /// The address, as text.
     pub ip: String,
-    /// The `User-Agent`.
+    /// The `User-Agent` header.
     pub user_agent: String,
-    /// The caller's id of the device.
+    /// The caller's own id of the device.
     pub device_id: String,
     /// The native application's name.
     pub app_name: String,
 }
 
-/// What a sign-in looked like.
+/// The circumstances of a sign-in, computed when it happened. They stay as they were: databases of places change.
 #[derive(Clone, Default)]
 pub struct Sight {
-    /// The device, as people name it.
+    /// The device.
     pub device: Device,
-    /// Where the address was.
+    /// The place of the address.
     pub place: Place,
-    /// Sign-ins of the user on this device so far, this one included; 0: the device has no id.
+    /// The user's sign-ins on this device, this one included. 0 for a device without an id.
     pub device_sign_ins: u32,
-    /// What was suspicious about it.
+    /// The suspicious circumstances.
     pub findings: Vec<Finding>,
 }
 
-/// What gates have seen of a session.
+/// The use of a session, as gates reported it.
 #[derive(Clone, Default)]
 pub struct Activity {
-    /// When it was last used; its opening when it was not.
+    /// The time of the last request. The time of the sign-in before the first request.
     pub last: Micros,
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// The address of the last one; empty: not known.
+    /// The address of the last request. Empty when unknown.
     pub ip: String,
-    /// Its page, where the policy keeps that.
+    /// The page of the last request. Empty unless the policy keeps pages.
     pub page: String,
 }
 
-/// A session as the authority's rows have it.
+/// A session as stored.
 #[derive(Clone)]
 pub struct Session {
-    /// Its id.
+    /// The id.
     pub id: SessionId,
-    /// Its tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
-    /// Its user.
+    /// The user.
     pub user_id: UserId,
-    /// Its numbers.
+    /// The serials that revocations name.
     pub subject: Subject,
-    /// When it was opened.
+    /// The time of the sign-in.
     pub created: Micros,
-    /// When it ends by itself.
+    /// The expiry.
     pub expires: Micros,
-    /// When its refresh token was last exchanged.
+    /// The last refresh. None: no refresh yet.
     pub rotated: Option<Micros>,
-    /// The exchange before that one, or the opening. None: none, or an older version made the last one.
+    /// The refresh before that one, or the sign-in. None: no refresh yet, or an older version did the last one.
     pub rotated_before: Option<Micros>,
-    /// The client of the last exchange, as far as its caller said. The application's name is not kept.
+    /// The client of the last refresh, without the application's name.
     pub rotated_by: ClientInfo,
-    /// The last generation of which two clients presented the token.
+    /// The last generation whose refresh token two clients presented.
     pub shared_generation: Option<u64>,
-    /// Whether it got the longer life.
+    /// Whether the session has the longer lifetime of "remember me".
     pub remember_me: bool,
-    /// How the user authenticated.
+    /// The authentication methods (RFC 8176).
     pub amr: Vec<String>,
     /// The authentication context class.
     pub acr: String,
-    /// When the user authenticated.
+    /// The time of the authentication.
     pub auth_time: Micros,
-    /// Who its access tokens are for.
+    /// The audiences of the session's access tokens.
     pub audiences: Vec<String>,
-    /// From where.
+    /// The client that signed in.
     pub client: ClientInfo,
-    /// The generation of its newest refresh token.
+    /// The generation of the newest refresh token.
     pub generation: u64,
     /// The session's own part of its refresh tokens.
     pub salt: [u8; 16],
-    /// How it ended, if it did before its expiry.
+    /// The end of the session. None while it is alive, and after it expired.
     pub end: Option<SessionEnd>,
-    /// What its sign-in looked like.
+    /// The circumstances of the sign-in.
     pub sight: Sight,
-    /// What gates have seen of it.
+    /// The use of the session.
     pub activity: Activity,
-    /// The session on the same device that it replaced.
+    /// The session on the same device that this one replaced.
     pub replaces: Option<SessionId>,
 }
 
-/// How a session ended.
+/// The end of a session before its expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// When.
+    /// The time of the end.
     pub at: Micros,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// By whom.
+    /// The actor's name in the audit trail.
     pub actor: String,
-    /// The administrator's text.
+    /// The administrator's text. Never shown to users.
     pub reason: String,
-    /// The user's text.
+    /// The text for the user.
     pub user_message: String,
-    /// The log revision that enforces it.
+    /// The log revision that enforces the end.
     pub revision: Revision,
 }
 
-/// Whether a session can still be used.
+/// The state of a session at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
-    /// It can.
+    /// The session is accepted.
     Active,
-    /// It reached its end by itself.
+    /// The session reached its expiry.
     Expired,
-    /// Its user ended it.
+    /// The user ended the session.
     SignedOut,
-    /// Someone or something else did.
+    /// Somebody else ended the session, or the authority did.
     Revoked,
 }
 
 impl Session {
-    /// What the audit trail says of its refresh token's exchange. Who holds the token is its user.
+    /// The audit event of a refresh. The actor is the user: only the user's client holds the refresh token.
     #[must_use]
     pub fn refreshed(&self, at: Micros) -> PendingEvent {
         PendingEvent {
@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// The address at which it was seen last, at a gate or at its sign-in. Empty: unknown.
+    /// The last known address, from a gate's report or the sign-in. Empty when unknown.
     #[must_use]
     pub fn last_ip(&self) -> &str {
         if self.activity.ip.is_empty() {
@@ -154,10 +154,11 @@ impl Session {
         }
     }
 
-    /// Its state at `now`.
+    /// The state at `now`.
     #[must_use]
     pub fn state(&self, now: Micros) -> SessionState {
         match &self.end {
+            // An end stays the reason after the expiry, which would have come anyway.
             Some(end) if Cause::BY_USER.contains(&end.cause) => SessionState::SignedOut,
             Some(_) => SessionState::Revoked,
             None if self.expires <= now => SessionState::Expired,
@@ -166,11 +167,11 @@ impl Session {
     }
 }
 
-/// A refresh token's claim about its session.
+/// The claim of a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSubject {
     /// The session.
     pub session_id: SessionId,
-    /// The token's generation.
+    /// The generation of the token.
     pub generation: u64,
 }

@@ -5,62 +5,56 @@ use std::time::Duration;
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
-    Actor, ClientInfo, Micros, PendingEvent, Session, Sight, findings::Footprint, user::Profile,
+    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, findings::Footprint,
+    user::Profile,
 };
 
 /// A session to be opened.
 #[derive(Clone)]
 pub struct SignIn {
-    /// Chosen before, so that a repeated statement does nothing twice.
+    /// The id, chosen by the authority, so that a repeated statement opens one session.
     pub id: SessionId,
     /// The tenant.
     pub tenant_id: TenantId,
-    /// The user.
+    /// The user. Created when unknown.
     pub user_id: UserId,
-    /// What the caller said about the user.
+    /// The user's details, as the caller gave them.
     pub profile: Profile,
-    /// From where.
+    /// The client that signs in.
     pub client: ClientInfo,
-    /// Whether it gets the longer life.
+    /// Whether the session gets the longer lifetime of "remember me".
     pub remember_me: bool,
-    /// How long it lives.
+    /// The lifetime of the session.
     pub lifetime: Duration,
-    /// How the user authenticated.
+    /// The authentication methods (RFC 8176).
     pub amr: Vec<String>,
     /// The authentication context class.
     pub acr: String,
-    /// When the user authenticated; none: now.
+    /// The time of the authentication. None: now.
     pub auth_time: Option<Micros>,
-    /// Who its access tokens are for.
+    /// The audiences of the session's access tokens.
     pub audiences: Vec<String>,
-    /// Random, the session's own part of its refresh tokens.
+    /// Random bytes: the session's own part of its refresh tokens.
     pub salt: [u8; 16],
-    /// Makes a repetition return the same session, with the digest of the arguments.
+    /// The caller's `request_id` with a digest of the arguments. A repeated call returns the same session.
     pub request: Option<(String, [u8; 32])>,
-    /// What it looks like.
+    /// The circumstances that the session keeps.
     pub sight: Sight,
-    /// What it leaves behind for later ones to be compared with.
+    /// The traces that later sign-ins are compared with.
     pub footprints: Vec<Footprint>,
-    /// The session on the same device that it replaces.
+    /// The session on the same device that this one replaces.
     pub replaces: Option<SessionId>,
-    /// After how long without activity it ends; none: never.
+    /// The time without activity after which the session ends. None: never.
     pub idle_timeout: Option<Duration>,
-    /// Who opens it, for the audit trail.
+    /// The actor for the audit trail.
     pub actor: Actor,
 }
 
 impl SignIn {
-    /// What the audit trail says of it: the sign-in, and what was found about it.
+    /// The events for the audit trail: the sign-in, and one event for each finding.
     #[must_use]
     pub fn events(&self, at: Micros) -> Vec<PendingEvent> {
-        let seen = [
-            ("ip", self.client.ip.clone()),
-            ("device", self.sight.device.to_string()),
-            ("country", self.sight.place.country.clone()),
-            ("city", self.sight.place.city.clone()),
-        ];
-        let seen = seen.into_iter().filter(|(_, value)| !value.is_empty());
-        let opened = PendingEvent {
+        let mut events = vec![PendingEvent {
             id: EventId::generate(),
             at,
             tenant_id: self.tenant_id.clone(),
@@ -68,13 +62,36 @@ impl SignIn {
             target: self.id.to_string(),
             user_id: self.user_id.clone(),
             actor: self.actor.clone(),
-            details: seen.map(|(name, value)| (name.to_owned(), value)).collect(),
-        };
+            details: self.details(),
+        }];
         let session = (&self.tenant_id, self.id, &self.user_id);
-        let found = |finding| PendingEvent::finding(finding, at, session, self.actor.clone());
-        std::iter::once(opened)
-            .chain(self.sight.findings.iter().map(found))
-            .collect()
+        // Events of their own, so that administrators can filter by a finding's code.
+        for finding in &self.sight.findings {
+            events.push(PendingEvent::finding(
+                finding,
+                at,
+                session,
+                self.actor.clone(),
+            ));
+        }
+        events
+    }
+
+    fn details(&self) -> Details {
+        let Sight { device, place, .. } = &self.sight;
+        let known = [
+            ("ip", self.client.ip.clone()),
+            ("device", device.to_string()),
+            ("country", place.country.clone()),
+            ("city", place.city.clone()),
+        ];
+        let mut details = Details::new();
+        for (name, value) in known {
+            if !value.is_empty() {
+                details.insert(name.to_owned(), value);
+            }
+        }
+        details
     }
 }
 
@@ -83,6 +100,6 @@ impl SignIn {
 pub struct SignInOutcome {
     /// The session.
     pub session: Session,
-    /// The time at which it was found alive.
+    /// The time at which the session was alive.
     pub now: Micros,
 }

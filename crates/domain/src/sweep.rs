@@ -1,4 +1,4 @@
-//! Which sessions end because nobody uses them, or because their tenant's policy became stricter.
+//! The sweep: ends sessions that are idle, or that violate a policy that became stricter.
 
 use std::time::Duration;
 
@@ -9,116 +9,125 @@ use super::{
     policy::{Policy, PolicyViolation, SessionFacts},
 };
 
-/// A session as the sweep looks at it.
+/// A session as the sweep checks it.
 #[derive(Clone, Debug)]
 pub struct SweptSession {
-    /// Its tenant.
+    /// The tenant.
     pub tenant_id: TenantId,
     /// The session.
     pub id: SessionId,
-    /// Its user.
+    /// The user.
     pub user_id: UserId,
-    /// When it was opened.
+    /// The time of the sign-in.
     pub created: Micros,
-    /// When it ends by itself.
+    /// The expiry.
     pub expires: Micros,
-    /// Whether it is remembered.
+    /// Whether the session has the longer lifetime of "remember me".
     pub remember_me: bool,
-    /// Its authentication context class.
+    /// The authentication context class.
     pub acr: String,
-    /// When a gate last saw it used; its opening when none did.
+    /// The last use that a gate reported. The time of the sign-in before the first use.
     pub last_active: Micros,
-    /// When it was to be looked at; none: never.
+    /// The time at which the session was due. None: never.
     pub due: Option<Micros>,
-    /// Whether it was ended.
+    /// Whether the session was ended.
     pub ended: bool,
-    /// Whether its user has as many newer ones as allowed. Only a walk over all of a tenant's sessions looks for that.
+    /// Whether the user has as many newer sessions as the policy allows. Only the walk over a tenant's sessions computes
+    /// it.
     pub surplus: bool,
 }
 
-/// What the sweep does about a session.
+/// The action of the sweep on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweep {
-    /// Ends it.
+    /// End the session.
     End(PolicyViolation),
-    /// Looks again at this time; none: never, it is over or will be before anything can be found.
+    /// Check the session again at this time. None: never, because it is over or expires first.
     LookAgain(Option<Micros>),
 }
 
-/// What is known about use.
+/// The completeness of gates' reports: up to when use is known.
+///
+/// A session must not end as idle while a report of its use may still be missing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heard {
-    /// When an authority came back after all had been absent: use before that may not have been heard of.
+    /// The time at which an authority came back after all had been absent. Use before it may never have been reported.
     pub resumed: Micros,
-    /// How long a report may be on its way.
+    /// The longest time for which a report may be under way.
     pub delay_max: Duration,
-    /// All gates that may admit requests now have reported all use up to then. None: there are none.
+    /// The time up to which every gate that may admit requests now has reported. None: no such gate.
     pub through: Option<Micros>,
-    /// A gate that has gone silent may have admitted requests up to then, of which nobody heard.
+    /// The time up to which a gate that has gone silent may have admitted requests that it never reported.
     pub unheard_use: Option<Micros>,
-    /// How long the silence of gates can keep a session from being idle.
+    /// The longest time for which silent gates can keep a session from being idle.
     pub held_max: Duration,
 }
 
-/// Names a gate's process.
+/// The id of a gate's process.
 pub type GateId = [u8; 16];
 
-/// The state of a gate as an authority knows it, in durations up to now.
+/// The state of a gate as one authority knows it. Durations end now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateContact {
     /// The gate.
     pub id: GateId,
-    /// How long the authority has known it.
+    /// The time for which the authority has known it.
     pub known_for: Duration,
-    /// All use up to this long ago was reported. None: nothing is known of that here.
+    /// The time since the end of its last complete report. None: this authority got none.
     pub heard_age: Option<Duration>,
-    /// How long ago it last showed a sign of life.
+    /// The time since its last sign of life.
     pub alive_age: Duration,
-    /// How long it admits requests after it lost its authority.
+    /// The time for which it admits requests after it lost its authority.
     pub admits_for: Duration,
-    /// Whether it has said that it ends.
+    /// Whether it announced its end.
     pub left: bool,
 }
 
-/// The state of a gate as the installation keeps it.
+/// The state of a gate as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateRecord {
-    /// All use up to then was reported.
+    /// The time up to which its use was reported.
     pub heard: Micros,
-    /// When it last showed a sign of life.
+    /// The last sign of life.
     pub alive: Micros,
-    /// How long it admits requests after it lost its authority.
+    /// The time for which it admits requests after it lost its authority.
     pub admits_for: Duration,
 }
 
 impl Heard {
-    /// Adds what gates have reported by `now`.
+    /// Adds the gates' reports by `now`.
     #[must_use]
     pub fn from_gates(mut self, gates: &[GateRecord], now: Micros) -> Self {
         for gate in gates {
             let admits_for = gate.admits_for.min(self.held_max);
             let admits_until = gate.heard.max(gate.alive).after(admits_for);
 
+            // A gate that may still admit holds idleness back to its last report.
             if admits_until >= now {
                 let through = self.through.unwrap_or(gate.heard);
                 self.through = Some(through.min(gate.heard));
             } else if admits_until.since(gate.heard) > self.delay_max {
-                // What was lost with a gate in less than this is within the tolerance of all reports.
+                // A gate that lost less than this is within the tolerance that every report has.
                 self.unheard_use = self.unheard_use.max(Some(admits_until));
             }
         }
         self
     }
 
-    /// How much of the time since `last_active` is not idleness, because use in it may not have been heard of.
+    /// The part of the time since `last_active` in which use may have gone unreported. It does not count as idleness.
     fn unheard_since(&self, last_active: Micros, now: Micros) -> Duration {
+        // While no authority was up, gates had nobody to report to.
         let begin = last_active.max(self.resumed);
-        let silent = self
-            .unheard_use
-            .map_or(Duration::ZERO, |until| until.since(begin));
-        let lag = self
-            .through
-            .map_or(Duration::ZERO, |through| now.since(through.max(begin)));
+        let silent = match self.unheard_use {
+            Some(until) => until.since(begin),
+            None => Duration::ZERO,
+        };
+        let lag = match self.through {
+            Some(through) => now.since(through.max(begin)),
+            None => Duration::ZERO,
+        };
+
+        // Bounded: a gate that is gone for good must not keep sessions alive forever.
         let held = silent + lag.max(self.delay_max);
         let held = held.min(self.held_max).max(self.delay_max);
         begin.since(last_active) + held
@@ -126,12 +135,14 @@ impl Heard {
 }
 
 impl SweptSession {
-    /// What to do about it at `now` under its tenant's policy.
+    /// Decides about the session at `now`, under its tenant's policy.
     #[must_use]
     pub fn sweep(&self, policy: &Policy, heard: Heard, now: Micros) -> Sweep {
+        // Nothing is left to end, and no later check can find anything.
         if self.ended || self.expires <= now {
             return Sweep::LookAgain(None);
         }
+
         let limits = policy.effective(&self.user_id);
         let facts = SessionFacts {
             created: self.created,
@@ -140,18 +151,19 @@ impl SweptSession {
             last_active: self.last_active,
             unheard: heard.unheard_since(self.last_active.max(self.created), now),
         };
-        match limits
-            .violation(&facts, now)
-            .or(self.surplus.then_some(PolicyViolation::TooMany))
-        {
-            Some(violation) => Sweep::End(violation),
-            None => Sweep::LookAgain(limits.due(&facts, self.expires)),
+        if let Some(violation) = limits.violation(&facts, now) {
+            return Sweep::End(violation);
         }
+        // Last, because every other reason tells the user and the administrator more.
+        if self.surplus {
+            return Sweep::End(PolicyViolation::TooMany);
+        }
+        Sweep::LookAgain(limits.due(&facts, self.expires))
     }
 }
 
 impl PolicyViolation {
-    /// What a session that ends for it ends by.
+    /// The cause of the end of a session with this violation.
     #[must_use]
     pub fn cause(self) -> Cause {
         match self {

@@ -1,11 +1,12 @@
-//! Text from elsewhere that is shown to people.
+//! Text from callers and databases that is shown to people.
 
-/// The longest text that is kept, in bytes; longer ones are cut.
+/// The longest text that is kept, in bytes. Longer text is cut.
 pub const TIDY_BYTES_MAX: usize = 128;
 
-/// At most [`TIDY_BYTES_MAX`] bytes, without control characters and outer spaces.
+/// Removes control characters and outer spaces, and cuts the text at [`TIDY_BYTES_MAX`] bytes.
 #[must_use]
 pub fn tidy(text: &str) -> String {
+    // Control characters could forge lines in a log or a terminal.
     let clean: String = text
         .chars()
         .filter(|character| !character.is_control())

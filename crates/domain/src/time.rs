@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-/// Microseconds since 1970, by the database's clock and no other.
+/// Microseconds since 1970, by the database's clock. No other clock makes one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub i64);
 
 impl Micros {
-    /// Whole seconds since 1970, rounded down.
+    /// Seconds since 1970, rounded down.
     #[must_use]
     pub fn seconds(self) -> u64 {
         u64::try_from(self.0 / 1_000_000).unwrap_or(0)
     }
 
-    /// This instant and `duration`.
+    /// The instant `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
+        // Saturates: a very long configured duration must not wrap into the past.
         Self(self.0.saturating_add(span(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it was not.
+    /// The time since `earlier`. Zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

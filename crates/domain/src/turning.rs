@@ -1,24 +1,24 @@
-//! When the log turns: after the longest life of a token, by time that no step of a clock can fake.
+//! Turns of the log: a turn forgets revocations after the longest lifetime of a token.
 //!
-//! The database's clock alone cannot say it: two forward steps within one life of a token would be two turns, and a
-//! revoked token would pass. So authorities count the time that passes by clocks that only move forward, one authority
-//! at a time, and a turn needs both. A restart delays a turn and never hastens one.
+//! The database's clock alone cannot decide when to turn. Two forward steps of it within one token lifetime would make two
+//! turns, and a revoked token would be accepted. So authorities also count the time that passes by monotonic clocks, one
+//! authority at a time, and a turn needs both. A restart delays a turn and never hastens one.
 
 use std::time::Duration;
 
 use super::{Micros, time::span};
 
-/// Times without news after which another authority counts on.
+/// Ticks without a count after which another authority takes over.
 const SILENT_TICKS: u32 = 3;
-/// One tick counts for at most this many.
+/// The most ticks that one count may add. An authority that was suspended must not add the whole pause.
 const TICKS_MAX: u32 = 2;
 
-/// The record that the installation keeps since its last turn.
+/// The time since the last turn, as the installation records it.
 #[derive(Clone, Copy, Debug)]
 pub struct SinceTurn {
-    /// When it was, by the database's clock, or by the latest that this clock had shown.
+    /// The time of the turn, by the database's clock or the latest that this clock had shown.
     pub turned: Micros,
-    /// The latest that the database's clock has shown: tokens may live that were issued then.
+    /// The latest that the database's clock has shown. Tokens that were issued then may still be alive.
     pub latest: Micros,
     /// The time that authorities have counted, in microseconds.
     pub counted_us: i64,
@@ -29,39 +29,43 @@ impl SinceTurn {
     #[must_use]
     pub fn is_due(&self, period: Duration, now: Micros) -> bool {
         let period = span(period);
+        // Both: the clock may step forward, and counted time knows nothing of tokens that a clock ahead has dated.
         self.counted_us >= period && self.turned.0.saturating_add(period) <= now.0
     }
 
-    /// When a turn at `now` is recorded to have been.
+    /// The time to record for a turn at `now`.
     #[must_use]
     pub fn turning_at(&self, now: Micros) -> Micros {
+        // A clock that was ahead may have issued tokens that live until then.
         now.max(self.latest)
     }
 }
 
-/// The authority that counts, as the store has it.
+/// The authority that counts, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counting {
-    /// The authority; none before the first has begun.
+    /// The authority's id. None until the first one begins.
     pub by: Option<[u8; 16]>,
-    /// Changes with each count, and with each turn.
+    /// A number that changes with each count and each turn.
     pub number: i64,
 }
 
 /// The action of an authority at a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// It counts this much.
+    /// Count this much.
     Add(Duration),
-    /// It begins to count, with nothing.
+    /// Begin to count, with nothing.
     Begin,
-    /// Another one counts.
+    /// Leave the counting to another authority.
     Wait,
 }
 
 impl Counting {
-    /// What the authority `me` does. `mine` is the number that its last count gave, with the time since; `unchanged`
-    /// is how long it has seen this very state.
+    /// Decides the action of the authority `me`.
+    ///
+    /// `mine` is the number after its last count and the time since. `unchanged` is the time for which it has seen this
+    /// very state.
     #[must_use]
     pub fn decide(
         &self,
@@ -74,9 +78,10 @@ impl Counting {
             (Some(by), Some((number, passed))) if by == *me && number == self.number => {
                 Count::Add(passed.min(tick * TICKS_MAX))
             }
-            // Its own count whose answer was lost, or a turn: the time until now is not counted.
+            // Either its own count whose answer was lost, or a turn. The time until now may already be counted.
             (Some(by), _) if by == *me => Count::Begin,
             (Some(_), _) if unchanged < tick * SILENT_TICKS => Count::Wait,
+            // Nobody counts, or the one that did is silent. Its last count may be under way, so nothing is added.
             _ => Count::Begin,
         }
     }

@@ -4,30 +4,30 @@ use portcullis_contract::id::{TenantId, UserId};
 
 use super::Micros;
 
-/// What the caller said about a person. Empty: not said.
+/// A person's details, as the caller gave them. An empty field was not given.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// Sign-in name.
+    /// The sign-in name.
     pub user_name: String,
-    /// First name.
+    /// The first name.
     pub given_name: String,
-    /// Last name.
+    /// The last name.
     pub family_name: String,
-    /// Address.
+    /// The email address.
     pub email: String,
 }
 
-/// A person of one tenant.
+/// A user of one tenant.
 #[derive(Clone)]
 pub struct User {
     /// The tenant.
     pub tenant_id: TenantId,
-    /// The tenant's own id of them.
+    /// The tenant's own id of the user.
     pub user_id: UserId,
-    /// What is known about them.
+    /// The newest details that a caller gave.
     pub profile: Profile,
-    /// When the authority first heard of them.
+    /// The time of the user's first appearance.
     pub created: Micros,
-    /// Since when they are disabled.
+    /// The time when the user was disabled. None: the user is enabled.
     pub disabled: Option<Micros>,
 }

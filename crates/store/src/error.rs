@@ -48,6 +48,7 @@ impl StoreError {
     /// all calls together.
     pub fn log(&self, what: &str) {
         match self {
+            // The outage is logged once for all calls, so that an outage of a minute is not a thousand lines.
             Self::Unavailable(_) => tracing::debug!(error = %self, "{what}"),
             _ => tracing::warn!(error = %self, "{what}"),
         }

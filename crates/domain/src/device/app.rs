@@ -1,13 +1,13 @@
-//! What a native application says about the device it runs on.
+//! A native application's description of itself and its device.
 
 use super::{Device, DeviceKind, tidy};
 
-/// What a native application says about itself and its device. Empty: nothing.
+/// A native application's description of itself and its device. An empty field was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppWords {
-    /// Its name.
+    /// The application's name.
     pub app_name: String,
-    /// Its version.
+    /// The application's version.
     pub app_version: String,
     /// The operating system, like `iPadOS`.
     pub os: String,
@@ -18,32 +18,36 @@ pub struct AppWords {
 }
 
 impl Device {
-    /// What the application says is believed before all else: who runs on a device knows it best.
+    /// Adds the application's description. It overrides the other sources: a native application can ask the system.
     #[must_use]
     pub fn with_app(mut self, app: &AppWords) -> Self {
         self.app_name = tidy(&app.app_name);
         self.app_version = tidy(&app.app_version);
         self.learn_os(&app.os, &app.os_version);
         self.learn_model(&app.model);
-        self.kind = app.kind(self.kind).unwrap_or(self.kind);
+        if let Some(kind) = app.kind(self.kind) {
+            self.kind = kind;
+        }
         self
     }
 }
 
 impl AppWords {
-    /// The kind of device that it speaks of. An Android device may be a tablet if one was `seen` there.
+    /// The kind of device. `seen` is the kind that the other sources name.
     fn kind(&self, seen: DeviceKind) -> Option<DeviceKind> {
-        if self.model.trim_start().starts_with("iPad") {
+        let model = self.model.trim_start();
+        if model.starts_with("iPad") {
             return Some(DeviceKind::Tablet);
         }
         match self.os.trim().to_ascii_lowercase().as_str() {
             "ipados" => Some(DeviceKind::Tablet),
+            // Android has one name on phones and tablets. Only the user agent tells them apart.
             "android" if seen == DeviceKind::Tablet => Some(seen),
             "ios" | "android" => Some(DeviceKind::Phone),
             "windows" | "macos" | "mac os x" | "linux" | "chrome os" | "chromeos" => {
                 Some(DeviceKind::Desktop)
             }
-            _ if self.model.trim_start().starts_with("iPhone") => Some(DeviceKind::Phone),
+            _ if model.starts_with("iPhone") => Some(DeviceKind::Phone),
             _ => None,
         }
     }

@@ -1,74 +1,87 @@
-//! What a session shows while it lives.
+//! Findings about a session while it lives.
 
-// Addresses without the sockets of `std::net`.
+// `core::net` has addresses without the sockets of `std::net`.
 use core::net::IpAddr;
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Finding, FindingCode};
 use crate::{Cause, Micros, place::Place};
 
-/// A session older than this is very old: the lowest assurance level of NIST SP 800-63B (4.1.3) asks for a new
+/// The age from which a session is very old. The lowest assurance level of NIST SP 800-63B (4.1.3) asks for a new
 /// authentication within it.
 pub const OLD_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A session, as the rules see it.
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// A session as the rules see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionObservation {
-    /// When it was opened.
+    /// The time of the sign-in.
     pub created: Micros,
-    /// Whether it can still be used.
+    /// Whether the session is alive.
     pub active: bool,
-    /// Why it was ended, if it was.
+    /// The cause of its end.
     pub ended_by: Option<Cause>,
-    /// Where it was opened.
+    /// The place of the sign-in.
     pub opened_in: Place,
-    /// Where it was last used.
+    /// The place of the last use.
     pub used_in: Place,
-    /// The address it was last used from.
+    /// The address of the last use.
     pub used_from: Option<IpAddr>,
     /// Whether two clients presented the same refresh token.
     pub refresh_token_shared: bool,
 }
 
 impl SessionObservation {
-    /// What the rules find about it at `now`, but for those that are `disabled`.
+    /// The findings at `now`, without those in `disabled`.
     #[must_use]
     pub fn findings(&self, now: Micros, disabled: &BTreeSet<FindingCode>) -> Vec<Finding> {
-        let found = [
-            self.old_session(now),
-            self.country_changed(),
-            self.refresh_token_reused(),
-            self.refresh_token_shared(),
-        ];
-        found
-            .into_iter()
-            .flatten()
-            .filter(|finding| !disabled.contains(&finding.code))
-            .collect()
+        let mut findings = Vec::new();
+        findings.extend(self.old_session(now));
+        findings.extend(self.country_changed());
+        findings.extend(self.refresh_token_reused());
+        findings.extend(self.refresh_token_shared());
+        // Filtered last, so that a rule need not know whether it is switched off.
+        findings.retain(|finding| !disabled.contains(&finding.code));
+        findings
     }
 
     fn old_session(&self, now: Micros) -> Option<Finding> {
         let age = now.since(self.created);
-        let days = age.as_secs() / (24 * 60 * 60);
-        let old = self.active && age > OLD_SESSION_AGE;
-        old.then(|| Finding::new(FindingCode::OldSession, [("age_days", days.to_string())]))
+        // The age of a session that is over says nothing about the user's safety.
+        if !self.active || age <= OLD_SESSION_AGE {
+            return None;
+        }
+        let days = age.as_secs() / SECONDS_PER_DAY;
+        Some(Finding::new(
+            FindingCode::OldSession,
+            [("age_days", days.to_string())],
+        ))
     }
 
     fn country_changed(&self) -> Option<Finding> {
-        let (from, to) = (&self.opened_in.country, &self.used_in.country);
-        let changed = !from.is_empty() && !to.is_empty() && from != to;
+        let from = &self.opened_in.country;
+        let to = &self.used_in.country;
+        // An unknown country proves no move.
+        if from.is_empty() || to.is_empty() || from == to {
+            return None;
+        }
         let ip = self.used_from.map(|ip| ip.to_string()).unwrap_or_default();
-        let facts = || [("from", from.clone()), ("to", to.clone()), ("ip", ip)];
-        changed.then(|| Finding::new(FindingCode::CountryChanged, facts()))
+        let facts = [("from", from.clone()), ("to", to.clone()), ("ip", ip)];
+        Some(Finding::new(FindingCode::CountryChanged, facts))
     }
 
     fn refresh_token_reused(&self) -> Option<Finding> {
-        let reused = self.ended_by == Some(Cause::RefreshTokenReused);
-        reused.then(|| Finding::new(FindingCode::RefreshTokenReused, []))
+        if self.ended_by != Some(Cause::RefreshTokenReused) {
+            return None;
+        }
+        Some(Finding::new(FindingCode::RefreshTokenReused, []))
     }
 
     fn refresh_token_shared(&self) -> Option<Finding> {
-        self.refresh_token_shared
-            .then(|| Finding::new(FindingCode::RefreshTokenShared, []))
+        if !self.refresh_token_shared {
+            return None;
+        }
+        Some(Finding::new(FindingCode::RefreshTokenShared, []))
     }
 }

@@ -1,6 +1,6 @@
-//! What a sign-in shows, beside what is known of its user.
+//! Findings about a sign-in, compared with the user's earlier ones.
 
-// Addresses without the sockets of `std::net`.
+// `core::net` has addresses without the sockets of `std::net`.
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
@@ -11,36 +11,37 @@ use crate::{
     place::{Place, network},
 };
 
-/// Faster than this nobody travels, in kilometres an hour: airliners cruise at some 900, and people also have to get to
-/// an airport and away from it.
+/// The fastest possible travel, in kilometres an hour. Airliners cruise at some 900, and people also have to get to an
+/// airport and away from it.
 pub const TRAVEL_KM_PER_HOUR_MAX: f64 = 1_000.0;
-/// Nearer than this, in kilometres, is no travel: databases place an address in its provider's town.
+/// The shortest distance that counts as travel, in kilometres. Databases place an address in its provider's town.
 pub const TRAVEL_KM_MIN: f64 = 100.0;
-/// A sign-in, as the rules see it.
+
+/// A sign-in as the rules see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignInObservation {
-    /// When.
+    /// The time of the sign-in.
     pub at: Micros,
-    /// From which address.
+    /// The client's address.
     pub ip: Option<IpAddr>,
-    /// Where that is.
+    /// The place of the address.
     pub place: Place,
-    /// The caller's id of the device; empty: none.
+    /// The caller's id of the device. Empty when it has none.
     pub device_id: String,
-    /// The device, as it describes itself.
+    /// The device by its own description.
     pub device: Device,
 }
 
-/// What a sign-in leaves behind, for later ones to be compared with.
+/// A trace of a sign-in that later ones are compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Footprint {
-    /// What it tells of.
+    /// The kind of trace.
     pub kind: FootprintKind,
-    /// Its value, never empty.
+    /// The value, never empty.
     pub value: String,
 }
 
-/// What a footprint tells of.
+/// The kind of a footprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FootprintKind {
     /// The device, by the caller's id.
@@ -55,69 +56,71 @@ pub enum FootprintKind {
     Network,
 }
 
-/// What is known of a user from earlier sign-ins.
+/// The user's earlier sign-ins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// Their footprints: those that this sign-in has too, and of each kind at least one if there was any. A kind of
-    /// which nothing is known finds nothing new: the first sign-in, and the first with a database of places.
+    /// The footprints that the new sign-in shares, and at least one of each kind that the user has.
+    ///
+    /// A kind without any footprint yields no finding. Otherwise the first sign-in, and the first one with a database of
+    /// places, would be suspicious.
     pub footprints: BTreeSet<Footprint>,
-    /// When and where the last sign-in was.
+    /// The time and place of the last sign-in.
     pub last: Option<(Micros, Place)>,
 }
 
 impl SignInObservation {
-    /// What it leaves behind.
+    /// The footprints of the sign-in.
     #[must_use]
     pub fn footprints(&self) -> Vec<Footprint> {
-        let place = &self.place;
-        let city = if place.city.is_empty() {
+        // A place without a city is named by its country, which has a kind of its own.
+        let city = if self.place.city.is_empty() {
             String::new()
         } else {
-            place.name()
+            self.place.name()
         };
         let values = [
             (FootprintKind::DeviceId, self.device_id.clone()),
             (FootprintKind::DeviceLook, self.device.to_string()),
-            (FootprintKind::Country, place.country.clone()),
+            (FootprintKind::Country, self.place.country.clone()),
             (FootprintKind::City, city),
-            (
-                FootprintKind::Network,
-                self.ip.and_then(network).unwrap_or_default(),
-            ),
+            (FootprintKind::Network, self.network()),
         ];
-        let left = values.into_iter().filter(|(_, value)| !value.is_empty());
-        left.map(|(kind, value)| Footprint { kind, value })
-            .collect()
+
+        let mut footprints = Vec::with_capacity(values.len());
+        for (kind, value) in values {
+            if !value.is_empty() {
+                footprints.push(Footprint { kind, value });
+            }
+        }
+        footprints
     }
 
-    /// What the rules find about it, but for those that are `disabled`. `history` is of before it.
+    /// The findings, without those in `disabled`. `history` excludes this sign-in.
     #[must_use]
     pub fn findings(&self, history: &History, disabled: &BTreeSet<FindingCode>) -> Vec<Finding> {
-        let footprints = self.footprints();
         let rules = [
             (FindingCode::NewDevice, self.device_kind(history)),
             (FindingCode::NewCountry, FootprintKind::Country),
             (FindingCode::NewCity, FootprintKind::City),
             (FindingCode::NewNetwork, FootprintKind::Network),
         ];
-        let is_new = |kind| {
-            footprints
-                .iter()
-                .any(|footprint| footprint.kind == kind && history.misses(footprint))
-        };
-        let new = rules
-            .into_iter()
-            .filter(|(_, kind)| is_new(*kind))
-            .map(|(code, _)| self.new_finding(code));
-        new.chain(self.impossible_travel(history))
-            .filter(|finding| !disabled.contains(&finding.code))
-            .collect()
+        let footprints = self.footprints();
+        let mut findings = Vec::new();
+        for (code, kind) in rules {
+            if history.misses_any(&footprints, kind) {
+                findings.push(self.new_finding(code));
+            }
+        }
+        findings.extend(self.impossible_travel(history));
+        // Filtered last, so that a rule need not know whether it is switched off.
+        findings.retain(|finding| !disabled.contains(&finding.code));
+        findings
     }
 
-    /// By what the device is known: the caller's id where earlier sign-ins had one, too.
+    /// The kind of footprint by which the device is recognized.
     fn device_kind(&self, history: &History) -> FootprintKind {
-        let by_id = !self.device_id.is_empty() && history.knows(FootprintKind::DeviceId);
-        if by_id {
+        // Ids only compare with ids. A caller that begins to send them must not make every known device a new one.
+        if !self.device_id.is_empty() && history.knows(FootprintKind::DeviceId) {
             FootprintKind::DeviceId
         } else {
             FootprintKind::DeviceLook
@@ -125,34 +128,47 @@ impl SignInObservation {
     }
 
     fn new_finding(&self, code: FindingCode) -> Finding {
+        let mut facts = self.facts(code);
+        facts.push(("ip", self.ip_text()));
+        Finding::new(code, facts)
+    }
+
+    fn facts(&self, code: FindingCode) -> Vec<(&'static str, String)> {
         let place = &self.place;
-        let country = ("country", place.country.clone());
-        let facts = match code {
+        match code {
             FindingCode::NewDevice => vec![
                 ("device", self.device.to_string()),
                 ("device_id", self.device_id.clone()),
             ],
-            FindingCode::NewCountry => vec![country, ("country_name", place.country_name.clone())],
-            FindingCode::NewCity => vec![("city", place.city.clone()), country],
-            _ => {
-                let network = self.ip.and_then(network).unwrap_or_default();
-                vec![
-                    ("network", network),
-                    ("network_operator", place.network_operator.clone()),
-                ]
-            }
-        };
-        Finding::new(code, facts.into_iter().chain([("ip", self.ip_text())]))
+            FindingCode::NewCountry => vec![
+                ("country", place.country.clone()),
+                ("country_name", place.country_name.clone()),
+            ],
+            FindingCode::NewCity => vec![
+                ("city", place.city.clone()),
+                ("country", place.country.clone()),
+            ],
+            _ => vec![
+                ("network", self.network()),
+                ("network_operator", place.network_operator.clone()),
+            ],
+        }
     }
 
-    /// Both places are the middles of areas: the way is taken to be the shortest between the two.
     fn impossible_travel(&self, history: &History) -> Option<Finding> {
         let (at, from) = history.last.as_ref()?;
-        let (start, end) = (from.coordinates?, self.place.coordinates?);
+        let start = from.coordinates?;
+        let end = self.place.coordinates?;
+
+        // Coordinates are the middles of areas. The shortest way between the two areas gives the benefit of the doubt.
         let accuracy = f64::from(start.accuracy_km) + f64::from(end.accuracy_km);
         let distance = (start.distance_km(end) - accuracy).max(0.0);
         let elapsed = self.at.since(*at);
         let possible = TRAVEL_KM_PER_HOUR_MAX * elapsed.as_secs_f64() / 3600.0;
+        if distance < TRAVEL_KM_MIN || distance <= possible {
+            return None;
+        }
+
         let facts = [
             ("from", from.name()),
             ("to", self.place.name()),
@@ -160,8 +176,11 @@ impl SignInObservation {
             ("elapsed_seconds", elapsed.as_secs().to_string()),
             ("ip", self.ip_text()),
         ];
-        (distance >= TRAVEL_KM_MIN && distance > possible)
-            .then(|| Finding::new(FindingCode::ImpossibleTravel, facts))
+        Some(Finding::new(FindingCode::ImpossibleTravel, facts))
+    }
+
+    fn network(&self) -> String {
+        self.ip.and_then(network).unwrap_or_default()
     }
 
     fn ip_text(&self) -> String {
@@ -170,15 +189,20 @@ impl SignInObservation {
 }
 
 impl History {
-    /// Whether anything of this kind is known.
+    /// Whether any footprint of this kind is known.
     fn knows(&self, kind: FootprintKind) -> bool {
         self.footprints
             .iter()
             .any(|footprint| footprint.kind == kind)
     }
 
-    /// Whether others of its kind are known, but not this one.
-    fn misses(&self, footprint: &Footprint) -> bool {
-        self.knows(footprint.kind) && !self.footprints.contains(footprint)
+    /// Whether one of these footprints of a kind is unknown, while others of the kind are known.
+    fn misses_any(&self, footprints: &[Footprint], kind: FootprintKind) -> bool {
+        if !self.knows(kind) {
+            return false;
+        }
+        footprints
+            .iter()
+            .any(|footprint| footprint.kind == kind && !self.footprints.contains(footprint))
     }
 }

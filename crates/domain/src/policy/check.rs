@@ -1,4 +1,4 @@
-//! What types cannot say about a policy.
+//! Validation of policies: the rules that types cannot express.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -6,74 +6,93 @@ use super::{Limits, Policy, UserOverride};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The shortest duration that a policy may have.
+/// The shortest duration of a policy.
 pub const DURATION_MIN: Duration = Duration::from_secs(1);
-/// The longest duration that a policy may have but for access tokens: ten years, as in the configuration.
+/// The longest duration of a policy, except for access tokens: ten years, as in the configuration.
 pub const DURATION_MAX: Duration = Duration::from_secs(3660 * 24 * 60 * 60);
-/// The longest life of an access token that a policy may have, as in the configuration.
+/// The longest lifetime of an access token in a policy, as in the configuration.
 pub const ACCESS_TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// The highest limit of concurrent sessions; who wants more wants no limit.
+/// The highest limit of concurrent sessions. A policy without a limit leaves the field unset.
 pub const SESSIONS_MAX: u32 = 10_000;
 /// The most values of `required_acr`.
 pub const ACRS_MAX: usize = 16;
 /// The longest value of `required_acr`, in bytes: as long as a session's own.
 pub const ACR_BYTES_MAX: usize = 256;
-/// The most users with stricter values of their own.
+/// The most users with an override.
 pub const USER_OVERRIDES_MAX: usize = 1_000;
-/// The most problems that [`Policy::validate`] lists; an answer has to fit into an error.
+/// The most problems that [`Policy::validate`] lists. The answer has to fit into an error.
 pub const PROBLEMS_MAX: usize = 32;
 
-/// What is wrong with a policy: a field (`idle_timeout`, `user_overrides[ann].idle_timeout`), and a description.
+const LOOSER: &str = "must not be looser than the tenant's";
+
+/// A problem with a policy: a field (`idle_timeout`, `user_overrides[ann].idle_timeout`) and a description.
 pub type Problem = (String, String);
 
-impl Policy {
-    /// Checks what types cannot say.
-    ///
-    /// # Errors
-    /// The first [`PROBLEMS_MAX`] problems, each with the path of its field.
-    pub fn validate(&self) -> Result<(), Vec<Problem>> {
-        let mut problems = Vec::new();
-        self.limits.check(&mut problems);
-        if self.user_overrides.len() > USER_OVERRIDES_MAX {
-            let problem = format!("must have at most {USER_OVERRIDES_MAX} entries");
-            problems.push(("user_overrides".into(), problem));
-        }
-        for (user, stricter) in self.user_overrides.iter().take(USER_OVERRIDES_MAX) {
-            stricter.check(
-                &format!("user_overrides[{user}]"),
-                &self.limits,
-                &mut problems,
-            );
-        }
-        problems.truncate(PROBLEMS_MAX);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
+/// The problems found so far, and the path of the part that is checked.
+struct Problems {
+    path: String,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    fn add(&mut self, field: &str, problem: impl Into<String>) {
+        let field = format!("{}{field}", self.path);
+        self.found.push((field, problem.into()));
+    }
+
+    fn add_error(&mut self, field: &str, checked: Result<(), String>) {
+        if let Err(problem) = checked {
+            self.add(field, problem);
         }
     }
 }
 
+impl Policy {
+    /// Checks the rules that types cannot express.
+    ///
+    /// # Errors
+    /// The first [`PROBLEMS_MAX`] problems, each with the path of its field.
+    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Problems {
+            path: String::new(),
+            found: Vec::new(),
+        };
+        self.limits.check(&mut problems);
+        if self.user_overrides.len() > USER_OVERRIDES_MAX {
+            let problem = format!("must have at most {USER_OVERRIDES_MAX} entries");
+            problems.add("user_overrides", problem);
+        }
+        // Bounded, because the policy comes from a caller and may have any number of them.
+        for (user, stricter) in self.user_overrides.iter().take(USER_OVERRIDES_MAX) {
+            problems.path = format!("user_overrides[{user}].");
+            stricter.check(&self.limits, &mut problems);
+        }
+
+        // One cut at the end keeps the order, and the number of problems is bounded by that of overrides.
+        let mut found = problems.found;
+        found.truncate(PROBLEMS_MAX);
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+}
+
 impl Limits {
-    fn check(&self, problems: &mut Vec<Problem>) {
-        let mut wrong = |field: &str, problem: String| problems.push((field.to_owned(), problem));
+    fn check(&self, problems: &mut Problems) {
         for (field, duration, range) in self.durations() {
-            check_duration(duration, &range).unwrap_or_else(|problem| wrong(field, problem));
+            problems.add_error(field, check_duration(duration, &range));
         }
         for (field, lifetime) in [
             ("session_lifetime", self.session_lifetime),
             ("remember_me_lifetime", self.remember_me_lifetime),
         ] {
             if lifetime > self.session_lifetime_max {
-                wrong(field, "must be at most session_lifetime_max".into());
+                problems.add(field, "must be at most session_lifetime_max");
             }
         }
-        check_sessions_max(self.sessions_max)
-            .unwrap_or_else(|problem| wrong("sessions_max", problem));
-        check_acrs(&self.required_acr).unwrap_or_else(|problem| wrong("required_acr", problem));
+        problems.add_error("sessions_max", check_sessions_max(self.sessions_max));
+        problems.add_error("required_acr", check_acrs(&self.required_acr));
     }
 
-    /// Each duration with its field and the range it may be in.
+    /// Each duration with its field and its allowed range.
     fn durations(&self) -> [(&'static str, Option<Duration>, RangeInclusive<Duration>); 6] {
         let any = DURATION_MIN..=DURATION_MAX;
         [
@@ -100,40 +119,40 @@ impl Limits {
 }
 
 impl UserOverride {
-    fn check(&self, path: &str, tenant: &Limits, problems: &mut Vec<Problem>) {
-        let mut wrong =
-            |field: &str, problem: String| problems.push((format!("{path}.{field}"), problem));
-        for (own, (field, limit, range)) in self.durations().into_iter().zip(tenant.durations()) {
-            check_duration(own, &range).unwrap_or_else(|problem| wrong(field, problem));
-            if is_looser(own, limit) {
-                wrong(field, LOOSER.into());
-            }
-        }
-        for (field, own) in [
-            ("session_lifetime", self.session_lifetime),
-            ("remember_me_lifetime", self.remember_me_lifetime),
-        ] {
-            if let (Some(own), Some(max)) = (own, self.session_lifetime_max)
-                && own > max
-            {
-                wrong(
-                    field,
-                    "must be at most the user's session_lifetime_max".into(),
-                );
-            }
-        }
-        check_sessions_max(self.sessions_max)
-            .unwrap_or_else(|problem| wrong("sessions_max", problem));
+    fn check(&self, tenant: &Limits, problems: &mut Problems) {
+        self.check_durations(tenant, problems);
+        problems.add_error("sessions_max", check_sessions_max(self.sessions_max));
         if is_looser(self.sessions_max, tenant.sessions_max) {
-            wrong("sessions_max", LOOSER.into());
+            problems.add("sessions_max", LOOSER);
         }
-        check_acrs(&self.required_acr).unwrap_or_else(|problem| wrong("required_acr", problem));
+        problems.add_error("required_acr", check_acrs(&self.required_acr));
         if !self.required_acr.iter().all(|acr| tenant.accepts_acr(acr)) {
-            wrong("required_acr", "must be among the tenant's".into());
+            problems.add("required_acr", "must be among the tenant's");
         }
     }
 
-    /// In the order of [`Limits::durations`].
+    fn check_durations(&self, tenant: &Limits, problems: &mut Problems) {
+        for (own, (field, limit, range)) in self.durations().into_iter().zip(tenant.durations()) {
+            problems.add_error(field, check_duration(own, &range));
+            if is_looser(own, limit) {
+                problems.add(field, LOOSER);
+            }
+        }
+
+        let Some(lifetime_max) = self.session_lifetime_max else {
+            return;
+        };
+        for (field, lifetime) in [
+            ("session_lifetime", self.session_lifetime),
+            ("remember_me_lifetime", self.remember_me_lifetime),
+        ] {
+            if lifetime > Some(lifetime_max) {
+                problems.add(field, "must be at most the user's session_lifetime_max");
+            }
+        }
+    }
+
+    /// The durations, in the order of [`Limits::durations`].
     fn durations(&self) -> [Option<Duration>; 6] {
         [
             self.idle_timeout,
@@ -146,10 +165,12 @@ impl UserOverride {
     }
 }
 
-const LOOSER: &str = "must not be looser than the tenant's";
-
 fn is_looser<T: Ord>(own: Option<T>, limit: Option<T>) -> bool {
-    own.zip(limit).is_some_and(|(own, limit)| own > limit)
+    match (own, limit) {
+        (Some(own), Some(limit)) => own > limit,
+        // Unset: the override keeps the tenant's limit, or the tenant has none.
+        _ => false,
+    }
 }
 
 fn check_duration(
@@ -158,10 +179,8 @@ fn check_duration(
 ) -> Result<(), String> {
     match duration {
         Some(duration) if !range.contains(&duration) => {
-            let (seconds, days) = (
-                range.start().as_secs(),
-                range.end().as_secs() / DAY.as_secs(),
-            );
+            let seconds = range.start().as_secs();
+            let days = range.end().as_secs() / DAY.as_secs();
             Err(format!("must be from {seconds} second to {days} days"))
         }
         _ => Ok(()),
@@ -181,13 +200,13 @@ fn check_acrs(acrs: &[String]) -> Result<(), String> {
     if acrs.len() > ACRS_MAX {
         return Err(format!("must have at most {ACRS_MAX} entries"));
     }
-    let fits = |acr: &String| {
-        (1..=ACR_BYTES_MAX).contains(&acr.len()) && !acr.chars().any(char::is_control)
-    };
-    if acrs.iter().all(fits) {
-        return Ok(());
+    for acr in acrs {
+        let fits = (1..=ACR_BYTES_MAX).contains(&acr.len());
+        if !fits || acr.chars().any(char::is_control) {
+            return Err(format!(
+                "entries must be 1 to {ACR_BYTES_MAX} bytes without control characters"
+            ));
+        }
     }
-    Err(format!(
-        "entries must be 1 to {ACR_BYTES_MAX} bytes without control characters"
-    ))
+    Ok(())
 }

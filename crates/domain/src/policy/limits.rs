@@ -1,4 +1,4 @@
-//! What one user's sessions are held to, and when one of them is past it.
+//! The limits for one user's sessions, and the ways to violate them.
 
 use std::time::Duration;
 
@@ -8,50 +8,50 @@ use crate::Micros;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What sessions are held to.
+/// The limits for the sessions of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// A session that was not active for this long ends; none: never. A background refresh is not activity.
+    /// The time without activity after which a session ends. None: never. A background refresh is not activity.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Option<Duration>,
-    /// The longest that any session lives, however active and however remembered.
+    /// The longest lifetime of any session, however active and however remembered.
     #[serde(with = "humantime_serde")]
     pub session_lifetime_max: Duration,
-    /// How long a session lives without "remember me".
+    /// The lifetime of a session without "remember me".
     #[serde(with = "humantime_serde")]
     pub session_lifetime: Duration,
     /// Whether a sign-in may ask to be remembered.
     pub remember_me_allowed: bool,
-    /// How long a remembered session lives.
+    /// The lifetime of a remembered session.
     #[serde(with = "humantime_serde")]
     pub remember_me_lifetime: Duration,
-    /// How long an access token lives, where that is less than the installation's; none: as long as the installation's.
+    /// The lifetime of an access token, where it is shorter than the installation's. None: the installation's.
     #[serde(with = "humantime_serde")]
     pub access_token_lifetime: Option<Duration>,
-    /// The most active sessions of one user; none: no limit.
+    /// The most active sessions of a user. None: no limit.
     pub sessions_max: Option<u32>,
-    /// What a sign-in does at that limit.
+    /// The action of a sign-in at that number.
     pub at_limit: AtLimit,
-    /// A session's `acr` has to be one of these; empty: any will do.
+    /// The accepted values of a session's `acr`. Empty: any.
     pub required_acr: Vec<String>,
-    /// Ending sessions needs an authentication that is at most this old; none: any age will do.
+    /// The greatest age of an authentication that may end sessions. None: any age.
     #[serde(with = "humantime_serde")]
     pub reauthenticate_within: Option<Duration>,
 }
 
-/// What a sign-in does when the user has as many sessions as allowed.
+/// The action of a sign-in when the user has as many sessions as allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
-    /// It is refused.
+    /// The sign-in is refused.
     Refuse,
-    /// It ends the oldest, so that nobody is locked out by a device they lost.
+    /// The sign-in ends the oldest session. A lost device then locks nobody out.
     #[default]
     EndOldest,
 }
 
-/// Stricter limits for one user. What is absent is as the tenant has it.
+/// Stricter limits for one user. An unset field keeps the tenant's limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserOverride {
@@ -64,7 +64,7 @@ pub struct UserOverride {
     /// See [`Limits::session_lifetime`].
     #[serde(with = "humantime_serde")]
     pub session_lifetime: Option<Duration>,
-    /// The user's sessions are never remembered.
+    /// Forbids remembered sessions.
     pub forbid_remember_me: bool,
     /// See [`Limits::remember_me_lifetime`].
     #[serde(with = "humantime_serde")]
@@ -74,25 +74,25 @@ pub struct UserOverride {
     pub access_token_lifetime: Option<Duration>,
     /// See [`Limits::sessions_max`].
     pub sessions_max: Option<u32>,
-    /// See [`Limits::required_acr`]; some of the tenant's, or any where the tenant requires none.
+    /// See [`Limits::required_acr`]. A subset of the tenant's, or any values where the tenant requires none.
     pub required_acr: Vec<String>,
     /// See [`Limits::reauthenticate_within`].
     #[serde(with = "humantime_serde")]
     pub reauthenticate_within: Option<Duration>,
 }
 
-/// What a policy asks about a session that exists.
+/// An existing session as a policy judges it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionFacts<'a> {
-    /// When it was opened.
+    /// The time of the sign-in.
     pub created: Micros,
-    /// Whether it is remembered.
+    /// Whether the session has the longer lifetime of "remember me".
     pub remember_me: bool,
-    /// Its authentication context class.
+    /// The authentication context class.
     pub acr: &'a str,
-    /// When a gate last saw it used; its opening when none did.
+    /// The last use that a gate reported. The time of the sign-in before the first use.
     pub last_active: Micros,
-    /// How much of the time since then the authority was not there to hear of use. That is not idleness.
+    /// The part of the time since then in which use may have gone unreported. It does not count as idleness.
     pub unheard: Duration,
 }
 
@@ -109,17 +109,18 @@ pub enum Rule<'a> {
     NotRemembered,
     /// The session is younger than this.
     LifetimeMax(Duration),
-    /// The session is younger than this. Remembered sessions have a lifetime of their own.
+    /// The session is younger than the lifetime of its kind.
     Lifetime {
-        /// That of a remembered session.
+        /// The lifetime of a remembered session.
         remembered: Duration,
-        /// That of any other session.
+        /// The lifetime of any other session.
         other: Duration,
     },
 }
 
 impl Rule<'_> {
-    /// Whether a session breaks the rule at `now`.
+    /// Whether a session breaks the rule at `now`. A limit is reached at exactly its duration (NIST SP 800-63B, 4.2.3: "30
+    /// minutes or longer").
     #[must_use]
     pub fn is_broken_by(&self, session: &SessionFacts<'_>, now: Micros) -> bool {
         let age = now.since(session.created);
@@ -127,14 +128,8 @@ impl Rule<'_> {
             Self::RequiredAcr(acrs) => !acrs.iter().any(|acr| acr == session.acr),
             Self::NotRemembered => session.remember_me,
             Self::LifetimeMax(longest) => age >= *longest,
-            Self::Lifetime { remembered, other } => {
-                let lifetime = if session.remember_me {
-                    remembered
-                } else {
-                    other
-                };
-                age >= *lifetime
-            }
+            Self::Lifetime { remembered, .. } if session.remember_me => age >= *remembered,
+            Self::Lifetime { other, .. } => age >= *other,
         }
     }
 
@@ -150,20 +145,20 @@ impl Rule<'_> {
     }
 }
 
-/// Why a session that exists is past the policy. The first that holds, in this order.
+/// The way in which an existing session violates its policy. The first that applies, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyViolation {
-    /// Its `acr` is none of the required ones.
+    /// The `acr` is not among the required ones.
     AcrMissing,
-    /// It is remembered, and that is no longer allowed. It ends at once: the device keeps what it was given.
+    /// The session is remembered, which is no longer allowed. It ends at once, because the device keeps its token.
     RememberMeForbidden,
-    /// It is older than any session may be.
+    /// The session is older than any session may be.
     TooOld,
-    /// It is older than sessions of its kind, remembered or not, live by now.
+    /// The session is older than the current lifetime of its kind, remembered or not.
     LifetimeShortened,
-    /// It was not used for too long.
+    /// The session was not used for the idle timeout.
     Idle,
-    /// Its user has as many newer ones as the policy allows.
+    /// The user has as many newer sessions as the policy allows.
     TooMany,
 }
 
@@ -185,22 +180,21 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long access tokens live where the installation lets them live for `longest`.
+    /// The lifetime of access tokens, where the installation allows at most `longest`.
     #[must_use]
     pub fn access_token_lifetime(&self, longest: Duration) -> Duration {
-        self.access_token_lifetime
-            .map_or(longest, |lifetime| lifetime.min(longest))
+        least(longest, self.access_token_lifetime)
     }
 
-    /// How long a session that opens now lives. A wish to be remembered that is not allowed is no wish.
+    /// The lifetime of a session that opens now. A forbidden wish to be remembered is ignored.
     #[must_use]
     pub fn lifetime(&self, remember_me: bool) -> Duration {
-        let remembered = remember_me && self.remember_me_allowed;
-        let lifetime = if remembered {
+        let lifetime = if remember_me && self.remember_me_allowed {
             self.remember_me_lifetime
         } else {
             self.session_lifetime
         };
+        // The maximum holds for remembered sessions too.
         lifetime.min(self.session_lifetime_max)
     }
 
@@ -210,14 +204,16 @@ impl Limits {
         self.required_acr.is_empty() || self.required_acr.iter().any(|required| required == acr)
     }
 
-    /// Whether a user who authenticated at `auth_time` has to do so again before ending sessions.
+    /// Whether a user that authenticated at `auth_time` has to do so again before ending sessions.
     #[must_use]
     pub fn needs_reauthentication(&self, auth_time: Micros, now: Micros) -> bool {
-        self.reauthenticate_within
-            .is_some_and(|within| now.since(auth_time) > within)
+        match self.reauthenticate_within {
+            Some(within) => now.since(auth_time) > within,
+            None => false,
+        }
     }
 
-    /// The rules for a session that do not depend on its use, in the order in which a violation is named.
+    /// The rules that do not depend on a session's use, in the order in which violations are named.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule<'_>> {
         let mut rules = Vec::new();
@@ -235,62 +231,69 @@ impl Limits {
         rules
     }
 
-    /// How a session violates these limits at `now`, if it does. A session reaches a limit when it is as old as the limit
-    /// says (NIST SP 800-63B, 4.2.3: "30 minutes or longer").
+    /// The violation of a session at `now`, if any.
     #[must_use]
     pub fn violation(&self, session: &SessionFacts<'_>, now: Micros) -> Option<PolicyViolation> {
+        // Idleness comes last: it is the one violation that a late report may still disprove.
         for rule in self.rules() {
             if rule.is_broken_by(session, now) {
                 return Some(rule.violation());
             }
         }
-        let idle = now
-            .since(session.last_active.max(session.created))
-            .saturating_sub(session.unheard);
-        if self.idle_timeout.is_some_and(|timeout| idle >= timeout) {
+        if self.is_idle(session, now) {
             return Some(PolicyViolation::Idle);
         }
         None
     }
 
-    /// When a session that is within these limits will be past them if it is not used; none: not before it expires.
-    /// That of a sign-in is as long after its opening, which only the store knows, as for one that opens at 0.
+    fn is_idle(&self, session: &SessionFacts<'_>, now: Micros) -> bool {
+        let Some(timeout) = self.idle_timeout else {
+            return false;
+        };
+        let last_active = session.last_active.max(session.created);
+        let idle = now.since(last_active).saturating_sub(session.unheard);
+        idle >= timeout
+    }
+
+    /// The time at which a session within these limits will violate them if it is not used. None: not before it expires.
+    ///
+    /// Only the store knows when a sign-in opens. Its due time is that of a session that opens at 0, added to the opening.
     #[must_use]
     pub fn due(&self, session: &SessionFacts<'_>, expires: Micros) -> Option<Micros> {
-        let old = session.created.after(self.lifetime(session.remember_me));
-        let heard = session
-            .last_active
-            .max(session.created)
-            .after(session.unheard);
-        let due = self
-            .idle_timeout
-            .map_or(old, |timeout| heard.after(timeout).min(old));
+        let mut due = session.created.after(self.lifetime(session.remember_me));
+        // Use moves the idle timeout and never the lifetime.
+        if let Some(timeout) = self.idle_timeout {
+            let last_active = session.last_active.max(session.created);
+            due = due.min(last_active.after(session.unheard).after(timeout));
+        }
         (due < expires).then_some(due)
     }
 
-    /// The stricter of these and `stricter`.
+    /// The stricter of these limits and an override, field by field.
     pub(super) fn tightened(self, stricter: &UserOverride) -> Self {
-        let acr_required = !stricter.required_acr.is_empty();
-        let session_lifetime_max = least(self.session_lifetime_max, stricter.session_lifetime_max);
+        // A shorter maximum shortens the other lifetimes too: the override need not repeat them.
+        let lifetime_max = least(self.session_lifetime_max, stricter.session_lifetime_max);
+        let session_lifetime = least(self.session_lifetime, stricter.session_lifetime);
+        let remembered = least(self.remember_me_lifetime, stricter.remember_me_lifetime);
+        let required_acr = if stricter.required_acr.is_empty() {
+            self.required_acr
+        } else {
+            stricter.required_acr.clone()
+        };
+
         Self {
             idle_timeout: strictest(self.idle_timeout, stricter.idle_timeout),
-            session_lifetime_max,
-            session_lifetime: least(self.session_lifetime, stricter.session_lifetime)
-                .min(session_lifetime_max),
+            session_lifetime_max: lifetime_max,
+            session_lifetime: session_lifetime.min(lifetime_max),
             remember_me_allowed: self.remember_me_allowed && !stricter.forbid_remember_me,
-            remember_me_lifetime: least(self.remember_me_lifetime, stricter.remember_me_lifetime)
-                .min(session_lifetime_max),
+            remember_me_lifetime: remembered.min(lifetime_max),
             access_token_lifetime: strictest(
                 self.access_token_lifetime,
                 stricter.access_token_lifetime,
             ),
             sessions_max: strictest(self.sessions_max, stricter.sessions_max),
             at_limit: self.at_limit,
-            required_acr: if acr_required {
-                stricter.required_acr.clone()
-            } else {
-                self.required_acr
-            },
+            required_acr,
             reauthenticate_within: strictest(
                 self.reauthenticate_within,
                 stricter.reauthenticate_within,
@@ -300,7 +303,7 @@ impl Limits {
 }
 
 impl PolicyViolation {
-    /// What the audit trail says.
+    /// The text in the audit trail.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -314,11 +317,17 @@ impl PolicyViolation {
     }
 }
 
-/// The lesser, where absent is no limit.
+/// The lesser of two limits. None is no limit.
 fn strictest<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    one.into_iter().chain(other).min()
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn least(limit: Duration, own: Option<Duration>) -> Duration {
-    own.map_or(limit, |own| own.min(limit))
+    match own {
+        Some(own) => own.min(limit),
+        None => limit,
+    }
 }

@@ -1,28 +1,31 @@
-//! Policies that standards ask for, by name.
+//! Presets: policies by the name of a standard.
 
 use std::time::Duration;
 
 use super::Limits;
 
-/// A policy of a standard, as far as a policy can say it.
+/// The limits that a standard asks for, as far as a policy can express them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// Its name in requests.
+    /// The name in requests.
     pub name: &'static str,
-    /// What it is taken from.
+    /// The document and section.
     pub source: &'static str,
     /// The standard's limit "regardless of user activity".
     pub session_lifetime_max: Duration,
     /// The standard's limit of inactivity, if it has one.
     pub idle_timeout: Option<Duration>,
-    /// Whether the standard wants two factors. Which `acr` says so is for the tenant to put into `required_acr`.
+    /// Whether the standard asks for two factors. The tenant then puts its own `acr` values for that into
+    /// [`Limits::required_acr`].
     pub two_factors: bool,
 }
 
-/// The presets: NIST SP 800-63B of June 2017 (revision 3), where 4.1.3, 4.2.3 and 4.3.3 are "Reauthentication" of the
-/// assurance levels 1 to 3, and OWASP ASVS 4.0.3, requirement 3.3.2, whose "12 hours or 30 minutes of inactivity" is
-/// read as both limits, whichever is reached first, like that of NIST, which it refers to. Revision 4 of SP 800-63B
-/// (2025) is laxer at level 2 (24 hours, 1 hour); what fulfils these fulfils it.
+/// The presets.
+///
+/// - **NIST SP 800-63B** of June 2017 (revision 3): 4.1.3, 4.2.3 and 4.3.3 are "Reauthentication" of the assurance levels 1
+///   to 3. Revision 4 (2025) is laxer at level 2 (24 hours, 1 hour), so these presets fulfil it too.
+/// - **OWASP ASVS 4.0.3**, requirement 3.3.2. Its "12 hours or 30 minutes of inactivity" is read as both limits, whichever
+///   is reached first, like those of NIST, to which it refers.
 pub const PRESETS: [Preset; 6] = [
     Preset {
         name: "nist_800_63b_aal1",
@@ -73,19 +76,20 @@ pub const PRESETS: [Preset; 6] = [
 ];
 
 impl Preset {
-    /// The preset of that name.
+    /// The preset with that name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    /// `limits` with what the standard says: its lifetime and idle timeout take the place of what was there, looser or
-    /// stricter, and the other lifetimes are lowered to fit. What the standard does not speak of stays.
+    /// Replaces the maximum lifetime and the idle timeout of `limits` by the standard's, whether stricter or not, and lowers
+    /// the other lifetimes to fit. Everything else stays.
     #[must_use]
     pub fn apply(&self, limits: Limits) -> Limits {
         Limits {
             idle_timeout: self.idle_timeout.or(limits.idle_timeout),
             session_lifetime_max: self.session_lifetime_max,
+            // A lifetime beyond the maximum would make the policy invalid.
             session_lifetime: limits.session_lifetime.min(self.session_lifetime_max),
             remember_me_lifetime: limits.remember_me_lifetime.min(self.session_lifetime_max),
             ..limits

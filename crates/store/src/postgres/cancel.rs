@@ -1,4 +1,4 @@
-//! Statements that nobody waits for any more are cancelled.
+//! Cancellation of statements that nobody waits for any more.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use tokio_postgres::NoTls;
 
 use super::pool::Loan;
 
-/// How long a cancelled statement may take to end.
+/// The time that a cancelled statement may take to end.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Cancels what the connection is doing and closes it. Its place in the pool is free when the backend is: without
-/// this a cancelled call leaves its backend at work while another one takes its place, and backends outnumber the pool.
+/// Cancels the running statement of a connection, then closes the connection.
+///
+/// The connection keeps its place in the pool until the server's process is free. Otherwise the process of a cancelled call
+/// would work on while another one takes its place, and processes would outnumber the pool.
 pub(super) fn cancel(loan: Loan) {
     let Ok(runtime) = Handle::try_current() else {
         drop(Loan::take(loan));
@@ -22,7 +24,7 @@ pub(super) fn cancel(loan: Loan) {
         if !matches!(cancelled, Ok(Ok(()))) {
             tracing::debug!("a statement was not cancelled");
         }
-        // Not used again: the cancellation may still be on its way.
+        // Never used again: the cancellation may still be on its way and would hit the next statement.
         drop(Loan::take(loan));
     });
 }
@@ -30,6 +32,6 @@ pub(super) fn cancel(loan: Loan) {
 async fn cancel_statement(loan: &Loan) -> Result<(), tokio_postgres::Error> {
     let client = &loan.session.client;
     client.cancel_token().cancel_query(NoTls).await?;
-    // An empty query is answered once the statement before it has ended.
+    // The answer to an empty query comes after the statement before it has ended.
     client.batch_execute("").await
 }

@@ -1,5 +1,4 @@
-//! How connections are made: bounded, to a server that takes writes, with the settings that the log relies on, and
-//! listening for warnings.
+//! Connects: in bounded time, to a server that takes writes, with the settings that the log relies on.
 
 use std::{
     future::poll_fn,
@@ -13,24 +12,25 @@ use std::{
 use deadpool_postgres::ClientWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Connection, NoTls, SimpleQueryMessage, error::SqlState,
+    AsyncMessage, Client, Config, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow,
+    error::SqlState,
 };
 
-use super::{connection::db_error, hosts};
+use super::{error::db_error, hosts};
 use crate::{StoreError, sql::DbError};
 
-/// What an operator may set.
+/// The options of an operator.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Connections for sessions; appender, beat and feed have three more.
+    /// Connections for sessions. The log and its upkeep have five more.
     pub connections_max: usize,
     /// Connections for searches.
     pub search_connections_max: usize,
-    /// How long a statement of a search may take.
+    /// The time that a statement of a search may take.
     pub search_timeout: Duration,
-    /// For the whole connect, and for the wait for a free connection.
+    /// The time for a whole connect, and for the wait for a free connection.
     pub connect_timeout: Duration,
-    /// As whom to migrate; none: as the service itself.
+    /// The URL of the role that migrates. None: the service itself.
     pub owner_url: Option<String>,
 }
 
@@ -46,18 +46,18 @@ impl Default for PostgresOptions {
     }
 }
 
-/// The server ends whoever waits for a lock, or idles in a transaction, for longer than this: a hung authority
-/// cannot keep the others from the head of the log. Statements rely on READ COMMITTED: whoever waited for a row reads it
-/// again.
+/// The settings of every session.
 ///
-/// Plans are made once, often while tables are small, and kept while they grow: none may read a whole table, so a join
-/// looks up its rows one by one, and keeps no table to go through it again; nor sort what an index has in order. A tuple
-/// costs what a page costs: else a few looked-up rows would cost more than a comparison of every row with every one that
-/// is looked for. The planner shows its displeasure by costs that would have every such plan compiled, or run by several
-/// processes, which takes longer than any statement here.
-///
-/// Every commit waits for the disk, and for a synchronous standby where there is one: an acknowledgement has to mean
-/// something. Above `on` the server's word stands.
+/// - **Timeouts.** The server ends a session that waits for a lock, or idles in a transaction, for longer than 2 s. A hung
+///   authority thus cannot keep the others from the head of the log.
+/// - **Isolation.** Statements rely on READ COMMITTED: after the wait for a row they read it again.
+/// - **Plans** are made once, often while tables are small, and kept while they grow. No plan may read a whole table, or
+///   sort rows that an index has in order. Joins look up their rows one by one. A tuple costs as much as a page. Otherwise
+///   looking up a few rows would seem dearer than comparing every row with every other one.
+/// - **JIT and parallelism** are off. Disabling scans inflates plan costs, which would trigger both, and they take longer
+///   than any statement here.
+/// - **Commits** wait for the disk, and for a synchronous standby where there is one, because an acknowledgement promises
+///   that. A stricter `synchronous_commit` of the server stays.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '2s'; \
      SET default_transaction_isolation = 'read committed'; \
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
@@ -66,19 +66,19 @@ const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session
      SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
-/// Whether the session only reads, and the server's process that serves it.
+/// Reads whether the session only reads, and the server's process that serves it.
 const SESSION: &str = "SELECT current_setting('transaction_read_only') AS only_reads, pg_backend_pid() AS pid, \
      (extract(epoch FROM backend_start) * 1000000)::bigint AS started_us FROM pg_stat_get_activity(pg_backend_pid())";
 
-/// A server that can ends what a client that has gone away left running. Not every server can.
+/// Lets the server notice within a second that a client is gone, and end its statement. Not every server has the setting.
 const NOTICE_GONE: &str = "SELECT set_config(name, '1s', false) FROM pg_settings \
      WHERE name = 'client_connection_check_interval'";
 
-/// Counts warnings of a connection. A commit whose wait for a standby was cancelled comes back as done; the only sign is
-/// a warning that arrives before the reply.
+/// A counter of warnings. A commit whose wait for a standby was cancelled is answered as done. The only sign is a warning
+/// before the answer.
 pub(super) type Warnings = Arc<AtomicU64>;
 
-/// A process of the server, by what no other one has.
+/// A process of the server. Its number may be reused, so the start time is part of its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ServerProcess {
     pub(super) pid: i32,
@@ -92,8 +92,8 @@ pub(super) struct Session {
     pub(super) warnings: Warnings,
 }
 
-/// Connects with the settings of the service. `statement_timeout` is the server's own, for a lane that has one.
-pub(super) async fn session(
+/// Connects with the settings of the service. `statement_timeout` is enforced by the server, for a lane that has one.
+pub(super) async fn connect_session(
     config: &Config,
     limit: Duration,
     statement_timeout: Option<Duration>,
@@ -102,7 +102,7 @@ pub(super) async fn session(
     if let Some(limit) = statement_timeout {
         settings += &format!("; SET statement_timeout = {}", limit.as_millis());
     }
-    hosts::first(config, limit, &|config| {
+    hosts::open_first(config, limit, &|config| {
         let settings = settings.clone();
         Box::pin(async move {
             let opened = open(&config).await?;
@@ -111,7 +111,7 @@ pub(super) async fn session(
                 .batch_execute(&settings)
                 .await
                 .map_err(|error| db_error(&error))?;
-            // A refusal leaves the session as it was.
+            // A server that refuses this leaves the session as it was.
             let _ = opened.client.batch_execute(NOTICE_GONE).await;
             Ok(opened)
         })
@@ -119,18 +119,18 @@ pub(super) async fn session(
     .await
 }
 
-/// Connects without any settings, for migrations and looks at the server.
-pub(super) async fn plain(
+/// Connects without the settings, for migrations and inspection.
+pub(super) async fn connect_plainly(
     config: &Config,
     options: &PostgresOptions,
 ) -> Result<ClientWrapper, StoreError> {
-    let opened = hosts::first(config, options.connect_timeout, &|config| {
+    let opened = hosts::open_first(config, options.connect_timeout, &|config| {
         Box::pin(async move { open(&config).await })
     });
     Ok(opened.await?.client)
 }
 
-/// Opens a session at one address. A server that only reads is refused: a standby, or a primary that was deposed.
+/// Opens a session at one address. Refuses a server that only reads: a standby, or a deposed primary.
 async fn open(config: &Config) -> Result<Session, DbError> {
     let (client, connection) = config
         .connect(NoTls)
@@ -138,9 +138,9 @@ async fn open(config: &Config) -> Result<Session, DbError> {
         .map_err(|error| connect_error(&error))?;
     let warnings = Warnings::default();
     let driver = tokio::spawn(drive(connection, Arc::clone(&warnings)));
-    // From here on the task ends with the client, also when this future is dropped.
+    // From here on the task ends with the client, even when this future is dropped.
     let client = ClientWrapper::new(client, driver);
-    let (only_reads, process) = look(&client).await?;
+    let (only_reads, process) = identify(&client).await?;
     if only_reads {
         return Err(DbError::Unavailable(
             "connecting: the server only reads, as a standby does".into(),
@@ -153,33 +153,41 @@ async fn open(config: &Config) -> Result<Session, DbError> {
     })
 }
 
-/// Whether the session only reads, and who serves it. In one transaction: behind a pooler the next statement may be
-/// served by someone else.
-pub(super) async fn look(client: &Client) -> Result<(bool, ServerProcess), DbError> {
+/// Whether the session only reads, and the process that serves it. One statement reads both: behind a pooler the next
+/// statement may be served by another process.
+pub(super) async fn identify(client: &Client) -> Result<(bool, ServerProcess), DbError> {
     let messages = client
         .simple_query(SESSION)
         .await
         .map_err(|error| db_error(&error))?;
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    let read = |column: &str| row.and_then(|row| row.try_get(column).ok().flatten());
-    let number = |column: &str| read(column).and_then(|text| text.parse::<i64>().ok());
-    let process = number("pid").zip(number("started_us"));
-    let (pid, started_us) =
-        process.ok_or_else(|| DbError::Other("the server does not name its process".into()))?;
-    let process = ServerProcess {
-        pid: pid.try_into().unwrap_or_default(),
-        started_us,
-    };
-    Ok((read("only_reads") != Some("off"), process))
+    for message in &messages {
+        if let SimpleQueryMessage::Row(row) = message
+            && let Some(process) = read_process(row)
+        {
+            let only_reads = read_column(row, "only_reads") != Some("off");
+            return Ok((only_reads, process));
+        }
+    }
+    Err(DbError::Other(
+        "the server does not name its process".into(),
+    ))
+}
+
+fn read_process(row: &SimpleQueryRow) -> Option<ServerProcess> {
+    Some(ServerProcess {
+        pid: read_column(row, "pid")?.parse().ok()?,
+        started_us: read_column(row, "started_us")?.parse().ok()?,
+    })
+}
+
+fn read_column<'a>(row: &'a SimpleQueryRow, column: &str) -> Option<&'a str> {
+    row.try_get(column).ok().flatten()
 }
 
 fn connect_error(error: &tokio_postgres::Error) -> DbError {
     match db_error(error) {
         DbError::Unavailable(text) => DbError::Unavailable(format!("connecting: {text}")),
-        // A wrong password or database may be mended while the authority waits.
+        // A wrong password or database may be corrected while the authority retries.
         other => DbError::Unavailable(format!("connecting: {other}")),
     }
 }
@@ -194,12 +202,13 @@ where
             Ok(AsyncMessage::Notice(notice))
                 if notice.code() != &SqlState::SUCCESSFUL_COMPLETION =>
             {
+                // A notice arrives before the answer of its statement, so the counter is current when a commit is checked.
                 warnings.fetch_add(1, Ordering::SeqCst);
                 tracing::warn!(code = notice.code().code(), "database warning");
             }
             Ok(_) => {}
             Err(error) => {
-                // The store reports the outage, if it is one, once for all connections.
+                // The store reports an outage once for all connections.
                 tracing::debug!(error = %db_error(&error), "database connection lost");
                 return;
             }

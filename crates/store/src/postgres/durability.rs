@@ -1,32 +1,31 @@
-//! The server's settings, in words for the operator.
+//! The durability that the server's settings give, in words for the operator.
+
+use std::collections::HashMap;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::connection::db_error;
-use crate::store::sql::DbError;
+use super::error::db_error;
+use crate::sql::DbError;
 
-/// The settings as the server has them for this role and database, not as a session of the service changed them.
+/// The settings of the server for this role and database, before a session of the service changed them.
 const SERVER: &str = "SELECT name, reset_val FROM pg_settings WHERE name IN \
      ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names')";
 
-/// The level of durability that an acknowledgement has, and the server's settings behind it.
+/// Describes the durability of an acknowledgement and the server's settings behind it.
 pub(super) async fn describe(client: &Client) -> Result<String, DbError> {
     let messages = client
         .simple_query(SERVER)
         .await
         .map_err(|error| db_error(&error))?;
-    let rows: Vec<_> = messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0)?, row.get(1)?)),
-            _ => None,
-        })
-        .collect();
-    let setting = |wanted: &str| {
-        rows.iter()
-            .find(|(name, _)| *name == wanted)
-            .map_or("", |(_, value)| *value)
-    };
+    let mut settings: HashMap<&str, &str> = HashMap::new();
+    for message in &messages {
+        if let SimpleQueryMessage::Row(row) = message
+            && let (Some(name), Some(value)) = (row.get(0), row.get(1))
+        {
+            settings.insert(name, value);
+        }
+    }
+    let setting = |name: &str| settings.get(name).copied().unwrap_or_default();
     Ok(words(
         setting("fsync"),
         setting("full_page_writes"),
@@ -40,7 +39,8 @@ fn words(fsync: &str, full_page_writes: &str, commit: &str, standbys: &str) -> S
         return "none: PostgreSQL runs with fsync=off, a crash of its machine loses revocations and sign-ins"
             .into();
     }
-    let place = match standbys {
+    // The commit level alone says nothing: without a standby even remote_apply waits for one disk.
+    let level = match standbys {
         "" => "one server's disk: fsync=on, no synchronous standby",
         _ => "a synchronous standby: fsync=on",
     };
@@ -54,7 +54,7 @@ fn words(fsync: &str, full_page_writes: &str, commit: &str, standbys: &str) -> S
         "off" => ", full_page_writes=off: a crash of its machine may damage pages",
         _ => "",
     };
-    format!("{place}, {commit}{pages}")
+    format!("{level}, {commit}{pages}")
 }
 
 #[cfg(test)]

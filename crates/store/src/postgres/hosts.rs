@@ -1,4 +1,4 @@
-//! The hosts of a URL: each is tried with a deadline of its own, and none that hangs keeps the next one waiting.
+//! The hosts of a URL. Each is tried with a deadline of its own, and a host that hangs does not delay the next one.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -9,39 +9,51 @@ use tokio_postgres::{
     config::{Host, TargetSessionAttrs},
 };
 
-use crate::store::sql::DbError;
+use crate::sql::DbError;
 
-/// How long a host is tried alone. After this the next one is tried beside it: a host that drops packets or hangs must
-/// not use up the time of the others.
+/// The time for which a host is tried alone. Then the next one is tried beside it, because a host that hangs or drops packets
+/// must not use up the time of the others.
 const ALONE: Duration = Duration::from_millis(250);
 
-/// The time after which a connection on which nothing comes is probed, if the URL says nothing.
+/// The time after which a silent connection is probed, unless the URL sets it.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// How long what was sent may stay without the other machine's confirmation, if the URL says nothing.
+/// The time that sent data may stay without confirmation by the other machine, unless the URL sets it.
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The driver's own default, which is that of the operating system and far too long.
+/// The driver's default: that of the operating system, far too long to notice a failover.
 const DRIVER_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Opens a session at the first host, in the order of the URL, at which `open` succeeds within `limit`.
-pub(super) async fn first<T: Send>(
+pub(super) async fn open_first<T: Send>(
     config: &Config,
     limit: Duration,
     open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
 ) -> Result<T, DbError> {
     let hosts = hosts(config)?;
-    let attempts = hosts.iter().map(|host| -> BoxFuture<'_, _> {
-        Box::pin(async move {
-            timeout(limit, at_host(config, host, limit, open))
-                .await
-                .unwrap_or_else(|_| Err(unreachable("no answer in time")))
-        })
-    });
-    race(attempts.collect()).await
+    let mut attempts: Vec<BoxFuture<'_, _>> = Vec::with_capacity(hosts.len());
+    for host in &hosts {
+        attempts.push(Box::pin(open_in_time(config, host, limit, open)));
+    }
+    race(attempts).await
 }
+
+async fn open_in_time<T: Send>(
+    config: &Config,
+    named: &NamedHost,
+    limit: Duration,
+    open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
+) -> Result<T, DbError> {
+    match timeout(limit, open_at_host(config, named, limit, open)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(unreachable("no answer in time")),
+    }
+}
+
+/// The port of a host for which the URL names none.
+const DEFAULT_PORT: u16 = 5432;
 
 /// One host of a URL.
 struct NamedHost {
@@ -51,53 +63,61 @@ struct NamedHost {
 }
 
 fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
-    let (names, addresses, ports) = (
-        config.get_hosts(),
-        config.get_hostaddrs(),
-        config.get_ports(),
-    );
+    let names = config.get_hosts();
+    let addresses = config.get_hostaddrs();
+    let ports = config.get_ports();
     let count = names.len().max(addresses.len());
-    let fits = |length: usize| length == 0 || length == count;
-    if count == 0 || !fits(names.len()) || !fits(addresses.len()) {
+    if count == 0 || !fits(names.len(), count) || !fits(addresses.len(), count) {
         return Err(DbError::Other("the URL names no host".into()));
     }
-    if !(ports.len() <= 1 || ports.len() == count) {
+    if ports.len() != 1 && !fits(ports.len(), count) {
         return Err(DbError::Other(
             "the URL names neither one port nor one for each host".into(),
         ));
     }
-    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-    let host = |at: usize| NamedHost {
-        host: names.get(at).cloned(),
-        address: addresses.get(at).copied(),
-        port: port(at),
-    };
-    Ok((0..count).map(host).collect())
+
+    let mut hosts = Vec::with_capacity(count);
+    for at in 0..count {
+        let port = ports.get(at).or(ports.first()).copied();
+        hosts.push(NamedHost {
+            host: names.get(at).cloned(),
+            address: addresses.get(at).copied(),
+            port: port.unwrap_or(DEFAULT_PORT),
+        });
+    }
+    Ok(hosts)
+}
+
+fn fits(length: usize, count: usize) -> bool {
+    length == 0 || length == count
 }
 
 /// Opens a session at one host, which may have several addresses.
-async fn at_host<T: Send>(
+async fn open_at_host<T: Send>(
     config: &Config,
     named: &NamedHost,
     limit: Duration,
     open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
 ) -> Result<T, DbError> {
-    let addresses: Vec<Option<IpAddr>> = match (&named.host, named.address) {
-        (Some(Host::Tcp(name)), None) => {
-            let found = tokio::net::lookup_host((name.as_str(), named.port))
-                .await
-                .map_err(|_| unreachable("its name is not known"))?;
-            found.map(|address| Some(address.ip())).collect()
-        }
-        (_, address) => vec![address],
-    };
-    let attempts = addresses.into_iter().map(|address| -> BoxFuture<'_, _> {
-        Box::pin(open(single(config, named, address, limit)))
-    });
-    race(attempts.collect()).await
+    let mut attempts: Vec<BoxFuture<'_, _>> = Vec::new();
+    for address in addresses_of(named).await? {
+        attempts.push(Box::pin(open(single(config, named, address, limit))));
+    }
+    race(attempts).await
 }
 
-/// The settings of `config` for one address only.
+/// The addresses to try. None where the driver finds the host by itself, such as a Unix socket.
+async fn addresses_of(named: &NamedHost) -> Result<Vec<Option<IpAddr>>, DbError> {
+    let (Some(Host::Tcp(name)), None) = (&named.host, named.address) else {
+        return Ok(vec![named.address]);
+    };
+    let found = tokio::net::lookup_host((name.as_str(), named.port))
+        .await
+        .map_err(|_| unreachable("its name is not known"))?;
+    Ok(found.map(|address| Some(address.ip())).collect())
+}
+
+/// The settings of `config` for one address, with bounds.
 fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Duration) -> Config {
     let mut single = Config::new();
     match &named.host {
@@ -114,6 +134,24 @@ fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Du
         single.hostaddr(address);
     }
     single.port(named.port);
+    set_identity(&mut single, config);
+    single.ssl_mode(config.get_ssl_mode());
+    single.ssl_negotiation(config.get_ssl_negotiation());
+    single.channel_binding(config.get_channel_binding());
+    // `open` checks each session itself, and refuses it with a reason.
+    single.target_session_attrs(TargetSessionAttrs::Any);
+    single.connect_timeout(
+        config
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(limit)
+            .min(limit),
+    );
+    set_tcp(&mut single, config);
+    single
+}
+
+fn set_identity(single: &mut Config, config: &Config) {
     if let Some(user) = config.get_user() {
         single.user(user);
     }
@@ -129,23 +167,9 @@ fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Du
     if let Some(name) = config.get_application_name() {
         single.application_name(name);
     }
-    single.ssl_mode(config.get_ssl_mode());
-    single.ssl_negotiation(config.get_ssl_negotiation());
-    single.channel_binding(config.get_channel_binding());
-    // Each session is looked at, and then refused with a reason.
-    single.target_session_attrs(TargetSessionAttrs::Any);
-    single.connect_timeout(
-        config
-            .get_connect_timeout()
-            .copied()
-            .unwrap_or(limit)
-            .min(limit),
-    );
-    set_tcp(&mut single, config);
-    single
 }
 
-/// A machine that drops packets answers nothing, not even that it is gone.
+/// Sets the timeouts of TCP. A machine that drops packets never closes its connections.
 fn set_tcp(single: &mut Config, config: &Config) {
     single.keepalives(config.get_keepalives());
     let idle = config.get_keepalives_idle();
@@ -161,8 +185,7 @@ fn set_tcp(single: &mut Config, config: &Config) {
     single.tcp_user_timeout(user_timeout.unwrap_or(USER_TIMEOUT));
 }
 
-/// The first success of attempts, of which each begins when the one before it has failed or has been alone for
-/// [`ALONE`].
+/// The first success of attempts. Each begins when the one before it has failed or was alone for [`ALONE`].
 async fn race<T>(attempts: Vec<BoxFuture<'_, Result<T, DbError>>>) -> Result<T, DbError> {
     let mut waiting = attempts.into_iter();
     let mut running = FuturesUnordered::new();
@@ -170,25 +193,27 @@ async fn race<T>(attempts: Vec<BoxFuture<'_, Result<T, DbError>>>) -> Result<T, 
     running.extend(waiting.next());
     while !running.is_empty() {
         tokio::select! {
-            done = running.next() => match done {
-                Some(Ok(won)) => return Ok(won),
-                Some(Err(failure)) => {
-                    failures.push(failure);
-                    running.extend(waiting.next());
+                    done = running.next() => match done {
+                        Some(Ok(won)) => return Ok(won),
+                        Some(Err(failure)) => {
+        // A failure starts the next attempt at once.
+                            failures.push(failure);
+                            running.extend(waiting.next());
+                        }
+                        None => {}
+                    },
+                    () = sleep(ALONE), if waiting.len() > 0 => running.extend(waiting.next()),
                 }
-                None => {}
-            },
-            () = sleep(ALONE), if waiting.len() > 0 => running.extend(waiting.next()),
-        }
     }
-    Err(summary(failures))
+    Err(merge_failures(failures))
 }
 
-/// One error of all attempts. What no repetition changes is the news.
-fn summary(mut failures: Vec<DbError>) -> DbError {
+/// Merges the failures of all attempts into one error. A failure that no retry can change goes first.
+fn merge_failures(mut failures: Vec<DbError>) -> DbError {
     let lasting = failures
         .iter()
         .position(|failure| !matches!(failure, DbError::Unavailable(_)));
+    // For example a wrong password: waiting for the other hosts would hide it.
     if let Some(at) = lasting {
         return failures.swap_remove(at);
     }
@@ -237,7 +262,7 @@ mod tests {
                 }
             })
         };
-        let opened = first(&config(url), LIMIT, &open).await;
+        let opened = open_first(&config(url), LIMIT, &open).await;
         let tried = tried.lock().expect("whole").clone();
         (opened, tried)
     }

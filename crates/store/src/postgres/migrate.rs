@@ -1,25 +1,29 @@
-//! The schema, and who may do what with it.
+//! The schema and its rights.
 
 use std::collections::BTreeSet;
 
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Client, Config, error::SqlState};
 
-use super::connect::{self, PostgresOptions};
-use crate::store::{StoreError, postgres::connection::db_error};
+use super::{
+    connect::{self, PostgresOptions},
+    error::db_error,
+};
+use crate::StoreError;
 
 mod embedded {
     refinery::embed_migrations!("src/postgres/migrations");
 }
 
-/// Brings the schema to this version. With an owner the owner does, and grants the service what it needs; without one
-/// the service does, if there is anything to do.
+/// Migrates the schema to this version. With an owner, the owner migrates and grants the service its rights. Without one
+/// the service migrates, if it has to.
 pub(super) async fn migrate(
     service: &Config,
     owner: Option<&Config>,
     options: &PostgresOptions,
 ) -> Result<(), StoreError> {
     let migrator = owner.unwrap_or(service);
-    let mut client = connect::plain(migrator, options).await?;
+    let mut client = connect::connect_plainly(migrator, options).await?;
     if owner.is_none() {
         if is_current(&client).await? {
             return Ok(());
@@ -28,25 +32,36 @@ pub(super) async fn migrate(
             return Err(StoreError::NotMigrated);
         }
     }
-    // Migrations take no lock of their own, so one connection holds a table while another migrates.
-    let lock = connect::plain(migrator, options).await?;
-    let table = "CREATE TABLE IF NOT EXISTS portcullis_migration (id BIGINT PRIMARY KEY)";
-    // Two creating it at once: one may fail, and finds it there.
-    for _ in 0..3 {
-        if lock.batch_execute(table).await.is_ok() {
-            break;
-        }
-    }
-    execute(&lock, "BEGIN; LOCK TABLE portcullis_migration").await?;
+    let lock = lock_migrations(migrator, options).await?;
     let migrated = embedded::migrations::runner().run_async(&mut *client).await;
     migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+    // Granted each time: a new version may have new tables.
     if owner.is_some() {
         grant(&client, service).await?;
     }
     execute(&lock, "COMMIT").await
 }
 
-/// Whether this role may make and change the tables: it may create in the schema, and owns what is there.
+/// A connection that holds the lock of migrations until it commits.
+///
+/// Migrations take no lock of their own, so a second connection locks a table while the first one migrates.
+async fn lock_migrations(
+    migrator: &Config,
+    options: &PostgresOptions,
+) -> Result<ClientWrapper, StoreError> {
+    let lock = connect::connect_plainly(migrator, options).await?;
+    let table = "CREATE TABLE IF NOT EXISTS portcullis_migration (id BIGINT PRIMARY KEY)";
+    // Of two authorities that create it at the same time one may fail. It then finds the table.
+    for _ in 0..3 {
+        if lock.batch_execute(table).await.is_ok() {
+            break;
+        }
+    }
+    execute(&lock, "BEGIN; LOCK TABLE portcullis_migration").await?;
+    Ok(lock)
+}
+
+/// Whether this role may migrate: it may create tables in the schema, and owns those that exist.
 async fn may_create(client: &Client) -> Result<bool, StoreError> {
     let sql = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS ( \
              SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'log_head' \
@@ -58,35 +73,30 @@ async fn may_create(client: &Client) -> Result<bool, StoreError> {
     Ok(row.get(0))
 }
 
-/// Whether the schema is this version's, to the letter.
+/// Whether exactly this version's migrations were applied.
 async fn is_current(client: &Client) -> Result<bool, StoreError> {
-    let applied = match client
-        .query("SELECT version, checksum FROM refinery_schema_history", &[])
-        .await
-    {
+    let query = "SELECT version, checksum FROM refinery_schema_history";
+    let applied = match client.query(query, &[]).await {
         Ok(rows) => rows,
-        Err(error)
-            if [
-                Some(&SqlState::UNDEFINED_TABLE),
-                Some(&SqlState::INSUFFICIENT_PRIVILEGE),
-            ]
-            .contains(&error.code()) =>
-        {
-            return Ok(false);
-        }
+        Err(error) if is_not_installed(&error) => return Ok(false),
         Err(error) => return Err(db_error(&error).into()),
     };
     let applied: BTreeSet<(i32, String)> =
         applied.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let runner = embedded::migrations::runner();
-    let wanted = runner.get_migrations().iter();
-    Ok(applied
-        == wanted
-            .map(|each| (each.version(), each.checksum().to_string()))
-            .collect())
+    let mut wanted = BTreeSet::new();
+    for migration in embedded::migrations::runner().get_migrations() {
+        // Checksums too: another build may have other migrations with the same numbers.
+        wanted.insert((migration.version(), migration.checksum().to_string()));
+    }
+    Ok(applied == wanted)
 }
 
-/// All that the service does to rows, and nothing else: audit rows it only adds and reads.
+fn is_not_installed(error: &tokio_postgres::Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
+/// Grants the service the rights that it uses and no others. It adds and reads audit rows, and cannot change them.
 async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
     let row = owner
@@ -94,6 +104,7 @@ async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
         .await
         .map_err(|error| db_error(&error))?;
     let (schema, role): (&str, &str) = (row.get(0), row.get(1));
+    // ALL TABLES includes the audit rows, so the rights to change those are taken back last.
     let grants = format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role}; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}; \

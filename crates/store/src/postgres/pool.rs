@@ -1,4 +1,4 @@
-//! The connections of a lane. What one connection finds out about the server, all others profit by.
+//! The pools of connections, and the knowledge about the server that they share.
 
 use std::{
     sync::{
@@ -15,24 +15,29 @@ use deadpool_postgres::Runtime;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_postgres::Config;
 
-use super::connect::{self, PostgresOptions, ServerProcess, Session};
-use crate::store::{
+use super::{
+    connect::{self, PostgresOptions, ServerProcess, Session},
+    error::db_error,
+};
+use crate::{
     PoolState,
     sql::{DbError, Lane},
 };
 
-/// How long a connection that is doubted may take to show that it still takes writes.
+/// The time that a doubted connection may take to prove that it still takes writes.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the end of a process is waited for: a second for itself, and some for the answer.
+/// The time to wait for the end of a process: a second for the end itself, and a second for the answer.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Processes of the server that may be ended at once.
+/// The most processes of the server that are ended at the same time.
 const TERMINATIONS_MAX: usize = 4;
 
-/// Ends a process that did not answer in time, so that its locks go. It is ours, and the one that was meant: the number
-/// may have been given to another one. One that waits for a standby has committed: ended, it would show everyone what a
-/// failover may still take back.
+/// Ends a process that did not answer in time, so that its locks are released.
+///
+/// The start time makes sure that it is the process that was meant, because its number may have been reused. A process that
+/// waits for a standby is spared. It has committed, and ending it would show its rows to everyone although a failover may
+/// still take them back.
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_get_activity($1) \
      WHERE (extract(epoch FROM backend_start) * 1000000)::bigint = $2 AND wait_event IS DISTINCT FROM 'SyncRep'";
 
@@ -81,6 +86,7 @@ impl LanePool {
     pub(super) async fn get(&self) -> Result<Loan, DbError> {
         let waiting = Waiting::new(self);
         let loan = self.pool.get().await;
+        // Dropped before the result is looked at, so that failed waits count too.
         drop(waiting);
         loan.map_err(|error| match error {
             PoolError::Backend(error) => error,
@@ -105,7 +111,7 @@ impl LanePool {
     }
 }
 
-/// Counts a caller that waits for a connection, also when it gives up.
+/// Counts a caller that waits for a connection, even when it gives up.
 struct Waiting<'a> {
     pool: &'a LanePool,
     since: Instant,
@@ -130,13 +136,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The server behind all lanes: how to reach it, and since when its connections are in doubt.
+/// The server behind all lanes, with the doubts about its connections.
 pub(super) struct Server {
     config: Config,
     connect_timeout: Duration,
-    /// Connections proven before the newest doubt have to be proven again before their next use.
+    /// The number of doubts so far. A connection that was proven before the newest one has to be proven again.
     doubts: AtomicU64,
-    /// Connections proven before this doubt are not asked again: one of them gave no answer.
+    /// The doubt at which a proof got no answer. Connections that were proven before it are closed without asking.
     condemned: AtomicU64,
     terminations: Semaphore,
 }
@@ -152,8 +158,10 @@ impl Server {
         }
     }
 
-    /// Has every connection proven before its next use. Called when one of them met a server that is going away, only
-    /// reads, or does not answer: without this each of the others would find out by itself, one deadline after another.
+    /// Requires a proof of every connection before its next use.
+    ///
+    /// Called when a connection met a server that is going away, only reads, or does not answer. Without this each of the
+    /// others would find out by itself, one deadline after another.
     pub(super) fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::SeqCst);
     }
@@ -162,6 +170,7 @@ impl Server {
     pub(super) fn terminate(self: &Arc<Self>, lane: Lane, process: ServerProcess) {
         let server = Arc::clone(self);
         tokio::spawn(async move {
+            // Not queued: when many processes hang, a failover is under way and ending them is pointless.
             let Ok(_permit) = server.terminations.try_acquire() else {
                 return;
             };
@@ -188,15 +197,16 @@ impl Server {
         });
     }
 
-    /// Whether the process has ended. None: it is gone already, waits for a standby, or was another server's.
+    /// Whether the process has ended. None when it was gone, waits for a standby, or belonged to another server.
     async fn try_terminate(&self, process: ServerProcess) -> Result<Option<bool>, DbError> {
         let ending = async {
-            let session = connect::session(&self.config, self.connect_timeout, None).await?;
+            let session =
+                connect::connect_session(&self.config, self.connect_timeout, None).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
                 [&process.pid, &process.started_us];
             let rows = session.client.query(TERMINATE, &parameters).await;
             rows.map(|rows| rows.first().map(|row| row.get(0)))
-                .map_err(|error| super::connection::db_error(&error))
+                .map_err(|error| db_error(&error))
         };
         timeout(self.connect_timeout + TERMINATION_TIMEOUT, ending)
             .await
@@ -207,11 +217,11 @@ impl Server {
 /// A pooled session.
 pub(super) struct Pooled {
     pub(super) session: Session,
-    /// The newest doubt before its last proof.
+    /// The number of doubts at its last proof.
     proven: u64,
 }
 
-/// Makes and proves the sessions of a pool.
+/// Opens and proves the sessions of a pool.
 pub(super) struct Sessions {
     server: Arc<Server>,
     statement_timeout: Option<Duration>,
@@ -223,8 +233,9 @@ impl Manager for Sessions {
 
     async fn create(&self) -> Result<Pooled, DbError> {
         let server = &*self.server;
+        // Read before connecting: a doubt that arises meanwhile also concerns this connection.
         let proven = server.doubts.load(Ordering::SeqCst);
-        let session = connect::session(
+        let session = connect::connect_session(
             &server.config,
             server.connect_timeout,
             self.statement_timeout,
@@ -239,13 +250,15 @@ impl Manager for Sessions {
             return Err(RecycleError::message("closed"));
         }
         let doubts = server.doubts.load(Ordering::SeqCst);
+        // The usual case costs no round trip.
         if pooled.proven == doubts {
             return Ok(());
         }
+        // Another connection got no answer. Asking here would wait for the same timeout again.
         if pooled.proven < server.condemned.load(Ordering::SeqCst) {
             return Err(RecycleError::message("doubted"));
         }
-        match timeout(PROOF_TIMEOUT, connect::look(&pooled.session.client)).await {
+        match timeout(PROOF_TIMEOUT, connect::identify(&pooled.session.client)).await {
             Ok(Ok((false, _))) => {
                 pooled.proven = doubts;
                 Ok(())

@@ -1,53 +1,56 @@
-//! Poolers between the service and its server: one that gives each transaction another session is refused.
+//! Detection of poolers that give each transaction another session.
 //!
-//! Settings, prepared statements and the process that is ended when it does not answer belong to a session. A pooler that
-//! changes it after each transaction (PgBouncer's `pool_mode = transaction`) mixes them up between authorities, and
-//! every call would fail at random.
+//! Settings, prepared statements and the process to end on a timeout belong to a session. A pooler that changes the session
+//! after each transaction (PgBouncer's `pool_mode = transaction`) mixes them up between authorities, and calls would fail at
+//! random.
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config};
 
-use super::connect::{self, PostgresOptions};
-use crate::store::{StoreError, postgres::connection::db_error, sql::DbError};
+use super::{
+    connect::{self, PostgresOptions},
+    error::db_error,
+};
+use crate::{StoreError, sql::DbError};
 
-/// How often it is looked for: a session may be the same one by chance when other clients come and go.
+/// Rounds of the test. While other clients come and go, a pooler may return the same session by chance.
 const ROUNDS: usize = 3;
 
 const REFUSAL: &str = "store.url leads to a pooler that gives each transaction another session: set pool_mode = session \
      in PgBouncer for this database, or connect to PostgreSQL itself";
 
-/// Refuses a pooler that does not keep a session.
+/// Refuses a pooler that does not keep sessions.
 pub(super) async fn refuse_transaction_pooling(
     config: &Config,
     options: &PostgresOptions,
 ) -> Result<(), StoreError> {
-    let one = connect::plain(config, options).await?;
-    let other = connect::plain(config, options).await?;
+    let one = connect::connect_plainly(config, options).await?;
+    let other = connect::connect_plainly(config, options).await?;
     let looking = timeout(options.connect_timeout, are_mixed(&one, &other)).await;
     let is_mixed = looking.map_err(|_| {
         StoreError::Unavailable(
             "connecting: no answer in time: is there a pooler with too few connections?".into(),
         )
     })?;
-    match is_mixed? {
-        true => Err(StoreError::Unusable(REFUSAL.into())),
-        false => Ok(()),
+    if is_mixed? {
+        return Err(StoreError::Unusable(REFUSAL.into()));
     }
+    Ok(())
 }
 
-/// Whether two connections are served by one process, or one of them by several. The server gives each connection a
-/// process of its own, for as long as it lives.
+/// Whether two connections share a process, or one of them changes it. The server itself gives each connection one process
+/// for life.
 async fn are_mixed(one: &Client, other: &Client) -> Result<bool, DbError> {
-    let (_, mine) = connect::look(one).await?;
+    let (_, mine) = connect::identify(one).await?;
     for _ in 0..ROUNDS {
-        // Idle sessions are handed out again, most often the newest: the other one gets mine.
-        if connect::look(other).await?.1 == mine {
+        // A pooler hands out idle sessions again, most often the newest. The other connection then gets mine.
+        if connect::identify(other).await?.1 == mine {
             return Ok(true);
         }
-        // Or it keeps one that may have been mine, and I get another one.
+        // Or the other connection holds a session in a transaction, and the first one has to get another.
         execute(other, "BEGIN").await?;
-        let (_, theirs) = connect::look(other).await?;
-        let (_, again) = connect::look(one).await?;
+        let (_, theirs) = connect::identify(other).await?;
+        let (_, again) = connect::identify(one).await?;
         execute(other, "ROLLBACK").await?;
         if theirs == mine || again != mine {
             return Ok(true);

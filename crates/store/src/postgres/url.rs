@@ -1,20 +1,27 @@
-//! The URLs of an operator: what cannot be meant is refused before anything connects.
+//! URLs of databases: settings that cannot work are refused before anything connects.
 
 use tokio_postgres::{Config, config::TargetSessionAttrs};
 
-/// Modes of encryption that demand it.
+use crate::StoreError;
+
+/// The values of `sslmode` that demand encryption.
 const ENCRYPTED: [&str; 3] = ["require", "verify-ca", "verify-full"];
 
-/// Checks a URL without connecting. The reasons repeat nothing of it: it may hold a password.
+/// Checks a URL without connecting. The reason never repeats the URL, which may hold a password.
 ///
 /// # Errors
-/// The reason why it cannot be used.
+/// The reason why the URL cannot be used.
 pub fn check_url(url: &str) -> Result<(), String> {
     parse(url).map(drop)
 }
 
-pub(super) fn parse(url: &str) -> Result<Config, String> {
-    // The driver's own reasons come later: it does not know the other modes, and fails at the connect for `require`.
+/// Parses the URL of a setting. The error names the setting.
+pub(super) fn parse_setting(setting: &str, url: &str) -> Result<Config, StoreError> {
+    parse(url).map_err(|problem| StoreError::Unusable(format!("{setting}: {problem}")))
+}
+
+fn parse(url: &str) -> Result<Config, String> {
+    // Checked here, because the driver rejects other modes as malformed and `require` only when it connects.
     if let Some(mode) = parameter(url, "sslmode")
         && ENCRYPTED.contains(&mode)
     {
@@ -35,15 +42,18 @@ pub(super) fn parse(url: &str) -> Result<Config, String> {
     Ok(config)
 }
 
-/// The value of a parameter of the URL; of several, the last one counts.
+/// The value of a parameter of the URL. The last of several counts.
 fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
     let (_, query) = url.split_once('?')?;
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-        .next_back()
+    let mut last = None;
+    for pair in query.split('&') {
+        if let Some((key, value)) = pair.split_once('=')
+            && key == name
+        {
+            last = Some(value);
+        }
+    }
+    last
 }
 
 #[cfg(test)]

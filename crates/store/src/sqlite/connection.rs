@@ -12,13 +12,12 @@ use async_trait::async_trait;
 use rusqlite::{ErrorCode, Statement, types::ValueRef};
 use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 
-use crate::store::sql::{Connection, DbError, Row, Value};
+use crate::sql::{Connection, DbError, Row, Value};
 
-/// How many steps of SQLite's machine pass between two looks at whether a statement is still wanted: less than a
-/// millisecond's worth.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+/// Steps of SQLite's virtual machine between two checks whether a statement is still wanted: less than a millisecond.
+const STEPS_BETWEEN_CHECKS: i32 = 10_000;
 
-/// A connection that can be lent to the blocking pool.
+/// A connection that a thread of the blocking pool can use.
 pub(super) struct Handle(Arc<Mutex<rusqlite::Connection>>);
 
 impl Handle {
@@ -30,12 +29,12 @@ impl Handle {
 pub(super) struct SqliteConnection {
     handle: OwnedMutexGuard<Handle>,
     in_transaction: bool,
-    /// Set when the loan ends: a statement that still waits for a thread must not run in the next loan.
+    /// Set when the loan ends. A statement that still waits for a thread must not run in the next loan.
     over: Arc<AtomicBool>,
     limits: Option<Limits>,
 }
 
-/// When a statement that only reads is interrupted: when its loan ends, and after its time.
+/// The limits of a reading statement. It is interrupted when its loan ends, or after `time`.
 #[derive(Clone, Copy)]
 struct Limits {
     time: Option<Duration>,
@@ -51,7 +50,7 @@ impl SqliteConnection {
         }
     }
 
-    /// Lets statements be interrupted, for a connection that only reads.
+    /// Allows statements to be interrupted. For connections that only read.
     pub(super) fn interruptible(mut self, time: Option<Duration>) -> Self {
         self.limits = Some(Limits { time });
         self
@@ -65,8 +64,9 @@ impl SqliteConnection {
         let over = Arc::clone(&self.over);
         let limits = self.limits;
         let run = move || {
-            // A statement that panicked left no half-made state of ours behind.
+            // A poisoned lock is harmless: a statement that panicked left none of our state half-changed.
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            // The loan may have ended while this call waited for a thread.
             if over.load(Ordering::SeqCst) {
                 return Err(DbError::Unavailable("the caller has gone away".into()));
             }
@@ -87,16 +87,26 @@ impl SqliteConnection {
 }
 
 impl Limits {
-    /// Sets them for the next statement of the connection, in place of those of the one before.
+    /// Sets the limits for the next statement of the connection. They replace those of the statement before.
     fn set(
         self,
         connection: &mut rusqlite::Connection,
         over: Arc<AtomicBool>,
     ) -> Result<(), DbError> {
         let end = self.time.map(|time| Instant::now() + time);
-        let is_unwanted =
-            move || over.load(Ordering::SeqCst) || end.is_some_and(|end| Instant::now() > end);
-        Ok(connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_unwanted))?)
+        Ok(connection
+            .progress_handler(STEPS_BETWEEN_CHECKS, Some(move || is_unwanted(&over, end)))?)
+    }
+}
+
+/// Whether nobody waits for a statement any more: its loan is over, or its time.
+fn is_unwanted(over: &AtomicBool, end: Option<Instant>) -> bool {
+    if over.load(Ordering::SeqCst) {
+        return true;
+    }
+    match end {
+        Some(end) => Instant::now() > end,
+        None => false,
     }
 }
 
@@ -105,7 +115,7 @@ impl Drop for SqliteConnection {
         self.over.store(true, Ordering::SeqCst);
         if self.in_transaction {
             let connection = self.handle.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nothing to roll back any more is as good as rolled back.
+            // Fails when SQLite has already rolled back by itself, which is as good.
             let _ = connection.execute_batch("ROLLBACK");
         }
     }
@@ -115,12 +125,14 @@ impl Drop for SqliteConnection {
 impl Connection for SqliteConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.run(move |connection| rows(&mut *connection.prepare_cached(&sql)?, &params))
+        self.run(move |connection| read_rows(&mut *connection.prepare_cached(&sql)?, &params))
             .await
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {
+        // Set first: a call that is dropped while it waits may have begun the transaction.
         self.in_transaction = true;
+        // IMMEDIATE takes the write lock at once. A deferred transaction can fail when it upgrades its lock.
         self.control("BEGIN IMMEDIATE").await
     }
 
@@ -136,9 +148,9 @@ impl Connection for SqliteConnection {
     }
 }
 
-fn rows(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite::Result<Vec<Row>> {
+fn bind(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite::Result<()> {
     for (number, value) in (1..).zip(params) {
-        // `$3` is a name to SQLite, whose number depends on where it first stands.
+        // To SQLite `$3` is a name. Its number depends on where it first appears, so binding by number would be wrong.
         if let Some(index) = statement.parameter_index(&format!("${number}"))? {
             match value {
                 Value::Int(value) => statement.raw_bind_parameter(index, value)?,
@@ -147,21 +159,30 @@ fn rows(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite::Result<Vec
             }
         }
     }
+    Ok(())
+}
+
+fn read_rows(statement: &mut Statement<'_>, params: &[Value]) -> rusqlite::Result<Vec<Row>> {
+    bind(statement, params)?;
     let columns = statement.column_count();
     let mut rows = statement.raw_query();
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let value = |column| row.get_ref(column).map(value);
-        all.push(Row((0..columns).map(value).collect::<Result<_, _>>()?));
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(value(row.get_ref(column)?));
+        }
+        all.push(Row(values));
     }
     Ok(all)
 }
 
 fn value(value: ValueRef<'_>) -> Value {
     match value {
+        // A null has no type. Readers of every type accept this one.
         ValueRef::Null => Value::Int(None),
         ValueRef::Integer(value) => Value::Int(Some(value)),
-        // The schema has no fractions; one would be read as the wrong type.
+        // The schema has no fractions. A null of another type fails in the reader, as it should.
         ValueRef::Real(_) => Value::Text(None),
         ValueRef::Text(value) => Value::Text(Some(String::from_utf8_lossy(value).into_owned())),
         ValueRef::Blob(value) => Value::Blob(Some(value.to_vec())),
