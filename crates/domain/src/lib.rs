@@ -66,10 +66,3 @@ pub use self::{
     turning::{Count, Counting, SinceTurn},
     user::{Profile, User},
 };
-
-// Former names, until every caller has the new ones.
-#[doc(hidden)]
-pub use self::{
-    PageCursor as Cursor, RefreshRules as RotationRules, RefreshVerdict as Rotation,
-    SignIn as NewSession, SignInOutcome as OpenedSession, judge_refresh as decide_rotation,
-};

@@ -55,13 +55,6 @@ pub use self::{
     users::UserStore,
 };
 
-// Former names, until every caller has the new ones.
-#[doc(hidden)]
-pub use self::sessions::{RefreshOutcome as Rotated, SignInError as OpenError};
-
-// The paths that the modules of `sql` know.
-pub(crate) use crate as store;
-
 /// Everything that an authority keeps. Each part states its own contract; the crate's page has what holds for all.
 pub trait Store:
     ActivityStore
