@@ -128,7 +128,7 @@ impl Caller {
         }
     }
 
-    /// A text that is different for any two callers. It binds a page token to the caller who got it.
+    /// A text that is different for any two callers. It binds a page token to the caller that got it.
     pub(crate) fn binding(&self) -> String {
         match self {
             // No id and no name contains a zero byte, so that no two callers have the same text.

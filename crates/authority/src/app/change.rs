@@ -10,7 +10,8 @@ use crate::{
     feed::Enforcement,
 };
 
-/// The origin of a change: who asks for it, for whom, and why. The audit trail keeps it beside the change.
+/// The origin of a change: the caller, the person for whom a service calls, and the reason. The audit trail keeps it
+/// beside the change.
 #[derive(Debug)]
 pub(crate) struct ChangeOrigin {
     pub(crate) caller: Caller,

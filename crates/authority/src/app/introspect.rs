@@ -72,7 +72,7 @@ pub(crate) async fn introspect(
     judge(app, caller, &identity).await
 }
 
-/// Verifies the signature. Any audience will do: whether the token is for the one who asks is theirs to decide.
+/// Verifies the signature. Any audience will do: the caller decides whether the token is for it.
 fn verify_token(app: &App, token: &str) -> Result<Identity, &'static str> {
     let expected = Expected {
         issuer: app.config.tokens.issuer.clone(),

@@ -1,4 +1,4 @@
-//! The requests for a change, and where each has the common fields.
+//! The requests for a change, and the common fields of each.
 
 use portcullis_contract::v1::{self, Wait};
 

@@ -26,6 +26,7 @@ impl<T> Incoming<T> {
     /// Takes the caller that the layer found. A request without one is denied, so that a mistake in the layers cannot open
     /// a handler to everybody.
     pub(crate) fn new(request: Request<T>) -> Result<Self, AppError> {
+        // Extensions are set by our own layers. Nothing that a caller sends ends up there.
         let extensions = request.extensions();
         let caller = extensions.get::<Caller>().cloned();
         let caller = caller.ok_or(AppError::Denied)?;

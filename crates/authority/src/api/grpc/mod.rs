@@ -40,7 +40,7 @@ use crate::app::App;
 /// The largest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
 
-/// All services behind the one layer that decides who may call.
+/// All services, behind the layer that authorizes every call.
 pub(crate) fn routes(
     app: &Arc<App>,
     access: Access,

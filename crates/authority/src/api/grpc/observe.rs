@@ -30,6 +30,7 @@ pub(crate) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
+    // A path that is not served is measured under one name: callers could fill the metrics with paths otherwise.
     let rpc = Rpc::from_path(served(request.uri().path()));
     let span = server_span(rpc, trace_parent(&access, request.headers()));
     let mut measurement = Measurement {

@@ -139,6 +139,7 @@ fn own_message(error: &AppError) -> Option<&'static str> {
 
 /// The metadata of `ErrorInfo`, for programs.
 fn metadata(error: &AppError) -> HashMap<String, String> {
+    // Programs read these names, so that they are part of the contract.
     let (name, value) = match error {
         AppError::PolicyForbids(rule) => ("rule", (*rule).to_owned()),
         AppError::ApiKeysWouldEnd(count) => ("api_keys", count.to_string()),

@@ -1,4 +1,4 @@
-//! Sign-ins: open a session for a user who has authenticated.
+//! Sign-ins: a session is opened for an authenticated user.
 
 mod assessment;
 mod session_limit;

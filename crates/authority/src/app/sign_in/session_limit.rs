@@ -14,7 +14,7 @@ use crate::{
 const EXCESS_SESSIONS_MAX: u32 = 100;
 
 impl App {
-    /// Refuses a sign-in of a user who has as many sessions as the policy allows.
+    /// Refuses a sign-in if its user has as many sessions as the policy allows.
     pub(super) async fn check_session_limit(
         &self,
         new: &SignIn,

@@ -25,6 +25,7 @@ pub(super) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, AppError
 
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    // `parse` alone would accept a sign. Eight digits of hours are the most that the protocol allows.
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -87,6 +87,7 @@ pub(crate) async fn authorize(
     // The caller's deadline can only shorten ours. Without ours a call could hold its permit for ever.
     let longest = access.server.call_timeout;
     let deadline = asked.map_or(longest, |asked| asked.min(longest));
+    // A tenth at most, so that a call of a few milliseconds keeps most of its time.
     let deadline = deadline - (deadline / 10).min(DEADLINE_MARGIN);
     match timeout(deadline, access.serve_call(rule, request, next)).await {
         Ok(Ok(response)) => response,
@@ -148,7 +149,7 @@ impl Access {
         let response = next.run(request).await;
         drop(tenant_share);
 
-        // The answer is in memory until it was sent, and so are the shares.
+        // The answer stays in memory until a slow reader has taken it, and the shares bound that memory.
         let shares = (permit, user_share, message_share.into_share());
         Ok(with_details(response).map(|body| Held::wrap(body, shares)))
     }
@@ -247,8 +248,8 @@ impl Access {
         Ok(Some(owner))
     }
 
-    /// Tells the handler who calls, where the rpc admits the caller. The handler decides whose things the request may
-    /// name.
+    /// Gives the caller to the handler, if the rpc admits it. The handler decides which tenant, user and session the
+    /// request may name.
     async fn admit(
         &self,
         owner: Owner,
@@ -278,6 +279,7 @@ impl Access {
     fn record_refusal(&self, refusal: CredentialRefusal, address: Option<IpAddr>) -> AppError {
         let reason = refusal.reason;
         self.instruments.refusals.count_credential(reason);
+        // Every sign-out leaves gates and tabs with a dead token for a while. A line for each would bury the forged ones.
         if ORDINARY_REFUSALS.contains(&reason) {
             return refusal.error;
         }
@@ -324,6 +326,7 @@ fn refuse(error: AppError) -> Response {
 
 /// Gives the transport's own errors the form of ours. A handler's error has it already.
 fn with_details(response: Response) -> Response {
+    // An answer with a message has its status in the trailers, and comes from a handler.
     let Some(status) = Status::from_header_map(response.headers()) else {
         return response;
     };

@@ -34,6 +34,7 @@ pub(super) async fn read_message(
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        // Checked for each frame: a sender without a length must not fill the memory first.
         if message.len() + data.len() > bytes_max {
             return Err(AppError::invalid("", UNDECODABLE));
         }

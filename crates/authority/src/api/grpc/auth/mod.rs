@@ -1,4 +1,5 @@
-//! The layer that every call passes: deadline, credentials, permission, load. Nothing behind it asks again who may call.
+//! The layer that every call passes: deadline, credentials, permission, load. Handlers do not check again whether the
+//! caller may make the call.
 
 mod credentials;
 mod deadline;

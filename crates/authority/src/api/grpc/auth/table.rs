@@ -8,7 +8,7 @@ use crate::{app::TokenRequirement, config::Role};
 pub(crate) struct Rule {
     /// A service needs one of these roles.
     pub(crate) roles: &'static [Role],
-    /// The requirement for users, who may reach only their own sessions and events. None: users may not call.
+    /// The requirement for users, whose calls reach only their own sessions and events. None: users may not call.
     pub(crate) user: Option<TokenRequirement>,
     /// Whether services that are bound to a tenant are denied.
     pub(crate) all_tenants: bool,

@@ -20,6 +20,7 @@ impl Fields {
             return String::new();
         }
         match ip.parse::<IpAddr>() {
+            // The canonical form, because addresses are compared as texts.
             Ok(ip) => ip.to_string(),
             Err(_) => {
                 self.wrong(field, "is not an IPv4 or IPv6 address");
@@ -62,6 +63,7 @@ impl Fields {
         let Some(client) = client else {
             return Default::default();
         };
+        // `client` reports a problem of the name.
         let app_words = AppWords {
             app_name: client.app_name.clone(),
             app_version: self.text::<64>("client.app_version", &client.app_version),

@@ -189,6 +189,7 @@ impl Fields {
             self.wrong(field, format!("must have 1 to {BATCH_IDS_MAX} ids"));
             return Vec::new();
         }
+        // Sorted with their indices: a problem names the first place where the id stands.
         let mut distinct: Vec<(&String, usize)> = ids.iter().zip(0..).collect();
         distinct.sort_unstable();
         distinct.dedup_by_key(|(id, _)| *id);

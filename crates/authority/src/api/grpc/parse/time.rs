@@ -48,6 +48,7 @@ impl Fields {
         time: Option<&prost_types::Timestamp>,
         ahead: Duration,
     ) -> Option<Micros> {
+        // Tokens say their expiry in whole seconds, and the key must not promise more than its token.
         let now = now();
         match micros(time?).map(whole_seconds) {
             Some(time) if now < time && time <= now.after(ahead) => Some(time),
@@ -83,6 +84,7 @@ impl Fields {
 
 /// A time from 1970 on.
 fn micros(time: &prost_types::Timestamp) -> Option<Micros> {
+    // No time in the store is before 1970, and a time far ahead would overflow the microseconds.
     if !(0..NANOS_PER_SECOND).contains(&time.nanos) || time.seconds < 0 {
         return None;
     }

@@ -43,6 +43,7 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
             .replaces
             .map(|id| id.to_string())
             .unwrap_or_default(),
+        // The outline comes first, so that a caller who sees only that gets the same values.
         ..with_activity(session_outline(session, view.state), view)
     }
 }
