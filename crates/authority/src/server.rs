@@ -21,7 +21,9 @@ use crate::{
     health::{self, Condition, Readiness, Supervisor},
     installation::{issuer, open_store},
     jobs::Jobs,
-    keys::{Keyring, KeyringError, MasterKey, Secrets, SecretsError, random, read_master_key},
+    keys::{
+        HeadCodes, Keyring, KeyringError, MasterKey, Secrets, SecretsError, random, read_master_key,
+    },
     limits::Limits,
     log::Log,
     net::{self, PortLimits, PortOptions, Protocol, read_tls},
@@ -310,31 +312,10 @@ async fn start_app(
     let feed = Feed::open(Arc::clone(&store), master, &config.watch).await?;
     let feed = Arc::new(feed);
 
-    // The beats: proof that a head is fresh.
+    // The streams of gates that watch this authority.
     let heads = Arc::clone(&secrets.heads);
-    let beats = Beats::start(
-        Arc::clone(&store),
-        Arc::clone(&heads),
-        random(),
-        config.readiness.beat_interval,
-        tasks,
-    );
-
-    // The gates that watch this authority.
-    let validators = Arc::new(Validators::new(Arc::clone(&instruments)));
-    feed::metrics::observe(&instruments.meter, &feed, &validators);
-    let gates = Arc::new(Gates::default());
-    let watch = WatchHost {
-        config: config.watch.clone(),
-        feed: Arc::clone(&feed),
-        store: Arc::clone(&store),
-        beats,
-        validators: Arc::clone(&validators),
-        gates: Arc::clone(&gates),
-        heads,
-        readiness: Arc::clone(tasks.readiness()),
-        drain: shutdown.drain.clone(),
-    };
+    let watch = start_watch(&config, &store, &feed, heads, &instruments, tasks, shutdown);
+    let watch = Arc::new(watch);
 
     // The devices and places of clients.
     user_agents::warm_up();
@@ -350,16 +331,49 @@ async fn start_app(
         log,
         limits,
         feed,
-        watch: Arc::new(watch),
+        validators: Arc::clone(&watch.validators),
+        gates: Arc::clone(&watch.gates),
+        watch,
         keyring: Arc::new(keyring),
         secrets,
         policies: Arc::new(policies),
         places: Arc::new(places),
-        validators,
-        gates,
         instruments,
         drain: shutdown.drain.clone(),
     })
+}
+
+/// Starts the beats, and makes the host of the streams.
+fn start_watch(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    feed: &Arc<Feed>,
+    heads: Arc<HeadCodes>,
+    instruments: &Arc<Instruments>,
+    tasks: &Supervisor,
+    shutdown: &Shutdown,
+) -> WatchHost {
+    // The beats: proof that a head is fresh.
+    let beats = Beats::start(
+        Arc::clone(store),
+        Arc::clone(&heads),
+        random(),
+        config.readiness.beat_interval,
+        tasks,
+    );
+    let validators = Arc::new(Validators::new(Arc::clone(instruments)));
+    feed::metrics::observe(&instruments.meter, feed, &validators);
+    WatchHost {
+        config: config.watch.clone(),
+        feed: Arc::clone(feed),
+        store: Arc::clone(store),
+        beats,
+        validators,
+        gates: Arc::new(Gates::default()),
+        heads,
+        readiness: Arc::clone(tasks.readiness()),
+        drain: shutdown.drain.clone(),
+    }
 }
 
 impl Sockets {
