@@ -288,9 +288,10 @@ impl Engine {
     /// Accepts the authority's present history as the only one, at the next probe.
     ///
     /// An engine that has met another history enforces the old one as well, until the present one has turned twice.
-    /// After too many of them it is not ready until then. An operator who knows that the present history has every
-    /// revocation ends both with this call; a restart of the gate does the same. A revocation that only an earlier
-    /// history has is lost by it.
+    /// After too many of them it is not ready until then. It keeps the API keys that the old one revoked, and the
+    /// signing keys that it distrusted, without such an end. An operator who knows that the present history has every
+    /// revocation ends all of this with this call; a restart of the gate does the same. A revocation that only an
+    /// earlier history has is lost by it.
     pub fn accept_history(&self) {
         self.accept_history.store(true, Ordering::Release);
     }
