@@ -30,6 +30,7 @@ impl SessionActivity {
     pub fn merged(self, other: Self) -> Self {
         // The numbers come from a gate and are not trusted to fit.
         let requests = self.requests.saturating_add(other.requests);
+        // Both ages come from one report and by one gate's clock, so they can be compared.
         let (newer, older) = if other.age < self.age {
             (other, self)
         } else {

@@ -114,6 +114,7 @@ impl fmt::Display for Device {
             "" => &self.browser,
             _ => &self.app_name,
         };
+        // A user's history keeps this text as a footprint. Another form of it would make every known device a new one.
         let named = match (client.as_str(), self.os.as_str()) {
             (client, "") => client.to_owned(),
             ("", os) => os.to_owned(),

@@ -33,6 +33,7 @@ impl Entry {
     #[must_use]
     pub fn internal(mutation: Mutation) -> Self {
         Self {
+            // Drawn once, before the first try: the log knows a repeated append of this entry by it.
             event_id: EventId::generate(),
             actor: Actor::authority(),
             reason: String::new(),
@@ -203,6 +204,7 @@ impl Cause {
     /// The cause with a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
+        // A cause that is missing in `ALL` would make every session that ended by it unreadable.
         Self::ALL.into_iter().find(|cause| cause.code() == code)
     }
 }
@@ -225,6 +227,7 @@ impl Mutation {
             | Self::SetPolicy { tenant, .. }
             | Self::RevokeApiKey { tenant, .. } => Some(tenant),
             Self::CreateApiKey(new) => Some(&new.tenant_id),
+            // The queue of the log serves tenants in turn by this answer. These changes count for no tenant.
             Self::SignOutEveryone
             | Self::TrustKey(_)
             | Self::DistrustKey(_)
@@ -249,6 +252,7 @@ impl Mutation {
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
             | Self::Repeat { .. } => true,
+            // A stricter policy ends nothing by itself. The sweep ends sessions by revocations of its own.
             Self::EnableUser { .. }
             | Self::SetPolicy { .. }
             | Self::CreateApiKey(_)
@@ -268,6 +272,7 @@ impl Mutation {
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
             // It weighs as much as it may write, so that revocations do not wait behind it.
             Self::Record => Self::RECORDED_MAX as usize,
+            // A cutoff of a tenant or of everyone is one row, however many sessions it ends.
             _ => 1,
         }
     }

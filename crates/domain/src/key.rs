@@ -57,6 +57,7 @@ pub fn current_key<'a>(
             continue;
         }
         let is_active = key.signs_from <= now;
+        // Ties go to the later row. Authorities read the keys in the same order, so they agree on the key that signs.
         if is_active && newest_active.is_none_or(|newest| order(key) >= order(newest)) {
             newest_active = Some(key);
         }
@@ -79,6 +80,7 @@ fn order(key: &KeyRecord) -> (Micros, Micros) {
 pub fn signing_window(keys: &[KeyRecord], key: &KeyRecord) -> (Micros, Option<Micros>) {
     let mut until: Option<Micros> = None;
     for other in keys {
+        // Strictly later: with equal times either key may have signed, so the window stays open.
         let is_later = other.credential == key.credential
             && other.id != key.id
             && other.signs_from > key.signs_from;
@@ -92,6 +94,7 @@ pub fn signing_window(keys: &[KeyRecord], key: &KeyRecord) -> (Micros, Option<Mi
         let signs_from = other.signs_from;
         until = Some(until.map_or(signs_from, |until| until.min(signs_from)));
     }
+    // Not from `signs_from`: without an active key, `current_key` lets a key sign before its time.
     (key.created, until)
 }
 

@@ -202,6 +202,7 @@ impl Network {
             Some((address, prefix)) => (address.parse::<IpAddr>().ok()?, Some(prefix)),
             None => (text.parse().ok()?, None),
         };
+        // An IPv4 address in IPv6 notation takes IPv6 prefixes: `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
         let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
         let length = match prefix {
             Some(digits) => parse_prefix_length(digits, bits)?,
@@ -239,6 +240,7 @@ fn parse_prefix_length(digits: &str, bits: u32) -> Option<u32> {
 #[must_use]
 pub fn address_key(address: IpAddr) -> [u8; 16] {
     match address {
+        // Both families sort in one column, so that a network is one range of one index.
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => Ipv6Addr::octets(&address),
     }

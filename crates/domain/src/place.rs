@@ -48,6 +48,7 @@ impl Coordinates {
         let north = half_chord(from, to);
         let east = half_chord(self.longitude.to_radians(), other.longitude.to_radians());
         let haversine = north + from.cos() * to.cos() * east;
+        // Rounding may take opposite points slightly beyond 1, where the distance would not be a number.
         2.0 * EARTH_RADIUS_KM * haversine.clamp(0.0, 1.0).sqrt().asin()
     }
 }
@@ -105,6 +106,7 @@ pub fn network(ip: IpAddr) -> Option<String> {
     if !is_public(ip) {
         return None;
     }
+    // A user's history keeps this text as a footprint. Another form of it would make every known network a new one.
     let network = match ip.to_canonical() {
         // A /24 is the smallest network that is routed on the internet.
         IpAddr::V4(ip) => {

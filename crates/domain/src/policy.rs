@@ -54,6 +54,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            // These values also fill the fields that a policy stored by an earlier version lacks.
             limits: Limits::default(),
             users_see_sessions: true,
             keep_last_page: false,

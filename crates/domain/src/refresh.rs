@@ -53,6 +53,7 @@ pub fn judge_refresh(
     rules: &RefreshRules,
     now: Micros,
 ) -> RefreshVerdict {
+    // First, because nothing is left to end: an old token of such a session must not be reported as a theft.
     if session.state(now) != SessionState::Active {
         return RefreshVerdict::Ended;
     }
@@ -65,6 +66,7 @@ pub fn judge_refresh(
         return RefreshVerdict::Theft;
     };
 
+    // Cannot overflow: the row has a greater generation than the token.
     let is_older = generation + 1 < session.generation;
     let in_grace = now.since(rotated) <= rules.grace;
     // Within the grace, two tabs that refresh at the same time look like a theft, because both use their answers.

@@ -99,6 +99,8 @@ impl Heard {
     #[must_use]
     pub fn from_gates(mut self, gates: &[GateRecord], now: Micros) -> Self {
         for gate in gates {
+            // The gate names this time itself. One that claims years would otherwise delay the idle end of every
+            // session by `held_max`, for years.
             let admits_for = gate.admits_for.min(self.held_max);
             let admits_until = gate.heard.max(gate.alive).after(admits_for);
 
@@ -129,6 +131,7 @@ impl Heard {
 
         // Bounded: a gate that is gone for good must not keep sessions alive forever.
         let held = silent + lag.max(self.delay_max);
+        // The delay goes last: reports that are under way count even where `held_max` is shorter.
         let held = held.min(self.held_max).max(self.delay_max);
         begin.since(last_active) + held
     }
@@ -151,6 +154,7 @@ impl SweptSession {
             last_active: self.last_active,
             unheard: heard.unheard_since(self.last_active.max(self.created), now),
         };
+        // The due time was only a hint: the session may have been used since, or its policy changed.
         if let Some(violation) = limits.violation(&facts, now) {
             return Sweep::End(violation);
         }

@@ -23,6 +23,7 @@ impl Micros {
     /// The time since `earlier`. Zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
+        // The database's clock may step back. Such time counts as none, so nothing becomes too old by it.
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }

@@ -21,6 +21,7 @@ impl Device {
     /// Adds the application's description. It overrides the other sources: a native application can ask the system.
     #[must_use]
     pub fn with_app(mut self, app: &AppWords) -> Self {
+        // Not learned like the rest: no other source names the application.
         self.app_name = tidy(&app.app_name);
         self.app_version = tidy(&app.app_version);
         self.learn_os(&app.os, &app.os_version);
@@ -36,6 +37,7 @@ impl AppWords {
     /// The kind of device. `seen` is the kind that the other sources name.
     fn kind(&self, seen: DeviceKind) -> Option<DeviceKind> {
         let model = self.model.trim_start();
+        // Before the system, because an older application on an iPad names its system `iOS`.
         if model.starts_with("iPad") {
             return Some(DeviceKind::Tablet);
         }

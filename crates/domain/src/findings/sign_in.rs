@@ -76,6 +76,7 @@ impl SignInObservation {
         let city = if self.place.city.is_empty() {
             String::new()
         } else {
+            // With the country: cities of one name in two countries must not count as the same city.
             self.place.name()
         };
         let values = [
@@ -148,6 +149,7 @@ impl SignInObservation {
                 ("city", place.city.clone()),
                 ("country", place.country.clone()),
             ],
+            // Only `NewNetwork` is left: the other codes have no footprint and never come here.
             _ => vec![
                 ("network", self.network()),
                 ("network_operator", place.network_operator.clone()),
@@ -156,6 +158,7 @@ impl SignInObservation {
     }
 
     fn impossible_travel(&self, history: &History) -> Option<Finding> {
+        // A first sign-in, or a place without coordinates, proves no journey.
         let (at, from) = history.last.as_ref()?;
         let start = from.coordinates?;
         let end = self.place.coordinates?;
@@ -165,6 +168,7 @@ impl SignInObservation {
         let distance = (start.distance_km(end) - accuracy).max(0.0);
         let elapsed = self.at.since(*at);
         let possible = TRAVEL_KM_PER_HOUR_MAX * elapsed.as_secs_f64() / 3600.0;
+        // After a step back of the clock no travel seems possible. The least distance still excuses the next town.
         if distance < TRAVEL_KM_MIN || distance <= possible {
             return None;
         }
@@ -198,6 +202,7 @@ impl History {
 
     /// Whether one of these footprints of a kind is unknown, while others of the kind are known.
     fn misses_any(&self, footprints: &[Footprint], kind: FootprintKind) -> bool {
+        // Everything is new to a user without a footprint of the kind, and a finding that everybody gets says nothing.
         if !self.knows(kind) {
             return false;
         }

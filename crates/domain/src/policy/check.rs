@@ -126,6 +126,7 @@ impl UserOverride {
             problems.add("sessions_max", LOOSER);
         }
         problems.add_error("required_acr", check_acrs(&self.required_acr));
+        // `tightened` replaces the list, so a foreign value would admit what the tenant refuses.
         if !self.required_acr.iter().all(|acr| tenant.accepts_acr(acr)) {
             problems.add("required_acr", "must be among the tenant's");
         }
@@ -146,6 +147,7 @@ impl UserOverride {
             ("session_lifetime", self.session_lifetime),
             ("remember_me_lifetime", self.remember_me_lifetime),
         ] {
+            // An unset lifetime compares as less than any other, so it passes.
             if lifetime > Some(lifetime_max) {
                 problems.add(field, "must be at most the user's session_lifetime_max");
             }

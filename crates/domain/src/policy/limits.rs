@@ -260,12 +260,14 @@ impl Limits {
     /// Only the store knows when a sign-in opens. Its due time is that of a session that opens at 0, added to the opening.
     #[must_use]
     pub fn due(&self, session: &SessionFacts<'_>, expires: Micros) -> Option<Micros> {
+        // Only limits that time alone reaches. The walk after a change of the policy finds all other violations.
         let mut due = session.created.after(self.lifetime(session.remember_me));
         // Use moves the idle timeout and never the lifetime.
         if let Some(timeout) = self.idle_timeout {
             let last_active = session.last_active.max(session.created);
             due = due.min(last_active.after(session.unheard).after(timeout));
         }
+        // The index of the sweep leaves out sessions without a due time, so those that expire first cost it nothing.
         (due < expires).then_some(due)
     }
 
@@ -275,6 +277,8 @@ impl Limits {
         let lifetime_max = least(self.session_lifetime_max, stricter.session_lifetime_max);
         let session_lifetime = least(self.session_lifetime, stricter.session_lifetime);
         let remembered = least(self.remember_me_lifetime, stricter.remember_me_lifetime);
+        // Replaced and not intersected: an empty intersection would accept every value. The check of the policy makes
+        // sure that the override is a subset.
         let required_acr = if stricter.required_acr.is_empty() {
             self.required_acr
         } else {
@@ -292,6 +296,7 @@ impl Limits {
                 stricter.access_token_lifetime,
             ),
             sessions_max: strictest(self.sessions_max, stricter.sessions_max),
+            // Neither action is the stricter one, so no override can change it.
             at_limit: self.at_limit,
             required_acr,
             reauthenticate_within: strictest(

@@ -87,6 +87,7 @@ impl Preset {
     #[must_use]
     pub fn apply(&self, limits: Limits) -> Limits {
         Limits {
+            // A standard that asks for no idle timeout must not switch off the one of the tenant.
             idle_timeout: self.idle_timeout.or(limits.idle_timeout),
             session_lifetime_max: self.session_lifetime_max,
             // A lifetime beyond the maximum would make the policy invalid.
