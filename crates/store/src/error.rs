@@ -39,6 +39,7 @@ impl StoreError {
     /// Whether the same call may succeed soon. Repeating it is safe.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
+        // Not `Overloaded`: repeating at once would add to the load that caused it.
         matches!(self, Self::Unavailable(_) | Self::Conflict(_))
     }
 

@@ -65,6 +65,7 @@ impl Outage {
         self.away.store(true, Ordering::Relaxed);
         let line = state.record_failure(part, Instant::now());
         let parts = line.is_some().then(|| state.parts().join(", "));
+        // A slow writer of logs must not hold up the calls that report to this outage.
         drop(state);
         let (what, parts) = (self.what, parts.unwrap_or_default());
         match line {
@@ -78,6 +79,8 @@ impl Outage {
 
     /// Records that a part works.
     pub fn record_success(&self, part: &'static str) {
+        // Every statement that succeeds comes here, so this takes no lock while all is well. The next success sees a
+        // failure that this one missed.
         if !self.away.load(Ordering::Relaxed) {
             return;
         }
@@ -118,6 +121,7 @@ impl State {
         self.failing.insert(part, now);
         self.failures += 1;
         let since = *self.since.get_or_insert(now);
+        // An outage that begins and ends within `AWAY_INTERVAL` of the last line gets no line at all.
         let interval = match self.reported {
             true => REMINDER_INTERVAL,
             false => AWAY_INTERVAL,

@@ -15,6 +15,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The connection keeps its place in the pool until the server's process is free. Otherwise the process of a cancelled call
 /// would work on while another one takes its place, and processes would outnumber the pool.
 pub(super) fn cancel(loan: Loan) {
+    // Outside a runtime, as at the end of the process, no task can cancel. Closing the connection has to do.
     let Ok(runtime) = Handle::try_current() else {
         drop(Loan::take(loan));
         return;

@@ -106,6 +106,7 @@ pub(super) async fn connect_session(
         let settings = settings.clone();
         Box::pin(async move {
             let opened = open(&config).await?;
+            // A session that lacks the settings is refused: its commits might not wait for the disk.
             opened
                 .client
                 .batch_execute(&settings)
@@ -164,6 +165,7 @@ pub(super) async fn identify(client: &Client) -> Result<(bool, ServerProcess), D
         if let SimpleQueryMessage::Row(row) = message
             && let Some(process) = read_process(row)
         {
+            // Anything but a clear "off" counts as a server that only reads.
             let only_reads = read_column(row, "only_reads") != Some("off");
             return Ok((only_reads, process));
         }

@@ -122,6 +122,7 @@ impl PostgresConnection {
         self.bounded(async |client| {
             let mut prepared = Vec::with_capacity(statements.len());
             for Statement { sql, params } in statements {
+                // With types: the server would infer others, such as INT4, which `Value` does not send.
                 prepared.push((
                     client.prepare_typed_cached(sql, &types(params)).await?,
                     to_sql(params),
@@ -228,6 +229,7 @@ impl Connection for PostgresConnection {
         }
         let warnings = self.warnings();
         self.run_control("COMMIT").await?;
+        // The transaction is over even if its commit is not durable, so the connection may go back to its pool.
         self.in_transaction = false;
         self.check_warnings(warnings)
     }
@@ -305,6 +307,7 @@ impl<'a> FromSql<'a> for Value {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         match *ty {
             Type::INT8 => i64::from_sql(ty, raw).map(Self::from),
+            // Number literals in a statement, such as those of a CASE, are INT4.
             Type::INT4 => i32::from_sql(ty, raw).map(|value| Self::from(i64::from(value))),
             Type::BYTEA => Vec::<u8>::from_sql(ty, raw).map(Self::from),
             _ => String::from_sql(ty, raw).map(Self::from),
@@ -312,6 +315,7 @@ impl<'a> FromSql<'a> for Value {
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        // A null has no type. Readers of every type accept this one.
         Ok(Self::Int(None))
     }
 

@@ -53,6 +53,7 @@ impl Postgres {
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         let config = url::parse_setting("store.url", url)?;
+        // Both URLs are checked before anything connects: a malformed one must not be found halfway.
         let owner = match &options.owner_url {
             Some(url) => Some(url::parse_setting("store.owner_url", url)?),
             None => None,

@@ -46,6 +46,7 @@ async fn open_in_time<T: Send>(
     limit: Duration,
     open: &(impl Fn(Config) -> BoxFuture<'static, Result<T, DbError>> + Sync),
 ) -> Result<T, DbError> {
+    // Around the lookup of the name too, which has no timeout of its own.
     match timeout(limit, open_at_host(config, named, limit, open)).await {
         Ok(opened) => opened,
         Err(_) => Err(unreachable("no answer in time")),
@@ -70,6 +71,7 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
     if count == 0 || !fits(names.len(), count) || !fits(addresses.len(), count) {
         return Err(DbError::Other("the URL names no host".into()));
     }
+    // One port serves every host, as in libpq.
     if ports.len() != 1 && !fits(ports.len(), count) {
         return Err(DbError::Other(
             "the URL names neither one port nor one for each host".into(),
@@ -225,6 +227,7 @@ fn merge_failures(mut failures: Vec<DbError>) -> DbError {
             texts.push(text);
         }
     }
+    // No attempt was made: the lookup of the name succeeded without an address.
     if texts.is_empty() {
         return unreachable("its name has no address");
     }

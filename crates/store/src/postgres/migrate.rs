@@ -33,6 +33,8 @@ pub(super) async fn migrate(
         }
     }
     let lock = lock_migrations(migrator, options).await?;
+    // Only under the lock does the runner read the applied versions, so the second of two authorities finds nothing to
+    // do. A failure drops the connection of the lock, which releases it.
     let migrated = embedded::migrations::runner().run_async(&mut *client).await;
     migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
     // Granted each time: a new version may have new tables.
@@ -57,6 +59,7 @@ async fn lock_migrations(
             break;
         }
     }
+    // The service's `lock_timeout` is not set here: this waits for as long as another authority migrates.
     execute(&lock, "BEGIN; LOCK TABLE portcullis_migration").await?;
     Ok(lock)
 }
@@ -98,6 +101,7 @@ fn is_not_installed(error: &tokio_postgres::Error) -> bool {
 
 /// Grants the service the rights that it uses and no others. It adds and reads audit rows, and cannot change them.
 async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
+    // Names cannot be parameters of GRANT, so the server quotes them.
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
     let row = owner
         .query_one(names, &[&service.get_user()])

@@ -63,6 +63,7 @@ impl LanePool {
         let limit = Some(options.connect_timeout);
         let sessions = Sessions {
             server: Arc::clone(server),
+            // Other lanes have no such limit: the server would also apply it to a COMMIT that waits for a standby.
             statement_timeout: (lane == Lane::Search).then_some(options.search_timeout),
         };
         let pool = Pool::builder(sessions)
@@ -200,6 +201,7 @@ impl Server {
     /// Whether the process has ended. None when it was gone, waits for a standby, or belonged to another server.
     async fn try_terminate(&self, process: ServerProcess) -> Result<Option<bool>, DbError> {
         let ending = async {
+            // Not from a pool: its connections may all wait for the lock that the process holds.
             let session =
                 connect::connect_session(&self.config, self.connect_timeout, None).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
@@ -260,11 +262,13 @@ impl Manager for Sessions {
         }
         match timeout(PROOF_TIMEOUT, connect::identify(&pooled.session.client)).await {
             Ok(Ok((false, _))) => {
+                // The count from before the proof: a doubt that arose meanwhile asks for another proof.
                 pooled.proven = doubts;
                 Ok(())
             }
             Ok(_) => Err(RecycleError::message("it takes no writes")),
             Err(_) => {
+                // The greatest counts, because a slow proof of an earlier doubt may end last.
                 server.condemned.fetch_max(doubts, Ordering::SeqCst);
                 Err(RecycleError::message("no answer in time"))
             }

@@ -45,6 +45,7 @@ pub(super) async fn send(
         queries.push(query);
     }
 
+    // Before any answer is read: waiting for one first would cost another round trip.
     let committed = send_control(client, commits.then_some("COMMIT")).await;
     let begun = finish(begun.as_mut()).await;
     let mut answers = Vec::with_capacity(queries.len());
@@ -61,6 +62,7 @@ fn first_failure(
     committed: Result<(), Error>,
 ) -> Answers {
     begun?;
+    // The answers go first: a COMMIT of a failed transaction rolls back and reports no error.
     let answers = answers.into_iter().collect::<Answers>()?;
     committed?;
     Ok(answers)

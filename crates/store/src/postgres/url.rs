@@ -30,6 +30,7 @@ fn parse(url: &str) -> Result<Config, String> {
              use a Unix socket or a private network, and remove sslmode"
         ));
     }
+    // The text of the driver's error is dropped: it may repeat a part of the URL.
     let config = url.parse::<Config>().map_err(|_| {
         "is malformed: it must be postgres://user:password@host:port/database?name=value".to_owned()
     })?;

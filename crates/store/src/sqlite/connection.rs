@@ -114,6 +114,8 @@ impl Drop for SqliteConnection {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
         if self.in_transaction {
+            // Here and not on the blocking pool: the next loan must not find the transaction open. The lock waits for a
+            // statement of this loan that still runs.
             let connection = self.handle.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Fails when SQLite has already rolled back by itself, which is as good.
             let _ = connection.execute_batch("ROLLBACK");
@@ -137,6 +139,7 @@ impl Connection for SqliteConnection {
     }
 
     async fn commit(&mut self) -> Result<(), DbError> {
+        // A COMMIT that fails, for example on a full disk, may leave the transaction open. The drop then rolls it back.
         self.control("COMMIT").await?;
         self.in_transaction = false;
         Ok(())
@@ -194,6 +197,7 @@ impl From<rusqlite::Error> for DbError {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
             return Self::Other(format!("sqlite: {error}"));
         };
+        // The code only: this text is logged, and logs must hold no values.
         let mut text = format!("sqlite code {}", failure.extended_code);
         if failure.code == ErrorCode::DiskFull {
             text.push_str(", the disk is full");
@@ -203,6 +207,7 @@ impl From<rusqlite::Error> for DbError {
                 Self::Unique(text)
             }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Conflict(text),
+            // Its loan may also be over, but then nobody reads the answer.
             ErrorCode::OperationInterrupted => Self::TooSlow(text),
             ErrorCode::DiskFull | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
                 Self::Unavailable(text)

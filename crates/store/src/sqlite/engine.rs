@@ -74,11 +74,13 @@ impl Sqlite {
     }
 
     fn open_blocking(directory: &Path) -> Result<Self, StoreError> {
+        // Before anything else: a second process must not migrate the database of a running authority.
         let lock = lock_directory(directory)?;
         let file = directory.join(FILE);
         // Created before SQLite opens it: the files that SQLite creates beside it get the same mode.
         create_private(&file).map_err(|error| io_error("database file", &error))?;
 
+        // The readers open after the migration, so none of them can be in its way or see the old schema.
         let mut writer = open_file(&file)?;
         let migrated = embedded::migrations::runner().run(&mut writer);
         migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
@@ -143,6 +145,7 @@ async fn lock_reader(readers: &[Arc<Mutex<Handle>>]) -> OwnedMutexGuard<Handle> 
         }
         waiting.push(Box::pin(Arc::clone(reader).lock_owned()));
     }
+    // The other waits are dropped, which gives up their places in the queues.
     futures::future::select_all(waiting).await.0
 }
 
@@ -165,6 +168,7 @@ fn lock_directory(directory: &Path) -> Result<File, StoreError> {
 }
 
 fn create_private(file: &Path) -> std::io::Result<()> {
+    // Appending, because the file may hold a database: `File::create` would empty it.
     let created = File::options().append(true).create(true).open(file)?;
     created.set_permissions(fs::Permissions::from_mode(0o600))
 }
@@ -220,6 +224,7 @@ impl Backend for Sqlite {
             }
             Lane::CatchUp => SqliteConnection::new(Arc::clone(&self.catch_up).lock_owned().await),
             Lane::Read => {
+                // No time limit, but an abandoned read is interrupted, because it would keep its reader.
                 SqliteConnection::new(lock_reader(&self.readers).await).interruptible(None)
             }
             Lane::Search => SqliteConnection::new(lock_reader(&self.searchers).await)
