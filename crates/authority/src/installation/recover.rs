@@ -34,6 +34,7 @@ pub async fn recover(
     master: &MasterKey,
     sign_out: bool,
 ) -> Result<Recovered, RecoverError> {
+    // Before the log is replayed, so that a wrong key is reported at once.
     check_master_key(store, master).await?;
     // Read before the head is locked, because replaying a long log takes minutes.
     let old = load_view(store, master).await?;
@@ -48,6 +49,7 @@ pub async fn recover(
         Ok((bytes, code))
     };
     Ok(store
+        // Random, so that two recoveries from one backup never look like one history.
         .recover(Incarnation(random()), sign_out, &checkpoint)
         .await?)
 }

@@ -29,6 +29,7 @@ pub(super) async fn run(store: Arc<dyn Store>, log: Log, stop: CancellationToken
 }
 
 async fn empty_outbox(store: &dyn Store, log: &Log, stop: &CancellationToken) {
+    // A full outbox takes many batches. Without this check a drain would wait for all of them.
     while !stop.is_cancelled() {
         if !record_some(store, log).await {
             return;
@@ -50,6 +51,7 @@ async fn record_some(store: &dyn Store, log: &Log) -> bool {
     match log.submit(Entry::internal(Mutation::Record)).await {
         Ok(outcome) => outcome.changed >= Mutation::RECORDED_MAX,
         Err(error) => {
+            // The events stay in the outbox, and the next tick tries again.
             error.log("audit events wait: the log did not accept them");
             false
         }

@@ -14,6 +14,7 @@ const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Writes a checkpoint if enough has changed since the last one and no other authority is writing one.
 pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, config: &LogConfig) {
+    // Taken once: the feed goes on meanwhile, and the claim has to name the revision of the bytes that are stored.
     let view = feed.view();
     let revision = view.position().revision;
     let due = CheckpointDue {
@@ -22,6 +23,7 @@ pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
         bytes_min: config.checkpoint_bytes_min as u64,
         age_max: CHECKPOINT_AGE_MAX,
     };
+    // Claimed before the view is encoded, so that only one of many authorities pays for that.
     match store.claim_checkpoint(revision, &due).await {
         Ok(true) => {}
         Ok(false) => return,
@@ -30,6 +32,7 @@ pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
 
     // Encoding a large view takes a good part of a second, which would hold up every task of this thread.
     let encoding = tokio::task::spawn_blocking(move || view.encode());
+    // If the encoder panics, nothing gives the claim back. An authority may claim again after the interval.
     let Ok(bytes) = encoding.await else {
         return;
     };

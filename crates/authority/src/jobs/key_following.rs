@@ -11,6 +11,7 @@ use crate::{feed::Feed, keys::Keyring};
 /// Follows the trusted keys of the log, until it is dropped.
 pub(super) async fn run(feed: Arc<Feed>, keyring: Arc<Keyring>) {
     let mut position = feed.position();
+    // The keyring may have been read before this. The first round of maintenance reads it again, so nothing is missed.
     let mut known = trusted_keys(&feed);
     while position.changed().await.is_ok() {
         let trusted = trusted_keys(&feed);

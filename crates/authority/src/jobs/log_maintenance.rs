@@ -43,6 +43,7 @@ impl LogMaintenance {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut counter = TurnCounter::new(random(), config.checkpoint_interval);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            // Counted before the turn is tried, which needs the counted time to reach the period.
             if let Err(error) = counter.count(&*self.store).await {
                 error.log("time towards the next turn was not counted");
             }
@@ -50,6 +51,7 @@ impl LogMaintenance {
             self.forget_expired_api_keys().await;
             self.heal_signing_keys().await;
             checkpoint::save(&*self.store, &self.feed, &self.master, config).await;
+            // Last, because a checkpoint that was just written allows more of the log to be trimmed.
             checkpoint::trim(&*self.store, config.resume_window).await;
         }
     }
@@ -69,6 +71,8 @@ impl LogMaintenance {
             Ok(outcome) if outcome.changed > 0 => {
                 tracing::info!(revision = outcome.revision.0, "generation turned");
             }
+            // The store decides whether a turn is due, under a lock, so of two authorities that ask together one
+            // changes nothing.
             Ok(_) => {}
             Err(error) => error.log("no turn: the log did not accept it"),
         }

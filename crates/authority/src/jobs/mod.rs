@@ -70,6 +70,8 @@ impl Jobs {
             Arc::clone(&self.gates),
             self.config.sessions.clone(),
         );
+        // A sweep of many sessions takes long, and a drain must not wait for it. Sessions that it did not reach stay
+        // due.
         tasks.spawn_until(stop, "sweep", sweeper.run());
     }
 
@@ -96,6 +98,8 @@ impl Jobs {
             Arc::clone(tasks.readiness()),
             stop.clone(),
         );
+        // Not dropped in the middle: a reload that stops half-way leaves the ring of one history beside the view of
+        // another.
         tasks.spawn("feed", follow_log);
 
         let maintenance = LogMaintenance {
@@ -107,6 +111,8 @@ impl Jobs {
             master: self.master,
             config: self.config,
         };
+        // Not dropped in the middle: a checkpoint that was claimed and not written holds off those of other
+        // authorities.
         tasks.spawn("maintenance", maintenance.run(stop.clone()));
     }
 }

@@ -95,6 +95,7 @@ impl Sweeper {
         // While no authority was up, nobody heard of use. Sessions must not end for what was not heard.
         let absence = ABSENCE_MIN.max(self.config.sweep_interval * ABSENCE_SWEEPS);
         let resumed = self.store.record_heartbeat(absence).await?;
+        // Before any decision: a gate that is late with its reports has to hold back idleness in this very sweep.
         let heard = self.exchange_contacts(resumed).await?;
         self.walk_policies(heard).await?;
         self.sweep_due(heard).await
@@ -125,6 +126,7 @@ impl Sweeper {
             let now = due.now;
             let plan = self.plan_due(due, heard);
             let schedules = self.carry_out(plan, now).await?;
+            // Without new times the next read would return the same sessions, and this loop would not end.
             self.store.reschedule(&schedules).await?;
             if is_last {
                 return Ok(());
@@ -185,8 +187,10 @@ impl Sweeper {
             entries.push(self.end_sessions(tenant, cause, reason, sessions));
         }
 
+        // Submitted together, so that entries share batches of the log instead of waiting for a commit each.
         let mut entries = stream::iter(entries).buffer_unordered(SUBMISSIONS_MAX);
         while let Some((outcome, sessions)) = entries.next().await {
+            // An outage ends the sweep here. Its sessions keep their due times, so the next sweep takes them up.
             let due = due_after(outcome, now)?;
             for session in sessions {
                 if session.due != due {

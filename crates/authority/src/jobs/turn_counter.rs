@@ -50,6 +50,7 @@ impl TurnCounter {
         // Read after the state: time that another authority had counted by then must not be counted again.
         let now = Instant::now();
 
+        // Silence is measured by this process, too: the clock of the database is the one that is not trusted here.
         let unchanged = self.time_unchanged(counting, now);
         let mine = self.mine.map(|last| {
             let passed = now.saturating_duration_since(last.until);
@@ -69,6 +70,7 @@ impl TurnCounter {
             .await?;
         if is_counted {
             self.mine = Some(LastCount {
+                // Any other number at the next call shows that a turn or another authority came in between.
                 number: counting.number + 1,
                 until: now,
             });
