@@ -85,6 +85,7 @@ impl Admission {
 
     /// Waits until a slot becomes free, or for a second: a slot whose reader stalls becomes free without a notification.
     pub async fn freed(&self) {
+        // A slot that becomes free between `turn` and this line notifies nobody here. The bound covers that case too.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.freed.notified()).await;
     }
 
@@ -100,6 +101,7 @@ impl Ticket {
         let slots = self.admission.slots;
         let mut queue = self.admission.lock();
         if let Some(sending) = queue.sending.get_mut(&self.number) {
+            // A connection asks only when it has room, so the question shows that it took the chunk before.
             sending.moved = now;
             return Turn::Now;
         }
@@ -127,6 +129,7 @@ impl Ticket {
     /// Gives up the slot after the last chunk.
     pub fn finish(self, now: Instant) {
         let mut queue = self.admission.lock();
+        // There is none if the slot was lost meanwhile, and with it the time at which the transfer began.
         let Some(sending) = queue.sending.get(&self.number) else {
             return;
         };
@@ -175,6 +178,7 @@ impl Drop for Ticket {
         queue.sending.remove(&self.number);
         queue.remove_waiting(self.number);
         drop(queue);
+        // All are woken: a single one could be a ticket whose turn it is not.
         self.admission.freed.notify_waiters();
     }
 }

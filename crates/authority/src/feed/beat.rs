@@ -60,6 +60,7 @@ impl Beats {
     #[must_use]
     pub fn ask(&self) -> Option<oneshot::Receiver<SignedBeat>> {
         let (reply, answer) = oneshot::channel();
+        // Never waits for room, because the stream that asks could send no batch meanwhile.
         self.probes.try_send(reply).ok()?;
         Some(answer)
     }
@@ -104,6 +105,7 @@ impl Beating {
                 }
             }
             Err(error) => {
+                // The channels in `answered` close without an answer, and the gates grow stale by themselves.
                 self.readiness.fail(Pulse::Beat, &error);
                 error.log("no beat");
             }

@@ -42,6 +42,7 @@ impl Drop for GateStream {
     fn drop(&mut self) {
         if let Some(known) = self.gates.lock().get_mut(&self.id) {
             known.streams = known.streams.saturating_sub(1);
+            // The open stream was the sign of life until now. The silence of the gate counts from here.
             known.alive = Instant::now();
         }
     }
@@ -69,6 +70,7 @@ impl Gates {
         let mut gates = self.lock();
         if let Some(known) = record_contact(&mut gates, id, admits_for) {
             let through = Instant::now().checked_sub(age);
+            // A round that arrives late must not take back a later one.
             known.reported_through = known.reported_through.max(through);
             known.left = false;
         }
@@ -89,6 +91,7 @@ impl Gates {
         for (id, known) in self.lock().iter() {
             contacts.push(known.contact(*id, now));
         }
+        // Authorities that write the rows of the same gates in different orders could deadlock.
         contacts.sort_by_key(|contact| contact.id);
         (contacts, now)
     }

@@ -205,6 +205,8 @@ impl Feed {
     ) {
         let mut incarnation = self.view.load().position().incarnation;
         loop {
+            // A steady flow of own batches never lets this time out. It hides no batch of another authority: the next
+            // own batch does not continue the view then, and `apply_own` reads the log.
             let next = tokio::time::timeout(config.poll_interval, next_frame(&mut appended));
             let Some(next) = stop.run_until_cancelled(next).await else {
                 return;
@@ -247,6 +249,7 @@ impl Feed {
             let at = self.view.load().position();
             // Both of one moment: a head of one history beside a chain of another would look like a fork.
             let (head, chain) = self.store.head_and_chain(at.revision).await?;
+            // Not the maximum: the head of a primary after a failover may be lower.
             self.head.store(head.revision.0, Ordering::Relaxed);
             if head.incarnation != at.incarnation || chain != Some(at.chain) {
                 return self.adopt_history(at, head).await;
@@ -298,10 +301,13 @@ impl Feed {
 
     /// Applies batches to the view, and gives them to the streams.
     fn apply(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+        // The maximum: a batch of this authority may be older than the head that was last polled.
         self.head.fetch_max(head.revision.0, Ordering::Relaxed);
         for frame in frames {
             let next = replay::follow(&self.view.load(), &frame, head)?;
             let position = next.position();
+            // Before the ring: a snapshot must not be older than the beginning of the ring, which this batch alone may
+            // move.
             self.view.store(Arc::new(next));
             self.ring_mut().push(SealedFrame::from(&frame));
             // Last, because it wakes the streams, which look into the ring at once.
@@ -359,6 +365,7 @@ async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame,
 /// # Errors
 /// When the store fails, or there is neither a checkpoint nor the whole log.
 pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
+    // Read once: with a head that moves, the replay of a busy log might never end.
     let head = store.head().await?;
     let mut view = match newest_checkpoint(store, master, head).await? {
         Some(view) => view,
@@ -405,5 +412,6 @@ async fn continues(store: &dyn Store, view: &View, head: Position) -> Result<boo
     if at.revision > head.revision || !replay::agrees(at, head) {
         return Ok(false);
     }
+    // The store keeps the chain of trimmed batches too, so an old checkpoint can be judged.
     Ok(store.chain(at.revision).await? == Some(at.chain))
 }

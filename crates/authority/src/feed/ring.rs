@@ -53,6 +53,7 @@ impl Ring {
     pub(super) fn push(&mut self, frame: SealedFrame) {
         self.bytes += frame.delta_bytes();
         self.frames.push_back(frame);
+        // A batch larger than the whole ring empties it, and all streams read that batch from the log.
         while self.frames.len() > self.frames_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.frames.pop_front() else {
                 break;

@@ -71,6 +71,7 @@ impl EncodedSnapshot {
         let same = part.sha256 == self.sha256 && part.total_bytes == self.bytes as u64;
         let offset = usize::try_from(part.offset).ok()?;
         let index = offset / CHUNK_BYTES_MAX;
+        // Chunks carry a checksum over all of their data, so a transfer cannot go on inside of one.
         let begins = offset.is_multiple_of(CHUNK_BYTES_MAX) && index < self.chunks.len();
         (same && begins).then_some(index)
     }
@@ -144,6 +145,7 @@ impl Snapshots {
         }
         let view = view();
         let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
+        // The lock is held meanwhile. A stream that ends here loses the result, and the next one encodes anew.
         let made = encoding.await.expect("encoding does not panic");
         kept.replace(&made);
         made
@@ -156,6 +158,7 @@ impl Snapshots {
         now: Instant,
     ) -> Option<(Arc<EncodedSnapshot>, usize)> {
         let mut kept = self.0.lock().await;
+        // No timer drops old snapshots, so a request must not find one that is past its time.
         kept.drop_old(now);
         let mut all = kept.all();
         all.find_map(|snapshot| Some((Arc::clone(snapshot), snapshot.continued(part)?)))

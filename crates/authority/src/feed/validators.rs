@@ -155,6 +155,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.validators.connected.remove(&self.id);
         self.validators.uncount_stream(&self.connected.gate);
+        // Last, so that the list never has more streams than the bound.
         self.validators.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -247,6 +248,8 @@ impl Validators {
     }
 
     fn uncount_stream(&self, gate: &Gate) {
+        // Lowered and removed under one lock. In two steps, a stream that registers in between would count in an entry
+        // that is gone.
         self.gates.remove_if(&gate.key(), |_, streams| {
             streams.fetch_sub(1, Ordering::Relaxed) == 1
         });

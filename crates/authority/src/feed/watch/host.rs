@@ -76,6 +76,7 @@ impl WatchHost {
         if cursor.incarnation != here.incarnation {
             return Ok(CursorState::Fork);
         }
+        // Gates that connect again to a quiet log are at this very position, and cost no read of the store.
         if cursor == here || self.has(cursor).await? {
             return Ok(CursorState::Known);
         }

@@ -67,6 +67,7 @@ where
         hello: Hello,
         probes: P,
     ) -> Result<Self, StreamEnd> {
+        // First, because a flood of streams has to be refused before it costs reads of the store.
         let registration = host.register(&source, &hello)?;
         let gate = match hello.gate {
             Some((id, admits_for)) => host.gates.connect(id, admits_for),
@@ -164,6 +165,8 @@ where
     }
 
     async fn wait_for_event(&mut self) -> Result<(), StreamEnd> {
+        // The branches are polled in random order, so a gate that floods probes cannot keep the stream from seeing a
+        // drain.
         tokio::select! {
             changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
             probe = self.probes.next() => {
@@ -212,6 +215,7 @@ where
 
     async fn wait_for_turn(&mut self) -> Result<(), StreamEnd> {
         let host = Arc::clone(&self.host);
+        // The age of the connection is not looked at: a new stream would begin at the end of the queue.
         tokio::select! {
             () = host.feed.admission.freed() => {}
             // Another history ends the stream.
@@ -251,6 +255,7 @@ where
 
     /// Asks the validator to connect anew.
     fn end(&mut self) {
+        // Behind the answers that were gathered before, so no batch that was read is held back.
         self.next.push_back(Answer::Drain);
         self.is_over = true;
     }
@@ -286,6 +291,7 @@ async fn read_log(
     store: &dyn Store,
     after: Revision,
 ) -> Result<Option<Vec<SealedFrame>>, StoreError> {
+    // Not `tail`: many streams that are far behind must not take the connection that the feed reads by.
     match store.catch_up(after, CATCH_UP_FRAMES).await {
         Ok(frames) => Ok(Some(frames.iter().map(SealedFrame::from).collect())),
         Err(StoreError::Trimmed) => Ok(None),

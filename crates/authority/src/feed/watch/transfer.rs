@@ -52,6 +52,7 @@ impl SnapshotTransfer {
 
     /// Takes the next chunk, if it is the turn of this transfer.
     pub(super) async fn step(mut self, feed: &Feed) -> TransferStep {
+        // Asked before each chunk, because a reader that stalled may have lost its slot. Its progress stays.
         match self.ticket.turn(Instant::now()) {
             Turn::Now => self.take_chunk(feed).await,
             Turn::Wait { .. } if self.was_told_lately() => TransferStep::Wait(self),
