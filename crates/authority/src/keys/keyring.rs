@@ -149,6 +149,7 @@ impl Keyring {
     /// # Errors
     /// When the store fails or the log does not accept a key.
     pub async fn heal(&self, log: &Log, algorithm: Algorithm) -> Result<(), KeyringError> {
+        // Before the keys are read: a key of the future does not sign, and would count as present all the same.
         let corrected = self.store.correct_future_keys(KEY_AHEAD_MAX).await?;
         if !corrected.is_empty() {
             tracing::error!(

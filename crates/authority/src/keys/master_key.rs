@@ -67,8 +67,10 @@ impl MasterKey {
         let length = self
             .aead()
             .open_in_place(nonce, Aad::from(purpose), &mut text)
+            // A wrong key and altered bytes look the same here, so the error cannot tell them apart.
             .map_err(|_| Unsealable)?
             .len();
+        // The buffer still ends with the tag, which is no part of the secret.
         text.truncate(length);
         Ok(text)
     }
@@ -93,6 +95,7 @@ impl MasterKey {
     }
 
     fn aead(&self) -> RandomizedNonceKey {
+        // All authorities seal with this key and share no counter, so nonces have to be random.
         RandomizedNonceKey::new(&AES_256_GCM, self.derive("seal").as_slice())
             .expect("the key has 32 bytes")
     }

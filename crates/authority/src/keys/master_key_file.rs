@@ -17,6 +17,7 @@ const MODE_FORBIDDEN: u32 = 0o037;
 pub fn read_master_key(file: &Path) -> Result<MasterKey, ConfigError> {
     let text = fs::read_to_string(file).map_err(|error| invalid(error.to_string()))?;
     let text = Zeroizing::new(text);
+    // The mode of the file behind a link counts, because mounted secrets are often links.
     let metadata = fs::metadata(file).map_err(|error| invalid(error.to_string()))?;
 
     // A key that others can read is refused, because its owner would not notice.

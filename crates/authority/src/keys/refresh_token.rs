@@ -91,6 +91,7 @@ fn decode(token: &str) -> Option<Vec<u8>> {
     if text.len() != (BODY_BYTES + TAG_BYTES) * 4 / 3 {
         return None;
     }
+    // The bytes fill whole groups of base64. So no bits are left over, and each token has one spelling.
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     (bytes.len() == BODY_BYTES + TAG_BYTES).then_some(bytes)
 }

@@ -34,11 +34,13 @@ impl Secrets {
     /// # Errors
     /// When the store fails or the master key is not the installation's.
     pub async fn load(store: &dyn Store, master: &MasterKey) -> Result<Self, SecretsError> {
+        // The number is a part of the name, so that a later secret can stand beside this one.
         let refresh = load_or_make(store, master, "refresh-1").await?;
         let pages = load_or_make(store, master, "pages-1").await?;
         Ok(Self {
             refresh: RefreshKey::new(1, &refresh),
             pages: PageTokens::new(&pages),
+            // Derived and not stored, so a code still proves its head after the store was restored from a backup.
             heads: Arc::new(master.head_codes()),
         })
     }

@@ -270,12 +270,15 @@ impl Appender {
             let appending = self.store.append(entries);
             match self.instruments.commits.run(entries, appending).await {
                 Ok(appended) => {
+                    // Also if it is late: gates may enforce it at once. The repetition only keeps it from being
+                    // forgotten too early.
                     self.publish(&appended);
                     if begun.elapsed() > COMMIT_AGE_MAX {
                         return self.repeat_revocations(appended).await;
                     }
                     return Ok(appended);
                 }
+                // Without the deadline an outage would leave every caller without an answer for as long as it lasts.
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     error.log("a batch is tried again");
                     tokio::time::sleep(backoff.step()).await;
@@ -335,6 +338,7 @@ fn results_of(
         Err(error) => {
             let error = match error.is_retryable() {
                 true => LogError::Unavailable,
+                // `commit` has logged the cause. The caller does not get it, because it describes the store.
                 false => LogError::Entry(EntryError::Refused),
             };
             return vec![Err(error); entries];

@@ -34,6 +34,7 @@ impl Pace {
     /// Adjusts the bound after a batch. A batch that was too slow lowers it at once, at most to a half. A fast batch that
     /// used up at least half of the bound raises it by a quarter.
     pub(super) fn record(&mut self, targets: usize, took: Duration) {
+        // A batch of one target cannot be made smaller, so its time says nothing about the bound.
         if took > self.goal && targets > 1 {
             // At most to a half, because a single pause of the disk must not shrink batches to nothing.
             let fitting = targets as f64 * self.goal.as_secs_f64() / took.as_secs_f64();

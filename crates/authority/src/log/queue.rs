@@ -393,6 +393,7 @@ impl<T> FairQueue<T> {
     fn serve(&mut self, source: &Source) -> Option<T> {
         let waiting = self.sources.get_mut(source)?;
         let item = waiting.pop()?;
+        // A source that was passed over is served at an older time, which must not turn `now` back.
         self.now = self.now.max(waiting.time);
         // `turns` is ordered by time, so the source has to leave it before its time changes.
         self.turns.remove(&waiting.turn(source));

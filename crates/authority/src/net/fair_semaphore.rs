@@ -48,6 +48,7 @@ impl<K: Clone + Eq + Hash> FairSemaphore<K> {
     /// Takes a free permit and returns `None`, or enqueues a waiter.
     fn take_or_wait(&self, key: K) -> Option<oneshot::Receiver<Permit<K>>> {
         let mut state = self.lock();
+        // A permit becomes free only when nobody waits for it, so this overtakes nobody.
         if state.free > 0 {
             state.free -= 1;
             return None;
@@ -114,6 +115,7 @@ impl<K: Clone + Eq + Hash> Drop for Permit<K> {
                 permit.semaphore = None;
                 return;
             };
+            // A permit that is dropped locks the state, so none changes hands under the lock.
             drop(state);
 
             match waiter.send(permit) {

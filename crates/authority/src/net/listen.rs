@@ -104,6 +104,7 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
                 pause = PAUSE_MIN;
                 port.admit(stream, address, &connections);
             }
+            // A pause here would let one peer delay the connections of all others.
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 port.log_failed_accept(&error);
@@ -226,6 +227,7 @@ impl Port {
         };
         match timeout(self.options.limits.request_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.drive(stream, address).await,
+            // Port scans fail here all the time, so a failure is counted and has no line of its own above debug.
             Ok(Err(_)) => self.count_ended("handshake"),
             Err(_) => self.count_ended("handshake_timeout"),
         }
@@ -278,6 +280,8 @@ impl Port {
     ) -> Verdict {
         let limits = &self.options.limits;
         tokio::select! {
+            // A token that is cancelled stays ready. Without the condition this branch would put off the end again and
+            // again.
             () = self.options.close.cancelled(), if end_by.is_none() => {
                 Verdict::Finish { within: limits.drain_timeout }
             }

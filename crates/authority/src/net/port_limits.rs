@@ -51,6 +51,7 @@ impl PortLimits {
         let connections_per_address_max = server.connections_per_address_max;
         Self {
             connections_max,
+            // Without a setting `Shares` still leaves one address at most half of all connections.
             connections_per_address_max: connections_per_address_max.unwrap_or(connections_max),
             streams_max: server.streams_per_connection_max,
             request_timeout: server.request_timeout,

@@ -102,6 +102,7 @@ pub(crate) struct Share<K: Clone + Eq + Hash> {
 impl<K: Clone + Eq + Hash> Share<K> {
     /// Takes more for the same holder.
     pub(crate) fn grow(&mut self, amount: usize) -> Result<(), Full> {
+        // A refusal leaves the share as it was, and `drop` gives back only the amount that was added.
         self.shares.add(&self.holder, amount)?;
         self.amount += amount;
         Ok(())

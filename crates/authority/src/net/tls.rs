@@ -46,6 +46,7 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
     let pem = read_file(KEY_FILE, file)?;
     PrivateKeyDer::from_pem_slice(&pem)
+        // The error of the parser may quote a line of the file, and must not reach a log.
         .map_err(|_| unusable_key("it has no private key in PEM form"))
 }
 
