@@ -176,6 +176,7 @@ impl Database {
         let record = reader
             .lookup(ip)
             .and_then(|found| found.decode::<Record<'_>>());
+        // An error leaves the place as it is, because a sign-in must not fail for it.
         if let Ok(Some(record)) = record {
             record.describe(place);
         }
@@ -184,6 +185,8 @@ impl Database {
 
 /// Reads and verifies a database. The stamp is that of the file, whether it could be used or not.
 fn read(path: &Path) -> (Option<Stamp>, Result<Reader<Vec<u8>>, PlacesError>) {
+    // Before the file is opened. If that fails and a good file comes meanwhile, its stamp differs and it is read next
+    // time.
     let stamp = Stamp::of_path(path);
     match read_bytes(path) {
         Ok((stamp, bytes)) => {
@@ -234,6 +237,7 @@ impl Stamp {
             inode: metadata.ino(),
             length: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            // A copy may keep the time of the content, as `cp -p` does. It cannot keep this one.
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }

@@ -103,6 +103,7 @@ struct PulseState {
 impl PulseState {
     fn new(now: Instant) -> Self {
         Self {
+            // The start counts as a success, so a part has its usual time for the first one.
             succeeded: now,
             steady_since: now,
             error: None,

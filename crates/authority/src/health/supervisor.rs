@@ -83,6 +83,7 @@ impl Supervisor {
     /// Makes the authority not ready and asks for its end. The first reason counts.
     pub(crate) fn fail(&self, condition: Condition, reason: String) {
         tracing::error!(reason, "the authority cannot go on");
+        // First, so that load balancers can turn away before the process begins to end.
         self.readiness.raise(condition, reason.clone());
         self.failure.send_if_modified(|known| {
             // Later reasons are consequences of the first one as a rule.
@@ -105,6 +106,7 @@ impl Supervisor {
 
     /// Waits until all tasks have ended.
     pub(crate) async fn wait(&self) {
+        // A tracker that is open never counts as finished.
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -52,6 +52,7 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         bucket.at = now;
         let missing = count as f64 - bucket.tokens;
         if missing > 0.0 {
+            // A refused call takes no tokens, so callers that try too early do not put off their own turn.
             return Err(Duration::from_secs_f64(missing / self.per_second));
         }
         bucket.tokens -= count as f64;

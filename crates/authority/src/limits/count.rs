@@ -52,6 +52,7 @@ impl Counts {
         let mut counts = lock(&self.0);
         let now = Instant::now();
         if !has_room(&mut counts, tenant, now) {
+            // Admits the call: so many busy tenants must not keep a further one from signing in.
             return Count::default();
         }
 
@@ -85,6 +86,7 @@ fn has_room(counts: &mut HashMap<TenantId, Kept>, tenant: &TenantId, now: Instan
     }
     counts.retain(|_, kept| match kept.next {
         Some(next) => next > now,
+        // A count under way is kept, or a second one of the same tenant could begin beside it.
         None => true,
     });
     counts.len() < TENANTS_MAX
@@ -106,6 +108,7 @@ async fn count(
     };
     kept.next = Some(Instant::now() + pause);
     match (users, sessions) {
+        // Sessions that were added during the statement may be lost here. The next count has them.
         (Ok(users), Ok(sessions)) => kept.count = Count { users, sessions },
         // The last count stays in use.
         (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a tenant was not counted"),

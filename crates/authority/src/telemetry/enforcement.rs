@@ -70,6 +70,7 @@ impl Acknowledged {
     /// Follows `revision`, which was acknowledged at `now`, unless enough of this second are followed already.
     fn add(&self, revision: Revision, now: Instant) {
         let mut followed = self.lock();
+        // `delays` needs the revisions in order. An entry that was recalled from an earlier batch has an old one.
         if let Some((last, _)) = followed.back()
             && revision <= *last
         {

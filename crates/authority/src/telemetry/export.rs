@@ -134,6 +134,8 @@ fn resource(config: &TelemetryConfig) -> Resource {
 /// runs in a thread of its own that is left behind if it takes longer.
 async fn within_bound(work: impl FnOnce() + Send + 'static) {
     let (done, finished) = oneshot::channel();
+    // Not `spawn_blocking`: the runtime waits for such work when it ends, and a receiver that hangs would keep the
+    // process.
     std::thread::spawn(move || {
         work();
         // The receiver is gone if the bound passed before.

@@ -60,6 +60,7 @@ pub(super) fn commit_span(system: &'static str, entries: &[Entry]) -> Span {
         return Span::none();
     };
     let span = tracing::info_span!(
+        // The parent is a remote span and is set below. Without this the span that is current here would be taken.
         parent: None,
         "commit log",
         otel.kind = "client",
