@@ -25,8 +25,8 @@ async fn an_authority_without_descriptors_does_not_spin_and_serves_again_when_it
     })
     .await;
     let mut silent = Vec::new();
-    for _ in 0..2 * DESCRIPTORS {
-        // The system takes connections for the authority, which cannot.
+    for _ in 0..DESCRIPTORS {
+        // The system takes connections for the authority, which cannot, until its queue is full too.
         silent.push(TcpStream::connect(authority.grpc).await.expect("connects"));
     }
     eventually("the authority to have no descriptor left", async || {

@@ -197,8 +197,10 @@ struct Appender {
 
 impl Appender {
     /// Appends batch after batch, until all handles are dropped and nothing waits.
-    async fn run(self, mut bell: mpsc::Receiver<()>) {
+    async fn run(self, bell: mpsc::Receiver<()>) {
         let _refuse = RefuseOnDrop(Arc::clone(&self.queue));
+        // Dropped before the queue is emptied: an entry that came between the two would wait for an answer for ever.
+        let mut bell = bell;
         let mut pace = Pace::new(self.config.batch_time_goal);
         loop {
             let batch = self.take_batch(pace.targets_max());

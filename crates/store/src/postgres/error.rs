@@ -37,5 +37,6 @@ pub(super) fn is_unfit(error: &tokio_postgres::Error) -> bool {
 fn is_unavailable(code: &str) -> bool {
     // Connection exceptions (08), insufficient resources (53), operator intervention (57), system errors (58), and a
     // server that only reads (25006), as a deposed primary does.
-    ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006"
+    let class = code.get(..2).unwrap_or_default();
+    ["08", "53", "57", "58"].contains(&class) || code == "25006"
 }

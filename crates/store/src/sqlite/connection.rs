@@ -146,8 +146,11 @@ impl Connection for SqliteConnection {
     }
 
     async fn rollback(&mut self) -> Result<(), DbError> {
+        // Cleared last: a call that is dropped while it waits may have rolled nothing back. The writer is shared, and a
+        // transaction that stayed open would take the next caller's writes with it when it is rolled back (I1).
+        self.control("ROLLBACK").await?;
         self.in_transaction = false;
-        self.control("ROLLBACK").await
+        Ok(())
     }
 }
 
@@ -185,7 +188,7 @@ fn value(value: ValueRef<'_>) -> Value {
         // A null has no type. Readers of every type accept this one.
         ValueRef::Null => Value::Int(None),
         ValueRef::Integer(value) => Value::Int(Some(value)),
-        // The schema has no fractions. A null of another type fails in the reader, as it should.
+        // The schema has no fractions, so nothing reads one.
         ValueRef::Real(_) => Value::Text(None),
         ValueRef::Text(value) => Value::Text(Some(String::from_utf8_lossy(value).into_owned())),
         ValueRef::Blob(value) => Value::Blob(Some(value.to_vec())),
