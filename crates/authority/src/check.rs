@@ -17,6 +17,7 @@ use crate::{
 /// The first problem that would keep an authority from starting.
 pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
     config.check()?;
+    // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
     read_master_key(&config.keys.master_key_file)?;
     Places::open_configured(&config.places)?;
     read_tls(&config.server)?;
@@ -28,6 +29,8 @@ pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
     match issuer::installed(&config.store).await {
         Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
         Ok(None) => {}
+        // A check may run where the database cannot be reached, such as in a pipeline. The operator is told what it
+        // left out.
         Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
     }
     remarks.extend(examine_store(&config.store).await?);

@@ -90,6 +90,7 @@ impl Limits {
         users: &[UserId],
     ) -> Result<Result<(), Exceeded>, StoreError> {
         let unknown = self.unknown_users_of(tenant, users).await?;
+        // Known users cost no new row, so no rate may keep an administrator from signing them out.
         if unknown.is_empty() {
             return Ok(Ok(()));
         }
@@ -100,6 +101,7 @@ impl Limits {
             let limit = "tenant_unknown_users_per_minute";
             return Ok(Err(self.refuse(limit, Some(retry))));
         }
+        // The unknown ones are not added: the count is old in any case, and the rate bounds the excess.
         if self.counts.of(tenant, &self.store).users >= self.config.tenant_users_max {
             return Ok(Err(self.refuse("tenant_users_max", None)));
         }
@@ -156,6 +158,7 @@ impl Limits {
         {
             return Ok(Err(self.refuse("tenant_users_max", None)));
         }
+        // Counted before the session is open. Otherwise a burst could pass the quota between two counts.
         self.counts.add_session(tenant);
         Ok(Ok(()))
     }
@@ -166,6 +169,7 @@ impl Limits {
         tenant: &TenantId,
     ) -> Result<Result<(), Exceeded>, StoreError> {
         let max = self.config.tenant_api_keys_max;
+        // Counting stops at the quota, so a full tenant costs no more than that.
         if self.store.count_live_api_keys(tenant, max).await? >= max {
             return Ok(Err(self.refuse("tenant_api_keys_max", None)));
         }

@@ -49,6 +49,7 @@ impl Policies {
         let read = Instant::now();
         let policy = match self.store.policy(tenant).await? {
             Some((policy, _)) => Arc::new(policy),
+            // Cached too, or every call for a tenant without a policy would read the store.
             None => Arc::clone(&self.default),
         };
         self.known

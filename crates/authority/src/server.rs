@@ -142,6 +142,8 @@ impl Authority {
         let shutdown = Shutdown::default();
         // If a later part cannot start, dropping these ends the parts that did.
         let unless_started = [
+            // Dropped in this order: the supervisor takes a task that ends before the drain for a failure. `close`
+            // needs no guard, because nothing can fail any more once a port is served.
             shutdown.drain.clone().drop_guard(),
             shutdown.stop.clone().drop_guard(),
         ];
@@ -262,12 +264,15 @@ impl Authority {
         // Calls are accepted until load balancers have had a moment to see that this authority is not serving.
         tokio::time::sleep(NOTICE_MAX.min(self.drain_timeout / 4)).await;
         self.shutdown.close.cancel();
+        // Jobs end while calls are still running: a change is acknowledged by the appender alone, which ends with the last
+        // handle of the log.
         self.shutdown.stop.cancel();
 
         let ended = tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await;
         if ended.is_err() {
             tracing::warn!("calls were still running when the drain timeout passed");
         }
+        // Last, so that the metrics of the drained calls are exported.
         self.telemetry.shut_down().await;
     }
 }

@@ -66,6 +66,7 @@ fn record_gate(app: &App, report: &ActivityReport) {
     let Some(gate) = report.gate else {
         return;
     };
+    // The round comes first. Recording it marks the gate as present, which would undo its leaving.
     if let Some(age) = report.complete_age {
         app.gates.record_round(gate.id, age, gate.admits_for);
     }
@@ -82,6 +83,7 @@ async fn record_findings(app: &App, moved: &[MovedSession]) -> Result<(), StoreE
         let before = findings(app, session, &session.before, &policy.findings_disabled);
         let after = findings(app, session, &session.after, &policy.findings_disabled);
         for finding in after {
+            // The trail has a finding that held before. Without this check each report would repeat it.
             if before.iter().any(|old| old.code == finding.code) {
                 continue;
             }
@@ -107,6 +109,7 @@ fn findings(
     let address = used.ip.parse().ok();
     let used_in = match address {
         Some(address) => app.places.lookup(address),
+        // A use without an address has no place. The place of the sign-in yields no finding about a change of country.
         None => session.opened_in.clone(),
     };
     let observation = SessionObservation {
@@ -130,9 +133,11 @@ async fn retry_conflicts<T, F: Future<Output = Result<T, StoreError>>>(
     let mut backoff = Backoff::new(RETRY_DELAY_MIN, RETRY_DELAY_MAX);
     for _ in 1..ATTEMPTS_MAX {
         match record().await {
+            // A conflict rolls the transaction back, so a repetition counts no request twice.
             Err(StoreError::Conflict(_)) => tokio::time::sleep(backoff.step()).await,
             recorded => return recorded,
         }
     }
+    // A conflict of the last attempt goes to the gate, which keeps its counts and reports them again.
     record().await
 }

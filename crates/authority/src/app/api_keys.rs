@@ -42,6 +42,7 @@ pub(crate) async fn create_api_key(
 ) -> Result<(ApiKeyView, String), AppError> {
     let tenant = new.tenant_id.clone();
     let id = new.id;
+    // Counted outside the append, so keys that are created at the same time may exceed the quota by a few.
     app.limits.admit_api_key(&tenant).await??;
     app.apply_change(origin, Mutation::CreateApiKey(Box::new(new)))
         .await?;
@@ -56,6 +57,8 @@ pub(crate) async fn create_api_key(
 fn sign_secret(app: &App, key: &ApiKey, now: Micros) -> Result<String, AppError> {
     match key.state(now) {
         ApiKeyState::Active => {}
+        // The edge has compared the time with this machine's clock. The database's clock decides, and may be ahead of
+        // it.
         ApiKeyState::Expired => return Err(AppError::invalid("expire_time", "has passed")),
         // The owner was disabled while the key was created, which has revoked it already.
         ApiKeyState::Revoked => return Err(AppError::UserDisabled),

@@ -41,6 +41,7 @@ pub(crate) async fn list_audit_events(
 
 /// Clears the fields of an event that a caller may not see.
 fn hide_from(caller: &Caller, event: &mut AuditEvent) {
+    // The table admits support, administrators and operators. All of them may see whole events.
     let Some(own) = caller.own_user() else {
         return;
     };
@@ -72,6 +73,7 @@ pub(crate) async fn verify_audit_trail(
             "is not a revision of the log",
         ));
     };
+    // A fault in the rows says where the trail was changed. The comparison could only say that it was.
     if verdict.fault.is_none() {
         verdict.fault = compare_with_applied(app, after, &verdict, applied).await?;
     }

@@ -40,6 +40,8 @@ impl App {
         identity: Identity,
         requirement: Option<TokenRequirement>,
     ) -> Result<UserCaller, TokenRefusal> {
+        // The session of such a token may have ended, and the user calls to learn why. So its state must not refuse the
+        // call.
         if requirement == Some(TokenRequirement::Genuine) {
             let window = self.config.tokens.ended_token_window;
             return authenticate_without_session(identity, window);
@@ -74,6 +76,7 @@ impl App {
         // The serials must match too, because revocations cover serials and not the ids of sessions.
         let is_alive = session.state(now) == SessionState::Active
             && session.subject == identity.subject
+            // The database's time, because the token's expiry was set by the same clock.
             && now.seconds() < identity.expires_at;
         if !is_alive {
             return Err(TokenRefusal::Invalid("ended"));

@@ -57,6 +57,7 @@ impl Caller {
     pub(crate) fn choose_tenant(&self, named: Option<TenantId>) -> Result<TenantId, AppError> {
         let own = self.own_tenant();
         match (own, named) {
+            // This arm comes first, because the next one accepts every name that is left.
             (Some(own), Some(named)) if *own != named => Err(AppError::Denied),
             (_, Some(named)) => Ok(named),
             (Some(own), None) if self.own_user().is_some() => Ok(own.clone()),
@@ -103,6 +104,7 @@ impl Caller {
         match self {
             Self::User(_) => false,
             Self::Service(service) => {
+                // An operator runs the installation, and has no business with remarks about a tenant's users.
                 service.has_role(Role::Admin) || service.has_role(Role::Support)
             }
         }

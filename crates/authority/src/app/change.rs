@@ -74,6 +74,7 @@ impl App {
 
     /// Admits a change that ends sessions. Users have a rate, because each change costs an entry of the log.
     pub(crate) fn admit_user_change(&self, caller: &Caller) -> Result<(), AppError> {
+        // Services have no rate here: the permits of the edge and the queue of the log bound their changes.
         if let Caller::User(user) = caller {
             let identity = &user.identity;
             self.limits
@@ -88,6 +89,8 @@ impl App {
         tenant: &TenantId,
         users: &[UserId],
     ) -> Result<(), AppError> {
+        // The outer error is of the store, the inner one of the limit. A caller is told which, because only the limit
+        // names a time to wait.
         Ok(self.limits.admit_named_users(tenant, users).await??)
     }
 }

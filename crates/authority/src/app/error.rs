@@ -81,6 +81,8 @@ impl From<Exceeded> for AppError {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         match error {
+            // Both are bounds at work and no failures of the store. A line for each would let one busy tenant fill the
+            // log.
             StoreError::TooSlow(_) => return Self::SearchTooSlow,
             StoreError::Overloaded(_) => return Self::Overloaded,
             _ => {}
@@ -111,6 +113,8 @@ impl From<LogError> for AppError {
         match error {
             LogError::Entry(error) => error.into(),
             LogError::Overloaded => Self::Overloaded,
+            // The change may have been applied. The caller repeats it all the same: a session that has ended ends no second
+            // time.
             LogError::Unavailable => Self::Unavailable,
         }
     }
@@ -126,6 +130,7 @@ impl From<EntryError> for AppError {
             EntryError::KeyNotFound => Self::KeyNotFound,
             EntryError::KeyInUse => Self::KeyInUse,
             EntryError::PolicyChanged => Self::EtagMismatch,
+            // The store has logged the reason. A repetition would be refused again, so the error must not invite one.
             EntryError::Refused => Self::Internal,
         }
     }

@@ -14,6 +14,7 @@ pub(crate) struct VersionedPolicy {
 
 /// Returns the policy that is in force for a tenant.
 pub(crate) async fn get_policy(app: &App, tenant: &TenantId) -> Result<VersionedPolicy, AppError> {
+    // Read from the store and not from the cache: the etag of an older version would make the next update fail.
     match app.store.policy(tenant).await? {
         Some((policy, version)) => Ok(VersionedPolicy { policy, version }),
         None => Ok(VersionedPolicy {
@@ -38,6 +39,7 @@ pub(crate) async fn update_policy(
         policy: Box::new(policy),
         expected,
     };
+    // No cache is told. Every authority, this one too, follows the new policy within `POLICY_AGE_MAX`.
     app.apply_change(origin, mutation).await?;
     get_policy(app, tenant).await
 }

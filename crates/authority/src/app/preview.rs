@@ -27,6 +27,7 @@ pub(crate) async fn preview(
     };
     let viewer = app.session_viewer(caller, tenant, &found.sample).await?;
     Ok(ChangePreview {
+        // The store counts one more than the maximum, which tells a full count from a capped one.
         sessions: found.sessions.min(PREVIEW_SESSIONS_MAX),
         is_capped: found.sessions > PREVIEW_SESSIONS_MAX,
         sample: found

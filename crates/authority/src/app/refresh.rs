@@ -46,6 +46,7 @@ pub(crate) async fn refresh(
         .secrets
         .refresh
         .read(&request.refresh_token)
+        // The subject proves nothing yet: only the rotation compares the token with the salt of the row.
         .map_err(|_| AppError::RefreshTokenInvalid)?;
     if !request.audiences.is_empty() {
         check_token_text(app, &request, subject.session_id).await?;
@@ -129,6 +130,7 @@ async fn judge_unrotated(
     match judge_refresh(session, generation, client, &rules, now) {
         RefreshVerdict::Repeat => Ok(()),
         RefreshVerdict::Shared { finding, end } => {
+            // Recorded before the session ends, so that the trail has the finding even if ending the session fails.
             record_shared(app, session, &finding, &policy, now).await;
             if end {
                 return end_copied(app, session, SHARED, &policy, now).await;
@@ -155,6 +157,7 @@ fn refresh_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules 
 
 fn ended_error(session: &Session) -> AppError {
     match &session.end {
+        // A disabled user cannot mend this by signing in again, so the client must not offer it.
         Some(end) if end.cause == Cause::UserDisabled => AppError::UserDisabled,
         _ => AppError::SessionEnded,
     }
@@ -186,6 +189,7 @@ fn end_of_copied(session: &Session, reason: &str) -> Entry {
         mutation: Mutation::RevokeSessions {
             tenant: session.tenant_id.clone(),
             sessions: vec![session.id],
+            // The authority ends the session by itself, so there is no owner to compare with.
             owner: None,
             cause: Cause::RefreshTokenReused,
         },
@@ -216,6 +220,7 @@ async fn record_shared(
     policy: &Policy,
     now: Micros,
 ) {
+    // Two clients may repeat one token for a long time. Only the first repetition costs a write.
     let is_recorded = session.shared_generation == Some(session.generation);
     if is_recorded || policy.findings_disabled.contains(&finding.code) {
         return;

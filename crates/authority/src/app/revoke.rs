@@ -35,10 +35,12 @@ pub(crate) async fn revoke_session(
     // The appender returns the row that it has ended, which saves a read in the ordinary case.
     let entry = origin.entry(mutation);
     let (outcome, ended) = app.log.submit_for_one(entry).await?;
+    // Measured from the receipt of the request, so that the wait in the queue of the log counts too.
     let elapsed = origin.received.elapsed();
     let enforcement = app.validators.enforcement(outcome.revision, elapsed);
     let (session, now) = match ended {
         Some(ended) => ended,
+        // The session had ended already. The appender has checked the owner, so it is not compared again.
         None => app.find_session(tenant, id, None).await?,
     };
     let session = app.view_without_profile(caller, session, now).await?;
@@ -84,6 +86,7 @@ pub(crate) async fn revoke_sessions(
     let mutation = Mutation::RevokeSessions {
         tenant,
         sessions,
+        // Only administrators may make this call, and they may end the sessions of every user.
         owner: None,
         cause: Cause::Administrator,
     };
@@ -103,6 +106,8 @@ impl ReportedChange {
     pub(crate) fn check(caller: &Caller, cause: Option<Cause>) -> Result<Self, AppError> {
         match caller {
             Caller::User(_) if cause.is_some() => Err(AppError::Denied),
+            // Ending sessions without a reported change is an administrator's act. A service with both roles may do
+            // either.
             Caller::Service(service) if cause.is_none() && !service.has_role(Role::Admin) => {
                 Err(AppError::Denied)
             }

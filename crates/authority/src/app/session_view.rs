@@ -152,6 +152,7 @@ impl SessionViewer<'_> {
 
     fn idle_expiry(&self, session: &Session) -> Option<Micros> {
         let timeout = self.policy.effective(&session.user_id).idle_timeout?;
+        // The earliest end. The sweep waits longer while reports of gates are missing.
         Some(session.activity.last.after(timeout).min(session.expires))
     }
 

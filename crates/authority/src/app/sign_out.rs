@@ -45,6 +45,7 @@ pub(crate) async fn sign_out_tenant(
     if !is_forced {
         return Err(AppError::ForceRequired);
     }
+    // One cutoff covers all sessions of the tenant, so the entry costs the same for a tenant of any size.
     let mutation = Mutation::SignOutTenant { tenant };
     let (_, enforcement) = app.apply_change(origin, mutation).await?;
     Ok(enforcement)
@@ -56,6 +57,7 @@ pub(crate) async fn sign_out_everyone(
     origin: &ChangeOrigin,
     is_forced: bool,
 ) -> Result<Enforcement, AppError> {
+    // Checked here and not at the edge, so that no other way to this use case can skip it.
     if !is_forced {
         return Err(AppError::ForceRequired);
     }

@@ -81,6 +81,7 @@ fn state(key: &KeyRecord, all: &[KeyRecord], now: Micros) -> SigningKeyState {
     if current_key(all, key.credential, now).is_some_and(|current| current.id == key.id) {
         return SigningKeyState::Signing;
     }
+    // Asked after `Signing`, because the oldest key signs early while there is no other.
     if key.signs_from > now {
         return SigningKeyState::Pending;
     }
@@ -118,6 +119,7 @@ pub(crate) async fn retire_signing_key(
         // The successor signs at once: no key that gates know already may be left to sign.
         let successor = generate_key(app, cost.credential, Duration::ZERO).await;
         successor_id = Some(successor.id.clone());
+        // One entry does both, so there is no revision at which nothing can sign.
         Mutation::ReplaceKey {
             id: retirement.id.clone(),
             successor: Box::new(successor),

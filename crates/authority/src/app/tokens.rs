@@ -85,6 +85,7 @@ impl App {
         let lifetime = policy
             .effective(&session.user_id)
             .access_token_lifetime(lifetime_max);
+        // A gate reads no rows. It learns from the token alone that a session expires.
         let expires = now.after(lifetime).min(session.expires);
 
         // A token of less than a second would have expired by its own `exp` when it was issued.
@@ -117,5 +118,6 @@ fn whole_seconds(time: Micros) -> Micros {
 /// Logs the missing key, since an operator could not tell otherwise why every sign-in fails.
 pub(crate) fn missing_key() -> AppError {
     tracing::error!("there is no signing key of this kind: run `RotateSigningKey`");
+    // Unavailable and not internal: the call succeeds once an operator has made a key, so callers may repeat it.
     AppError::Unavailable
 }

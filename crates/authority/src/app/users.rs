@@ -86,6 +86,7 @@ pub(crate) async fn disable_user(
         cause: Cause::UserDisabled,
     };
     let (_, enforcement) = app.apply_change(origin, mutation).await?;
+    // Read after the append, because the append chooses the time of disabling.
     let user = get_user(app, tenant, user).await?;
     Ok((user, enforcement))
 }

@@ -64,6 +64,7 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
         sessions: uses.sessions.into_values().collect(),
         api_keys: uses.api_keys.into_values().collect(),
         gate: gate.map(|(id, admits_for)| ReportingGate { id, admits_for }),
+        // An invalid age leaves the round incomplete. Idle sessions then end later, and active ones never by mistake.
         complete_age: message.complete_age.and_then(|age| age.try_into().ok()),
         is_leaving: message.leaving,
     };
@@ -93,6 +94,7 @@ pub(super) fn gate(
 
 impl RefusedActivities {
     fn add(&mut self, index: usize, error: AppError) {
+        // Counted even if it is not listed, so that the gate learns how many entries were refused.
         self.count += 1;
         if self.first.len() >= PROBLEMS_MAX {
             return;

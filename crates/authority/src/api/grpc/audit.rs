@@ -70,6 +70,7 @@ impl AuditService for Audit {
 
 fn parse_revisions_max(asked: u32) -> Result<u32, AppError> {
     match asked {
+        // Unset on the wire: as many as one call may ask for.
         0 => Ok(REVISIONS_MAX),
         1..=REVISIONS_MAX => Ok(asked),
         _ => Err(AppError::invalid(

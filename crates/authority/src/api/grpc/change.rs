@@ -72,6 +72,7 @@ impl<M: ChangeMessage> Incoming<M> {
         self,
         read_subject: impl FnOnce(SubjectSource<'_, M>) -> Result<Option<T>, AppError>,
     ) -> Result<(ChangeOrigin, T), AppError> {
+        // No tenant is chosen here. The table denies changes of the installation to services that are bound to one.
         self.check_wait()?;
         let mut fields = Fields::default();
         let subject = read_subject(self.subject_source(&mut fields))?;
@@ -109,6 +110,7 @@ impl<M: ChangeMessage> Incoming<M> {
             Reason::Optional(reason) => fields.reason(reason),
         };
         let user_message = fields.user_message(common.user_message);
+        // A user may send an acting user. It is checked like any field, and `Caller::actor` ignores it.
         let acting_user = fields.acting_user(common.acting_user);
 
         // `None` without a problem would be a mistake of `read_subject`. It must not apply a change to nothing.

@@ -80,6 +80,8 @@ impl Fields {
             Ok(v1::SessionOrder::Start) => SessionOrder::Start,
             Ok(v1::SessionOrder::User) => SessionOrder::User,
             Ok(v1::SessionOrder::LastActive) => {
+                // No index is in the order of the last use, since every report of use would rewrite it. One user's
+                // sessions are few enough to sort.
                 if filter.user_id.is_none() {
                     self.wrong("order", "needs a user_id");
                 }
@@ -207,6 +209,7 @@ fn round_down(time: Micros, unit_us: i64) -> Micros {
 
 /// Returns whether a user may apply a filter to their own sessions: the device type is the only condition allowed.
 pub(crate) fn is_for_users(filter: &v1::SessionFilter) -> bool {
+    // Compared as a whole, so a condition of a later contract is denied to users until somebody allows it.
     *filter
         == v1::SessionFilter {
             device_type: filter.device_type,

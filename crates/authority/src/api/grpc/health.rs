@@ -41,6 +41,7 @@ pub(crate) fn start(tasks: &Supervisor, stop: &CancellationToken) -> HealthServe
 async fn report(readiness: Arc<Readiness>, reporter: HealthReporter) {
     let mut problems = readiness.problems();
     loop {
+        // Marked as seen before the statuses are set, so that a change in between is not missed.
         let status = if problems.borrow_and_update().is_empty() {
             ServingStatus::Serving
         } else {

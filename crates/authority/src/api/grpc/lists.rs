@@ -35,6 +35,8 @@ impl<'a> Pages<'a> {
         }
         match self.tokens.read(self.context.as_bytes(), token) {
             Some(position) => Ok(Some(PageCursor(position))),
+            // One answer for a token of another list, of another caller and for a forged one: nobody learns which it
+            // was.
             None => Err(AppError::PageToken),
         }
     }

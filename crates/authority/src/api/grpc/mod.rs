@@ -86,6 +86,7 @@ pub(crate) fn routes(
     routes
         .into_axum_router()
         .layer(middleware::from_fn_with_state(access, auth::authorize))
+        // The last layer is the outermost, so refused calls are measured too.
         .layer(middleware::from_fn_with_state(observed, observe::observe))
         // Made whole once, and not for every request.
         .with_state(())

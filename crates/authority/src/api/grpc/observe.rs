@@ -65,6 +65,7 @@ fn trace_parent(access: &Access, headers: &HeaderMap) -> Option<TraceParent> {
 
 fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {
     let span = tracing::info_span!(
+        // A call belongs to the trace of its caller, never to a span that is open on this thread.
         parent: None,
         "rpc",
         otel.name = rpc.0,

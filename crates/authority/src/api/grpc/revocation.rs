@@ -24,10 +24,12 @@ impl RevocationService for Revocations {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        // Without the peer a stream could not be told that its connection has become too old.
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             return Err(AppError::Internal.into());
         };
         let incoming = Incoming::new(request)?;
+        // The drain would end a new stream at once. A refusal sends the validator to another endpoint sooner.
         if self.app.drain.is_cancelled() {
             return Err(AppError::Unavailable.into());
         }

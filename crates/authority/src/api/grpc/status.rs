@@ -66,6 +66,7 @@ impl From<AppError> for Status {
     fn from(error: AppError) -> Self {
         let reason = reason(&error);
         let (code, usual_message) = row(reason);
+        // Both are constants, so no value of a request or a row can leave in a message.
         let message = own_message(&error).unwrap_or(usual_message);
 
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
@@ -174,6 +175,7 @@ fn retry_delay(error: &AppError) -> Option<Duration> {
 /// Our error for a status that the transport made by itself, such as for a request that does not decode.
 pub(crate) fn transport_error(code: Code) -> AppError {
     match code {
+        // A service that is not served, such as reflection, looks like one that the caller may not call.
         Code::Unimplemented | Code::PermissionDenied => AppError::Denied,
         Code::Cancelled | Code::DeadlineExceeded => AppError::Deadline,
         Code::ResourceExhausted => AppError::Overloaded,

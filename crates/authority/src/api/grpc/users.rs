@@ -137,6 +137,7 @@ impl UserService for Users {
             incoming.previewable_change(|source| parse_user(source, |message| &message.user_id))?;
         let user = match change {
             Previewable::Preview(asked) => {
+                // Enabling ends no session, so its preview tells only that the user exists.
                 get_user(&self.app, &asked.tenant, &asked.subject).await?
             }
             Previewable::Apply(change) => {

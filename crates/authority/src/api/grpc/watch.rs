@@ -90,6 +90,7 @@ async fn open(
 async fn receive_hello(
     inbound: &mut Streaming<v1::WatchRequest>,
 ) -> Result<v1::WatchHello, RpcEnd> {
+    // The layer has lifted the deadline of the request. Without this bound, silent streams would stay open.
     let Ok(first) = timeout(HELLO_TIMEOUT, inbound.message()).await else {
         return Err(AppError::WatchProtocol("no hello in time").into());
     };
@@ -98,6 +99,7 @@ async fn receive_hello(
             message: Some(Asked::Hello(hello)),
         })) => Ok(hello),
         Ok(Some(_)) => Err(AppError::WatchProtocol("the first message must be hello").into()),
+        // After an error of the transport nobody is there to read a refusal.
         Ok(None) | Err(_) => Err(RpcEnd::Closed),
     }
 }

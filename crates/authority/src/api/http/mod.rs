@@ -42,6 +42,7 @@ pub(crate) fn router(
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         .route("/metrics", get(metrics))
+        // Without a look at the store, or an outage of the database would restart every authority.
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .with_state(sources)
@@ -52,12 +53,16 @@ pub(crate) fn router(
 async fn jwks(State(sources): State<Sources>) -> impl IntoResponse {
     let view = sources.feed.view();
     let mut keys = Vec::new();
+    // Keys that do not sign yet are listed too, so that verifiers know them in time.
     for key in view.trusted_keys() {
+        // A verifier by JWKS must not take an API key for a session (decision 014).
         if key.credential == CredentialKind::Session {
             keys.push(jwk(key));
         }
     }
     (
+        // The default of `keys.activation_delay`: a cache that is older could meet tokens of a key that it does not
+        // have.
         [(header::CACHE_CONTROL, "public, max-age=60")],
         Json(json!({ "keys": keys })),
     )

@@ -34,6 +34,7 @@ impl App {
             .store
             .sign_in_history(&new.tenant_id, &new.user_id, &footprints)
             .await?;
+        // The findings compare this time with times of the store, so this machine's clock must not take part.
         sign_in.at = known.now;
         let findings = sign_in.findings(&known.history, &policy.findings_disabled);
 
@@ -48,6 +49,7 @@ impl App {
         let device_sign_ins = if sign_in.device_id.is_empty() {
             0
         } else {
+            // The history does not contain the sign-in that is under way.
             known.device_sign_ins.saturating_add(1)
         };
         new.sight = Sight {

@@ -102,6 +102,7 @@ async fn admit(app: &App, request: &SignInRequest, limits: &Limits) -> Result<()
 }
 
 fn new_sign_in(caller: &Caller, request: SignInRequest, limits: &Limits) -> SignIn {
+    // A wish that the policy forbids is dropped and not refused: the user gets a session of the usual lifetime.
     let remember_me = request.remember_me && limits.remember_me_allowed;
     SignIn {
         // Chosen before the statement, so that a repeated statement opens nothing twice.
@@ -116,12 +117,14 @@ fn new_sign_in(caller: &Caller, request: SignInRequest, limits: &Limits) -> Sign
         acr: request.acr,
         auth_time: request.auth_time,
         audiences: request.audiences,
+        // The refresh tokens of a session derive from its salt, so no two sessions may share one.
         salt: random(),
         request: request.request,
         // The assessment fills these in.
         sight: Sight::default(),
         footprints: Vec::new(),
         replaces: request.replaces,
+        // The store computes from it when the sweep first looks at the session.
         idle_timeout: limits.idle_timeout,
         actor: caller.actor(None),
     }

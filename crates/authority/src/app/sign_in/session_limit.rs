@@ -33,6 +33,8 @@ impl App {
             .iter()
             .filter(|session| Some(session.id) != new.replaces)
             .count();
+        // Two sign-ins at a time can both pass here. The check after the opening settles that; this one spares a full
+        // user the opening.
         if staying >= sessions_max as usize {
             return Err(AppError::SessionLimit);
         }
@@ -55,6 +57,7 @@ impl App {
         };
         // One entry of the log ends as many sessions as one read returns. Its size bounds the lock time of a batch.
         let read_max = sessions_max.saturating_add(EXCESS_SESSIONS_MAX);
+        // The new session takes one of the places.
         let others_max = sessions_max.saturating_sub(1) as usize;
 
         loop {

@@ -73,6 +73,8 @@ impl Credentials {
             services,
             tokens: KnownTokens::new(Expected {
                 issuer: config.tokens.issuer.clone(),
+                // A token that is only for a gateway must not call the authority: whoever gets hold of it there could
+                // end sessions.
                 audience: Some(config.tokens.authority_audience.clone()),
             }),
         })
@@ -111,6 +113,7 @@ impl Credentials {
 
     /// Compares with every configured digest, also after one has matched, so that the time does not tell which.
     fn service(&self, credential: &str) -> Option<Arc<ServiceCaller>> {
+        // Digests are compared, so the configuration holds no secret and every comparison has one length.
         let digest = sha256(credential.as_bytes());
         let mut found = None;
         for configured in &self.services {
@@ -164,6 +167,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, CredentialRefusal> {
 
 fn parse_bearer(text: &str) -> Option<&str> {
     let (scheme, credential) = text.split_once(' ')?;
+    // A longer credential than any token is refused before anything hashes or parses it.
     let is_plausible =
         scheme.eq_ignore_ascii_case("bearer") && credential.len() <= ACCESS_TOKEN_BYTES_MAX;
     is_plausible.then_some(credential)

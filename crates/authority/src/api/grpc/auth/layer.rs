@@ -89,6 +89,8 @@ pub(crate) async fn authorize(
     let deadline = asked.map_or(longest, |asked| asked.min(longest));
     // A tenth at most, so that a call of a few milliseconds keeps most of its time.
     let deadline = deadline - (deadline / 10).min(DEADLINE_MARGIN);
+    // At the deadline the call is dropped, which frees its shares and withdraws a change whose batch has not begun. A
+    // change of a running batch is still applied.
     match timeout(deadline, access.serve_call(rule, request, next)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => refuse(error),
@@ -134,6 +136,7 @@ impl Access {
         let holder = holder(owner.as_ref(), address);
 
         let mut message_share = self.load.take_message(rule.class, &holder)?;
+        // Given back before the message is awaited, or slow senders would keep others from being checked.
         drop(check);
 
         let message = self.receive(body, rule, &mut message_share).await?;
@@ -147,6 +150,7 @@ impl Access {
         }
         let request = Request::from_parts(parts, Body::from(message));
         let response = next.run(request).await;
+        // The handler is done with the tenant's data. Only the caller's own shares last until the answer is sent.
         drop(tenant_share);
 
         // The answer stays in memory until a slow reader has taken it, and the shares bound that memory.
@@ -262,6 +266,7 @@ impl Access {
                 extensions.insert(Arc::clone(tenant_share));
                 Caller::Service(service)
             }
+            // A user needs no share of a tenant: the holder of their call is their tenant already.
             Owner::User(identity) => match self.app.authenticate_user(*identity, rule.user).await {
                 Ok(user) => Caller::User(Arc::new(user)),
                 Err(TokenRefusal::Error(error)) => return Err(error),
@@ -300,6 +305,7 @@ fn checks_max() -> usize {
 }
 
 fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
+    // The configuration refuses roles over all tenants for a bound service. The table does not rely on that.
     let is_bound = service.tenant.is_some();
     rule.roles.iter().any(|role| service.has_role(*role)) && !(rule.all_tenants && is_bound)
 }
@@ -316,6 +322,7 @@ fn holder(owner: Option<&Owner>, address: IpAddr) -> Holder {
 fn address_of(peer: Option<&Peer>) -> IpAddr {
     match peer {
         Some(peer) => peer.address.ip(),
+        // Calls without a peer share one address, and so one turn. That is stricter, never laxer.
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
 }

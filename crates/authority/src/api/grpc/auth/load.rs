@@ -121,10 +121,12 @@ impl Load {
         let calls_max = config.calls_max;
         Arc::new(Self {
             calls: Pool::new(calls_max, MESSAGES_BYTES_MAX),
+            // A pool of its own, so that a flood of other calls cannot shed the calls that end sessions.
             revocations: Pool::new(calls_max, MESSAGES_BYTES_MAX),
             reports: Pool::new(config.reports_max, REPORTS_BYTES_MAX),
             public: Pool::new(PUBLIC_CALLS_MAX, MESSAGES_BYTES_MAX),
             public_streams: Shares::new(config.public_streams_max, usize::MAX),
+            // The pools bound the calls of all users together.
             users: Shares::new(usize::MAX, config.calls_per_user_max),
             instruments,
         })
@@ -242,6 +244,7 @@ impl TenantShare {
 
     /// Takes the share, if this call has none yet. A call is about one tenant.
     pub(crate) fn take(&self, tenant: &TenantId) -> Result<(), AppError> {
+        // The slot is set in one assignment, so a panic elsewhere cannot have left it half done.
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.is_none() {
             let tenants = &self.load.pool(self.class).tenants;

@@ -32,10 +32,12 @@ pub(super) async fn read_message(
             return Err(AppError::Deadline);
         };
         let Ok(data) = frame.into_data() else {
+            // Trailers of a request have no meaning in gRPC.
             continue;
         };
         // Checked for each frame: a sender without a length must not fill the memory first.
         if message.len() + data.len() > bytes_max {
+            // The transport's own answer to a message that is too large, so clients handle one case.
             return Err(AppError::invalid("", UNDECODABLE));
         }
         share.grow(data.len())?;

@@ -74,6 +74,7 @@ use TokenRequirement::{Genuine, LiveSession, RecentSignIn};
 /// Every rpc that is served.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
     (
+        // Only a login service has authenticated the person. An administrator must not be able to sign in as a user.
         "/portcullis.v1.SessionService/CreateSession",
         calling(&[Login]),
     ),
@@ -86,10 +87,12 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         calling(&[Support, Admin]).or_user(LiveSession),
     ),
     (
+        // The handler holds a user to their own sessions and to the filters that are for users.
         "/portcullis.v1.SessionService/ListSessions",
         calling(&[Support, Admin]).or_user(LiveSession),
     ),
     (
+        // A stolen token alone must not sign its owner out, so the policy may ask users for a recent sign-in.
         "/portcullis.v1.SessionService/RevokeSession",
         revoking(&[Admin]).or_user(RecentSignIn),
     ),
@@ -98,10 +101,12 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Admin]),
     ),
     (
+        // A login service reports changes of credentials by this call. `ReportedChange` keeps it to those.
         "/portcullis.v1.SessionService/RevokeOtherSessions",
         revoking(&[Admin, Login]).or_user(RecentSignIn),
     ),
     (
+        // A person who was signed out has only the old token, and asks with it why (decision 019).
         "/portcullis.v1.SessionService/IntrospectToken",
         calling(&[Support, Admin, Gateway]).or_user(Genuine),
     ),
@@ -118,6 +123,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Admin]),
     ),
     ("/portcullis.v1.UserService/DisableUser", revoking(&[Admin])),
+    // Enabling ends nothing, so it may be shed with other calls.
     ("/portcullis.v1.UserService/EnableUser", calling(&[Admin])),
     (
         "/portcullis.v1.TenantService/GetPolicy",
@@ -148,10 +154,12 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Admin]),
     ),
     (
+        // The handler refuses operators the events of a tenant, and everybody else those of the installation.
         "/portcullis.v1.AuditService/ListAuditEvents",
         calling(&[Support, Admin, Operator]).or_user(LiveSession),
     ),
     (
+        // One chain covers the events of all tenants.
         "/portcullis.v1.AuditService/VerifyAuditTrail",
         calling(&[Operator]).over_all_tenants(),
     ),
@@ -164,10 +172,12 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         calling(&[Operator]).over_all_tenants(),
     ),
     (
+        // Retiring a stolen key ends tokens, so it must not be shed with other calls.
         "/portcullis.v1.KeyService/RetireSigningKey",
         revoking(&[Operator]).over_all_tenants(),
     ),
     (
+        // A view contains the revocations of all tenants.
         "/portcullis.v1.RevocationService/Watch",
         calling(&[Gateway])
             .over_all_tenants()
@@ -187,10 +197,12 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         "/portcullis.v1.RevocationService/SignOutEveryone",
         revoking(&[Operator]).over_all_tenants(),
     ),
+    // Load balancers have no credentials.
     ("/grpc.health.v1.Health/Check", PUBLIC),
     ("/grpc.health.v1.Health/Watch", PUBLIC_STREAM),
     ("/grpc.health.v1.Health/List", PUBLIC),
     (
+        // Reflection is served only if `server.reflection` is set. These rows allow calls and do not serve them.
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         PUBLIC_STREAM,
     ),

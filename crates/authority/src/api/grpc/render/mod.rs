@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub(crate) fn timestamp(time: Micros) -> Timestamp {
+    // Euclidean, because the format wants nanos that are not negative for any time.
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
     Timestamp {
         seconds: time.0.div_euclid(1_000_000),

@@ -77,6 +77,7 @@ fn apply_preset(fields: &mut Fields, policy: &mut Policy, name: &str) {
 }
 
 fn check_policy(fields: &mut Fields, policy: &Policy, token_lifetime_max: Duration) {
+    // The store remembers revocations for the installation's lifetime. A token that lives longer would outlive its own.
     if let Some(lifetime) = policy.limits.access_token_lifetime
         && lifetime > token_lifetime_max
     {
