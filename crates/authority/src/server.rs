@@ -264,8 +264,8 @@ impl Authority {
         // Calls are accepted until load balancers have had a moment to see that this authority is not serving.
         tokio::time::sleep(NOTICE_MAX.min(self.drain_timeout / 4)).await;
         self.shutdown.close.cancel();
-        // Jobs end while calls are still running: a change is acknowledged by the appender alone, which ends with the last
-        // handle of the log.
+        // Jobs end while calls are still running: a change is acknowledged by the appender alone, which ends with the
+        // last handle of the log.
         self.shutdown.stop.cancel();
 
         let ended = tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await;

@@ -48,6 +48,7 @@ impl Source {
     }
 
     fn read_file(&self) -> Result<String, ConfigError> {
+        // Read here too, because figment takes a file that does not exist for an empty one.
         fs::read_to_string(&self.config).map_err(|error| {
             let problem = format!("cannot read {}: {error}", self.config.display());
             ConfigError::new("--config", problem)
@@ -61,7 +62,9 @@ impl Source {
         let environment = Env::prefixed("PORTCULLIS_")
             .filter(|name| name.as_str().contains("__") || name == "callers")
             .split("__");
+        // Without `search(false)` figment looks for the file in the parent directories too, and may read another one.
         let mut layers = Figment::from(Toml::file(&self.config).search(false)).merge(environment);
+        // Flags come last, because the person who types one means this start.
         if let Some(address) = self.grpc_listen {
             layers = layers.merge(Serialized::default("server.grpc_listen", address));
         }
@@ -102,6 +105,7 @@ fn origin(key: &str, layers: &Figment) -> Origin {
         None => key,
     };
     let Some(metadata) = layers.find_metadata(key) else {
+        // A key that no layer sets is missing, and the file is the place to add it.
         return Origin::File;
     };
     // figment records a path for settings of a file, a place in our code for those of flags, and nothing for those of

@@ -68,6 +68,7 @@ impl Credentials {
 }
 
 fn generate_bearer() -> String {
+    // This alphabet has no dot, by which the authority tells an access token from a bearer string.
     URL_SAFE_NO_PAD.encode(random::<32>())
 }
 
@@ -87,6 +88,7 @@ fn caller(name: &str, bearer: &str, roles: &[Role]) -> CallerConfig {
 pub(crate) fn create_directory(directory: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
+        // The mode holds for a new directory only. An existing one keeps its own.
         .mode(0o700)
         .create(directory)
         .with_context(|| format!("creating {}", directory.display()))
@@ -114,9 +116,11 @@ fn write_synced(file: &Path, text: &str) -> io::Result<()> {
     let mut opened = OpenOptions::new()
         .write(true)
         .create(true)
+        // A part that a crash has left behind is written anew.
         .truncate(true)
         .mode(0o600)
         .open(file)?;
     opened.write_all(text.as_bytes())?;
+    // Before the rename, or a power failure could leave the name with an empty file.
     opened.sync_all()
 }

@@ -65,11 +65,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         // No signal handler here: Ctrl-C interrupts a demonstration like any other command.
         demo::play(dev.authority.grpc_address, dev.gateway, &dev.credentials).await
     } else {
+        // Before anything is printed: a person or a script may interrupt as soon as it reads the addresses.
         let signal = listen_for_signals()?;
         dev.print_addresses(&options);
         dev.print_commands(&options);
         wait_for_shutdown(&dev.authority, signal).await
     };
+    // The gate ends first, and can still tell the authority that it leaves.
     dev.validator.close().await;
     dev.authority.shut_down().await;
     outcome
@@ -80,6 +82,7 @@ impl Dev {
         check_addresses(options)?;
         create_directory(&options.data_dir)?;
         let credentials = Credentials::read_or_create(&options.data_dir)?;
+        // Bound before the authority starts, so that a port that is taken fails before the database is touched.
         let listener = TcpListener::bind(options.gateway_listen)
             .await
             .with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
@@ -150,6 +153,7 @@ fn check_addresses(options: &Options) -> Result<(), ConfigError> {
         ("--gateway-listen", options.gateway_listen),
     ];
     for (flag, address) in flags {
+        // The bearer strings would cross the network in clear.
         if !address.ip().is_loopback() {
             let problem =
                 "`dev` has no TLS and listens on loopback addresses only; use `serve` for others";
@@ -163,6 +167,7 @@ fn authority_config(options: &Options, credentials: &Credentials) -> Result<Conf
     let mut config = Config::default();
     config.server.grpc_listen = options.grpc_listen;
     config.server.http_listen = options.http_listen;
+    // The printed grpcurl commands find the services by reflection and need no proto files.
     config.server.reflection = true;
     // Port 0 is a different port at each start. As issuer it would invalidate the tokens of the previous run.
     if options.http_listen.port() != 0 {

@@ -36,6 +36,7 @@ impl<'t> Locations<'t> {
                 None => self.root.get_ref().get(step),
                 Some(parent) => child(parent.get_ref(), step),
             };
+            // The key is missing from here on. The table found so far is where it belongs.
             if next.is_none() {
                 break;
             }

@@ -52,6 +52,7 @@ async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // The alternate form prints all causes: the last one often has the detail to act on.
             eprintln!("portcullis: {error:#}");
             if configuration::is_usage(&error) {
                 ExitCode::from(USAGE)
@@ -65,6 +66,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(options) => {
+            // `dev` prints commands to try. Lines of information would bury them.
             telemetry::start_log(telemetry::Format::Text, "warn");
             dev::run(options).await
         }

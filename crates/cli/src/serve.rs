@@ -52,6 +52,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
 
     let traces = telemetry::start(&config.telemetry)?;
+    // Before the start, so that a signal that arrives during it is kept. The authority then drains as soon as it is up.
     let signal = listen_for_signals()?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
@@ -88,6 +89,7 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
 /// Begins a new history, and signs everybody out unless told otherwise.
 pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     let config = options.source.read()?;
+    // Before the store is opened, which migrates it. A wrong key file must change nothing.
     let master = read_master_key(&config.keys.master_key_file)?;
     let store = open_store(&config.store).await?;
     let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;

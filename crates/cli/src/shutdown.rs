@@ -25,6 +25,7 @@ pub(crate) async fn wait_for_shutdown(
     authority: &Authority,
     signal: impl Future<Output = ()>,
 ) -> Result<()> {
+    // If both are ready, either may win. The process ends in any case, and only its exit status differs.
     tokio::select! {
         () = signal => Ok(()),
         reason = authority.failed() => Err(anyhow::Error::msg(reason)),

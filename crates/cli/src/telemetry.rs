@@ -48,8 +48,10 @@ pub(crate) fn start(config: &TelemetryConfig) -> Result<Option<Traces>, Telemetr
 }
 
 fn log_layer(format: Format, default_filter: &str) -> Box<dyn Layer<Registry> + Send + Sync> {
+    // A malformed `RUST_LOG` counts as unset: a typo in it must not keep an authority from starting.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+    // Standard output belongs to the output of commands, which scripts read.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         Format::Text => lines.with_filter(filter).boxed(),

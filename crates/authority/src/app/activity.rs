@@ -138,6 +138,7 @@ async fn retry_conflicts<T, F: Future<Output = Result<T, StoreError>>>(
             recorded => return recorded,
         }
     }
-    // A conflict of the last attempt goes to the gate, which keeps its counts and reports them again.
+    // The last attempt has no pause after it. If it fails for sessions, the gate keeps its counts and reports them
+    // again.
     record().await
 }

@@ -89,8 +89,8 @@ impl App {
         tenant: &TenantId,
         users: &[UserId],
     ) -> Result<(), AppError> {
-        // The outer error is of the store, the inner one of the limit. A caller is told which, because only the limit
-        // names a time to wait.
+        // The outer error is of the store, the inner one of the limit. A store that fails must not look like a limit
+        // that was reached.
         Ok(self.limits.admit_named_users(tenant, users).await??)
     }
 }

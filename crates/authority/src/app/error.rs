@@ -113,8 +113,8 @@ impl From<LogError> for AppError {
         match error {
             LogError::Entry(error) => error.into(),
             LogError::Overloaded => Self::Overloaded,
-            // The change may have been applied. The caller repeats it all the same: a session that has ended ends no second
-            // time.
+            // The change may have been applied. The caller repeats it all the same: a session that has ended ends no
+            // second time.
             LogError::Unavailable => Self::Unavailable,
         }
     }

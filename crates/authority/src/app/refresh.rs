@@ -42,11 +42,11 @@ pub(crate) async fn refresh(
     caller: &Caller,
     request: RefreshRequest,
 ) -> Result<Refreshed, AppError> {
+    // The subject proves nothing yet: only the rotation compares the token with the salt of the row.
     let subject = app
         .secrets
         .refresh
         .read(&request.refresh_token)
-        // The subject proves nothing yet: only the rotation compares the token with the salt of the row.
         .map_err(|_| AppError::RefreshTokenInvalid)?;
     if !request.audiences.is_empty() {
         check_token_text(app, &request, subject.session_id).await?;

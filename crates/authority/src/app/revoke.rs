@@ -40,7 +40,8 @@ pub(crate) async fn revoke_session(
     let enforcement = app.validators.enforcement(outcome.revision, elapsed);
     let (session, now) = match ended {
         Some(ended) => ended,
-        // The session had ended already. The appender has checked the owner, so it is not compared again.
+        // The entry has ended nothing, as a rule because the session had ended already. The appender has compared the
+        // owner, so it is not compared again.
         None => app.find_session(tenant, id, None).await?,
     };
     let session = app.view_without_profile(caller, session, now).await?;

@@ -99,6 +99,7 @@ impl CallerConfig {
 
     fn check_name(&self) -> Result<(), String> {
         let length = self.name.len();
+        // A zero byte separates the name from the rest in `Caller::binding`, so no name may contain one.
         if length == 0 || length > NAME_BYTES_MAX || self.name.chars().any(char::is_control) {
             return Err("must be 1 to 64 bytes without control characters".to_owned());
         }
@@ -130,6 +131,7 @@ impl CallerConfig {
     }
 
     fn check_roles(&self) -> Result<(), String> {
+        // A caller without a role may call nothing, and its operator shall learn that here and not at its first call.
         if self.roles.is_empty() {
             return Err("must name at least one role".to_owned());
         }
@@ -141,6 +143,8 @@ impl CallerConfig {
             return Ok(());
         };
         TenantId::parse(tenant.as_str()).map_err(|error| error.to_string())?;
+        // The table denies rpcs over all tenants to a bound service. The setting would promise rights that it does not
+        // give.
         if self.roles.contains(&Role::Gateway) || self.roles.contains(&Role::Operator) {
             return Err("gateway and operator are roles over all tenants".to_owned());
         }

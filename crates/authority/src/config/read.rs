@@ -11,6 +11,7 @@ impl Config {
     /// The first invalid setting.
     pub fn read(layers: &Figment) -> Result<Self, ConfigError> {
         let config: Self = layers.extract().map_err(|error| explain(&error))?;
+        // The types accept values that no authority can run with, such as a count of zero.
         config.check()?;
         Ok(config)
     }
@@ -34,6 +35,7 @@ fn problem(error: &figment2::Error) -> String {
         Kind::MissingField(field) => format!("`{field}` is missing"),
         Kind::DuplicateField(field) => format!("`{field}` is set twice"),
         Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
+        // The texts of all other kinds come from parsers, which may repeat the value.
         _ => "has an invalid value".into(),
     }
 }

@@ -61,6 +61,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            // Loopback, because a default must not expose a server without TLS.
             grpc_listen: ([127, 0, 0, 1], 7400).into(),
             http_listen: ([127, 0, 0, 1], 7480).into(),
             tls_certificate_file: None,
@@ -93,6 +94,7 @@ impl ServerConfig {
     }
 
     fn check_listeners(&self) -> Result<(), ConfigError> {
+        // With one file alone the server would start without TLS, although the operator meant to have it.
         if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
             return Err(ConfigError::new(
                 "server.tls_key_file",
@@ -100,6 +102,7 @@ impl ServerConfig {
             ));
         }
         let has_tls = self.tls_certificate_file.is_some();
+        // Credentials travel in every call. Plain text beyond this machine has to be asked for by name.
         if !has_tls && !self.insecure && !self.grpc_listen.ip().is_loopback() {
             let problem = "is not a loopback address: set TLS files, or server.insecure = true";
             return Err(ConfigError::new("server.grpc_listen", problem));
@@ -165,6 +168,7 @@ impl ServerConfig {
             ),
         ];
         for (key, value) in bounds {
+            // An unset bound follows from the limit of open files, at the start.
             if let Some(value) = value {
                 check_counts(&[(key, value, 10_000_000)])?;
             }

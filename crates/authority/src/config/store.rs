@@ -110,9 +110,11 @@ impl StoreConfig {
 }
 
 fn check_postgres_url(key: &str, url: &str, scheme_problem: &str) -> Result<(), ConfigError> {
+    // Both `postgres://` and `postgresql://` are common. `check_url` judges the rest.
     if !url.starts_with("postgres") {
         return Err(ConfigError::new(key, scheme_problem));
     }
+    // Checked here too, so that the error names the setting, and the command adds its line in the file.
     check_url(url).map_err(|problem| ConfigError::new(key, problem))
 }
 

@@ -45,7 +45,9 @@ impl Default for TokenConfig {
 
 impl TokenConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        // An empty issuer would make the tokens of all such installations look alike.
         check_not_empty("tokens.issuer", self.issuer.is_empty())?;
+        // Without a default, a sign-in that names no audience would issue a token for nobody.
         check_not_empty(
             "tokens.default_audiences",
             self.default_audiences.is_empty(),

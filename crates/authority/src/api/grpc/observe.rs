@@ -172,6 +172,8 @@ impl http_body::Body for Observed {
             && let Some(code) = frame.trailers_ref().and_then(code)
             && let Some(mut measurement) = self.measurement.take()
         {
+            // Dropped here, which records the call when its status is sent and not when the connection lets go of the
+            // body.
             measurement.code = code;
         }
         Poll::Ready(frame)

@@ -29,7 +29,7 @@ impl RevocationService for Revocations {
             return Err(AppError::Internal.into());
         };
         let incoming = Incoming::new(request)?;
-        // The drain would end a new stream at once. A refusal sends the validator to another endpoint sooner.
+        // The drain would ask a new stream to leave at once, so none is opened.
         if self.app.drain.is_cancelled() {
             return Err(AppError::Unavailable.into());
         }

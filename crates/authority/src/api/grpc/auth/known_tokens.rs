@@ -31,7 +31,7 @@ impl KnownTokens {
     /// # Errors
     /// The rejection of [`verify`].
     pub(super) fn verify(&self, token: &str, view: &View) -> Result<Identity, Rejection> {
-        // The digest is kept and not the token, so that no usable credential stays in memory.
+        // The digest is kept and not the token, so that no usable credential stays in the cache.
         let digest = sha256(token.as_bytes());
         if let Some(identity) = self.known.get(&digest)
             && view.trusts(&identity.key)
