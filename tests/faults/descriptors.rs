@@ -31,7 +31,7 @@ async fn an_authority_without_descriptors_does_not_spin_and_serves_again_when_it
     }
     eventually("the authority to have no descriptor left", async || {
         let log = authority.log();
-        log.contains("cannot take a connection").then_some(())
+        log.contains("cannot accept a connection").then_some(())
     })
     .await;
 
