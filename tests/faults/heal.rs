@@ -336,6 +336,35 @@ async fn a_stolen_key_that_signs_is_distrusted_at_once_and_sign_ins_go_on() {
 }
 
 #[tokio::test]
+async fn an_emergency_retirement_can_be_repeated_and_replaces_the_key_once() {
+    let authority = TestAuthority::sqlite().await;
+    let request = v1::RetireSigningKeyRequest {
+        key_id: keys(&authority)
+            .await
+            .into_iter()
+            .find(|key| key.credential() == v1::CredentialKind::Session)
+            .expect("a key")
+            .id,
+        reason: "stolen".into(),
+        emergency: true,
+        ..Default::default()
+    };
+    let mut client = authority.keys(OPERATOR);
+    let first = client.retire_signing_key(request.clone()).await;
+    assert!(first.expect("retired").into_inner().successor.is_some());
+    let after_first = keys(&authority).await.len();
+
+    let again = client.retire_signing_key(request).await;
+    let again = again.expect("retired already").into_inner();
+    assert_eq!(again.successor, None);
+    assert_eq!(
+        again.key.expect("a key").state(),
+        v1::SigningKeyState::Retired
+    );
+    assert_eq!(keys(&authority).await.len(), after_first);
+}
+
+#[tokio::test]
 async fn a_key_that_signed_api_keys_goes_only_by_force_and_says_how_many_end() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;

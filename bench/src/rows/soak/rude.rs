@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     Search,
 }
 
-/// What the process of the rude callers takes.
+/// Options of the process of the rude callers.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[arg(long)]

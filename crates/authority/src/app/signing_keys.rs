@@ -38,7 +38,7 @@ pub(crate) enum SigningKeyState {
 pub(crate) struct RetiredKey {
     pub(crate) key: SigningKeyView,
     pub(crate) enforcement: Enforcement,
-    /// The key that signs from now on. None: the retirement was no emergency.
+    /// The key that signs from now on. None: the retirement was no emergency, or the key did not sign.
     pub(crate) successor: Option<SigningKeyView>,
     /// API keys that ended, at most.
     pub(crate) api_keys_ended: u64,
@@ -130,10 +130,11 @@ pub(crate) async fn retire_signing_key(
     let (_, enforcement) = app.apply_change(origin, mutation).await?;
 
     let keys = reload_keys(app).await?;
-    let successor = match successor_id {
-        Some(id) => Some(find_view(&keys, &id)?),
-        None => None,
-    };
+    // The store adds the successor only of a key that signs: any other leaves the signing key as it is.
+    let successor = keys
+        .iter()
+        .find(|key| Some(&key.id) == successor_id.as_ref())
+        .cloned();
     Ok(RetiredKey {
         key: find_view(&keys, &retirement.id)?,
         enforcement,

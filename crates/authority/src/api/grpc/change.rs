@@ -16,6 +16,18 @@ pub(crate) struct ChangeFields<'a> {
     pub(crate) acting_user: Option<&'a v1::ActingUser>,
 }
 
+impl<'a> ChangeFields<'a> {
+    /// The fields of a request that has only a reason.
+    pub(crate) fn with(reason: Reason<'a>) -> Self {
+        Self {
+            wait: Wait::Unspecified,
+            reason,
+            user_message: "",
+            acting_user: None,
+        }
+    }
+}
+
 /// The reason that a request gives.
 #[derive(Clone, Copy)]
 pub(crate) enum Reason<'a> {

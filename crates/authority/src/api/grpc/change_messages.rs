@@ -1,151 +1,41 @@
 //! The requests for a change, and the common fields of each.
 
-use portcullis_contract::v1::{self, Wait};
+use portcullis_contract::v1;
 
 use super::change::{ChangeFields, ChangeMessage, PreviewableMessage, Reason, TenantChangeMessage};
 
-impl ChangeMessage for v1::RevokeSessionRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Optional(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
+/// Each request: whether its reason is required, and its other common fields.
+macro_rules! change_messages {
+    ($($message:ident: $reason:ident [$($field:ident),*];)*) => {
+        $(impl ChangeMessage for v1::$message {
+            fn change_fields(&self) -> ChangeFields<'_> {
+                ChangeFields {
+                    $($field: change_messages!(@$field self),)*
+                    ..ChangeFields::with(Reason::$reason(&self.reason))
+                }
+            }
+        })*
+    };
+    (@wait $message:tt) => { $message.wait() };
+    (@user_message $message:tt) => { &$message.user_message };
+    (@acting_user $message:tt) => { $message.acting_user.as_ref() };
 }
 
-impl ChangeMessage for v1::BatchRevokeSessionsRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Required(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::RevokeOtherSessionsRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Optional(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::ForceSignOutRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Required(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::DisableUserRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Required(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::EnableUserRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: Wait::Unspecified,
-            reason: Reason::Optional(&self.reason),
-            user_message: "",
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::UpdatePolicyRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: Wait::Unspecified,
-            reason: Reason::Required(&self.reason),
-            user_message: "",
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::SignOutTenantRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Required(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::CreateApiKeyRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: Wait::Unspecified,
-            reason: Reason::Optional(&self.reason),
-            user_message: "",
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::RevokeApiKeyRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Optional(&self.reason),
-            user_message: "",
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
-
-impl ChangeMessage for v1::RotateSigningKeyRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: Wait::Unspecified,
-            reason: Reason::Required(&self.reason),
-            user_message: "",
-            acting_user: None,
-        }
-    }
-}
-
-impl ChangeMessage for v1::RetireSigningKeyRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: Wait::Unspecified,
-            reason: Reason::Required(&self.reason),
-            user_message: "",
-            acting_user: None,
-        }
-    }
-}
-
-impl ChangeMessage for v1::SignOutEveryoneRequest {
-    fn change_fields(&self) -> ChangeFields<'_> {
-        ChangeFields {
-            wait: self.wait(),
-            reason: Reason::Required(&self.reason),
-            user_message: &self.user_message,
-            acting_user: self.acting_user.as_ref(),
-        }
-    }
-}
+change_messages!(
+    RevokeSessionRequest: Optional [wait, user_message, acting_user];
+    BatchRevokeSessionsRequest: Required [wait, user_message, acting_user];
+    RevokeOtherSessionsRequest: Optional [wait, user_message, acting_user];
+    ForceSignOutRequest: Required [wait, user_message, acting_user];
+    DisableUserRequest: Required [wait, user_message, acting_user];
+    EnableUserRequest: Optional [acting_user];
+    UpdatePolicyRequest: Required [acting_user];
+    SignOutTenantRequest: Required [wait, user_message, acting_user];
+    CreateApiKeyRequest: Optional [acting_user];
+    RevokeApiKeyRequest: Optional [wait, acting_user];
+    RotateSigningKeyRequest: Required [];
+    RetireSigningKeyRequest: Required [];
+    SignOutEveryoneRequest: Required [wait, user_message, acting_user];
+);
 
 /// The requests within one tenant.
 macro_rules! tenant_change_messages {

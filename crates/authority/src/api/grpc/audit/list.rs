@@ -1,9 +1,6 @@
 //! `ListAuditEvents`: the filter and the page of the request.
 
-use portcullis_contract::{
-    id::{TenantId, UserId},
-    v1,
-};
+use portcullis_contract::{id::TenantId, v1};
 
 use crate::{
     api::grpc::{incoming::Incoming, lists::Pages, parse::Fields},
@@ -24,7 +21,7 @@ pub(super) fn parse(
     let message = &incoming.message;
     let mut fields = Fields::default();
     let tenant_id = choose_tenant(incoming)?;
-    let user_id = choose_user(&mut fields, &incoming.caller, &message.user_id)?;
+    let user_id = fields.own_or_any_user(&incoming.caller, &message.user_id)?;
     let actor = non_empty(fields.text::<256>("actor", &message.actor));
     check_actor(&incoming.caller, actor.as_deref())?;
     let action = non_empty(fields.text::<64>("action", &message.action));
@@ -85,20 +82,6 @@ fn choose_tenant(
         }
     }
     incoming.tenant(tenant_id).map(Some)
-}
-
-/// The user whom the events concern. A user asks for the events about themselves only.
-fn choose_user(
-    fields: &mut Fields,
-    caller: &Caller,
-    user_id: &str,
-) -> Result<Option<UserId>, AppError> {
-    match caller.own_user() {
-        Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
-        Some(_) => Err(AppError::Denied),
-        None if user_id.is_empty() => Ok(None),
-        None => Ok(fields.user("user_id", user_id)),
-    }
 }
 
 /// Refuses a user who filters by an actor other than themselves and the authority.

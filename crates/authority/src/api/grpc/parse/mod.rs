@@ -10,7 +10,7 @@ use portcullis_contract::{
     token::{SCOPE_BYTES_MAX, is_scope},
 };
 
-use crate::app::{AppError, InvalidField, token_text_problem};
+use crate::app::{AppError, Caller, InvalidField, token_text_problem};
 
 /// The longest reason or message, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -78,6 +78,31 @@ impl Fields {
 
     pub(crate) fn user(&mut self, field: &str, id: &str) -> Option<UserId> {
         self.check(field, UserId::parse(id))
+    }
+
+    /// The user of a request: a user may name only themselves, or nobody.
+    pub(crate) fn own_or_named_user(
+        &mut self,
+        caller: &Caller,
+        user_id: &str,
+    ) -> Result<Option<UserId>, AppError> {
+        match caller.own_user() {
+            Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
+            Some(_) => Err(AppError::Denied),
+            None => Ok(self.user("user_id", user_id)),
+        }
+    }
+
+    /// The user of a list. A service that names nobody asks for all users.
+    pub(crate) fn own_or_any_user(
+        &mut self,
+        caller: &Caller,
+        user_id: &str,
+    ) -> Result<Option<UserId>, AppError> {
+        if caller.own_user().is_none() && user_id.is_empty() {
+            return Ok(None);
+        }
+        self.own_or_named_user(caller, user_id)
     }
 
     pub(crate) fn session(&mut self, field: &str, id: &str) -> Option<SessionId> {

@@ -1,6 +1,6 @@
 //! `ListSessions`: the filter, the order and the page of the request.
 
-use portcullis_contract::{id::UserId, v1};
+use portcullis_contract::v1;
 
 use crate::{
     api::grpc::{filters::is_for_users, incoming::Incoming, lists::Pages, parse::Fields, render},
@@ -23,7 +23,7 @@ pub(super) fn parse(
     let message = &incoming.message;
     let tenant_id = incoming.tenant(&message.tenant_id)?;
     let mut fields = Fields::default();
-    let user_id = parse_user(&mut fields, caller, &message.user_id)?;
+    let user_id = fields.own_or_any_user(caller, &message.user_id)?;
     let mut filter = SessionFilter {
         user_id,
         retention: app.config.sessions.retention,
@@ -44,20 +44,6 @@ pub(super) fn parse(
 pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
     let arguments = format!("{:?}{:?}", asked.filter, asked.order);
     Pages::new(&app.secrets.pages, caller, "ListSessions", &arguments)
-}
-
-/// The user whose sessions are listed. A user lists their own.
-fn parse_user(
-    fields: &mut Fields,
-    caller: &Caller,
-    user_id: &str,
-) -> Result<Option<UserId>, AppError> {
-    match caller.own_user() {
-        Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
-        Some(_) => Err(AppError::Denied),
-        None if user_id.is_empty() => Ok(None),
-        None => Ok(fields.user("user_id", user_id)),
-    }
 }
 
 fn read_filter(

@@ -1,9 +1,6 @@
 //! `RevokeSession`, `BatchRevokeSessions` and `RevokeOtherSessions`: the subjects of the requests.
 
-use portcullis_contract::{
-    id::{SessionId, UserId},
-    v1,
-};
+use portcullis_contract::{id::SessionId, v1};
 
 use crate::{
     api::grpc::{change::SubjectSource, parse::Fields},
@@ -26,7 +23,7 @@ pub(super) fn parse_others(
     // Refusals come before the other fields are read: a caller who may not do this learns nothing about them.
     let cause = reported_cause(fields, message.cause);
     let reported = ReportedChange::check(caller, cause)?;
-    let user = parse_user(fields, caller, &message.user_id)?;
+    let user = fields.own_or_named_user(caller, &message.user_id)?;
     let keep = parse_kept_session(fields, caller, message);
     // A login service may report a change of credentials, but not see sessions.
     let may_preview = caller.own_user().is_some() || caller.is_staff();
@@ -52,19 +49,6 @@ fn reported_cause(fields: &mut Fields, cause: i32) -> Option<Cause> {
             );
             None
         }
-    }
-}
-
-/// The user of a request. A user may name only themselves, or nobody.
-fn parse_user(
-    fields: &mut Fields,
-    caller: &Caller,
-    user_id: &str,
-) -> Result<Option<UserId>, AppError> {
-    match caller.own_user() {
-        Some(own) if user_id.is_empty() || user_id == own.as_str() => Ok(Some(own.clone())),
-        Some(_) => Err(AppError::Denied),
-        None => Ok(fields.user("user_id", user_id)),
     }
 }
 
