@@ -31,7 +31,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ["build", "--locked", "-p", "portcullis-cli"],
     ))?;
 
-    let mut tests = command("cargo", ["test", "--workspace", "--locked"]);
+    // The tests of a later binary run although one of an earlier binary failed: a run in CI takes long, and says all it
+    // can.
+    let mut tests = command(
+        "cargo",
+        ["test", "--workspace", "--locked", "--no-fail-fast"],
+    );
     tests.args(&options.cargo_args);
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let cores = thread::available_parallelism()?.get();
