@@ -1,6 +1,8 @@
 //! Texts that want to be something else.
 
-use portcullis_authority::domain::{ClientInfo, Entry, Profile, SessionFilter, SignIn};
+use portcullis_authority::domain::{
+    ClientInfo, Entry, Profile, SessionFilter, SignIn, SignInFacts,
+};
 use portcullis_contract::id::CALLER_ID_BYTES_MAX;
 use portcullis_tests::{
     calls::{append, apply, list, open, session},
@@ -80,9 +82,11 @@ async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
                 device_id: text.clone(),
                 app_name: text.clone(),
             },
-            amr: vec![text.clone(), String::new()],
+            facts: SignInFacts {
+                amr: vec![text.clone(), String::new()],
+                audiences: vec![text.clone()],
+            },
             acr: text.clone(),
-            audiences: vec![text.clone()],
             request: Some((text.clone(), [1; 32])),
             ..sign_in("t", &text)
         };
@@ -95,12 +99,7 @@ async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
         };
         apply(&*store, end).await;
         let kept = session(&*store, &opened).await;
-        assert!(
-            kept.client == new.client
-                && kept.amr == new.amr
-                && kept.acr == text
-                && kept.audiences == [text.clone()]
-        );
+        assert!(kept.client == new.client && kept.facts == new.facts && kept.acr == text);
         let end = kept.end.expect("an end");
         assert_eq!((end.reason, end.user_message), (text.clone(), text.clone()));
         let known = store

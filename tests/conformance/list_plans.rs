@@ -232,8 +232,8 @@ impl World {
             ),
             false => format!("unhex('00000000000000000000ffff0a0000' || printf('%02x', {of}))"),
         };
-        let sessions = "tenant_serial, opened_revision, expires_us, remember_me, auth_time_us, amr, acr, \
-             audiences, ip, user_agent, device_id, app_name, salt, generation, active_us, created_us";
+        let sessions = "tenant_serial, opened_revision, expires_us, remember_me, auth_time_us, facts, acr, \
+             ip, user_agent, device_id, app_name, salt, generation, active_us, created_us";
         let users = "tenant_serial, given_name, created_us, signed_in_us";
         self.run(&format!(
             "INSERT INTO users (tenant_id, user_id, user_serial, user_name, family_name, email, name_key, person_key, \

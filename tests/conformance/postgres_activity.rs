@@ -21,7 +21,7 @@ fn browser(number: usize) -> SignIn {
     new.client.user_agent =
         "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".into();
     new.client.device_id = format!("device-{number}");
-    new.audiences = vec!["portcullis".into(), "gateway".into()];
+    new.facts.audiences = vec!["portcullis".into(), "gateway".into()];
     new
 }
 

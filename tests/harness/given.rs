@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::{Actor, Cause, ClientInfo, Entry, Mutation, NewKey, Profile, Session, Sight, SignIn},
+    domain::{
+        Actor, Cause, ClientInfo, Entry, Mutation, NewKey, Profile, Session, Sight, SignIn,
+        SignInFacts,
+    },
     keys::{MasterKey, generate_signing_key},
 };
 use portcullis_contract::{
@@ -43,10 +46,12 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
         client: ClientInfo::default(),
         remember_me: false,
         lifetime: LIFETIME,
-        amr: vec!["pwd".into()],
+        facts: SignInFacts {
+            amr: vec!["pwd".into()],
+            audiences: vec![],
+        },
         acr: String::new(),
         auth_time: None,
-        audiences: vec![],
         salt: [7; 16],
         request: None,
         sight: Sight::default(),

@@ -73,7 +73,7 @@ pub(crate) async fn run(world: &World, report: &mut Report) -> Result<()> {
 
 /// Copies the one session until there are as many, as wide as those of browsers.
 fn copies() -> String {
-    let same = "tenant_serial, opened_revision, created_us, expires_us, remember_me, auth_time_us, amr, acr, audiences, \
+    let same = "tenant_serial, opened_revision, created_us, expires_us, remember_me, auth_time_us, facts, acr, \
          salt, generation, active_us";
     let wide = "'203.0.113.7', 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0', \
          '{\"browser\":\"Firefox\",\"browser_version\":\"128.0\",\"os\":\"Linux\",\"model\":\"\"}', \

@@ -86,7 +86,7 @@ async fn prepare(authority: &Process) -> Result<()> {
 /// Copies the one session of the user `many` until there are 100,000.
 fn copies(id: &str, numbers: &str) -> String {
     let same = "user_id, user_serial, tenant_serial, opened_revision, created_us, expires_us, remember_me, \
-         auth_time_us, amr, acr, audiences, ip, user_agent, device_id, app_name, salt, request_id, request_digest, \
+         auth_time_us, facts, acr, ip, user_agent, device_id, app_name, salt, request_id, request_digest, \
          generation, rotated_us, end_event";
     let numbers = numbers.replace("{MANY}", &MANY.to_string());
     format!(

@@ -209,7 +209,7 @@ async fn users(
     Ok(client.batch_execute(&next).await?)
 }
 
-const SESSION_COLUMNS: [(&str, Type); 29] = [
+const SESSION_COLUMNS: [(&str, Type); 28] = [
     ("tenant_id", Type::TEXT),
     ("session_id", Type::BYTEA),
     ("serial", Type::INT8),
@@ -221,9 +221,8 @@ const SESSION_COLUMNS: [(&str, Type); 29] = [
     ("expires_us", Type::INT8),
     ("remember_me", Type::INT8),
     ("auth_time_us", Type::INT8),
-    ("amr", Type::TEXT),
+    ("facts", Type::TEXT),
     ("acr", Type::TEXT),
-    ("audiences", Type::TEXT),
     ("ip", Type::TEXT),
     ("user_agent", Type::TEXT),
     ("device_id", Type::TEXT),
@@ -347,7 +346,7 @@ impl Session {
         }
     }
 
-    fn columns<'a>(&'a self, seeder: &'a Seeder) -> [&'a (dyn ToSql + Sync); 29] {
+    fn columns<'a>(&'a self, seeder: &'a Seeder) -> [&'a (dyn ToSql + Sync); 28] {
         let (device, place) = (&seeder.devices[self.device], &seeder.places[self.place]);
         [
             &self.tenant,
@@ -361,9 +360,8 @@ impl Session {
             &self.expires,
             &self.remember_me,
             &self.created,
-            &r#"["pwd"]"#,
+            &r#"{"amr":["pwd"],"audiences":["portcullis","gateway"]}"#,
             &"",
-            &r#"["portcullis","gateway"]"#,
             &self.ip,
             &device.user_agent,
             &self.device_id,

@@ -73,11 +73,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         // `serve` starts its own log: the configuration says where traces go.
         Command::Serve(options) => serve::run(options).await,
         Command::Migrate(options) => {
-            telemetry::start_log(telemetry::Format::Json, "info");
+            telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::migrate(options).await
         }
         Command::Recover(options) => {
-            telemetry::start_log(telemetry::Format::Json, "info");
+            telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::recover(options).await
         }
     }

@@ -11,6 +11,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+/// What services log unless `RUST_LOG` says otherwise. The migrations' library logs its own steps with paths of the machine
+/// that built the binary; what a migration did is in our own lines.
+pub(crate) const SERVICE_FILTER: &str = "info,refinery_core=warn";
+
 /// How log lines are written.
 #[derive(Clone, Copy)]
 pub(crate) enum Format {
@@ -41,7 +45,7 @@ pub(crate) fn start(config: &TelemetryConfig) -> Result<Option<Traces>, Telemetr
             .with_filter(ours)
     });
     tracing_subscriber::registry()
-        .with(log_layer(Format::Json, "info"))
+        .with(log_layer(Format::Json, SERVICE_FILTER))
         .with(spans)
         .init();
     Ok(traces)

@@ -60,7 +60,7 @@ pub use self::{
     policy::Policy,
     refresh::{RefreshRules, RefreshVerdict, judge_refresh},
     session::{Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, TokenSubject},
-    sign_in::{SignIn, SignInOutcome},
+    sign_in::{SignIn, SignInFacts, SignInOutcome},
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},

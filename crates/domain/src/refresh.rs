@@ -127,7 +127,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Activity, Cause, SessionEnd, Sight};
+    use crate::{Activity, Cause, SessionEnd, Sight, SignInFacts};
 
     const SECOND: i64 = 1_000_000;
     const RULES: RefreshRules = RefreshRules {
@@ -156,10 +156,9 @@ mod tests {
             rotated_by: ClientInfo::default(),
             shared_generation: None,
             remember_me: false,
-            amr: vec![],
+            facts: SignInFacts::default(),
             acr: String::new(),
             auth_time: Micros(0),
-            audiences: vec![],
             client: ClientInfo::default(),
             generation: 3,
             salt: [0; 16],

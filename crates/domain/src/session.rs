@@ -7,7 +7,8 @@ use portcullis_contract::{
 };
 
 use super::{
-    Actor, Cause, Details, Micros, PendingEvent, device::Device, findings::Finding, place::Place,
+    Actor, Cause, Details, Micros, PendingEvent, SignInFacts, device::Device, findings::Finding,
+    place::Place,
 };
 
 /// The client of a sign-in or a refresh, as the caller describes it. An empty field was not given.
@@ -74,14 +75,12 @@ pub struct Session {
     pub shared_generation: Option<u64>,
     /// Whether the session has the longer lifetime of "remember me".
     pub remember_me: bool,
-    /// The authentication methods (RFC 8176).
-    pub amr: Vec<String>,
+    /// The facts that the session keeps as the sign-in gave them.
+    pub facts: SignInFacts,
     /// The authentication context class.
     pub acr: String,
     /// The time of the authentication.
     pub auth_time: Micros,
-    /// The audiences of the session's access tokens.
-    pub audiences: Vec<String>,
     /// The client that signed in.
     pub client: ClientInfo,
     /// The generation of the newest refresh token.

@@ -2,12 +2,26 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
     Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, findings::Footprint,
     user::Profile,
 };
+
+/// The facts of a sign-in that the session keeps as the caller gave them, and that no statement compares.
+///
+/// Stored as one JSON value, so that a new fact needs no column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SignInFacts {
+    /// The authentication methods (RFC 8176).
+    pub amr: Vec<String>,
+    /// The audiences of the session's access tokens.
+    pub audiences: Vec<String>,
+}
 
 /// A session to be opened.
 #[derive(Clone)]
@@ -26,14 +40,12 @@ pub struct SignIn {
     pub remember_me: bool,
     /// The lifetime of the session.
     pub lifetime: Duration,
-    /// The authentication methods (RFC 8176).
-    pub amr: Vec<String>,
+    /// The facts that the session keeps.
+    pub facts: SignInFacts,
     /// The authentication context class.
     pub acr: String,
     /// The time of the authentication. None: now.
     pub auth_time: Option<Micros>,
-    /// The audiences of the session's access tokens.
-    pub audiences: Vec<String>,
     /// Random bytes: the session's own part of its refresh tokens.
     pub salt: [u8; 16],
     /// The caller's `request_id` with a digest of the arguments. A repeated call returns the same session.

@@ -55,7 +55,7 @@ pub(crate) async fn refresh(
     // From here on the presented token is old. If issuing fails, a repetition within the grace gets the successor.
     let (session, now) = rotate(app, &request, subject).await?;
     let audiences = if request.audiences.is_empty() {
-        &session.audiences
+        &session.facts.audiences
     } else {
         &request.audiences
     };
@@ -75,7 +75,7 @@ async fn check_token_text(
     let Some((session, _)) = app.store.session(&request.tenant_id, session).await? else {
         return Ok(());
     };
-    match token_text_problem(&request.audiences, &session.amr, &session.acr) {
+    match token_text_problem(&request.audiences, &session.facts.amr, &session.acr) {
         Some(problem) => Err(AppError::invalid("audiences", problem)),
         None => Ok(()),
     }

@@ -55,7 +55,7 @@ impl App {
             issued_at: now.seconds(),
             expires_at: expires.seconds(),
             auth_time: session.auth_time.seconds(),
-            amr: session.amr.clone(),
+            amr: session.facts.amr.clone(),
             acr: session.acr.clone(),
         };
         let access_token = self.sign_access_token(&claims, now)?;

@@ -289,8 +289,15 @@ impl State {
 /// Logs one line for each condition that comes or goes. A condition whose reason changes is not logged again.
 fn log_change(before: &Problems, now: &Problems) {
     for (condition, problem) in now {
-        if !before.contains_key(condition) {
-            tracing::error!(condition = condition.name(), problem, "not ready");
+        if before.contains_key(condition) {
+            continue;
+        }
+        match condition {
+            // Somebody asked for it, so it must not look like a fault or wake anybody.
+            Condition::Draining => {
+                tracing::info!(condition = condition.name(), problem, "not ready");
+            }
+            _ => tracing::error!(condition = condition.name(), problem, "not ready"),
         }
     }
     for condition in before.keys() {

@@ -10,7 +10,7 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 use super::{App, AppError, Caller, ChangeOrigin, IssuedTokens, SessionView};
 use crate::{
     domain::{
-        Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn,
+        Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn, SignInFacts,
         device::{AppWords, ClientHints},
         policy::{AtLimit, Limits},
     },
@@ -26,11 +26,10 @@ pub(crate) struct SignInRequest {
     pub(crate) client_hints: ClientHints,
     pub(crate) app_words: AppWords,
     pub(crate) remember_me: bool,
-    pub(crate) amr: Vec<String>,
+    pub(crate) facts: SignInFacts,
     pub(crate) acr: String,
     /// None: the user authenticated just now.
     pub(crate) auth_time: Option<Micros>,
-    pub(crate) audiences: Vec<String>,
     /// The id of the request and the digest of its arguments. A repetition returns the same session.
     pub(crate) request: Option<(String, [u8; 32])>,
     /// The session on the same device that the new one replaces.
@@ -81,7 +80,7 @@ pub(crate) async fn sign_in(
 
     // Tokens are issued last. If anything above fails, the session is open but nobody can use it.
     let tokens = app
-        .issue_tokens(&opened.session, &opened.session.audiences, opened.now)
+        .issue_tokens(&opened.session, &opened.session.facts.audiences, opened.now)
         .await?;
     let session = app
         .view_without_profile(caller, opened.session, opened.now)
@@ -113,10 +112,9 @@ fn new_sign_in(caller: &Caller, request: SignInRequest, limits: &Limits) -> Sign
         client: request.client,
         remember_me,
         lifetime: limits.lifetime(remember_me),
-        amr: request.amr,
+        facts: request.facts,
         acr: request.acr,
         auth_time: request.auth_time,
-        audiences: request.audiences,
         // The refresh tokens of a session derive from its salt, so no two sessions may share one.
         salt: random(),
         request: request.request,

@@ -226,9 +226,8 @@ CREATE TABLE sessions (
     expires_us         INTEGER NOT NULL,
     remember_me        INTEGER NOT NULL,
     auth_time_us       INTEGER NOT NULL,
-    amr                TEXT NOT NULL,               -- JSON array
+    facts              TEXT NOT NULL,               -- SignInFacts as JSON: what no statement compares
     acr                TEXT NOT NULL,
-    audiences          TEXT NOT NULL,               -- JSON array
     ip                 TEXT NOT NULL,               -- of the sign-in, as the other three
     user_agent         TEXT NOT NULL,
     device_id          TEXT NOT NULL,

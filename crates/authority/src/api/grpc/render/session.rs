@@ -20,7 +20,7 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
     v1::Session {
         refresh_time: session.rotated.map(timestamp),
         remember_me: session.remember_me,
-        amr: session.amr.clone(),
+        amr: session.facts.amr.clone(),
         acr: session.acr.clone(),
         auth_time: Some(timestamp(session.auth_time)),
         client: Some(v1::Client {

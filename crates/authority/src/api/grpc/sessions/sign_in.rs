@@ -9,6 +9,7 @@ use crate::{
         App, AppError,
         sign_in::{SignInRequest, SignedIn},
     },
+    domain::SignInFacts,
 };
 
 /// Reads the request. Every problem is reported, whichever field it is in.
@@ -26,9 +27,12 @@ pub(super) fn parse(
     if audiences.is_empty() {
         audiences.clone_from(&app.config.tokens.default_audiences);
     }
-    let amr = fields.amr(&message.amr);
+    let facts = SignInFacts {
+        amr: fields.amr(&message.amr),
+        audiences,
+    };
     let acr = fields.text::<256>("acr", &message.acr);
-    fields.token_text(&audiences, &amr, &acr);
+    fields.token_text(&facts.audiences, &facts.amr, &acr);
     let request = request_id(&mut fields, message);
     let replaces = fields.optional_session("replaces_session_id", &message.replaces_session_id);
     let profile = fields.profile(&person);
@@ -47,10 +51,9 @@ pub(super) fn parse(
         client_hints,
         app_words,
         remember_me: message.remember_me,
-        amr,
+        facts,
         acr,
         auth_time,
-        audiences,
         request,
         replaces,
         trace_parent: incoming.trace_parent.clone(),
