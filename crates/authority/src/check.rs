@@ -1,5 +1,7 @@
 //! `portcullis serve --check-config`: checks a configuration and the files that it names.
 
+use futures::future::BoxFuture;
+
 use crate::{
     client_info::places::Places,
     config::{Config, StoreConfig},
@@ -15,26 +17,28 @@ use crate::{
 ///
 /// # Errors
 /// The first problem that would keep an authority from starting.
-pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
-    config.check()?;
-    // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
-    read_master_key(&config.keys.master_key_file)?;
-    Places::open_configured(&config.places)?;
-    read_tls(&config.server)?;
+pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> {
+    Box::pin(async move {
+        config.check()?;
+        // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
+        read_master_key(&config.keys.master_key_file)?;
+        Places::open_configured(&config.places)?;
+        read_tls(&config.server)?;
 
-    let mut remarks = Vec::new();
-    if config.callers.is_empty() {
-        remarks.push(NO_CALLERS.to_owned());
-    }
-    match issuer::installed(&config.store).await {
-        Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
-        Ok(None) => {}
-        // A check may run where the database cannot be reached, such as in a pipeline. The operator is told what it
-        // left out.
-        Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
-    }
-    remarks.extend(examine_store(&config.store).await?);
-    Ok(remarks)
+        let mut remarks = Vec::new();
+        if config.callers.is_empty() {
+            remarks.push(NO_CALLERS.to_owned());
+        }
+        match issuer::installed(&config.store).await {
+            Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
+            Ok(None) => {}
+            // A check may run where the database cannot be reached, such as in a pipeline. The operator is told what it
+            // left out.
+            Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
+        }
+        remarks.extend(examine_store(&config.store).await?);
+        Ok(remarks)
+    })
 }
 
 /// Returns a remark about the database's settings, or about why they could not be examined. SQLite has none to examine.

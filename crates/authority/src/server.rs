@@ -2,9 +2,13 @@
 //!
 //! [`Authority::compose`] and [`start_app`] are the list of its parts. Each part has its own configuration and its own
 //! start; here they only meet.
+//!
+//! Public functions return a boxed future: all that a start awaits is compiled once, in this crate. The body of a plain
+//! `async fn` would be compiled again in every binary that awaits it.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use portcullis_contract::{position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -107,30 +111,38 @@ impl Authority {
     ///
     /// # Errors
     /// When any part cannot be started; nothing is left running.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        config.check()?;
-        if config.callers.is_empty() {
-            tracing::warn!("{NO_CALLERS}");
-        }
-        let master = read_master_key(&config.keys.master_key_file)?;
-        // Before the store is opened: opening migrates it, which a start that cannot listen must not do.
-        let sockets = Sockets::bind(&config).await?;
-        let store = open_store(&config.store).await?;
-        tracing::info!(durability = store.durability().await?, "store opened");
-        let installed = store.keep_issuer(&config.tokens.issuer).await?;
-        issuer::compare(&config.tokens.issuer, &installed)?;
-        Self::compose(config, store, Arc::new(master), sockets).await
+    pub fn start(config: Config) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(async move {
+            config.check()?;
+            if config.callers.is_empty() {
+                tracing::warn!("{NO_CALLERS}");
+            }
+            let master = read_master_key(&config.keys.master_key_file)?;
+            // Before the store is opened: opening migrates it, which a start that cannot listen must not do.
+            let sockets = Sockets::bind(&config).await?;
+            let store = open_store(&config.store).await?;
+            let durability = store.durability().await?;
+            tracing::info!(durability, "store opened");
+            let installed = store.keep_issuer(&config.tokens.issuer).await?;
+            issuer::compare(&config.tokens.issuer, &installed)?;
+            Self::compose(config, store, Arc::new(master), sockets).await
+        })
     }
 
     /// Starts an authority over a store that is open already. `store.url` is ignored.
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn start_over(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
-        config.check()?;
-        let master = read_master_key(&config.keys.master_key_file)?;
-        let sockets = Sockets::bind(&config).await?;
-        Self::compose(config, store, Arc::new(master), sockets).await
+    pub fn start_over(
+        config: Config,
+        store: Arc<dyn Store>,
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(async move {
+            config.check()?;
+            let master = read_master_key(&config.keys.master_key_file)?;
+            let sockets = Sockets::bind(&config).await?;
+            Self::compose(config, store, Arc::new(master), sockets).await
+        })
     }
 
     async fn compose(
@@ -256,24 +268,26 @@ impl Authority {
 
     /// Drains: health says "not serving" and streams are told to move on, then no call is accepted any more, then
     /// running calls may finish, within the drain timeout.
-    pub async fn shut_down(self) {
-        tracing::info!("draining");
-        let readiness = self.tasks.readiness();
-        readiness.raise(Condition::Draining, "the process was asked to end".into());
-        self.shutdown.drain.cancel();
-        // Calls are accepted until load balancers have had a moment to see that this authority is not serving.
-        tokio::time::sleep(NOTICE_MAX.min(self.drain_timeout / 4)).await;
-        self.shutdown.close.cancel();
-        // Jobs end while calls are still running: a change is acknowledged by the appender alone, which ends with the
-        // last handle of the log.
-        self.shutdown.stop.cancel();
+    pub fn shut_down(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            tracing::info!("draining");
+            let readiness = self.tasks.readiness();
+            readiness.raise(Condition::Draining, "the process was asked to end".into());
+            self.shutdown.drain.cancel();
+            // Calls are accepted until load balancers have had a moment to see that this authority is not serving.
+            tokio::time::sleep(NOTICE_MAX.min(self.drain_timeout / 4)).await;
+            self.shutdown.close.cancel();
+            // Jobs end while calls are still running: a change is acknowledged by the appender alone, which ends with the
+            // last handle of the log.
+            self.shutdown.stop.cancel();
 
-        let ended = tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await;
-        if ended.is_err() {
-            tracing::warn!("calls were still running when the drain timeout passed");
-        }
-        // Last, so that the metrics of the drained calls are exported.
-        self.telemetry.shut_down().await;
+            let ended = tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await;
+            if ended.is_err() {
+                tracing::warn!("calls were still running when the drain timeout passed");
+            }
+            // Last, so that the metrics of the drained calls are exported.
+            self.telemetry.shut_down().await;
+        })
     }
 }
 

@@ -5,6 +5,8 @@ pub mod recover;
 
 use std::{path::Path, sync::Arc};
 
+use futures::future::BoxFuture;
+
 use crate::{
     config::StoreConfig,
     store::{Store, StoreError, postgres::Postgres, sql::SqlStore, sqlite::Sqlite},
@@ -14,12 +16,16 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot be opened.
-pub async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
-    if let Some(directory) = config.url.strip_prefix("sqlite:") {
-        let sqlite = Sqlite::connect(Path::new(directory)).await?;
-        let sqlite = sqlite.search_timeout(config.search_timeout);
-        return Ok(Arc::new(SqlStore::open(Arc::new(sqlite)).await?));
-    }
-    let options = config.postgres_options();
-    Ok(Arc::new(Postgres::open(&config.url, &options).await?))
+pub fn open_store(config: &StoreConfig) -> BoxFuture<'_, Result<Arc<dyn Store>, StoreError>> {
+    Box::pin(async move {
+        if let Some(directory) = config.url.strip_prefix("sqlite:") {
+            let sqlite = Sqlite::connect(Path::new(directory)).await?;
+            let sqlite = sqlite.search_timeout(config.search_timeout);
+            let store: Arc<dyn Store> = Arc::new(SqlStore::open(Arc::new(sqlite)).await?);
+            return Ok(store);
+        }
+        let options = config.postgres_options();
+        let store: Arc<dyn Store> = Arc::new(Postgres::open(&config.url, &options).await?);
+        Ok(store)
+    })
 }

@@ -1,5 +1,6 @@
 //! `portcullis recover`: begins a new history after a restore or a failover that may have lost writes.
 
+use futures::future::BoxFuture;
 use portcullis_contract::{
     position::{Incarnation, Position, Revision},
     view::View,
@@ -29,29 +30,31 @@ pub enum RecoverError {
 ///
 /// # Errors
 /// When the master key is not the installation's, an authority is running, the store fails, or its log cannot be read.
-pub async fn recover(
-    store: &dyn Store,
-    master: &MasterKey,
+pub fn recover<'a>(
+    store: &'a dyn Store,
+    master: &'a MasterKey,
     sign_out: bool,
-) -> Result<Recovered, RecoverError> {
-    // Before the log is replayed, so that a wrong key is reported at once.
-    check_master_key(store, master).await?;
-    // Read before the head is locked, because replaying a long log takes minutes.
-    let old = load_view(store, master).await?;
-    let checkpoint = |recovered: &Recovered| {
-        // The head is locked now. A batch that was appended since the view was read would be missing in the new history.
-        if recovered.old != old.position() {
-            let moved = "the log grew while it was read: stop every authority and try again";
-            return Err(StoreError::InUse(moved.into()));
-        }
-        let bytes = first_view(&old, recovered).encode();
-        let code = master.authenticate(&bytes).into();
-        Ok((bytes, code))
-    };
-    Ok(store
-        // Random, so that two recoveries from one backup never look like one history.
-        .recover(Incarnation(random()), sign_out, &checkpoint)
-        .await?)
+) -> BoxFuture<'a, Result<Recovered, RecoverError>> {
+    Box::pin(async move {
+        // Before the log is replayed, so that a wrong key is reported at once.
+        check_master_key(store, master).await?;
+        // Read before the head is locked, because replaying a long log takes minutes.
+        let old = load_view(store, master).await?;
+        let checkpoint = |recovered: &Recovered| {
+            // The head is locked now. A batch that was appended since the view was read would be missing in the new history.
+            if recovered.old != old.position() {
+                let moved = "the log grew while it was read: stop every authority and try again";
+                return Err(StoreError::InUse(moved.into()));
+            }
+            let bytes = first_view(&old, recovered).encode();
+            let code = master.authenticate(&bytes).into();
+            Ok((bytes, code))
+        };
+        Ok(store
+            // Random, so that two recoveries from one backup never look like one history.
+            .recover(Incarnation(random()), sign_out, &checkpoint)
+            .await?)
+    })
 }
 
 /// Refuses another master key: no authority of this installation could open the checkpoint of the new history.
