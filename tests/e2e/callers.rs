@@ -73,7 +73,12 @@ async fn no_rpc_answers_without_credentials_or_with_wrong_ones() {
 async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     let authority = TestAuthority::sqlite().await;
     let allowed = |bearer: &str| match bearer {
-        LOGIN => vec!["CreateSession", "RefreshSession", "RevokeOtherSessions"],
+        LOGIN => vec![
+            "CreateSession",
+            "RefreshSession",
+            "RevokeOtherSessions",
+            "RevokeToken",
+        ],
         GATEWAY => vec!["IntrospectToken", "Watch", "ReportActivity"],
         SUPPORT => vec![
             "GetSession",

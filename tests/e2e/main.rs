@@ -16,6 +16,7 @@ mod process;
 mod quotas;
 mod refresh;
 mod refresh_replay;
+mod sign_out;
 mod signing_keys;
 mod story;
 mod watch;

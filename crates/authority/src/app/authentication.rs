@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_contract::{key::CredentialKind, token::Identity};
 
-use super::{App, AppError, UserCaller};
+use super::{App, AppError, Caller, UserCaller};
 use crate::domain::{Micros, Session, SessionState};
 
 /// The requirement that a user's own token must meet.
@@ -12,6 +12,9 @@ use crate::domain::{Micros, Session, SessionState};
 pub(crate) enum TokenRequirement {
     /// A genuine token, also for a while after its `exp`. Its session may have ended.
     Genuine,
+    /// A genuine token of a known session, to end that session. Its `exp` may have passed, and the session may have ended.
+    /// [`App::admit_beyond_own_session`] holds the rest of the call to [`RecentSignIn`](Self::RecentSignIn).
+    SignOut,
     /// A token of a live session, of a tenant whose policy lets users see their sessions.
     LiveSession,
     /// A token of a live session whose user authenticated as recently as the policy demands for ending sessions.
@@ -19,6 +22,7 @@ pub(crate) enum TokenRequirement {
 }
 
 /// The refusal of a genuine token.
+#[derive(Clone, Debug)]
 pub(crate) enum TokenRefusal {
     /// The token is not valid any more. The reason is for operators; the caller learns only that it is invalid.
     Invalid(&'static str),
@@ -46,6 +50,9 @@ impl App {
             let window = self.config.tokens.ended_token_window;
             return authenticate_without_session(identity, window);
         }
+        if requirement == Some(TokenRequirement::SignOut) {
+            return self.authenticate_to_sign_out(identity).await;
+        }
 
         // The token is judged before the rpc: whoever has an ended token learns no more than that it has ended.
         let (session, now) = self.live_session(&identity).await?;
@@ -54,34 +61,85 @@ impl App {
         Ok(UserCaller {
             identity,
             ip: session.last_ip().to_owned(),
+            beyond_own_session: Ok(()),
+            has_ended: false,
         })
+    }
+
+    /// Authenticates a user who may end the session of the token, whatever else the token is good for.
+    async fn authenticate_to_sign_out(
+        &self,
+        identity: Identity,
+    ) -> Result<UserCaller, TokenRefusal> {
+        let (session, now) = self.known_session(&identity).await?;
+        let has_ended = session.state(now) != SessionState::Active;
+        // A sign-out whose answer was lost may be repeated, but not for ever: an old token says how its session ended.
+        if has_ended && has_ended_long_ago(&identity, self.config.tokens.ended_token_window) {
+            return Err(TokenRefusal::Invalid("ended_long_ago"));
+        }
+
+        let beyond_own_session = if self.is_revoked(&identity) {
+            Err(TokenRefusal::Invalid("revoked"))
+        } else if is_valid(&identity, &session, now) {
+            let admitted = self.check_policy(&session, TokenRequirement::RecentSignIn, now);
+            admitted.await.map_err(TokenRefusal::Error)
+        } else {
+            Err(TokenRefusal::Invalid("ended"))
+        };
+        Ok(UserCaller {
+            ip: session.last_ip().to_owned(),
+            identity,
+            beyond_own_session,
+            has_ended,
+        })
+    }
+
+    /// Admits a call that concerns more than the session of the call.
+    pub(crate) fn admit_beyond_own_session(&self, caller: &Caller) -> Result<(), AppError> {
+        let Caller::User(user) = caller else {
+            return Ok(());
+        };
+        match &user.beyond_own_session {
+            Ok(()) => Ok(()),
+            Err(TokenRefusal::Error(error)) => Err(error.clone()),
+            Err(TokenRefusal::Invalid(reason)) => {
+                // Counted like a refusal of the layer, which had to admit the token for the sake of its own session.
+                self.instruments.refusals.count_credential(reason);
+                Err(AppError::CredentialsInvalid)
+            }
+        }
+    }
+
+    fn is_revoked(&self, identity: &Identity) -> bool {
+        let view = self.feed.view();
+        view.is_revoked(CredentialKind::Session, &identity.subject)
     }
 
     /// Rows decide, and not the view: it forgets revocations once every token that they cover has expired.
     async fn live_session(&self, identity: &Identity) -> Result<(Session, Micros), TokenRefusal> {
         // The view is asked first because it costs no read of the store.
-        let view = self.feed.view();
-        if view.is_revoked(CredentialKind::Session, &identity.subject) {
+        if self.is_revoked(identity) {
             return Err(TokenRefusal::Invalid("revoked"));
         }
+        let (session, now) = self.known_session(identity).await?;
+        if !is_valid(identity, &session, now) {
+            return Err(TokenRefusal::Invalid("ended"));
+        }
+        Ok((session, now))
+    }
 
+    /// The session of a token, alive or not.
+    async fn known_session(&self, identity: &Identity) -> Result<(Session, Micros), TokenRefusal> {
         let found = self
             .store
             .session(&identity.tenant_id, identity.session_id)
             .await
             .map_err(AppError::from)?;
-        let Some((session, now)) = found else {
-            return Err(TokenRefusal::Invalid("unknown_session"));
-        };
-        // The serials must match too, because revocations cover serials and not the ids of sessions.
-        let is_alive = session.state(now) == SessionState::Active
-            && session.subject == identity.subject
-            // The database's time, because the token's expiry was set by the same clock.
-            && now.seconds() < identity.expires_at;
-        if !is_alive {
-            return Err(TokenRefusal::Invalid("ended"));
+        match found {
+            // The serials must match too, because revocations cover serials and not the ids of sessions.
+            Some((session, now)) if session.subject == identity.subject => Ok((session, now)),
+            _ => Err(TokenRefusal::Invalid("unknown_session")),
         }
-        Ok((session, now))
     }
 
     async fn check_policy(
@@ -105,6 +163,12 @@ impl App {
     }
 }
 
+/// Whether a token of this session is valid now.
+fn is_valid(identity: &Identity, session: &Session, now: Micros) -> bool {
+    // The database's time, because the token's expiry was set by the same clock.
+    session.state(now) == SessionState::Active && now.seconds() < identity.expires_at
+}
+
 fn authenticate_without_session(
     identity: Identity,
     window: Duration,
@@ -116,6 +180,8 @@ fn authenticate_without_session(
     Ok(UserCaller {
         identity,
         ip: String::new(),
+        beyond_own_session: Err(TokenRefusal::Invalid("ended")),
+        has_ended: false,
     })
 }
 

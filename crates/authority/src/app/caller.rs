@@ -7,7 +7,7 @@ use portcullis_contract::{
     token::Identity,
 };
 
-use super::AppError;
+use super::{AppError, TokenRefusal};
 use crate::{config::Role, domain::Actor};
 
 /// An authenticated caller.
@@ -25,6 +25,10 @@ pub(crate) struct UserCaller {
     pub(crate) identity: Identity,
     /// The address at which a gate or the sign-in last saw the session. Empty: unknown, or the session has ended.
     pub(crate) ip: String,
+    /// Whether the token is good for more than the session that it is of.
+    pub(crate) beyond_own_session: Result<(), TokenRefusal>,
+    /// Whether the session was found to have ended. False where a call does not read it.
+    pub(crate) has_ended: bool,
 }
 
 /// A configured service.

@@ -1,12 +1,8 @@
 //! Introspection: whether a token is valid, and the session that it belongs to.
 
-use portcullis_contract::{
-    id::TenantId,
-    token::{Expected, Identity, verify},
-    verdict::verdict,
-};
+use portcullis_contract::{id::TenantId, token::Identity, verdict::verdict};
 
-use super::{App, AppError, Caller, SessionView, session_view::redact_end};
+use super::{App, AppError, Caller, SessionDetail, tokens::verify_access_token};
 use crate::domain::{Micros, Session, SessionState};
 
 /// The result of an introspection.
@@ -22,13 +18,6 @@ pub(crate) struct IntrospectedSession {
     pub(crate) detail: SessionDetail,
     /// The `exp` of the token, in seconds since 1970.
     pub(crate) token_expires_at: u64,
-}
-
-/// The part of a session that the caller may see.
-pub(crate) enum SessionDetail {
-    Whole(Box<SessionView>),
-    /// Whether and how the session ended.
-    Outline(Box<Session>, SessionState),
 }
 
 impl Introspection {
@@ -50,11 +39,12 @@ pub(crate) async fn introspect(
     // The layer has verified the token of a user who calls.
     let identity = match (caller, token) {
         (Caller::User(user), None) => return judge(app, caller, &user.identity).await,
-        (_, token) => verify_token(app, token.unwrap_or_default()),
+        // Any audience will do: the caller decides whether the token is for it.
+        (_, token) => verify_access_token(app, token.unwrap_or_default()),
     };
     let identity = match identity {
         Ok(identity) => identity,
-        Err(reason) => return Ok(Introspection::unknown(reason)),
+        Err(rejection) => return Ok(Introspection::unknown(rejection.reason())),
     };
 
     // A user with one token may not use this call to examine others, which may be stolen.
@@ -70,15 +60,6 @@ pub(crate) async fn introspect(
         return Ok(Introspection::unknown("unknown"));
     }
     judge(app, caller, &identity).await
-}
-
-/// Verifies the signature. Any audience will do: the caller decides whether the token is for it.
-fn verify_token(app: &App, token: &str) -> Result<Identity, &'static str> {
-    let expected = Expected {
-        issuer: app.config.tokens.issuer.clone(),
-        audience: None,
-    };
-    verify(token, &app.feed.view(), &expected).map_err(|rejection| rejection.reason())
 }
 
 async fn judge(app: &App, caller: &Caller, identity: &Identity) -> Result<Introspection, AppError> {
@@ -121,7 +102,7 @@ fn inactive_reason(
 async fn detail(
     app: &App,
     caller: &Caller,
-    mut session: Session,
+    session: Session,
     inactive_reason: Option<&'static str>,
     now: Micros,
 ) -> Result<SessionDetail, AppError> {
@@ -129,9 +110,7 @@ async fn detail(
         let view = app.view_with_profile(caller, session, now).await?;
         return Ok(SessionDetail::Whole(Box::new(view)));
     }
-    let state = session.state(now);
-    redact_end(&mut session, caller);
-    Ok(SessionDetail::Outline(Box::new(session), state))
+    Ok(SessionDetail::outline(session, caller, now))
 }
 
 /// The token of a user that is not valid proves only that somebody has it: it may be old, and in other hands.

@@ -15,6 +15,7 @@ pub(crate) mod policy;
 pub(crate) mod preview;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
+pub(crate) mod revoke_token;
 mod session_view;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
@@ -32,7 +33,7 @@ pub(crate) use self::{
     caller::{ActingUser, Caller, ServiceCaller, UserCaller},
     change::ChangeOrigin,
     error::{AppError, InvalidField},
-    session_view::{ActivityStatus, SessionView},
+    session_view::{ActivityStatus, SessionDetail, SessionView},
     tokens::{IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem},
 };
 use crate::{

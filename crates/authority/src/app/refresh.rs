@@ -71,13 +71,18 @@ async fn check_token_text(
     request: &RefreshRequest,
     session: SessionId,
 ) -> Result<(), AppError> {
-    // The rotation reports a missing session.
+    // The rotation reports a missing session, and a forged token.
     let Some((session, _)) = app.store.session(&request.tenant_id, session).await? else {
         return Ok(());
     };
+    // The problem depends on the session. Told to the holder of a forged token, it would say that the session exists.
+    let is_authentic = app
+        .secrets
+        .refresh
+        .is_authentic(&request.refresh_token, &session.salt);
     match token_text_problem(&request.audiences, &session.facts.amr, &session.acr) {
-        Some(problem) => Err(AppError::invalid("audiences", problem)),
-        None => Ok(()),
+        Some(problem) if is_authentic => Err(AppError::invalid("audiences", problem)),
+        _ => Ok(()),
     }
 }
 
@@ -137,7 +142,7 @@ async fn judge_unrotated(
             }
             Ok(())
         }
-        RefreshVerdict::Ended => Err(ended_error(session)),
+        RefreshVerdict::Ended => Err(ended_error(app, session).await?),
         // A generation that the row has not reached. The store was restored, and the user has to sign in again.
         RefreshVerdict::Ahead => Err(AppError::RefreshTokenInvalid),
         RefreshVerdict::Theft => end_copied(app, session, REUSED, &policy, now).await,
@@ -155,12 +160,17 @@ fn refresh_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules 
     }
 }
 
-fn ended_error(session: &Session) -> AppError {
-    match &session.end {
-        // A disabled user cannot mend this by signing in again, so the client must not offer it.
-        Some(end) if end.cause == Cause::UserDisabled => AppError::UserDisabled,
-        _ => AppError::SessionEnded,
-    }
+/// The error about a session that has ended. It says what helps now, and not how the session ended then.
+async fn ended_error(app: &App, session: &Session) -> Result<AppError, AppError> {
+    // The user may have been enabled since, or disabled after the session had ended for another cause. Only the user's own
+    // row says whether signing in again helps.
+    let user = app.store.user(&session.tenant_id, &session.user_id).await?;
+    let is_disabled = user.is_some_and(|user| user.disabled.is_some());
+    Ok(if is_disabled {
+        AppError::UserDisabled
+    } else {
+        AppError::SessionEnded
+    })
 }
 
 /// Ends a session whose refresh token was copied. The legitimate client and the thief cannot be told apart.

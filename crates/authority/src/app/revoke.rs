@@ -2,20 +2,20 @@
 
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 
-use super::{App, AppError, Caller, ChangeOrigin, SessionView};
+use super::{App, AppError, Caller, ChangeOrigin, SessionDetail, TokenRefusal};
 use crate::{
     config::Role,
-    domain::{Cause, Mutation},
+    domain::{Cause, Micros, Mutation, Session},
     feed::Enforcement,
 };
 
 /// A session that was revoked.
 pub(crate) struct RevokedSession {
-    pub(crate) session: SessionView,
+    pub(crate) session: SessionDetail,
     pub(crate) enforcement: Enforcement,
 }
 
-/// Revokes one session. A user may revoke their own ones.
+/// Revokes one session. A user may revoke their own ones, and always the one that they call with.
 pub(crate) async fn revoke_session(
     app: &App,
     origin: &ChangeOrigin,
@@ -23,7 +23,7 @@ pub(crate) async fn revoke_session(
     id: SessionId,
 ) -> Result<RevokedSession, AppError> {
     let caller = &origin.caller;
-    app.admit_user_change(caller)?;
+    admit_revocation(app, caller, id)?;
     let mutation = Mutation::RevokeSessions {
         tenant: tenant.clone(),
         sessions: vec![id],
@@ -44,11 +44,45 @@ pub(crate) async fn revoke_session(
         // owner, so it is not compared again.
         None => app.find_session(tenant, id, None).await?,
     };
-    let session = app.view_without_profile(caller, session, now).await?;
     Ok(RevokedSession {
-        session,
+        session: ended_detail(app, caller, session, now).await?,
         enforcement,
     })
+}
+
+/// Admits a user's revocation of a session. Services are held to nothing here.
+fn admit_revocation(app: &App, caller: &Caller, id: SessionId) -> Result<(), AppError> {
+    let Caller::User(user) = caller else {
+        return Ok(());
+    };
+    if user.identity.session_id != id {
+        app.admit_beyond_own_session(caller)?;
+        return app.admit_user_change(caller);
+    }
+    // The session of the call ends once, so that it needs no rate, and nothing that was done before can use the rate up.
+    // Ending it again costs a write that ends nothing, and is held to the rate.
+    if user.has_ended {
+        return app.admit_user_change(caller);
+    }
+    Ok(())
+}
+
+/// The part of an ended session that the caller may see.
+async fn ended_detail(
+    app: &App,
+    caller: &Caller,
+    session: Session,
+    now: Micros,
+) -> Result<SessionDetail, AppError> {
+    if let Caller::User(user) = caller {
+        let is_valid = !matches!(user.beyond_own_session, Err(TokenRefusal::Invalid(_)));
+        let policy = app.policies.of(&session.tenant_id).await?;
+        if !is_valid || !policy.users_see_sessions {
+            return Ok(SessionDetail::outline(session, caller, now));
+        }
+    }
+    let view = app.view_without_profile(caller, session, now).await?;
+    Ok(SessionDetail::Whole(Box::new(view)))
 }
 
 /// A user who ends their own session signs out, also when a service calls for them.

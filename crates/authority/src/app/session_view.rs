@@ -48,6 +48,22 @@ pub(crate) struct ActivityStatus {
     pub(crate) idle: Duration,
 }
 
+/// The part of a session that a caller may see.
+pub(crate) enum SessionDetail {
+    Whole(Box<SessionView>),
+    /// Whether and how the session ended.
+    Outline(Box<Session>, SessionState),
+}
+
+impl SessionDetail {
+    /// Whether and how the session ended, for a caller who may not see the rest.
+    pub(super) fn outline(mut session: Session, caller: &Caller, now: Micros) -> Self {
+        let state = session.state(now);
+        redact_end(&mut session, caller);
+        Self::Outline(Box::new(session), state)
+    }
+}
+
 /// One caller's view of the sessions of one tenant.
 pub(crate) struct SessionViewer<'a> {
     caller: &'a Caller,
@@ -204,7 +220,7 @@ fn activity_status(session: &Session, now: Micros) -> ActivityStatus {
 }
 
 /// Removes the administrators' words from the end of a session, unless the caller is staff.
-pub(crate) fn redact_end(session: &mut Session, caller: &Caller) {
+fn redact_end(session: &mut Session, caller: &Caller) {
     if caller.is_staff() {
         return;
     }

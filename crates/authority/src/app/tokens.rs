@@ -1,7 +1,11 @@
 //! Issues the tokens of a session.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_contract::{key::CredentialKind, token::Claims};
+use portcullis_contract::{
+    key::CredentialKind,
+    rejection::Rejection,
+    token::{Claims, Expected, Identity, verify},
+};
 
 use super::{App, AppError};
 use crate::{
@@ -107,6 +111,15 @@ impl App {
             }
         }
     }
+}
+
+/// Verifies the signature of a user's access token, of any audience. Its expiry and its session are not looked at.
+pub(super) fn verify_access_token(app: &App, token: &str) -> Result<Identity, Rejection> {
+    let expected = Expected {
+        issuer: app.config.tokens.issuer.clone(),
+        audience: None,
+    };
+    verify(token, &app.feed.view(), &expected)
 }
 
 /// A token says its expiry in whole seconds; the answer must not promise more.

@@ -6,7 +6,6 @@ use portcullis_contract::id::SessionId;
 
 use crate::domain::TokenSubject;
 
-const PREFIX: &str = "prt_";
 const BODY_BYTES: usize = 1 + 16 + 8;
 const TAG_BYTES: usize = 32;
 
@@ -22,6 +21,9 @@ pub struct RefreshKey {
 pub struct RefreshTokenError;
 
 impl RefreshKey {
+    /// The beginning of every refresh token. No access token has it.
+    pub const PREFIX: &str = "prt_";
+
     /// Makes the key with this number.
     #[must_use]
     pub fn new(number: u8, secret: &[u8]) -> Self {
@@ -38,7 +40,7 @@ impl RefreshKey {
         // The salt is in the session's row only. Without that row nobody can derive the token, not even with the key.
         let tag = hmac::sign(&self.key, &message(&body, salt));
         let text = URL_SAFE_NO_PAD.encode([&body, tag.as_ref()].concat());
-        format!("{PREFIX}{text}")
+        format!("{}{text}", Self::PREFIX)
     }
 
     /// Reads the session and generation that a token claims. They prove nothing before [`is_authentic`](Self::is_authentic).
@@ -86,7 +88,7 @@ fn message(body: &[u8], salt: &[u8; 16]) -> Vec<u8> {
 }
 
 fn decode(token: &str) -> Option<Vec<u8>> {
-    let text = token.strip_prefix(PREFIX)?;
+    let text = token.strip_prefix(RefreshKey::PREFIX)?;
     // Compared before decoding, so that a megabyte of garbage costs nothing.
     if text.len() != (BODY_BYTES + TAG_BYTES) * 4 / 3 {
         return None;

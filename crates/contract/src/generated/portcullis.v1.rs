@@ -3769,6 +3769,7 @@ pub struct ListSessionsResponse {
 pub struct RevokeSessionRequest {
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
+    /// Empty in a user's call: the session of the call.
     #[prost(string, tag = "2")]
     pub session_id: ::prost::alloc::string::String,
     /// The administrator's text, kept in the audit trail. At most 1,024 bytes, no control characters.
@@ -3784,11 +3785,26 @@ pub struct RevokeSessionRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RevokeSessionResponse {
+    /// A user with a token that is not valid, or whose tenant's policy hides sessions from users, sees only its ids, state,
+    /// times of opening and expiry, and end.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
     #[prost(message, optional, tag = "2")]
     pub enforcement: ::core::option::Option<Enforcement>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTokenRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// An access token or a refresh token of the session to end. Required.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// The address that the user calls from, for the audit trail. Empty, or not an address: unknown.
+    #[prost(string, tag = "3")]
+    pub client_ip: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTokenResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchRevokeSessionsRequest {
     #[prost(string, tag = "1")]
@@ -4180,7 +4196,8 @@ pub mod session_service_client {
         /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
         /// Any other old token ends the session. If two clients present one token, the session gets the finding
         /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
-        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED`, `USER_DISABLED`.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
+        /// (the session has ended, and the user is disabled now).
         pub async fn refresh_session(
             &mut self,
             request: impl tonic::IntoRequest<super::RefreshSessionRequest>,
@@ -4261,7 +4278,11 @@ pub mod session_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
-        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`.
+        ///
+        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
+        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
+        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
+        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
         pub async fn revoke_session(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeSessionRequest>,
@@ -4286,6 +4307,37 @@ pub mod session_service_client {
                 .insert(
                     GrpcMethod::new("portcullis.v1.SessionService", "RevokeSession"),
                 );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
+        /// service signs a user out by the token that it holds, and needs no administrator's credential.
+        ///
+        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
+        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
+        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
+        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
+        pub async fn revoke_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RevokeToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.SessionService", "RevokeToken"));
             self.inner.unary(req, path, codec).await
         }
         /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
@@ -4413,7 +4465,8 @@ pub mod session_service_server {
         /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
         /// Any other old token ends the session. If two clients present one token, the session gets the finding
         /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
-        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED`, `USER_DISABLED`.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
+        /// (the session has ended, and the user is disabled now).
         async fn refresh_session(
             &self,
             request: tonic::Request<super::RefreshSessionRequest>,
@@ -4441,12 +4494,30 @@ pub mod session_service_server {
             tonic::Status,
         >;
         /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
-        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`.
+        ///
+        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
+        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
+        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
+        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
         async fn revoke_session(
             &self,
             request: tonic::Request<super::RevokeSessionRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RevokeSessionResponse>,
+            tonic::Status,
+        >;
+        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
+        /// service signs a user out by the token that it holds, and needs no administrator's credential.
+        ///
+        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
+        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
+        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
+        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
+        async fn revoke_token(
+            &self,
+            request: tonic::Request<super::RevokeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
             tonic::Status,
         >;
         /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
@@ -4769,6 +4840,51 @@ pub mod session_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RevokeToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeTokenSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeTokenRequest>
+                    for RevokeTokenSvc<T> {
+                        type Response = super::RevokeTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeTokenSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -24,6 +24,7 @@ use crate::{
         preview::preview,
         refresh::refresh,
         revoke::{OtherSessions, revoke_other_sessions, revoke_session, revoke_sessions},
+        revoke_token::revoke_token,
         sessions::{get_session, list_sessions},
         sign_in::sign_in,
     },
@@ -104,13 +105,26 @@ impl SessionService for Sessions {
             subject: id,
         } = Incoming::new(request)?.tenant_change(|source| {
             let id = &source.message.session_id;
-            Ok(source.fields.session("session_id", id))
+            // Empty means the session of the call, which a service has not.
+            Ok(match source.caller.own_session() {
+                Some(own) if id.is_empty() => Some(own),
+                _ => source.fields.session("session_id", id),
+            })
         })?;
         let revoked = revoke_session(&self.app, &origin, &tenant, id).await?;
         Ok(Response::new(v1::RevokeSessionResponse {
-            session: Some(render::session::session(&revoked.session)),
+            session: Some(render::session::detail(&revoked.session)),
             enforcement: Some(render::enforcement(&revoked.enforcement)),
         }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let (origin, revocation) = revoke::parse_token(Incoming::new(request)?)?;
+        revoke_token(&self.app, origin, revocation).await?;
+        Ok(Response::new(v1::RevokeTokenResponse {}))
     }
 
     async fn batch_revoke_sessions(

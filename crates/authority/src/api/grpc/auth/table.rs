@@ -69,7 +69,7 @@ const PUBLIC_STREAM: Rule = Rule {
 };
 
 use Role::{Admin, Gateway, Login, Operator, Support};
-use TokenRequirement::{Genuine, LiveSession, RecentSignIn};
+use TokenRequirement::{Genuine, LiveSession, RecentSignIn, SignOut};
 
 /// Every rpc that is served.
 pub(crate) const TABLE: &[(&str, Rule)] = &[
@@ -92,16 +92,22 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         calling(&[Support, Admin]).or_user(LiveSession),
     ),
     (
-        // A stolen token alone must not sign its owner out, so the policy may ask users for a recent sign-in.
+        // A user may always end the session of the call. The use case holds every other session to `RecentSignIn`.
         "/portcullis.v1.SessionService/RevokeSession",
-        revoking(&[Admin]).or_user(RecentSignIn),
+        revoking(&[Admin]).or_user(SignOut),
+    ),
+    (
+        // The token is the permission: whoever holds it could use the session, so they may also end it.
+        "/portcullis.v1.SessionService/RevokeToken",
+        revoking(&[Login]),
     ),
     (
         "/portcullis.v1.SessionService/BatchRevokeSessions",
         revoking(&[Admin]),
     ),
     (
-        // A login service reports changes of credentials by this call. `ReportedChange` keeps it to those.
+        // A login service reports changes of credentials by this call. `ReportedChange` keeps it to those. A stolen token
+        // alone must not sign its owner out, so the policy may ask users for a recent sign-in.
         "/portcullis.v1.SessionService/RevokeOtherSessions",
         revoking(&[Admin, Login]).or_user(RecentSignIn),
     ),

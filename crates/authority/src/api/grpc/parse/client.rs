@@ -13,6 +13,14 @@ use crate::{
     },
 };
 
+/// An address in its canonical form, or an empty text. For calls that a wrong address must not refuse.
+pub(crate) fn address_or_empty(ip: &str) -> String {
+    match ip.parse::<IpAddr>() {
+        Ok(ip) => ip.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 impl Fields {
     /// An address in its canonical form, or an empty text.
     pub(crate) fn ip(&mut self, field: &str, ip: &str) -> String {

@@ -10,6 +10,7 @@ use portcullis_contract::{
     token::{SCOPE_BYTES_MAX, is_scope},
 };
 
+pub(crate) use self::client::address_or_empty;
 use crate::app::{AppError, Caller, InvalidField, token_text_problem};
 
 /// The longest reason or message, in bytes.

@@ -4,7 +4,7 @@ use portcullis_contract::v1;
 
 use super::{cause, duration, finding_code, profile, timestamp};
 use crate::{
-    app::{ActivityStatus, SessionView},
+    app::{ActivityStatus, SessionDetail, SessionView},
     domain::{
         Session, SessionEnd, SessionState,
         device::{Device, DeviceKind},
@@ -44,7 +44,7 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
             .map(|id| id.to_string())
             .unwrap_or_default(),
         // The outline comes first, so that a caller who sees only that gets the same values.
-        ..with_activity(session_outline(session, view.state), view)
+        ..with_activity(outline(session, view.state), view)
     }
 }
 
@@ -62,8 +62,16 @@ fn with_activity(outline: v1::Session, view: &SessionView) -> v1::Session {
     }
 }
 
+/// As much of a session as its viewer may see.
+pub(crate) fn detail(detail: &SessionDetail) -> v1::Session {
+    match detail {
+        SessionDetail::Whole(view) => session(view),
+        SessionDetail::Outline(session, state) => outline(session, *state),
+    }
+}
+
 /// The fields of a session that say whether and how it ended.
-pub(crate) fn session_outline(session: &Session, state: SessionState) -> v1::Session {
+fn outline(session: &Session, state: SessionState) -> v1::Session {
     v1::Session {
         id: session.id.to_string(),
         tenant_id: session.tenant_id.to_string(),

@@ -2,10 +2,7 @@
 
 use portcullis_contract::v1;
 
-use crate::{
-    api::grpc::render,
-    app::introspect::{Introspection, SessionDetail},
-};
+use crate::{api::grpc::render, app::introspect::Introspection};
 
 pub(super) fn render(introspection: &Introspection) -> v1::IntrospectTokenResponse {
     let answer = v1::IntrospectTokenResponse {
@@ -16,16 +13,12 @@ pub(super) fn render(introspection: &Introspection) -> v1::IntrospectTokenRespon
     let Some(found) = &introspection.found else {
         return answer;
     };
-    let session = match &found.detail {
-        SessionDetail::Whole(view) => render::session::session(view),
-        SessionDetail::Outline(session, state) => render::session::session_outline(session, *state),
-    };
     let expire_time = prost_types::Timestamp {
         seconds: i64::try_from(found.token_expires_at).unwrap_or(i64::MAX),
         nanos: 0,
     };
     v1::IntrospectTokenResponse {
-        session: Some(session),
+        session: Some(render::session::detail(&found.detail)),
         access_token_expire_time: Some(expire_time),
         ..answer
     }

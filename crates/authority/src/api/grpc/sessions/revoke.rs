@@ -1,12 +1,17 @@
-//! `RevokeSession`, `BatchRevokeSessions` and `RevokeOtherSessions`: the subjects of the requests.
+//! `RevokeOtherSessions` and `RevokeToken`: the subjects of the requests.
 
 use portcullis_contract::{id::SessionId, v1};
 
 use crate::{
-    api::grpc::{change::SubjectSource, parse::Fields},
+    api::grpc::{
+        change::SubjectSource,
+        incoming::Incoming,
+        parse::{Fields, address_or_empty},
+    },
     app::{
-        AppError, Caller,
+        AppError, Caller, ChangeOrigin,
         revoke::{OtherSessions, ReportedChange},
+        revoke_token::TokenRevocation,
     },
     domain::Cause,
 };
@@ -74,4 +79,22 @@ fn parse_kept_session(
         fields.wrong(field, "is required unless include_current is set");
     }
     own
+}
+
+/// The token whose session ends.
+pub(super) fn parse_token(
+    incoming: Incoming<v1::RevokeTokenRequest>,
+) -> Result<(ChangeOrigin, TokenRevocation), AppError> {
+    let tenant_id = incoming.tenant(&incoming.message.tenant_id)?;
+    // An empty token is a mistake of the caller. Any other text may come from a client that lies, and is no error.
+    if incoming.message.token.is_empty() {
+        return Err(AppError::invalid("token", "is required"));
+    }
+    let revocation = TokenRevocation {
+        tenant_id,
+        client_ip: address_or_empty(&incoming.message.client_ip),
+        token: incoming.message.token,
+    };
+    let origin = ChangeOrigin::wordless(incoming.caller, incoming.trace_parent, incoming.received);
+    Ok((origin, revocation))
 }
