@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod checkpoint;
 pub mod configuration;
+pub mod credential;
 pub mod cursor;
 pub mod delta;
 pub mod page_token;
@@ -60,7 +61,7 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = targets!(
+pub const TARGETS: [Target; 9] = targets!(
     access_token,
     refresh_token,
     page_token,
@@ -68,7 +69,8 @@ pub const TARGETS: [Target; 8] = targets!(
     snapshot,
     checkpoint,
     cursor,
-    configuration
+    configuration,
+    credential
 );
 
 /// The first byte of an input chooses what is done with the rest.

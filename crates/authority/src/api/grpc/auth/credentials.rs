@@ -167,6 +167,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, CredentialRefusal> {
 
 fn parse_bearer(text: &str) -> Option<&str> {
     let (scheme, credential) = text.split_once(' ')?;
+    // RFC 9110, section 11.4: one or more spaces.
+    let credential = credential.trim_start_matches(' ');
     // A longer credential than any token is refused before anything hashes or parses it.
     let is_plausible =
         scheme.eq_ignore_ascii_case("bearer") && credential.len() <= ACCESS_TOKEN_BYTES_MAX;
@@ -189,6 +191,7 @@ mod tests {
     fn a_bearer_credential_is_read_strictly() {
         assert_eq!(bearer(&with_authorization("Bearer abc")), Ok("abc"));
         assert_eq!(bearer(&with_authorization("bearer abc")), Ok("abc"));
+        assert_eq!(bearer(&with_authorization("Bearer   abc")), Ok("abc"));
         assert_eq!(error_of(&HeaderMap::new()), AppError::CredentialsMissing);
         for malformed in [
             "abc",
