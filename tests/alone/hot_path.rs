@@ -19,7 +19,7 @@ async fn a_check_of_a_known_token_allocates_nothing() {
     let pages = ["/orders", "/orders/17", "/"].map(|page| RequestInfo {
         ip: Some([10, 0, 0, 1].into()),
         page: Some(page),
-        source: None,
+        ..RequestInfo::default()
     });
     let mut rounds = Vec::new();
     for _ in 0..20 {

@@ -34,6 +34,11 @@ pub struct RequestInfo<'a> {
     /// is refused further unknown tokens for a while ([`Rejection::Busy`](crate::Rejection::Busy)). Known tokens are
     /// admitted as before.
     pub source: Option<&'a [u8]>,
+    /// Whether a program made the request by itself, such as a poll of an open page. Such a request is admitted or
+    /// refused like any other, and is no use of the session: its time, address and page are not reported. Default false.
+    ///
+    /// A client may say so itself: at worst its session ends as idle sooner.
+    pub background: bool,
 }
 
 /// The use of one token since it was last reported.
@@ -157,14 +162,13 @@ mod tests {
         let one = RequestInfo {
             ip: Some([10, 0, 0, 1].into()),
             page: Some("/one?x"),
-            source: None,
+            ..RequestInfo::default()
         };
         for request in [
             one,
             RequestInfo {
-                ip: None,
                 page: Some("/two"),
-                source: None,
+                ..RequestInfo::default()
             },
             RequestInfo::default(),
         ] {

@@ -186,6 +186,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::{judge::Judge, settings::Settings};
 
     fn identity() -> Arc<Identity> {
         let key = PrivateKey::generate(Algorithm::Ed25519);
@@ -214,10 +215,12 @@ mod tests {
             amr: vec![],
             acr: String::new(),
         };
-        Arc::new(Identity::new(token::Identity {
+        let verified = token::Identity {
             claims,
             key: Arc::new(key.expect("a good key")),
-        }))
+        };
+        let judge = Judge::new(&Settings::new("i", "a"));
+        Arc::new(Identity::new(verified, Arc::new(judge)))
     }
 
     fn knows(cache: &TokenCache, token: &str) -> bool {

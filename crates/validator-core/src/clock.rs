@@ -53,6 +53,14 @@ impl Mark {
     }
 
     #[cfg(test)]
+    pub(crate) fn earlier_by(self, time: Duration) -> Self {
+        Self {
+            boot: self.boot.saturating_sub(time),
+            wall: self.wall.saturating_sub(time),
+        }
+    }
+
+    #[cfg(test)]
     pub(crate) fn at(boot: u64, wall: u64) -> Self {
         Self {
             boot: Duration::from_secs(boot),

@@ -1,19 +1,14 @@
 //! The engine: the hot path, and the questions that a gateway asks about it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use arc_swap::ArcSwap;
 use portcullis_contract::{
     position::Position,
     rejection::Rejection,
     token::{Expected, TokenClaims, verify_as},
-    verdict::check_view,
     view::View,
 };
 
@@ -23,9 +18,10 @@ use crate::{
     clock::Mark,
     first_sight::FirstSights,
     identity::{Admitted, ApiKeyIdentity, Identity},
+    judge::Judge,
     reports::Reports,
     settings::{BuildError, Settings},
-    state::{Freshness, Mode, State},
+    state::{Freshness, State},
     statistics::{Counters, Statistics},
     tracking::Tracking,
 };
@@ -34,15 +30,13 @@ use crate::{
 ///
 /// All methods take `&self`, never await and never wait for a writer. Share one engine between all threads.
 pub struct Engine {
-    pub(crate) state: ArcSwap<State>,
+    pub(crate) judge: Arc<Judge>,
     pub(crate) forks: AtomicU64,
     /// Set by [`Engine::accept_history`] and taken by the follower.
     pub(crate) accept_history: AtomicBool,
     expected: Expected,
     sessions: TokenCache,
     api_keys: TokenCache<ApiKeyIdentity>,
-    mode: Mode,
-    max_staleness: Duration,
     counters: Counters,
     first_sights: FirstSights,
     /// `None` when the use of tokens is not reported.
@@ -67,14 +61,12 @@ impl Engine {
             tracking = Some(bound);
         }
         let engine = Self {
-            state: ArcSwap::from_pointee(State::new(settings.clock_skew_max)),
+            judge: Arc::new(Judge::new(&settings)),
             forks: AtomicU64::new(0),
             accept_history: AtomicBool::new(false),
             expected: settings.expected,
             sessions: TokenCache::new(settings.cached_tokens_max),
             api_keys: TokenCache::new(settings.cached_api_keys_max),
-            mode: settings.mode,
-            max_staleness: settings.max_staleness,
             counters: Counters::new(),
             first_sights: FirstSights::new(settings.forged),
             tracking,
@@ -84,8 +76,8 @@ impl Engine {
 
     /// Decides about the access token of a session.
     ///
-    /// Allocates nothing for a known token. An admitted request counts as use of the session. An API key is refused here
-    /// ([`Rejection::WrongType`]).
+    /// Allocates nothing for a known token. An admitted request counts as use of the session, unless it is
+    /// [in the background](RequestInfo::background). An API key is refused here ([`Rejection::WrongType`]).
     ///
     /// # Errors
     /// The reason for the refusal. [`Rejection::is_unavailable`] tells a dead token from a gate that cannot know.
@@ -136,7 +128,7 @@ impl Engine {
     ) -> Result<Arc<Admitted<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it. Loaded afterwards, it
         // could be about a newer view than the one that answered.
-        let state = self.state.load();
+        let state = self.judge.state.load();
         let view = match state.usable_view() {
             Ok(view) => view,
             Err(rejection) => {
@@ -163,20 +155,17 @@ impl Engine {
         view: &View,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
-        check_view(identity, view)?;
-        // Nearly always empty. The test keeps the call, and its loop, off the hot path.
-        if !state.remembered.is_empty() {
-            state.check_remembered(identity)?;
+        let acceptance = self.judge.judge(identity, state, view)?;
+        if acceptance.is_stale {
+            // Counted, because an operator has to see that the bound is not kept.
+            self.counters.record_accepted_stale();
         }
 
-        // The clock is read last: a pause of this thread before this line makes the proof older, never younger.
-        let now = Mark::now();
-        state.check_time(identity, &now)?;
-        self.check_freshness(state, &now)?;
-
-        match identity.activity() {
-            Some(activity) => activity.record_request(&now, request),
-            None => self.track(identity, &now, request),
+        if !request.background {
+            match identity.activity() {
+                Some(activity) => activity.record_request(&acceptance.now, request),
+                None => self.track(identity, &acceptance.now, request),
+            }
         }
         // The reference count is written last, and only for an admitted token.
         Ok(Arc::clone(identity))
@@ -220,7 +209,7 @@ impl Engine {
 
         match verify_as(token, view, &self.expected) {
             Ok(verified) => {
-                let identity = Arc::new(Admitted::new(verified));
+                let identity = Arc::new(Admitted::new(verified, Arc::clone(&self.judge)));
                 // Only good tokens are kept. Forged ones would push them out, and cost their sender nothing.
                 cache.insert(token, Arc::clone(&identity));
                 Ok(identity)
@@ -242,46 +231,31 @@ impl Engine {
         }
         // Read anew: verifying the signature took time.
         let now = Mark::now();
-        match state.freshness(&now, self.max_staleness) {
+        match self.judge.freshness(state, &now) {
             Freshness::Fresh { .. } => rejection,
             Freshness::Stale { age } => Rejection::Stale { age },
             Freshness::Unready { .. } => state.unavailable(&now),
         }
     }
 
-    #[inline]
-    fn check_freshness(&self, state: &State, now: &Mark) -> Result<(), Rejection> {
-        match (state.freshness(now, self.max_staleness), self.mode) {
-            (Freshness::Fresh { .. }, _) => Ok(()),
-            (Freshness::Stale { age }, Mode::BestEffort { stale_max }) if age <= stale_max => {
-                // Counted, because an operator has to see that the bound is not kept.
-                self.counters.record_accepted_stale();
-                Ok(())
-            }
-            (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
-            (Freshness::Unready { .. }, _) => Err(state.unavailable(now)),
-        }
-    }
-
     /// The knowledge of this engine now.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
-        self.state
-            .load()
-            .freshness(&Mark::now(), self.max_staleness)
+        let state = self.judge.state.load();
+        self.judge.freshness(&state, &Mark::now())
     }
 
     /// Returns whether the engine would accept a good token now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.check_freshness(&self.state.load(), &Mark::now())
-            .is_ok()
+        let state = self.judge.state.load();
+        self.judge.check_freshness(&state, &Mark::now()).is_ok()
     }
 
     /// The position that has been applied. `None` before the first view.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        let state = self.state.load();
+        let state = self.judge.state.load();
         Some(state.view.as_ref()?.position())
     }
 
@@ -296,14 +270,29 @@ impl Engine {
         self.accept_history.store(true, Ordering::Release);
     }
 
+    /// Wakes every [`Ended`](crate::Ended) future whose identity has ended.
+    ///
+    /// The host calls it after [`Event::Published`](crate::Event::Published), and several times a second: tokens expire
+    /// and a view grows stale without any message. It judges each stream that waits, about 0.2 µs each.
+    pub fn wake_ended(&self) {
+        self.judge.waiting.wake_ended();
+    }
+
+    /// Ends every [`Ended`](crate::Ended) future with [`Rejection::Unready`], for a host that ends: nobody will learn of
+    /// revocations any more. Dropping the engine does the same.
+    pub fn close(&self) {
+        self.judge.close();
+    }
+
     /// Counts since the start.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let state = self.state.load();
+        let state = self.judge.state.load();
         let now = Mark::now();
         let mut statistics = Statistics {
             cached_tokens: self.sessions.len() + self.api_keys.len(),
             forks: self.forks.load(Ordering::Relaxed),
+            streams: self.judge.waiting.len(),
             applied_revision: state.view.as_ref().map(|view| view.position().revision.0),
             freshness_age: state.fresh_as_of.map(|proof| now.since(&proof)),
             clock_skew_micros: state
@@ -317,5 +306,12 @@ impl Engine {
         }
         self.counters.add_to(&mut statistics);
         statistics
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A stream must not live on because the gate that would end it is gone.
+        self.close();
     }
 }

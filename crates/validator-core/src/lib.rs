@@ -80,6 +80,8 @@
 //! 4. When neither [`Follower::fresh_as_of`] nor [`Follower::progressed`] moves for longer than `max_staleness`, try
 //!    another authority: this one may be cut off from its store.
 //! 5. When the code that reads the stream panics, call [`Follower::distrust`].
+//! 6. Call [`Engine::wake_ended`] after [`Event::Published`] and several times a second, if streams wait for
+//!    [`Admitted::ended`]. When the host ends, call [`Engine::close`].
 //!
 //! The stream may break at any time. The view stays, and so does a snapshot that is half received.
 //!
@@ -119,11 +121,13 @@ mod activity;
 mod cache;
 mod clock;
 mod database_clock;
+mod ended;
 mod engine;
 mod first_sight;
 mod follower;
 pub mod http;
 mod identity;
+mod judge;
 mod reports;
 mod settings;
 mod state;
@@ -135,6 +139,7 @@ pub use portcullis_contract::{position::Position, rejection::Rejection};
 pub use self::{
     activity::RequestInfo,
     clock::Mark,
+    ended::Ended,
     engine::Engine,
     first_sight::ForgedRates,
     follower::{Event, Follower, ProtocolError},

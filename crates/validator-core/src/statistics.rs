@@ -41,6 +41,8 @@ pub struct Statistics {
     pub accepted_stale: u64,
     /// Times that the authority's history was another. Any but zero is an alarm.
     pub forks: u64,
+    /// Streams that wait for the end of their identity.
+    pub streams: usize,
     /// Requests by verdict.
     pub verdicts: Verdicts,
     /// Look-ups that found the token in the cache.

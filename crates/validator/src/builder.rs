@@ -6,7 +6,7 @@ use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Mode,
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    connection,
+    connection, ended,
     gate::Gate,
     report::Reporter,
     stream::{Observer, WatchConfig, WatchLoop},
@@ -179,7 +179,8 @@ impl Builder {
         let authorization = config.authorization.clone();
         let channel = config.channel.subscribe();
         let watching = tokio::spawn(WatchLoop::new(config, follower).run());
-        let mut tasks = vec![watching.abort_handle()];
+        let ending = tokio::spawn(ended::wake_ended(Arc::clone(&engine), position.subscribe()));
+        let mut tasks = vec![watching.abort_handle(), ending.abort_handle()];
 
         let (close, closing) = mpsc::channel(1);
         if let Some(reports) = reports {

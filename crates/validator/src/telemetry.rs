@@ -139,7 +139,7 @@ struct Gauge {
     read: fn(&Statistics) -> Option<f64>,
 }
 
-const GAUGES: [Gauge; 5] = [
+const GAUGES: [Gauge; 6] = [
     Gauge {
         name: "portcullis.validator.revision",
         unit: "{revision}",
@@ -167,6 +167,12 @@ const GAUGES: [Gauge; 5] = [
         unit: "{token}",
         description: "Tokens in the cache.",
         read: |statistics| Some(statistics.cached_tokens as f64),
+    },
+    Gauge {
+        name: "portcullis.validator.streams",
+        unit: "{stream}",
+        description: "Streams that wait for the end of their identity.",
+        read: |statistics| Some(statistics.streams as f64),
     },
     Gauge {
         name: "portcullis.validator.forks",

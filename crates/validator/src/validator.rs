@@ -21,17 +21,23 @@ pub struct Validator {
     position: Arc<watch::Sender<Option<Position>>>,
     /// Asks the reporter for its last report.
     close: mpsc::Sender<oneshot::Sender<()>>,
-    _tasks: Arc<AbortOnDrop>,
+    _tasks: Arc<EndOnDrop>,
 }
 
-struct AbortOnDrop(Vec<AbortHandle>);
+/// The tasks that feed the engine. It decides nothing any more once they end.
+struct EndOnDrop {
+    tasks: Vec<AbortHandle>,
+    engine: Arc<Engine>,
+}
 
-impl Drop for AbortOnDrop {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        for task in &self.0 {
+        for task in &self.tasks {
             // Aborted, not asked to end: the tasks have nothing to finish. `close` is for the last report.
             task.abort();
         }
+        // Streams that are still open would learn of no revocation.
+        self.engine.close();
     }
 }
 
@@ -43,12 +49,16 @@ impl Validator {
         tasks: Vec<AbortHandle>,
         close: mpsc::Sender<oneshot::Sender<()>>,
     ) -> Self {
+        let tasks = EndOnDrop {
+            tasks,
+            engine: Arc::clone(&engine),
+        };
         Self {
             engine,
             name: name.into(),
             position,
             close,
-            _tasks: Arc::new(AbortOnDrop(tasks)),
+            _tasks: Arc::new(tasks),
         }
     }
 
@@ -65,7 +75,7 @@ impl Validator {
     }
 
     /// Decides like [`check`](Self::check), for a request with more known facts. The authority shows them as the
-    /// session's last use.
+    /// session's last use, unless the request is [in the background](RequestInfo::background).
     ///
     /// # Errors
     /// The same as [`check`](Self::check).

@@ -88,7 +88,7 @@ impl Follower {
         observe: impl FnMut(Event<'_>) + Send + 'static,
     ) -> Self {
         // The follower keeps a copy of its own, changes it, and publishes it whole.
-        let state = State::clone(&engine.state.load());
+        let state = State::clone(&engine.judge.state.load());
         Self {
             engine,
             state,
@@ -436,7 +436,7 @@ impl Follower {
         self.state.unready = self.unready();
         self.state.remembered = self.histories.views();
         // One store of the whole: no check can see a new proof beside an old view.
-        self.engine.state.store(Arc::new(self.state.clone()));
+        self.engine.judge.state.store(Arc::new(self.state.clone()));
         // After the store: a waiter that this wakes sees the new state.
         let position = self.position();
         (self.observe)(Event::Published(position));

@@ -119,6 +119,7 @@ impl Follower {
 
     fn revision(&self) -> u64 {
         self.engine
+            .judge
             .state
             .load()
             .view
@@ -128,7 +129,7 @@ impl Follower {
 
     /// Whether a check would find the serial revoked, in any history.
     fn refuses(&self, serial: u64) -> bool {
-        let state = self.engine.state.load();
+        let state = self.engine.judge.state.load();
         let subject = Subject {
             serial: Serial(serial),
             user: UserSerial(1),
@@ -140,7 +141,7 @@ impl Follower {
     }
 
     fn freshness(&self, now: &Mark) -> Freshness {
-        self.engine.state.load().freshness(now, STALENESS)
+        self.engine.judge.state.load().freshness(now, STALENESS)
     }
 }
 
@@ -391,7 +392,7 @@ fn history_with_api_keys(incarnation: u8, distrusted: &KeyId) -> View {
 
 /// Whether a check of an API key of user `user` would refuse it, in any history.
 fn refuses_api_key(follower: &Follower, serial: u64, user: u64) -> bool {
-    let state = follower.engine.state.load();
+    let state = follower.engine.judge.state.load();
     let subject = Subject {
         serial: Serial(serial),
         user: UserSerial(user),
@@ -424,7 +425,7 @@ fn api_keys_and_signing_keys_that_an_earlier_history_revoked_stay_refused_after_
         assert!(refuses_api_key(&follower, 7, 1), "revoked, {forks} forks");
         assert!(refuses_api_key(&follower, 8, 9), "cut off, {forks} forks");
         assert!(!refuses_api_key(&follower, 8, 1));
-        let state = follower.engine.state.load();
+        let state = follower.engine.judge.state.load();
         let distrusted = state.remembered.iter().any(|view| view.distrusts(&stolen));
         assert!(distrusted, "{forks} forks");
         assert_eq!(state.remembered.len(), 1, "sessions are forgotten");
@@ -466,7 +467,7 @@ fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
             .hear(Answer::Delta(unknown.sealed(&AnyStream)))
             .is_err()
     );
-    assert!(follower.engine.state.load().usable_view().is_err());
+    assert!(follower.engine.judge.state.load().usable_view().is_err());
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
         Freshness::Unready { .. }
@@ -494,9 +495,9 @@ fn a_view_without_the_entry_that_was_not_understood_does_not_make_ready() {
     follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
     follower.prove_at(100).expect("a beat");
-    assert!(follower.engine.state.load().usable_view().is_err());
+    assert!(follower.engine.judge.state.load().usable_view().is_err());
     follower.take_snapshot(&views[2]).expect("whole");
-    assert!(follower.engine.state.load().usable_view().is_ok());
+    assert!(follower.engine.judge.state.load().usable_view().is_ok());
 }
 
 /// Follows forks until one view more has to be kept than there is room for.
@@ -695,7 +696,7 @@ fn a_clock_that_is_wrong_makes_unready_until_it_is_right() {
     follower.welcome(1, false);
     follower.take_snapshot(&views[3]).expect("whole");
     let unavailable = |follower: &Follower, now: &Mark| {
-        let state = follower.engine.state.load();
+        let state = follower.engine.judge.state.load();
         match state.freshness(now, STALENESS) {
             Freshness::Fresh { .. } => None,
             _ => Some(state.unavailable(now)),

@@ -1,0 +1,519 @@
+//! The end of an identity, for streams that outlive the request that opened them.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use portcullis_contract::rejection::Rejection;
+use slab::Slab;
+
+use crate::judge::Judged;
+
+/// The parts of the waiting futures, each with its own lock. One part is locked while it is judged, so a stream that
+/// begins or ends meanwhile seldom waits.
+const PARTS: usize = 64;
+
+/// A future that resolves when the identity ends: when a check of its token would be refused. It says why.
+///
+/// It needs no runtime. [`Engine::wake_ended`](crate::Engine::wake_ended) wakes it. Its place in the engine is freed when
+/// it resolves or is dropped, so their number is bounded by the streams that the host keeps open.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Ended {
+    identity: Arc<dyn Judged>,
+    place: Option<Place>,
+}
+
+/// The futures that wait for the end of their identities.
+pub(crate) struct Waiting {
+    parts: Box<[Mutex<Slab<Waiter>>]>,
+    /// The part that takes the next future.
+    next: AtomicUsize,
+}
+
+/// The place of a waiter: its part, and its key there.
+#[derive(Clone, Copy)]
+struct Place {
+    part: usize,
+    key: usize,
+}
+
+struct Waiter {
+    identity: Arc<dyn Judged>,
+    waker: Waker,
+}
+
+impl Waiting {
+    pub(crate) fn new() -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Wakes every future whose identity has ended.
+    pub(crate) fn wake_ended(&self) {
+        for part in 0..self.parts.len() {
+            let ended = self.ended_of(part);
+            // Without the lock: a waker runs code of the host, which may drop the future at once.
+            for waker in ended {
+                waker.wake();
+            }
+        }
+    }
+
+    fn ended_of(&self, part: usize) -> Vec<Waker> {
+        let mut ended = Vec::new();
+        for (_, waiter) in self.part(part).iter() {
+            if waiter.identity.rejection().is_some() {
+                ended.push(waiter.waker.clone());
+            }
+        }
+        ended
+    }
+
+    /// The number of futures that wait.
+    pub(crate) fn len(&self) -> usize {
+        let mut waiting = 0;
+        for part in 0..self.parts.len() {
+            waiting += self.part(part).len();
+        }
+        waiting
+    }
+
+    fn add(&self, identity: &Arc<dyn Judged>, waker: &Waker) -> Place {
+        let part = self.next.fetch_add(1, Relaxed) % self.parts.len();
+        let waiter = Waiter {
+            identity: Arc::clone(identity),
+            waker: waker.clone(),
+        };
+        let key = self.part(part).insert(waiter);
+        Place { part, key }
+    }
+
+    /// Makes `waker` the one to wake: the future may have moved to another task.
+    fn renew(&self, place: Place, waker: &Waker) {
+        let mut waker = waker.clone();
+        if let Some(waiter) = self.part(place.part).get_mut(place.key) {
+            std::mem::swap(&mut waiter.waker, &mut waker);
+        }
+        // The old one is dropped here, without the lock: its drop is code of the host and may drop another future.
+    }
+
+    fn remove(&self, place: Place) {
+        // Dropped without the lock, as in `renew`.
+        let removed = self.part(place.part).try_remove(place.key);
+        drop(removed);
+    }
+
+    fn part(&self, part: usize) -> MutexGuard<'_, Slab<Waiter>> {
+        // Nothing panics between two steps of a change, so the part is whole.
+        self.parts[part]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ended {
+    pub(crate) fn new(identity: Arc<dyn Judged>) -> Self {
+        Self {
+            identity,
+            place: None,
+        }
+    }
+
+    fn wait(&mut self, waker: &Waker) {
+        let waiting = &self.identity.judge().waiting;
+        match self.place {
+            Some(place) => waiting.renew(place, waker),
+            None => self.place = Some(waiting.add(&self.identity, waker)),
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.identity.judge().waiting.remove(place);
+        }
+    }
+}
+
+impl Future for Ended {
+    type Output = Rejection;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Rejection> {
+        // Registered first. A revocation after that wakes the future, and one before it is found by judging now.
+        self.wait(context.waker());
+        match self.identity.rejection() {
+            Some(rejection) => {
+                self.leave();
+                Poll::Ready(rejection)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::AtomicU32,
+        task::Wake,
+        time::{Duration, SystemTime},
+    };
+
+    use portcullis_contract::{
+        delta::{self, Change, Scope},
+        id::{Serial, SessionId, TenantId, TenantSerial, UserId, UserSerial},
+        key::{Algorithm, CredentialKind, KeyId, PrivateKey, VerificationKey},
+        position::{Incarnation, Revision},
+        token::{self, Claims},
+        view::{Frame, Subject, View},
+    };
+
+    use super::*;
+    use crate::{
+        Engine, Identity, Mark, Mode, Settings, database_clock::DatabaseClock, state::State,
+    };
+
+    /// The token of the tests lives this long from now.
+    const LIFETIME: Duration = Duration::from_secs(300);
+    const SERIAL: Serial = Serial(11);
+    const USER: UserSerial = UserSerial(22);
+    const TENANT: TenantSerial = TenantSerial(33);
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// An engine with a good state, and an identity that it admitted.
+    struct Gate {
+        engine: Engine,
+        state: State,
+        identity: Arc<Identity>,
+        wakes: Arc<Wakes>,
+    }
+
+    impl Gate {
+        fn new(mode: Mode) -> Self {
+            let settings = Settings {
+                mode,
+                ..Settings::new("i", "a")
+            };
+            let (engine, _) = Engine::new(settings).expect("good settings");
+            let now = Mark::now();
+            let told = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+            let mut state = State::clone(&engine.judge.state.load());
+            let view = View::empty(Incarnation([1; 16]))
+                .apply(&frame(1, Change::Trust(key())))
+                .expect("applies");
+            let key = Arc::clone(&view.trusted_keys()[0]);
+            state.view = Some(Arc::new(view));
+            state.fresh_as_of = Some(now);
+            state.database_clock = Some(DatabaseClock::new(now, now, told));
+            state.unready = None;
+            let verified = token::Identity {
+                claims: claims(told + LIFETIME),
+                key,
+            };
+            let identity = Arc::new(Identity::new(verified, Arc::clone(&engine.judge)));
+            let gate = Self {
+                engine,
+                state,
+                identity,
+                wakes: Arc::default(),
+            };
+            gate.publish();
+            gate
+        }
+
+        fn publish(&self) {
+            let state = Arc::new(self.state.clone());
+            self.engine.judge.state.store(state);
+            self.engine.wake_ended();
+        }
+
+        fn apply(&mut self, change: Change) {
+            let view = self.state.view.as_ref().expect("a view");
+            let next = view.apply(&frame(2, change)).expect("applies");
+            self.state.view = Some(Arc::new(next));
+        }
+
+        /// As if the last beat had come this long ago.
+        fn age(&mut self, age: Duration) {
+            self.state.fresh_as_of = Some(Mark::now().earlier_by(age));
+        }
+
+        fn poll(&self, ended: &mut Ended) -> Poll<Rejection> {
+            let waker = Waker::from(Arc::clone(&self.wakes));
+            Pin::new(ended).poll(&mut Context::from_waker(&waker))
+        }
+
+        fn wakes(&self) -> u32 {
+            self.wakes.0.load(Relaxed)
+        }
+    }
+
+    fn frame(revision: u64, change: Change) -> Frame {
+        Frame {
+            revision: Revision(revision),
+            delta: delta::encode(&[change], vec![]),
+            audit_digest: [3; 32],
+        }
+    }
+
+    fn key() -> VerificationKey {
+        let key = PrivateKey::generate(Algorithm::Ed25519);
+        VerificationKey::new(
+            KeyId::parse("k1").expect("an id"),
+            key.algorithm(),
+            key.public_bytes(),
+            CredentialKind::Session,
+        )
+        .expect("a good key")
+    }
+
+    fn claims(expires: Duration) -> Claims {
+        Claims {
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            user_id: UserId::parse("ada").expect("an id"),
+            session_id: SessionId::generate(),
+            subject: Subject {
+                serial: SERIAL,
+                user: USER,
+                tenant: TENANT,
+                opened: Revision(1),
+            },
+            token_id: "t".into(),
+            audiences: vec!["a".into()],
+            issued_at: (expires - LIFETIME).as_secs(),
+            expires_at: expires.as_secs(),
+            auth_time: 900,
+            amr: vec![],
+            acr: String::new(),
+        }
+    }
+
+    fn revoke(serial: Serial) -> Change {
+        Change::Revoke {
+            credential: CredentialKind::Session,
+            serials: vec![serial],
+        }
+    }
+
+    fn cut(scope: Scope) -> Change {
+        Change::Cut {
+            credential: CredentialKind::Session,
+            scope,
+            exempt: None,
+        }
+    }
+
+    type Step = fn(&mut Gate);
+
+    /// Takes a step while a stream is open, and checks the reason for which it ends.
+    fn check_end(case: &str, step: Step, expected: Option<&str>) {
+        let mut gate = Gate::new(Mode::Strict);
+        let mut ended = gate.identity.ended();
+        assert_eq!(gate.poll(&mut ended), Poll::Pending, "{case}");
+        step(&mut gate);
+        gate.publish();
+        let reason = match gate.poll(&mut ended) {
+            Poll::Ready(rejection) => Some(rejection.reason()),
+            Poll::Pending => None,
+        };
+        assert_eq!(reason, expected, "{case}");
+        assert_eq!(gate.wakes(), u32::from(expected.is_some()), "{case}");
+        // A stream that begins afterwards learns the same at once.
+        let late = gate.poll(&mut gate.identity.ended());
+        assert_eq!(late.is_ready(), expected.is_some(), "{case}");
+    }
+
+    #[test]
+    fn a_revocation_ends_the_streams_that_it_covers_and_no_others() {
+        let cases: [(&str, Step, Option<&str>); 10] = [
+            ("nothing", |_| {}, None),
+            (
+                "its session",
+                |gate| gate.apply(revoke(SERIAL)),
+                Some("revoked"),
+            ),
+            (
+                "another session",
+                |gate| gate.apply(revoke(Serial(12))),
+                None,
+            ),
+            (
+                "its user",
+                |gate| gate.apply(cut(Scope::User(USER))),
+                Some("signed_out"),
+            ),
+            (
+                "another user",
+                |gate| gate.apply(cut(Scope::User(UserSerial(2)))),
+                None,
+            ),
+            (
+                "its tenant",
+                |gate| gate.apply(cut(Scope::Tenant(TENANT))),
+                Some("signed_out"),
+            ),
+            (
+                "another tenant",
+                |gate| gate.apply(cut(Scope::Tenant(TenantSerial(3)))),
+                None,
+            ),
+            (
+                "everyone",
+                |gate| gate.apply(cut(Scope::Everyone)),
+                Some("signed_out"),
+            ),
+            (
+                "all others",
+                |gate| {
+                    gate.apply(Change::Cut {
+                        credential: CredentialKind::Session,
+                        scope: Scope::User(USER),
+                        exempt: Some(SERIAL),
+                    });
+                },
+                None,
+            ),
+            (
+                "its key",
+                |gate| gate.apply(Change::Distrust(KeyId::parse("k1").expect("an id"))),
+                Some("distrusted_key"),
+            ),
+        ];
+        for (case, step, expected) in cases {
+            check_end(case, step, expected);
+        }
+    }
+
+    #[test]
+    fn time_and_doubt_end_a_stream_as_they_refuse_a_request() {
+        let cases: [(&str, Step, Option<&str>); 5] = [
+            (
+                "within the bound",
+                |gate| gate.age(Duration::from_secs(3)),
+                None,
+            ),
+            (
+                "stale",
+                |gate| gate.age(Duration::from_secs(6)),
+                Some("stale"),
+            ),
+            (
+                "not understood",
+                |gate| gate.state.unready = Some("a test"),
+                Some("unready"),
+            ),
+            (
+                "expired",
+                |gate| {
+                    let now = Mark::now();
+                    let told = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970") + LIFETIME;
+                    gate.state.clock_skew_max = 2 * LIFETIME;
+                    gate.state.database_clock = Some(DatabaseClock::new(now, now, told));
+                },
+                Some("expired"),
+            ),
+            (
+                "a wrong clock",
+                |gate| {
+                    let now = Mark::now();
+                    let told = Duration::from_secs(1_000);
+                    gate.state.database_clock = Some(DatabaseClock::new(now, now, told));
+                },
+                Some("clock_skew"),
+            ),
+        ];
+        for (case, step, expected) in cases {
+            check_end(case, step, expected);
+        }
+    }
+
+    #[test]
+    fn best_effort_keeps_streams_until_its_own_bound() {
+        let stale_max = Duration::from_secs(60);
+        let mut gate = Gate::new(Mode::BestEffort { stale_max });
+        let mut ended = gate.identity.ended();
+        gate.age(Duration::from_secs(30));
+        gate.publish();
+        assert_eq!(gate.poll(&mut ended), Poll::Pending);
+        gate.age(Duration::from_secs(61));
+        gate.publish();
+        assert!(matches!(
+            gate.poll(&mut ended),
+            Poll::Ready(Rejection::Stale { .. })
+        ));
+    }
+
+    #[test]
+    fn streams_end_with_their_engine() {
+        for drop_it in [false, true] {
+            let gate = Gate::new(Mode::Strict);
+            let mut ended = gate.identity.ended();
+            assert_eq!(gate.poll(&mut ended), Poll::Pending);
+            let wakes = Arc::clone(&gate.wakes);
+            let identity = Arc::clone(&gate.identity);
+            if drop_it {
+                drop(gate);
+            } else {
+                gate.engine.close();
+            }
+            assert_eq!(wakes.0.load(Relaxed), 1);
+            let mut context = Context::from_waker(Waker::noop());
+            let unready = Poll::Ready(Rejection::Unready);
+            assert_eq!(Pin::new(&mut ended).poll(&mut context), unready);
+            let mut late = identity.ended();
+            assert_eq!(Pin::new(&mut late).poll(&mut context), unready);
+        }
+    }
+
+    #[test]
+    fn a_place_is_freed_and_the_last_waker_is_woken() {
+        let mut gate = Gate::new(Mode::Strict);
+        let waiting = |gate: &Gate| gate.engine.statistics().streams;
+        let mut streams: Vec<_> = (0..200).map(|_| gate.identity.ended()).collect();
+        assert_eq!(waiting(&gate), 0, "one that was not polled takes no place");
+        for ended in &mut streams {
+            assert_eq!(gate.poll(ended), Poll::Pending);
+            assert_eq!(gate.poll(ended), Poll::Pending);
+        }
+        assert_eq!(waiting(&gate), 200);
+
+        // One moves to another task.
+        let moved = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&moved));
+        let polled = Pin::new(&mut streams[0]).poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+        streams.truncate(100);
+        assert_eq!(waiting(&gate), 100);
+
+        gate.apply(revoke(SERIAL));
+        gate.publish();
+        assert_eq!((moved.0.load(Relaxed), gate.wakes()), (1, 99));
+        for ended in &mut streams {
+            assert_eq!(gate.poll(ended), Poll::Ready(Rejection::Revoked));
+        }
+        assert_eq!(waiting(&gate), 0);
+        assert!(Arc::strong_count(&gate.identity) > 1);
+        streams.clear();
+        assert_eq!(Arc::strong_count(&gate.identity), 1);
+    }
+}

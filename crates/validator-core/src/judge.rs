@@ -1,0 +1,128 @@
+//! The judge: the decision about a token whose signature was verified.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use portcullis_contract::{
+    rejection::Rejection,
+    token::{TokenClaims, Verified},
+    verdict::check_view,
+    view::View,
+};
+
+use crate::{
+    clock::Mark,
+    ended::Waiting,
+    identity::Admitted,
+    settings::Settings,
+    state::{Freshness, Mode, State},
+};
+
+/// The state of an engine and the rules by which it judges. Identities share it to learn of their end.
+pub(crate) struct Judge {
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) waiting: Waiting,
+    mode: Mode,
+    max_staleness: Duration,
+    /// Set when nobody keeps the state any more.
+    closed: AtomicBool,
+}
+
+/// A decision for a token.
+pub(crate) struct Acceptance {
+    /// The time at which it was judged.
+    pub(crate) now: Mark,
+    /// Whether the state was too old to prove anything, and the mode is best effort.
+    pub(crate) is_stale: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            state: ArcSwap::from_pointee(State::new(settings.clock_skew_max)),
+            waiting: Waiting::new(),
+            mode: settings.mode,
+            max_staleness: settings.max_staleness,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Decides by one state, and by the view in it.
+    #[inline]
+    pub(crate) fn judge<C: TokenClaims>(
+        &self,
+        identity: &Verified<C>,
+        state: &State,
+        view: &View,
+    ) -> Result<Acceptance, Rejection> {
+        check_view(identity, view)?;
+        // Nearly always empty. The test keeps the call, and its loop, off the hot path.
+        if !state.remembered.is_empty() {
+            state.check_remembered(identity)?;
+        }
+
+        // The clock is read last: a pause of this thread before this line makes the proof older, never younger.
+        let now = Mark::now();
+        state.check_time(identity, &now)?;
+        let is_stale = self.check_freshness(state, &now)?;
+        Ok(Acceptance { now, is_stale })
+    }
+
+    /// Returns whether the state is stale, if it may still be used.
+    #[inline]
+    pub(crate) fn check_freshness(&self, state: &State, now: &Mark) -> Result<bool, Rejection> {
+        match (state.freshness(now, self.max_staleness), self.mode) {
+            (Freshness::Fresh { .. }, _) => Ok(false),
+            (Freshness::Stale { age }, Mode::BestEffort { stale_max }) if age <= stale_max => {
+                Ok(true)
+            }
+            (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
+            (Freshness::Unready { .. }, _) => Err(state.unavailable(now)),
+        }
+    }
+
+    pub(crate) fn freshness(&self, state: &State, now: &Mark) -> Freshness {
+        state.freshness(now, self.max_staleness)
+    }
+
+    /// Ends every identity for good: no state will follow.
+    pub(crate) fn close(&self) {
+        // Before the wakers: a future that they wake sees it.
+        self.closed.store(true, Ordering::SeqCst);
+        self.waiting.wake_ended();
+    }
+}
+
+/// An identity that is judged again and again.
+pub(crate) trait Judged: Send + Sync {
+    /// The judge of the engine that admitted it.
+    fn judge(&self) -> &Arc<Judge>;
+
+    /// Returns the reason for which a check would refuse it now.
+    fn rejection(&self) -> Option<Rejection>;
+}
+
+impl<C: TokenClaims> Judged for Admitted<C> {
+    fn judge(&self) -> &Arc<Judge> {
+        self.judge_of_engine()
+    }
+
+    fn rejection(&self) -> Option<Rejection> {
+        let judge = Judged::judge(self);
+        if judge.closed.load(Ordering::SeqCst) {
+            return Some(Rejection::Unready);
+        }
+        let state = judge.state.load();
+        let view = match state.usable_view() {
+            Ok(view) => view,
+            Err(rejection) => return Some(rejection),
+        };
+        judge.judge(self, &state, view).err()
+    }
+}
