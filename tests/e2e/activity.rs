@@ -22,7 +22,7 @@ use portcullis_tests::{
     serve::Serve,
     wait::eventually,
 };
-use portcullis_validator::{Rejection, RequestInfo, Validator};
+use portcullis_validator::{Rejection, RequestInfo, TrustedProxies, Validator};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -130,7 +130,7 @@ async fn requests_that_a_gate_admits_are_use_of_the_session() {
         let last = RequestInfo {
             ip: Some([10, 0, 0, 7].into()),
             page: Some("/orders?card=4111"),
-            source: None,
+            ..RequestInfo::default()
         };
         gate.check_request(&ada.access_token, &last)
             .expect("admitted");
@@ -180,6 +180,79 @@ async fn requests_that_a_gate_admits_are_use_of_the_session() {
     }
 }
 
+/// Serves the example gateway, which knows its peers.
+async fn serve(gate: &Validator, proxies: &TrustedProxies) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = portcullis_example_gateway::router(gate, proxies)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// A request of the session that the gateway admits, with more headers.
+async fn admitted(gateway: SocketAddr, session: &v1::CreateSessionResponse, headers: &str) {
+    let mut stream = TcpStream::connect(gateway).await.expect("connects");
+    let token = &session.access_token;
+    let request = format!(
+        "GET /whoami?secret=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("received");
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+}
+
+#[tokio::test]
+async fn requests_in_the_background_are_admitted_and_are_no_use() {
+    for authority in authorities().await {
+        let gate = gate(&authority).await;
+        let gateway = serve(&gate, &TrustedProxies::default()).await;
+        let ada = authority.sign_in("ada").await;
+        let poll = RequestInfo {
+            ip: Some([10, 0, 0, 7].into()),
+            page: Some("/poll"),
+            background: true,
+            ..RequestInfo::default()
+        };
+        for _ in 0..3 {
+            gate.check_request(&ada.access_token, &poll)
+                .expect("admitted");
+            admitted(gateway, &ada, "X-Background: 1\r\n").await;
+        }
+        assert_eq!(gate.statistics().activity_tracked, 0);
+        // Reported after all polls, so they would be in the same report.
+        gate.check(&ada.access_token).expect("admitted");
+        let reported = async || (gate.statistics().activity_reported > 0).then_some(());
+        eventually("a report", reported).await;
+        assert_eq!(used(&authority, "ada").await, "1  ");
+        assert_eq!(gate.statistics().verdicts.accepted(), 7);
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_believes_only_trusted_proxies_about_addresses() {
+    let authority = TestAuthority::with(sweep_often).await;
+    let gate = gate(&authority).await;
+    let told = "X-Forwarded-For: 192.0.2.66\r\nX-Forwarded-For: 198.51.100.7:4711, 10.0.0.9\r\n";
+    for (user, trusted, expected) in [
+        ("ada", "", "127.0.0.1"),
+        ("bob", "10.0.0.0/8", "127.0.0.1"),
+        ("cyd", "127.0.0.0/8", "10.0.0.9"),
+        ("dan", "127.0.0.0/8, 10.0.0.0/8", "198.51.100.7"),
+    ] {
+        let gateway = serve(&gate, &trusted.parse().expect("networks")).await;
+        let session = authority.sign_in(user).await;
+        admitted(gateway, &session, told).await;
+        let expected = format!("1 {expected} ");
+        let reported = async || (used(&authority, user).await == expected).then_some(());
+        eventually(&format!("{user} at {expected}"), reported).await;
+    }
+}
+
 #[tokio::test]
 async fn the_gateway_tells_address_and_path_and_never_the_query() {
     let authority = TestAuthority::with(sweep_often).await;
@@ -194,23 +267,8 @@ async fn the_gateway_tells_address_and_path_and_never_the_query() {
     .await;
     let gate = gate(&authority).await;
     let ada = authority.sign_in("ada").await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = portcullis_example_gateway::router(&gate)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let mut stream = TcpStream::connect(address).await.expect("connects");
-    let request = format!(
-        "GET /whoami?secret=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
-        ada.access_token
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut response = String::new();
-    stream
-        .read_to_string(&mut response)
-        .await
-        .expect("received");
-    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let gateway = serve(&gate, &TrustedProxies::default()).await;
+    admitted(gateway, &ada, "").await;
     let reported = async || (used(&authority, "ada").await == "1 127.0.0.1 /whoami").then_some(());
     eventually("address and path", reported).await;
 

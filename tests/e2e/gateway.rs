@@ -8,7 +8,7 @@ use portcullis_tests::{
     gate::refused,
     wait::eventually,
 };
-use portcullis_validator::{Rejection, Validator};
+use portcullis_validator::{Rejection, TrustedProxies, Validator};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,7 +17,7 @@ use tokio::{
 async fn serve(gate: &Validator) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let router = portcullis_example_gateway::router(gate);
+    let router = portcullis_example_gateway::router(gate, &TrustedProxies::default());
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }

@@ -19,4 +19,5 @@ mod refresh_replay;
 mod sign_out;
 mod signing_keys;
 mod story;
+mod streams;
 mod watch;

@@ -11,7 +11,7 @@ use portcullis_authority::{
     installation::issuer,
     open_store,
 };
-use portcullis_validator::Validator;
+use portcullis_validator::{TrustedProxies, Validator};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -42,6 +42,10 @@ pub(crate) struct Options {
 
 /// Longest wait for the gateway's first view.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The proxies that the example gateway trusts. `dev` listens on loopback addresses only, so every caller is one: an
+/// application on this machine tells the address of its own client.
+const TRUSTED_PROXIES: &str = "127.0.0.0/8, ::1";
 
 /// The running parts of `dev`.
 struct Dev {
@@ -98,7 +102,7 @@ impl Dev {
             .audience("gateway")
             .name("dev gateway")
             .start()?;
-        spawn_gateway(listener, &validator);
+        spawn_gateway(listener, &validator, &TRUSTED_PROXIES.parse()?);
         Ok(Self {
             authority,
             validator,
@@ -190,10 +194,10 @@ async fn adopt_issuer(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn spawn_gateway(listener: TcpListener, validator: &Validator) {
+fn spawn_gateway(listener: TcpListener, validator: &Validator, proxies: &TrustedProxies) {
     // Without it, Nagle's algorithm delays small answers, and the printed times show that instead of the gate.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let service = portcullis_example_gateway::router(validator)
+    let service = portcullis_example_gateway::router(validator, proxies)
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
 }

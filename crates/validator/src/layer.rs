@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::future::{Either, Ready, ready};
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Method, Request, Response, header, request::Parts};
 use portcullis_contract::key::CredentialKind;
 use portcullis_validator_core::http::{Refusal, find_token};
 use tower::{Layer, Service};
@@ -25,9 +25,12 @@ pub struct ValidatorLayer {
     credential: CredentialKind,
     cookie: Option<Arc<str>>,
     client_address: Option<Arc<ClientAddress>>,
+    background: Option<Arc<Background>>,
+    passes_preflights: bool,
 }
 
 type ClientAddress = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
+type Background = dyn Fn(&Parts) -> bool + Send + Sync;
 
 impl ValidatorLayer {
     /// Makes a layer that takes the access tokens of sessions.
@@ -38,6 +41,8 @@ impl ValidatorLayer {
             credential: CredentialKind::Session,
             cookie: None,
             client_address: None,
+            background: None,
+            passes_preflights: false,
         }
     }
 
@@ -59,8 +64,8 @@ impl ValidatorLayer {
 
     /// Finds the client's address by this function, for the authority to show.
     ///
-    /// Look into the request's extensions, where the server put the peer, or into a header that your own proxy sets. If
-    /// unset, no address is reported.
+    /// Look into the request's extensions, where the server put the peer. Behind proxies of your own,
+    /// [`TrustedProxies`](crate::TrustedProxies) reads the address that they tell. If unset, no address is reported.
     #[must_use]
     pub fn client_address(
         mut self,
@@ -70,10 +75,34 @@ impl ValidatorLayer {
         self
     }
 
+    /// Finds the requests that a program makes by itself, such as the polls of an open page. They are admitted or refused
+    /// like all others, and are no use of the session. If unset, every admitted request is use.
+    #[must_use]
+    pub fn background(
+        mut self,
+        is_background: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.background = Some(Arc::new(is_background));
+        self
+    }
+
+    /// Passes CORS preflights on without a check and without an identity, for a service that answers them itself.
+    ///
+    /// A browser sends no credential with a preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`), so
+    /// the gate would refuse it. A CORS layer outside of this one needs no such exception.
+    #[must_use]
+    pub fn pass_preflights(mut self) -> Self {
+        self.passes_preflights = true;
+        self
+    }
+
     /// Checks the request's token and puts the identity into the request.
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
+    fn admit(&self, parts: &mut Parts) -> Result<(), Rejection> {
+        if self.passes_preflights && is_preflight(parts) {
+            return Ok(());
+        }
         // A request without one token does not reach the engine, but its verdict is counted there.
-        let token = match find_token(request.headers(), self.cookie.as_deref()) {
+        let token = match find_token(&parts.headers, self.cookie.as_deref()) {
             Ok(token) => token,
             Err(rejection) => {
                 self.validator.record_refused(&rejection);
@@ -81,27 +110,41 @@ impl ValidatorLayer {
             }
         };
         let ip = match &self.client_address {
-            Some(find) => find(request.headers(), request.extensions()),
+            Some(find) => find(&parts.headers, &parts.extensions),
             None => None,
+        };
+        let background = match &self.background {
+            Some(is_background) => is_background(parts),
+            None => false,
         };
         let info = RequestInfo {
             ip,
             // The path alone: a query may hold secrets.
-            page: Some(request.uri().path()),
+            page: Some(parts.uri.path()),
             source: None,
+            background,
         };
         match self.credential {
             CredentialKind::Session => {
                 let identity = self.validator.check_request(token, &info)?;
-                request.extensions_mut().insert(identity);
+                parts.extensions.insert(identity);
             }
             CredentialKind::ApiKey => {
                 let identity = self.validator.check_api_key_request(token, &info)?;
-                request.extensions_mut().insert(identity);
+                parts.extensions.insert(identity);
             }
         }
         Ok(())
     }
+}
+
+/// Returns whether a browser asks what another site may request, by the Fetch standard.
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(header::ORIGIN)
+        && parts
+            .headers
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl<S> Layer<S> for ValidatorLayer {
@@ -135,10 +178,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
         // Decided at once, without a future: a refused request costs no allocation for one.
-        match self.layer.admit(&mut request) {
-            Ok(()) => Either::Right(self.inner.call(request)),
+        match self.layer.admit(&mut parts) {
+            Ok(()) => {
+                let request = Request::from_parts(parts, body);
+                Either::Right(self.inner.call(request))
+            }
             Err(rejection) => {
                 let response = Refusal::new(&rejection).into_response();
                 Either::Left(ready(Ok(response)))

@@ -87,6 +87,12 @@
 //! [`activity_interval`](Builder::activity_interval), which shows them and ends idle sessions by them. Call
 //! [`Validator::close`] before the process ends, so that the last ones are not lost.
 //!
+//! # Streams
+//!
+//! A stream outlives the request that opened it. [`Identity::ended`](Admitted::ended) resolves when the identity ends,
+//! with the reason: select on it beside the stream's own work. A request that a program makes by itself, such as a poll,
+//! is no use of the session: say so by [`RequestInfo::background`] or [`ValidatorLayer::background`].
+//!
 //! # Cost
 //!
 //! A check of a known token takes about 0.4 µs and allocates nothing. An unknown token costs a signature check, about
@@ -111,6 +117,7 @@
 
 mod builder;
 mod connection;
+mod ended;
 mod gate;
 mod layer;
 mod report;
@@ -120,8 +127,8 @@ mod telemetry;
 mod validator;
 
 pub use portcullis_validator_core::{
-    Admitted, ApiKeyIdentity, BuildError, Freshness, Identity, Mode, Position, Rejection,
-    RequestInfo, Statistics, Verdicts,
+    Admitted, ApiKeyIdentity, BuildError, Ended, Freshness, Identity, Mode, Position, Rejection,
+    RequestInfo, Statistics, Verdicts, http::TrustedProxies,
 };
 
 pub use self::{

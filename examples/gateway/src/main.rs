@@ -2,7 +2,7 @@
 
 use std::{env, net::SocketAddr};
 
-use portcullis_validator::Validator;
+use portcullis_validator::{TrustedProxies, Validator};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,8 +18,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .name("example gateway")
         .start()?;
 
+    // The networks of your own proxies, for example `10.0.0.0/8`. By default nobody is believed about addresses.
+    let proxies: TrustedProxies = setting("TRUSTED_PROXIES", "").parse()?;
+
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
-    let router = portcullis_example_gateway::router(&validator);
+    let router = portcullis_example_gateway::router(&validator, &proxies);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let mut terminate = signal(SignalKind::terminate())?;
     axum::serve(listener, service)

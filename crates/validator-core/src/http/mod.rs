@@ -1,8 +1,10 @@
-//! HTTP: the credential of a request, and the answer to one that is refused.
+//! HTTP: the credential of a request, the address of its client, and the answer to one that is refused.
 //!
-//! Both follow RFC 6750, and nothing here needs a server: a sidecar, a filter and the tower layer answer alike.
+//! Credentials and answers follow RFC 6750. Nothing here needs a server: a sidecar, a filter and the tower layer answer
+//! alike.
 
 mod credential;
+mod proxies;
 mod refusal;
 
-pub use self::{credential::find_token, refusal::Refusal};
+pub use self::{credential::find_token, proxies::TrustedProxies, refusal::Refusal};

@@ -1,0 +1,258 @@
+//! Streams that outlive their request, preflights, and what a gate does about both.
+
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use http::{Request, Response};
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::{ADMIN, LOGIN, TENANT, TestAuthority, ready, session_id},
+    wait::{eventually, within},
+};
+use portcullis_validator::{Ended, Identity, Rejection, TrustedProxies, Validator, ValidatorLayer};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
+use tower::{Layer, ServiceExt, service_fn};
+
+/// An open stream of a user's session.
+struct Stream {
+    session: v1::CreateSessionResponse,
+    ended: Ended,
+}
+
+impl Stream {
+    async fn open(authority: &TestAuthority, gate: &Validator, user: &str) -> Self {
+        let session = authority.sign_in(user).await;
+        let identity = gate.check(&session.access_token).expect("admitted");
+        Self {
+            session,
+            ended: identity.ended(),
+        }
+    }
+
+    async fn reason(self) -> &'static str {
+        within("the stream to end", self.ended).await.reason()
+    }
+
+    /// Whether it is open now.
+    async fn is_open(&mut self) -> bool {
+        let mut ended = pin!(&mut self.ended);
+        poll_fn(|context| Poll::Ready(ended.as_mut().poll(context).is_pending())).await
+    }
+}
+
+async fn revoke(authority: &TestAuthority, stream: &Stream) {
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(&stream.session),
+        ..Default::default()
+    };
+    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
+    revoked.expect("revoked");
+}
+
+async fn sign_out_others(authority: &TestAuthority, stream: &Stream) {
+    let request = v1::RevokeOtherSessionsRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+        keep_session_id: session_id(&stream.session),
+        reason: "a test".into(),
+        ..Default::default()
+    };
+    let revoked = authority
+        .sessions(ADMIN)
+        .revoke_other_sessions(request)
+        .await;
+    revoked.expect("revoked");
+}
+
+async fn disable(authority: &TestAuthority, user: &str) {
+    let request = v1::DisableUserRequest {
+        tenant_id: TENANT.into(),
+        user_id: user.into(),
+        reason: "a test".into(),
+        ..Default::default()
+    };
+    let disabled = authority.users(ADMIN).disable_user(request).await;
+    disabled.expect("disabled");
+}
+
+async fn sign_out_tenant(authority: &TestAuthority) {
+    let request = v1::SignOutTenantRequest {
+        tenant_id: TENANT.into(),
+        reason: "a test".into(),
+        force: true,
+        ..Default::default()
+    };
+    let signed_out = authority.tenants(ADMIN).sign_out_tenant(request).await;
+    signed_out.expect("signed out");
+}
+
+#[tokio::test]
+async fn streams_end_with_their_sessions_and_others_stay_open() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let one = Stream::open(&authority, &gate, "ada").await;
+    let other = Stream::open(&authority, &gate, "ada").await;
+    let mut kept = Stream::open(&authority, &gate, "ada").await;
+    let disabled = Stream::open(&authority, &gate, "bob").await;
+    let mut of_tenant = Stream::open(&authority, &gate, "cyd").await;
+
+    revoke(&authority, &one).await;
+    assert_eq!(one.reason().await, "revoked");
+    sign_out_others(&authority, &kept).await;
+    assert_eq!(other.reason().await, "signed_out");
+    disable(&authority, "bob").await;
+    assert_eq!(disabled.reason().await, "signed_out");
+    assert!(kept.is_open().await && of_tenant.is_open().await);
+    assert_eq!(gate.statistics().streams, 2);
+
+    sign_out_tenant(&authority).await;
+    assert_eq!(kept.reason().await, "signed_out");
+    assert_eq!(of_tenant.reason().await, "signed_out");
+    assert_eq!(gate.statistics().streams, 0);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_the_next_token_goes_on() {
+    let authority = TestAuthority::with(|config| {
+        config.tokens.access_token_lifetime = Duration::from_secs(5);
+    })
+    .await;
+    let gate = authority.ready_gate().await;
+    let stream = Stream::open(&authority, &gate, "ada").await;
+    let refresh_token = stream.session.refresh_token.clone();
+    assert_eq!(stream.reason().await, "expired");
+    let request = v1::RefreshSessionRequest {
+        tenant_id: TENANT.into(),
+        refresh_token,
+        ..Default::default()
+    };
+    let refreshed = authority.sessions(LOGIN).refresh_session(request).await;
+    let token = refreshed.expect("renewed").into_inner().access_token;
+    assert!(gate.check(&token).is_ok());
+}
+
+#[tokio::test]
+async fn a_gate_that_cannot_know_ends_streams_only_when_it_is_strict() {
+    let mut authority = TestAuthority::sqlite().await;
+    let staleness = Duration::from_millis(500);
+    let strict = ready(authority.gate().max_staleness(staleness)).await;
+    let lenient = authority.gate().max_staleness(staleness);
+    let lenient = ready(lenient.best_effort(Duration::from_secs(600))).await;
+    let ended = Stream::open(&authority, &strict, "ada").await;
+    let mut open = Stream::open(&authority, &lenient, "ada").await;
+    authority.stop().await;
+    assert_eq!(ended.reason().await, "stale");
+    eventually("best effort to be stale", async || {
+        let age = lenient.statistics().freshness_age?;
+        (age > 2 * staleness).then_some(())
+    })
+    .await;
+    assert!(open.is_open().await);
+
+    // Nobody would learn of a sign-out any more.
+    drop(lenient);
+    assert_eq!(open.reason().await, "unready");
+}
+
+#[tokio::test]
+async fn events_of_the_gateway_stop_when_the_session_ends() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let stream = Stream::open(&authority, &gate, "ada").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = portcullis_example_gateway::router(&gate, &TrustedProxies::default());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let mut socket = TcpStream::connect(address).await.expect("connects");
+    let token = &stream.session.access_token;
+    let request = format!(
+        "GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut lines = BufReader::new(socket).lines();
+    let mut read_until = async |wanted: &str| {
+        within(wanted, async {
+            loop {
+                let line = lines.next_line().await.expect("received");
+                let line = line.unwrap_or_else(|| panic!("closed before {wanted}"));
+                if line == wanted {
+                    return;
+                }
+            }
+        })
+        .await;
+    };
+    read_until("event: open").await;
+    revoke(&authority, &stream).await;
+    read_until("event: ended").await;
+    read_until("data: revoked").await;
+    let rest = within("the answer to end", async {
+        while let Some(_line) = lines.next_line().await.expect("received") {}
+    });
+    rest.await;
+}
+
+/// Answers with the name of the user who was admitted, if any.
+async fn whoami(request: Request<String>) -> Result<Response<String>, Infallible> {
+    let identity = request.extensions().get::<Arc<Identity>>();
+    let name = identity.map(|identity| identity.user_id.to_string());
+    Ok(Response::new(name.unwrap_or_else(|| "nobody".into())))
+}
+
+#[tokio::test]
+async fn a_preflight_passes_only_where_the_gate_is_told_so() {
+    const PREFLIGHT: &[&str] = &["origin", "access-control-request-method"];
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let token = authority.sign_in("ada").await.access_token;
+    let passing = ValidatorLayer::new(gate.clone()).pass_preflights();
+    let strict = ValidatorLayer::new(gate);
+    for (layer, method, headers, token, expected) in [
+        (&passing, "OPTIONS", PREFLIGHT, None, "200 nobody"),
+        // A preflight is never somebody's, so no answer to one can show anything.
+        (&passing, "OPTIONS", PREFLIGHT, Some(&token), "200 nobody"),
+        (&passing, "OPTIONS", &["origin"], None, "401"),
+        (&passing, "OPTIONS", &PREFLIGHT[1..], None, "401"),
+        (&passing, "OPTIONS", &[], None, "401"),
+        (&passing, "OPTIONS", &[], Some(&token), "200 ada"),
+        (&passing, "GET", PREFLIGHT, None, "401"),
+        (&passing, "POST", PREFLIGHT, None, "401"),
+        (&passing, "GET", PREFLIGHT, Some(&token), "200 ada"),
+        (&strict, "OPTIONS", PREFLIGHT, None, "401"),
+        (&strict, "OPTIONS", PREFLIGHT, Some(&token), "200 ada"),
+    ] {
+        let mut request = Request::builder().method(method).uri("/orders");
+        for name in headers {
+            request = request.header(*name, "x");
+        }
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(String::new()).expect("a request");
+        let answer = layer.layer(service_fn(whoami)).oneshot(request).await;
+        let answer = answer.expect("an answer");
+        let text = match answer.status().as_u16() {
+            200 => format!("200 {}", answer.body()),
+            status => status.to_string(),
+        };
+        assert_eq!(text, expected, "{method} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_after_the_end_ends_at_once() {
+    let authority = TestAuthority::sqlite().await;
+    let gate = authority.ready_gate().await;
+    let stream = Stream::open(&authority, &gate, "ada").await;
+    let identity = gate.check(&stream.session.access_token).expect("admitted");
+    revoke(&authority, &stream).await;
+    assert_eq!(stream.reason().await, "revoked");
+    assert_eq!(
+        within("the late stream", identity.ended()).await,
+        Rejection::Revoked
+    );
+}
