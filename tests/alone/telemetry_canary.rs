@@ -193,6 +193,7 @@ impl Story<'_> {
             let introspect = v1::IntrospectTokenRequest {
                 tenant_id: TENANT.into(),
                 token: token.into(),
+                ..Default::default()
             };
             let answer = admin.introspect_token(marked(introspect)).await;
             assert!(answer.is_ok() || token.starts_with(MARK));

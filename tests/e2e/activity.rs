@@ -14,7 +14,7 @@ use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{
         ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, SUPPORT, TENANT, TestAuthority, ready, reason,
-        session_id, sign_in,
+        session_id, sign_in, violations,
     },
     gate::refused,
     postgres::{fresh_schema, fresh_url, shared},
@@ -711,4 +711,196 @@ async fn authorities_that_sweep_at_once_end_each_session_once() {
             .iter()
             .all(|session| session.state() == v1::SessionState::Revoked)
     );
+}
+
+/// What a gate without a validator asks about a token.
+fn question(
+    created: &v1::CreateSessionResponse,
+    token_use: v1::TokenUse,
+) -> v1::IntrospectTokenRequest {
+    v1::IntrospectTokenRequest {
+        tenant_id: TENANT.into(),
+        token: created.access_token.clone(),
+        token_use: token_use.into(),
+        ..Default::default()
+    }
+}
+
+async fn ask(
+    authority: &TestAuthority,
+    bearer: &str,
+    question: v1::IntrospectTokenRequest,
+) -> Result<bool, tonic::Status> {
+    let mut sessions = authority.sessions(bearer);
+    let answer = sessions.introspect_token(question).await?;
+    Ok(answer.into_inner().active)
+}
+
+/// Waits until all uses so far are recorded: uses are recorded in their order, so that of a further session comes last.
+async fn all_recorded(authority: &TestAuthority, round: u32) {
+    let user = format!("last{round}");
+    let last = authority.sign_in(&user).await;
+    let asked = ask(authority, GATEWAY, question(&last, v1::TokenUse::Request)).await;
+    assert!(asked.expect("an answer"));
+    eventually("the last use is recorded", async || {
+        (used(authority, &user).await == "1  ").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_introspection_is_use_when_the_caller_says_that_it_serves_a_request() {
+    use v1::TokenUse::{None, Request, Unspecified};
+    let [on_sqlite, on_postgres] = authorities().await;
+    for authority in [on_sqlite, on_postgres] {
+        let cases = [
+            (GATEWAY, Unspecified, 1),
+            (GATEWAY, Request, 1),
+            (GATEWAY, None, 0),
+            (SUPPORT, Unspecified, 0),
+            (SUPPORT, Request, 1),
+            (SUPPORT, None, 0),
+            (ADMIN, Unspecified, 0),
+            (ADMIN, Request, 1),
+        ];
+        let mut asked = Vec::new();
+        for (case, (bearer, token_use, expected)) in cases.into_iter().enumerate() {
+            let user = format!("user{case}");
+            let created = authority.sign_in(&user).await;
+            for _ in 0..3 {
+                let answer = ask(&authority, bearer, question(&created, token_use)).await;
+                assert!(answer.expect("an answer"));
+            }
+            asked.push((user, 3 * expected));
+        }
+        // A token that admits nobody serves no request.
+        let ended = authority.sign_in("ended").await;
+        let mut sessions = authority.sessions(&ended.access_token);
+        let own = v1::RevokeSessionRequest::default();
+        sessions.revoke_session(own).await.expect("signed out");
+        let answer = ask(&authority, GATEWAY, question(&ended, Request)).await;
+        assert!(!answer.expect("an answer"));
+        asked.push(("ended".to_owned(), 0));
+        // Nor does one of another tenant.
+        let foreign = authority.sign_in("foreign").await;
+        let elsewhere = v1::IntrospectTokenRequest {
+            tenant_id: "other".into(),
+            ..question(&foreign, Request)
+        };
+        let answer = ask(&authority, GATEWAY, elsewhere).await;
+        assert!(!answer.expect("an answer"));
+        // A user who asks is not a gate.
+        for token_use in [Unspecified, None] {
+            let answer = ask(
+                &authority,
+                &foreign.access_token,
+                question(&foreign, token_use),
+            );
+            assert!(answer.await.expect("an answer"));
+        }
+        let refused = ask(
+            &authority,
+            &foreign.access_token,
+            question(&foreign, Request),
+        )
+        .await;
+        assert_eq!(violations(&refused.expect_err("a user")), ["token_use"]);
+        asked.push(("foreign".to_owned(), 0));
+
+        let unknown = v1::IntrospectTokenRequest {
+            token_use: 77,
+            ..question(&foreign, None)
+        };
+        let refused = ask(&authority, GATEWAY, unknown).await;
+        assert_eq!(violations(&refused.expect_err("no use")), ["token_use"]);
+
+        all_recorded(&authority, 0).await;
+        for (user, expected) in asked {
+            assert_eq!(
+                used(&authority, &user).await,
+                format!("{expected}  "),
+                "{user}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_introspection_says_from_where_and_which_page_and_never_refuses_for_it() {
+    let keeps_page = Policy {
+        keep_last_page: true,
+        ..Policy::default()
+    };
+    for authority in authorities().await {
+        set_policy_behind(&authority, TENANT, &keeps_page).await;
+        let cases = [
+            ("192.0.2.7", "/mail", "192.0.2.7 /mail"),
+            ("2001:DB8::1", "/a?token=secret#x", "2001:db8::1 /a"),
+            ("unknown", "/b", " /b"),
+            ("192.0.2.7:4000", "", " "),
+            ("", "/tab\there", " "),
+            ("", &"x".repeat(513), " "),
+        ];
+        for (case, (client_ip, page, expected)) in (0..).zip(cases) {
+            let user = format!("user{case}");
+            let created = authority.sign_in(&user).await;
+            let request = v1::IntrospectTokenRequest {
+                client_ip: client_ip.into(),
+                page: page.into(),
+                ..question(&created, v1::TokenUse::Unspecified)
+            };
+            let answer = ask(&authority, GATEWAY, request).await;
+            assert!(answer.expect("an answer"), "{client_ip:?} {page:?}");
+            all_recorded(&authority, case).await;
+            let expected = format!("1 {expected}");
+            assert_eq!(
+                used(&authority, &user).await,
+                expected,
+                "{client_ip:?} {page:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_a_gate_that_only_asks_stays_signed_in_while_in_use() {
+    let idle_timeout = Duration::from_secs(2);
+    let idle = policy(|limits| limits.idle_timeout = Some(idle_timeout));
+    for authority in authorities().await {
+        set_policy_behind(&authority, TENANT, &idle).await;
+        let used = authority.sign_in("ada").await;
+        let looked_at = authority.sign_in("bob").await;
+        // Until the session that is only looked at has ended, and as long again.
+        let begun = Instant::now();
+        let ended = eventually("the other one ends", async || {
+            let served = question(&used, v1::TokenUse::Unspecified);
+            assert!(ask(&authority, GATEWAY, served).await.expect("an answer"));
+            let seen = question(&looked_at, v1::TokenUse::None);
+            let is_active = ask(&authority, GATEWAY, seen).await.expect("an answer");
+            (!is_active).then(|| begun.elapsed())
+        })
+        .await;
+        assert!(ended >= idle_timeout);
+        eventually("as long again", async || {
+            let served = question(&used, v1::TokenUse::Unspecified);
+            assert!(ask(&authority, GATEWAY, served).await.expect("an answer"));
+            (begun.elapsed() > 2 * ended).then_some(())
+        })
+        .await;
+        let end = session(&authority, &looked_at).await.end.expect("an end");
+        assert_eq!(end.cause(), v1::SessionEndCause::Idle);
+    }
+}
+
+/// A clean end records what waits.
+#[tokio::test]
+async fn uses_that_wait_are_recorded_before_the_authority_ends() {
+    let mut authority = TestAuthority::sqlite().await;
+    let created = authority.sign_in("ada").await;
+    for _ in 0..5 {
+        let served = question(&created, v1::TokenUse::Unspecified);
+        assert!(ask(&authority, GATEWAY, served).await.expect("an answer"));
+    }
+    authority.stop().await;
+    assert_eq!(used(&authority, "ada").await, "5  ");
 }

@@ -272,6 +272,7 @@ async fn api_keys_and_sessions_are_not_accepted_as_each_other() {
     let introspect = v1::IntrospectTokenRequest {
         tenant_id: TENANT.into(),
         token: key,
+        ..Default::default()
     };
     let answer = authority
         .sessions(ADMIN)

@@ -289,6 +289,7 @@ async fn an_ended_token_alone_is_enough_to_learn_why_it_ended() {
             let request = v1::IntrospectTokenRequest {
                 tenant_id: TENANT.into(),
                 token,
+                ..Default::default()
             };
             let answer = authority
                 .sessions(bearer)

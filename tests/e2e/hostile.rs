@@ -529,6 +529,7 @@ async fn a_message_that_is_too_large_is_refused_with_a_reason() {
     let request = v1::IntrospectTokenRequest {
         tenant_id: TENANT.into(),
         token: "A".repeat(1 << 20),
+        ..Default::default()
     };
     let refused = authority
         .sessions(SUPPORT)
@@ -549,6 +550,7 @@ async fn introspection_answers_for_every_token_and_proves_nothing_for_a_bad_one(
         let request = v1::IntrospectTokenRequest {
             tenant_id: tenant.into(),
             token: token.into(),
+            ..Default::default()
         };
         authority
             .sessions(SUPPORT)

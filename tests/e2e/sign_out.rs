@@ -53,6 +53,7 @@ async fn wait_for_expiry(authority: &TestAuthority, created: &v1::CreateSessionR
     let request = v1::IntrospectTokenRequest {
         tenant_id: TENANT.into(),
         token: created.access_token.clone(),
+        ..Default::default()
     };
     eventually("the access token expires", async || {
         let mut sessions = authority.sessions(GATEWAY);

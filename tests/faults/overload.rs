@@ -503,6 +503,7 @@ async fn introspection_shows_a_gateway_no_email() {
         let ask = v1::IntrospectTokenRequest {
             tenant_id: TENANT.into(),
             token: created.access_token.clone(),
+            ..Default::default()
         };
         let told = authority.sessions(bearer).introspect_token(ask).await;
         let session = told.expect("told").into_inner().session;

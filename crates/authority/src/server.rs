@@ -18,7 +18,7 @@ use crate::{
         grpc::{self, Access},
         http,
     },
-    app::App,
+    app::{App, TokenUses},
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
     feed::{self, Beats, Feed, FeedError, Gates, Validators, watch::WatchHost},
@@ -198,6 +198,7 @@ impl Authority {
 
         // The work that nobody asks for.
         let jobs = Jobs {
+            app: Arc::clone(&app),
             store: Arc::clone(&app.store),
             log: app.log.clone(),
             feed: Arc::clone(&app.feed),
@@ -358,6 +359,7 @@ async fn start_app(
         policies: Arc::new(policies),
         places: Arc::new(places),
         instruments,
+        token_uses: TokenUses::default(),
         drain: shutdown.drain.clone(),
     })
 }

@@ -2,7 +2,9 @@
 
 use portcullis_contract::{id::TenantId, token::Identity, verdict::verdict};
 
-use super::{App, AppError, Caller, SessionDetail, tokens::verify_access_token};
+use super::{
+    App, AppError, Caller, SessionDetail, token_use::ServedRequest, tokens::verify_access_token,
+};
 use crate::domain::{Micros, Session, SessionState};
 
 /// The result of an introspection.
@@ -30,11 +32,14 @@ impl Introspection {
 }
 
 /// Judges a token. Without one it judges the token that a user calls with.
+///
+/// With `served`, a valid token counts as use of its session: the caller serves that request because of the answer.
 pub(crate) async fn introspect(
     app: &App,
     caller: &Caller,
     tenant: &TenantId,
     token: Option<&str>,
+    served: Option<ServedRequest>,
 ) -> Result<Introspection, AppError> {
     // The layer has verified the token of a user who calls.
     let identity = match (caller, token) {
@@ -59,7 +64,14 @@ pub(crate) async fn introspect(
     if identity.tenant_id != *tenant {
         return Ok(Introspection::unknown("unknown"));
     }
-    judge(app, caller, &identity).await
+    let introspection = judge(app, caller, &identity).await?;
+    if let Some(request) = served
+        && introspection.inactive_reason.is_none()
+    {
+        let session = identity.session_id;
+        app.record_use(&identity.tenant_id, session, request).await;
+    }
+    Ok(introspection)
 }
 
 async fn judge(app: &App, caller: &Caller, identity: &Identity) -> Result<Introspection, AppError> {

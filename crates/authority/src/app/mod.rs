@@ -21,6 +21,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod signing_keys;
+mod token_use;
 mod tokens;
 pub(crate) mod users;
 
@@ -34,6 +35,7 @@ pub(crate) use self::{
     change::ChangeOrigin,
     error::{AppError, InvalidField},
     session_view::{ActivityStatus, SessionDetail, SessionView},
+    token_use::{FLUSH_INTERVAL_MAX, ServedRequest, TokenUses},
     tokens::{IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem},
 };
 use crate::{
@@ -63,5 +65,6 @@ pub(crate) struct App {
     pub(crate) validators: Arc<Validators>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) instruments: Arc<Instruments>,
+    pub(crate) token_uses: TokenUses,
     pub(crate) drain: CancellationToken,
 }

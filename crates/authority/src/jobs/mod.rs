@@ -11,6 +11,7 @@ mod log_maintenance;
 mod places_reload;
 mod retention;
 mod sweep;
+mod token_uses;
 mod turn_counter;
 mod write_check;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{log_maintenance::LogMaintenance, sweep::Sweeper};
 use crate::{
+    app::App,
     client_info::places::Places,
     config::Config,
     feed::{Feed, Gates},
@@ -33,6 +35,7 @@ use crate::{
 
 /// The parts of an authority that its jobs work with.
 pub(crate) struct Jobs {
+    pub(crate) app: Arc<App>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Log,
     pub(crate) feed: Arc<Feed>,
@@ -87,6 +90,9 @@ impl Jobs {
         let record_events =
             audit_outbox::run(Arc::clone(&self.store), self.log.clone(), stop.clone());
         tasks.spawn("record", record_events);
+
+        let record_uses = token_uses::run(self.app, stop.clone());
+        tasks.spawn("use", record_uses);
 
         let reload_places = places_reload::run(self.places, stop.clone());
         tasks.spawn("places", reload_places);

@@ -3877,6 +3877,16 @@ pub struct IntrospectTokenRequest {
     /// An access token, at most 8 KiB. In a user's call: empty, or a token of the session of the call.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
+    /// Whether the call serves a request of the user. Must be unset or `TOKEN_USE_NONE` in a user's call.
+    #[prost(enumeration = "TokenUse", tag = "3")]
+    pub token_use: i32,
+    /// The address of that request. Empty, or not an address: unknown. Read only if the call counts as use.
+    #[prost(string, tag = "4")]
+    pub client_ip: ::prost::alloc::string::String,
+    /// The path of that request, kept if `Policy.keep_last_page` is set. A query is cut off, and a path over 512 bytes or
+    /// with control characters is ignored. Read only if the call counts as use.
+    #[prost(string, tag = "5")]
+    pub page: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IntrospectTokenResponse {
@@ -4070,6 +4080,40 @@ impl SessionOrder {
             "SESSION_ORDER_START" => Some(Self::Start),
             "SESSION_ORDER_USER" => Some(Self::User),
             "SESSION_ORDER_LAST_ACTIVE" => Some(Self::LastActive),
+            _ => None,
+        }
+    }
+}
+/// Whether an introspection counts as use of the session. Only a valid token is used: `active` is true in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TokenUse {
+    /// `TOKEN_USE_REQUEST` for a service with the role `gateway`, `TOKEN_USE_NONE` for every other caller.
+    Unspecified = 0,
+    /// The call serves a request of the user. The session's last activity, address and number of requests change within a
+    /// second, and the session does not become idle.
+    Request = 1,
+    /// The call only looks, for example for a preflight, a background poll or a health check.
+    None = 2,
+}
+impl TokenUse {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TOKEN_USE_UNSPECIFIED",
+            Self::Request => "TOKEN_USE_REQUEST",
+            Self::None => "TOKEN_USE_NONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TOKEN_USE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TOKEN_USE_REQUEST" => Some(Self::Request),
+            "TOKEN_USE_NONE" => Some(Self::None),
             _ => None,
         }
     }
@@ -4405,6 +4449,8 @@ pub mod session_service_client {
         /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
         /// about the token of the call, also if its session has ended: the answer says how it ended.
         /// An invalid token is an answer (`active` false), not an error.
+        ///
+        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
         pub async fn introspect_token(
             &mut self,
             request: impl tonic::IntoRequest<super::IntrospectTokenRequest>,
@@ -4541,6 +4587,8 @@ pub mod session_service_server {
         /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
         /// about the token of the call, also if its session has ended: the answer says how it ended.
         /// An invalid token is an answer (`active` false), not an error.
+        ///
+        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
         async fn introspect_token(
             &self,
             request: tonic::Request<super::IntrospectTokenRequest>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{id::TenantId, v1};
 
-use super::parse::{Fields, PROBLEMS_MAX};
+use super::parse::{Fields, PAGE_BYTES_MAX, PROBLEMS_MAX};
 use crate::{
     app::{
         AppError,
@@ -19,8 +19,6 @@ const ACTIVITIES_MAX: usize = 10_000;
 const REQUESTS_MAX: u32 = 1 << 31;
 /// Age of the oldest request that a gate may report.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Length of a path, in bytes.
-const PAGE_BYTES_MAX: usize = 512;
 
 /// A report, and its entries that are refused. An invalid entry does not affect the others.
 #[derive(Debug)]

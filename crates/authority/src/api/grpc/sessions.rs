@@ -185,7 +185,8 @@ impl SessionService for Sessions {
         let incoming = Incoming::new(request)?;
         let tenant = incoming.tenant(&incoming.message.tenant_id)?;
         let token = Some(incoming.message.token.as_str()).filter(|token| !token.is_empty());
-        let introspection = introspect(&self.app, &incoming.caller, &tenant, token).await?;
+        let served = introspect::parse_served(&incoming.caller, &incoming.message)?;
+        let introspection = introspect(&self.app, &incoming.caller, &tenant, token, served).await?;
         Ok(Response::new(introspect::render(&introspection)))
     }
 }

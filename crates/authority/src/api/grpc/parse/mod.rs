@@ -19,6 +19,8 @@ const REASON_BYTES_MAX: usize = 1024;
 const BATCH_IDS_MAX: usize = 1000;
 /// The most amr values or audiences of a token.
 const TOKEN_LIST_MAX: usize = 16;
+/// The longest path of a request, in bytes.
+pub(crate) const PAGE_BYTES_MAX: usize = 512;
 /// The most scopes of an API key.
 const SCOPES_MAX: usize = 64;
 

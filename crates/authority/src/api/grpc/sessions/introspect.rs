@@ -1,8 +1,55 @@
 //! `IntrospectToken`.
 
-use portcullis_contract::v1;
+use portcullis_contract::{text::Text, v1};
 
-use crate::{api::grpc::render, app::introspect::Introspection};
+use crate::{
+    api::grpc::{
+        parse::{PAGE_BYTES_MAX, address_or_empty},
+        render,
+    },
+    app::{AppError, Caller, ServedRequest, introspect::Introspection},
+    config::Role,
+};
+
+/// The request of the user that the call serves. None: the call only looks, and counts as no use.
+pub(super) fn parse_served(
+    caller: &Caller,
+    message: &v1::IntrospectTokenRequest,
+) -> Result<Option<ServedRequest>, AppError> {
+    let is_use = match v1::TokenUse::try_from(message.token_use) {
+        // The role of gates: they ask because of a request.
+        Ok(v1::TokenUse::Unspecified) => is_gateway(caller),
+        Ok(v1::TokenUse::Request) => true,
+        Ok(v1::TokenUse::None) => false,
+        Err(_) => return Err(AppError::invalid("token_use", "is not a use")),
+    };
+    // A user who asks why a session ended uses nothing. A program could keep an idle session alive by asking.
+    if is_use && caller.own_user().is_some() {
+        let problem = "must be unset or NONE when a user calls";
+        return Err(AppError::invalid("token_use", problem));
+    }
+    Ok(is_use.then(|| ServedRequest {
+        // A request is not refused for an odd address or path: both only decorate the session.
+        ip: address_or_empty(&message.client_ip),
+        page: path_or_empty(&message.page),
+    }))
+}
+
+fn is_gateway(caller: &Caller) -> bool {
+    match caller {
+        Caller::Service(service) => service.has_role(Role::Gateway),
+        Caller::User(_) => false,
+    }
+}
+
+/// A path without its query, which may hold secrets. Empty where it cannot be kept.
+fn path_or_empty(page: &str) -> String {
+    let path = page.split(['?', '#']).next().unwrap_or_default();
+    match Text::<PAGE_BYTES_MAX>::parse(path) {
+        Ok(path) => path.into_string(),
+        Err(_) => String::new(),
+    }
+}
 
 pub(super) fn render(introspection: &Introspection) -> v1::IntrospectTokenResponse {
     let answer = v1::IntrospectTokenResponse {
