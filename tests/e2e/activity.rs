@@ -442,17 +442,13 @@ async fn a_report_with_a_bad_entry_records_the_others_and_names_it() {
         ),
         (
             v1::Activity {
-                ip: "somewhere".into(),
+                age: Some(prost_types::Duration {
+                    seconds: -1,
+                    nanos: 0,
+                }),
                 ..good.clone()
             },
-            "activities[1].ip",
-        ),
-        (
-            v1::Activity {
-                last_page: "x".repeat(513),
-                ..good.clone()
-            },
-            "activities[1].last_page",
+            "activities[1].age",
         ),
         (
             v1::Activity {

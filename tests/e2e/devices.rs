@@ -1,7 +1,7 @@
 //! Sessions as people see them, by rpc: device, place, and what is suspicious.
 
 use portcullis_authority::config::Config;
-use portcullis_contract::v1::{self, FindingCode};
+use portcullis_contract::v1::{self, FieldRepair, FindingCode};
 use portcullis_tests::{
     authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, session_id, sign_in, violations},
     geography::{BERLIN, SYDNEY, write_cities, write_operators},
@@ -9,7 +9,7 @@ use portcullis_tests::{
     wait::eventually,
 };
 use tempfile::TempDir;
-use tonic::{Code, Status};
+use tonic::Status;
 
 const FIREFOX: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
@@ -385,51 +385,327 @@ async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time(
     .await;
 }
 
+/// Each field, its value as it was sent and as it is kept, and the repair.
+type Decoration = (
+    &'static str,
+    fn(&mut v1::CreateSessionRequest),
+    fn(&v1::Session) -> &str,
+    String,
+    FieldRepair,
+);
+
+fn sent(request: &mut v1::CreateSessionRequest) -> &mut v1::Client {
+    request.client.get_or_insert_default()
+}
+
+fn person(request: &mut v1::CreateSessionRequest) -> &mut v1::SessionUser {
+    request.user.get_or_insert_default()
+}
+
+fn kept(session: &v1::Session) -> &v1::Client {
+    session.client.as_ref().expect("a client")
+}
+
+fn kept_device(session: &v1::Session) -> &v1::Device {
+    session.device.as_ref().expect("a device")
+}
+
+fn kept_person(session: &v1::Session) -> &v1::SessionUser {
+    session.user.as_ref().expect("a user")
+}
+
+#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
+fn decorations() -> Vec<Decoration> {
+    use FieldRepair::{Cleaned, Cut, Ignored};
+    vec![
+        (
+            "client.ip",
+            |request| sent(request).ip = "8.8.8.8:4711".into(),
+            |session| &kept(session).ip,
+            "8.8.8.8".into(),
+            Cleaned,
+        ),
+        (
+            "client.ip",
+            |request| sent(request).ip = "[2001:db8::1]:443".into(),
+            |session| &kept(session).ip,
+            "2001:db8::1".into(),
+            Cleaned,
+        ),
+        (
+            "client.ip",
+            |request| sent(request).ip = "fe80::1%eth0".into(),
+            |session| &kept(session).ip,
+            "fe80::1".into(),
+            Cleaned,
+        ),
+        (
+            "client.ip",
+            |request| sent(request).ip = " 8.8.8.8 ".into(),
+            |session| &kept(session).ip,
+            "8.8.8.8".into(),
+            Cleaned,
+        ),
+        (
+            "client.ip",
+            |request| sent(request).ip = "unknown".into(),
+            |session| &kept(session).ip,
+            String::new(),
+            Ignored,
+        ),
+        (
+            "client.ip",
+            |request| sent(request).ip = "8.8.8.8, 10.0.0.1".into(),
+            |session| &kept(session).ip,
+            String::new(),
+            Ignored,
+        ),
+        (
+            "client.user_agent",
+            |request| sent(request).user_agent = "A".repeat(65_536),
+            |session| &kept(session).user_agent,
+            "A".repeat(1024),
+            Cut,
+        ),
+        (
+            "client.user_agent",
+            |request| sent(request).user_agent = "Mozilla\t5.0\r\nX: y".into(),
+            |session| &kept(session).user_agent,
+            "Mozilla 5.0 X: y".into(),
+            Cleaned,
+        ),
+        (
+            "client.app_name",
+            |request| sent(request).app_name = "A".repeat(129),
+            |session| &kept(session).app_name,
+            "A".repeat(128),
+            Cut,
+        ),
+        (
+            "client.app_version",
+            |request| sent(request).app_version = "\0".into(),
+            |session| &kept_device(session).app_version,
+            String::new(),
+            Cleaned,
+        ),
+        (
+            "client.os",
+            |request| sent(request).os = "a\u{1b}[31m".into(),
+            |session| &kept_device(session).os,
+            "a [31m".into(),
+            Cleaned,
+        ),
+        (
+            "client.os_version",
+            |request| {
+                sent(request).os = "iOS".into();
+                sent(request).os_version = "9".repeat(65);
+            },
+            |session| &kept_device(session).os_version,
+            "9".repeat(64),
+            Cut,
+        ),
+        (
+            "client.device_model",
+            |request| sent(request).device_model = "Pixel\t8".into(),
+            |session| &kept_device(session).model,
+            "Pixel 8".into(),
+            Cleaned,
+        ),
+        (
+            "client.hints.model",
+            |request| {
+                let hints = sent(request).hints.get_or_insert_default();
+                hints.model = format!("\"{}\"", "x".repeat(511));
+            },
+            |session| &kept_device(session).model,
+            String::new(),
+            Ignored,
+        ),
+        (
+            "client.hints.ua",
+            |request| {
+                let hints = sent(request).hints.get_or_insert_default();
+                hints.ua = "\"Microsoft Edge\";v=\"124\",\t\"Chromium\";v=\"124\"".into();
+            },
+            |session| &kept_device(session).browser,
+            "Edge".into(),
+            Cleaned,
+        ),
+        (
+            "user.user_name",
+            |request| person(request).user_name = "n".repeat(10_000),
+            |session| &kept_person(session).user_name,
+            "n".repeat(256),
+            Cut,
+        ),
+        (
+            "user.family_name",
+            |request| person(request).family_name = "Love\tlace".into(),
+            |session| &kept_person(session).family_name,
+            "Love lace".into(),
+            Cleaned,
+        ),
+        (
+            "user.email",
+            |request| person(request).email = "a\tb@example.org".into(),
+            |session| &kept_person(session).email,
+            String::new(),
+            Ignored,
+        ),
+    ]
+}
+
+fn warned(warnings: &[v1::FieldWarning]) -> Vec<(&str, FieldRepair)> {
+    warnings
+        .iter()
+        .map(|warning| (warning.field.as_str(), warning.repair()))
+        .collect()
+}
+
 #[tokio::test]
-async fn hostile_descriptions_of_a_client_are_refused_with_their_field_or_harmless() {
-    let authority = TestAuthority::sqlite().await;
-    type Change = fn(&mut v1::Client);
-    let cases: [(&str, Change); 6] = [
-        ("client.user_agent", |client| {
-            client.user_agent = "A".repeat(65_536);
-        }),
-        ("client.user_agent", |client| {
-            client.user_agent = "Mozilla\u{1b}[31m".into();
-        }),
-        ("client.ip", |client| client.ip = "8.8.8".into()),
-        ("client.os_version", |client| {
-            client.os_version = "9".repeat(65);
-        }),
-        ("client.hints.platform", |client| {
-            client.hints = Some(v1::ClientHints {
-                platform: "\n".into(),
+async fn decoration_never_refuses_a_sign_in() {
+    on_both(async |authority, _| {
+        for (number, (field, change, read, expected, repair)) in (0..).zip(decorations()) {
+            let mut request = sign_in(&format!("user-{number}"));
+            change(&mut request);
+            let created = authority
+                .sessions(LOGIN)
+                .create_session(request)
+                .await
+                .expect(field)
+                .into_inner();
+            assert_eq!(warned(&created.warnings), [(field, repair)]);
+            let session = get(&authority, &created).await;
+            assert_eq!(read(&session), expected, "{field}");
+        }
+
+        let mapped = signed_in(&authority, "ada", client("::ffff:8.8.8.8", FIREFOX, "d"));
+        let created = mapped.await.expect("signed in");
+        assert_eq!(created.warnings, [], "nothing was lost");
+        let session = get(&authority, &created).await;
+        assert_eq!(kept(&session).ip, "8.8.8.8");
+        assert_eq!(session.place.expect("a place").city, "Berlin");
+
+        let odd = v1::Client {
+            hints: Some(v1::ClientHints {
+                ua: "((((".into(),
+                platform: "?1".into(),
+                full_version_list: r#""x";v="1"#.into(),
                 ..Default::default()
-            });
-        }),
-        ("client.app_version", |client| {
-            client.app_version = "\0".into();
-        }),
-    ];
-    for (field, change) in cases {
-        let mut bad = client("8.8.8.8", FIREFOX, "");
-        change(&mut bad);
-        let refused = signed_in(&authority, "ada", bad).await.expect_err(field);
-        assert_eq!(
-            (refused.code(), violations(&refused)),
-            (Code::InvalidArgument, vec![field.to_owned()])
-        );
-    }
-    let hints = v1::ClientHints {
-        ua: "((((".into(),
-        platform: "?1".into(),
-        full_version_list: r#""x";v="1"#.into(),
-        ..Default::default()
-    };
-    let odd = v1::Client {
-        hints: Some(hints),
-        ..client("::ffff:8.8.8.8", "%s%n((((", "")
-    };
-    signed_in(&authority, "ada", odd)
-        .await
-        .expect("hints that do not parse are ignored");
+            }),
+            ..client("8.8.8.8", "%s%n((((", "")
+        };
+        signed_in(&authority, "ada", odd)
+            .await
+            .expect("hints that do not parse are ignored");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn decoration_never_refuses_a_refresh() {
+    on_both(async |authority, _| {
+        let mut last = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in")
+            .refresh_token;
+        let long = "A".repeat(1025);
+        for (ip, user_agent, expected) in [
+            (
+                "8.8.8.8:80",
+                FIREFOX,
+                vec![("client.ip", FieldRepair::Cleaned)],
+            ),
+            ("::ffff:8.8.8.8", FIREFOX, vec![]),
+            (
+                "unknown",
+                FIREFOX,
+                vec![("client.ip", FieldRepair::Ignored)],
+            ),
+            (
+                "",
+                "a\tb",
+                vec![("client.user_agent", FieldRepair::Cleaned)],
+            ),
+            ("", &long, vec![("client.user_agent", FieldRepair::Cut)]),
+        ] {
+            let request = v1::RefreshSessionRequest {
+                tenant_id: TENANT.into(),
+                refresh_token: last,
+                client: Some(client(ip, user_agent, "laptop")),
+                ..Default::default()
+            };
+            let refreshed = authority
+                .sessions(LOGIN)
+                .refresh_session(request)
+                .await
+                .expect("refreshed")
+                .into_inner();
+            assert_eq!(warned(&refreshed.warnings), expected);
+            last = refreshed.refresh_token;
+        }
+        let strict = v1::RefreshSessionRequest {
+            tenant_id: TENANT.into(),
+            refresh_token: last,
+            client: Some(client("", "", "a\tb")),
+            ..Default::default()
+        };
+        let refused = authority
+            .sessions(LOGIN)
+            .refresh_session(strict)
+            .await
+            .expect_err("an id is compared");
+        assert_eq!(violations(&refused), ["client.device_id"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn decoration_never_refuses_a_report_of_use() {
+    on_both(async |authority, _| {
+        let created = signed_in(&authority, "ada", client("8.8.8.8", FIREFOX, "laptop"))
+            .await
+            .expect("signed in");
+        for (count, ip, shown, expected) in [
+            (
+                1,
+                "9.9.9.9:80",
+                "9.9.9.9",
+                vec![("ip", FieldRepair::Cleaned)],
+            ),
+            (2, "::ffff:9.9.9.8", "9.9.9.8", vec![]),
+            // An address that is not known says nothing about the last one.
+            (3, "unknown", "9.9.9.8", vec![("ip", FieldRepair::Ignored)]),
+        ] {
+            let activity = v1::Activity {
+                tenant_id: TENANT.into(),
+                credential_id: session_id(&created),
+                requests: 1,
+                age: Some(prost_types::Duration::default()),
+                ip: ip.into(),
+                last_page: String::new(),
+            };
+            let report = v1::ReportActivityRequest {
+                activities: vec![activity],
+                ..Default::default()
+            };
+            let answer = authority
+                .revocations(GATEWAY)
+                .report_activity(report)
+                .await
+                .expect("reported")
+                .into_inner();
+            assert_eq!(answer.refused, 0, "{ip}");
+            let warnings: Vec<_> = answer
+                .warnings
+                .into_iter()
+                .filter_map(|warning| warning.warning)
+                .collect();
+            assert_eq!(warned(&warnings), expected, "{ip}");
+            let session = get(&authority, &created).await;
+            assert_eq!((session.actions, session.last_ip.as_str()), (count, shown));
+        }
+    })
+    .await;
 }

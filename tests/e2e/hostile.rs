@@ -35,12 +35,6 @@ async fn sessions_of(authority: &TestAuthority) -> usize {
     listed.sessions.len()
 }
 
-fn user(change: impl FnOnce(&mut v1::SessionUser)) -> v1::CreateSessionRequest {
-    let mut request = sign_in("ada");
-    change(request.user.as_mut().expect("a user"));
-    request
-}
-
 fn client(change: impl FnOnce(&mut v1::Client)) -> v1::CreateSessionRequest {
     let mut client = v1::Client::default();
     change(&mut client);
@@ -89,29 +83,11 @@ async fn a_sign_in_with_a_bad_field_opens_nothing_and_names_the_field() {
         (sign_in("a\u{0}b"), "user.id"),
         (sign_in("a\u{85}b"), "user.id"),
         (
-            user(|user| user.user_name.clone_from(&long)),
-            "user.user_name",
-        ),
-        (user(|user| user.email = "a\tb".into()), "user.email"),
-        (
-            user(|user| user.family_name = "\u{7}".into()),
-            "user.family_name",
-        ),
-        (client(|client| client.ip = "300.1.1.1".into()), "client.ip"),
-        (
-            client(|client| client.ip = "not an address".into()),
-            "client.ip",
-        ),
-        (
-            client(|client| client.user_agent = "x".repeat(64 << 10)),
-            "client.user_agent",
-        ),
-        (
-            client(|client| client.user_agent = "Mozilla\r\nX: y".into()),
-            "client.user_agent",
-        ),
-        (
             client(|client| client.device_id.clone_from(&long)),
+            "client.device_id",
+        ),
+        (
+            client(|client| client.device_id = "a\tb".into()),
             "client.device_id",
         ),
         (

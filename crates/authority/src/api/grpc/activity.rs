@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{id::TenantId, v1};
 
-use super::parse::{Fields, PAGE_BYTES_MAX, PROBLEMS_MAX};
+use super::{
+    parse::{FieldWarning, Fields, PAGE_BYTES_MAX, PROBLEMS_MAX},
+    render,
+};
 use crate::{
     app::{
         AppError,
@@ -20,11 +23,13 @@ const REQUESTS_MAX: u32 = 1 << 31;
 /// Age of the oldest request that a gate may report.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A report, and its entries that are refused. An invalid entry does not affect the others.
+/// A report, its entries that are refused, and those that were mended. An invalid entry does not affect the others.
 #[derive(Debug)]
 pub(super) struct ParsedReport {
     pub(super) report: ActivityReport,
     pub(super) refused: RefusedActivities,
+    /// The first ones, up to [`PROBLEMS_MAX`].
+    pub(super) warnings: Vec<v1::ActivityWarning>,
 }
 
 /// Refused entries of a report.
@@ -51,9 +56,13 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
     let gate = gate("gate_id", &message.gate_id, message.admits_for)?;
     let mut refused = RefusedActivities::default();
     let mut uses = CredentialUses::default();
+    let mut warnings = Vec::new();
     for (index, activity) in message.activities.iter().enumerate() {
         match parse_activity(activity) {
-            Ok(used) => uses.add(used),
+            Ok((used, mended)) => {
+                uses.add(used);
+                add_warnings(&mut warnings, index, mended);
+            }
             Err(error) => refused.add(index, error),
         }
     }
@@ -66,7 +75,24 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
         complete_age: message.complete_age.and_then(|age| age.try_into().ok()),
         is_leaving: message.leaving,
     };
-    Ok(ParsedReport { report, refused })
+    Ok(ParsedReport {
+        report,
+        refused,
+        warnings,
+    })
+}
+
+fn add_warnings(warnings: &mut Vec<v1::ActivityWarning>, index: usize, mended: Vec<FieldWarning>) {
+    for warning in mended {
+        // The answer must stay small, as with refused entries.
+        if warnings.len() >= PROBLEMS_MAX {
+            return;
+        }
+        warnings.push(v1::ActivityWarning {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            warning: Some(render::warning(warning)),
+        });
+    }
 }
 
 /// The gate of a report or a stream, and the time for which it admits requests without an authority. None: the gate is
@@ -153,21 +179,23 @@ fn merge_into<T>(
     all.insert(key, merged);
 }
 
-fn parse_activity(activity: &v1::Activity) -> Result<CredentialUse, AppError> {
+fn parse_activity(activity: &v1::Activity) -> Result<(CredentialUse, Vec<FieldWarning>), AppError> {
     let mut fields = Fields::default();
     let used = if activity.credential_id.starts_with("key_") {
         parse_api_key_use(&mut fields, activity).map(CredentialUse::ApiKey)
     } else {
         parse_session_use(&mut fields, activity).map(CredentialUse::Session)
     };
-    fields.finish(used)?.ok_or(AppError::Internal)
+    let warnings = fields.take_warnings();
+    let used = fields.finish(used)?.ok_or(AppError::Internal)?;
+    Ok((used, warnings))
 }
 
 fn parse_session_use(fields: &mut Fields, activity: &v1::Activity) -> Option<SessionActivity> {
     let age = parse_age(fields, activity.age);
     let requests = parse_requests(fields, activity.requests);
     let ip = fields.ip("ip", &activity.ip);
-    let page = fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
+    let page = fields.decoration::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
     let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
     let session_id = fields.session("credential_id", &activity.credential_id);
     Some(SessionActivity {
@@ -183,9 +211,9 @@ fn parse_session_use(fields: &mut Fields, activity: &v1::Activity) -> Option<Ses
 fn parse_api_key_use(fields: &mut Fields, activity: &v1::Activity) -> Option<ApiKeyUse> {
     let age = parse_age(fields, activity.age);
     let requests = parse_requests(fields, activity.requests);
-    // Not kept for a key, and checked all the same, so that a gate learns of its mistake.
+    // Not kept for a key, and read all the same, so that a gate learns of its mistake.
     fields.ip("ip", &activity.ip);
-    fields.text::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
+    fields.decoration::<PAGE_BYTES_MAX>("last_page", &activity.last_page);
     let tenant_id = fields.tenant("tenant_id", &activity.tenant_id);
     let id = fields.api_key("credential_id", &activity.credential_id);
     Some(ApiKeyUse {
@@ -247,7 +275,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
         let duration = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 11] = [
             ("tenant_id", Box::new(|wrong| wrong.tenant_id.clear())),
             (
                 "tenant_id",
@@ -280,15 +308,6 @@ mod tests {
                 "age",
                 Box::new(move |wrong| wrong.age = duration(i64::MAX, i32::MAX)),
             ),
-            ("ip", Box::new(|wrong| wrong.ip = "300.1.1.1".into())),
-            (
-                "last_page",
-                Box::new(|wrong| wrong.last_page = "x".repeat(513)),
-            ),
-            (
-                "last_page",
-                Box::new(|wrong| wrong.last_page = "/a\u{0}b".into()),
-            ),
         ];
         for (field, change) in cases {
             let good = activity(|_| ());
@@ -310,8 +329,51 @@ mod tests {
     }
 
     #[test]
+    fn decoration_is_mended_and_refuses_no_entry() {
+        let long = "x".repeat(513);
+        let cases: [(&str, &str, &str, &str, &str); 5] = [
+            ("10.0.0.1:80", "/a", "10.0.0.1", "/a", "ip"),
+            ("::ffff:10.0.0.1", "/a", "10.0.0.1", "/a", ""),
+            ("unknown", "/a", "", "/a", "ip"),
+            ("10.0.0.1", "/a\u{0}b", "10.0.0.1", "/a b", "last_page"),
+            ("10.0.0.1", &long, "10.0.0.1", &long[..512], "last_page"),
+        ];
+        for credential in [SESSION, "key_01h455vb4pex5vsknk084sn02q"] {
+            for (ip, page, kept_ip, kept_page, field) in cases {
+                let good = activity(|other| other.tenant_id = "other".into());
+                let odd = activity(|odd| {
+                    odd.credential_id = credential.into();
+                    odd.ip = ip.into();
+                    odd.last_page = page.into();
+                });
+                let read = report(vec![good, odd]).expect("a report");
+                assert_eq!(read.refused.count, 0, "{ip} {page}");
+                let mut warned = Vec::new();
+                for warning in &read.warnings {
+                    let about = warning.warning.as_ref().expect("a field");
+                    warned.push((warning.index, about.field.as_str()));
+                }
+                let expected = if field.is_empty() {
+                    vec![]
+                } else {
+                    vec![(1, field)]
+                };
+                assert_eq!(warned, expected, "{ip} {page}");
+                for used in &read.report.sessions {
+                    if used.tenant_id.as_str() == "acme" {
+                        assert_eq!((used.ip.as_str(), used.page.as_str()), (kept_ip, kept_page));
+                    }
+                }
+            }
+        }
+        let odd = activity(|odd| odd.ip = "unknown".into());
+        let read = report(vec![odd; ACTIVITIES_MAX]).expect("a report");
+        assert_eq!(read.warnings.len(), PROBLEMS_MAX);
+    }
+
+    #[test]
     fn an_answer_counts_all_refused_entries_and_names_a_few() {
-        let wrong = activity(|wrong| wrong.ip = "x".into());
+        let wrong = activity(|wrong| wrong.requests = u32::MAX);
         let read = report(vec![wrong; ACTIVITIES_MAX]).expect("a report");
         assert_eq!(read.refused.first.len(), PROBLEMS_MAX);
         assert_eq!(read.refused.count as usize, ACTIVITIES_MAX);

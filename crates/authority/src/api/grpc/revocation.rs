@@ -55,6 +55,7 @@ impl RevocationService for Revocations {
         Ok(Response::new(v1::ReportActivityResponse {
             refused: parsed.refused.count,
             refusals: parsed.refused.first,
+            warnings: parsed.warnings,
         }))
     }
 

@@ -42,9 +42,9 @@ impl SessionService for Sessions {
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
         let incoming = Incoming::new(request)?;
-        let request = sign_in::parse(&self.app, &incoming)?;
+        let (request, warnings) = sign_in::parse(&self.app, &incoming)?;
         let signed_in = sign_in(&self.app, &incoming.caller, request).await?;
-        Ok(Response::new(sign_in::render(signed_in)))
+        Ok(Response::new(sign_in::render(signed_in, warnings)))
     }
 
     async fn refresh_session(
@@ -52,9 +52,9 @@ impl SessionService for Sessions {
         request: Request<v1::RefreshSessionRequest>,
     ) -> Result<Response<v1::RefreshSessionResponse>, Status> {
         let incoming = Incoming::new(request)?;
-        let request = refresh::parse(&incoming)?;
+        let (request, warnings) = refresh::parse(&incoming)?;
         let refreshed = refresh(&self.app, &incoming.caller, request).await?;
-        Ok(Response::new(refresh::render(refreshed)))
+        Ok(Response::new(refresh::render(refreshed, warnings)))
     }
 
     async fn get_session(

@@ -1,6 +1,7 @@
 //! Reads fields of requests into domain types. All problems of a request are reported together, each with its field.
 
 mod client;
+mod decoration;
 mod time;
 
 use portcullis_contract::{
@@ -10,7 +11,7 @@ use portcullis_contract::{
     token::{SCOPE_BYTES_MAX, is_scope},
 };
 
-pub(crate) use self::client::address_or_empty;
+pub(crate) use self::decoration::{FieldWarning, Repair, address_or_empty};
 use crate::app::{AppError, Caller, InvalidField, token_text_problem};
 
 /// The longest reason or message, in bytes.
@@ -24,13 +25,14 @@ pub(crate) const PAGE_BYTES_MAX: usize = 512;
 /// The most scopes of an API key.
 const SCOPES_MAX: usize = 64;
 
-/// The most problems that are reported: the answer has to fit into the headers of an error.
+/// The most problems or warnings that are reported: the answer has to fit into the headers of an error.
 pub(crate) const PROBLEMS_MAX: usize = 32;
 
-/// Reads fields, and collects their problems.
+/// Reads fields, and collects their problems and warnings.
 #[derive(Default)]
 pub(crate) struct Fields {
     problems: Vec<InvalidField>,
+    warnings: Vec<FieldWarning>,
 }
 
 impl Fields {

@@ -15,6 +15,7 @@ use prost_types::Timestamp;
 
 pub(crate) use self::enforcement::{enforcement, validator_status};
 use crate::{
+    api::grpc::parse::{FieldWarning, Repair},
     app::preview::ChangePreview,
     domain::{Cause, FindingCode, Micros, Profile, SessionState},
 };
@@ -99,5 +100,23 @@ pub(crate) fn preview(preview: &ChangePreview) -> v1::Preview {
         sessions: preview.sessions,
         capped: preview.is_capped,
         sample: preview.sample.iter().map(session::session).collect(),
+    }
+}
+
+/// The fields that did not count as they were sent.
+pub(crate) fn warnings(warnings: Vec<FieldWarning>) -> Vec<v1::FieldWarning> {
+    warnings.into_iter().map(warning).collect()
+}
+
+pub(crate) fn warning(warning: FieldWarning) -> v1::FieldWarning {
+    let repair = match warning.repair {
+        Repair::Cut => v1::FieldRepair::Cut,
+        Repair::Cleaned => v1::FieldRepair::Cleaned,
+        Repair::Ignored => v1::FieldRepair::Ignored,
+    };
+    v1::FieldWarning {
+        field: warning.field,
+        repair: repair.into(),
+        description: warning.description,
     }
 }

@@ -4,7 +4,11 @@ use portcullis_contract::{position::sha256, v1};
 use prost::Message;
 
 use crate::{
-    api::grpc::{incoming::Incoming, parse::Fields, render},
+    api::grpc::{
+        incoming::Incoming,
+        parse::{FieldWarning, Fields},
+        render,
+    },
     app::{
         App, AppError,
         sign_in::{SignInRequest, SignedIn},
@@ -12,11 +16,11 @@ use crate::{
     domain::SignInFacts,
 };
 
-/// Reads the request. Every problem is reported, whichever field it is in.
+/// Reads the request, with warnings about its decoration. Every problem is reported, whichever field it is in.
 pub(super) fn parse(
     app: &App,
     incoming: &Incoming<v1::CreateSessionRequest>,
-) -> Result<SignInRequest, AppError> {
+) -> Result<(SignInRequest, Vec<FieldWarning>), AppError> {
     let message = &incoming.message;
     let tenant_id = incoming.tenant(&message.tenant_id)?;
     let mut fields = Fields::default();
@@ -40,10 +44,11 @@ pub(super) fn parse(
     let (client_hints, app_words) = fields.device(message.client.as_ref());
     let auth_time = fields.past("auth_time", message.auth_time.as_ref());
 
+    let warnings = fields.take_warnings();
     // An empty id was reported as a problem, so that the second check never fails.
     let user_id = fields.finish(user_id)?;
     let user_id = user_id.ok_or_else(|| AppError::invalid("user.id", "is required"))?;
-    Ok(SignInRequest {
+    let request = SignInRequest {
         tenant_id,
         user_id,
         profile,
@@ -58,7 +63,8 @@ pub(super) fn parse(
         replaces,
         trace_parent: incoming.trace_parent.clone(),
         received: incoming.received,
-    })
+    };
+    Ok((request, warnings))
 }
 
 /// The id of the request and the digest of its arguments, so that a repetition with other arguments is noticed.
@@ -74,12 +80,16 @@ fn request_id(
     Some((id, sha256(&message.encode_to_vec())))
 }
 
-pub(super) fn render(signed_in: SignedIn) -> v1::CreateSessionResponse {
+pub(super) fn render(
+    signed_in: SignedIn,
+    warnings: Vec<FieldWarning>,
+) -> v1::CreateSessionResponse {
     let tokens = signed_in.tokens;
     v1::CreateSessionResponse {
         session: Some(render::session::session(&signed_in.session)),
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token,
         access_token_expire_time: Some(render::timestamp(tokens.access_token_expires)),
+        warnings: render::warnings(warnings),
     }
 }
