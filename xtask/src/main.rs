@@ -17,6 +17,7 @@ mod shape;
 mod shell;
 mod test;
 mod tools;
+mod user_agents;
 
 use std::{env, path::Path, process::ExitCode};
 
@@ -49,6 +50,8 @@ enum Chore {
     Shape(shape::Options),
     /// Throw hostile bytes at every decoder for a while. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
+    /// Take the data by which user agents are recognized from a copy of uap-core.
+    UserAgents(user_agents::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,5 +81,6 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Seed(options) => bench::seed(options),
         Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),
+        Chore::UserAgents(options) => user_agents::write(root, options),
     }
 }

@@ -58,6 +58,8 @@ pub enum DeviceKind {
     Desktop,
     /// A script, a library or a crawler: no person's device.
     Program,
+    /// A television set, or a box beside one.
+    Tv,
 }
 
 impl Device {

@@ -1,8 +1,13 @@
 //! Devices from user agents, by the expressions of the ua-parser project, which are in the binary (`data/README.md`).
 
+mod kind;
+
 use std::{sync::LazyLock, thread};
 
+use serde::Deserialize;
 use ua_parser::{Extractor, Regexes, device, os, user_agent};
+
+use self::kind::{is_ipad_as_mac, is_mac_application, kind_of, leading_program};
 
 use crate::domain::{
     device::{Device, DeviceKind, short_version},
@@ -12,26 +17,47 @@ use crate::domain::{
 /// The most bytes of a user agent that are read.
 pub const USER_AGENT_BYTES_MAX: usize = 1024;
 
-/// The most bytes of a program's name.
-const PROGRAM_BYTES_MAX: usize = 64;
-
-/// The compiled expressions. Compiling takes a tenth of a second and some 25 MiB.
-static EXTRACTOR: LazyLock<Extractor<'static>> = LazyLock::new(|| {
-    let regexes: Regexes<'static> =
-        serde_json::from_str(include_str!("../../data/user_agents.json"))
-            .expect("the file in the binary is JSON");
-    Extractor::try_from(regexes).expect("the expressions in the binary compile")
+/// The data in the binary, compiled. Compiling takes a tenth of a second and some 25 MiB.
+static DATA: LazyLock<Data> = LazyLock::new(|| {
+    let file: DataFile<'static> = serde_json::from_str(include_str!("../../data/user_agents.json"))
+        .expect("the file in the binary is JSON");
+    let regexes = Regexes {
+        user_agent_parsers: file.user_agent_parsers,
+        os_parsers: file.os_parsers,
+        device_parsers: file.device_parsers,
+    };
+    Data {
+        version: file.version,
+        extractor: Extractor::try_from(regexes).expect("the expressions in the binary compile"),
+    }
 });
+
+struct Data {
+    version: String,
+    extractor: Extractor<'static>,
+}
+
+/// The file in the binary, as `cargo xtask user-agents` writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataFile<'a> {
+    version: String,
+    user_agent_parsers: Vec<user_agent::Parser<'a>>,
+    os_parsers: Vec<os::Parser<'a>>,
+    device_parsers: Vec<device::Parser<'a>>,
+}
+
+/// The version of uap-core that the data in the binary is of.
+#[must_use]
+pub fn data_version() -> &'static str {
+    &DATA.version
+}
 
 /// Compiles the expressions in the background, so that no call has to wait for it.
 pub fn warm_up() {
     let thread = thread::Builder::new().name("user-agents".into());
     // If no thread can be started, the first call compiles them.
-    let _ = thread.spawn(compile);
-}
-
-fn compile() {
-    LazyLock::force(&EXTRACTOR);
+    let _ = thread.spawn(|| tracing::info!(version = data_version(), "user agents are recognized"));
 }
 
 /// Reads the device from a `User-Agent`. Only the first [`USER_AGENT_BYTES_MAX`] bytes of it are read.
@@ -39,13 +65,19 @@ fn compile() {
 pub fn parse(user_agent: &str) -> Device {
     // The expressions take time in proportion to the length, and the caller chooses the length.
     let agent = &user_agent[..user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX)];
-    let (browser, system, device) = EXTRACTOR.extract(agent);
+    let (browser, system, device) = DATA.extractor.extract(agent);
     let is_crawler = match &device {
         Some(device) => device.device == "Spider",
         None => false,
     };
-    let (os, os_version) = system.as_ref().map(read_system).unwrap_or_default();
-    let (mut browser, mut browser_version) = browser.as_ref().map(read_browser).unwrap_or_default();
+    let (os, os_version) = match system_of(agent) {
+        Some(system) => system,
+        None => system.as_ref().map(read_system).unwrap_or_default(),
+    };
+    let (mut browser, mut browser_version) = match powershell(agent) {
+        Some(shell) => shell,
+        None => browser.as_ref().map(read_browser).unwrap_or_default(),
+    };
 
     let kind = if is_crawler || browser.starts_with("Headless") {
         DeviceKind::Program
@@ -63,10 +95,16 @@ pub fn parse(user_agent: &str) -> Device {
         browser = String::new();
         browser_version = String::new();
     }
-    // The model of a crawler is the phone that it pretends to be.
     let model = match device {
-        Some(device) if kind != DeviceKind::Program => read_model(device),
-        _ => None,
+        // The model of a crawler is the phone that it pretends to be.
+        _ if kind == DeviceKind::Program => None,
+        _ if is_ipad_as_mac(agent) => Some("iPad".to_owned()),
+        // The expressions take every device of Amazon's for a tablet.
+        Some(device) if kind == DeviceKind::Tv && device.device == "Kindle" => {
+            Some("Fire TV".to_owned())
+        }
+        Some(device) => read_model(device),
+        None => None,
     };
 
     Device {
@@ -78,6 +116,18 @@ pub fn parse(user_agent: &str) -> Device {
         kind,
         ..Device::default()
     }
+}
+
+/// PowerShell and its version. It begins like a browser, and the expressions know only its old name.
+fn powershell(agent: &str) -> Option<(String, String)> {
+    let (_, version) = agent.split_once("PowerShell/")?;
+    Some(("PowerShell".to_owned(), leading_version(version)))
+}
+
+/// The version that a text begins with.
+fn leading_version(text: &str) -> String {
+    let is_end = |letter: char| !letter.is_ascii_digit() && letter != '.';
+    short_version(text.split(is_end).next().unwrap_or_default())
 }
 
 /// Reads the family and version of a browser. Words that the device repeats are left out: `Chrome Mobile iOS` is
@@ -102,9 +152,26 @@ fn read_browser(browser: &user_agent::ValueRef<'_>) -> (String, String) {
     (tidy(family), version)
 }
 
+/// The system and its version, where the agent says more than the expressions know.
+fn system_of(agent: &str) -> Option<(String, String)> {
+    // The version that it names is that of a Mac.
+    if is_ipad_as_mac(agent) {
+        return Some(("iOS".to_owned(), String::new()));
+    }
+    // The expressions take every application with Apple's network library for one on iOS.
+    if is_mac_application(agent) {
+        return Some(("macOS".to_owned(), String::new()));
+    }
+    let (_, version) = agent.split_once("OpenHarmony ")?;
+    Some(("HarmonyOS".to_owned(), leading_version(version)))
+}
+
 fn read_system(system: &os::ValueRef<'_>) -> (String, String) {
     let name = match system.os.as_ref() {
         "Mac OS X" => "macOS".into(),
+        "ATV OS X" => "tvOS".into(),
+        "Chromecast Android" => "Android".into(),
+        "Web0S" => "webOS".into(),
         name => tidy(name),
     };
     let version = join_version([
@@ -120,7 +187,7 @@ fn read_system(system: &os::ValueRef<'_>) -> (String, String) {
 fn read_model(device: device::ValueRef<'_>) -> Option<String> {
     let model = tidy(&device.model?);
     match model.as_str() {
-        "K" | "Smartphone" | "Tablet" | "Feature Phone" | "Mac" | "iOS-Device" => None,
+        "K" | "Browser" | "Smartphone" | "Tablet" | "Feature Phone" | "Mac" | "iOS-Device" => None,
         _ => Some(model),
     }
 }
@@ -129,57 +196,6 @@ fn join_version(numbers: [Option<&str>; 4]) -> String {
     // A version ends at its first missing part.
     let known: Vec<&str> = numbers.into_iter().map_while(|number| number).collect();
     short_version(&known.join("."))
-}
-
-/// Words that only phones have in their user agents.
-const PHONE_WORDS: [&str; 5] = ["iPhone", "iPod", "Windows Phone", "iOS", "Darwin/"];
-/// Words that only desktops have, once phones, tablets and programs are excluded.
-const DESKTOP_WORDS: [&str; 3] = ["Windows NT", "Macintosh", "X11"];
-
-/// Tells the kind of device by the words that browsers use for it.
-fn kind_of(agent: &str) -> DeviceKind {
-    // Before the phones: apps on an iPad also say `iOS`.
-    if agent.contains("iPad") {
-        return DeviceKind::Tablet;
-    }
-    if contains_any(agent, &PHONE_WORDS) {
-        return DeviceKind::Phone;
-    }
-    if agent.contains("Android") {
-        // Browsers on Android say `Mobile` on phones only (Chrome, "User-Agent Strings").
-        let is_tablet = agent.starts_with("Mozilla/") && !agent.contains("Mobile");
-        return match is_tablet {
-            true => DeviceKind::Tablet,
-            false => DeviceKind::Phone,
-        };
-    }
-    // Before the desktops: a program may name the system that it runs on.
-    if leading_program(agent).is_some() {
-        return DeviceKind::Program;
-    }
-    if contains_any(agent, &DESKTOP_WORDS) {
-        return DeviceKind::Desktop;
-    }
-    DeviceKind::Unknown
-}
-
-fn contains_any(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| text.contains(word))
-}
-
-/// Reads the name and version that a program puts first (RFC 9110, 10.1.5), where browsers put `Mozilla/5.0`.
-fn leading_program(agent: &str) -> Option<(&str, &str)> {
-    let first = agent.split(' ').next()?;
-    let (name, version) = first.split_once('/')?;
-    let fits = (1..=PROGRAM_BYTES_MAX).contains(&name.len()) && is_token(name) && is_token(version);
-    let is_browser = ["Mozilla", "Opera", "Dalvik"].contains(&name);
-    let is_version = version.starts_with(|first: char| first.is_ascii_digit());
-    (fits && !is_browser && is_version).then_some((name, version))
-}
-
-fn is_token(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
 }
 
 #[cfg(test)]

@@ -204,6 +204,8 @@ pub enum DeviceType {
     Desktop = 3,
     /// A script, a library or a crawler.
     Program = 4,
+    /// A television set, or a box beside one.
+    Tv = 5,
 }
 impl DeviceType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -217,6 +219,7 @@ impl DeviceType {
             Self::Tablet => "DEVICE_TYPE_TABLET",
             Self::Desktop => "DEVICE_TYPE_DESKTOP",
             Self::Program => "DEVICE_TYPE_PROGRAM",
+            Self::Tv => "DEVICE_TYPE_TV",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -227,6 +230,7 @@ impl DeviceType {
             "DEVICE_TYPE_TABLET" => Some(Self::Tablet),
             "DEVICE_TYPE_DESKTOP" => Some(Self::Desktop),
             "DEVICE_TYPE_PROGRAM" => Some(Self::Program),
+            "DEVICE_TYPE_TV" => Some(Self::Tv),
             _ => None,
         }
     }

@@ -43,9 +43,10 @@ impl AppWords {
         }
         match self.os.trim().to_ascii_lowercase().as_str() {
             "ipados" => Some(DeviceKind::Tablet),
-            // Android has one name on phones and tablets. Only the user agent tells them apart.
-            "android" if seen == DeviceKind::Tablet => Some(seen),
-            "ios" | "android" => Some(DeviceKind::Phone),
+            // Android has one name on phones, tablets and television sets. Only the user agent tells them apart.
+            "android" if matches!(seen, DeviceKind::Tablet | DeviceKind::Tv) => Some(seen),
+            "android tv" | "google tv" | "tvos" => Some(DeviceKind::Tv),
+            "ios" | "android" | "kaios" => Some(DeviceKind::Phone),
             "windows" | "macos" | "mac os x" | "linux" | "chrome os" | "chromeos" => {
                 Some(DeviceKind::Desktop)
             }

@@ -40,10 +40,10 @@ impl Device {
         self.learn_os(&platform, &hints.os_version(&platform));
         self.learn_model(&parse_string(&hints.model).unwrap_or_default());
 
-        // A crawler may send a browser's hints and is still a program.
-        if self.kind != DeviceKind::Program
-            && let Some(kind) = hints.kind(&platform)
-        {
+        // A crawler may send a browser's hints and is still a program. No hint names a television set: it is not mobile and
+        // has Android, and so would be a tablet.
+        let is_settled = matches!(self.kind, DeviceKind::Program | DeviceKind::Tv);
+        if !is_settled && let Some(kind) = hints.kind(&platform) {
             self.kind = kind;
         }
         self

@@ -186,11 +186,16 @@ fn hints_are_believed_before_the_user_agent() {
     for (device, hints, expected) in cases {
         assert_eq!(line(&device.with_hints(&hints)), expected, "{hints:?}");
     }
-    let crawler = agent(("Googlebot", "2.1"), ("", ""), "", DeviceKind::Program);
-    assert_eq!(
-        crawler.with_hints(&hints(|h| h.mobile = "?1".into())).kind,
-        DeviceKind::Program
-    );
+    for kind in [DeviceKind::Program, DeviceKind::Tv] {
+        let settled = Device { kind, ..android() };
+        for mobile in ["?0", "?1"] {
+            let hints = hints(|h| {
+                h.platform = r#""Android""#.into();
+                h.mobile = mobile.into();
+            });
+            assert_eq!(settled.clone().with_hints(&hints).kind, kind, "{mobile}");
+        }
+    }
 }
 
 #[test]
@@ -259,6 +264,19 @@ fn the_application_is_believed_before_all() {
             tablet,
             words("Android", "", ""),
             "Chrome 124|Android 10||Tablet",
+        ),
+        (
+            Device {
+                kind: DeviceKind::Tv,
+                ..android()
+            },
+            words("Android", "", ""),
+            "Chrome 124|Android 10||Tv",
+        ),
+        (
+            Device::default(),
+            words("tvOS", "17", "Apple TV"),
+            " |tvOS 17|Apple TV|Tv",
         ),
         (
             ipad_as_mac(),

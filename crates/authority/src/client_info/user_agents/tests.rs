@@ -113,7 +113,7 @@ Acme/3.2.1 (com.acme.app; build:42; iOS 17.2.0) Alamofire/5.8.1
 Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Slack/4.36.140 Chrome/120.0.6099.291 Electron/28.2.10 Safari/537.36
   Electron 28.2.10|Linux ||Desktop
 Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/4.0 Chrome/76.0.3809.146 TV Safari/537.36
-  Samsung Internet 4|Tizen 6|SMART-TV|Unknown
+  Samsung Internet 4|Tizen 6|SMART-TV|Tv
 Mozilla/5.0 (PlayStation; PlayStation 5/2.26) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15
   Safari 13| |PlayStation 5|Unknown
 Opera/9.80 (Android; Opera Mini/36.2.2254/119.132; U; id) Presto/2.12.423 Version/12.16
@@ -124,6 +124,68 @@ garbage
    | ||Unknown
 Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 5.1; Trident/4.0)
   IE 8|Windows XP||Desktop
+aws-cli/2.15.0 Python/3.11.6 Darwin/23.1.0 source/arm64 prompt/off
+  aws-cli 2.15| ||Program
+Boto3/1.34.0 md/Botocore#1.34.0 ua/2.0 os/macos#23.1.0 md/arch#arm64 lang/python#3.11.6
+  Boto3 1.34|macOS 23.1||Program
+MyApp/1.0 CFNetwork/1240.0.4 Darwin/20.6.0 (x86_64)
+  MyApp 1|macOS ||Desktop
+Slack/23.10 CFNetwork/1240.0.4 Darwin/20.6.0 (Macintosh; x86_64)
+  Slack 23.10|macOS ||Desktop
+Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1
+  Safari 17.4|iOS |iPad|Tablet
+Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/125.0 Safari/605.1.15
+  Firefox 125|iOS |iPad|Tablet
+Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/124 Version/11.1.1 Safari/605.1.15
+  Chrome 124|iOS |iPad|Tablet
+Mozilla/5.0 (iPad; CPU OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/125.0 Mobile/15E148 Safari/605.1.15
+  Firefox 125|iOS 17.4|iPad|Tablet
+Mozilla/5.0 (Phone; OpenHarmony 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 Mobile HuaweiBrowser/5.0.4.300
+  Huawei Browser 5.0.4|HarmonyOS 5||Phone
+Mozilla/5.0 (Tablet; OpenHarmony 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 HuaweiBrowser/5.0.4.300
+  Huawei Browser 5.0.4|HarmonyOS 5||Tablet
+Mozilla/5.0 (PC; OpenHarmony 5.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1
+  Chrome 114|HarmonyOS 5||Desktop
+Mozilla/5.0 (Linux; Android 10; HarmonyOS; NOH-AN00; HMSCore 6.6.0.352) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/92.0.4515.105 HuaweiBrowser/12.1.1.301 Mobile Safari/537.36
+  Huawei Browser 12.1.1|Android 10||Phone
+Mozilla/5.0 (Mobile; Nokia 8110 4G; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.5
+  Firefox 48|KaiOS 2.5|8110|Phone
+Mozilla/5.0 (Mobile; Nokia_2720_Flip; rv:84.0) Gecko/84.0 Firefox/84.0 KAIOS/3.0
+  Firefox 84|KaiOS 3|2720|Phone
+Mozilla/5.0 (Wayland; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0
+  Firefox 128|Linux ||Desktop
+Mozilla/5.0 (Wayland; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15 Epiphany/605.1.15
+  Epiphany 605.1.15|Linux ||Desktop
+Mozilla/5.0 (Linux; Android 12; BRAVIA 4K VH2 Build/SVP1.211006.003) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36
+  Chrome 124|Android 12|BRAVIA 4K VH2|Tv
+Mozilla/5.0 (Linux; Android 11; SHIELD Android TV Build/RQ1A.210105.003; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/124.0.0.0 Mobile Safari/537.36
+  Android WebView 124|Android 11|SHIELD Android TV|Tv
+Dalvik/2.1.0 (Linux; U; Android 12; Chromecast HD Build/STTE.230319.008)
+   |Android 12|Chromecast HD|Tv
+Mozilla/5.0 (Linux; Android 12.0; Build/STTL.240206.002) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/92.0.4515.0 Safari/537.36 CrKey/1.56.500000 DeviceType/AndroidTV
+  Chrome 92.0.4515|Android 12|AndroidTV|Tv
+Mozilla/5.0 (Linux; Android 9; AFTMM Build/PS7633) AppleWebKit/537.36 (KHTML, like Gecko) Silk/120.4.1 like Chrome/120.0.6099.230 Safari/537.36
+  Amazon Silk 120.4.1|Android 9|Fire TV|Tv
+Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0.4606.128 Safari/537.36 WebAppManager
+  Chrome 94.0.4606.128|webOS |Web0S SmartTV|Tv
+Mozilla/5.0 (Linux; Android 9; MIBOX4 Build/PI; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/124.0.0.0 Mobile Safari/537.36
+  Android WebView 124|Android 9|MIBOX4|Tv
+AppleTV11,1/11.1
+   |tvOS |AppleTV|Tv
+Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682
+  PowerShell 5.1.19041.1682|Windows 10||Program
+Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.19045; en-US) PowerShell/7.4.1
+  PowerShell 7.4.1|Windows 10||Program
+Mozilla/5.0 (Macintosh; Darwin 23.1.0 Darwin Kernel Version 23.1.0; en-US) PowerShell/7.4.0
+  PowerShell 7.4| ||Program
+Mozilla/5.0 (Linux; Ubuntu 22.04.3 LTS; en-US) PowerShell/7.4.0
+  PowerShell 7.4|Ubuntu 22.04.3||Program
+Acme-BiOS/2.0 (build 7)
+  Acme-BiOS 2| ||Program
+Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36 KiosK-BIOS/1.0
+  Chrome 124|Linux ||Desktop
+Acme/2.0 (iOS)
+   | ||Phone
 Mozilla/5.0 (Linux; Android 9; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Silk/120.4.1 like Chrome/120.0.6099.230 Safari/537.36
   Amazon Silk 120.4.1|Android 9|Kindle|Tablet
 "#;
@@ -144,12 +206,32 @@ fn line(device: &Device) -> String {
 #[test]
 fn user_agents_are_told_apart() {
     let lines: Vec<&str> = TABLE.trim_matches('\n').lines().collect();
+    let mut wrong = String::new();
     for pair in lines.chunks(2) {
         let [agent, expected] = pair else {
             panic!("a user agent without its line: {pair:?}")
         };
-        assert_eq!(format!("  {}", line(&parse(agent))), *expected, "{agent}");
+        let found = format!("  {}", line(&parse(agent)));
+        if found != *expected {
+            wrong += &format!("{agent}\n{found}\n");
+        }
     }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+fn the_data_carries_its_version() {
+    let first_lines: Vec<_> = include_str!("../../../data/user_agents.json")
+        .lines()
+        .take(2)
+        .collect();
+    assert_eq!(
+        first_lines.join(""),
+        format!("{{\"version\": \"{}\",", data_version())
+    );
+    // `uap-core` counts by three numbers; a commit may follow.
+    let numbers = data_version().split('+').next().unwrap_or_default();
+    assert_eq!(numbers.split('.').count(), 3, "{}", data_version());
 }
 
 #[test]

@@ -243,7 +243,7 @@ CREATE TABLE sessions (
     rotated_us         BIGINT,                      -- the last refresh
     end_event          BYTEA,                       -- the audit event that ended this one session
     device             TEXT NOT NULL DEFAULT '{}',  -- JSON: the device as people name it
-    device_type        BIGINT NOT NULL DEFAULT 0,   -- 0 unknown, 1 phone, 2 tablet, 3 desktop, 4 program
+    device_type        BIGINT NOT NULL DEFAULT 0,   -- 0 unknown, 1 phone, 2 tablet, 3 desktop, 4 program, 5 television
     device_sign_ins    BIGINT NOT NULL DEFAULT 0,   -- sign-ins of the user on this device, this one included
     place              TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of the address at sign-in
     country            TEXT NOT NULL DEFAULT '',    -- of that place, ISO 3166-1 alpha-2

@@ -232,6 +232,7 @@ fn device_code(kind: DeviceKind) -> i64 {
         DeviceKind::Tablet => 2,
         DeviceKind::Desktop => 3,
         DeviceKind::Program => 4,
+        DeviceKind::Tv => 5,
     }
 }
 

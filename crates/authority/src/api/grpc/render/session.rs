@@ -132,6 +132,7 @@ fn device_type(kind: DeviceKind) -> v1::DeviceType {
         DeviceKind::Tablet => v1::DeviceType::Tablet,
         DeviceKind::Desktop => v1::DeviceType::Desktop,
         DeviceKind::Program => v1::DeviceType::Program,
+        DeviceKind::Tv => v1::DeviceType::Tv,
     }
 }
 

@@ -3,10 +3,7 @@
 use super::*;
 
 /// The value that is kept, and the warnings about it.
-fn read<'a>(
-    text: &str,
-    read: impl FnOnce(&mut Fields, &str, &str) -> String,
-) -> (String, Vec<Repair>) {
+fn read(text: &str, read: impl FnOnce(&mut Fields, &str, &str) -> String) -> (String, Vec<Repair>) {
     let mut fields = Fields::default();
     let kept = read(&mut fields, "field", text);
     let mut repairs = Vec::new();
