@@ -1,6 +1,9 @@
 //! Users who may not sign in.
 
-use portcullis_authority::domain::{Cause, EntryError, Outcome};
+use portcullis_authority::{
+    domain::{Cause, EntryError, Outcome},
+    store::sql::Lane,
+};
 use portcullis_contract::{
     delta::{self, Change, Scope},
     key::CredentialKind,
@@ -130,7 +133,17 @@ async fn disabling_twice_keeps_the_first_time_and_cuts_once(engine: Engine) {
     assert_eq!(disabled().await, first);
 }
 
+async fn nobody_is_looked_up_without_a_connection(engine: Engine) {
+    let (store, faults) = engine.place().await.faulty_store().await;
+    faults.cut_off(Lane::Read);
+    let found = store.users(&tenant("t"), &[]).await.expect("an answer");
+    assert!(found.is_empty());
+    let asked = store.users(&tenant("t"), &[user("u")]).await;
+    assert!(asked.is_err(), "somebody needs a connection");
+}
+
 crate::on_every_engine! {
+    nobody_is_looked_up_without_a_connection,
     a_disabled_user_is_signed_out_and_stays_out_until_enabled,
     disabling_an_unknown_user_keeps_them_out,
     disabling_cuts_api_keys_too_and_signing_out_does_not,

@@ -9,14 +9,13 @@ mod count;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use portcullis_contract::id::{TenantId, UserId};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use self::{bucket::Buckets, count::Counts};
 use crate::{
     config::LimitsConfig,
+    domain::User,
+    net::FairSemaphore,
     store::{Store, StoreError},
     telemetry::Instruments,
 };
@@ -29,6 +28,10 @@ pub(crate) struct Exceeded {
     /// The time until a rate admits the call again. None: the limit is a quota, and waiting does not help.
     pub(crate) retry: Option<Duration>,
 }
+
+/// A sign-out of more users than this is large. A small one waits for nobody and has no rate of named users: an
+/// administrator who ends an attack must not be refused because somebody else named thousands.
+const SMALL_SIGN_OUT_MAX: usize = 16;
 
 /// With more unknown users than this in a call, their rows are made before it is appended. The log would else wait for
 /// them.
@@ -43,10 +46,12 @@ pub(crate) struct Limits {
     store: Arc<dyn Store>,
     instruments: Arc<Instruments>,
     user_changes: Buckets<(TenantId, UserId)>,
+    named_users: Buckets<TenantId>,
     unknown_users: Buckets<TenantId>,
     counts: Counts,
-    /// Admits one transaction at a time that makes users, so that sign-ins and the log do not queue behind many of them.
-    making: Semaphore,
+    /// Admits one statement at a time that looks up or makes many users, in turns between tenants. Without it a crowd of
+    /// large sign-outs would take all connections for reads, and everybody's sign-ins would queue behind them.
+    bulk_turns: Arc<FairSemaphore<TenantId>>,
 }
 
 impl Limits {
@@ -57,12 +62,16 @@ impl Limits {
     ) -> Self {
         Self {
             user_changes: Buckets::new(config.user_changes_per_minute, config.user_changes_burst),
+            named_users: Buckets::new(
+                config.tenant_named_users_per_minute,
+                config.tenant_named_users_burst,
+            ),
             unknown_users: Buckets::new(
                 config.tenant_unknown_users_per_minute,
                 config.tenant_unknown_users_burst,
             ),
             counts: Counts::default(),
-            making: Semaphore::new(1),
+            bulk_turns: FairSemaphore::new(1),
             config: config.clone(),
             store,
             instruments,
@@ -82,15 +91,25 @@ impl Limits {
         }
     }
 
-    /// Admits the users that a sign-out names. Each unknown one becomes a row and a cutoff, so a tenant may name only so
-    /// many of them in a time. If they are many, their rows are made here.
+    /// Admits the users that a sign-out names, of which a tenant may name only so many in a time. Each unknown one becomes
+    /// a row and a cutoff, so those have a lower rate. If they are many, their rows are made here.
     pub(crate) async fn admit_named_users(
         &self,
         tenant: &TenantId,
         users: &[UserId],
     ) -> Result<Result<(), Exceeded>, StoreError> {
+        // Before the look-up: it is the work from which this rate protects others. A call that is refused later has paid
+        // for its look-up.
+        if users.len() > SMALL_SIGN_OUT_MAX {
+            let taken = self.named_users.take(tenant, users.len(), Instant::now());
+            if let Err(retry) = taken {
+                let limit = "tenant_named_users_per_minute";
+                return Ok(Err(self.refuse(limit, Some(retry))));
+            }
+        }
+
         let unknown = self.unknown_users_of(tenant, users).await?;
-        // Known users cost no new row, so no rate may keep an administrator from signing them out.
+        // Known users cost no new row, so the rate of unknown ones must not keep an administrator from signing them out.
         if unknown.is_empty() {
             return Ok(Ok(()));
         }
@@ -116,7 +135,7 @@ impl Limits {
         tenant: &TenantId,
         users: &[UserId],
     ) -> Result<Vec<UserId>, StoreError> {
-        let rows = self.store.users(tenant, users).await?;
+        let rows = self.look_up(tenant, users).await?;
         let known: HashSet<_> = rows.iter().map(|user| user.user_id.as_str()).collect();
         let mut unknown = Vec::new();
         for user in users {
@@ -127,15 +146,18 @@ impl Limits {
         Ok(unknown)
     }
 
-    async fn acquire_making(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let acquired = self.making.acquire().await;
-        acquired.map_err(|error| StoreError::Internal(error.to_string()))
+    async fn look_up(&self, tenant: &TenantId, users: &[UserId]) -> Result<Vec<User>, StoreError> {
+        if users.len() <= SMALL_SIGN_OUT_MAX {
+            return self.store.users(tenant, users).await;
+        }
+        let _turn = self.bulk_turns.acquire(tenant.clone()).await;
+        self.store.users(tenant, users).await
     }
 
     async fn make_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
         for chunk in users.chunks(MADE_AT_ONCE) {
             // Acquired for each chunk, so that other callers get their turn between two of them.
-            let _permit = self.acquire_making().await?;
+            let _turn = self.bulk_turns.acquire(tenant.clone()).await;
             self.store.add_users(tenant, chunk).await?;
         }
         Ok(())

@@ -59,6 +59,13 @@ pub trait LogStore: Send + Sync + 'static {
     /// When the store fails, or can no longer write.
     async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError>;
 
+    /// Removes the record of an authority that has ended: nothing of it writes any more. Records that are a day old, of
+    /// authorities that crashed, go too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn end_beats(&self, authority: &[u8; 16]) -> Result<(), StoreError>;
+
     /// Makes a small durable write on engines whose beat only reads. A full disk shows here first.
     ///
     /// # Errors

@@ -12,6 +12,10 @@ pub struct LimitsConfig {
     pub user_changes_per_minute: u32,
     /// Changes that a user may make at once.
     pub user_changes_burst: u32,
+    /// Users a minute that a tenant may name in large sign-outs, of more than 16 users.
+    pub tenant_named_users_per_minute: u32,
+    /// Users that a tenant may name in large sign-outs at once.
+    pub tenant_named_users_burst: u32,
     /// Users a minute that a tenant may sign out or disable although they never signed in.
     pub tenant_unknown_users_per_minute: u32,
     /// Users that a tenant may sign out or disable at once although they never signed in.
@@ -29,6 +33,8 @@ impl Default for LimitsConfig {
         Self {
             user_changes_per_minute: 10,
             user_changes_burst: 20,
+            tenant_named_users_per_minute: 60_000,
+            tenant_named_users_burst: 100_000,
             tenant_unknown_users_per_minute: 1_000,
             tenant_unknown_users_burst: 10_000,
             tenant_users_max: 10_000_000,
@@ -52,11 +58,22 @@ impl LimitsConfig {
                 1..=60_000,
             ),
             (
+                "limits.tenant_named_users_per_minute",
+                self.tenant_named_users_per_minute,
+                1..=100_000_000,
+            ),
+            // One call may name 1,000 users. A smaller burst would refuse such a call forever.
+            (
+                "limits.tenant_named_users_burst",
+                self.tenant_named_users_burst,
+                1_000..=100_000_000,
+            ),
+            (
                 "limits.tenant_unknown_users_per_minute",
                 self.tenant_unknown_users_per_minute,
                 1..=100_000_000,
             ),
-            // One call may name 1,000 users. A smaller burst would refuse such a call forever.
+            // Likewise.
             (
                 "limits.tenant_unknown_users_burst",
                 self.tenant_unknown_users_burst,

@@ -41,6 +41,9 @@ columns! {
 /// The row of `authority_beat` that the check of writes uses. No authority has this id.
 pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
 
+/// The age of the last beat from which an authority is taken for gone.
+const BEAT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(super) async fn head(db: &mut Db) -> Result<Position, StoreError> {
     let sql = format!("SELECT {} FROM log_head", HeadColumns::names());
     position(&db.query(&sql, &[]).await?)
@@ -94,6 +97,17 @@ pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, Stor
         head: position(&rows)?,
         time: only_row(&rows, "log_head")?.time(HeadTime::AT.now_us)?,
     })
+}
+
+/// Removes the row of an authority that has ended, and those of authorities that were not heard of for a day.
+pub(super) async fn end_beats(db: &mut Db, authority: &[u8; 16]) -> Result<(), StoreError> {
+    let sql = format!(
+        "DELETE FROM authority_beat WHERE authority_id = $1 OR beat_us < {now} - $2",
+        now = db.dialect.now
+    );
+    let values: [Value; 2] = [authority[..].into(), span(BEAT_KEPT).into()];
+    db.query(&sql, &values).await?;
+    Ok(())
 }
 
 /// The time at which the head is read, in the same statement, so that gates can tell how old the head is.

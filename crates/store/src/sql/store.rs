@@ -233,6 +233,10 @@ impl UserStore for SqlStore {
     }
 
     async fn users(&self, tenant: &TenantId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        // Nobody to look up, as in the view of a session without its user: the answer must not wait for a connection.
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<_> = ids.iter().map(|id| (tenant.clone(), id.clone())).collect();
         let found = users::find(&mut self.lane(Lane::Read).await?, &keys).await?;
         Ok(found.into_iter().flatten().collect())
@@ -426,6 +430,14 @@ impl LogStore for SqlStore {
 
     async fn beat(&self, authority: &[u8; 16]) -> Result<Beat, StoreError> {
         log::beat(&mut self.lane(Lane::Beat).await?, authority).await
+    }
+
+    async fn end_beats(&self, authority: &[u8; 16]) -> Result<(), StoreError> {
+        // Without a write there is no record.
+        if !self.dialect().beat_writes {
+            return Ok(());
+        }
+        log::end_beats(&mut self.lane(Lane::Beat).await?, authority).await
     }
 
     async fn check_writes(&self) -> Result<(), StoreError> {

@@ -1,8 +1,10 @@
 //! The layer: it finds the caller, checks the table, and takes the call's share of the load.
 
 use std::{
+    future::{Future, poll_fn},
     net::{IpAddr, Ipv4Addr},
     num::NonZero,
+    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
@@ -40,6 +42,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The answer about a deadline is sent this much earlier, so that it arrives before the transport gives up.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
 
+/// A message of more bytes is large: to parse it keeps a core busy for longer than a small call takes as a whole.
+const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
 /// Refusals that happen every day: the token has ended, and its user or gateway did not know yet. They are counted and
 /// not logged.
 const ORDINARY_REFUSALS: &[&str] = &[
@@ -56,8 +61,8 @@ pub(crate) struct Access {
     credentials: Credentials,
     server: ServerConfig,
     load: Arc<Load>,
-    /// Checks of credentials, by network.
-    checks: Arc<FairSemaphore<IpAddr>>,
+    /// Turns at work that keeps a core busy, by network: checks of credentials, and the parsing of large messages.
+    turns: Arc<FairSemaphore<IpAddr>>,
     instruments: Arc<Instruments>,
     refusals: LogLimit,
     /// Ends streams without credentials.
@@ -105,7 +110,7 @@ impl Access {
             credentials: Credentials::new(config)?,
             server: config.server.clone(),
             load: Load::new(&config.server, Arc::clone(&app.instruments)),
-            checks: FairSemaphore::new(checks_max()),
+            turns: FairSemaphore::new(turns_max()),
             instruments: Arc::clone(&app.instruments),
             refusals: LogLimit::new(LOG_INTERVAL),
             app: Arc::clone(app),
@@ -130,7 +135,7 @@ impl Access {
         let address = address_of(parts.extensions.get());
         // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
         // turns, everybody else's calls would wait behind the whole flood.
-        let check = self.checks.acquire(network(address)).await;
+        let check = self.turns.acquire(network(address)).await;
         let owner = self.identify(&parts.headers, rule, address)?;
         let user_share = self.take_user_share(owner.as_ref(), rule)?;
         let holder = holder(owner.as_ref(), address);
@@ -140,6 +145,7 @@ impl Access {
         drop(check);
 
         let message = self.receive(body, rule, &mut message_share).await?;
+        let is_large = message.len() > SMALL_MESSAGE_BYTES_MAX;
         let permit = self.load.take_call(rule.class, &holder)?;
         // The share for a tenant is taken by the handler. It is held here, so that it lasts as long as the handler.
         let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
@@ -149,7 +155,13 @@ impl Access {
                 .await?;
         }
         let request = Request::from_parts(parts, Body::from(message));
-        let response = next.run(request).await;
+        let handler = next.run(request);
+        let response = if is_large {
+            let turn = self.turns.acquire(network(address)).await;
+            run_in_turn(turn, handler).await
+        } else {
+            handler.await
+        };
         // The handler is done with the tenant's data. Only the caller's own shares last until the answer is sent.
         drop(tenant_share);
 
@@ -196,7 +208,7 @@ impl Access {
     ) -> Result<Response, AppError> {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
-        let check = self.checks.acquire(network(address)).await;
+        let check = self.turns.acquire(network(address)).await;
         let owner = self.identify(request.headers(), rule, address)?;
         drop(check);
 
@@ -298,8 +310,8 @@ impl Access {
     }
 }
 
-/// The most credentials that are checked at a time. The other half of the cores is left to calls that passed.
-fn checks_max() -> usize {
+/// The most turns at a time. The other half of the cores is left to calls that have had theirs.
+fn turns_max() -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     cores.div_ceil(2)
 }
@@ -327,6 +339,21 @@ fn address_of(peer: Option<&Peer>) -> IpAddr {
     }
 }
 
+/// Runs the handler of a call, and gives its turn back when the handler first waits.
+///
+/// The message is in memory, so until then the handler decodes and parses it, and asks the rates. A crowd of large
+/// messages that are all refused would else keep every core busy.
+async fn run_in_turn<T>(turn: T, handler: impl Future<Output = Response>) -> Response {
+    let mut handler = pin!(handler);
+    let mut turn = Some(turn);
+    poll_fn(|context| {
+        let polled = handler.as_mut().poll(context);
+        turn = None;
+        polled
+    })
+    .await
+}
+
 fn refuse(error: AppError) -> Response {
     Status::from(error).into_http()
 }
@@ -341,4 +368,33 @@ fn with_details(response: Response) -> Response {
         return response;
     }
     refuse(transport_error(status.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_message_is_parsed_in_its_turn_and_waits_without_it() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (answer, answered) = oneshot::channel();
+        let parsing = Arc::clone(&turns);
+        let handler = async move {
+            assert_eq!(parsing.available_permits(), 0, "parsed out of turn");
+            answered.await.expect("an answer")
+        };
+        let turn = Arc::clone(&turns).try_acquire_owned().expect("free");
+        let mut call = pin!(run_in_turn(turn, handler));
+        poll_fn(|context| {
+            assert!(call.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+
+        assert_eq!(turns.available_permits(), 1, "the handler waits");
+        answer.send(Response::default()).expect("it waits");
+        call.await;
+    }
 }
