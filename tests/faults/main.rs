@@ -8,6 +8,7 @@ mod harness;
 mod heal;
 mod hung_transactions;
 mod idleness;
+mod late_commits;
 mod overload;
 mod postgres;
 mod recover;

@@ -279,19 +279,19 @@ impl FaultyConnection {
     }
 
     async fn strike(&mut self, is_here: impl Fn(Point) -> bool) -> Result<(), DbError> {
-        let Some(index) = self.plans.iter().position(|plan| is_here(plan.point)) else {
-            return Ok(());
-        };
-        match self.plans.swap_remove(index).action {
-            Action::Fail => Err(DbError::Unavailable("a fault of the test's".into())),
-            Action::Panic => panic!("a fault of the test's"),
-            Action::Pause { reached, resumed } => {
-                // The hold may be gone already, as it is when it goes: then there is nothing to wait for.
-                let _ = reached.send(());
-                let _ = resumed.await;
-                Ok(())
+        // Several plans may be for one point, such as a pause and then a failure.
+        while let Some(index) = self.plans.iter().position(|plan| is_here(plan.point)) {
+            match self.plans.remove(index).action {
+                Action::Fail => return Err(DbError::Unavailable("a fault of the test's".into())),
+                Action::Panic => panic!("a fault of the test's"),
+                Action::Pause { reached, resumed } => {
+                    // The hold may be gone already, as it is when it goes: then there is nothing to wait for.
+                    let _ = reached.send(());
+                    let _ = resumed.await;
+                }
             }
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Group commit: one batch is in flight, and the next one accumulates meanwhile.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,10 +23,15 @@ use crate::{
     config::LogConfig,
     domain::{Entry, EntryError, Micros, Mutation, Outcome, Session},
     health::Supervisor,
-    store::{Appended, Store, StoreError},
+    store::{Appended, Revoked, Store, StoreError},
     telemetry::Instruments,
 };
-use portcullis_contract::{position::Position, view::Frame};
+use portcullis_contract::{
+    delta::{self, Change},
+    key::CredentialKind,
+    position::{Position, Revision},
+    view::Frame,
+};
 
 /// The longest commit that is acknowledged as it is. A later one may belong to an earlier generation than its stamp
 /// says, and be forgotten too early; its revocations are appended again first.
@@ -267,15 +273,18 @@ impl Appender {
     async fn commit(&self, entries: &[Entry]) -> Result<Appended, StoreError> {
         let deadline = Instant::now() + self.config.append_timeout;
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+        // A try whose answer was lost may have been applied, at any time until the next one recalls its entries. So the
+        // age of the commit counts from the first try.
+        let begun = Instant::now();
         loop {
-            let begun = Instant::now();
             let appending = self.store.append(entries);
             match self.instruments.commits.run(entries, appending).await {
-                Ok(appended) => {
+                Ok(mut appended) => {
                     // Also if it is late: gates may enforce it at once. The repetition only keeps it from being
                     // forgotten too early.
                     self.publish(&appended);
                     if begun.elapsed() > COMMIT_AGE_MAX {
+                        self.add_recalled(&mut appended).await?;
                         return self.repeat_revocations(appended).await;
                     }
                     return Ok(appended);
@@ -301,6 +310,25 @@ impl Appender {
             // If the channel is full, the feed is behind and reads the batch from the log.
             let _ = self.appended.try_send(committed.clone());
         }
+    }
+
+    /// Adds the revocations of the earlier batches that answer for entries of this one: those of a try whose answer was
+    /// lost.
+    async fn add_recalled(&self, appended: &mut Appended) -> Result<(), StoreError> {
+        let own = appended.committed.as_ref().map(|(_, head)| head.revision);
+        let mut earlier = BTreeSet::new();
+        for outcome in appended.outcomes.iter().flatten() {
+            if Some(outcome.revision) != own {
+                earlier.insert(outcome.revision);
+            }
+        }
+        for revision in earlier {
+            let before = Revision(revision.0.saturating_sub(1));
+            for frame in self.store.catch_up(before, 1).await? {
+                add_revocations(&mut appended.revoked, &frame)?;
+            }
+        }
+        Ok(())
     }
 
     /// Appends the revocations of a late batch again, until a commit is not late.
@@ -330,6 +358,29 @@ impl Appender {
     }
 }
 
+/// Adds the session revocations of a batch of the log. It may have more of them than the entry that is looked for: to
+/// repeat those too is harmless.
+fn add_revocations(revoked: &mut Revoked, frame: &Frame) -> Result<(), StoreError> {
+    let changes = delta::decode(&frame.delta);
+    let changes = changes.map_err(|error| StoreError::Internal(error.to_string()))?;
+    for change in changes {
+        match change {
+            Change::Revoke {
+                credential: CredentialKind::Session,
+                serials,
+            } => revoked.serials.extend(serials),
+            Change::Cut {
+                credential: CredentialKind::Session,
+                scope,
+                exempt,
+            } => revoked.cuts.push((scope, exempt)),
+            // No turn forgets the others.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The results of the entries of a batch, in their order.
 fn results_of(
     result: Result<Appended, StoreError>,
@@ -356,4 +407,78 @@ fn results_of(
         });
     }
     results
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Context, Wake, Waker},
+    };
+
+    use super::*;
+    use crate::{
+        config::{StoreConfig, TelemetryConfig},
+        installation::open_store,
+        telemetry::Telemetry,
+    };
+
+    /// Notes whether the bell was closed when the entry in the queue was refused.
+    struct Refusal {
+        bell: mpsc::Sender<()>,
+        bell_was_closed: AtomicBool,
+    }
+
+    impl Wake for Refusal {
+        fn wake(self: Arc<Self>) {
+            let is_closed = self.bell.is_closed();
+            self.bell_was_closed.store(is_closed, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_appender_that_ends_takes_no_entry_after_it_has_refused_the_rest() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = StoreConfig {
+            url: format!("sqlite:{}", directory.path().display()),
+            ..StoreConfig::default()
+        };
+        let (_, instruments) =
+            Telemetry::start(&TelemetryConfig::default(), "sqlite").expect("instruments");
+        let queue = Arc::new(Mutex::new(FairQueue::new(Bounds {
+            entries_max: 10,
+            source_entries_max: 10,
+            caller_targets_max: 10,
+        })));
+        let appender = Appender {
+            queue: Arc::clone(&queue),
+            store: open_store(&config).await.expect("opens"),
+            config: LogConfig::default(),
+            appended: mpsc::channel(1).0,
+            instruments: Arc::new(instruments),
+        };
+        let (bell, rung) = mpsc::channel(1);
+        let refusal = Arc::new(Refusal {
+            bell,
+            bell_was_closed: AtomicBool::new(false),
+        });
+        let mut running = Box::pin(appender.run(rung));
+        assert!(futures::poll!(&mut running).is_pending(), "nothing waits");
+
+        let entry = Entry::internal(Mutation::Record);
+        let (reply, answer) = oneshot::channel();
+        let ticket = Ticket::of(&entry);
+        let pushed = lock(&queue).push(ticket, Submission { entry, reply });
+        assert!(matches!(pushed, Ok(None)));
+        let mut answer = pin!(answer);
+        let waker = Waker::from(Arc::clone(&refusal));
+        let polled = answer.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+
+        // An entry that found the queue empty and the bell open would wait for an answer for ever.
+        drop(running);
+        assert!(answer.await.is_err(), "refused");
+        assert!(refusal.bell_was_closed.load(Ordering::SeqCst));
+    }
 }
