@@ -6,12 +6,20 @@ use portcullis_authority::{
     installation::recover::{RecoverError, recover},
     keys::MasterKey,
     open_store, read_master_key,
-    store::{Recovered, sql::Lane},
+    store::{
+        Recovered,
+        sql::{Lane, ONLY},
+    },
 };
 use portcullis_contract::position::Position;
 use portcullis_tests::{
-    authority::TestAuthority, calls::apply, fault::Point, given::sign_out, place::Place,
-    postgres::fresh_schema, rows::behind,
+    authority::TestAuthority,
+    calls::apply,
+    fault::Point,
+    given::sign_out,
+    place::Place,
+    postgres::fresh_schema,
+    rows::{behind, query},
 };
 
 async fn recover_beside(
@@ -40,17 +48,43 @@ async fn a_recovery_is_refused_while_an_authority_beats() {
     assert!(refused.contains("stop every authority"), "{refused}");
     assert_eq!(head(&authority).await.incarnation, before.incarnation);
 
+    // It leaves nothing behind when it ends in order: a recovery need not wait.
     authority.stop().await;
-    let refused = recover_beside(&authority, &master).await;
-    assert!(refused.is_err(), "it has beaten just now");
-    // As if half a minute had passed.
-    behind(
-        &authority,
-        "UPDATE authority_beat SET beat_us = beat_us - 31000000",
-    )
-    .await;
     let recovered = recover_beside(&authority, &master).await.expect("recovers");
     assert_ne!(recovered.head.incarnation, before.incarnation);
+}
+
+#[tokio::test]
+async fn a_recovery_waits_until_the_last_beat_of_an_authority_that_crashed_is_old() {
+    let place = Place::postgres().await;
+    let store = place.store().await;
+    apply(&*store, sign_out("t", &["u"])).await;
+    store.beat(&[1; 16]).await.expect("a beat");
+    let master = MasterKey::generate();
+    let refused = recover(&*store, &master, false).await;
+    let refused = refused.expect_err("it has beaten just now").to_string();
+    assert!(refused.contains("stop every authority"), "{refused}");
+
+    // As if half a minute had passed.
+    let old = "UPDATE authority_beat SET beat_us = beat_us - 31000000";
+    place.execute(old).await.expect("a change");
+    recover(&*store, &master, false).await.expect("recovers");
+}
+
+#[tokio::test]
+async fn records_of_authorities_that_crashed_go_when_they_are_a_day_old() {
+    let place = Place::postgres().await;
+    let store = place.store().await;
+    for authority in [1, 2, 3] {
+        store.beat(&[authority; 16]).await.expect("a beat");
+    }
+    let old = "UPDATE authority_beat SET beat_us = beat_us - 86401000000 \
+               WHERE authority_id = decode(repeat('02', 16), 'hex')";
+    place.execute(old).await.expect("a change");
+    store.end_beats(&[1; 16]).await.expect("ended");
+    let left = "SELECT CAST(count(*) AS TEXT) FROM authority_beat";
+    let rows = query(&place, left, &[]).await;
+    assert_eq!(rows[0].text(ONLY).expect("a count"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

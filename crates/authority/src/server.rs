@@ -44,6 +44,9 @@ pub(crate) const NO_CALLERS: &str =
 /// The longest time from "not serving" until no call is accepted any more.
 const NOTICE_MAX: Duration = Duration::from_secs(1);
 
+/// The longest wait for the store after everything else has ended.
+const END_OF_BEATS_MAX: Duration = Duration::from_secs(2);
+
 /// A running authority.
 pub struct Authority {
     /// The address of the gRPC port.
@@ -54,6 +57,9 @@ pub struct Authority {
     tasks: Supervisor,
     telemetry: Arc<Telemetry>,
     drain_timeout: Duration,
+    store: Arc<dyn Store>,
+    /// The id under which it beats.
+    id: [u8; 16],
 }
 
 /// The steps of a shutdown, in their order.
@@ -190,6 +196,8 @@ impl Authority {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
             drain_timeout: app.config.server.drain_timeout,
+            store: Arc::clone(&app.store),
+            id: app.watch.beats.authority(),
             shutdown,
             tasks,
             telemetry,
@@ -283,12 +291,26 @@ impl Authority {
             self.shutdown.stop.cancel();
 
             let ended = tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await;
-            if ended.is_err() {
-                tracing::warn!("calls were still running when the drain timeout passed");
+            match ended {
+                Ok(()) => self.end_beats().await,
+                // Something may still write: `portcullis recover` has to wait until the last beat is old.
+                Err(_) => tracing::warn!("calls were still running when the drain timeout passed"),
             }
             // Last, so that the metrics of the drained calls are exported.
             self.telemetry.shut_down().await;
         })
+    }
+}
+
+impl Authority {
+    /// Removes the record of this authority's beats, so that `portcullis recover` sees at once that it has ended.
+    async fn end_beats(&self) {
+        let ending = self.store.end_beats(&self.id);
+        match tokio::time::timeout(END_OF_BEATS_MAX, ending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error.log("the record of the beats stays"),
+            Err(_) => tracing::debug!("the record of the beats stays: the store does not answer"),
+        }
     }
 }
 

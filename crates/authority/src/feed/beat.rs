@@ -30,6 +30,7 @@ pub struct SignedBeat {
 #[derive(Clone)]
 pub struct Beats {
     probes: mpsc::Sender<oneshot::Sender<SignedBeat>>,
+    authority: [u8; 16],
 }
 
 impl Beats {
@@ -51,7 +52,13 @@ impl Beats {
             readiness: Arc::clone(tasks.readiness()),
         };
         tasks.spawn("beat", beating.run(waiting));
-        Self { probes }
+        Self { probes, authority }
+    }
+
+    /// The id under which the authority beats.
+    #[must_use]
+    pub fn authority(&self) -> [u8; 16] {
+        self.authority
     }
 
     /// Asks for the head, as a beat that begins after this call returns it. The answer does not come when there was no
