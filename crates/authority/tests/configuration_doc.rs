@@ -495,6 +495,20 @@ fn counts_have_bounds() {
 }
 
 #[test]
+fn the_ring_has_room_for_some_batches() {
+    let key = "watch.ring_bytes_max";
+    for (bytes, refused) in [
+        (0, Some(key)),
+        ((64 << 10) - 1, Some(key)),
+        (64 << 10, None),
+        (1 << 40, None),
+        ((1 << 40) + 1, Some(key)),
+    ] {
+        checked(|config| config.watch.ring_bytes_max = bytes, refused);
+    }
+}
+
+#[test]
 fn a_ratio_is_a_part_of_the_whole() {
     for ratio in [0.0, 1.0] {
         checked(|config| config.telemetry.trace_sample_ratio = ratio, None);

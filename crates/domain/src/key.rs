@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use portcullis_contract::key::{Algorithm, CredentialKind, KeyId};
 
-use super::Micros;
+use super::{Micros, time::span};
+
+/// A key whose creation lies further in the future than this was made by a wrong clock, and is corrected.
+pub const KEY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A signing key to be trusted.
 #[derive(Clone, Debug)]
@@ -78,6 +81,9 @@ fn order(key: &KeyRecord) -> (Micros, Micros) {
 /// The period in which `key` may have signed. Everything that it signed was issued then. No end while it may still sign.
 #[must_use]
 pub fn signing_window(keys: &[KeyRecord], key: &KeyRecord) -> (Micros, Option<Micros>) {
+    // Not from `signs_from`: without an active key, `current_key` lets a key sign before its time. Nor from its creation:
+    // if the clock was ahead then and was set back by less than the tolerance, the key signs before that too.
+    let from = Micros(key.created.0.saturating_sub(span(KEY_AHEAD_MAX)));
     let mut until: Option<Micros> = None;
     for other in keys {
         // Strictly later: with equal times either key may have signed, so the window stays open.
@@ -89,13 +95,12 @@ pub fn signing_window(keys: &[KeyRecord], key: &KeyRecord) -> (Micros, Option<Mi
         }
         // A later key that was retired may have handed the signing back to this one.
         if other.retired.is_some() {
-            return (key.created, None);
+            return (from, None);
         }
         let signs_from = other.signs_from;
         until = Some(until.map_or(signs_from, |until| until.min(signs_from)));
     }
-    // Not from `signs_from`: without an active key, `current_key` lets a key sign before its time.
-    (key.created, until)
+    (from, until)
 }
 
 #[cfg(test)]
@@ -132,11 +137,31 @@ mod tests {
 
     #[test]
     fn a_key_has_signed_until_a_later_one_did() {
-        let mut keys = [key("old", 1_000), key("new", 2_000)];
+        let tolerance = span(KEY_AHEAD_MAX);
+        let (old, new) = (tolerance + 1_000, tolerance + 2_000);
+        let mut keys = [key("old", old), key("new", new)];
         let window = signing_window(&keys, &keys[0]);
-        assert_eq!(window, (Micros(940), Some(Micros(2_000))));
+        assert_eq!(window, (Micros(940), Some(Micros(new))));
         assert_eq!(signing_window(&keys, &keys[1]), (Micros(1_940), None));
-        keys[1].retired = Some(Micros(2_500));
+        keys[1].retired = Some(Micros(new + 500));
         assert_eq!(signing_window(&keys, &keys[0]), (Micros(940), None));
+    }
+
+    #[test]
+    fn all_that_a_key_signs_falls_into_its_window() {
+        let tolerance = span(KEY_AHEAD_MAX);
+        let mut keys = [key("old", 2 * tolerance), key("new", 3 * tolerance)];
+        keys[1].created = keys[1].signs_from;
+        // The clock may be set back by the tolerance after either key was made: no key is corrected then.
+        let steps = (tolerance - 60..4 * tolerance).step_by(999_983);
+        let edges = [2, 3].map(|times| [times * tolerance - 1, times * tolerance]);
+        for now in steps.chain(edges.concat()) {
+            let Some(signer) = current_key(&keys, CredentialKind::Session, Micros(now)) else {
+                panic!("one signs")
+            };
+            let (from, until) = signing_window(&keys, signer);
+            let is_within = from.0 <= now && until.is_none_or(|until| Micros(now) < until);
+            assert!(is_within, "{now} by {:?}", signer.id);
+        }
     }
 }

@@ -52,7 +52,7 @@ pub use self::{
     },
     entry::{Cause, Entry, EntryError, Mutation, Outcome},
     findings::{Finding, FindingCode},
-    key::{KeyRecord, NewKey, current_key, signing_window},
+    key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{
         Page, PageCursor, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
         UserSummary,

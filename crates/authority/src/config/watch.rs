@@ -1,13 +1,16 @@
 //! `[watch]`: the streams of validators.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     ConfigError,
-    bounds::{DAY, MINUTE, SECOND, check_counts, check_durations},
+    bounds::{DAY, MINUTE, SECOND, check_counts, check_durations, check_range},
 };
+
+/// The bytes that the ring may be set to keep.
+const RING_BYTES: RangeInclusive<usize> = 64 << 10..=1 << 40;
 
 /// `[watch]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -41,6 +44,8 @@ impl Default for WatchConfig {
 impl WatchConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_durations(&[("watch.staleness_max", self.staleness_max, SECOND..=DAY)])?;
+        // With a smaller ring every validator that is a little behind would read the log.
+        check_range("watch.ring_bytes_max", &self.ring_bytes_max, &RING_BYTES)?;
         check_counts(&[
             ("watch.streams_max", self.streams_max, 1_000_000),
             ("watch.snapshots_max", self.snapshots_max, 10_000),

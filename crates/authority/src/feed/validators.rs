@@ -22,6 +22,8 @@ pub struct Validators {
     /// The streams of each gate, by its credential and its name.
     gates: DashMap<(String, String), Arc<AtomicUsize>>,
     next: AtomicU64,
+    /// Rises with each stream that registers.
+    registrations: AtomicU64,
     /// The number of streams, counted apart from `connected` so that registering one is a single atomic step.
     count: AtomicUsize,
 }
@@ -169,6 +171,7 @@ impl Validators {
             connected: DashMap::new(),
             gates: DashMap::new(),
             next: AtomicU64::new(0),
+            registrations: AtomicU64::new(0),
             count: AtomicUsize::new(0),
         }
     }
@@ -181,6 +184,8 @@ impl Validators {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
+        // Before the stream can be seen: see `enforcement`.
+        self.registrations.fetch_add(1, Ordering::AcqRel);
         let connected = Arc::new(Connected {
             instruments: Arc::clone(&self.instruments),
             streams: self.count_stream(&gate),
@@ -261,6 +266,17 @@ impl Validators {
     /// gate has confirmed a revision when all of its streams have.
     #[must_use]
     pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> Enforcement {
+        let before = self.registrations.load(Ordering::Acquire);
+        let enforcement = self.count_gates(revision, elapsed, false);
+        if self.registrations.load(Ordering::Acquire) == before {
+            return enforcement;
+        }
+        // A gate that was counted alone may have connected once more, and been counted again.
+        self.count_gates(revision, elapsed, true)
+    }
+
+    /// Counts the gates. Unless `by_name`, a gate that connects meanwhile may be counted twice.
+    fn count_gates(&self, revision: Revision, elapsed: Duration, by_name: bool) -> Enforcement {
         let mut enforcement = Enforcement {
             revision,
             validators: 0,
@@ -273,7 +289,7 @@ impl Validators {
             let mut confirmation = Confirmation::default();
             confirmation.add(&stream, revision);
             // Nearly every gate has one stream. Only those with more are merged by name, which costs an allocation each.
-            if stream.streams.load(Ordering::Relaxed) == 1 {
+            if !by_name && stream.streams.load(Ordering::Relaxed) == 1 {
                 confirmation.count(&mut enforcement);
             } else {
                 let gate = shared.entry(stream.gate.key()).or_default();

@@ -10,7 +10,7 @@ use portcullis_contract::{
 
 use super::{MasterKey, SignerError, generate_signing_key, open_signer};
 use crate::{
-    domain::{Entry, KeyRecord, Micros, Mutation, NewKey, current_key},
+    domain::{Entry, KEY_AHEAD_MAX, KeyRecord, Micros, Mutation, NewKey, current_key},
     log::{Log, LogError},
     store::{Store, StoreError},
 };
@@ -21,9 +21,6 @@ pub struct Keyring {
     master: Arc<MasterKey>,
     keys: ArcSwap<Vec<(KeyRecord, Arc<Signer>)>>,
 }
-
-/// A key whose creation time is further in the future than this was made by a wrong clock.
-const KEY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]

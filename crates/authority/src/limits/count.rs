@@ -97,12 +97,16 @@ async fn count(
     tenant: TenantId,
     counts: Arc<Mutex<HashMap<TenantId, Kept>>>,
 ) {
+    let under_way = UnderWay {
+        counts,
+        tenant: tenant.clone(),
+    };
     // Two statements of two moments: a quota need not be exact.
     let begun = Instant::now();
     let users = store.count_users(&tenant, COUNTED_MAX).await;
     let sessions = store.count_sessions(&tenant, COUNTED_MAX).await;
     let pause = (begun.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX);
-    let mut counts = lock(&counts);
+    let mut counts = lock(&under_way.counts);
     let Some(kept) = counts.get_mut(&tenant) else {
         return;
     };
@@ -113,8 +117,56 @@ async fn count(
         // The last count stays in use.
         (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a tenant was not counted"),
     }
+    // Before the guard: its drop takes the lock again.
+    drop(counts);
+}
+
+/// A count under way. However it ends, even by a panic, the tenant is counted again later.
+struct UnderWay {
+    counts: Arc<Mutex<HashMap<TenantId, Kept>>>,
+    tenant: TenantId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(kept) = lock(&self.counts).get_mut(&self.tenant)
+            && kept.next.is_none()
+        {
+            kept.next = Some(Instant::now() + PAUSE_MIN);
+        }
+    }
 }
 
 fn lock(counts: &Mutex<HashMap<TenantId, Kept>>) -> MutexGuard<'_, HashMap<TenantId, Kept>> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_whose_count_panicked_is_counted_again() {
+        let counts = Counts::default();
+        let tenant = TenantId::parse("t").expect("a tenant id");
+        let kept = Kept {
+            count: Count::default(),
+            next: None,
+        };
+        lock(&counts.0).insert(tenant.clone(), kept);
+        let under_way = UnderWay {
+            counts: Arc::clone(&counts.0),
+            tenant: tenant.clone(),
+        };
+        let counting = tokio::spawn(async move {
+            let _under_way = under_way;
+            panic!("of the test")
+        });
+        let ended: Result<(), _> = counting.await;
+        assert!(ended.is_err_and(|error| error.is_panic()));
+
+        let next = lock(&counts.0)[&tenant].next;
+        let latest = Instant::now() + PAUSE_MIN;
+        assert!(next.is_some_and(|next| next <= latest), "never again");
+    }
 }

@@ -40,3 +40,19 @@ fn is_unavailable(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
     ["08", "53", "57", "58"].contains(&class) || code == "25006"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_of_any_length_has_a_class() {
+        for unavailable in ["08", "08006", "53300", "57P01", "58030", "25006"] {
+            assert!(is_unavailable(unavailable), "{unavailable}");
+        }
+        // A code is what a server says. It may be anything.
+        for other in ["", "5", "0", "é", "5é", "23505", "25001", "40001"] {
+            assert!(!is_unavailable(other), "{other}");
+        }
+    }
+}

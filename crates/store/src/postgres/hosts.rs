@@ -68,8 +68,13 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
     let addresses = config.get_hostaddrs();
     let ports = config.get_ports();
     let count = names.len().max(addresses.len());
-    if count == 0 || !fits(names.len(), count) || !fits(addresses.len(), count) {
+    if count == 0 {
         return Err(DbError::Other("the URL names no host".into()));
+    }
+    if !fits(names.len(), count) || !fits(addresses.len(), count) {
+        return Err(DbError::Other(
+            "the URL must have one hostaddr for each host, or none".into(),
+        ));
     }
     // One port serves every host, as in libpq.
     if ports.len() != 1 && !fits(ports.len(), count) {
@@ -292,6 +297,27 @@ mod tests {
             error.contains("only reads") && error.contains("no answer"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn hosts_that_do_not_fit_together_are_named_as_what_they_are() {
+        let cases = [
+            ("postgres:///d", "names no host"),
+            (
+                "host=a,b hostaddr=127.0.0.1 dbname=d",
+                "one hostaddr for each host",
+            ),
+            (
+                "host=a,b,c port=1,2 dbname=d",
+                "neither one port nor one for each host",
+            ),
+        ];
+        for (url, expected) in cases {
+            let Err(error) = hosts(&config(url)) else {
+                panic!("{url} is refused")
+            };
+            assert!(error.to_string().contains(expected), "{url}: {error}");
+        }
     }
 
     #[test]

@@ -226,3 +226,42 @@ fn is_unique(extended: i32) -> bool {
         rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use futures::poll;
+    use tokio::sync::Mutex as Lending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rollback_that_is_given_up_leaves_no_transaction_open() {
+        let opened = rusqlite::Connection::open_in_memory().expect("opens");
+        let writer = Arc::new(Lending::new(Handle::new(opened)));
+        let mut loan = SqliteConnection::new(Arc::clone(&writer).lock_owned().await);
+        loan.begin().await.expect("a transaction");
+
+        // Somebody keeps the connection busy until the loan is over, so the rollback does not get to run.
+        let (busy, over) = (Arc::clone(&loan.handle.0), Arc::clone(&loan.over));
+        let (taken, is_taken) = tokio::sync::oneshot::channel();
+        let blocker = thread::spawn(move || {
+            let _busy = busy.lock().expect("no panic");
+            taken.send(()).expect("the test waits");
+            while !over.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        });
+        is_taken.await.expect("taken");
+        let mut rollback = Box::pin(loan.rollback());
+        assert!(poll!(&mut rollback).is_pending());
+        drop(rollback);
+        drop(loan);
+        blocker.join().expect("no panic");
+
+        let next = writer.lock().await;
+        let connection = next.0.lock().expect("no panic");
+        assert!(connection.is_autocommit(), "a transaction was left open");
+    }
+}

@@ -48,3 +48,25 @@ fn a_gate_has_confirmed_what_all_of_its_streams_have() {
     assert_eq!(count(&validators), (1, 1));
     assert_eq!(validators.gates.len(), 1);
 }
+
+#[test]
+fn a_gate_counts_once_while_it_connects_again() {
+    let validators = validators();
+    let _first = connect(&validators, "gate", 10);
+    let stop = Arc::new(AtomicUsize::new(0));
+    let connecting = std::thread::spawn({
+        let (validators, stop) = (Arc::clone(&validators), Arc::clone(&stop));
+        move || {
+            while stop.load(Ordering::Relaxed) == 0 {
+                drop(connect(&validators, "gate", 10));
+            }
+        }
+    });
+    let mut most = 0;
+    for _ in 0..20_000 {
+        most = most.max(count(&validators).0);
+    }
+    stop.store(1, Ordering::Relaxed);
+    connecting.join().expect("no panic");
+    assert_eq!(most, 1);
+}
