@@ -228,7 +228,7 @@ async fn a_receiver_that_hangs_holds_nothing_up() {
     assert!(authority.terminate().await.success());
     // A tenth of a second of notice, four tenths of draining, two seconds for telemetry; the rest is a slow machine.
     assert!(
-        begun.elapsed() < Duration::from_secs(4),
+        begun.elapsed() < Duration::from_secs(8),
         "{:?}",
         begun.elapsed()
     );

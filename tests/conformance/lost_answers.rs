@@ -19,6 +19,9 @@ use tokio::time::timeout;
 
 use crate::Engine;
 
+/// Less than the 2 s after which PostgreSQL ends a transaction that was left.
+const LOCK_LEFT: Duration = Duration::from_millis(1_900);
+
 async fn audit_rows(engine: &Arc<dyn Backend>, entry: &Entry) -> i64 {
     let mut connection = engine.connection(Lane::Read).await.expect("a connection");
     let sql = "SELECT count(*) FROM audit_events WHERE event_id = $1";
@@ -182,22 +185,14 @@ async fn a_cancelled_append_leaves_no_lock_and_no_partial_change(engine: Engine)
         drop(hold);
         points += 1;
 
-        let next = timeout(
-            Duration::from_secs(1),
-            apply(&*other, sign_out("t", &["next"])),
-        )
-        .await;
+        let next = timeout(LOCK_LEFT, apply(&*other, sign_out("t", &["next"]))).await;
         let next = next
             .unwrap_or_else(|_| panic!("a lock is left at {point:?}"))
             .revision;
         let happened = session(&*other, &opened).await.end.is_some();
         assert_eq!(next.0, before.0 + 1 + u64::from(happened), "at {point:?}");
         assert_eq!(is_alive(&*other, &opened).await, !happened);
-        let same = timeout(
-            Duration::from_secs(1),
-            apply(&*store, sign_out("t", &["same"])),
-        )
-        .await;
+        let same = timeout(LOCK_LEFT, apply(&*store, sign_out("t", &["same"]))).await;
         assert!(
             same.is_ok(),
             "the caller's own authority goes on at {point:?}"

@@ -327,10 +327,8 @@ async fn an_authority_that_hangs_delays_no_request_and_hears_of_all_in_the_end()
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     serve.go_on();
-    assert!(
-        slowest < Duration::from_millis(500),
-        "a check took {slowest:?}"
-    );
+    // A check that waited for the authority would take until its report is given up: seconds.
+    assert!(slowest < Duration::from_secs(2), "a check took {slowest:?}");
     // A report whose answer was lost may be counted twice, and none is lost.
     let heard = async || {
         count()

@@ -87,6 +87,19 @@ impl Story {
             .into_inner()
     }
 
+    /// Waits until the events of `count` sign-ins are in the trail. Until then they move the head at any moment.
+    async fn settled(&self, count: usize) {
+        let opened = v1::ListAuditEventsRequest {
+            action: "session.create".into(),
+            ..of_tenant()
+        };
+        eventually("the sign-ins are in the trail", async || {
+            let listed = self.list(SUPPORT, opened.clone()).await.expect("listed");
+            (listed.len() == count).then_some(())
+        })
+        .await;
+    }
+
     /// The support person ends ada's session; ada signs out of another, and bob is signed out.
     async fn play(&self) -> [v1::CreateSessionResponse; 3] {
         let sessions = [
@@ -617,6 +630,7 @@ async fn a_changed_trail_is_found_out() {
 async fn a_trail_that_fits_but_is_not_the_one_that_was_applied_is_found_out() {
     on_both(async |story| {
         story.play().await;
+        story.settled(3).await;
         let head = story.verify(0).await.head_revision;
         story
             .tamper(&format!(

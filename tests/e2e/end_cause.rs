@@ -201,15 +201,30 @@ async fn the_sweep_s_end_cause_is_idle_or_policy() {
         let idle = authority.sign_in("idle").await;
         let month_ago = "UPDATE sessions SET created_us = created_us - 2592000000000, \
              active_us = active_us - 2592000000000, expires_us = expires_us + 2592000000000, due_us = 1";
-        behind(&authority, "UPDATE installation SET resumed_us = 1").await;
+        let walked = "SELECT 'no' FROM policies WHERE sweep_from IS NOT NULL";
+        let walked = async || {
+            eventually("the walk to end", async || {
+                behind(&authority, walked).await.is_none().then_some(())
+            })
+            .await;
+        };
         let mut policy = Policy::default();
         (
             policy.limits.session_lifetime,
             policy.limits.remember_me_lifetime,
         ) = (DAY * 60, DAY * 60);
         set_policy_behind(&authority, TENANT, &policy).await;
+        // A walk for the new policy would end the session because of the policy.
+        walked().await;
+        behind(&authority, "UPDATE installation SET resumed_us = 1").await;
         behind(&authority, month_ago).await;
-        assert_eq!(ended(&idle).await, Cause::Idle);
+        let end = eventually("the sweep", async || {
+            // Each time: a sweep that began before `resumed_us` changed postpones the session by days.
+            let due = "UPDATE sessions SET due_us = 1 WHERE due_us IS NOT NULL";
+            behind(&authority, due).await;
+            own(&authority, &idle).await.1
+        });
+        assert_eq!(end.await.cause(), Cause::Idle);
 
         let mut opened = Vec::new();
         for _ in 0..4 {
@@ -221,11 +236,7 @@ async fn the_sweep_s_end_cause_is_idle_or_policy() {
             [ended(&opened[0]).await, ended(&opened[1]).await],
             [Cause::Policy; 2]
         );
-        let walked = "SELECT 'no' FROM policies WHERE sweep_from IS NOT NULL";
-        eventually("the walk to end", async || {
-            behind(&authority, walked).await.is_none().then_some(())
-        })
-        .await;
+        walked().await;
         for kept in &opened[2..] {
             assert_eq!(
                 own(&authority, kept).await,

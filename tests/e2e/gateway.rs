@@ -42,7 +42,7 @@ async fn get(gateway: SocketAddr, headers: &str) -> (u16, String) {
 #[tokio::test]
 async fn the_gateway_admits_refuses_and_says_when_it_cannot_know() {
     let mut authority = TestAuthority::sqlite().await;
-    let gate = ready(authority.gate().max_staleness(Duration::from_millis(500))).await;
+    let gate = ready(authority.gate().max_staleness(Duration::from_secs(3))).await;
     let gateway = serve(&gate).await;
     let (ada, bob) = (
         authority.sign_in("ada").await,

@@ -66,7 +66,13 @@ async fn calls_are_counted_by_rpc_and_code() {
         .await;
     assert!(unknown.is_err());
 
-    let scraped = scrape(&authority).await;
+    // A call is counted when its answer has been sent, which may be after the caller has it.
+    let scraped = eventually("the last call is counted", async || {
+        let scraped = scrape(&authority).await;
+        let other = scraped.value(CALLS, &[("rpc_method", "_OTHER")]);
+        other.is_some().then_some(scraped)
+    })
+    .await;
     let rpc = |code: &str| {
         let labels = [
             ("rpc_system_name", "grpc"),

@@ -90,7 +90,7 @@ async fn a_gate_resumes_where_it_was_when_its_authority_comes_back() {
 #[tokio::test]
 async fn without_an_authority_a_strict_gate_cannot_know_and_a_best_effort_gate_goes_on() {
     let mut authority = TestAuthority::sqlite().await;
-    let staleness = Duration::from_millis(400);
+    let staleness = Duration::from_secs(2);
     let strict = ready(authority.gate().max_staleness(staleness)).await;
     let best_effort = ready(
         authority
@@ -217,9 +217,11 @@ fn hello(change: impl FnOnce(&mut v1::WatchHello)) -> v1::WatchRequest {
     }
 }
 
+/// The first `count` answers of a stream, or all until it ends.
 async fn watch(
     authority: &TestAuthority,
     requests: Vec<v1::WatchRequest>,
+    count: usize,
 ) -> Vec<Result<v1::watch_response::Message, tonic::Status>> {
     let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
     let opened = authority
@@ -229,13 +231,7 @@ async fn watch(
         .expect("a stream")
         .into_inner();
     let answers = opened.map(|answer| answer.map(|answer| answer.message.expect("a message")));
-    let timed = answers.timeout(Duration::from_millis(500));
-    tokio::pin!(timed);
-    let mut all = Vec::new();
-    while let Some(Ok(answer)) = timed.next().await {
-        all.push(answer);
-    }
-    all
+    within("the answers", answers.take(count).collect()).await
 }
 
 #[tokio::test]
@@ -281,7 +277,7 @@ async fn a_stream_that_breaks_the_protocol_is_refused() {
         (vec![hello(|_| {}), hello(|_| {})], "WATCH_PROTOCOL"),
     ];
     for (requests, expected) in cases {
-        let answers = watch(&authority, requests.clone()).await;
+        let answers = watch(&authority, requests.clone(), usize::MAX).await;
         let error = answers
             .last()
             .expect("an answer")
@@ -295,7 +291,7 @@ async fn a_stream_that_breaks_the_protocol_is_refused() {
 async fn a_cursor_of_another_history_or_of_the_future_is_a_fork() {
     use v1::watch_response::Message;
     let authority = TestAuthority::sqlite().await;
-    let first = watch(&authority, vec![hello(|_| {})]).await;
+    let first = watch(&authority, vec![hello(|_| {})], 2).await;
     let Some(Ok(Message::Welcome(welcome))) = first.first() else {
         panic!("{first:?}")
     };
@@ -315,7 +311,8 @@ async fn a_cursor_of_another_history_or_of_the_future_is_a_fork() {
             revision,
             chain: vec![7; 32].into(),
         };
-        let answers = watch(&authority, vec![hello(|hello| hello.cursor = Some(cursor))]).await;
+        let asked = vec![hello(|hello| hello.cursor = Some(cursor))];
+        let answers = watch(&authority, asked, 2).await;
         let Some(Ok(Message::Welcome(welcome))) = answers.first() else {
             panic!("{answers:?}")
         };

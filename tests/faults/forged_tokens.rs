@@ -27,6 +27,7 @@ async fn forged_tokens_of_one_source_cost_other_sources_nothing() {
     let gate = ready(authority.gate().forged_tokens_max(1, 1_000)).await;
     let known = authority.sign_in("ada").await.access_token;
     let new = authority.sign_in("bob").await.access_token;
+    let another = authority.sign_in("cid").await.access_token;
     let attacker = client(1);
     assert!(gate.check_request(&known, &attacker).is_ok());
 
@@ -43,7 +44,12 @@ async fn forged_tokens_of_one_source_cost_other_sources_nothing() {
 
     assert!(gate.check_request(&known, &attacker).is_ok());
     assert!(gate.check_request(&new, &client(2)).is_ok());
-    let another = authority.sign_in("cid").await.access_token;
+    // A moment after the attacker has used up their share, their neighbour has none.
+    let used_up = |number| {
+        let refused = gate.check_request(&forged(&known, number), &attacker);
+        refused.err() == Some(Rejection::Busy)
+    };
+    assert!((1_000..1_010).any(used_up), "the share has no end");
     let busy = gate.check_request(&another, &attacker).map(drop);
     assert_eq!(busy, Err(Rejection::Busy));
     eventually("the attacker's neighbour to be let in", async || {

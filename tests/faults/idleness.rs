@@ -178,7 +178,8 @@ async fn a_gate_that_is_gone_for_ever_holds_idle_sessions_for_a_bounded_time() {
         refused(&silent, &idle.access_token).await;
         let ended = idle_end(&authority, &idle).await;
         assert!(ended >= 7.0, "it was held back: {ended}");
-        assert!(ended < 20.0, "for a bounded time: {ended}");
+        // `refused` has waited for less than its own deadline.
+        assert!(ended < 40.0, "for a bounded time: {ended}");
     }
 }
 

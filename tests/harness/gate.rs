@@ -3,7 +3,7 @@
 use portcullis_contract::position::Revision;
 use portcullis_validator::{Rejection, Validator};
 
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 /// Waits until the gate has applied `revision`.
 pub async fn applied(gate: &Validator, revision: u64) {
@@ -20,14 +20,29 @@ pub fn rejection(gate: &Validator, token: &str) -> Option<Rejection> {
     gate.check(token).err()
 }
 
-/// Waits until the gate refuses the token, and says why.
+/// The verdict of the gate once it can tell: `None` admits. On a busy machine a gate may be stale for a moment.
+pub async fn verdict(gate: &Validator, token: &str) -> Option<Rejection> {
+    eventually("the gate to be fresh", async || {
+        let rejection = rejection(gate, token);
+        match &rejection {
+            Some(refused) if refused.is_unavailable() => None,
+            _ => Some(rejection),
+        }
+    })
+    .await
+}
+
+/// Waits until the gate refuses the token for a reason of the token's own, and returns the reason.
 pub async fn refused(gate: &Validator, token: &str) -> Rejection {
     let mut position = gate.position();
     within("the gate to refuse", async {
         loop {
-            if let Some(rejection) = rejection(gate, token) {
-                return rejection;
+            match rejection(gate, token) {
+                // A gate that is stale for a moment says nothing about the token.
+                Some(rejection) if !rejection.is_unavailable() => return rejection,
+                _ => {}
             }
+            // Each proof of freshness is a change too.
             position.changed().await.expect("the gate runs");
         }
     })
