@@ -208,7 +208,7 @@ impl Limits {
     #[must_use]
     pub fn needs_reauthentication(&self, auth_time: Micros, now: Micros) -> bool {
         match self.reauthenticate_within {
-            Some(within) => now.since(auth_time) > within,
+            Some(within) => now.since(auth_time) >= within,
             None => false,
         }
     }

@@ -395,8 +395,10 @@ fn ending_sessions_may_need_a_recent_authentication() {
         reauthenticate_within: Some(HOUR),
         ..Limits::default()
     };
+    // As every other limit: what has lasted as long as the limit has reached it.
     let now = Micros(0).after(HOUR);
-    assert!(!hour.needs_reauthentication(Micros(0), now));
+    assert!(!hour.needs_reauthentication(Micros(1), now));
+    assert!(hour.needs_reauthentication(Micros(0), now));
     assert!(hour.needs_reauthentication(Micros(0), now.after(SECOND)));
     assert!(!Limits::default().needs_reauthentication(Micros(0), Micros(i64::MAX)));
 }
