@@ -44,6 +44,7 @@ mod large_entries;
 mod list_plans;
 mod lost_answers;
 mod postgres_activity;
+mod postgres_errors;
 mod postgres_finish;
 mod postgres_plans;
 mod postgres_roles;

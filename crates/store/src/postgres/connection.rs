@@ -324,12 +324,17 @@ impl<'a> FromSql<'a> for Value {
     }
 }
 
+/// The text of an error about a column, without its value.
+const UNDECODABLE: &str = "postgres: a column does not decode";
+
 fn read_rows(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>, DbError> {
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
         let mut values = Vec::with_capacity(row.len());
         for column in 0..row.len() {
-            values.push(row.try_get(column).map_err(|error| db_error(&error))?);
+            // The database has answered, so this is no outage: the column has a type or a text that we do not read.
+            let value = row.try_get(column);
+            values.push(value.map_err(|_| DbError::Other(UNDECODABLE.into()))?);
         }
         all.push(Row(values));
     }
