@@ -7,6 +7,7 @@ use portcullis_authority::{
         Cause, Micros, PageCursor, Profile, Selection, SessionFilter, SessionOrder, SessionState,
         UserFilter, UserOrder,
         listing::{NameFilter, Network, Period},
+        names::search_parts,
     },
     store::{
         Store,
@@ -131,16 +132,31 @@ fn cases() -> Vec<Case> {
             }
         }),
         case("rare name", start, None, |filter| {
-            filter.names.user_name = Some("name11".into());
+            filter.names.user_name = search_parts("name11");
+        }),
+        case("rare short name", start, None, |filter| {
+            filter.names.person_name = search_parts("Li");
+        }),
+        case("rare short name by user", by_user, None, |filter| {
+            filter.names.person_name = search_parts("李");
+        }),
+        case("two names", start, None, |filter| {
+            filter.names.person_name = search_parts("Li 李");
+        }),
+        case("common short name", start, all, |filter| {
+            filter.names.person_name = search_parts("n");
+        }),
+        case("common short name by user", by_user, users, |filter| {
+            filter.names.person_name = search_parts("N");
         }),
         case("rare name by user", by_user, None, |filter| {
-            filter.names.email = Some("name11".into());
+            filter.names.email = search_parts("name11");
         }),
         case("common name", start, all, |filter| {
-            filter.names.person_name = Some("name".into());
+            filter.names.person_name = search_parts("name");
         }),
         case("common name by user", by_user, users, |filter| {
-            filter.names.person_name = Some("name".into());
+            filter.names.person_name = search_parts("name");
         }),
         case("all at once", start, Some("sessions_by_user"), |filter| {
             *filter = SessionFilter {
@@ -157,7 +173,7 @@ fn cases() -> Vec<Case> {
                     until: day,
                 },
                 names: NameFilter {
-                    user_name: Some("name".into()),
+                    user_name: search_parts("name"),
                     ..NameFilter::default()
                 },
                 ..filter.clone()
@@ -235,11 +251,15 @@ impl World {
         let sessions = "tenant_serial, opened_revision, expires_us, remember_me, auth_time_us, facts, acr, \
              ip, user_agent, device_id, app_name, salt, generation, active_us, created_us";
         let users = "tenant_serial, given_name, created_us, signed_in_us";
+        // As `NameKeys` makes them: a mark before each word.
+        let mark = if self.postgres { "chr(31)" } else { "char(31)" };
+        let key =
+            format!("{mark} || CASE WHEN n = 77 THEN 'li' || {mark} || '李' ELSE 'name' || n END");
         self.run(&format!(
             "INSERT INTO users (tenant_id, user_id, user_serial, user_name, family_name, email, name_key, person_key, \
                  email_key, {users}) \
-             SELECT u.tenant_id, 'u' || n, 1000 + n, 'Name' || n, 'Name' || n, '', 'name' || n, 'name' || n, \
-                 'name' || n, {users} FROM users u, {numbers} WHERE u.user_id = 'u1' AND n BETWEEN 3 AND 2000"
+             SELECT u.tenant_id, 'u' || n, 1000 + n, 'Name' || n, 'Name' || n, '', {key}, {key}, {key}, {users} \
+             FROM users u, {numbers} WHERE u.user_id = 'u1' AND n BETWEEN 3 AND 2000"
         ))
         .await;
         self.run(&format!(
@@ -303,9 +323,9 @@ impl World {
             UserOrder::UserName,
             UserOrder::PersonName,
         ] {
-            for name in [None, Some("name11"), Some("name")] {
+            for name in ["", "name11", "name", "Li 李", "n"] {
                 let names = NameFilter {
-                    person_name: name.map(str::to_owned),
+                    person_name: search_parts(name),
                     ..NameFilter::default()
                 };
                 for signed_out in [false, true] {

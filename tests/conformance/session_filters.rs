@@ -6,7 +6,8 @@ use portcullis_authority::{
     domain::{
         Cause, Micros, Mutation, Profile, Session, SessionFilter, SessionOrder, SessionState,
         SignIn,
-        listing::{NameFilter, Network, Period, address_key, fold},
+        listing::{NameFilter, Network, Period, address_key},
+        names::{NameKeys, search_parts},
     },
     store::{
         Store,
@@ -26,7 +27,7 @@ const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 
 /// Sign-in name, given name, family name, email.
-const PEOPLE: [[&str; 4]; 8] = [
+const PEOPLE: [[&str; 4]; 10] = [
     ["ada", "Ada", "Lovelace", "ada@example.com"],
     ["Ada2", "Adalbert", "", "ADA.B@example.org"],
     ["100%_sure", "Per", "Cent", "100%@example.com"],
@@ -39,9 +40,11 @@ const PEOPLE: [[&str; 4]; 8] = [
         "Tables",
         "bobby@example.com",
     ],
+    ["jo ng", "Jo", "Ng", "j.ng@example.com"],
+    ["王伟", "伟", "王", "wang.wei@example.cn"],
     ["", "", "", ""],
 ];
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 18] = [
     "ADA",
     "ada",
     "0%_",
@@ -54,6 +57,12 @@ const PARTS: [&str; 12] = [
     "drop table",
     "ace ada",
     "ΔΥΣ",
+    "n",
+    "ng jo",
+    "伟",
+    "王伟",
+    "a",
+    "lovelace, ÁDA",
 ];
 
 /// A session, and what is known of it.
@@ -69,22 +78,16 @@ struct Known {
     cause: Option<Cause>,
 }
 
-/// A tenant whose sessions were opened over a week, some hours apart, by eight users.
+/// A tenant whose sessions were opened over a week, some hours apart, by ten users.
 async fn populate(store: &dyn Store, engine: &dyn Backend, random: &mut StdRng) -> Vec<Known> {
     let mut all = Vec::new();
     let today = 20_000 * DAY_US;
     for number in 0..60 {
         let person = random.random_range(0..PEOPLE.len());
         let created = today + number * 3 * HOUR_US + random.random_range(0..HOUR_US);
-        let [user_name, given_name, family_name, email] = PEOPLE[person].map(str::to_owned);
         let new = SignIn {
             id: id_at(created, random),
-            profile: Profile {
-                user_name,
-                given_name,
-                family_name,
-                email,
-            },
+            profile: profile(person),
             ..sign_in("t", &format!("u{person}"))
         };
         let session = open(store, &new).await;
@@ -126,6 +129,16 @@ async fn populate(store: &dyn Store, engine: &dyn Backend, random: &mut StdRng) 
         .await;
     }
     all
+}
+
+fn profile(person: usize) -> Profile {
+    let [user_name, given_name, family_name, email] = PEOPLE[person].map(str::to_owned);
+    Profile {
+        user_name,
+        given_name,
+        family_name,
+        email,
+    }
 }
 
 fn id_at(time: i64, random: &mut StdRng) -> SessionId {
@@ -216,16 +229,16 @@ fn any_filter(random: &mut StdRng, all: &[Known]) -> SessionFilter {
         SessionState::SignedOut,
         SessionState::Revoked,
     ];
-    let part = |random: &mut StdRng| PARTS.choose(random).map(|part| fold(part));
+    let parts = |random: &mut StdRng| search_parts(PARTS.choose(random).expect("a part"));
     let time = |random: &mut StdRng| Micros(all.choose(random).expect("a session").created);
     let day = |random: &mut StdRng| Micros((20_000 + random.random_range(0..10)) * DAY_US);
     for _ in 0..random.random_range(0..4) {
         match random.random_range(0..12) {
-            0 => filter.user_id = Some(user(&format!("u{}", random.random_range(0..9)))),
+            0 => filter.user_id = Some(user(&format!("u{}", random.random_range(0..11)))),
             1 => filter.state = states.choose(random).copied(),
-            2 => filter.names.user_name = part(random),
-            3 => filter.names.person_name = part(random),
-            4 => filter.names.email = part(random),
+            2 => filter.names.user_name = parts(random),
+            3 => filter.names.person_name = parts(random),
+            4 => filter.names.email = parts(random),
             5 => {
                 let networks = [
                     "192.0.2.7",
@@ -261,16 +274,13 @@ fn any_filter(random: &mut StdRng, all: &[Known]) -> SessionFilter {
 }
 
 fn matches(known: &Known, filter: &SessionFilter) -> bool {
-    let [user_name, given_name, family_name, email] = PEOPLE[known.person].map(fold);
+    let keys = NameKeys::of(&profile(known.person));
     let NameFilter {
-        user_name: of_user,
+        user_name,
         person_name,
-        email: of_email,
+        email,
     } = &filter.names;
-    let has = |text: &str, part: &Option<String>| {
-        part.as_ref()
-            .is_none_or(|part| text.contains(part.as_str()))
-    };
+    let has = |key: &str, parts: &[String]| parts.iter().all(|part| key.contains(part));
     let within = |time: i64, period: Period| {
         period.from.is_none_or(|from| time >= from.0)
             && period.until.is_none_or(|until| time < until.0)
@@ -283,9 +293,9 @@ fn matches(known: &Known, filter: &SessionFilter) -> bool {
         .as_ref()
         .is_none_or(|user| *user == known.session.user_id)
         && filter.state.is_none_or(|state| state == known.state)
-        && has(&user_name, of_user)
-        && (has(&given_name, person_name) || has(&family_name, person_name))
-        && has(&email, of_email)
+        && has(&keys.user_name, user_name)
+        && has(&keys.person, person_name)
+        && has(&keys.email, email)
         && filter.network.is_none_or(|network| {
             let (first, last) = network.range();
             address.is_some_and(|address| first <= address && address <= last)
@@ -380,7 +390,7 @@ async fn names_are_found_as_they_are_now(engine: Engine) {
     };
     let of = |part: &str| {
         let names = NameFilter {
-            person_name: Some(fold(part)),
+            person_name: search_parts(part),
             ..NameFilter::default()
         };
         SessionFilter {

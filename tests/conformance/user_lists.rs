@@ -1,15 +1,23 @@
 //! Lists of users with active sessions.
 
+use std::sync::Arc;
+
 use portcullis_authority::{
     domain::{
         PageCursor, Profile, SignIn, UserFilter, UserOrder, UserSummary,
-        listing::{NameFilter, Period, USER_SESSIONS_COUNTED_MAX, fold},
+        listing::{NameFilter, Period, USER_SESSIONS_COUNTED_MAX},
+        names::search_parts,
     },
-    store::Store,
+    store::{
+        Store,
+        postgres::{Postgres, PostgresOptions},
+        sql::SqlStore,
+    },
 };
 use portcullis_tests::{
     calls::{apply, open},
     given::{disable, enable, revoke, sign_in, sign_out, sign_out_tenant, tenant},
+    postgres::shared,
 };
 
 use crate::Engine;
@@ -95,11 +103,11 @@ async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
     let store = engine.place().await.store().await;
     four_people(&*store).await;
     let all = pages(&*store, &of_tenant(), UserOrder::SignIn, 10).await;
-    let names = |user_name: Option<&str>, person_name: Option<&str>| UserFilter {
+    let names = |user_name: &str, person_name: &str| UserFilter {
         names: NameFilter {
-            user_name: user_name.map(fold),
-            person_name: person_name.map(fold),
-            email: None,
+            user_name: search_parts(user_name),
+            person_name: search_parts(person_name),
+            email: Vec::new(),
         },
         ..of_tenant()
     };
@@ -109,9 +117,9 @@ async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
     };
     let [second, third] = [&all[2], &all[1]].map(|of| of.signed_in.expect("a time"));
     let cases = [
-        (names(None, Some("ADAMS")), vec!["3", "1"]),
-        (names(Some("bob"), Some("adam")), vec!["3"]),
-        (names(Some("%%%"), None), vec![]),
+        (names("", "ADAMS"), vec!["3", "1"]),
+        (names("bob", "adam"), vec!["3"]),
+        (names("%%%", ""), vec![]),
         (since(Some(second), None), vec!["4", "3", "2"]),
         (since(None, Some(third)), vec!["2", "1"]),
         (since(Some(second), Some(third)), vec!["2"]),
@@ -121,7 +129,7 @@ async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
                     from: Some(third),
                     until: None,
                 },
-                ..names(None, Some("adams"))
+                ..names("", "adams")
             },
             vec!["3"],
         ),
@@ -135,6 +143,177 @@ async fn users_are_found_by_name_and_by_sign_in(engine: Engine) {
             );
         }
     }
+}
+
+/// User id, sign-in name, given name, family name.
+const NAMED: [[&str; 4]; 14] = [
+    ["jose", "jgarcia", "Jose\u{301}", "García"],
+    ["strasse", "STRASSE", "Uwe", "Straße"],
+    ["istanbul", "istanbul", "Ayşe", "İstanbul"],
+    ["isil", "isil", "IŞIL", "Demir"],
+    ["li", "li.wei", "Wei", "Li"],
+    ["bo", "bo", "Bo", "Berg"],
+    ["deborah", "deborah", "Deborah", "Julia"],
+    ["jong", "jo ng", "Jo", "Ng"],
+    ["wang", "王伟", "伟", "王"],
+    ["lihan", "李涵", "涵", "李"],
+    ["joan", "jwalker", "Joan", "Walker"],
+    ["walker", "walker", "Walker", "Joanssen"],
+    ["odysseus", "od", "Οδυσσεύς", "ΛΑΕΡΤΙΆΔΗΣ"],
+    ["soren", "søren", "Søren", "O’Brien"],
+];
+
+async fn people_are_found_by_their_names(engine: Engine) {
+    let store = engine.place().await.store().await;
+    for [user_id, user_name, given_name, family_name] in NAMED {
+        open(&*store, &named(user_id, user_name, given_name, family_name)).await;
+    }
+    // A search, and the ids of those that it finds by their given and family names.
+    let cases: [(&str, &[&str]); 33] = [
+        ("jose", &["jose"]),
+        ("José", &["jose"]),
+        ("JOSE\u{301}", &["jose"]),
+        ("garcia jose", &["jose"]),
+        ("strasse", &["strasse"]),
+        ("STRASSE", &["strasse"]),
+        ("straße", &["strasse"]),
+        ("istanbul", &["istanbul"]),
+        ("ISTANBUL", &["istanbul"]),
+        ("İSTANBUL", &["istanbul"]),
+        ("ışıl", &["isil"]),
+        ("IŞIL", &["isil"]),
+        ("isil", &["isil"]),
+        ("ayse", &["istanbul"]),
+        ("Li", &["li"]),
+        ("w", &["li", "joan", "walker"]),
+        ("Bo", &["bo"]),
+        ("Jo Ng", &["jong"]),
+        ("ng jo", &["jong"]),
+        ("李", &["lihan"]),
+        ("涵", &["lihan"]),
+        ("李 涵", &["lihan"]),
+        ("王", &["wang"]),
+        ("joan walker", &["joan", "walker"]),
+        ("Walker Joan", &["joan", "walker"]),
+        ("Walker, Joan", &["joan", "walker"]),
+        ("joan walker li", &[]),
+        ("walkerjoan", &[]),
+        ("λαερτιαδης", &["odysseus"]),
+        ("οδυσσευσ", &["odysseus"]),
+        ("soren", &["soren"]),
+        ("o'brien", &["soren"]),
+        ("%", &[]),
+    ];
+    for (search, expected) in cases {
+        assert_found(&*store, search, expected, |names, parts| {
+            names.person_name = parts;
+        })
+        .await;
+    }
+    let by_user_name: [(&str, &[&str]); 6] = [
+        ("王伟", &["wang"]),
+        ("伟", &["wang"]),
+        ("strasse", &["strasse"]),
+        ("Jo Ng", &["jong"]),
+        ("li", &["li"]),
+        ("wei", &["li"]),
+    ];
+    for (search, expected) in by_user_name {
+        assert_found(&*store, search, expected, |names, parts| {
+            names.user_name = parts;
+        })
+        .await;
+    }
+}
+
+async fn assert_found(
+    store: &dyn Store,
+    search: &str,
+    expected: &[&str],
+    set: impl Fn(&mut NameFilter, Vec<String>),
+) {
+    let mut filter = of_tenant();
+    set(&mut filter.names, search_parts(search));
+    let mut found = ids(store, &filter, UserOrder::SignIn, 10).await;
+    // In the order of the table.
+    found.reverse();
+    assert_eq!(found, expected, "{search}");
+}
+
+/// Family names in the order of their letters, which is not that of any locale.
+const FAMILY_NAMES: [&str; 13] = [
+    "",
+    "Arzt",
+    "ÄRZTE",
+    "a\u{308}rztin",
+    "Arzu",
+    "de Vries",
+    "Łukasz",
+    "Lund",
+    "Ōkami",
+    "Østby",
+    "Zoë",
+    "Ζωή",
+    "李",
+];
+
+async fn assert_sorted(store: &dyn Store) {
+    // Signed in in another order, with ids in a third one.
+    for (number, name) in FAMILY_NAMES.iter().enumerate().rev() {
+        let user_id = format!("u{}", number * 7 % FAMILY_NAMES.len());
+        open(store, &named(&user_id, name, "Same", name)).await;
+    }
+    // The ids settle equal names, byte for byte.
+    for user_id in ["a", "B", "c"] {
+        open(store, &named(user_id, "zz", "", "zz")).await;
+    }
+    for order in [UserOrder::UserName, UserOrder::PersonName] {
+        for size in [1, 4, 50] {
+            let users = pages(store, &of_tenant(), order, size).await;
+            let names: Vec<_> = users
+                .iter()
+                .map(|of| of.user.profile.family_name.as_str())
+                .filter(|name| *name != "zz")
+                .collect();
+            assert_eq!(names, FAMILY_NAMES, "{order:?} by {size}");
+            let ids: Vec<_> = users
+                .iter()
+                .filter(|of| of.user.profile.family_name == "zz")
+                .map(|of| of.user.user_id.as_str())
+                .collect();
+            assert_eq!(ids, ["B", "a", "c"], "{order:?} by {size}");
+        }
+    }
+}
+
+async fn names_sort_by_their_letters_whatever_the_accents(engine: Engine) {
+    assert_sorted(&*engine.place().await.store().await).await;
+}
+
+#[tokio::test]
+async fn names_sort_alike_in_a_postgres_database_of_another_locale() {
+    let cluster = shared().await;
+    let admin = cluster.admin().await;
+    // In this locale "B" is after "a".
+    let create = "CREATE DATABASE of_locale TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
+    admin.batch_execute(create).await.expect("a database");
+    let url = format!("{}/of_locale", cluster.url().trim_end_matches("/postgres"));
+    let engine = Postgres::connect(&url, &PostgresOptions::default()).await;
+    let store = SqlStore::open(Arc::new(engine.expect("the database opens"))).await;
+    assert_sorted(&store.expect("the store opens")).await;
+}
+
+async fn a_user_with_names_that_fold_to_many_letters_signs_in(engine: Engine) {
+    let store = engine.place().await.store().await;
+    // One character that folds to 18, as often as a name may have it.
+    let long = "\u{fdfa}".repeat(85);
+    let mut new = named("1", &long, &long, &long);
+    new.profile.email.clone_from(&long);
+    open(&*store, &new).await;
+    assert_found(&*store, "\u{fdfa}", &["1"], |names, parts| {
+        names.person_name = parts;
+    })
+    .await;
 }
 
 async fn only_users_with_active_sessions_are_listed_with_how_many(engine: Engine) {
@@ -234,6 +413,9 @@ async fn users_without_active_sessions_are_listed_on_request(engine: Engine) {
 crate::on_every_engine! {
     users_are_listed_in_each_order_page_by_page,
     users_are_found_by_name_and_by_sign_in,
+    people_are_found_by_their_names,
+    names_sort_by_their_letters_whatever_the_accents,
+    a_user_with_names_that_fold_to_many_letters_signs_in,
     only_users_with_active_sessions_are_listed_with_how_many,
     users_without_active_sessions_are_listed_on_request,
 }

@@ -297,15 +297,6 @@ fn filters() -> Vec<(&'static str, &'static str, v1::ListSessionsRequest)> {
             nanos: 0,
         })
     };
-    let with = |change: fn(&mut v1::SessionFilter)| {
-        let mut filter = v1::SessionFilter::default();
-        change(&mut filter);
-        v1::ListSessionsRequest {
-            filter: Some(filter),
-            show_ended: true,
-            ..Default::default()
-        }
-    };
     let mut started = with(|_| {});
     let mut active = started.clone();
     started.filter = Some(v1::SessionFilter {
@@ -326,22 +317,8 @@ fn filters() -> Vec<(&'static str, &'static str, v1::ListSessionsRequest)> {
         order: v1::SessionOrder::User.into(),
         ..with(|_| {})
     };
-    vec![
-        (
-            "list_user_name",
-            "list_user_name_1000th",
-            with(|filter| filter.user_name = "anna".into()),
-        ),
-        (
-            "list_person_name",
-            "list_person_name_1000th",
-            with(|filter| filter.person_name = "schunova".into()),
-        ),
-        (
-            "list_email",
-            "list_email_1000th",
-            with(|filter| filter.email = "ada.".into()),
-        ),
+    let mut all = name_filters();
+    all.extend([
         (
             "list_address",
             "list_address_1000th",
@@ -380,6 +357,53 @@ fn filters() -> Vec<(&'static str, &'static str, v1::ListSessionsRequest)> {
             with(|filter| filter.end_cause = v1::SessionEndCause::User.into()),
         ),
         ("list_by_user", "list_by_user_1000th", user),
+    ]);
+    all
+}
+
+/// A list of all sessions that a filter leaves.
+fn with(change: fn(&mut v1::SessionFilter)) -> v1::ListSessionsRequest {
+    let mut filter = v1::SessionFilter::default();
+    change(&mut filter);
+    v1::ListSessionsRequest {
+        filter: Some(filter),
+        show_ended: true,
+        ..Default::default()
+    }
+}
+
+fn name_filters() -> Vec<(&'static str, &'static str, v1::ListSessionsRequest)> {
+    vec![
+        (
+            "list_user_name",
+            "list_user_name_1000th",
+            with(|filter| filter.user_name = "anna".into()),
+        ),
+        (
+            "list_person_name",
+            "list_person_name_1000th",
+            with(|filter| filter.person_name = "schunova".into()),
+        ),
+        (
+            "list_short_name",
+            "list_short_name_1000th",
+            with(|filter| filter.person_name = "Li".into()),
+        ),
+        (
+            "list_one_letter",
+            "list_one_letter_1000th",
+            with(|filter| filter.person_name = "z".into()),
+        ),
+        (
+            "list_two_names",
+            "list_two_names_1000th",
+            with(|filter| filter.person_name = "anna schu".into()),
+        ),
+        (
+            "list_email",
+            "list_email_1000th",
+            with(|filter| filter.email = "ada.".into()),
+        ),
     ]
 }
 
@@ -408,6 +432,7 @@ async fn users(big: &Place, small: &Place, report: &mut Report) -> Result<()> {
         ("list_users_by_name", v1::UserOrder::UserName, ""),
         ("list_users_by_person", v1::UserOrder::PersonName, ""),
         ("list_users_named", v1::UserOrder::SignIn, "anna"),
+        ("list_users_short_name", v1::UserOrder::SignIn, "Li"),
     ];
     for (name, order, user_name) in orders {
         let mut random = StdRng::seed_from_u64(5);

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use portcullis_authority::domain::listing::{address_key, fold};
+use portcullis_authority::domain::{Profile, listing::address_key, names::NameKeys};
 use portcullis_contract::id::{SessionId, TenantId, UserId};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio_postgres::{
@@ -172,12 +172,13 @@ async fn users(
     for number in 0..count {
         let (tenant, tenant_serial) = seeder.tenant(number);
         let [user_name, given, family] = people::name(&mut seeder.random);
-        let email = format!("{user_name}@example.com");
-        let keys = [
-            fold(&user_name),
-            fold(&format!("{family}\n{given}")),
-            fold(&email),
-        ];
+        let profile = Profile {
+            email: format!("{user_name}@example.com"),
+            user_name,
+            given_name: given,
+            family_name: family,
+        };
+        let keys = NameKeys::of(&profile);
         let id = user_id(number);
         // Near enough to the newest of a user's few sessions.
         let signed_in = seeder.now - seeder.random.random_range(0..SPAN_US);
@@ -188,7 +189,15 @@ async fn users(
             signed_in,
         ];
         let texts = [
-            &tenant, &id, &user_name, &given, &family, &email, &keys[0], &keys[1], &keys[2],
+            &tenant,
+            &id,
+            &profile.user_name,
+            &profile.given_name,
+            &profile.family_name,
+            &profile.email,
+            &keys.user_name,
+            &keys.person,
+            &keys.email,
         ];
         let row = texts.into_iter().map(|text| text as &(dyn ToSql + Sync));
         let row: Vec<_> = row

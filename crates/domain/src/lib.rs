@@ -15,6 +15,7 @@
 //! | turns | [`SinceTurn`] and [`Counting`]: when the log may forget revocations |
 //! | devices and places | [`device`], [`place`] |
 //! | lists | [`listing`]: filters, orders, pages, previews |
+//! | names | [`names`]: their keys, by which lists search and sort |
 //! | audit | [`AuditEvent`], [`PendingEvent`] |
 //!
 //! A rule that two sides evaluate has one source. For example the store renders
@@ -30,6 +31,7 @@ mod entry;
 pub mod findings;
 mod key;
 pub mod listing;
+pub mod names;
 pub mod place;
 pub mod policy;
 mod refresh;

@@ -3786,13 +3786,14 @@ pub struct ListSessionsRequest {
 /// Filter of sessions. Unset fields match everything.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionFilter {
-    /// Part of the sign-in name, in any case; at least 3 letters.
+    /// Parts of the sign-in name, separated by spaces. Every part has to occur, in any order. A part of one or two
+    /// characters has to begin a word. Case, accents and Unicode forms do not matter: `jose` finds José. At most 8 parts.
     #[prost(string, tag = "1")]
     pub user_name: ::prost::alloc::string::String,
-    /// Part of the given name or the family name, in any case; at least 3 letters.
+    /// Parts of the given name and the family name, in the same way: `joan walker` and `walker joan` find Joan Walker.
     #[prost(string, tag = "2")]
     pub person_name: ::prost::alloc::string::String,
-    /// Part of the email address, in any case; at least 3 letters.
+    /// Parts of the email address, in the same way.
     #[prost(string, tag = "3")]
     pub email: ::prost::alloc::string::String,
     /// The address at sign-in: one address, or a network such as `192.0.2.0/24`. Bits beyond the prefix are ignored.
@@ -5880,10 +5881,11 @@ pub struct ListUsersRequest {
 /// Filter of users. Unset fields match everything.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserFilter {
-    /// Part of the sign-in name, in any case; at least 3 letters.
+    /// Parts of the sign-in name, separated by spaces. Every part has to occur, in any order. A part of one or two
+    /// characters has to begin a word. Case, accents and Unicode forms do not matter: `jose` finds José. At most 8 parts.
     #[prost(string, tag = "1")]
     pub user_name: ::prost::alloc::string::String,
-    /// Part of the given name or the family name, in any case; at least 3 letters.
+    /// Parts of the given name and the family name, in the same way: `joan walker` and `walker joan` find Joan Walker.
     #[prost(string, tag = "2")]
     pub person_name: ::prost::alloc::string::String,
     /// Last signed in at or after. Not later than `signed_in_before`.
@@ -6024,9 +6026,9 @@ pub enum UserOrder {
     Unspecified = 0,
     /// Newest sign-in first.
     SignIn = 1,
-    /// By sign-in name, ignoring case.
+    /// By sign-in name, ignoring case and accents, in the same order on every store.
     UserName = 2,
-    /// By family name, then given name, ignoring case.
+    /// By family name, then given name, ignoring case and accents, in the same order on every store.
     PersonName = 3,
 }
 impl UserOrder {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 
 use super::{
-    columns::{Column, ONLY, columns},
+    columns::{ONLY, columns},
     connection::{DbError, Dialect},
     db::Db,
     row::Row,
@@ -14,7 +14,7 @@ use super::{
     values::{ROWS_MAX, ValueRows},
 };
 use crate::StoreError;
-use portcullis_domain::{Profile, SignIn, User, listing::fold};
+use portcullis_domain::{Profile, SignIn, User, names::NameKeys};
 
 /// The primary key of a user.
 pub(super) type UserKey = (TenantId, UserId);
@@ -108,25 +108,32 @@ fn profile_values(new: &SignIn) -> [Value; 6] {
 /// Computes the keys of the names as they are now, because the sign-in may have stated only some of them. The row is
 /// locked by now, so no other sign-in changes a name in between.
 async fn update_name_keys(db: &mut Db, new: &SignIn, names: &Row) -> Result<(), DbError> {
-    let columns = ProfileColumns::AT;
-    let family_name = folded(names, columns.family_name)?;
-    let given_name = folded(names, columns.given_name)?;
+    let keys = NameKeys::of(&read_profile(names)?);
     let sql = "UPDATE users SET name_key = $3, person_key = $4, email_key = $5 WHERE tenant_id = $1 AND user_id = $2";
     let values = [
         Value::from(&new.tenant_id),
         Value::from(&new.user_id),
-        folded(names, columns.user_name)?.into(),
-        format!("{family_name}\n{given_name}").into(),
-        folded(names, columns.email)?.into(),
+        keys.user_name.into(),
+        keys.person.into(),
+        keys.email.into(),
     ];
     db.query(sql, &values).await?;
     Ok(())
 }
 
-fn folded(row: &Row, column: Column) -> Result<String, DbError> {
-    let text = row.text(column);
-    let text = text.map_err(|error| DbError::Other(error.to_string()))?;
-    Ok(fold(&text))
+/// Reads [`ProfileColumns`].
+fn read_profile(row: &Row) -> Result<Profile, DbError> {
+    let columns = ProfileColumns::AT;
+    let text = |column| {
+        let text = row.text(column);
+        text.map_err(|error| DbError::Other(error.to_string()))
+    };
+    Ok(Profile {
+        user_name: text(columns.user_name)?,
+        given_name: text(columns.given_name)?,
+        family_name: text(columns.family_name)?,
+        email: text(columns.email)?,
+    })
 }
 
 /// Inserts a user of a known tenant, unless it is there.

@@ -8,13 +8,10 @@ use crate::{
     app::Caller,
     domain::{
         Cause, Micros, SessionFilter, SessionOrder, UserOrder,
-        listing::{NameFilter, Network, Period, fold},
+        listing::{NameFilter, Network, Period},
+        names::{PARTS_MAX, search_parts},
     },
 };
-
-/// Letters of the shortest part of a name that can be searched for. A shorter part matches most names, and the search
-/// would read all of them.
-const NAME_PART_LETTERS_MIN: usize = 3;
 
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 /// The first second after the year 9999, the last year that a timestamp of the wire can express.
@@ -24,9 +21,9 @@ impl Fields {
     /// Reads a filter of sessions into `into`, whose other conditions stay.
     pub(crate) fn session_filter(&mut self, filter: &v1::SessionFilter, into: &mut SessionFilter) {
         into.names = NameFilter {
-            user_name: self.name_part::<256>("filter.user_name", &filter.user_name),
-            person_name: self.name_part::<256>("filter.person_name", &filter.person_name),
-            email: self.name_part::<320>("filter.email", &filter.email),
+            user_name: self.name_parts::<256>("filter.user_name", &filter.user_name),
+            person_name: self.name_parts::<256>("filter.person_name", &filter.person_name),
+            email: self.name_parts::<320>("filter.email", &filter.email),
         };
         into.network = self.network("filter.network", &filter.network);
         into.country = self.country("filter.country_code", &filter.country_code);
@@ -53,9 +50,9 @@ impl Fields {
 
     pub(crate) fn user_filter(&mut self, filter: &v1::UserFilter) -> (NameFilter, Period) {
         let names = NameFilter {
-            user_name: self.name_part::<256>("filter.user_name", &filter.user_name),
-            person_name: self.name_part::<256>("filter.person_name", &filter.person_name),
-            email: None,
+            user_name: self.name_parts::<256>("filter.user_name", &filter.user_name),
+            person_name: self.name_parts::<256>("filter.person_name", &filter.person_name),
+            email: Vec::new(),
         };
         let signed_in = self.period(
             ("filter.signed_in_after", filter.signed_in_after.as_ref()),
@@ -83,12 +80,12 @@ impl Fields {
                 // No index is in the order of the last use, since every report of use would rewrite it. One user's
                 // sessions are few enough to sort.
                 if filter.user_id.is_none() {
-                    self.wrong("order", "needs a user_id");
+                    self.wrong("order", "SESSION_ORDER_LAST_ACTIVE requires user_id");
                 }
                 SessionOrder::LastActive(None)
             }
             Err(_) => {
-                self.wrong("order", "is not an order");
+                self.wrong("order", "must be a value of SessionOrder");
                 SessionOrder::Start
             }
         }
@@ -100,25 +97,30 @@ impl Fields {
             Ok(v1::UserOrder::UserName) => UserOrder::UserName,
             Ok(v1::UserOrder::PersonName) => UserOrder::PersonName,
             Err(_) => {
-                self.wrong("order", "is not an order");
+                self.wrong("order", "must be a value of UserOrder");
                 UserOrder::SignIn
             }
         }
     }
 
-    fn name_part<const MAX: usize>(&mut self, field: &str, part: &str) -> Option<String> {
-        if part.is_empty() {
-            return None;
+    fn name_parts<const MAX: usize>(&mut self, field: &str, search: &str) -> Vec<String> {
+        if search.is_empty() {
+            return Vec::new();
         }
-        let part = self.text::<MAX>(field, part);
+        let search = self.text::<MAX>(field, search);
         // An empty text here had another problem, which has been reported.
-        if !part.is_empty() && part.chars().count() < NAME_PART_LETTERS_MIN {
-            self.wrong(
-                field,
-                format!("must have at least {NAME_PART_LETTERS_MIN} letters"),
-            );
+        if search.is_empty() {
+            return Vec::new();
         }
-        Some(fold(&part))
+        let parts = search_parts(&search);
+        // Without a part the filter would match everybody.
+        if parts.is_empty() {
+            self.wrong(field, "must not be blank");
+        }
+        if parts.len() > PARTS_MAX {
+            self.wrong(field, format!("must be at most {PARTS_MAX} words"));
+        }
+        parts
     }
 
     fn network(&mut self, field: &str, network: &str) -> Option<Network> {
@@ -129,7 +131,7 @@ impl Fields {
         if parsed.is_none() {
             self.wrong(
                 field,
-                "is neither an address nor a network such as 192.0.2.0/24",
+                "must be an address or a network such as 192.0.2.0/24",
             );
         }
         parsed
@@ -140,7 +142,7 @@ impl Fields {
             return None;
         }
         if code.len() != 2 || !code.bytes().all(|letter| letter.is_ascii_alphabetic()) {
-            self.wrong(field, "is not a country code of two letters");
+            self.wrong(field, "must be a country code of two letters");
             return None;
         }
         Some(code.to_ascii_uppercase())
@@ -151,7 +153,7 @@ impl Fields {
             Ok(v1::DeviceType::Unspecified) => None,
             Ok(_) => Some(number.into()),
             Err(_) => {
-                self.wrong(field, "is not a device type");
+                self.wrong(field, "must be a value of DeviceType");
                 None
             }
         }
@@ -163,7 +165,7 @@ impl Fields {
         }
         let cause = Cause::from_code(number.into());
         if cause.is_none() {
-            self.wrong(field, "is not a cause");
+            self.wrong(field, "must be a value of SessionEndCause");
         }
         cause
     }
@@ -194,7 +196,7 @@ impl Fields {
         let has_seconds = (0..TIME_MAX_SECONDS).contains(&time.seconds);
         let has_nanos = (0..1_000_000_000).contains(&time.nanos);
         if !has_seconds || !has_nanos {
-            self.wrong(field, "is not a time between 1970 and 9999");
+            self.wrong(field, "must be a time between 1970 and 9999");
             return None;
         }
         Some(Micros(

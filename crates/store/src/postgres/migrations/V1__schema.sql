@@ -129,7 +129,7 @@ CREATE TABLE audit_events (
     reason        TEXT NOT NULL,
     user_message  TEXT NOT NULL,
     changed       BIGINT NOT NULL,           -- the number of things that the whole entry changed
-    user_id       TEXT NOT NULL DEFAULT '',  -- the user concerned
+    user_id       TEXT COLLATE "C" NOT NULL DEFAULT '',  -- the user concerned
     details       TEXT NOT NULL DEFAULT '',  -- JSON object. Empty: none
     digest        BYTEA,                     -- SHA-256 of the batch's rows up to this one: tells which row was changed
     PRIMARY KEY (event_id, ordinal)
@@ -167,7 +167,7 @@ CREATE TABLE tenants (
 
 CREATE TABLE users (
     tenant_id      TEXT NOT NULL,
-    user_id        TEXT NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
     user_serial    BIGINT NOT NULL UNIQUE,
     tenant_serial  BIGINT NOT NULL,
     user_name      TEXT NOT NULL,
@@ -176,9 +176,10 @@ CREATE TABLE users (
     email          TEXT NOT NULL,
     created_us     BIGINT NOT NULL,
     disabled_us    BIGINT,                      -- since when the user may not sign in
-    name_key       TEXT NOT NULL DEFAULT '',    -- the sign-in name, case folded
-    person_key     TEXT NOT NULL DEFAULT '',    -- family name, a line feed, given name; case folded
-    email_key      TEXT NOT NULL DEFAULT '',    -- the address, case folded
+    -- The keys by which lists search and sort (`NameKeys` of the domain). Compared byte for byte, whatever the locale.
+    name_key       TEXT COLLATE "C" NOT NULL DEFAULT '',
+    person_key     TEXT COLLATE "C" NOT NULL DEFAULT '',
+    email_key      TEXT COLLATE "C" NOT NULL DEFAULT '',
     signed_in_us   BIGINT NOT NULL DEFAULT 0,   -- the newest sign-in. 0: none yet
     signed_in_at   TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of that sign-in
     PRIMARY KEY (tenant_id, user_id)
@@ -192,7 +193,7 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id) WHERE 
 -- The devices, countries, cities and networks of a user's earlier sign-ins: a new one is a finding.
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
-    user_id    TEXT NOT NULL,
+    user_id    TEXT COLLATE "C" NOT NULL,
     kind       BIGINT NOT NULL,  -- 1 device id, 2 device, 3 country, 4 city, 5 network
     value      TEXT NOT NULL,
     sign_ins   BIGINT NOT NULL,
@@ -222,7 +223,7 @@ CREATE TABLE sessions (
     tenant_id          TEXT NOT NULL,
     session_id         BYTEA NOT NULL,
     serial             BIGINT NOT NULL,
-    user_id            TEXT NOT NULL,
+    user_id            TEXT COLLATE "C" NOT NULL,
     user_serial        BIGINT NOT NULL,
     tenant_serial      BIGINT NOT NULL,
     opened_revision    BIGINT NOT NULL,             -- the head of the log that the sign-in read
@@ -278,7 +279,7 @@ CREATE TABLE api_keys (
     tenant_id        TEXT NOT NULL,
     key_id           BYTEA NOT NULL,
     serial           BIGINT NOT NULL,  -- from the same sequence as the serials of sessions
-    owner_id         TEXT NOT NULL,    -- a user
+    owner_id         TEXT COLLATE "C" NOT NULL,  -- a user
     owner_serial     BIGINT NOT NULL,
     tenant_serial    BIGINT NOT NULL,
     opened_revision  BIGINT NOT NULL,  -- the head of the log that the creation read

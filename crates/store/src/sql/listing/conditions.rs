@@ -113,16 +113,16 @@ pub(super) fn sessions_of_users(dialect: &Dialect) -> String {
 
 /// The conditions of a filter by name on the user `u`.
 pub(super) fn name_conditions(params: &mut Params, names: &NameFilter) -> Vec<String> {
-    let parts = [
+    let columns = [
         ("name_key", &names.user_name),
         ("person_key", &names.person_name),
         ("email_key", &names.email),
     ];
     let mut conditions = Vec::new();
-    for (column, part) in parts {
-        if let Some(part) = part {
+    for (column, parts) in columns {
+        for part in parts {
             let pattern = params.bind(contains(part));
-            // The keys in the rows are case folded, and so is the part: their bytes can be compared.
+            // The keys in the rows are folded, and so is the part: their bytes can be compared.
             conditions.push(format!("u.{column} LIKE {pattern} ESCAPE '\\'"));
         }
     }

@@ -174,9 +174,10 @@ CREATE TABLE users (
     email          TEXT NOT NULL,
     created_us     INTEGER NOT NULL,
     disabled_us    INTEGER,                     -- since when the user may not sign in
-    name_key       TEXT NOT NULL DEFAULT '',    -- the sign-in name, case folded
-    person_key     TEXT NOT NULL DEFAULT '',    -- family name, a line feed, given name; case folded
-    email_key      TEXT NOT NULL DEFAULT '',    -- the address, case folded
+    -- The keys by which lists search and sort (`NameKeys` of the domain).
+    name_key       TEXT NOT NULL DEFAULT '',
+    person_key     TEXT NOT NULL DEFAULT '',
+    email_key      TEXT NOT NULL DEFAULT '',
     signed_in_us   INTEGER NOT NULL DEFAULT 0,  -- the newest sign-in. 0: none yet
     signed_in_at   TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of that sign-in
     PRIMARY KEY (tenant_id, user_id)
