@@ -10,6 +10,7 @@ mod end_cause;
 mod gateway;
 mod hostile;
 mod lists;
+mod messages;
 mod metrics;
 mod policy;
 mod process;

@@ -49,7 +49,7 @@ impl<const MAX: usize> fmt::Display for Text<MAX> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// The text is empty where one is required.
-    #[error("must not be empty")]
+    #[error("required")]
     Empty,
     /// The text has more bytes of UTF-8 than allowed.
     #[error("must be at most {bytes_max} bytes")]
@@ -61,7 +61,7 @@ pub enum TextError {
     #[error("must not contain control characters")]
     ControlCharacter,
     /// The text does not have the form of this id or address.
-    #[error("is not {expected}")]
+    #[error("must be {expected}")]
     Malformed {
         /// The form that is expected.
         expected: &'static str,

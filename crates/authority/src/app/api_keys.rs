@@ -59,7 +59,9 @@ fn sign_secret(app: &App, key: &ApiKey, now: Micros) -> Result<String, AppError>
         ApiKeyState::Active => {}
         // The edge has compared the time with this machine's clock. The database's clock decides, and may be ahead of
         // it.
-        ApiKeyState::Expired => return Err(AppError::invalid("expire_time", "has passed")),
+        ApiKeyState::Expired => {
+            return Err(AppError::invalid("expire_time", "must be in the future"));
+        }
         // The owner was disabled while the key was created, which has revoked it already.
         ApiKeyState::Revoked => return Err(AppError::UserDisabled),
     }

@@ -70,7 +70,7 @@ pub(crate) async fn verify_audit_trail(
     let Some(mut verdict) = verdict else {
         return Err(AppError::invalid(
             "after_revision",
-            "is not a revision of the log",
+            "must be a revision of the log",
         ));
     };
     // A fault in the rows says where the trail was changed. The comparison could only say that it was.

@@ -66,7 +66,7 @@ impl Caller {
             (_, Some(named)) => Ok(named),
             (Some(own), None) if self.own_user().is_some() => Ok(own.clone()),
             // A service names its tenant even if it has only one: a request means the same for every caller.
-            (_, None) => Err(AppError::invalid("tenant_id", "is required")),
+            (_, None) => Err(AppError::invalid("tenant_id", "required")),
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn token_text_problem(
         return None;
     }
     Some(format!(
-        "with amr and acr must be at most {TOKEN_TEXT_BYTES_MAX} bytes"
+        "must be at most {TOKEN_TEXT_BYTES_MAX} bytes together with amr and acr"
     ))
 }
 

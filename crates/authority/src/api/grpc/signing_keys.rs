@@ -86,7 +86,7 @@ fn parse_credential(fields: &mut Fields, kind: i32) -> CredentialKind {
         }
         Ok(v1::CredentialKind::ApiKey) => CredentialKind::ApiKey,
         Err(_) => {
-            fields.wrong("credential", "is not a kind of credential");
+            fields.wrong("credential", "must be a value of CredentialKind");
             CredentialKind::Session
         }
     }

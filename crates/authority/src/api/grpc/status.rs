@@ -1,13 +1,13 @@
 //! The one map from errors to the wire: an `AppError` becomes a `Status` with its `ErrorInfo`. Nothing else makes a
 //! `Status`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use portcullis_contract::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::app::AppError;
+use crate::app::{AppError, InvalidField};
 
 /// The domain of `ErrorInfo`.
 const ERROR_DOMAIN: &str = "portcullis.v1";
@@ -18,60 +18,61 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The problem of a request that the transport could not decode.
 pub(crate) const UNDECODABLE: &str = "the message is too large or does not decode";
 
-const KEY_IN_USE: &str = "the key is the one that signs: rotate first, or retire it with emergency";
-const REAUTHENTICATE: &str = "the user has to authenticate again";
-const REQUEST_ID_REUSED: &str = "the request id was used with other arguments";
-const REVISION_AHEAD: &str = "the probe claims a revision that the stream has not delivered";
-const SEARCH_TOO_SLOW: &str =
-    "the search took too long: narrow it by a user, a time, a country or a longer name";
+const PAGE_TOKEN: &str = "must be of the same list: begin at the first page";
+const ETAG: &str = "the policy was changed: read it again";
+/// The beginning of a field of the one map of the contract.
+const USERS_MAP: &str = "policy.users[";
+const FORCE_KEYS: &str = "force: must be true, because API keys end with the key";
 
-/// Every reason, with its code and its message.
+/// Every reason, with its code and its message. `docs/reference/errors.md` has the same table. A message in angle
+/// brackets depends on the error: see [`own_message`].
 #[rustfmt::skip]
 const ROWS: &[(Reason, Code, &str)] = &[
-    (Reason::CredentialsMissing, Code::Unauthenticated, "credentials are missing"),
-    (Reason::CredentialsInvalid, Code::Unauthenticated, "credentials are invalid"),
-    (Reason::PermissionDenied, Code::PermissionDenied, "the caller may not do this"),
-    (Reason::InvalidField, Code::InvalidArgument, "a field is invalid"),
-    (Reason::PageTokenInvalid, Code::InvalidArgument, "the page token is not of this list"),
-    (Reason::SessionNotFound, Code::NotFound, "no such session"),
-    (Reason::UserNotFound, Code::NotFound, "no such user"),
-    (Reason::KeyNotFound, Code::NotFound, "no such signing key"),
-    (Reason::ServiceNotFound, Code::NotFound, "no such service"),
-    (Reason::ApiKeyNotFound, Code::NotFound, "no such API key"),
-    (Reason::UserDisabled, Code::FailedPrecondition, "the user is disabled"),
-    (Reason::SessionEnded, Code::FailedPrecondition, "the session has ended"),
-    (Reason::RefreshTokenInvalid, Code::Unauthenticated, "the refresh token is invalid"),
-    (Reason::RefreshTokenReused, Code::Unauthenticated, "the refresh token was used before"),
-    (Reason::RequestIdReused, Code::AlreadyExists, REQUEST_ID_REUSED),
-    (Reason::KeyInUse, Code::FailedPrecondition, KEY_IN_USE),
-    (Reason::EtagMismatch, Code::FailedPrecondition, "the policy was changed meanwhile"),
-    (Reason::PolicyForbids, Code::FailedPrecondition, "the tenant's policy does not allow this"),
-    (Reason::SessionLimit, Code::FailedPrecondition, "the user has as many sessions as allowed"),
-    (Reason::ReauthenticationRequired, Code::FailedPrecondition, REAUTHENTICATE),
-    (Reason::WaitEnforcedUnimplemented, Code::Unimplemented, "WAIT_ENFORCED is not served"),
-    (Reason::ForceRequired, Code::FailedPrecondition, "force must be true"),
+    (Reason::CredentialsMissing, Code::Unauthenticated, "credentials missing: send authorization: Bearer"),
+    (Reason::CredentialsInvalid, Code::Unauthenticated, "credentials invalid: refresh or sign in again"),
+    (Reason::PermissionDenied, Code::PermissionDenied, "permission denied"),
+    (Reason::InvalidField, Code::InvalidArgument, "<field>: <rule>"),
+    (Reason::PageTokenInvalid, Code::InvalidArgument, "page_token: must be of the same list: begin at the first page"),
+    (Reason::SessionNotFound, Code::NotFound, "session not found"),
+    (Reason::UserNotFound, Code::NotFound, "user not found"),
+    (Reason::KeyNotFound, Code::NotFound, "signing key not found"),
+    (Reason::ServiceNotFound, Code::NotFound, "service not found"),
+    (Reason::ApiKeyNotFound, Code::NotFound, "API key not found"),
+    (Reason::UserDisabled, Code::FailedPrecondition, "user disabled: an administrator has to enable the user"),
+    (Reason::SessionEnded, Code::FailedPrecondition, "session ended: sign in again"),
+    (Reason::RefreshTokenInvalid, Code::Unauthenticated, "refresh token invalid: sign in again"),
+    (Reason::RefreshTokenReused, Code::Unauthenticated, "refresh token reused: the session was ended, sign in again"),
+    (Reason::RequestIdReused, Code::AlreadyExists, "request_id: used before with other arguments"),
+    (Reason::KeyInUse, Code::FailedPrecondition, "signing key in use: rotate first, or retire it with emergency"),
+    (Reason::EtagMismatch, Code::FailedPrecondition, "policy.etag: the policy was changed: read it again"),
+    (Reason::PolicyForbids, Code::FailedPrecondition, "forbidden by policy.<rule>"),
+    (Reason::SessionLimit, Code::FailedPrecondition, "session limit reached: end a session or replace one"),
+    (Reason::ReauthenticationRequired, Code::FailedPrecondition, "reauthentication required: sign in again"),
+    (Reason::WaitEnforcedUnimplemented, Code::Unimplemented, "WAIT_ENFORCED is not implemented"),
+    (Reason::ForceRequired, Code::FailedPrecondition, "force: must be true"),
     (Reason::Overloaded, Code::ResourceExhausted, "overloaded: retry after 1 s"),
-    (Reason::SearchTooSlow, Code::DeadlineExceeded, SEARCH_TOO_SLOW),
-    (Reason::RateLimited, Code::ResourceExhausted, "too many changes: retry later"),
-    (Reason::QuotaExceeded, Code::ResourceExhausted, "the tenant has as many as it may have"),
-    (Reason::DeadlineExceeded, Code::DeadlineExceeded, "the deadline passed"),
-    (Reason::Unavailable, Code::Unavailable, "the authority is unavailable"),
-    (Reason::WatchProtocol, Code::FailedPrecondition, "the stream's protocol was broken"),
-    (Reason::WatchCorrupted, Code::FailedPrecondition, "a message does not match its checksum"),
-    (Reason::WatchRevisionAhead, Code::FailedPrecondition, REVISION_AHEAD),
-    (Reason::Internal, Code::Internal, "internal error"),
+    (Reason::SearchTooSlow, Code::DeadlineExceeded, "search too slow: narrow it by a user, a time, a country or a longer name"),
+    (Reason::RateLimited, Code::ResourceExhausted, "rate limited by limits.<limit>: retry after <seconds> s"),
+    (Reason::QuotaExceeded, Code::ResourceExhausted, "quota exceeded: limits.<limit> is reached"),
+    (Reason::DeadlineExceeded, Code::DeadlineExceeded, "deadline exceeded: repeating the call is safe"),
+    (Reason::Unavailable, Code::Unavailable, "unavailable: retry after 1 s"),
+    (Reason::WatchProtocol, Code::FailedPrecondition, "watch protocol violated: <how>"),
+    (Reason::WatchCorrupted, Code::FailedPrecondition, "watch message corrupted: its checksum does not match"),
+    (Reason::WatchRevisionAhead, Code::FailedPrecondition, "watch revision ahead: the stream has not delivered it"),
+    (Reason::Internal, Code::Internal, "internal error: only the authority's log describes it"),
 ];
 
 impl From<AppError> for Status {
     fn from(error: AppError) -> Self {
         let reason = reason(&error);
         let (code, usual_message) = row(reason);
-        // Both are constants, so no value of a request or a row can leave in a message.
-        let message = own_message(&error).unwrap_or(usual_message);
+        // Client libraries show the message, and nothing else unless asked. It names fields, rules and limits, and
+        // never a value of a request or a row.
+        let message = own_message(&error).unwrap_or_else(|| usual_message.to_owned());
 
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
         let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata(&error));
-        let violations = field_violations(&error, message);
+        let violations = field_violations(&error);
         if !violations.is_empty() {
             details.set_bad_request(violations);
         }
@@ -89,7 +90,10 @@ fn row(reason: Reason) -> (Code, &'static str) {
         }
     }
     // A test holds the table against the contract, so that only a reason of a newer contract comes here.
-    (Code::Internal, "internal error")
+    (
+        Code::Internal,
+        "internal error: only the authority's log describes it",
+    )
 }
 
 fn reason(error: &AppError) -> Reason {
@@ -130,12 +134,47 @@ fn reason(error: &AppError) -> Reason {
 }
 
 /// The message of an error that says more than its reason.
-fn own_message(error: &AppError) -> Option<&'static str> {
+fn own_message(error: &AppError) -> Option<String> {
     match error {
-        AppError::ApiKeysWouldEnd(_) => Some("API keys would end with the key: force must be true"),
-        AppError::WatchProtocol(problem) => Some(problem),
+        AppError::Invalid(fields) => fields_message(fields),
+        AppError::PolicyForbids(rule) => Some(format!("forbidden by policy.{rule}")),
+        AppError::RateLimited(limit, delay) => {
+            let seconds = delay.as_millis().div_ceil(1_000).max(1);
+            let message = format!("rate limited by limits.{limit}: retry after {seconds} s");
+            Some(message)
+        }
+        AppError::QuotaExceeded(limit) => {
+            Some(format!("quota exceeded: limits.{limit} is reached"))
+        }
+        AppError::ApiKeysWouldEnd(_) => Some(FORCE_KEYS.into()),
+        AppError::WatchProtocol(problem) => Some(format!("watch protocol violated: {problem}")),
         _ => None,
     }
+}
+
+/// The first violation, and how many more there are.
+fn fields_message(fields: &[InvalidField]) -> Option<String> {
+    let (first, others) = fields.split_first()?;
+    let mut message = first.problem.clone();
+    // Without a field, the message as a whole is invalid.
+    if !first.field.is_empty() {
+        message = format!("{}: {message}", without_map_key(&first.field));
+    }
+    if !others.is_empty() {
+        let _ = write!(message, " (and {} more)", others.len());
+    }
+    Some(message)
+}
+
+/// Removes the key of a map from a field. The key of `policy.users[ann].idle_timeout` is a user's id, and a message is
+/// logged more widely than its details.
+fn without_map_key(field: &str) -> String {
+    let Some(rest) = field.strip_prefix(USERS_MAP) else {
+        return field.to_owned();
+    };
+    // An id may contain brackets. The key ends at the last one.
+    let after = rest.rsplit_once(']').map_or("", |(_, after)| after);
+    format!("{USERS_MAP}]{after}")
 }
 
 /// The metadata of `ErrorInfo`, for programs.
@@ -152,14 +191,14 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
     HashMap::from([(name.to_owned(), value)])
 }
 
-fn field_violations(error: &AppError, message: &str) -> Vec<FieldViolation> {
+fn field_violations(error: &AppError) -> Vec<FieldViolation> {
     match error {
         AppError::Invalid(fields) => fields
             .iter()
             .map(|invalid| FieldViolation::new(&invalid.field, &invalid.problem))
             .collect(),
-        AppError::EtagMismatch => vec![FieldViolation::new("policy.etag", message)],
-        AppError::PageToken => vec![FieldViolation::new("page_token", message)],
+        AppError::EtagMismatch => vec![FieldViolation::new("policy.etag", ETAG)],
+        AppError::PageToken => vec![FieldViolation::new("page_token", PAGE_TOKEN)],
         _ => Vec::new(),
     }
 }
@@ -198,5 +237,102 @@ mod tests {
             let rows = ROWS.iter().filter(|(listed, ..)| *listed == reason).count();
             assert_eq!(rows, 1, "{}", reason.as_str_name());
         }
+    }
+    #[test]
+    fn the_page_has_every_reason_with_its_code_and_message() {
+        let page = include_str!("../../../../../docs/reference/errors.md");
+        for (reason, code, message) in ROWS {
+            let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            let code = screaming_name(*code);
+            let row = format!("| `{name}` | `{code}` | `{message}` | ");
+            assert!(page.contains(&row), "docs/reference/errors.md has no {row}");
+        }
+    }
+
+    fn screaming_name(code: Code) -> String {
+        let mut name = String::new();
+        for letter in format!("{code:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_uppercase());
+        }
+        name
+    }
+
+    #[test]
+    fn a_message_names_the_field_the_rule_and_the_limit() {
+        let fields = |names: &[&str]| {
+            let invalid = |name: &&str| InvalidField {
+                field: (*name).into(),
+                problem: "required".into(),
+            };
+            AppError::Invalid(names.iter().map(invalid).collect())
+        };
+        let cases = [
+            (fields(&["user.id"]), "user.id: required"),
+            (
+                fields(&["user.id", "reason", "amr[1]"]),
+                "user.id: required (and 2 more)",
+            ),
+            (fields(&["amr[1]"]), "amr[1]: required"),
+            (
+                fields(&["policy.users[ann@[x].org].idle_timeout"]),
+                "policy.users[].idle_timeout: required",
+            ),
+            (
+                fields(&["policy.users[7].idle_timeout"]),
+                "policy.users[].idle_timeout: required",
+            ),
+            (AppError::invalid("", UNDECODABLE), UNDECODABLE),
+            (
+                AppError::PolicyForbids("required_acr"),
+                "forbidden by policy.required_acr",
+            ),
+            (
+                AppError::RateLimited("user_changes", Duration::from_millis(1_001)),
+                "rate limited by limits.user_changes: retry after 2 s",
+            ),
+            (
+                AppError::RateLimited("user_changes", Duration::ZERO),
+                "rate limited by limits.user_changes: retry after 1 s",
+            ),
+            (
+                AppError::QuotaExceeded("users"),
+                "quota exceeded: limits.users is reached",
+            ),
+            (AppError::ForceRequired, "force: must be true"),
+            (AppError::ApiKeysWouldEnd(7), FORCE_KEYS),
+            (
+                AppError::PageToken,
+                "page_token: must be of the same list: begin at the first page",
+            ),
+            (
+                AppError::WatchProtocol("two hellos"),
+                "watch protocol violated: two hellos",
+            ),
+        ];
+        for (error, message) in cases {
+            assert_eq!(Status::from(error).message(), message);
+        }
+    }
+
+    #[test]
+    fn no_message_is_a_template() {
+        let errors = [
+            AppError::invalid("user.id", "required"),
+            AppError::PolicyForbids("required_acr"),
+            AppError::RateLimited("user_changes", Duration::ZERO),
+            AppError::QuotaExceeded("users"),
+            AppError::WatchProtocol("two hellos"),
+        ];
+        let templates = ROWS.iter().filter(|(.., message)| message.contains('<'));
+        let (mut named, mut filled) = (Vec::new(), Vec::new());
+        named.extend(templates.map(|(reason, ..)| *reason));
+        for error in errors {
+            filled.push(reason(&error));
+            assert!(!Status::from(error).message().contains('<'));
+        }
+        assert_eq!(filled, named, "every template is filled by `own_message`");
     }
 }

@@ -144,12 +144,13 @@ fn parse_mode(mode: v1::ValidatorMode) -> Result<ValidatorMode, AppError> {
     match mode {
         v1::ValidatorMode::Strict => Ok(ValidatorMode::Strict),
         v1::ValidatorMode::BestEffort => Ok(ValidatorMode::BestEffort),
-        v1::ValidatorMode::Unspecified => Err(AppError::invalid("hello.mode", "is required")),
+        v1::ValidatorMode::Unspecified => Err(AppError::invalid("hello.mode", "required")),
     }
 }
 
 fn parse_cursor(cursor: &v1::Cursor) -> Result<Position, AppError> {
-    Position::try_from(cursor).map_err(|_| AppError::invalid("hello.cursor", "is malformed"))
+    Position::try_from(cursor)
+        .map_err(|_| AppError::invalid("hello.cursor", "must be a position of a log"))
 }
 
 /// A malformed part is of no snapshot, so that the transfer begins anew.

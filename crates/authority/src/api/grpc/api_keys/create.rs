@@ -78,7 +78,7 @@ fn check_token_text(fields: &mut Fields, scopes: &[String], audiences: &[String]
     if bytes > TOKEN_TEXT_BYTES_MAX {
         fields.wrong(
             "scopes",
-            format!("with the audiences must be at most {TOKEN_TEXT_BYTES_MAX} bytes"),
+            format!("must be at most {TOKEN_TEXT_BYTES_MAX} bytes together with the audiences"),
         );
     }
 }

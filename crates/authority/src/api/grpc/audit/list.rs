@@ -30,7 +30,7 @@ pub(super) fn parse(
     if let (Some(after), Some(before)) = (after, before)
         && after > before
     {
-        fields.wrong("after", "is later than before");
+        fields.wrong("after", "must not be later than before");
     }
     let page_size = fields.page_size(message.page_size);
     let filter = AuditFilter {

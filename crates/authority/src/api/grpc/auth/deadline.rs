@@ -17,7 +17,10 @@ pub(super) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, AppError
     };
     let timeout = value.to_str().ok().and_then(parse_timeout);
     match timeout {
-        None => Err(AppError::invalid("grpc-timeout", "is not a timeout")),
+        None => Err(AppError::invalid(
+            "grpc-timeout",
+            "must be a timeout such as 5S",
+        )),
         Some(timeout) if timeout < DEADLINE_MIN => Err(AppError::Deadline),
         Some(timeout) => Ok(Some(timeout)),
     }

@@ -118,7 +118,7 @@ impl Fields {
         match read_address(text) {
             Some(read) => read.address.to_string(),
             None => {
-                self.wrong(field, "is not an IPv4 or IPv6 address");
+                self.wrong(field, "must be an IPv4 or IPv6 address");
                 String::new()
             }
         }

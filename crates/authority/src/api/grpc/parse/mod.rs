@@ -45,7 +45,7 @@ impl Fields {
         let value = read(&mut fields);
         fields
             .finish(value)?
-            .ok_or_else(|| AppError::invalid(field, "is invalid"))
+            .ok_or_else(|| AppError::invalid(field, "must be valid"))
     }
 
     /// Returns `value` if no field had a problem.

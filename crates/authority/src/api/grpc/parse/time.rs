@@ -20,7 +20,7 @@ impl Fields {
     ) -> Option<Micros> {
         let time = micros(time?);
         if time.is_none() {
-            self.wrong(field, "is not a time from 1970 on");
+            self.wrong(field, "must be a time from 1970 on");
         }
         time
     }
@@ -35,7 +35,7 @@ impl Fields {
         match micros(time?) {
             Some(time) if time <= latest => Some(time),
             _ => {
-                self.wrong(field, "is not a time between 1970 and now");
+                self.wrong(field, "must be a time between 1970 and now");
                 None
             }
         }
@@ -54,7 +54,7 @@ impl Fields {
             Some(time) if now < time && time <= now.after(ahead) => Some(time),
             _ => {
                 let days = ahead.as_secs() / 86_400;
-                let problem = format!("is not a time between now and {days} days ahead");
+                let problem = format!("must be a time between now and {days} days ahead");
                 self.wrong(field, problem);
                 None
             }
@@ -75,7 +75,7 @@ impl Fields {
                 Some(Duration::new(seconds, nanos))
             }
             _ => {
-                self.wrong(field, "is not a duration, or negative");
+                self.wrong(field, "must be a duration of at least 0 s");
                 None
             }
         }

@@ -61,7 +61,7 @@ fn read_filter(
     filter.state = match render::state_from_wire(message.state) {
         Ok(state) => state,
         Err(()) => {
-            fields.wrong("state", "is not a state");
+            fields.wrong("state", "must be a value of SessionState");
             None
         }
     };

@@ -76,7 +76,7 @@ fn parse_kept_session(
     // Without this a forgotten field would sign the user out of the session in hand.
     let own = caller.own_session();
     if own.is_none() {
-        fields.wrong(field, "is required unless include_current is set");
+        fields.wrong(field, "required unless include_current is set");
     }
     own
 }
@@ -88,7 +88,7 @@ pub(super) fn parse_token(
     let tenant_id = incoming.tenant(&incoming.message.tenant_id)?;
     // An empty token is a mistake of the caller. Any other text may come from a client that lies, and is no error.
     if incoming.message.token.is_empty() {
-        return Err(AppError::invalid("token", "is required"));
+        return Err(AppError::invalid("token", "required"));
     }
     let revocation = TokenRevocation {
         tenant_id,

@@ -47,7 +47,7 @@ pub(super) fn parse(
     let warnings = fields.take_warnings();
     // An empty id was reported as a problem, so that the second check never fails.
     let user_id = fields.finish(user_id)?;
-    let user_id = user_id.ok_or_else(|| AppError::invalid("user.id", "is required"))?;
+    let user_id = user_id.ok_or_else(|| AppError::invalid("user.id", "required"))?;
     let request = SignInRequest {
         tenant_id,
         user_id,

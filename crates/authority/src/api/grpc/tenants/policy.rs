@@ -72,7 +72,7 @@ fn apply_preset(fields: &mut Fields, policy: &mut Policy, name: &str) {
             // Kept in the policy, so that a reader can tell a preset from limits that somebody chose.
             preset.source.clone_into(&mut policy.source);
         }
-        None => fields.wrong("preset", "is not a preset"),
+        None => fields.wrong("preset", "must be the name of a preset"),
     }
 }
 
@@ -83,7 +83,7 @@ fn check_policy(fields: &mut Fields, policy: &Policy, token_lifetime_max: Durati
     {
         fields.wrong(
             "policy.access_token_lifetime",
-            "must be at most the installation's",
+            "must be at most the lifetime that the installation allows",
         );
     }
     if let Err(problems) = policy.validate() {
@@ -135,7 +135,7 @@ fn parse_required_duration(
     duration: Option<&prost_types::Duration>,
 ) -> Duration {
     if duration.is_none() {
-        fields.wrong(field, "is required");
+        fields.wrong(field, "required");
     }
     fields.duration(field, duration).unwrap_or_default()
 }
@@ -145,7 +145,7 @@ fn parse_session_limit_action(fields: &mut Fields, action: i32) -> AtLimit {
         Ok(v1::SessionLimitAction::Refuse) => AtLimit::Refuse,
         Ok(_) => AtLimit::EndOldest,
         Err(_) => {
-            fields.wrong("policy.at_limit", "is not an action");
+            fields.wrong("policy.at_limit", "must be a value of SessionLimitAction");
             AtLimit::default()
         }
     }
@@ -168,7 +168,7 @@ fn parse_findings(fields: &mut Fields, codes: &[i32]) -> BTreeSet<FindingCode> {
             }
             None => fields.wrong(
                 "policy.findings_disabled",
-                "contains an unknown finding code",
+                "must have known finding codes only",
             ),
         }
     }
