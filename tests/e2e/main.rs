@@ -7,6 +7,7 @@ mod callers;
 mod configuration;
 mod devices;
 mod end_cause;
+mod examples;
 mod gateway;
 mod hostile;
 mod lists;

@@ -3,8 +3,10 @@
 //! Everything here is for tests: what cannot go on panics, and says what it was waiting for.
 
 pub mod api_keys;
+pub mod application;
 pub mod audit;
 pub mod authority;
+pub mod browser;
 pub mod calls;
 pub mod canary;
 pub mod fault;

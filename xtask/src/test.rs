@@ -25,7 +25,13 @@ pub(crate) struct Options {
 
 /// Builds the binary that fault tests start and kill, then runs the tests.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER, tools::PGBOUNCER])?;
+    install::ensure(&[
+        tools::C_COMPILER,
+        tools::POSTGRES_SERVER,
+        tools::PGBOUNCER,
+        tools::PYTHON,
+        tools::NPM,
+    ])?;
     shell::run(command(
         "cargo",
         ["build", "--locked", "-p", "portcullis-cli"],

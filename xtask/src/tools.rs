@@ -86,10 +86,19 @@ pub(crate) const REDIS_SERVER: Need = Need {
     met: || shell::on_path("redis-server"),
 };
 
-const NPM: Need = Need {
-    name: "npm, which installs buf",
+/// Installs buf, and runs the example in Node.
+pub(crate) const NPM: Need = Need {
+    name: "Node.js with npm",
     packages: &["nodejs", "npm"],
     met: || shell::on_path("node") && shell::on_path("npm"),
+};
+
+/// Runs the example in Python, in an environment of its own.
+pub(crate) const PYTHON: Need = Need {
+    name: "Python with venv",
+    packages: &["python3", "python3-venv"],
+    // Debian splits `venv`: without its second package it has no pip to put into an environment.
+    met: || shell::answer(command("python3", ["-c", "import venv, ensurepip"])).is_some(),
 };
 
 /// Looks where Debian installs the server's programs of each major version, outside of `PATH`.
