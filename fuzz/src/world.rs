@@ -114,5 +114,6 @@ pub fn claims() -> Claims {
         auth_time: 900,
         amr: vec!["pwd".into()],
         acr: String::new(),
+        client_id: "web".into(),
     }
 }

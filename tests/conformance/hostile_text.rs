@@ -85,6 +85,7 @@ async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
             facts: SignInFacts {
                 amr: vec![text.clone(), String::new()],
                 audiences: vec![text.clone()],
+                client_id: text.clone(),
             },
             acr: text.clone(),
             request: Some((text.clone(), [1; 32])),

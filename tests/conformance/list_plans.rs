@@ -452,9 +452,12 @@ impl World {
     }
 }
 
-/// Whether a statement sorts what it has gathered: few rows, or a user's by last activity.
+/// Whether a statement sorts what it has gathered: few rows, a user's by last activity, or a user's newest in the order
+/// in which they opened.
 fn gathers(sql: &str) -> bool {
-    sql.contains("LIMIT 1000000000") || sql.contains("s.active_us DESC")
+    ["LIMIT 1000000000", "s.active_us DESC", "n.serial DESC"]
+        .iter()
+        .any(|order| sql.contains(order))
 }
 
 /// What is wrong with a plan of PostgreSQL.
@@ -492,7 +495,7 @@ fn sqlite_problem(plan: &str, ordered_by: Option<&str>, may_sort: bool) -> Optio
             .strip_prefix("SCAN ")
             .and_then(|rest| rest.split(' ').next());
         // What was read by another step, or a list of values.
-        let read = ["v", "c", "c1", "c2", "c3", "s", "u", "CONSTANT"];
+        let read = ["v", "c", "c1", "c2", "c3", "n", "s", "u", "CONSTANT"];
         let is_values = line.ends_with("VALUES CLAUSE") || line.ends_with("CONSTANT ROWS");
         if table.is_some_and(|table| !read.contains(&table) && !is_values) {
             return Some(format!("it scans: {line}"));

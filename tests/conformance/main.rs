@@ -54,6 +54,7 @@ mod recover;
 mod refresh;
 mod restart;
 mod session_filters;
+mod session_limits;
 mod session_lists;
 mod sign_in;
 mod signing_keys;

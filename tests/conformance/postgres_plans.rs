@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::{SessionFilter, SessionOrder},
+    domain::{SessionFilter, SessionLimit, SessionOrder, SignIn, policy::AtLimit},
     store::{
         RefreshOutcome, Store,
         postgres::{Postgres, PostgresOptions},
@@ -18,15 +18,46 @@ use portcullis_tests::{
 };
 
 /// Rows of each large table.
-const ROWS: i64 = 20_000;
+const ROWS: i64 = 50_000;
 
 /// Calls at once: enough for large groups, whose plans are others than those of small ones.
 const CALLS: usize = 128;
 
+/// Users of the sign-ins at once. Each sign-in counts the sessions of its user, so they are few.
+const USERS: usize = 16;
+
+/// Sign-ins at once, the first two of `user_id`. Some have a limit, which none reaches.
+fn sign_ins(user_id: &str) -> Vec<SignIn> {
+    let mut new = Vec::new();
+    for number in 0..CALLS {
+        let name = match number {
+            0 | 1 => user_id.to_owned(),
+            _ => format!("{user_id}-{}", number % USERS),
+        };
+        let limit = |at_limit| SessionLimit {
+            sessions_max: 1_000,
+            at_limit,
+        };
+        let session_limit = match number % 4 {
+            2 => Some(limit(AtLimit::Refuse)),
+            3 => Some(limit(AtLimit::EndOldest)),
+            _ => None,
+        };
+        new.push(SignIn {
+            session_limit,
+            ..sign_in("t", &name)
+        });
+    }
+    new
+}
+
 /// Every statement that sessions, users and the log cause, for one call and for groups.
 async fn everything(store: &dyn Store, user_id: &str) {
     open(store, &sign_in("t", user_id)).await;
-    let new: Vec<_> = (0..CALLS).map(|_| sign_in("t", user_id)).collect();
+    let new = sign_ins(user_id);
+    for new in &new[..USERS + 2] {
+        open(store, &sign_in("t", new.user_id.as_str())).await;
+    }
     let opened = join_all(new.iter().map(|new| open(store, new))).await;
     let rotating = opened.iter().map(async |session| {
         assert!(matches!(
@@ -98,7 +129,7 @@ async fn grow(schema: &Schema, rows: Range<i64>) {
         insert("users", "'t', 'other' || n, n, 1, '', '', '', '', n, NULL"),
         insert(
             "sessions",
-            "'t', substr(KEY, 1, 16), n, 'other' || n, n, 1, 0, n, n, 0, n, '[]', '', '[]', '', '', '', '', \
+            "'t', substr(KEY, 1, 16), n, 'other' || n, n, 1, 0, n, n, 0, n, '{}', '', '', '', '', '', \
              substr(KEY, 1, 16), NULL, NULL, 0, NULL, NULL",
         ),
     ];

@@ -18,6 +18,7 @@ mod process;
 mod quotas;
 mod refresh;
 mod refresh_replay;
+mod sign_in_rules;
 mod sign_out;
 mod signing_keys;
 mod story;

@@ -43,8 +43,6 @@ async fn update(
         acting_user: None,
     };
     let updated = authority.tenants(ADMIN).update_policy(request).await?;
-    // What was read under the old policy is believed for a second.
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
     Ok(updated.into_inner().policy.expect("a policy"))
 }
 
@@ -305,8 +303,8 @@ async fn at_the_limit_a_sign_in_is_refused_or_ends_the_oldest() {
         });
         let at_once = futures::future::join_all(at_once).await;
         assert!(
-            at_once.iter().flatten().count() <= 2,
-            "sign-ins at once do not slip under the limit together"
+            at_once.iter().flatten().count() == 2,
+            "sign-ins at once get the places that there are"
         );
     })
     .await;
@@ -529,11 +527,13 @@ async fn a_repeated_sign_in_does_not_slip_past_the_limit() {
     )
     .await
     .expect("updated");
-    let refused = signed_in(&authority, with_other_id)
+    // It was let in when there was room. Ending it now could leave the user with none: the sweep ends the older one.
+    let again = signed_in(&authority, with_other_id)
         .await
-        .expect_err("one too many by now");
-    assert_eq!(reason(&refused), "SESSION_LIMIT");
-    assert!(own(&second).await.is_err() && own(&again).await.is_ok());
+        .expect("the same session");
+    assert_eq!(session_id(&again), session_id(&second));
+    let third = signed_in(&authority, |_| {}).await.expect_err("no room");
+    assert_eq!(reason(&third), "SESSION_LIMIT");
 }
 
 #[tokio::test]

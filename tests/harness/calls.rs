@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_authority::{
     domain::{
         ClientInfo, Entry, EntryError, Outcome, Session, SessionFilter, SessionOrder, SignIn,
+        SignInOutcome,
     },
     store::{Proof, RefreshOutcome, SignInError, Store, StoreError},
 };
@@ -42,20 +43,35 @@ pub async fn apply_again(store: &dyn Store, entry: &Entry) -> Outcome {
         .expect("the entry is applied")
 }
 
-/// Opens a session, or says that the user is disabled.
+/// Opens a session under the policy that is in force, or says that the user is disabled.
 ///
 /// # Panics
 /// When the store fails for good.
 pub async fn try_open(store: &dyn Store, new: &SignIn) -> Option<Session> {
     let opened = eventually("the session is opened", async || {
-        match store.sign_in(new).await {
+        match sign_in_now(store, new).await {
             Err(SignInError::Store(error)) => acceptable::<Session>(Err(error)).map(Some),
             Err(SignInError::UserDisabled) => Some(None),
-            Err(SignInError::RequestReused) => panic!("the request id was used before"),
+            Err(error) => panic!("{error}"),
             Ok(opened) => Some(Some(opened.session)),
         }
     });
     opened.await
+}
+
+async fn sign_in_now(store: &dyn Store, new: &SignIn) -> Result<SignInOutcome, SignInError> {
+    match store.sign_in(new).await {
+        Err(SignInError::PolicyChanged) => {
+            let policy = store.policy(&new.tenant_id).await?;
+            let policy_version = policy.map_or(0, |(_, version)| version);
+            let current = SignIn {
+                policy_version,
+                ..new.clone()
+            };
+            store.sign_in(&current).await
+        }
+        opened => opened,
+    }
 }
 
 /// Opens a session.

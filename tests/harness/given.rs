@@ -49,6 +49,7 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
         facts: SignInFacts {
             amr: vec!["pwd".into()],
             audiences: vec![],
+            client_id: String::new(),
         },
         acr: String::new(),
         auth_time: None,
@@ -58,6 +59,8 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
         footprints: vec![],
         replaces: None,
         idle_timeout: None,
+        policy_version: 0,
+        session_limit: None,
         actor: Actor::service("test"),
     }
 }

@@ -136,6 +136,7 @@ fn token(signer: &Signer, index: u64) -> Result<String> {
         auth_time: now,
         amr: vec!["pwd".into(), "otp".into()],
         acr: String::new(),
+        client_id: "web".into(),
     };
     Ok(signer.sign(ISSUER, &claims)?)
 }

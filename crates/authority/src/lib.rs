@@ -26,6 +26,7 @@ mod limits;
 pub mod log;
 mod net;
 mod policies;
+mod refused_sign_ins;
 mod server;
 pub mod telemetry;
 

@@ -11,6 +11,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use portcullis_contract::id::{TenantId, UserId};
 use tokio::time::Instant;
 
+pub(crate) use self::count::PlaceOfSession;
 use self::{bucket::Buckets, count::Counts};
 use crate::{
     config::LimitsConfig,
@@ -163,12 +164,12 @@ impl Limits {
         Ok(())
     }
 
-    /// Admits a sign-in.
+    /// Admits a sign-in. It takes a place in the tenant's quota until it has opened its session or is refused.
     pub(crate) async fn admit_sign_in(
         &self,
         tenant: &TenantId,
         user: &UserId,
-    ) -> Result<Result<(), Exceeded>, StoreError> {
+    ) -> Result<Result<PlaceOfSession, Exceeded>, StoreError> {
         // No count is awaited: a sign-in must not pay for counting.
         let count = self.counts.of(tenant, &self.store);
         if count.sessions >= self.config.tenant_sessions_max {
@@ -180,9 +181,8 @@ impl Limits {
         {
             return Ok(Err(self.refuse("tenant_users_max", None)));
         }
-        // Counted before the session is open. Otherwise a burst could pass the quota between two counts.
-        self.counts.add_session(tenant);
-        Ok(Ok(()))
+        // Taken before the session is open. Otherwise a burst could pass the quota between two counts.
+        Ok(Ok(self.counts.take_place(tenant)))
     }
 
     /// Admits one more API key.

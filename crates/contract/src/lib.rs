@@ -68,6 +68,7 @@
 //!     auth_time: 1_000,
 //!     amr: vec!["pwd".into()],
 //!     acr: String::new(),
+//!     client_id: "web".into(),
 //! };
 //! let token = Signer::new(id, private).sign("https://issuer", &claims)?;
 //!

@@ -12,7 +12,7 @@ use super::{Actor, Micros, findings::Finding};
 /// Details of an event, by name.
 pub type Details = BTreeMap<String, String>;
 
-/// An event of a sign-in or a refresh. It waits in the store until a later batch of the log records it.
+/// An event of a sign-in, refused or not, or of a refresh. It waits in the store until a later batch of the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingEvent {
     /// The id, unique in the whole trail.
@@ -21,12 +21,12 @@ pub struct PendingEvent {
     pub at: Micros,
     /// The tenant.
     pub tenant_id: TenantId,
-    /// `session.create`, `session.refresh` or `finding.<code>`.
+    /// `session.create`, `session.refuse`, `session.refresh` or `finding.<code>`.
     pub action: String,
     /// The target, mostly the id of a session.
     pub target: String,
-    /// The user that the event is about.
-    pub user_id: UserId,
+    /// The user that the event is about. None: several users.
+    pub user_id: Option<UserId>,
     /// The author.
     pub actor: Actor,
     /// Details that users may see.
@@ -56,7 +56,7 @@ impl PendingEvent {
             tenant_id: tenant_id.clone(),
             action: format!("finding.{}", finding.code.name()),
             target: id.to_string(),
-            user_id: user_id.clone(),
+            user_id: Some(user_id.clone()),
             actor,
             details,
         }

@@ -62,7 +62,9 @@ pub use self::{
     policy::Policy,
     refresh::{RefreshRules, RefreshVerdict, judge_refresh},
     session::{Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, TokenSubject},
-    sign_in::{SignIn, SignInFacts, SignInOutcome},
+    sign_in::{
+        EXCESS_SESSIONS_MAX, OTHER_SESSIONS_MAX, SessionLimit, SignIn, SignInFacts, SignInOutcome,
+    },
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},

@@ -27,7 +27,7 @@ use super::FindingCode;
 
 /// The longest time for which an authority applies a policy without reading it again.
 ///
-/// A sign-in may follow a policy this old. The walk over a tenant's sessions therefore repeats until the policy is older.
+/// An update of a policy is answered this long after it was stored, so that no authority follows the policy of before.
 pub const POLICY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A tenant's policy.

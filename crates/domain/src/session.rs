@@ -137,7 +137,7 @@ impl Session {
             tenant_id: self.tenant_id.clone(),
             action: "session.refresh".into(),
             target: self.id.to_string(),
-            user_id: self.user_id.clone(),
+            user_id: Some(self.user_id.clone()),
             actor: Actor::user(&self.user_id),
             details: Details::new(),
         }

@@ -8,7 +8,7 @@ use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
     Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, findings::Footprint,
-    user::Profile,
+    policy::AtLimit, user::Profile,
 };
 
 /// The facts of a sign-in that the session keeps as the caller gave them, and that no statement compares.
@@ -21,6 +21,23 @@ pub struct SignInFacts {
     pub amr: Vec<String>,
     /// The audiences of the session's access tokens.
     pub audiences: Vec<String>,
+    /// The client that the session's tokens are issued to (`client_id`, RFC 9068).
+    pub client_id: String,
+}
+
+/// The other sessions of a user are counted up to this number.
+pub const OTHER_SESSIONS_MAX: u32 = 100;
+
+/// The most sessions beyond a limit that one sign-in names at once. It bounds an entry of the log.
+pub const EXCESS_SESSIONS_MAX: u32 = 100;
+
+/// The number of active sessions that a user may have, and what a sign-in at that number does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimit {
+    /// The most active sessions, the new one included.
+    pub sessions_max: u32,
+    /// The action at that number.
+    pub at_limit: AtLimit,
 }
 
 /// A session to be opened.
@@ -58,6 +75,10 @@ pub struct SignIn {
     pub replaces: Option<SessionId>,
     /// The time without activity after which the session ends. None: never.
     pub idle_timeout: Option<Duration>,
+    /// The version of the tenant's policy that this sign-in follows. 0: the tenant has set none.
+    pub policy_version: u64,
+    /// The number of sessions that the policy allows the user. None: any.
+    pub session_limit: Option<SessionLimit>,
     /// The actor for the audit trail.
     pub actor: Actor,
 }
@@ -72,7 +93,7 @@ impl SignIn {
             tenant_id: self.tenant_id.clone(),
             action: "session.create".into(),
             target: self.id.to_string(),
-            user_id: self.user_id.clone(),
+            user_id: Some(self.user_id.clone()),
             actor: self.actor.clone(),
             details: self.details(),
         }];
@@ -87,6 +108,24 @@ impl SignIn {
             ));
         }
         events
+    }
+
+    /// The number of sessions above which this sign-in ends older ones. None: it ends none.
+    #[must_use]
+    pub fn ends_beyond(&self) -> Option<u32> {
+        match self.session_limit {
+            Some(limit) if limit.at_limit == AtLimit::EndOldest => Some(limit.sessions_max),
+            _ => None,
+        }
+    }
+
+    /// The number of sessions at which this sign-in is refused. None: at no number.
+    #[must_use]
+    pub fn refused_at(&self) -> Option<u32> {
+        match self.session_limit {
+            Some(limit) if limit.at_limit == AtLimit::Refuse => Some(limit.sessions_max),
+            _ => None,
+        }
     }
 
     fn details(&self) -> Details {
@@ -114,4 +153,11 @@ pub struct SignInOutcome {
     pub session: Session,
     /// The time at which the session was alive.
     pub now: Micros,
+    /// False: an earlier call had opened the session.
+    pub is_new: bool,
+    /// The user's other active sessions, without the one that this session replaces. Counted up to one more than
+    /// [`OTHER_SESSIONS_MAX`].
+    pub other_sessions: u32,
+    /// The sessions that this one leaves no room for, newest first: at most [`EXCESS_SESSIONS_MAX`]. The caller ends them.
+    pub excess: Vec<SessionId>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_contract::id::{SessionId, TenantId, UserId};
+use portcullis_contract::id::{Serial, SessionId, TenantId, UserId};
 
 use super::{
     Cause, Micros,
@@ -16,6 +16,8 @@ pub struct SweptSession {
     pub tenant_id: TenantId,
     /// The session.
     pub id: SessionId,
+    /// The serial: sessions of a user open in its order.
+    pub serial: Serial,
     /// The user.
     pub user_id: UserId,
     /// The time of the sign-in.
@@ -196,6 +198,7 @@ mod tests {
         let mut session = SweptSession {
             tenant_id: TenantId::parse("t").expect("an id"),
             id: SessionId::from_bytes([1; 16]),
+            serial: Serial(1),
             user_id: UserId::parse("u").expect("an id"),
             created: seconds(0),
             expires: seconds(1_000),

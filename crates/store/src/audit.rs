@@ -45,4 +45,11 @@ pub trait AuditStore: Send + Sync + 'static {
     /// # Errors
     /// When the store fails. Then no event was added, or all were.
     async fn add_pending_events(&self, events: &[PendingEvent]) -> Result<(), StoreError>;
+
+    /// As [`add_pending_events`](Self::add_pending_events), at the time of the store instead of the events' own. For
+    /// events that no row or statement has a time for.
+    ///
+    /// # Errors
+    /// When the store fails. Then no event was added, or all were.
+    async fn add_events_of_now(&self, events: Vec<PendingEvent>) -> Result<(), StoreError>;
 }

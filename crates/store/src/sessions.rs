@@ -29,8 +29,13 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The head of the log is read no later than anything else. A sign-out that commits meanwhile therefore has a
     /// greater revision than the session's and covers it.
     ///
+    /// The policy's version and the number of the user's sessions are compared in the transaction that opens the session.
+    /// Sign-ins of a user with a limit take turns in it, so of any number at once exactly as many succeed as there is
+    /// room for, or the outcome of each names the older sessions that it leaves no room for.
+    ///
     /// # Errors
-    /// [`SignInError::UserDisabled`] and [`SignInError::RequestReused`] change nothing, and the same call fails again.
+    /// [`SignInError::UserDisabled`], [`SignInError::RequestReused`], [`SignInError::PolicyChanged`] and
+    /// [`SignInError::SessionLimit`] change nothing. The same call fails again, unless there is room by then.
     async fn sign_in(&self, new: &SignIn) -> Result<SignInOutcome, SignInError>;
 
     /// Advances the session's refresh generation from `generation`, if the session is alive, the proof holds and no
@@ -72,17 +77,13 @@ pub trait SessionStore: Send + Sync + 'static {
         id: SessionId,
     ) -> Result<Option<(Session, Micros)>, StoreError>;
 
-    /// The active sessions of a user, newest first, at most `limit`. Sign-ins need them, so this never waits behind a
+    /// The sessions that the open session of a sign-in leaves no room for, newest first: at most
+    /// [`EXCESS_SESSIONS_MAX`](portcullis_domain::EXCESS_SESSIONS_MAX). Sign-ins need them, so this never waits behind a
     /// list.
     ///
     /// # Errors
     /// When the store fails.
-    async fn active_sessions(
-        &self,
-        tenant: &TenantId,
-        user: &UserId,
-        limit: u32,
-    ) -> Result<Vec<Session>, StoreError>;
+    async fn excess_sessions(&self, new: &SignIn) -> Result<Vec<SessionId>, StoreError>;
 
     /// One page of at most `limit` sessions, from just after the cursor.
     ///
@@ -182,6 +183,12 @@ pub enum SignInError {
     /// The `request_id` belongs to a call with other arguments.
     #[error("the request id was used with other arguments")]
     RequestReused,
+    /// The tenant has another policy than the one that the sign-in follows.
+    #[error("the policy was changed meanwhile")]
+    PolicyChanged,
+    /// The user has as many sessions as the policy allows.
+    #[error("the user has as many sessions as allowed")]
+    SessionLimit,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

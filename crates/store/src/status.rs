@@ -12,6 +12,9 @@ pub trait StoreStatus: Send + Sync + 'static {
     /// The reporter of the store's outages, by lane. It logs them, so that callers need not.
     fn outage(&self) -> Arc<Outage>;
 
+    /// Whether other authorities may use the same rows at the same time.
+    fn is_shared(&self) -> bool;
+
     /// The connections of each lane. Empty for an engine without pools.
     fn pools(&self) -> Vec<PoolState>;
 

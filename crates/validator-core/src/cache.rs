@@ -214,6 +214,7 @@ mod tests {
             auth_time: 900,
             amr: vec![],
             acr: String::new(),
+            client_id: "web".into(),
         };
         let verified = token::Identity {
             claims,

@@ -103,6 +103,9 @@ impl From<SignInError> for AppError {
         match error {
             SignInError::UserDisabled => Self::UserDisabled,
             SignInError::RequestReused => Self::RequestIdReused,
+            SignInError::SessionLimit => Self::SessionLimit,
+            // The sign-in was repeated under each new policy, and another one came each time.
+            SignInError::PolicyChanged => Self::Unavailable,
             SignInError::Store(error) => error.into(),
         }
     }

@@ -36,7 +36,9 @@ pub(crate) use self::{
     error::{AppError, InvalidField},
     session_view::{ActivityStatus, SessionDetail, SessionView},
     token_use::{FLUSH_INTERVAL_MAX, ServedRequest, TokenUses},
-    tokens::{IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem},
+    tokens::{
+        CLIENT_ID_BYTES_MAX, IssuedTokens, TOKEN_TEXT_BYTES_MAX, missing_key, token_text_problem,
+    },
 };
 use crate::{
     client_info::places::Places,
@@ -46,6 +48,7 @@ use crate::{
     limits::Limits,
     log::Log,
     policies::Policies,
+    refused_sign_ins::RefusedSignIns,
     store::Store,
     telemetry::Instruments,
 };
@@ -61,6 +64,7 @@ pub(crate) struct App {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) secrets: Secrets,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     pub(crate) places: Arc<Places>,
     pub(crate) validators: Arc<Validators>,
     pub(crate) gates: Arc<Gates>,

@@ -3,7 +3,7 @@
 use portcullis_contract::id::TenantId;
 
 use super::{App, AppError, ChangeOrigin};
-use crate::domain::{Mutation, Policy};
+use crate::domain::{Mutation, Policy, policy::POLICY_AGE_MAX};
 
 /// A policy and its version.
 pub(crate) struct VersionedPolicy {
@@ -24,7 +24,8 @@ pub(crate) async fn get_policy(app: &App, tenant: &TenantId) -> Result<Versioned
     }
 }
 
-/// Replaces a tenant's policy, if it still has the version that the caller has read.
+/// Replaces a tenant's policy, if it still has the version that the caller has read. When this returns, every authority
+/// follows the new one.
 pub(crate) async fn update_policy(
     app: &App,
     origin: &ChangeOrigin,
@@ -39,7 +40,17 @@ pub(crate) async fn update_policy(
         policy: Box::new(policy),
         expected,
     };
-    // No cache is told. Every authority, this one too, follows the new policy within `POLICY_AGE_MAX`.
     app.apply_change(origin, mutation).await?;
-    get_policy(app, tenant).await
+
+    // This authority follows the new policy from here on.
+    let known = app.policies.reload(tenant).await?;
+    // Others may have read the policy of before just before it was replaced, and follow it for as long as that. The
+    // answer promises that nobody does.
+    if app.store.is_shared() {
+        tokio::time::sleep(POLICY_AGE_MAX).await;
+    }
+    Ok(VersionedPolicy {
+        policy: Policy::clone(&known.policy),
+        version: known.version,
+    })
 }

@@ -13,6 +13,9 @@ use crate::{
     keys::random,
 };
 
+/// The most bytes of a token's `client_id`.
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 128;
+
 /// The most bytes of a token's audiences, amr and acr together. It keeps tokens well under their bound.
 pub(crate) const TOKEN_TEXT_BYTES_MAX: usize = 2048;
 
@@ -61,6 +64,7 @@ impl App {
             auth_time: session.auth_time.seconds(),
             amr: session.facts.amr.clone(),
             acr: session.acr.clone(),
+            client_id: session.facts.client_id.clone(),
         };
         let access_token = self.sign_access_token(&claims, now)?;
 

@@ -7,24 +7,47 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{Entry, Mutation},
     log::Log,
+    refused_sign_ins::{DueEvent, RefusedSignIns},
     store::Store,
 };
 
 /// The longest that an event waits while the log accepts entries.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Empties the outbox every second, until `stop`.
-pub(super) async fn run(store: Arc<dyn Store>, log: Log, stop: CancellationToken) {
+/// Empties the outbox every second, until `stop`. Refused sign-ins whose time of merging is over come into it first.
+pub(super) async fn run(
+    store: Arc<dyn Store>,
+    log: Log,
+    refused: Arc<RefusedSignIns>,
+    stop: CancellationToken,
+) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let due = refused.take_due(Instant::now());
+        store_refused(&*store, &refused, due).await;
         empty_outbox(&*store, &log, &stop).await;
+    }
+    // What was merged so far would be lost with this process. Another authority, or this one after its start, takes it
+    // out of the outbox.
+    let rest = refused.take_all(Instant::now());
+    store_refused(&*store, &refused, rest).await;
+}
+
+async fn store_refused(store: &dyn Store, refused: &RefusedSignIns, due: Vec<DueEvent>) {
+    if due.is_empty() {
+        return;
+    }
+    let events = due.iter().map(|due| due.event.clone()).collect();
+    if let Err(error) = store.add_events_of_now(events).await {
+        error.log("refused sign-ins are not in the audit trail yet");
+        refused.put_back(due, Instant::now());
     }
 }
 

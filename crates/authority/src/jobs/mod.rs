@@ -30,6 +30,7 @@ use crate::{
     health::Supervisor,
     keys::{Keyring, MasterKey},
     log::Log,
+    refused_sign_ins::RefusedSignIns,
     store::Store,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
+    pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.
     pub(crate) batches: mpsc::Receiver<(Frame, Position)>,
     pub(crate) master: Arc<MasterKey>,
@@ -87,8 +89,12 @@ impl Jobs {
         );
         tasks.spawn("retention", remove_ended);
 
-        let record_events =
-            audit_outbox::run(Arc::clone(&self.store), self.log.clone(), stop.clone());
+        let record_events = audit_outbox::run(
+            Arc::clone(&self.store),
+            self.log.clone(),
+            self.refused_sign_ins,
+            stop.clone(),
+        );
         tasks.spawn("record", record_events);
 
         let record_uses = token_uses::run(self.app, stop.clone());

@@ -31,7 +31,7 @@ const COUNTED_MAX: u32 = 100_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) users: u32,
-    /// Sessions that were counted, and those that were opened since.
+    /// Sessions that were counted, those that were opened since, and those that are about to be.
     pub(super) sessions: u32,
 }
 
@@ -42,8 +42,41 @@ pub(super) struct Counts(Arc<Mutex<HashMap<TenantId, Kept>>>);
 #[derive(Default)]
 struct Kept {
     count: Count,
+    /// The number of counts so far.
+    number: u64,
     /// The time of the next count. None: a count is under way.
     next: Option<Instant>,
+}
+
+/// A place in the quota of a tenant for a session that is about to be opened. Given back when it is dropped, so that
+/// refused sign-ins do not fill the quota.
+pub(crate) struct PlaceOfSession {
+    counts: Arc<Mutex<HashMap<TenantId, Kept>>>,
+    tenant: TenantId,
+    /// The count that it was added to. None: the tenant is not counted, or the session was opened.
+    count: Option<u64>,
+}
+
+impl PlaceOfSession {
+    /// Keeps the place: the session is open.
+    pub(crate) fn keep(mut self) {
+        self.count = None;
+    }
+}
+
+impl Drop for PlaceOfSession {
+    fn drop(&mut self) {
+        let Some(number) = self.count else {
+            return;
+        };
+        let mut counts = lock(&self.counts);
+        // A later count does not contain the place.
+        if let Some(kept) = counts.get_mut(&self.tenant)
+            && kept.number == number
+        {
+            kept.count.sessions = kept.count.sessions.saturating_sub(1);
+        }
+    }
 }
 
 impl Counts {
@@ -58,6 +91,7 @@ impl Counts {
 
         let kept = counts.entry(tenant.clone()).or_insert_with(|| Kept {
             count: Count::default(),
+            number: 0,
             next: Some(now),
         });
         if let Some(next) = kept.next
@@ -72,9 +106,16 @@ impl Counts {
     }
 
     /// Adds a session that is about to be opened.
-    pub(super) fn add_session(&self, tenant: &TenantId) {
+    pub(super) fn take_place(&self, tenant: &TenantId) -> PlaceOfSession {
+        let mut count = None;
         if let Some(kept) = lock(&self.0).get_mut(tenant) {
             kept.count.sessions = kept.count.sessions.saturating_add(1);
+            count = Some(kept.number);
+        }
+        PlaceOfSession {
+            counts: Arc::clone(&self.0),
+            tenant: tenant.clone(),
+            count,
         }
     }
 }
@@ -113,7 +154,10 @@ async fn count(
     kept.next = Some(Instant::now() + pause);
     match (users, sessions) {
         // Sessions that were added during the statement may be lost here. The next count has them.
-        (Ok(users), Ok(sessions)) => kept.count = Count { users, sessions },
+        (Ok(users), Ok(sessions)) => {
+            kept.count = Count { users, sessions };
+            kept.number += 1;
+        }
         // The last count stays in use.
         (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a tenant was not counted"),
     }

@@ -1123,7 +1123,7 @@ pub struct AuditEvent {
     pub time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(string, tag = "4")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// The action: `session.create`, `session.revoke`, `user.disable`, `policy.update` and others.
+    /// The action: `session.create`, `session.refuse`, `session.revoke`, `user.disable`, `policy.update` and others.
     #[prost(string, tag = "5")]
     pub action: ::prost::alloc::string::String,
     /// The target: the id of a session, user, key or tenant.
@@ -3633,6 +3633,9 @@ pub struct Session {
     /// The session that this one replaced on the same device. Empty: none.
     #[prost(string, tag = "27")]
     pub replaces_session_id: ::prost::alloc::string::String,
+    /// The client that its tokens are issued to: their claim `client_id`.
+    #[prost(string, tag = "28")]
+    pub client_id: ::prost::alloc::string::String,
 }
 /// End of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3686,6 +3689,10 @@ pub struct CreateSessionRequest {
     /// Makes a repeated call return the same session. At most 128 bytes. Empty: not idempotent.
     #[prost(string, tag = "10")]
     pub request_id: ::prost::alloc::string::String,
+    /// The client that the tokens are issued to (claim `client_id`, RFC 9068), for a login service that serves several
+    /// applications. At most 128 visible ASCII characters and spaces. Empty: the name of the calling service.
+    #[prost(string, tag = "11")]
+    pub client_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateSessionResponse {
@@ -3700,6 +3707,7 @@ pub struct CreateSessionResponse {
     /// `sid`              the session, `ses_…`
     /// `auth_time`        when the user authenticated, in seconds since 1970
     /// `amr`, `acr`       how the user authenticated (RFC 8176), as given at creation; left out when empty
+    /// `client_id`        the client that the token was issued to, as given at creation, or the calling service's name
     /// `tenant`           the tenant's id
     /// `serial`, `user_serial`, `tenant_serial`, `opened_revision`
     /// numbers for revocation: the token is revoked if `serial` is in the revoked set, or if a
@@ -3714,6 +3722,13 @@ pub struct CreateSessionResponse {
     /// Fields of `client` and `user` that did not count as they were sent, at most 32.
     #[prost(message, repeated, tag = "5")]
     pub warnings: ::prost::alloc::vec::Vec<FieldWarning>,
+    /// The user's other active sessions when this one was opened, counted up to 100 among the 1,000 newest. A sign-in page
+    /// can offer to end them (`RevokeOtherSessions`). Sessions that this sign-in ended do not count.
+    #[prost(uint32, tag = "6")]
+    pub other_sessions: u32,
+    /// True if there are more than 100.
+    #[prost(bool, tag = "7")]
+    pub other_sessions_capped: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefreshSessionRequest {
@@ -4282,7 +4297,9 @@ pub mod session_service_client {
         }
         /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
         ///
-        /// Creates the tenant and the user if they are new. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
+        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
+        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
+        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
         /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
         /// one whose session has ended).
         pub async fn create_session(
@@ -4572,7 +4589,9 @@ pub mod session_service_server {
     pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
         /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
         ///
-        /// Creates the tenant and the user if they are new. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
+        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
+        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
+        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
         /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
         /// one whose session has ended).
         async fn create_session(

@@ -39,6 +39,9 @@ pub struct Claims {
     pub amr: Vec<String>,
     /// The authentication context class (`acr`); empty when unknown.
     pub acr: String,
+    /// The client that the token was issued to (`client_id`, RFC 9068): the service that opened the session, or the
+    /// client that it named. Empty in tokens of an older authority.
+    pub client_id: String,
 }
 
 // Unknown claims are allowed here, unlike in the header: a later version may add claims that older gates do not need.
@@ -56,6 +59,8 @@ struct WireClaims {
     amr: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     acr: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    client_id: String,
     tenant: String,
     serial: u64,
     user_serial: u64,
@@ -113,6 +118,7 @@ impl WireClaims {
             auth_time: claims.auth_time,
             amr: claims.amr.clone(),
             acr: claims.acr.clone(),
+            client_id: claims.client_id.clone(),
             tenant: claims.tenant_id.to_string(),
             serial: claims.subject.serial.0,
             user_serial: claims.subject.user.0,
@@ -143,6 +149,7 @@ impl WireClaims {
             auth_time: self.auth_time,
             amr: self.amr,
             acr: self.acr,
+            client_id: self.client_id,
         })
     }
 }

@@ -81,6 +81,7 @@ fn claims() -> Claims {
         auth_time: 900,
         amr: vec!["pwd".into()],
         acr: String::new(),
+        client_id: "web".into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Micros;
+use crate::{Micros, SessionLimit};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -184,6 +184,16 @@ impl Limits {
     #[must_use]
     pub fn access_token_lifetime(&self, longest: Duration) -> Duration {
         least(longest, self.access_token_lifetime)
+    }
+
+    /// The number of sessions that a user may have, and what a sign-in at that number does. None: any number.
+    #[must_use]
+    pub fn session_limit(&self) -> Option<SessionLimit> {
+        let sessions_max = self.sessions_max?;
+        Some(SessionLimit {
+            sessions_max,
+            at_limit: self.at_limit,
+        })
     }
 
     /// The lifetime of a session that opens now. A forbidden wish to be remembered is ignored.

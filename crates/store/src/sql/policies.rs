@@ -11,6 +11,11 @@ columns! {
     PolicyColumns { policy, version }
 }
 
+/// The version of the policy of `tenant`, as an expression. 0: the tenant has set none.
+pub(super) fn version_of(tenant: &str) -> String {
+    format!("COALESCE((SELECT p.version FROM policies p WHERE p.tenant_id = {tenant}), 0)")
+}
+
 /// Finds a tenant's policy with its version.
 pub(super) async fn find(
     db: &mut Db,

@@ -1,14 +1,19 @@
 //! Sign-ins: sessions that open.
 
+pub(super) mod limit;
 mod record;
 mod repeat;
 mod row;
+mod standing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use portcullis_contract::id::SessionId;
+
+use self::standing::{Standing, Standings};
 use super::{
     columns::ONLY,
-    connection::{DbError, Statement},
+    connection::{DbError, Dialect, Statement},
     db::Db,
     row::Row,
     transaction::transaction,
@@ -18,10 +23,41 @@ use super::{
 use crate::{SignInError, StoreError};
 use portcullis_domain::{SignIn, SignInOutcome};
 
-/// Rows of `sessions` that were inserted, by session id.
-type Inserted = HashMap<[u8; 16], Row>;
+/// How often a sign-in is tried whose obstacle goes away each time before it is named.
+const ATTEMPTS_MAX: usize = 3;
 
-/// Opens sessions, in one transaction for all of known users.
+/// A session that was inserted: its row, and the sessions that it leaves no room for.
+struct Inserted {
+    row: Row,
+    excess: Vec<SessionId>,
+}
+
+/// Sessions that were inserted, by id.
+type InsertedById = HashMap<[u8; 16], Inserted>;
+
+/// The reason why a transaction was rolled back.
+enum NotOpened {
+    Store(StoreError),
+    Standing(Standing),
+}
+
+impl From<DbError> for NotOpened {
+    fn from(error: DbError) -> Self {
+        match error {
+            // Another call has taken the request id or the session id just now.
+            DbError::Unique(_) => Self::Standing(Standing::Repeats),
+            error => Self::Store(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for NotOpened {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Opens sessions, in one transaction for all of known users whose number of sessions is not limited.
 pub(super) async fn sign_in(
     db: &mut Db,
     group: &[SignIn],
@@ -29,126 +65,245 @@ pub(super) async fn sign_in(
     // A session must be covered by each sign-out that commits after the sign-in has read the head
     // of the log. So the head is read no later than anything else: the statement for known users
     // has everything in one snapshot, and each other sign-in reads the head first.
-    let mut inserted = sign_in_known_users(db, group).await?;
-    let rest: Vec<_> = group
-        .iter()
-        .filter(|new| !inserted.contains_key(&new.id.to_bytes()))
-        .collect();
+    let mut inserted = InsertedById::new();
+    let mut standings = Standings::new();
+    for wave in waves(&db.dialect, group) {
+        let (opened, left_out) = sign_in_known_users(db, &wave).await?;
+        inserted.extend(opened);
+        standings.extend(left_out);
+    }
+
+    let mut rest = Vec::new();
+    for new in group {
+        if let Some(Standing::Open) = standings.get(&new.id.to_bytes()) {
+            rest.push(new);
+        }
+    }
     inserted.extend(sign_in_together(db, &rest).await?);
 
-    let mut opened = Vec::with_capacity(group.len());
+    let mut outcomes = Vec::with_capacity(group.len());
     for new in group {
-        opened.push(match inserted.remove(&new.id.to_bytes()) {
-            Some(row) => Ok(row::read(new, &row)?),
-            None => sign_in_alone(db, new).await,
+        let id = new.id.to_bytes();
+        outcomes.push(match (inserted.remove(&id), standings.remove(&id)) {
+            (Some(inserted), _) => Ok(row::read(new, &inserted.row, inserted.excess)?),
+            (None, Some(Standing::Refused(error))) => Err(error),
+            (None, Some(Standing::Repeats)) => repeat::find_earlier(db, new).await,
+            // Without a standing the group has the same sign-in twice.
+            (None, Some(Standing::Open) | None) => sign_in_alone(db, new).await,
         });
     }
-    Ok(opened)
+    Ok(outcomes)
 }
 
-async fn sign_in_known_users(db: &mut Db, group: &[SignIn]) -> Result<Inserted, StoreError> {
-    transaction!(db, async {
-        let inserted = insert_for_known_users(db, group).await?;
-        let mut opened = Vec::with_capacity(inserted.len());
-        for new in group {
-            if let Some(row) = inserted.get(&new.id.to_bytes()) {
-                opened.push((new, row::created(row)?));
-            }
+/// Splits a group into transactions. In each, a user whose number of sessions is limited is named once, so that one
+/// statement can count the sessions of all its users.
+fn waves<'a>(dialect: &Dialect, group: &'a [SignIn]) -> Vec<Vec<&'a SignIn>> {
+    let is_only_writer = dialect.lock_rows.is_empty();
+    if is_only_writer {
+        // Its statements insert one session each, and the next one sees it.
+        return vec![group.iter().collect()];
+    }
+
+    // A sign-in without a limit locks its user last, after it may have waited for another call with its request id. One
+    // with a limit locks its user first. Both in one transaction could wait for others in a circle.
+    let mut unlimited = Vec::new();
+    let mut limited: Vec<Vec<&SignIn>> = Vec::new();
+    let mut wave_of_user = BTreeMap::new();
+    for new in group {
+        if new.session_limit.is_none() {
+            unlimited.push(new);
+            continue;
         }
-        let last = record::statements(&db.dialect, &opened);
-        Ok::<_, StoreError>((inserted, last))
-    }, then last)
+        let wave = wave_of_user
+            .entry((&new.tenant_id, &new.user_id))
+            .or_insert(0_usize);
+        if limited.len() <= *wave {
+            limited.push(Vec::new());
+        }
+        limited[*wave].push(new);
+        *wave += 1;
+    }
+
+    let mut waves = Vec::with_capacity(limited.len() + 1);
+    if !unlimited.is_empty() {
+        waves.push(unlimited);
+    }
+    for wave in limited {
+        // All users of a transaction are locked by one statement, in one order.
+        waves.extend(wave.chunks(dialect.group_max).map(<[_]>::to_vec));
+    }
+    waves
+}
+
+/// Opens the sessions of known users in one transaction, and tells the standing of each sign-in that it left out.
+async fn sign_in_known_users(
+    db: &mut Db,
+    group: &[&SignIn],
+) -> Result<(InsertedById, Standings), StoreError> {
+    // Not the macro `transaction!`: the last statement has an answer.
+    db.begin().await?;
+    match insert_for_known_users(db, group).await {
+        Ok(inserted) => {
+            let mut last = record_opened(&db.dialect, group, &inserted)?;
+            let left_out: Vec<_> = group
+                .iter()
+                .copied()
+                .filter(|new| !inserted.contains_key(&new.id.to_bytes()))
+                .collect();
+            // It goes out with the COMMIT, and costs no round trip. Users with a limit are still locked.
+            last.extend(standing::find(&db.dialect, &left_out));
+            let answers = db.finish(&last).await?;
+            let standings = match answers.last() {
+                Some(rows) if !left_out.is_empty() => standing::read(rows)?,
+                _ => Standings::new(),
+            };
+            Ok((inserted, standings))
+        }
+        Err(error) => {
+            // The caller needs this error. A rollback that fails as well drops the db.
+            let _ = db.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+fn record_opened(
+    dialect: &Dialect,
+    group: &[&SignIn],
+    inserted: &InsertedById,
+) -> Result<Vec<Statement>, StoreError> {
+    let mut opened = Vec::with_capacity(inserted.len());
+    for new in group {
+        if let Some(Inserted { row, .. }) = inserted.get(&new.id.to_bytes()) {
+            opened.push((*new, row::created(row)?));
+        }
+    }
+    Ok(record::statements(dialect, &opened))
 }
 
 /// Inserts the sessions of users that are known with the names that the sign-ins state. A sign-in whose request or
-/// session id is taken inserts nothing here.
-async fn insert_for_known_users(db: &mut Db, group: &[SignIn]) -> Result<Inserted, StoreError> {
-    let mut group: Vec<_> = group.iter().collect();
+/// session id is taken, or that its policy refuses, inserts nothing here.
+async fn insert_for_known_users(
+    db: &mut Db,
+    group: &[&SignIn],
+) -> Result<InsertedById, StoreError> {
+    let mut group = group.to_vec();
     // Two transactions that insert the same request ids wait for each other. In one order they cannot wait in a circle.
     group.sort_by_key(|new| (&new.tenant_id, &new.request));
 
-    let rest = "AND (v.user_name = '' OR u.user_name = v.user_name) \
-         AND (v.given_name = '' OR u.given_name = v.given_name) \
-         AND (v.family_name = '' OR u.family_name = v.family_name) \
-         AND (v.email = '' OR u.email = v.email) \
-         ON CONFLICT DO NOTHING";
-    let mut inserted = HashMap::with_capacity(group.len());
-    for group in group.chunks(db.dialect.group_max) {
-        let rows = ValueRows::new(group.iter().map(|new| row::values(new)));
-        let sql = row::insert(&db.dialect, &rows, "(SELECT revision FROM log_head)", rest);
-        for row in db.query(&sql, rows.params()).await? {
-            inserted.insert(row::id(&row)?, row);
+    let mut inserted = InsertedById::with_capacity(group.len());
+    for chunk in group.chunks(db.dialect.group_max) {
+        let mut statements = Vec::new();
+        // Each statement has its own snapshot, so the insert sees all sessions that were opened under the lock before.
+        statements.extend(limit::lock(&db.dialect, chunk));
+        let insert_at = statements.len();
+        statements.push(insert_statement(&db.dialect, chunk));
+        statements.extend(limit::excess(&db.dialect, chunk));
+
+        let mut answers = db.run_all(&statements).await?.into_iter().skip(insert_at);
+        let rows = answers.next().unwrap_or_default();
+        let mut excess = limit::read_excess(&answers.next().unwrap_or_default())?;
+        for row in rows {
+            let id = row::id(&row)?;
+            let excess = excess.remove(&id).unwrap_or_default();
+            inserted.insert(id, Inserted { row, excess });
         }
     }
     Ok(inserted)
 }
 
+fn insert_statement(dialect: &Dialect, group: &[&SignIn]) -> Statement {
+    let rest = "AND (v.user_name = '' OR u.user_name = v.user_name) \
+         AND (v.given_name = '' OR u.given_name = v.given_name) \
+         AND (v.family_name = '' OR u.family_name = v.family_name) \
+         AND (v.email = '' OR u.email = v.email) \
+         ON CONFLICT DO NOTHING";
+    let rows = ValueRows::new(group.iter().map(|new| row::values(new)));
+    let sql = row::insert(dialect, &rows, "(SELECT revision FROM log_head)", rest);
+    Statement::new(sql, rows.into_params())
+}
+
 /// Opens sessions of users that are new or have other names, in one transaction. Opens none when one of them needs a
 /// transaction of its own.
-async fn sign_in_together(db: &mut Db, group: &[&SignIn]) -> Result<Inserted, StoreError> {
+async fn sign_in_together(db: &mut Db, group: &[&SignIn]) -> Result<InsertedById, StoreError> {
     // Only for an engine with one writer at a time: with several, this transaction would lock users
     // in any order, and two of them could wait for each other.
     let is_only_writer = db.dialect.lock_rows.is_empty();
     if group.len() < 2 || !is_only_writer {
-        return Ok(Inserted::new());
+        return Ok(InsertedById::new());
     }
     match insert_together(db, group).await {
-        // One of them repeats an earlier sign-in. All are opened one by one then.
-        Err(DbError::Unique(_)) => Ok(Inserted::new()),
-        inserted => Ok(inserted?),
+        // One of them repeats an earlier sign-in, or is refused. All are opened one by one then.
+        Err(NotOpened::Standing(_)) => Ok(InsertedById::new()),
+        Err(NotOpened::Store(error)) => Err(error),
+        Ok(inserted) => Ok(inserted),
     }
 }
 
-async fn insert_together(db: &mut Db, group: &[&SignIn]) -> Result<Inserted, DbError> {
+async fn insert_together(db: &mut Db, group: &[&SignIn]) -> Result<InsertedById, NotOpened> {
     transaction!(db, async {
-        let mut inserted = HashMap::with_capacity(group.len());
+        let mut inserted = InsertedById::with_capacity(group.len());
         let mut last = Vec::new();
         for new in group {
             let (row, statements) = insert_for_any_user(db, new).await?;
-            inserted.extend(row.map(|row| (new.id.to_bytes(), row)));
+            inserted.insert(new.id.to_bytes(), row);
             last.extend(statements);
         }
-        Ok::<_, DbError>((inserted, last))
+        Ok::<_, NotOpened>((inserted, last))
     }, then last)
 }
 
 async fn sign_in_alone(db: &mut Db, new: &SignIn) -> Result<SignInOutcome, SignInError> {
-    match insert_alone(db, new).await {
-        Ok(Some(row)) => Ok(row::read(new, &row)?),
-        // The user was inserted or found just before, so only a disabled user is left out.
-        Ok(None) => Err(SignInError::UserDisabled),
-        Err(DbError::Unique(_)) => repeat::find_earlier(db, new).await,
-        Err(error) => Err(StoreError::from(error).into()),
+    for _ in 0..ATTEMPTS_MAX {
+        match insert_alone(db, new).await {
+            Ok(inserted) => return Ok(row::read(new, &inserted.row, inserted.excess)?),
+            Err(NotOpened::Standing(Standing::Repeats)) => {
+                return repeat::find_earlier(db, new).await;
+            }
+            Err(NotOpened::Standing(Standing::Refused(error))) => return Err(error),
+            // A session that was in the way ended between two statements.
+            Err(NotOpened::Standing(Standing::Open)) => {}
+            Err(NotOpened::Store(error)) => return Err(error.into()),
+        }
     }
+    Err(StoreError::Conflict("the sessions of the user change too often".into()).into())
 }
 
-async fn insert_alone(db: &mut Db, new: &SignIn) -> Result<Option<Row>, DbError> {
+async fn insert_alone(db: &mut Db, new: &SignIn) -> Result<Inserted, NotOpened> {
     transaction!(db, insert_for_any_user(db, new), then last)
 }
 
-/// Inserts a session, and its tenant and user if they are new. Returns the row, and the last statements of the
-/// transaction. There is no row when the user is disabled.
+/// Inserts a session, and its tenant and user if they are new. Returns it with the last statements of the transaction.
+/// A sign-in that may not open a session fails, so that nothing of it stays.
 async fn insert_for_any_user(
     db: &mut Db,
     new: &SignIn,
-) -> Result<(Option<Row>, Vec<Statement>), DbError> {
+) -> Result<(Inserted, Vec<Statement>), NotOpened> {
     // The head first: every sign-out that commits from here on has a greater revision, and covers this session.
     let head = read_head(db).await?;
     ensure_tenant(db, &new.tenant_id).await?;
+    // It locks the user, so that sign-ins of this user take turns from here on.
     upsert_user(db, new).await?;
 
     let mut rows = ValueRows::new([row::values(new)]);
     let head = rows.push(head);
     let sql = row::insert(&db.dialect, &rows, &head, "");
-    let inserted = db.query(&sql, rows.params()).await?.pop();
-    let last = match &inserted {
-        Some(row) => {
-            let created = row::created(row).map_err(|error| DbError::Other(error.to_string()))?;
-            record::statements(&db.dialect, &[(new, created)])
-        }
-        None => Vec::new(),
+    let Some(row) = db.query(&sql, rows.params()).await?.pop() else {
+        return Err(NotOpened::Standing(find_standing(db, new).await?));
     };
-    Ok((inserted, last))
+    let excess = limit::find_excess(db, new).await?;
+    let last = record::statements(&db.dialect, &[(new, row::created(&row)?)]);
+    Ok((Inserted { row, excess }, last))
+}
+
+async fn find_standing(db: &mut Db, new: &SignIn) -> Result<Standing, NotOpened> {
+    let mut standings = Standings::new();
+    if let Some(statement) = standing::find(&db.dialect, &[new]) {
+        standings = standing::read(&db.run(&statement).await?)?;
+    }
+    Ok(standings
+        .remove(&new.id.to_bytes())
+        .unwrap_or(Standing::Open))
 }
 
 async fn read_head(db: &mut Db) -> Result<i64, DbError> {

@@ -35,8 +35,8 @@ use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
     MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SessionState, SignIn, SignInOutcome, User,
-    UserFilter, UserOrder, UserSummary, findings::Footprint,
+    SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter,
+    UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -100,6 +100,11 @@ impl StoreStatus for SqlStore {
         Arc::clone(&self.outage)
     }
 
+    fn is_shared(&self) -> bool {
+        // Where there is only one writer, there is only one process.
+        !self.dialect().lock_rows.is_empty()
+    }
+
     fn pools(&self) -> Vec<PoolState> {
         self.backend.pools()
     }
@@ -153,26 +158,8 @@ impl SessionStore for SqlStore {
         self.sessions.call((tenant.clone(), id)).await
     }
 
-    async fn active_sessions(
-        &self,
-        tenant: &TenantId,
-        user: &UserId,
-        limit: u32,
-    ) -> Result<Vec<Session>, StoreError> {
-        let filter = SessionFilter {
-            user_id: Some(user.clone()),
-            state: Some(SessionState::Active),
-            ..SessionFilter::of(tenant.clone())
-        };
-        let page = listing::sessions::list(
-            &mut self.lane(Lane::Read).await?,
-            &filter,
-            SessionOrder::Start,
-            None,
-            limit,
-        )
-        .await?;
-        Ok(page.items)
+    async fn excess_sessions(&self, new: &SignIn) -> Result<Vec<SessionId>, StoreError> {
+        sign_in::limit::find_excess(&mut self.lane(Lane::Read).await?, new).await
     }
 
     async fn list_sessions(
@@ -385,6 +372,10 @@ impl AuditStore for SqlStore {
             self.lane(Lane::Write).await?.run(&statement).await?;
         }
         Ok(())
+    }
+
+    async fn add_events_of_now(&self, events: Vec<PendingEvent>) -> Result<(), StoreError> {
+        audit::outbox::defer_now(&mut self.lane(Lane::Write).await?, events).await
     }
 }
 

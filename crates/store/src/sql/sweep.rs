@@ -26,6 +26,7 @@ columns! {
     SweptColumns {
         tenant_id,
         session_id,
+        serial,
         user_id,
         created_us,
         expires_us,
@@ -206,7 +207,7 @@ async fn mark_surplus(
         for session in &mut *sessions {
             // That session and all older ones are too many.
             if let Some(newest) = newest.get(&session.user_id)
-                && session.id.to_bytes() <= newest.to_bytes()
+                && session.serial.0 <= newest.0
             {
                 session.surplus = true;
             }
@@ -240,6 +241,7 @@ fn select(dialect: &Dialect) -> String {
     let columns = SweptColumns {
         tenant_id: "s.tenant_id",
         session_id: "s.session_id",
+        serial: "s.serial",
         user_id: "s.user_id",
         created_us: "s.created_us",
         expires_us: "s.expires_us",
@@ -267,6 +269,7 @@ fn read(row: &Row) -> Result<SweptSession, StoreError> {
     Ok(SweptSession {
         tenant_id: row.tenant_id(columns.tenant_id)?,
         id: row.session_id(columns.session_id)?,
+        serial: row.serial(columns.serial)?,
         user_id: row.user_id(columns.user_id)?,
         created: row.time(columns.created_us)?,
         expires: row.time(columns.expires_us)?,
@@ -327,8 +330,8 @@ pub(super) async fn advance(
     })
 }
 
-/// The age from which a policy is walked only once. Until then the walk begins again, because a sign-in may go by the
-/// policy of a moment ago (the authority caches policies for a second), and open after the walk came by.
+/// The age from which a policy is walked only once. Until then the walk begins again: a sign-in whose statement saw the
+/// policy of before may commit after the walk came by.
 const POLICY_SETTLED: Duration = Duration::from_secs(5);
 
 async fn move_walk(

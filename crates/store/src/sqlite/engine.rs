@@ -316,7 +316,7 @@ mod tests {
             tenant_id: tenant_id.clone(),
             action: "session.create".into(),
             target: target.into(),
-            user_id: UserId::parse("u").expect("an id"),
+            user_id: UserId::parse("u").ok(),
             actor: Actor::authority(),
             details: details
                 .iter()

@@ -1,6 +1,7 @@
 //! Sign-ins: a session is opened for an authenticated user.
 
 mod assessment;
+mod refusal;
 mod session_limit;
 
 use std::time::Instant;
@@ -11,10 +12,12 @@ use super::{App, AppError, Caller, ChangeOrigin, IssuedTokens, SessionView};
 use crate::{
     domain::{
         Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn, SignInFacts,
+        SignInOutcome,
         device::{AppWords, ClientHints},
-        policy::{AtLimit, Limits},
+        policy::Limits,
     },
     keys::random,
+    store::SignInError,
 };
 
 /// A request to open a session.
@@ -42,6 +45,17 @@ pub(crate) struct SignInRequest {
 pub(crate) struct SignedIn {
     pub(crate) session: SessionView,
     pub(crate) tokens: IssuedTokens,
+    /// The user's other active sessions, counted up to one more than [`OTHER_SESSIONS_MAX`](crate::domain::OTHER_SESSIONS_MAX).
+    pub(crate) other_sessions: u32,
+}
+
+/// How often a sign-in is repeated because the policy that it follows was replaced meanwhile.
+const POLICIES_MAX: usize = 3;
+
+/// A sign-in as it was stored, and what came of it.
+struct Opened {
+    new: SignIn,
+    outcome: SignInOutcome,
 }
 
 /// Opens a session, within the tenant's policy.
@@ -50,80 +64,127 @@ pub(crate) async fn sign_in(
     caller: &Caller,
     request: SignInRequest,
 ) -> Result<SignedIn, AppError> {
-    let policy = app.policies.of(&request.tenant_id).await?;
-    let limits = policy.effective(&request.user_id);
-    admit(app, &request, &limits).await?;
+    let signed_in = try_sign_in(app, caller, &request).await;
+    if let Err(error) = &signed_in {
+        app.record_refusal(caller, &request, error).await;
+    }
+    signed_in
+}
 
+async fn try_sign_in(
+    app: &App,
+    caller: &Caller,
+    request: &SignInRequest,
+) -> Result<SignedIn, AppError> {
+    // Quotas come first: a tenant at its limit must not cost the reads of an assessment for each attempt.
+    let place = app
+        .limits
+        .admit_sign_in(&request.tenant_id, &request.user_id)
+        .await??;
+    let Opened { new, outcome } = open(app, caller, request).await?;
+    if outcome.is_new {
+        place.keep();
+    }
+    // The session that a repeated request returns may have ended meanwhile.
+    if outcome.session.state(outcome.now) != SessionState::Active {
+        return Err(AppError::SessionEnded);
+    }
+    app.end_excess(&new, outcome.excess).await?;
     let replacement = ChangeOrigin::wordless(
         caller.clone(),
         request.trace_parent.clone(),
         request.received,
     );
-    let device = assessment::device(&request);
-    let mut new = new_sign_in(caller, request, &limits);
-    app.assess_sign_in(&mut new, device, &policy).await?;
-    check_replaced(app, &new).await?;
-    // A repeated request may have its session already, and must not be refused for it. It is held to the limit once the
-    // store has told whether there is one.
-    if limits.at_limit == AtLimit::Refuse && new.request.is_none() {
-        app.check_session_limit(&new, &limits).await?;
-    }
-
-    let opened = app.store.sign_in(&new).await?;
-    // The session that a repeated request returns may have ended meanwhile.
-    if opened.session.state(opened.now) != SessionState::Active {
-        return Err(AppError::SessionEnded);
-    }
-    app.enforce_session_limit(&opened.session, new.replaces, &limits)
-        .await?;
     end_replaced(app, &replacement, &new).await?;
 
     // Tokens are issued last. If anything above fails, the session is open but nobody can use it.
     let tokens = app
-        .issue_tokens(&opened.session, &opened.session.facts.audiences, opened.now)
+        .issue_tokens(
+            &outcome.session,
+            &outcome.session.facts.audiences,
+            outcome.now,
+        )
         .await?;
     let session = app
-        .view_without_profile(caller, opened.session, opened.now)
+        .view_without_profile(caller, outcome.session, outcome.now)
         .await?;
-    Ok(SignedIn { session, tokens })
+    Ok(SignedIn {
+        session,
+        tokens,
+        // The sessions that this one left no room for are not there any more.
+        other_sessions: match new.ends_beyond() {
+            Some(sessions_max) => outcome.other_sessions.min(sessions_max.saturating_sub(1)),
+            None => outcome.other_sessions,
+        },
+    })
 }
 
-/// Holds a sign-in against the quotas of its tenant and the policy of its user.
-async fn admit(app: &App, request: &SignInRequest, limits: &Limits) -> Result<(), AppError> {
-    // Quotas come first: a tenant at its limit must not cost the reads of an assessment for each attempt.
-    app.limits
-        .admit_sign_in(&request.tenant_id, &request.user_id)
-        .await??;
-    if !limits.accepts_acr(&request.acr) {
-        return Err(AppError::PolicyForbids("required_acr"));
+/// Opens the session under the policy that is in force when it is stored.
+async fn open(app: &App, caller: &Caller, request: &SignInRequest) -> Result<Opened, AppError> {
+    let device = assessment::device(request);
+    let mut known = app.policies.known(&request.tenant_id).await?;
+    for _ in 0..POLICIES_MAX {
+        let limits = known.policy.effective(&request.user_id);
+        if !limits.accepts_acr(&request.acr) {
+            return Err(AppError::PolicyForbids("required_acr"));
+        }
+        let mut new = new_sign_in(caller, request, &limits, known.version);
+        app.assess_sign_in(&mut new, device.clone(), &known.policy)
+            .await?;
+        check_replaced(app, &new).await?;
+
+        match app.store.sign_in(&new).await {
+            Ok(outcome) => {
+                // An earlier call has drawn another id.
+                new.id = outcome.session.id;
+                return Ok(Opened { new, outcome });
+            }
+            // Another policy may allow less, or more: everything is decided again.
+            Err(SignInError::PolicyChanged) => {
+                known = app.policies.reload(&request.tenant_id).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(())
+    // A policy that changes so often is being edited. The caller may repeat the call.
+    Err(AppError::Unavailable)
 }
 
-fn new_sign_in(caller: &Caller, request: SignInRequest, limits: &Limits) -> SignIn {
+fn new_sign_in(
+    caller: &Caller,
+    request: &SignInRequest,
+    limits: &Limits,
+    policy_version: u64,
+) -> SignIn {
     // A wish that the policy forbids is dropped and not refused: the user gets a session of the usual lifetime.
     let remember_me = request.remember_me && limits.remember_me_allowed;
+    let mut facts = request.facts.clone();
+    if facts.client_id.is_empty() {
+        caller.service_name().clone_into(&mut facts.client_id);
+    }
     SignIn {
         // Chosen before the statement, so that a repeated statement opens nothing twice.
         id: SessionId::generate(),
-        tenant_id: request.tenant_id,
-        user_id: request.user_id,
-        profile: request.profile,
-        client: request.client,
+        tenant_id: request.tenant_id.clone(),
+        user_id: request.user_id.clone(),
+        profile: request.profile.clone(),
+        client: request.client.clone(),
         remember_me,
         lifetime: limits.lifetime(remember_me),
-        facts: request.facts,
-        acr: request.acr,
+        facts,
+        acr: request.acr.clone(),
         auth_time: request.auth_time,
         // The refresh tokens of a session derive from its salt, so no two sessions may share one.
         salt: random(),
-        request: request.request,
+        request: request.request.clone(),
         // The assessment fills these in.
         sight: Sight::default(),
         footprints: Vec::new(),
         replaces: request.replaces,
         // The store computes from it when the sweep first looks at the session.
         idle_timeout: limits.idle_timeout,
+        policy_version,
+        session_limit: limits.session_limit(),
         actor: caller.actor(None),
     }
 }

@@ -11,6 +11,7 @@ use super::{
         connection::Statement,
         db::Db,
         json::json,
+        row::only_row,
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
@@ -48,7 +49,11 @@ impl Waiting {
             event.tenant_id.to_string(),
             event.action.clone(),
             event.target.clone(),
-            event.user_id.to_string(),
+            event
+                .user_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             name,
             via,
             ip,
@@ -203,6 +208,23 @@ pub(in crate::sql) fn defer(events: &[PendingEvent]) -> Option<Statement> {
     Some(Statement::new(sql, values))
 }
 
+/// Lets events wait, at the time of the database.
+pub(in crate::sql) async fn defer_now(
+    db: &mut Db,
+    mut events: Vec<PendingEvent>,
+) -> Result<(), StoreError> {
+    let sql = format!("SELECT {}", db.dialect.now);
+    let rows = db.query(&sql, &[]).await?;
+    let now = only_row(&rows, "the clock")?.time(ONLY)?;
+    for event in &mut events {
+        event.at = now;
+    }
+    if let Some(statement) = defer(&events) {
+        db.run(&statement).await?;
+    }
+    Ok(())
+}
+
 /// Returns true if an event waits.
 pub(in crate::sql) async fn any(db: &mut Db) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM audit_outbox LIMIT 1";
@@ -281,7 +303,7 @@ mod tests {
             tenant_id: TenantId::parse("t").expect("a tenant id"),
             action: "session.create".into(),
             target: "a session".into(),
-            user_id: user.clone(),
+            user_id: Some(user.clone()),
             actor: Actor::on_behalf("login", user, "192.0.2.1".into()),
             details: details
                 .iter()
@@ -336,7 +358,7 @@ mod tests {
             tenant_id: TenantId::parse(event.tenant_id).expect("a tenant id"),
             action: event.action,
             target: event.target,
-            user_id: UserId::parse(event.user_id).expect("a user id"),
+            user_id: UserId::parse(event.user_id).ok(),
             actor: event.actor,
             details: event.details,
         });

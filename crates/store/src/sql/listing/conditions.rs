@@ -16,7 +16,7 @@ pub(super) const FENCE: &str = "LIMIT 1000000000";
 
 /// Holds for every session `s`, and allows the index by user. That index is partial, because lookups by key must not end
 /// there: the page of the schema says why.
-pub(super) const BY_USER: &str = "s.serial > 0";
+pub(in crate::sql) const BY_USER: &str = "s.serial > 0";
 
 /// The same as [`BY_USER`], for every user `u` and the indexes by name and by sign-in.
 pub(super) const OF_USERS: &str = "u.user_serial > 0";
@@ -106,7 +106,7 @@ pub(super) fn of_user(user: &str, before: &str) -> (String, &'static str) {
 
 /// The source of the sessions `s` of the users `v`: for each user by the index, with [`BY_USER`] and
 /// `s.user_id = v.user_id`.
-pub(super) fn sessions_of_users(dialect: &Dialect) -> String {
+pub(in crate::sql) fn sessions_of_users(dialect: &Dialect) -> String {
     let by_user = (dialect.by_index)("sessions_by_user");
     format!("v CROSS JOIN sessions s {by_user}")
 }

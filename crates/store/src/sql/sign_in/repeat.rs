@@ -2,13 +2,13 @@
 
 use super::{
     super::{
-        columns::columns,
+        columns::{ONLY, columns},
         db::Db,
         row::Row,
         sessions::{SessionKey, find_one, make_durable},
         value::Value,
     },
-    row,
+    limit, row,
 };
 use crate::{SignInError, StoreError};
 use portcullis_domain::{SignIn, SignInOutcome};
@@ -36,7 +36,26 @@ pub(super) async fn find_earlier(db: &mut Db, new: &SignIn) -> Result<SignInOutc
     make_durable(db, &key).await.map_err(StoreError::from)?;
     let (session, now) =
         found.ok_or_else(|| StoreError::Conflict("the session went away".into()))?;
-    Ok(SignInOutcome { session, now })
+
+    // The earlier call may have lost its answer before it ended the sessions that its own left no room for.
+    let opened = SignIn { id, ..new.clone() };
+    let excess = limit::find_excess(db, &opened).await?;
+    Ok(SignInOutcome {
+        session,
+        now,
+        is_new: false,
+        other_sessions: count_others(db, &key).await?,
+        excess,
+    })
+}
+
+async fn count_others(db: &mut Db, (tenant, id): &SessionKey) -> Result<u32, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM sessions WHERE tenant_id = $1 AND session_id = $2",
+        limit::others(&db.dialect)
+    );
+    let rows = db.query(&sql, &[tenant.into(), (*id).into()]).await?;
+    rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 
 async fn find_key(

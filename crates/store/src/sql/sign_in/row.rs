@@ -1,12 +1,16 @@
 //! The row of a new session: its values, how it is inserted, and how it is read back.
 
 use portcullis_contract::{
-    id::{TenantSerial, UserSerial},
+    id::{SessionId, TenantSerial, UserSerial},
     view::Subject,
 };
 
-use super::super::{
-    columns::columns, connection::Dialect, json::json, row::Row, value::Value, values::ValueRows,
+use super::{
+    super::{
+        columns::columns, connection::Dialect, json::json, policies, row::Row, value::Value,
+        values::ValueRows,
+    },
+    limit,
 };
 use crate::StoreError;
 use portcullis_domain::{
@@ -45,6 +49,8 @@ columns! {
         network,
         replaces,
         findings,
+        policy_version,
+        refused_at,
     }
 }
 
@@ -96,11 +102,13 @@ columns! {
         created_us,
         expires_us,
         auth_time_us,
+        other_sessions,
     }
 }
 
-/// The statement that inserts the sessions of `rows` whose users are known and not disabled. `opened` is the revision
-/// of the log that they opened at. `rest` continues the condition.
+/// The statement that inserts the sessions of `rows` whose users are known and not disabled, whose policy is the one in
+/// force, and for which there is room. `opened` is the revision of the log that they opened at. `rest` continues the
+/// condition.
 pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &str) -> String {
     // The outer join is a fence. Without statistics PostgreSQL expects few users: it would go
     // through all of them and look each up among the rows. An outer join has to begin at the rows.
@@ -109,13 +117,32 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
     format!(
         "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
          FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
-         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL {rest} \
+         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL AND v.policy_version = {policy_version} \
+             AND (v.refused_at IS NULL OR {active_sessions} < v.refused_at) {rest} \
          RETURNING {returned}",
         with_v = rows.with_v(),
         names = NewSessionColumns::names(),
         session = select_session(dialect, opened),
-        returned = InsertedColumns::names(),
+        policy_version = policies::version_of("v.tenant_id"),
+        active_sessions = limit::count(dialect),
+        returned = select_inserted(dialect),
     )
+}
+
+/// The columns that only the database knows. The number of other sessions is that of the statement's snapshot.
+fn select_inserted(dialect: &Dialect) -> String {
+    let inserted = InsertedColumns {
+        session_id: "session_id",
+        serial: "serial",
+        user_serial: "user_serial",
+        tenant_serial: "tenant_serial",
+        opened_revision: "opened_revision",
+        created_us: "created_us",
+        expires_us: "expires_us",
+        auth_time_us: "auth_time_us",
+        other_sessions: &limit::others(dialect),
+    };
+    inserted.select()
 }
 
 /// The values of a new session, in the order of its columns.
@@ -196,6 +223,8 @@ pub(super) fn values(new: &SignIn) -> SignInColumns<Value> {
         network: Value::Blob(network(client)),
         replaces: new.replaces.into(),
         findings: json(&sight.findings).into(),
+        policy_version: new.policy_version.into(),
+        refused_at: Value::Int(new.refused_at().map(i64::from)),
     }
 }
 
@@ -244,8 +273,12 @@ pub(super) fn created(row: &Row) -> Result<Micros, StoreError> {
     row.time(InsertedColumns::AT.created_us)
 }
 
-/// Reads a new session. The current time is that of the row.
-pub(super) fn read(new: &SignIn, row: &Row) -> Result<SignInOutcome, StoreError> {
+/// Reads a new session, with the sessions that it leaves no room for. The current time is that of the row.
+pub(super) fn read(
+    new: &SignIn,
+    row: &Row,
+    excess: Vec<SessionId>,
+) -> Result<SignInOutcome, StoreError> {
     let columns = InsertedColumns::AT;
     let created = created(row)?;
     let subject = Subject {
@@ -283,5 +316,8 @@ pub(super) fn read(new: &SignIn, row: &Row) -> Result<SignInOutcome, StoreError>
     Ok(SignInOutcome {
         session,
         now: created,
+        is_new: true,
+        other_sessions: row.count(columns.other_sessions)?,
+        excess,
     })
 }

@@ -89,6 +89,7 @@ mod tests {
             auth_time: 900,
             amr: vec![],
             acr: String::new(),
+            client_id: "web".into(),
         }
     }
 

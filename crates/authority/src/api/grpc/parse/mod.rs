@@ -12,7 +12,7 @@ use portcullis_contract::{
 };
 
 pub(crate) use self::decoration::{FieldWarning, Repair, address_or_empty};
-use crate::app::{AppError, Caller, InvalidField, token_text_problem};
+use crate::app::{AppError, CLIENT_ID_BYTES_MAX, Caller, InvalidField, token_text_problem};
 
 /// The longest reason or message, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -185,6 +185,18 @@ impl Fields {
 
     pub(crate) fn audiences(&mut self, audiences: &[String]) -> Vec<String> {
         self.texts::<256>("audiences", audiences, TOKEN_LIST_MAX)
+    }
+
+    /// The client that tokens are issued to (RFC 6749, appendix A.1). It may be empty.
+    pub(crate) fn client_id(&mut self, client_id: &str) -> String {
+        let read = self.text::<CLIENT_ID_BYTES_MAX>("client_id", client_id);
+        if !read.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            self.wrong(
+                "client_id",
+                "must be of visible ASCII characters and spaces",
+            );
+        }
+        read
     }
 
     /// Checks the length of the texts of a session's token.

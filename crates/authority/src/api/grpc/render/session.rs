@@ -22,6 +22,7 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
         remember_me: session.remember_me,
         amr: session.facts.amr.clone(),
         acr: session.acr.clone(),
+        client_id: session.facts.client_id.clone(),
         auth_time: Some(timestamp(session.auth_time)),
         client: Some(v1::Client {
             ip: client.ip.clone(),

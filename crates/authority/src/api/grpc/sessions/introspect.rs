@@ -21,7 +21,12 @@ pub(super) fn parse_served(
         Ok(v1::TokenUse::Unspecified) => is_gateway(caller),
         Ok(v1::TokenUse::Request) => true,
         Ok(v1::TokenUse::None) => false,
-        Err(_) => return Err(AppError::invalid("token_use", "must be a value of TokenUse")),
+        Err(_) => {
+            return Err(AppError::invalid(
+                "token_use",
+                "must be a value of TokenUse",
+            ));
+        }
     };
     // A user who asks why a session ended uses nothing. A program could keep an idle session alive by asking.
     if is_use && caller.own_user().is_some() {

@@ -13,7 +13,7 @@ use crate::{
         App, AppError,
         sign_in::{SignInRequest, SignedIn},
     },
-    domain::SignInFacts,
+    domain::{OTHER_SESSIONS_MAX, SignInFacts},
 };
 
 /// Reads the request, with warnings about its decoration. Every problem is reported, whichever field it is in.
@@ -34,6 +34,7 @@ pub(super) fn parse(
     let facts = SignInFacts {
         amr: fields.amr(&message.amr),
         audiences,
+        client_id: fields.client_id(&message.client_id),
     };
     let acr = fields.text::<256>("acr", &message.acr);
     fields.token_text(&facts.audiences, &facts.amr, &acr);
@@ -91,5 +92,7 @@ pub(super) fn render(
         refresh_token: tokens.refresh_token,
         access_token_expire_time: Some(render::timestamp(tokens.access_token_expires)),
         warnings: render::warnings(warnings),
+        other_sessions: signed_in.other_sessions.min(OTHER_SESSIONS_MAX),
+        other_sessions_capped: signed_in.other_sessions > OTHER_SESSIONS_MAX,
     }
 }
