@@ -831,7 +831,7 @@ async fn an_introspection_says_from_where_and_which_page_and_never_refuses_for_i
             ("192.0.2.7", "/mail", "192.0.2.7 /mail"),
             ("2001:DB8::1", "/a?token=secret#x", "2001:db8::1 /a"),
             ("unknown", "/b", " /b"),
-            ("192.0.2.7:4000", "", " "),
+            ("192.0.2.7:4000", "", "192.0.2.7 "),
             ("", "/tab\there", " "),
             ("", &"x".repeat(513), " "),
         ];

@@ -212,7 +212,7 @@ async fn one_bad_entry_of_a_report_is_refused_and_the_others_count() {
         ..Default::default()
     };
     let bad = v1::Activity {
-        ip: "300.1.1.1".into(),
+        credential_id: "ses_300".into(),
         ..good.clone()
     };
     let request = v1::ReportActivityRequest {
@@ -224,7 +224,10 @@ async fn one_bad_entry_of_a_report_is_refused_and_the_others_count() {
     let answer = answer.expect("taken").into_inner();
     assert_eq!(answer.refused, 1);
     let refusal = &answer.refusals[0];
-    assert_eq!((refusal.index, refusal.field.as_str()), (1, "ip"));
+    assert_eq!(
+        (refusal.index, refusal.field.as_str()),
+        (1, "credential_id")
+    );
     assert!(!refusal.description.contains("300"), "no value is repeated");
     assert_eq!(shown(&authority, &created).await.actions, 6);
 }

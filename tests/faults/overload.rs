@@ -100,6 +100,28 @@ async fn half_open_calls_of_a_revoked_user_stop_no_other_caller() {
 }
 
 #[tokio::test]
+async fn a_call_whose_message_is_not_in_holds_no_permit() {
+    let authority = TestAuthority::with(|config| config.server.calls_max = 16).await;
+    let connection = Bare::connect(authority.config.server.grpc_listen, WINDOW).await;
+    let mut half_open = Vec::new();
+    // More than the caller's share, and than all permits.
+    for _ in 0..40 {
+        half_open.push(connection.begin(LIST_SIGNING_KEYS, OPERATOR).await);
+    }
+    // The calls of one connection arrive in order: when this one is answered, the others have arrived.
+    let mut last = connection.begin(LIST_SIGNING_KEYS, OPERATOR).await;
+    last.finish();
+    let (header, _) = last.header().await;
+    assert_eq!(header.get("grpc-status"), None, "{header:?}");
+
+    for mut call in half_open {
+        call.finish();
+        let (header, _) = call.header().await;
+        assert_eq!(header.get("grpc-status"), None, "{header:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_takes_no_answers_fills_its_own_share_only() {
     let authority = TestAuthority::with(|config| config.server.calls_max = 16).await;
     authority.sign_in("ada").await;

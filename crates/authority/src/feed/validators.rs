@@ -22,8 +22,8 @@ pub struct Validators {
     /// The streams of each gate, by its credential and its name.
     gates: DashMap<(String, String), Arc<AtomicUsize>>,
     next: AtomicU64,
-    /// Rises with each stream that registers.
-    registrations: AtomicU64,
+    /// Rises when a stream registers or ends.
+    changes: AtomicU64,
     /// The number of streams, counted apart from `connected` so that registering one is a single atomic step.
     count: AtomicUsize,
 }
@@ -155,6 +155,8 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        // Before the stream is gone: see `enforcement`.
+        self.validators.changes.fetch_add(1, Ordering::AcqRel);
         self.validators.connected.remove(&self.id);
         self.validators.uncount_stream(&self.connected.gate);
         // Last, so that the list never has more streams than the bound.
@@ -171,7 +173,7 @@ impl Validators {
             connected: DashMap::new(),
             gates: DashMap::new(),
             next: AtomicU64::new(0),
-            registrations: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             count: AtomicUsize::new(0),
         }
     }
@@ -185,7 +187,7 @@ impl Validators {
             return None;
         }
         // Before the stream can be seen: see `enforcement`.
-        self.registrations.fetch_add(1, Ordering::AcqRel);
+        self.changes.fetch_add(1, Ordering::AcqRel);
         let connected = Arc::new(Connected {
             instruments: Arc::clone(&self.instruments),
             streams: self.count_stream(&gate),
@@ -266,16 +268,16 @@ impl Validators {
     /// gate has confirmed a revision when all of its streams have.
     #[must_use]
     pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> Enforcement {
-        let before = self.registrations.load(Ordering::Acquire);
+        let before = self.changes.load(Ordering::Acquire);
         let enforcement = self.count_gates(revision, elapsed, false);
-        if self.registrations.load(Ordering::Acquire) == before {
+        if self.changes.load(Ordering::Acquire) == before {
             return enforcement;
         }
-        // A gate that was counted alone may have connected once more, and been counted again.
+        // A gate that was counted alone may have had another stream before or after, which was counted as well.
         self.count_gates(revision, elapsed, true)
     }
 
-    /// Counts the gates. Unless `by_name`, a gate that connects meanwhile may be counted twice.
+    /// Counts the gates. Unless `by_name`, a gate whose streams change meanwhile may be counted twice.
     fn count_gates(&self, revision: Revision, elapsed: Duration, by_name: bool) -> Enforcement {
         let mut enforcement = Enforcement {
             revision,

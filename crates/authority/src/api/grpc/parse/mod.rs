@@ -4,6 +4,8 @@ mod client;
 mod decoration;
 mod time;
 
+use std::collections::HashSet;
+
 use portcullis_contract::{
     id::{ApiKeyId, SessionId, TenantId, UserId},
     key::KeyId,
@@ -231,14 +233,17 @@ impl Fields {
             self.wrong(field, format!("must have 1 to {BATCH_IDS_MAX} ids"));
             return Vec::new();
         }
-        // Sorted with their indices: a problem names the first place where the id stands.
-        let mut distinct: Vec<(&String, usize)> = ids.iter().zip(0..).collect();
-        distinct.sort_unstable();
-        distinct.dedup_by_key(|(id, _)| *id);
-
-        let mut parsed = Vec::with_capacity(distinct.len());
-        for (id, index) in distinct {
-            parsed.extend(read(self, &format!("{field}[{index}]"), id));
+        let mut seen = HashSet::with_capacity(ids.len());
+        let mut parsed = Vec::with_capacity(ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            if !seen.insert(id) {
+                continue;
+            }
+            // The name of the place is made for a problem only. For each id it would cost more than all the rest.
+            match read(&mut Self::default(), "", id) {
+                Some(value) => parsed.push(value),
+                None => parsed.extend(read(self, &format!("{field}[{index}]"), id)),
+            }
         }
         parsed
     }
