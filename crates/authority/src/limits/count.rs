@@ -193,11 +193,8 @@ mod tests {
     async fn a_tenant_whose_count_panicked_is_counted_again() {
         let counts = Counts::default();
         let tenant = TenantId::parse("t").expect("a tenant id");
-        let kept = Kept {
-            count: Count::default(),
-            next: None,
-        };
-        lock(&counts.0).insert(tenant.clone(), kept);
+        // By default a count is under way.
+        lock(&counts.0).insert(tenant.clone(), Kept::default());
         let under_way = UnderWay {
             counts: Arc::clone(&counts.0),
             tenant: tenant.clone(),
