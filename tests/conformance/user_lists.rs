@@ -303,19 +303,6 @@ async fn names_sort_alike_in_a_postgres_database_of_another_locale() {
     assert_sorted(&store.expect("the store opens")).await;
 }
 
-async fn a_user_with_names_that_fold_to_many_letters_signs_in(engine: Engine) {
-    let store = engine.place().await.store().await;
-    // One character that folds to 18, as often as a name may have it.
-    let long = "\u{fdfa}".repeat(85);
-    let mut new = named("1", &long, &long, &long);
-    new.profile.email.clone_from(&long);
-    open(&*store, &new).await;
-    assert_found(&*store, "\u{fdfa}", &["1"], |names, parts| {
-        names.person_name = parts;
-    })
-    .await;
-}
-
 async fn only_users_with_active_sessions_are_listed_with_how_many(engine: Engine) {
     let store = engine.place().await.store().await;
     let first = open(&*store, &sign_in("t", "a")).await;
@@ -415,7 +402,6 @@ crate::on_every_engine! {
     users_are_found_by_name_and_by_sign_in,
     people_are_found_by_their_names,
     names_sort_by_their_letters_whatever_the_accents,
-    a_user_with_names_that_fold_to_many_letters_signs_in,
     only_users_with_active_sessions_are_listed_with_how_many,
     users_without_active_sessions_are_listed_on_request,
 }

@@ -348,6 +348,15 @@ mod tests {
         for search in ["joan smith", "walkerjoan", "r j"] {
             assert!(!is_found(search), "{search}");
         }
+
+        let apart = Profile {
+            given_name: ".b".into(),
+            family_name: "a.".into(),
+            ..Profile::default()
+        };
+        let key = NameKeys::of(&apart).person;
+        let across = search_parts("a..b");
+        assert!(!across.iter().all(|part| key.contains(part)));
     }
 
     #[test]
