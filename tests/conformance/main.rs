@@ -57,6 +57,7 @@ mod session_filters;
 mod session_limits;
 mod session_lists;
 mod sign_in;
+mod sign_in_history;
 mod signing_keys;
 mod sqlite_directory;
 mod sweep;

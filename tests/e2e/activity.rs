@@ -832,6 +832,8 @@ async fn an_introspection_says_from_where_and_which_page_and_never_refuses_for_i
             ("2001:DB8::1", "/a?token=secret#x", "2001:db8::1 /a"),
             ("unknown", "/b", " /b"),
             ("192.0.2.7:4000", "", "192.0.2.7 "),
+            ("::ffff:192.0.2.7", "", "192.0.2.7 "),
+            ("192.0.2.7, 10.0.0.1", "", " "),
             ("", "/tab\there", " "),
             ("", &"x".repeat(513), " "),
         ];

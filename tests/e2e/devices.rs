@@ -15,8 +15,14 @@ const FIREFOX: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
      Version/17.2 Mobile/15E148 Safari/604.1";
+const ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/124.0.0.0 Mobile Safari/537.36";
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
      Chrome/124.0.0.0 Safari/537.36";
+
+/// The IPv6 network of a household whose IPv4 network is `8.8.8.0/24`. The database places it in Sydney.
+const HOME_V6_NETWORK: &str = "2a02:8109:9a00::/48";
+const HOME_V6: &str = "2a02:8109:9a00::7";
 
 /// An authority with a database of places, on each store.
 async fn on_both(story: impl AsyncFn(TestAuthority, TempDir)) {
@@ -26,7 +32,14 @@ async fn on_both(story: impl AsyncFn(TestAuthority, TempDir)) {
             directory.path().join("city.mmdb"),
             directory.path().join("isp.mmdb"),
         );
-        write_cities(&file, &[("8.8.8", BERLIN), ("9.9.9", SYDNEY)]);
+        let cities = [
+            ("8.8.8", BERLIN),
+            ("9.9.9", SYDNEY),
+            (HOME_V6_NETWORK, SYDNEY),
+            ("10.0.0", BERLIN),
+            ("203.0.113", SYDNEY),
+        ];
+        write_cities(&file, &cities);
         write_operators(&operators, &[("8.8.8", "Example Net")]);
         let url = if store == "postgres" {
             Some(postgres::fresh_url().await)
@@ -222,6 +235,9 @@ async fn findings_of_a_sign_in_are_made_unless_the_tenant_disabled_them() {
             stored.findings,
             far.session.as_ref().expect("a session").findings
         );
+        let levels: Vec<_> = stored.findings.iter().map(v1::Finding::level).collect();
+        use v1::FindingLevel::{High, Medium};
+        assert_eq!(levels, [High, High, High, Medium, High]);
         let travel = stored.findings.last().expect("a finding");
         assert_eq!(
             (travel.level(), travel.facts["from"].as_str()),
@@ -381,6 +397,252 @@ async fn a_session_that_moves_to_another_country_is_in_the_trail_once_each_time(
             shown.iter().map(v1::Finding::code).collect::<Vec<_>>(),
             [FindingCode::CountryChanged]
         );
+    })
+    .await;
+}
+
+async fn from(authority: &TestAuthority, ip: &str) -> v1::CreateSessionResponse {
+    signed_in(authority, "ada", client(ip, FIREFOX, "laptop"))
+        .await
+        .expect("signed in")
+}
+
+/// Reports a request of the session, and returns the session's findings.
+async fn used(
+    authority: &TestAuthority,
+    created: &v1::CreateSessionResponse,
+    ip: &str,
+) -> v1::Session {
+    let activity = v1::Activity {
+        tenant_id: TENANT.into(),
+        credential_id: session_id(created),
+        requests: 1,
+        age: Some(prost_types::Duration::default()),
+        ip: ip.into(),
+        last_page: String::new(),
+    };
+    let report = v1::ReportActivityRequest {
+        activities: vec![activity],
+        ..Default::default()
+    };
+    authority
+        .revocations(GATEWAY)
+        .report_activity(report)
+        .await
+        .expect("reported");
+    get(authority, created).await
+}
+
+fn has(session: &v1::Session, code: FindingCode) -> bool {
+    session
+        .findings
+        .iter()
+        .any(|finding| finding.code() == code)
+}
+
+#[tokio::test]
+async fn a_replaced_database_makes_nobody_travel() {
+    on_both(async |authority, directory| {
+        let created = from(&authority, "8.8.8.8").await;
+        // Everything is somewhere else now.
+        let cities = [("8.8.8", SYDNEY), ("9.9.9", SYDNEY)];
+        write_cities(&directory.path().join("city.mmdb"), &cities);
+        let bob = signed_in(&authority, "bob", client("", FIREFOX, "b")).await;
+        let bob = bob.expect("signed in");
+        used(&authority, &bob, "8.8.8.8").await;
+        // The place of his last address is looked up whenever it is shown.
+        let reloaded = async || {
+            let place = get(&authority, &bob).await.place?;
+            (place.city == "Sydney").then_some(())
+        };
+        eventually("the database is replaced", reloaded).await;
+
+        // The session did not move, in the same network or in one that is in the same place.
+        for ip in ["8.8.8.8", "8.8.8.9", "9.9.9.9"] {
+            let session = used(&authority, &created, ip).await;
+            assert_eq!(session.findings, [], "{ip}");
+        }
+        let session = used(&authority, &created, "8.8.8.8").await;
+        assert_eq!(session.place.expect("a place").city, "Berlin");
+
+        assert_eq!(codes(&from(&authority, "8.8.8.8").await), []);
+        assert_eq!(codes(&from(&authority, "8.8.8.200").await), []);
+        assert_eq!(
+            codes(&from(&authority, "9.9.9.9").await),
+            [FindingCode::NewNetwork]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn travel_is_told_from_the_last_known_place() {
+    on_both(async |authority, _| {
+        from(&authority, "8.8.8.8").await;
+        for unknown in ["", "1.1.1.1", "unknown"] {
+            from(&authority, unknown).await;
+        }
+        let far = from(&authority, "9.9.9.9").await;
+        let travel = [
+            FindingCode::NewCountry,
+            FindingCode::NewCity,
+            FindingCode::NewNetwork,
+            FindingCode::ImpossibleTravel,
+        ];
+        assert_eq!(codes(&far), travel);
+        let session = get(&authority, &far).await;
+        let levels: Vec<_> = session.findings.iter().map(v1::Finding::level).collect();
+        use v1::FindingLevel::{High, Low, Medium};
+        assert_eq!(levels, [Medium, Low, Medium, High], "a known device");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_versions_of_ip_in_one_household_are_not_travel() {
+    on_both(async |authority, _| {
+        from(&authority, "8.8.8.8").await;
+        // The first time nothing shows that it is the same household.
+        let first = from(&authority, HOME_V6).await;
+        assert!(codes(&first).contains(&FindingCode::ImpossibleTravel));
+        let before = used(&authority, &first, "8.8.8.8").await;
+        assert!(has(&before, FindingCode::CountryChanged));
+
+        for (ip, other) in [("8.8.8.8", HOME_V6), (HOME_V6, "8.8.8.9")] {
+            let again = from(&authority, ip).await;
+            assert_eq!(codes(&again), [], "{ip}");
+            let session = used(&authority, &again, other).await;
+            assert_eq!(session.findings, [], "{ip}");
+            // Another place is another place.
+            let session = used(&authority, &again, "9.9.9.9").await;
+            assert_eq!(has(&session, FindingCode::CountryChanged), ip == "8.8.8.8");
+        }
+        // Another device of the household.
+        let phone = signed_in(&authority, "ada", client("8.8.8.8", IPHONE, "phone")).await;
+        let phone = phone.expect("signed in");
+        assert_eq!(codes(&phone), [FindingCode::NewDevice]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_operators_own_ranges_have_places() {
+    on_both(async |authority, _| {
+        for (ip, city) in [
+            ("10.0.0.5", "Berlin"),
+            ("::ffff:10.0.0.5", "Berlin"),
+            ("203.0.113.7", "Sydney"),
+            ("10.0.1.5", ""),
+            ("127.0.0.1", ""),
+        ] {
+            let session = get(&authority, &from(&authority, ip).await).await;
+            let place = session.place.as_ref().expect("a place");
+            assert_eq!(place.city, city, "{ip}");
+            assert!(!has(&session, FindingCode::NewNetwork), "{ip}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_ipv4_mapped_address_is_shown_as_ipv4() {
+    on_both(async |authority, _| {
+        let created = from(&authority, "::ffff:8.8.8.8").await;
+        let session = used(&authority, &created, "::FFFF:9.9.9.9").await;
+        assert_eq!(
+            (kept(&session).ip.as_str(), session.last_ip.as_str()),
+            ("8.8.8.8", "9.9.9.9")
+        );
+        let moved = session.findings.last().expect("a finding");
+        assert_eq!(moved.facts["ip"], "9.9.9.9");
+
+        let revoke = v1::RevokeSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: session_id(&created),
+            acting_user: Some(v1::ActingUser {
+                id: "bob".into(),
+                ip: "::ffff:8.8.4.4".into(),
+            }),
+            ..Default::default()
+        };
+        authority
+            .sessions(ADMIN)
+            .revoke_session(revoke)
+            .await
+            .expect("revoked");
+        let trail = async || {
+            let request = v1::ListAuditEventsRequest {
+                tenant_id: TENANT.into(),
+                page_size: 100,
+                ..Default::default()
+            };
+            let mut admin = authority.audit(ADMIN);
+            let listed = admin.list_audit_events(request).await.expect("a list");
+            let events = listed.into_inner().events;
+            let is_there = |action: &str| events.iter().any(|event| event.action == action);
+            let whole = is_there("session.create") && is_there("session.revoke");
+            whole.then_some(events)
+        };
+        let events = eventually("the trail has both", trail).await;
+        let text = format!("{events:?}");
+        assert!(
+            text.contains("8.8.4.4") && !text.to_lowercase().contains("::ffff:"),
+            "{text}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_model_that_becomes_known_is_not_a_new_device() {
+    on_both(async |authority, _| {
+        let android = |model: &str| {
+            let model = format!("\"{model}\"");
+            v1::Client {
+                hints: Some(v1::ClientHints {
+                    model,
+                    ..Default::default()
+                }),
+                ..client("8.8.8.8", ANDROID, "")
+            }
+        };
+        for (model, expected) in [
+            ("", &[][..]),
+            ("Pixel 8", &[]),
+            ("", &[]),
+            ("Pixel 8", &[]),
+            ("Pixel 9", &[FindingCode::NewDevice]),
+        ] {
+            let created = signed_in(&authority, "ada", android(model)).await;
+            assert_eq!(codes(&created.expect("signed in")), expected, "{model}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_television_set_is_a_type_of_its_own() {
+    on_both(async |authority, _| {
+        let tv = "Mozilla/5.0 (Linux; Android 12; BRAVIA 4K VH2 Build/SVP1) AppleWebKit/537.36 \
+             (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36";
+        let created = signed_in(&authority, "ada", client("8.8.8.8", tv, "")).await;
+        let created = created.expect("signed in");
+        let session = get(&authority, &created).await;
+        assert_eq!(kept_device(&session).r#type(), v1::DeviceType::Tv);
+        from(&authority, "8.8.8.8").await;
+        let request = v1::ListSessionsRequest {
+            tenant_id: TENANT.into(),
+            filter: Some(v1::SessionFilter {
+                device_type: v1::DeviceType::Tv.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let mut admin = authority.sessions(ADMIN);
+        let listed = admin.list_sessions(request).await.expect("a list");
+        let ids: Vec<_> = listed.into_inner().sessions;
+        let ids: Vec<_> = ids.into_iter().map(|session| session.id).collect();
+        assert_eq!(ids, [session_id(&created)]);
     })
     .await;
 }

@@ -13,7 +13,8 @@ pub const BERLIN: City = ("Berlin", "DE", "Germany", 52.52, 13.405);
 /// Sydney, 16,000 km from there.
 pub const SYDNEY: City = ("Sydney", "AU", "Australia", -33.87, 151.21);
 
-/// Writes a database in which each IPv4 network of 24 bits, such as `8.8.8`, is in a city.
+/// Writes a database in which each network is in a city: an IPv4 network of 24 bits, such as `8.8.8`, or one of IPv6, such
+/// as `2a02:8109::/32`.
 ///
 /// # Panics
 /// When it cannot be written.
@@ -47,9 +48,12 @@ fn write(path: &Path, database_type: &str, records: Vec<(String, Value)>) {
     writer.metadata.description = [("en".to_owned(), "a test".to_owned())].into();
     for (network, record) in records {
         let data = writer.insert_value(record).expect("a value");
-        let network = format!("::{network}.0/120")
-            .parse::<IpAddrWithMask>()
-            .expect("a network");
+        let network = if network.contains(':') {
+            network
+        } else {
+            format!("::{network}.0/120")
+        };
+        let network = network.parse::<IpAddrWithMask>().expect("a network");
         writer.insert_node(network, data);
     }
     // As an update does it: by a rename.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_authority::{
     domain::{
         Actor, Cause, ClientInfo, Entry, Mutation, NewKey, Profile, Session, Sight, SignIn,
-        SignInFacts,
+        SignInFacts, findings::DeviceNetworks,
     },
     keys::{MasterKey, generate_signing_key},
 };
@@ -57,6 +57,7 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
         request: None,
         sight: Sight::default(),
         footprints: vec![],
+        device_networks: DeviceNetworks::default(),
         replaces: None,
         idle_timeout: None,
         policy_version: 0,

@@ -64,6 +64,10 @@ pub struct MovedSession {
     pub created: Micros,
     /// The place of its sign-in.
     pub opened_in: Place,
+    /// The address of its sign-in. Empty when unknown.
+    pub opened_from: String,
+    /// The network beside it ([`Sight::network_beside`](super::Sight::network_beside)).
+    pub opened_beside: String,
     /// The last use before the report.
     pub before: LastUse,
     /// The last use that the report shows.

@@ -63,6 +63,19 @@ pub enum DeviceKind {
 }
 
 impl Device {
+    /// The name for people, without the model. Empty when that would be all, or when no model is known.
+    #[must_use]
+    pub fn name_without_model(&self) -> String {
+        if self.model.is_empty() {
+            return String::new();
+        }
+        let unmodelled = Self {
+            model: String::new(),
+            ..self.clone()
+        };
+        unmodelled.to_string()
+    }
+
     /// Takes the browser's name and version from a better source.
     fn learn_browser(&mut self, name: &str, version: &str) {
         learn(

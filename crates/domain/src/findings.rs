@@ -3,15 +3,18 @@
 //! A finding states an observation, not that something is wrong: people buy phones and travel. Its level says how rarely
 //! the observation is innocent. A tenant may switch off each rule.
 
+mod networks;
 mod session;
 mod sign_in;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    networks::{DeviceNetworks, SEEN_LATELY},
     session::{OLD_SESSION_AGE, SessionObservation},
     sign_in::{
-        Footprint, FootprintKind, History, SignInObservation, TRAVEL_KM_MIN, TRAVEL_KM_PER_HOUR_MAX,
+        Footprint, FootprintKind, History, LastPlace, SignInObservation, TRAVEL_KM_MIN,
+        TRAVEL_KM_PER_HOUR_MAX,
     },
 };
 
@@ -21,15 +24,15 @@ pub use self::{
 pub enum FindingCode {
     /// The user never signed in on this device. Facts: `device`, `device_id`, `ip`.
     NewDevice,
-    /// The user never signed in from this country. Facts: `country`, `country_name`, `ip`.
+    /// The user never signed in from this country, nor from this network. Facts: `country`, `country_name`, `ip`.
     NewCountry,
-    /// The user never signed in from this city. Facts: `city`, `country`, `ip`.
+    /// The user never signed in from this city, nor from this network. Facts: `city`, `country`, `ip`.
     NewCity,
     /// The user never signed in from this public network ([`network`](super::place::network)). Facts: `network`,
     /// `network_operator`, `ip`.
     NewNetwork,
-    /// The user would have had to travel faster than [`TRAVEL_KM_PER_HOUR_MAX`] since the last sign-in. Facts: `from`,
-    /// `to`, `distance_km`, `elapsed_seconds`, `ip`.
+    /// The user would have had to travel faster than [`TRAVEL_KM_PER_HOUR_MAX`] since the last sign-in whose place is
+    /// known. Facts: `from`, `to`, `distance_km`, `elapsed_seconds`, `ip`.
     ImpossibleTravel,
     /// The session is older than [`OLD_SESSION_AGE`]. Facts: `age_days`.
     OldSession,
@@ -78,6 +81,8 @@ pub enum Advice {
 pub struct Finding {
     /// The kind.
     pub code: FindingCode,
+    /// The level, in the circumstances of this finding.
+    pub level: Level,
     /// The facts behind it, by the names that [`FindingCode`] lists. Unknown facts are absent.
     pub facts: Vec<(String, String)>,
 }
@@ -112,14 +117,24 @@ impl FindingCode {
         }
     }
 
-    /// The level of findings with this code.
+    /// The level of findings with this code, where `is_known_device` says whether the user signed in on the device
+    /// before.
     #[must_use]
-    pub fn level(self) -> Level {
+    pub fn level(self, is_known_device: bool) -> Level {
         match self {
-            // A train ride, another café, an old phone in a drawer.
-            Self::NewCity | Self::NewNetwork | Self::OldSession => Level::Low,
-            // Once a year or so it is the user's new phone, a journey, or a VPN; a stolen password looks the same.
-            Self::NewDevice | Self::NewCountry | Self::CountryChanged => Level::Medium,
+            // A train ride: the device is the user's.
+            Self::NewCity if is_known_device => Level::Low,
+            // A journey or a VPN: the device is the user's.
+            Self::NewCountry if is_known_device => Level::Medium,
+            // A stolen password, until the user says that they bought a phone. Nothing but the password shows that it is
+            // them.
+            Self::NewDevice | Self::NewCountry | Self::NewCity => Level::High,
+            // A café, a hotel, a thief around the corner: worth a look.
+            Self::NewNetwork => Level::Medium,
+            // A phone in a drawer, which anybody may find.
+            Self::OldSession => Level::Medium,
+            // The session began on the user's device, and may have been copied.
+            Self::CountryChanged => Level::Medium,
             // A phone that changes its network between two tries looks the same.
             Self::RefreshTokenShared => Level::Medium,
             // Two people, unless one of them is a VPN; and a token that only its thief and its owner can both have.
@@ -136,8 +151,8 @@ impl FindingCode {
         };
         match self {
             Self::OldSession => &[EndSession],
-            Self::NewCity | Self::NewNetwork => &[EndSession, CheckRecentChanges],
-            Self::NewDevice | Self::NewCountry => &[
+            Self::NewNetwork => &[CheckRecentChanges, ReviewAuditLog, EndSession],
+            Self::NewDevice | Self::NewCountry | Self::NewCity => &[
                 EndSession,
                 ChangePassword,
                 EnableSecondFactor,
@@ -165,6 +180,7 @@ impl FindingCode {
 }
 
 impl Finding {
+    /// A finding about a device that is taken for the user's own.
     pub(super) fn new(
         code: FindingCode,
         facts: impl IntoIterator<Item = (&'static str, String)>,
@@ -175,7 +191,17 @@ impl Finding {
                 known.push((name.to_owned(), value));
             }
         }
-        Self { code, facts: known }
+        Self {
+            code,
+            level: code.level(true),
+            facts: known,
+        }
+    }
+
+    /// A finding without facts.
+    #[must_use]
+    pub fn without_facts(code: FindingCode) -> Self {
+        Self::new(code, [])
     }
 }
 

@@ -69,6 +69,18 @@ impl Place {
     }
 }
 
+/// Where an address was used by somebody, and its place at the time.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KnownPlace {
+    /// The address.
+    pub ip: Option<IpAddr>,
+    /// The place of the address.
+    pub place: Place,
+    /// The network of the other version of IP in the same household. Empty: none is known.
+    pub network_beside: String,
+}
+
 /// Whether an address belongs to the public internet, so that it can have a place and a network of its own. Excludes the
 /// ranges that the IANA registries of special-purpose addresses (RFC 6890) call not globally reachable.
 #[must_use]
@@ -77,6 +89,27 @@ pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+/// Whether a database may name the place of an address: that of a public one, and that of a range that operators use
+/// themselves. A transition mechanism's address is not its user's own, so it has no place (RFC 2928).
+#[must_use]
+pub fn may_have_place(ip: IpAddr) -> bool {
+    if is_public(ip) {
+        return true;
+    }
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && (64..128).contains(&second); // RFC 6598, carriers' NAT
+            let benchmarks = first == 198 && (18..20).contains(&second); // RFC 2544
+            shared || benchmarks || ip.is_private() || ip.is_link_local() || ip.is_documentation()
+        }
+        IpAddr::V6(ip) => {
+            let local = ip.is_unique_local() || ip.is_unicast_link_local();
+            local || is_documentation_v6(ip)
+        }
     }
 }
 
@@ -94,20 +127,26 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
     let global_unicast = segments[0] & 0xe000 == 0x2000; // RFC 4291: every assigned address is in 2000::/3
-    let documentation =
-        segments[..2] == [0x2001, 0x0db8] || segments[0] == 0x3fff && segments[1] < 0x1000; // RFC 9637
     let protocols = segments[0] == 0x2001 && segments[1] < 0x0200; // RFC 2928: Teredo, benchmarks, ORCHID
-    global_unicast && !documentation && !protocols
+    global_unicast && !is_documentation_v6(ip) && !protocols
+}
+
+fn is_documentation_v6(ip: Ipv6Addr) -> bool {
+    let segments = ip.segments();
+    segments[..2] == [0x2001, 0x0db8] || segments[0] == 0x3fff && segments[1] < 0x1000 // RFC 9637
 }
 
 /// The public network of an address, as text. None for an address that is not public.
 #[must_use]
 pub fn network(ip: IpAddr) -> Option<String> {
-    if !is_public(ip) {
-        return None;
-    }
+    is_public(ip).then(|| prefix(ip))
+}
+
+/// The network of any address, as text.
+#[must_use]
+pub fn prefix(ip: IpAddr) -> String {
     // A user's history keeps this text as a footprint. Another form of it would make every known network a new one.
-    let network = match ip.to_canonical() {
+    match ip.to_canonical() {
         // A /24 is the smallest network that is routed on the internet.
         IpAddr::V4(ip) => {
             let [first, second, third, _] = ip.octets();
@@ -118,8 +157,7 @@ pub fn network(ip: IpAddr) -> Option<String> {
             let [first, second, third, ..] = ip.segments();
             format!("{}/48", Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0))
         }
-    };
-    Some(network)
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +237,40 @@ mod tests {
             let ip: IpAddr = ip.parse().expect("an address");
             assert_eq!(network(ip).as_deref(), expected, "{ip}");
             assert_eq!(is_public(ip), expected.is_some(), "{ip}");
+        }
+    }
+
+    #[test]
+    fn operators_name_places_of_their_own_ranges() {
+        for (ip, expected) in [
+            ("8.8.8.8", true),
+            ("2a02:8109:9a00::1", true),
+            ("10.1.2.3", true),
+            ("172.16.0.1", true),
+            ("192.168.1.1", true),
+            ("100.64.0.1", true),
+            ("169.254.1.1", true),
+            ("198.18.0.1", true),
+            ("192.0.2.1", true),
+            ("198.51.100.7", true),
+            ("203.0.113.7", true),
+            ("::ffff:10.0.0.1", true),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("2001:db8::1", true),
+            ("3fff::1", true),
+            ("0.0.0.0", false),
+            ("127.0.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("ff02::1", false),
+            // Teredo: the database would be asked about somebody else's server.
+            ("2001::1", false),
+        ] {
+            let ip: IpAddr = ip.parse().expect("an address");
+            assert_eq!(may_have_place(ip), expected, "{ip}");
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Sight {
     pub device: Device,
     /// The place of the address.
     pub place: Place,
+    /// The network of the other version of IP, if the device was seen lately in it and in that of the sign-in. Empty: none.
+    pub network_beside: String,
     /// The user's sign-ins on this device, this one included. 0 for a device without an id.
     pub device_sign_ins: u32,
     /// The suspicious circumstances.

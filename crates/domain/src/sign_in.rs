@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
-    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, findings::Footprint,
-    policy::AtLimit, user::Profile,
+    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight,
+    findings::{DeviceNetworks, Footprint},
+    policy::AtLimit,
+    user::Profile,
 };
 
 /// The facts of a sign-in that the session keeps as the caller gave them, and that no statement compares.
@@ -71,6 +73,8 @@ pub struct SignIn {
     pub sight: Sight,
     /// The traces that later sign-ins are compared with.
     pub footprints: Vec<Footprint>,
+    /// The networks that the device was seen in, this one included.
+    pub device_networks: DeviceNetworks,
     /// The session on the same device that this one replaces.
     pub replaces: Option<SessionId>,
     /// The time without activity after which the session ends. None: never.

@@ -3,7 +3,18 @@
 use std::time::Duration;
 
 /// Microseconds since 1970, by the database's clock. No other clock makes one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Deserialize,
+    serde::Serialize,
+)]
 pub struct Micros(pub i64);
 
 impl Micros {

@@ -143,7 +143,7 @@ pub trait SessionStore: Send + Sync + 'static {
 /// The result of [`SessionStore::sign_in_history`].
 #[derive(Debug)]
 pub struct SignInHistory {
-    /// The footprints and the last sign-in.
+    /// The footprints, the last known place, and the networks of the device.
     pub history: History,
     /// The number of earlier sign-ins on the device with that id.
     pub device_sign_ins: u32,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{App, AppError};
+use super::{App, AppError, session_view::compared_places};
 use crate::{
     domain::{
         Actor, ApiKeyUse, FindingCode, GateId, LastUse, MovedSession, PendingEvent,
@@ -107,16 +107,16 @@ fn findings(
     disabled: &BTreeSet<FindingCode>,
 ) -> Vec<Finding> {
     let address = used.ip.parse().ok();
-    let used_in = match address {
-        Some(address) => app.places.lookup(address),
-        // A use without an address has no place. The place of the sign-in yields no finding about a change of country.
-        None => session.opened_in.clone(),
-    };
+    let opened_from = session.opened_from.parse().ok();
+    let (opened_in, used_in) =
+        compared_places(&app.places, (opened_from, &session.opened_in), address);
     let observation = SessionObservation {
         created: session.created,
         active: true,
         ended_by: None,
-        opened_in: session.opened_in.clone(),
+        opened_in,
+        opened_from,
+        opened_beside: session.opened_beside.clone(),
         used_in,
         used_from: address,
         // A report does not contain refresh tokens.

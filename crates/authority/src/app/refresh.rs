@@ -208,10 +208,7 @@ fn end_of_copied(session: &Session, reason: &str) -> Entry {
 
 /// Records the finding, unless the tenant has switched it off. The revocation is in the audit trail in any case.
 async fn record_theft(app: &App, session: &Session, policy: &Policy, now: Micros) {
-    let finding = Finding {
-        code: FindingCode::RefreshTokenReused,
-        facts: Vec::new(),
-    };
+    let finding = Finding::without_facts(FindingCode::RefreshTokenReused);
     if policy.findings_disabled.contains(&finding.code) {
         return;
     }

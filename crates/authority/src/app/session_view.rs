@@ -133,7 +133,7 @@ impl SessionViewer<'_> {
         let is_active = state == SessionState::Active;
         let address = session.last_ip().parse().ok();
         let place = self.last_place(&session, address);
-        let findings = self.findings(&session, &place, address, now);
+        let findings = self.findings(&session, address, now);
         let idle_expires = self.idle_expiry(&session).filter(|_| is_active);
         let activity = is_active.then(|| activity_status(&session, now));
 
@@ -154,10 +154,12 @@ impl SessionViewer<'_> {
         }
     }
 
-    /// The place of the last use. A session that no gate has seen is where its sign-in was.
+    /// The place of the last use. A session that is used from the address of its sign-in is where that was.
     fn last_place(&self, session: &Session, address: Option<IpAddr>) -> Place {
-        if session.activity.ip.is_empty() {
-            return session.sight.place.clone();
+        let opened_in = &session.sight.place;
+        // A session must not travel because a database was replaced.
+        if session.last_ip() == session.client.ip && *opened_in != Place::default() {
+            return opened_in.clone();
         }
         // Only the address of the last use is stored. Its place is looked up now, by the newest database.
         match address {
@@ -181,13 +183,7 @@ impl SessionViewer<'_> {
     }
 
     /// The findings of the sign-in, and those of now.
-    fn findings(
-        &self,
-        session: &Session,
-        place: &Place,
-        address: Option<IpAddr>,
-        now: Micros,
-    ) -> Vec<Finding> {
+    fn findings(&self, session: &Session, address: Option<IpAddr>, now: Micros) -> Vec<Finding> {
         // A finding that the tenant disables disappears from old sessions too.
         let disabled = &self.policy.findings_disabled;
         let at_sign_in = session.sight.findings.iter();
@@ -197,18 +193,43 @@ impl SessionViewer<'_> {
             .collect();
 
         // These depend on the session's age and its last use, so that they are not stored.
+        let opened_from = session.client.ip.parse().ok();
+        let (opened_in, used_in) =
+            compared_places(self.places, (opened_from, &session.sight.place), address);
         let sight = SessionObservation {
+            opened_in,
+            opened_from,
+            opened_beside: session.sight.network_beside.clone(),
+            used_in,
             created: session.created,
             active: session.state(now) == SessionState::Active,
             ended_by: session.end.as_ref().map(|end| end.cause),
-            opened_in: session.sight.place.clone(),
-            used_in: place.clone(),
             used_from: address,
             refresh_token_shared: session.shared_generation.is_some(),
         };
         findings.extend(sight.findings(now, disabled));
         findings
     }
+}
+
+/// The places of the sign-in and of the last use, both from the databases of now. If a file was replaced in between, its
+/// places may differ although nobody moved.
+pub(crate) fn compared_places(
+    places: &Places,
+    (opened_from, opened_in): (Option<IpAddr>, &Place),
+    used_from: Option<IpAddr>,
+) -> (Place, Place) {
+    // A use without an address has no place. The place of the sign-in yields no finding about a change of country.
+    let Some(used_from) = used_from else {
+        return (opened_in.clone(), opened_in.clone());
+    };
+    let opened_now = opened_from.map(|ip| places.lookup(ip)).unwrap_or_default();
+    let opened_in = if opened_now.country.is_empty() {
+        opened_in.clone()
+    } else {
+        opened_now
+    };
+    (opened_in, places.lookup(used_from))
 }
 
 fn activity_status(session: &Session, now: Micros) -> ActivityStatus {

@@ -20,7 +20,7 @@ use serde_json::Number;
 use crate::{
     config::{ConfigError, PlacesConfig},
     domain::{
-        place::{Coordinates, Place, is_public},
+        place::{Coordinates, Place, may_have_place},
         text::tidy,
     },
 };
@@ -109,12 +109,12 @@ impl Places {
         })
     }
 
-    /// Looks up an address. Unknown fields are empty, and so is the whole place of an address that is not public.
+    /// Looks up an address. Unknown fields are empty. Of ranges that are not public, a database knows what its operator
+    /// entered.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Place {
         let mut place = Place::default();
-        // A private address has no place, whatever a database may say about its range.
-        if is_public(ip) {
+        if may_have_place(ip) {
             for database in &self.databases {
                 // A client over IPv4 may arrive as an IPv4-mapped address, which databases do not have.
                 database.describe(ip.to_canonical(), &mut place);

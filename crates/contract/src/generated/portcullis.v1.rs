@@ -242,17 +242,18 @@ pub enum FindingCode {
     Unspecified = 0,
     /// The user had not signed in on this device before.
     NewDevice = 1,
-    /// The user had not signed in from this country before.
+    /// The user had not signed in from this country before, nor from this network.
     NewCountry = 2,
-    /// The user had not signed in from this city before.
+    /// The user had not signed in from this city before, nor from this network.
     NewCity = 3,
     /// The user had not signed in from this public network (IPv4 /24, IPv6 /48) before.
     NewNetwork = 4,
-    /// The distance from the last sign-in is farther than an aircraft flies in the time between.
+    /// The distance from the last sign-in whose place is known is farther than an aircraft flies in the time between. Two
+    /// sign-ins in one network, or in the IPv4 and the IPv6 network of one household, are no journey.
     ImpossibleTravel = 5,
     /// The session is very old.
     OldSession = 6,
-    /// The address moved to another country during the session.
+    /// The session is used in another network and country than it was opened in.
     CountryChanged = 7,
     /// An old refresh token was presented again, so it had been copied.
     RefreshTokenReused = 8,
@@ -3891,7 +3892,7 @@ pub struct RevokeTokenRequest {
     /// An access token or a refresh token of the session to end. Required.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
-    /// The address that the user calls from, for the audit trail. Empty, or not an address: unknown.
+    /// The address that the user calls from, for the audit trail. Read as `Client.ip`.
     #[prost(string, tag = "3")]
     pub client_ip: ::prost::alloc::string::String,
 }
@@ -3972,7 +3973,7 @@ pub struct IntrospectTokenRequest {
     /// Whether the call serves a request of the user. Must be unset or `TOKEN_USE_NONE` in a user's call.
     #[prost(enumeration = "TokenUse", tag = "3")]
     pub token_use: i32,
-    /// The address of that request. Empty, or not an address: unknown. Read only if the call counts as use.
+    /// The address of that request. Read as `Client.ip`, and only if the call counts as use.
     #[prost(string, tag = "4")]
     pub client_ip: ::prost::alloc::string::String,
     /// The path of that request, kept if `Policy.keep_last_page` is set. A query is cut off, and a path over 512 bytes or

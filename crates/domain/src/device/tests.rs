@@ -355,4 +355,14 @@ fn a_device_is_named_without_versions() {
     for (device, expected) in cases {
         assert_eq!(device.to_string(), expected);
     }
+    for (device, expected) in [
+        (windows(), ""),
+        (android().with_app(&acme), "Acme on Android"),
+        (
+            agent(("", ""), ("", ""), "PlayStation 5", DeviceKind::Unknown),
+            "",
+        ),
+    ] {
+        assert_eq!(device.name_without_model(), expected);
+    }
 }

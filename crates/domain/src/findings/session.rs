@@ -5,7 +5,10 @@ use core::net::IpAddr;
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Finding, FindingCode};
-use crate::{Cause, Micros, place::Place};
+use crate::{
+    Cause, Micros,
+    place::{Place, prefix},
+};
 
 /// The age from which a session is very old. The lowest assurance level of NIST SP 800-63B (4.1.3) asks for a new
 /// authentication within it.
@@ -24,6 +27,10 @@ pub struct SessionObservation {
     pub ended_by: Option<Cause>,
     /// The place of the sign-in.
     pub opened_in: Place,
+    /// The address of the sign-in.
+    pub opened_from: Option<IpAddr>,
+    /// The network of the other version of IP, in which the device was seen before the sign-in. Empty: none.
+    pub opened_beside: String,
     /// The place of the last use.
     pub used_in: Place,
     /// The address of the last use.
@@ -63,12 +70,21 @@ impl SessionObservation {
         let from = &self.opened_in.country;
         let to = &self.used_in.country;
         // An unknown country proves no move.
-        if from.is_empty() || to.is_empty() || from == to {
+        if from.is_empty() || to.is_empty() || from == to || self.is_where_it_was_opened() {
             return None;
         }
         let ip = self.used_from.map(|ip| ip.to_string()).unwrap_or_default();
         let facts = [("from", from.clone()), ("to", to.clone()), ("ip", ip)];
         Some(Finding::new(FindingCode::CountryChanged, facts))
+    }
+
+    /// Whether the session is used in the network of its sign-in, or in the other network of that household. Neither
+    /// travels: its place became another one because the database did.
+    fn is_where_it_was_opened(&self) -> bool {
+        let Some(used_from) = self.used_from.map(prefix) else {
+            return false;
+        };
+        self.opened_from.map(prefix).as_ref() == Some(&used_from) || self.opened_beside == used_from
     }
 
     fn refresh_token_reused(&self) -> Option<Finding> {

@@ -4,11 +4,11 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-use super::{Finding, FindingCode};
+use super::{DeviceNetworks, Finding, FindingCode};
 use crate::{
     Micros,
     device::Device,
-    place::{Place, network},
+    place::{Place, network, prefix},
 };
 
 /// The fastest possible travel, in kilometres an hour. Airliners cruise at some 900, and people also have to get to an
@@ -54,6 +54,10 @@ pub enum FootprintKind {
     City,
     /// The public network, by its prefix.
     Network,
+    /// A network of the operator's own that has a place, by its prefix.
+    PrivateNetwork,
+    /// The device, by its description without versions and without the model, once the model is known.
+    ModelledLook,
 }
 
 /// The user's earlier sign-ins.
@@ -64,8 +68,23 @@ pub struct History {
     /// A kind without any footprint yields no finding. Otherwise the first sign-in, and the first one with a database of
     /// places, would be suspicious.
     pub footprints: BTreeSet<Footprint>,
-    /// The time and place of the last sign-in.
-    pub last: Option<(Micros, Place)>,
+    /// The last sign-in whose place has coordinates.
+    pub last: Option<LastPlace>,
+    /// The networks that the device of the new sign-in was seen in.
+    pub device_networks: DeviceNetworks,
+}
+
+/// A sign-in whose place is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastPlace {
+    /// The time of the sign-in.
+    pub at: Micros,
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// The place of the address.
+    pub place: Place,
+    /// The network of the other version of IP, if the device of that sign-in was seen lately in both. Empty: none.
+    pub network_beside: String,
 }
 
 impl SignInObservation {
@@ -85,6 +104,11 @@ impl SignInObservation {
             (FootprintKind::Country, self.place.country.clone()),
             (FootprintKind::City, city),
             (FootprintKind::Network, self.network()),
+            (FootprintKind::PrivateNetwork, self.private_network()),
+            (
+                FootprintKind::ModelledLook,
+                self.device.name_without_model(),
+            ),
         ];
 
         let mut footprints = Vec::with_capacity(values.len());
@@ -96,21 +120,46 @@ impl SignInObservation {
         footprints
     }
 
+    /// The footprints whose history matters for this sign-in: its own, and that of the device while its model was unknown.
+    #[must_use]
+    pub fn questions(&self) -> Vec<Footprint> {
+        let mut footprints = self.footprints();
+        footprints.extend(self.earlier_look());
+        footprints
+    }
+
+    /// The footprint that the device left before its model became known.
+    fn earlier_look(&self) -> Option<Footprint> {
+        let value = self.device.name_without_model();
+        let kind = FootprintKind::DeviceLook;
+        (!value.is_empty()).then_some(Footprint { kind, value })
+    }
+
     /// The findings, without those in `disabled`. `history` excludes this sign-in.
     #[must_use]
     pub fn findings(&self, history: &History, disabled: &BTreeSet<FindingCode>) -> Vec<Finding> {
-        let rules = [
-            (FindingCode::NewDevice, self.device_kind(history)),
-            (FindingCode::NewCountry, FootprintKind::Country),
-            (FindingCode::NewCity, FootprintKind::City),
-            (FindingCode::NewNetwork, FootprintKind::Network),
-        ];
         let footprints = self.footprints();
-        let mut findings = Vec::new();
-        for (code, kind) in rules {
-            if history.misses_any(&footprints, kind) {
-                findings.push(self.new_finding(code));
+        let mut codes = Vec::new();
+        if self.is_new_device(history, &footprints) {
+            codes.push(FindingCode::NewDevice);
+        }
+        // A network does not travel. Its place became another one because the database did.
+        if !self.is_known_network(history) {
+            if history.misses_any(&footprints, FootprintKind::Country) {
+                codes.push(FindingCode::NewCountry);
             }
+            if history.misses_any(&footprints, FootprintKind::City) {
+                codes.push(FindingCode::NewCity);
+            }
+        }
+        if history.misses_any(&footprints, FootprintKind::Network) {
+            codes.push(FindingCode::NewNetwork);
+        }
+
+        let is_known_device = self.is_known_device(history, &footprints);
+        let mut findings = Vec::new();
+        for code in codes {
+            findings.push(self.new_finding(code, is_known_device));
         }
         findings.extend(self.impossible_travel(history));
         // Filtered last, so that a rule need not know whether it is switched off.
@@ -128,10 +177,51 @@ impl SignInObservation {
         }
     }
 
-    fn new_finding(&self, code: FindingCode) -> Finding {
+    fn is_new_device(&self, history: &History, footprints: &[Footprint]) -> bool {
+        let kind = self.device_kind(history);
+        history.misses_any(footprints, kind)
+            && !(kind == FootprintKind::DeviceLook && self.is_model_new(history))
+    }
+
+    /// Whether the device is known by its look, and only its model is new: a browser began to send it, or newer data
+    /// recognizes it.
+    fn is_model_new(&self, history: &History) -> bool {
+        let Some(earlier) = self.earlier_look() else {
+            return false;
+        };
+        // Once a device with this look had a model, another model is another device.
+        let modelled = Footprint {
+            kind: FootprintKind::ModelledLook,
+            value: earlier.value.clone(),
+        };
+        history.footprints.contains(&earlier) && !history.footprints.contains(&modelled)
+    }
+
+    /// Whether the user signed in on this device before. A sign-in that describes no device is on an unknown one.
+    fn is_known_device(&self, history: &History, footprints: &[Footprint]) -> bool {
+        let kind = self.device_kind(history);
+        let is_described = footprints.iter().any(|footprint| footprint.kind == kind);
+        is_described && history.knows(kind) && !self.is_new_device(history, footprints)
+    }
+
+    /// Whether the user signed in from this network before.
+    fn is_known_network(&self, history: &History) -> bool {
+        let networks = [
+            (FootprintKind::Network, self.network()),
+            (FootprintKind::PrivateNetwork, self.private_network()),
+        ];
+        networks
+            .into_iter()
+            .any(|(kind, value)| history.footprints.contains(&Footprint { kind, value }))
+    }
+
+    fn new_finding(&self, code: FindingCode, is_known_device: bool) -> Finding {
         let mut facts = self.facts(code);
         facts.push(("ip", self.ip_text()));
-        Finding::new(code, facts)
+        Finding {
+            level: code.level(is_known_device),
+            ..Finding::new(code, facts)
+        }
     }
 
     fn facts(&self, code: FindingCode) -> Vec<(&'static str, String)> {
@@ -159,9 +249,15 @@ impl SignInObservation {
 
     fn impossible_travel(&self, history: &History) -> Option<Finding> {
         // A first sign-in, or a place without coordinates, proves no journey.
-        let (at, from) = history.last.as_ref()?;
+        let last = history.last.as_ref()?;
+        let LastPlace {
+            at, place: from, ..
+        } = last;
         let start = from.coordinates?;
         let end = self.place.coordinates?;
+        if self.is_where_it_was(last, &history.device_networks) {
+            return None;
+        }
 
         // Coordinates are the middles of areas. The shortest way between the two areas gives the benefit of the doubt.
         let accuracy = f64::from(start.accuracy_km) + f64::from(end.accuracy_km);
@@ -183,8 +279,29 @@ impl SignInObservation {
         Some(Finding::new(FindingCode::ImpossibleTravel, facts))
     }
 
+    /// Whether the sign-in is where the last one was, wherever a database sees the two: in its network, or in the other
+    /// network of its household, as this device or that one knows it.
+    fn is_where_it_was(&self, last: &LastPlace, device: &DeviceNetworks) -> bool {
+        let (Some(before), Some(now)) = (last.ip, self.ip) else {
+            return false;
+        };
+        let network = prefix(now);
+        prefix(before) == network
+            || last.network_beside == network
+            || device.has_both(before, now, self.at)
+    }
+
     fn network(&self) -> String {
         self.ip.and_then(network).unwrap_or_default()
+    }
+
+    /// The network of an address that is not public, if the operator's database has its place.
+    fn private_network(&self) -> String {
+        let is_placed = self.place != Place::default();
+        match self.ip {
+            Some(ip) if is_placed && network(ip).is_none() => prefix(ip),
+            _ => String::new(),
+        }
     }
 
     fn ip_text(&self) -> String {

@@ -1,4 +1,4 @@
-//! The history of a user's sign-ins: the last one, and the footprints of all.
+//! The history of a user's sign-ins: the last one with a known place, and the footprints of all.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use super::{
     columns::columns,
     connection::{Dialect, Statement},
     db::Db,
+    json::json,
     row::Row,
     value::Value,
     values::{ROWS_MAX, ValueRows},
@@ -15,7 +16,8 @@ use super::{
 use crate::{SignInHistory, StoreError};
 use portcullis_domain::{
     Micros, SignIn,
-    findings::{Footprint, FootprintKind, History},
+    findings::{DeviceNetworks, Footprint, FootprintKind, History, LastPlace},
+    place::KnownPlace,
 };
 
 /// The number of a kind in the rows.
@@ -26,11 +28,13 @@ fn code(kind: FootprintKind) -> i64 {
         FootprintKind::Country => 3,
         FootprintKind::City => 4,
         FootprintKind::Network => 5,
+        FootprintKind::PrivateNetwork => 6,
+        FootprintKind::ModelledLook => 7,
     }
 }
 
-/// The kind of a row of a question that asks for the last sign-in. No footprint has it.
-const LAST_SIGN_IN: i64 = 0;
+/// The kind of a row of a question that asks for the last known place. No footprint has it.
+const LAST_PLACE: i64 = 0;
 
 /// A sign-in to come: its user and its footprints.
 pub(super) type Question = (TenantId, UserId, Vec<Footprint>);
@@ -47,16 +51,17 @@ columns! {
         now_us,
         kind,
         value,
-        signed_in_us,
-        signed_in_at,
+        placed_us,
+        placed_at,
         sign_ins,
+        networks,
         any_value,
     }
 }
 
 columns! {
-    /// The row of a footprint. `sign_ins` is the number to add.
-    FootprintColumns { tenant_id, user_id, kind, value, sign_ins }
+    /// The row of a footprint. `sign_ins` is the number to add. `networks` is empty where the row keeps those it has.
+    FootprintColumns { tenant_id, user_id, kind, value, sign_ins, networks }
 }
 
 /// Finds the history that bears on sign-ins with these footprints, in the order of the questions: one lookup in the index for each
@@ -93,7 +98,7 @@ fn nothing_known() -> SignInHistory {
 fn lookups(questions: &[Question]) -> Vec<LookupColumns<Value>> {
     let mut lookups = Vec::new();
     for (number, (tenant, user, footprints)) in (0_i64..).zip(questions) {
-        let mut values = vec![(LAST_SIGN_IN, "")];
+        let mut values = vec![(LAST_PLACE, "")];
         for footprint in footprints {
             values.push((code(footprint.kind), footprint.value.as_str()));
         }
@@ -120,15 +125,16 @@ fn lookup_statement(dialect: &Dialect, rows: &ValueRows) -> String {
         now_us: dialect.now,
         kind: "v.kind",
         value: "v.value",
-        signed_in_us: &format!("(SELECT u.signed_in_us {user})"),
-        signed_in_at: &format!("(SELECT u.signed_in_at {user})"),
+        placed_us: &format!("(SELECT u.placed_us {user})"),
+        placed_at: &format!("(SELECT u.placed_at {user})"),
         sign_ins: &format!("(SELECT h.sign_ins {footprint} AND h.value = v.value)"),
+        networks: &format!("(SELECT h.networks {footprint} AND h.value = v.value AND v.kind < 3)"),
         any_value: &format!("(SELECT h.value {footprint} LIMIT 1)"),
     };
     format!("{} SELECT {} FROM v", rows.with_v(), answer.select())
 }
 
-/// Reads the answer to one lookup: the last sign-in, or a footprint.
+/// Reads the answer to one lookup: the last known place, or a footprint.
 fn read_answer(
     row: &Row,
     footprints: &[Footprint],
@@ -137,14 +143,41 @@ fn read_answer(
     let columns = AnswerColumns::AT;
     known.now = row.time(columns.now_us)?;
     let code_of_row = row.int(columns.kind)?;
-    if code_of_row == LAST_SIGN_IN {
-        return read_last_sign_in(row, known);
+    if code_of_row == LAST_PLACE {
+        return read_last_place(row, known);
     }
     let mut kinds = footprints.iter().map(|footprint| footprint.kind);
     let Some(kind) = kinds.find(|kind| code(*kind) == code_of_row) else {
         return Ok(());
     };
-    read_footprint(row, kind, known)
+    read_footprint(row, kind, known)?;
+    if is_device(footprints, kind, &row.text(columns.value)?) {
+        read_networks(row, known)?;
+    }
+    Ok(())
+}
+
+/// Whether a footprint is the one by which the device is told from others: its id, or else its whole look.
+fn is_device(footprints: &[Footprint], kind: FootprintKind, value: &str) -> bool {
+    // Footprints are in the order of their kinds, and the look without the model comes last.
+    let mut devices = footprints.iter().filter(|footprint| {
+        matches!(
+            footprint.kind,
+            FootprintKind::DeviceId | FootprintKind::DeviceLook
+        )
+    });
+    devices
+        .next()
+        .is_some_and(|device| device.kind == kind && device.value == value)
+}
+
+fn read_networks(row: &Row, known: &mut SignInHistory) -> Result<(), StoreError> {
+    let column = AnswerColumns::AT.networks;
+    // Null reads as the empty text: the device is new, or it was never seen at an address.
+    if !row.text(column)?.is_empty() {
+        known.history.device_networks = row.json(column)?;
+    }
+    Ok(())
 }
 
 fn read_footprint(
@@ -168,13 +201,23 @@ fn read_footprint(
     Ok(())
 }
 
-fn read_last_sign_in(row: &Row, known: &mut SignInHistory) -> Result<(), StoreError> {
+fn read_last_place(row: &Row, known: &mut SignInHistory) -> Result<(), StoreError> {
     let columns = AnswerColumns::AT;
-    // A user who was only signed out so far has the row and no sign-in.
-    if let Some(at) = row.optional_time(columns.signed_in_us)?
+    // A user without a sign-in whose place is known has the row and no time.
+    if let Some(at) = row.optional_time(columns.placed_us)?
         && at > Micros::default()
     {
-        known.history.last = Some((at, row.json(columns.signed_in_at)?));
+        let KnownPlace {
+            ip,
+            place,
+            network_beside,
+        } = row.json(columns.placed_at)?;
+        known.history.last = Some(LastPlace {
+            at,
+            ip,
+            place,
+            network_beside,
+        });
     }
     Ok(())
 }
@@ -206,20 +249,32 @@ fn count_footprints<'a>(
             let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
             // ON CONFLICT may update a row only once in a statement, so equal footprints are counted
             // here.
-            *counts.entry(key).or_insert(0_i64) += 1;
+            let (count, networks) = counts.entry(key).or_insert((0_i64, String::new()));
+            *count += 1;
+            if is_device(&new.footprints, footprint.kind, &footprint.value) {
+                *networks = networks_text(&new.device_networks);
+            }
         }
     }
     let mut rows = Vec::with_capacity(counts.len());
-    for ((tenant, user, kind, value), count) in counts {
+    for ((tenant, user, kind, value), (count, networks)) in counts {
         rows.push(FootprintColumns {
             tenant_id: tenant.into(),
             user_id: user.into(),
             kind: kind.into(),
             value: value.into(),
             sign_ins: count.into(),
+            networks: networks.into(),
         });
     }
     rows
+}
+
+fn networks_text(networks: &DeviceNetworks) -> String {
+    if *networks == DeviceNetworks::default() {
+        return String::new();
+    }
+    json(networks)
 }
 
 /// DISTINCT drops the repeated rows of [`ValueRows::new`], which must not count twice.
@@ -228,7 +283,8 @@ fn count_statement(dialect: &Dialect, rows: ValueRows) -> Statement {
         "{with_v} INSERT INTO user_history ({columns}, seen_us) \
          SELECT DISTINCT {values}, {now} FROM v WHERE TRUE \
          ON CONFLICT (tenant_id, user_id, kind, value) DO UPDATE \
-         SET sign_ins = user_history.sign_ins + excluded.sign_ins, seen_us = {now}",
+         SET sign_ins = user_history.sign_ins + excluded.sign_ins, seen_us = {now}, \
+             networks = CASE WHEN excluded.networks = '' THEN user_history.networks ELSE excluded.networks END",
         with_v = rows.with_v(),
         columns = FootprintColumns::names(),
         values = FootprintColumns::of("v"),

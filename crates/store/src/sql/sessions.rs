@@ -57,6 +57,7 @@ columns! {
         device,
         device_sign_ins,
         place,
+        network_beside,
         findings,
         replaces,
         active_us,
@@ -232,6 +233,7 @@ fn read_sight(row: &Row) -> Result<Sight, StoreError> {
     Ok(Sight {
         device: row.json(columns.device)?,
         place: row.json(columns.place)?,
+        network_beside: row.text(columns.network_beside)?,
         device_sign_ins: row.count(columns.device_sign_ins)?,
         findings: row.json(columns.findings)?,
     })

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         Policy, Sight, SignIn,
         device::Device,
-        findings::{Footprint, FootprintKind, SignInObservation},
+        findings::{DeviceNetworks, FootprintKind, LastPlace, SignInObservation},
     },
 };
 
@@ -16,6 +16,16 @@ pub(super) fn device(request: &SignInRequest) -> Device {
     user_agents::parse(&request.client.user_agent)
         .with_hints(&request.client_hints)
         .with_app(&request.app_words)
+}
+
+/// The network beside that of the sign-in, and the networks that its device was seen in from now on.
+fn networks(sign_in: &SignInObservation, known: DeviceNetworks) -> (String, DeviceNetworks) {
+    let Some(ip) = sign_in.ip else {
+        return (String::new(), known);
+    };
+    // Only what was seen before this sign-in: a stolen password must not bring its own household.
+    let beside = known.counterpart(ip, sign_in.at).to_owned();
+    (beside, known.with(ip, sign_in.at))
 }
 
 impl App {
@@ -29,21 +39,30 @@ impl App {
         // The history is read before the session is opened. Two sign-ins at the same time may both count as the first on a
         // device, which is true for both.
         let mut sign_in = self.describe_sign_in(new, device);
-        let footprints = sign_in.footprints();
-        let known = self
+        let mut known = self
             .store
-            .sign_in_history(&new.tenant_id, &new.user_id, &footprints)
+            .sign_in_history(&new.tenant_id, &new.user_id, &sign_in.questions())
             .await?;
         // The findings compare this time with times of the store, so this machine's clock must not take part.
         sign_in.at = known.now;
+        if let Some(last) = &mut known.history.last {
+            self.place_again(last);
+        }
         let findings = sign_in.findings(&known.history, &policy.findings_disabled);
 
-        // Footprints that are known need no second row. Those of device ids are written again, because they are counted.
-        let is_counted = |footprint: &Footprint| footprint.kind == FootprintKind::DeviceId;
-        new.footprints = footprints;
+        // Footprints that are known need no second row. That of the device is written again, because sign-ins on it are
+        // counted, and because it has the device's networks.
+        let device_kind = if sign_in.device_id.is_empty() {
+            FootprintKind::DeviceLook
+        } else {
+            FootprintKind::DeviceId
+        };
+        new.footprints = sign_in.footprints();
         new.footprints.retain(|footprint| {
-            is_counted(footprint) || !known.history.footprints.contains(footprint)
+            footprint.kind == device_kind || !known.history.footprints.contains(footprint)
         });
+        let (network_beside, device_networks) = networks(&sign_in, known.history.device_networks);
+        new.device_networks = device_networks;
 
         // Without an id devices cannot be told apart, so that their sign-ins are not counted.
         let device_sign_ins = if sign_in.device_id.is_empty() {
@@ -55,10 +74,22 @@ impl App {
         new.sight = Sight {
             device: sign_in.device,
             place: sign_in.place,
+            network_beside,
             device_sign_ins,
             findings,
         };
         Ok(())
+    }
+
+    /// Looks up the place of the last sign-in again, so that both ends of a journey are from one database. If the file was
+    /// replaced in between, its places may differ although nobody moved.
+    fn place_again(&self, last: &mut LastPlace) {
+        if let Some(ip) = last.ip {
+            let place = self.places.lookup(ip);
+            if place.coordinates.is_some() {
+                last.place = place;
+            }
+        }
     }
 
     /// The sign-in, without its time: the store tells that.

@@ -14,6 +14,7 @@ use crate::{
         Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn, SignInFacts,
         SignInOutcome,
         device::{AppWords, ClientHints},
+        findings::DeviceNetworks,
         policy::Limits,
     },
     keys::random,
@@ -180,6 +181,7 @@ fn new_sign_in(
         // The assessment fills these in.
         sight: Sight::default(),
         footprints: Vec::new(),
+        device_networks: DeviceNetworks::default(),
         replaces: request.replaces,
         // The store computes from it when the sweep first looks at the session.
         idle_timeout: limits.idle_timeout,

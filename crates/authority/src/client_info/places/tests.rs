@@ -130,10 +130,9 @@ fn both_databases_tell_of_an_address() {
 
 #[test]
 fn what_a_record_does_not_say_is_empty() {
-    let country = json!({ "country": { "iso_code": "DE" } });
     let cases = [
         (
-            country.clone(),
+            json!({ "country": { "iso_code": "DE" } }),
             Place {
                 country: "DE".into(),
                 ..Place::default()
@@ -179,18 +178,46 @@ fn what_a_record_does_not_say_is_empty() {
             "{record}"
         );
     }
+}
+
+#[test]
+fn an_operator_names_the_places_of_private_and_documentation_ranges() {
     let directory = directory();
-    let private = file(
+    let country = json!({ "country": { "iso_code": "DE" } });
+    let own = file(
         &directory,
-        "a.mmdb",
-        &database("any", &[("::10.0.0.0/104", country)]),
+        "own.mmdb",
+        &database(
+            "any",
+            &[
+                ("::10.0.0.0/104", country.clone()),
+                ("::100.64.0.0/106", country.clone()),
+                ("::192.168.0.0/112", country.clone()),
+                ("::203.0.113.0/120", country.clone()),
+                ("::127.0.0.0/104", country.clone()),
+                ("2001:db8::/32", country.clone()),
+                ("fd00::/8", country.clone()),
+                ("2001::/32", country),
+            ],
+        ),
     );
-    assert_eq!(
-        Places::open(Some(&private), None)
-            .expect("open")
-            .lookup(ip("10.0.0.1")),
-        Place::default()
-    );
+    let places = Places::open(Some(&own), None).expect("open");
+    for (address, expected) in [
+        ("10.1.2.3", "DE"),
+        ("::ffff:10.1.2.3", "DE"),
+        ("100.64.0.1", "DE"),
+        ("192.168.1.1", "DE"),
+        ("203.0.113.7", "DE"),
+        ("2001:db8::1", "DE"),
+        ("fd00::1", "DE"),
+        // The range of a machine for itself, and that of a transition mechanism.
+        ("127.0.0.1", ""),
+        ("2001::1", ""),
+        // It has no entry.
+        ("172.16.0.1", ""),
+    ] {
+        assert_eq!(places.lookup(ip(address)).country, expected, "{address}");
+    }
 }
 
 #[test]

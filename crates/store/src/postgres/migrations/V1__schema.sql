@@ -181,7 +181,8 @@ CREATE TABLE users (
     person_key     TEXT COLLATE "C" NOT NULL DEFAULT '',
     email_key      TEXT COLLATE "C" NOT NULL DEFAULT '',
     signed_in_us   BIGINT NOT NULL DEFAULT 0,   -- the newest sign-in. 0: none yet
-    signed_in_at   TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of that sign-in
+    placed_us      BIGINT NOT NULL DEFAULT 0,   -- the newest sign-in with known coordinates. 0: none yet
+    placed_at      TEXT NOT NULL DEFAULT '{}',  -- JSON: the address and the place of that sign-in
     PRIMARY KEY (tenant_id, user_id)
 );
 
@@ -194,10 +195,12 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id) WHERE 
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
     user_id    TEXT COLLATE "C" NOT NULL,
-    kind       BIGINT NOT NULL,  -- 1 device id, 2 device, 3 country, 4 city, 5 network
+    kind       BIGINT NOT NULL,  -- 1 device id, 2 device, 3 country, 4 city, 5 network, 6 private network,
+                                 -- 7 device whose model is known
     value      TEXT NOT NULL,
     sign_ins   BIGINT NOT NULL,
     seen_us    BIGINT NOT NULL,
+    networks   TEXT NOT NULL,     -- JSON: the networks that a device was last seen in
     PRIMARY KEY (tenant_id, user_id, kind, value)
 );
 
@@ -247,6 +250,7 @@ CREATE TABLE sessions (
     device_type        BIGINT NOT NULL DEFAULT 0,   -- 0 unknown, 1 phone, 2 tablet, 3 desktop, 4 program, 5 television
     device_sign_ins    BIGINT NOT NULL DEFAULT 0,   -- sign-ins of the user on this device, this one included
     place              TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of the address at sign-in
+    network_beside     TEXT NOT NULL DEFAULT '',    -- the device's network of the other version of IP
     country            TEXT NOT NULL DEFAULT '',    -- of that place, ISO 3166-1 alpha-2
     network            BYTEA,                       -- the address at sign-in as 16 bytes
     replaces           BYTEA,                       -- the session that this one replaced

@@ -179,7 +179,8 @@ CREATE TABLE users (
     person_key     TEXT NOT NULL DEFAULT '',
     email_key      TEXT NOT NULL DEFAULT '',
     signed_in_us   INTEGER NOT NULL DEFAULT 0,  -- the newest sign-in. 0: none yet
-    signed_in_at   TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of that sign-in
+    placed_us      INTEGER NOT NULL DEFAULT 0,  -- the newest sign-in with known coordinates. 0: none yet
+    placed_at      TEXT NOT NULL DEFAULT '{}',  -- JSON: the address and the place of that sign-in
     PRIMARY KEY (tenant_id, user_id)
 ) WITHOUT ROWID;
 
@@ -192,10 +193,12 @@ CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id) WHERE 
 CREATE TABLE user_history (
     tenant_id  TEXT NOT NULL,
     user_id    TEXT NOT NULL,
-    kind       INTEGER NOT NULL,  -- 1 device id, 2 device, 3 country, 4 city, 5 network
+    kind       INTEGER NOT NULL,  -- 1 device id, 2 device, 3 country, 4 city, 5 network, 6 private network,
+                                  -- 7 device whose model is known
     value      TEXT NOT NULL,
     sign_ins   INTEGER NOT NULL,
     seen_us    INTEGER NOT NULL,
+    networks   TEXT NOT NULL,     -- JSON: the networks that a device was last seen in
     PRIMARY KEY (tenant_id, user_id, kind, value)
 ) WITHOUT ROWID;
 
@@ -243,6 +246,7 @@ CREATE TABLE sessions (
     device_type        INTEGER NOT NULL DEFAULT 0,  -- 0 unknown, 1 phone, 2 tablet, 3 desktop, 4 program, 5 television
     device_sign_ins    INTEGER NOT NULL DEFAULT 0,  -- sign-ins of the user on this device, this one included
     place              TEXT NOT NULL DEFAULT '{}',  -- JSON: the place of the address at sign-in
+    network_beside     TEXT NOT NULL DEFAULT '',    -- the device's network of the other version of IP
     country            TEXT NOT NULL DEFAULT '',    -- of that place, ISO 3166-1 alpha-2
     network            BLOB,                        -- the address at sign-in as 16 bytes
     replaces           BLOB,                        -- the session that this one replaced

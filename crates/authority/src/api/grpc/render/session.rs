@@ -149,7 +149,7 @@ fn place(place: &Place) -> v1::Place {
 fn finding(finding: &Finding) -> v1::Finding {
     v1::Finding {
         code: finding_code(finding.code).into(),
-        level: finding_level(finding.code.level()).into(),
+        level: finding_level(finding.level).into(),
         facts: finding.facts.iter().cloned().collect(),
         advice: finding
             .code
