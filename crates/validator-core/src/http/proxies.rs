@@ -301,11 +301,12 @@ mod tests {
         #[test]
         fn nothing_that_a_client_sends_changes_its_address(
             invented in vec("[ -~]{0,20}", 0..4),
+            beside in "[ -~]{0,20}",
             proxies in 0_u8..3,
         ) {
             let mut values: Vec<String> = invented;
             let told: String = (0..proxies).map(|proxy| format!(", 10.0.0.{proxy}")).collect();
-            values.push(format!("203.0.113.9{told}"));
+            values.push(format!("{beside},203.0.113.9{told}"));
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             let found = client("10.0.0.0/8", "10.9.9.9", &values);
             prop_assert_eq!(found.as_deref(), Some("203.0.113.9"));
