@@ -300,6 +300,7 @@ mod tests {
             },
             token_id: "t".into(),
             audiences: vec!["a".into()],
+            client_id: "web".into(),
             issued_at: (expires - LIFETIME).as_secs(),
             expires_at: expires.as_secs(),
             auth_time: 900,
