@@ -44,7 +44,13 @@ const { Status, ErrorInfo } = protobuf.parse(`
 `).root.nested;
 
 /** The authority cannot answer now: answer 503, and keep the cookies. */
-export class Unavailable extends Error {}
+export class Unavailable extends Error {
+  constructor(code) {
+    super(grpc.status[code]);
+    // An authority with too much to do is not asked again at once.
+    this.mayRepeat = code !== grpc.status.RESOURCE_EXHAUSTED;
+  }
+}
 
 /** The session has ended. `end` says how, if that is known. */
 export class Ended extends Error {
@@ -70,7 +76,7 @@ function call(credential, method, request) {
     sessions[method](request, metadata, { deadline }, (error, answer) => {
       if (!error) resolve(answer);
       // Errors of our own: a gRPC error repeats what was sent, and must not reach a log.
-      else reject(UNAVAILABLE.has(error.code) ? new Unavailable("the authority cannot answer") : new Refused(reasonOf(error)));
+      else reject(UNAVAILABLE.has(error.code) ? new Unavailable(error.code) : new Refused(reasonOf(error)));
     });
   });
 }
@@ -80,7 +86,7 @@ async function callTwice(credential, method, request) {
   try {
     return await call(credential, method, request);
   } catch (error) {
-    if (!(error instanceof Unavailable)) throw error;
+    if (!error.mayRepeat) throw error;
     return call(credential, method, request);
   }
 }

@@ -35,6 +35,11 @@ sessions = stubs.SessionServiceStub(grpc.insecure_channel(os.environ.get("AUTHOR
 class Unavailable(Exception):
     """The authority cannot answer now: answer 503, and keep the cookies."""
 
+    def __init__(self, code):
+        super().__init__(code.name)
+        # An authority with too much to do is not asked again at once.
+        self.may_repeat = code != grpc.StatusCode.RESOURCE_EXHAUSTED
+
 
 class Refused(Exception):
     """The authority refuses the call. `reason` is one of `docs/reference/errors.md`."""
@@ -59,7 +64,7 @@ def call(credential, method, request):
     except grpc.RpcError as error:
         # `from None`: the message of a gRPC error may repeat what was sent, and must not reach a log.
         if error.code() in UNAVAILABLE:
-            raise Unavailable from None
+            raise Unavailable(error.code()) from None
         raise Refused(reason_of(error)) from None
 
 
@@ -67,7 +72,9 @@ def call_twice(credential, method, request):
     """Repeats a call whose answer was lost. Only for calls that change nothing the second time."""
     try:
         return call(credential, method, request)
-    except Unavailable:
+    except Unavailable as error:
+        if not error.may_repeat:
+            raise
         return call(credential, method, request)
 
 
