@@ -118,7 +118,10 @@ impl Activity {
             credential_id: claims.credential_id(),
             requests,
             age: age.try_into().ok(),
-            ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            // A socket of both versions of IP writes IPv4 addresses as IPv6. People know them as IPv4.
+            ip: ip
+                .map(|ip| ip.to_canonical().to_string())
+                .unwrap_or_default(),
             last_page,
         })
     }

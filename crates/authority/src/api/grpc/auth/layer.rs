@@ -333,7 +333,8 @@ fn holder(owner: Option<&Owner>, address: IpAddr) -> Holder {
 
 fn address_of(peer: Option<&Peer>) -> IpAddr {
     match peer {
-        Some(peer) => peer.address.ip(),
+        // A port of both versions of IP writes IPv4 addresses as IPv6. They are one peer, and logged as IPv4.
+        Some(peer) => peer.address.ip().to_canonical(),
         // Calls without a peer share one address, and so one turn. That is stricter, never laxer.
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
