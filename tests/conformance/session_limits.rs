@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 use portcullis_authority::{
     domain::{
         EXCESS_SESSIONS_MAX, Entry, OTHER_SESSIONS_MAX, Policy, Profile, Session, SessionFilter,
@@ -399,6 +399,36 @@ async fn refused_sign_ins_fail_alone_in_a_group(engine: Engine) {
     }
 }
 
+/// A place that a sign-in of the same group was to take, and did not, is there for the next one.
+async fn a_place_that_is_not_taken_in_a_group_is_there_for_the_next(engine: Engine) {
+    let place = engine.place().await;
+    let (store, faults) = place.faulty_store().await;
+    for name in ["u", "first"] {
+        open(&*store, &sign_in("t", name)).await;
+    }
+    let requested = |id: &str, digest: u8| SignIn {
+        request: Some((id.into(), [digest; 32])),
+        ..limited("u", 3, AtLimit::Refuse)
+    };
+    let group = [requested("a", 1), requested("a", 2), requested("b", 1)];
+    // The others wait for a sign-in that is held, and make a group or two.
+    let hold = faults.pause(Lane::Write, Point::Before(0));
+    let held = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { open(&*store, &sign_in("t", "first")).await })
+    };
+    let mut calls = Box::pin(join_all(group.iter().map(|new| store.sign_in(new))));
+    assert!((&mut calls).now_or_never().is_none());
+    drop(hold);
+    within("the held sign-in", held).await.expect("no panic");
+    let answers = within("the group", calls).await;
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    assert!(matches!(answers[1], Err(SignInError::RequestReused)));
+    assert_eq!(active(&*store, "u").await.len(), 3);
+    let full = store.sign_in(&limited("u", 3, AtLimit::Refuse)).await;
+    assert!(matches!(full, Err(SignInError::SessionLimit)));
+}
+
 /// Sign-ins with a limit lock their users before they insert, the others after, and batches lock several: in any
 /// overlap each ends, and none is the victim of a circle.
 async fn sign_ins_and_batches_over_the_same_users_do_not_wait_in_a_circle(engine: Engine) {
@@ -544,6 +574,7 @@ crate::on_every_engine! {
     other_sessions_are_counted_up_to_a_number,
     a_sign_in_under_another_policy_changes_nothing,
     refused_sign_ins_fail_alone_in_a_group,
+    a_place_that_is_not_taken_in_a_group_is_there_for_the_next,
     sign_ins_and_batches_over_the_same_users_do_not_wait_in_a_circle,
     a_sign_in_that_failed_anywhere_is_repeated_within_the_limit,
     a_sign_in_takes_few_statements,

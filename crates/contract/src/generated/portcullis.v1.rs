@@ -5511,8 +5511,9 @@ pub mod tenant_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.TenantService", "GetPolicy"));
             self.inner.unary(req, path, codec).await
         }
-        /// Replaces the tenant's policy. Sessions that violate a tightened policy end within a sweep
-        /// (`sessions.sweep_interval`, default 15 s), through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
+        /// Replaces the tenant's policy. It is in force at every authority when this answers, which takes a second on
+        /// PostgreSQL. Sessions that violate a tightened policy end within a sweep (`sessions.sweep_interval`, default 15 s),
+        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
         pub async fn update_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdatePolicyRequest>,
@@ -5587,8 +5588,9 @@ pub mod tenant_service_server {
             tonic::Response<super::GetPolicyResponse>,
             tonic::Status,
         >;
-        /// Replaces the tenant's policy. Sessions that violate a tightened policy end within a sweep
-        /// (`sessions.sweep_interval`, default 15 s), through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
+        /// Replaces the tenant's policy. It is in force at every authority when this answers, which takes a second on
+        /// PostgreSQL. Sessions that violate a tightened policy end within a sweep (`sessions.sweep_interval`, default 15 s),
+        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
         async fn update_policy(
             &self,
             request: tonic::Request<super::UpdatePolicyRequest>,

@@ -6,9 +6,9 @@ mod repeat;
 mod row;
 mod standing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use portcullis_contract::id::SessionId;
+use portcullis_contract::id::{Serial, SessionId};
 
 use self::standing::{Standing, Standings};
 use super::{
@@ -67,8 +67,8 @@ pub(super) async fn sign_in(
     // has everything in one snapshot, and each other sign-in reads the head first.
     let mut inserted = InsertedById::new();
     let mut standings = Standings::new();
-    for wave in waves(&db.dialect, group) {
-        let (opened, left_out) = sign_in_known_users(db, &wave).await?;
+    for transaction in split(&db.dialect, group) {
+        let (opened, left_out) = sign_in_known_users(db, &transaction).await?;
         inserted.extend(opened);
         standings.extend(left_out);
     }
@@ -95,44 +95,24 @@ pub(super) async fn sign_in(
     Ok(outcomes)
 }
 
-/// Splits a group into transactions. In each, a user whose number of sessions is limited is named once, so that one
-/// statement can count the sessions of all its users.
-fn waves<'a>(dialect: &Dialect, group: &'a [SignIn]) -> Vec<Vec<&'a SignIn>> {
+/// Splits a group into transactions: one of sign-ins without a limit, and those of sign-ins with one.
+fn split<'a>(dialect: &Dialect, group: &'a [SignIn]) -> Vec<Vec<&'a SignIn>> {
     let is_only_writer = dialect.lock_rows.is_empty();
     if is_only_writer {
-        // Its statements insert one session each, and the next one sees it.
         return vec![group.iter().collect()];
     }
-
     // A sign-in without a limit locks its user last, after it may have waited for another call with its request id. One
     // with a limit locks its user first. Both in one transaction could wait for others in a circle.
-    let mut unlimited = Vec::new();
-    let mut limited: Vec<Vec<&SignIn>> = Vec::new();
-    let mut wave_of_user = BTreeMap::new();
-    for new in group {
-        if new.session_limit.is_none() {
-            unlimited.push(new);
-            continue;
-        }
-        let wave = wave_of_user
-            .entry((&new.tenant_id, &new.user_id))
-            .or_insert(0_usize);
-        if limited.len() <= *wave {
-            limited.push(Vec::new());
-        }
-        limited[*wave].push(new);
-        *wave += 1;
-    }
-
-    let mut waves = Vec::with_capacity(limited.len() + 1);
+    let (limited, unlimited): (Vec<_>, Vec<_>) = group
+        .iter()
+        .partition(|new: &&SignIn| new.session_limit.is_some());
+    let mut transactions = Vec::new();
     if !unlimited.is_empty() {
-        waves.push(unlimited);
+        transactions.push(unlimited);
     }
-    for wave in limited {
-        // All users of a transaction are locked by one statement, in one order.
-        waves.extend(wave.chunks(dialect.group_max).map(<[_]>::to_vec));
-    }
-    waves
+    // All users of a transaction are locked by one statement, in one order.
+    transactions.extend(limited.chunks(dialect.group_max).map(<[_]>::to_vec));
+    transactions
 }
 
 /// Opens the sessions of known users in one transaction, and tells the standing of each sign-in that it left out.
@@ -193,23 +173,51 @@ async fn insert_for_known_users(
 
     let mut inserted = InsertedById::with_capacity(group.len());
     for chunk in group.chunks(db.dialect.group_max) {
-        let mut statements = Vec::new();
-        // Each statement has its own snapshot, so the insert sees all sessions that were opened under the lock before.
-        statements.extend(limit::lock(&db.dialect, chunk));
-        let insert_at = statements.len();
-        statements.push(insert_statement(&db.dialect, chunk));
-        statements.extend(limit::excess(&db.dialect, chunk));
-
-        let mut answers = db.run_all(&statements).await?.into_iter().skip(insert_at);
-        let rows = answers.next().unwrap_or_default();
-        let mut excess = limit::read_excess(&answers.next().unwrap_or_default())?;
-        for row in rows {
-            let id = row::id(&row)?;
-            let excess = excess.remove(&id).unwrap_or_default();
-            inserted.insert(id, Inserted { row, excess });
+        let chunk = limit::lock_users(db, chunk).await?;
+        if chunk.is_empty() {
+            continue;
         }
+        // Each statement has its own snapshot, so the insert sees all sessions that were opened under the lock before.
+        let mut statements = vec![insert_statement(&db.dialect, &chunk)];
+        statements.extend(limit::find_surplus(&db.dialect, &chunk));
+
+        let mut answers = db.run_all(&statements).await?.into_iter();
+        for row in answers.next().unwrap_or_default() {
+            let excess = Vec::new();
+            inserted.insert(row::id(&row)?, Inserted { row, excess });
+        }
+        let surplus = limit::read_surplus(&answers.next().unwrap_or_default())?;
+        list_excess(db, &chunk, &surplus, &mut inserted).await?;
     }
     Ok(inserted)
+}
+
+/// Lists the sessions that have to make room for sessions that were inserted.
+async fn list_excess(
+    db: &mut Db,
+    group: &[&SignIn],
+    surplus: &HashMap<[u8; 16], Serial>,
+    inserted: &mut InsertedById,
+) -> Result<(), StoreError> {
+    let mut ids = Vec::new();
+    let mut statements = Vec::new();
+    for new in group {
+        if let Some(newest) = surplus.get(&new.id.to_bytes()) {
+            ids.push(new.id.to_bytes());
+            statements.push(limit::list_excess(&db.dialect, new, *newest));
+        }
+    }
+    // Mostly everybody has room, and nothing is asked.
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let answers = db.run_all(&statements).await?;
+    for (id, rows) in ids.iter().zip(&answers) {
+        if let Some(inserted) = inserted.get_mut(id) {
+            inserted.excess = limit::read_excess(rows)?;
+        }
+    }
+    Ok(())
 }
 
 fn insert_statement(dialect: &Dialect, group: &[&SignIn]) -> Statement {
@@ -218,7 +226,15 @@ fn insert_statement(dialect: &Dialect, group: &[&SignIn]) -> Statement {
          AND (v.family_name = '' OR u.family_name = v.family_name) \
          AND (v.email = '' OR u.email = v.email) \
          ON CONFLICT DO NOTHING";
-    let rows = ValueRows::new(group.iter().map(|new| row::values(new)));
+    // None of them sees the others, so each leaves a place to those of its user that come before it. One that is left
+    // out for one before it that is left out too is tried again alone.
+    let mut of_users: HashMap<_, u32> = HashMap::new();
+    let rows = ValueRows::new(group.iter().map(|new| {
+        let ahead = of_users.entry((&new.tenant_id, &new.user_id)).or_default();
+        let values = row::values(new, *ahead);
+        *ahead += 1;
+        values
+    }));
     let sql = row::insert(dialect, &rows, "(SELECT revision FROM log_head)", rest);
     Statement::new(sql, rows.into_params())
 }
@@ -285,7 +301,7 @@ async fn insert_for_any_user(
     // It locks the user, so that sign-ins of this user take turns from here on.
     upsert_user(db, new).await?;
 
-    let mut rows = ValueRows::new([row::values(new)]);
+    let mut rows = ValueRows::new([row::values(new, 0)]);
     let head = rows.push(head);
     let sql = row::insert(&db.dialect, &rows, &head, "");
     let Some(row) = db.query(&sql, rows.params()).await?.pop() else {

@@ -106,7 +106,7 @@ pub(super) fn of_user(user: &str, before: &str) -> (String, &'static str) {
 
 /// The source of the sessions `s` of the users `v`: for each user by the index, with [`BY_USER`] and
 /// `s.user_id = v.user_id`.
-pub(in crate::sql) fn sessions_of_users(dialect: &Dialect) -> String {
+pub(super) fn sessions_of_users(dialect: &Dialect) -> String {
     let by_user = (dialect.by_index)("sessions_by_user");
     format!("v CROSS JOIN sessions s {by_user}")
 }

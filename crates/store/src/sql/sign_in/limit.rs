@@ -4,17 +4,18 @@
 //! their order is the order in which the sessions opened, whichever authority opened them. "Newest" and "oldest" mean
 //! this order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use portcullis_contract::id::{SessionId, TenantId, UserId};
+use portcullis_contract::id::{Serial, SessionId, TenantId, UserId};
 
 use super::super::{
     columns::columns,
     connection::{Dialect, Statement},
     cutoffs::IS_CUT,
     db::Db,
-    listing::conditions::{BY_USER, sessions_of_users},
+    listing::conditions::BY_USER,
     row::Row,
+    users::UserKeyColumns,
     value::Value,
     values::ValueRows,
 };
@@ -36,18 +37,24 @@ columns! {
 }
 
 columns! {
-    /// A session that is beyond the number, the session that it makes room for, and its place among the user's sessions.
-    ExcessColumns { for_session, session_id, place }
+    /// The serial of the newest session that has to make room for a session.
+    SurplusColumns { session_id, newest }
 }
 
-/// The sessions beyond the number, newest first, by the session that they make room for.
-pub(super) type Excess = HashMap<[u8; 16], Vec<SessionId>>;
+columns! {
+    /// A session that has to make room.
+    ExcessColumns { session_id, serial }
+}
 
-/// The statement that makes sign-ins of the same users wait for each other. None where there is only one writer.
-pub(super) fn lock(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
-    let is_only_writer = dialect.lock_rows.is_empty();
+/// Makes sign-ins of the same users wait for each other, and returns those whose users are locked. A user that is not
+/// known yet cannot be locked: somebody else may be opening the first session.
+pub(super) async fn lock_users<'a>(
+    db: &mut Db,
+    group: &[&'a SignIn],
+) -> Result<Vec<&'a SignIn>, StoreError> {
+    let is_only_writer = db.dialect.lock_rows.is_empty();
     if is_only_writer || group.iter().all(|new| new.session_limit.is_none()) {
-        return None;
+        return Ok(group.to_vec());
     }
     // In key order, like every transaction that locks several users: none can wait for another in a circle.
     let users: BTreeSet<(&TenantId, &UserId)> = group
@@ -64,12 +71,23 @@ pub(super) fn lock(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
             }),
     );
     let sql = format!(
-        "{with_v} SELECT s.user_serial FROM v JOIN users s ON s.tenant_id = v.tenant_id AND s.user_id = v.user_id \
+        "{with_v} SELECT {columns} FROM v JOIN users s ON s.tenant_id = v.tenant_id AND s.user_id = v.user_id \
          ORDER BY v.number {lock}",
         with_v = rows.with_v(),
-        lock = dialect.lock_rows,
+        columns = UserKeyColumns::of("s"),
+        lock = db.dialect.lock_rows,
     );
-    Some(Statement::new(sql, rows.into_params()))
+    let columns = UserKeyColumns::AT;
+    let mut locked = BTreeSet::new();
+    for row in db.query(&sql, rows.params()).await? {
+        locked.insert((
+            row.tenant_id(columns.tenant_id)?,
+            row.user_id(columns.user_id)?,
+        ));
+    }
+    let mut of_locked = group.to_vec();
+    of_locked.retain(|new| locked.contains(&(new.tenant_id.clone(), new.user_id.clone())));
+    Ok(of_locked)
 }
 
 /// The condition that the session `s` is active. Each session is compared with its own cutoffs.
@@ -84,7 +102,7 @@ fn active(dialect: &Dialect) -> String {
 pub(super) fn count(dialect: &Dialect) -> String {
     format!(
         "(SELECT count(*) FROM sessions s {by_user} WHERE s.tenant_id = u.tenant_id AND {BY_USER} \
-             AND s.user_id = u.user_id AND (v.replaces IS NULL OR s.session_id <> v.replaces) AND {active})",
+             AND s.user_id >= u.user_id AND s.user_id <= u.user_id AND (v.replaces IS NULL OR s.session_id <> v.replaces) AND {active})",
         by_user = (dialect.by_index)("sessions_by_user"),
         active = active(dialect),
     )
@@ -107,9 +125,9 @@ pub(super) fn others(dialect: &Dialect) -> String {
     )
 }
 
-/// The statement that finds the sessions that the sessions of `group` leave no room for. None where nobody's sessions
-/// have to make room.
-pub(super) fn excess(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
+/// The statement that finds for whom of `group` there is no room beside them: the newest session that is too many, by
+/// its serial. None where nobody's sessions have to make room.
+pub(super) fn find_surplus(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
     let mut wanted = Vec::new();
     for new in group {
         wanted.extend(new.ends_beyond().map(|sessions_max| RoomColumns {
@@ -124,37 +142,72 @@ pub(super) fn excess(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> 
         return None;
     }
     let rows = ValueRows::new(wanted);
-    // Only sessions that opened no later than that one are ranked, so an older sign-in never ends a newer session. The
-    // rank is dense and the answer distinct, because the padding of the rows repeats the last one. A session that was
-    // not opened has no serial, and nothing makes room for it.
-    let sql = format!(
-        "{with_v} SELECT DISTINCT {columns} FROM (\
-             SELECT v.session_id AS for_session, s.session_id AS session_id, v.sessions_max AS sessions_max, \
-                 dense_rank() OVER (PARTITION BY v.session_id ORDER BY s.serial DESC) AS place \
-             FROM {sessions} WHERE s.tenant_id = v.tenant_id AND {BY_USER} AND s.user_id = v.user_id \
+    // A subquery for each session, so that each goes by the index of its user. Only sessions that opened no later are
+    // ranked, so an older sign-in never ends a newer session. One that was not opened has no serial, and ends none.
+    let newest = format!(
+        "(SELECT max(r.serial) FROM (SELECT s.serial AS serial, row_number() OVER (ORDER BY s.serial DESC) AS place \
+             FROM sessions s {by_user} WHERE s.tenant_id = v.tenant_id AND {BY_USER} \
+                 AND s.user_id >= v.user_id AND s.user_id <= v.user_id \
                  AND (v.replaces IS NULL OR s.session_id <> v.replaces) \
                  AND s.serial <= (SELECT n.serial FROM sessions n \
                      WHERE n.tenant_id = v.tenant_id AND n.session_id = v.session_id) \
                  AND {active}) r \
-         WHERE r.place > r.sessions_max AND r.place <= r.sessions_max + {EXCESS_SESSIONS_MAX} ORDER BY r.place",
-        with_v = rows.with_v(),
-        columns = ExcessColumns::of("r"),
-        sessions = sessions_of_users(dialect),
+         WHERE r.place > v.sessions_max)",
+        by_user = (dialect.by_index)("sessions_by_user"),
         active = active(dialect),
     );
+    let columns = SurplusColumns {
+        session_id: "v.session_id",
+        newest: &newest,
+    };
+    let sql = format!("{} SELECT {} FROM v", rows.with_v(), columns.select());
     Some(Statement::new(sql, rows.into_params()))
 }
 
-/// Reads the answer to [`excess`].
-pub(super) fn read_excess(rows: &[Row]) -> Result<Excess, StoreError> {
-    let columns = ExcessColumns::AT;
-    let mut excess = Excess::new();
+/// Reads the answer to [`find_surplus`]: the serial of the newest session that is too many, by the session that it has
+/// to make room for.
+pub(super) fn read_surplus(rows: &[Row]) -> Result<HashMap<[u8; 16], Serial>, StoreError> {
+    let columns = SurplusColumns::AT;
+    let mut surplus = HashMap::new();
     for row in rows {
-        let for_session = row.array(columns.for_session)?;
-        let of_session: &mut Vec<_> = excess.entry(for_session).or_default();
-        of_session.push(row.session_id(columns.session_id)?);
+        if row.optional_int(columns.newest)?.is_some() {
+            surplus.insert(row.array(columns.session_id)?, row.serial(columns.newest)?);
+        }
     }
-    Ok(excess)
+    Ok(surplus)
+}
+
+/// The statement that lists the active sessions of the user of a sign-in that opened no later than `newest`.
+pub(super) fn list_excess(dialect: &Dialect, new: &SignIn, newest: Serial) -> Statement {
+    let sql = format!(
+        "SELECT {columns} FROM sessions s {by_user} WHERE s.tenant_id = $1 AND {BY_USER} \
+             AND s.user_id >= $2 AND s.user_id <= $2 AND s.serial <= $3 \
+             AND ($4 IS NULL OR s.session_id <> $4) AND {active} \
+         ORDER BY s.user_id DESC, s.session_id DESC LIMIT {EXCESS_SESSIONS_MAX}",
+        columns = ExcessColumns::of("s"),
+        by_user = (dialect.by_index)("sessions_by_user"),
+        active = active(dialect),
+    );
+    let values: [Value; 4] = [
+        (&new.tenant_id).into(),
+        (&new.user_id).into(),
+        newest.into(),
+        new.replaces.into(),
+    ];
+    Statement::new(sql, values)
+}
+
+/// Reads the answer to [`list_excess`], newest first.
+pub(super) fn read_excess(rows: &[Row]) -> Result<Vec<SessionId>, StoreError> {
+    let columns = ExcessColumns::AT;
+    let mut by_serial = BTreeMap::new();
+    for row in rows {
+        by_serial.insert(
+            row.serial(columns.serial)?,
+            row.session_id(columns.session_id)?,
+        );
+    }
+    Ok(by_serial.into_values().rev().collect())
 }
 
 /// Finds the sessions that the session of a sign-in, which is open, leaves no room for.
@@ -162,10 +215,13 @@ pub(in crate::sql) async fn find_excess(
     db: &mut Db,
     new: &SignIn,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let Some(statement) = excess(&db.dialect, &[new]) else {
+    let Some(statement) = find_surplus(&db.dialect, &[new]) else {
         return Ok(Vec::new());
     };
-    let rows = db.run(&statement).await?;
-    let mut found = read_excess(&rows)?;
-    Ok(found.remove(&new.id.to_bytes()).unwrap_or_default())
+    let surplus = read_surplus(&db.run(&statement).await?)?;
+    let Some(newest) = surplus.get(&new.id.to_bytes()) else {
+        return Ok(Vec::new());
+    };
+    let statement = list_excess(&db.dialect, new, *newest);
+    read_excess(&db.run(&statement).await?)
 }

@@ -52,6 +52,7 @@ columns! {
         findings,
         policy_version,
         refused_at,
+        ahead,
     }
 }
 
@@ -120,7 +121,7 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
         "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
          FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
          WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL AND v.policy_version = {policy_version} \
-             AND (v.refused_at IS NULL OR {active_sessions} < v.refused_at) {rest} \
+             AND (v.refused_at IS NULL OR {active_sessions} + v.ahead < v.refused_at) {rest} \
          RETURNING {returned}",
         with_v = rows.with_v(),
         names = NewSessionColumns::names(),
@@ -192,7 +193,8 @@ fn select_session(dialect: &Dialect, opened: &str) -> String {
     session.select()
 }
 
-pub(super) fn values(new: &SignIn) -> SignInColumns<Value> {
+/// The values of a sign-in. `ahead` is the number of sign-ins of its user that come before it in the same statement.
+pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
     let (request_id, request_digest) = request(new);
     let profile = &new.profile;
     let client = &new.client;
@@ -229,6 +231,7 @@ pub(super) fn values(new: &SignIn) -> SignInColumns<Value> {
         findings: json(&sight.findings).into(),
         policy_version: new.policy_version.into(),
         refused_at: Value::Int(new.refused_at().map(i64::from)),
+        ahead: i64::from(ahead).into(),
     }
 }
 

@@ -66,8 +66,9 @@ pub(super) fn find(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
         "CASE WHEN {by_id} IS NOT NULL OR {by_request} IS NOT NULL THEN 1 ELSE 0 END",
         by_id = "(SELECT e.serial FROM sessions e \
              WHERE e.tenant_id = v.tenant_id AND e.session_id = v.session_id)",
-        by_request = "(SELECT e.serial FROM sessions e \
-             WHERE e.tenant_id = v.tenant_id AND e.request_id = v.request_id)",
+        // A range, not an equality: so the order is that of the index by request, and no other index looks as good.
+        by_request = "(SELECT e.serial FROM sessions e WHERE e.tenant_id = v.tenant_id \
+             AND e.request_id >= v.request_id AND e.request_id <= v.request_id ORDER BY e.request_id LIMIT 1)",
     );
     let is_policy_current = format!(
         "CASE WHEN v.policy_version = {} THEN 1 ELSE 0 END",
