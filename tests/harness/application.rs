@@ -32,21 +32,18 @@ impl Application {
     pub async fn python(dev: &Dev, directory: &Path) -> Self {
         let source = root().join("examples/python");
         let requirements = source.join("requirements.txt");
-        let home = home(
-            "python",
-            &[&requirements, &root().join("proto/portcullis/v1")],
-        );
-        let python = home.join("bin/python");
-        if !is_installed(&home) {
-            run(Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&home))
-            .await;
+        let protos = root().join("proto/portcullis/v1");
+        let home = Home::new("python", &[&requirements, &protos]);
+        let python = home.directory.join("bin/python");
+        if !home.is_installed() {
+            let mut environment = Command::new("python3");
+            environment.args(["-m", "venv", "--clear"]);
+            run(environment.arg(&home.directory)).await;
             let mut install = Command::new(&python);
             install.args(["-m", "pip", "install", "--quiet", "--require-hashes", "-r"]);
             run(install.arg(&requirements)).await;
             run(Command::new(&python).arg(source.join("generate.py"))).await;
-            set_installed(&home);
+            home.set_installed();
         }
         let mut command = Command::new(&python);
         command.arg(source.join("app.py"));
@@ -56,18 +53,20 @@ impl Application {
     /// Installs and starts `examples/node`.
     pub async fn node(dev: &Dev, directory: &Path) -> Self {
         let source = root().join("examples/node");
-        let home = home("node", &[&source]);
-        if !is_installed(&home) {
-            // Node looks for packages beside the program, so the program is copied to them.
-            let _ = fs::remove_dir_all(&home);
-            copy(&source, &home);
+        let packages =
+            ["package.json", "package-lock.json", ".npmrc"].map(|file| source.join(file));
+        let home = Home::new("node", &packages.each_ref().map(PathBuf::as_path));
+        // Node looks for packages beside the program, so the program is copied to them.
+        copy(&source, &home.directory);
+        if !home.is_installed() {
             let mut install = Command::new("npm");
-            run(install.args(["ci", "--loglevel=error"]).current_dir(&home)).await;
-            set_installed(&home);
+            install.args(["ci", "--loglevel=error"]);
+            run(install.current_dir(&home.directory)).await;
+            home.set_installed();
         }
         let mut command = Command::new("node");
         command
-            .arg(home.join("app.js"))
+            .arg(home.directory.join("app.js"))
             .env("PROTO", root().join("proto"));
         Self::start(command, dev, directory).await
     }
@@ -122,18 +121,39 @@ fn root() -> PathBuf {
     tests.parent().expect("the workspace").to_owned()
 }
 
-/// The directory of an installation. Its name follows the content of `sources`, so a change installs anew.
-fn home(name: &str, sources: &[&Path]) -> PathBuf {
-    let mut content = Vec::new();
-    for source in sources {
-        read_all(source, &mut content);
+/// The place of an installation.
+struct Home {
+    directory: PathBuf,
+    /// A digest of what is installed.
+    version: String,
+}
+
+impl Home {
+    /// The place of an installation whose packages follow the content of `sources`.
+    fn new(name: &str, sources: &[&Path]) -> Self {
+        let mut content = Vec::new();
+        for source in sources {
+            read_all(source, &mut content);
+        }
+        let digest = portcullis_contract::position::sha256(&content);
+        Self {
+            directory: root().join("target/examples").join(name),
+            version: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
-    let digest = portcullis_contract::position::sha256(&content);
-    let version: String = digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    root().join(format!("target/examples/{name}-{version}"))
+
+    /// Whether this version was installed to the end.
+    fn is_installed(&self) -> bool {
+        fs::read_to_string(self.mark()).is_ok_and(|version| version == self.version)
+    }
+
+    fn set_installed(&self) {
+        fs::write(self.mark(), &self.version).expect("written");
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.directory.join("installed")
+    }
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
@@ -167,15 +187,6 @@ fn copy(source: &Path, target: &Path) {
     for path in entries(source) {
         copy(&path, &target.join(path.file_name().expect("a name")));
     }
-}
-
-/// Whether an installation was finished.
-fn is_installed(home: &Path) -> bool {
-    home.join("installed").exists()
-}
-
-fn set_installed(home: &Path) {
-    fs::write(home.join("installed"), "").expect("written");
 }
 
 async fn run(command: &mut Command) {
