@@ -631,16 +631,18 @@ async fn a_trail_that_fits_but_is_not_the_one_that_was_applied_is_found_out() {
     on_both(async |story| {
         story.play().await;
         story.settled(3).await;
-        let head = story.verify(0).await.head_revision;
+        // The statements look the head up themselves: a batch may come between two calls.
+        let newest = "(SELECT revision FROM log_head)";
         story
             .tamper(&format!(
-                "DELETE FROM audit_events WHERE revision = {head}; DELETE FROM log_batches WHERE revision = {head}; \
-                 UPDATE log_head SET revision = {head} - 1, \
-                     chain = (SELECT chain FROM log_batches WHERE revision = {head} - 1)"
+                "DELETE FROM audit_events WHERE revision = {newest}; DELETE FROM log_batches WHERE revision = {newest}; \
+                 UPDATE log_head SET revision = revision - 1, \
+                     chain = (SELECT b.chain FROM log_batches b WHERE b.revision = {newest} - 1)"
             ))
             .await;
         let verified = story.verify(0).await;
-        assert_eq!((verified.verified, verified.head_revision), (head - 1, head - 1));
+        assert_eq!(verified.verified, verified.head_revision);
+        let head = verified.head_revision + 1;
         let fault = verified.fault.expect("a fault");
         assert_eq!((fault.revision, fault.event_id.as_str()), (head, ""));
     })
