@@ -181,12 +181,9 @@ fn entries(tenant: &TenantId, ending: &Ending) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut push = |mutation| {
         entries.push(Entry {
-            event_id: EventId::generate(),
             actor: Actor::service("seed"),
             reason: "seeded".into(),
-            user_message: String::new(),
-            trace_parent: None,
-            mutation,
+            ..Entry::internal(mutation)
         });
     };
     // As many of each in every tenant: what a list by cause finds depends on no chance.

@@ -335,6 +335,7 @@ impl World {
                         names,
                         signed_in,
                         signed_out,
+                        active_addresses_min: None,
                     };
                     let first = self
                         .store
@@ -352,6 +353,7 @@ impl World {
                     UserOrder::SignIn => "users_by_sign_in",
                     UserOrder::UserName => "users_by_name",
                     UserOrder::PersonName => "users_by_person",
+                    UserOrder::Sessions | UserOrder::LastActive => unreachable!("no index"),
                 };
                 let few = statements.iter().any(|(sql, _)| gathers(sql));
                 let what = format!("{order:?} of {name:?}, {when}");

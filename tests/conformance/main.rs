@@ -58,11 +58,13 @@ mod session_limits;
 mod session_lists;
 mod sign_in;
 mod sign_in_history;
+mod sign_out_counts;
 mod signing_keys;
 mod sqlite_directory;
 mod sweep;
 mod turns;
 mod user_lists;
+mod user_totals;
 mod users;
 
 /// A database that the suite runs on.

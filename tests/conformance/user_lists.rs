@@ -28,6 +28,7 @@ fn of_tenant() -> UserFilter {
         names: NameFilter::default(),
         signed_in: Period::default(),
         signed_out: false,
+        active_addresses_min: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The product over real sockets, one module a subject.
 
 mod activity;
+mod administrators;
 mod api_keys;
 mod audit;
 mod callers;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{
-        Actor, Cause, ClientInfo, Entry, Mutation, NewKey, Profile, Session, Sight, SignIn,
-        SignInFacts, findings::DeviceNetworks,
+        Actor, Cause, ClientInfo, Details, Entry, Mutation, NewKey, Profile, Session, Sight,
+        SignIn, SignInFacts, findings::DeviceNetworks,
     },
     keys::{MasterKey, generate_signing_key},
 };
 use portcullis_contract::{
-    id::{EventId, SessionId, TenantId, UserId},
+    id::{SessionId, TenantId, UserId},
     key::{Algorithm, CredentialKind},
 };
 
@@ -70,12 +70,10 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
 #[must_use]
 pub fn entry(mutation: Mutation) -> Entry {
     Entry {
-        event_id: EventId::generate(),
         actor: Actor::service("test"),
         reason: "a test".into(),
-        user_message: String::new(),
-        trace_parent: None,
-        mutation,
+        details: Details::new(),
+        ..Entry::internal(mutation)
     }
 }
 

@@ -7,7 +7,7 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, Micros, findings::Finding};
+use super::{Actor, Cause, Micros, findings::Finding};
 
 /// Details of an event, by name.
 pub type Details = BTreeMap<String, String>;
@@ -82,6 +82,8 @@ pub struct AuditEvent {
     pub reason: String,
     /// The text for the user.
     pub user_message: String,
+    /// The cause of the end, for an event that ends sessions.
+    pub cause: Option<Cause>,
     /// The batch of the log that carries the event.
     pub revision: Revision,
     /// Details of the event.

@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, Policy, api_key::NewApiKey, key::NewKey};
+use super::{Actor, Details, Policy, api_key::NewApiKey, key::NewKey};
 
 /// One caller's change, with everything that the audit trail keeps of it.
 #[derive(Clone, Debug)]
@@ -22,6 +22,11 @@ pub struct Entry {
     pub reason: String,
     /// The text for the user.
     pub user_message: String,
+    /// Details for the audit trail, by name. The user concerned sees them.
+    pub details: Details,
+    /// Whether the sessions that a sign-out ends are counted ([`SignedOut`]). Counting reads rows, so that only callers
+    /// who are told the number ask for it.
+    pub counts_sessions: bool,
     /// The W3C trace parent of the call, when it was sampled.
     pub trace_parent: Option<String>,
     /// The change.
@@ -38,6 +43,8 @@ impl Entry {
             actor: Actor::authority(),
             reason: String::new(),
             user_message: String::new(),
+            details: mutation.internal_details(),
+            counts_sessions: false,
             trace_parent: None,
             mutation,
         }
@@ -263,6 +270,19 @@ impl Mutation {
         }
     }
 
+    /// The details of an entry that the authority makes by itself: a cause for programs. The end of a session has one of
+    /// its own ([`Cause`]).
+    fn internal_details(&self) -> Details {
+        let cause = match self {
+            Self::TrustKey(_) => "no_key",
+            Self::Turn { .. } => "schedule",
+            Self::ForgetApiKeys(_) => "expired",
+            Self::Repeat { .. } => "slow_commit",
+            _ => return Details::new(),
+        };
+        Details::from([("cause".to_owned(), cause.to_owned())])
+    }
+
     /// The number of targets: its weight in a batch.
     #[must_use]
     pub fn targets(&self) -> usize {
@@ -310,6 +330,45 @@ pub struct Outcome {
     pub revision: Revision,
     /// The number of targets that changed. 0 when nothing had to change.
     pub changed: u32,
+}
+
+/// The sessions that a sign-out ended, where its entry counts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignedOut {
+    /// Active sessions, up to [`COUNTED_MAX`](Self::COUNTED_MAX).
+    pub sessions: u32,
+    /// Whether there may have been more.
+    pub is_capped: bool,
+    /// The named users who have never signed in, in the order of the entry.
+    pub unknown: Vec<UserId>,
+}
+
+impl SignedOut {
+    /// The most active sessions that are counted.
+    pub const COUNTED_MAX: u32 = 1_000;
+    /// The most sessions that are looked at for the count, ended ones included. The log waits meanwhile, so that the cost
+    /// of a sign-out must not depend on the number of sessions.
+    pub const EXAMINED_MAX: u32 = 5_000;
+    /// The name of the detail in the audit trail.
+    pub const DETAIL: &'static str = "sessions_ended";
+
+    /// The number as the audit trail keeps it.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let more = if self.is_capped { "+" } else { "" };
+        format!("{}{more}", self.sessions)
+    }
+
+    /// Reads the number that the audit trail has kept. The unknown users are not kept.
+    #[must_use]
+    pub fn from_detail(detail: &str) -> Option<Self> {
+        let number = detail.strip_suffix('+');
+        Some(Self {
+            sessions: number.unwrap_or(detail).parse().ok()?,
+            is_capped: number.is_some(),
+            unknown: Vec::new(),
+        })
+    }
 }
 
 /// A reason why an entry cannot be applied. Nothing of it was.

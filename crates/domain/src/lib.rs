@@ -52,7 +52,7 @@ pub use self::{
     audit::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent,
     },
-    entry::{Cause, Entry, EntryError, Mutation, Outcome},
+    entry::{Cause, Entry, EntryError, Mutation, Outcome, SignedOut},
     findings::{Finding, FindingCode},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{

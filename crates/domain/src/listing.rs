@@ -9,6 +9,8 @@ use portcullis_contract::id::{SessionId, TenantId, UserId};
 
 use super::{Cause, Micros, Session, SessionState, User};
 
+/// A session used within this window is active now.
+pub const ACTIVE_NOW_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// The most active sessions of a user that are counted.
 pub const USER_SESSIONS_COUNTED_MAX: u32 = 100;
 /// The most active sessions of a tenant that are counted.
@@ -87,6 +89,8 @@ pub struct UserFilter {
     pub signed_in: Period,
     /// Includes users without active sessions.
     pub signed_out: bool,
+    /// The least number of different addresses from which the user is active now.
+    pub active_addresses_min: Option<u32>,
 }
 
 /// The order of a list of users.
@@ -98,6 +102,10 @@ pub enum UserOrder {
     UserName,
     /// By family name, then given name.
     PersonName,
+    /// Most active sessions first.
+    Sessions,
+    /// Last active first.
+    LastActive,
 }
 
 /// A user with a summary of the active sessions.
@@ -111,6 +119,8 @@ pub struct UserSummary {
     pub signed_in: Option<Micros>,
     /// The newest activity of the counted sessions.
     pub last_active: Option<Micros>,
+    /// Different addresses from which the user is active now. 0 where the list does not need them.
+    pub active_addresses: u32,
 }
 
 /// Parts of names, as [`search_parts`](super::names::search_parts) makes them. Every part has to occur.

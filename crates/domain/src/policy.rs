@@ -3,6 +3,7 @@
 //! A policy is stored only when [`Policy::validate`] finds no problem. The sessions of one user are held to [`Limits`]: the
 //! tenant's, tightened by the tenant's override for that user ([`Policy::effective`]).
 
+mod changes;
 mod check;
 mod limits;
 mod preset;

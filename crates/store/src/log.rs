@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::{Chain, Position, Revision},
     view::Frame,
 };
-use portcullis_domain::{Entry, EntryError, Micros, Outcome, Session};
+use portcullis_domain::{Entry, EntryError, Micros, Outcome, Session, SignedOut};
 use prost::bytes::Bytes;
 
 use crate::StoreError;
@@ -144,6 +144,8 @@ pub struct Appended {
     /// The sessions that entries for one session ended, by the index of the entry in the batch, with the database's clock
     /// at the snapshot.
     pub ended: HashMap<usize, (Session, Micros)>,
+    /// The effects of sign-outs that count, by the index of the entry in the batch.
+    pub signed_out: HashMap<usize, SignedOut>,
     /// The revocations of the batch. A batch that took too long to commit has to revoke them again.
     pub revoked: Revoked,
     /// The batch as the log has it and the new head. None when the batch changed nothing.

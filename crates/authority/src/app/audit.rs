@@ -3,7 +3,7 @@
 use portcullis_contract::position::{Position, Revision};
 
 use super::{App, AppError, Caller};
-use crate::domain::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict};
+use crate::domain::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, SignedOut};
 
 /// One page of a list of events.
 pub(crate) struct AuditPage {
@@ -48,6 +48,8 @@ fn hide_from(caller: &Caller, event: &mut AuditEvent) {
     // Services and reasons are for administrators. The user has a message of their own.
     event.actor.via.clear();
     event.reason.clear();
+    // The number is of the call as a whole, which may have ended sessions of others.
+    event.details.remove(SignedOut::DETAIL);
     // Who else acted, and from where, is personal data of that person. The details stay: they are about the user.
     if !event.actor.is_user(own) && !event.actor.is_authority() {
         event.actor.name.clear();

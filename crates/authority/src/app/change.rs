@@ -6,7 +6,7 @@ use portcullis_contract::id::{EventId, TenantId, UserId};
 
 use super::{ActingUser, App, AppError, Caller};
 use crate::{
-    domain::{Entry, Mutation, Outcome},
+    domain::{Details, Entry, Mutation, Outcome, SignedOut},
     feed::Enforcement,
 };
 
@@ -51,6 +51,8 @@ impl ChangeOrigin {
             actor: self.caller.actor(self.acting_user.as_ref()),
             reason: self.reason.clone(),
             user_message: self.user_message.clone(),
+            details: Details::new(),
+            counts_sessions: false,
             trace_parent: self.trace_parent.clone(),
             mutation,
         }
@@ -70,6 +72,24 @@ impl App {
         let elapsed = origin.received.elapsed();
         let enforcement = self.validators.enforcement(outcome.revision, elapsed);
         Ok((outcome, enforcement))
+    }
+
+    /// Signs out users or a tenant, as [`apply_change`](Self::apply_change) does, and counts the sessions that end.
+    pub(crate) async fn apply_sign_out(
+        &self,
+        origin: &ChangeOrigin,
+        mutation: Mutation,
+    ) -> Result<(SignedOut, Enforcement), AppError> {
+        let entry = Entry {
+            counts_sessions: true,
+            ..origin.entry(mutation)
+        };
+        let effect = self.log.submit_for_effect(entry).await?;
+        let elapsed = origin.received.elapsed();
+        let enforcement = self
+            .validators
+            .enforcement(effect.outcome.revision, elapsed);
+        Ok((effect.signed_out.unwrap_or_default(), enforcement))
     }
 
     /// Admits a change that ends sessions. Users have a rate, because each change costs an entry of the log.

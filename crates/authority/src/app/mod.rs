@@ -15,6 +15,7 @@ pub(crate) mod policy;
 pub(crate) mod preview;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
+pub(crate) mod revoke_matching;
 pub(crate) mod revoke_token;
 mod session_view;
 pub(crate) mod sessions;

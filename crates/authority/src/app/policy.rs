@@ -3,7 +3,7 @@
 use portcullis_contract::id::TenantId;
 
 use super::{App, AppError, ChangeOrigin};
-use crate::domain::{Mutation, Policy, policy::POLICY_AGE_MAX};
+use crate::domain::{Details, Entry, Mutation, Policy, policy::POLICY_AGE_MAX};
 
 /// A policy and its version.
 pub(crate) struct VersionedPolicy {
@@ -33,6 +33,7 @@ pub(crate) async fn update_policy(
     policy: Policy,
     expected: u64,
 ) -> Result<VersionedPolicy, AppError> {
+    let changes = changes(app, tenant, &policy, expected).await?;
     // The appender compares the version within its transaction. Compared here, two administrators could both pass, and
     // the second would undo the change of the first without seeing it.
     let mutation = Mutation::SetPolicy {
@@ -40,7 +41,11 @@ pub(crate) async fn update_policy(
         policy: Box::new(policy),
         expected,
     };
-    app.apply_change(origin, mutation).await?;
+    let entry = Entry {
+        details: changes,
+        ..origin.entry(mutation)
+    };
+    app.log.submit(entry).await?;
 
     // This authority follows the new policy from here on.
     let known = app.policies.reload(tenant).await?;
@@ -53,4 +58,20 @@ pub(crate) async fn update_policy(
         policy: Policy::clone(&known.policy),
         version: known.version,
     })
+}
+
+/// The fields that the new policy changes.
+async fn changes(
+    app: &App,
+    tenant: &TenantId,
+    policy: &Policy,
+    expected: u64,
+) -> Result<Details, AppError> {
+    let current = get_policy(app, tenant).await?;
+    // A version has one content. If this is the one that the new policy replaces, the differences are right whatever
+    // happens until the appender has compared the version.
+    if current.version != expected {
+        return Err(AppError::EtagMismatch);
+    }
+    Ok(current.policy.changes(policy))
 }

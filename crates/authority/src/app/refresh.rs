@@ -2,23 +2,44 @@
 
 use std::sync::Arc;
 
-use portcullis_contract::id::{EventId, SessionId, TenantId};
+use portcullis_contract::id::{SessionId, TenantId};
 
 use super::{App, AppError, Caller, IssuedTokens, SessionView, token_text_problem};
 use crate::{
     domain::{
-        Actor, Cause, ClientInfo, Entry, Micros, Mutation, PendingEvent, Policy, RefreshRules,
-        RefreshVerdict, Session, TokenSubject,
+        Actor, Cause, ClientInfo, Details, Entry, Micros, Mutation, PendingEvent, Policy,
+        RefreshRules, RefreshVerdict, Session, TokenSubject,
         findings::{Finding, FindingCode},
         judge_refresh,
     },
     store::{Proof, RefreshOutcome},
 };
 
-/// The reason that the audit trail gives for the end of a session whose old refresh token came again.
-const REUSED: &str = "an old refresh token was used again";
-/// The reason that the audit trail gives for the end of a session whose refresh token two clients have.
-const SHARED: &str = "two clients presented one refresh token";
+/// How a refresh token was found to have been copied.
+#[derive(Clone, Copy)]
+enum Copied {
+    /// An old one came again.
+    Reused,
+    /// Two clients have it.
+    Shared,
+}
+
+impl Copied {
+    /// The reason in the audit trail.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Reused => "an old refresh token was used again",
+            Self::Shared => "two clients presented one refresh token",
+        }
+    }
+
+    fn finding(self) -> FindingCode {
+        match self {
+            Self::Reused => FindingCode::RefreshTokenReused,
+            Self::Shared => FindingCode::RefreshTokenShared,
+        }
+    }
+}
 
 /// A request for new tokens.
 pub(crate) struct RefreshRequest {
@@ -138,14 +159,14 @@ async fn judge_unrotated(
             // Recorded before the session ends, so that the trail has the finding even if ending the session fails.
             record_shared(app, session, &finding, &policy, now).await;
             if end {
-                return end_copied(app, session, SHARED, &policy, now).await;
+                return end_copied(app, session, Copied::Shared, &policy, now).await;
             }
             Ok(())
         }
         RefreshVerdict::Ended => Err(ended_error(app, session).await?),
         // A generation that the row has not reached. The store was restored, and the user has to sign in again.
         RefreshVerdict::Ahead => Err(AppError::RefreshTokenInvalid),
-        RefreshVerdict::Theft => end_copied(app, session, REUSED, &policy, now).await,
+        RefreshVerdict::Theft => end_copied(app, session, Copied::Reused, &policy, now).await,
     }
 }
 
@@ -177,11 +198,11 @@ async fn ended_error(app: &App, session: &Session) -> Result<AppError, AppError>
 async fn end_copied(
     app: &App,
     session: &Session,
-    reason: &str,
+    copy: Copied,
     policy: &Policy,
     now: Micros,
 ) -> Result<(), AppError> {
-    let outcome = app.log.submit(end_of_copied(session, reason)).await?;
+    let outcome = app.log.submit(end_of_copied(session, copy)).await?;
     // Both clients may come again. Only the call that ended the session records the finding.
     if outcome.changed > 0 {
         record_theft(app, session, policy, now).await;
@@ -189,20 +210,19 @@ async fn end_copied(
     Err(AppError::RefreshTokenReused)
 }
 
-fn end_of_copied(session: &Session, reason: &str) -> Entry {
+fn end_of_copied(session: &Session, copy: Copied) -> Entry {
+    let mutation = Mutation::RevokeSessions {
+        tenant: session.tenant_id.clone(),
+        sessions: vec![session.id],
+        // The authority ends the session by itself, so there is no owner to compare with.
+        owner: None,
+        cause: Cause::RefreshTokenReused,
+    };
     Entry {
-        event_id: EventId::generate(),
-        actor: Actor::authority(),
-        reason: reason.into(),
-        user_message: String::new(),
-        trace_parent: None,
-        mutation: Mutation::RevokeSessions {
-            tenant: session.tenant_id.clone(),
-            sessions: vec![session.id],
-            // The authority ends the session by itself, so there is no owner to compare with.
-            owner: None,
-            cause: Cause::RefreshTokenReused,
-        },
+        reason: copy.reason().into(),
+        // The cause is the same for both. Programs tell them apart by the finding.
+        details: Details::from([("finding".to_owned(), copy.finding().name().to_owned())]),
+        ..Entry::internal(mutation)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     config::Role,
     domain::{Cause, Micros, Mutation, Session},
     feed::Enforcement,
+    log::Acknowledged,
 };
 
 /// A session that was revoked.
@@ -34,7 +35,7 @@ pub(crate) async fn revoke_session(
 
     // The appender returns the row that it has ended, which saves a read in the ordinary case.
     let entry = origin.entry(mutation);
-    let (outcome, ended) = app.log.submit_for_one(entry).await?;
+    let Acknowledged { outcome, ended, .. } = app.log.submit_for_effect(entry).await?;
     // Measured from the receipt of the request, so that the wait in the queue of the log counts too.
     let elapsed = origin.received.elapsed();
     let enforcement = app.validators.enforcement(outcome.revision, elapsed);

@@ -15,12 +15,10 @@ use crate::{
     domain::{
         Micros, Policy, Profile, Session, SessionState,
         findings::{Finding, SessionObservation},
+        listing::ACTIVE_NOW_WINDOW,
         place::Place,
     },
 };
-
-/// A session used within this window is shown as active now.
-const ACTIVE_NOW_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A session at one time, without the fields that its viewer may not see.
 pub(crate) struct SessionView {
@@ -135,7 +133,7 @@ impl SessionViewer<'_> {
         let place = self.last_place(&session, address);
         let findings = self.findings(&session, address, now);
         let idle_expires = self.idle_expiry(&session).filter(|_| is_active);
-        let activity = is_active.then(|| activity_status(&session, now));
+        let activity = is_active.then(|| ActivityStatus::of(session.activity.last, now));
 
         redact_end(&mut session, self.caller);
         // Rows may hold pages from before the tenant switched this off.
@@ -232,11 +230,14 @@ pub(crate) fn compared_places(
     (opened_in, places.lookup(used_from))
 }
 
-fn activity_status(session: &Session, now: Micros) -> ActivityStatus {
-    let idle = now.since(session.activity.last);
-    ActivityStatus {
-        is_active_now: idle <= ACTIVE_NOW_WINDOW,
-        idle,
+impl ActivityStatus {
+    /// The status at `now` of something that was last used at `last`.
+    pub(crate) fn of(last: Micros, now: Micros) -> Self {
+        let idle = now.since(last);
+        Self {
+            is_active_now: idle <= ACTIVE_NOW_WINDOW,
+            idle,
+        }
     }
 }
 

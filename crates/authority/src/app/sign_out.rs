@@ -4,7 +4,7 @@ use portcullis_contract::id::{TenantId, UserId};
 
 use super::{App, AppError, ChangeOrigin};
 use crate::{
-    domain::{Cause, Mutation},
+    domain::{Cause, Mutation, SignedOut},
     feed::Enforcement,
 };
 
@@ -15,7 +15,7 @@ pub(crate) async fn sign_out_users(
     tenant: TenantId,
     users: Vec<UserId>,
     disable: bool,
-) -> Result<Enforcement, AppError> {
+) -> Result<(SignedOut, Enforcement), AppError> {
     // A named user who never signed in gets a row, so that a cutoff can stand in it. The rate bounds how many.
     app.admit_named_users(&tenant, &users).await?;
     let cause = if disable {
@@ -30,8 +30,7 @@ pub(crate) async fn sign_out_users(
         disable,
         cause,
     };
-    let (_, enforcement) = app.apply_change(origin, mutation).await?;
-    Ok(enforcement)
+    app.apply_sign_out(origin, mutation).await
 }
 
 /// Ends all sessions of a tenant. Fails unless `is_forced`.
@@ -40,15 +39,14 @@ pub(crate) async fn sign_out_tenant(
     origin: &ChangeOrigin,
     tenant: TenantId,
     is_forced: bool,
-) -> Result<Enforcement, AppError> {
+) -> Result<(SignedOut, Enforcement), AppError> {
     // The call can sign out millions, and nobody can undo it.
     if !is_forced {
         return Err(AppError::ForceRequired);
     }
     // One cutoff covers all sessions of the tenant, so the entry costs the same for a tenant of any size.
-    let mutation = Mutation::SignOutTenant { tenant };
-    let (_, enforcement) = app.apply_change(origin, mutation).await?;
-    Ok(enforcement)
+    app.apply_sign_out(origin, Mutation::SignOutTenant { tenant })
+        .await
 }
 
 /// Ends all sessions of the installation. Fails unless `is_forced`.

@@ -5,7 +5,7 @@ use portcullis_contract::id::{TenantId, UserId};
 use super::{App, AppError, ChangeOrigin};
 use crate::{
     domain::{
-        Cause, Mutation, PageCursor, User, UserFilter, UserOrder, UserSummary,
+        Cause, Micros, Mutation, PageCursor, User, UserFilter, UserOrder, UserSummary,
         listing::TENANT_SESSIONS_COUNTED_MAX,
     },
     feed::Enforcement,
@@ -14,6 +14,8 @@ use crate::{
 /// One page of a list of users.
 pub(crate) struct UserPage {
     pub(crate) users: Vec<UserSummary>,
+    /// The time of the page.
+    pub(crate) now: Micros,
     /// The position of the next page. None: this is the last one.
     pub(crate) next: Option<PageCursor>,
     /// Active sessions of the tenant, up to [`TENANT_SESSIONS_COUNTED_MAX`]. 0 on every page but the first.
@@ -52,6 +54,7 @@ pub(crate) async fn list_users(
     };
     Ok(UserPage {
         users: page.items,
+        now: page.now,
         next: page.next,
         sessions: sessions.min(TENANT_SESSIONS_COUNTED_MAX),
         is_capped: sessions > TENANT_SESSIONS_COUNTED_MAX,

@@ -10,7 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     config::SessionConfig,
-    domain::{Cause, Entry, Heard, Micros, Mutation, Outcome, Policy, Sweep, SweptSession},
+    domain::{
+        Cause, Details, Entry, Heard, Micros, Mutation, Outcome, Policy, Sweep, SweptSession,
+        policy::PolicyViolation,
+    },
     feed::Gates,
     log::{Log, LogError},
     store::{DueSessions, PolicyWalk, Schedule, Store, StoreError},
@@ -57,8 +60,8 @@ impl SweepError {
 /// The decisions about some sessions, before they are carried out.
 #[derive(Default)]
 struct Plan {
-    /// Sessions to end. Those of one tenant, cause and reason share an entry of the log.
-    ending: BTreeMap<(TenantId, Cause, &'static str), Vec<SweptSession>>,
+    /// Sessions to end. Those of one tenant, cause and violation share an entry of the log.
+    ending: BTreeMap<(TenantId, Cause, PolicyViolation), Vec<SweptSession>>,
     schedules: Vec<Schedule>,
 }
 
@@ -150,7 +153,7 @@ impl Sweeper {
             };
             match session.sweep(policy, heard, due.now) {
                 Sweep::End(violation) => {
-                    plan.end(session, violation.cause(), violation.describe());
+                    plan.end(session, violation.cause(), violation);
                 }
                 Sweep::LookAgain(again) => plan.look_again(&session, again, unless_changed),
             }
@@ -183,8 +186,8 @@ impl Sweeper {
     async fn carry_out(&self, plan: Plan, now: Micros) -> Result<Vec<Schedule>, SweepError> {
         let mut schedules = plan.schedules;
         let mut entries = Vec::new();
-        for ((tenant, cause, reason), sessions) in plan.ending {
-            entries.push(self.end_sessions(tenant, cause, reason, sessions));
+        for ((tenant, cause, violation), sessions) in plan.ending {
+            entries.push(self.end_sessions(tenant, cause, violation, sessions));
         }
 
         // Submitted together, so that entries share batches of the log instead of waiting for a commit each.
@@ -205,7 +208,7 @@ impl Sweeper {
         &self,
         tenant: TenantId,
         cause: Cause,
-        reason: &'static str,
+        violation: PolicyViolation,
         sessions: Vec<SweptSession>,
     ) -> (Result<Outcome, LogError>, Vec<SweptSession>) {
         let mutation = Mutation::RevokeSessions {
@@ -215,7 +218,8 @@ impl Sweeper {
             cause,
         };
         let entry = Entry {
-            reason: reason.into(),
+            reason: violation.describe().into(),
+            details: Details::from([("rule".to_owned(), violation.rule().to_owned())]),
             ..Entry::internal(mutation)
         };
         (self.log.submit(entry).await, sessions)
@@ -249,7 +253,7 @@ fn plan_walk(walk: &mut PolicyWalk, heard: Heard) -> Option<WalkStep> {
                     true => violation.cause(),
                     false => Cause::Policy,
                 };
-                plan.end(session, cause, violation.describe());
+                plan.end(session, cause, violation);
             }
             Sweep::LookAgain(again) if again != session.due => {
                 plan.look_again(&session, again, None);
@@ -281,8 +285,8 @@ fn due_after(outcome: Result<Outcome, LogError>, now: Micros) -> Result<Option<M
 }
 
 impl Plan {
-    fn end(&mut self, session: SweptSession, cause: Cause, reason: &'static str) {
-        let key = (session.tenant_id.clone(), cause, reason);
+    fn end(&mut self, session: SweptSession, cause: Cause, violation: PolicyViolation) {
+        let key = (session.tenant_id.clone(), cause, violation);
         self.ending.entry(key).or_default().push(session);
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::LogConfig,
-    domain::{Entry, EntryError, Micros, Mutation, Outcome, Session},
+    domain::{Entry, EntryError, Micros, Mutation, Outcome, Session, SignedOut},
     health::Supervisor,
     store::{Appended, Revoked, Store, StoreError},
     telemetry::Instruments,
@@ -98,8 +98,14 @@ impl Submission {
     }
 }
 
-/// The outcome of an entry. If it was for one session and ended it, the session and the time of that too.
-pub(crate) type Acknowledged = (Outcome, Option<(Session, Micros)>);
+/// The effect of an entry.
+pub(crate) struct Acknowledged {
+    pub(crate) outcome: Outcome,
+    /// The session of an entry for one session, if the entry ended it, and the time of that.
+    pub(crate) ended: Option<(Session, Micros)>,
+    /// The effect of a sign-out that counts.
+    pub(crate) signed_out: Option<SignedOut>,
+}
 
 impl Log {
     /// Starts the appender. It ends when all handles are dropped and the last batch is done. Each batch is also sent to
@@ -139,12 +145,11 @@ impl Log {
     /// # Errors
     /// When it was not acknowledged. Dropping the future withdraws an entry whose batch has not begun.
     pub async fn submit(&self, entry: Entry) -> Result<Outcome, LogError> {
-        let (outcome, _) = self.submit_for_one(entry).await?;
-        Ok(outcome)
+        Ok(self.submit_for_effect(entry).await?.outcome)
     }
 
-    /// Appends an entry for one session. Also returns the session if the entry ended it, as it is now.
-    pub(crate) async fn submit_for_one(&self, entry: Entry) -> Result<Acknowledged, LogError> {
+    /// Appends an entry, and returns everything that it did.
+    pub(crate) async fn submit_for_effect(&self, entry: Entry) -> Result<Acknowledged, LogError> {
         let answer = self.enqueue(entry)?;
         // If the bell is full, the appender has not looked since it was last rung, and will see this entry too.
         if let Err(TrySendError::Closed(())) = self.bell.try_send(()) {
@@ -250,7 +255,7 @@ impl Appender {
         let acknowledged = results.iter().flatten();
         self.instruments
             .enforcement
-            .record_acknowledged(acknowledged.map(|(outcome, _)| outcome));
+            .record_acknowledged(acknowledged.map(|acknowledged| &acknowledged.outcome));
         for (reply, result) in replies.into_iter().zip(results) {
             // A caller that has gone away does not need the answer.
             let _ = reply.send(result);
@@ -394,15 +399,20 @@ fn results_of(
                 // `commit` has logged the cause. The caller does not get it, because it describes the store.
                 false => LogError::Entry(EntryError::Refused),
             };
-            return vec![Err(error); entries];
+            return (0..entries).map(|_| Err(error)).collect();
         }
     };
 
     let mut ended = appended.ended;
+    let mut signed_out = appended.signed_out;
     let mut results = Vec::with_capacity(entries);
     for (index, outcome) in appended.outcomes.into_iter().enumerate() {
         results.push(match outcome {
-            Ok(outcome) => Ok((outcome, ended.remove(&index))),
+            Ok(outcome) => Ok(Acknowledged {
+                outcome,
+                ended: ended.remove(&index),
+                signed_out: signed_out.remove(&index),
+            }),
             Err(error) => Err(LogError::from(error)),
         });
     }

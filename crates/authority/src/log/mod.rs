@@ -8,4 +8,5 @@ mod pace;
 mod queue;
 pub mod retry;
 
+pub(crate) use self::appender::Acknowledged;
 pub use self::appender::{Log, LogError};

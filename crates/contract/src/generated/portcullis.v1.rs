@@ -1112,6 +1112,1830 @@ pub mod api_key_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// The user of a new session. Names and email are kept for display and search. No token contains them. A bad name
+/// refuses no sign-in: it is cut or cleaned, and the answer says so in `warnings`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionUser {
+    /// The caller's own id, 1 to 128 bytes, no control characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Sign-in name. 256 bytes are kept.
+    #[prost(string, tag = "2")]
+    pub user_name: ::prost::alloc::string::String,
+    /// 256 bytes are kept.
+    #[prost(string, tag = "3")]
+    pub given_name: ::prost::alloc::string::String,
+    /// 256 bytes are kept.
+    #[prost(string, tag = "4")]
+    pub family_name: ::prost::alloc::string::String,
+    /// Ignored if it is longer than 320 bytes or has control characters.
+    #[prost(string, tag = "5")]
+    pub email: ::prost::alloc::string::String,
+}
+/// One sign-in on one device.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Session {
+    /// `ses_` and a UUIDv7 in base 32.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub user_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "SessionState", tag = "4")]
+    pub state: i32,
+    /// When the session was opened, by the database's clock.
+    #[prost(message, optional, tag = "5")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the session ends by itself.
+    #[prost(message, optional, tag = "6")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its refresh token was last exchanged. Unset: never.
+    #[prost(message, optional, tag = "7")]
+    pub refresh_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(bool, tag = "8")]
+    pub remember_me: bool,
+    /// How the user signed in (RFC 8176), as given at creation.
+    #[prost(string, repeated, tag = "9")]
+    pub amr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The authentication context class, as given at creation.
+    #[prost(string, tag = "10")]
+    pub acr: ::prost::alloc::string::String,
+    /// When the user authenticated.
+    #[prost(message, optional, tag = "11")]
+    pub auth_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "12")]
+    pub client: ::core::option::Option<Client>,
+    /// True for the session of the calling user's own token.
+    #[prost(bool, tag = "13")]
+    pub current: bool,
+    /// Set if the session was ended. Unset if it is active or has expired.
+    #[prost(message, optional, tag = "14")]
+    pub end: ::core::option::Option<SessionEnd>,
+    /// The device, by names for people.
+    #[prost(message, optional, tag = "15")]
+    pub device: ::core::option::Option<Device>,
+    /// The place of the last known address.
+    #[prost(message, optional, tag = "16")]
+    pub place: ::core::option::Option<Place>,
+    /// The time of the last request that a gate saw; at first the time of opening. Refreshing is not activity.
+    #[prost(message, optional, tag = "17")]
+    pub last_active_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Set while the session is active.
+    #[prost(enumeration = "ActivityStatus", tag = "18")]
+    pub activity: i32,
+    /// From `last_active_time` to now. Set while the session is active.
+    #[prost(message, optional, tag = "19")]
+    pub idle: ::core::option::Option<::prost_types::Duration>,
+    /// When the session ends if it is not used, at the latest `expire_time`. Unset: it does not end by idleness.
+    #[prost(message, optional, tag = "20")]
+    pub idle_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Sign-ins of the user on this device so far, including this one. 0: the device has no id.
+    #[prost(uint32, tag = "21")]
+    pub device_sign_ins: u32,
+    /// Number of requests that gates have reported.
+    #[prost(uint64, tag = "22")]
+    pub actions: u64,
+    /// The last page that a gate reported. Empty unless `Policy.keep_last_page` is set.
+    #[prost(string, tag = "23")]
+    pub last_page: ::prost::alloc::string::String,
+    /// Suspicious facts about the session.
+    #[prost(message, repeated, tag = "24")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// The address of the last request. Empty: the same as `client.ip`.
+    #[prost(string, tag = "25")]
+    pub last_ip: ::prost::alloc::string::String,
+    /// The user's current profile. Unset in answers to calls that open, refresh or end the session.
+    #[prost(message, optional, tag = "26")]
+    pub user: ::core::option::Option<SessionUser>,
+    /// The session that this one replaced on the same device. Empty: none.
+    #[prost(string, tag = "27")]
+    pub replaces_session_id: ::prost::alloc::string::String,
+    /// The client that its tokens are issued to: their claim `client_id`.
+    #[prost(string, tag = "28")]
+    pub client_id: ::prost::alloc::string::String,
+}
+/// End of a session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionEnd {
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "SessionEndCause", tag = "2")]
+    pub cause: i32,
+    /// The text meant for the user, from the caller that ended it.
+    #[prost(string, tag = "3")]
+    pub user_message: ::prost::alloc::string::String,
+    /// The administrator's reason. Empty in answers to the user themselves.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The actor that ended it: `user:<id>`, `service:<name>` or `authority`. Empty in answers to the user themselves.
+    #[prost(string, tag = "5")]
+    pub actor: ::prost::alloc::string::String,
+    /// The log revision that enforces it.
+    #[prost(uint64, tag = "6")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateSessionRequest {
+    /// 1 to 128 bytes, no control characters.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required.
+    #[prost(message, optional, tag = "2")]
+    pub user: ::core::option::Option<SessionUser>,
+    #[prost(message, optional, tag = "3")]
+    pub client: ::core::option::Option<Client>,
+    /// Asks for the longer of the policy's two session lifetimes (defaults: 30 days instead of 7), if the policy allows
+    /// it.
+    #[prost(bool, tag = "4")]
+    pub remember_me: bool,
+    /// Authentication methods (RFC 8176), at most 16 of at most 64 bytes.
+    #[prost(string, repeated, tag = "5")]
+    pub amr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Authentication context class, at most 256 bytes.
+    #[prost(string, tag = "6")]
+    pub acr: ::prost::alloc::string::String,
+    /// When the user authenticated. Unset: now. Not in the future.
+    #[prost(message, optional, tag = "7")]
+    pub auth_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Audiences of the access token, at most 16 of at most 256 bytes. Empty: the configured default.
+    #[prost(string, repeated, tag = "8")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Ends this older session on the same device. Empty: none.
+    #[prost(string, tag = "9")]
+    pub replaces_session_id: ::prost::alloc::string::String,
+    /// Makes a repeated call return the same session. At most 128 bytes. Empty: not idempotent.
+    #[prost(string, tag = "10")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The client that the tokens are issued to (claim `client_id`, RFC 9068), for a login service that serves several
+    /// applications. At most 128 visible ASCII characters and spaces. Empty: the name of the calling service.
+    #[prost(string, tag = "11")]
+    pub client_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateSessionResponse {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    /// A signed JWT (RFC 9068): `typ` is `at+jwt`, and `alg` and `kid` name the key. Its claims:
+    /// `iss`              `tokens.issuer` of the installation
+    /// `sub`              the user's id in the tenant
+    /// `aud`              array of audiences
+    /// `exp`, `iat`       seconds since 1970, by the database's clock
+    /// `jti`              the token's own id
+    /// `sid`              the session, `ses_…`
+    /// `auth_time`        when the user authenticated, in seconds since 1970
+    /// `amr`, `acr`       how the user authenticated (RFC 8176), as given at creation; left out when empty
+    /// `client_id`        the client that the token was issued to, as given at creation, or the calling service's name
+    /// `tenant`           the tenant's id
+    /// `serial`, `user_serial`, `tenant_serial`, `opened_revision`
+    /// numbers for revocation: the token is revoked if `serial` is in the revoked set, or if a
+    /// cutoff of its user, its tenant or everyone is greater than `opened_revision`
+    #[prost(string, tag = "2")]
+    pub access_token: ::prost::alloc::string::String,
+    /// Opaque. Exchange it by `RefreshSession`.
+    #[prost(string, tag = "3")]
+    pub refresh_token: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Fields of `client` and `user` that did not count as they were sent, at most 32.
+    #[prost(message, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<FieldWarning>,
+    /// The user's other active sessions when this one was opened, counted up to 100 among the 1,000 newest. A sign-in page
+    /// can offer to end them (`RevokeOtherSessions`). Sessions that this sign-in ended do not count.
+    #[prost(uint32, tag = "6")]
+    pub other_sessions: u32,
+    /// True if there are more than 100.
+    #[prost(bool, tag = "7")]
+    pub other_sessions_capped: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshSessionRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// As returned by `CreateSession` or the last `RefreshSession`.
+    #[prost(string, tag = "2")]
+    pub refresh_token: ::prost::alloc::string::String,
+    /// Audiences of the new access token. Empty: as at creation.
+    #[prost(string, repeated, tag = "3")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The client that presents the token. Only `ip`, `user_agent` and `device_id` are read. If the same token is
+    /// presented twice, the fields that both presentations have are compared. Unset: nothing is compared.
+    #[prost(message, optional, tag = "4")]
+    pub client: ::core::option::Option<Client>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RefreshSessionResponse {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    #[prost(string, tag = "2")]
+    pub access_token: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub refresh_token: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Fields of `client` that did not count as they were sent, at most 32.
+    #[prost(message, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<FieldWarning>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSessionRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSessionResponse {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Empty: all users of the tenant (for a user: themselves).
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Sessions in this state, regardless of `show_ended`. Unset: active sessions, or with `show_ended` or
+    /// `filter.end_cause` sessions in any state.
+    #[prost(enumeration = "SessionState", tag = "3")]
+    pub state: i32,
+    /// 1 to 200. 0 means 50. More than 200 means 200.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// From `next_page_token` of a call with the same arguments by the same caller.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Sessions that match every field that is set. A user may set `device_type` only.
+    #[prost(message, optional, tag = "6")]
+    pub filter: ::core::option::Option<SessionFilter>,
+    #[prost(enumeration = "SessionOrder", tag = "7")]
+    pub order: i32,
+    /// Includes ended sessions. They are kept for `sessions.retention` (default 30 days after their end) and then removed
+    /// for good.
+    #[prost(bool, tag = "8")]
+    pub show_ended: bool,
+}
+/// Filter of sessions. Unset fields match everything.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionFilter {
+    /// Parts of the sign-in name, separated by spaces. Every part has to occur, in any order. A part of one or two
+    /// characters has to begin a word. Case, accents and Unicode forms do not matter: `jose` finds José. At most 8 parts.
+    #[prost(string, tag = "1")]
+    pub user_name: ::prost::alloc::string::String,
+    /// Parts of the given name and the family name, in the same way: `joan walker` and `walker joan` find Joan Walker.
+    #[prost(string, tag = "2")]
+    pub person_name: ::prost::alloc::string::String,
+    /// Parts of the email address, in the same way.
+    #[prost(string, tag = "3")]
+    pub email: ::prost::alloc::string::String,
+    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`. Bits beyond the prefix are ignored.
+    #[prost(string, tag = "4")]
+    pub network: ::prost::alloc::string::String,
+    /// Country of the address at sign-in: ISO 3166-1 alpha-2, in either case.
+    #[prost(string, tag = "5")]
+    pub country_code: ::prost::alloc::string::String,
+    #[prost(enumeration = "DeviceType", tag = "6")]
+    pub device_type: i32,
+    /// Opened at or after. Not later than `started_before`.
+    #[prost(message, optional, tag = "7")]
+    pub started_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// Opened before.
+    #[prost(message, optional, tag = "8")]
+    pub started_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Last active on or after that day (UTC). Not later than `last_active_before`.
+    #[prost(message, optional, tag = "9")]
+    pub last_active_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// Last active before that day (UTC).
+    #[prost(message, optional, tag = "10")]
+    pub last_active_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Cause of the end.
+    #[prost(enumeration = "SessionEndCause", tag = "11")]
+    pub end_cause: i32,
+}
+/// Sessions that a call would end.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Preview {
+    /// Number of active sessions that would end, counted up to 1,000.
+    #[prost(uint32, tag = "1")]
+    pub sessions: u32,
+    /// True if there are more.
+    #[prost(bool, tag = "2")]
+    pub capped: bool,
+    /// The newest ten of the counted sessions, newest first.
+    #[prost(message, repeated, tag = "3")]
+    pub sample: ::prost::alloc::vec::Vec<Session>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionsResponse {
+    /// In the order asked for.
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<Session>,
+    /// Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeSessionRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Empty in a user's call: the session of the call.
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// The administrator's text, kept in the audit trail. At most 1,024 bytes, no control characters.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The text meant for the user. At most 1,024 bytes, no control characters.
+    #[prost(string, tag = "4")]
+    pub user_message: ::prost::alloc::string::String,
+    #[prost(enumeration = "Wait", tag = "5")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "6")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeSessionResponse {
+    /// A user with a token that is not valid, or whose tenant's policy hides sessions from users, sees only its ids, state,
+    /// times of opening and expiry, and end.
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    #[prost(message, optional, tag = "2")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTokenRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// An access token or a refresh token of the session to end. Required.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// The address that the user calls from, for the audit trail. Read as `Client.ip`.
+    #[prost(string, tag = "3")]
+    pub client_ip: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTokenResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchRevokeSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// 1 to 1,000 ids.
+    #[prost(string, repeated, tag = "2")]
+    pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Required.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub user_message: ::prost::alloc::string::String,
+    #[prost(enumeration = "Wait", tag = "5")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "6")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+    /// Ends nothing and returns `preview` only. Needs no reason.
+    #[prost(bool, tag = "7")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BatchRevokeSessionsResponse {
+    /// Number of sessions that this call ended. The others had ended before.
+    #[prost(uint32, tag = "1")]
+    pub revoked: u32,
+    #[prost(message, optional, tag = "2")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+    #[prost(message, optional, tag = "3")]
+    pub preview: ::core::option::Option<Preview>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeMatchingSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Empty: all users of the tenant. Then `filter` must have a condition; `SignOutTenant` ends everything.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Sessions that match every field that is set. `end_cause` must be unset.
+    #[prost(message, optional, tag = "3")]
+    pub filter: ::core::option::Option<SessionFilter>,
+    /// The most sessions that this call ends, 1 to 1,000. 0 means 1,000.
+    #[prost(uint32, tag = "4")]
+    pub sessions_max: u32,
+    /// Required.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub user_message: ::prost::alloc::string::String,
+    #[prost(enumeration = "Wait", tag = "7")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "8")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+    /// Ends nothing and returns `preview` only. Needs no reason.
+    #[prost(bool, tag = "9")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeMatchingSessionsResponse {
+    /// Number of sessions that this call ended.
+    #[prost(uint32, tag = "1")]
+    pub revoked: u32,
+    /// True if more sessions match. Call again until it is false.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// Unset if no session matched.
+    #[prost(message, optional, tag = "3")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+    /// All sessions that match, regardless of `sessions_max`.
+    #[prost(message, optional, tag = "4")]
+    pub preview: ::core::option::Option<Preview>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeOtherSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// The session that stays. Empty in a user's call: the session of the call.
+    #[prost(string, tag = "3")]
+    pub keep_session_id: ::prost::alloc::string::String,
+    /// Ends every session. `keep_session_id` must be empty.
+    #[prost(bool, tag = "4")]
+    pub include_current: bool,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(enumeration = "Wait", tag = "6")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "7")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+    #[prost(string, tag = "8")]
+    pub user_message: ::prost::alloc::string::String,
+    /// `PASSWORD_CHANGED` or `SECOND_FACTOR_CHANGED`. Required from a `login` service, optional for an administrator, unset
+    /// in a user's call.
+    #[prost(enumeration = "SessionEndCause", tag = "9")]
+    pub cause: i32,
+    /// Ends nothing and returns `preview` only. Needs no reason.
+    #[prost(bool, tag = "10")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeOtherSessionsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+    #[prost(message, optional, tag = "2")]
+    pub preview: ::core::option::Option<Preview>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IntrospectTokenRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// An access token, at most 8 KiB. In a user's call: empty, or a token of the session of the call.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// Whether the call serves a request of the user. Must be unset or `TOKEN_USE_NONE` in a user's call.
+    #[prost(enumeration = "TokenUse", tag = "3")]
+    pub token_use: i32,
+    /// The address of that request. Read as `Client.ip`, and only if the call counts as use.
+    #[prost(string, tag = "4")]
+    pub client_ip: ::prost::alloc::string::String,
+    /// The path of that request, kept if `Policy.keep_last_page` is set. A query is cut off, and a path over 512 bytes or
+    /// with control characters is ignored. Read only if the call counts as use.
+    #[prost(string, tag = "5")]
+    pub page: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IntrospectTokenResponse {
+    /// True if the token is valid now.
+    #[prost(bool, tag = "1")]
+    pub active: bool,
+    /// The reason why it is invalid, in the words of validators.
+    #[prost(string, tag = "2")]
+    pub inactive_reason: ::prost::alloc::string::String,
+    /// The session, also if it has ended. Unset if the token is not genuine. A user with an invalid token, or whose
+    /// tenant's policy hides sessions from users, sees only its ids, state, times of opening and expiry, and end.
+    #[prost(message, optional, tag = "3")]
+    pub session: ::core::option::Option<Session>,
+    #[prost(message, optional, tag = "4")]
+    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Recent use of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ActivityStatus {
+    Unspecified = 0,
+    /// Within the last 5 minutes.
+    ActiveNow = 1,
+    Idle = 2,
+}
+impl ActivityStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACTIVITY_STATUS_UNSPECIFIED",
+            Self::ActiveNow => "ACTIVITY_STATUS_ACTIVE_NOW",
+            Self::Idle => "ACTIVITY_STATUS_IDLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTIVITY_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACTIVITY_STATUS_ACTIVE_NOW" => Some(Self::ActiveNow),
+            "ACTIVITY_STATUS_IDLE" => Some(Self::Idle),
+            _ => None,
+        }
+    }
+}
+/// State of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionState {
+    Unspecified = 0,
+    /// It can be used.
+    Active = 1,
+    /// It reached `expire_time`.
+    Expired = 2,
+    /// Its own user ended it.
+    SignedOut = 3,
+    /// An administrator, a service or the authority ended it.
+    Revoked = 4,
+}
+impl SessionState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_STATE_UNSPECIFIED",
+            Self::Active => "SESSION_STATE_ACTIVE",
+            Self::Expired => "SESSION_STATE_EXPIRED",
+            Self::SignedOut => "SESSION_STATE_SIGNED_OUT",
+            Self::Revoked => "SESSION_STATE_REVOKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_STATE_ACTIVE" => Some(Self::Active),
+            "SESSION_STATE_EXPIRED" => Some(Self::Expired),
+            "SESSION_STATE_SIGNED_OUT" => Some(Self::SignedOut),
+            "SESSION_STATE_REVOKED" => Some(Self::Revoked),
+            _ => None,
+        }
+    }
+}
+/// Cause of a session's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionEndCause {
+    Unspecified = 0,
+    /// Its user, with the session's own token or through a service that acts for them.
+    User = 1,
+    /// An administrator or a service.
+    Administrator = 2,
+    /// The user was disabled.
+    UserDisabled = 3,
+    /// An old refresh token was used again, so it had been copied.
+    RefreshTokenReused = 4,
+    /// A new session on the same device took its place.
+    Replaced = 5,
+    /// The history of the authority was recovered and everyone was signed out.
+    Recovery = 6,
+    /// The tenant's policy changed and the session violated it.
+    Policy = 7,
+    /// No activity for the policy's idle timeout.
+    Idle = 8,
+    /// The user's password was changed.
+    PasswordChanged = 9,
+    /// The user's second factor was changed.
+    SecondFactorChanged = 10,
+    /// A newer session exceeded the policy's number of sessions.
+    SessionLimit = 11,
+    /// Its user, from another session, or by ending all of their sessions at once.
+    AnotherDevice = 12,
+}
+impl SessionEndCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_END_CAUSE_UNSPECIFIED",
+            Self::User => "SESSION_END_CAUSE_USER",
+            Self::Administrator => "SESSION_END_CAUSE_ADMINISTRATOR",
+            Self::UserDisabled => "SESSION_END_CAUSE_USER_DISABLED",
+            Self::RefreshTokenReused => "SESSION_END_CAUSE_REFRESH_TOKEN_REUSED",
+            Self::Replaced => "SESSION_END_CAUSE_REPLACED",
+            Self::Recovery => "SESSION_END_CAUSE_RECOVERY",
+            Self::Policy => "SESSION_END_CAUSE_POLICY",
+            Self::Idle => "SESSION_END_CAUSE_IDLE",
+            Self::PasswordChanged => "SESSION_END_CAUSE_PASSWORD_CHANGED",
+            Self::SecondFactorChanged => "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED",
+            Self::SessionLimit => "SESSION_END_CAUSE_SESSION_LIMIT",
+            Self::AnotherDevice => "SESSION_END_CAUSE_ANOTHER_DEVICE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_END_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_END_CAUSE_USER" => Some(Self::User),
+            "SESSION_END_CAUSE_ADMINISTRATOR" => Some(Self::Administrator),
+            "SESSION_END_CAUSE_USER_DISABLED" => Some(Self::UserDisabled),
+            "SESSION_END_CAUSE_REFRESH_TOKEN_REUSED" => Some(Self::RefreshTokenReused),
+            "SESSION_END_CAUSE_REPLACED" => Some(Self::Replaced),
+            "SESSION_END_CAUSE_RECOVERY" => Some(Self::Recovery),
+            "SESSION_END_CAUSE_POLICY" => Some(Self::Policy),
+            "SESSION_END_CAUSE_IDLE" => Some(Self::Idle),
+            "SESSION_END_CAUSE_PASSWORD_CHANGED" => Some(Self::PasswordChanged),
+            "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED" => Some(Self::SecondFactorChanged),
+            "SESSION_END_CAUSE_SESSION_LIMIT" => Some(Self::SessionLimit),
+            "SESSION_END_CAUSE_ANOTHER_DEVICE" => Some(Self::AnotherDevice),
+            _ => None,
+        }
+    }
+}
+/// The order of a list of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionOrder {
+    /// In a user's own list: the current session, then the last active first. In other lists: newest first.
+    Unspecified = 0,
+    /// Newest first.
+    Start = 1,
+    /// By user id, in the store's order of text; newest first within a user.
+    User = 2,
+    /// Last active first. Only with `user_id`, or in a user's own list. A session that is used between two pages may be
+    /// missed: it moves to an earlier page.
+    LastActive = 3,
+}
+impl SessionOrder {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_ORDER_UNSPECIFIED",
+            Self::Start => "SESSION_ORDER_START",
+            Self::User => "SESSION_ORDER_USER",
+            Self::LastActive => "SESSION_ORDER_LAST_ACTIVE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_ORDER_START" => Some(Self::Start),
+            "SESSION_ORDER_USER" => Some(Self::User),
+            "SESSION_ORDER_LAST_ACTIVE" => Some(Self::LastActive),
+            _ => None,
+        }
+    }
+}
+/// Whether an introspection counts as use of the session. Only a valid token is used: `active` is true in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TokenUse {
+    /// `TOKEN_USE_REQUEST` for a service with the role `gateway`, `TOKEN_USE_NONE` for every other caller.
+    Unspecified = 0,
+    /// The call serves a request of the user. The session's last activity, address and number of requests change within a
+    /// second, and the session does not become idle.
+    Request = 1,
+    /// The call only looks, for example for a preflight, a background poll or a health check.
+    None = 2,
+}
+impl TokenUse {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TOKEN_USE_UNSPECIFIED",
+            Self::Request => "TOKEN_USE_REQUEST",
+            Self::None => "TOKEN_USE_NONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TOKEN_USE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TOKEN_USE_REQUEST" => Some(Self::Request),
+            "TOKEN_USE_NONE" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod session_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Opens, renews, shows and ends sessions.
+    ///
+    /// A service names the tenant in every request; an empty `tenant_id` is `INVALID_ARGUMENT`. A user calls with their
+    /// own access token, may leave `tenant_id` and `user_id` empty, and sees their own sessions only.
+    #[derive(Debug, Clone)]
+    pub struct SessionServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> SessionServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SessionServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SessionServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
+        ///
+        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
+        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
+        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
+        /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
+        /// one whose session has ended).
+        pub async fn create_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/CreateSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.SessionService", "CreateSession"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
+        ///
+        /// The token just before the newest returns the same successor within a grace period (default 30 s), so two tabs
+        /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
+        /// Any other old token ends the session. If two clients present one token, the session gets the finding
+        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
+        /// (the session has ended, and the user is disabled now).
+        pub async fn refresh_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RefreshSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RefreshSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RefreshSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.SessionService", "RefreshSession"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns one session. Roles: `support`, `admin`, or the user themselves. Errors: `SESSION_NOT_FOUND`.
+        pub async fn get_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/GetSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.SessionService", "GetSession"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the sessions of a user or a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is listed exactly once, however many sessions are opened or
+        /// ended meanwhile. Errors: `PAGE_TOKEN_INVALID`.
+        pub async fn list_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/ListSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.SessionService", "ListSessions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
+        ///
+        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
+        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
+        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
+        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
+        pub async fn revoke_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RevokeSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.SessionService", "RevokeSession"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
+        /// service signs a user out by the token that it holds, and needs no administrator's credential.
+        ///
+        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
+        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
+        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
+        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
+        pub async fn revoke_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RevokeToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.SessionService", "RevokeToken"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
+        pub async fn batch_revoke_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BatchRevokeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchRevokeSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/BatchRevokeSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "portcullis.v1.SessionService",
+                        "BatchRevokeSessions",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the active sessions of one tenant that match a filter, newest first, up to a number. Role: `admin`. Sessions that
+        /// begin to match after the call has looked are not ended. Errors: `SEARCH_TOO_SLOW` (none was ended).
+        pub async fn revoke_matching_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeMatchingSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeMatchingSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RevokeMatchingSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "portcullis.v1.SessionService",
+                        "RevokeMatchingSessions",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a user's sessions except one, at a cost that does not depend on their number. Roles: `admin`, the user
+        /// themselves, or a `login` service that reports a changed password or second factor. Errors: `SESSION_NOT_FOUND`,
+        /// `REAUTHENTICATION_REQUIRED`.
+        pub async fn revoke_other_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeOtherSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeOtherSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/RevokeOtherSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "portcullis.v1.SessionService",
+                        "RevokeOtherSessions",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
+        /// about the token of the call, also if its session has ended: the answer says how it ended.
+        /// An invalid token is an answer (`active` false), not an error.
+        ///
+        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
+        pub async fn introspect_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IntrospectTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IntrospectTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.SessionService/IntrospectToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.SessionService", "IntrospectToken"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod session_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SessionServiceServer.
+    #[async_trait]
+    pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
+        /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
+        ///
+        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
+        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
+        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
+        /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
+        /// one whose session has ended).
+        async fn create_session(
+            &self,
+            request: tonic::Request<super::CreateSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateSessionResponse>,
+            tonic::Status,
+        >;
+        /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
+        ///
+        /// The token just before the newest returns the same successor within a grace period (default 30 s), so two tabs
+        /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
+        /// Any other old token ends the session. If two clients present one token, the session gets the finding
+        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
+        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
+        /// (the session has ended, and the user is disabled now).
+        async fn refresh_session(
+            &self,
+            request: tonic::Request<super::RefreshSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RefreshSessionResponse>,
+            tonic::Status,
+        >;
+        /// Returns one session. Roles: `support`, `admin`, or the user themselves. Errors: `SESSION_NOT_FOUND`.
+        async fn get_session(
+            &self,
+            request: tonic::Request<super::GetSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSessionResponse>,
+            tonic::Status,
+        >;
+        /// Lists the sessions of a user or a tenant. Roles: `support`, `admin`, or the user themselves.
+        ///
+        /// A session that matches from the first page to the last is listed exactly once, however many sessions are opened or
+        /// ended meanwhile. Errors: `PAGE_TOKEN_INVALID`.
+        async fn list_sessions(
+            &self,
+            request: tonic::Request<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
+        ///
+        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
+        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
+        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
+        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
+        async fn revoke_session(
+            &self,
+            request: tonic::Request<super::RevokeSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeSessionResponse>,
+            tonic::Status,
+        >;
+        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
+        /// service signs a user out by the token that it holds, and needs no administrator's credential.
+        ///
+        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
+        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
+        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
+        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
+        async fn revoke_token(
+            &self,
+            request: tonic::Request<super::RevokeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTokenResponse>,
+            tonic::Status,
+        >;
+        /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
+        async fn batch_revoke_sessions(
+            &self,
+            request: tonic::Request<super::BatchRevokeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchRevokeSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Ends the active sessions of one tenant that match a filter, newest first, up to a number. Role: `admin`. Sessions that
+        /// begin to match after the call has looked are not ended. Errors: `SEARCH_TOO_SLOW` (none was ended).
+        async fn revoke_matching_sessions(
+            &self,
+            request: tonic::Request<super::RevokeMatchingSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeMatchingSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Ends a user's sessions except one, at a cost that does not depend on their number. Roles: `admin`, the user
+        /// themselves, or a `login` service that reports a changed password or second factor. Errors: `SESSION_NOT_FOUND`,
+        /// `REAUTHENTICATION_REQUIRED`.
+        async fn revoke_other_sessions(
+            &self,
+            request: tonic::Request<super::RevokeOtherSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeOtherSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
+        /// about the token of the call, also if its session has ended: the answer says how it ended.
+        /// An invalid token is an answer (`active` false), not an error.
+        ///
+        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
+        async fn introspect_token(
+            &self,
+            request: tonic::Request<super::IntrospectTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IntrospectTokenResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Opens, renews, shows and ends sessions.
+    ///
+    /// A service names the tenant in every request; an empty `tenant_id` is `INVALID_ARGUMENT`. A user calls with their
+    /// own access token, may leave `tenant_id` and `user_id` empty, and sees their own sessions only.
+    #[derive(Debug)]
+    pub struct SessionServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SessionServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SessionServiceServer<T>
+    where
+        T: SessionService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/portcullis.v1.SessionService/CreateSession" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateSessionSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::CreateSessionRequest>
+                    for CreateSessionSvc<T> {
+                        type Response = super::CreateSessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateSessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::create_session(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RefreshSession" => {
+                    #[allow(non_camel_case_types)]
+                    struct RefreshSessionSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RefreshSessionRequest>
+                    for RefreshSessionSvc<T> {
+                        type Response = super::RefreshSessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RefreshSessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::refresh_session(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RefreshSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/GetSession" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSessionSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::GetSessionRequest>
+                    for GetSessionSvc<T> {
+                        type Response = super::GetSessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::get_session(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/ListSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::ListSessionsRequest>
+                    for ListSessionsSvc<T> {
+                        type Response = super::ListSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::list_sessions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RevokeSession" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeSessionSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeSessionRequest>
+                    for RevokeSessionSvc<T> {
+                        type Response = super::RevokeSessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeSessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_session(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RevokeToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeTokenSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeTokenRequest>
+                    for RevokeTokenSvc<T> {
+                        type Response = super::RevokeTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/BatchRevokeSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct BatchRevokeSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::BatchRevokeSessionsRequest>
+                    for BatchRevokeSessionsSvc<T> {
+                        type Response = super::BatchRevokeSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BatchRevokeSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::batch_revoke_sessions(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BatchRevokeSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RevokeMatchingSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeMatchingSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeMatchingSessionsRequest>
+                    for RevokeMatchingSessionsSvc<T> {
+                        type Response = super::RevokeMatchingSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeMatchingSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_matching_sessions(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeMatchingSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/RevokeOtherSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeOtherSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeOtherSessionsRequest>
+                    for RevokeOtherSessionsSvc<T> {
+                        type Response = super::RevokeOtherSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeOtherSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_other_sessions(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeOtherSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.SessionService/IntrospectToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct IntrospectTokenSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::IntrospectTokenRequest>
+                    for IntrospectTokenSvc<T> {
+                        type Response = super::IntrospectTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::IntrospectTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::introspect_token(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = IntrospectTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SessionServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "portcullis.v1.SessionService";
+    impl<T> tonic::server::NamedService for SessionServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// One action on one target.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuditEvent {
@@ -1152,12 +2976,18 @@ pub struct AuditEvent {
     /// The log revision of the event. If the event ends something, this revision enforces it.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
-    /// Details by name: the device and the country of a sign-in, the facts of a finding.
+    /// Details by name: the device and the country of a sign-in, the facts of a finding. Of `policy.update`: each changed
+    /// field of the policy, as `<old> -> <new>`. Of an end by the authority: the `rule` of the policy or the `finding`. Of
+    /// other events of the authority: the `cause`. Of a sign-out of users or a tenant: `sessions_ended`, in the first event
+    /// of the call, with a `+` if there may be more; not shown to users.
     #[prost(map = "string, string", tag = "14")]
     pub details: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Why sessions ended, for an event that ends sessions. Unset otherwise.
+    #[prost(enumeration = "SessionEndCause", tag = "15")]
+    pub cause: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAuditEventsRequest {
@@ -3535,1700 +5365,6 @@ pub mod revocation_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// The user of a new session. Names and email are kept for display and search. No token contains them. A bad name
-/// refuses no sign-in: it is cut or cleaned, and the answer says so in `warnings`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SessionUser {
-    /// The caller's own id, 1 to 128 bytes, no control characters.
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    /// Sign-in name. 256 bytes are kept.
-    #[prost(string, tag = "2")]
-    pub user_name: ::prost::alloc::string::String,
-    /// 256 bytes are kept.
-    #[prost(string, tag = "3")]
-    pub given_name: ::prost::alloc::string::String,
-    /// 256 bytes are kept.
-    #[prost(string, tag = "4")]
-    pub family_name: ::prost::alloc::string::String,
-    /// Ignored if it is longer than 320 bytes or has control characters.
-    #[prost(string, tag = "5")]
-    pub email: ::prost::alloc::string::String,
-}
-/// One sign-in on one device.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Session {
-    /// `ses_` and a UUIDv7 in base 32.
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub tenant_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub user_id: ::prost::alloc::string::String,
-    #[prost(enumeration = "SessionState", tag = "4")]
-    pub state: i32,
-    /// When the session was opened, by the database's clock.
-    #[prost(message, optional, tag = "5")]
-    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When the session ends by itself.
-    #[prost(message, optional, tag = "6")]
-    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When its refresh token was last exchanged. Unset: never.
-    #[prost(message, optional, tag = "7")]
-    pub refresh_time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(bool, tag = "8")]
-    pub remember_me: bool,
-    /// How the user signed in (RFC 8176), as given at creation.
-    #[prost(string, repeated, tag = "9")]
-    pub amr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The authentication context class, as given at creation.
-    #[prost(string, tag = "10")]
-    pub acr: ::prost::alloc::string::String,
-    /// When the user authenticated.
-    #[prost(message, optional, tag = "11")]
-    pub auth_time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(message, optional, tag = "12")]
-    pub client: ::core::option::Option<Client>,
-    /// True for the session of the calling user's own token.
-    #[prost(bool, tag = "13")]
-    pub current: bool,
-    /// Set if the session was ended. Unset if it is active or has expired.
-    #[prost(message, optional, tag = "14")]
-    pub end: ::core::option::Option<SessionEnd>,
-    /// The device, by names for people.
-    #[prost(message, optional, tag = "15")]
-    pub device: ::core::option::Option<Device>,
-    /// The place of the last known address.
-    #[prost(message, optional, tag = "16")]
-    pub place: ::core::option::Option<Place>,
-    /// The time of the last request that a gate saw; at first the time of opening. Refreshing is not activity.
-    #[prost(message, optional, tag = "17")]
-    pub last_active_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Set while the session is active.
-    #[prost(enumeration = "ActivityStatus", tag = "18")]
-    pub activity: i32,
-    /// From `last_active_time` to now. Set while the session is active.
-    #[prost(message, optional, tag = "19")]
-    pub idle: ::core::option::Option<::prost_types::Duration>,
-    /// When the session ends if it is not used, at the latest `expire_time`. Unset: it does not end by idleness.
-    #[prost(message, optional, tag = "20")]
-    pub idle_expire_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Sign-ins of the user on this device so far, including this one. 0: the device has no id.
-    #[prost(uint32, tag = "21")]
-    pub device_sign_ins: u32,
-    /// Number of requests that gates have reported.
-    #[prost(uint64, tag = "22")]
-    pub actions: u64,
-    /// The last page that a gate reported. Empty unless `Policy.keep_last_page` is set.
-    #[prost(string, tag = "23")]
-    pub last_page: ::prost::alloc::string::String,
-    /// Suspicious facts about the session.
-    #[prost(message, repeated, tag = "24")]
-    pub findings: ::prost::alloc::vec::Vec<Finding>,
-    /// The address of the last request. Empty: the same as `client.ip`.
-    #[prost(string, tag = "25")]
-    pub last_ip: ::prost::alloc::string::String,
-    /// The user's current profile. Unset in answers to calls that open, refresh or end the session.
-    #[prost(message, optional, tag = "26")]
-    pub user: ::core::option::Option<SessionUser>,
-    /// The session that this one replaced on the same device. Empty: none.
-    #[prost(string, tag = "27")]
-    pub replaces_session_id: ::prost::alloc::string::String,
-    /// The client that its tokens are issued to: their claim `client_id`.
-    #[prost(string, tag = "28")]
-    pub client_id: ::prost::alloc::string::String,
-}
-/// End of a session.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SessionEnd {
-    #[prost(message, optional, tag = "1")]
-    pub time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(enumeration = "SessionEndCause", tag = "2")]
-    pub cause: i32,
-    /// The text meant for the user, from the caller that ended it.
-    #[prost(string, tag = "3")]
-    pub user_message: ::prost::alloc::string::String,
-    /// The administrator's reason. Empty in answers to the user themselves.
-    #[prost(string, tag = "4")]
-    pub reason: ::prost::alloc::string::String,
-    /// The actor that ended it: `user:<id>`, `service:<name>` or `authority`. Empty in answers to the user themselves.
-    #[prost(string, tag = "5")]
-    pub actor: ::prost::alloc::string::String,
-    /// The log revision that enforces it.
-    #[prost(uint64, tag = "6")]
-    pub revision: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CreateSessionRequest {
-    /// 1 to 128 bytes, no control characters.
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// Required.
-    #[prost(message, optional, tag = "2")]
-    pub user: ::core::option::Option<SessionUser>,
-    #[prost(message, optional, tag = "3")]
-    pub client: ::core::option::Option<Client>,
-    /// Asks for the longer of the policy's two session lifetimes (defaults: 30 days instead of 7), if the policy allows
-    /// it.
-    #[prost(bool, tag = "4")]
-    pub remember_me: bool,
-    /// Authentication methods (RFC 8176), at most 16 of at most 64 bytes.
-    #[prost(string, repeated, tag = "5")]
-    pub amr: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Authentication context class, at most 256 bytes.
-    #[prost(string, tag = "6")]
-    pub acr: ::prost::alloc::string::String,
-    /// When the user authenticated. Unset: now. Not in the future.
-    #[prost(message, optional, tag = "7")]
-    pub auth_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Audiences of the access token, at most 16 of at most 256 bytes. Empty: the configured default.
-    #[prost(string, repeated, tag = "8")]
-    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Ends this older session on the same device. Empty: none.
-    #[prost(string, tag = "9")]
-    pub replaces_session_id: ::prost::alloc::string::String,
-    /// Makes a repeated call return the same session. At most 128 bytes. Empty: not idempotent.
-    #[prost(string, tag = "10")]
-    pub request_id: ::prost::alloc::string::String,
-    /// The client that the tokens are issued to (claim `client_id`, RFC 9068), for a login service that serves several
-    /// applications. At most 128 visible ASCII characters and spaces. Empty: the name of the calling service.
-    #[prost(string, tag = "11")]
-    pub client_id: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CreateSessionResponse {
-    #[prost(message, optional, tag = "1")]
-    pub session: ::core::option::Option<Session>,
-    /// A signed JWT (RFC 9068): `typ` is `at+jwt`, and `alg` and `kid` name the key. Its claims:
-    /// `iss`              `tokens.issuer` of the installation
-    /// `sub`              the user's id in the tenant
-    /// `aud`              array of audiences
-    /// `exp`, `iat`       seconds since 1970, by the database's clock
-    /// `jti`              the token's own id
-    /// `sid`              the session, `ses_…`
-    /// `auth_time`        when the user authenticated, in seconds since 1970
-    /// `amr`, `acr`       how the user authenticated (RFC 8176), as given at creation; left out when empty
-    /// `client_id`        the client that the token was issued to, as given at creation, or the calling service's name
-    /// `tenant`           the tenant's id
-    /// `serial`, `user_serial`, `tenant_serial`, `opened_revision`
-    /// numbers for revocation: the token is revoked if `serial` is in the revoked set, or if a
-    /// cutoff of its user, its tenant or everyone is greater than `opened_revision`
-    #[prost(string, tag = "2")]
-    pub access_token: ::prost::alloc::string::String,
-    /// Opaque. Exchange it by `RefreshSession`.
-    #[prost(string, tag = "3")]
-    pub refresh_token: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "4")]
-    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Fields of `client` and `user` that did not count as they were sent, at most 32.
-    #[prost(message, repeated, tag = "5")]
-    pub warnings: ::prost::alloc::vec::Vec<FieldWarning>,
-    /// The user's other active sessions when this one was opened, counted up to 100 among the 1,000 newest. A sign-in page
-    /// can offer to end them (`RevokeOtherSessions`). Sessions that this sign-in ended do not count.
-    #[prost(uint32, tag = "6")]
-    pub other_sessions: u32,
-    /// True if there are more than 100.
-    #[prost(bool, tag = "7")]
-    pub other_sessions_capped: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RefreshSessionRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// As returned by `CreateSession` or the last `RefreshSession`.
-    #[prost(string, tag = "2")]
-    pub refresh_token: ::prost::alloc::string::String,
-    /// Audiences of the new access token. Empty: as at creation.
-    #[prost(string, repeated, tag = "3")]
-    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The client that presents the token. Only `ip`, `user_agent` and `device_id` are read. If the same token is
-    /// presented twice, the fields that both presentations have are compared. Unset: nothing is compared.
-    #[prost(message, optional, tag = "4")]
-    pub client: ::core::option::Option<Client>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RefreshSessionResponse {
-    #[prost(message, optional, tag = "1")]
-    pub session: ::core::option::Option<Session>,
-    #[prost(string, tag = "2")]
-    pub access_token: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub refresh_token: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "4")]
-    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Fields of `client` that did not count as they were sent, at most 32.
-    #[prost(message, repeated, tag = "5")]
-    pub warnings: ::prost::alloc::vec::Vec<FieldWarning>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetSessionRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub session_id: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetSessionResponse {
-    #[prost(message, optional, tag = "1")]
-    pub session: ::core::option::Option<Session>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListSessionsRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// Empty: all users of the tenant (for a user: themselves).
-    #[prost(string, tag = "2")]
-    pub user_id: ::prost::alloc::string::String,
-    /// Sessions in this state, regardless of `show_ended`. Unset: active sessions, or with `show_ended` or
-    /// `filter.end_cause` sessions in any state.
-    #[prost(enumeration = "SessionState", tag = "3")]
-    pub state: i32,
-    /// 1 to 200. 0 means 50. More than 200 means 200.
-    #[prost(int32, tag = "4")]
-    pub page_size: i32,
-    /// From `next_page_token` of a call with the same arguments by the same caller.
-    #[prost(string, tag = "5")]
-    pub page_token: ::prost::alloc::string::String,
-    /// Sessions that match every field that is set. A user may set `device_type` only.
-    #[prost(message, optional, tag = "6")]
-    pub filter: ::core::option::Option<SessionFilter>,
-    #[prost(enumeration = "SessionOrder", tag = "7")]
-    pub order: i32,
-    /// Includes ended sessions. They are kept for `sessions.retention` (default 30 days after their end) and then removed
-    /// for good.
-    #[prost(bool, tag = "8")]
-    pub show_ended: bool,
-}
-/// Filter of sessions. Unset fields match everything.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SessionFilter {
-    /// Parts of the sign-in name, separated by spaces. Every part has to occur, in any order. A part of one or two
-    /// characters has to begin a word. Case, accents and Unicode forms do not matter: `jose` finds José. At most 8 parts.
-    #[prost(string, tag = "1")]
-    pub user_name: ::prost::alloc::string::String,
-    /// Parts of the given name and the family name, in the same way: `joan walker` and `walker joan` find Joan Walker.
-    #[prost(string, tag = "2")]
-    pub person_name: ::prost::alloc::string::String,
-    /// Parts of the email address, in the same way.
-    #[prost(string, tag = "3")]
-    pub email: ::prost::alloc::string::String,
-    /// The address at sign-in: one address, or a network such as `192.0.2.0/24`. Bits beyond the prefix are ignored.
-    #[prost(string, tag = "4")]
-    pub network: ::prost::alloc::string::String,
-    /// Country of the address at sign-in: ISO 3166-1 alpha-2, in either case.
-    #[prost(string, tag = "5")]
-    pub country_code: ::prost::alloc::string::String,
-    #[prost(enumeration = "DeviceType", tag = "6")]
-    pub device_type: i32,
-    /// Opened at or after. Not later than `started_before`.
-    #[prost(message, optional, tag = "7")]
-    pub started_after: ::core::option::Option<::prost_types::Timestamp>,
-    /// Opened before.
-    #[prost(message, optional, tag = "8")]
-    pub started_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Last active on or after that day (UTC). Not later than `last_active_before`.
-    #[prost(message, optional, tag = "9")]
-    pub last_active_after: ::core::option::Option<::prost_types::Timestamp>,
-    /// Last active before that day (UTC).
-    #[prost(message, optional, tag = "10")]
-    pub last_active_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// Cause of the end.
-    #[prost(enumeration = "SessionEndCause", tag = "11")]
-    pub end_cause: i32,
-}
-/// Sessions that a call would end.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Preview {
-    /// Number of active sessions that would end, counted up to 1,000.
-    #[prost(uint32, tag = "1")]
-    pub sessions: u32,
-    /// True if there are more.
-    #[prost(bool, tag = "2")]
-    pub capped: bool,
-    /// The newest ten of the counted sessions, newest first.
-    #[prost(message, repeated, tag = "3")]
-    pub sample: ::prost::alloc::vec::Vec<Session>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListSessionsResponse {
-    /// In the order asked for.
-    #[prost(message, repeated, tag = "1")]
-    pub sessions: ::prost::alloc::vec::Vec<Session>,
-    /// Empty: this was the last page.
-    #[prost(string, tag = "2")]
-    pub next_page_token: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeSessionRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// Empty in a user's call: the session of the call.
-    #[prost(string, tag = "2")]
-    pub session_id: ::prost::alloc::string::String,
-    /// The administrator's text, kept in the audit trail. At most 1,024 bytes, no control characters.
-    #[prost(string, tag = "3")]
-    pub reason: ::prost::alloc::string::String,
-    /// The text meant for the user. At most 1,024 bytes, no control characters.
-    #[prost(string, tag = "4")]
-    pub user_message: ::prost::alloc::string::String,
-    #[prost(enumeration = "Wait", tag = "5")]
-    pub wait: i32,
-    #[prost(message, optional, tag = "6")]
-    pub acting_user: ::core::option::Option<ActingUser>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RevokeSessionResponse {
-    /// A user with a token that is not valid, or whose tenant's policy hides sessions from users, sees only its ids, state,
-    /// times of opening and expiry, and end.
-    #[prost(message, optional, tag = "1")]
-    pub session: ::core::option::Option<Session>,
-    #[prost(message, optional, tag = "2")]
-    pub enforcement: ::core::option::Option<Enforcement>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeTokenRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// An access token or a refresh token of the session to end. Required.
-    #[prost(string, tag = "2")]
-    pub token: ::prost::alloc::string::String,
-    /// The address that the user calls from, for the audit trail. Read as `Client.ip`.
-    #[prost(string, tag = "3")]
-    pub client_ip: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeTokenResponse {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct BatchRevokeSessionsRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// 1 to 1,000 ids.
-    #[prost(string, repeated, tag = "2")]
-    pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Required.
-    #[prost(string, tag = "3")]
-    pub reason: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub user_message: ::prost::alloc::string::String,
-    #[prost(enumeration = "Wait", tag = "5")]
-    pub wait: i32,
-    #[prost(message, optional, tag = "6")]
-    pub acting_user: ::core::option::Option<ActingUser>,
-    /// Ends nothing and returns `preview` only. Needs no reason.
-    #[prost(bool, tag = "7")]
-    pub validate_only: bool,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct BatchRevokeSessionsResponse {
-    /// Number of sessions that this call ended. The others had ended before.
-    #[prost(uint32, tag = "1")]
-    pub revoked: u32,
-    #[prost(message, optional, tag = "2")]
-    pub enforcement: ::core::option::Option<Enforcement>,
-    #[prost(message, optional, tag = "3")]
-    pub preview: ::core::option::Option<Preview>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RevokeOtherSessionsRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub user_id: ::prost::alloc::string::String,
-    /// The session that stays. Empty in a user's call: the session of the call.
-    #[prost(string, tag = "3")]
-    pub keep_session_id: ::prost::alloc::string::String,
-    /// Ends every session. `keep_session_id` must be empty.
-    #[prost(bool, tag = "4")]
-    pub include_current: bool,
-    #[prost(string, tag = "5")]
-    pub reason: ::prost::alloc::string::String,
-    #[prost(enumeration = "Wait", tag = "6")]
-    pub wait: i32,
-    #[prost(message, optional, tag = "7")]
-    pub acting_user: ::core::option::Option<ActingUser>,
-    #[prost(string, tag = "8")]
-    pub user_message: ::prost::alloc::string::String,
-    /// `PASSWORD_CHANGED` or `SECOND_FACTOR_CHANGED`. Required from a `login` service, optional for an administrator, unset
-    /// in a user's call.
-    #[prost(enumeration = "SessionEndCause", tag = "9")]
-    pub cause: i32,
-    /// Ends nothing and returns `preview` only. Needs no reason.
-    #[prost(bool, tag = "10")]
-    pub validate_only: bool,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RevokeOtherSessionsResponse {
-    #[prost(message, optional, tag = "1")]
-    pub enforcement: ::core::option::Option<Enforcement>,
-    #[prost(message, optional, tag = "2")]
-    pub preview: ::core::option::Option<Preview>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct IntrospectTokenRequest {
-    #[prost(string, tag = "1")]
-    pub tenant_id: ::prost::alloc::string::String,
-    /// An access token, at most 8 KiB. In a user's call: empty, or a token of the session of the call.
-    #[prost(string, tag = "2")]
-    pub token: ::prost::alloc::string::String,
-    /// Whether the call serves a request of the user. Must be unset or `TOKEN_USE_NONE` in a user's call.
-    #[prost(enumeration = "TokenUse", tag = "3")]
-    pub token_use: i32,
-    /// The address of that request. Read as `Client.ip`, and only if the call counts as use.
-    #[prost(string, tag = "4")]
-    pub client_ip: ::prost::alloc::string::String,
-    /// The path of that request, kept if `Policy.keep_last_page` is set. A query is cut off, and a path over 512 bytes or
-    /// with control characters is ignored. Read only if the call counts as use.
-    #[prost(string, tag = "5")]
-    pub page: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct IntrospectTokenResponse {
-    /// True if the token is valid now.
-    #[prost(bool, tag = "1")]
-    pub active: bool,
-    /// The reason why it is invalid, in the words of validators.
-    #[prost(string, tag = "2")]
-    pub inactive_reason: ::prost::alloc::string::String,
-    /// The session, also if it has ended. Unset if the token is not genuine. A user with an invalid token, or whose
-    /// tenant's policy hides sessions from users, sees only its ids, state, times of opening and expiry, and end.
-    #[prost(message, optional, tag = "3")]
-    pub session: ::core::option::Option<Session>,
-    #[prost(message, optional, tag = "4")]
-    pub access_token_expire_time: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// Recent use of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ActivityStatus {
-    Unspecified = 0,
-    /// Within the last 5 minutes.
-    ActiveNow = 1,
-    Idle = 2,
-}
-impl ActivityStatus {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "ACTIVITY_STATUS_UNSPECIFIED",
-            Self::ActiveNow => "ACTIVITY_STATUS_ACTIVE_NOW",
-            Self::Idle => "ACTIVITY_STATUS_IDLE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "ACTIVITY_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "ACTIVITY_STATUS_ACTIVE_NOW" => Some(Self::ActiveNow),
-            "ACTIVITY_STATUS_IDLE" => Some(Self::Idle),
-            _ => None,
-        }
-    }
-}
-/// State of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum SessionState {
-    Unspecified = 0,
-    /// It can be used.
-    Active = 1,
-    /// It reached `expire_time`.
-    Expired = 2,
-    /// Its own user ended it.
-    SignedOut = 3,
-    /// An administrator, a service or the authority ended it.
-    Revoked = 4,
-}
-impl SessionState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SESSION_STATE_UNSPECIFIED",
-            Self::Active => "SESSION_STATE_ACTIVE",
-            Self::Expired => "SESSION_STATE_EXPIRED",
-            Self::SignedOut => "SESSION_STATE_SIGNED_OUT",
-            Self::Revoked => "SESSION_STATE_REVOKED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SESSION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "SESSION_STATE_ACTIVE" => Some(Self::Active),
-            "SESSION_STATE_EXPIRED" => Some(Self::Expired),
-            "SESSION_STATE_SIGNED_OUT" => Some(Self::SignedOut),
-            "SESSION_STATE_REVOKED" => Some(Self::Revoked),
-            _ => None,
-        }
-    }
-}
-/// Cause of a session's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum SessionEndCause {
-    Unspecified = 0,
-    /// Its user, with the session's own token or through a service that acts for them.
-    User = 1,
-    /// An administrator or a service.
-    Administrator = 2,
-    /// The user was disabled.
-    UserDisabled = 3,
-    /// An old refresh token was used again, so it had been copied.
-    RefreshTokenReused = 4,
-    /// A new session on the same device took its place.
-    Replaced = 5,
-    /// The history of the authority was recovered and everyone was signed out.
-    Recovery = 6,
-    /// The tenant's policy changed and the session violated it.
-    Policy = 7,
-    /// No activity for the policy's idle timeout.
-    Idle = 8,
-    /// The user's password was changed.
-    PasswordChanged = 9,
-    /// The user's second factor was changed.
-    SecondFactorChanged = 10,
-    /// A newer session exceeded the policy's number of sessions.
-    SessionLimit = 11,
-    /// Its user, from another session, or by ending all of their sessions at once.
-    AnotherDevice = 12,
-}
-impl SessionEndCause {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SESSION_END_CAUSE_UNSPECIFIED",
-            Self::User => "SESSION_END_CAUSE_USER",
-            Self::Administrator => "SESSION_END_CAUSE_ADMINISTRATOR",
-            Self::UserDisabled => "SESSION_END_CAUSE_USER_DISABLED",
-            Self::RefreshTokenReused => "SESSION_END_CAUSE_REFRESH_TOKEN_REUSED",
-            Self::Replaced => "SESSION_END_CAUSE_REPLACED",
-            Self::Recovery => "SESSION_END_CAUSE_RECOVERY",
-            Self::Policy => "SESSION_END_CAUSE_POLICY",
-            Self::Idle => "SESSION_END_CAUSE_IDLE",
-            Self::PasswordChanged => "SESSION_END_CAUSE_PASSWORD_CHANGED",
-            Self::SecondFactorChanged => "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED",
-            Self::SessionLimit => "SESSION_END_CAUSE_SESSION_LIMIT",
-            Self::AnotherDevice => "SESSION_END_CAUSE_ANOTHER_DEVICE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SESSION_END_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
-            "SESSION_END_CAUSE_USER" => Some(Self::User),
-            "SESSION_END_CAUSE_ADMINISTRATOR" => Some(Self::Administrator),
-            "SESSION_END_CAUSE_USER_DISABLED" => Some(Self::UserDisabled),
-            "SESSION_END_CAUSE_REFRESH_TOKEN_REUSED" => Some(Self::RefreshTokenReused),
-            "SESSION_END_CAUSE_REPLACED" => Some(Self::Replaced),
-            "SESSION_END_CAUSE_RECOVERY" => Some(Self::Recovery),
-            "SESSION_END_CAUSE_POLICY" => Some(Self::Policy),
-            "SESSION_END_CAUSE_IDLE" => Some(Self::Idle),
-            "SESSION_END_CAUSE_PASSWORD_CHANGED" => Some(Self::PasswordChanged),
-            "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED" => Some(Self::SecondFactorChanged),
-            "SESSION_END_CAUSE_SESSION_LIMIT" => Some(Self::SessionLimit),
-            "SESSION_END_CAUSE_ANOTHER_DEVICE" => Some(Self::AnotherDevice),
-            _ => None,
-        }
-    }
-}
-/// The order of a list of sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum SessionOrder {
-    /// In a user's own list: the current session, then the last active first. In other lists: newest first.
-    Unspecified = 0,
-    /// Newest first.
-    Start = 1,
-    /// By user id, in the store's order of text; newest first within a user.
-    User = 2,
-    /// Last active first. Only with `user_id`, or in a user's own list. A session that is used between two pages may be
-    /// missed: it moves to an earlier page.
-    LastActive = 3,
-}
-impl SessionOrder {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SESSION_ORDER_UNSPECIFIED",
-            Self::Start => "SESSION_ORDER_START",
-            Self::User => "SESSION_ORDER_USER",
-            Self::LastActive => "SESSION_ORDER_LAST_ACTIVE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SESSION_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
-            "SESSION_ORDER_START" => Some(Self::Start),
-            "SESSION_ORDER_USER" => Some(Self::User),
-            "SESSION_ORDER_LAST_ACTIVE" => Some(Self::LastActive),
-            _ => None,
-        }
-    }
-}
-/// Whether an introspection counts as use of the session. Only a valid token is used: `active` is true in the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum TokenUse {
-    /// `TOKEN_USE_REQUEST` for a service with the role `gateway`, `TOKEN_USE_NONE` for every other caller.
-    Unspecified = 0,
-    /// The call serves a request of the user. The session's last activity, address and number of requests change within a
-    /// second, and the session does not become idle.
-    Request = 1,
-    /// The call only looks, for example for a preflight, a background poll or a health check.
-    None = 2,
-}
-impl TokenUse {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "TOKEN_USE_UNSPECIFIED",
-            Self::Request => "TOKEN_USE_REQUEST",
-            Self::None => "TOKEN_USE_NONE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "TOKEN_USE_UNSPECIFIED" => Some(Self::Unspecified),
-            "TOKEN_USE_REQUEST" => Some(Self::Request),
-            "TOKEN_USE_NONE" => Some(Self::None),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-#[cfg(feature = "grpc")]
-pub mod session_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Opens, renews, shows and ends sessions.
-    ///
-    /// A service names the tenant in every request; an empty `tenant_id` is `INVALID_ARGUMENT`. A user calls with their
-    /// own access token, may leave `tenant_id` and `user_id` empty, and sees their own sessions only.
-    #[derive(Debug, Clone)]
-    pub struct SessionServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl<T> SessionServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> SessionServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            SessionServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
-        ///
-        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
-        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
-        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
-        /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
-        /// one whose session has ended).
-        pub async fn create_session(
-            &mut self,
-            request: impl tonic::IntoRequest<super::CreateSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::CreateSessionResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/CreateSession",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("portcullis.v1.SessionService", "CreateSession"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
-        ///
-        /// The token just before the newest returns the same successor within a grace period (default 30 s), so two tabs
-        /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
-        /// Any other old token ends the session. If two clients present one token, the session gets the finding
-        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
-        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
-        /// (the session has ended, and the user is disabled now).
-        pub async fn refresh_session(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RefreshSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RefreshSessionResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/RefreshSession",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("portcullis.v1.SessionService", "RefreshSession"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Returns one session. Roles: `support`, `admin`, or the user themselves. Errors: `SESSION_NOT_FOUND`.
-        pub async fn get_session(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetSessionResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/GetSession",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("portcullis.v1.SessionService", "GetSession"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Lists the sessions of a user or a tenant. Roles: `support`, `admin`, or the user themselves.
-        ///
-        /// A session that matches from the first page to the last is listed exactly once, however many sessions are opened or
-        /// ended meanwhile. Errors: `PAGE_TOKEN_INVALID`.
-        pub async fn list_sessions(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ListSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListSessionsResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/ListSessions",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("portcullis.v1.SessionService", "ListSessions"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
-        ///
-        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
-        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
-        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
-        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
-        pub async fn revoke_session(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RevokeSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeSessionResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/RevokeSession",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("portcullis.v1.SessionService", "RevokeSession"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
-        /// service signs a user out by the token that it holds, and needs no administrator's credential.
-        ///
-        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
-        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
-        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
-        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
-        pub async fn revoke_token(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RevokeTokenRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeTokenResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/RevokeToken",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("portcullis.v1.SessionService", "RevokeToken"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
-        pub async fn batch_revoke_sessions(
-            &mut self,
-            request: impl tonic::IntoRequest<super::BatchRevokeSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::BatchRevokeSessionsResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/BatchRevokeSessions",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "portcullis.v1.SessionService",
-                        "BatchRevokeSessions",
-                    ),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Ends a user's sessions except one, at a cost that does not depend on their number. Roles: `admin`, the user
-        /// themselves, or a `login` service that reports a changed password or second factor. Errors: `SESSION_NOT_FOUND`,
-        /// `REAUTHENTICATION_REQUIRED`.
-        pub async fn revoke_other_sessions(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RevokeOtherSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeOtherSessionsResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/RevokeOtherSessions",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "portcullis.v1.SessionService",
-                        "RevokeOtherSessions",
-                    ),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
-        /// about the token of the call, also if its session has ended: the answer says how it ended.
-        /// An invalid token is an answer (`active` false), not an error.
-        ///
-        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
-        pub async fn introspect_token(
-            &mut self,
-            request: impl tonic::IntoRequest<super::IntrospectTokenRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::IntrospectTokenResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/portcullis.v1.SessionService/IntrospectToken",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("portcullis.v1.SessionService", "IntrospectToken"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-#[cfg(feature = "grpc")]
-pub mod session_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with SessionServiceServer.
-    #[async_trait]
-    pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
-        /// Opens a session for a user. The caller has authenticated the user. Role: `login`.
-        ///
-        /// Creates the tenant and the user if they are new. The policy in force when the session is stored holds, also for
-        /// sign-ins at the same time: of them exactly as many stay signed in as `Policy.sessions_max` says, the last ones that
-        /// were stored, or with `SESSION_LIMIT_ACTION_REFUSE` the first ones. Errors: `USER_DISABLED`, `REQUEST_ID_REUSED`, `POLICY_FORBIDS`,
-        /// `SESSION_LIMIT`, `SESSION_NOT_FOUND` (no session with `replaces_session_id`), `SESSION_ENDED` (the call repeats
-        /// one whose session has ended).
-        async fn create_session(
-            &self,
-            request: tonic::Request<super::CreateSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::CreateSessionResponse>,
-            tonic::Status,
-        >;
-        /// Exchanges a refresh token for a new access token and the next refresh token. Role: `login`.
-        ///
-        /// The token just before the newest returns the same successor within a grace period (default 30 s), so two tabs
-        /// stay signed in. After that it still does until a use of the successor is seen, so a lost answer ends no session.
-        /// Any other old token ends the session. If two clients present one token, the session gets the finding
-        /// `FINDING_CODE_REFRESH_TOKEN_SHARED`, and ends if `Policy.end_on_shared_refresh_token` is set.
-        /// Errors: `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED`, `SESSION_ENDED` (signing in again helps), `USER_DISABLED`
-        /// (the session has ended, and the user is disabled now).
-        async fn refresh_session(
-            &self,
-            request: tonic::Request<super::RefreshSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RefreshSessionResponse>,
-            tonic::Status,
-        >;
-        /// Returns one session. Roles: `support`, `admin`, or the user themselves. Errors: `SESSION_NOT_FOUND`.
-        async fn get_session(
-            &self,
-            request: tonic::Request<super::GetSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetSessionResponse>,
-            tonic::Status,
-        >;
-        /// Lists the sessions of a user or a tenant. Roles: `support`, `admin`, or the user themselves.
-        ///
-        /// A session that matches from the first page to the last is listed exactly once, however many sessions are opened or
-        /// ended meanwhile. Errors: `PAGE_TOKEN_INVALID`.
-        async fn list_sessions(
-            &self,
-            request: tonic::Request<super::ListSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListSessionsResponse>,
-            tonic::Status,
-        >;
-        /// Ends one session. Roles: `admin`, or the user themselves. Ending an ended session succeeds and changes nothing.
-        ///
-        /// A user may always end the session of the call: whatever `Policy.users_see_sessions` and
-        /// `Policy.reauthenticate_within` say, with an access token that has expired while the session lives, and again after
-        /// the session has ended (for `tokens.ended_token_window`). Other sessions need a valid token and obey the policy.
-        /// Errors: `SESSION_NOT_FOUND`, `REAUTHENTICATION_REQUIRED`, `POLICY_FORBIDS`.
-        async fn revoke_session(
-            &self,
-            request: tonic::Request<super::RevokeSessionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeSessionResponse>,
-            tonic::Status,
-        >;
-        /// Ends the session of an access token or a refresh token, like a revocation endpoint of RFC 7009. Role: `login`. A login
-        /// service signs a user out by the token that it holds, and needs no administrator's credential.
-        ///
-        /// Both kinds of token may be older than the newest one, and an access token may have expired. The session ends with
-        /// the cause `SESSION_END_CAUSE_USER`. A token that is malformed, forged, unknown, of another tenant or of an ended
-        /// session gets the same empty answer and changes nothing: the answer never tells whether a token or a session exists.
-        /// No error depends on the token, except that an empty one is `INVALID_FIELD`.
-        async fn revoke_token(
-            &self,
-            request: tonic::Request<super::RevokeTokenRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeTokenResponse>,
-            tonic::Status,
-        >;
-        /// Ends several sessions of one tenant, all or none. Role: `admin`. Errors: `SESSION_NOT_FOUND` (none was ended).
-        async fn batch_revoke_sessions(
-            &self,
-            request: tonic::Request<super::BatchRevokeSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::BatchRevokeSessionsResponse>,
-            tonic::Status,
-        >;
-        /// Ends a user's sessions except one, at a cost that does not depend on their number. Roles: `admin`, the user
-        /// themselves, or a `login` service that reports a changed password or second factor. Errors: `SESSION_NOT_FOUND`,
-        /// `REAUTHENTICATION_REQUIRED`.
-        async fn revoke_other_sessions(
-            &self,
-            request: tonic::Request<super::RevokeOtherSessionsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RevokeOtherSessionsResponse>,
-            tonic::Status,
-        >;
-        /// Decides about an access token from the authority's own rows. Roles: `support`, `admin`, `gateway`. A user may ask
-        /// about the token of the call, also if its session has ended: the answer says how it ended.
-        /// An invalid token is an answer (`active` false), not an error.
-        ///
-        /// A gate that asks for each request keeps its users signed in: see `IntrospectTokenRequest.token_use`.
-        async fn introspect_token(
-            &self,
-            request: tonic::Request<super::IntrospectTokenRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::IntrospectTokenResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Opens, renews, shows and ends sessions.
-    ///
-    /// A service names the tenant in every request; an empty `tenant_id` is `INVALID_ARGUMENT`. A user calls with their
-    /// own access token, may leave `tenant_id` and `user_id` empty, and sees their own sessions only.
-    #[derive(Debug)]
-    pub struct SessionServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> SessionServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for SessionServiceServer<T>
-    where
-        T: SessionService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/portcullis.v1.SessionService/CreateSession" => {
-                    #[allow(non_camel_case_types)]
-                    struct CreateSessionSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::CreateSessionRequest>
-                    for CreateSessionSvc<T> {
-                        type Response = super::CreateSessionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CreateSessionRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::create_session(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = CreateSessionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/RefreshSession" => {
-                    #[allow(non_camel_case_types)]
-                    struct RefreshSessionSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::RefreshSessionRequest>
-                    for RefreshSessionSvc<T> {
-                        type Response = super::RefreshSessionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RefreshSessionRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::refresh_session(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RefreshSessionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/GetSession" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetSessionSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::GetSessionRequest>
-                    for GetSessionSvc<T> {
-                        type Response = super::GetSessionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetSessionRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::get_session(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetSessionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/ListSessions" => {
-                    #[allow(non_camel_case_types)]
-                    struct ListSessionsSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::ListSessionsRequest>
-                    for ListSessionsSvc<T> {
-                        type Response = super::ListSessionsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListSessionsRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::list_sessions(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ListSessionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/RevokeSession" => {
-                    #[allow(non_camel_case_types)]
-                    struct RevokeSessionSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::RevokeSessionRequest>
-                    for RevokeSessionSvc<T> {
-                        type Response = super::RevokeSessionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RevokeSessionRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::revoke_session(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RevokeSessionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/RevokeToken" => {
-                    #[allow(non_camel_case_types)]
-                    struct RevokeTokenSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::RevokeTokenRequest>
-                    for RevokeTokenSvc<T> {
-                        type Response = super::RevokeTokenResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RevokeTokenRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::revoke_token(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RevokeTokenSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/BatchRevokeSessions" => {
-                    #[allow(non_camel_case_types)]
-                    struct BatchRevokeSessionsSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::BatchRevokeSessionsRequest>
-                    for BatchRevokeSessionsSvc<T> {
-                        type Response = super::BatchRevokeSessionsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::BatchRevokeSessionsRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::batch_revoke_sessions(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = BatchRevokeSessionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/RevokeOtherSessions" => {
-                    #[allow(non_camel_case_types)]
-                    struct RevokeOtherSessionsSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::RevokeOtherSessionsRequest>
-                    for RevokeOtherSessionsSvc<T> {
-                        type Response = super::RevokeOtherSessionsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RevokeOtherSessionsRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::revoke_other_sessions(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RevokeOtherSessionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/portcullis.v1.SessionService/IntrospectToken" => {
-                    #[allow(non_camel_case_types)]
-                    struct IntrospectTokenSvc<T: SessionService>(pub Arc<T>);
-                    impl<
-                        T: SessionService,
-                    > tonic::server::UnaryService<super::IntrospectTokenRequest>
-                    for IntrospectTokenSvc<T> {
-                        type Response = super::IntrospectTokenResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::IntrospectTokenRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as SessionService>::introspect_token(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = IntrospectTokenSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for SessionServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "portcullis.v1.SessionService";
-    impl<T> tonic::server::NamedService for SessionServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
 /// Lifetimes and limits of a tenant's sessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Policy {
@@ -5370,6 +5506,12 @@ pub struct SignOutTenantResponse {
     pub enforcement: ::core::option::Option<Enforcement>,
     #[prost(message, optional, tag = "2")]
     pub preview: ::core::option::Option<Preview>,
+    /// Number of active sessions that this call ended, counted up to 1,000 in the transaction of the sign-out.
+    #[prost(uint32, tag = "3")]
+    pub sessions_ended: u32,
+    /// True if there may have been more: over 1,000 active sessions, or over 5,000 sessions in all.
+    #[prost(bool, tag = "4")]
+    pub sessions_ended_capped: bool,
 }
 /// Effect of a sign-in at the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -5916,6 +6058,10 @@ pub struct UserFilter {
     /// Last signed in before.
     #[prost(message, optional, tag = "4")]
     pub signed_in_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Users who are active now from at least this many different addresses: by the last address of each active session that
+    /// was used within the last 5 minutes. 2 to 100; 0: any.
+    #[prost(uint32, tag = "6")]
+    pub active_addresses_min: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListUsersResponse {
@@ -5948,6 +6094,16 @@ pub struct UserSummary {
     /// The newest activity over the counted sessions. Unset when there are none.
     #[prost(message, optional, tag = "5")]
     pub last_active_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether that was within the last 5 minutes. Unset when the user has no active session.
+    #[prost(enumeration = "ActivityStatus", tag = "6")]
+    pub status: i32,
+    /// From `last_active_time` to now. Unset when the user has no active session.
+    #[prost(message, optional, tag = "7")]
+    pub idle: ::core::option::Option<::prost_types::Duration>,
+    /// Different addresses from which the user is active now. Counted only if the list is ordered by sessions or by last
+    /// activity, or filtered by `active_addresses_min`; 0 otherwise.
+    #[prost(uint32, tag = "8")]
+    pub active_addresses: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetUserRequest {
@@ -5991,6 +6147,16 @@ pub struct ForceSignOutResponse {
     pub enforcement: ::core::option::Option<Enforcement>,
     #[prost(message, optional, tag = "2")]
     pub preview: ::core::option::Option<Preview>,
+    /// Number of active sessions that this call ended, counted up to 1,000 in the transaction of the sign-out.
+    #[prost(uint32, tag = "3")]
+    pub sessions_ended: u32,
+    /// True if there may have been more: over 1,000 active sessions, or over 5,000 sessions in all.
+    #[prost(bool, tag = "4")]
+    pub sessions_ended_capped: bool,
+    /// The ids of users who have never signed in: most likely mistakes. They were signed out all the same, so a sign-in that
+    /// is under way is revoked on arrival.
+    #[prost(string, repeated, tag = "5")]
+    pub unknown_user_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DisableUserRequest {
@@ -6052,6 +6218,11 @@ pub enum UserOrder {
     UserName = 2,
     /// By family name, then given name, ignoring case and accents, in the same order on every store.
     PersonName = 3,
+    /// Most active sessions first, counted in full. This order, the next one and `active_addresses_min` read every active
+    /// session of the tenant for each page: in a very large tenant the answer may be `SEARCH_TOO_SLOW`.
+    Sessions = 4,
+    /// Last active first.
+    LastActive = 5,
 }
 impl UserOrder {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -6064,6 +6235,8 @@ impl UserOrder {
             Self::SignIn => "USER_ORDER_SIGN_IN",
             Self::UserName => "USER_ORDER_USER_NAME",
             Self::PersonName => "USER_ORDER_PERSON_NAME",
+            Self::Sessions => "USER_ORDER_SESSIONS",
+            Self::LastActive => "USER_ORDER_LAST_ACTIVE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -6073,6 +6246,8 @@ impl UserOrder {
             "USER_ORDER_SIGN_IN" => Some(Self::SignIn),
             "USER_ORDER_USER_NAME" => Some(Self::UserName),
             "USER_ORDER_PERSON_NAME" => Some(Self::PersonName),
+            "USER_ORDER_SESSIONS" => Some(Self::Sessions),
+            "USER_ORDER_LAST_ACTIVE" => Some(Self::LastActive),
             _ => None,
         }
     }

@@ -146,7 +146,7 @@ impl Rule<'_> {
 }
 
 /// The way in which an existing session violates its policy. The first that applies, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyViolation {
     /// The `acr` is not among the required ones.
     AcrMissing,
@@ -318,6 +318,19 @@ impl Limits {
 }
 
 impl PolicyViolation {
+    /// The field of the contract's policy that the session violates, for programs that read the audit trail.
+    #[must_use]
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::AcrMissing => "required_acr",
+            Self::RememberMeForbidden => "remember_me_allowed",
+            Self::TooOld => "session_lifetime_max",
+            Self::LifetimeShortened => "session_lifetime",
+            Self::Idle => "idle_timeout",
+            Self::TooMany => "sessions_max",
+        }
+    }
+
     /// The text in the audit trail.
     #[must_use]
     pub fn describe(self) -> &'static str {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use portcullis_contract::{
     delta::{self, Change, Scope},
-    id::EventId,
     key::CredentialKind,
     position::{Incarnation, Position, Revision},
     view::Frame,
@@ -22,7 +21,7 @@ use super::{
     value::Value,
 };
 use crate::{Checkpoint, Recovered, StoreError};
-use portcullis_domain::{Actor, Cause, Entry, Micros, Mutation, time::span};
+use portcullis_domain::{Cause, Entry, Micros, Mutation, time::span};
 
 /// An authority that has beaten within this time may still be running: it beats once a second.
 const BEAT_RECENT: Duration = Duration::from_secs(30);
@@ -168,11 +167,7 @@ async fn refuse_beside_authority(db: &mut Db) -> Result<(), StoreError> {
 
 fn recovery_entry() -> Entry {
     Entry {
-        event_id: EventId::generate(),
-        actor: Actor::authority(),
         reason: "portcullis recover".into(),
-        user_message: String::new(),
-        trace_parent: None,
-        mutation: Mutation::SignOutEveryone,
+        ..Entry::internal(Mutation::SignOutEveryone)
     }
 }

@@ -24,6 +24,7 @@ macro_rules! change_messages {
 change_messages!(
     RevokeSessionRequest: Optional [wait, user_message, acting_user];
     BatchRevokeSessionsRequest: Required [wait, user_message, acting_user];
+    RevokeMatchingSessionsRequest: Required [wait, user_message, acting_user];
     RevokeOtherSessionsRequest: Optional [wait, user_message, acting_user];
     ForceSignOutRequest: Required [wait, user_message, acting_user];
     DisableUserRequest: Required [wait, user_message, acting_user];
@@ -51,6 +52,7 @@ macro_rules! tenant_change_messages {
 tenant_change_messages!(
     RevokeSessionRequest,
     BatchRevokeSessionsRequest,
+    RevokeMatchingSessionsRequest,
     RevokeOtherSessionsRequest,
     ForceSignOutRequest,
     DisableUserRequest,
@@ -74,6 +76,7 @@ macro_rules! previewable_messages {
 
 previewable_messages!(
     BatchRevokeSessionsRequest,
+    RevokeMatchingSessionsRequest,
     RevokeOtherSessionsRequest,
     ForceSignOutRequest,
     DisableUserRequest,

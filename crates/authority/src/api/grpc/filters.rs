@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// The most addresses that a filter of users may ask for.
+const ACTIVE_ADDRESSES_MAX: u32 = 100;
+
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 /// The first second after the year 9999, the last year that a timestamp of the wire can express.
 const TIME_MAX_SECONDS: i64 = 253_402_300_800;
@@ -62,6 +65,20 @@ impl Fields {
         (names, signed_in)
     }
 
+    /// The least number of addresses at once. One address is no filter that anybody could mean.
+    pub(crate) fn active_addresses_min(&mut self, number: u32) -> Option<u32> {
+        if number == 0 {
+            return None;
+        }
+        if !(2..=ACTIVE_ADDRESSES_MAX).contains(&number) {
+            self.wrong(
+                "filter.active_addresses_min",
+                format!("must be from 2 to {ACTIVE_ADDRESSES_MAX}, or 0"),
+            );
+        }
+        Some(number)
+    }
+
     /// Reads the order of a list of sessions. Unless a user asks for another one, their current session comes first.
     pub(crate) fn session_order(
         &mut self,
@@ -96,6 +113,8 @@ impl Fields {
             Ok(v1::UserOrder::Unspecified | v1::UserOrder::SignIn) => UserOrder::SignIn,
             Ok(v1::UserOrder::UserName) => UserOrder::UserName,
             Ok(v1::UserOrder::PersonName) => UserOrder::PersonName,
+            Ok(v1::UserOrder::Sessions) => UserOrder::Sessions,
+            Ok(v1::UserOrder::LastActive) => UserOrder::LastActive,
             Err(_) => {
                 self.wrong("order", "must be a value of UserOrder");
                 UserOrder::SignIn

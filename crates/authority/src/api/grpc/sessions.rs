@@ -4,6 +4,7 @@ mod introspect;
 mod list;
 mod refresh;
 mod revoke;
+mod revoke_matching;
 mod sign_in;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use portcullis_contract::v1::{self, session_service_server::SessionService};
 use tonic::{Request, Response, Status};
 
+use self::revoke_matching::Matching;
 use super::{
     change::{PreviewRequest, Previewable, TenantChange},
     incoming::Incoming,
@@ -24,6 +26,7 @@ use crate::{
         preview::preview,
         refresh::refresh,
         revoke::{OtherSessions, revoke_other_sessions, revoke_session, revoke_sessions},
+        revoke_matching::{preview_matching, revoke_matching},
         revoke_token::revoke_token,
         sessions::{get_session, list_sessions},
         sign_in::sign_in,
@@ -153,6 +156,33 @@ impl SessionService for Sessions {
                     enforcement: Some(render::enforcement(&enforcement)),
                     preview: None,
                 }
+            }
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_matching_sessions(
+        &self,
+        request: Request<v1::RevokeMatchingSessionsRequest>,
+    ) -> Result<Response<v1::RevokeMatchingSessionsResponse>, Status> {
+        let change = Incoming::new(request)?.previewable_change(revoke_matching::parse)?;
+        let answer = match change {
+            Previewable::Preview(asked) => {
+                let filter = &asked.subject.filter;
+                let found = preview_matching(&self.app, &asked.caller, filter).await?;
+                v1::RevokeMatchingSessionsResponse {
+                    preview: Some(render::preview(&found)),
+                    ..Default::default()
+                }
+            }
+            Previewable::Apply(change) => {
+                let Matching {
+                    filter,
+                    sessions_max,
+                } = &change.subject;
+                let revoked =
+                    revoke_matching(&self.app, &change.origin, filter, *sessions_max).await?;
+                revoke_matching::render(&revoked)
             }
         };
         Ok(Response::new(answer))

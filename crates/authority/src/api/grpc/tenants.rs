@@ -70,15 +70,17 @@ impl TenantService for Tenants {
                     preview(&self.app, &asked.caller, &asked.tenant, &Selection::Tenant).await?;
                 v1::SignOutTenantResponse {
                     preview: Some(render::preview(&found)),
-                    enforcement: None,
+                    ..Default::default()
                 }
             }
             Previewable::Apply(change) => {
-                let enforcement =
+                let (signed_out, enforcement) =
                     sign_out_tenant(&self.app, &change.origin, change.tenant, is_forced).await?;
                 v1::SignOutTenantResponse {
                     enforcement: Some(render::enforcement(&enforcement)),
                     preview: None,
+                    sessions_ended: signed_out.sessions,
+                    sessions_ended_capped: signed_out.is_capped,
                 }
             }
         };

@@ -65,7 +65,11 @@ impl UserService for Users {
         .await?;
         Ok(Response::new(v1::ListUsersResponse {
             next_page_token: pages.next(page.next.as_ref()),
-            users: page.users.iter().map(render::user::user_summary).collect(),
+            users: page
+                .users
+                .iter()
+                .map(|summary| render::user::user_summary(summary, page.now))
+                .collect(),
             sessions: page.sessions,
             sessions_capped: page.is_capped,
         }))
@@ -85,10 +89,10 @@ impl UserService for Users {
         let answer = match change {
             Previewable::Preview(asked) => v1::ForceSignOutResponse {
                 preview: Some(self.preview_users(asked).await?),
-                enforcement: None,
+                ..Default::default()
             },
             Previewable::Apply(change) => {
-                let enforcement = sign_out_users(
+                let (signed_out, enforcement) = sign_out_users(
                     &self.app,
                     &change.origin,
                     change.tenant,
@@ -99,6 +103,9 @@ impl UserService for Users {
                 v1::ForceSignOutResponse {
                     enforcement: Some(render::enforcement(&enforcement)),
                     preview: None,
+                    sessions_ended: signed_out.sessions,
+                    sessions_ended_capped: signed_out.is_capped,
+                    unknown_user_ids: texts(&signed_out.unknown),
                 }
             }
         };
@@ -179,6 +186,10 @@ impl Users {
             preview: Some(preview),
         })
     }
+}
+
+fn texts(users: &[UserId]) -> Vec<String> {
+    users.iter().map(ToString::to_string).collect()
 }
 
 fn parse_user<M: ChangeMessage>(

@@ -1,10 +1,12 @@
 //! The end of sessions beyond the policy's number.
 
-use portcullis_contract::id::{EventId, SessionId, TenantId};
+use portcullis_contract::id::{SessionId, TenantId};
 
 use crate::{
     app::{App, AppError},
-    domain::{Actor, Cause, EXCESS_SESSIONS_MAX, Entry, Mutation, SignIn},
+    domain::{
+        Cause, Details, EXCESS_SESSIONS_MAX, Entry, Mutation, SignIn, policy::PolicyViolation,
+    },
 };
 
 impl App {
@@ -32,17 +34,16 @@ impl App {
 }
 
 fn end_beyond_limit(tenant: &TenantId, sessions: Vec<SessionId>) -> Entry {
+    let mutation = Mutation::RevokeSessions {
+        tenant: tenant.clone(),
+        sessions,
+        owner: None,
+        cause: Cause::SessionLimit,
+    };
+    let rule = PolicyViolation::TooMany;
     Entry {
-        event_id: EventId::generate(),
-        actor: Actor::authority(),
-        reason: "beyond the policy's number of sessions".into(),
-        user_message: String::new(),
-        trace_parent: None,
-        mutation: Mutation::RevokeSessions {
-            tenant: tenant.clone(),
-            sessions,
-            owner: None,
-            cause: Cause::SessionLimit,
-        },
+        reason: rule.describe().into(),
+        details: Details::from([("rule".to_owned(), rule.rule().to_owned())]),
+        ..Entry::internal(mutation)
     }
 }

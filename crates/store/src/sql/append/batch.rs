@@ -13,13 +13,13 @@ use prost::bytes::Bytes;
 use super::super::{
     audit::{
         outbox,
-        row::{AuditRow, Target},
+        row::{AuditRow, Target, details_text},
     },
     connection::Statement,
     db::Db,
     row::Row,
 };
-use portcullis_domain::{Cause, Entry, EntryError, Micros, Outcome, Session};
+use portcullis_domain::{Cause, Entry, EntryError, Micros, Outcome, Session, SignedOut};
 
 /// The most audit rows that an entry writes together with its change. The others wait in the outbox, in the same
 /// transaction: an entry of a thousand users must not make the other entries of the batch wait for its rows.
@@ -55,6 +55,10 @@ pub(super) struct Batch<'a> {
     pub(super) key_owners: HashSet<UserSerial>,
     /// The session that a sign-out keeps, by the entry's place in the batch.
     pub(super) kept: HashMap<usize, Serial>,
+    /// Users who have never signed in.
+    pub(super) strangers: HashSet<UserSerial>,
+    /// The sessions that sign-outs end, by the entry's place in the batch.
+    pub(super) signed_out: HashMap<usize, SignedOut>,
 }
 
 pub(super) type EntryResult = Result<Applied, EntryError>;
@@ -108,6 +112,8 @@ impl<'a> Batch<'a> {
             disabled: HashSet::new(),
             key_owners: HashSet::new(),
             kept: HashMap::new(),
+            strangers: HashSet::new(),
+            signed_out: HashMap::new(),
         }
     }
 
@@ -152,6 +158,12 @@ impl<'a> Batch<'a> {
     ) {
         let entry = &self.entries[index];
         let mut rows = AuditRow::of(entry, self.now, tenant, targets, cause, changed);
+        // In the first row only: a repeated entry is answered from it, and the number is of the entry as a whole.
+        if let (Some(signed_out), Some(first)) = (self.signed_out.get(&index), rows.first_mut()) {
+            let mut details = entry.details.clone();
+            details.insert(SignedOut::DETAIL.to_owned(), signed_out.detail());
+            first.details = details_text(&details);
+        }
         if rows.len() > AUDIT_ROWS_AT_ONCE_MAX {
             let rest = rows.split_off(AUDIT_ROWS_AT_ONCE_MAX);
             self.deferred.extend(outbox::defer_rest(&rest));

@@ -60,6 +60,7 @@ impl Batch<'_> {
         self.revoke_sessions().await?;
         self.change_api_keys().await?;
         self.recall_again().await?;
+        self.complete_signed_out().await?;
         if self.audit.is_empty() {
             self.keep_head();
         } else {
@@ -154,6 +155,7 @@ impl Batch<'_> {
         Ok(Appended {
             outcomes,
             ended: self.ended,
+            signed_out: self.signed_out,
             revoked: Revoked {
                 serials: self.revoked,
                 cuts,

@@ -14,6 +14,7 @@ mod outbox;
 mod policies;
 mod recall;
 mod sessions;
+mod signed_out;
 mod users;
 
 pub(super) use self::commit::append;

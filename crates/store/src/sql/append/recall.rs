@@ -4,7 +4,7 @@ use portcullis_contract::position::Revision;
 
 use super::{
     super::{
-        audit::row::{FIRST_ROWS, event_rows},
+        audit::row::{FIRST_ROWS, event_rows, read_details},
         columns::columns,
         connection::Statement,
         row::{Row, only_row},
@@ -13,11 +13,11 @@ use super::{
     sessions,
 };
 use crate::StoreError;
-use portcullis_domain::Outcome;
+use portcullis_domain::{Outcome, SignedOut};
 
 columns! {
     /// The time, and the row of an entry in the trail. The row is null for an entry that the trail does not have.
-    RecalledColumns { now_us, event_id, revision, changed }
+    RecalledColumns { now_us, event_id, revision, changed, details }
 }
 
 impl Batch<'_> {
@@ -56,6 +56,7 @@ impl Batch<'_> {
             event_id: "e.event_id",
             revision: "e.revision",
             changed: "e.changed",
+            details: "e.details",
         };
         let sql = format!(
             "{with_v} SELECT {columns} FROM {FIRST_ROWS}",
@@ -75,12 +76,20 @@ impl Batch<'_> {
                 revision: Revision(row.unsigned(columns.revision)?),
                 changed: row.count(columns.changed)?,
             };
+            let details = read_details(&row.text(columns.details)?)?;
+            let signed_out = details
+                .get(SignedOut::DETAIL)
+                .and_then(|detail| SignedOut::from_detail(detail));
             // A result of this batch stays, unless it says that nothing changed. That may be the
             // effect of the earlier attempt.
-            for (entry, result) in self.entries.iter().zip(&mut self.results) {
+            for (index, entry) in self.entries.iter().enumerate() {
+                let result = &mut self.results[index];
                 let is_open = result.is_none() || changed_nothing(result);
                 if is_open && entry.event_id.to_bytes() == event {
                     *result = Some(Ok(Applied::Before(outcome)));
+                    if let Some(signed_out) = &signed_out {
+                        self.signed_out.insert(index, signed_out.clone());
+                    }
                 }
             }
         }

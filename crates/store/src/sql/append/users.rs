@@ -18,11 +18,11 @@ use super::{
     batch::Batch,
 };
 use crate::StoreError;
-use portcullis_domain::{Cause, Entry, EntryError, Mutation};
+use portcullis_domain::{Cause, Entry, EntryError, Micros, Mutation};
 
 columns! {
     /// A user as an entry finds it.
-    FoundUserColumns { tenant_id, user_id, user_serial, tenant_serial, disabled_us }
+    FoundUserColumns { tenant_id, user_id, user_serial, tenant_serial, disabled_us, signed_in_us }
 }
 
 columns! {
@@ -69,6 +69,7 @@ impl<'a> Batch<'a> {
 
         // The serials are known now, so that sign-outs that end nothing can be answered.
         self.answer_covered().await?;
+        self.count_sessions().await?;
         self.cut_tenants();
         self.change_admission().await?;
         self.find_key_owners().await
@@ -108,7 +109,10 @@ impl<'a> Batch<'a> {
         missing
     }
 
-    async fn find_users(&mut self, wanted: &[(&TenantId, &UserId)]) -> Result<(), StoreError> {
+    pub(super) async fn find_users(
+        &mut self,
+        wanted: &[(&TenantId, &UserId)],
+    ) -> Result<(), StoreError> {
         let columns = FoundUserColumns::AT;
         for wanted in wanted.chunks(ROWS_MAX) {
             let keys = users::key_rows(wanted.iter().copied());
@@ -126,6 +130,10 @@ impl<'a> Batch<'a> {
                 let tenant = TenantSerial(row.unsigned(columns.tenant_serial)?);
                 if row.optional_int(columns.disabled_us)?.is_some() {
                     self.disabled.insert(user);
+                }
+                // 0 stands for a user who has a row only because somebody named it.
+                if row.time(columns.signed_in_us)? == Micros::default() {
+                    self.strangers.insert(user);
                 }
                 self.users.insert(key, (user, tenant));
             }

@@ -7,7 +7,7 @@ use super::{
     row::{AuditRow, read_details, revision, select_columns},
 };
 use crate::StoreError;
-use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Micros};
+use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Cause, Micros};
 
 /// Lists events, newest first.
 pub(in crate::sql) async fn list(
@@ -91,6 +91,8 @@ fn read(row: &Row) -> Result<AuditEvent, StoreError> {
         actor: Actor { name, via, ip },
         reason: row.reason,
         user_message: row.user_message,
+        // The trail must stay readable for an authority of an earlier version, which does not know every cause.
+        cause: row.cause.and_then(Cause::from_code),
         revision,
         details: read_details(&row.details)?,
     })

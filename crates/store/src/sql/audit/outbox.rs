@@ -330,14 +330,7 @@ mod tests {
         let Statement { sql, params } = defer(&events).expect("something to do");
         connection.query(&sql, &params).await.expect("deferred");
         drop(connection);
-        let entry = Entry {
-            event_id: EventId::generate(),
-            actor: Actor::authority(),
-            reason: String::new(),
-            user_message: String::new(),
-            trace_parent: None,
-            mutation: Mutation::Record,
-        };
+        let entry = Entry::internal(Mutation::Record);
         store.append(&[entry]).await.expect("recorded");
         let tenant_id = TenantId::parse("t").ok();
         let filter = AuditFilter {

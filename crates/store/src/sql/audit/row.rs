@@ -120,7 +120,7 @@ impl AuditRow {
                 user_message: entry.user_message.clone(),
                 changed: changed.into(),
                 user: target.user.clone(),
-                details: String::new(),
+                details: details_text(&entry.details),
                 digest: [0; 32],
             });
         }
@@ -293,7 +293,7 @@ pub(in crate::sql) const FIRST_ROWS: &str =
     "v LEFT JOIN audit_events e ON e.event_id = v.event_id AND e.ordinal + 0 = 0";
 
 /// Details as a row keeps them. No details are the empty text.
-pub(super) fn details_text(details: &Details) -> String {
+pub(in crate::sql) fn details_text(details: &Details) -> String {
     if details.is_empty() {
         String::new()
     } else {
@@ -302,7 +302,7 @@ pub(super) fn details_text(details: &Details) -> String {
 }
 
 /// Reads the details of a row.
-pub(super) fn read_details(text: &str) -> Result<Details, StoreError> {
+pub(in crate::sql) fn read_details(text: &str) -> Result<Details, StoreError> {
     if text.is_empty() {
         return Ok(Details::new());
     }

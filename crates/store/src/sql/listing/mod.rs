@@ -12,4 +12,5 @@ pub(super) mod preview;
 pub(super) mod removal;
 pub(super) mod sessions;
 pub(super) mod surplus;
+mod user_totals;
 pub(super) mod users;

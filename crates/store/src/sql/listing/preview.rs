@@ -9,20 +9,25 @@ use super::{
         columns::{ONLY, columns},
         connection::{Dialect, Statement},
         db::Db,
-        row::Row,
+        row::{Row, only_row},
         sessions::{SessionKey, find, key_rows},
     },
     conditions::{BY_USER, FENCE, NEWEST, Params, active, of_user, sessions_of_users},
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Micros, Preview, Selection,
+    Micros, Preview, Selection, SignedOut,
     listing::{PREVIEW_SAMPLE_MAX, PREVIEW_SESSIONS_MAX},
 };
 
 columns! {
     /// A selected session.
     SelectedColumns { session_id, is_active }
+}
+
+columns! {
+    /// The sessions that a sign-out ends, and those that were looked at for it.
+    EndingColumns { active, examined }
 }
 
 /// One more than a preview counts, so that the caller can tell "as many as" from "more than".
@@ -66,6 +71,64 @@ pub(in crate::sql) async fn preview(
 
     let active = read_active(&rows)?;
     Ok(Some(preview_of(db, tenant, active).await?))
+}
+
+/// Counts the active sessions of users or of a tenant that a sign-out ends, in the transaction of the log.
+///
+/// The rows that are read are bounded, and not only the active ones among them: a tenant that was signed out a moment ago
+/// has a million ended sessions before the first active one.
+pub(in crate::sql) async fn count_ending(
+    db: &mut Db,
+    tenant: &TenantId,
+    selection: &Selection,
+) -> Result<SignedOut, StoreError> {
+    let statement = ending_statement(&db.dialect, tenant, selection);
+    let rows = db.run(&statement).await?;
+    let row = only_row(&rows, "the count of sessions")?;
+    let columns = EndingColumns::AT;
+    let active = row.count(columns.active)?;
+    let examined = row.count(columns.examined)?;
+    Ok(SignedOut {
+        sessions: active.min(SignedOut::COUNTED_MAX),
+        is_capped: active > SignedOut::COUNTED_MAX || examined >= SignedOut::EXAMINED_MAX,
+        unknown: Vec::new(),
+    })
+}
+
+fn ending_statement(dialect: &Dialect, tenant: &TenantId, selection: &Selection) -> Statement {
+    let mut params = Params::default();
+    let tenant = params.bind(tenant);
+    let limit = SignedOut::EXAMINED_MAX;
+    let (with, of) = match selection {
+        Selection::Users(users, keep) => {
+            let keep = keep.map_or([0; 16], SessionId::to_bytes);
+            let keep = params.bind(&keep[..]);
+            let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
+            let with = params.with_user_ids(&ids);
+            let of = format!(
+                "SELECT s.* FROM {from} WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id \
+                 AND s.session_id <> {keep} LIMIT {limit}",
+                from = sessions_of_users(dialect),
+            );
+            (with, of)
+        }
+        // The newest first: they are the likeliest to be active.
+        _ => (
+            String::new(),
+            format!(
+                "SELECT s.* FROM sessions s WHERE s.tenant_id = {tenant} ORDER BY s.session_id DESC LIMIT {limit}"
+            ),
+        ),
+    };
+    let columns = EndingColumns {
+        active: format!(
+            "COALESCE(sum(CASE WHEN {} THEN 1 ELSE 0 END), 0)",
+            active(dialect, &tenant)
+        ),
+        examined: "count(*)".to_owned(),
+    };
+    let sql = format!("{with}SELECT {} FROM ({of}) s", columns.select());
+    Statement::new(sql, params.0)
 }
 
 async fn preview_of(

@@ -13,6 +13,7 @@ use super::{
         value::Value,
     },
     conditions::{BY_USER, FENCE, NAMED_USERS_MAX, OF_USERS, Params, active, name_conditions, now},
+    user_totals,
 };
 use crate::StoreError;
 use portcullis_domain::{
@@ -22,7 +23,7 @@ use portcullis_domain::{
 
 columns! {
     /// The columns of a list beside those of the user. The list is ordered by `sort_key`.
-    SummaryColumns after UserColumns { sessions, signed_in_us, last_active_us, sort_key, now_us }
+    SummaryColumns after UserColumns { sessions, signed_in_us, last_active_us, active_addresses, sort_key, now_us }
 }
 
 /// The ids of the users of a tenant with these names, in the order of sign-in names; at most one more than
@@ -53,6 +54,11 @@ pub(in crate::sql) async fn list(
     after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<UserSummary>, StoreError> {
+    if user_totals::are_needed(filter, order) {
+        let statement = user_totals::list(&db.dialect, filter, order, after, limit)?;
+        let rows = db.run(&statement).await?;
+        return read_page(&rows, limit);
+    }
     let mut few = None;
     if filter.names.is_set() {
         let users = find_named(db, &filter.tenant_id, &filter.names).await?;
@@ -116,6 +122,8 @@ impl Sort {
                 comparison: "<",
                 direction: "DESC",
             },
+            // Lists by these two have a statement of their own.
+            UserOrder::Sessions | UserOrder::LastActive => Self::of(UserOrder::SignIn),
             UserOrder::UserName => Self::by_name("name_key"),
             UserOrder::PersonName => Self::by_name("person_key"),
         }
@@ -226,6 +234,7 @@ impl<'a> ListStatement<'a> {
             sessions: format!("(SELECT count(*) FROM ({counted}) c)"),
             signed_in_us: "u.signed_in_us".into(),
             last_active_us: format!("(SELECT max(c.active_us) FROM ({counted}) c)"),
+            active_addresses: "0".into(),
             sort_key: format!("u.{}", self.sort.column),
             now_us: now(self.dialect),
         };
@@ -242,5 +251,6 @@ fn read_summary(row: &Row) -> Result<UserSummary, StoreError> {
         // 0 stands for a user that has never signed in.
         signed_in: Some(signed_in).filter(|at| *at > Micros::default()),
         last_active: row.optional_time(columns.last_active_us)?,
+        active_addresses: row.count(columns.active_addresses)?,
     })
 }

@@ -106,6 +106,10 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Admin]),
     ),
     (
+        "/portcullis.v1.SessionService/RevokeMatchingSessions",
+        revoking(&[Admin]),
+    ),
+    (
         // A login service reports changes of credentials by this call. `ReportedChange` keeps it to those. A stolen token
         // alone must not sign its owner out, so the policy may ask users for a recent sign-in.
         "/portcullis.v1.SessionService/RevokeOtherSessions",

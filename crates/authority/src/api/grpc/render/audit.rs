@@ -2,7 +2,7 @@
 
 use portcullis_contract::v1;
 
-use super::timestamp;
+use super::{cause, timestamp};
 use crate::domain::{AuditEvent, AuditFault};
 
 pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
@@ -21,6 +21,7 @@ pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
         user_message: event.user_message,
         revision: event.revision.0,
         details: event.details.into_iter().collect(),
+        cause: event.cause.map_or(0, |known| cause(known).into()),
     }
 }
 

@@ -105,7 +105,7 @@ fn session_state(state: SessionState) -> v1::SessionState {
     }
 }
 
-fn activity_status(status: Option<ActivityStatus>) -> v1::ActivityStatus {
+pub(crate) fn activity_status(status: Option<ActivityStatus>) -> v1::ActivityStatus {
     match status {
         None => v1::ActivityStatus::Unspecified,
         Some(status) if status.is_active_now => v1::ActivityStatus::ActiveNow,

@@ -2,8 +2,11 @@
 
 use portcullis_contract::v1;
 
-use super::timestamp;
-use crate::domain::{User, UserSummary, listing::USER_SESSIONS_COUNTED_MAX};
+use super::{duration, session::activity_status, timestamp};
+use crate::{
+    app::ActivityStatus,
+    domain::{Micros, User, UserSummary, listing::USER_SESSIONS_COUNTED_MAX},
+};
 
 pub(crate) fn user(user: &User) -> v1::User {
     v1::User {
@@ -19,7 +22,10 @@ pub(crate) fn user(user: &User) -> v1::User {
 }
 
 /// A user with the number of their active sessions.
-pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
+pub(crate) fn user_summary(summary: &UserSummary, now: Micros) -> v1::UserSummary {
+    let status = summary
+        .last_active
+        .map(|last| ActivityStatus::of(last, now));
     v1::UserSummary {
         user: Some(user(&summary.user)),
         // The store counts one more than the maximum, which tells a full count from a capped one.
@@ -27,5 +33,8 @@ pub(crate) fn user_summary(summary: &UserSummary) -> v1::UserSummary {
         sessions_capped: summary.sessions > USER_SESSIONS_COUNTED_MAX,
         sign_in_time: summary.signed_in.map(timestamp),
         last_active_time: summary.last_active.map(timestamp),
+        status: activity_status(status).into(),
+        idle: status.map(|status| duration(status.idle)),
+        active_addresses: summary.active_addresses,
     }
 }

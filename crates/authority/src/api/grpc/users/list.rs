@@ -21,6 +21,7 @@ pub(super) fn parse(incoming: &Incoming<v1::ListUsersRequest>) -> Result<AskedLi
     let asked = message.filter.clone().unwrap_or_default();
     let mut fields = Fields::default();
     let (names, signed_in) = fields.user_filter(&asked);
+    let active_addresses_min = fields.active_addresses_min(asked.active_addresses_min);
     let order = fields.user_order(message.order);
     let page_size = fields.page_size(message.page_size);
     let filter = UserFilter {
@@ -28,6 +29,7 @@ pub(super) fn parse(incoming: &Incoming<v1::ListUsersRequest>) -> Result<AskedLi
         names,
         signed_in,
         signed_out: message.show_signed_out,
+        active_addresses_min,
     };
     fields.finish(AskedList {
         filter,
