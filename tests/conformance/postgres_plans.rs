@@ -24,7 +24,7 @@ const ROWS: i64 = 50_000;
 const CALLS: usize = 128;
 
 /// Users of the sign-ins at once. Each sign-in counts the sessions of its user, so they are few.
-const USERS: usize = 16;
+const USERS: usize = 48;
 
 /// Sign-ins at once, the first two of `user_id`. Some have a limit, which none reaches.
 fn sign_ins(user_id: &str) -> Vec<SignIn> {

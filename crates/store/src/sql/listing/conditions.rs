@@ -12,7 +12,7 @@ pub(super) const NAMED_USERS_MAX: usize = 1_000;
 
 /// A limit that no list reaches. A subquery with a limit is not merged into the query around it, so the planner chooses
 /// its index by itself.
-pub(super) const FENCE: &str = "LIMIT 1000000000";
+pub(in crate::sql) const FENCE: &str = "LIMIT 1000000000";
 
 /// Holds for every session `s`, and allows the index by user. That index is partial, because lookups by key must not end
 /// there: the page of the schema says why.
