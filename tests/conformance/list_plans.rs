@@ -530,7 +530,12 @@ async fn lists_are_read_by_their_indexes(place: Place) {
     world.check(true, "made for empty tables").await;
     world.grow().await;
     world.check(false, "with the plans of then").await;
-    world.run("ANALYZE").await;
+    // Without names PostgreSQL would look at the tables of all tests, for longer than a statement may take.
+    let analyze = match world.postgres {
+        true => "ANALYZE tenants, users, sessions, cutoffs, audit_events",
+        false => "ANALYZE",
+    };
+    world.run(analyze).await;
     world.check(false, "with statistics").await;
 }
 
