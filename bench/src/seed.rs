@@ -18,7 +18,7 @@ use portcullis_authority::{
         postgres::{Postgres, PostgresOptions},
     },
 };
-use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
+use portcullis_contract::id::{SessionId, TenantId, UserId};
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) use self::rows::{LARGE, tenant_id, user_id};
