@@ -235,6 +235,36 @@ impl Story<'_> {
             .expect("revoked");
     }
 
+    async fn more_sign_outs(&mut self) {
+        let fay = self.sign_in("canary-fay").await;
+        let mut login = SessionServiceClient::new(self.authority.transport(LOGIN));
+        for token in [fay.refresh_token.as_str(), "canary.access.token"] {
+            let revoke = v1::RevokeTokenRequest {
+                tenant_id: TENANT.into(),
+                token: token.into(),
+                client_ip: IP_6.into(),
+            };
+            login.revoke_token(marked(revoke)).await.expect("revoked");
+        }
+
+        self.sign_in("canary-fay").await;
+        let matching = v1::RevokeMatchingSessionsRequest {
+            tenant_id: TENANT.into(),
+            user_id: "canary-fay".into(),
+            reason: REASON.into(),
+            user_message: USER_MESSAGE.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        let mut admin = SessionServiceClient::new(self.authority.transport(ADMIN));
+        let revoked = admin
+            .revoke_matching_sessions(marked(matching))
+            .await
+            .expect("revoked")
+            .into_inner();
+        assert_eq!(revoked.revoked, 1);
+    }
+
     async fn users(&mut self) {
         let mut users = UserServiceClient::new(self.authority.transport(ADMIN));
         let (tenant_id, user_id) = (TENANT.to_owned(), "canary-ada".to_owned());
@@ -600,6 +630,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
     let token = story.sign_in("canary-eve").await.access_token;
     story.gate(&gate, &token);
     story.sessions().await;
+    story.more_sign_outs().await;
     story.users().await;
     story.lists_and_policies().await;
     story.activity().await;
