@@ -1,16 +1,11 @@
 //! The audit trail: its events, and the verification of its chain.
 
-use std::collections::BTreeMap;
-
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
     position::Revision,
 };
 
-use super::{Actor, Cause, Micros, findings::Finding};
-
-/// Details of an event, by name.
-pub type Details = BTreeMap<String, String>;
+use super::{Actor, Cause, Details, Micros, findings::Finding};
 
 /// An event of a sign-in, refused or not, or of a refresh. It waits in the store until a later batch of the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Entries of the log: the only changes that revoke anything.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{
     delta::Scope,
@@ -9,7 +9,10 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, Details, Policy, api_key::NewApiKey, key::NewKey};
+use super::{Actor, Policy, api_key::NewApiKey, key::NewKey};
+
+/// Details of a change or an event for the audit trail, by name.
+pub type Details = BTreeMap<String, String>;
 
 /// One caller's change, with everything that the audit trail keeps of it.
 #[derive(Clone, Debug)]

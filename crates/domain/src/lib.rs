@@ -49,22 +49,20 @@ pub use self::{
     api_key::{
         API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey,
     },
-    audit::{
-        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, Details, PendingEvent,
-    },
-    entry::{Cause, Entry, EntryError, Mutation, Outcome, SignedOut},
+    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent},
+    entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     findings::{Finding, FindingCode},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{
         Page, PageCursor, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,
         UserSummary,
     },
-    policy::Policy,
+    policy::{Policy, SessionLimit},
     refresh::{RefreshRules, RefreshVerdict, judge_refresh},
-    session::{Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, TokenSubject},
-    sign_in::{
-        EXCESS_SESSIONS_MAX, OTHER_SESSIONS_MAX, SessionLimit, SignIn, SignInFacts, SignInOutcome,
+    session::{
+        Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, SignInFacts, TokenSubject,
     },
+    sign_in::{EXCESS_SESSIONS_MAX, OTHER_SESSIONS_MAX, SignIn, SignInOutcome},
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},

@@ -21,7 +21,7 @@ pub use self::{
         ACCESS_TOKEN_LIFETIME_MAX, ACR_BYTES_MAX, ACRS_MAX, DURATION_MAX, DURATION_MIN,
         PROBLEMS_MAX, Problem, SESSIONS_MAX, USER_OVERRIDES_MAX,
     },
-    limits::{AtLimit, Limits, PolicyViolation, Rule, SessionFacts, UserOverride},
+    limits::{AtLimit, Limits, PolicyViolation, Rule, SessionFacts, SessionLimit, UserOverride},
     preset::{PRESETS, Preset},
 };
 use super::FindingCode;

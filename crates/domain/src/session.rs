@@ -5,10 +5,10 @@ use portcullis_contract::{
     position::Revision,
     view::Subject,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Actor, Cause, Details, Micros, PendingEvent, SignInFacts, device::Device, findings::Finding,
-    place::Place,
+    Actor, Cause, Details, Micros, PendingEvent, device::Device, findings::Finding, place::Place,
 };
 
 /// The client of a sign-in or a refresh, as the caller describes it. An empty field was not given.
@@ -22,6 +22,20 @@ pub struct ClientInfo {
     pub device_id: String,
     /// The native application's name.
     pub app_name: String,
+}
+
+/// The facts of a sign-in that the session keeps as the caller gave them, and that no statement compares.
+///
+/// Stored as one JSON value, so that a new fact needs no column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SignInFacts {
+    /// The authentication methods (RFC 8176).
+    pub amr: Vec<String>,
+    /// The audiences of the session's access tokens.
+    pub audiences: Vec<String>,
+    /// The client that the session's tokens are issued to (`client_id`, RFC 9068).
+    pub client_id: String,
 }
 
 /// The circumstances of a sign-in, computed when it happened. They stay as they were: databases of places change.

@@ -2,45 +2,20 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
-    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight,
+    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, SignInFacts,
     findings::{DeviceNetworks, Footprint},
-    policy::AtLimit,
+    policy::{AtLimit, SessionLimit},
     user::Profile,
 };
-
-/// The facts of a sign-in that the session keeps as the caller gave them, and that no statement compares.
-///
-/// Stored as one JSON value, so that a new fact needs no column.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
-pub struct SignInFacts {
-    /// The authentication methods (RFC 8176).
-    pub amr: Vec<String>,
-    /// The audiences of the session's access tokens.
-    pub audiences: Vec<String>,
-    /// The client that the session's tokens are issued to (`client_id`, RFC 9068).
-    pub client_id: String,
-}
 
 /// The other sessions of a user are counted up to this number.
 pub const OTHER_SESSIONS_MAX: u32 = 100;
 
 /// The most sessions beyond a limit that one sign-in names at once. It bounds an entry of the log.
 pub const EXCESS_SESSIONS_MAX: u32 = 100;
-
-/// The number of active sessions that a user may have, and what a sign-in at that number does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimit {
-    /// The most active sessions, the new one included.
-    pub sessions_max: u32,
-    /// The action at that number.
-    pub at_limit: AtLimit,
-}
 
 /// A session to be opened.
 #[derive(Clone)]

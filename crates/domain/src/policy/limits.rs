@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Micros, SessionLimit};
+use crate::Micros;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -49,6 +49,15 @@ pub enum AtLimit {
     /// The sign-in ends the oldest session. A lost device then locks nobody out.
     #[default]
     EndOldest,
+}
+
+/// The number of active sessions that a user may have, and what a sign-in at that number does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimit {
+    /// The most active sessions, the new one included.
+    pub sessions_max: u32,
+    /// The action at that number.
+    pub at_limit: AtLimit,
 }
 
 /// Stricter limits for one user. An unset field keeps the tenant's limit.
