@@ -12,8 +12,6 @@ use std::{
 use portcullis_contract::rejection::Rejection;
 use slab::Slab;
 
-use crate::judge::Judged;
-
 /// The parts of the waiting futures, each with its own lock. One part is locked while it is judged, so a stream that
 /// begins or ends meanwhile seldom waits.
 const PARTS: usize = 64;
@@ -26,6 +24,15 @@ const PARTS: usize = 64;
 pub struct Ended {
     identity: Arc<dyn Judged>,
     place: Option<Place>,
+}
+
+/// An identity that is judged again and again.
+pub(crate) trait Judged: Send + Sync {
+    /// The futures that wait at the engine that admitted it.
+    fn waiting(&self) -> &Waiting;
+
+    /// Returns the reason for which a check would refuse it now.
+    fn rejection(&self) -> Option<Rejection>;
 }
 
 /// The futures that wait for the end of their identities.
@@ -127,7 +134,7 @@ impl Ended {
     }
 
     fn wait(&mut self, waker: &Waker) {
-        let waiting = &self.identity.judge().waiting;
+        let waiting = self.identity.waiting();
         match self.place {
             Some(place) => waiting.renew(place, waker),
             None => self.place = Some(waiting.add(&self.identity, waker)),
@@ -136,7 +143,7 @@ impl Ended {
 
     fn leave(&mut self) {
         if let Some(place) = self.place.take() {
-            self.identity.judge().waiting.remove(place);
+            self.identity.waiting().remove(place);
         }
     }
 }

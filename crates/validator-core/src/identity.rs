@@ -6,9 +6,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use portcullis_contract::token::{ApiKeyClaims, Claims, TokenClaims, Verified};
+use portcullis_contract::{
+    rejection::Rejection,
+    token::{ApiKeyClaims, Claims, TokenClaims, Verified},
+};
 
-use crate::{activity::Activity, ended::Ended, judge::Judge};
+use crate::{
+    activity::Activity,
+    ended::{Ended, Judged, Waiting},
+    judge::Judge,
+};
 
 /// The holder of a token that was admitted. Dereferences to the token's claims and its key.
 pub struct Admitted<C> {
@@ -32,10 +39,6 @@ impl<C> Admitted<C> {
             activity: OnceLock::new(),
             judge,
         }
-    }
-
-    pub(crate) fn judge_of_engine(&self) -> &Arc<Judge> {
-        &self.judge
     }
 
     // Read in every check: one load, and no lock once it is set.
@@ -69,6 +72,16 @@ impl<C: TokenClaims> Admitted<C> {
     pub fn ended(self: &Arc<Self>) -> Ended {
         let identity = Arc::<Self>::clone(self);
         Ended::new(identity)
+    }
+}
+
+impl<C: TokenClaims> Judged for Admitted<C> {
+    fn waiting(&self) -> &Waiting {
+        &self.judge.waiting
+    }
+
+    fn rejection(&self) -> Option<Rejection> {
+        self.judge.rejection(&self.verified)
     }
 }
 

@@ -1,10 +1,7 @@
 //! The judge: the decision about a token whose signature was verified.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -19,7 +16,6 @@ use portcullis_contract::{
 use crate::{
     clock::Mark,
     ended::Waiting,
-    identity::Admitted,
     settings::Settings,
     state::{Freshness, Mode, State},
 };
@@ -91,38 +87,23 @@ impl Judge {
         state.freshness(now, self.max_staleness)
     }
 
+    /// Returns the reason for which a check of this token would refuse it now.
+    pub(crate) fn rejection<C: TokenClaims>(&self, identity: &Verified<C>) -> Option<Rejection> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Some(Rejection::Unready);
+        }
+        let state = self.state.load();
+        let view = match state.usable_view() {
+            Ok(view) => view,
+            Err(rejection) => return Some(rejection),
+        };
+        self.judge(identity, &state, view).err()
+    }
+
     /// Ends every identity for good: no state will follow.
     pub(crate) fn close(&self) {
         // Before the wakers: a future that they wake sees it.
         self.closed.store(true, Ordering::SeqCst);
         self.waiting.wake_ended();
-    }
-}
-
-/// An identity that is judged again and again.
-pub(crate) trait Judged: Send + Sync {
-    /// The judge of the engine that admitted it.
-    fn judge(&self) -> &Arc<Judge>;
-
-    /// Returns the reason for which a check would refuse it now.
-    fn rejection(&self) -> Option<Rejection>;
-}
-
-impl<C: TokenClaims> Judged for Admitted<C> {
-    fn judge(&self) -> &Arc<Judge> {
-        self.judge_of_engine()
-    }
-
-    fn rejection(&self) -> Option<Rejection> {
-        let judge = Judged::judge(self);
-        if judge.closed.load(Ordering::SeqCst) {
-            return Some(Rejection::Unready);
-        }
-        let state = judge.state.load();
-        let view = match state.usable_view() {
-            Ok(view) => view,
-            Err(rejection) => return Some(rejection),
-        };
-        judge.judge(self, &state, view).err()
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_contract::{key::CredentialKind, token::Identity};
 
-use super::{App, AppError, Caller, UserCaller};
+use super::{App, AppError, Caller, TokenRefusal, UserCaller};
 use crate::domain::{Micros, Session, SessionState};
 
 /// The requirement that a user's own token must meet.
@@ -19,21 +19,6 @@ pub(crate) enum TokenRequirement {
     LiveSession,
     /// A token of a live session whose user authenticated as recently as the policy demands for ending sessions.
     RecentSignIn,
-}
-
-/// The refusal of a genuine token.
-#[derive(Clone, Debug)]
-pub(crate) enum TokenRefusal {
-    /// The token is not valid any more. The reason is for operators; the caller learns only that it is invalid.
-    Invalid(&'static str),
-    /// The user may not make this call, or nothing could be read.
-    Error(AppError),
-}
-
-impl From<AppError> for TokenRefusal {
-    fn from(error: AppError) -> Self {
-        Self::Error(error)
-    }
 }
 
 impl App {

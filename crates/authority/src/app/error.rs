@@ -150,3 +150,18 @@ impl From<WatchError> for AppError {
         }
     }
 }
+
+/// The refusal of a genuine token.
+#[derive(Clone, Debug)]
+pub(crate) enum TokenRefusal {
+    /// The token is not valid any more. The reason is for operators; the caller learns only that it is invalid.
+    Invalid(&'static str),
+    /// The user may not make this call, or nothing could be read.
+    Error(AppError),
+}
+
+impl From<AppError> for TokenRefusal {
+    fn from(error: AppError) -> Self {
+        Self::Error(error)
+    }
+}

@@ -31,10 +31,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
-    authentication::{TokenRefusal, TokenRequirement},
+    authentication::TokenRequirement,
     caller::{ActingUser, Caller, ServiceCaller, UserCaller},
     change::ChangeOrigin,
-    error::{AppError, InvalidField},
+    error::{AppError, InvalidField, TokenRefusal},
     session_view::{ActivityStatus, SessionDetail, SessionView},
     token_use::{FLUSH_INTERVAL_MAX, ServedRequest, TokenUses},
     tokens::{

@@ -12,5 +12,6 @@ pub(super) mod preview;
 pub(super) mod removal;
 pub(super) mod sessions;
 pub(super) mod surplus;
+mod user_order;
 mod user_totals;
 pub(super) mod users;

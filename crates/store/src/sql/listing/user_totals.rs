@@ -6,53 +6,15 @@
 use super::{
     super::{
         connection::{Dialect, Statement},
-        cursor,
         users::UserColumns,
-        value::Value,
     },
     conditions::{Params, active, name_conditions, now},
-    users::SummaryColumns,
+    user_order::{Sort, SummaryColumns, signed_in_conditions},
 };
 use crate::StoreError;
 use portcullis_domain::{
     PageCursor, UserFilter, UserOrder, listing::ACTIVE_NOW_WINDOW, time::span,
 };
-
-/// The order of a list. Among equals, users come by their ids.
-struct Sort {
-    expression: &'static str,
-    first: Value,
-    is_descending: bool,
-}
-
-impl Sort {
-    fn of(order: UserOrder) -> Self {
-        match order {
-            // A user without active sessions has no totals, and comes last.
-            UserOrder::Sessions => Self::newest("COALESCE(t.sessions, 0)"),
-            UserOrder::LastActive => Self::newest("COALESCE(t.last_active_us, 0)"),
-            UserOrder::SignIn => Self::newest("u.signed_in_us"),
-            UserOrder::UserName => Self::by_name("u.name_key"),
-            UserOrder::PersonName => Self::by_name("u.person_key"),
-        }
-    }
-
-    fn newest(expression: &'static str) -> Self {
-        Self {
-            expression,
-            first: i64::MAX.into(),
-            is_descending: true,
-        }
-    }
-
-    fn by_name(expression: &'static str) -> Self {
-        Self {
-            expression,
-            first: "".into(),
-            is_descending: false,
-        }
-    }
-}
 
 /// Whether a list needs the totals of all users.
 pub(super) fn are_needed(filter: &UserFilter, order: UserOrder) -> bool {
@@ -79,17 +41,16 @@ pub(super) fn list(
     };
 
     let mut conditions = vec![format!("u.tenant_id = {tenant}")];
-    conditions.push(beginning(&mut params, &sort, after)?);
+    conditions.push(sort.beginning(&mut params, after)?);
     conditions.extend(filter_conditions(&mut params, filter));
-    let direction = if sort.is_descending { "DESC" } else { "ASC" };
     let rows_max = params.bind(i64::from(limit) + 1);
     let sql = format!(
         "SELECT {user}, {summary} FROM {from} WHERE {conditions} \
-         ORDER BY {by} {direction}, u.user_id {direction} LIMIT {rows_max}",
+         ORDER BY {order} LIMIT {rows_max}",
         user = UserColumns::of("u"),
         summary = select_summary(dialect, &sort),
         conditions = conditions.join(" AND "),
-        by = sort.expression,
+        order = sort.order_by(),
     );
     Ok(Statement::new(sql, params.0))
 }
@@ -107,28 +68,9 @@ fn totals(params: &mut Params, dialect: &Dialect, tenant: &str) -> String {
     )
 }
 
-fn beginning(
-    params: &mut Params,
-    sort: &Sort,
-    after: Option<&PageCursor>,
-) -> Result<String, StoreError> {
-    let [at, id] = cursor::read(after, [sort.first.clone(), "".into()])?;
-    let at = params.bind(at);
-    let id = params.bind(id);
-    let comparison = if sort.is_descending { "<" } else { ">" };
-    let by = sort.expression;
-    Ok(format!("({by}, u.user_id) {comparison} ({at}, {id})"))
-}
-
 fn filter_conditions(params: &mut Params, filter: &UserFilter) -> Vec<String> {
     let mut conditions = name_conditions(params, &filter.names);
-    let period = filter.signed_in;
-    for (time, comparison) in [(period.from, ">="), (period.until, "<")] {
-        if let Some(time) = time {
-            let time = params.bind(time);
-            conditions.push(format!("u.signed_in_us {comparison} {time}"));
-        }
-    }
+    conditions.extend(signed_in_conditions(params, filter));
     if let Some(addresses) = filter.active_addresses_min {
         let addresses = params.bind(i64::from(addresses));
         conditions.push(format!("t.addresses >= {addresses}"));

@@ -4,15 +4,15 @@ use portcullis_contract::id::TenantId;
 
 use super::{
     super::{
-        columns::{ONLY, columns},
+        columns::ONLY,
         connection::Dialect,
         cursor,
         db::Db,
         row::Row,
         users::{UserColumns, read},
-        value::Value,
     },
     conditions::{BY_USER, FENCE, NAMED_USERS_MAX, OF_USERS, Params, active, name_conditions, now},
+    user_order::{Sort, SummaryColumns, signed_in_conditions},
     user_totals,
 };
 use crate::StoreError;
@@ -20,11 +20,6 @@ use portcullis_domain::{
     Micros, Page, PageCursor, UserFilter, UserOrder, UserSummary,
     listing::{NameFilter, USER_SESSIONS_COUNTED_MAX},
 };
-
-columns! {
-    /// The columns of a list beside those of the user. The list is ordered by `sort_key`.
-    SummaryColumns after UserColumns { sessions, signed_in_us, last_active_us, active_addresses, sort_key, now_us }
-}
 
 /// The ids of the users of a tenant with these names, in the order of sign-in names; at most one more than
 /// [`NAMED_USERS_MAX`].
@@ -105,40 +100,6 @@ struct ListStatement<'a> {
     conditions: Vec<String>,
 }
 
-/// The order of a list, which is that of an index.
-struct Sort {
-    column: &'static str,
-    first: Value,
-    comparison: &'static str,
-    direction: &'static str,
-}
-
-impl Sort {
-    fn of(order: UserOrder) -> Self {
-        match order {
-            UserOrder::SignIn => Self {
-                column: "signed_in_us",
-                first: i64::MAX.into(),
-                comparison: "<",
-                direction: "DESC",
-            },
-            // Lists by these two have a statement of their own.
-            UserOrder::Sessions | UserOrder::LastActive => Self::of(UserOrder::SignIn),
-            UserOrder::UserName => Self::by_name("name_key"),
-            UserOrder::PersonName => Self::by_name("person_key"),
-        }
-    }
-
-    fn by_name(column: &'static str) -> Self {
-        Self {
-            column,
-            first: "".into(),
-            comparison: ">",
-            direction: "ASC",
-        }
-    }
-}
-
 impl<'a> ListStatement<'a> {
     fn new(dialect: &'a Dialect, filter: &UserFilter, order: UserOrder) -> Self {
         let mut params = Params::default();
@@ -154,30 +115,18 @@ impl<'a> ListStatement<'a> {
 
     /// Adds the beginning of the page.
     fn restrict_page(&mut self, after: Option<&PageCursor>) -> Result<(), StoreError> {
-        let first = [self.sort.first.clone(), "".into()];
-        let [at, id] = cursor::read(after, first)?;
-        let at = self.params.bind(at);
-        let id = self.params.bind(id);
+        let beginning = self.sort.beginning(&mut self.params, after)?;
         let tenant = &self.tenant;
-        let Sort {
-            column, comparison, ..
-        } = self.sort;
         self.conditions.push(format!(
-            "u.tenant_id = {tenant} AND {OF_USERS} AND (u.{column}, u.user_id) {comparison} ({at}, {id})"
+            "u.tenant_id = {tenant} AND {OF_USERS} AND {beginning}"
         ));
         Ok(())
     }
 
     /// Adds the conditions of the filter, but for the names.
     fn restrict(&mut self, filter: &UserFilter) {
-        let period = filter.signed_in;
-        for (time, comparison) in [(period.from, ">="), (period.until, "<")] {
-            if let Some(time) = time {
-                let time = self.params.bind(time);
-                self.conditions
-                    .push(format!("u.signed_in_us {comparison} {time}"));
-            }
-        }
+        let signed_in = signed_in_conditions(&mut self.params, filter);
+        self.conditions.extend(signed_in);
         if !filter.signed_out {
             // Not EXISTS: PostgreSQL could turn that into a join, and begin at the sessions of the
             // whole tenant.
@@ -215,15 +164,13 @@ impl<'a> ListStatement<'a> {
             self.conditions.extend(names);
         }
         let limit = self.params.bind(limit);
-        let Sort {
-            column, direction, ..
-        } = self.sort;
         format!(
             "{with}SELECT {user}, {summary} \
-             FROM {from} WHERE {conditions} ORDER BY u.{column} {direction}, u.user_id {direction} LIMIT {limit}",
+             FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit}",
             user = UserColumns::of("u"),
             summary = self.select_summary(),
             conditions = self.conditions.join(" AND "),
+            order = self.sort.order_by(),
         )
     }
 
@@ -235,7 +182,7 @@ impl<'a> ListStatement<'a> {
             signed_in_us: "u.signed_in_us".into(),
             last_active_us: format!("(SELECT max(c.active_us) FROM ({counted}) c)"),
             active_addresses: "0".into(),
-            sort_key: format!("u.{}", self.sort.column),
+            sort_key: self.sort.expression.into(),
             now_us: now(self.dialect),
         };
         summary.select()
