@@ -49,6 +49,10 @@ fn dependencies_run_one_way() {
             "crates/validator",
             vec!["portcullis-contract", "portcullis-validator-core"],
         ),
+        (
+            "crates/gate",
+            vec!["portcullis-contract", "portcullis-validator-core"],
+        ),
         ("examples/gateway", vec!["portcullis-validator"]),
         (
             "crates/cli",

@@ -111,6 +111,13 @@ impl Validator {
         self.engine.check_api_key(key, request)
     }
 
+    /// Returns the engine, for a door that decides by rules. It decides nothing any more when the last clone of the
+    /// validator is dropped.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// The knowledge of this validator now.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
