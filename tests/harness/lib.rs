@@ -11,6 +11,7 @@ pub mod calls;
 pub mod canary;
 pub mod fault;
 pub mod gate;
+pub mod gateways;
 pub mod geography;
 pub mod given;
 pub mod half_open;

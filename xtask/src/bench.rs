@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    install,
+    gateways, install,
     shell::{self, command},
     tools,
 };
@@ -31,6 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::PGBENCH,
         tools::REDIS_SERVER,
     ])?;
+    gateways::ensure()?;
     build()?;
     let mut bench = command(
         "target/release/portcullis-bench",

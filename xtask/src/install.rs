@@ -1,7 +1,7 @@
 //! Installs missing programs where that needs no question: on Debian and its derivatives, as root or with a `sudo` that
 //! asks for no password. Elsewhere it names the missing programs and stops.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,6 +13,8 @@ pub(crate) struct Need {
     pub(crate) name: &'static str,
     /// Debian packages that contain it.
     pub(crate) packages: &'static [&'static str],
+    /// Services that Debian would start, now and at every boot.
+    pub(crate) services: &'static [&'static str],
     /// Returns whether the machine has it.
     pub(crate) met: fn() -> bool,
 }
@@ -48,6 +50,35 @@ fn words(needs: &[&Need]) -> String {
     words.join(", ")
 }
 
+/// A file that exists only while packages are being installed.
+struct DropIn {
+    path: &'static str,
+    mode: &'static str,
+    text: &'static str,
+}
+
+const DROP_INS: [DropIn; 2] = [
+    // Debian's own switch (invoke-rc.d(8)): 101 forbids to start a service.
+    DropIn {
+        path: "/usr/sbin/policy-rc.d",
+        mode: "755",
+        text: "#!/bin/sh\nexit 101\n",
+    },
+    // PostgreSQL would create a database cluster.
+    DropIn {
+        path: "/etc/postgresql-common/createcluster.d/portcullis-xtask.conf",
+        mode: "644",
+        text: "create_main_cluster = off\n",
+    },
+];
+
+impl DropIn {
+    /// Returns whether the machine has such a file already, which then is its owner's decision.
+    fn exists(&self) -> bool {
+        Path::new(self.path).exists()
+    }
+}
+
 /// Debian's package manager.
 struct Apt {
     /// Words in front of a command that run it as root.
@@ -74,31 +105,43 @@ impl Apt {
         )
     }
 
+    /// Installs the packages without starting their services: tests need the programs only, and start servers of their
+    /// own on free ports.
     fn install(&self, needs: &[&Need]) -> Result<()> {
         shell::run(self.command(["apt-get", "update"]))?;
         let packages: Vec<_> = needs.iter().flat_map(|need| need.packages).collect();
         let mut install = self.command(["apt-get", "install", "-y", "--no-install-recommends"]);
         install.args(&packages);
-        if packages.contains(&&"postgresql") {
-            self.without_a_cluster(|| shell::run(install))
-        } else {
-            shell::run(install)
+
+        let drop_ins: Vec<_> = DROP_INS.iter().filter(|file| !file.exists()).collect();
+        let placed = drop_ins.iter().try_for_each(|file| self.place(file));
+        let installed = placed.and_then(|()| shell::run(install));
+        for file in &drop_ins {
+            shell::run(self.command(["rm", "-f", file.path]))?;
         }
+        installed?;
+
+        for service in needs.iter().flat_map(|need| need.services) {
+            self.disable(service)?;
+        }
+        Ok(())
     }
 
-    /// Installs PostgreSQL without the database cluster that Debian would create and start at every boot: tests need
-    /// the programs only. A drop-in file forbids it during the installation.
-    fn without_a_cluster(&self, install: impl FnOnce() -> Result<()>) -> Result<()> {
-        const DROP_IN: &str = "/etc/postgresql-common/createcluster.d/portcullis-xtask.conf";
-        let ours = "target/xtask/no-cluster.conf";
+    fn place(&self, file: &DropIn) -> Result<()> {
+        let ours = "target/xtask/drop-in";
         fs::create_dir_all("target/xtask").context("creating target/xtask")?;
-        fs::write(ours, "create_main_cluster = off\n")
-            .with_context(|| format!("writing {ours}"))?;
+        fs::write(ours, file.text).with_context(|| format!("writing {ours}"))?;
+        shell::run(self.command(["install", "-D", "-m", file.mode, ours, file.path]))
+    }
 
-        shell::run(self.command(["install", "-D", "-m", "644", ours, DROP_IN]))?;
-        let installed = install();
-        let removed = shell::run(self.command(["rm", DROP_IN]));
-        installed.and(removed)
+    /// Keeps a service that was just installed from starting at the next boot.
+    fn disable(&self, service: &str) -> Result<()> {
+        let unit = format!("{service}.service");
+        shell::run(self.command(["deb-systemd-helper", "disable", &unit]))?;
+        if Path::new("/etc/init.d").join(service).exists() {
+            shell::run(self.command(["update-rc.d", service, "disable"]))?;
+        }
+        Ok(())
     }
 
     fn command<const N: usize>(&self, words: [&str; N]) -> Command {

@@ -10,6 +10,7 @@
 mod bench;
 mod dist;
 mod fuzz;
+mod gateways;
 mod generate;
 mod install;
 mod lint;
@@ -40,6 +41,8 @@ enum Chore {
     Lint(lint::Options),
     /// Build the binary and run every test, installing what they need.
     Test(test::Options),
+    /// Install the real gateways that tests start: NGINX, Caddy, Traefik, HAProxy and three versions of Envoy.
+    Gateways,
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
     /// Build the binary to ship, stripped, with its debug information in a file of its own.
@@ -76,6 +79,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Gen => generate::write(root),
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
+        Chore::Gateways => gateways::ensure(),
         Chore::Bench(options) => bench::run(options),
         Chore::Dist => dist::run(),
         Chore::Seed(options) => bench::seed(options),

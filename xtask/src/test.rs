@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    install,
+    gateways, install,
     shell::{self, command},
     tools,
 };
@@ -32,6 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::PYTHON,
         tools::NPM,
     ])?;
+    gateways::ensure()?;
     shell::run(command(
         "cargo",
         ["build", "--locked", "-p", "portcullis-cli"],

@@ -40,6 +40,7 @@ pub(crate) const C_COMPILER: Need = Need {
     name: "a C compiler (cc)",
     // gcc alone has no headers of the C library: it only recommends their package.
     packages: &["gcc", "libc6-dev"],
+    services: &[],
     met: || shell::on_path("cc"),
 };
 
@@ -47,6 +48,7 @@ pub(crate) const C_COMPILER: Need = Need {
 pub(crate) const OBJCOPY: Need = Need {
     name: "objcopy",
     packages: &["binutils"],
+    services: &[],
     met: || shell::on_path("objcopy"),
 };
 
@@ -54,6 +56,7 @@ pub(crate) const OBJCOPY: Need = Need {
 pub(crate) const CXX_COMPILER: Need = Need {
     name: "a C++ compiler (c++)",
     packages: &["g++"],
+    services: &[],
     met: || shell::on_path("c++"),
 };
 
@@ -61,6 +64,7 @@ pub(crate) const CXX_COMPILER: Need = Need {
 pub(crate) const POSTGRES_SERVER: Need = Need {
     name: "the PostgreSQL server's programs (initdb)",
     packages: &["postgresql"],
+    services: &["postgresql"],
     met: || shell::on_path("initdb") || debian_has("initdb"),
 };
 
@@ -68,14 +72,15 @@ pub(crate) const POSTGRES_SERVER: Need = Need {
 pub(crate) const PGBOUNCER: Need = Need {
     name: "PgBouncer",
     packages: &["pgbouncer"],
-    // Debian installs it outside of the `PATH` of users.
-    met: || shell::on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
+    services: &["pgbouncer"],
+    met: || has_server("pgbouncer"),
 };
 
 /// A peer of the bench. Debian ships it in the server's package.
 pub(crate) const PGBENCH: Need = Need {
     name: "PostgreSQL's pgbench",
     packages: &["postgresql"],
+    services: &["postgresql"],
     met: || shell::on_path("pgbench") || debian_has("pgbench"),
 };
 
@@ -83,6 +88,7 @@ pub(crate) const PGBENCH: Need = Need {
 pub(crate) const REDIS_SERVER: Need = Need {
     name: "redis-server",
     packages: &["redis-server"],
+    services: &["redis-server"],
     met: || shell::on_path("redis-server"),
 };
 
@@ -90,6 +96,7 @@ pub(crate) const REDIS_SERVER: Need = Need {
 pub(crate) const NPM: Need = Need {
     name: "Node.js with npm",
     packages: &["nodejs", "npm"],
+    services: &[],
     met: || shell::on_path("node") && shell::on_path("npm"),
 };
 
@@ -97,9 +104,39 @@ pub(crate) const NPM: Need = Need {
 pub(crate) const PYTHON: Need = Need {
     name: "Python with venv",
     packages: &["python3", "python3-venv"],
+    services: &[],
     // Debian splits `venv`: without its second package it has no pip to put into an environment.
     met: || shell::answer(command("python3", ["-c", "import venv, ensurepip"])).is_some(),
 };
+
+/// A gateway that tests start.
+pub(crate) const NGINX: Need = Need {
+    name: "NGINX",
+    packages: &["nginx"],
+    services: &["nginx"],
+    met: || has_server("nginx"),
+};
+
+/// A gateway that tests start.
+pub(crate) const CADDY: Need = Need {
+    name: "Caddy",
+    packages: &["caddy"],
+    services: &["caddy"],
+    met: || has_server("caddy"),
+};
+
+/// A gateway that tests start.
+pub(crate) const HAPROXY: Need = Need {
+    name: "HAProxy",
+    packages: &["haproxy"],
+    services: &["haproxy"],
+    met: || has_server("haproxy"),
+};
+
+/// Returns whether the machine has a server, which Debian installs outside of the `PATH` of users.
+fn has_server(program: &str) -> bool {
+    shell::on_path(program) || Path::new("/usr/sbin").join(program).is_file()
+}
 
 /// Looks where Debian installs the server's programs of each major version, outside of `PATH`.
 fn debian_has(program: &str) -> bool {
