@@ -54,12 +54,14 @@ fn dependencies_run_one_way() {
             vec!["portcullis-contract", "portcullis-validator-core"],
         ),
         ("examples/gateway", vec!["portcullis-validator"]),
+        ("examples/upstream", vec![]),
         (
             "crates/cli",
             vec![
                 "portcullis-authority",
                 "portcullis-contract",
                 "portcullis-example-gateway",
+                "portcullis-example-upstream",
                 "portcullis-validator",
             ],
         ),

@@ -153,6 +153,8 @@ async fn the_demo_tells_its_story_and_leaves_private_files() {
         free,
         "--gateway-listen",
         free,
+        "--upstream-listen",
+        free,
     ];
     for _ in 0..2 {
         let (code, stdout, stderr) = run(&arguments).await;
@@ -195,6 +197,8 @@ async fn sigterm_drains_and_the_data_directory_has_one_owner() {
         "--http-listen",
         free,
         "--gateway-listen",
+        free,
+        "--upstream-listen",
         free,
     ];
     let (code, _, stderr) = run(&second).await;

@@ -1,4 +1,4 @@
-//! `portcullis dev`: an authority and an example gateway on one machine, with nothing to set up.
+//! `portcullis dev`: an authority, and an example gateway before a demo upstream, on one machine with nothing to set up.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Address of the example gateway.
     #[arg(long, default_value = "127.0.0.1:7490", value_name = "ADDRESS")]
     gateway_listen: SocketAddr,
+    /// Address of the demo upstream: a web application that trusts the gateway's identity headers.
+    #[arg(long, default_value = "127.0.0.1:7491", value_name = "ADDRESS")]
+    upstream_listen: SocketAddr,
     /// Sign in, be admitted, revoke and be refused once; print the times, and exit.
     #[arg(long)]
     demo: bool,
@@ -52,6 +55,7 @@ struct Dev {
     authority: Authority,
     validator: Validator,
     gateway: SocketAddr,
+    upstream: SocketAddr,
     credentials: Credentials,
 }
 
@@ -87,9 +91,9 @@ impl Dev {
         create_directory(&options.data_dir)?;
         let credentials = Credentials::read_or_create(&options.data_dir)?;
         // Bound before the authority starts, so that a port that is taken fails before the database is touched.
-        let listener = TcpListener::bind(options.gateway_listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", options.gateway_listen))?;
+        let upstream_listener = listen(options.upstream_listen).await?;
+        let upstream = upstream_listener.local_addr()?;
+        let listener = listen(options.gateway_listen).await?;
         let gateway = listener.local_addr()?;
 
         let config = authority_config(options, &credentials)?;
@@ -102,11 +106,13 @@ impl Dev {
             .audience("gateway")
             .name("dev gateway")
             .start()?;
+        spawn_upstream(upstream_listener);
         spawn_gateway(listener, &validator, &TRUSTED_PROXIES.parse()?);
         Ok(Self {
             authority,
             validator,
             gateway,
+            upstream,
             credentials,
         })
     }
@@ -117,6 +123,7 @@ impl Dev {
             "authority  HTTP  http://{}/.well-known/jwks.json",
             self.authority.http_address
         );
+        println!("upstream   HTTP  http://{}/whoami", self.upstream);
         println!("gateway    HTTP  http://{}/whoami", self.gateway);
         println!(
             "credentials      {}",
@@ -150,11 +157,17 @@ Then the second command again: the gate has dropped. Ctrl-C ends it."#
     }
 }
 
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}"))
+}
+
 fn check_addresses(options: &Options) -> Result<(), ConfigError> {
     let flags = [
         ("--grpc-listen", options.grpc_listen),
         ("--http-listen", options.http_listen),
         ("--gateway-listen", options.gateway_listen),
+        ("--upstream-listen", options.upstream_listen),
     ];
     for (flag, address) in flags {
         // The bearer strings would cross the network in clear.
@@ -192,6 +205,13 @@ async fn adopt_issuer(config: &Config) -> Result<()> {
         store.change_issuer(&config.tokens.issuer).await?;
     }
     Ok(())
+}
+
+fn spawn_upstream(listener: TcpListener) {
+    // Without it, Nagle's algorithm delays small answers, and the printed times show that instead of the gate.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let router = portcullis_example_upstream::router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
 }
 
 fn spawn_gateway(listener: TcpListener, validator: &Validator, proxies: &TrustedProxies) {
