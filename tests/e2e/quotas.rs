@@ -114,6 +114,24 @@ async fn a_user_changes_so_much_in_a_time_and_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_caller_that_comes_back_at_once_is_refused_at_a_pace() {
+    const REFUSALS: u32 = 40;
+    let authority = TestAuthority::sqlite().await;
+    let token = authority.sign_in("u").await.access_token;
+    for _ in 0..20 {
+        sign_out_others(&authority, &token).await.expect("done");
+    }
+
+    let begun = Instant::now();
+    for _ in 0..REFUSALS {
+        let refused = sign_out_others(&authority, &token).await;
+        assert_eq!(reason(&refused.expect_err("too many")), "RATE_LIMITED");
+    }
+    // Twenty at once, and then one in 50 ms.
+    assert!(begun.elapsed() >= Duration::from_millis(950));
+}
+
+#[tokio::test]
 async fn a_user_writes_nothing_into_the_trail() {
     let authority = TestAuthority::sqlite().await;
     let created = authority.sign_in("u").await;

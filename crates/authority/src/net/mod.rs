@@ -4,6 +4,7 @@ mod fair_semaphore;
 mod held;
 mod listen;
 mod port_limits;
+mod refusal_pace;
 mod requests;
 mod shares;
 mod tls;
@@ -13,6 +14,7 @@ pub(crate) use self::{
     held::Held,
     listen::{PortOptions, Protocol, network, serve},
     port_limits::PortLimits,
+    refusal_pace::RefusalPace,
     requests::Peer,
     shares::{Full, Share, Shares},
     tls::read_tls,

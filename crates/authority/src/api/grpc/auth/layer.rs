@@ -16,8 +16,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{Extensions, HeaderMap};
-use tokio::time::timeout;
+use http::{Extensions, HeaderMap, request::Parts};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
@@ -32,7 +32,7 @@ use crate::{
     api::grpc::status::transport_error,
     app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
     config::{ConfigError, ServerConfig},
-    net::{FairSemaphore, Held, Peer, network},
+    net::{FairSemaphore, Held, Peer, RefusalPace, network},
     telemetry::{Instruments, LogLimit},
 };
 
@@ -63,10 +63,22 @@ pub(crate) struct Access {
     load: Arc<Load>,
     /// Turns at work that keeps a core busy, by network: checks of credentials, and the parsing of large messages.
     turns: Arc<FairSemaphore<IpAddr>>,
+    /// Slows down callers that come back as fast as they are refused.
+    pace: RefusalPace<Holder>,
     instruments: Arc<Instruments>,
     refusals: LogLimit,
     /// Ends streams without credentials.
     close: CancellationToken,
+}
+
+/// A call whose caller is known.
+struct Call<'a> {
+    rule: &'a Rule,
+    address: IpAddr,
+    owner: Option<Owner>,
+    holder: Holder,
+    parts: Parts,
+    body: Body,
 }
 
 /// Applies the layer to one call.
@@ -93,10 +105,11 @@ pub(crate) async fn authorize(
     let longest = access.server.call_timeout;
     let deadline = asked.map_or(longest, |asked| asked.min(longest));
     // A tenth at most, so that a call of a few milliseconds keeps most of its time.
-    let deadline = deadline - (deadline / 10).min(DEADLINE_MARGIN);
+    let deadline = Instant::now() + deadline - (deadline / 10).min(DEADLINE_MARGIN);
     // At the deadline the call is dropped, which frees its shares and withdraws a change whose batch has not begun. A
     // change of a running batch is still applied.
-    match timeout(deadline, access.serve_call(rule, request, next)).await {
+    let served = access.serve_call(rule, request, next, deadline);
+    match timeout_at(deadline, served).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => refuse(error),
         Err(_) => refuse(AppError::Deadline),
@@ -111,6 +124,7 @@ impl Access {
             server: config.server.clone(),
             load: Load::new(&config.server, Arc::clone(&app.instruments)),
             turns: FairSemaphore::new(turns_max()),
+            pace: RefusalPace::new(),
             instruments: Arc::clone(&app.instruments),
             refusals: LogLimit::new(LOG_INTERVAL),
             app: Arc::clone(app),
@@ -130,16 +144,54 @@ impl Access {
         rule: &Rule,
         request: Request,
         next: Next,
+        deadline: Instant,
     ) -> Result<Response, AppError> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let address = address_of(parts.extensions.get());
         // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
         // turns, everybody else's calls would wait behind the whole flood.
         let check = self.turns.acquire(network(address)).await;
         let owner = self.identify(&parts.headers, rule, address)?;
-        let user_share = self.take_user_share(owner.as_ref(), rule)?;
-        let holder = holder(owner.as_ref(), address);
+        let call = Call {
+            rule,
+            address,
+            holder: holder(owner.as_ref(), address),
+            owner,
+            parts,
+            body,
+        };
+        let holder = call.holder.clone();
+        let served = self.serve_identified(call, check, next).await;
+        if is_exhausted(&served) {
+            self.pace_refusal(&holder, deadline).await;
+        }
+        served
+    }
 
+    /// Waits before a refusal is sent. The call holds nothing meanwhile but its stream.
+    async fn pace_refusal(&self, holder: &Holder, deadline: Instant) {
+        let now = Instant::now();
+        let pause = self.pace.record(holder, now);
+        // A refusal that came after the deadline would not say the reason.
+        let left = deadline.saturating_duration_since(now);
+        sleep(pause.min(left / 2)).await;
+    }
+
+    async fn serve_identified<T>(
+        &self,
+        call: Call<'_>,
+        check: T,
+        next: Next,
+    ) -> Result<Response, AppError> {
+        let Call {
+            rule,
+            address,
+            owner,
+            holder,
+            mut parts,
+            body,
+        } = call;
+        let user_share = self.take_user_share(owner.as_ref(), rule)?;
         let mut message_share = self.load.take_message(rule.class, &holder)?;
         // Given back before the message is awaited, or slow senders would keep others from being checked.
         drop(check);
@@ -165,9 +217,15 @@ impl Access {
         // The handler is done with the tenant's data. Only the caller's own shares last until the answer is sent.
         drop(tenant_share);
 
+        let response = with_details(response);
+        if code_of(&response) == Some(Code::ResourceExhausted) {
+            // Nothing is held while the refusal is paced.
+            return Ok(response);
+        }
+
         // The answer stays in memory until a slow reader has taken it, and the shares bound that memory.
         let shares = (permit, user_share, message_share.into_share());
-        Ok(with_details(response).map(|body| Held::wrap(body, shares)))
+        Ok(response.map(|body| Held::wrap(body, shares)))
     }
 
     /// Receives the message of a call, within the time that senders have.
@@ -353,6 +411,19 @@ async fn run_in_turn<T>(turn: T, handler: impl Future<Output = Response>) -> Res
         polled
     })
     .await
+}
+
+/// Returns whether a bound or a rate refused the call.
+fn is_exhausted(served: &Result<Response, AppError>) -> bool {
+    match served {
+        Ok(response) => code_of(response) == Some(Code::ResourceExhausted),
+        Err(error) => matches!(error, AppError::Overloaded),
+    }
+}
+
+/// Returns the code of an answer without a message. One with a message has its status in the trailers.
+fn code_of(response: &Response) -> Option<Code> {
+    Status::from_header_map(response.headers()).map(|status| status.code())
 }
 
 fn refuse(error: AppError) -> Response {
