@@ -1,0 +1,10 @@
+//! The doors under test, one list.
+
+mod layer;
+
+use portcullis_tests::door::Door;
+
+/// Every door, in the order of the table.
+pub fn all() -> Vec<Box<dyn Door>> {
+    vec![Box::new(layer::Layer)]
+}

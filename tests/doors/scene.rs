@@ -1,0 +1,273 @@
+//! What a case works with: the authority, the upstream, one running door, and a tenant of the case's own.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use portcullis_authority::{keys::MasterKey, open_store, store::Store};
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::{ADMIN, LOGIN, TestAuthority, config, session_id, sign_in},
+    door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
+    upstream::{Echo, Upstream},
+    visitor::{Answer, Visit},
+    wait::eventually,
+};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// The bound of freshness of the doors that cases share. Generous: machines of tests are busy.
+const MAX_STALENESS: Duration = Duration::from_secs(10);
+
+/// The rules of the doors that cases share.
+const RULES: &str = include_str!("rules.toml");
+
+/// What all doors share. Each part starts when a case first needs it.
+#[derive(Default)]
+pub struct World {
+    parts: OnceCell<Parts>,
+}
+
+/// One authority and one upstream.
+pub struct Parts {
+    pub authority: TestAuthority,
+    pub store: Arc<dyn Store>,
+    pub master_key: MasterKey,
+    pub upstream: Arc<Upstream>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn parts(&self) -> &Parts {
+        self.parts.get_or_init(Parts::start).await
+    }
+}
+
+impl Parts {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // Cases that sign tokens of their own need the store and the master key.
+        let config = config(directory.path());
+        let store = open_store(&config.store).await.expect("a store");
+        let key_file = config.keys.master_key_file.clone();
+        let text = std::fs::read_to_string(&key_file).expect("a master key");
+        let authority = TestAuthority::over(Arc::clone(&store), |own| {
+            own.keys.master_key_file = key_file;
+        })
+        .await;
+        Self {
+            authority,
+            store,
+            master_key: MasterKey::from_base64(text.trim()).expect("a master key"),
+            upstream: Arc::new(Upstream::start().await),
+            _directory: directory,
+        }
+    }
+}
+
+/// A kind of door, with the one that cases share once it runs.
+pub struct Seat {
+    pub door: Box<dyn Door>,
+    shared: OnceCell<Arc<dyn RunningDoor>>,
+}
+
+impl Seat {
+    pub fn new(door: Box<dyn Door>) -> Self {
+        Self {
+            door,
+            shared: OnceCell::new(),
+        }
+    }
+}
+
+/// What one case works with.
+pub struct Scene {
+    world: Arc<World>,
+    seat: Arc<Seat>,
+    running: Arc<dyn RunningDoor>,
+    /// A tenant that no other case has.
+    pub tenant: String,
+}
+
+/// A session, as a case needs it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: String,
+    pub token: String,
+}
+
+impl Session {
+    fn new(created: &v1::CreateSessionResponse) -> Self {
+        Self {
+            id: session_id(created),
+            token: created.access_token.clone(),
+        }
+    }
+}
+
+impl Scene {
+    /// Sets the scene of a case: the shared door runs, and admits.
+    pub async fn set(world: Arc<World>, seat: Arc<Seat>, case: &str) -> Self {
+        let parts = world.parts().await;
+        let options = DoorOptions {
+            authority: parts.authority.config.server.grpc_listen,
+            upstream: Arc::clone(&parts.upstream),
+            rules: rules(),
+            max_staleness: MAX_STALENESS,
+            best_effort: None,
+        };
+        let running = seat
+            .shared
+            .get_or_init(|| start(&*seat.door, &options))
+            .await;
+        let scene = Self {
+            running: Arc::clone(running),
+            tenant: format!("{}: {case}", seat.door.name()),
+            world: Arc::clone(&world),
+            seat: Arc::clone(&seat),
+        };
+        let first = scene.sign_in("first").await;
+        scene.admitted(&Visit::get("/").bearer(&first.token)).await;
+        scene
+    }
+
+    /// The parts that all doors share.
+    pub fn parts(&self) -> &Parts {
+        self.world.parts.get().expect("the scene is set")
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> &TestAuthority {
+        &self.parts().authority
+    }
+
+    /// What the door can do.
+    pub fn abilities(&self) -> Abilities {
+        self.seat.door.abilities()
+    }
+
+    /// The address of the door's HTTP/1.1 server.
+    pub fn http(&self) -> SocketAddr {
+        self.running.http()
+    }
+
+    /// The address of the door's HTTP/2 server.
+    pub fn http2(&self) -> SocketAddr {
+        self.running.http2()
+    }
+
+    /// Signs a user of the case's tenant in.
+    pub async fn sign_in(&self, user: &str) -> Session {
+        self.sign_in_as(user, |_| {}).await
+    }
+
+    /// Signs a user in, with a request of the case's own.
+    pub async fn sign_in_as(
+        &self,
+        user: &str,
+        change: impl FnOnce(&mut v1::CreateSessionRequest),
+    ) -> Session {
+        let mut request = sign_in(user);
+        request.tenant_id.clone_from(&self.tenant);
+        change(&mut request);
+        let mut sessions = self.authority().sessions(LOGIN);
+        let created = sessions.create_session(request).await.expect("a sign-in");
+        Session::new(created.get_ref())
+    }
+
+    /// Revokes a session, and returns once the authority has acknowledged that.
+    pub async fn revoke(&self, session: &Session) {
+        let request = v1::RevokeSessionRequest {
+            tenant_id: self.tenant.clone(),
+            session_id: session.id.clone(),
+            ..Default::default()
+        };
+        let mut sessions = self.authority().sessions(ADMIN);
+        sessions.revoke_session(request).await.expect("revoked");
+    }
+
+    /// Sends a request in HTTP/1.1 with a mark of its own.
+    pub async fn send(&self, visit: &Visit) -> Marked {
+        let mark = Uuid::now_v7().to_string();
+        let answer = visit.clone().mark(&mark).http1(self.http()).await;
+        self.marked(answer, &mark)
+    }
+
+    /// Sends a request in HTTP/2 with a mark of its own.
+    pub async fn send_http2(&self, visit: &Visit) -> Marked {
+        let mark = Uuid::now_v7().to_string();
+        let answer = visit.clone().mark(&mark).http2(self.http2()).await;
+        self.marked(answer, &mark)
+    }
+
+    fn marked(&self, answer: Option<Answer>, mark: &str) -> Marked {
+        Marked {
+            answer,
+            reached: self.parts().upstream.reached(mark) > 0,
+        }
+    }
+
+    /// The answer once the door can decide. On a busy machine a door may be stale for a moment.
+    pub async fn settled(&self, visit: &Visit) -> Marked {
+        eventually("the door to be able to decide", async || {
+            let marked = self.send(visit).await;
+            let status = marked.answer.as_ref().map(|answer| answer.status);
+            (status != Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(marked)
+        })
+        .await
+    }
+
+    /// Expects that the request is admitted, and returns it as it reached the upstream.
+    pub async fn admitted(&self, visit: &Visit) -> Echo {
+        let answer = self.settled(visit).await.answer.expect("an answer");
+        assert_eq!(answer.status, 200, "refused: {}", answer.text());
+        answer.echo()
+    }
+
+    /// Expects that the request is refused at once with this status and reason.
+    pub async fn refused(&self, visit: &Visit, status: u16, reason: &str) -> Answer {
+        let marked = self.settled(visit).await;
+        self.expect_refusal(marked, status, reason)
+    }
+
+    /// Waits until the request is refused, and expects this status and reason.
+    pub async fn refused_soon(&self, visit: &Visit, status: u16, reason: &str) -> Answer {
+        let marked = eventually("the request to be refused", async || {
+            let marked = self.settled(visit).await;
+            (!marked.reached).then_some(marked)
+        })
+        .await;
+        self.expect_refusal(marked, status, reason)
+    }
+
+    /// Checks a refusal: its parts as far as the door passes them, and that nothing reached the upstream.
+    pub fn expect_refusal(&self, marked: Marked, status: u16, reason: &str) -> Answer {
+        let answer = marked.answer.expect("an answer");
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{reason}: {text}");
+        assert!(!marked.reached, "{reason}: it reached the upstream");
+        let abilities = self.abilities();
+        if abilities.refusal_bodies == Ability::Yes {
+            let body: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(body["reason"], reason, "{text}");
+        }
+        if abilities.refusal_headers == Ability::Yes {
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{reason}");
+        }
+        answer
+    }
+}
+
+/// An answer, and whether the request reached the upstream.
+#[derive(Debug)]
+pub struct Marked {
+    pub answer: Option<Answer>,
+    pub reached: bool,
+}
+
+fn rules() -> toml::Table {
+    RULES.parse().expect("rules")
+}
+
+async fn start(door: &dyn Door, options: &DoorOptions) -> Arc<dyn RunningDoor> {
+    Arc::from(door.start(options).await)
+}
