@@ -15,7 +15,7 @@ pub use self::{
     access::Claims,
     api_key::{ApiKeyClaims, SCOPE_BYTES_MAX, is_scope},
     claims::{Expected, TokenClaims, Verified},
-    jws::{ACCESS_TOKEN_BYTES_MAX, Signer, verify, verify_as},
+    jws::{ACCESS_TOKEN_BYTES_MAX, Signer, claimed_kind, verify, verify_as},
 };
 
 /// A person, by the access token of their session.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use portcullis_validator_core::{ApiKeyIdentity, Ended, Identity};
 
 /// The decision about a request.
@@ -21,15 +21,40 @@ pub struct Allow {
     pub headers: HeaderChanges,
     /// The holder of the credential.
     pub subject: Subject,
+    /// Whether the rule is strict: [`ended`](Self::ended) follows it.
+    pub strict: bool,
+}
+
+impl Allow {
+    /// Waits for the end of the credential, for a stream that outlives its request. `None` for a public route.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.subject.ended(self.strict)
+    }
 }
 
 /// The changes of a request's headers. A door removes first, and sets then.
 #[derive(Debug, Default)]
 pub struct HeaderChanges {
-    /// The headers to remove, all values of each. Trailers with these names are removed too.
+    /// The headers to remove, all values of each: those of the head that the upstream must not see.
+    ///
+    /// A door that does not show the whole head to the gate removes [`IDENTITY_HEADERS`](crate::IDENTITY_HEADERS) as
+    /// well. Every door removes trailers by [`is_identity_header`](crate::is_identity_header).
     pub remove: Vec<HeaderName>,
     /// The headers to set, each to this one value.
     pub set: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderChanges {
+    /// Makes the changes.
+    pub fn apply(self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in self.set {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The holder of an admitted credential.
@@ -44,19 +69,21 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Waits for the end of the credential, for a stream that outlives its request. `None` for a public route.
+    /// Waits for the end of the credential. `strict` is that of the [`Allow`] it came with. `None` for anyone.
     #[must_use]
-    pub fn ended(&self) -> Option<Ended> {
-        match self {
-            Self::Anyone => None,
-            Self::Session(identity) => Some(identity.ended()),
-            Self::ApiKey(identity) => Some(identity.ended()),
+    pub fn ended(&self, strict: bool) -> Option<Ended> {
+        match (self, strict) {
+            (Self::Anyone, _) => None,
+            (Self::Session(identity), false) => Some(identity.ended()),
+            (Self::Session(identity), true) => Some(identity.ended_strictly()),
+            (Self::ApiKey(identity), false) => Some(identity.ended()),
+            (Self::ApiKey(identity), true) => Some(identity.ended_strictly()),
         }
     }
 }
 
 /// The answer to a request that is refused or redirected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deny {
     /// The status.
     pub status: StatusCode,
@@ -64,4 +91,8 @@ pub struct Deny {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; its type is in the headers.
     pub body: String,
+    /// The code for clients: `error` of the body.
+    pub error: &'static str,
+    /// The reason: `reason` of the body. For counters and logs too.
+    pub reason: &'static str,
 }

@@ -1,70 +1,230 @@
 //! The gate: rules and an engine.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
+use http::{HeaderValue, header};
+use portcullis_contract::{key::CredentialKind, token::claimed_kind};
 use portcullis_validator_core::{
-    Engine, Rejection, RequestInfo,
-    http::{Refusal, find_token},
+    Engine, Mode, RequestInfo,
+    http::{cookies_without, find_token, has_bearer},
 };
 
 use crate::{
-    decision::{Allow, Decision, Deny, Subject},
-    identity_headers::identity_headers,
-    request::RequestHead,
-    rules::Rules,
+    answer::step_up_parameters,
+    decision::{Allow, Decision, Deny, HeaderChanges, Subject},
+    demands::{check_api_key, check_session},
+    explain::{ExplainError, Explanation},
+    host::{Host, find_host},
+    identity_headers::{SIGNED, remove_foreign, set_identity},
+    lookup,
+    navigation::{is_navigation, preflight_method},
+    refused::{Refused, UnmetDemand},
+    request::{RequestHead, check_size, path_of},
+    rules::{Access, CompiledRules, Rules, RulesError, Ruling},
 };
 
 /// The rules of a gate, over the engine that knows the revocations. Share one between all threads.
 pub struct Gate {
     engine: Arc<Engine>,
-    rules: Rules,
+    rules: CompiledRules,
 }
 
 impl Gate {
     /// Makes a gate.
+    ///
+    /// # Errors
+    /// When the rules cannot be used, as for [`Rules::compile`], or a rule needs an engine in best-effort mode. The error
+    /// names the key.
+    pub fn new(engine: Arc<Engine>, rules: &Rules) -> Result<Self, RulesError> {
+        Self::with_compiled(engine, rules.compile()?)
+    }
+
+    /// Makes a gate of rules that were compiled before.
+    ///
+    /// # Errors
+    /// When a rule needs an engine in best-effort mode.
+    pub fn with_compiled(engine: Arc<Engine>, rules: CompiledRules) -> Result<Self, RulesError> {
+        rules.check_mode(engine.mode() == Mode::Strict)?;
+        Ok(Self { engine, rules })
+    }
+
+    /// The engine.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, rules: Rules) -> Self {
-        Self { engine, rules }
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &CompiledRules {
+        &self.rules
     }
 
     /// Decides about a request. Does no I/O, and never waits.
     #[must_use]
     pub fn decide(&self, head: &RequestHead<'_>) -> Decision {
-        match self.admit(head) {
-            Ok(subject) => Decision::Allow(Allow {
-                headers: identity_headers(&subject),
-                subject,
-            }),
-            Err(rejection) => Decision::Deny(Deny::new(&rejection)),
+        let (host, rule, preflight) = match self.find_rule(head) {
+            Ok(found) => found,
+            Err(refused) => return Decision::Deny(Deny::new(&refused)),
+        };
+        let subject = if preflight {
+            Ok(Subject::Anyone)
+        } else {
+            self.admit(head, rule)
+        };
+        let allowed = subject.and_then(|subject| self.allow(head, rule, subject));
+        match allowed {
+            Ok(allow) => Decision::Allow(allow),
+            Err(refused) => Decision::Deny(deny(head, host, rule, &refused)),
         }
     }
 
-    fn admit(&self, head: &RequestHead<'_>) -> Result<Subject, Rejection> {
+    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    ///
+    /// # Errors
+    /// When the address is not `https://host/path`, or `host/path`.
+    pub fn explain(&self, method: &str, url: &str) -> Result<Explanation, ExplainError> {
+        self.rules.explain(method, url)
+    }
+
+    /// Finds the rule that decides. True: the request is a preflight that the rule lets pass.
+    fn find_rule<'h>(&self, head: &RequestHead<'h>) -> Result<(Host<'h>, &Ruling, bool), Refused> {
+        check_size(head)?;
+        let host = find_host(head.authority, head.headers)?;
+        let path = path_of(head.target)?;
+        if let Some(requested) = preflight_method(head.method, head.headers) {
+            let rule = lookup::find(&self.rules, host.name, &requested, path)?;
+            if rule.pass_preflights {
+                return Ok((host, rule, true));
+            }
+        }
+        let rule = lookup::find(&self.rules, host.name, head.method, path)?;
+        Ok((host, rule, false))
+    }
+
+    fn admit(&self, head: &RequestHead<'_>, rule: &Ruling) -> Result<Subject, Refused> {
+        let demands = &rule.demands;
+        if demands.access == Access::Public {
+            return Ok(Subject::Anyone);
+        }
         let token = match find_token(head.headers, self.rules.cookie.as_deref()) {
             Ok(token) => token,
             Err(rejection) => {
                 // The engine counts every verdict, also one without a token.
                 self.engine.record_refused(&rejection);
-                return Err(rejection);
+                return Err(rejection.into());
             }
         };
+        let takes_api_key = match demands.access {
+            Access::Public | Access::Session => false,
+            Access::ApiKey => true,
+            // What the token claims only chooses the check, which then verifies the claim.
+            Access::Either => claimed_kind(token) == Some(CredentialKind::ApiKey),
+        };
         let info = RequestInfo {
-            ip: head.peer,
+            ip: self.client_address(head),
             page: Some(head.target),
+            background: rule.background,
+            strict: rule.is_strict(),
             ..RequestInfo::default()
         };
+        if takes_api_key {
+            let identity = self.engine.check_api_key(token, &info)?;
+            check_api_key(demands, &identity)?;
+            return Ok(Subject::ApiKey(identity));
+        }
         let identity = self.engine.check(token, &info)?;
+        check_session(demands, &identity, || self.engine.unix_seconds())?;
         Ok(Subject::Session(identity))
+    }
+
+    fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
+        self.rules.proxies.client_address(head.peer?, head.headers)
+    }
+
+    fn allow(
+        &self,
+        head: &RequestHead<'_>,
+        rule: &Ruling,
+        subject: Subject,
+    ) -> Result<Allow, Refused> {
+        let mut headers = HeaderChanges::default();
+        remove_foreign(head.headers, &mut headers);
+        set_identity(&subject, &mut headers);
+        if let Some(signed) = self.signed_identity(rule, &subject)? {
+            headers.set.push((SIGNED, signed));
+        }
+        if !rule.forward_credential {
+            self.remove_credential(head, &mut headers);
+        }
+        Ok(Allow {
+            headers,
+            subject,
+            strict: rule.is_strict(),
+        })
+    }
+
+    fn signed_identity(
+        &self,
+        rule: &Ruling,
+        subject: &Subject,
+    ) -> Result<Option<HeaderValue>, Refused> {
+        let Some(signer) = &self.rules.signer else {
+            return Ok(None);
+        };
+        if matches!(subject, Subject::Anyone) {
+            return Ok(None);
+        }
+        // Without the signature the upstream would not know the caller: better no request at all.
+        let now = self.engine.unix_seconds().ok_or(Refused::Failed)?;
+        let audience = rule.identity_audience.as_deref();
+        let signed = signer.sign(subject, audience, now).ok_or(Refused::Failed)?;
+        Ok(Some(signed))
+    }
+
+    fn remove_credential(&self, head: &RequestHead<'_>, changes: &mut HeaderChanges) {
+        if has_bearer(head.headers) {
+            changes.remove.push(header::AUTHORIZATION);
+        }
+        let Some(cookie) = &self.rules.cookie else {
+            return;
+        };
+        let Some(rest) = cookies_without(head.headers, cookie) else {
+            return;
+        };
+        changes.remove.push(header::COOKIE);
+        if !rest.is_empty() {
+            changes.set.push((header::COOKIE, rest));
+        }
     }
 }
 
-impl Deny {
-    fn new(rejection: &Rejection) -> Self {
-        let refusal = Refusal::new(rejection);
-        Self {
-            status: refusal.status(),
-            headers: refusal.headers().into(),
-            body: refusal.body(),
+/// Makes the answer to a request that its rule refuses.
+fn deny(head: &RequestHead<'_>, host: Host<'_>, rule: &Ruling, refused: &Refused) -> Deny {
+    redirect(head, host, rule, refused).unwrap_or_else(|| match refused {
+        Refused::Demand(demand) => Deny::unmet(*demand, &rule.demands),
+        _ => Deny::new(refused),
+    })
+}
+
+/// Makes the redirect to the page where a person signs in, if that is of use.
+fn redirect(
+    head: &RequestHead<'_>,
+    host: Host<'_>,
+    rule: &Ruling,
+    refused: &Refused,
+) -> Option<Deny> {
+    let sign_in = rule.sign_in.as_ref()?;
+    let parameters = match refused {
+        Refused::Credential(rejection) if !rejection.is_unavailable() => Vec::new(),
+        Refused::Demand(UnmetDemand::Acr | UnmetDemand::Amr | UnmetDemand::Age) => {
+            step_up_parameters(&rule.demands)
         }
+        _ => return None,
+    };
+    if !is_navigation(head.method, head.headers) {
+        return None;
     }
+    let location = sign_in.location(host, head.target, &parameters)?;
+    Deny::redirect(&location, refused)
 }

@@ -1,55 +1,185 @@
 //! The headers that tell the upstream who calls.
 
-use http::{HeaderName, HeaderValue};
+use std::fmt::Write;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::decision::{HeaderChanges, Subject};
 
-/// The identity headers. Each has a twin with underscores, because some upstreams read both as one variable.
-const NAMES: [(&str, &str); 8] = [
-    ("x-portcullis-tenant", "x_portcullis_tenant"),
-    ("x-portcullis-user", "x_portcullis_user"),
-    ("x-portcullis-session", "x_portcullis_session"),
-    ("x-portcullis-api-key", "x_portcullis_api_key"),
-    ("x-portcullis-roles", "x_portcullis_roles"),
-    ("x-portcullis-scopes", "x_portcullis_scopes"),
-    ("x-portcullis-acr", "x_portcullis_acr"),
-    ("x-portcullis-amr", "x_portcullis_amr"),
+const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
+const USER: HeaderName = HeaderName::from_static("x-portcullis-user");
+const SESSION: HeaderName = HeaderName::from_static("x-portcullis-session");
+const API_KEY: HeaderName = HeaderName::from_static("x-portcullis-api-key");
+const SCOPES: HeaderName = HeaderName::from_static("x-portcullis-scopes");
+const ACR: HeaderName = HeaderName::from_static("x-portcullis-acr");
+const AMR: HeaderName = HeaderName::from_static("x-portcullis-amr");
+/// The signed identity.
+pub(crate) const SIGNED: HeaderName = HeaderName::from_static("x-portcullis-identity");
+
+/// The prefix of all headers that are the gate's to set, with `-` for every character that is no letter or digit.
+const PREFIX: &[u8] = b"x-portcullis-";
+
+/// All spellings of the identity headers that upstreams may read as one variable, because they fold `-` and `_`.
+///
+/// For doors whose gateway removes headers by a list. Others find them by [`is_identity_header`].
+pub const IDENTITY_HEADERS: [HeaderName; 40] = [
+    HeaderName::from_static("x-portcullis-tenant"),
+    HeaderName::from_static("x-portcullis_tenant"),
+    HeaderName::from_static("x_portcullis-tenant"),
+    HeaderName::from_static("x_portcullis_tenant"),
+    HeaderName::from_static("x-portcullis-user"),
+    HeaderName::from_static("x-portcullis_user"),
+    HeaderName::from_static("x_portcullis-user"),
+    HeaderName::from_static("x_portcullis_user"),
+    HeaderName::from_static("x-portcullis-session"),
+    HeaderName::from_static("x-portcullis_session"),
+    HeaderName::from_static("x_portcullis-session"),
+    HeaderName::from_static("x_portcullis_session"),
+    HeaderName::from_static("x-portcullis-api-key"),
+    HeaderName::from_static("x-portcullis-api_key"),
+    HeaderName::from_static("x-portcullis_api-key"),
+    HeaderName::from_static("x-portcullis_api_key"),
+    HeaderName::from_static("x_portcullis-api-key"),
+    HeaderName::from_static("x_portcullis-api_key"),
+    HeaderName::from_static("x_portcullis_api-key"),
+    HeaderName::from_static("x_portcullis_api_key"),
+    HeaderName::from_static("x-portcullis-roles"),
+    HeaderName::from_static("x-portcullis_roles"),
+    HeaderName::from_static("x_portcullis-roles"),
+    HeaderName::from_static("x_portcullis_roles"),
+    HeaderName::from_static("x-portcullis-scopes"),
+    HeaderName::from_static("x-portcullis_scopes"),
+    HeaderName::from_static("x_portcullis-scopes"),
+    HeaderName::from_static("x_portcullis_scopes"),
+    HeaderName::from_static("x-portcullis-acr"),
+    HeaderName::from_static("x-portcullis_acr"),
+    HeaderName::from_static("x_portcullis-acr"),
+    HeaderName::from_static("x_portcullis_acr"),
+    HeaderName::from_static("x-portcullis-amr"),
+    HeaderName::from_static("x-portcullis_amr"),
+    HeaderName::from_static("x_portcullis-amr"),
+    HeaderName::from_static("x_portcullis_amr"),
+    HeaderName::from_static("x-portcullis-identity"),
+    HeaderName::from_static("x-portcullis_identity"),
+    HeaderName::from_static("x_portcullis-identity"),
+    HeaderName::from_static("x_portcullis_identity"),
 ];
 
-/// Returns the changes that leave exactly the identity of `subject` in a request.
-pub(crate) fn identity_headers(subject: &Subject) -> HeaderChanges {
-    let mut changes = HeaderChanges::default();
-    for (name, twin) in NAMES {
-        changes.remove.push(HeaderName::from_static(name));
-        changes.remove.push(HeaderName::from_static(twin));
-    }
-    match subject {
-        Subject::Anyone => {}
-        Subject::Session(identity) => {
-            changes.add("x-portcullis-tenant", identity.tenant_id.as_str());
-            changes.add("x-portcullis-user", identity.user_id.as_str());
-            changes.add("x-portcullis-session", &identity.session_id.to_string());
-            changes.add("x-portcullis-acr", &identity.acr);
-            changes.add("x-portcullis-amr", &identity.amr.join(" "));
-        }
-        Subject::ApiKey(identity) => {
-            changes.add("x-portcullis-tenant", identity.tenant_id.as_str());
-            changes.add("x-portcullis-user", identity.owner_id.as_str());
-            changes.add("x-portcullis-api-key", &identity.api_key_id.to_string());
-            changes.add("x-portcullis-scopes", &identity.scopes.join(" "));
-        }
-    }
-    changes
+/// Returns whether only the gate may set a header: whether an upstream could read its name as `X-Portcullis-…`.
+///
+/// Upstreams in the tradition of CGI fold letter case and `-`, `_` and other characters into one. So any character that
+/// is no letter or digit counts as `-` here. A door removes such headers and trailers of the client.
+#[must_use]
+pub fn is_identity_header(name: &str) -> bool {
+    let Some(start) = name.as_bytes().get(..PREFIX.len()) else {
+        return false;
+    };
+    start.iter().zip(PREFIX).all(|(byte, expected)| {
+        byte.eq_ignore_ascii_case(expected) || (*expected == b'-' && !byte.is_ascii_alphanumeric())
+    })
 }
 
-impl HeaderChanges {
-    /// Sets a header, unless the value is empty.
-    fn add(&mut self, name: &'static str, value: &str) {
-        if value.is_empty() {
-            return;
+/// Removes what the client says about its identity.
+pub(crate) fn remove_foreign(headers: &HeaderMap, changes: &mut HeaderChanges) {
+    for name in headers.keys() {
+        if is_identity_header(name.as_str()) {
+            changes.remove.push(name.clone());
         }
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.set.push((HeaderName::from_static(name), value));
+    }
+}
+
+/// Sets the identity of `subject`, and nothing for a value that it does not have.
+pub(crate) fn set_identity(subject: &Subject, changes: &mut HeaderChanges) {
+    let mut values = Values::default();
+    match subject {
+        Subject::Anyone => return,
+        Subject::Session(identity) => {
+            values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
+            values.add(USER, |text| text.push(identity.user_id.as_str()));
+            values.add(SESSION, |text| text.write(identity.session_id));
+            values.add(ACR, |text| text.push(&identity.acr));
+            values.add(AMR, |text| text.push_list(&identity.amr));
         }
+        Subject::ApiKey(identity) => {
+            values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
+            values.add(USER, |text| text.push(identity.owner_id.as_str()));
+            values.add(API_KEY, |text| text.write(identity.api_key_id));
+            values.add(SCOPES, |text| text.push_list(&identity.scopes));
+        }
+    }
+    values.set(changes);
+}
+
+/// Values of headers, in one piece of memory.
+#[derive(Default)]
+struct Values {
+    text: Text,
+    /// The name of each, and the end of its value.
+    ends: Vec<(HeaderName, usize)>,
+}
+
+impl Values {
+    fn add(&mut self, name: HeaderName, write: impl FnOnce(&mut Text)) {
+        write(&mut self.text);
+        self.ends.push((name, self.text.0.len()));
+    }
+
+    fn set(self, changes: &mut HeaderChanges) {
+        let text: Bytes = self.text.0.freeze();
+        // One more for the signed identity, and one for the cookies.
+        changes.set.reserve(self.ends.len() + 2);
+        let mut start = 0;
+        for (name, end) in self.ends {
+            let value = text.slice(start..end);
+            start = end;
+            if value.is_empty() {
+                continue;
+            }
+            let value = HeaderValue::from_maybe_shared(value);
+            changes
+                .set
+                .push((name, value.expect("visible ASCII and spaces")));
+        }
+    }
+}
+
+/// Text of header values. Ids are any text, and headers are ASCII: so a character that is not visible ASCII is
+/// percent-encoded, and so are `%` itself, and `,`, at which some upstreams split values.
+struct Text(BytesMut);
+
+impl Default for Text {
+    fn default() -> Self {
+        Self(BytesMut::with_capacity(192))
+    }
+}
+
+impl Text {
+    fn push(&mut self, value: &str) {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        for byte in value.bytes() {
+            if byte.is_ascii_graphic() && byte != b'%' && byte != b',' {
+                self.0.extend_from_slice(&[byte]);
+            } else {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                self.0.extend_from_slice(&[b'%', HEX[high], HEX[low]]);
+            }
+        }
+    }
+
+    /// Writes the values with one space between two of them.
+    fn push_list(&mut self, values: &[String]) {
+        for (position, value) in values.iter().enumerate() {
+            if position > 0 {
+                self.0.extend_from_slice(b" ");
+            }
+            self.push(value);
+        }
+    }
+
+    /// Writes an id of the authority, which is letters, digits and `_`.
+    fn write(&mut self, id: impl std::fmt::Display) {
+        // Memory is the only thing that could be missing, and then the process ends.
+        let _ = write!(self.0, "{id}");
     }
 }

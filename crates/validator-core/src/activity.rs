@@ -39,6 +39,9 @@ pub struct RequestInfo<'a> {
     ///
     /// A client may say so itself: at worst its session ends as idle sooner.
     pub background: bool,
+    /// Whether the request is refused without a proof of freshness, also by an engine in best-effort mode. It tightens
+    /// [`Mode`](crate::Mode) for this request and never loosens it. Default false.
+    pub strict: bool,
 }
 
 /// The use of one token since it was last reported.

@@ -23,6 +23,8 @@ const PARTS: usize = 64;
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Ended {
     identity: Arc<dyn Judged>,
+    /// Whether it ends without a proof of freshness in any mode.
+    strict: bool,
     place: Option<Place>,
 }
 
@@ -31,8 +33,8 @@ pub(crate) trait Judged: Send + Sync {
     /// The futures that wait at the engine that admitted it.
     fn waiting(&self) -> &Waiting;
 
-    /// Returns the reason for which a check would refuse it now.
-    fn rejection(&self) -> Option<Rejection>;
+    /// Returns the reason for which a check would refuse it now, or a strict check.
+    fn rejection(&self, strict: bool) -> Option<Rejection>;
 }
 
 /// The futures that wait for the end of their identities.
@@ -51,6 +53,7 @@ struct Place {
 
 struct Waiter {
     identity: Arc<dyn Judged>,
+    strict: bool,
     waker: Waker,
 }
 
@@ -76,7 +79,7 @@ impl Waiting {
     fn ended_of(&self, part: usize) -> Vec<Waker> {
         let mut ended = Vec::new();
         for (_, waiter) in self.part(part).iter() {
-            if waiter.identity.rejection().is_some() {
+            if waiter.identity.rejection(waiter.strict).is_some() {
                 ended.push(waiter.waker.clone());
             }
         }
@@ -92,10 +95,11 @@ impl Waiting {
         waiting
     }
 
-    fn add(&self, identity: &Arc<dyn Judged>, waker: &Waker) -> Place {
+    fn add(&self, identity: &Arc<dyn Judged>, strict: bool, waker: &Waker) -> Place {
         let part = self.next.fetch_add(1, Relaxed) % self.parts.len();
         let waiter = Waiter {
             identity: Arc::clone(identity),
+            strict,
             waker: waker.clone(),
         };
         let key = self.part(part).insert(waiter);
@@ -126,9 +130,10 @@ impl Waiting {
 }
 
 impl Ended {
-    pub(crate) fn new(identity: Arc<dyn Judged>) -> Self {
+    pub(crate) fn new(identity: Arc<dyn Judged>, strict: bool) -> Self {
         Self {
             identity,
+            strict,
             place: None,
         }
     }
@@ -137,7 +142,7 @@ impl Ended {
         let waiting = self.identity.waiting();
         match self.place {
             Some(place) => waiting.renew(place, waker),
-            None => self.place = Some(waiting.add(&self.identity, waker)),
+            None => self.place = Some(waiting.add(&self.identity, self.strict, waker)),
         }
     }
 
@@ -154,7 +159,7 @@ impl Future for Ended {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Rejection> {
         // Registered first. A revocation after that wakes the future, and one before it is found by judging now.
         self.wait(context.waker());
-        match self.identity.rejection() {
+        match self.identity.rejection(self.strict) {
             Some(rejection) => {
                 self.leave();
                 Poll::Ready(rejection)
@@ -469,6 +474,23 @@ mod tests {
             gate.poll(&mut ended),
             Poll::Ready(Rejection::Stale { .. })
         ));
+    }
+
+    #[test]
+    fn a_strict_stream_of_a_best_effort_gate_ends_without_a_proof() {
+        let stale_max = Duration::from_secs(60);
+        let mut gate = Gate::new(Mode::BestEffort { stale_max });
+        let mut lax = gate.identity.ended();
+        let mut strict = gate.identity.ended_strictly();
+        for (age, ends) in [(3, false), (6, true)] {
+            gate.age(Duration::from_secs(age));
+            gate.publish();
+            assert_eq!(gate.poll(&mut lax), Poll::Pending);
+            assert_eq!(gate.poll(&mut strict).is_ready(), ends, "{age} s");
+            let late = gate.poll(&mut gate.identity.ended_strictly());
+            assert_eq!(late.is_ready(), ends, "{age} s");
+        }
+        assert_eq!(gate.wakes(), 1, "the strict one was woken");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     judge::Judge,
     reports::Reports,
     settings::{BuildError, Settings},
-    state::{Freshness, State},
+    state::{Freshness, Mode, State},
     statistics::{Counters, Statistics},
     tracking::Tracking,
 };
@@ -155,7 +155,7 @@ impl Engine {
         view: &View,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
-        let acceptance = self.judge.judge(identity, state, view)?;
+        let acceptance = self.judge.judge(identity, state, view, request.strict)?;
         if acceptance.is_stale {
             // Counted, because an operator has to see that the bound is not kept.
             self.counters.record_accepted_stale();
@@ -249,7 +249,24 @@ impl Engine {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let state = self.judge.state.load();
-        self.judge.check_freshness(&state, &Mark::now()).is_ok()
+        self.judge
+            .check_freshness(&state, &Mark::now(), false)
+            .is_ok()
+    }
+
+    /// The behaviour without a proof of freshness.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.judge.mode()
+    }
+
+    /// The time by the database's clock, which gave tokens their times, in seconds since 1970.
+    ///
+    /// `None` before the first proof of freshness, and while this machine's clock differs too much from it.
+    #[must_use]
+    pub fn unix_seconds(&self) -> Option<u64> {
+        let now = Mark::now();
+        self.judge.state.load().unix_seconds(&now)
     }
 
     /// The position that has been applied. `None` before the first view.

@@ -71,7 +71,14 @@ impl<C: TokenClaims> Admitted<C> {
     /// Waiting is no use of the session. Check the token again at each message that a person caused, and that counts.
     pub fn ended(self: &Arc<Self>) -> Ended {
         let identity = Arc::<Self>::clone(self);
-        Ended::new(identity)
+        Ended::new(identity, false)
+    }
+
+    /// Waits as [`ended`](Self::ended), for a stream of a request that was [strict](crate::RequestInfo::strict): it also
+    /// ends when an engine in best-effort mode has no proof of freshness.
+    pub fn ended_strictly(self: &Arc<Self>) -> Ended {
+        let identity = Arc::<Self>::clone(self);
+        Ended::new(identity, true)
     }
 }
 
@@ -80,8 +87,8 @@ impl<C: TokenClaims> Judged for Admitted<C> {
         &self.judge.waiting
     }
 
-    fn rejection(&self) -> Option<Rejection> {
-        self.judge.rejection(&self.verified)
+    fn rejection(&self, strict: bool) -> Option<Rejection> {
+        self.judge.rejection(&self.verified, strict)
     }
 }
 

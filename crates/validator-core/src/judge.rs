@@ -49,13 +49,18 @@ impl Judge {
         }
     }
 
-    /// Decides by one state, and by the view in it.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Decides by one state, and by the view in it. `strict` tightens best effort.
     #[inline]
     pub(crate) fn judge<C: TokenClaims>(
         &self,
         identity: &Verified<C>,
         state: &State,
         view: &View,
+        strict: bool,
     ) -> Result<Acceptance, Rejection> {
         check_view(identity, view)?;
         // Nearly always empty. The test keeps the call, and its loop, off the hot path.
@@ -66,16 +71,23 @@ impl Judge {
         // The clock is read last: a pause of this thread before this line makes the proof older, never younger.
         let now = Mark::now();
         state.check_time(identity, &now)?;
-        let is_stale = self.check_freshness(state, &now)?;
+        let is_stale = self.check_freshness(state, &now, strict)?;
         Ok(Acceptance { now, is_stale })
     }
 
     /// Returns whether the state is stale, if it may still be used.
     #[inline]
-    pub(crate) fn check_freshness(&self, state: &State, now: &Mark) -> Result<bool, Rejection> {
+    pub(crate) fn check_freshness(
+        &self,
+        state: &State,
+        now: &Mark,
+        strict: bool,
+    ) -> Result<bool, Rejection> {
         match (state.freshness(now, self.max_staleness), self.mode) {
             (Freshness::Fresh { .. }, _) => Ok(false),
-            (Freshness::Stale { age }, Mode::BestEffort { stale_max }) if age <= stale_max => {
+            (Freshness::Stale { age }, Mode::BestEffort { stale_max })
+                if age <= stale_max && !strict =>
+            {
                 Ok(true)
             }
             (Freshness::Stale { age }, _) => Err(Rejection::Stale { age }),
@@ -87,8 +99,12 @@ impl Judge {
         state.freshness(now, self.max_staleness)
     }
 
-    /// Returns the reason for which a check of this token would refuse it now.
-    pub(crate) fn rejection<C: TokenClaims>(&self, identity: &Verified<C>) -> Option<Rejection> {
+    /// Returns the reason for which a check of this token would refuse it now, or a strict check.
+    pub(crate) fn rejection<C: TokenClaims>(
+        &self,
+        identity: &Verified<C>,
+        strict: bool,
+    ) -> Option<Rejection> {
         if self.closed.load(Ordering::SeqCst) {
             return Some(Rejection::Unready);
         }
@@ -97,7 +113,7 @@ impl Judge {
             Ok(view) => view,
             Err(rejection) => return Some(rejection),
         };
-        self.judge(identity, &state, view).err()
+        self.judge(identity, &state, view, strict).err()
     }
 
     /// Ends every identity for good: no state will follow.

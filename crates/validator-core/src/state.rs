@@ -113,6 +113,12 @@ impl State {
         Ok(clock)
     }
 
+    /// Returns the time by the database's clock, when this machine's agrees with it.
+    pub(crate) fn unix_seconds(&self, now: &Mark) -> Option<u64> {
+        let clock = self.agreed_clock(now).ok()?;
+        Some(clock.unix_seconds(now))
+    }
+
     /// Returns the rejection of a gate that is not ready.
     pub(crate) fn unavailable(&self, now: &Mark) -> Rejection {
         if self.usable_view().is_err() {

@@ -121,8 +121,8 @@ impl ValidatorLayer {
             ip,
             // The path alone: a query may hold secrets.
             page: Some(parts.uri.path()),
-            source: None,
             background,
+            ..RequestInfo::default()
         };
         match self.credential {
             CredentialKind::Session => {

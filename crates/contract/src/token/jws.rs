@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access::Claims,
+    api_key::ApiKeyClaims,
     claims::{Expected, TokenClaims, Verified},
     json,
 };
 use crate::{
-    key::{KeyId, PrivateKey, SignError, VerificationKey},
+    key::{CredentialKind, KeyId, PrivateKey, SignError, VerificationKey},
     rejection::Rejection,
     view::View,
 };
@@ -52,17 +53,43 @@ impl Signer {
     /// # Errors
     /// When the cryptographic library fails.
     pub fn sign<C: TokenClaims>(&self, issuer: &str, claims: &C) -> Result<String, SignError> {
+        self.sign_json(C::TYPE, &claims.to_json(issuer))
+    }
+
+    /// Signs a token of another type, whose claims are this JSON. The caller answers for both: a key that signs
+    /// credentials signs nothing else.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn sign_json(&self, typ: &str, claims: &[u8]) -> Result<String, SignError> {
         let header = json::to_json(&Header {
-            typ: C::TYPE,
+            typ,
             alg: self.key.algorithm().jose_name(),
             kid: self.id.as_str(),
         });
         let header = URL_SAFE_NO_PAD.encode(header);
-        let claims = URL_SAFE_NO_PAD.encode(claims.to_json(issuer));
+        let claims = URL_SAFE_NO_PAD.encode(claims);
         let message = format!("{header}.{claims}");
 
         let signature = self.key.sign(message.as_bytes())?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// Returns the kind of credential that a token claims to be by its `typ`, or `None` for any other text. Nothing is
+/// verified: it only tells a gate that takes both kinds which check to make.
+#[must_use]
+pub fn claimed_kind(token: &str) -> Option<CredentialKind> {
+    if token.len() > ACCESS_TOKEN_BYTES_MAX {
+        return None;
+    }
+    let (header, _) = token.split_once('.')?;
+    let header = decode_part(header).ok()?;
+    let header: Header<'_> = serde_json::from_slice(&header).ok()?;
+    match header.typ {
+        Claims::TYPE => Some(CredentialKind::Session),
+        ApiKeyClaims::TYPE => Some(CredentialKind::ApiKey),
+        _ => None,
     }
 }
 

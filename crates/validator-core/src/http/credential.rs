@@ -23,6 +23,50 @@ pub fn find_token<'a>(headers: &'a HeaderMap, cookie: Option<&str>) -> Result<&'
     cookie_token(headers, name)?.ok_or(Rejection::Missing)
 }
 
+/// Returns whether an `Authorization` header of the request is of the scheme `Bearer`, with whatever credential.
+#[must_use]
+pub fn has_bearer(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::AUTHORIZATION);
+    values
+        .iter()
+        .any(|value| bearer_credential(value).is_some())
+}
+
+/// Returns the cookies of a request without those named `name`, in one header value: the others as they were, byte for
+/// byte. An empty value means that no other cookie is left.
+///
+/// `None` when the request has no such cookie, so that its headers can stay as they are.
+#[must_use]
+pub fn cookies_without(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
+    if !has_cookie(headers, name) {
+        return None;
+    }
+    let mut rest: Vec<u8> = Vec::new();
+    for value in headers.get_all(header::COOKIE) {
+        for pair in value.as_bytes().split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            if pair.is_empty() || cookie_value(pair, name).is_some() {
+                continue;
+            }
+            // RFC 9113, section 8.2.3: several fields become one with this delimiter.
+            if !rest.is_empty() {
+                rest.extend_from_slice(b"; ");
+            }
+            rest.extend_from_slice(pair);
+        }
+    }
+    // Parts of header values make a header value. If they did not, no cookie at all would be the safe answer.
+    Some(HeaderValue::from_bytes(&rest).unwrap_or(HeaderValue::from_static("")))
+}
+
+fn has_cookie(headers: &HeaderMap, name: &str) -> bool {
+    let values = headers.get_all(header::COOKIE);
+    values.iter().any(|value| {
+        let mut pairs = value.as_bytes().split(|byte| *byte == b';');
+        pairs.any(|pair| cookie_value(pair, name).is_some())
+    })
+}
+
 /// Returns the token of `Authorization: Bearer …`, or `None` when every such header is of another scheme.
 fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
     let mut only = Only::default();
@@ -140,6 +184,38 @@ mod tests {
 
     fn token(text: &str) -> Result<String, Rejection> {
         Ok(text.to_owned())
+    }
+
+    #[test]
+    fn the_session_leaves_and_other_cookies_stay_as_they_were() {
+        for (sent, left) in [
+            (&["a=1"][..], None),
+            (&[], None),
+            (&["sessions=x; xsession=y; session; Session=z"], None),
+            (&["session=t"], Some("")),
+            (&["session="], Some("")),
+            (&["session=\"t\""], Some("")),
+            (&["a=1; session=t; b=2"], Some("a=1; b=2")),
+            (
+                &["a=\"1 ,x\";session=t;b=2=3;;c"],
+                Some("a=\"1 ,x\"; b=2=3; c"),
+            ),
+            (&["session=t; session=u", "a=1"], Some("a=1")),
+            (&["a=1", "session=t", "b=2"], Some("a=1; b=2")),
+            (&["a=Z\u{fc}rich; session=t"], Some("a=Z\u{fc}rich")),
+        ] {
+            let mut map = HeaderMap::new();
+            for value in sent {
+                let value = HeaderValue::from_bytes(value.as_bytes()).expect("a value");
+                map.append(header::COOKIE, value);
+            }
+            let rest = cookies_without(&map, "session");
+            assert_eq!(
+                rest.as_ref().map(HeaderValue::as_bytes),
+                left.map(str::as_bytes),
+                "{sent:?}"
+            );
+        }
     }
 
     #[test]

@@ -7,4 +7,8 @@ mod credential;
 mod proxies;
 mod refusal;
 
-pub use self::{credential::find_token, proxies::TrustedProxies, refusal::Refusal};
+pub use self::{
+    credential::{cookies_without, find_token, has_bearer},
+    proxies::TrustedProxies,
+    refusal::Refusal,
+};

@@ -50,6 +50,12 @@ impl Refusal {
         self.status
     }
 
+    /// The code for clients: `error` of the body.
+    #[must_use]
+    pub fn error(&self) -> &'static str {
+        self.error
+    }
+
     /// The headers: the content type, `no-store`, and `WWW-Authenticate` or `Retry-After`.
     #[must_use]
     pub fn headers(&self) -> [(HeaderName, HeaderValue); 3] {

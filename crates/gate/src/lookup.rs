@@ -1,0 +1,64 @@
+//! The rule that decides about a request.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::{
+    path::{self, PathProblem},
+    pattern::PathText,
+    reads::UpstreamReads,
+    rules::{CompiledRules, Ruling},
+};
+
+/// Finds the first rule that matches. `path` is as the client sent it, without the query.
+///
+/// A path that could be read in two ways is read as the rules say, one after the other: a rule decides only if it is also
+/// the first one to match the path that it reads. So no reading leads around an earlier rule.
+pub(crate) fn find<'a>(
+    rules: &'a CompiledRules,
+    host: &str,
+    method: &Method,
+    path: &str,
+) -> Result<&'a Ruling, PathProblem> {
+    let problem = match path::read(path, &UpstreamReads::default()) {
+        Ok(plain) => return Ok(first_match(rules, host, method, &plain)),
+        Err(problem) => problem,
+    };
+    // The reading of the rule before, because neighbours often share one.
+    let mut last: Option<(UpstreamReads, Option<Cow<'_, str>>)> = None;
+    for rule in &rules.rules {
+        if rule.reads == UpstreamReads::default() {
+            continue;
+        }
+        if last.as_ref().is_none_or(|(reads, _)| *reads != rule.reads) {
+            last = Some((rule.reads, path::read(path, &rule.reads).ok()));
+        }
+        let Some((_, Some(read))) = &last else {
+            continue;
+        };
+        if !rule.matches(host, method, &PathText::new(read)) {
+            continue;
+        }
+        let first = first_match(rules, host, method, read);
+        return if first.index == rule.index {
+            Ok(rule)
+        } else {
+            Err(problem)
+        };
+    }
+    Err(problem)
+}
+
+fn first_match<'a>(
+    rules: &'a CompiledRules,
+    host: &str,
+    method: &Method,
+    path: &str,
+) -> &'a Ruling {
+    let path = PathText::new(path);
+    let mut matching = rules.rules.iter();
+    matching
+        .find(|rule| rule.matches(host, method, &path))
+        .unwrap_or(&rules.otherwise)
+}

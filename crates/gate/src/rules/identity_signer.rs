@@ -1,0 +1,142 @@
+//! The signed identity: a short JWT for upstreams that trust nobody.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderValue;
+use portcullis_contract::{
+    key::{Algorithm, KeyId, PrivateKey},
+    token::Signer,
+};
+use serde::Serialize;
+
+use super::{error::RulesError, model::SignedIdentity};
+use crate::decision::Subject;
+
+/// The `typ`: no reader takes it for a credential, and no gate takes it for a token.
+const TYPE: &str = "portcullis-identity+jwt";
+/// The bounds of the lifetime, in seconds. Short, because nobody can revoke it.
+const LIFETIME_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
+/// The longest issuer or audience, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Signs identities for upstreams.
+pub(crate) struct IdentitySigner {
+    signer: Signer,
+    issuer: String,
+    audience: String,
+    lifetime_seconds: u64,
+}
+
+/// The claims. Times are seconds since 1970 by the database's clock.
+#[derive(Serialize)]
+struct WireClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    iat: u64,
+    exp: u64,
+    tenant: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    acr: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+}
+
+impl IdentitySigner {
+    pub(crate) fn new(settings: &SignedIdentity) -> Result<Self, RulesError> {
+        let refused = |key: &str, problem: &str| {
+            let key = format!("signed_identity.{key}");
+            Err(RulesError::new(key, problem))
+        };
+        let key_id = match KeyId::parse(&settings.key_id) {
+            Ok(key_id) => key_id,
+            Err(error) => return refused("key_id", &error.to_string()),
+        };
+        let Some(key) = parse_pem(&settings.key.0) else {
+            return refused(
+                "key",
+                "must be an Ed25519 private key in PEM: `openssl genpkey -algorithm ed25519`",
+            );
+        };
+        for (name, text) in [
+            ("issuer", &settings.issuer),
+            ("audience", &settings.audience),
+        ] {
+            if !(1..=NAME_BYTES_MAX).contains(&text.len()) {
+                return refused(name, "must be 1 to 256 bytes");
+            }
+        }
+        let lifetime_seconds = settings.lifetime.as_secs();
+        if !LIFETIME_SECONDS.contains(&lifetime_seconds) || settings.lifetime.subsec_nanos() != 0 {
+            return refused("lifetime", "must be 1 s to 60 s, in whole seconds");
+        }
+        Ok(Self {
+            signer: Signer::new(key_id, key),
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            lifetime_seconds,
+        })
+    }
+
+    /// Signs the identity of a subject. `None` when the library fails; the request must not go on then.
+    pub(crate) fn sign(
+        &self,
+        subject: &Subject,
+        audience: Option<&str>,
+        now: u64,
+    ) -> Option<HeaderValue> {
+        let common = WireClaims {
+            iss: &self.issuer,
+            aud: audience.unwrap_or(&self.audience),
+            sub: "",
+            iat: now,
+            exp: now.saturating_add(self.lifetime_seconds),
+            tenant: "",
+            sid: None,
+            api_key: None,
+            scope: None,
+            auth_time: None,
+            acr: "",
+            amr: &[],
+        };
+        let claims = match subject {
+            Subject::Anyone => return None,
+            Subject::Session(identity) => WireClaims {
+                sub: identity.user_id.as_str(),
+                exp: common.exp.min(identity.expires_at),
+                tenant: identity.tenant_id.as_str(),
+                sid: Some(identity.session_id.to_string()),
+                auth_time: Some(identity.auth_time),
+                acr: &identity.acr,
+                amr: &identity.amr,
+                ..common
+            },
+            Subject::ApiKey(identity) => WireClaims {
+                sub: identity.owner_id.as_str(),
+                exp: common.exp.min(identity.expires_at.unwrap_or(u64::MAX)),
+                tenant: identity.tenant_id.as_str(),
+                api_key: Some(identity.api_key_id.to_string()),
+                scope: Some(identity.scopes.join(" ")),
+                ..common
+            },
+        };
+        let claims = serde_json::to_vec(&claims).ok()?;
+        let token = self.signer.sign_json(TYPE, &claims).ok()?;
+        HeaderValue::from_str(&token).ok()
+    }
+}
+
+fn parse_pem(text: &str) -> Option<PrivateKey> {
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    let body: String = body.split_ascii_whitespace().collect();
+    let document = STANDARD.decode(body).ok()?;
+    PrivateKey::from_pkcs8(Algorithm::Ed25519, &document).ok()
+}
