@@ -1,7 +1,7 @@
 //! The house's rules, read from its files: which crate may know which, and who may name what.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -53,6 +53,10 @@ fn dependencies_run_one_way() {
             "crates/gate",
             vec!["portcullis-contract", "portcullis-validator-core"],
         ),
+        (
+            "crates/sidecar",
+            vec!["portcullis-gate", "portcullis-validator"],
+        ),
         ("examples/gateway", vec!["portcullis-validator"]),
         ("examples/upstream", vec![]),
         (
@@ -72,6 +76,55 @@ fn dependencies_run_one_way() {
             allowed,
             "{krate} has a new dependency edge"
         );
+    }
+}
+
+/// Every package that a package is built from, by the lock file.
+fn built_from(package: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    let lock: toml::Table = text.parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("packages");
+    let (mut found, mut open) = (BTreeSet::new(), vec![package.to_owned()]);
+    while let Some(name) = open.pop() {
+        if !found.insert(name.clone()) {
+            continue;
+        }
+        for package in packages {
+            if package["name"].as_str() != Some(&name) {
+                continue;
+            }
+            let needed = package.get("dependencies").and_then(|list| list.as_array());
+            for dependency in needed.into_iter().flatten() {
+                // `name`, or `name version` where there are several.
+                let words = dependency.as_str().expect("a name").split(' ').next();
+                open.push(words.expect("a name").to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_sidecar_has_no_database_and_no_authority() {
+    let sidecar = built_from("portcullis-sidecar");
+    assert!(sidecar.contains("portcullis-gate") && sidecar.contains("envoy-types"));
+    let forbidden = [
+        "portcullis-authority",
+        "portcullis-domain",
+        "portcullis-store",
+        "rusqlite",
+        "libsqlite3-sys",
+        "tokio-postgres",
+        "postgres-protocol",
+        "refinery",
+    ];
+    for name in forbidden {
+        assert!(!sidecar.contains(name), "the sidecar is built from {name}");
+    }
+    // The list is right: the authority's binary has all of them.
+    let authority = built_from("portcullis-cli");
+    for name in forbidden {
+        assert!(authority.contains(name), "nothing is built from {name}");
     }
 }
 

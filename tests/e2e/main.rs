@@ -19,6 +19,7 @@ mod process;
 mod quotas;
 mod refresh;
 mod refresh_replay;
+mod sidecar;
 mod sign_in_rules;
 mod sign_out;
 mod signing_keys;

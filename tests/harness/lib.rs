@@ -26,6 +26,7 @@ pub mod refusing;
 pub mod replay;
 pub mod rows;
 pub mod serve;
+pub mod sidecar;
 pub mod telemetry;
 pub mod upstream;
 pub mod visitor;

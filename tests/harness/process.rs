@@ -24,15 +24,24 @@ pub struct Dev {
     pub gateway: String,
 }
 
-/// The built binary. `cargo xtask test` builds it before the tests.
+/// The built binary `portcullis`.
 #[must_use]
 pub fn binary() -> PathBuf {
+    built("portcullis")
+}
+
+/// A binary of this workspace. `cargo xtask test` builds them before the tests.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let target = test
         .parent()
         .and_then(Path::parent)
         .expect("target/<profile>/deps/<test>");
-    let binary = target.join("portcullis");
+    let binary = target.join(name);
     assert!(
         binary.exists(),
         "{} is not built: run `cargo xtask test`",

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     cargo_args: Vec<String>,
 }
 
-/// Builds the binary that fault tests start and kill, then runs the tests.
+/// Builds the binaries that tests start and kill, then runs the tests.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(&[
         tools::C_COMPILER,
@@ -35,7 +35,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     gateways::ensure()?;
     shell::run(command(
         "cargo",
-        ["build", "--locked", "-p", "portcullis-cli"],
+        [
+            "build",
+            "--locked",
+            "-p",
+            "portcullis-cli",
+            "-p",
+            "portcullis-sidecar",
+        ],
     ))?;
 
     // The tests of a later binary run although one of an earlier binary failed: a run in CI takes long, and says all it

@@ -155,6 +155,15 @@ impl Builder {
         self
     }
 
+    /// Checks all settings as [`start`](Self::start) does, and starts nothing.
+    ///
+    /// # Errors
+    /// The first setting that is missing or malformed.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let gate = Gate::new(&self.settings);
+        self.watch_config(gate).map(drop)
+    }
+
     /// Starts the validator on the current Tokio runtime. It is not ready yet: see [`Validator::ready`].
     ///
     /// # Errors

@@ -1,0 +1,92 @@
+//! `[limits]`: bounds of the listeners.
+
+use std::{fmt::Debug, ops::RangeInclusive, time::Duration};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Connections of each listener at a time; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Checks of one HTTP/2 connection at a time; more wait at the gateway.
+    pub streams_per_connection_max: u32,
+    /// Bytes of the headers of one request, of the gateway's own and of the client's in it.
+    pub header_bytes_max: usize,
+    /// Longest time for a check, from the end of its header to the start of its answer; and for a TLS handshake.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// Longest time that a connection may wait for the end of the next header.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Longest time that checks may take to finish after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            streams_per_connection_max: 1024,
+            header_bytes_max: 64 << 10,
+            request_timeout: 2 * SECOND,
+            // Longer than the 60 s for which NGINX keeps an idle connection, so that it is the one to close it.
+            idle_timeout: 2 * MINUTE,
+            drain_timeout: 10 * SECOND,
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        // Of a semaphore, and of HTTP/2.
+        check_range(
+            "limits.connections_max",
+            &self.connections_max,
+            &(1..=1_000_000),
+        )?;
+        check_range(
+            "limits.streams_per_connection_max",
+            &self.streams_per_connection_max,
+            &(1..=65_536),
+        )?;
+        // Less than 8 KiB would refuse the longest token.
+        check_range(
+            "limits.header_bytes_max",
+            &self.header_bytes_max,
+            &((16 << 10)..=(1 << 20)),
+        )?;
+        let moment = Duration::from_millis(100);
+        check_range(
+            "limits.request_timeout",
+            &self.request_timeout,
+            &(moment..=MINUTE),
+        )?;
+        check_range("limits.idle_timeout", &self.idle_timeout, &(SECOND..=DAY))?;
+        check_range(
+            "limits.drain_timeout",
+            &self.drain_timeout,
+            &(Duration::ZERO..=DAY),
+        )
+    }
+}
+
+fn check_range<T: PartialOrd + Debug>(
+    key: &str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
+    Err(ConfigError::new(key, problem))
+}

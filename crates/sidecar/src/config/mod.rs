@@ -1,0 +1,96 @@
+//! The configuration: a TOML file, overridden by the environment. Unknown keys are errors.
+//!
+//! `docs/gateways/sidecar.md` lists the keys; a test keeps the list complete.
+
+mod authority;
+mod error;
+mod limits;
+mod listener;
+mod read;
+mod secret;
+
+use std::net::SocketAddr;
+
+use portcullis_gate::Rules;
+use serde::Deserialize;
+
+pub use self::{
+    authority::AuthorityConfig,
+    error::ConfigError,
+    limits::LimitsConfig,
+    listener::{Listen, ListenerConfig},
+    secret::Secret,
+};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The authority, and the tokens that the sidecar accepts.
+    pub authority: AuthorityConfig,
+    /// The door for Envoy: `ext_authz` over gRPC. Unset: no such door.
+    pub ext_authz: Option<ListenerConfig>,
+    /// The door for NGINX, Caddy, Traefik and HAProxy: forward-auth over HTTP. Unset: no such door.
+    pub forward_auth: Option<ListenerConfig>,
+    /// Health and metrics.
+    pub operations: ListenerConfig,
+    /// Bounds of the listeners.
+    pub limits: LimitsConfig,
+    /// The rules of the gate.
+    pub rules: Rules,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let operations = SocketAddr::from(([127, 0, 0, 1], 7502));
+        Self {
+            authority: AuthorityConfig::default(),
+            ext_authz: None,
+            forward_auth: None,
+            operations: ListenerConfig::new(Listen::Tcp(operations)),
+            limits: LimitsConfig::default(),
+            rules: Rules::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks everything that the types do not. Reads the files that the configuration names, and opens no port.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let _builder = self.authority.builder()?;
+        if self.ext_authz.is_none() && self.forward_auth.is_none() {
+            let problem = "required: a sidecar without [ext_authz] or [forward_auth] has no door";
+            return Err(ConfigError::new("forward_auth.listen", problem));
+        }
+        if let Some(listener) = &self.ext_authz {
+            listener.check("ext_authz")?;
+        }
+        if let Some(listener) = &self.forward_auth {
+            listener.check("forward_auth")?;
+        }
+        self.operations.check("operations")?;
+        self.check_listeners_differ()?;
+        self.limits.check()
+    }
+
+    fn check_listeners_differ(&self) -> Result<(), ConfigError> {
+        let listeners = [
+            ("ext_authz.listen", self.ext_authz.as_ref()),
+            ("forward_auth.listen", self.forward_auth.as_ref()),
+            ("operations.listen", Some(&self.operations)),
+        ];
+        for (index, (key, listener)) in listeners.iter().enumerate() {
+            let Some(listener) = listener else { continue };
+            for (earlier_key, earlier) in &listeners[..index] {
+                if earlier.is_some_and(|earlier| earlier.listen.collides(&listener.listen)) {
+                    let problem = format!("must differ from {earlier_key}");
+                    return Err(ConfigError::new(*key, problem));
+                }
+            }
+        }
+        Ok(())
+    }
+}

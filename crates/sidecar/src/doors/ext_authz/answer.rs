@@ -1,0 +1,119 @@
+//! The answers to Envoy.
+//!
+//! Envoy looks at `CheckResponse.status` alone, and takes a missing or zero code for consent, whatever else the answer
+//! has. So every answer is made here, from one of two functions with a code of its own.
+
+use envoy_types::{
+    ext_authz::v3::pb::{
+        CheckResponse, DeniedHttpResponse, HeaderAppendAction, HeaderValue, HeaderValueOption,
+        HttpResponse, HttpStatus, OkHttpResponse,
+    },
+    pb::google::rpc,
+};
+use http::{HeaderName, StatusCode};
+use portcullis_gate::{Deny, HeaderChanges};
+use tonic::Code;
+
+/// Returns the answer to an admitted request.
+pub(super) fn allowed(changes: &HeaderChanges) -> CheckResponse {
+    // Envoy removes after it has set, so a header that is set must not be in the list to remove.
+    let is_set = |name: &HeaderName| changes.set.iter().any(|(set, _)| set == name);
+    let removed = changes.remove.iter().filter(|name| !is_set(name));
+    let response = OkHttpResponse {
+        headers: changes.set.iter().map(header_option).collect(),
+        headers_to_remove: removed.map(|name| name.as_str().to_owned()).collect(),
+        ..OkHttpResponse::default()
+    };
+    CheckResponse {
+        status: Some(status(Code::Ok)),
+        http_response: Some(HttpResponse::OkResponse(response)),
+        ..CheckResponse::default()
+    }
+}
+
+/// Returns the answer to a refused request.
+pub(super) fn denied(deny: Deny) -> CheckResponse {
+    let code = match deny.status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        _ => Code::PermissionDenied,
+    };
+    let response = DeniedHttpResponse {
+        status: Some(HttpStatus {
+            code: i32::from(deny.status.as_u16()),
+        }),
+        headers: deny.headers.iter().map(header_option).collect(),
+        body: deny.body,
+    };
+    CheckResponse {
+        status: Some(status(code)),
+        http_response: Some(HttpResponse::DeniedResponse(response)),
+        ..CheckResponse::default()
+    }
+}
+
+fn status(code: Code) -> rpc::Status {
+    rpc::Status {
+        code: code.into(),
+        ..rpc::Status::default()
+    }
+}
+
+/// A header that takes the place of all values that the client sent.
+fn header_option((name, value): &(HeaderName, http::HeaderValue)) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue {
+            key: name.as_str().to_owned(),
+            value: String::new(),
+            raw_value: value.as_bytes().to_vec(),
+        }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        ..HeaderValueOption::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+
+    const USER: HeaderName = HeaderName::from_static("x-portcullis-user");
+
+    #[test]
+    fn every_refusal_has_a_code_that_envoy_takes_for_one() {
+        for code in 100..1000 {
+            let answer = denied(Deny {
+                status: StatusCode::from_u16(code).expect("a status"),
+                headers: Vec::new(),
+                body: String::new(),
+            });
+            assert_ne!(answer.status.expect("a status").code, 0, "{code}");
+            let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else {
+                panic!("{code} is let in");
+            };
+            assert_eq!(denied.status.expect("a status").code, i32::from(code));
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_set_is_not_removed_afterwards() {
+        let changes = HeaderChanges {
+            remove: vec![USER, header::AUTHORIZATION],
+            set: vec![(USER, http::HeaderValue::from_static("ada"))],
+        };
+        let answer = allowed(&changes);
+        assert_eq!(answer.status.expect("a status").code, 0);
+        let Some(HttpResponse::OkResponse(ok)) = answer.http_response else {
+            panic!("refused");
+        };
+        assert_eq!(ok.headers_to_remove, ["authorization"]);
+        let [set] = &ok.headers[..] else {
+            panic!("{:?}", ok.headers);
+        };
+        assert_eq!(
+            set.append_action,
+            i32::from(HeaderAppendAction::OverwriteIfExistsOrAdd)
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! The `portcullis-sidecar` command.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command writes to the terminal it was typed in"
+)]
+
+use std::{fs, panic, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use portcullis_sidecar::{Config, ConfigError, Sidecar, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Checks make small allocations on several threads. mimalloc serves those faster than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Decides for gateways that ask about each request: Envoy by ext_authz, NGINX, Caddy, Traefik and HAProxy by
+/// forward-auth.
+#[derive(Parser)]
+#[command(version, name = "portcullis-sidecar")]
+struct Cli {
+    /// The configuration file (TOML). `PORTCULLIS_SIDECAR_SECTION__KEY` in the environment overrides it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only read and check the configuration.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// Exit status after a wrong option or configuration, the same as clap's.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The alternate form prints all causes: the last one often has the detail to act on.
+            eprintln!("portcullis-sidecar: {error:#}");
+            if is_usage(&error) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let config = read_config(&cli.config)?;
+    if cli.check_config {
+        println!("the configuration is good");
+        return Ok(());
+    }
+
+    start_log();
+    log_panics();
+    // Before the start, so that a signal that arrives during it is kept.
+    let signal = listen_for_signals()?;
+    let sidecar = Sidecar::start(&config).await?;
+    let addresses = sidecar.addresses();
+    tracing::info!(
+        ext_authz = addresses.ext_authz.as_ref().map(tracing::field::display),
+        forward_auth = addresses.forward_auth.as_ref().map(tracing::field::display),
+        operations = %addresses.operations,
+        "listening"
+    );
+
+    signal.await;
+    tracing::info!("draining");
+    sidecar.shut_down().await;
+    Ok(())
+}
+
+fn read_config(file: &PathBuf) -> Result<Config, ConfigError> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let problem = format!("cannot read {}: {error}", file.display());
+        ConfigError::new("--config", problem)
+    })?;
+    Config::read(&text)
+}
+
+/// Starts the log: one JSON object a line, on standard error. `RUST_LOG` overrides the filter.
+fn start_log() {
+    // A malformed `RUST_LOG` counts as unset: a typo in it must not keep a sidecar from starting.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Logs the place of a panic, and not its message, which may repeat a part of a request.
+fn log_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        let location = panicked.location().map(ToString::to_string);
+        tracing::error!(location, "panicked: report this defect");
+    }));
+}
+
+/// Registers for SIGTERM and SIGINT, and returns a future that completes at the first of them.
+fn listen_for_signals() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Whether the person who typed the command can mend the error, in a flag or in the configuration.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)))
+}

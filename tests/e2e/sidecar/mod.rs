@@ -1,0 +1,3 @@
+//! The sidecar as a process: its doors, its operations, its end.
+
+mod verify;

@@ -1,0 +1,193 @@
+//! `/verify`, the door of NGINX, Caddy, Traefik and HAProxy.
+
+use http::StatusCode;
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::{ADMIN, TENANT, TestAuthority, session_id},
+    sidecar::{Answer, Ask, TestSidecar},
+    wait::eventually,
+};
+
+/// Every header that a gateway copies.
+const IDENTITY: [&str; 8] = [
+    "x-portcullis-tenant",
+    "x-portcullis-user",
+    "x-portcullis-session",
+    "x-portcullis-api-key",
+    "x-portcullis-roles",
+    "x-portcullis-scopes",
+    "x-portcullis-acr",
+    "x-portcullis-amr",
+];
+
+async fn revoke(authority: &TestAuthority, created: &v1::CreateSessionResponse) {
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(created),
+        ..Default::default()
+    };
+    let mut sessions = authority.sessions(ADMIN);
+    sessions.revoke_session(request).await.expect("revoked");
+}
+
+async fn ask(sidecar: &TestSidecar, ask: Ask) -> Answer {
+    ask.send(&sidecar.forward_auth).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_session_is_admitted_until_it_is_revoked() {
+    let authority = TestAuthority::sqlite().await;
+    let sidecar = TestSidecar::ready(&authority).await;
+    let ada = authority.sign_in("ada").await;
+
+    let admitted = sidecar.verify(&ada.access_token).await;
+    assert_eq!(admitted.status, StatusCode::OK, "{admitted:?}");
+    assert_eq!(admitted.header("x-portcullis-user"), Some("ada"));
+    assert_eq!(admitted.header("x-portcullis-tenant"), Some(TENANT));
+    assert_eq!(admitted.header("cache-control"), Some("no-store"));
+
+    revoke(&authority, &ada).await;
+    let refused = eventually("the sidecar to refuse", async || {
+        let answer = sidecar.verify(&ada.access_token).await;
+        (answer.status != StatusCode::OK).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(refused.reason(), "revoked");
+    assert!(refused.header("www-authenticate").is_some(), "{refused:?}");
+    assert_eq!(refused.header("x-portcullis-user"), None);
+}
+
+/// Gateways copy a fixed list of headers. One that the answer lacks would keep the client's value, or become a literal
+/// placeholder (Caddy).
+#[tokio::test]
+async fn an_admission_has_every_header_that_a_gateway_copies() {
+    let authority = TestAuthority::sqlite().await;
+    let sidecar = TestSidecar::ready(&authority).await;
+    let ada = authority.sign_in("ada").await;
+    let cookie = format!("theme=dark; session={}", ada.access_token);
+
+    for flavour in [Ask::verify("GET", "/"), Ask::nginx("GET", "/")] {
+        let spoofed = flavour
+            .header("Cookie", &cookie)
+            .header("X-Portcullis-Api-Key", "spoofed")
+            .header("X-Portcullis-Roles", "root")
+            .header("X_Portcullis_User", "root");
+        let answer = ask(&sidecar, spoofed).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        for name in IDENTITY {
+            let value = answer.header(name);
+            assert!(value.is_some(), "{name} is missing: {answer:?}");
+            let twin = name.replace('-', "_");
+            assert_eq!(answer.header(&twin), Some(""), "{twin}: {answer:?}");
+        }
+        assert_eq!(answer.header("x-portcullis-user"), Some("ada"));
+        assert_eq!(answer.header("x-portcullis-api-key"), Some(""));
+        assert_eq!(answer.header("x-portcullis-roles"), Some(""));
+        // The request had none, so the upstream gets none.
+        assert_eq!(answer.header("authorization"), Some(""));
+        let cookie = answer.header("cookie").expect("always there");
+        assert!(cookie.contains("theme=dark"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_form_that_its_gateway_passes_on() {
+    let authority = TestAuthority::sqlite().await;
+    let sidecar = TestSidecar::ready(&authority).await;
+    // Nobody is there to tell this one anything.
+    let mut lonely = portcullis_tests::sidecar::SidecarConfig::new("http://127.0.0.1:1");
+    lonely.ext_authz.clear();
+    let lonely = TestSidecar::start(&lonely).await;
+
+    let plain = ask(&sidecar, Ask::verify("GET", "/")).await;
+    assert_eq!(plain.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(plain.reason(), "missing");
+    assert_eq!(plain.header("x-portcullis-status"), None);
+    let unready = ask(
+        &lonely,
+        Ask::verify("GET", "/").header("authorization", "Bearer a.b.c"),
+    )
+    .await;
+    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unready.header("retry-after"), Some("1"));
+
+    // NGINX makes a 500 of any other status than 401 and 403, and the configuration reads the true one from a header.
+    let nginx = ask(&sidecar, Ask::nginx("GET", "/")).await;
+    assert_eq!(nginx.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(nginx.header("x-portcullis-status"), Some("401"));
+    let unready = ask(
+        &lonely,
+        Ask::nginx("GET", "/").header("authorization", "Bearer a.b.c"),
+    )
+    .await;
+    assert_eq!(unready.status, StatusCode::FORBIDDEN);
+    assert_eq!(unready.header("x-portcullis-status"), Some("503"));
+    assert_eq!(unready.header("retry-after"), Some("1"));
+}
+
+/// A check that does not describe a request matches no rule for certain, so it is refused, whatever its token is.
+#[tokio::test]
+async fn a_check_without_its_description_is_refused() {
+    let authority = TestAuthority::sqlite().await;
+    let sidecar = TestSidecar::ready(&authority).await;
+    let ada = authority.sign_in("ada").await;
+    let bearer = format!("Bearer {}", ada.access_token);
+    let check = |path: &str, headers: &[(&str, &str)]| {
+        let mut check = Ask::new(path).header("Authorization", &bearer);
+        for (name, value) in headers {
+            check = check.header(name, value);
+        }
+        check
+    };
+
+    const METHOD: (&str, &str) = ("X-Forwarded-Method", "GET");
+    const URI: (&str, &str) = ("X-Forwarded-Uri", "/");
+    const HOST: (&str, &str) = ("X-Forwarded-Host", "shop.example");
+    let good = ask(&sidecar, check("/verify", &[METHOD, URI, HOST])).await;
+    assert_eq!(good.status, StatusCode::OK, "{good:?}");
+
+    for (headers, reason) in [
+        (vec![], "no_method"),
+        (vec![URI, HOST], "no_method"),
+        (vec![("X-Forwarded-Method", "G T"), URI, HOST], "no_method"),
+        (vec![METHOD, HOST], "no_target"),
+        (vec![METHOD, ("X-Forwarded-Uri", ""), HOST], "no_target"),
+        (vec![METHOD, URI], "no_host"),
+        (vec![METHOD, URI, ("X-Forwarded-Host", "")], "no_host"),
+        // The client sent one, and the gateway added its own.
+        (vec![METHOD, URI, URI, HOST], "ambiguous_request"),
+        (vec![METHOD, URI, HOST, HOST], "ambiguous_request"),
+        (vec![METHOD, METHOD, URI, HOST], "ambiguous_request"),
+        // Another gateway's family, which this one would let through from a client.
+        (
+            vec![
+                ("X-Original-Method", "GET"),
+                ("X-Original-URI", "/"),
+                ("X-Original-Host", "shop.example"),
+            ],
+            "no_method",
+        ),
+    ] {
+        let refused = ask(&sidecar, check("/verify", &headers)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{headers:?}");
+        assert_eq!(refused.reason(), reason, "{headers:?}");
+    }
+    let refused = ask(&sidecar, check("/verify/nginx", &[METHOD, URI, HOST])).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.header("x-portcullis-status"), Some("400"));
+    assert_eq!(refused.reason(), "no_method");
+
+    // A gateway with a wrong address refuses everybody: nothing but a door answers with a 2xx.
+    for path in [
+        "/",
+        "/verify/",
+        "/Verify",
+        "/verify/caddy",
+        "//verify",
+        "/metrics",
+    ] {
+        let refused = ask(&sidecar, check(path, &[METHOD, URI, HOST])).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
