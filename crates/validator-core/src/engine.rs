@@ -202,7 +202,12 @@ impl Engine {
         // The same state as in `decide`: a newer one could trust a key that the proof of this one does not cover.
         let view = state.usable_view()?;
         let admission = match miss {
-            Miss::Unknown => Some(self.first_sights.admit(token, request, &Mark::now())?),
+            Miss::Unknown => {
+                Some(
+                    self.first_sights
+                        .admit(C::CREDENTIAL, token, request, &Mark::now())?,
+                )
+            }
             // The token may well be known, so its source must not pay for the writer that was in the way.
             Miss::Contended => None,
         };

@@ -15,7 +15,9 @@ use std::{
     },
 };
 
-use portcullis_contract::{rejection::Rejection, token::ACCESS_TOKEN_BYTES_MAX};
+use portcullis_contract::{
+    key::CredentialKind, rejection::Rejection, token::ACCESS_TOKEN_BYTES_MAX,
+};
 
 use crate::{activity::RequestInfo, clock::Mark};
 
@@ -104,6 +106,7 @@ impl FirstSights {
     /// [`Rejection::Busy`] when the source has spent its share, or the rejection that the same text got a moment ago.
     pub(crate) fn admit(
         &self,
+        credential: CredentialKind,
         token: &str,
         request: &RequestInfo<'_>,
         now: &Mark,
@@ -116,7 +119,7 @@ impl FirstSights {
         let shares = self.shares_of(request);
         self.admit_source(shares, now)?;
 
-        let digest = self.digest(token);
+        let digest = self.digest(credential, token);
         self.admit_text(digest, now)?;
         Ok(Admission {
             shares,
@@ -194,9 +197,11 @@ impl FirstSights {
         Some([low % SHARES, high % SHARES])
     }
 
-    fn digest(&self, token: &str) -> TextDigest {
+    fn digest(&self, credential: CredentialKind, token: &str) -> TextDigest {
+        // An API key where a session is asked is bad, and the same text is good where an API key is asked.
+        let text = (credential, token);
         // The text itself is not kept: a table of tokens, even of bad ones, is worth stealing.
-        TextDigest(self.hash.hash_one(token), self.other_hash.hash_one(token))
+        TextDigest(self.hash.hash_one(text), self.other_hash.hash_one(text))
     }
 
     fn slot_of(&self, digest: TextDigest) -> &Mutex<Option<BadText>> {
@@ -259,6 +264,8 @@ mod tests {
         in_all: 4_000,
     };
 
+    const SESSION: CredentialKind = CredentialKind::Session;
+
     fn from(number: u32) -> RequestInfo<'static> {
         RequestInfo {
             ip: Some(Ipv4Addr::from(number).into()),
@@ -269,7 +276,7 @@ mod tests {
     /// Shows different bad tokens until one is refused unchecked; how many were checked.
     fn flood(sights: &FirstSights, request: &RequestInfo<'_>, now: &Mark) -> usize {
         for number in 0..100_000 {
-            match sights.admit(&format!("bad {number}"), request, now) {
+            match sights.admit(SESSION, &format!("bad {number}"), request, now) {
                 Ok(admission) => sights.record_bad(&admission, Rejection::BadSignature),
                 Err(Rejection::Busy) => return number,
                 Err(other) => panic!("{other}"),
@@ -283,13 +290,28 @@ mod tests {
         let sights = FirstSights::new(RATES);
         let now = Mark::at(100, 100);
         assert_eq!(flood(&sights, &from(1), &now), 101);
-        assert!(sights.admit("good", &from(2), &now).is_ok());
+        assert!(sights.admit(SESSION, "good", &from(2), &now).is_ok());
         assert_eq!(
-            sights.admit("good", &from(1), &now).map(drop),
+            sights.admit(SESSION, "good", &from(1), &now).map(drop),
             Err(Rejection::Busy)
         );
         let later = Mark::at(101, 101);
-        assert!(sights.admit("good", &from(1), &later).is_ok());
+        assert!(sights.admit(SESSION, "good", &from(1), &later).is_ok());
+    }
+
+    #[test]
+    fn a_text_that_is_bad_as_one_kind_may_be_good_as_the_other() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let kinds = [CredentialKind::Session, CredentialKind::ApiKey];
+        for (bad, good) in [(kinds[0], kinds[1]), (kinds[1], kinds[0])] {
+            let text = format!("{bad:?}");
+            let admission = sights.admit(bad, &text, &from(1), &now);
+            sights.record_bad(&admission.expect("admitted"), Rejection::WrongType);
+            let again = sights.admit(bad, &text, &from(1), &now).map(drop);
+            assert_eq!(again, Err(Rejection::WrongType));
+            assert!(sights.admit(good, &text, &from(1), &now).is_ok());
+        }
     }
 
     #[test]
@@ -297,7 +319,7 @@ mod tests {
         let sights = FirstSights::new(RATES);
         let now = Mark::at(100, 100);
         for number in 0..10_000 {
-            let admitted = sights.admit(&number.to_string(), &from(1), &now);
+            let admitted = sights.admit(SESSION, &number.to_string(), &from(1), &now);
             assert!(admitted.is_ok(), "{number}");
         }
     }
@@ -309,10 +331,10 @@ mod tests {
         let unknown = RequestInfo::default();
         assert_eq!(flood(&sights, &unknown, &now), 1_001);
         assert_eq!(
-            sights.admit("good", &unknown, &now).map(drop),
+            sights.admit(SESSION, "good", &unknown, &now).map(drop),
             Err(Rejection::Busy)
         );
-        assert!(sights.admit("good", &from(2), &now).is_ok());
+        assert!(sights.admit(SESSION, "good", &from(2), &now).is_ok());
     }
 
     #[test]
@@ -324,22 +346,32 @@ mod tests {
             ..from(1)
         };
         flood(&sights, &account("one"), &now);
-        assert!(sights.admit("good", &account("two"), &now).is_ok());
-        assert!(sights.admit("good", &account("one"), &now).is_err());
+        assert!(sights.admit(SESSION, "good", &account("two"), &now).is_ok());
+        assert!(
+            sights
+                .admit(SESSION, "good", &account("one"), &now)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_bad_text_is_remembered_for_a_while_and_costs_its_source_once() {
         let sights = FirstSights::new(RATES);
         let now = Mark::at(100, 100);
-        let admission = sights.admit("bad", &from(1), &now).expect("a first sight");
+        let admission = sights
+            .admit(SESSION, "bad", &from(1), &now)
+            .expect("a first sight");
         sights.record_bad(&admission, Rejection::BadSignature);
         for _ in 0..1_000 {
-            let refused = sights.admit("bad", &from(1), &now).map(drop);
+            let refused = sights.admit(SESSION, "bad", &from(1), &now).map(drop);
             assert_eq!(refused, Err(Rejection::BadSignature));
         }
-        assert!(sights.admit("another", &from(1), &now).is_ok());
-        assert!(sights.admit("bad", &from(1), &Mark::at(111, 111)).is_ok());
+        assert!(sights.admit(SESSION, "another", &from(1), &now).is_ok());
+        assert!(
+            sights
+                .admit(SESSION, "bad", &from(1), &Mark::at(111, 111))
+                .is_ok()
+        );
     }
 
     #[test]
@@ -348,7 +380,9 @@ mod tests {
         let now = Mark::at(100, 100);
         for rejection in [Rejection::UnknownKey, Rejection::Unready] {
             for _ in 0..1_000 {
-                let admission = sights.admit("new", &from(1), &now).expect("no bound");
+                let admission = sights
+                    .admit(SESSION, "new", &from(1), &now)
+                    .expect("no bound");
                 sights.record_bad(&admission, rejection);
             }
         }
