@@ -8,15 +8,27 @@ use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{ADMIN, LOGIN, TestAuthority, config, session_id, sign_in},
     door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
+    proxy::{Link, Proxy},
     upstream::{Echo, Upstream},
     visitor::{Answer, Visit},
     wait::eventually,
 };
-use tokio::sync::OnceCell;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::OnceCell,
+    time::timeout,
+};
 use uuid::Uuid;
 
 /// The bound of freshness of the doors that cases share. Generous: machines of tests are busy.
 const MAX_STALENESS: Duration = Duration::from_secs(10);
+
+/// The time after which a connection that says nothing more is taken for one that will not.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// The delay after which a new signing key is used. Every door knows the key by then.
+const ACTIVATION_DELAY: Duration = MAX_STALENESS;
 
 /// The rules of the doors that cases share.
 const RULES: &str = include_str!("rules.toml");
@@ -52,6 +64,8 @@ impl Parts {
         let text = std::fs::read_to_string(&key_file).expect("a master key");
         let authority = TestAuthority::over(Arc::clone(&store), |own| {
             own.keys.master_key_file = key_file;
+            own.keys.activation_delay = ACTIVATION_DELAY;
+            own.watch.staleness_max = MAX_STALENESS;
         })
         .await;
         Self {
@@ -84,6 +98,8 @@ pub struct Scene {
     world: Arc<World>,
     seat: Arc<Seat>,
     running: Arc<dyn RunningDoor>,
+    /// Between the authority and a door of the case's own.
+    proxy: Option<Proxy>,
     /// A tenant that no other case has.
     pub tenant: String,
 }
@@ -108,19 +124,14 @@ impl Scene {
     /// Sets the scene of a case: the shared door runs, and admits.
     pub async fn set(world: Arc<World>, seat: Arc<Seat>, case: &str) -> Self {
         let parts = world.parts().await;
-        let options = DoorOptions {
-            authority: parts.authority.config.server.grpc_listen,
-            upstream: Arc::clone(&parts.upstream),
-            rules: rules(),
-            max_staleness: MAX_STALENESS,
-            best_effort: None,
-        };
+        let options = options(parts, parts.authority.config.server.grpc_listen);
         let running = seat
             .shared
             .get_or_init(|| start(&*seat.door, &options))
             .await;
         let scene = Self {
             running: Arc::clone(running),
+            proxy: None,
             tenant: format!("{}: {case}", seat.door.name()),
             world: Arc::clone(&world),
             seat: Arc::clone(&seat),
@@ -128,6 +139,48 @@ impl Scene {
         let first = scene.sign_in("first").await;
         scene.admitted(&Visit::get("/").bearer(&first.token)).await;
         scene
+    }
+
+    /// The same scene with a door of the case's own, which reaches the authority through a proxy, and admits.
+    pub async fn own(self, max_staleness: Duration, best_effort: Option<Duration>) -> Self {
+        let scene = self
+            .own_through(max_staleness, best_effort, Link::default())
+            .await;
+        let own = scene.sign_in("own").await;
+        scene.admitted(&Visit::get("/").bearer(&own.token)).await;
+        scene
+    }
+
+    /// [`own`](Self::own) through a proxy with this link. It returns at once, before the door admits anybody.
+    pub async fn own_through(
+        self,
+        max_staleness: Duration,
+        best_effort: Option<Duration>,
+        link: Link,
+    ) -> Self {
+        let proxy = Proxy::start(self.authority().config.server.grpc_listen).await;
+        proxy.set(link);
+        let options = DoorOptions {
+            max_staleness,
+            best_effort,
+            ..options(self.parts(), proxy.address())
+        };
+        let running = start(&*self.seat.door, &options).await;
+        Self {
+            running,
+            proxy: Some(proxy),
+            ..self
+        }
+    }
+
+    /// The proxy between the authority and the door of the case's own.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a door of its own")
+    }
+
+    /// Kills the process that decides.
+    pub async fn kill_decider(&self) {
+        self.running.kill_decider().await;
     }
 
     /// The parts that all doors share.
@@ -174,6 +227,12 @@ impl Scene {
         Session::new(created.get_ref())
     }
 
+    /// Signs a user of another tenant in.
+    pub async fn sign_in_elsewhere(&self, user: &str) -> Session {
+        self.sign_in_as(user, |request| request.tenant_id.push_str(" (other)"))
+            .await
+    }
+
     /// Revokes a session, and returns once the authority has acknowledged that.
     pub async fn revoke(&self, session: &Session) {
         let request = v1::RevokeSessionRequest {
@@ -187,29 +246,59 @@ impl Scene {
 
     /// Sends a request in HTTP/1.1 with a mark of its own.
     pub async fn send(&self, visit: &Visit) -> Marked {
-        let mark = Uuid::now_v7().to_string();
+        let mark = self.new_mark();
         let answer = visit.clone().mark(&mark).http1(self.http()).await;
         self.marked(answer, &mark)
     }
 
     /// Sends a request in HTTP/2 with a mark of its own.
     pub async fn send_http2(&self, visit: &Visit) -> Marked {
-        let mark = Uuid::now_v7().to_string();
+        let mark = self.new_mark();
         let answer = visit.clone().mark(&mark).http2(self.http2()).await;
         self.marked(answer, &mark)
     }
 
-    fn marked(&self, answer: Option<Answer>, mark: &str) -> Marked {
+    /// A mark that no other request has.
+    pub fn new_mark(&self) -> String {
+        Uuid::now_v7().to_string()
+    }
+
+    /// Whether a request with this mark reached the upstream.
+    pub fn reached(&self, mark: &str) -> bool {
+        self.parts().upstream.reached(mark) > 0
+    }
+
+    /// An answer to a request with this mark.
+    pub fn marked(&self, answer: Option<Answer>, mark: &str) -> Marked {
         Marked {
             answer,
-            reached: self.parts().upstream.reached(mark) > 0,
+            reached: self.reached(mark),
         }
+    }
+
+    /// Sends bytes, and reads until the door closes the connection or says nothing more.
+    pub async fn send_bytes_until_idle(&self, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.http()).await.expect("connects");
+        // A door may refuse before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut buffer = [0; 4096];
+        while let Ok(Ok(1..)) = timeout(IDLE, stream.read(&mut buffer)).await {}
     }
 
     /// The answer once the door can decide. On a busy machine a door may be stale for a moment.
     pub async fn settled(&self, visit: &Visit) -> Marked {
         eventually("the door to be able to decide", async || {
             let marked = self.send(visit).await;
+            let status = marked.answer.as_ref().map(|answer| answer.status);
+            (status != Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(marked)
+        })
+        .await
+    }
+
+    /// [`settled`](Self::settled) in HTTP/2.
+    pub async fn settled_http2(&self, visit: &Visit) -> Marked {
+        eventually("the door to be able to decide", async || {
+            let marked = self.send_http2(visit).await;
             let status = marked.answer.as_ref().map(|answer| answer.status);
             (status != Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(marked)
         })
@@ -264,8 +353,15 @@ pub struct Marked {
     pub reached: bool,
 }
 
-fn rules() -> toml::Table {
-    RULES.parse().expect("rules")
+/// The settings of the doors that cases share.
+fn options(parts: &Parts, authority: SocketAddr) -> DoorOptions {
+    DoorOptions {
+        authority,
+        upstream: Arc::clone(&parts.upstream),
+        rules: RULES.parse().expect("rules"),
+        max_staleness: MAX_STALENESS,
+        best_effort: None,
+    }
 }
 
 async fn start(door: &dyn Door, options: &DoorOptions) -> Arc<dyn RunningDoor> {

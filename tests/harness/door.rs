@@ -26,6 +26,8 @@ pub struct Abilities {
     pub http2: Ability,
     /// Serves HTTP/3 at [`RunningDoor::http3`].
     pub http3: Ability,
+    /// Forwards calls of gRPC, with their trailers, over HTTP/2.
+    pub grpc: Ability,
     /// Forwards WebSockets.
     pub websockets: Ability,
     /// Cuts a live stream when its credential ends: a WebSocket, an event stream, a download.

@@ -17,6 +17,7 @@ pub mod geography;
 pub mod given;
 pub mod half_open;
 pub mod lines;
+pub mod live_stream;
 pub mod place;
 pub mod plans;
 pub mod postgres;

@@ -35,7 +35,7 @@ pub const MARK: &str = "x-mark";
 /// The path of the WebSocket that echoes.
 pub const WEBSOCKET: &str = "/ws";
 
-/// The path of the event stream, which has an event every [`TICK`].
+/// The path of the event stream, which has an event every 10 ms. It is below `/programs` too.
 pub const EVENTS: &str = "/events";
 
 /// The path of the download that never ends.
@@ -167,6 +167,7 @@ fn router(state: &Arc<Shared>) -> Router {
     Router::new()
         .route(WEBSOCKET, any(websocket))
         .route(EVENTS, get(events))
+        .route(&format!("/programs{EVENTS}"), get(events))
         .route(DOWNLOAD, get(download))
         .route(GRPC_STREAM, grpc_route(grpc, reporter))
         .fallback(echo)

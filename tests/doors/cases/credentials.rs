@@ -4,12 +4,10 @@ use portcullis_authority::keys::open_signer;
 use portcullis_contract::{
     key::CredentialKind,
     token::{Claims, Expected, Signer, TokenClaims},
-    v1,
 };
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, ISSUER, TestAuthority},
+    authority::{AUDIENCE, ISSUER, TestAuthority},
     visitor::Visit,
-    wait::eventually,
 };
 
 use crate::scene::{Scene, Session};
@@ -26,17 +24,13 @@ pub async fn live(scene: Scene) {
 pub async fn http2(scene: Scene) {
     let ada = scene.sign_in("ada").await;
     let visit = Visit::get("/orders").bearer(&ada.token);
-    let admitted = eventually("the request to be admitted", async || {
-        let marked = scene.send_http2(&visit).await;
-        marked.reached.then_some(marked)
-    })
-    .await;
+    let admitted = scene.settled_http2(&visit).await;
     assert_eq!(admitted.answer.expect("an answer").status, 200);
     scene.revoke(&ada).await;
     scene.refused_soon(&visit, 401, "revoked").await;
-    let marked = scene.send_http2(&visit).await;
+    let marked = scene.settled_http2(&visit).await;
     scene.expect_refusal(marked, 401, "revoked");
-    let marked = scene.send_http2(&Visit::get("/orders")).await;
+    let marked = scene.settled_http2(&Visit::get("/orders")).await;
     scene.expect_refusal(marked, 401, "missing");
 }
 
@@ -134,21 +128,8 @@ pub async fn two(scene: Scene) {
     scene.refused(&cookies, 401, "malformed").await;
 }
 
-pub async fn api_key_for_session(scene: Scene) {
-    let request = v1::CreateApiKeyRequest {
-        tenant_id: scene.tenant.clone(),
-        owner_user_id: "first".into(),
-        name: "a program".into(),
-        ..Default::default()
-    };
-    let mut keys = scene.authority().api_keys(ADMIN);
-    let created = keys.create_api_key(request).await.expect("a key");
-    let visit = Visit::get("/").bearer(&created.get_ref().secret);
-    scene.refused(&visit, 401, "wrong_type").await;
-}
-
 /// The session's token with other claims, signed by the authority's own key.
-async fn resign(scene: &Scene, session: &Session, change: impl FnOnce(&mut Claims)) -> String {
+pub async fn resign(scene: &Scene, session: &Session, change: impl FnOnce(&mut Claims)) -> String {
     let parts = scene.parts();
     let (keys, now) = parts.store.keys().await.expect("keys");
     let key = portcullis_authority::domain::current_key(&keys, CredentialKind::Session, now);

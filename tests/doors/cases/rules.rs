@@ -1,0 +1,297 @@
+//! What rules demand, beyond a live session.
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_contract::v1;
+use portcullis_tests::{
+    authority::ADMIN,
+    door::Ability,
+    visitor::{Answer, Visit},
+};
+
+use crate::scene::Scene;
+
+pub async fn api_keys(scene: Scene) {
+    let ada = scene.sign_in("ada").await.token;
+    let key = api_key(&scene, &["orders:read", "reports:read"]).await;
+    let bearer = |path: &str, token: &str| Visit::get(path).bearer(token);
+
+    scene.refused(&bearer("/", &key), 401, "wrong_type").await;
+    let programs = bearer("/programs/x", &ada);
+    scene.refused(&programs, 401, "wrong_type").await;
+    let echo = scene.admitted(&bearer("/programs/x", &key)).await;
+    assert_eq!(echo.value("x-portcullis-user"), Some("first"));
+    let scopes = echo.value("x-portcullis-scopes").expect("scopes");
+    assert_eq!(scopes, "orders:read reports:read");
+    let id = echo.value("x-portcullis-api-key").expect("the key");
+    assert!(id.starts_with("key_"), "{id}");
+    assert_eq!(present(echo.value("x-portcullis-session")), None);
+
+    for token in [&ada, &key] {
+        scene.admitted(&bearer("/either/x", token)).await;
+    }
+    let nothing = Visit::get("/programs/x");
+    scene.refused(&nothing, 401, "missing").await;
+}
+
+pub async fn api_key_revoked(scene: Scene) {
+    let (key, id) = new_api_key(&scene, &[]).await;
+    let visit = Visit::get("/programs/x").bearer(&key);
+    scene.admitted(&visit).await;
+    let request = v1::RevokeApiKeyRequest {
+        tenant_id: scene.tenant.clone(),
+        api_key_id: id,
+        reason: "a test".into(),
+        ..Default::default()
+    };
+    let mut keys = scene.authority().api_keys(ADMIN);
+    keys.revoke_api_key(request).await.expect("revoked");
+    scene.refused_soon(&visit, 401, "revoked").await;
+}
+
+pub async fn scopes(scene: Scene) {
+    let reader = api_key(&scene, &["reports:read"]).await;
+    scene
+        .admitted(&Visit::get("/reports/1").bearer(&reader))
+        .await;
+    for scopes in [&["orders:read"][..], &["reports"], &["reports:read2"], &[]] {
+        let key = api_key(&scene, scopes).await;
+        let visit = Visit::get("/reports/1").bearer(&key);
+        let answer = scene.refused(&visit, 403, "scope").await;
+        let challenge = challenge(&scene, &answer);
+        assert!(
+            challenge.contains(r#"error="insufficient_scope""#),
+            "{challenge}"
+        );
+        assert!(challenge.contains(r#"scope="reports:read""#), "{challenge}");
+    }
+}
+
+pub async fn acr(scene: Scene) {
+    for (acr, admitted) in [
+        ("gold", true),
+        ("silver", false),
+        ("GOLD", false),
+        ("", false),
+    ] {
+        let session = scene
+            .sign_in_as("ada", |request| request.acr = acr.into())
+            .await;
+        let visit = Visit::get("/gold/1").bearer(&session.token);
+        if admitted {
+            let echo = scene.admitted(&visit).await;
+            assert_eq!(echo.value("x-portcullis-acr"), Some("gold"));
+            continue;
+        }
+        let answer = scene.refused(&visit, 401, "acr").await;
+        let challenge = challenge(&scene, &answer);
+        for part in [
+            r#"error="insufficient_user_authentication""#,
+            r#"acr_values="gold""#,
+        ] {
+            assert!(challenge.contains(part), "{challenge}");
+        }
+    }
+}
+
+pub async fn amr(scene: Scene) {
+    for (amr, admitted) in [(&["pwd", "otp"][..], true), (&["pwd"], false), (&[], false)] {
+        let methods = amr.iter().map(|method| (*method).to_owned()).collect();
+        let session = scene
+            .sign_in_as("ada", |request| request.amr = methods)
+            .await;
+        let visit = Visit::get("/second-factor/1").bearer(&session.token);
+        if admitted {
+            let echo = scene.admitted(&visit).await;
+            assert_eq!(echo.value("x-portcullis-amr"), Some("pwd otp"));
+        } else {
+            scene.refused(&visit, 401, "amr").await;
+        }
+    }
+}
+
+pub async fn age(scene: Scene) {
+    let authenticated = |seconds_ago| {
+        let ago = SystemTime::now() - Duration::from_secs(seconds_ago);
+        move |request: &mut v1::CreateSessionRequest| request.auth_time = Some(ago.into())
+    };
+    let recent = scene.sign_in_as("ada", authenticated(60)).await;
+    let old = scene.sign_in_as("ada", authenticated(4_000)).await;
+    scene
+        .admitted(&Visit::get("/recent/1").bearer(&recent.token))
+        .await;
+    let visit = Visit::get("/recent/1").bearer(&old.token);
+    let answer = scene.refused(&visit, 401, "max_age").await;
+    let challenge = challenge(&scene, &answer);
+    for part in [
+        r#"error="insufficient_user_authentication""#,
+        r#"max_age="3600""#,
+    ] {
+        assert!(challenge.contains(part), "{challenge}");
+    }
+    scene.admitted(&Visit::get("/").bearer(&old.token)).await;
+}
+
+pub async fn tenant(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    let visit = Visit::get("/other-tenant/1").bearer(&ada.token);
+    scene.refused(&visit, 403, "tenant").await;
+}
+
+pub async fn methods(scene: Scene) {
+    for method in ["GET", "HEAD"] {
+        let marked = scene.settled(&Visit::new(method, "/read-only/1")).await;
+        assert!(marked.reached, "{method}");
+    }
+    for method in ["POST", "DELETE", "get", "PROPFIND"] {
+        let visit = Visit::new(method, "/read-only/1");
+        let marked = scene.settled(&visit).await;
+        assert!(!marked.reached, "{method} passed by a rule for GET");
+    }
+    let post = Visit::new("POST", "/read-only/1");
+    scene.refused(&post, 401, "missing").await;
+    // What a client writes about its method decides nothing.
+    let post = post
+        .header("x-forwarded-method", "GET")
+        .header("x-original-method", "GET")
+        .header("x-http-method-override", "GET")
+        .header("x-envoy-original-method", "GET");
+    scene.refused(&post, 401, "missing").await;
+}
+
+pub async fn public(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    let echo = scene.admitted(&Visit::get("/public/logo.svg")).await;
+    assert_eq!(echo.target, "/public/logo.svg");
+    // Nobody is asked, so nobody is named: also not the holder of a credential that happened to be there.
+    for token in [ada.token.as_str(), "garbage"] {
+        let visit = Visit::get("/public/logo.svg").bearer(token);
+        let echo = scene.admitted(&visit).await;
+        assert_eq!(present(echo.value("x-portcullis-user")), None);
+    }
+}
+
+pub async fn redirects(scene: Scene) {
+    let page = Visit::get("/pages/1?tab=2")
+        .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+        .header("sec-fetch-mode", "navigate");
+    let answer = redirect(&scene, &page).await;
+    let location = answer.header("location").expect("a location");
+    let expected = "/sign-in?return_to=/pages/1%3Ftab%3D2";
+    assert!(location.ends_with(expected), "{location}");
+    let dead = page.clone().bearer("garbage");
+    redirect(&scene, &dead).await;
+
+    let ada = scene.sign_in("ada").await;
+    scene.admitted(&page.clone().bearer(&ada.token)).await;
+    let script = Visit::get("/pages/1")
+        .header("accept", "application/json")
+        .header("sec-fetch-mode", "cors");
+    scene.refused(&script, 401, "missing").await;
+    let elsewhere = Visit::get("/")
+        .header("accept", "text/html")
+        .header("sec-fetch-mode", "navigate");
+    scene.refused(&elsewhere, 401, "missing").await;
+    let mut form = page.clone();
+    form.method = "POST".into();
+    scene.refused(&form, 401, "missing").await;
+}
+
+async fn redirect(scene: &Scene, visit: &Visit) -> Answer {
+    let marked = scene.settled(visit).await;
+    let answer = marked.answer.expect("an answer");
+    assert_eq!(answer.status, 302, "{}", answer.text());
+    assert!(!marked.reached, "it reached the upstream");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    answer
+}
+
+pub async fn preflights(scene: Scene) {
+    let preflight = |target: &str, method: &str| {
+        Visit::new("OPTIONS", target)
+            .header("origin", "https://app.test")
+            .header("access-control-request-method", method)
+    };
+    let echo = scene
+        .admitted(&preflight("/cors/1", "DELETE").header("x-portcullis-user", "root"))
+        .await;
+    assert_eq!(echo.method, "OPTIONS");
+    assert_eq!(present(echo.value("x-portcullis-user")), None);
+
+    let no_preflight = Visit::new("OPTIONS", "/cors/1").header("origin", "https://app.test");
+    scene.refused(&no_preflight, 401, "missing").await;
+    let mut get = preflight("/cors/1", "DELETE");
+    get.method = "GET".into();
+    scene.refused(&get, 401, "missing").await;
+    let elsewhere = preflight("/orders", "DELETE");
+    scene.refused(&elsewhere, 401, "missing").await;
+}
+
+pub async fn credential_removed(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    let cookies = format!("theme=dark; portcullis_session={}; lang=de", ada.token);
+    let echo = scene
+        .admitted(
+            &Visit::get("/")
+                .bearer(&ada.token)
+                .header("cookie", &cookies),
+        )
+        .await;
+    assert_eq!(present(echo.value("authorization")), None);
+    let rest = echo.values("cookie").join("; ");
+    assert!(
+        !rest.contains(&ada.token) && !rest.contains("portcullis_session"),
+        "{rest}"
+    );
+    assert!(
+        rest.contains("theme=dark") && rest.contains("lang=de"),
+        "{rest}"
+    );
+
+    let basic = Visit::get("/")
+        .header("authorization", "Basic YTpi")
+        .header("cookie", &cookies);
+    let echo = scene.admitted(&basic).await;
+    assert_eq!(echo.value("authorization"), Some("Basic YTpi"));
+
+    let forwarded = Visit::get("/forwarded/1").bearer(&ada.token);
+    let echo = scene.admitted(&forwarded).await;
+    let bearer = format!("Bearer {}", ada.token);
+    assert_eq!(echo.value("authorization"), Some(bearer.as_str()));
+}
+
+/// A header that is empty is as good as absent.
+fn present(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// The challenge of a refusal; a door that cannot send it has one that says nothing wrong.
+fn challenge(scene: &Scene, answer: &Answer) -> String {
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    if scene.abilities().refusal_headers == Ability::Yes {
+        assert!(challenge.starts_with("Bearer"), "{challenge}");
+    }
+    challenge.to_owned()
+}
+
+async fn api_key(scene: &Scene, scopes: &[&str]) -> String {
+    new_api_key(scene, scopes).await.0
+}
+
+/// The secret of a new API key, and its id.
+pub async fn new_api_key(scene: &Scene, scopes: &[&str]) -> (String, String) {
+    let request = v1::CreateApiKeyRequest {
+        tenant_id: scene.tenant.clone(),
+        owner_user_id: "first".into(),
+        name: "a program".into(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        ..Default::default()
+    };
+    let mut keys = scene.authority().api_keys(ADMIN);
+    let created = keys
+        .create_api_key(request)
+        .await
+        .expect("a key")
+        .into_inner();
+    (created.secret, created.api_key.expect("a key").id)
+}
