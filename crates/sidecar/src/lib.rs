@@ -36,6 +36,8 @@ mod operations;
 mod sidecar;
 mod telemetry;
 
+pub use portcullis_gate::{ExplainError, Explanation};
+
 pub use self::{
     config::{AuthorityConfig, Config, ConfigError, LimitsConfig, Listen, ListenerConfig, Secret},
     sidecar::{Addresses, Sidecar, StartError},

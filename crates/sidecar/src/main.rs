@@ -9,8 +9,8 @@
 use std::{fs, panic, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::Parser;
-use portcullis_sidecar::{Config, ConfigError, Sidecar, StartError};
+use clap::{Parser, Subcommand};
+use portcullis_sidecar::{Config, ConfigError, ExplainError, Sidecar, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +29,19 @@ struct Cli {
     /// Only read and check the configuration.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    question: Option<Question>,
+}
+
+#[derive(Subcommand)]
+enum Question {
+    /// Print the rule that decides about a request, and what it demands.
+    Explain {
+        /// The method, as GET.
+        method: String,
+        /// The address, as `https://shop.example/orders`.
+        url: String,
+    },
 }
 
 /// Exit status after a wrong option or configuration, the same as clap's.
@@ -54,6 +67,10 @@ async fn run(cli: Cli) -> Result<()> {
     let config = read_config(&cli.config)?;
     if cli.check_config {
         println!("the configuration is good");
+        return Ok(());
+    }
+    if let Some(Question::Explain { method, url }) = cli.question {
+        println!("{}", config.explain(&method, &url)?);
         return Ok(());
     }
 
@@ -117,5 +134,7 @@ fn listen_for_signals() -> Result<impl Future<Output = ()>> {
 
 /// Whether the person who typed the command can mend the error, in a flag or in the configuration.
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)))
+    error.is::<ConfigError>()
+        || error.is::<ExplainError>()
+        || matches!(error.downcast_ref(), Some(StartError::Config(_)))
 }

@@ -119,13 +119,13 @@ impl Sidecar {
         let operations = Operations::new(validator, telemetry, Arc::clone(&sidecar.draining));
         operations_parts.serve(listeners.operations, Protocol::Http1, operations)?;
         if let Some(opened) = listeners.forward_auth {
-            let door = ForwardAuth::new(sidecar.judge(config, &parts));
+            let door = ForwardAuth::new(sidecar.judge(config, &parts)?);
             parts.serve(opened, Protocol::Http1, door)?;
         }
         if let Some(opened) = listeners.ext_authz {
             let (reporter, health) = tonic_health::server::health_reporter();
-            let judge = sidecar.judge(config, &parts);
-            let door = ExtAuthz::new(judge, health, config.limits.header_bytes_max);
+            let judge = sidecar.judge(config, &parts)?;
+            let door = ExtAuthz::new(judge, health, config.rules.cookie.clone());
             parts.serve(opened, Protocol::Http2, door)?;
             let validator = sidecar.validator.clone();
             let close = parts.close.clone();
@@ -134,10 +134,10 @@ impl Sidecar {
         Ok(sidecar)
     }
 
-    fn judge(&self, config: &Config, parts: &Parts) -> Judge {
+    fn judge(&self, config: &Config, parts: &Parts) -> Result<Judge, ConfigError> {
         let engine = Arc::clone(self.validator.engine());
-        let gate = Gate::new(engine, config.rules.clone());
-        Judge::new(gate, Arc::clone(&parts.instruments))
+        let gate = Gate::new(engine, &config.rules).map_err(ConfigError::of_rules)?;
+        Ok(Judge::new(gate, Arc::clone(&parts.instruments)))
     }
 
     /// Where it listens.

@@ -2,9 +2,11 @@
 //!
 //! Their names and units are in `docs/gateways/sidecar.md`; a test compares.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use http::StatusCode;
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter},
@@ -40,7 +42,8 @@ pub(crate) enum Door {
 }
 
 impl Door {
-    fn name(self) -> &'static str {
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ExtAuthz => "ext_authz",
             Self::ForwardAuth => "forward_auth",
@@ -129,17 +132,11 @@ impl Instruments {
     }
 }
 
-/// The verdict in a word of a fixed list, so that no request makes a series.
+/// The verdict in a word of a fixed list: `allowed`, or the reason of the refusal.
 fn verdict(decision: &Decision) -> &'static str {
-    let Decision::Deny(deny) = decision else {
-        return "allowed";
-    };
-    match deny.status {
-        StatusCode::UNAUTHORIZED => "unauthenticated",
-        StatusCode::FORBIDDEN => "forbidden",
-        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-        status if status.is_redirection() => "redirected",
-        _ => "invalid",
+    match decision {
+        Decision::Allow(_) => "allowed",
+        Decision::Deny(deny) => deny.reason,
     }
 }
 
@@ -159,5 +156,31 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.add(-1);
+    }
+}
+
+/// The pace of a log line that anybody may cause: one in an interval.
+pub(crate) struct LogPace {
+    interval: Duration,
+    last: Mutex<Option<Instant>>,
+}
+
+impl LogPace {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Returns whether a line may be written now.
+    pub(crate) fn admit(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.duration_since(last) < self.interval) {
+            return false;
+        }
+        *last = Some(now);
+        true
     }
 }

@@ -1,5 +1,7 @@
 //! The error of a setting.
 
+use portcullis_gate::RulesError;
+
 /// An invalid setting. The text names the key, never its value, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {problem}")]
@@ -18,5 +20,12 @@ impl ConfigError {
             key: key.into(),
             problem: problem.into(),
         }
+    }
+
+    /// An error about the rules.
+    #[must_use]
+    pub(crate) fn of_rules(error: RulesError) -> Self {
+        let RulesError { key, problem } = error.within("rules");
+        Self { key, problem }
     }
 }

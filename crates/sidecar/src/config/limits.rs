@@ -18,8 +18,6 @@ pub struct LimitsConfig {
     pub connections_max: usize,
     /// Checks of one HTTP/2 connection at a time; more wait at the gateway.
     pub streams_per_connection_max: u32,
-    /// Bytes of the headers of one request, of the gateway's own and of the client's in it.
-    pub header_bytes_max: usize,
     /// Longest time for a check, from the end of its header to the start of its answer; and for a TLS handshake.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -36,7 +34,6 @@ impl Default for LimitsConfig {
         Self {
             connections_max: 1024,
             streams_per_connection_max: 1024,
-            header_bytes_max: 64 << 10,
             request_timeout: 2 * SECOND,
             // Longer than the 60 s for which NGINX keeps an idle connection, so that it is the one to close it.
             idle_timeout: 2 * MINUTE,
@@ -57,12 +54,6 @@ impl LimitsConfig {
             "limits.streams_per_connection_max",
             &self.streams_per_connection_max,
             &(1..=65_536),
-        )?;
-        // Less than 8 KiB would refuse the longest token.
-        check_range(
-            "limits.header_bytes_max",
-            &self.header_bytes_max,
-            &((16 << 10)..=(1 << 20)),
         )?;
         let moment = Duration::from_millis(100);
         check_range(

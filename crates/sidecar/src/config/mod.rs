@@ -11,7 +11,7 @@ mod secret;
 
 use std::net::SocketAddr;
 
-use portcullis_gate::Rules;
+use portcullis_gate::{Explanation, Rule, RuleMode, Rules};
 use serde::Deserialize;
 
 pub use self::{
@@ -73,7 +73,32 @@ impl Config {
         }
         self.operations.check("operations")?;
         self.check_listeners_differ()?;
-        self.limits.check()
+        self.limits.check()?;
+        self.check_rules()
+    }
+
+    fn check_rules(&self) -> Result<(), ConfigError> {
+        let _rules = self.rules.compile().map_err(ConfigError::of_rules)?;
+        if self.authority.best_effort.is_some() {
+            return Ok(());
+        }
+        // The gate checks this again, when there is one.
+        let loose = |rule: &Rule| rule.mode == Some(RuleMode::BestEffort);
+        if let Some(index) = self.rules.rules.iter().position(loose) {
+            let key = format!("rules.rules[{index}].mode");
+            let problem = "must not be best_effort while authority.best_effort is unset";
+            return Err(ConfigError::new(key, problem));
+        }
+        Ok(())
+    }
+
+    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    ///
+    /// # Errors
+    /// When the method is none, or the address is not `https://host/path`.
+    pub fn explain(&self, method: &str, url: &str) -> Result<Explanation, anyhow::Error> {
+        let rules = self.rules.compile().map_err(ConfigError::of_rules)?;
+        Ok(rules.explain(method, url)?)
     }
 
     fn check_listeners_differ(&self) -> Result<(), ConfigError> {

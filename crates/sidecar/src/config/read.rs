@@ -66,7 +66,14 @@ fn key(error: &figment2::Error) -> String {
     {
         path.push(field.to_owned());
     }
-    let key = path.join(".");
+    let key = path.iter().fold(String::new(), |key, step| {
+        match step.parse::<usize>() {
+            // As the rules write it: `rules.rules[3].path`.
+            Ok(index) => format!("{key}[{index}]"),
+            Err(_) if key.is_empty() => step.clone(),
+            Err(_) => format!("{key}.{step}"),
+        }
+    });
     // TOML allows an empty key, and an error without a key would name nothing.
     if key.is_empty() {
         return "configuration".into();

@@ -1,62 +1,36 @@
 //! Checks that a gateway sends wrongly.
 
-use http::{HeaderValue, StatusCode, header};
-use portcullis_gate::Deny;
+use portcullis_gate::{Deny, HeadProblem, Refused};
 
 /// A check that does not describe a request. It is refused, because nothing tells which rule it is about.
 ///
-/// `docs/reference/errors.md` lists the reasons; a test compares.
+/// The message is for the operator: the configuration of the gateway lacks something, or lets a client's header through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidCheck {
-    #[error("no_attributes")]
+    #[error("the check has no attributes of an HTTP request")]
     NoAttributes,
-    #[error("no_method")]
-    NoMethod,
-    #[error("no_target")]
-    NoTarget,
-    #[error("no_host")]
-    NoHost,
-    #[error("ambiguous_request")]
-    Ambiguous,
-    #[error("malformed_header")]
-    MalformedHeader,
-    #[error("headers_too_large")]
-    HeadersTooLarge,
+    #[error("the check has no {0}")]
+    Missing(&'static str),
+    #[error("the check has more than one {0}: the gateway must replace the client's")]
+    Several(&'static str),
+    #[error("the {0} of the check has bytes that it must not have")]
+    Malformed(&'static str),
+    #[error("the check has too many headers")]
+    TooLarge,
 }
 
 impl InvalidCheck {
     /// Returns the answer.
     pub(crate) fn deny(self) -> Deny {
-        let status = match self {
-            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            _ => StatusCode::BAD_REQUEST,
+        let problem = match self {
+            Self::TooLarge => HeadProblem::TooLarge,
+            _ => HeadProblem::Unreadable,
         };
-        json_refusal(status, "invalid_request", &self.to_string())
+        Deny::new(&Refused::Head(problem))
     }
 }
 
 /// Returns the refusal of a door that failed. The decision is not known, so nobody is let in.
 pub(crate) fn failed() -> Deny {
-    let mut deny = json_refusal(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "temporarily_unavailable",
-        "failed",
-    );
-    deny.headers
-        .push((header::RETRY_AFTER, HeaderValue::from_static("1")));
-    deny
-}
-
-fn json_refusal(status: StatusCode, error: &str, reason: &str) -> Deny {
-    Deny {
-        status,
-        headers: vec![
-            (
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            ),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ],
-        body: format!(r#"{{"error":"{error}","reason":"{reason}"}}"#),
-    }
+    Deny::new(&Refused::Failed)
 }

@@ -3,23 +3,31 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use portcullis_gate::{Decision, Gate, RequestHead};
 
 use super::{InvalidCheck, invalid};
-use crate::telemetry::{Door, Instruments};
+use crate::telemetry::{Door, Instruments, LogPace};
+
+/// The least time between two log lines about checks that describe no request.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The gate, and the instruments of its decisions.
 pub(crate) struct Judge {
     gate: Gate,
     instruments: Arc<Instruments>,
+    invalid: LogPace,
 }
 
 impl Judge {
     pub(crate) fn new(gate: Gate, instruments: Arc<Instruments>) -> Self {
-        Self { gate, instruments }
+        Self {
+            gate,
+            instruments,
+            invalid: LogPace::new(LOG_INTERVAL),
+        }
     }
 
     /// Decides about a request, or about a check that describes none.
@@ -32,14 +40,20 @@ impl Judge {
         let decision = match request {
             Ok(head) => deny_on_panic(|| self.gate.decide(&head)),
             Err(invalid) => {
-                // The configuration of the gateway is wrong, or a client found a way to break its request.
-                tracing::debug!(?door, reason = %invalid, "check refused");
+                self.log_invalid(door, invalid);
                 Decision::Deny(invalid.deny())
             }
         };
         self.instruments
             .record_check(door, &decision, begun.elapsed());
         decision
+    }
+
+    /// Tells the operator why checks are refused that describe no request. A client may cause them, so not every one.
+    fn log_invalid(&self, door: Door, invalid: InvalidCheck) {
+        if self.invalid.admit() {
+            tracing::warn!(door = door.name(), reason = %invalid, "check refused");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use portcullis_gate::HEAD_BYTES_MAX;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
@@ -35,6 +36,9 @@ use crate::{config::LimitsConfig, telemetry::Instruments};
 
 /// The time between two pings to an HTTP/2 peer, and the longest time until it answers one.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// The most bytes of a request's header: the client's own ones as far as the gate looks at them, and as many of the
+/// gateway.
+const HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// The most header fields of one HTTP/1 request.
 const HEADERS_MAX: usize = 256;
 /// The most streams of one connection that the peer resets before they are accepted. More end the connection.
@@ -139,16 +143,15 @@ impl<H: Handler> Port<H> {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_timeout)
-            .max_buf_size(limits.header_bytes_max)
+            .max_buf_size(HEADER_BYTES_MAX)
             .max_headers(HEADERS_MAX);
-        let header_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
         builder
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .max_concurrent_streams(limits.streams_per_connection_max)
-            .max_header_list_size(header_bytes_max)
+            .max_header_list_size(HEADER_BYTES_MAX as u32)
             .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
             .max_local_error_reset_streams(ERROR_RESETS_MAX);
         builder

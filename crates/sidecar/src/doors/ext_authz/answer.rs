@@ -11,17 +11,22 @@ use envoy_types::{
     pb::google::rpc,
 };
 use http::{HeaderName, StatusCode};
-use portcullis_gate::{Deny, HeaderChanges};
+use portcullis_gate::{Deny, HeaderChanges, IDENTITY_HEADERS};
 use tonic::Code;
 
 /// Returns the answer to an admitted request.
 pub(super) fn allowed(changes: &HeaderChanges) -> CheckResponse {
+    // Envoy may be configured to show a part of the headers, so all spellings are removed, seen or not.
+    let every_spelling = IDENTITY_HEADERS;
+    let removed = changes.remove.iter().chain(&every_spelling);
     // Envoy removes after it has set, so a header that is set must not be in the list to remove.
     let is_set = |name: &HeaderName| changes.set.iter().any(|(set, _)| set == name);
-    let removed = changes.remove.iter().filter(|name| !is_set(name));
     let response = OkHttpResponse {
         headers: changes.set.iter().map(header_option).collect(),
-        headers_to_remove: removed.map(|name| name.as_str().to_owned()).collect(),
+        headers_to_remove: removed
+            .filter(|name| !is_set(name))
+            .map(|name| name.as_str().to_owned())
+            .collect(),
         ..OkHttpResponse::default()
     };
     CheckResponse {
@@ -87,6 +92,8 @@ mod tests {
                 status: StatusCode::from_u16(code).expect("a status"),
                 headers: Vec::new(),
                 body: String::new(),
+                error: "",
+                reason: "",
             });
             assert_ne!(answer.status.expect("a status").code, 0, "{code}");
             let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else {
@@ -107,7 +114,10 @@ mod tests {
         let Some(HttpResponse::OkResponse(ok)) = answer.http_response else {
             panic!("refused");
         };
-        assert_eq!(ok.headers_to_remove, ["authorization"]);
+        let removed = &ok.headers_to_remove;
+        assert!(removed.contains(&"authorization".to_owned()));
+        assert!(removed.contains(&"x_portcullis_user".to_owned()));
+        assert!(!removed.contains(&"x-portcullis-user".to_owned()));
         let [set] = &ok.headers[..] else {
             panic!("{:?}", ok.headers);
         };

@@ -21,8 +21,9 @@ use crate::{net::Handler, telemetry::Door};
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The name of the service in gRPC health.
 pub(crate) const SERVICE: &str = "envoy.service.auth.v3.Authorization";
-/// The bytes of a check beside the client's headers: the route's context, certificates, metadata.
-const CONTEXT_BYTES_MAX: usize = 256 << 10;
+/// The most bytes of a check: the client's headers, the route's context, certificates, metadata. Envoy sends no body
+/// unless it is told to.
+const CHECK_BYTES_MAX: usize = 1 << 20;
 
 /// The door: the authorization service, and gRPC health beside it.
 pub(crate) struct ExtAuthz<H> {
@@ -31,16 +32,12 @@ pub(crate) struct ExtAuthz<H> {
 }
 
 impl<H: Health> ExtAuthz<H> {
-    /// Makes the door. A request whose headers have more than `header_bytes_max` bytes is refused.
-    pub(crate) fn new(judge: Judge, health: HealthServer<H>, header_bytes_max: usize) -> Self {
-        let checks = Checks {
-            judge,
-            header_bytes_max,
-        };
-        // Envoy sends no check with a body unless it is told to. A longer message is an error, and the request refused.
-        let message_bytes_max = header_bytes_max * 2 + CONTEXT_BYTES_MAX;
+    /// Makes the door. `cookie` is the one that brings a token.
+    pub(crate) fn new(judge: Judge, health: HealthServer<H>, cookie: Option<String>) -> Self {
+        let checks = AuthorizationServer::new(Checks { judge, cookie });
         Self {
-            checks: AuthorizationServer::new(checks).max_decoding_message_size(message_bytes_max),
+            // A longer message is an error, for which Envoy refuses.
+            checks: checks.max_decoding_message_size(CHECK_BYTES_MAX),
             health,
         }
     }
@@ -78,7 +75,7 @@ where
 /// The authorization service.
 struct Checks {
     judge: Judge,
-    header_bytes_max: usize,
+    cookie: Option<String>,
 }
 
 #[tonic::async_trait]
@@ -87,7 +84,7 @@ impl Authorization for Checks {
         &self,
         request: tonic::Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let described = Described::read(request.get_ref(), self.header_bytes_max);
+        let described = Described::read(request.get_ref(), self.cookie.as_deref());
         let head = described
             .as_ref()
             .map_err(|invalid| *invalid)

@@ -1,38 +1,63 @@
 //! The answers of `/verify`.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
-use portcullis_gate::{Deny, HeaderChanges};
+use portcullis_gate::{Deny, HeaderChanges, IDENTITY_HEADERS};
 
 use super::Flavour;
 
-/// The status of a refusal that NGINX cannot pass on. Its configuration answers with this status.
-const STATUS: HeaderName = HeaderName::from_static("x-portcullis-status");
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-/// Returns the answer to an admitted request: every header that the gateway has to copy, also the empty ones.
-///
-/// A gateway copies the headers that its configuration lists. One that the answer lacks would keep the client's value,
-/// or become a literal placeholder (Caddy), so a removed header is sent empty.
-pub(super) fn allowed(changes: &HeaderChanges, request: &HeaderMap) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    let headers = response.headers_mut();
-    // Unless a change below says otherwise, the credentials stay as they came.
-    headers.insert(header::AUTHORIZATION, one(request, header::AUTHORIZATION));
-    headers.insert(header::COOKIE, one(request, header::COOKIE));
-    for name in &changes.remove {
-        headers.insert(name.clone(), EMPTY);
+/// Makes the answers to admitted requests.
+pub(super) struct Answers {
+    /// The headers of an answer about nobody.
+    nobody: HeaderMap,
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        let mut nobody = HeaderMap::new();
+        for name in IDENTITY_HEADERS {
+            // A gateway that copies twins copies those with the one or the other character throughout.
+            let text = name.as_str();
+            if !text.contains('_') || !text.contains('-') {
+                nobody.insert(name, EMPTY);
+            }
+        }
+        nobody.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self { nobody }
     }
-    for (name, value) in &changes.set {
-        headers.insert(name.clone(), value.clone());
+
+    /// Returns the answer to an admitted request: every header that the gateway has to copy, also the empty ones.
+    ///
+    /// A gateway copies the headers that its configuration lists. One that the answer lacks would keep the client's
+    /// value, or become a literal placeholder (Caddy), so a removed header is sent empty.
+    pub(super) fn allowed(
+        &self,
+        changes: HeaderChanges,
+        request: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        headers.clone_from(&self.nobody);
+        // Unless a change below says otherwise, the credentials stay as they came.
+        for name in [header::AUTHORIZATION, header::COOKIE] {
+            let value = joined(request, &name);
+            headers.insert(name, value);
+        }
+        for name in changes.remove {
+            headers.insert(name, EMPTY);
+        }
+        for (name, value) in changes.set {
+            headers.insert(name, value);
+        }
+        response
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Returns the values of a header as one, because gateways copy one. Cookies are joined as in HTTP/2.
-fn one(request: &HeaderMap, name: HeaderName) -> HeaderValue {
+fn joined(request: &HeaderMap, name: &HeaderName) -> HeaderValue {
     let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
     let values: Vec<&[u8]> = request
         .get_all(name)
@@ -45,21 +70,10 @@ fn one(request: &HeaderMap, name: HeaderName) -> HeaderValue {
 
 /// Returns the answer to a refused request.
 pub(super) fn denied(deny: Deny, flavour: Flavour) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(deny.body)));
-    *response.status_mut() = deny.status;
-    response.headers_mut().extend(deny.headers);
-    if flavour == Flavour::Nginx {
-        fit_auth_request(&mut response);
-    }
-    response
-}
-
-/// Changes the status to one that NGINX passes on. The true one travels in a header.
-fn fit_auth_request(response: &mut Response<Full<Bytes>>) {
-    let status = response.status();
-    let code = HeaderValue::from(status.as_u16());
-    response.headers_mut().insert(STATUS, code);
-    if status != StatusCode::UNAUTHORIZED {
-        *response.status_mut() = StatusCode::FORBIDDEN;
-    }
+    let deny = match flavour {
+        Flavour::Plain => deny,
+        Flavour::Nginx => deny.for_auth_request(),
+    };
+    deny.into_response::<String>()
+        .map(|body| Full::new(Bytes::from(body)))
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, Method};
+use portcullis_gate::RequestHead;
 
 use crate::doors::InvalidCheck;
 
@@ -26,6 +27,19 @@ pub(super) struct Described<'a> {
     pub(super) client: Option<IpAddr>,
 }
 
+impl Described<'_> {
+    /// The head of the request, with all headers of the check.
+    pub(super) fn head<'h>(&'h self, headers: &'h HeaderMap) -> RequestHead<'h> {
+        RequestHead {
+            method: &self.method,
+            authority: self.host,
+            target: self.target,
+            headers,
+            peer: self.client,
+        }
+    }
+}
+
 impl Family {
     /// Set by Caddy and Traefik without being asked.
     pub(super) const FORWARDED: Self = Self {
@@ -42,30 +56,37 @@ impl Family {
 
     /// Reads the description.
     pub(super) fn read(self, headers: &HeaderMap) -> Result<Described<'_>, InvalidCheck> {
-        let method = only(headers, self.method)?.ok_or(InvalidCheck::NoMethod)?;
-        let target = only(headers, self.uri)?.ok_or(InvalidCheck::NoTarget)?;
-        let host = only(headers, self.host)?.ok_or(InvalidCheck::NoHost)?;
+        let method = Method::from_bytes(only(headers, self.method)?.as_bytes())
+            .map_err(|_| InvalidCheck::Malformed(self.method))?;
         Ok(Described {
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| InvalidCheck::NoMethod)?,
-            target,
-            host,
+            method,
+            target: only(headers, self.uri)?,
+            // A request of HTTP/1.0 may have none. The gate refuses it.
+            host: only_or_empty(headers, self.host)?,
             client: client_address(headers),
         })
     }
 }
 
-/// Returns the one value of a header. An empty one counts as none.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, InvalidCheck> {
+/// Returns the one value of a header that must not be empty.
+fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, InvalidCheck> {
+    match only_or_empty(headers, name)? {
+        "" => Err(InvalidCheck::Missing(name)),
+        value => Ok(value),
+    }
+}
+
+/// Returns the one value of a header, or an empty text when there is none.
+fn only_or_empty<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, InvalidCheck> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
-        return Ok(None);
+        return Ok("");
     };
     // The client sent one of them, and the gateway did not replace it.
     if values.next().is_some() {
-        return Err(InvalidCheck::Ambiguous);
+        return Err(InvalidCheck::Several(name));
     }
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| InvalidCheck::MalformedHeader)?;
-    Ok(Some(text).filter(|text| !text.is_empty()))
+    std::str::from_utf8(value.as_bytes()).map_err(|_| InvalidCheck::Malformed(name))
 }
 
 /// Returns the last address of `X-Forwarded-For`, which the gateway itself appends: the peer of its own connection.
@@ -108,8 +129,9 @@ mod tests {
         assert_eq!(read.target, "/a?b=c");
         assert_eq!(read.host, "shop.example");
         assert_eq!(read.client, Some([203, 0, 113, 9].into()));
-        // The rest of the other family is missing, so it is not read from here.
-        assert_eq!(Family::ORIGINAL.read(&headers), Err(InvalidCheck::NoHost));
+        // Those of the client, which the other path would read.
+        let original = Family::ORIGINAL.read(&headers).expect("a description");
+        assert_eq!((original.target, original.host), ("/public", ""));
     }
 
     #[test]
@@ -119,27 +141,28 @@ mod tests {
             ("x-original-uri", b"/"),
             ("x-original-host", b"h"),
         ];
-        assert!(Family::ORIGINAL.read(&headers(&GOOD)).is_ok());
-        let expected = [
-            InvalidCheck::NoMethod,
-            InvalidCheck::NoTarget,
-            InvalidCheck::NoHost,
-        ];
-        for (index, missing) in expected.into_iter().enumerate() {
+        let read = |pairs: &[(&'static str, &[u8])]| {
+            let headers = headers(pairs);
+            Family::ORIGINAL.read(&headers).map(|_| ())
+        };
+        assert_eq!(read(&GOOD), Ok(()));
+        for (index, (name, value)) in GOOD.into_iter().enumerate() {
             let mut pairs = GOOD.to_vec();
-            let (name, value) = pairs.remove(index);
-            let refused =
-                |pairs: &[(&'static str, &[u8])]| Family::ORIGINAL.read(&headers(pairs)).err();
-            assert_eq!(refused(&pairs), Some(missing), "without {name}");
+            pairs.remove(index);
+            // The gate refuses a request without a host, with a reason of its own.
+            let missing = match name {
+                "x-original-host" => Ok(()),
+                _ => Err(InvalidCheck::Missing(name)),
+            };
+            assert_eq!(read(&pairs), missing, "without {name}");
             pairs.push((name, b""));
-            assert_eq!(refused(&pairs), Some(missing), "empty {name}");
+            assert_eq!(read(&pairs), missing, "empty {name}");
             pairs.pop();
             pairs.extend([(name, value), (name, value)]);
-            assert_eq!(refused(&pairs), Some(InvalidCheck::Ambiguous), "two {name}");
+            assert_eq!(read(&pairs), Err(InvalidCheck::Several(name)));
             pairs.truncate(2);
             pairs.push((name, b"\xff"));
-            let malformed = Some(InvalidCheck::MalformedHeader);
-            assert_eq!(refused(&pairs), malformed, "not text in {name}");
+            assert_eq!(read(&pairs), Err(InvalidCheck::Malformed(name)));
         }
     }
 

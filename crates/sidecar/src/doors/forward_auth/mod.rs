@@ -7,13 +7,13 @@ mod answer;
 mod forwarded;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use portcullis_gate::{Decision, RequestHead};
+use portcullis_gate::Decision;
 
-use self::forwarded::Family;
-use super::{InvalidCheck, Judge, invalid};
+use self::{answer::Answers, forwarded::Family};
+use super::{Judge, invalid};
 use crate::{net::Handler, telemetry::Door};
 
 /// The form of the answers that a gateway understands, and the headers by which it describes requests.
@@ -46,28 +46,27 @@ impl Flavour {
 /// The door.
 pub(crate) struct ForwardAuth {
     judge: Judge,
+    answers: Answers,
 }
 
 impl ForwardAuth {
     pub(crate) fn new(judge: Judge) -> Self {
-        Self { judge }
+        Self {
+            judge,
+            answers: Answers::new(),
+        }
     }
 
-    fn verify<B>(&self, flavour: Flavour, request: &Request<B>) -> Response<Full<Bytes>> {
-        let headers = request.headers();
-        let described = flavour.family().read(headers);
-        let head: Result<RequestHead<'_>, InvalidCheck> = described
-            .as_ref()
-            .map_err(|error| *error)
-            .map(|described| RequestHead {
-                method: &described.method,
-                authority: described.host,
-                target: described.target,
-                headers,
-                peer: described.client,
-            });
+    fn verify(&self, flavour: Flavour, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+        // It names this listener. The gate would take it for a second host of the request.
+        headers.remove(header::HOST);
+        let described = flavour.family().read(&headers);
+        let head = match &described {
+            Ok(described) => Ok(described.head(&headers)),
+            Err(invalid) => Err(*invalid),
+        };
         match self.judge.decide(Door::ForwardAuth, head) {
-            Decision::Allow(allow) => answer::allowed(&allow.headers, headers),
+            Decision::Allow(allow) => self.answers.allowed(allow.headers, &headers),
             Decision::Deny(deny) => answer::denied(deny, flavour),
         }
     }
@@ -78,7 +77,7 @@ impl Handler for ForwardAuth {
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Self::Body> {
         match Flavour::of(request.uri().path()) {
-            Some(flavour) => self.verify(flavour, &request),
+            Some(flavour) => self.verify(flavour, request.into_parts().0.headers),
             None => not_found(),
         }
     }
