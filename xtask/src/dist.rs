@@ -8,16 +8,16 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::{
-    install,
+    envoy, install,
     shell::{self, command},
     tools,
 };
 
-const BUILT: &str = "target/dist/portcullis";
-/// Output: the stripped binary and its debug information.
+const BUILT: &str = "target/dist";
+/// Output: the stripped files and their debug information.
 const DIRECTORY: &str = "target/ship";
 
-/// Builds the binary with debug information, and splits the two.
+/// Builds the files with debug information, and splits the two.
 pub(crate) fn run() -> Result<()> {
     install::ensure(&[tools::C_COMPILER, tools::OBJCOPY])?;
     shell::run(command(
@@ -31,15 +31,22 @@ pub(crate) fn run() -> Result<()> {
             "portcullis-cli",
         ],
     ))?;
+    envoy::build(&["--profile", "dist", "--locked"])?;
     fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))?;
-    let binary = format!("{DIRECTORY}/portcullis");
-    let debug = format!("{binary}.debug");
-    shell::run(command("objcopy", ["--only-keep-debug", BUILT, &debug]))?;
+    ship("portcullis")?;
+    ship(envoy::FILE)
+}
+
+/// Splits a file into what is shipped and its debug information.
+fn ship(file: &str) -> Result<()> {
+    let built = format!("{BUILT}/{file}");
+    let shipped = format!("{DIRECTORY}/{file}");
+    let debug = format!("{shipped}.debug");
+    shell::run(command("objcopy", ["--only-keep-debug", &built, &debug]))?;
     // The link contains the name and the checksum of the file, which therefore must be there first.
     let link = format!("--add-gnu-debuglink={debug}");
-    shell::run(command("objcopy", ["--strip-all", &link, BUILT, &binary]))?;
-
-    print_size(&binary)?;
+    shell::run(command("objcopy", ["--strip-all", &link, &built, &shipped]))?;
+    print_size(&shipped)?;
     print_size(&debug)
 }
 

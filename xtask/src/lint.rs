@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    generate,
+    envoy, generate,
     shell::{self, command},
     tools,
 };
@@ -24,7 +24,8 @@ pub(crate) struct Options {
 /// Runs every check in turn.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     step("format", || {
-        shell::run(command("cargo", ["fmt", "--all", "--check"]))
+        shell::run(command("cargo", ["fmt", "--all", "--check"]))?;
+        envoy::check_format()
     })?;
     step("generated code", || generate::check(root))?;
     step("contract style", || shell::run(tools::buf(&["lint"])?))?;
@@ -33,9 +34,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         "unused dependencies",
         || shell::run(tools::cargo_machete()?),
     )?;
-    step("dependencies", || deny(&["bans", "licenses", "sources"]))?;
+    step("dependencies", || {
+        deny(&["bans", "licenses", "sources"])?;
+        envoy::deny(&["bans", "licenses", "sources"])
+    })?;
+    step("dependencies of the module", envoy::check_versions)?;
     if options.advisories {
-        step("advisories", || deny(&["advisories"]))?;
+        step("advisories", || {
+            deny(&["advisories"])?;
+            envoy::deny(&["advisories"])
+        })?;
     }
     step("clippy", clippy)?;
     step("documentation", documentation)
@@ -93,7 +101,8 @@ fn clippy() -> Result<()> {
         ["clippy", "--workspace", "--all-targets", "--locked"],
     );
     clippy.args(["--", "-D", "warnings"]);
-    shell::run(clippy)
+    shell::run(clippy)?;
+    envoy::clippy()
 }
 
 fn documentation() -> Result<()> {

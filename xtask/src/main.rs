@@ -9,6 +9,7 @@
 
 mod bench;
 mod dist;
+mod envoy;
 mod fuzz;
 mod gateways;
 mod generate;

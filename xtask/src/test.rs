@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    gateways, install,
+    envoy, gateways, install,
     shell::{self, command},
     tools,
 };
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     cargo_args: Vec<String>,
 }
 
-/// Builds the binaries that tests start and kill, then runs the tests.
+/// Builds the binaries and the Envoy module that tests start, then runs the tests.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(&[
         tools::C_COMPILER,
@@ -45,6 +45,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ],
     ))?;
 
+    envoy::build(&["--locked"])?;
+
     // The tests of a later binary run although one of an earlier binary failed: a run in CI takes long, and says all it
     // can.
     let mut tests = command(
@@ -56,5 +58,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let cores = thread::available_parallelism()?.get();
         tests.env("RUST_TEST_THREADS", cores.min(TEST_THREADS_MAX).to_string());
     }
-    shell::run(tests)
+    shell::run(tests)?;
+    if options.cargo_args.is_empty() {
+        envoy::test()?;
+    }
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! The doors under test, one list.
 
+mod envoy_module;
 mod layer;
 
 use portcullis_tests::door::Door;
 
 /// Every door, in the order of the table.
 pub fn all() -> Vec<Box<dyn Door>> {
-    vec![Box::new(layer::Layer)]
+    vec![Box::new(layer::Layer), Box::new(envoy_module::EnvoyModule)]
 }

@@ -1,5 +1,6 @@
 //! The real gateways, in processes of their own, started from the files in `deploy/`.
 
+pub mod envoy;
 pub mod program;
 mod running;
 

@@ -1,0 +1,232 @@
+//! Envoy with the module, started from `deploy/envoy.yaml`.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Launch, Program, Running, free_port, program::deployed};
+use crate::{
+    authority::{AUDIENCE, GATEWAY, ISSUER, write_private},
+    process::built,
+    serve,
+};
+
+/// The configuration of the HTTP connection manager in an Envoy configuration.
+pub const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+
+/// The configuration of the module within [`MANAGER`].
+const MODULE: &str = "/http_filters/0/typed_config/filter_config/value";
+
+/// The module, which `cargo xtask test` builds.
+#[must_use]
+pub fn module() -> PathBuf {
+    built("libportcullis_envoy.so")
+}
+
+/// The configuration of an Envoy.
+#[derive(Clone, Debug)]
+pub struct EnvoyConfig {
+    /// The whole configuration.
+    pub value: Value,
+}
+
+impl EnvoyConfig {
+    /// The file that we ship, before `upstream`, with a gate of the test's own authority at `endpoint`.
+    ///
+    /// # Panics
+    /// When the file is not what it was.
+    #[must_use]
+    pub fn deployed(endpoint: &str, upstream: SocketAddr) -> Self {
+        let text = deployed("envoy.yaml");
+        let mut config = Self {
+            value: serde_saphyr::from_str(&text).expect("YAML"),
+        };
+        config.set(
+            "/static_resources/listeners/0/address/socket_address/address",
+            json!("127.0.0.1"),
+        );
+        let server =
+            "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint";
+        config.set(
+            &format!("{server}/address/socket_address/port_value"),
+            json!(upstream.port()),
+        );
+        let authority = config.at("/authority");
+        authority["endpoints"] = json!([endpoint]);
+        authority["issuer"] = json!(ISSUER);
+        authority["audience"] = json!(AUDIENCE);
+        config
+    }
+
+    /// The value at a JSON pointer within the configuration of the module.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn at(&mut self, pointer: &str) -> &mut Value {
+        let pointer = format!("{MANAGER}{MODULE}{pointer}");
+        self.value.pointer_mut(&pointer).expect("a value")
+    }
+
+    /// The configuration of the HTTP connection manager.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn manager(&mut self) -> &mut Value {
+        self.value.pointer_mut(MANAGER).expect("a manager")
+    }
+
+    /// Replaces a value that is there.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn set(&mut self, pointer: &str, value: Value) {
+        let place = self.value.pointer_mut(pointer);
+        *place.unwrap_or_else(|| panic!("no {pointer}")) = value;
+    }
+}
+
+/// How an Envoy is started.
+#[derive(Clone, Debug)]
+pub struct EnvoyOptions {
+    /// Its worker threads.
+    pub workers: u32,
+    /// More arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Default for EnvoyOptions {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            arguments: vec!["--use-dynamic-base-id".into()],
+        }
+    }
+}
+
+/// A running Envoy. It ends with its owner.
+pub struct Envoy {
+    /// The process, and the address of the gate.
+    pub running: Running,
+    /// The address of the administration.
+    pub admin: SocketAddr,
+    directory: TempDir,
+}
+
+impl Envoy {
+    /// Starts it and waits until it listens.
+    pub async fn start(program: &Program, config: &EnvoyConfig) -> Self {
+        Self::start_with(program, config, &EnvoyOptions::default()).await
+    }
+
+    /// Starts it with options of the test's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(
+        program: &Program,
+        config: &EnvoyConfig,
+        options: &EnvoyOptions,
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let admin = Mutex::new(None);
+        let running = Running::start(|| {
+            let mut config = config.clone();
+            let (gate, administration) = (free_port(), free_port());
+            *admin.lock().expect("whole") = Some(administration);
+            config.set(
+                "/static_resources/listeners/0/address/socket_address/port_value",
+                json!(gate),
+            );
+            config.set(
+                "/admin/address/socket_address/port_value",
+                json!(administration),
+            );
+            Launch {
+                command: command(program, &config, options, directory.path()),
+                address: SocketAddr::from(([127, 0, 0, 1], gate)),
+            }
+        })
+        .await;
+        let admin = admin.into_inner().expect("whole").expect("it was started");
+        Self {
+            running,
+            admin: SocketAddr::from(([127, 0, 0, 1], admin)),
+            directory,
+        }
+    }
+
+    /// The address of the gate.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// The directory of its files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The number of one of its stats.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn stat(&self, name: &str) -> u64 {
+        let stats = serve::answer(self.admin, "/stats?filter=portcullis").await;
+        for line in stats.lines() {
+            if let Some((key, number)) = line.split_once(": ")
+                && key.ends_with(name)
+            {
+                return number.trim().parse().expect("a number");
+            }
+        }
+        panic!("no {name} in {stats}");
+    }
+}
+
+/// The command that starts an Envoy with the module, its files in `directory`.
+///
+/// # Panics
+/// When a file cannot be written.
+#[must_use]
+pub fn command(
+    program: &Program,
+    config: &EnvoyConfig,
+    options: &EnvoyOptions,
+    directory: &Path,
+) -> Command {
+    let mut config = config.clone();
+    let bearer = directory.join("gateway.bearer");
+    write_private(&bearer, GATEWAY);
+    let authority = config.at("/authority");
+    if authority.get("bearer_file").is_some() {
+        authority["bearer_file"] = json!(bearer);
+    }
+    let file = directory.join("envoy.json");
+    fs::write(&file, config.value.to_string()).expect("written");
+
+    let mut command = Command::new(&program.path);
+    command
+        .arg("--config-path")
+        .arg(file)
+        .args(["--concurrency", &options.workers.to_string()])
+        .args([
+            "--log-level",
+            "warn",
+            "--component-log-level",
+            "dynamic_modules:info",
+        ])
+        .args(&options.arguments)
+        .env(
+            "ENVOY_DYNAMIC_MODULES_SEARCH_PATH",
+            module().parent().expect("a directory"),
+        );
+    command
+}
