@@ -55,6 +55,7 @@ fn sign_in(user: &str) -> Request<v1::CreateSessionRequest> {
             given_name: "canary-given".into(),
             family_name: "canary-family".into(),
             email: "canary@example.test".into(),
+            roles: None,
         }),
         client: Some(v1::Client {
             ip: IP.into(),
@@ -305,12 +306,20 @@ impl Story<'_> {
         self.seen.error(refused);
         let enable = v1::EnableUserRequest {
             tenant_id: tenant_id.clone(),
-            user_id,
+            user_id: user_id.clone(),
             reason: REASON.into(),
             acting_user: acting(),
             validate_only: false,
         };
         users.enable_user(marked(enable)).await.expect("enabled");
+        let roles = v1::SetUserRolesRequest {
+            tenant_id: tenant_id.clone(),
+            user_id,
+            roles: vec![v1::UserRole::Support.into()],
+            reason: REASON.into(),
+            acting_user: acting(),
+        };
+        users.set_user_roles(marked(roles)).await.expect("set");
         let tenant = v1::SignOutTenantRequest {
             tenant_id,
             reason: REASON.into(),

@@ -64,6 +64,7 @@ mod sqlite_directory;
 mod sweep;
 mod turns;
 mod user_lists;
+mod user_roles;
 mod user_totals;
 mod users;
 

@@ -38,6 +38,7 @@ async fn sign_in_as(
         given_name,
         family_name,
         email: format!("{user}@example.com"),
+        roles: None,
     };
     let client = v1::Client {
         ip: ip.into(),

@@ -14,6 +14,7 @@ mod hostile;
 mod lists;
 mod messages;
 mod metrics;
+mod people;
 mod policy;
 mod process;
 mod quotas;

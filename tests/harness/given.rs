@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_authority::{
     domain::{
         Actor, Cause, ClientInfo, Details, Entry, Mutation, NewKey, Profile, Session, Sight,
-        SignIn, SignInFacts, findings::DeviceNetworks,
+        SignIn, SignInFacts, UserRole, findings::DeviceNetworks,
     },
     keys::{MasterKey, generate_signing_key},
 };
@@ -43,6 +43,7 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
         tenant_id: tenant(tenant_id),
         user_id: user(user_id),
         profile: Profile::default(),
+        roles: None,
         client: ClientInfo::default(),
         remember_me: false,
         lifetime: LIFETIME,
@@ -124,6 +125,16 @@ pub fn enable(tenant_id: &str, user_id: &str) -> Entry {
     entry(Mutation::EnableUser {
         tenant: tenant(tenant_id),
         user: user(user_id),
+    })
+}
+
+/// Sets the roles of a user.
+#[must_use]
+pub fn set_roles(tenant_id: &str, user_id: &str, roles: &[UserRole]) -> Entry {
+    entry(Mutation::SetUserRoles {
+        tenant: tenant(tenant_id),
+        user: user(user_id),
+        roles: roles.iter().copied().collect(),
     })
 }
 

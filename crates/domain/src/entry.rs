@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, Policy, api_key::NewApiKey, key::NewKey};
+use super::{Actor, Policy, UserRole, UserRoles, api_key::NewApiKey, key::NewKey};
 
 /// Details of a change or an event for the audit trail, by name.
 pub type Details = BTreeMap<String, String>;
@@ -87,6 +87,15 @@ pub enum Mutation {
         tenant: TenantId,
         /// The user.
         user: UserId,
+    },
+    /// Replaces the roles of a user.
+    SetUserRoles {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// All roles from now on.
+        roles: UserRoles,
     },
     /// Ends every session of a tenant, by one cutoff.
     SignOutTenant {
@@ -223,6 +232,9 @@ impl Mutation {
     /// The most events of one [`Record`](Self::Record). Revocations wait while they are written.
     pub const RECORDED_MAX: u32 = 256;
 
+    /// The action of new roles in the audit trail, whether an administrator or a sign-in sets them.
+    pub const SET_ROLES: &'static str = "user.set_roles";
+
     /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys).
     pub const FORGOTTEN_MAX: u32 = 256;
 
@@ -233,6 +245,7 @@ impl Mutation {
             Self::RevokeSessions { tenant, .. }
             | Self::SignOutUsers { tenant, .. }
             | Self::EnableUser { tenant, .. }
+            | Self::SetUserRoles { tenant, .. }
             | Self::SignOutTenant { tenant }
             | Self::SetPolicy { tenant, .. }
             | Self::RevokeApiKey { tenant, .. } => Some(tenant),
@@ -264,6 +277,7 @@ impl Mutation {
             | Self::Repeat { .. } => true,
             // A stricter policy ends nothing by itself. The sweep ends sessions by revocations of its own.
             Self::EnableUser { .. }
+            | Self::SetUserRoles { .. }
             | Self::SetPolicy { .. }
             | Self::CreateApiKey(_)
             | Self::TrustKey(_)
@@ -284,6 +298,22 @@ impl Mutation {
             _ => return Details::new(),
         };
         Details::from([("cause".to_owned(), cause.to_owned())])
+    }
+
+    /// The users who are no administrators any more afterwards, whether they were or not.
+    #[must_use]
+    pub fn users_without_admin(&self) -> &[UserId] {
+        match self {
+            Self::SignOutUsers {
+                users,
+                disable: true,
+                ..
+            } => users,
+            Self::SetUserRoles { user, roles, .. } if !roles.has(UserRole::Admin) => {
+                std::slice::from_ref(user)
+            }
+            _ => &[],
+        }
     }
 
     /// The number of targets: its weight in a batch.
@@ -310,6 +340,7 @@ impl Mutation {
             Self::SignOutUsers { keep: Some(_), .. } => "user.sign_out_others",
             Self::SignOutUsers { .. } => "user.sign_out",
             Self::EnableUser { .. } => "user.enable",
+            Self::SetUserRoles { .. } => Self::SET_ROLES,
             Self::SignOutTenant { .. } => "tenant.sign_out",
             Self::SetPolicy { .. } => "policy.update",
             Self::SignOutEveryone => "everyone.sign_out",
@@ -386,6 +417,9 @@ pub enum EntryError {
     /// The API key does not exist.
     #[error("no such API key")]
     ApiKeyNotFound,
+    /// The tenant would have no administrator left.
+    #[error("the last administrator of the tenant")]
+    LastAdministrator,
     /// A disabled user gets no API keys.
     #[error("the user is disabled")]
     UserDisabled,

@@ -66,5 +66,5 @@ pub use self::{
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
     turning::{Count, Counting, SinceTurn},
-    user::{Profile, User},
+    user::{Profile, User, UserRole, UserRoles},
 };

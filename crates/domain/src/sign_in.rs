@@ -5,10 +5,10 @@ use std::time::Duration;
 use portcullis_contract::id::{EventId, SessionId, TenantId, UserId};
 
 use super::{
-    Actor, ClientInfo, Details, Micros, PendingEvent, Session, Sight, SignInFacts,
+    Actor, ClientInfo, Details, Micros, Mutation, PendingEvent, Session, Sight, SignInFacts,
     findings::{DeviceNetworks, Footprint},
     policy::{AtLimit, SessionLimit},
-    user::Profile,
+    user::{Profile, UserRoles},
 };
 
 /// The other sessions of a user are counted up to this number.
@@ -28,6 +28,8 @@ pub struct SignIn {
     pub user_id: UserId,
     /// The user's details, as the caller gave them.
     pub profile: Profile,
+    /// The user's roles from now on. None: they stay as they are.
+    pub roles: Option<UserRoles>,
     /// The client that signs in.
     pub client: ClientInfo,
     /// Whether the session gets the longer lifetime of "remember me".
@@ -87,6 +89,21 @@ impl SignIn {
             ));
         }
         events
+    }
+
+    /// The event for the audit trail of roles that this sign-in changes.
+    #[must_use]
+    pub fn roles_event(&self, roles: UserRoles, at: Micros) -> PendingEvent {
+        PendingEvent {
+            id: EventId::generate(),
+            at,
+            tenant_id: self.tenant_id.clone(),
+            action: Mutation::SET_ROLES.into(),
+            target: self.user_id.to_string(),
+            user_id: Some(self.user_id.clone()),
+            actor: self.actor.clone(),
+            details: Details::from([("roles".to_owned(), roles.names())]),
+        }
     }
 
     /// The number of sessions above which this sign-in ends older ones. None: it ends none.

@@ -1,10 +1,13 @@
 //! Authentication of users by their own access tokens.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use portcullis_contract::{key::CredentialKind, token::Identity};
 
-use super::{App, AppError, Caller, TokenRefusal, UserCaller};
+use super::{App, AppError, Caller, InRole, People, StaffCaller, TokenRefusal, UserCaller};
 use crate::domain::{Micros, Session, SessionState};
 
 /// The requirement that a user's own token must meet.
@@ -22,32 +25,62 @@ pub(crate) enum TokenRequirement {
 }
 
 impl App {
-    /// Authenticates a user whose token is genuine, where the requirement of a call is met. Without a requirement no user
-    /// may make the call.
+    /// Authenticates a user whose token is genuine, where the requirement of a call is met. Without a requirement the
+    /// call is only for people in a role.
     pub(crate) async fn authenticate_user(
         &self,
         identity: Identity,
         requirement: Option<TokenRequirement>,
-    ) -> Result<UserCaller, TokenRefusal> {
-        // The session of such a token may have ended, and the user calls to learn why. So its state must not refuse the
-        // call.
-        if requirement == Some(TokenRequirement::Genuine) {
-            let window = self.config.tokens.ended_token_window;
-            return authenticate_without_session(identity, window);
-        }
-        if requirement == Some(TokenRequirement::SignOut) {
-            return self.authenticate_to_sign_out(identity).await;
-        }
+        people: Option<People>,
+    ) -> Result<Caller, TokenRefusal> {
+        let user = match requirement {
+            None => return self.authenticate_staff(&identity, people).await,
+            // The session of such a token may have ended, and the user calls to learn why. So its state must not refuse
+            // the call.
+            Some(TokenRequirement::Genuine) => {
+                self.authenticate_without_session(identity, people).await?
+            }
+            Some(TokenRequirement::SignOut) => {
+                self.authenticate_to_sign_out(identity, people).await?
+            }
+            Some(requirement) => {
+                self.authenticate_with_session(identity, requirement, people)
+                    .await?
+            }
+        };
+        Ok(Caller::User(Arc::new(user)))
+    }
 
+    /// Authenticates a person for a call that users make only in a role.
+    async fn authenticate_staff(
+        &self,
+        identity: &Identity,
+        people: Option<People>,
+    ) -> Result<Caller, TokenRefusal> {
         // The token is judged before the rpc: whoever has an ended token learns no more than that it has ended.
+        let (session, now) = self.live_session(identity).await?;
+        let in_role = self.find_role(&session, people, now).await?;
+        let in_role = in_role.ok_or(AppError::Denied)?;
+        in_role.admitted?;
+        Ok(Caller::Staff(in_role.staff))
+    }
+
+    async fn authenticate_with_session(
+        &self,
+        identity: Identity,
+        requirement: TokenRequirement,
+        people: Option<People>,
+    ) -> Result<UserCaller, TokenRefusal> {
         let (session, now) = self.live_session(&identity).await?;
-        let requirement = requirement.ok_or(AppError::Denied)?;
-        self.check_policy(&session, requirement, now).await?;
+        let in_role = self.find_role(&session, people, now).await?;
+        let as_user = self.check_policy(&session, requirement, now).await;
         Ok(UserCaller {
             identity,
             ip: session.last_ip().to_owned(),
             beyond_own_session: Ok(()),
             has_ended: false,
+            as_user,
+            in_role,
         })
     }
 
@@ -55,6 +88,7 @@ impl App {
     async fn authenticate_to_sign_out(
         &self,
         identity: Identity,
+        people: Option<People>,
     ) -> Result<UserCaller, TokenRefusal> {
         let (session, now) = self.known_session(&identity).await?;
         let has_ended = session.state(now) != SessionState::Active;
@@ -63,9 +97,11 @@ impl App {
             return Err(TokenRefusal::Invalid("ended_long_ago"));
         }
 
+        let mut in_role = None;
         let beyond_own_session = if self.is_revoked(&identity) {
             Err(TokenRefusal::Invalid("revoked"))
         } else if is_valid(&identity, &session, now) {
+            in_role = self.find_role(&session, people, now).await?;
             let admitted = self.check_policy(&session, TokenRequirement::RecentSignIn, now);
             admitted.await.map_err(TokenRefusal::Error)
         } else {
@@ -76,7 +112,69 @@ impl App {
             identity,
             beyond_own_session,
             has_ended,
+            as_user: Ok(()),
+            in_role,
         })
+    }
+
+    async fn authenticate_without_session(
+        &self,
+        identity: Identity,
+        people: Option<People>,
+    ) -> Result<UserCaller, TokenRefusal> {
+        if has_ended_long_ago(&identity, self.config.tokens.ended_token_window) {
+            return Err(TokenRefusal::Invalid("ended_long_ago"));
+        }
+        // A token that is good for nothing else gives no role.
+        let in_role = match self.live_session(&identity).await {
+            Ok((session, now)) => self.find_role(&session, people, now).await?,
+            Err(TokenRefusal::Invalid(_)) => None,
+            Err(error) => return Err(error),
+        };
+        // Without the row there is no address. Such a call changes nothing, so that the audit trail needs none.
+        Ok(UserCaller {
+            identity,
+            ip: String::new(),
+            beyond_own_session: Err(TokenRefusal::Invalid("ended")),
+            has_ended: false,
+            as_user: Ok(()),
+            in_role,
+        })
+    }
+
+    /// Finds the role in which the user of a live session may make a call.
+    ///
+    /// The row decides, so that new roles are in force when they are acknowledged, whatever the token was issued for.
+    async fn find_role(
+        &self,
+        session: &Session,
+        people: Option<People>,
+        now: Micros,
+    ) -> Result<Option<InRole>, AppError> {
+        let Some(people) = people else {
+            return Ok(None);
+        };
+        let user = self.store.user(&session.tenant_id, &session.user_id);
+        let Some(user) = user.await? else {
+            return Ok(None);
+        };
+        if user.disabled.is_some() || !people.admit(user.roles) {
+            return Ok(None);
+        }
+
+        let admitted = match people {
+            People::Reading => Ok(()),
+            People::Administering => self.check_recent_sign_in(session, now).await,
+        };
+        let staff = StaffCaller {
+            tenant: session.tenant_id.clone(),
+            user: session.user_id.clone(),
+            ip: session.last_ip().to_owned(),
+        };
+        Ok(Some(InRole {
+            staff: Arc::new(staff),
+            admitted,
+        }))
     }
 
     /// Admits a call that concerns more than the session of the call.
@@ -138,10 +236,17 @@ impl App {
         if !policy.users_see_sessions {
             return Err(AppError::PolicyForbids("users_see_sessions"));
         }
+        if requirement == TokenRequirement::RecentSignIn {
+            return self.check_recent_sign_in(session, now).await;
+        }
+        Ok(())
+    }
+
+    /// Checks that the user authenticated as recently as the policy demands for ending sessions.
+    async fn check_recent_sign_in(&self, session: &Session, now: Micros) -> Result<(), AppError> {
+        let policy = self.policies.of(&session.tenant_id).await?;
         let limits = policy.effective(&session.user_id);
-        if requirement == TokenRequirement::RecentSignIn
-            && limits.needs_reauthentication(session.auth_time, now)
-        {
+        if limits.needs_reauthentication(session.auth_time, now) {
             return Err(AppError::ReauthenticationRequired);
         }
         Ok(())
@@ -152,22 +257,6 @@ impl App {
 fn is_valid(identity: &Identity, session: &Session, now: Micros) -> bool {
     // The database's time, because the token's expiry was set by the same clock.
     session.state(now) == SessionState::Active && now.seconds() < identity.expires_at
-}
-
-fn authenticate_without_session(
-    identity: Identity,
-    window: Duration,
-) -> Result<UserCaller, TokenRefusal> {
-    if has_ended_long_ago(&identity, window) {
-        return Err(TokenRefusal::Invalid("ended_long_ago"));
-    }
-    // Without the row there is no address. Such a call changes nothing, so that the audit trail needs none.
-    Ok(UserCaller {
-        identity,
-        ip: String::new(),
-        beyond_own_session: Err(TokenRefusal::Invalid("ended")),
-        has_ended: false,
-    })
 }
 
 /// Whether a token has been expired for longer than `window`. A window of days needs no exact clock.

@@ -8,15 +8,20 @@ use portcullis_contract::{
 };
 
 use super::{AppError, TokenRefusal};
-use crate::{config::Role, domain::Actor};
+use crate::{
+    config::Role,
+    domain::{Actor, UserRole, UserRoles},
+};
 
 /// An authenticated caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A configured service.
     Service(Arc<ServiceCaller>),
-    /// A user with their own access token.
+    /// A user with their own access token, about their own sessions.
     User(Arc<UserCaller>),
+    /// A person in a role of their tenant, with their own access token.
+    Staff(Arc<StaffCaller>),
 }
 
 /// A user with their own access token.
@@ -29,6 +34,46 @@ pub(crate) struct UserCaller {
     pub(crate) beyond_own_session: Result<(), TokenRefusal>,
     /// Whether the session was found to have ended. False where a call does not read it.
     pub(crate) has_ended: bool,
+    /// Whether the policy lets the user make this call about their own sessions.
+    pub(crate) as_user: Result<(), AppError>,
+    /// The role in which the user may make this call. None: in no role.
+    pub(crate) in_role: Option<InRole>,
+}
+
+/// A person in a role of their tenant.
+#[derive(Debug)]
+pub(crate) struct StaffCaller {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+    /// The address at which a gate or the sign-in last saw the session.
+    pub(crate) ip: String,
+}
+
+/// The role in which a person may make a call.
+#[derive(Clone, Debug)]
+pub(crate) struct InRole {
+    pub(crate) staff: Arc<StaffCaller>,
+    /// Whether the person signed in recently enough for a change.
+    pub(crate) admitted: Result<(), AppError>,
+}
+
+/// The people who may make a call in a role of their own tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum People {
+    /// The call reads: people with the role `support` or `admin`.
+    Reading,
+    /// The call changes something: people with the role `admin`, who signed in as recently as the policy demands.
+    Administering,
+}
+
+impl People {
+    pub(crate) fn admit(self, roles: UserRoles) -> bool {
+        let is_admin = roles.has(UserRole::Admin);
+        match self {
+            Self::Reading => is_admin || roles.has(UserRole::Support),
+            Self::Administering => is_admin,
+        }
+    }
 }
 
 /// A configured service.
@@ -64,7 +109,7 @@ impl Caller {
             // This arm comes first, because the next one accepts every name that is left.
             (Some(own), Some(named)) if *own != named => Err(AppError::Denied),
             (_, Some(named)) => Ok(named),
-            (Some(own), None) if self.own_user().is_some() => Ok(own.clone()),
+            (Some(own), None) if !matches!(self, Self::Service(_)) => Ok(own.clone()),
             // A service names its tenant even if it has only one: a request means the same for every caller.
             (_, None) => Err(AppError::invalid("tenant_id", "required")),
         }
@@ -74,6 +119,7 @@ impl Caller {
     pub(crate) fn own_tenant(&self) -> Option<&TenantId> {
         match self {
             Self::User(user) => Some(&user.identity.tenant_id),
+            Self::Staff(staff) => Some(&staff.tenant),
             Self::Service(service) => service.tenant.as_ref(),
         }
     }
@@ -82,7 +128,7 @@ impl Caller {
     pub(crate) fn own_user(&self) -> Option<&UserId> {
         match self {
             Self::User(user) => Some(&user.identity.user_id),
-            Self::Service(_) => None,
+            Self::Staff(_) | Self::Service(_) => None,
         }
     }
 
@@ -90,23 +136,24 @@ impl Caller {
     pub(crate) fn own_session(&self) -> Option<SessionId> {
         match self {
             Self::User(user) => Some(user.identity.session_id),
-            Self::Service(_) => None,
+            Self::Staff(_) | Self::Service(_) => None,
         }
     }
 
-    /// The configured name of a service. Empty for a user.
+    /// The configured name of a service. Empty for a person.
     pub(crate) fn service_name(&self) -> &str {
         match self {
-            Self::User(_) => "",
+            Self::User(_) | Self::Staff(_) => "",
             Self::Service(service) => &service.name,
         }
     }
 
-    /// Whether the caller is a service of administrators or support people. Only they see the reasons that administrators
+    /// Whether the caller is a service of administrators or support people, or one of them. Only they see the reasons that administrators
     /// write for each other.
     pub(crate) fn is_staff(&self) -> bool {
         match self {
             Self::User(_) => false,
+            Self::Staff(_) => true,
             Self::Service(service) => {
                 // An operator runs the installation, and has no business with remarks about a tenant's users.
                 service.has_role(Role::Admin) || service.has_role(Role::Support)
@@ -119,13 +166,22 @@ impl Caller {
         matches!(self, Self::User(_)) || self.is_staff()
     }
 
+    /// Whether the caller is this user, in a role.
+    pub(crate) fn is_staff_member(&self, user: &UserId) -> bool {
+        matches!(self, Self::Staff(staff) if staff.user == *user)
+    }
+
     /// The actor for the audit trail: the user, the service, or the person for whom a service calls.
     pub(crate) fn actor(&self, acting_user: Option<&ActingUser>) -> Actor {
         match (self, acting_user) {
-            // A user acts for themselves, whomever the request names.
+            // A person acts for themselves, whomever the request names.
             (Self::User(user), _) => Actor {
                 ip: user.ip.clone(),
                 ..Actor::user(&user.identity.user_id)
+            },
+            (Self::Staff(staff), _) => Actor {
+                ip: staff.ip.clone(),
+                ..Actor::user(&staff.user)
             },
             (Self::Service(service), Some(acting)) => {
                 Actor::on_behalf(&service.name, &acting.id, acting.ip.clone())
@@ -142,6 +198,7 @@ impl Caller {
                 "user\0{}\0{}",
                 user.identity.tenant_id, user.identity.user_id
             ),
+            Self::Staff(staff) => format!("staff\0{}\0{}", staff.tenant, staff.user),
             Self::Service(service) => format!("service\0{}", service.name),
         }
     }

@@ -43,15 +43,27 @@ impl ChangeOrigin {
         }
     }
 
+    /// Refuses a change that would take a person's own role or admission away. Somebody else can give it back.
+    pub(crate) fn forbid_own_account(&self, users: &[UserId]) -> Result<(), AppError> {
+        if users.iter().any(|user| self.caller.is_staff_member(user)) {
+            return Err(AppError::OwnAccount);
+        }
+        Ok(())
+    }
+
     /// The log entry of this change.
     pub(crate) fn entry(&self, mutation: Mutation) -> Entry {
+        let mut details = Details::new();
+        if let Mutation::SetUserRoles { roles, .. } = &mutation {
+            details.insert("roles".to_owned(), roles.names());
+        }
         Entry {
             // Chosen here: the appender recognises an entry by it when it repeats a batch whose answer was lost.
             event_id: EventId::generate(),
             actor: self.caller.actor(self.acting_user.as_ref()),
             reason: self.reason.clone(),
             user_message: self.user_message.clone(),
-            details: Details::new(),
+            details,
             counts_sessions: false,
             trace_parent: self.trace_parent.clone(),
             mutation,

@@ -29,6 +29,8 @@ pub(crate) enum AppError {
     RefreshTokenReused,
     RequestIdReused,
     KeyInUse,
+    LastAdministrator,
+    OwnAccount,
     EtagMismatch,
     /// The name of the policy's rule that forbids the call.
     PolicyForbids(&'static str),
@@ -132,6 +134,7 @@ impl From<EntryError> for AppError {
             EntryError::UserDisabled => Self::UserDisabled,
             EntryError::KeyNotFound => Self::KeyNotFound,
             EntryError::KeyInUse => Self::KeyInUse,
+            EntryError::LastAdministrator => Self::LastAdministrator,
             EntryError::PolicyChanged => Self::EtagMismatch,
             // The store has logged the reason. A repetition would be refused again, so the error must not invite one.
             EntryError::Refused => Self::Internal,

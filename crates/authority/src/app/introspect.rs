@@ -133,7 +133,7 @@ async fn sees_whole_session(
     inactive_reason: Option<&'static str>,
 ) -> Result<bool, AppError> {
     match caller {
-        Caller::Service(_) => Ok(true),
+        Caller::Service(_) | Caller::Staff(_) => Ok(true),
         Caller::User(_) if inactive_reason.is_some() => Ok(false),
         Caller::User(_) => {
             let policy = app.policies.of(&session.tenant_id).await?;

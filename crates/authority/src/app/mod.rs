@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     authentication::TokenRequirement,
-    caller::{ActingUser, Caller, ServiceCaller, UserCaller},
+    caller::{ActingUser, Caller, InRole, People, ServiceCaller, StaffCaller, UserCaller},
     change::ChangeOrigin,
     error::{AppError, InvalidField, TokenRefusal},
     session_view::{ActivityStatus, SessionDetail, SessionView},

@@ -16,6 +16,9 @@ pub(crate) async fn sign_out_users(
     users: Vec<UserId>,
     disable: bool,
 ) -> Result<(SignedOut, Enforcement), AppError> {
+    if disable {
+        origin.forbid_own_account(&users)?;
+    }
     // A named user who never signed in gets a row, so that a cutoff can stand in it. The rate bounds how many.
     app.admit_named_users(&tenant, &users).await?;
     let cause = if disable {

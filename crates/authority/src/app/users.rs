@@ -5,7 +5,7 @@ use portcullis_contract::id::{TenantId, UserId};
 use super::{App, AppError, ChangeOrigin};
 use crate::{
     domain::{
-        Cause, Micros, Mutation, PageCursor, User, UserFilter, UserOrder, UserSummary,
+        Cause, Micros, Mutation, PageCursor, User, UserFilter, UserOrder, UserRoles, UserSummary,
         listing::TENANT_SESSIONS_COUNTED_MAX,
     },
     feed::Enforcement,
@@ -78,6 +78,7 @@ pub(crate) async fn disable_user(
     tenant: &TenantId,
     user: &UserId,
 ) -> Result<(User, Enforcement), AppError> {
+    origin.forbid_own_account(std::slice::from_ref(user))?;
     // A user who never signed in can be disabled too, which creates a row. The rate bounds how many a caller creates.
     app.admit_named_users(tenant, std::slice::from_ref(user))
         .await?;
@@ -104,6 +105,24 @@ pub(crate) async fn enable_user(
     let mutation = Mutation::EnableUser {
         tenant: tenant.clone(),
         user: user.clone(),
+    };
+    app.apply_change(origin, mutation).await?;
+    get_user(app, tenant, user).await
+}
+
+/// Replaces the roles of a user. They are in force when this returns.
+pub(crate) async fn set_user_roles(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: &TenantId,
+    user: &UserId,
+    roles: UserRoles,
+) -> Result<User, AppError> {
+    origin.forbid_own_account(std::slice::from_ref(user))?;
+    let mutation = Mutation::SetUserRoles {
+        tenant: tenant.clone(),
+        user: user.clone(),
+        roles,
     };
     app.apply_change(origin, mutation).await?;
     get_user(app, tenant, user).await

@@ -370,6 +370,39 @@ impl Advice {
         }
     }
 }
+/// A role of a person in their own tenant. With their own access token they may then make the calls of the role, in that
+/// tenant only. The roles `login`, `gateway` and `operator` are for services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UserRole {
+    Unspecified = 0,
+    /// May read sessions, users, the policy, API keys and the audit trail of the tenant.
+    Support = 1,
+    /// May also end sessions, disable users and change the policy.
+    Admin = 2,
+}
+impl UserRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USER_ROLE_UNSPECIFIED",
+            Self::Support => "USER_ROLE_SUPPORT",
+            Self::Admin => "USER_ROLE_ADMIN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USER_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "USER_ROLE_SUPPORT" => Some(Self::Support),
+            "USER_ROLE_ADMIN" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+}
 /// Time of the answer to a call that revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1131,6 +1164,15 @@ pub struct SessionUser {
     /// Ignored if it is longer than 320 bytes or has control characters.
     #[prost(string, tag = "5")]
     pub email: ::prost::alloc::string::String,
+    /// The user's roles in the tenant from now on, as the application's user management says. Unset: they stay as they are.
+    #[prost(message, optional, tag = "6")]
+    pub roles: ::core::option::Option<UserRoles>,
+}
+/// The roles of a user, all of them. Empty: none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UserRoles {
+    #[prost(enumeration = "UserRole", repeated, tag = "1")]
+    pub roles: ::prost::alloc::vec::Vec<i32>,
 }
 /// One sign-in on one device.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3514,6 +3556,10 @@ pub enum ErrorReason {
     ReauthenticationRequired = 25,
     /// `NOT_FOUND`: no such API key in a tenant that the caller may see.
     ApiKeyNotFound = 26,
+    /// `FAILED_PRECONDITION`: the tenant would be left without an administrator who is not disabled.
+    LastAdministrator = 27,
+    /// `FAILED_PRECONDITION`: administrators can neither disable themselves nor change their own roles.
+    OwnAccount = 28,
     /// `FAILED_PRECONDITION`: a `WatchRequest` does not match its checksum. The network damages messages.
     WatchCorrupted = 40,
     /// `FAILED_PRECONDITION`: a probe claims a revision that its stream has not delivered.
@@ -3561,6 +3607,8 @@ impl ErrorReason {
             Self::SessionLimit => "ERROR_REASON_SESSION_LIMIT",
             Self::ReauthenticationRequired => "ERROR_REASON_REAUTHENTICATION_REQUIRED",
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
+            Self::LastAdministrator => "ERROR_REASON_LAST_ADMINISTRATOR",
+            Self::OwnAccount => "ERROR_REASON_OWN_ACCOUNT",
             Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
             Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
             Self::ServiceNotFound => "ERROR_REASON_SERVICE_NOT_FOUND",
@@ -3603,6 +3651,8 @@ impl ErrorReason {
                 Some(Self::ReauthenticationRequired)
             }
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
+            "ERROR_REASON_LAST_ADMINISTRATOR" => Some(Self::LastAdministrator),
+            "ERROR_REASON_OWN_ACCOUNT" => Some(Self::OwnAccount),
             "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
             "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
             "ERROR_REASON_SERVICE_NOT_FOUND" => Some(Self::ServiceNotFound),
@@ -6023,6 +6073,9 @@ pub struct User {
     /// Set while the user is disabled.
     #[prost(message, optional, tag = "8")]
     pub disable_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The user's roles in the tenant.
+    #[prost(enumeration = "UserRole", repeated, tag = "9")]
+    pub roles: ::prost::alloc::vec::Vec<i32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListUsersRequest {
@@ -6203,6 +6256,26 @@ pub struct EnableUserRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnableUserResponse {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetUserRolesRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// All roles of the user. Empty: none.
+    #[prost(enumeration = "UserRole", repeated, tag = "3")]
+    pub roles: ::prost::alloc::vec::Vec<i32>,
+    /// Required.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetUserRolesResponse {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<User>,
 }
@@ -6465,6 +6538,32 @@ pub mod user_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.UserService", "EnableUser"));
             self.inner.unary(req, path, codec).await
         }
+        /// Replaces the roles of a user. They are in force when the call is answered, also for tokens that exist. Role: `admin`.
+        /// Idempotent. Errors: `USER_NOT_FOUND`; `LAST_ADMINISTRATOR`; `OWN_ACCOUNT` when administrators name themselves.
+        pub async fn set_user_roles(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetUserRolesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetUserRolesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.UserService/SetUserRoles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.UserService", "SetUserRoles"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -6522,6 +6621,15 @@ pub mod user_service_server {
             request: tonic::Request<super::EnableUserRequest>,
         ) -> std::result::Result<
             tonic::Response<super::EnableUserResponse>,
+            tonic::Status,
+        >;
+        /// Replaces the roles of a user. They are in force when the call is answered, also for tokens that exist. Role: `admin`.
+        /// Idempotent. Errors: `USER_NOT_FOUND`; `LAST_ADMINISTRATOR`; `OWN_ACCOUNT` when administrators name themselves.
+        async fn set_user_roles(
+            &self,
+            request: tonic::Request<super::SetUserRolesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetUserRolesResponse>,
             tonic::Status,
         >;
     }
@@ -6812,6 +6920,51 @@ pub mod user_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EnableUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.UserService/SetUserRoles" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetUserRolesSvc<T: UserService>(pub Arc<T>);
+                    impl<
+                        T: UserService,
+                    > tonic::server::UnaryService<super::SetUserRolesRequest>
+                    for SetUserRolesSvc<T> {
+                        type Response = super::SetUserRolesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetUserRolesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UserService>::set_user_roles(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetUserRolesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -12,12 +12,13 @@ use portcullis_contract::id::{Serial, SessionId};
 
 use self::standing::{Standing, Standings};
 use super::{
+    audit::outbox,
     columns::ONLY,
     connection::{DbError, Dialect, Statement},
     db::Db,
     row::Row,
     transaction::transaction,
-    users::{ensure_tenant, upsert_user},
+    users::{ensure_tenant, set_stated_roles, upsert_user},
     values::ValueRows,
 };
 use crate::{SignInError, StoreError};
@@ -225,6 +226,7 @@ fn insert_statement(dialect: &Dialect, group: &[&SignIn]) -> Statement {
          AND (v.given_name = '' OR u.given_name = v.given_name) \
          AND (v.family_name = '' OR u.family_name = v.family_name) \
          AND (v.email = '' OR u.email = v.email) \
+         AND (v.roles IS NULL OR u.roles = v.roles) \
          ON CONFLICT DO NOTHING";
     // None of them sees the others, so each leaves a place to those of its user that come before it. One that is left
     // out for one before it that is left out too is tried again alone.
@@ -300,6 +302,7 @@ async fn insert_for_any_user(
     ensure_tenant(db, &new.tenant_id).await?;
     // It locks the user, so that sign-ins of this user take turns from here on.
     upsert_user(db, new).await?;
+    let new_roles = set_stated_roles(db, new).await?;
 
     let mut rows = ValueRows::new([row::values(new, 0)]);
     let head = rows.push(head);
@@ -308,7 +311,11 @@ async fn insert_for_any_user(
         return Err(NotOpened::Standing(find_standing(db, new).await?));
     };
     let excess = limit::find_excess(db, new).await?;
-    let last = record::statements(&db.dialect, &[(new, row::created(&row)?)]);
+    let created = row::created(&row)?;
+    let mut last = record::statements(&db.dialect, &[(new, created)]);
+    if let Some(roles) = new_roles {
+        last.extend(outbox::defer(&[new.roles_event(roles, created)]));
+    }
     Ok((Inserted { row, excess }, last))
 }
 

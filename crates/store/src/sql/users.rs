@@ -14,7 +14,7 @@ use super::{
     values::{ROWS_MAX, ValueRows},
 };
 use crate::StoreError;
-use portcullis_domain::{Profile, SignIn, User, names::NameKeys};
+use portcullis_domain::{Profile, SignIn, User, UserRoles, names::NameKeys};
 
 /// The primary key of a user.
 pub(super) type UserKey = (TenantId, UserId);
@@ -35,6 +35,7 @@ columns! {
         email,
         created_us,
         disabled_us,
+        roles,
     }
 }
 
@@ -91,6 +92,31 @@ pub(super) async fn upsert_user(db: &mut Db, new: &SignIn) -> Result<(), DbError
         Some(row) => update_name_keys(db, new, row).await,
         None => Ok(()),
     }
+}
+
+/// Sets the roles that a sign-in states, and returns them if they are new. The user is locked by now.
+pub(super) async fn set_stated_roles(
+    db: &mut Db,
+    new: &SignIn,
+) -> Result<Option<UserRoles>, DbError> {
+    let Some(roles) = new.roles else {
+        return Ok(None);
+    };
+    let is_new = set_roles(db, &new.tenant_id, &new.user_id, roles).await?;
+    Ok(is_new.then_some(roles))
+}
+
+/// Sets the roles of a user. Returns false when they were the same.
+pub(super) async fn set_roles(
+    db: &mut Db,
+    tenant: &TenantId,
+    user: &UserId,
+    roles: UserRoles,
+) -> Result<bool, DbError> {
+    let sql = "UPDATE users SET roles = $3 \
+         WHERE tenant_id = $1 AND user_id = $2 AND roles <> $3 RETURNING user_serial";
+    let values: [Value; 3] = [tenant.into(), user.into(), roles.code().into()];
+    Ok(!db.query(sql, &values).await?.is_empty())
 }
 
 fn profile_values(new: &SignIn) -> [Value; 6] {
@@ -254,5 +280,6 @@ pub(super) fn read(row: &Row) -> Result<User, StoreError> {
         },
         created: row.time(columns.created_us)?,
         disabled: row.optional_time(columns.disabled_us)?,
+        roles: UserRoles::from_code(row.int(columns.roles)?),
     })
 }

@@ -29,7 +29,7 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::ListAuditEventsRequest>,
     ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
-        let incoming = Incoming::new(request)?;
+        let incoming = Incoming::new_in_role(request, |message, _| !message.tenant_id.is_empty())?;
         let asked = list::parse(&incoming)?;
         let pages = list::pages(&self.app, &incoming.caller, &asked);
         let below = list::position(&pages, &incoming.message.page_token)?;

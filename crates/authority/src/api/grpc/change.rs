@@ -122,8 +122,9 @@ impl<M: ChangeMessage> Incoming<M> {
             Reason::Optional(reason) => fields.reason(reason),
         };
         let user_message = fields.user_message(common.user_message);
-        // A user may send an acting user. It is checked like any field, and `Caller::actor` ignores it.
+        // A person may send an acting user. It is checked like any field, and ignored: people act for themselves.
         let acting_user = fields.acting_user(common.acting_user);
+        let acting_user = acting_user.filter(|_| matches!(self.caller, Caller::Service(_)));
 
         // `None` without a problem would be a mistake of `read_subject`. It must not apply a change to nothing.
         let subject = fields.finish(subject)?.ok_or(AppError::Internal)?;

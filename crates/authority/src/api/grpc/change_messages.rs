@@ -29,6 +29,7 @@ change_messages!(
     ForceSignOutRequest: Required [wait, user_message, acting_user];
     DisableUserRequest: Required [wait, user_message, acting_user];
     EnableUserRequest: Optional [acting_user];
+    SetUserRolesRequest: Required [acting_user];
     UpdatePolicyRequest: Required [acting_user];
     SignOutTenantRequest: Required [wait, user_message, acting_user];
     CreateApiKeyRequest: Optional [acting_user];
@@ -57,6 +58,7 @@ tenant_change_messages!(
     ForceSignOutRequest,
     DisableUserRequest,
     EnableUserRequest,
+    SetUserRolesRequest,
     UpdatePolicyRequest,
     SignOutTenantRequest,
     CreateApiKeyRequest,

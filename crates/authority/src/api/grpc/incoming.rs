@@ -7,7 +7,7 @@ use tonic::Request;
 
 use super::{auth::TenantShare, parse::Fields};
 use crate::{
-    app::{AppError, Caller},
+    app::{AppError, Caller, UserCaller},
     telemetry::sampled_parent,
 };
 
@@ -26,16 +26,47 @@ impl<T> Incoming<T> {
     /// Takes the caller that the layer found. A request without one is denied, so that a mistake in the layers cannot open
     /// a handler to everybody.
     pub(crate) fn new(request: Request<T>) -> Result<Self, AppError> {
+        Self::read(request)?.admitted()
+    }
+
+    /// Takes the caller of a call that users make about themselves, and people in a role about their tenant.
+    ///
+    /// A person who names the tenant acts in the role, and otherwise for themselves: so a page that shows administrators
+    /// their own devices cannot show or end those of others by mistake.
+    pub(crate) fn new_in_role(
+        request: Request<T>,
+        is_about_tenant: impl Fn(&T, &UserCaller) -> bool,
+    ) -> Result<Self, AppError> {
+        let mut incoming = Self::read(request)?;
+        if let Caller::User(user) = &incoming.caller
+            && let Some(in_role) = &user.in_role
+            && is_about_tenant(&incoming.message, user)
+        {
+            in_role.admitted.clone()?;
+            incoming.caller = Caller::Staff(Arc::clone(&in_role.staff));
+        }
+        incoming.admitted()
+    }
+
+    /// Refuses a user whom the policy does not let see their own sessions.
+    fn admitted(self) -> Result<Self, AppError> {
+        if let Caller::User(user) = &self.caller {
+            user.as_user.clone()?;
+        }
+        Ok(self)
+    }
+
+    fn read(request: Request<T>) -> Result<Self, AppError> {
         // Extensions are set by our own layers. Nothing that a caller sends ends up there.
         let extensions = request.extensions();
         let caller = extensions.get::<Caller>().cloned();
         let caller = caller.ok_or(AppError::Denied)?;
         let tenant_share = extensions.get::<Arc<TenantShare>>().cloned();
 
-        // Kept traces cost memory. A service may ask for them, a user may not.
+        // Kept traces cost memory. A service may ask for them, a person may not.
         let trace_header = match &caller {
             Caller::Service(_) => request.metadata().get("traceparent"),
-            Caller::User(_) => None,
+            Caller::User(_) | Caller::Staff(_) => None,
         };
         let trace_parent = sampled_parent(trace_header.and_then(|value| value.to_str().ok()));
 
@@ -63,14 +94,14 @@ impl<T> Incoming<T> {
     }
 
     fn named_tenant(&self, tenant_id: &str) -> Result<Option<TenantId>, AppError> {
-        if self.caller.own_user().is_none() {
+        if matches!(self.caller, Caller::Service(_)) {
             let tenant = Fields::one("tenant_id", |fields| fields.tenant("tenant_id", tenant_id))?;
             return Ok(Some(tenant));
         }
         if tenant_id.is_empty() {
             return Ok(None);
         }
-        // A malformed id is no user's own: the answer is the same as for another tenant.
+        // A malformed id is no person's own: the answer is the same as for another tenant.
         match TenantId::parse(tenant_id) {
             Ok(tenant) => Ok(Some(tenant)),
             Err(_) => Err(AppError::Denied),

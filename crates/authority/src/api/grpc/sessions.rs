@@ -64,7 +64,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::GetSessionRequest>,
     ) -> Result<Response<v1::GetSessionResponse>, Status> {
-        let incoming = Incoming::new(request)?;
+        let incoming = Incoming::new_in_role(request, |message, _| !message.tenant_id.is_empty())?;
         let tenant = incoming.tenant(&incoming.message.tenant_id)?;
         let id = Fields::one("session_id", |fields| {
             fields.session("session_id", &incoming.message.session_id)
@@ -79,7 +79,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::ListSessionsRequest>,
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
-        let incoming = Incoming::new(request)?;
+        let incoming = Incoming::new_in_role(request, |message, _| !message.tenant_id.is_empty())?;
         let asked = list::parse(&self.app, &incoming)?;
         let pages = list::pages(&self.app, &incoming.caller, &asked);
         let after = pages.after(&incoming.message.page_token)?;
@@ -106,7 +106,7 @@ impl SessionService for Sessions {
             origin,
             tenant,
             subject: id,
-        } = Incoming::new(request)?.tenant_change(|source| {
+        } = Incoming::new_in_role(request, revoke::is_about_tenant)?.tenant_change(|source| {
             let id = &source.message.session_id;
             // Empty means the session of the call, which a service has not.
             Ok(match source.caller.own_session() {
@@ -192,7 +192,8 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::RevokeOtherSessionsRequest>,
     ) -> Result<Response<v1::RevokeOtherSessionsResponse>, Status> {
-        let change = Incoming::new(request)?.previewable_change(revoke::parse_others)?;
+        let change = Incoming::new_in_role(request, revoke::others_are_about_tenant)?
+            .previewable_change(revoke::parse_others)?;
         let answer = match change {
             Previewable::Preview(asked) => self.preview_others(asked).await?,
             Previewable::Apply(change) => {
@@ -212,7 +213,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::IntrospectTokenRequest>,
     ) -> Result<Response<v1::IntrospectTokenResponse>, Status> {
-        let incoming = Incoming::new(request)?;
+        let incoming = Incoming::new_in_role(request, introspect::is_about_tenant)?;
         let tenant = incoming.tenant(&incoming.message.tenant_id)?;
         let token = Some(incoming.message.token.as_str()).filter(|token| !token.is_empty());
         let served = introspect::parse_served(&incoming.caller, &incoming.message)?;

@@ -21,7 +21,7 @@ use crate::{
         App, AppError,
         preview::preview,
         sign_out::sign_out_users,
-        users::{disable_user, enable_user, get_user, list_users},
+        users::{disable_user, enable_user, get_user, list_users, set_user_roles},
     },
     domain::Selection,
 };
@@ -152,6 +152,26 @@ impl UserService for Users {
             }
         };
         Ok(Response::new(v1::EnableUserResponse {
+            user: Some(render::user::user(&user)),
+        }))
+    }
+
+    async fn set_user_roles(
+        &self,
+        request: Request<v1::SetUserRolesRequest>,
+    ) -> Result<Response<v1::SetUserRolesResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let change = incoming.tenant_change(|source| {
+            let SubjectSource {
+                fields, message, ..
+            } = source;
+            let user = fields.user("user_id", &message.user_id);
+            let roles = fields.user_roles("roles", &message.roles);
+            Ok(user.zip(roles))
+        })?;
+        let (user, roles) = &change.subject;
+        let user = set_user_roles(&self.app, &change.origin, &change.tenant, user, *roles).await?;
+        Ok(Response::new(v1::SetUserRolesResponse {
             user: Some(render::user::user(&user)),
         }))
     }

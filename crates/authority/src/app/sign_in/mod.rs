@@ -12,7 +12,7 @@ use super::{App, AppError, Caller, ChangeOrigin, IssuedTokens, SessionView};
 use crate::{
     domain::{
         Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn, SignInFacts,
-        SignInOutcome,
+        SignInOutcome, UserRoles,
         device::{AppWords, ClientHints},
         findings::DeviceNetworks,
         policy::Limits,
@@ -26,6 +26,8 @@ pub(crate) struct SignInRequest {
     pub(crate) tenant_id: TenantId,
     pub(crate) user_id: UserId,
     pub(crate) profile: Profile,
+    /// The user's roles from now on. None: they stay as they are.
+    pub(crate) roles: Option<UserRoles>,
     pub(crate) client: ClientInfo,
     pub(crate) client_hints: ClientHints,
     pub(crate) app_words: AppWords,
@@ -169,6 +171,7 @@ fn new_sign_in(
         tenant_id: request.tenant_id.clone(),
         user_id: request.user_id.clone(),
         profile: request.profile.clone(),
+        roles: request.roles,
         client: request.client.clone(),
         remember_me,
         lifetime: limits.lifetime(remember_me),

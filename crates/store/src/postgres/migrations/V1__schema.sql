@@ -176,6 +176,7 @@ CREATE TABLE users (
     email          TEXT NOT NULL,
     created_us     BIGINT NOT NULL,
     disabled_us    BIGINT,                      -- since when the user may not sign in
+    roles          BIGINT  NOT NULL DEFAULT 0,  -- bits: 1 support, 2 admin
     -- The keys by which lists search and sort (`NameKeys` of the domain). Compared byte for byte, whatever the locale.
     name_key       TEXT COLLATE "C" NOT NULL DEFAULT '',
     person_key     TEXT COLLATE "C" NOT NULL DEFAULT '',
@@ -190,6 +191,8 @@ CREATE TABLE users (
 CREATE INDEX users_by_name ON users (tenant_id, name_key, user_id, person_key, email_key) WHERE user_serial > 0;
 CREATE INDEX users_by_person ON users (tenant_id, person_key, user_id) WHERE user_serial > 0;
 CREATE INDEX users_by_sign_in ON users (tenant_id, signed_in_us, user_id) WHERE user_serial > 0;
+-- The few users with a role.
+CREATE INDEX users_by_role ON users (tenant_id, user_id) WHERE roles > 0;
 
 -- The devices, countries, cities and networks of a user's earlier sign-ins: a new one is a finding.
 CREATE TABLE user_history (

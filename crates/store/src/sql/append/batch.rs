@@ -51,6 +51,8 @@ pub(super) struct Batch<'a> {
     pub(super) tenants: HashMap<TenantId, TenantSerial>,
     /// Users that were disabled before this batch.
     pub(super) disabled: HashSet<UserSerial>,
+    /// Users that were administrators before this batch, disabled or not.
+    pub(super) administrators: HashSet<(TenantId, UserId)>,
     /// Users that own a live API key.
     pub(super) key_owners: HashSet<UserSerial>,
     /// The session that a sign-out keeps, by the entry's place in the batch.
@@ -110,6 +112,7 @@ impl<'a> Batch<'a> {
             users: HashMap::new(),
             tenants: HashMap::new(),
             disabled: HashSet::new(),
+            administrators: HashSet::new(),
             key_owners: HashSet::new(),
             kept: HashMap::new(),
             strangers: HashSet::new(),

@@ -5,6 +5,7 @@
 //! appender that holds the head waits for nobody. An appender that takes events from the outbox holds the row of the
 //! installation.
 
+mod administrators;
 mod api_keys;
 mod batch;
 mod commit;

@@ -18,11 +18,11 @@ use super::{
     batch::Batch,
 };
 use crate::StoreError;
-use portcullis_domain::{Cause, Entry, EntryError, Micros, Mutation};
+use portcullis_domain::{Cause, Entry, EntryError, Micros, Mutation, UserRole, UserRoles};
 
 columns! {
     /// A user as an entry finds it.
-    FoundUserColumns { tenant_id, user_id, user_serial, tenant_serial, disabled_us, signed_in_us }
+    FoundUserColumns { tenant_id, user_id, user_serial, tenant_serial, disabled_us, signed_in_us, roles }
 }
 
 columns! {
@@ -42,6 +42,8 @@ struct Named<'a> {
 struct Change {
     /// The entries that enable the user, by their places in the batch.
     enabling: Vec<usize>,
+    /// The entries that set the user's roles.
+    setting_roles: Vec<(usize, UserRoles)>,
     disables: bool,
     locks: bool,
 }
@@ -67,6 +69,7 @@ impl<'a> Batch<'a> {
             self.find_users(&missing).await?;
         }
 
+        self.keep_administrators().await?;
         // The serials are known now, so that sign-outs that end nothing can be answered.
         self.answer_covered().await?;
         self.count_sessions().await?;
@@ -131,6 +134,9 @@ impl<'a> Batch<'a> {
                 if row.optional_int(columns.disabled_us)?.is_some() {
                     self.disabled.insert(user);
                 }
+                if UserRoles::from_code(row.int(columns.roles)?).has(UserRole::Admin) {
+                    self.administrators.insert(key.clone());
+                }
                 // 0 stands for a user who has a row only because somebody named it.
                 if row.time(columns.signed_in_us)? == Micros::default() {
                     self.strangers.insert(user);
@@ -156,6 +162,9 @@ impl<'a> Batch<'a> {
             if change.locks {
                 self.lock_user(tenant, user).await?;
             }
+            for (index, roles) in change.setting_roles {
+                self.set_user_roles(index, tenant, user, roles).await?;
+            }
             for index in change.enabling {
                 self.enable_user(index, tenant, user).await?;
             }
@@ -173,6 +182,14 @@ impl<'a> Batch<'a> {
                 Mutation::EnableUser { tenant, user } => {
                     let change = changes.entry((tenant, user)).or_default();
                     change.enabling.push(index);
+                }
+                Mutation::SetUserRoles {
+                    tenant,
+                    user,
+                    roles,
+                } => {
+                    let change = changes.entry((tenant, user)).or_default();
+                    change.setting_roles.push((index, *roles));
                 }
                 Mutation::CreateApiKey(new) => {
                     let owner = (&new.tenant_id, &new.owner_id);
@@ -198,6 +215,20 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    async fn set_user_roles(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        user: &UserId,
+        roles: UserRoles,
+    ) -> Result<(), StoreError> {
+        if users::set_roles(self.db, tenant, user, roles).await? {
+            self.applied_to(index, tenant.as_str(), &[Target::user(user)], None, 1);
+            return Ok(());
+        }
+        self.unchanged_user(index, tenant, user).await
+    }
+
     async fn disable_user(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
         // A user that is disabled already keeps the time at which that happened.
         let sql = "UPDATE users SET disabled_us = $3 WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NULL";
@@ -219,8 +250,19 @@ impl<'a> Batch<'a> {
             self.applied_to(index, tenant.as_str(), &[Target::user(user)], None, 1);
             return Ok(());
         }
+        self.unchanged_user(index, tenant, user).await
+    }
+
+    /// Records that an entry changed nothing about a user, who may not exist.
+    async fn unchanged_user(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<(), StoreError> {
         let known = "SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2";
-        if self.db.query(known, &key).await?.is_empty() {
+        let rows = self.db.query(known, &[tenant.into(), user.into()]).await?;
+        if rows.is_empty() {
             self.refuse(index, EntryError::UserNotFound);
         } else {
             self.unchanged(index);

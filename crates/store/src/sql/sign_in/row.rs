@@ -14,7 +14,7 @@ use super::{
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Activity, ClientInfo, Micros, Session, SignIn, SignInOutcome, device::DeviceKind,
+    Activity, ClientInfo, Micros, Session, SignIn, SignInOutcome, UserRoles, device::DeviceKind,
     listing::address_key, time::span,
 };
 
@@ -28,6 +28,7 @@ columns! {
         given_name,
         family_name,
         email,
+        roles,
         lifetime_us,
         idle_timeout_us,
         remember_me,
@@ -207,6 +208,7 @@ pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
         given_name: profile.given_name.as_str().into(),
         family_name: profile.family_name.as_str().into(),
         email: profile.email.as_str().into(),
+        roles: Value::Int(new.roles.map(UserRoles::code)),
         lifetime_us: span(new.lifetime).into(),
         idle_timeout_us: idle_timeout(new),
         remember_me: new.remember_me.into(),

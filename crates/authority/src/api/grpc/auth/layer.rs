@@ -337,8 +337,12 @@ impl Access {
                 Caller::Service(service)
             }
             // A user needs no share of a tenant: the holder of their call is their tenant already.
-            Owner::User(identity) => match self.app.authenticate_user(*identity, rule.user).await {
-                Ok(user) => Caller::User(Arc::new(user)),
+            Owner::User(identity) => match self
+                .app
+                .authenticate_user(*identity, rule.user, rule.people)
+                .await
+            {
+                Ok(caller) => caller,
                 Err(TokenRefusal::Error(error)) => return Err(error),
                 Err(TokenRefusal::Invalid(reason)) => {
                     let refusal = CredentialRefusal::of_token(reason);

@@ -1,7 +1,10 @@
 //! The table of rpcs and their callers. An rpc that is not in it is denied.
 
 use super::load::Class;
-use crate::{app::TokenRequirement, config::Role};
+use crate::{
+    app::{People, TokenRequirement},
+    config::Role,
+};
 
 /// The callers of an rpc.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +13,8 @@ pub(crate) struct Rule {
     pub(crate) roles: &'static [Role],
     /// The requirement for users, whose calls reach only their own sessions and events. None: users may not call.
     pub(crate) user: Option<TokenRequirement>,
+    /// The people who may call in a role of their own tenant. None: no role of a person is enough.
+    pub(crate) people: Option<People>,
     /// Whether services that are bound to a tenant are denied.
     pub(crate) all_tenants: bool,
     /// Whether anybody may call, without credentials.
@@ -22,6 +27,13 @@ impl Rule {
     const fn or_user(self, requirement: TokenRequirement) -> Self {
         Self {
             user: Some(requirement),
+            ..self
+        }
+    }
+
+    const fn by_people(self, people: People) -> Self {
+        Self {
+            people: Some(people),
             ..self
         }
     }
@@ -43,6 +55,7 @@ const fn revoking(roles: &'static [Role]) -> Rule {
     Rule {
         roles,
         user: None,
+        people: None,
         all_tenants: false,
         public: false,
         class: Class::Revocation,
@@ -55,6 +68,21 @@ const fn calling(roles: &'static [Role]) -> Rule {
         class: Class::Call,
         ..revoking(roles)
     }
+}
+
+/// A call of staff that reads the data of a tenant.
+const fn reading() -> Rule {
+    calling(&[Support, Admin]).by_people(People::Reading)
+}
+
+/// A call of administrators that ends something in a tenant.
+const fn ending() -> Rule {
+    revoking(&[Admin]).by_people(People::Administering)
+}
+
+/// Any other call of administrators that changes something in a tenant.
+const fn changing() -> Rule {
+    calling(&[Admin]).by_people(People::Administering)
 }
 
 const PUBLIC: Rule = Rule {
@@ -84,17 +112,17 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.SessionService/GetSession",
-        calling(&[Support, Admin]).or_user(LiveSession),
+        reading().or_user(LiveSession),
     ),
     (
         // The handler holds a user to their own sessions and to the filters that are for users.
         "/portcullis.v1.SessionService/ListSessions",
-        calling(&[Support, Admin]).or_user(LiveSession),
+        reading().or_user(LiveSession),
     ),
     (
         // A user may always end the session of the call. The use case holds every other session to `RecentSignIn`.
         "/portcullis.v1.SessionService/RevokeSession",
-        revoking(&[Admin]).or_user(SignOut),
+        ending().or_user(SignOut),
     ),
     (
         // The token is the permission: whoever holds it could use the session, so they may also end it.
@@ -103,70 +131,47 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.SessionService/BatchRevokeSessions",
-        revoking(&[Admin]),
+        ending(),
     ),
     (
         "/portcullis.v1.SessionService/RevokeMatchingSessions",
-        revoking(&[Admin]),
+        ending(),
     ),
     (
         // A login service reports changes of credentials by this call. `ReportedChange` keeps it to those. A stolen token
         // alone must not sign its owner out, so the policy may ask users for a recent sign-in.
         "/portcullis.v1.SessionService/RevokeOtherSessions",
-        revoking(&[Admin, Login]).or_user(RecentSignIn),
+        revoking(&[Admin, Login])
+            .or_user(RecentSignIn)
+            .by_people(People::Administering),
     ),
     (
         // A person who was signed out has only the old token, and asks with it why (decision 019).
         "/portcullis.v1.SessionService/IntrospectToken",
-        calling(&[Support, Admin, Gateway]).or_user(Genuine),
+        calling(&[Support, Admin, Gateway])
+            .or_user(Genuine)
+            .by_people(People::Reading),
     ),
-    (
-        "/portcullis.v1.UserService/GetUser",
-        calling(&[Support, Admin]),
-    ),
-    (
-        "/portcullis.v1.UserService/ListUsers",
-        calling(&[Support, Admin]),
-    ),
-    (
-        "/portcullis.v1.UserService/ForceSignOut",
-        revoking(&[Admin]),
-    ),
-    ("/portcullis.v1.UserService/DisableUser", revoking(&[Admin])),
+    ("/portcullis.v1.UserService/GetUser", reading()),
+    ("/portcullis.v1.UserService/ListUsers", reading()),
+    ("/portcullis.v1.UserService/ForceSignOut", ending()),
+    ("/portcullis.v1.UserService/DisableUser", ending()),
     // Enabling ends nothing, so it may be shed with other calls.
-    ("/portcullis.v1.UserService/EnableUser", calling(&[Admin])),
-    (
-        "/portcullis.v1.TenantService/GetPolicy",
-        calling(&[Support, Admin]),
-    ),
-    (
-        "/portcullis.v1.TenantService/UpdatePolicy",
-        calling(&[Admin]),
-    ),
-    (
-        "/portcullis.v1.TenantService/SignOutTenant",
-        revoking(&[Admin]),
-    ),
-    (
-        "/portcullis.v1.ApiKeyService/CreateApiKey",
-        calling(&[Admin]),
-    ),
-    (
-        "/portcullis.v1.ApiKeyService/GetApiKey",
-        calling(&[Support, Admin]),
-    ),
-    (
-        "/portcullis.v1.ApiKeyService/ListApiKeys",
-        calling(&[Support, Admin]),
-    ),
-    (
-        "/portcullis.v1.ApiKeyService/RevokeApiKey",
-        revoking(&[Admin]),
-    ),
+    ("/portcullis.v1.UserService/EnableUser", changing()),
+    ("/portcullis.v1.UserService/SetUserRoles", changing()),
+    ("/portcullis.v1.TenantService/GetPolicy", reading()),
+    ("/portcullis.v1.TenantService/UpdatePolicy", changing()),
+    ("/portcullis.v1.TenantService/SignOutTenant", ending()),
+    ("/portcullis.v1.ApiKeyService/CreateApiKey", changing()),
+    ("/portcullis.v1.ApiKeyService/GetApiKey", reading()),
+    ("/portcullis.v1.ApiKeyService/ListApiKeys", reading()),
+    ("/portcullis.v1.ApiKeyService/RevokeApiKey", ending()),
     (
         // The handler refuses operators the events of a tenant, and everybody else those of the installation.
         "/portcullis.v1.AuditService/ListAuditEvents",
-        calling(&[Support, Admin, Operator]).or_user(LiveSession),
+        calling(&[Support, Admin, Operator])
+            .or_user(LiveSession)
+            .by_people(People::Reading),
     ),
     (
         // One chain covers the events of all tenants.
@@ -278,6 +283,24 @@ mod tests {
         assert_eq!(ours, described());
         assert_eq!(rows.len(), TABLE.len(), "a path stands twice");
         assert!(described().len() > 15);
+    }
+
+    #[test]
+    fn people_may_call_what_their_role_may_in_their_tenant() {
+        for (path, rule) in TABLE {
+            let people = if rule.all_tenants || rule.public {
+                // A person has a role in one tenant only.
+                None
+            } else if rule.roles.contains(&Role::Support) {
+                Some(People::Reading)
+            } else if rule.roles.contains(&Role::Admin) {
+                Some(People::Administering)
+            } else {
+                // Nobody signs people in by their own token, nor reports or watches.
+                None
+            };
+            assert_eq!(rule.people, people, "{path}");
+        }
     }
 
     #[test]

@@ -11,10 +11,14 @@ use portcullis_contract::{
     key::KeyId,
     text::{Text, TextError},
     token::{SCOPE_BYTES_MAX, is_scope},
+    v1,
 };
 
 pub(crate) use self::decoration::{FieldWarning, Repair, address_or_empty};
-use crate::app::{AppError, CLIENT_ID_BYTES_MAX, Caller, InvalidField, token_text_problem};
+use crate::{
+    app::{AppError, CLIENT_ID_BYTES_MAX, Caller, InvalidField, token_text_problem},
+    domain::{UserRole, UserRoles},
+};
 
 /// The longest reason or message, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -85,6 +89,23 @@ impl Fields {
 
     pub(crate) fn user(&mut self, field: &str, id: &str) -> Option<UserId> {
         self.check(field, UserId::parse(id))
+    }
+
+    /// The roles of a person, each once or more often.
+    pub(crate) fn user_roles(&mut self, field: &str, roles: &[i32]) -> Option<UserRoles> {
+        let mut parsed = Vec::with_capacity(roles.len());
+        for role in roles {
+            match v1::UserRole::try_from(*role) {
+                Ok(v1::UserRole::Support) => parsed.push(UserRole::Support),
+                Ok(v1::UserRole::Admin) => parsed.push(UserRole::Admin),
+                // A role of a later version must not be lost in silence.
+                Ok(v1::UserRole::Unspecified) | Err(_) => {
+                    self.wrong(field, "must be USER_ROLE_SUPPORT or USER_ROLE_ADMIN");
+                    return None;
+                }
+            }
+        }
+        Some(parsed.into_iter().collect())
     }
 
     /// The user of a request: a user may name only themselves, or nobody.

@@ -57,6 +57,8 @@ pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
         given_name: profile.given_name.clone(),
         family_name: profile.family_name.clone(),
         email: profile.email.clone(),
+        // Of a user, and not of a session: `User` shows them.
+        roles: None,
     }
 }
 

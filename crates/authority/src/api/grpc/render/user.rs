@@ -5,7 +5,7 @@ use portcullis_contract::v1;
 use super::{duration, session::activity_status, timestamp};
 use crate::{
     app::ActivityStatus,
-    domain::{Micros, User, UserSummary, listing::USER_SESSIONS_COUNTED_MAX},
+    domain::{Micros, User, UserRole, UserSummary, listing::USER_SESSIONS_COUNTED_MAX},
 };
 
 pub(crate) fn user(user: &User) -> v1::User {
@@ -18,6 +18,18 @@ pub(crate) fn user(user: &User) -> v1::User {
         email: user.profile.email.clone(),
         create_time: Some(timestamp(user.created)),
         disable_time: user.disabled.map(timestamp),
+        roles: user
+            .roles
+            .iter()
+            .map(|role| user_role(role).into())
+            .collect(),
+    }
+}
+
+fn user_role(role: UserRole) -> v1::UserRole {
+    match role {
+        UserRole::Support => v1::UserRole::Support,
+        UserRole::Admin => v1::UserRole::Admin,
     }
 }
 

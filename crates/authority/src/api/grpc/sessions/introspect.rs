@@ -7,7 +7,7 @@ use crate::{
         parse::{PAGE_BYTES_MAX, address_or_empty},
         render,
     },
-    app::{AppError, Caller, ServedRequest, introspect::Introspection},
+    app::{AppError, Caller, ServedRequest, UserCaller, introspect::Introspection},
     config::Role,
 };
 
@@ -28,8 +28,8 @@ pub(super) fn parse_served(
             ));
         }
     };
-    // A user who asks why a session ended uses nothing. A program could keep an idle session alive by asking.
-    if is_use && caller.own_user().is_some() {
+    // A person who asks why a session ended uses nothing. A program could keep an idle session alive by asking.
+    if is_use && !matches!(caller, Caller::Service(_)) {
         let problem = "must be unset or NONE when a user calls";
         return Err(AppError::invalid("token_use", problem));
     }
@@ -40,10 +40,15 @@ pub(super) fn parse_served(
     }))
 }
 
+/// Whether a person examines somebody else's token in a role.
+pub(super) fn is_about_tenant(message: &v1::IntrospectTokenRequest, _: &UserCaller) -> bool {
+    !message.tenant_id.is_empty() && !message.token.is_empty()
+}
+
 fn is_gateway(caller: &Caller) -> bool {
     match caller {
         Caller::Service(service) => service.has_role(Role::Gateway),
-        Caller::User(_) => false,
+        Caller::User(_) | Caller::Staff(_) => false,
     }
 }
 

@@ -9,12 +9,28 @@ use crate::{
         parse::{Fields, address_or_empty},
     },
     app::{
-        AppError, Caller, ChangeOrigin,
+        AppError, Caller, ChangeOrigin, UserCaller,
         revoke::{OtherSessions, ReportedChange},
         revoke_token::TokenRevocation,
     },
     domain::Cause,
 };
+
+/// Whether a person revokes a session in a role. The session of the call is always their own affair.
+pub(super) fn is_about_tenant(message: &v1::RevokeSessionRequest, user: &UserCaller) -> bool {
+    let own = user.identity.session_id.to_string();
+    let id = &message.session_id;
+    !message.tenant_id.is_empty() && !id.is_empty() && *id != own
+}
+
+/// Whether a person revokes the sessions of somebody else in a role.
+pub(super) fn others_are_about_tenant(
+    message: &v1::RevokeOtherSessionsRequest,
+    user: &UserCaller,
+) -> bool {
+    let id = &message.user_id;
+    !message.tenant_id.is_empty() && !id.is_empty() && id != user.identity.user_id.as_str()
+}
 
 /// The user whose other sessions end, and the session that stays.
 pub(super) fn parse_others(

@@ -41,6 +41,8 @@ pub(super) fn parse(
     let request = request_id(&mut fields, message);
     let replaces = fields.optional_session("replaces_session_id", &message.replaces_session_id);
     let profile = fields.profile(&person);
+    let roles = person.roles.as_ref();
+    let roles = roles.and_then(|stated| fields.user_roles("user.roles", &stated.roles));
     let client = fields.client(message.client.as_ref());
     let (client_hints, app_words) = fields.device(message.client.as_ref());
     let auth_time = fields.past("auth_time", message.auth_time.as_ref());
@@ -53,6 +55,7 @@ pub(super) fn parse(
         tenant_id,
         user_id,
         profile,
+        roles,
         client,
         client_hints,
         app_words,
