@@ -47,7 +47,11 @@ fn dependencies_run_one_way() {
         ("crates/validator-core", vec!["portcullis-contract"]),
         (
             "crates/validator",
-            vec!["portcullis-contract", "portcullis-validator-core"],
+            vec![
+                "portcullis-contract",
+                "portcullis-gate",
+                "portcullis-validator-core",
+            ],
         ),
         (
             "crates/gate",

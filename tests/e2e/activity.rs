@@ -16,16 +16,17 @@ use portcullis_tests::{
         ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, SUPPORT, TENANT, TestAuthority, ready, reason,
         session_id, sign_in, violations,
     },
+    example_gateway::{serve_demo, shipped_rules},
     gate::refused,
     postgres::{fresh_schema, fresh_url, shared},
     rows::{behind, set_policy_behind},
     serve::Serve,
     wait::eventually,
 };
-use portcullis_validator::{Rejection, RequestInfo, TrustedProxies, Validator};
+use portcullis_validator::{Access, Rejection, RequestInfo, Rule, Validator};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 /// How often gates report and authorities sweep here.
@@ -180,16 +181,6 @@ async fn requests_that_a_gate_admits_are_use_of_the_session() {
     }
 }
 
-/// Serves the example gateway, which knows its peers.
-async fn serve(gate: &Validator, proxies: &TrustedProxies) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let router = portcullis_example_gateway::router(gate, proxies)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
 /// A request of the session that the gateway admits, with more headers.
 async fn admitted(gateway: SocketAddr, session: &v1::CreateSessionResponse, headers: &str) {
     let mut stream = TcpStream::connect(gateway).await.expect("connects");
@@ -210,7 +201,11 @@ async fn admitted(gateway: SocketAddr, session: &v1::CreateSessionResponse, head
 async fn requests_in_the_background_are_admitted_and_are_no_use() {
     for authority in authorities().await {
         let gate = gate(&authority).await;
-        let gateway = serve(&gate, &TrustedProxies::default()).await;
+        let mut rules = shipped_rules();
+        let mut polls = Rule::new("/whoami", Access::Session);
+        polls.background = true;
+        rules.rules.push(polls);
+        let gateway = serve_demo(&gate, &rules).await;
         let ada = authority.sign_in("ada").await;
         let poll = RequestInfo {
             ip: Some([10, 0, 0, 7].into()),
@@ -221,7 +216,7 @@ async fn requests_in_the_background_are_admitted_and_are_no_use() {
         for _ in 0..3 {
             gate.check_request(&ada.access_token, &poll)
                 .expect("admitted");
-            admitted(gateway, &ada, "X-Background: 1\r\n").await;
+            admitted(gateway, &ada, "").await;
         }
         assert_eq!(gate.statistics().activity_tracked, 0);
         // Reported after all polls, so they would be in the same report.
@@ -239,12 +234,14 @@ async fn the_gateway_believes_only_trusted_proxies_about_addresses() {
     let gate = gate(&authority).await;
     let told = "X-Forwarded-For: 192.0.2.66\r\nX-Forwarded-For: 198.51.100.7:4711, 10.0.0.9\r\n";
     for (user, trusted, expected) in [
-        ("ada", "", "127.0.0.1"),
-        ("bob", "10.0.0.0/8", "127.0.0.1"),
-        ("cyd", "127.0.0.0/8", "10.0.0.9"),
-        ("dan", "127.0.0.0/8, 10.0.0.0/8", "198.51.100.7"),
+        ("ada", vec![], "127.0.0.1"),
+        ("bob", vec!["10.0.0.0/8"], "127.0.0.1"),
+        ("cyd", vec!["127.0.0.0/8"], "10.0.0.9"),
+        ("dan", vec!["127.0.0.0/8", "10.0.0.0/8"], "198.51.100.7"),
     ] {
-        let gateway = serve(&gate, &trusted.parse().expect("networks")).await;
+        let mut rules = shipped_rules();
+        rules.trusted_proxies = trusted.into_iter().map(str::to_owned).collect();
+        let gateway = serve_demo(&gate, &rules).await;
         let session = authority.sign_in(user).await;
         admitted(gateway, &session, told).await;
         let expected = format!("1 {expected} ");
@@ -267,7 +264,7 @@ async fn the_gateway_tells_address_and_path_and_never_the_query() {
     .await;
     let gate = gate(&authority).await;
     let ada = authority.sign_in("ada").await;
-    let gateway = serve(&gate, &TrustedProxies::default()).await;
+    let gateway = serve_demo(&gate, &shipped_rules()).await;
     admitted(gateway, &ada, "").await;
     let reported = async || (used(&authority, "ada").await == "1 127.0.0.1 /whoami").then_some(());
     eventually("address and path", reported).await;

@@ -16,7 +16,9 @@ use portcullis_tests::{
     postgres,
     wait::{eventually, within},
 };
-use portcullis_validator::{ApiKeyIdentity, Rejection, Validator, ValidatorLayer};
+use portcullis_validator::{
+    Access, ApiKeyIdentity, Rejection, Rule, Rules, Validator, ValidatorLayer,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -306,9 +308,12 @@ async fn the_layer_takes_keys_where_it_is_told_to() {
     let gateway = listener.local_addr().expect("an address");
     let scopes =
         async |Extension(identity): Extension<Arc<ApiKeyIdentity>>| identity.scopes.join(",");
-    let router = Router::new()
-        .route("/", get(scopes))
-        .layer(ValidatorLayer::for_api_keys(gate));
+    let rules = Rules {
+        rules: vec![Rule::new("/{*rest}", Access::ApiKey)],
+        ..Rules::default()
+    };
+    let layer = ValidatorLayer::new(gate, &rules).expect("good rules");
+    let router = Router::new().route("/", get(scopes)).layer(layer);
     tokio::spawn(async move { axum::serve(listener, router).await });
     let ask = async |bearer: &str| {
         let mut stream = TcpStream::connect(gateway).await.expect("connects");

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod callers;
 mod configuration;
+mod cut;
 mod devices;
 mod end_cause;
 mod examples;

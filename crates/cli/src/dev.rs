@@ -1,6 +1,6 @@
 //! `portcullis dev`: an authority, and an example gateway before a demo upstream, on one machine with nothing to set up.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::pending, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
@@ -11,7 +11,8 @@ use portcullis_authority::{
     installation::issuer,
     open_store,
 };
-use portcullis_validator::{TrustedProxies, Validator};
+use portcullis_example_gateway::{Gateway, RULES};
+use portcullis_validator::{Rules, Validator};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -48,7 +49,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The proxies that the example gateway trusts. `dev` listens on loopback addresses only, so every caller is one: an
 /// application on this machine tells the address of its own client.
-const TRUSTED_PROXIES: &str = "127.0.0.0/8, ::1";
+const TRUSTED_PROXIES: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 /// The running parts of `dev`.
 struct Dev {
@@ -107,7 +108,7 @@ impl Dev {
             .name("dev gateway")
             .start()?;
         spawn_upstream(upstream_listener);
-        spawn_gateway(listener, &validator, &TRUSTED_PROXIES.parse()?);
+        spawn_gateway(listener, &validator, upstream)?;
         Ok(Self {
             authority,
             validator,
@@ -214,10 +215,10 @@ fn spawn_upstream(listener: TcpListener) {
     tokio::spawn(async move { axum::serve(listener, router).await });
 }
 
-fn spawn_gateway(listener: TcpListener, validator: &Validator, proxies: &TrustedProxies) {
-    // Without it, Nagle's algorithm delays small answers, and the printed times show that instead of the gate.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let service = portcullis_example_gateway::router(validator, proxies)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
+fn spawn_gateway(listener: TcpListener, validator: &Validator, upstream: SocketAddr) -> Result<()> {
+    let mut rules = Rules::from_toml(RULES)?;
+    rules.trusted_proxies = TRUSTED_PROXIES.map(str::to_owned).to_vec();
+    let gateway = Gateway::new(validator, &rules, upstream.to_string().parse()?)?;
+    tokio::spawn(gateway.serve(listener, pending()));
+    Ok(())
 }

@@ -138,6 +138,14 @@ impl Ended {
         }
     }
 
+    /// Returns why the identity has ended, or `None` while it has not.
+    ///
+    /// For a stream that always has something to send, which never waits. Takes no place in the engine.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.identity.rejection(self.strict)
+    }
+
     fn wait(&mut self, waker: &Waker) {
         let waiting = self.identity.waiting();
         match self.place {

@@ -175,9 +175,4 @@ impl Validator {
     pub fn observe(&self, meter: &Meter) {
         telemetry::observe(&self.engine, &self.name, meter);
     }
-
-    /// Counts a request that was refused before there was a token to check.
-    pub(crate) fn record_refused(&self, rejection: &Rejection) {
-        self.engine.record_refused(rejection);
-    }
 }

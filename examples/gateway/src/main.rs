@@ -1,15 +1,16 @@
 //! The gateway by itself: `GATEWAY_BEARER=… cargo run -p portcullis-example-gateway`.
 
-use std::{env, net::SocketAddr};
+use std::{env, error::Error, fs};
 
-use portcullis_validator::{TrustedProxies, Validator};
+use portcullis_example_gateway::{Gateway, RULES};
+use portcullis_validator::{Rules, Validator};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let bearer = env::var("GATEWAY_BEARER").map_err(|_| "set GATEWAY_BEARER to a credential")?;
     let validator = Validator::builder(setting("AUTHORITY", "http://127.0.0.1:7400"))
         .bearer(bearer)
@@ -17,19 +18,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .audience(setting("AUDIENCE", "gateway"))
         .name("example gateway")
         .start()?;
-
-    // The networks of your own proxies, for example `10.0.0.0/8`. By default nobody is believed about addresses.
-    let proxies: TrustedProxies = setting("TRUSTED_PROXIES", "").parse()?;
+    let rules = match env::var("RULES") {
+        Ok(file) => fs::read_to_string(file)?,
+        Err(_) => RULES.to_owned(),
+    };
+    let upstream = setting("UPSTREAM", "127.0.0.1:7491").parse()?;
+    let gateway = Gateway::new(&validator, &Rules::from_toml(&rules)?, upstream)?;
 
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:7490")).await?;
-    let router = portcullis_example_gateway::router(&validator, &proxies);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let mut terminate = signal(SignalKind::terminate())?;
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            terminate.recv().await;
-        })
-        .await?;
+    let terminated = async move {
+        terminate.recv().await;
+    };
+    gateway.serve(listener, terminated).await;
 
     // Reports the use of the last requests, and that the authority need not wait for this gate.
     validator.close().await;

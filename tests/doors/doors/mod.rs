@@ -1,11 +1,16 @@
 //! The doors under test, one list.
 
 mod envoy_module;
+mod gateway;
 mod layer;
 
 use portcullis_tests::door::Door;
 
 /// Every door, in the order of the table.
 pub fn all() -> Vec<Box<dyn Door>> {
-    vec![Box::new(layer::Layer), Box::new(envoy_module::EnvoyModule)]
+    vec![
+        Box::new(layer::Layer),
+        Box::new(gateway::ExampleGateway),
+        Box::new(envoy_module::EnvoyModule),
+    ]
 }
