@@ -11,8 +11,8 @@ use portcullis_validator::{Builder, Validator};
 
 use crate::tls::{Issuer, certificate_authority, speak_tls};
 
-/// What a gate logs of its connection.
-const GATE_LINES: &str = "portcullis_validator=debug";
+/// What gates log of their connections, and authorities of their files. One filter for all tests of this process.
+pub(crate) const LINES: &str = "portcullis_validator=debug,portcullis_authority=info";
 
 fn gate(scheme: &str, address: SocketAddr) -> Builder {
     Validator::builder(format!("{scheme}://localhost:{}", address.port()))
@@ -23,7 +23,7 @@ fn gate(scheme: &str, address: SocketAddr) -> Builder {
 
 /// Starts a gate that cannot connect, waits until it tried several times, and returns the one cause that it logged.
 async fn cause_of(builder: Builder, scheme: &str, address: SocketAddr) -> String {
-    let lines = Lines::capture(GATE_LINES);
+    let lines = Lines::capture(LINES);
     let endpoint = format!("{scheme}://localhost:{}", address.port());
     let seen = lines.with(&["WARN", &endpoint]).len();
     let tried = lines.with(&["still cannot follow", &endpoint]).len();
@@ -79,7 +79,7 @@ async fn a_gate_says_once_why_it_cannot_connect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_says_when_it_is_connected_again() {
-    let lines = Lines::capture(GATE_LINES);
+    let lines = Lines::capture(LINES);
     let mut authority = TestAuthority::sqlite().await;
     let address = authority.config.server.grpc_listen;
     let endpoint = format!("http://localhost:{}", address.port());

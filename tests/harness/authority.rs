@@ -307,13 +307,20 @@ pub fn write_private(file: &Path, text: &str) {
     opened.write_all(text.as_bytes()).expect("written");
 }
 
+/// The digest of a bearer string, in hexadecimal digits.
+#[must_use]
+pub fn digest(bearer: &str) -> String {
+    sha256(bearer.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn callers() -> Vec<CallerConfig> {
     let caller = |name: &str, bearer: &str, roles: &[Role], tenant: Option<&str>| CallerConfig {
         name: name.into(),
-        bearer_sha256: sha256(bearer.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        bearer_sha256: Some(digest(bearer)),
+        san: None,
         roles: roles.to_vec(),
         tenant: tenant.map(str::to_owned),
     };

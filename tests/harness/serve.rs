@@ -122,6 +122,23 @@ impl Serve {
         self.lines.lock().expect("whole").join("\n")
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("killed");
+    }
+
     /// It hangs: its sockets stay open, and nobody answers.
     pub fn hang(&self) {
         self.signal(Signal::STOP);

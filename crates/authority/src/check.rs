@@ -7,7 +7,7 @@ use crate::{
     config::{Config, StoreConfig},
     installation::issuer,
     keys::read_master_key,
-    net::read_tls,
+    net::Tls,
     server::{NO_CALLERS, StartError},
     store::postgres,
 };
@@ -23,7 +23,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
         read_master_key(&config.keys.master_key_file)?;
         Places::open_configured(&config.places)?;
-        read_tls(&config.server)?;
+        Tls::open(&config.server)?;
 
         let mut remarks = Vec::new();
         if config.callers.is_empty() {

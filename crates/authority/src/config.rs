@@ -10,6 +10,7 @@ mod log;
 mod places;
 mod read;
 mod readiness;
+mod san;
 mod server;
 mod sessions;
 mod store;
@@ -26,6 +27,7 @@ pub use self::{
     log::LogConfig,
     places::PlacesConfig,
     readiness::ReadinessConfig,
+    san::San,
     server::ServerConfig,
     sessions::SessionConfig,
     store::StoreConfig,
@@ -81,7 +83,8 @@ impl Config {
         self.limits.check()?;
         self.readiness.check()?;
         self.telemetry.check()?;
-        callers::check(&self.callers)
+        let verifies_clients = self.server.tls_client_ca_file.is_some();
+        callers::check(&self.callers, verifies_clients)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     },
     limits::Limits,
     log::Log,
-    net::{self, PortLimits, PortOptions, Protocol, read_tls},
+    net::{self, PortLimits, PortOptions, Protocol, Tls},
     policies::Policies,
     store::{Store, StoreError},
     telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
@@ -192,6 +192,7 @@ impl Authority {
         let app = Arc::new(app);
 
         // The ports.
+        let tls = Tls::open(&app.config.server)?.map(Arc::new);
         let authority = Self {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
@@ -202,7 +203,7 @@ impl Authority {
             tasks,
             telemetry,
         };
-        authority.serve(&app, sockets)?;
+        authority.serve(&app, sockets, tls.clone())?;
 
         // The work that nobody asks for.
         let jobs = Jobs {
@@ -213,6 +214,7 @@ impl Authority {
             gates: Arc::clone(&app.gates),
             keyring: Arc::clone(&app.keyring),
             places: Arc::clone(&app.places),
+            tls,
             refused_sign_ins: Arc::clone(&app.refused_sign_ins),
             batches,
             master,
@@ -233,9 +235,14 @@ impl Authority {
     }
 
     /// Serves the gRPC and the HTTP port.
-    fn serve(&self, app: &Arc<App>, sockets: Sockets) -> Result<(), StartError> {
+    fn serve(
+        &self,
+        app: &Arc<App>,
+        sockets: Sockets,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<(), StartError> {
         let (grpc_limits, http_limits) = PortLimits::of(&app.config);
-        let grpc = self.grpc_port(app, grpc_limits)?;
+        let grpc = self.grpc_port(app, grpc_limits, tls)?;
         let http = self.http_port(app, http_limits);
         self.tasks
             .spawn("gRPC port", net::serve(sockets.grpc, grpc));
@@ -244,14 +251,19 @@ impl Authority {
         Ok(())
     }
 
-    fn grpc_port(&self, app: &Arc<App>, limits: PortLimits) -> Result<PortOptions, StartError> {
+    fn grpc_port(
+        &self,
+        app: &Arc<App>,
+        limits: PortLimits,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<PortOptions, StartError> {
         let config = &app.config;
         let access = Access::new(app, self.shutdown.close.clone())?;
         let health = grpc::health::start(&self.tasks, &self.shutdown.stop);
         Ok(PortOptions {
             name: "grpc",
             protocol: Protocol::Http2,
-            tls: read_tls(&config.server)?,
+            tls,
             limits,
             router: grpc::routes(app, access, health, config.server.reflection),
             instruments: Arc::clone(&app.instruments),

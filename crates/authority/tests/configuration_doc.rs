@@ -47,10 +47,11 @@ fn configured() -> BTreeMap<String, Value> {
 }
 
 fn caller() -> CallerConfig {
-    let bearer_sha256 = "ab".repeat(32);
+    let bearer_sha256 = Some("ab".repeat(32));
     CallerConfig {
         name: "edge".into(),
         bearer_sha256,
+        san: None,
         roles: vec![Role::Login],
         tenant: None,
     }
@@ -301,7 +302,7 @@ fn an_error_does_not_repeat_a_secret() {
         callers: vec![caller()],
         ..Config::default()
     };
-    config.callers[0].bearer_sha256 = "hunter2".into();
+    config.callers[0].bearer_sha256 = Some("hunter2".into());
     let bearer = config.check().expect_err("not a digest").to_string();
     assert!(
         bearer.starts_with("callers[0].bearer_sha256: ") && !bearer.contains("hunter2"),
@@ -530,19 +531,19 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
     };
     second(|_| {}, Some("callers[1].name"));
     second(
-        |caller| caller.bearer_sha256 = "cd".repeat(32),
+        |caller| caller.bearer_sha256 = Some("cd".repeat(32)),
         Some("callers[1].name"),
     );
     // The same digest in the other case.
     second(
         |caller| {
             caller.name = "second".into();
-            caller.bearer_sha256 = "AB".repeat(32);
+            caller.bearer_sha256 = Some("AB".repeat(32));
         },
         Some("callers[1].bearer_sha256"),
     );
     second(
-        |caller| caller.bearer_sha256 = "0".repeat(64),
+        |caller| caller.bearer_sha256 = Some("0".repeat(64)),
         Some("callers[1].bearer_sha256"),
     );
     second(
@@ -558,22 +559,22 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
         Some("callers[1].name"),
     );
     second(
-        |caller| caller.bearer_sha256 = "ab".repeat(31),
+        |caller| caller.bearer_sha256 = Some("ab".repeat(31)),
         Some("callers[1].bearer_sha256"),
     );
     second(
-        |caller| caller.bearer_sha256 = "+1".repeat(32),
+        |caller| caller.bearer_sha256 = Some("+1".repeat(32)),
         Some("callers[1].bearer_sha256"),
     );
     second(
-        |caller| caller.bearer_sha256 = "é".repeat(32),
+        |caller| caller.bearer_sha256 = Some("é".repeat(32)),
         Some("callers[1].bearer_sha256"),
     );
     second(|caller| caller.roles = vec![], Some("callers[1].roles"));
     second(
         |caller| {
             caller.name = "second".into();
-            caller.bearer_sha256 = "cd".repeat(32);
+            caller.bearer_sha256 = Some("cd".repeat(32));
             caller.tenant = Some("acme".into());
         },
         None,
@@ -596,10 +597,71 @@ fn a_caller_that_cannot_be_used_is_named_by_its_place() {
 }
 
 #[test]
+fn a_caller_has_a_bearer_or_a_certificate_of_its_own() {
+    let second = |change: fn(&mut CallerConfig), key: Option<&str>| {
+        let edge = CallerConfig {
+            san: Some("edge.example.org".into()),
+            ..caller()
+        };
+        let mut wrong = CallerConfig {
+            name: "second".into(),
+            bearer_sha256: None,
+            ..caller()
+        };
+        change(&mut wrong);
+        let certified = |config: &mut Config| {
+            config.server.tls_certificate_file = Some("chain.pem".into());
+            config.server.tls_key_file = Some("key.pem".into());
+            config.server.tls_client_ca_file = Some("clients.pem".into());
+            config.callers = vec![edge, wrong];
+        };
+        checked(certified, key);
+    };
+    second(|_| {}, Some("callers[1].bearer_sha256"));
+    second(
+        |caller| caller.san = Some("spiffe://example.org/gate".into()),
+        None,
+    );
+    second(
+        |caller| {
+            caller.san = Some("gate.example.org".into());
+            caller.bearer_sha256 = Some("cd".repeat(32));
+        },
+        None,
+    );
+    for malformed in ["", "*.example.org", "spiffe://", "a b"] {
+        let mut wrong = caller();
+        wrong.san = Some(malformed.into());
+        checked(
+            |config| config.callers = vec![wrong],
+            Some("callers[0].san"),
+        );
+    }
+    // The same name in the other case.
+    second(
+        |caller| caller.san = Some("EDGE.example.org".into()),
+        Some("callers[1].san"),
+    );
+
+    let unverified = CallerConfig {
+        san: Some("gate.example.org".into()),
+        ..caller()
+    };
+    checked(
+        |config| config.callers = vec![unverified],
+        Some("callers[0].san"),
+    );
+    checked(
+        |config| config.server.tls_client_ca_file = Some("clients.pem".into()),
+        Some("server.tls_client_ca_file"),
+    );
+}
+
+#[test]
 fn a_digest_is_read_in_both_cases() {
     let mut caller = caller();
     assert_eq!(caller.digest(), Some([0xab; 32]));
-    caller.bearer_sha256 = "AB".repeat(32);
+    caller.bearer_sha256 = Some("AB".repeat(32));
     assert_eq!(caller.digest(), Some([0xab; 32]));
     assert_eq!(
         serde_json::to_value(Role::Gateway).expect("a name"),

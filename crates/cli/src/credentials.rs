@@ -72,13 +72,19 @@ fn generate_bearer() -> String {
     URL_SAFE_NO_PAD.encode(random::<32>())
 }
 
+/// Returns the digest of a bearer string, in hexadecimal digits.
+fn digest(bearer: &str) -> String {
+    sha256(bearer.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn caller(name: &str, bearer: &str, roles: &[Role]) -> CallerConfig {
     CallerConfig {
         name: format!("dev-{name}"),
-        bearer_sha256: sha256(bearer.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        bearer_sha256: Some(digest(bearer)),
+        san: None,
         roles: roles.to_vec(),
         tenant: None,
     }

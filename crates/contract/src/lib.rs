@@ -102,6 +102,7 @@
 //! - [`delta`], [`view`]: the log's changes and their sum. A snapshot is an encoded view.
 //! - [`verdict`], [`rejection`]: the decision about a verified token, and its reasons.
 //! - [`watch`]: the checksums of the messages between an authority and a validator.
+//! - [`retry`]: pauses between attempts, with full jitter.
 //! - [`trace`]: the trace context that travels with a batch.
 //!
 //! # Errors
@@ -127,6 +128,7 @@ pub mod id;
 pub mod key;
 pub mod position;
 pub mod rejection;
+pub mod retry;
 pub mod sealed;
 pub mod text;
 pub mod token;

@@ -32,7 +32,7 @@
 //! use std::sync::Arc;
 //!
 //! use portcullis_validator_core::{
-//!     Engine, Event, Follower, Freshness, Mark, Rejection, RequestInfo, Settings,
+//!     Engine, Event, Follower, Freshness, Line, Mark, Rejection, RequestInfo, Settings,
 //!     http::{Refusal, find_token},
 //! };
 //!
@@ -41,16 +41,16 @@
 //! let (engine, _reports) = Engine::new(settings)?;
 //! let engine = Arc::new(engine);
 //!
-//! // The host opens the stream, sends the hello, and hands over each answer by `follower.receive(answer, Mark::now())`.
+//! // The host opens the stream, sends the hello, and hands over each answer by `follower.receive(line, answer, Mark::now())`.
 //! let mut follower = Follower::new(Arc::clone(&engine), 1 << 30, |event| {
 //!     if let Event::NotReady(reason) = event {
 //!         eprintln!("not ready: {reason}");
 //!     }
 //! });
-//! let hello = follower.begin();
+//! let hello = follower.begin(Line::First);
 //! assert_eq!(hello.stream.len(), 16);
 //! // Without a view there is nothing to prove fresh.
-//! assert!(follower.probe(Mark::now()).is_none());
+//! assert_eq!(follower.probe(Line::First, Mark::now()), Ok(None));
 //! assert!(matches!(engine.freshness(), Freshness::Unready { .. }));
 //!
 //! // A request arrives before the first view.
@@ -77,13 +77,17 @@
 //!    another one, at another authority if there are several.
 //! 3. Send [`Follower::probe`] when [`Follower::wants_first_probe`] says so, and then several times within
 //!    `max_staleness`. An eighth of it survives a lost beat or two.
-//! 4. When neither [`Follower::fresh_as_of`] nor [`Follower::progressed`] moves for longer than `max_staleness`, try
-//!    another authority: this one may be cut off from its store.
+//! 4. When neither [`Follower::proved`] nor [`Follower::progressed`] moves for longer than `max_staleness`, try another
+//!    authority: this one may be cut off from its store. Call [`Follower::end`] when a stream has ended.
 //! 5. When the code that reads the stream panics, call [`Follower::distrust`].
 //! 6. Call [`Engine::wake_ended`] after [`Event::Published`] and several times a second, if streams wait for
 //!    [`Admitted::ended`]. When the host ends, call [`Engine::close`].
 //!
 //! The stream may break at any time. The view stays, and so does a snapshot that is half received.
+//!
+//! With two authorities, run the loop twice, once for each [`Line`]. Both streams feed one view, and the newer proof
+//! counts, so the gate loses nothing when one of the two authorities is gone. Begin the second stream when there is a
+//! view: one snapshot is enough.
 //!
 //! # Modes
 //!
@@ -97,7 +101,7 @@
 //!
 //! A [`Rejection`] is either about the token or about the gate ([`Rejection::is_unavailable`]). [`http::Refusal`] answers
 //! 401 to the former and 503 with `Retry-After` to the latter. A [`ProtocolError`] is about a stream: nothing has been
-//! applied, and nothing is accepted until another stream proves freshness. A [`BuildError`] names a setting.
+//! applied, and what this line proved does not count any more. A [`BuildError`] names a setting.
 //!
 //! # Clocks
 //!
@@ -115,7 +119,8 @@
 //! # Threads
 //!
 //! [`Engine`] is `Send + Sync`, and its counters are spread over cache lines, so checks on several threads do not slow
-//! each other down. [`Follower`] and [`Reports`] are `Send` and belong to one task each; neither blocks.
+//! each other down. [`Follower`] and [`Reports`] are `Send` and belong to one task each; neither blocks. Two tasks with a
+//! stream each share the follower by a mutex.
 
 mod activity;
 mod cache;
@@ -142,7 +147,7 @@ pub use self::{
     ended::Ended,
     engine::Engine,
     first_sight::ForgedRates,
-    follower::{Event, Follower, ProtocolError},
+    follower::{Event, Follower, Line, ProtocolError},
     identity::{Admitted, ApiKeyIdentity, Identity},
     reports::{Batch, Reports, Round},
     settings::{BuildError, Settings},

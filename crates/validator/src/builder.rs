@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Mode, Settings};
+use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Line, Mode, Settings};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    connection, ended,
+    channels::Channels,
+    connection::{self, Connector},
+    ended,
     gate::Gate,
     report::Reporter,
-    stream::{Observer, WatchConfig, WatchLoop},
+    stream::{Observer, WatchConfig, WatchLoop, Watching},
+    tls::{Pems, Tls, TlsFiles},
     validator::Validator,
 };
 
@@ -23,7 +26,9 @@ pub struct Builder {
     settings: Settings,
     endpoints: Vec<String>,
     bearer: String,
-    ca_certificate: Option<Vec<u8>>,
+    pems: Pems,
+    tls_files: Option<TlsFiles>,
+    insecure: bool,
     name: String,
     snapshot_bytes_max: u64,
     activity_interval: Duration,
@@ -36,7 +41,9 @@ impl Validator {
             settings: Settings::new("", ""),
             endpoints: vec![endpoint.into()],
             bearer: String::new(),
-            ca_certificate: None,
+            pems: Pems::default(),
+            tls_files: None,
+            insecure: false,
             name: String::new(),
             snapshot_bytes_max: 1 << 30,
             activity_interval: Duration::from_secs(10),
@@ -45,13 +52,17 @@ impl Validator {
 }
 
 impl Builder {
-    /// Adds another authority of the same installation. It is tried when the ones before fail.
+    /// Adds another authority of the same installation.
+    ///
+    /// With two or more the validator watches two at a time, and the newer proof counts: it refuses nothing for
+    /// staleness while one of the two lives. The others are tried when one of the two fails. A name with several
+    /// addresses counts as several authorities.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
         self
     }
 
-    /// Sets the gate's credential, with the role `gateway`.
+    /// Sets the gate's credential, with the role `gateway`. Not needed with a certificate that the authority knows.
     pub fn bearer(mut self, bearer: impl Into<String>) -> Self {
         self.bearer = bearer.into();
         self
@@ -59,7 +70,35 @@ impl Builder {
 
     /// Sets the certificate (PEM) that signs the authority's, for `https` endpoints.
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca_certificate = Some(pem.into());
+        self.pems.ca_certificate = Some(pem.into());
+        self
+    }
+
+    /// Sets the gate's own certificate (PEM, with its chain) and private key, for `https` endpoints. The authority finds
+    /// the caller by its name ([mutual TLS](https://www.rfc-editor.org/rfc/rfc8705)).
+    pub fn client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.pems.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// Reads the certificates from files that may be replaced while the validator runs. They take the place of
+    /// [`ca_certificate`](Self::ca_certificate) and [`client_certificate`](Self::client_certificate).
+    ///
+    /// They are read again when a connection is made. A stream is replaced by a new one before its certificate expires,
+    /// as soon as the files have a newer one.
+    pub fn tls_files(mut self, files: TlsFiles) -> Self {
+        self.tls_files = Some(files);
+        self
+    }
+
+    /// Permits `http://` endpoints beyond this machine. The gate's credential, and the revocations, then cross the
+    /// network in the clear.
+    pub fn insecure(mut self) -> Self {
+        self.insecure = true;
         self
     }
 
@@ -184,19 +223,29 @@ impl Builder {
             observer.observe(&event);
         });
 
-        // The reporter uses the stream's connection: it reports to the authority that knows this gate.
+        // The reporter uses a stream's connection: it reports to an authority that knows this gate.
         let authorization = config.authorization.clone();
-        let channel = config.channel.subscribe();
-        let watching = tokio::spawn(WatchLoop::new(config, follower).run());
+        let channels = Channels::new();
+        let reporting = channels.subscribe();
         let ending = tokio::spawn(ended::wake_ended(Arc::clone(&engine), position.subscribe()));
-        let mut tasks = vec![watching.abort_handle(), ending.abort_handle()];
+        let mut tasks = vec![ending.abort_handle()];
+
+        let mut lines = vec![Line::First];
+        if config.has_second() {
+            lines.push(Line::Second);
+        }
+        let watching = Watching::new(config, follower, channels, position.subscribe());
+        for line in lines {
+            let watch = WatchLoop::new(Arc::clone(&watching), line);
+            tasks.push(tokio::spawn(watch.run()).abort_handle());
+        }
 
         let (close, closing) = mpsc::channel(1);
         if let Some(reports) = reports {
             let reporter = Reporter {
                 interval: self.activity_interval,
                 authorization,
-                channel,
+                channels: reporting,
                 gate,
                 closing,
             };
@@ -216,25 +265,20 @@ impl Builder {
             });
         }
         let authorization = connection::authorization(&self.bearer)?;
-        let mut endpoints = Vec::with_capacity(self.endpoints.len());
-        for address in &self.endpoints {
-            let ca_certificate = self.ca_certificate.as_deref();
-            let max_staleness = self.settings.max_staleness;
-            endpoints.push(connection::endpoint(
-                address,
-                ca_certificate,
-                max_staleness,
-            )?);
-        }
+        let tls = match &self.tls_files {
+            Some(files) => Tls::of_files(files.clone())?,
+            None => Tls::given(&self.pems)?,
+        };
+        let max_staleness = self.settings.max_staleness;
+        let connector = Connector::new(&self.endpoints, tls, self.insecure, max_staleness)?;
         Ok(WatchConfig {
-            endpoints,
+            connector,
             authorization,
             name: self.name.clone(),
             // A gate that reports nothing must not be waited for.
             gate: self.settings.track_activity.then_some(gate),
             mode: self.settings.mode,
             max_staleness: self.settings.max_staleness,
-            channel: watch::Sender::new(None),
         })
     }
 }

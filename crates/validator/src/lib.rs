@@ -1,6 +1,6 @@
 //! Admits or refuses each request of a gateway locally, and learns of a sign-out in milliseconds.
 //!
-//! A [`Validator`] keeps a view of all revocations over one stream from the authority. To check a token it looks into
+//! A [`Validator`] keeps a view of all revocations over a stream from the authority. To check a token it looks into
 //! that view: it makes no call, and the authority may be far away or down for a moment.
 //!
 //! ```no_run
@@ -93,6 +93,16 @@
 //! authority that cannot be reached is not an error: the validator logs the cause once and tries again, and all
 //! [endpoints](Builder::endpoint) in turn.
 //!
+//! # Authorities
+//!
+//! Name at least two [endpoints](Builder::endpoint). The validator watches two authorities at a time over one view, and
+//! the newer proof counts. So it refuses nothing while one of the two lives, whether the other one is killed, hangs, or
+//! is cut off. A silent connection is left within `max_staleness`.
+//!
+//! Authorities beyond this machine are reached by `https`: with a [CA certificate](Builder::ca_certificate), and with a
+//! [certificate](Builder::client_certificate) of the gate's own instead of a bearer. [`Builder::tls_files`] takes both
+//! from files that may be replaced while the validator runs.
+//!
 //! # Activity
 //!
 //! An admitted request counts as use of its session. The counts go to the authority every
@@ -118,12 +128,12 @@
 //! microsecond. An unknown token costs a signature check, about
 //! 30 µs, and forged tokens are bounded for each source
 //! ([`forged_tokens_max`](Builder::forged_tokens_max)). A cached token takes a few hundred bytes, a revoked one about
-//! two. The stream needs a few messages a second.
+//! two. A stream needs a few messages a second.
 //!
 //! # Threads
 //!
 //! [`Validator`] is cheap to clone, `Send` and `Sync`. [`Validator::check`] is not async, never waits for a writer, and
-//! may be called from any thread. Two background tasks on the Tokio runtime feed it, and end with the last clone.
+//! may be called from any thread. A few background tasks on the Tokio runtime feed it, and end with the last clone.
 //!
 //! # Telemetry
 //!
@@ -136,15 +146,18 @@
 //! proxy module or a binding for another language.
 
 mod builder;
+mod cause;
+mod channels;
 mod connection;
 mod cut;
 mod ended;
 mod gate;
 mod layer;
 mod report;
-mod retry;
 mod stream;
+mod targets;
 mod telemetry;
+mod tls;
 mod validator;
 
 pub use portcullis_gate::{Access, Rule, RuleMode, Rules, RulesError, Subject};
@@ -159,5 +172,6 @@ pub use self::{
         Admission, CLOSE_CODE, CutBody, CutSocket, CutSocketError, SessionEnded, run_until_ended,
     },
     layer::{ValidatorFuture, ValidatorLayer, ValidatorService},
+    tls::TlsFiles,
     validator::Validator,
 };

@@ -3,7 +3,10 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
-use portcullis_contract::v1::{self, revocation_service_client::RevocationServiceClient};
+use portcullis_contract::{
+    retry::jittered,
+    v1::{self, revocation_service_client::RevocationServiceClient},
+};
 use portcullis_validator_core::{Batch, Mark, Reports, Round};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -15,7 +18,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{gate::Gate, retry::jittered};
+use crate::{channels::Open, gate::Gate};
 
 /// The longest time for one report. An authority that hangs delays reports, and nothing else.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,9 +26,9 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports until it is dropped or closed.
 pub(crate) struct Reporter {
     pub(crate) interval: Duration,
-    pub(crate) authorization: MetadataValue<Ascii>,
-    /// The connection of the stream, while there is one.
-    pub(crate) channel: watch::Receiver<Option<Channel>>,
+    pub(crate) authorization: Option<MetadataValue<Ascii>>,
+    /// The connections of the streams, while there are some.
+    pub(crate) channels: watch::Receiver<Open>,
     pub(crate) gate: Gate,
     /// Asks for the last report. Answered when it is done.
     pub(crate) closing: mpsc::Receiver<oneshot::Sender<()>>,
@@ -56,6 +59,7 @@ impl Reporter {
                 }
                 Occasion::Closing(done) => {
                     self.report(&mut reports, true).await;
+                    self.leave_other().await;
                     let _ = done.send(());
                     return;
                 }
@@ -68,7 +72,7 @@ impl Reporter {
         tokio::select! {
             _ = ticks.tick() => Occasion::Due,
             // A new connection is used at once: use that could not be reported before may be awaited.
-            changed = self.channel.changed() => match changed {
+            changed = self.channels.changed() => match changed {
                 Ok(()) => Occasion::Due,
                 Err(_) => Occasion::Dropped,
             },
@@ -80,7 +84,7 @@ impl Reporter {
     }
 
     async fn report(&mut self, reports: &mut Reports, leaving: bool) {
-        let Some(channel) = self.channel.borrow_and_update().clone() else {
+        let Some(channel) = self.channels.borrow_and_update().chosen() else {
             return;
         };
         // The transport panics at a damaged status header, and the next report has to come all the same.
@@ -89,6 +93,23 @@ impl Reporter {
             Ok(Ok(())) => {}
             Ok(Err(code)) => tracing::info!(?code, "activity is reported later"),
             Err(_) => tracing::error!("a report of activity panicked"),
+        }
+    }
+
+    /// Says to the other authority too that this gate ends. It knows the gate by its stream, and would wait for it.
+    async fn leave_other(&self) {
+        let Some(channel) = self.channels.borrow().other() else {
+            return;
+        };
+        let message = v1::ReportActivityRequest {
+            leaving: true,
+            ..self.empty_message()
+        };
+        let mut client = RevocationServiceClient::new(channel);
+        let leaving = AssertUnwindSafe(client.report_activity(self.request(message)));
+        match timeout(REPORT_TIMEOUT, leaving.catch_unwind()).await {
+            Ok(Ok(Ok(_))) => {}
+            _ => tracing::info!("an authority was not told that this gate ends"),
         }
     }
 
@@ -123,9 +144,7 @@ impl Reporter {
     ) -> v1::ReportActivityRequest {
         let mut message = v1::ReportActivityRequest {
             activities: batch.take_activities(),
-            gate_id: self.gate.id.to_vec().into(),
-            admits_for: self.gate.admits_for.try_into().ok(),
-            ..Default::default()
+            ..self.empty_message()
         };
         // Only the last report of a round may claim that nothing else was used: the authority ends idle sessions by it.
         if batch.is_last() {
@@ -137,18 +156,33 @@ impl Reporter {
         message
     }
 
+    fn empty_message(&self) -> v1::ReportActivityRequest {
+        v1::ReportActivityRequest {
+            gate_id: self.gate.id.to_vec().into(),
+            admits_for: self.gate.admits_for.try_into().ok(),
+            ..Default::default()
+        }
+    }
+
+    fn request(&self, message: v1::ReportActivityRequest) -> Request<v1::ReportActivityRequest> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request
+                .metadata_mut()
+                .insert("authorization", authorization.clone());
+        }
+        // Told to the authority too, so that it does not go on with a report that nobody waits for.
+        request.set_timeout(REPORT_TIMEOUT);
+        request
+    }
+
     async fn send(
         &self,
         client: &mut RevocationServiceClient<Channel>,
         message: v1::ReportActivityRequest,
         batch: Batch<'_>,
     ) -> Result<(), Code> {
-        let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", self.authorization.clone());
-        // Told to the authority too, so that it does not go on with a report that nobody waits for.
-        request.set_timeout(REPORT_TIMEOUT);
+        let request = self.request(message);
         let Ok(answer) = timeout(REPORT_TIMEOUT, client.report_activity(request)).await else {
             return Err(Code::DeadlineExceeded);
         };

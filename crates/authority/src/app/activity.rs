@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use portcullis_contract::retry::Backoff;
+
 use super::{App, AppError, session_view::compared_places};
 use crate::{
     domain::{
@@ -9,7 +11,6 @@ use crate::{
         SessionActivity,
         findings::{Finding, SessionObservation},
     },
-    log::retry::Backoff,
     store::StoreError,
 };
 

@@ -8,7 +8,7 @@ use std::{
 use portcullis_contract::{id::TenantId, position::sha256};
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, San};
 
 /// `[[callers]]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -16,8 +16,12 @@ use super::ConfigError;
 pub struct CallerConfig {
     /// Name in the audit trail, 1 to 64 bytes.
     pub name: String,
-    /// SHA-256 of the bearer string, in 64 hexadecimal digits.
-    pub bearer_sha256: String,
+    /// SHA-256 of the bearer string, in 64 hexadecimal digits. Unset: the caller has a certificate.
+    #[serde(default)]
+    pub bearer_sha256: Option<String>,
+    /// The name of its client certificate: a DNS name or a URI. Unset: the caller has a bearer string.
+    #[serde(default)]
+    pub san: Option<String>,
     /// Roles; at least one.
     pub roles: Vec<Role>,
     /// Its only tenant. Unset: all tenants.
@@ -44,16 +48,26 @@ pub enum Role {
 /// Largest name of a caller, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Checks every caller, and that no two share a name or a bearer string.
-pub(super) fn check(callers: &[CallerConfig]) -> Result<(), ConfigError> {
-    // The audit trail tells callers apart by their names, and the authority by the digests.
+/// Checks every caller, and that no two share a name, a bearer string or a certificate's name.
+pub(super) fn check(callers: &[CallerConfig], verifies_clients: bool) -> Result<(), ConfigError> {
+    // The audit trail tells callers apart by their names, and the authority by the digests and the certificates.
     let mut names = HashMap::new();
     let mut digests = HashMap::new();
+    let mut sans = HashMap::new();
 
     for (index, caller) in callers.iter().enumerate() {
         caller.check(index)?;
         refuse_repetition(&mut names, caller.name.as_str(), index, "name")?;
-        refuse_repetition(&mut digests, caller.digest(), index, "bearer_sha256")?;
+        if let Some(digest) = caller.digest() {
+            refuse_repetition(&mut digests, digest, index, "bearer_sha256")?;
+        }
+        let Some(san) = caller.san() else { continue };
+        // Without an authority to verify certificates, the setting would promise an access that there is not.
+        if !verifies_clients {
+            let problem = "needs server.tls_client_ca_file";
+            return Err(ConfigError::new(key(index, "san"), problem));
+        }
+        refuse_repetition(&mut sans, san, index, "san")?;
     }
     Ok(())
 }
@@ -88,6 +102,7 @@ impl CallerConfig {
         let checks = [
             ("name", self.check_name()),
             ("bearer_sha256", self.check_digest()),
+            ("san", self.check_san()),
             ("roles", self.check_roles()),
             ("tenant", self.check_tenant()),
         ];
@@ -110,6 +125,12 @@ impl CallerConfig {
     fn check_digest(&self) -> Result<(), String> {
         // Each of the three digests below is in examples or comes from a script with an unset variable. Anybody could call
         // with its bearer string.
+        if self.bearer_sha256.is_none() {
+            return match self.san {
+                Some(_) => Ok(()),
+                None => Err("is required, unless san names a certificate".to_owned()),
+            };
+        }
         let Some(digest) = self.digest() else {
             return Err("must be 64 hexadecimal digits".to_owned());
         };
@@ -128,6 +149,13 @@ impl CallerConfig {
             return Err("is the digest of an empty line: was the bearer string unset?".to_owned());
         }
         Ok(())
+    }
+
+    fn check_san(&self) -> Result<(), String> {
+        match &self.san {
+            Some(san) => San::parse(san).map(drop).map_err(str::to_owned),
+            None => Ok(()),
+        }
     }
 
     fn check_roles(&self) -> Result<(), String> {
@@ -151,17 +179,23 @@ impl CallerConfig {
         Ok(())
     }
 
-    /// The digest as bytes; none if it is not 64 hexadecimal digits.
+    /// The name of its certificate; none if it has none, or a malformed one.
+    #[must_use]
+    pub fn san(&self) -> Option<San> {
+        San::parse(self.san.as_deref()?).ok()
+    }
+
+    /// The digest as bytes; none if there is none, or it is not 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
-        let text = self.bearer_sha256.as_bytes();
+        let text = self.bearer_sha256.as_deref()?;
         // Checked first: a parser of numbers would take `+1` for a byte.
-        if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let mut digest = [0; 32];
         for (index, byte) in digest.iter_mut().enumerate() {
-            let digits = &self.bearer_sha256[2 * index..2 * index + 2];
+            let digits = &text[2 * index..2 * index + 2];
             *byte = u8::from_str_radix(digits, 16).ok()?;
         }
         Some(digest)

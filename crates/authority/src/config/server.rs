@@ -21,6 +21,8 @@ pub struct ServerConfig {
     pub tls_certificate_file: Option<PathBuf>,
     /// PEM file with the private key.
     pub tls_key_file: Option<PathBuf>,
+    /// PEM file with the certificates that sign those of clients. A client may then show one.
+    pub tls_client_ca_file: Option<PathBuf>,
     /// Allows addresses beyond loopback without TLS: for the HTTP server, which never has TLS, and the gRPC server.
     pub insecure: bool,
     /// Serves gRPC reflection.
@@ -66,6 +68,7 @@ impl Default for ServerConfig {
             http_listen: ([127, 0, 0, 1], 7480).into(),
             tls_certificate_file: None,
             tls_key_file: None,
+            tls_client_ca_file: None,
             insecure: false,
             reflection: false,
             drain_timeout: 10 * SECOND,
@@ -102,6 +105,12 @@ impl ServerConfig {
             ));
         }
         let has_tls = self.tls_certificate_file.is_some();
+        if self.tls_client_ca_file.is_some() && !has_tls {
+            return Err(ConfigError::new(
+                "server.tls_client_ca_file",
+                "needs tls_certificate_file and tls_key_file",
+            ));
+        }
         // Credentials travel in every call. Plain text beyond this machine has to be asked for by name.
         if !has_tls && !self.insecure && !self.grpc_listen.ip().is_loopback() {
             let problem = "is not a loopback address: set TLS files, or server.insecure = true";

@@ -11,6 +11,7 @@ mod log_maintenance;
 mod places_reload;
 mod retention;
 mod sweep;
+mod tls_reload;
 mod token_uses;
 mod turn_counter;
 mod write_check;
@@ -30,6 +31,7 @@ use crate::{
     health::Supervisor,
     keys::{Keyring, MasterKey},
     log::Log,
+    net::Tls,
     refused_sign_ins::RefusedSignIns,
     store::Store,
 };
@@ -43,6 +45,8 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
+    /// None: the gRPC port has no TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.
     pub(crate) batches: mpsc::Receiver<(Frame, Position)>,
@@ -102,6 +106,10 @@ impl Jobs {
 
         let reload_places = places_reload::run(self.places, stop.clone());
         tasks.spawn("places", reload_places);
+
+        if let Some(tls) = self.tls {
+            tasks.spawn("TLS files", tls_reload::run(tls, stop.clone()));
+        }
 
         let follow_log = log_following::run(
             Arc::clone(&self.feed),

@@ -17,7 +17,6 @@ use tokio::{
 use super::{
     pace::Pace,
     queue::{Bounds, FairQueue, Ticket},
-    retry::Backoff,
 };
 use crate::{
     config::LogConfig,
@@ -30,6 +29,7 @@ use portcullis_contract::{
     delta::{self, Change},
     key::CredentialKind,
     position::{Position, Revision},
+    retry::Backoff,
     view::Frame,
 };
 

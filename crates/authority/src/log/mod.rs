@@ -6,7 +6,6 @@
 mod appender;
 mod pace;
 mod queue;
-pub mod retry;
 
 pub(crate) use self::appender::Acknowledged;
 pub use self::appender::{Log, LogError};

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
@@ -24,12 +24,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, sleep_until, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
-    Full, Held, PortLimits, Share, Shares,
+    ClientCertificate, Full, Held, PortLimits, Share, Shares, Tls,
     requests::{self, Requests, Use},
 };
 use crate::telemetry::{Instruments, LogLimit};
@@ -67,7 +66,7 @@ pub(crate) struct PortOptions {
     /// The name in metrics and logs.
     pub(crate) name: &'static str,
     pub(crate) protocol: Protocol,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) limits: PortLimits,
     pub(crate) router: Router,
     pub(crate) instruments: Arc<Instruments>,
@@ -223,10 +222,15 @@ impl Port {
         let _ = stream.set_nodelay(true);
 
         let Some(tls) = &self.options.tls else {
-            return self.drive(stream, address).await;
+            return self.drive(stream, address, None).await;
         };
         match timeout(self.options.limits.request_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.drive(stream, address).await,
+            Ok(Ok(stream)) => {
+                let (_, session) = stream.get_ref();
+                let shown = session.peer_certificates().and_then(<[_]>::first);
+                let certificate = shown.map(|der| Arc::new(ClientCertificate::read(der)));
+                self.drive(stream, address, certificate).await;
+            }
             // Port scans fail here all the time, so a failure is counted and has no line of its own above debug.
             Ok(Err(_)) => self.count_ended("handshake"),
             Err(_) => self.count_ended("handshake_timeout"),
@@ -238,9 +242,10 @@ impl Port {
         &self,
         io: IO,
         address: SocketAddr,
+        certificate: Option<Arc<ClientCertificate>>,
     ) {
         let limits = &self.options.limits;
-        let state = ConnectionState::new(address, limits.answer_timeout);
+        let state = ConnectionState::new(address, certificate, limits.answer_timeout);
         let router = self.options.router.clone();
         let answering = Arc::clone(&state);
         let service =
@@ -251,7 +256,7 @@ impl Port {
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
 
-        let mut timers = Timers::new(limits, state.opened);
+        let mut timers = Timers::new(limits, &state);
         // The time at which the connection is cut off. None: it was not asked to end.
         let mut end_by = None;
         loop {
@@ -329,6 +334,7 @@ impl Port {
 /// The state of a connection that its examination, its requests and its reader share.
 struct ConnectionState {
     address: SocketAddr,
+    certificate: Option<Arc<ClientCertificate>>,
     opened: Instant,
     requests: Arc<Requests>,
     /// Bytes that were read.
@@ -338,9 +344,14 @@ struct ConnectionState {
 }
 
 impl ConnectionState {
-    fn new(address: SocketAddr, answer_timeout: Duration) -> Arc<Self> {
+    fn new(
+        address: SocketAddr,
+        certificate: Option<Arc<ClientCertificate>>,
+        answer_timeout: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
+            certificate,
             opened: Instant::now(),
             requests: Requests::new(answer_timeout),
             read: AtomicUsize::new(0),
@@ -367,12 +378,17 @@ struct Timers {
 }
 
 impl Timers {
-    fn new(limits: &PortLimits, opened: Instant) -> Self {
+    fn new(limits: &PortLimits, state: &ConnectionState) -> Self {
         let mut examinations = interval(examine_interval(limits));
         examinations.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut age = jittered(limits.age_max);
+        // A certificate says nothing about its owner once it has expired, so its connection ends with it.
+        if let Some(certificate) = &state.certificate {
+            age = age.min(certificate.expires_in(SystemTime::now()));
+        }
         Self {
             examinations,
-            age: Box::pin(sleep_until(opened + jittered(limits.age_max))),
+            age: Box::pin(sleep_until(state.opened + age)),
         }
     }
 }
@@ -383,7 +399,12 @@ async fn answer(
     state: Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    let (peer, open) = requests::open(&state.requests, state.address, &state.aged);
+    let (peer, open) = requests::open(
+        &state.requests,
+        state.address,
+        state.certificate.as_ref(),
+        &state.aged,
+    );
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     let response = router.oneshot(request).await?;

@@ -1,5 +1,6 @@
 //! The listening ports: their connections, the bounds of those, and a deadline for each thing that a peer may delay.
 
+mod client_certificate;
 mod fair_semaphore;
 mod held;
 mod listen;
@@ -10,6 +11,7 @@ mod shares;
 mod tls;
 
 pub(crate) use self::{
+    client_certificate::ClientCertificate,
     fair_semaphore::FairSemaphore,
     held::Held,
     listen::{PortOptions, Protocol, network, serve},
@@ -17,5 +19,5 @@ pub(crate) use self::{
     refusal_pace::RefusalPace,
     requests::Peer,
     shares::{Full, Share, Shares},
-    tls::read_tls,
+    tls::Tls,
 };

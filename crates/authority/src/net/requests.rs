@@ -10,6 +10,8 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ClientCertificate;
+
 /// Requests that are not answered to their last byte. HTTP/2 bounds their number.
 pub(super) struct Requests {
     answer_timeout: Duration,
@@ -69,6 +71,7 @@ impl Requests {
 pub(super) fn open(
     requests: &Arc<Requests>,
     address: SocketAddr,
+    certificate: Option<&Arc<ClientCertificate>>,
     aged: &CancellationToken,
 ) -> (Peer, Open) {
     let mut state = requests.lock();
@@ -80,6 +83,7 @@ pub(super) fn open(
 
     let peer = Peer {
         address,
+        certificate: certificate.cloned(),
         aged: aged.clone(),
         requests: Arc::clone(requests),
         id,
@@ -110,6 +114,8 @@ impl Drop for Open {
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
+    /// The certificate that the peer showed, verified. None: it showed none.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// Cancelled when the connection is as old as it may be. Streams end then, so that their peers connect anew.
     pub(crate) aged: CancellationToken,
     requests: Arc<Requests>,
@@ -136,12 +142,12 @@ mod tests {
         let address = ([127, 0, 0, 1], 1).into();
         let aged = CancellationToken::new();
 
-        let (peer, stream) = open(&requests, address, &aged);
+        let (peer, stream) = open(&requests, address, None, &aged);
         peer.lift_deadline();
         let later = Instant::now() + 10 * minute;
         assert_eq!(requests.current_use(second, later), Use::Busy);
 
-        let (_, call) = open(&requests, address, &aged);
+        let (_, call) = open(&requests, address, None, &aged);
         assert_eq!(requests.current_use(second, later), Use::Overdue);
 
         drop((stream, call));

@@ -1,13 +1,21 @@
-//! TLS of the gRPC port, from the files that the configuration names.
+//! TLS of the gRPC port, from the files that the configuration names. They may be replaced while it serves.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use arc_swap::ArcSwap;
+use portcullis_contract::position::sha256;
+use tokio::net::TcpStream;
 use tokio_rustls::{
-    TlsAcceptor,
+    Accept, TlsAcceptor,
     rustls::{
-        ServerConfig as TlsConfig,
-        crypto::aws_lc_rs,
+        Error, RootCertStore, ServerConfig as TlsConfig,
+        crypto::{CryptoProvider, aws_lc_rs},
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     },
 };
 
@@ -15,52 +23,166 @@ use crate::config::{ConfigError, ServerConfig};
 
 const CERTIFICATE_FILE: &str = "server.tls_certificate_file";
 const KEY_FILE: &str = "server.tls_key_file";
+const CLIENT_CA_FILE: &str = "server.tls_client_ca_file";
 
-/// Reads the certificate and its key. None: the gRPC port has no TLS.
-///
-/// # Errors
-/// When one cannot be read, or the two do not belong together.
-pub(crate) fn read_tls(config: &ServerConfig) -> Result<Option<TlsAcceptor>, ConfigError> {
-    let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
-    else {
-        return Ok(None);
-    };
-    let chain = read_chain(certificate)?;
-    let key = read_key(key)?;
-    let tls = tls_config(chain, key).map_err(|error| unusable_key(&error.to_string()))?;
-    Ok(Some(TlsAcceptor::from(Arc::new(tls))))
+/// TLS as the files have it now. Connections keep what they were opened with.
+pub(crate) struct Tls {
+    files: Files,
+    current: ArcSwap<TlsConfig>,
+    /// Stands for the files as they were read last, whether they could be used or not.
+    seen: Mutex<[u8; 32]>,
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let pem = read_file(CERTIFICATE_FILE, file)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certificates {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => {
-            let problem = "has no certificate chain in PEM form";
-            Err(ConfigError::new(CERTIFICATE_FILE, problem))
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+/// The contents of the files.
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Tls {
+    /// Reads the certificate, its key, and the authorities of client certificates. None: the gRPC port has no TLS.
+    ///
+    /// # Errors
+    /// When one cannot be read, or the certificate and the key do not belong together.
+    pub(crate) fn open(config: &ServerConfig) -> Result<Option<Self>, ConfigError> {
+        let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
+        else {
+            return Ok(None);
+        };
+        let files = Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca_file.clone(),
+        };
+        let contents = files.read()?;
+        Ok(Some(Self {
+            current: ArcSwap::from_pointee(contents.tls_config()?),
+            seen: Mutex::new(contents.digest()),
+            files,
+        }))
+    }
+
+    /// Begins the handshake of a connection.
+    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
+        TlsAcceptor::from(self.current.load_full()).accept(stream)
+    }
+
+    /// Takes the files over if they changed since the last look. None: they did not.
+    ///
+    /// # Errors
+    /// When the new files cannot be used. Handshakes go on with those before. The same error is returned once.
+    pub(crate) fn reload_if_changed(&self) -> Option<Result<(), ConfigError>> {
+        let read = self.files.read();
+        let digest = match &read {
+            Ok(contents) => contents.digest(),
+            Err(error) => sha256(error.to_string().as_bytes()),
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == digest {
+            return None;
         }
+        *seen = digest;
+        Some(self.replace(read))
+    }
+
+    fn replace(&self, read: Result<Contents, ConfigError>) -> Result<(), ConfigError> {
+        let tls = read?.tls_config()?;
+        self.current.store(Arc::new(tls));
+        Ok(())
     }
 }
 
-fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    let pem = read_file(KEY_FILE, file)?;
-    PrivateKeyDer::from_pem_slice(&pem)
-        // The error of the parser may quote a line of the file, and must not reach a log.
-        .map_err(|_| unusable_key("it has no private key in PEM form"))
+impl Files {
+    fn read(&self) -> Result<Contents, ConfigError> {
+        let client_ca = self.client_ca.as_deref();
+        Ok(Contents {
+            certificate: read_file(CERTIFICATE_FILE, &self.certificate)?,
+            key: read_file(KEY_FILE, &self.key)?,
+            client_ca: client_ca
+                .map(|file| read_file(CLIENT_CA_FILE, file))
+                .transpose()?,
+        })
+    }
+}
+
+impl Contents {
+    /// A digest, so that the key is not kept in memory to compare it.
+    fn digest(&self) -> [u8; 32] {
+        let ca = self.client_ca.as_deref().unwrap_or_default();
+        let digests = [sha256(&self.certificate), sha256(&self.key), sha256(ca)];
+        sha256(&digests.concat())
+    }
+
+    fn tls_config(&self) -> Result<TlsConfig, ConfigError> {
+        let chain = read_certificates(CERTIFICATE_FILE, &self.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            // The error of the parser may quote a line of the file, and must not reach a log.
+            .map_err(|_| unusable_key("it has no private key in PEM form"))?;
+        // Named here, because the process has no default provider unless some crate installs one.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client_ca = self.client_ca.as_deref();
+        let verifier = client_ca
+            .map(|pem| client_verifier(pem, &provider))
+            .transpose()?;
+        tls_config(provider, verifier, chain, key).map_err(|error| unusable_key(&error.to_string()))
+    }
+}
+
+fn read_certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(ConfigError::new(
+            key,
+            "has no certificate chain in PEM form",
+        )),
+    }
+}
+
+/// Verifies the certificates of clients that have one. Users and services with a bearer have none.
+fn client_verifier(
+    pem: &[u8],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(CLIENT_CA_FILE, pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| unusable_ca(&error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| unusable_ca(&error.to_string()))
 }
 
 fn tls_config(
+    provider: Arc<CryptoProvider>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<TlsConfig, tokio_rustls::rustls::Error> {
-    // Named here, because the process has no default provider unless some crate installs one.
-    let provider = Arc::new(aws_lc_rs::default_provider());
+) -> Result<TlsConfig, Error> {
+    let builder =
+        TlsConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let verifies_clients = verifier.is_some();
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
     // `with_single_cert` also compares the public keys of the two.
-    let mut tls = TlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let mut tls = builder.with_single_cert(chain, key)?;
+    if verifies_clients {
+        // A resumed session would keep a client's certificate without looking at it again, also after its end.
+        tls.session_storage = Arc::new(NoServerSessionStorage {});
+        tls.send_tls13_tickets = 0;
+    }
     // gRPC is HTTP/2 only. A client that offers something else is refused in the handshake, with a clear error.
     tls.alpn_protocols = vec![b"h2".to_vec()];
     Ok(tls)
@@ -69,6 +191,10 @@ fn tls_config(
 fn unusable_key(cause: &str) -> ConfigError {
     let problem = format!("cannot be used with server.tls_certificate_file: {cause}");
     ConfigError::new(KEY_FILE, problem)
+}
+
+fn unusable_ca(cause: &str) -> ConfigError {
+    ConfigError::new(CLIENT_CA_FILE, format!("cannot be used: {cause}"))
 }
 
 fn read_file(key: &str, file: &Path) -> Result<Vec<u8>, ConfigError> {

@@ -29,7 +29,26 @@ pub enum ProtocolError {
     /// The authority has another history, and did not say so.
     #[error("the authority's history is another")]
     Fork,
+    /// The authority's history is another than that of the other stream, which is followed.
+    #[error("the authority's history is another than that of the authority that is followed")]
+    OtherHistory,
+    /// The other stream took another history, so this one continues nothing any more.
+    #[error("another authority's history was taken meanwhile")]
+    Replaced,
+    /// The other stream brings a snapshot already.
+    #[error("another authority sends its snapshot already")]
+    SecondSnapshot,
     /// A delta came before the first view.
     #[error("a delta came before a view")]
     NoView,
+}
+
+impl ProtocolError {
+    /// Whether the stream is refused for what the other one is doing, and not for anything that it brought.
+    pub(super) fn is_untimely(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherHistory | Self::Replaced | Self::SecondSnapshot
+        )
+    }
 }

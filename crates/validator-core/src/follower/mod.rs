@@ -4,6 +4,7 @@ mod assembly;
 mod error;
 mod event;
 mod histories;
+mod line;
 mod proofs;
 
 use std::{
@@ -16,15 +17,16 @@ use portcullis_contract::{
     position::{Incarnation, Position, Revision},
     v1::{self, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
-    watch::{AnyStream, Checksummed, StreamId},
+    watch::{AnyStream, Checksummed},
 };
 
 use self::{
     assembly::Assembly,
     histories::Histories,
-    proofs::{Chains, Proofs},
+    line::{Lines, Stream},
+    proofs::Chains,
 };
-pub use self::{error::ProtocolError, event::Event};
+pub use self::{error::ProtocolError, event::Event, line::Line};
 use crate::{
     clock::Mark,
     database_clock::DatabaseClock,
@@ -37,11 +39,15 @@ const PROTOCOL_BROKEN: &str =
 const HISTORIES_LOST: &str = "too many histories: wait for two turns of this one, or accept it";
 const NOT_UNDERSTOOD: &str = "the log has entries of a kind this version does not know";
 
-/// Applies the messages of a `Watch` stream and publishes the result to its [`Engine`].
+/// Applies the messages of `Watch` streams and publishes the result to its [`Engine`].
 ///
-/// The caller owns the connection. For each stream it calls [`begin`](Self::begin) and sends the hello, hands every
+/// The caller owns the connections. For each stream it calls [`begin`](Self::begin) and sends the hello, hands every
 /// message to [`receive`](Self::receive), and sends a [`probe`](Self::probe) several times within `max_staleness`. After
 /// an error it opens another stream.
+///
+/// There may be two streams at a time, one on each [`Line`], to two authorities of one installation. They feed one view:
+/// each batch is applied from the stream that brings it first, and compared where it comes again. A proof of either
+/// stream counts, so nothing is lost when one of the two authorities is.
 pub struct Follower {
     engine: Arc<Engine>,
     state: State,
@@ -50,31 +56,17 @@ pub struct Follower {
     misunderstood: Option<(Incarnation, Revision)>,
     snapshot_bytes_max: u64,
     assembly: Option<Assembly>,
-    stream: Stream,
+    /// The line whose stream brings the snapshot of `assembly`.
+    loading: Option<Line>,
+    lines: Lines,
+    /// The number of histories that took another one's place. A stream of an earlier one says nothing any more.
+    replaced: u64,
     /// Whether this machine's clock was too far from the database's when the last beat came.
     clock_wrong: bool,
     /// The head of the last beat, with the authority's code over it.
     proven_head: Option<v1::ProvenHead>,
     chains: Chains,
     observe: Box<dyn FnMut(Event<'_>) + Send>,
-}
-
-/// State of one stream. Nothing of it proves anything in the next one.
-#[derive(Default)]
-struct Stream {
-    id: StreamId,
-    /// The position that the hello named.
-    cursor: Option<Position>,
-    /// The history that the welcome named.
-    incarnation: Option<Incarnation>,
-    /// Set until the snapshot of the other history that the welcome announced has arrived.
-    fork: bool,
-    /// Whether a snapshot is under way, or waits for those of other gates.
-    snapshot: bool,
-    /// The last time that bytes of a snapshot arrived, or word that it waits.
-    progressed: Option<Mark>,
-    probed: bool,
-    proofs: Proofs,
 }
 
 impl Follower {
@@ -96,7 +88,9 @@ impl Follower {
             misunderstood: None,
             snapshot_bytes_max,
             assembly: None,
-            stream: Stream::default(),
+            loading: None,
+            lines: Lines::default(),
+            replaced: 0,
             clock_wrong: false,
             proven_head: None,
             chains: Chains::default(),
@@ -104,22 +98,40 @@ impl Follower {
         }
     }
 
-    /// Begins a stream and returns the follower's part of the hello. Probes of an earlier stream prove nothing any more.
+    /// Begins a stream and returns the follower's part of the hello. Probes of an earlier stream of this line prove
+    /// nothing any more.
     ///
     /// The caller fills in its own fields and seals the message.
-    pub fn begin(&mut self) -> v1::WatchHello {
-        self.stream = Stream {
-            id: portcullis_contract::random(),
-            cursor: self.position(),
-            ..Stream::default()
-        };
-        v1::WatchHello {
-            cursor: self.stream.cursor.map(Into::into),
+    pub fn begin(&mut self, line: Line) -> v1::WatchHello {
+        self.end(line);
+        let cursor = self.position();
+        let stream = Stream::begin(cursor, self.replaced);
+        let hello = v1::WatchHello {
+            cursor: cursor.map(Into::into),
             // The authority puts the stream's name into its checksums: an answer of an older stream is damaged here.
-            stream: self.stream.id.to_vec().into(),
-            part: self.assembly.as_ref().map(Assembly::part),
+            stream: stream.id.to_vec().into(),
+            part: self.part(),
             proven_head: self.proven_head.clone(),
             ..Default::default()
+        };
+        self.lines.of(line).stream = Some(stream);
+        hello
+    }
+
+    /// Ends the stream of a line. What it proved stays proved.
+    pub fn end(&mut self, line: Line) {
+        self.lines.of(line).stream = None;
+        // The chunks stay, and the next stream asks for the rest.
+        if self.loading == Some(line) {
+            self.loading = None;
+        }
+    }
+
+    /// The part of a snapshot that is there, unless a stream is about to bring the rest.
+    fn part(&self) -> Option<v1::SnapshotPart> {
+        match self.loading {
+            Some(_) => None,
+            None => self.assembly.as_ref().map(Assembly::part),
         }
     }
 
@@ -133,92 +145,127 @@ impl Follower {
         self.state.fresh_as_of
     }
 
+    /// The moment as of which this line proved the view fresh.
+    #[must_use]
+    pub fn proved(&self, line: Line) -> Option<Mark> {
+        self.lines.get(line).proof
+    }
+
     /// The last time that a snapshot came nearer. Bytes are progress: a large snapshot may take long on a slow link.
     #[must_use]
-    pub fn progressed(&self) -> Option<Mark> {
-        self.stream.progressed
+    pub fn progressed(&self, line: Line) -> Option<Mark> {
+        self.lines.get(line).stream.as_ref()?.progressed
     }
 
     /// Returns whether the stream can be proved fresh and has not been asked yet.
     #[must_use]
-    pub fn wants_first_probe(&self) -> bool {
-        !self.stream.probed && self.can_probe()
-    }
-
-    fn can_probe(&self) -> bool {
-        // While another view is on its way, no beat could be about this one.
-        let expects_view = self.stream.fork || self.stream.snapshot;
-        self.stream.incarnation.is_some() && !expects_view && self.state.view.is_some()
+    pub fn wants_first_probe(&self, line: Line) -> bool {
+        match &self.lines.get(line).stream {
+            Some(stream) => !stream.probed && stream.can_probe(),
+            None => false,
+        }
     }
 
     /// Returns a probe that is sent at `now`, or `None` while there is no view to prove fresh.
-    pub fn probe(&mut self, now: Mark) -> Option<WatchProbe> {
+    ///
+    /// # Errors
+    /// When the other line has found out that this stream cannot be followed any further.
+    pub fn probe(&mut self, line: Line, now: Mark) -> Result<Option<WatchProbe>, ProtocolError> {
         self.accept_history_if_asked();
-        if !self.can_probe() {
-            return None;
+        let replaced = self.replaced;
+        let Some(stream) = &mut self.lines.of(line).stream else {
+            return Ok(None);
+        };
+        if let Err(error) = stream.check(replaced) {
+            self.fail(line, error);
+            return Err(error);
+        }
+        if !stream.can_probe() {
+            return Ok(None);
         }
 
         // Random, because a flipped bit would turn the nonce of one probe into that of another if they were counted.
         let nonce = u64::from_be_bytes(portcullis_contract::random());
         let probe = WatchProbe {
             nonce,
-            applied_revision: self.position()?.revision.0,
+            // The authority refuses a claim above what this stream brought, though the other one brought more.
+            applied_revision: stream.revision().0,
             ..Default::default()
         };
-        self.stream.proofs.add_probe(nonce, now);
-        self.stream.probed = true;
-        Some(probe.sealed(&self.stream.id))
+        stream.proofs.add_probe(nonce, now);
+        stream.probed = true;
+        Ok(Some(probe.sealed(&stream.id)))
     }
 
     /// Receives one message, which arrived at `now`.
     ///
     /// # Errors
-    /// When the stream cannot be followed any further. The view stays, and no token is accepted until freshness is
-    /// proved anew.
-    pub fn receive(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
-        let result = self.apply(answer, now);
-        if result.is_err() {
-            self.distrust();
+    /// When the stream cannot be followed any further. The view stays, and what this line proved does not count any
+    /// more.
+    pub fn receive(&mut self, line: Line, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+        let result = self.apply(line, answer, now);
+        // A batch of this stream may have shown that a beat of it was of another history.
+        let result = result.and_then(|()| self.stream(line).map(drop));
+        if let Err(error) = result {
+            self.fail(line, error);
         }
         result
     }
 
-    /// Withdraws the proof of freshness: the stream that it came from cannot be trusted.
-    pub fn distrust(&mut self) {
+    fn fail(&mut self, line: Line, error: ProtocolError) {
+        // A stream that only comes at the wrong time makes nothing doubtful that was proved.
+        if !error.is_untimely() {
+            self.distrust(line);
+        }
+    }
+
+    /// Withdraws the proof of a line: the stream that it came from cannot be trusted. The proof of the other line stays,
+    /// because it says the same about the same view for itself.
+    pub fn distrust(&mut self, line: Line) {
         // The view stays. It may be old, but every revocation in it is real.
-        self.state.fresh_as_of = None;
+        self.lines.of(line).proof = None;
         self.state.unproved = PROTOCOL_BROKEN;
         self.publish();
     }
 
-    fn apply(&mut self, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+    /// The stream of a line, while it can be followed.
+    fn stream(&mut self, line: Line) -> Result<&mut Stream, ProtocolError> {
+        let replaced = self.replaced;
+        let stream = self.lines.of(line).stream.as_mut();
+        let stream = stream.ok_or(ProtocolError::Unasked)?;
+        stream.check(replaced)?;
+        Ok(stream)
+    }
+
+    fn apply(&mut self, line: Line, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
+        self.stream(line)?;
         match answer {
-            Answer::Welcome(welcome) => self.apply_welcome(&welcome),
+            Answer::Welcome(welcome) => self.apply_welcome(line, &welcome),
             Answer::SnapshotChunk(chunk) => {
-                self.record_progress(now);
-                self.apply_chunk(&chunk)
+                self.stream(line)?.record_progress(now);
+                self.apply_chunk(line, &chunk)
             }
-            Answer::Delta(frame) => self.apply_delta(frame),
-            Answer::Beat(beat) => self.apply_beat(&beat, now),
+            Answer::Delta(frame) => self.apply_delta(line, frame),
+            Answer::Beat(beat) => self.apply_beat(line, &beat, now),
             Answer::Queued(queued) => {
                 (self.observe)(Event::SnapshotQueued {
                     ahead: queued.ahead,
                     wait: queued.wait.and_then(|wait| wait.try_into().ok()),
                 });
-                self.record_progress(now);
+                self.stream(line)?.record_progress(now);
                 Ok(())
             }
             Answer::Drain(_) => Ok(()),
         }
     }
 
-    fn record_progress(&mut self, now: Mark) {
-        self.stream.snapshot = true;
-        self.stream.progressed = Some(now);
-    }
-
-    fn apply_welcome(&mut self, welcome: &v1::WatchWelcome) -> Result<(), ProtocolError> {
-        if !welcome.is_intact(&self.stream.id) {
+    fn apply_welcome(
+        &mut self,
+        line: Line,
+        welcome: &v1::WatchWelcome,
+    ) -> Result<(), ProtocolError> {
+        let stream = self.stream(line)?;
+        if !welcome.is_intact(&stream.id) {
             return Err(ProtocolError::Corrupted);
         }
         let Ok(incarnation) = welcome.incarnation[..].try_into() else {
@@ -227,34 +274,56 @@ impl Follower {
         let incarnation = Incarnation(incarnation);
 
         // An authority with another history has to say so. Otherwise its deltas would be taken for ours.
-        let answers_hello = match self.stream.cursor {
+        let answers_hello = match stream.cursor {
             Some(cursor) => welcome.fork || cursor.incarnation == incarnation,
             None => !welcome.fork,
         };
-        if self.stream.incarnation.is_some() || !answers_hello {
+        if stream.incarnation.is_some() || !answers_hello {
             return Err(ProtocolError::Unasked);
         }
-        self.stream.incarnation = Some(incarnation);
-        self.stream.fork = welcome.fork;
+        stream.incarnation = Some(incarnation);
+        stream.fork = welcome.fork;
+        if welcome.fork {
+            return self.check_fork(line);
+        }
+        // The deltas continue the cursor.
+        stream.at = stream.cursor;
         Ok(())
     }
 
-    fn apply_chunk(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
+    /// Refuses another history while the other line follows the present one. Two authorities that contradict each other
+    /// would otherwise replace each other's history again and again.
+    fn check_fork(&self, line: Line) -> Result<(), ProtocolError> {
+        match &self.lines.get(line.other()).stream {
+            Some(other) if other.follows(self.replaced) => Err(ProtocolError::OtherHistory),
+            _ => Ok(()),
+        }
+    }
+
+    fn apply_chunk(&mut self, line: Line, chunk: &v1::SnapshotChunk) -> Result<(), ProtocolError> {
         if !chunk.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
         // Before the welcome it is not known which history the bytes are of.
-        if self.stream.incarnation.is_none() {
+        if self.stream(line)?.incarnation.is_none() {
             return Err(ProtocolError::Unasked);
         }
+        // Two snapshots at a time would take the memory of two.
+        if self.loading == Some(line.other()) {
+            return Err(ProtocolError::SecondSnapshot);
+        }
 
+        self.loading = Some(line);
         let mut assembly = match self.assembly.take() {
             Some(assembly) if chunk.offset > 0 => assembly,
             // The authority begins anew, for example because its view has moved on.
             _ => Assembly::begin(chunk, self.snapshot_bytes_max)?,
         };
         match assembly.add(chunk)? {
-            Some(view) => self.adopt(view),
+            Some(view) => {
+                self.loading = None;
+                self.adopt(line, view)
+            }
             None => {
                 self.assembly = Some(assembly);
                 Ok(())
@@ -265,24 +334,34 @@ impl Follower {
     /// Puts a whole view in the place of the current one, or beside it when its history is another.
     ///
     /// All checks come first: an error leaves the view as it was.
-    fn adopt(&mut self, view: View) -> Result<(), ProtocolError> {
+    fn adopt(&mut self, line: Line, view: View) -> Result<(), ProtocolError> {
         let here = view.position();
-        if self.stream.incarnation != Some(here.incarnation) {
+        let stream = self.stream(line)?;
+        let (is_fork, at) = (stream.fork, stream.at);
+        if stream.incarnation != Some(here.incarnation) {
             return Err(ProtocolError::Unasked);
         }
         if let Some(old) = self.state.view.clone() {
-            if self.stream.fork {
+            if is_fork {
+                // The other stream may have been welcomed since this one was.
+                self.check_fork(line)?;
                 self.remember(old, view.turns());
             } else {
                 check_continues(old.position(), here)?;
+                // The authority continues what it sent. It does not know what the other stream brought since then, and
+                // nothing compares the two, so the proofs of the view before say nothing about this one.
+                if at != Some(old.position()) {
+                    self.lines.withdraw_proofs();
+                    self.state.unproved = NOT_PROVED;
+                }
             }
         }
 
-        self.stream.fork = false;
-        self.stream.snapshot = false;
+        self.lines.of(line).adopt(here, self.replaced);
         // Chains of the old view would take a beat of the new one for a fork.
         self.chains.clear();
-        self.set_view(view)
+        self.set_view(view);
+        Ok(())
     }
 
     /// Keeps enforcing a view whose history the authority no longer has.
@@ -297,8 +376,9 @@ impl Follower {
         if self.histories.is_incomplete() {
             (self.observe)(Event::NotReady(HISTORIES_LOST));
         }
-        // The proof was about the old history.
-        self.state.fresh_as_of = None;
+        // The proofs were about the old history, and so is what the other stream says from here on.
+        self.lines.withdraw_proofs();
+        self.replaced += 1;
         self.state.unproved = NOT_PROVED;
     }
 
@@ -313,41 +393,61 @@ impl Follower {
         self.publish();
     }
 
-    fn apply_delta(&mut self, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
+    fn apply_delta(&mut self, line: Line, frame: v1::DeltaFrame) -> Result<(), ProtocolError> {
         if !frame.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
+        let loading = self.loading;
+        let stream = self.stream(line)?;
         // A history that was announced as another one begins with a snapshot.
-        if self.stream.incarnation.is_none() || self.stream.fork {
+        if stream.incarnation.is_none() || stream.fork {
             return Err(ProtocolError::Unasked);
         }
         let received = SystemTime::now();
         let frame = Frame::try_from(frame).map_err(|_| ProtocolError::Malformed)?;
-        let view = self.state.view.as_ref().ok_or(ProtocolError::NoView)?;
+        let before = stream.at.ok_or(ProtocolError::NoView)?;
+        let at = stream.advanced(&frame)?;
 
-        let next = match view.apply(&frame) {
-            Ok(next) => next,
-            Err(error) => {
-                if error == ApplyError::Delta(DeltaError::UnknownKind) {
-                    self.misunderstood = Some((view.position().incarnation, frame.revision));
-                    (self.observe)(Event::NotReady(NOT_UNDERSTOOD));
-                }
-                return Err(ProtocolError::Apply(error));
-            }
+        let view = self.state.view.clone().ok_or(ProtocolError::NoView)?;
+        let here = view.position();
+        let next = if before.revision < here.revision {
+            // The other stream brought this batch before. Here it is only compared.
+            self.chains.compare(at)?;
+            None
+        } else if before == here {
+            Some(self.apply_frame(&view, &frame)?)
+        } else {
+            return Err(ProtocolError::Fork);
         };
+
         // An authority that continues the view does not continue the snapshot.
         // Its chunks would never be asked for again, and may be as large as the view.
-        self.assembly = None;
-        self.stream.snapshot = false;
-        let result = self.set_view(next);
-        (self.observe)(Event::DeltaApplied {
-            frame: &frame,
-            received,
-        });
-        result
+        if loading != Some(line.other()) {
+            self.assembly = None;
+            self.loading = None;
+        }
+        self.lines.of(line).advance(at);
+        if let Some(next) = next {
+            self.set_view(next);
+            (self.observe)(Event::DeltaApplied {
+                frame: &frame,
+                received,
+            });
+        }
+        Ok(())
     }
 
-    fn set_view(&mut self, view: View) -> Result<(), ProtocolError> {
+    fn apply_frame(&mut self, view: &View, frame: &Frame) -> Result<View, ProtocolError> {
+        view.apply(frame).map_err(|error| {
+            if error == ApplyError::Delta(DeltaError::UnknownKind) {
+                self.misunderstood = Some((view.position().incarnation, frame.revision));
+                (self.observe)(Event::NotReady(NOT_UNDERSTOOD));
+            }
+            ProtocolError::Apply(error)
+        })
+    }
+
+    fn set_view(&mut self, view: View) {
         let position = view.position();
         self.histories.forget_at(view.turns());
         // A later view of the same history contains the batch that was not understood.
@@ -359,25 +459,30 @@ impl Follower {
         }
         self.chains.add(position);
         self.state.view = Some(Arc::new(view));
-        let result = self.settle_beats();
+        self.settle_beats();
         self.publish();
-        result
     }
 
     /// Applies an answer to a probe: fresh as of when the probe was sent, once the head that it names has been applied.
-    fn apply_beat(&mut self, beat: &v1::WatchBeat, now: Mark) -> Result<(), ProtocolError> {
-        if !beat.is_intact(&self.stream.id) {
+    fn apply_beat(
+        &mut self,
+        line: Line,
+        beat: &v1::WatchBeat,
+        now: Mark,
+    ) -> Result<(), ProtocolError> {
+        let stream = self.stream(line)?;
+        if !beat.is_intact(&stream.id) {
             return Err(ProtocolError::Corrupted);
         }
         let head = beat.head.as_ref().ok_or(ProtocolError::Malformed)?;
         let position = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
         // Taken before the rest is read, so that a malformed beat uses its probe up.
-        let sent = self
-            .stream
+        let sent = stream
             .proofs
             .take_probe(beat.nonce)
             .ok_or(ProtocolError::Unasked)?;
         let clock = read_clock(beat, sent, now).ok_or(ProtocolError::Malformed)?;
+        stream.proofs.add_beat(position, sent);
 
         self.apply_clock(clock, &now);
         // Shown to the next authority: a store that lost this head has lost acknowledged revocations, and finds it out.
@@ -385,10 +490,9 @@ impl Follower {
             head: beat.head.clone(),
             code: beat.head_code.clone(),
         });
-        self.stream.proofs.add_beat(position, sent);
-        let result = self.settle_beats();
+        self.settle_beats();
         self.publish();
-        result
+        Ok(())
     }
 
     /// Takes over the database's clock, and reports when this machine's begins or ceases to be wrong.
@@ -410,13 +514,11 @@ impl Follower {
         self.state.database_clock = Some(clock);
     }
 
-    fn settle_beats(&mut self) -> Result<(), ProtocolError> {
-        let Some(here) = self.position() else {
-            return Ok(());
-        };
-        let proof = self.state.fresh_as_of;
-        self.state.fresh_as_of = self.stream.proofs.settle(here, &self.chains, proof)?;
-        Ok(())
+    /// Settles the beats of both lines: a batch that one brought may be what a beat of the other waits for.
+    fn settle_beats(&mut self) {
+        if let Some(here) = self.position() {
+            self.lines.settle(here, &self.chains, self.replaced);
+        }
     }
 
     /// The reason for which the view may not be used, however fresh it is. It lasts until its cause is gone.
@@ -434,6 +536,7 @@ impl Follower {
 
     fn publish(&mut self) {
         self.state.unready = self.unready();
+        self.state.fresh_as_of = self.lines.newest_proof();
         self.state.remembered = self.histories.views();
         // One store of the whole: no check can see a new proof beside an old view.
         self.engine.judge.state.store(Arc::new(self.state.clone()));

@@ -79,7 +79,7 @@ impl Proofs {
     }
 }
 
-fn newer(proof: Option<Mark>, sent: Mark) -> Mark {
+pub(super) fn newer(proof: Option<Mark>, sent: Mark) -> Mark {
     match proof {
         Some(proof) if sent.since(&proof).is_zero() => proof,
         _ => sent,
@@ -96,6 +96,18 @@ impl Chains {
             self.0.pop_front();
         }
         self.0.push_back((position.revision, position.chain));
+    }
+
+    /// Compares a position that was applied before.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Fork`] when another chain was applied at its revision.
+    pub(crate) fn compare(&self, position: Position) -> Result<(), ProtocolError> {
+        match self.at(position.revision) {
+            Some(chain) if chain != position.chain => Err(ProtocolError::Fork),
+            // What is not remembered is compared where the stream reaches the view, which always is.
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn clear(&mut self) {

@@ -1,6 +1,7 @@
 //! The protocol without a network: what each message does to what checks see.
 
 mod properties;
+mod two_lines;
 
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use portcullis_contract::{
     key::{CredentialKind, KeyId},
     position::sha256,
     view::Subject,
+    watch::StreamId,
 };
 
 use super::{histories::HISTORIES_MAX, *};
 use crate::{settings::Settings, state::Freshness};
+
+const FIRST: Line = Line::First;
+const SECOND: Line = Line::Second;
 
 const STALENESS: Duration = Duration::from_secs(5);
 
@@ -69,8 +74,13 @@ fn snapshot(view: &View) -> Vec<v1::SnapshotChunk> {
 }
 
 impl Follower {
+    fn stream_id(&self, line: Line) -> StreamId {
+        let stream = self.lines.get(line).stream.as_ref();
+        stream.expect("a stream").id
+    }
+
     fn hear(&mut self, answer: Answer) -> Result<(), ProtocolError> {
-        self.receive(answer, Mark::at(0, 0))
+        self.receive(FIRST, answer, Mark::at(0, 0))
     }
 
     fn take_snapshot(&mut self, view: &View) -> Result<(), ProtocolError> {
@@ -89,13 +99,13 @@ impl Follower {
             fork,
             ..Default::default()
         };
-        let welcome = welcome.sealed(&self.stream.id);
+        let welcome = welcome.sealed(&self.stream_id(FIRST));
         self.hear(Answer::Welcome(welcome))
     }
 
     /// Begins a stream that the authority serves from a history.
     fn welcome(&mut self, incarnation: u8, fork: bool) {
-        self.begin();
+        self.begin(FIRST);
         self.greet(incarnation, fork).expect("a welcome");
     }
 
@@ -106,13 +116,16 @@ impl Follower {
             database_time: Some(SystemTime::UNIX_EPOCH.into()),
             ..Default::default()
         };
-        let beat = beat.sealed(&self.stream.id);
+        let beat = beat.sealed(&self.stream_id(FIRST));
         self.hear(Answer::Beat(beat))
     }
 
     /// Proves the view fresh as of `seconds`.
     fn prove_at(&mut self, seconds: u64) -> Result<(), ProtocolError> {
-        let probe = self.probe(Mark::at(seconds, 0)).expect("a probe");
+        let probe = self
+            .probe(FIRST, Mark::at(seconds, 0))
+            .expect("a stream")
+            .expect("a probe");
         let here = self.position().expect("a view");
         self.answer(probe.nonce, here)
     }
@@ -235,7 +248,7 @@ fn fresh_is_as_of_the_probe_and_only_once_its_head_is_applied() {
     let mut follower = follower();
     follower.welcome(1, false);
     assert!(
-        follower.probe(Mark::at(100, 0)).is_none(),
+        follower.probe(FIRST, Mark::at(100, 0)) == Ok(None),
         "there is no view to prove"
     );
     follower.take_snapshot(&views[2]).expect("whole");
@@ -244,7 +257,10 @@ fn fresh_is_as_of_the_probe_and_only_once_its_head_is_applied() {
         Freshness::Unready { .. }
     ));
 
-    let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+    let probe = follower
+        .probe(FIRST, Mark::at(100, 0))
+        .expect("a stream")
+        .expect("a probe");
     assert_eq!(probe.applied_revision, 2);
     follower
         .answer(probe.nonce, views[3].position())
@@ -271,7 +287,10 @@ fn fresh_is_as_of_the_probe_and_only_once_its_head_is_applied() {
         Freshness::Stale { age }
     );
 
-    let late = follower.probe(Mark::at(110, 0)).expect("a probe");
+    let late = follower
+        .probe(FIRST, Mark::at(110, 0))
+        .expect("a stream")
+        .expect("a probe");
     follower.take_delta(4, &revoke(4)).expect("the next delta");
     follower
         .answer(late.nonce, views[3].position())
@@ -290,7 +309,10 @@ fn a_beat_that_answers_no_probe_of_this_stream_proves_nothing() {
     let mut follower = follower();
     follower.welcome(1, false);
     follower.take_snapshot(&views[2]).expect("whole");
-    let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+    let probe = follower
+        .probe(FIRST, Mark::at(100, 0))
+        .expect("a stream")
+        .expect("a probe");
     let unasked = Err(ProtocolError::Unasked);
     assert_eq!(
         follower.answer(probe.nonce + 1, views[2].position()),
@@ -306,7 +328,10 @@ fn a_beat_that_answers_no_probe_of_this_stream_proves_nothing() {
         follower.freshness(&Mark::at(100, 0)),
         Freshness::Unready { .. }
     ));
-    let probe = follower.probe(Mark::at(101, 0)).expect("a probe");
+    let probe = follower
+        .probe(FIRST, Mark::at(101, 0))
+        .expect("a stream")
+        .expect("a probe");
     follower
         .answer(probe.nonce, views[2].position())
         .expect("a beat");
@@ -335,7 +360,10 @@ fn another_chain_or_history_at_the_head_is_a_fork_and_no_freshness() {
         follower.welcome(1, false);
         follower.take_snapshot(&views[1]).expect("whole");
         follower.take_delta(2, &revoke(2)).expect("the next delta");
-        let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+        let probe = follower
+            .probe(FIRST, Mark::at(100, 0))
+            .expect("a stream")
+            .expect("a probe");
         assert_eq!(
             follower.answer(probe.nonce, head),
             Err(ProtocolError::Fork),
@@ -451,7 +479,10 @@ fn an_unknown_kind_of_entry_ends_readiness_until_a_view_is_understood() {
     let mut follower = follower();
     follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
-    let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+    let probe = follower
+        .probe(FIRST, Mark::at(100, 0))
+        .expect("a stream")
+        .expect("a probe");
     follower
         .answer(probe.nonce, views[1].position())
         .expect("a beat");
@@ -582,7 +613,7 @@ fn an_announced_fork_takes_no_delta_and_no_probe_before_its_snapshot() {
     follower.welcome(1, false);
     follower.take_snapshot(&old[3]).expect("whole");
     follower.welcome(2, true);
-    assert!(follower.probe(Mark::at(100, 0)).is_none());
+    assert!(follower.probe(FIRST, Mark::at(100, 0)) == Ok(None));
     assert_eq!(
         follower.take_delta(4, &revoke(4)),
         Err(ProtocolError::Unasked)
@@ -597,7 +628,7 @@ fn an_announced_fork_takes_no_delta_and_no_probe_before_its_snapshot() {
 fn a_welcome_that_answers_another_hello_is_refused() {
     let views = history(1, 0, 3);
     let mut follower = follower();
-    follower.begin();
+    follower.begin(FIRST);
     assert_eq!(
         follower.greet(1, true),
         Err(ProtocolError::Unasked),
@@ -610,13 +641,13 @@ fn a_welcome_that_answers_another_hello_is_refused() {
         Err(ProtocolError::Unasked),
         "a second one"
     );
-    follower.begin();
+    follower.begin(FIRST);
     assert_eq!(
         follower.greet(2, false),
         Err(ProtocolError::Unasked),
         "another history without a fork"
     );
-    follower.begin();
+    follower.begin(FIRST);
     assert_eq!(
         follower.take_snapshot(&views[3]),
         Err(ProtocolError::Unasked),
@@ -661,7 +692,7 @@ fn a_snapshot_goes_on_in_the_next_stream() {
             .hear(Answer::SnapshotChunk(chunk.clone()))
             .expect("a chunk");
     }
-    let part = follower.begin().part.expect("a part");
+    let part = follower.begin(FIRST).part.expect("a part");
     assert_eq!((part.offset, &part.sha256), (32, &chunks[0].sha256));
     follower.greet(1, false).expect("a welcome");
     for chunk in &chunks[2..] {
@@ -670,13 +701,16 @@ fn a_snapshot_goes_on_in_the_next_stream() {
             .expect("a chunk");
     }
     assert_eq!(follower.revision(), 3);
-    assert!(follower.begin().part.is_none());
+    assert!(follower.begin(FIRST).part.is_none());
 }
 
 /// Proves the view by a beat whose database says `told` when this machine's clocks say `boot` and `wall`.
 fn prove_with_clock(follower: &mut Follower, boot: u64, wall: u64, told: u64) {
     let now = Mark::at(boot, wall);
-    let probe = follower.probe(now).expect("a probe");
+    let probe = follower
+        .probe(FIRST, now)
+        .expect("a stream")
+        .expect("a probe");
     let told = SystemTime::UNIX_EPOCH + Duration::from_secs(told);
     let beat = v1::WatchBeat {
         nonce: probe.nonce,
@@ -684,8 +718,8 @@ fn prove_with_clock(follower: &mut Follower, boot: u64, wall: u64, told: u64) {
         database_time: Some(told.into()),
         ..Default::default()
     };
-    let beat = Answer::Beat(beat.sealed(&follower.stream.id));
-    follower.receive(beat, now).expect("a beat");
+    let beat = Answer::Beat(beat.sealed(&follower.stream_id(FIRST)));
+    follower.receive(FIRST, beat, now).expect("a beat");
 }
 
 #[test]
@@ -721,13 +755,16 @@ fn a_beat_without_the_time_is_refused() {
     let mut follower = follower();
     follower.welcome(1, false);
     follower.take_snapshot(&history(1, 0, 3)[3]).expect("whole");
-    let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+    let probe = follower
+        .probe(FIRST, Mark::at(100, 0))
+        .expect("a stream")
+        .expect("a probe");
     let beat = v1::WatchBeat {
         nonce: probe.nonce,
         head: follower.position().map(Into::into),
         ..Default::default()
     };
-    let beat = beat.sealed(&follower.stream.id);
+    let beat = beat.sealed(&follower.stream_id(FIRST));
     assert_eq!(
         follower.hear(Answer::Beat(beat)),
         Err(ProtocolError::Malformed)
@@ -742,18 +779,27 @@ fn no_probe_is_sent_while_a_snapshot_waits_or_is_under_way() {
     follower.welcome(1, false);
     follower.take_snapshot(&views[1]).expect("whole");
     follower.prove_at(100).expect("a beat");
-    assert!(follower.progressed().is_some());
+    assert!(follower.progressed(FIRST).is_some());
     follower.welcome(1, false);
-    assert!(follower.progressed().is_none());
+    assert!(follower.progressed(FIRST).is_none());
     let queued = Answer::Queued(v1::WatchQueued::default());
-    follower.receive(queued, Mark::at(102, 0)).expect("taken");
-    assert_eq!(follower.progressed(), Some(Mark::at(102, 0)));
-    assert!(follower.probe(Mark::at(102, 0)).is_none());
+    follower
+        .receive(FIRST, queued, Mark::at(102, 0))
+        .expect("taken");
+    assert_eq!(follower.progressed(FIRST), Some(Mark::at(102, 0)));
+    assert!(follower.probe(FIRST, Mark::at(102, 0)) == Ok(None));
     let chunks = snapshot(&views[3]);
     let first = Answer::SnapshotChunk(chunks[0].clone());
-    follower.receive(first, Mark::at(103, 0)).expect("taken");
-    assert_eq!(follower.progressed(), Some(Mark::at(103, 0)));
-    assert!(follower.probe(Mark::at(103, 0)).is_none());
+    follower
+        .receive(FIRST, first, Mark::at(103, 0))
+        .expect("taken");
+    assert_eq!(follower.progressed(FIRST), Some(Mark::at(103, 0)));
+    assert!(follower.probe(FIRST, Mark::at(103, 0)) == Ok(None));
     follower.take_snapshot(&views[3]).expect("whole");
-    assert!(follower.probe(Mark::at(104, 0)).is_some());
+    assert!(
+        follower
+            .probe(FIRST, Mark::at(104, 0))
+            .expect("a stream")
+            .is_some()
+    );
 }

@@ -1,14 +1,14 @@
 //! The end of a stream, and its cause in an operator's words.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use portcullis_validator_core::ProtocolError;
 use tonic::{
     Code, Status,
-    transport::{Endpoint, Error as TransportError},
+    transport::{Error as TransportError, Uri},
 };
 
-use super::cause::describe;
+use crate::cause::describe;
 
 /// The longest time for which an authority may leave a stream without an answer to its opening.
 pub(crate) const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,6 +16,8 @@ pub(crate) const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The reason for which a stream ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamEnd {
+    #[error("the name has no address")]
+    Unresolved(#[source] io::Error),
     #[error("cannot connect")]
     Connect(#[from] TransportError),
     #[error("{}", describe_status(.0))]
@@ -28,6 +30,8 @@ pub(crate) enum StreamEnd {
     Closed,
     #[error("the authority asks to connect anew")]
     Drain,
+    #[error("there is a newer certificate to connect with")]
+    Renewal,
     #[error("no proof of freshness for too long")]
     NoBeat,
     #[error("reading the stream panicked: it was damaged, or this is a bug")]
@@ -44,13 +48,13 @@ impl From<Status> for StreamEnd {
 
 impl StreamEnd {
     /// Returns the end of a stream that did not begin.
-    pub(crate) fn of_opening(endpoint: &Endpoint, status: Status) -> Self {
+    pub(crate) fn of_opening(endpoint: &Uri, status: Status) -> Self {
         // A status without a source was sent by the authority: it answered.
         let Some(source) = status.source() else {
             return status.into();
         };
         // A server that expects TLS closes a plain connection without a word.
-        let hint = match endpoint.uri().scheme_str() {
+        let hint = match endpoint.scheme_str() {
             Some("https") => "",
             _ => " (does it expect https?)",
         };
@@ -68,8 +72,8 @@ fn describe_status(status: &Status) -> String {
         return format!("the connection failed: {}", describe(source));
     }
     let hint = match status.code() {
-        Code::Unauthenticated => " (does the authority know this bearer?)",
-        Code::PermissionDenied => " (has this bearer the role gateway?)",
+        Code::Unauthenticated => " (does the authority know this bearer or certificate?)",
+        Code::PermissionDenied => " (has this caller the role gateway?)",
         _ => "",
     };
     format!(

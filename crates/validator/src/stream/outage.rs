@@ -2,41 +2,50 @@
 
 use tonic::transport::Uri;
 
-use super::{cause::describe, end::StreamEnd};
+use super::end::StreamEnd;
+use crate::cause::describe;
+
+/// The most causes of one endpoint that are logged until it is followed.
+const CAUSES_MAX: usize = 8;
 
 /// The causes that the log already has, so that a gate that tries twice a second does not repeat itself.
-pub(crate) struct Outage {
-    /// The last cause that was logged for each endpoint, in the form in which causes are compared.
-    logged: Vec<Option<String>>,
-    /// Whether the last line of the log says that the gate is connected.
+///
+/// Each stream has its own, because both may be with different addresses of one name.
+pub(crate) struct Outage(Vec<Endpoint>);
+
+/// What the log says about one endpoint.
+#[derive(Clone, Default)]
+struct Endpoint {
+    /// The causes that were logged, in the form in which causes are compared. The addresses of one name may fail in
+    /// different ways, one after the other.
+    logged: Vec<String>,
+    /// Whether the last line says that the gate is connected.
     connected: bool,
 }
 
 impl Outage {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self {
-            logged: vec![None; endpoints],
-            connected: false,
-        }
+        Self(vec![Endpoint::default(); endpoints])
     }
 
     /// Records the end of a stream to the endpoint of this number.
     pub(crate) fn record_end(&mut self, number: usize, endpoint: &Uri, end: &StreamEnd) {
         let address = address(endpoint);
-        // An authority that restarts on purpose is not an outage.
-        if let StreamEnd::Drain = end {
+        let ended = &mut self.0[number];
+        // An authority that restarts on purpose is not an outage, nor is a new certificate.
+        if let StreamEnd::Drain | StreamEnd::Renewal = end {
             tracing::info!(endpoint = address, reason = %end, "watch ended");
             return;
         }
 
-        self.connected = false;
+        ended.connected = false;
         let cause = describe(end);
         let compared = match end {
             // The side that is faster decides how a connection breaks: all ways are one cause.
             StreamEnd::Unanswered { .. } => String::from("unanswered"),
             _ => without_numbers(&cause),
         };
-        if self.logged[number].as_ref() == Some(&compared) {
+        if ended.logged.contains(&compared) || ended.logged.len() == CAUSES_MAX {
             tracing::debug!(
                 endpoint = address,
                 cause,
@@ -44,18 +53,19 @@ impl Outage {
             );
             return;
         }
-        self.logged[number] = Some(compared);
+        ended.logged.push(compared);
         tracing::warn!(endpoint = address, cause, "cannot follow the authority");
     }
 
-    /// Records that a stream proved the view fresh.
-    pub(crate) fn record_proof(&mut self, endpoint: &Uri) {
-        if self.connected {
+    /// Records that a stream to the endpoint of this number proved the view fresh.
+    pub(crate) fn record_proof(&mut self, number: usize, endpoint: &Uri) {
+        let known = &mut self.0[number];
+        if known.connected {
             return;
         }
-        self.connected = true;
+        known.connected = true;
         // Once connected, the same cause is news again.
-        self.logged.fill(None);
+        known.logged.clear();
         tracing::info!(endpoint = address(endpoint), "follows the authority");
     }
 }

@@ -22,7 +22,10 @@ use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
 use super::auth::{Access, served};
-use crate::telemetry::{CallStatus, Instruments, Rpc, set_parent};
+use crate::{
+    net::Peer,
+    telemetry::{CallStatus, Instruments, Rpc, set_parent},
+};
 
 /// Measures one call. Only its path, the trace context of a service and the status code are read.
 pub(crate) async fn observe(
@@ -32,7 +35,8 @@ pub(crate) async fn observe(
 ) -> Response {
     // A path that is not served is measured under one name: callers could fill the metrics with paths otherwise.
     let rpc = Rpc::from_path(served(request.uri().path()));
-    let span = server_span(rpc, trace_parent(&access, request.headers()));
+    let peer = request.extensions().get();
+    let span = server_span(rpc, trace_parent(&access, request.headers(), peer));
     let mut measurement = Measurement {
         instruments,
         rpc,
@@ -57,10 +61,10 @@ pub(crate) async fn observe(
 
 /// The trace that a service says its call belongs to. Users may not say so, because a sampled trace makes the authority
 /// export spans.
-fn trace_parent(access: &Access, headers: &HeaderMap) -> Option<TraceParent> {
+fn trace_parent(access: &Access, headers: &HeaderMap, peer: Option<&Peer>) -> Option<TraceParent> {
     let header = headers.get("traceparent")?;
     let parent = TraceParent::parse(header.to_str().ok()?)?;
-    access.is_service(headers).then_some(parent)
+    access.is_service(headers, peer).then_some(parent)
 }
 
 fn server_span(rpc: Rpc, parent: Option<TraceParent>) -> Span {

@@ -69,11 +69,12 @@ impl Authority {
                 let views = history(number, 0, length);
                 self.view = views[length as usize].clone();
                 self.broken = false;
-                follower.begin();
+                follower.begin(FIRST);
                 // An authority says so when it does not have the cursor, and sometimes when it does.
                 let knows = |cursor| views.iter().any(|view| view.position() == cursor);
-                let fork = follower
-                    .stream
+                let stream = follower.lines.get(FIRST).stream.as_ref();
+                let fork = stream
+                    .expect("a stream")
                     .cursor
                     .is_some_and(|cursor| fork || !knows(cursor));
                 follower.greet(number, fork)
@@ -107,9 +108,10 @@ impl Authority {
     }
 
     fn beat(&self, follower: &mut Follower, head: Position) -> Result<(), ProtocolError> {
-        match follower.probe(Mark::at(100, 0)) {
-            Some(probe) => follower.answer(probe.nonce, head),
-            None => Ok(()),
+        match follower.probe(FIRST, Mark::at(100, 0)) {
+            Ok(Some(probe)) => follower.answer(probe.nonce, head),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }
@@ -174,12 +176,12 @@ proptest! {
 /// A message of a stream, and what the gate knows when it comes.
 fn script(follower: &mut Follower) -> Vec<Answer> {
     let views = history(1, 0, 3);
-    follower.begin();
+    follower.begin(FIRST);
     let welcome = v1::WatchWelcome {
         incarnation: vec![1; 16].into(),
         ..Default::default()
     };
-    let mut script = vec![Answer::Welcome(welcome.sealed(&follower.stream.id))];
+    let mut script = vec![Answer::Welcome(welcome.sealed(&follower.stream_id(FIRST)))];
     let chunks = snapshot(&views[1]);
     script.extend(chunks.into_iter().map(Answer::SnapshotChunk));
     for revision in 2..=3 {
@@ -246,14 +248,17 @@ fn a_beat_with_any_bit_flipped_proves_nothing() {
         for answer in script(&mut follower) {
             follower.hear(answer).expect("as it was sent");
         }
-        let probe = follower.probe(Mark::at(100, 0)).expect("a probe");
+        let probe = follower
+            .probe(FIRST, Mark::at(100, 0))
+            .expect("a stream")
+            .expect("a probe");
         let beat = v1::WatchBeat {
             nonce: probe.nonce,
             head: follower.position().map(Into::into),
             database_time: Some((SystemTime::UNIX_EPOCH + Duration::from_micros(5)).into()),
             ..Default::default()
         };
-        let beat = Answer::Beat(beat.sealed(&follower.stream.id));
+        let beat = Answer::Beat(beat.sealed(&follower.stream_id(FIRST)));
         (follower, beat)
     };
     let (mut follower, beat) = prepared();

@@ -1,6 +1,6 @@
-//! Credentials of calls: bearers of configured services and access tokens of users.
+//! Credentials of calls: bearers and certificates of configured services, and access tokens of users.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -14,7 +14,8 @@ use portcullis_contract::{
 use super::known_tokens::KnownTokens;
 use crate::{
     app::{AppError, ServiceCaller},
-    config::{CallerConfig, Config, ConfigError},
+    config::{CallerConfig, Config, ConfigError, San},
+    net::ClientCertificate,
 };
 
 /// A genuine credential's owner, before anything was read for it.
@@ -41,6 +42,10 @@ impl CredentialRefusal {
         }
     }
 
+    fn invalid(reason: &'static str) -> Self {
+        Self::of_header(AppError::CredentialsInvalid, reason)
+    }
+
     /// The refusal of a user's token.
     pub(super) fn of_token(reason: &'static str) -> Self {
         Self {
@@ -53,24 +58,33 @@ impl CredentialRefusal {
 
 /// The credentials that the authority accepts.
 pub(super) struct Credentials {
-    services: Vec<ServiceCredential>,
+    bearers: Vec<ServiceBearer>,
+    certified: HashMap<San, Arc<ServiceCaller>>,
     tokens: KnownTokens,
 }
 
 /// The digest of a service's bearer, and the service.
-struct ServiceCredential {
+struct ServiceBearer {
     digest: [u8; 32],
     service: Arc<ServiceCaller>,
 }
 
 impl Credentials {
     pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let mut services = Vec::with_capacity(config.callers.len());
+        let mut bearers = Vec::with_capacity(config.callers.len());
+        let mut certified = HashMap::new();
         for caller in &config.callers {
-            services.push(ServiceCredential::new(caller)?);
+            let service = Arc::new(service(caller)?);
+            if let Some(san) = caller.san() {
+                certified.insert(san, Arc::clone(&service));
+            }
+            if let Some(digest) = caller.digest() {
+                bearers.push(ServiceBearer { digest, service });
+            }
         }
         Ok(Self {
-            services,
+            bearers,
+            certified,
             tokens: KnownTokens::new(Expected {
                 issuer: config.tokens.issuer.clone(),
                 // A token that is only for a gateway must not call the authority: whoever gets hold of it there could
@@ -81,11 +95,20 @@ impl Credentials {
     }
 
     /// The owner of a call's credential.
+    ///
+    /// A call with an `authorization` header is its bearer's. The certificate of the connection identifies a call
+    /// without one. An application may call with the token of a user over the connection that its certificate opened.
     pub(super) fn identify(
         &self,
         headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
         view: &View,
     ) -> Result<Owner, CredentialRefusal> {
+        if let Some(certificate) = certificate
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            return self.identify_by_certificate(certificate);
+        }
         let credential = bearer(headers)?;
         // A bearer of a service has no dot, and every token has two.
         if credential.contains('.') {
@@ -94,17 +117,58 @@ impl Credentials {
                 Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
             };
         }
-        match self.service(credential) {
+        let Some(service) = self.service(credential) else {
+            return Err(CredentialRefusal::invalid("unknown_bearer"));
+        };
+        // A bearer that was stolen from another service is of no use over this service's certificate.
+        if let Some(certificate) = certificate
+            && let Ok(Some(certified)) = self.certified(certificate)
+            && !Arc::ptr_eq(&certified, &service)
+        {
+            return Err(CredentialRefusal::invalid("two_callers"));
+        }
+        Ok(Owner::Service(service))
+    }
+
+    fn identify_by_certificate(
+        &self,
+        certificate: &ClientCertificate,
+    ) -> Result<Owner, CredentialRefusal> {
+        match self.certified(certificate)? {
             Some(service) => Ok(Owner::Service(service)),
-            None => Err(CredentialRefusal::of_header(
-                AppError::CredentialsInvalid,
-                "unknown_bearer",
-            )),
+            None => Err(CredentialRefusal::invalid("unknown_certificate")),
         }
     }
 
+    /// The service that a certificate names. One that names two is nobody's.
+    fn certified(
+        &self,
+        certificate: &ClientCertificate,
+    ) -> Result<Option<Arc<ServiceCaller>>, CredentialRefusal> {
+        let mut found: Option<&Arc<ServiceCaller>> = None;
+        for name in &certificate.names {
+            let Some(service) = self.certified.get(name) else {
+                continue;
+            };
+            if found.is_some_and(|other| !Arc::ptr_eq(other, service)) {
+                return Err(CredentialRefusal::invalid("two_callers"));
+            }
+            found = Some(service);
+        }
+        Ok(found.cloned())
+    }
+
     /// Whether a call has the credential of a configured service.
-    pub(super) fn is_service(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_service(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> bool {
+        if let Some(certificate) = certificate
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            return self.identify_by_certificate(certificate).is_ok();
+        }
         match bearer(headers) {
             Ok(credential) => self.service(credential).is_some(),
             Err(_) => false,
@@ -116,7 +180,7 @@ impl Credentials {
         // Digests are compared, so the configuration holds no secret and every comparison has one length.
         let digest = sha256(credential.as_bytes());
         let mut found = None;
-        for configured in &self.services {
+        for configured in &self.bearers {
             if verify_slices_are_equal(&configured.digest, &digest).is_ok() {
                 found = Some(Arc::clone(&configured.service));
             }
@@ -125,25 +189,14 @@ impl Credentials {
     }
 }
 
-impl ServiceCredential {
-    fn new(config: &CallerConfig) -> Result<Self, ConfigError> {
-        let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
-        let tenant = tenant.map_err(|_| malformed("tenant"))?;
-        let digest = config.digest().ok_or_else(|| malformed("bearer_sha256"))?;
-        let service = ServiceCaller {
-            name: config.name.as_str().into(),
-            roles: config.roles.clone(),
-            tenant,
-        };
-        Ok(Self {
-            digest,
-            service: Arc::new(service),
-        })
-    }
-}
-
-fn malformed(field: &str) -> ConfigError {
-    ConfigError::new(format!("callers.{field}"), "is malformed")
+fn service(config: &CallerConfig) -> Result<ServiceCaller, ConfigError> {
+    let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
+    let tenant = tenant.map_err(|_| ConfigError::new("callers.tenant", "is malformed"))?;
+    Ok(ServiceCaller {
+        name: config.name.as_str().into(),
+        roles: config.roles.clone(),
+        tenant,
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, CredentialRefusal> {

@@ -133,8 +133,9 @@ impl Access {
     }
 
     /// Whether a call has the credential of a configured service.
-    pub(crate) fn is_service(&self, headers: &HeaderMap) -> bool {
-        self.credentials.is_service(headers)
+    pub(crate) fn is_service(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
+        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+        self.credentials.is_service(headers, certificate)
     }
 
     /// Serves a call with one request. The message is complete before the call takes a permit, so that slow senders hold
@@ -147,11 +148,12 @@ impl Access {
         deadline: Instant,
     ) -> Result<Response, AppError> {
         let (parts, body) = request.into_parts();
-        let address = address_of(parts.extensions.get());
+        let peer = parts.extensions.get::<Peer>().cloned();
+        let address = address_of(peer.as_ref());
         // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
         // turns, everybody else's calls would wait behind the whole flood.
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(&parts.headers, rule, address)?;
+        let owner = self.identify(&parts.headers, rule, peer.as_ref())?;
         let call = Call {
             rule,
             address,
@@ -267,7 +269,7 @@ impl Access {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(request.headers(), rule, address)?;
+        let owner = self.identify(request.headers(), rule, peer.as_ref())?;
         drop(check);
 
         let holder = holder(owner.as_ref(), address);
@@ -302,16 +304,17 @@ impl Access {
         &self,
         headers: &HeaderMap,
         rule: &Rule,
-        address: IpAddr,
+        peer: Option<&Peer>,
     ) -> Result<Option<Owner>, AppError> {
         if rule.public {
             return Ok(None);
         }
         // The view has the trusted keys and the revocations that this authority knows.
         let view = self.app.feed.view();
-        let owner = match self.credentials.identify(headers, &view) {
+        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+        let owner = match self.credentials.identify(headers, certificate, &view) {
             Ok(owner) => owner,
-            Err(refusal) => return Err(self.record_refusal(refusal, Some(address))),
+            Err(refusal) => return Err(self.record_refusal(refusal, Some(address_of(peer)))),
         };
         // Users are checked in `admit`, after the message is in: that takes a read of the store.
         if let Owner::Service(service) = &owner

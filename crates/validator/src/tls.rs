@@ -1,0 +1,207 @@
+//! The certificates of a gate: given once, or in files that may be replaced while it runs.
+
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use portcullis_contract::position::sha256;
+use portcullis_validator_core::BuildError;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use x509_parser::pem::Pem;
+
+use crate::cause::describe;
+
+/// The files of a gate's TLS. They are read again when a connection is made, and before the certificate expires.
+///
+/// Replace each by renaming a new file over it. Files that cannot be used are reported once in the log, and the ones
+/// before stay in use.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    ca_certificate: PathBuf,
+    client: Option<(PathBuf, PathBuf)>,
+}
+
+impl TlsFiles {
+    /// Names the certificate (PEM) that signs the authority's.
+    #[must_use]
+    pub fn new(ca_certificate: impl Into<PathBuf>) -> Self {
+        Self {
+            ca_certificate: ca_certificate.into(),
+            client: None,
+        }
+    }
+
+    /// Names the gate's own certificate (PEM, with its chain) and its private key.
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.client = Some((certificate.into(), key.into()));
+        self
+    }
+
+    fn read(&self) -> Result<Pems, BuildError> {
+        let client = match &self.client {
+            Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+            None => None,
+        };
+        Ok(Pems {
+            ca_certificate: Some(read(&self.ca_certificate)?),
+            client,
+        })
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
+    let unreadable =
+        |error: io::Error| unusable("tls_files", &format!("{}: {error}", file.display()));
+    fs::read(file).map_err(unreadable)
+}
+
+/// Certificates and a key, in PEM form.
+#[derive(Clone, Default)]
+pub(crate) struct Pems {
+    pub(crate) ca_certificate: Option<Vec<u8>>,
+    /// The gate's own certificate, and its key.
+    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Pems {
+    /// A digest, so that the key is not kept a second time to compare it.
+    fn digest(&self) -> [u8; 32] {
+        let ca = self.ca_certificate.as_deref().unwrap_or_default();
+        let (certificate, key) = match &self.client {
+            Some((certificate, key)) => (&certificate[..], &key[..]),
+            None => Default::default(),
+        };
+        sha256(&[sha256(ca), sha256(certificate), sha256(key)].concat())
+    }
+
+    /// Checks everything, so that what this returns can make connections.
+    fn material(&self) -> Result<Material, BuildError> {
+        let mut config = ClientTlsConfig::new();
+        if let Some(pem) = &self.ca_certificate {
+            // The transport leaves out what it cannot read, and would then trust nobody without a word.
+            first_expiry(pem).ok_or_else(|| {
+                unusable("ca_certificate", "has no certificate chain in PEM form")
+            })?;
+            config = config.ca_certificate(Certificate::from_pem(pem));
+        }
+        let mut expires = None;
+        if let Some((certificate, key)) = &self.client {
+            let end = first_expiry(certificate).ok_or_else(|| {
+                unusable("client_certificate", "has no certificate chain in PEM form")
+            })?;
+            expires = Some(end);
+            config = config.identity(Identity::from_pem(certificate, key));
+        }
+        // The endpoint does not matter: this compares the certificate with its key.
+        Endpoint::from_static("https://localhost")
+            .tls_config(config.clone())
+            .map_err(|error| unusable("client_certificate", &mismatch(&error)))?;
+        Ok(Material { config, expires })
+    }
+}
+
+fn mismatch(error: &dyn Error) -> String {
+    format!("cannot be used with its key: {}", describe(error))
+}
+
+/// The end of the first certificate, which is the owner's.
+fn first_expiry(pem: &[u8]) -> Option<SystemTime> {
+    let first = Pem::iter_from_buffer(pem).next()?.ok()?;
+    let certificate = first.parse_x509().ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+fn unusable(setting: &'static str, problem: &str) -> BuildError {
+    BuildError {
+        setting,
+        problem: problem.to_owned(),
+    }
+}
+
+/// What connections are made with.
+#[derive(Clone)]
+pub(crate) struct Material {
+    pub(crate) config: ClientTlsConfig,
+    /// The end of the gate's own certificate. None: it has none.
+    pub(crate) expires: Option<SystemTime>,
+}
+
+/// The certificates of a gate, in their newest form.
+pub(crate) struct Tls {
+    /// None: they were given once.
+    files: Option<TlsFiles>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    material: Material,
+    /// Stands for the files as they were read last, whether they could be used or not.
+    seen: [u8; 32],
+}
+
+impl Tls {
+    pub(crate) fn given(pems: &Pems) -> Result<Self, BuildError> {
+        Self::new(None, pems)
+    }
+
+    pub(crate) fn of_files(files: TlsFiles) -> Result<Self, BuildError> {
+        let pems = files.read()?;
+        Self::new(Some(files), &pems)
+    }
+
+    fn new(files: Option<TlsFiles>, pems: &Pems) -> Result<Self, BuildError> {
+        Ok(Self {
+            files,
+            current: Mutex::new(Current {
+                material: pems.material()?,
+                seen: pems.digest(),
+            }),
+        })
+    }
+
+    /// Whether the gate has a certificate of its own.
+    pub(crate) fn has_client_certificate(&self) -> bool {
+        self.lock().material.expires.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest certificates that can be used. Reads the files.
+    pub(crate) fn newest(&self) -> Material {
+        let mut current = self.lock();
+        let Some(files) = &self.files else {
+            return current.material.clone();
+        };
+        let read = files.read();
+        let seen = match &read {
+            Ok(pems) => pems.digest(),
+            Err(error) => sha256(error.problem.as_bytes()),
+        };
+        if seen == current.seen {
+            return current.material.clone();
+        }
+        current.seen = seen;
+        match read.and_then(|pems| pems.material()) {
+            Ok(material) => {
+                tracing::info!("the TLS files were replaced");
+                current.material = material;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new TLS files are not used; those before still are");
+            }
+        }
+        current.material.clone()
+    }
+}
