@@ -25,6 +25,7 @@ impl Door for EnvoyModule {
         Abilities {
             http2: Ability::Yes,
             http3: Ability::No("in tests/envoy: it needs TLS"),
+            grpc: Ability::Yes,
             websockets: Ability::Yes,
             cuts_streams: Ability::Yes,
             cleans_trailers: Ability::Yes,
