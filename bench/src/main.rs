@@ -6,6 +6,9 @@
     reason = "it reports to the person who ran it"
 )]
 
+mod doors;
+mod effort;
+mod load;
 mod measure;
 mod peers;
 mod replay;
@@ -20,7 +23,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use self::{report::Report, world::World};
+use self::{effort::Effort, report::Report, world::World};
 
 /// Counts what is allocated, for the rows about memory.
 #[global_allocator]
@@ -40,6 +43,9 @@ struct Cli {
     /// How long the soak lasts, in minutes.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// Measure a tenth: it shows that a row works, and its figures are noise. The rows of the doors obey it.
+    #[arg(long)]
+    quick: bool,
     /// The rude callers of the soak; none: all.
     #[arg(long)]
     rude: Vec<rows::soak::rude::Kind>,
@@ -52,13 +58,19 @@ enum Chore {
     /// Misbehaves, for the soak.
     #[command(hide = true)]
     Rude(rows::soak::rude::Options),
+    /// Serves the peer of the row `envoy_ext_authz`.
+    #[command(hide = true)]
+    RedisAuthz(peers::redis_authz::Options),
 }
 
 /// Only when asked for: they take long.
 const ON_REQUEST: [&str; 2] = ["lists", "soak"];
 
+/// The name of all groups whose names begin with it.
+const DOORS: &str = "doors";
+
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 10] = [
+const GROUPS: [(&str, &[&str]); 18] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -86,6 +98,43 @@ const GROUPS: [(&str, &[&str]); 10] = [
     ("sign_out", &["force_sign_out"]),
     ("neighbours", &["noisy_neighbour", "noisy_neighbour_sqlite"]),
     ("searches", &["noisy_search"]),
+    ("doors_layer", &["layer_overhead"]),
+    (
+        "doors_envoy",
+        &[
+            "envoy_module",
+            "envoy_module_share",
+            "envoy_module_rate",
+            "envoy_ext_authz",
+        ],
+    ),
+    ("doors_nginx", &["lemonldap"]),
+    ("doors_sidecar", &["sidecar_rate", "sidecar_rate_ext_authz"]),
+    (
+        "doors_storm",
+        &[
+            "revoke_storm_module",
+            "revoke_storm_ext_authz",
+            "revoke_storm_layer",
+            "revoke_cut_module",
+            "revoke_cut_ext_authz",
+            "revoke_cut_layer",
+        ],
+    ),
+    ("doors_propagate", &["propagate_envoy"]),
+    (
+        "doors_streams",
+        &[
+            "cut_stream_module",
+            "cut_stream_layer",
+            "cut_stream_module_1000",
+            "cut_stream_layer_1000",
+        ],
+    ),
+    (
+        "doors_memory",
+        &["sidecar_rss", "module_rss", "module_stream"],
+    ),
     (
         "lists",
         &[
@@ -108,6 +157,7 @@ async fn main() -> Result<()> {
     match &cli.chore {
         Some(Chore::Seed(options)) => seed::run(options).await,
         Some(Chore::Rude(options)) => rows::soak::rude::run(options).await,
+        Some(Chore::RedisAuthz(options)) => peers::redis_authz::run(options).await,
         None => measure(&cli).await,
     }
 }
@@ -117,7 +167,7 @@ async fn measure(cli: &Cli) -> Result<()> {
     let known = |name: &String| {
         GROUPS
             .iter()
-            .any(|(group, rows)| group == name || rows.contains(&name.as_str()))
+            .any(|(group, rows)| is_named(group, rows, name))
     };
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         bail!(
@@ -127,9 +177,7 @@ async fn measure(cli: &Cli) -> Result<()> {
     }
     let mut report = Report::default();
     for (group, rows) in GROUPS {
-        let asked = wanted
-            .iter()
-            .any(|name| name == group || rows.contains(&name.as_str()));
+        let asked = wanted.iter().any(|name| is_named(group, rows, name));
         if asked || wanted.is_empty() && !ON_REQUEST.contains(&group) {
             eprintln!("{group}: {}", rows.join(", "));
             run(group, cli, &mut report)
@@ -142,8 +190,22 @@ async fn measure(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether a word of the command line means this group.
+fn is_named(group: &str, rows: &[&str], name: &str) -> bool {
+    group == name || rows.contains(&name) || name == DOORS && group.starts_with(DOORS)
+}
+
 async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
+    let effort = Effort::new(cli.quick);
     match group {
+        "doors_layer" => rows::doors::layer::run(effort, report).await,
+        "doors_envoy" => rows::doors::envoy::run(effort, report).await,
+        "doors_nginx" => rows::doors::forward_auth::run(effort, report).await,
+        "doors_sidecar" => rows::doors::sidecar::run(effort, report).await,
+        "doors_storm" => rows::doors::storm::run(effort, report).await,
+        "doors_propagate" => rows::doors::propagate::run(effort, report).await,
+        "doors_streams" => rows::doors::cut::run(effort, report).await,
+        "doors_memory" => rows::doors::memory::run(effort, report).await,
         "validate" => rows::validate::run(report).await,
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,

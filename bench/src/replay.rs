@@ -62,6 +62,11 @@ impl Replay {
         })
     }
 
+    /// `http://…` of it.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Lets the log grow by a thousand batches a second, each of one sign-out, or stand still.
     pub(crate) fn grow(&self, growing: bool) {
         self.growing.store(growing, Ordering::Relaxed);

@@ -95,6 +95,11 @@ impl Process {
         self.child.id().unwrap_or_default()
     }
 
+    /// `http://…` of its gRPC server.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Where it serves gRPC and HTTP.
     pub(crate) fn addresses(&self) -> (SocketAddr, SocketAddr) {
         (self.grpc, self.http)

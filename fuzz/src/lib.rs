@@ -9,7 +9,6 @@ pub mod configuration;
 pub mod credential;
 pub mod cursor;
 pub mod delta;
-pub mod gate;
 pub mod page_token;
 pub mod refresh_token;
 pub mod snapshot;
@@ -62,7 +61,7 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = targets!(
+pub const TARGETS: [Target; 9] = targets!(
     access_token,
     refresh_token,
     page_token,
@@ -71,8 +70,7 @@ pub const TARGETS: [Target; 10] = targets!(
     checkpoint,
     cursor,
     configuration,
-    credential,
-    gate
+    credential
 );
 
 /// The first byte of an input chooses what is done with the rest.

@@ -39,7 +39,7 @@ pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let target = test
         .parent()
-        .and_then(Path::parent)
+        .and_then(without_deps)
         .expect("target/<profile>/deps/<test>");
     let binary = target.join(name);
     assert!(
@@ -48,6 +48,14 @@ pub fn built(name: &str) -> PathBuf {
         binary.display()
     );
     binary
+}
+
+/// The directory of built binaries: tests lie in `deps` below it, and the bench lies in it.
+fn without_deps(directory: &Path) -> Option<&Path> {
+    match directory.ends_with("deps") {
+        true => directory.parent(),
+        false => Some(directory),
+    }
 }
 
 impl Dev {

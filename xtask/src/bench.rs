@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    gateways, install,
+    envoy, gateways, install,
     shell::{self, command},
     tools,
 };
@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Sessions of the large database of the lists; it takes about a kilobyte for each.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
+    /// Measure a tenth of the rows of the doors: it shows that they work, and their figures are noise.
+    #[arg(long)]
+    quick: bool,
     /// Duration of the row `soak`, in minutes.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
@@ -30,9 +33,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::POSTGRES_SERVER,
         tools::PGBENCH,
         tools::REDIS_SERVER,
+        tools::LEMONLDAP,
     ])?;
     gateways::ensure()?;
     build()?;
+    envoy::build(&["--release", "--locked"])?;
     let mut bench = command(
         "target/release/portcullis-bench",
         [
@@ -40,6 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             format!("--minutes={}", options.minutes),
         ],
     );
+    bench.args(options.quick.then_some("--quick"));
     bench.args(&options.rows);
     shell::run(bench)
 }
@@ -83,7 +89,14 @@ pub(crate) fn seed(options: &SeedOptions) -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    let packages = ["-p", "portcullis-cli", "-p", "portcullis-bench"];
+    let packages = [
+        "-p",
+        "portcullis-cli",
+        "-p",
+        "portcullis-sidecar",
+        "-p",
+        "portcullis-bench",
+    ];
     shell::run(command(
         "cargo",
         [&["build", "--release", "--locked"][..], &packages].concat(),

@@ -92,6 +92,18 @@ pub(crate) const REDIS_SERVER: Need = Need {
     met: || shell::on_path("redis-server"),
 };
 
+/// A peer of the bench: it decides for NGINX, without its portal.
+pub(crate) const LEMONLDAP: Need = Need {
+    name: "LemonLDAP::NG's server for NGINX (llng-fastcgi-server)",
+    packages: &["lemonldap-ng-fastcgi-server"],
+    services: &[
+        "lemonldap-ng-fastcgi-server",
+        "liblemonldap-ng-handler-perl.timer",
+        "liblemonldap-ng-handler-perl",
+    ],
+    met: || has_server("llng-fastcgi-server"),
+};
+
 /// Installs buf, and runs the example in Node.
 pub(crate) const NPM: Need = Need {
     name: "Node.js with npm",

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -46,6 +46,11 @@ impl Redis {
             _child: child,
             port,
         })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Nanoseconds of one `GET` round trip from this process; the median.

@@ -58,7 +58,7 @@ async fn one(world: &World, report: &mut Report) -> Result<()> {
 
 /// Milliseconds from the call until the last of the gates refuses, by the change of its view. A round into which another
 /// batch fell (that of the sign-ins' audit events, once a second) is measured again.
-async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
+pub(crate) async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
     for _ in 0..ROUNDS {
         if let Some(milliseconds) = round(world, gates).await? {
             return Ok(milliseconds);

@@ -77,7 +77,7 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
 }
 
 /// A view of a million revocations, and the key that signs what it trusts.
-fn view_with_revocations() -> Result<(View, Signer)> {
+pub(crate) fn view_with_revocations() -> Result<(View, Signer)> {
     let (id, private) = (
         KeyId::parse("bench")?,
         PrivateKey::generate(Algorithm::Ed25519),
@@ -114,7 +114,8 @@ fn follow(view: &View, change: Change) -> Result<View> {
     })?)
 }
 
-fn token(signer: &Signer, index: u64) -> Result<String> {
+/// The access token of a session, which no store knows.
+pub(crate) fn token(signer: &Signer, index: u64) -> Result<String> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)?
         .as_secs();

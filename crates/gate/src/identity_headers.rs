@@ -3,12 +3,9 @@
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{
-    decision::{HeaderChanges, Subject},
-    refused::HeadProblem,
-};
+use crate::decision::{HeaderChanges, Subject};
 
 const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
 const USER: HeaderName = HeaderName::from_static("x-portcullis-user");
@@ -26,7 +23,7 @@ const PREFIX: &[u8] = b"x-portcullis-";
 /// All spellings of the identity headers that upstreams may read as one variable, because they fold `-` and `_`.
 ///
 /// For doors whose gateway removes headers by a list. Others find them by [`is_identity_header`].
-pub static IDENTITY_HEADERS: [HeaderName; 40] = [
+pub const IDENTITY_HEADERS: [HeaderName; 40] = [
     HeaderName::from_static("x-portcullis-tenant"),
     HeaderName::from_static("x-portcullis_tenant"),
     HeaderName::from_static("x_portcullis-tenant"),
@@ -69,67 +66,24 @@ pub static IDENTITY_HEADERS: [HeaderName; 40] = [
     HeaderName::from_static("x_portcullis_identity"),
 ];
 
-/// Headers by which some frameworks replace the path or the method of a request, so that they would handle another
-/// request than the gate decided about.
-const OVERRIDES: [&str; 5] = [
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-];
-
 /// Returns whether only the gate may set a header: whether an upstream could read its name as `X-Portcullis-…`.
 ///
 /// Upstreams in the tradition of CGI fold letter case and `-`, `_` and other characters into one. So any character that
 /// is no letter or digit counts as `-` here. A door removes such headers and trailers of the client.
 #[must_use]
 pub fn is_identity_header(name: &str) -> bool {
-    match name.as_bytes().get(..PREFIX.len()) {
-        Some(start) => is_folded(start, PREFIX),
-        None => false,
-    }
-}
-
-fn is_override(name: &str) -> bool {
-    let mut overrides = OVERRIDES.iter();
-    overrides.any(|own| own.len() == name.len() && is_folded(name.as_bytes(), own.as_bytes()))
-}
-
-/// Returns whether an upstream could read `bytes` as `expected`, which has the same length.
-fn is_folded(bytes: &[u8], expected: &[u8]) -> bool {
-    bytes.iter().zip(expected).all(|(byte, expected)| {
+    let Some(start) = name.as_bytes().get(..PREFIX.len()) else {
+        return false;
+    };
+    start.iter().zip(PREFIX).all(|(byte, expected)| {
         byte.eq_ignore_ascii_case(expected) || (*expected == b'-' && !byte.is_ascii_alphanumeric())
     })
 }
 
-/// Checks that `Connection` names no header that only the gate may set. Proxies behind the gate remove the headers that
-/// it names: so a client could take the identity out of its own request.
-pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), HeadProblem> {
-    for value in headers.get_all(header::CONNECTION) {
-        for name in value.as_bytes().split(|byte| *byte == b',') {
-            let start = name.trim_ascii().get(..PREFIX.len());
-            if start.is_some_and(|start| is_folded(start, PREFIX)) {
-                return Err(HeadProblem::ConnectionHeader);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes what the client says about its identity, and what would replace the path or the method.
-pub(crate) fn remove_foreign(
-    headers: &HeaderMap,
-    forward_overrides: bool,
-    changes: &mut HeaderChanges,
-) {
+/// Removes what the client says about its identity.
+pub(crate) fn remove_foreign(headers: &HeaderMap, changes: &mut HeaderChanges) {
     for name in headers.keys() {
-        let text = name.as_str();
-        // The names of a map are in small letters.
-        if !text.starts_with('x') {
-            continue;
-        }
-        if is_identity_header(text) || (!forward_overrides && is_override(text)) {
+        if is_identity_header(name.as_str()) {
             changes.remove.push(name.clone());
         }
     }

@@ -1,0 +1,65 @@
+//! Every kind of door, behind one type.
+
+use std::{any::Any, net::SocketAddr};
+
+use anyhow::Result;
+use axum::Router;
+
+use super::{
+    Settings,
+    envoy::{Envoy, Filter},
+    layer::Service,
+    sidecar::{Sidecar, Verify},
+};
+
+/// A kind of door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Module,
+    ExtAuthz,
+    Layer,
+}
+
+/// A running door. Its processes end with it.
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    _parts: Vec<Part>,
+}
+
+/// A process or a task that ends when it is dropped.
+type Part = Box<dyn Any + Send>;
+
+impl Door {
+    /// Starts it, and waits until it listens. It need not be able to decide yet.
+    pub(crate) async fn start(kind: Kind, settings: &Settings) -> Result<Self> {
+        let mut parts: Vec<Part> = Vec::new();
+        let address = match kind {
+            Kind::Module => {
+                let envoy = Envoy::start(&Filter::Module, settings, 1).await?;
+                let address = envoy.address();
+                parts.push(Box::new(envoy));
+                address
+            }
+            Kind::ExtAuthz => {
+                let sidecar = Sidecar::start(settings, Verify::Tcp).await?;
+                let filter = Filter::ExtAuthz(sidecar.ext_authz());
+                let envoy = Envoy::start(&filter, settings, 1).await?;
+                let address = envoy.address();
+                parts.push(Box::new(envoy));
+                parts.push(Box::new(sidecar));
+                address
+            }
+            Kind::Layer => {
+                let routes = Router::new().fallback(async || "ok");
+                let service = Service::start(settings, routes).await?;
+                let address = service.address();
+                parts.push(Box::new(service));
+                address
+            }
+        };
+        Ok(Self {
+            address,
+            _parts: parts,
+        })
+    }
+}
