@@ -137,7 +137,9 @@ impl Apt {
     /// Keeps a service that was just installed from starting at the next boot.
     fn disable(&self, service: &str) -> Result<()> {
         let unit = format!("{service}.service");
-        shell::run(self.command(["deb-systemd-helper", "disable", &unit]))?;
+        // The helper works without systemd, but wants to be called by a package.
+        let caller = "DPKG_MAINTSCRIPT_PACKAGE=portcullis-xtask";
+        shell::run(self.command([caller, "deb-systemd-helper", "disable", &unit]))?;
         if Path::new("/etc/init.d").join(service).exists() {
             shell::run(self.command(["update-rc.d", service, "disable"]))?;
         }
