@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use portcullis_gate::Decision;
 
-use self::{answer::Answers, forwarded::Family};
+use self::forwarded::Family;
 use super::{Judge, invalid};
 use crate::{net::Handler, telemetry::Door};
 
@@ -46,15 +46,11 @@ impl Flavour {
 /// The door.
 pub(crate) struct ForwardAuth {
     judge: Judge,
-    answers: Answers,
 }
 
 impl ForwardAuth {
     pub(crate) fn new(judge: Judge) -> Self {
-        Self {
-            judge,
-            answers: Answers::new(),
-        }
+        Self { judge }
     }
 
     fn verify(&self, flavour: Flavour, mut headers: HeaderMap) -> Response<Full<Bytes>> {
@@ -66,7 +62,7 @@ impl ForwardAuth {
             Err(invalid) => Err(*invalid),
         };
         match self.judge.decide(Door::ForwardAuth, head) {
-            Decision::Allow(allow) => self.answers.allowed(allow.headers, &headers),
+            Decision::Allow(allow) => answer::allowed(allow.headers, &headers),
             Decision::Deny(deny) => answer::denied(deny, flavour),
         }
     }
