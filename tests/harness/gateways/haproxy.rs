@@ -1,0 +1,48 @@
+//! HAProxy, started from `deploy/haproxy.cfg` with `deploy/haproxy-auth.lua`.
+
+use std::process::Command;
+
+use super::{
+    Behind, Gateway, Launch, Program, Running, Sample, loopback, open_directory, program::root,
+};
+
+/// Starts HAProxy before an application, and waits until it listens.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start(program: &Program, behind: &Behind) -> Gateway {
+    let directory = open_directory();
+    let file = directory.path().join("haproxy.cfg");
+    let script = root().join("deploy/haproxy-auth.lua");
+    let mut http2 = loopback();
+    let running = Running::start(|| {
+        let http = loopback();
+        http2 = loopback();
+        Sample::deployed("haproxy.cfg")
+            .listen(http)
+            .application(behind)
+            .set("127.0.0.1:8082", &http2.to_string())
+            .set(
+                "/etc/portcullis/haproxy-auth.lua",
+                &script.display().to_string(),
+            )
+            .set("unix@/run/portcullis/forward-auth.sock", &address(behind))
+            .write(&file);
+        let mut command = Command::new(&program.path);
+        // In the foreground, one process.
+        command.arg("-db").arg("-f").arg(&file);
+        Launch {
+            command,
+            address: http,
+        }
+    })
+    .await;
+    Gateway::new(running, http2, directory)
+}
+
+fn address(behind: &Behind) -> String {
+    match behind.sidecar.strip_prefix("unix:") {
+        Some(path) => format!("unix@{path}"),
+        None => format!("ipv4@{}", behind.sidecar),
+    }
+}

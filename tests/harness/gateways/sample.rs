@@ -1,0 +1,79 @@
+//! A file of `deploy/`, with the addresses of a test in it.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use super::program::root;
+
+/// The address at which every shipped file listens.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// The address of the application in every shipped file.
+const APPLICATION: &str = "127.0.0.1:3000";
+
+/// The servers behind a gateway.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// Where the sidecar answers `/verify`: an address, or `unix:` and a path.
+    pub sidecar: String,
+    /// The application.
+    pub application: SocketAddr,
+}
+
+/// The text of a shipped file.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    name: String,
+    text: String,
+}
+
+impl Sample {
+    /// Reads a file as we ship it.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn deployed(name: &str) -> Self {
+        let path = root().join("deploy").join(name);
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self {
+            name: name.to_owned(),
+            text,
+        }
+    }
+
+    /// Replaces a value that a person sets.
+    ///
+    /// # Panics
+    /// When the file does not have it: then the file and the test do not agree.
+    #[must_use]
+    pub fn set(mut self, shipped: &str, ours: &str) -> Self {
+        assert!(
+            self.text.contains(shipped),
+            "deploy/{} has no `{shipped}`",
+            self.name
+        );
+        self.text = self.text.replace(shipped, ours);
+        self
+    }
+
+    /// Replaces the address at which the gateway listens.
+    #[must_use]
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.set(LISTEN, &address.to_string())
+    }
+
+    /// Replaces the address of the application.
+    #[must_use]
+    pub fn application(self, behind: &Behind) -> Self {
+        self.set(APPLICATION, &behind.application.to_string())
+    }
+
+    /// Writes it for the gateway to read.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn write(&self, file: &Path) {
+        fs::write(file, &self.text).expect("written");
+    }
+}
