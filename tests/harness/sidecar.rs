@@ -36,12 +36,15 @@ pub struct SidecarConfig {
     pub forward_auth: String,
     /// The lines of `[limits]`.
     pub limits: String,
-    /// The lines of `[rules]`, and of the tables below it.
-    pub rules: String,
+    /// The rules, as a document of their own.
+    pub rules: toml::Table,
 }
 
 impl SidecarConfig {
     /// Both doors on free ports, over the authority at `endpoint`. Sessions come by header or by the cookie `session`.
+    ///
+    /// # Panics
+    /// Never.
     #[must_use]
     pub fn new(endpoint: &str) -> Self {
         Self {
@@ -50,11 +53,14 @@ impl SidecarConfig {
             ext_authz: "listen = \"127.0.0.1:0\"\n".to_owned(),
             forward_auth: "listen = \"127.0.0.1:0\"\n".to_owned(),
             limits: "drain_timeout = \"5s\"\n".to_owned(),
-            rules: "cookie = \"session\"\n".to_owned(),
+            rules: "cookie = \"session\"\n".parse().expect("TOML"),
         }
     }
 
     /// The text of the file.
+    ///
+    /// # Panics
+    /// When a section is no TOML.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let endpoints = &self.endpoints;
@@ -67,13 +73,14 @@ impl SidecarConfig {
             ("forward_auth", &self.forward_auth),
             ("operations", "listen = \"127.0.0.1:0\"\n"),
             ("limits", &self.limits),
-            ("rules", &self.rules),
         ] {
             if !lines.is_empty() {
                 text.push_str(&format!("\n[{section}]\n{lines}"));
             }
         }
-        text
+        let mut file: toml::Table = text.parse().expect("TOML");
+        file.insert("rules".to_owned(), self.rules.clone().into());
+        toml::to_string(&file).expect("TOML")
     }
 }
 
@@ -194,12 +201,12 @@ impl TestSidecar {
         self.child.kill().await.expect("killed");
     }
 
-    /// Sends SIGTERM, and returns at once.
+    /// Sends a signal, and returns at once.
     ///
     /// # Panics
     /// When it has ended.
-    pub fn terminate(&self) {
-        kill_process(self.id(), Signal::TERM).expect("signalled");
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).expect("signalled");
     }
 
     /// Waits for its end.

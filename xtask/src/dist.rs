@@ -1,11 +1,11 @@
-//! `cargo xtask dist`: the binary to ship, stripped, with its debug information in a file of its own.
+//! `cargo xtask dist`: the binaries to ship, stripped, with their debug information in files of their own.
 //!
-//! Cargo's `split-debuginfo` leaves the line tables in the binary on Linux, and they are most of its size. So the
+//! Cargo's `split-debuginfo` leaves the line tables in the binary on Linux, and they are most of its size. So each
 //! binary is built whole and split by objcopy. A debugger finds the other file by its name and checksum.
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     envoy, install,
@@ -16,29 +16,34 @@ use crate::{
 const BUILT: &str = "target/dist";
 /// Output: the stripped files and their debug information.
 const DIRECTORY: &str = "target/ship";
+const SIDECAR: &str = "portcullis-sidecar";
+/// The largest sidecar, stripped. It is copied to every machine that has a gateway.
+const SIDECAR_MEGABYTES_MAX: u64 = 15;
 
 /// Builds the files with debug information, and splits the two.
 pub(crate) fn run() -> Result<()> {
     install::ensure(&[tools::C_COMPILER, tools::OBJCOPY])?;
-    shell::run(command(
-        "cargo",
-        [
-            "build",
-            "--profile",
-            "dist",
-            "--locked",
-            "-p",
-            "portcullis-cli",
-        ],
-    ))?;
+    // One at a time: built together, each would get the features that the other needs.
+    build("portcullis-cli")?;
+    build(SIDECAR)?;
     envoy::build(&["--profile", "dist", "--locked"])?;
     fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))?;
     ship("portcullis")?;
-    ship(envoy::FILE)
+    ship(envoy::FILE)?;
+    let megabytes = ship(SIDECAR)?;
+    if megabytes > SIDECAR_MEGABYTES_MAX {
+        bail!("{SIDECAR} must be at most {SIDECAR_MEGABYTES_MAX} MB");
+    }
+    Ok(())
 }
 
-/// Splits a file into what is shipped and its debug information.
-fn ship(file: &str) -> Result<()> {
+fn build(package: &str) -> Result<()> {
+    let arguments = ["build", "--profile", "dist", "--locked", "-p", package];
+    shell::run(command("cargo", arguments))
+}
+
+/// Splits a file into what is shipped and its debug information. Returns the size of what is shipped, in megabytes.
+fn ship(file: &str) -> Result<u64> {
     let built = format!("{BUILT}/{file}");
     let shipped = format!("{DIRECTORY}/{file}");
     let debug = format!("{shipped}.debug");
@@ -46,14 +51,17 @@ fn ship(file: &str) -> Result<()> {
     // The link contains the name and the checksum of the file, which therefore must be there first.
     let link = format!("--add-gnu-debuglink={debug}");
     shell::run(command("objcopy", ["--strip-all", &link, &built, &shipped]))?;
-    print_size(&shipped)?;
-    print_size(&debug)
+    let megabytes = print_size(&shipped)?;
+    print_size(&debug)?;
+    Ok(megabytes)
 }
 
-fn print_size(file: &str) -> Result<()> {
+/// Prints the size of a file, and returns it in megabytes, rounded up.
+fn print_size(file: &str) -> Result<u64> {
     let bytes = fs::metadata(file)
         .with_context(|| format!("reading {file}"))?
         .len();
-    println!("{file}: {} MB", bytes / 1_000_000);
-    Ok(())
+    let megabytes = bytes.div_ceil(1_000_000);
+    println!("{file}: {megabytes} MB");
+    Ok(megabytes)
 }

@@ -46,7 +46,7 @@ enum Chore {
     Gateways,
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
-    /// Build the binary to ship, stripped, with its debug information in a file of its own.
+    /// Build the binaries to ship, stripped, with their debug information in files of their own.
     Dist,
     /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
     Seed(bench::SeedOptions),

@@ -1,6 +1,7 @@
 //! The doors under test, one list.
 
 mod envoy_module;
+mod ext_authz;
 mod gateway;
 mod layer;
 
@@ -12,5 +13,6 @@ pub fn all() -> Vec<Box<dyn Door>> {
         Box::new(layer::Layer),
         Box::new(gateway::ExampleGateway),
         Box::new(envoy_module::EnvoyModule),
+        Box::new(ext_authz::ExtAuthz),
     ]
 }

@@ -1,12 +1,13 @@
 //! `/verify`, the door of NGINX, Caddy, Traefik and HAProxy.
 
 use http::StatusCode;
-use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, TENANT, TestAuthority, session_id},
-    sidecar::{Answer, Ask, TestSidecar},
+    authority::{TENANT, TestAuthority},
+    sidecar::{Ask, SidecarConfig, TestSidecar},
     wait::eventually,
 };
+
+use super::{ask, revoke, settled};
 
 /// The identity of a session without roles.
 const IDENTITY: [&str; 3] = [
@@ -15,27 +16,15 @@ const IDENTITY: [&str; 3] = [
     "x-portcullis-session",
 ];
 
-async fn revoke(authority: &TestAuthority, created: &v1::CreateSessionResponse) {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(created),
-        ..Default::default()
-    };
-    let mut sessions = authority.sessions(ADMIN);
-    sessions.revoke_session(request).await.expect("revoked");
-}
-
-async fn ask(sidecar: &TestSidecar, ask: Ask) -> Answer {
-    ask.send(&sidecar.forward_auth).await.expect("an answer")
-}
-
 #[tokio::test]
 async fn a_session_is_admitted_until_it_is_revoked() {
     let authority = TestAuthority::sqlite().await;
     let sidecar = TestSidecar::ready(&authority).await;
     let ada = authority.sign_in("ada").await;
 
-    let admitted = sidecar.verify(&ada.access_token).await;
+    let bearer = format!("Bearer {}", ada.access_token);
+    let check = Ask::verify("GET", "/").header("Authorization", &bearer);
+    let admitted = settled(&sidecar, &check).await;
     assert_eq!(admitted.status, StatusCode::OK, "{admitted:?}");
     assert_eq!(admitted.header("x-portcullis-user"), Some("ada"));
     assert_eq!(admitted.header("x-portcullis-tenant"), Some(TENANT));
@@ -43,7 +32,7 @@ async fn a_session_is_admitted_until_it_is_revoked() {
 
     revoke(&authority, &ada).await;
     let refused = eventually("the sidecar to refuse", async || {
-        let answer = sidecar.verify(&ada.access_token).await;
+        let answer = settled(&sidecar, &check).await;
         (answer.status != StatusCode::OK).then_some(answer)
     })
     .await;
@@ -68,7 +57,7 @@ async fn an_admission_has_the_headers_of_the_upstream_and_no_others() {
             .header("X-Portcullis-Roles", "root")
             .header("X-Portcullis_User", "root")
             .header("X_Portcullis_User", "root");
-        let answer = ask(&sidecar, spoofed).await;
+        let answer = settled(&sidecar, &spoofed).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         let identity: Vec<&str> = answer
             .headers
@@ -91,7 +80,7 @@ async fn a_refusal_has_the_form_that_its_gateway_passes_on() {
     let authority = TestAuthority::sqlite().await;
     let sidecar = TestSidecar::ready(&authority).await;
     // Nobody is there to tell this one anything.
-    let mut lonely = portcullis_tests::sidecar::SidecarConfig::new("http://127.0.0.1:1");
+    let mut lonely = SidecarConfig::new("http://127.0.0.1:1");
     lonely.ext_authz.clear();
     let lonely = TestSidecar::start(&lonely).await;
 
@@ -139,7 +128,7 @@ async fn a_check_without_its_description_is_refused() {
     const METHOD: (&str, &str) = ("X-Forwarded-Method", "GET");
     const URI: (&str, &str) = ("X-Forwarded-Uri", "/");
     const HOST: (&str, &str) = ("X-Forwarded-Host", "shop.example");
-    let good = ask(&sidecar, check("/verify", &[METHOD, URI, HOST])).await;
+    let good = settled(&sidecar, &check("/verify", &[METHOD, URI, HOST])).await;
     assert_eq!(good.status, StatusCode::OK, "{good:?}");
 
     for (headers, reason) in [

@@ -2,6 +2,7 @@
 
 pub mod caddy;
 pub mod envoy;
+pub mod ext_authz;
 pub mod haproxy;
 pub mod nginx;
 pub mod program;

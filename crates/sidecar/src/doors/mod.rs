@@ -2,7 +2,7 @@
 
 pub(crate) mod ext_authz;
 pub(crate) mod forward_auth;
-mod invalid;
+pub(crate) mod invalid;
 mod judge;
 
 pub(crate) use self::{invalid::InvalidCheck, judge::Judge};
