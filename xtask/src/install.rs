@@ -136,7 +136,11 @@ impl Apt {
 
     /// Keeps a service that was just installed from starting at the next boot.
     fn disable(&self, service: &str) -> Result<()> {
-        let unit = format!("{service}.service");
+        // A timer is named with its ending.
+        let unit = match service.contains('.') {
+            true => service.to_owned(),
+            false => format!("{service}.service"),
+        };
         // The helper works without systemd, but wants to be called by a package.
         let caller = "DPKG_MAINTSCRIPT_PACKAGE=portcullis-xtask";
         shell::run(self.command([caller, "deb-systemd-helper", "disable", &unit]))?;

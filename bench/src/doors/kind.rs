@@ -2,8 +2,9 @@
 
 use std::{any::Any, net::SocketAddr};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::Router;
+use portcullis_tests::gateways::{Behind, caddy, haproxy, nginx, program, traefik};
 
 use super::{
     Settings,
@@ -17,6 +18,10 @@ use super::{
 pub(crate) enum Kind {
     Module,
     ExtAuthz,
+    Nginx,
+    Caddy,
+    Traefik,
+    Haproxy,
     Layer,
 }
 
@@ -56,10 +61,40 @@ impl Door {
                 parts.push(Box::new(service));
                 address
             }
+            Kind::Nginx | Kind::Caddy | Kind::Traefik | Kind::Haproxy => {
+                start_proxy(kind, settings, &mut parts).await?
+            }
         };
         Ok(Self {
             address,
             _parts: parts,
         })
     }
+}
+
+/// Starts a proxy that asks a sidecar by forward-auth.
+async fn start_proxy(kind: Kind, settings: &Settings, parts: &mut Vec<Part>) -> Result<SocketAddr> {
+    // Traefik knows no sockets.
+    let verify = match kind {
+        Kind::Traefik => Verify::Tcp,
+        _ => Verify::Unix,
+    };
+    let sidecar = Sidecar::start(settings, verify).await?;
+    let behind = Behind {
+        sidecar: sidecar.forward_auth().to_owned(),
+        application: settings.upstream,
+    };
+    let gateway = match kind {
+        Kind::Nginx => nginx::start(&program::nginxes()[0], &behind).await,
+        Kind::Caddy => {
+            let newest = program::caddies().pop().context("no Caddy")?;
+            caddy::start(&newest, &behind).await
+        }
+        Kind::Traefik => traefik::start(&program::traefik(), &behind).await,
+        _ => haproxy::start(&program::haproxy(), &behind).await,
+    };
+    let address = gateway.http();
+    parts.push(Box::new(gateway));
+    parts.push(Box::new(sidecar));
+    Ok(address)
 }

@@ -27,7 +27,7 @@ struct Subject {
     cut: &'static str,
 }
 
-const SUBJECTS: [Subject; 3] = [
+const SUBJECTS: [Subject; 7] = [
     Subject {
         kind: Kind::Module,
         storm: "revoke_storm_module",
@@ -37,6 +37,26 @@ const SUBJECTS: [Subject; 3] = [
         kind: Kind::ExtAuthz,
         storm: "revoke_storm_ext_authz",
         cut: "revoke_cut_ext_authz",
+    },
+    Subject {
+        kind: Kind::Nginx,
+        storm: "revoke_storm_nginx",
+        cut: "revoke_cut_nginx",
+    },
+    Subject {
+        kind: Kind::Caddy,
+        storm: "revoke_storm_caddy",
+        cut: "revoke_cut_caddy",
+    },
+    Subject {
+        kind: Kind::Traefik,
+        storm: "revoke_storm_traefik",
+        cut: "revoke_cut_traefik",
+    },
+    Subject {
+        kind: Kind::Haproxy,
+        storm: "revoke_storm_haproxy",
+        cut: "revoke_cut_haproxy",
     },
     Subject {
         kind: Kind::Layer,
