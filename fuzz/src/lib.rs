@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod credential;
 pub mod cursor;
 pub mod delta;
+pub mod gate;
 pub mod page_token;
 pub mod refresh_token;
 pub mod snapshot;
@@ -61,7 +62,7 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = targets!(
+pub const TARGETS: [Target; 10] = targets!(
     access_token,
     refresh_token,
     page_token,
@@ -70,7 +71,8 @@ pub const TARGETS: [Target; 9] = targets!(
     checkpoint,
     cursor,
     configuration,
-    credential
+    credential,
+    gate
 );
 
 /// The first byte of an input chooses what is done with the rest.

@@ -131,6 +131,10 @@ fn describe(rule: &Ruling) -> String {
         (rule.pass_preflights, "passes preflights"),
         (rule.forward_credential, "forwards the credential"),
         (
+            rule.forward_overrides,
+            "forwards headers that replace the path or the method",
+        ),
+        (
             rule.sign_in.is_some(),
             "redirects navigations to the sign-in address",
         ),

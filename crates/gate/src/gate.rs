@@ -15,12 +15,12 @@ use crate::{
     demands::{check_api_key, check_session},
     explain::{ExplainError, Explanation},
     host::{Host, find_host},
-    identity_headers::{SIGNED, remove_foreign, set_identity},
+    identity_headers::{SIGNED, check_connection, remove_foreign, set_identity},
     lookup,
     navigation::{is_navigation, preflight_method},
     refused::{Refused, UnmetDemand},
-    request::{RequestHead, check_size, path_of},
-    rules::{Access, CompiledRules, Rules, RulesError, Ruling},
+    request::{RequestHead, check_method, check_size, path_of},
+    rules::{Access, CompiledRules, IdentitySigner, Rules, RulesError, Ruling},
 };
 
 /// The rules of a gate, over the engine that knows the revocations. Share one between all threads.
@@ -60,6 +60,12 @@ impl Gate {
         &self.rules
     }
 
+    /// The public key of the signed identity as a JWK Set (RFC 7517), for upstreams. `None` when no identity is signed.
+    #[must_use]
+    pub fn identity_keys(&self) -> Option<String> {
+        self.rules.signer.as_ref().map(IdentitySigner::key_set)
+    }
+
     /// Decides about a request. Does no I/O, and never waits.
     #[must_use]
     pub fn decide(&self, head: &RequestHead<'_>) -> Decision {
@@ -90,6 +96,8 @@ impl Gate {
     /// Finds the rule that decides. True: the request is a preflight that the rule lets pass.
     fn find_rule<'h>(&self, head: &RequestHead<'h>) -> Result<(Host<'h>, &Ruling, bool), Refused> {
         check_size(head)?;
+        check_method(head.method)?;
+        check_connection(head.headers)?;
         let host = find_host(head.authority, head.headers)?;
         let path = path_of(head.target)?;
         if let Some(requested) = preflight_method(head.method, head.headers) {
@@ -149,7 +157,7 @@ impl Gate {
         subject: Subject,
     ) -> Result<Allow, Refused> {
         let mut headers = HeaderChanges::default();
-        remove_foreign(head.headers, &mut headers);
+        remove_foreign(head.headers, rule.forward_overrides, &mut headers);
         set_identity(&subject, &mut headers);
         if let Some(signed) = self.signed_identity(rule, &subject)? {
             headers.set.push((SIGNED, signed));

@@ -3,9 +3,13 @@
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use portcullis_validator_core::{ApiKeyIdentity, Identity};
 
-use crate::decision::{HeaderChanges, Subject};
+use crate::{
+    decision::{HeaderChanges, Subject},
+    refused::HeadProblem,
+};
 
 const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
 const USER: HeaderName = HeaderName::from_static("x-portcullis-user");
@@ -23,7 +27,7 @@ const PREFIX: &[u8] = b"x-portcullis-";
 /// All spellings of the identity headers that upstreams may read as one variable, because they fold `-` and `_`.
 ///
 /// For doors whose gateway removes headers by a list. Others find them by [`is_identity_header`].
-pub const IDENTITY_HEADERS: [HeaderName; 40] = [
+pub static IDENTITY_HEADERS: [HeaderName; 40] = [
     HeaderName::from_static("x-portcullis-tenant"),
     HeaderName::from_static("x-portcullis_tenant"),
     HeaderName::from_static("x_portcullis-tenant"),
@@ -66,24 +70,67 @@ pub const IDENTITY_HEADERS: [HeaderName; 40] = [
     HeaderName::from_static("x_portcullis_identity"),
 ];
 
+/// Headers by which some frameworks replace the path or the method of a request, so that they would handle another
+/// request than the gate decided about.
+const OVERRIDES: [&str; 5] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
 /// Returns whether only the gate may set a header: whether an upstream could read its name as `X-Portcullis-…`.
 ///
 /// Upstreams in the tradition of CGI fold letter case and `-`, `_` and other characters into one. So any character that
 /// is no letter or digit counts as `-` here. A door removes such headers and trailers of the client.
 #[must_use]
 pub fn is_identity_header(name: &str) -> bool {
-    let Some(start) = name.as_bytes().get(..PREFIX.len()) else {
-        return false;
-    };
-    start.iter().zip(PREFIX).all(|(byte, expected)| {
+    match name.as_bytes().get(..PREFIX.len()) {
+        Some(start) => is_folded(start, PREFIX),
+        None => false,
+    }
+}
+
+fn is_override(name: &str) -> bool {
+    let mut overrides = OVERRIDES.iter();
+    overrides.any(|own| own.len() == name.len() && is_folded(name.as_bytes(), own.as_bytes()))
+}
+
+/// Returns whether an upstream could read `bytes` as `expected`, which has the same length.
+fn is_folded(bytes: &[u8], expected: &[u8]) -> bool {
+    bytes.iter().zip(expected).all(|(byte, expected)| {
         byte.eq_ignore_ascii_case(expected) || (*expected == b'-' && !byte.is_ascii_alphanumeric())
     })
 }
 
-/// Removes what the client says about its identity.
-pub(crate) fn remove_foreign(headers: &HeaderMap, changes: &mut HeaderChanges) {
+/// Checks that `Connection` names no header that only the gate may set. Proxies behind the gate remove the headers that
+/// it names: so a client could take the identity out of its own request.
+pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), HeadProblem> {
+    for value in headers.get_all(header::CONNECTION) {
+        for name in value.as_bytes().split(|byte| *byte == b',') {
+            let start = name.trim_ascii().get(..PREFIX.len());
+            if start.is_some_and(|start| is_folded(start, PREFIX)) {
+                return Err(HeadProblem::ConnectionHeader);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what the client says about its identity, and what would replace the path or the method.
+pub(crate) fn remove_foreign(
+    headers: &HeaderMap,
+    forward_overrides: bool,
+    changes: &mut HeaderChanges,
+) {
     for name in headers.keys() {
-        if is_identity_header(name.as_str()) {
+        let text = name.as_str();
+        // The names of a map are in small letters.
+        if !text.starts_with('x') {
+            continue;
+        }
+        if is_identity_header(text) || (!forward_overrides && is_override(text)) {
             changes.remove.push(name.clone());
         }
     }
@@ -91,28 +138,33 @@ pub(crate) fn remove_foreign(headers: &HeaderMap, changes: &mut HeaderChanges) {
 
 /// Sets the identity of `subject`, and nothing for a value that it does not have.
 pub(crate) fn set_identity(subject: &Subject, changes: &mut HeaderChanges) {
-    let mut values = Values::default();
     match subject {
-        Subject::Anyone => return,
-        Subject::Session(identity) => {
-            values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
-            values.add(USER, |text| text.push(identity.user_id.as_str()));
-            values.add(SESSION, |text| text.write(identity.session_id));
-            values.add(ACR, |text| text.push(&identity.acr));
-            values.add(AMR, |text| text.push_list(&identity.amr));
-        }
-        Subject::ApiKey(identity) => {
-            values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
-            values.add(USER, |text| text.push(identity.owner_id.as_str()));
-            values.add(API_KEY, |text| text.write(identity.api_key_id));
-            values.add(SCOPES, |text| text.push_list(&identity.scopes));
-        }
+        Subject::Anyone => {}
+        Subject::Session(identity) => set_session(identity, changes),
+        Subject::ApiKey(identity) => set_api_key(identity, changes),
     }
+}
+
+fn set_session(identity: &Identity, changes: &mut HeaderChanges) {
+    let mut values = Values::new();
+    values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
+    values.add(USER, |text| text.push(identity.user_id.as_str()));
+    values.add(SESSION, |text| text.write(identity.session_id));
+    values.add(ACR, |text| text.push(&identity.acr));
+    values.add(AMR, |text| text.push_list(&identity.amr));
+    values.set(changes);
+}
+
+fn set_api_key(identity: &ApiKeyIdentity, changes: &mut HeaderChanges) {
+    let mut values = Values::new();
+    values.add(TENANT, |text| text.push(identity.tenant_id.as_str()));
+    values.add(USER, |text| text.push(identity.owner_id.as_str()));
+    values.add(API_KEY, |text| text.write(identity.api_key_id));
+    values.add(SCOPES, |text| text.push_list(&identity.scopes));
     values.set(changes);
 }
 
 /// Values of headers, in one piece of memory.
-#[derive(Default)]
 struct Values {
     text: Text,
     /// The name of each, and the end of its value.
@@ -120,6 +172,13 @@ struct Values {
 }
 
 impl Values {
+    fn new() -> Self {
+        Self {
+            text: Text(BytesMut::with_capacity(192)),
+            ends: Vec::with_capacity(5),
+        }
+    }
+
     fn add(&mut self, name: HeaderName, write: impl FnOnce(&mut Text)) {
         write(&mut self.text);
         self.ends.push((name, self.text.0.len()));
@@ -147,12 +206,6 @@ impl Values {
 /// Text of header values. Ids are any text, and headers are ASCII: so a character that is not visible ASCII is
 /// percent-encoded, and so are `%` itself, and `,`, at which some upstreams split values.
 struct Text(BytesMut);
-
-impl Default for Text {
-    fn default() -> Self {
-        Self(BytesMut::with_capacity(192))
-    }
-}
 
 impl Text {
     fn push(&mut self, value: &str) {

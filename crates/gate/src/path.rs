@@ -35,6 +35,9 @@ pub enum PathProblem {
     /// `;` or `%3B`.
     #[error("the path has a semicolon")]
     Semicolon,
+    /// A segment that begins or ends with an encoded space or another white space: some servers trim it.
+    #[error("the path has a segment with white space at its edge")]
+    SpaceAtEdge,
     /// A percent sign without two hexadecimal digits.
     #[error("the path has an invalid percent-encoding")]
     InvalidPercent,
@@ -64,6 +67,7 @@ impl PathProblem {
             Self::DotSegment => "dot_segment",
             Self::Backslash => "backslash",
             Self::Semicolon => "semicolon",
+            Self::SpaceAtEdge => "space_at_edge",
             Self::InvalidPercent => "invalid_percent",
             Self::ControlCharacter => "control_character",
             Self::NotAscii => "not_ascii",
@@ -82,6 +86,10 @@ pub(crate) fn read<'a>(path: &'a str, reads: &UpstreamReads) -> Result<Cow<'a, s
     }
     let decoded = decode(path.as_bytes(), reads)?;
     let decoded = String::from_utf8(decoded).map_err(|_| PathProblem::NotUtf8)?;
+    // Beyond ASCII there are more of them.
+    if decoded.chars().any(char::is_control) {
+        return Err(PathProblem::ControlCharacter);
+    }
     resolve(&decoded, reads).map(Cow::Owned)
 }
 
@@ -227,6 +235,7 @@ fn resolve(decoded: &str, reads: &UpstreamReads) -> Result<String, PathProblem> 
                     }
                 }
             },
+            _ if segment.trim().len() < segment.len() => return Err(PathProblem::SpaceAtEdge),
             _ => segments.push(segment),
         }
     }
@@ -237,4 +246,222 @@ fn resolve(decoded: &str, reads: &UpstreamReads) -> Result<String, PathProblem> 
         path.push_str(segment);
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: UpstreamReads = UpstreamReads {
+        encoded_slash: None,
+        encoded_dot: None,
+        encoded_delimiters: None,
+        double_slash: None,
+        dot_segments: None,
+        backslash: None,
+        semicolon: None,
+    };
+
+    fn check(reads: UpstreamReads, cases: &[(&str, Result<&str, PathProblem>)]) {
+        for (path, expected) in cases {
+            let found = read(path, &reads);
+            let found = match &found {
+                Ok(path) => Ok(path.as_ref()),
+                Err(problem) => Err(*problem),
+            };
+            assert_eq!(found, *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_one_reading_is_decoded_and_any_other_is_refused() {
+        use PathProblem::*;
+        check(
+            NOTHING,
+            &[
+                ("/", Ok("/")),
+                ("/a/b", Ok("/a/b")),
+                ("/a/", Ok("/a/")),
+                ("/A-_.~!$&'()*+,=:@", Ok("/A-_.~!$&'()*+,=:@")),
+                ("/.well-known/x", Ok("/.well-known/x")),
+                ("/a/..b/.c/...", Ok("/a/..b/.c/...")),
+                ("/%61dmin", Ok("/admin")),
+                ("/a%20b", Ok("/a b")),
+                ("/%C3%A4", Ok("/\u{e4}")),
+                ("/%c3%a4", Ok("/\u{e4}")),
+                ("/a%2fb", Err(EncodedSlash)),
+                ("/a%2Fb", Err(EncodedSlash)),
+                ("/a%2eb", Err(EncodedDot)),
+                ("/%2e%2e/a", Err(EncodedDot)),
+                ("/a%252fb", Err(EncodedDelimiter)),
+                ("/a%3fb", Err(EncodedDelimiter)),
+                ("/a%23b", Err(EncodedDelimiter)),
+                ("//a", Err(DoubleSlash)),
+                ("/a//b", Err(DoubleSlash)),
+                ("/a//", Err(DoubleSlash)),
+                ("/./a", Err(DotSegment)),
+                ("/a/.", Err(DotSegment)),
+                ("/a/..", Err(DotSegment)),
+                ("/a/../b", Err(DotSegment)),
+                ("/a\\b", Err(Backslash)),
+                ("/a%5cb", Err(Backslash)),
+                ("/a;b", Err(Semicolon)),
+                ("/a%3Bb", Err(Semicolon)),
+                ("/%20a", Err(SpaceAtEdge)),
+                ("/a%20/b", Err(SpaceAtEdge)),
+                ("/a%C2%A0", Err(SpaceAtEdge)),
+                ("/%", Err(InvalidPercent)),
+                ("/%a", Err(InvalidPercent)),
+                ("/%zz", Err(InvalidPercent)),
+                ("/%+1", Err(InvalidPercent)),
+                ("/%u002f", Err(InvalidPercent)),
+                ("/%00", Err(ControlCharacter)),
+                ("/%0d%0a", Err(ControlCharacter)),
+                ("/%7f", Err(ControlCharacter)),
+                ("/%C2%85", Err(ControlCharacter)),
+                ("/a b", Err(ControlCharacter)),
+                ("/a\tb", Err(ControlCharacter)),
+                ("/a\0b", Err(ControlCharacter)),
+                ("/\u{e4}", Err(NotAscii)),
+                // An overlong slash, a half of a pair, a byte alone.
+                ("/%c0%af", Err(NotUtf8)),
+                ("/%ed%a0%80", Err(NotUtf8)),
+                ("/%ff", Err(NotUtf8)),
+            ],
+        );
+    }
+
+    #[test]
+    fn each_reading_is_for_its_own_spelling() {
+        use PathProblem::*;
+        let slash = |reading| UpstreamReads {
+            encoded_slash: Some(reading),
+            ..NOTHING
+        };
+        check(
+            slash(SlashReading::Separator),
+            &[
+                ("/a%2fb", Ok("/a/b")),
+                ("/a%2f", Ok("/a/")),
+                ("/a/%2fb", Err(DoubleSlash)),
+                ("/a%2f..%2fb", Err(DotSegment)),
+                ("/a%252fb", Err(EncodedDelimiter)),
+                ("/a%5cb", Err(Backslash)),
+            ],
+        );
+        check(
+            slash(SlashReading::Literal),
+            &[
+                ("/a%2fb", Ok("/a%2Fb")),
+                ("/a/%2f/b", Ok("/a/%2F/b")),
+                ("/a/..%2fb", Ok("/a/..%2Fb")),
+                ("/a/..", Err(DotSegment)),
+            ],
+        );
+        let dots = |reading| UpstreamReads {
+            dot_segments: Some(reading),
+            ..NOTHING
+        };
+        check(
+            dots(DotSegmentReading::Resolved),
+            &[
+                ("/a/./b", Ok("/a/b")),
+                ("/a/../b", Ok("/b")),
+                ("/a/b/..", Ok("/a/")),
+                ("/a/..", Ok("/")),
+                ("/a/.", Ok("/a/")),
+                ("/..", Err(AboveRoot)),
+                ("/a/../../b", Err(AboveRoot)),
+                ("/a/%2e%2e/b", Err(EncodedDot)),
+                ("/a//../b", Err(DoubleSlash)),
+            ],
+        );
+        check(
+            dots(DotSegmentReading::Literal),
+            &[("/a/../b", Ok("/a/../b"))],
+        );
+        let encoded_dots = UpstreamReads {
+            encoded_dot: Some(DotReading::Dot),
+            ..NOTHING
+        };
+        check(
+            encoded_dots,
+            &[("/a%2eb", Ok("/a.b")), ("/%2e%2e/a", Err(DotSegment))],
+        );
+        check(
+            UpstreamReads {
+                dot_segments: Some(DotSegmentReading::Resolved),
+                ..encoded_dots
+            },
+            &[("/a/%2e%2E/b", Ok("/b")), ("/a/.%2e/b", Ok("/b"))],
+        );
+    }
+
+    #[test]
+    fn a_reading_of_one_spelling_opens_no_other() {
+        use PathProblem::*;
+        let slashes = |reading| UpstreamReads {
+            double_slash: Some(reading),
+            ..NOTHING
+        };
+        check(
+            slashes(DoubleSlashReading::Merged),
+            &[
+                ("//a///b", Ok("/a/b")),
+                ("/a//", Ok("/a/")),
+                ("//", Ok("/")),
+            ],
+        );
+        check(
+            slashes(DoubleSlashReading::Kept),
+            &[("//a//b", Ok("//a//b")), ("//", Ok("//"))],
+        );
+        let backslash = |reading| UpstreamReads {
+            backslash: Some(reading),
+            ..NOTHING
+        };
+        check(
+            backslash(BackslashReading::Separator),
+            &[
+                ("/a\\b", Ok("/a/b")),
+                ("/a%5cb", Ok("/a/b")),
+                ("/a\\..\\b", Err(DotSegment)),
+            ],
+        );
+        check(
+            backslash(BackslashReading::Literal),
+            &[("/a\\b", Ok("/a\\b")), ("/a%5Cb", Ok("/a\\b"))],
+        );
+        let semicolon = |reading| UpstreamReads {
+            semicolon: Some(reading),
+            ..NOTHING
+        };
+        check(
+            semicolon(SemicolonReading::Parameters),
+            &[
+                ("/a;v=1/b;x", Ok("/a/b")),
+                ("/;x/a", Err(DoubleSlash)),
+                ("/..;/a", Err(DotSegment)),
+                ("/a;%2f", Err(Semicolon)),
+                ("/a;\\", Err(Semicolon)),
+                ("/a%3bb", Err(Semicolon)),
+                ("/a;\u{e4}", Err(NotAscii)),
+            ],
+        );
+        check(
+            semicolon(SemicolonReading::Literal),
+            &[("/a;b", Ok("/a;b")), ("/a%3bb", Ok("/a;b"))],
+        );
+        check(
+            UpstreamReads {
+                encoded_delimiters: Some(EncodedReading::Literal),
+                ..NOTHING
+            },
+            &[
+                ("/100%25", Ok("/100%")),
+                ("/a%3fb%23", Ok("/a?b#")),
+                ("/%252f", Ok("/%2f")),
+            ],
+        );
+    }
 }

@@ -45,6 +45,12 @@ pub enum HeadProblem {
     /// The head has more bytes than [`HEAD_BYTES_MAX`](crate::HEAD_BYTES_MAX).
     #[error("the head of the request is too large")]
     TooLarge,
+    /// The method has a small letter. Servers differ in whether `get` is `GET`.
+    #[error("the method is not in capitals")]
+    InvalidMethod,
+    /// `Connection` names a header that only the gate may set, so that a proxy behind it would remove it.
+    #[error("the Connection header names a header of the gate")]
+    ConnectionHeader,
     /// The door cannot read the request at all: bytes that are not UTF-8, attributes that are missing.
     #[error("the request cannot be read")]
     Unreadable,
@@ -79,6 +85,38 @@ impl UnmetDemand {
 }
 
 impl Refused {
+    /// All reasons but those of credentials, which are [`Rejection`]'s.
+    pub const ALL: [Self; 28] = [
+        Self::Head(HeadProblem::NoHost),
+        Self::Head(HeadProblem::InvalidHost),
+        Self::Head(HeadProblem::SeveralHosts),
+        Self::Head(HeadProblem::TargetNotAPath),
+        Self::Head(HeadProblem::InvalidTarget),
+        Self::Head(HeadProblem::TooLarge),
+        Self::Head(HeadProblem::InvalidMethod),
+        Self::Head(HeadProblem::ConnectionHeader),
+        Self::Head(HeadProblem::Unreadable),
+        Self::Path(PathProblem::EncodedSlash),
+        Self::Path(PathProblem::EncodedDot),
+        Self::Path(PathProblem::EncodedDelimiter),
+        Self::Path(PathProblem::DoubleSlash),
+        Self::Path(PathProblem::DotSegment),
+        Self::Path(PathProblem::Backslash),
+        Self::Path(PathProblem::Semicolon),
+        Self::Path(PathProblem::SpaceAtEdge),
+        Self::Path(PathProblem::InvalidPercent),
+        Self::Path(PathProblem::ControlCharacter),
+        Self::Path(PathProblem::NotAscii),
+        Self::Path(PathProblem::NotUtf8),
+        Self::Path(PathProblem::AboveRoot),
+        Self::Demand(UnmetDemand::Tenant),
+        Self::Demand(UnmetDemand::Scope),
+        Self::Demand(UnmetDemand::Acr),
+        Self::Demand(UnmetDemand::Amr),
+        Self::Demand(UnmetDemand::Age),
+        Self::Failed,
+    ];
+
     /// Returns the machine-readable reason: `reason` of the body.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -90,6 +128,8 @@ impl Refused {
                 HeadProblem::TargetNotAPath => "target_not_a_path",
                 HeadProblem::InvalidTarget => "invalid_target",
                 HeadProblem::TooLarge => "head_too_large",
+                HeadProblem::InvalidMethod => "invalid_method",
+                HeadProblem::ConnectionHeader => "connection_header",
                 HeadProblem::Unreadable => "unreadable",
             },
             Self::Path(problem) => problem.reason(),

@@ -56,3 +56,15 @@ pub(crate) fn check_size(head: &RequestHead<'_>) -> Result<(), HeadProblem> {
     }
     Ok(())
 }
+
+/// Checks that a method is in capitals.
+pub(crate) fn check_method(method: &Method) -> Result<(), HeadProblem> {
+    if method
+        .as_str()
+        .bytes()
+        .any(|byte| byte.is_ascii_lowercase())
+    {
+        return Err(HeadProblem::InvalidMethod);
+    }
+    Ok(())
+}

@@ -133,6 +133,7 @@ impl<'a> Common<'a> {
             background: false,
             pass_preflights: false,
             forward_credential: false,
+            forward_overrides: false,
             sign_in: self.sign_in.clone(),
             identity_audience: None,
         }
@@ -169,6 +170,7 @@ impl<'a> Common<'a> {
             background: rule.background,
             pass_preflights: rule.pass_preflights,
             forward_credential: rule.forward_credential,
+            forward_overrides: rule.forward_overrides,
             sign_in,
             identity_audience: rule.identity_audience.clone(),
         })

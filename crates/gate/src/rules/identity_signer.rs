@@ -1,6 +1,9 @@
 //! The signed identity: a short JWT for upstreams that trust nobody.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use http::HeaderValue;
 use portcullis_contract::{
     key::{Algorithm, KeyId, PrivateKey},
@@ -21,6 +24,8 @@ const NAME_BYTES_MAX: usize = 256;
 /// Signs identities for upstreams.
 pub(crate) struct IdentitySigner {
     signer: Signer,
+    /// The public half of the key.
+    public: Vec<u8>,
     issuer: String,
     audience: String,
     lifetime_seconds: u64,
@@ -78,11 +83,21 @@ impl IdentitySigner {
             return refused("lifetime", "must be 1 s to 60 s, in whole seconds");
         }
         Ok(Self {
+            public: key.public_bytes().to_vec(),
             signer: Signer::new(key_id, key),
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             lifetime_seconds,
         })
+    }
+
+    /// Returns the public half as a JWK Set (RFC 7517), for upstreams.
+    pub(crate) fn key_set(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(&self.public);
+        let id = self.signer.key_id();
+        format!(
+            r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"{id}","x":"{x}"}}]}}"#
+        )
     }
 
     /// Signs the identity of a subject. `None` when the library fails; the request must not go on then.

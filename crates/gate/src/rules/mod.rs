@@ -9,11 +9,18 @@ mod load;
 mod model;
 mod overlap;
 mod ruling;
+#[cfg(feature = "schema")]
+mod schema;
 mod sign_in;
 
-pub(crate) use self::ruling::{Demands, Ruling};
+#[cfg(feature = "schema")]
+pub use self::schema::rules_schema;
 pub use self::{
     compile::{CompiledRules, RULES_MAX},
     error::RulesError,
     model::{Access, PrivateKeyText, Rule, RuleMode, Rules, SignedIdentity},
+};
+pub(crate) use self::{
+    identity_signer::IdentitySigner,
+    ruling::{Demands, Ruling},
 };

@@ -81,6 +81,10 @@ pub struct Rule {
     /// Whether the upstream gets the credential. Default false.
     #[serde(default)]
     pub forward_credential: bool,
+    /// Whether the upstream gets headers by which some frameworks replace the path or the method: `X-Original-URL`,
+    /// `X-Rewrite-URL`, `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`. Default false.
+    #[serde(default)]
+    pub forward_overrides: bool,
     /// The audience of the signed identity, instead of the common one.
     #[serde(default)]
     pub identity_audience: Option<String>,
@@ -113,6 +117,7 @@ impl Rule {
             sign_in: None,
             redirect: true,
             forward_credential: false,
+            forward_overrides: false,
             identity_audience: None,
             upstream_reads: UpstreamReads::default(),
         }

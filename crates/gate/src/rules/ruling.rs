@@ -29,6 +29,7 @@ pub(crate) struct Ruling {
     pub(crate) background: bool,
     pub(crate) pass_preflights: bool,
     pub(crate) forward_credential: bool,
+    pub(crate) forward_overrides: bool,
     /// `None` when navigations are refused like other requests.
     pub(crate) sign_in: Option<SignIn>,
     pub(crate) identity_audience: Option<String>,
