@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use portcullis_tests::{
     authority::TestAuthority,
-    gateways::{Behind, Gateway, Program, caddy, haproxy, nginx, open_directory, program, traefik},
+    gateways::{
+        Behind, Gateway, Program, Sample, caddy, haproxy, nginx, open_directory, program, traefik,
+    },
     sidecar::{SidecarConfig, TestSidecar},
     upstream::{Echo, Upstream},
     visitor::{Answer, Visit},
@@ -62,15 +64,24 @@ pub enum Kind {
 impl Kind {
     /// Starts it.
     pub async fn start(self, behind: &Behind) -> Gateway {
+        self.start_with(behind, |sample| sample).await
+    }
+
+    /// Starts it with further changes of its file.
+    pub async fn start_with(self, behind: &Behind, change: fn(Sample) -> Sample) -> Gateway {
         let first = |programs: Vec<Program>| programs.into_iter().next().expect("one");
         let last = |programs: Vec<Program>| programs.into_iter().next_back().expect("one");
         match self {
-            Self::NginxDebian => nginx::start(&first(program::nginxes()), behind).await,
-            Self::NginxNewest => nginx::start(&last(program::nginxes()), behind).await,
-            Self::CaddyDebian => caddy::start(&first(program::caddies()), behind).await,
-            Self::CaddyNewest => caddy::start(&last(program::caddies()), behind).await,
-            Self::Traefik => traefik::start(&program::traefik(), behind).await,
-            Self::Haproxy => haproxy::start(&program::haproxy(), behind).await,
+            Self::NginxDebian => {
+                nginx::start_with(&first(program::nginxes()), behind, change).await
+            }
+            Self::NginxNewest => nginx::start_with(&last(program::nginxes()), behind, change).await,
+            Self::CaddyDebian => {
+                caddy::start_with(&first(program::caddies()), behind, change).await
+            }
+            Self::CaddyNewest => caddy::start_with(&last(program::caddies()), behind, change).await,
+            Self::Traefik => traefik::start_with(&program::traefik(), behind, change).await,
+            Self::Haproxy => haproxy::start_with(&program::haproxy(), behind, change).await,
         }
     }
 
@@ -134,6 +145,16 @@ impl Rig {
         };
         rig.wait_until_it_admits().await;
         rig
+    }
+
+    /// Starts the gateway again, with further changes of its file.
+    pub async fn restart_gateway(&mut self, change: fn(Sample) -> Sample) {
+        let behind = Behind {
+            sidecar: self.sidecar.forward_auth.clone(),
+            application: self.upstream.address(),
+        };
+        self.gateway = self.kind.start_with(&behind, change).await;
+        self.wait_until_it_admits().await;
     }
 
     /// Traefik listens before it knows its routes.

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use portcullis_tests::{
+    gateways::Sample,
     upstream::{EVENTS, WEBSOCKET},
     visitor::Visit,
     wait::within,
 };
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -59,6 +61,89 @@ async fn events_arrive_at_once(kind: Kind) {
     }
 }
 
+/// Nothing cuts a stream when its session ends, so its age is bounded where the gateway can.
+async fn streams_have_an_age(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let shorten: fn(Sample) -> Sample = match kind {
+        Kind::NginxDebian | Kind::NginxNewest => {
+            |sample| sample.set("worker_shutdown_timeout 30s", "worker_shutdown_timeout 1s")
+        }
+        Kind::CaddyNewest => |sample| sample.set("stream_timeout 5m", "stream_timeout 1s"),
+        Kind::Haproxy => |sample| sample.set("hard-stop-after 30s", "hard-stop-after 1s"),
+        // Their pages say that they have no bound.
+        Kind::CaddyDebian | Kind::Traefik => return,
+    };
+    rig.restart_gateway(shorten).await;
+    let token = rig.token("alice").await;
+    let mut socket = Stream::open(rig.gateway.http(), &handshake().bearer(&token)).await;
+    assert!(socket.head.contains(" 101 "), "{}: {rig}", socket.head);
+
+    match kind {
+        Kind::NginxDebian | Kind::NginxNewest => rig.gateway.running.signal_leader(Signal::HUP),
+        // What `systemctl reload` sends to the old process.
+        Kind::Haproxy => rig.gateway.running.signal_leader(Signal::USR1),
+        _ => {}
+    }
+    let mut rest = Vec::new();
+    // A reset is an end too.
+    let _ended = within(
+        "the stream to end",
+        socket.connection.read_to_end(&mut rest),
+    )
+    .await;
+    if kind != Kind::Haproxy {
+        rig.admitted(&Visit::get("/").bearer(&token)).await;
+    }
+}
+
+/// Behind a load balancer, the lines for it make the client known.
+async fn a_trusted_load_balancer_tells_the_client(kind: Kind) {
+    let mut rig = Rig::start(kind).await;
+    let token = rig.token("alice").await;
+    let visit = Visit::get("/")
+        .bearer(&token)
+        .header("X-Forwarded-For", "192.0.2.1, 203.0.113.9");
+    let echo = rig.admitted(&visit).await;
+    assert_eq!(echo.value("x-forwarded-for"), Some("127.0.0.1"), "{kind:?}");
+
+    let trust: fn(Sample) -> Sample = match kind {
+        Kind::NginxDebian | Kind::NginxNewest => |sample| {
+            sample
+                .set(
+                    "# set_real_ip_from 10.0.0.0/8",
+                    "set_real_ip_from 127.0.0.0/8",
+                )
+                .set("# real_ip_", "real_ip_")
+        },
+        // Caddy has `trusted_proxies` here since 2.6.3.
+        Kind::CaddyDebian => return,
+        Kind::CaddyNewest => |sample| {
+            sample.set(
+                "# trusted_proxies static 10.0.0.0/8",
+                "trusted_proxies static 127.0.0.0/8",
+            )
+        },
+        Kind::Traefik => |sample| {
+            sample.set("# forwardedHeaders:", "forwardedHeaders:").set(
+                "#   trustedIPs: [10.0.0.0/8]",
+                "  trustedIPs: [127.0.0.0/8]",
+            )
+        },
+        Kind::Haproxy => |sample| {
+            sample
+                .set("# http-request set-src", "http-request set-src")
+                .set("10.0.0.0/8", "127.0.0.0/8")
+        },
+    };
+    rig.restart_gateway(trust).await;
+    let echo = rig.admitted(&visit).await;
+    let expected = match kind {
+        Kind::CaddyNewest | Kind::Traefik => "192.0.2.1, 203.0.113.9, 127.0.0.1",
+        _ => "203.0.113.9",
+    };
+    assert_eq!(echo.value("x-forwarded-for"), Some(expected), "{kind:?}");
+}
+
 fn handshake() -> Visit {
     Visit::get(WEBSOCKET)
         .header("Connection", "Upgrade")
@@ -105,4 +190,9 @@ impl Stream {
     }
 }
 
-at_every_gateway!(a_websocket_is_admitted_or_refused, events_arrive_at_once);
+at_every_gateway!(
+    a_websocket_is_admitted_or_refused,
+    events_arrive_at_once,
+    streams_have_an_age,
+    a_trusted_load_balancer_tells_the_client,
+);

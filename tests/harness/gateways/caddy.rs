@@ -12,12 +12,24 @@ const NEEDS_2_7: &str = "\t\t\tstream_timeout 5m\n";
 /// # Panics
 /// When it does not start.
 pub async fn start(program: &Program, behind: &Behind) -> Gateway {
+    start_with(program, behind, |sample| sample).await
+}
+
+/// Starts it with further changes of the file.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start_with(
+    program: &Program,
+    behind: &Behind,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("Caddyfile");
     let running = Running::start(|| {
         let http = loopback();
-        let mut sample = Sample::deployed("Caddyfile")
+        let mut sample = change(Sample::deployed("Caddyfile"))
             .set("http://:8080", &format!("http://:{}", http.port()))
             .application(behind)
             .set("unix//run/portcullis/forward-auth.sock", &upstream(behind));

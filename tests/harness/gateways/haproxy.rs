@@ -11,6 +11,18 @@ use super::{
 /// # Panics
 /// When it does not start.
 pub async fn start(program: &Program, behind: &Behind) -> Gateway {
+    start_with(program, behind, |sample| sample).await
+}
+
+/// Starts it with further changes of the file.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start_with(
+    program: &Program,
+    behind: &Behind,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let file = directory.path().join("haproxy.cfg");
     let script = root().join("deploy/haproxy-auth.lua");
@@ -18,7 +30,7 @@ pub async fn start(program: &Program, behind: &Behind) -> Gateway {
     let running = Running::start(|| {
         let http = loopback();
         http2 = loopback();
-        Sample::deployed("haproxy.cfg")
+        change(Sample::deployed("haproxy.cfg"))
             .listen(http)
             .application(behind)
             .set("127.0.0.1:8082", &http2.to_string())

@@ -9,6 +9,18 @@ use super::{Behind, Gateway, Launch, Program, Running, Sample, loopback, open_di
 /// # Panics
 /// When it does not start.
 pub async fn start(program: &Program, behind: &Behind) -> Gateway {
+    start_with(program, behind, |sample| sample).await
+}
+
+/// Starts it with further changes of the file.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start_with(
+    program: &Program,
+    behind: &Behind,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("nginx.conf");
@@ -16,7 +28,7 @@ pub async fn start(program: &Program, behind: &Behind) -> Gateway {
     let running = Running::start(|| {
         let http = loopback();
         http2 = loopback();
-        with_room(Sample::deployed("nginx.conf"), home)
+        with_room(change(Sample::deployed("nginx.conf")), home)
             .listen(http)
             .application(behind)
             .set("127.0.0.1:8082", &http2.to_string())

@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::join_all;
 use rand::Rng;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     net::TcpStream,
@@ -128,6 +128,14 @@ impl Running {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.group.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Sends a signal to the gateway itself, and not to its workers.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal_leader(&self, signal: Signal) {
+        kill_process(self.group, signal).expect("signalled");
     }
 
     /// Sends a signal to the gateway and its workers.

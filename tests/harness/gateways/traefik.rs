@@ -9,6 +9,18 @@ use super::{Behind, Gateway, Launch, Program, Running, Sample, loopback, open_di
 /// # Panics
 /// When it does not start.
 pub async fn start(program: &Program, behind: &Behind) -> Gateway {
+    start_with(program, behind, |sample| sample).await
+}
+
+/// Starts it with further changes of the file.
+///
+/// # Panics
+/// When it does not start.
+pub async fn start_with(
+    program: &Program,
+    behind: &Behind,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("traefik.yaml");
@@ -18,7 +30,7 @@ pub async fn start(program: &Program, behind: &Behind) -> Gateway {
         .write(&home.join("traefik-dynamic.yaml"));
     let running = Running::start(|| {
         let http = loopback();
-        Sample::deployed("traefik.yaml")
+        change(Sample::deployed("traefik.yaml"))
             .listen(http)
             .set("/etc/portcullis", &home.display().to_string())
             .write(&file);
