@@ -119,7 +119,7 @@ impl Rig {
         let directory = open_directory();
         let mut config = SidecarConfig::new(&authority.endpoint());
         config.ext_authz = String::new();
-        config.rules = RULES.to_owned();
+        config.rules = RULES.parse().expect("TOML");
         if kind.takes_socket() {
             let socket = directory.path().join("forward-auth.sock");
             // NGINX, started by root, asks as another user.
