@@ -27,7 +27,7 @@ const PREFIX: &[u8] = b"x-portcullis-";
 /// All spellings of the identity headers that upstreams may read as one variable, because they fold `-` and `_`.
 ///
 /// For doors whose gateway removes headers by a list. Others find them by [`is_identity_header`].
-pub static IDENTITY_HEADERS: [HeaderName; 40] = [
+pub const IDENTITY_HEADERS: [HeaderName; 40] = [
     HeaderName::from_static("x-portcullis-tenant"),
     HeaderName::from_static("x-portcullis_tenant"),
     HeaderName::from_static("x_portcullis-tenant"),
