@@ -65,6 +65,8 @@ pub(crate) struct AuthoritySettings {
     ca_certificate: Option<String>,
     /// The file that has it instead.
     ca_certificate_file: Option<PathBuf>,
+    /// Permits `http://` addresses beyond this machine.
+    insecure: bool,
     /// The `iss` of tokens.
     issuer: String,
     /// The `aud` of tokens.
@@ -106,6 +108,7 @@ impl Default for AuthoritySettings {
             bearer_file: None,
             ca_certificate: None,
             ca_certificate_file: None,
+            insecure: false,
             issuer: String::new(),
             audience: String::new(),
             name: "envoy".into(),
@@ -223,6 +226,9 @@ impl AuthoritySettings {
         if let Some(pem) = &self.ca_certificate {
             builder = builder.ca_certificate(pem.as_bytes());
         }
+        if self.insecure {
+            builder = builder.insecure();
+        }
         if let Some(stale_max) = self.best_effort {
             builder = builder.best_effort(stale_max);
         }
@@ -240,7 +246,9 @@ pub(crate) fn refused_setting(error: &BuildError) -> ConfigError {
         "stale_max" => "best_effort",
         setting => setting,
     };
-    ConfigError::new(format!("authority.{key}"), error.problem.clone())
+    // The setting has another name here.
+    let problem = error.problem.replace("insecure()", "authority.insecure");
+    ConfigError::new(format!("authority.{key}"), problem)
 }
 
 /// Compiles rules. An error names the key.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_validator::{BuildError, Builder, Validator};
+use portcullis_validator::{BuildError, Builder, TlsFiles, Validator};
 use serde::Deserialize;
 
 use super::{ConfigError, Secret};
@@ -24,8 +24,14 @@ pub struct AuthorityConfig {
     pub bearer: Option<Secret>,
     /// A file with the credential.
     pub bearer_file: Option<PathBuf>,
-    /// PEM file with the certificate that signs the authority's.
+    /// PEM file with the certificate that signs the authority's. It may be replaced while the sidecar runs.
     pub ca_certificate_file: Option<PathBuf>,
+    /// PEM file with the sidecar's own certificate, which may take the place of the credential. It may be replaced.
+    pub client_certificate_file: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub client_key_file: Option<PathBuf>,
+    /// Permits `http://` endpoints beyond this machine.
+    pub insecure: bool,
     /// The `iss` that tokens must have.
     pub issuer: String,
     /// The `aud` that tokens must contain.
@@ -63,6 +69,9 @@ impl Default for AuthorityConfig {
             bearer: None,
             bearer_file: None,
             ca_certificate_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            insecure: false,
             issuer: String::new(),
             audience: String::new(),
             name: "sidecar".to_owned(),
@@ -111,11 +120,46 @@ impl AuthorityConfig {
         if !self.activity {
             builder = builder.without_activity();
         }
-        if let Some(file) = &self.ca_certificate_file {
-            builder = builder.ca_certificate(read_file("authority.ca_certificate_file", file)?);
+        if let Some(files) = self.tls_files()? {
+            builder = builder.tls_files(files);
+        }
+        if self.insecure {
+            builder = builder.insecure();
         }
         builder.check().map_err(invalid_setting)?;
         Ok(builder)
+    }
+
+    /// The files of TLS, which the validator reads again at each connection.
+    fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let client = match (&self.client_certificate_file, &self.client_key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => {
+                let problem = "needs authority.client_certificate_file, and the reverse";
+                return Err(ConfigError::new("authority.client_key_file", problem));
+            }
+        };
+        let Some(ca) = &self.ca_certificate_file else {
+            return match client {
+                None => Ok(None),
+                Some(_) => {
+                    let problem = "needs authority.ca_certificate_file";
+                    let key = "authority.client_certificate_file";
+                    Err(ConfigError::new(key, problem))
+                }
+            };
+        };
+
+        // Read here only to name the key of a file that cannot be.
+        read_file("authority.ca_certificate_file", ca)?;
+        let mut files = TlsFiles::new(ca);
+        if let Some((certificate, key)) = client {
+            read_file("authority.client_certificate_file", certificate)?;
+            read_file("authority.client_key_file", key)?;
+            files = files.client_certificate(certificate, key);
+        }
+        Ok(Some(files))
     }
 
     fn read_bearer(&self) -> Result<String, ConfigError> {
@@ -138,6 +182,8 @@ impl AuthorityConfig {
                 require_not_empty(key, bearer)?;
                 Ok(bearer.to_owned())
             }
+            // The certificate says who calls.
+            (None, None) if self.client_certificate_file.is_some() => Ok(String::new()),
             (None, None) => Err(ConfigError::new(
                 "authority.bearer",
                 "required: set it, authority.bearer_file or PORTCULLIS_SIDECAR_AUTHORITY__BEARER",
@@ -169,7 +215,77 @@ fn invalid_setting(error: BuildError) -> ConfigError {
     let key = match error.setting {
         "endpoint" => "endpoints",
         "stale_max" => "best_effort",
+        "ca_certificate" => "ca_certificate_file",
+        "client_certificate" => "client_certificate_file",
         setting => setting,
     };
-    ConfigError::new(format!("authority.{key}"), error.problem)
+    // The setting has another name here.
+    let problem = error
+        .problem
+        .replace("insecure()", "authority.insecure = true");
+    ConfigError::new(format!("authority.{key}"), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(change: impl FnOnce(&mut AuthorityConfig)) -> AuthorityConfig {
+        let mut config = AuthorityConfig {
+            endpoints: vec!["http://127.0.0.1:7400".to_owned()],
+            issuer: "https://issuer.test".to_owned(),
+            audience: "gateway".to_owned(),
+            // Not read here: it only says that no bearer is needed.
+            client_certificate_file: Some("/nonexistent/gate.pem".into()),
+            client_key_file: Some("/nonexistent/gate.key".into()),
+            ca_certificate_file: Some("/nonexistent/ca.pem".into()),
+            ..AuthorityConfig::default()
+        };
+        change(&mut config);
+        config
+    }
+
+    fn without_files(config: &mut AuthorityConfig) {
+        let directory = std::env::temp_dir();
+        config.bearer_file = Some(directory);
+        config.client_certificate_file = None;
+        config.client_key_file = None;
+        config.ca_certificate_file = None;
+    }
+
+    #[test]
+    fn files_of_tls_belong_together_and_are_named_by_their_keys() {
+        type Change = fn(&mut AuthorityConfig);
+        let cases: [(Change, &str); 4] = [
+            (|_| {}, "authority.ca_certificate_file"),
+            (
+                |config| config.client_key_file = None,
+                "authority.client_key_file",
+            ),
+            (
+                |config| config.ca_certificate_file = None,
+                "authority.client_certificate_file",
+            ),
+            // Without a certificate a bearer is required, and this one is no file.
+            (without_files, "authority.bearer_file"),
+        ];
+        for (change, key) in cases {
+            let error = settings(change).builder().err().expect("refused");
+            assert!(error.to_string().starts_with(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_plain_text_names_the_key_that_permits_it() {
+        let refused = invalid_setting(
+            Validator::builder("http://authority:7400")
+                .issuer("i")
+                .audience("a")
+                .check()
+                .expect_err("plain text"),
+        );
+        let text = refused.to_string();
+        assert!(text.starts_with("authority.endpoints"), "{text}");
+        assert!(text.contains("authority.insecure = true"), "{text}");
+    }
 }
