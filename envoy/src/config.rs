@@ -281,3 +281,134 @@ fn read_file(key: &str, file: &PathBuf, bytes_max: u64) -> Result<String, Config
         Ok(_) => Ok(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{filter_config::FilterConfig, route::RouteConfig, testing::FakeHost};
+
+    fn settings() -> Value {
+        json!({
+            "authority": {
+                "endpoints": ["http://127.0.0.1:1"],
+                "bearer": "secret",
+                "issuer": "https://issuer.test",
+                "audience": "gateway",
+                "start_wait": "0s",
+            },
+        })
+    }
+
+    /// Reads the settings as Envoy would have them read.
+    fn read(settings: &Value) -> Result<(), ConfigError> {
+        let json = settings.to_string();
+        FilterConfig::new(json.as_bytes(), &mut FakeHost::default()).map(drop)
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        assert_eq!(read(&settings()), Ok(()));
+        for (key, value, named, problem) in [
+            ("endpoints", json!([]), "authority.endpoints", "1 to 16"),
+            (
+                "endpoints",
+                json!("http://a"),
+                "authority.endpoints",
+                "sequence",
+            ),
+            ("endpoints", json!(["not a url"]), "authority.endpoints", ""),
+            ("bearer", json!(""), "authority.bearer", "required"),
+            ("bearer", json!("a\nb"), "authority.bearer", "ASCII"),
+            ("bearer", json!(7), "authority.bearer", "string"),
+            ("bearer_file", json!("/none"), "authority.bearer", "beside"),
+            (
+                "ca_certificate_file",
+                json!("/none"),
+                "authority.ca_certificate_file",
+                "/none",
+            ),
+            ("issuer", json!(""), "authority.issuer", ""),
+            ("audience", json!(""), "authority.audience", ""),
+            (
+                "max_staleness",
+                json!("1ms"),
+                "authority.max_staleness",
+                "100 ms",
+            ),
+            (
+                "max_staleness",
+                json!("soon"),
+                "authority.max_staleness",
+                "",
+            ),
+            ("best_effort", json!("1s"), "authority.best_effort", ""),
+            (
+                "activity_interval",
+                json!("1ms"),
+                "authority.activity_interval",
+                "100 ms",
+            ),
+            ("start_wait", json!("1m"), "authority.start_wait", "10 s"),
+            ("isuer", json!("a"), "authority", "isuer"),
+        ] {
+            let mut settings = settings();
+            settings["authority"][key] = value.clone();
+            let error = read(&settings).expect_err(key);
+            assert!(error.key.starts_with(named), "{key} {value}: {error}");
+            assert!(error.problem.contains(problem), "{key} {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_is_named() {
+        for (text, named) in [
+            ("", ""),
+            ("{}", "authority"),
+            ("[]", ""),
+            (r#"{"authority":{},"rule":{}}"#, "rule"),
+        ] {
+            let error = FilterSettings::read(text.as_bytes()).expect_err(text);
+            assert!(error.to_string().contains(named), "{text}: {error}");
+        }
+        let mut unknown_rule = settings();
+        unknown_rule["rules"] = json!({ "rules": [{ "path": "/a", "acess": "public" }] });
+        let error = read(&unknown_rule).expect_err("a misspelt key");
+        assert!(error.to_string().contains("acess"), "{error}");
+        let mut bad_rule = settings();
+        bad_rule["rules"] = json!({ "rules": [{ "path": "no slash", "access": "public" }] });
+        let error = read(&bad_rule).expect_err("a path without a slash");
+        assert!(error.key.starts_with("rules"), "{error}");
+    }
+
+    #[test]
+    fn a_route_has_rules_and_nothing_else() {
+        for text in [
+            "{}",
+            r#"{"disabled":true}"#,
+            r#"{"rules":{},"authority":{}}"#,
+            "null",
+        ] {
+            assert!(RouteConfig::new(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(RouteConfig::new(br#"{"rules":{}}"#).is_ok());
+    }
+
+    #[test]
+    fn a_host_that_defines_no_counters_gets_no_gate() {
+        let mut frozen = FakeHost {
+            frozen: true,
+            ..FakeHost::default()
+        };
+        let json = settings().to_string();
+        assert!(FilterConfig::new(json.as_bytes(), &mut frozen).is_err());
+    }
+
+    #[test]
+    fn the_credential_is_in_no_debug_output() {
+        let json = settings().to_string();
+        let settings = FilterSettings::read(json.as_bytes()).expect("good settings");
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+}

@@ -219,3 +219,6 @@ impl Filter {
         drop(self.cut.take());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,6 @@ mod head;
 mod log;
 mod meters;
 mod route;
+
+#[cfg(test)]
+mod testing;

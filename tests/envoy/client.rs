@@ -89,6 +89,14 @@ impl Live {
         .await;
     }
 
+    /// Sends a message through a WebSocket, and waits for its echo.
+    pub async fn echoes(&mut self) {
+        // A text frame, masked with zeroes.
+        let frame = b"\x81\x84\0\0\0\0ping";
+        self.stream.write_all(frame).await.expect("sent");
+        self.until("ping").await;
+    }
+
     /// Reads some bytes. False: it is closed.
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];

@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{ADMIN, TENANT, TestAuthority, session_id},
-    gateways::envoy::EnvoyConfig,
+    gateways::{
+        Program,
+        envoy::{Envoy, EnvoyConfig},
+        program::envoys,
+    },
     upstream::Upstream,
     wait::eventually,
 };
@@ -31,6 +35,13 @@ impl Setting {
         EnvoyConfig::deployed(&self.authority.endpoint(), self.application.address())
     }
 
+    /// Starts the newest Envoy, and waits until it admits.
+    pub async fn envoy(&self, config: &EnvoyConfig) -> Envoy {
+        let envoy = Envoy::start(&newest(), config).await;
+        self.admits(envoy.address()).await;
+        envoy
+    }
+
     /// Waits until a gate admits.
     pub async fn admits(&self, gate: SocketAddr) {
         let token = self.authority.sign_in("first").await.access_token;
@@ -51,6 +62,11 @@ impl Setting {
         let mut sessions = self.authority.sessions(ADMIN);
         sessions.revoke_session(request).await.expect("revoked");
     }
+}
+
+/// The newest Envoy.
+pub fn newest() -> Program {
+    envoys().remove(0)
 }
 
 /// The header that brings a token.

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use crate::{
     credentials::{Credentials, create_directory, create_master_key},
     demo,
+    envoy::{self, Envoy, EnvoyOptions},
     shutdown::{listen_for_signals, wait_for_shutdown},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     /// Address of the demo upstream: a web application that trusts the gateway's identity headers.
     #[arg(long, default_value = "127.0.0.1:7491", value_name = "ADDRESS")]
     upstream_listen: SocketAddr,
+    #[command(flatten)]
+    envoy: EnvoyOptions,
     /// Sign in, be admitted, revoke and be refused once; print the times, and exit.
     #[arg(long)]
     demo: bool,
@@ -58,6 +61,7 @@ struct Dev {
     gateway: SocketAddr,
     upstream: SocketAddr,
     credentials: Credentials,
+    envoy: Option<Envoy>,
 }
 
 /// Starts everything, prints how to use it, and runs until a signal or a failure; with `--demo`, until the
@@ -72,14 +76,19 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let outcome = if options.demo {
         dev.print_addresses(&options);
         // No signal handler here: Ctrl-C interrupts a demonstration like any other command.
-        demo::play(dev.authority.grpc_address, dev.gateway, &dev.credentials).await
+        dev.play_demo().await
     } else {
         // Before anything is printed: a person or a script may interrupt as soon as it reads the addresses.
         let signal = listen_for_signals()?;
         dev.print_addresses(&options);
+        if dev.envoy.is_some() {
+            dev.play_demo().await?;
+        }
         dev.print_commands(&options);
         wait_for_shutdown(&dev.authority, signal).await
     };
+    // Before the authority, which would wait for its stream.
+    drop(dev.envoy);
     // The gate ends first, and can still tell the authority that it leaves.
     dev.validator.close().await;
     dev.authority.shut_down().await;
@@ -89,6 +98,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 impl Dev {
     async fn start(options: &Options) -> Result<Self> {
         check_addresses(options)?;
+        let programs = options.envoy.programs()?;
         create_directory(&options.data_dir)?;
         let credentials = Credentials::read_or_create(&options.data_dir)?;
         // Bound before the authority starts, so that a port that is taken fails before the database is touched.
@@ -103,19 +113,47 @@ impl Dev {
         let authority = Authority::start(config).await?;
         let validator = Validator::builder(format!("http://{}", authority.grpc_address))
             .bearer(&credentials.gateway)
-            .issuer(issuer)
+            .issuer(&issuer)
             .audience("gateway")
             .name("dev gateway")
             .start()?;
         spawn_upstream(upstream_listener);
         spawn_gateway(listener, &validator, upstream)?;
+        let envoy = match &programs {
+            Some(programs) => {
+                let parts = envoy::Parts {
+                    authority: authority.grpc_address,
+                    upstream,
+                    issuer: &issuer,
+                    bearer: &credentials.gateway,
+                    directory: &options.data_dir,
+                };
+                let listen = options.envoy.envoy_listen;
+                Some(programs.start(listen, &parts).await?)
+            }
+            None => None,
+        };
         Ok(Self {
             authority,
             validator,
             gateway,
             upstream,
             credentials,
+            envoy,
         })
+    }
+
+    /// Plays the demonstration before Envoy if there is one, and before the example gateway otherwise.
+    async fn play_demo(&self) -> Result<()> {
+        let gateway = self.door();
+        demo::play(self.authority.grpc_address, gateway, &self.credentials).await
+    }
+
+    /// The gate that the demonstration and the printed commands use.
+    fn door(&self) -> SocketAddr {
+        self.envoy
+            .as_ref()
+            .map_or(self.gateway, |envoy| envoy.address)
     }
 
     fn print_addresses(&self, options: &Options) {
@@ -126,6 +164,9 @@ impl Dev {
         );
         println!("upstream   HTTP  http://{}/whoami", self.upstream);
         println!("gateway    HTTP  http://{}/whoami", self.gateway);
+        if let Some(envoy) = &self.envoy {
+            println!("envoy      HTTP  http://{}/whoami", envoy.address);
+        }
         println!(
             "credentials      {}",
             Credentials::file(&options.data_dir).display()
@@ -138,7 +179,7 @@ impl Dev {
         let session = options.data_dir.join("session.json");
         let session = session.display();
         let grpc = self.authority.grpc_address;
-        let gateway = self.gateway;
+        let gateway = self.door();
         println!(
             r#"
 Try next (with grpcurl, jq and curl), in another terminal:
@@ -169,6 +210,7 @@ fn check_addresses(options: &Options) -> Result<(), ConfigError> {
         ("--http-listen", options.http_listen),
         ("--gateway-listen", options.gateway_listen),
         ("--upstream-listen", options.upstream_listen),
+        ("--envoy-listen", options.envoy.envoy_listen),
     ];
     for (flag, address) in flags {
         // The bearer strings would cross the network in clear.

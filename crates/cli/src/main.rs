@@ -11,6 +11,7 @@ mod configuration;
 mod credentials;
 mod demo;
 mod dev;
+mod envoy;
 mod location;
 mod serve;
 mod shutdown;

@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
 };
 
 use serde_json::{Value, json};
@@ -99,6 +98,8 @@ pub struct EnvoyOptions {
     pub workers: u32,
     /// More arguments.
     pub arguments: Vec<String>,
+    /// Whether Envoy reads the listeners from a file that [`Envoy::replace`] replaces.
+    pub dynamic_listeners: bool,
 }
 
 impl Default for EnvoyOptions {
@@ -106,6 +107,7 @@ impl Default for EnvoyOptions {
         Self {
             workers: 2,
             arguments: vec!["--use-dynamic-base-id".into()],
+            dynamic_listeners: false,
         }
     }
 }
@@ -116,6 +118,8 @@ pub struct Envoy {
     pub running: Running,
     /// The address of the administration.
     pub admin: SocketAddr,
+    /// The configuration with its ports.
+    pub config: EnvoyConfig,
     directory: TempDir,
 }
 
@@ -135,29 +139,26 @@ impl Envoy {
         options: &EnvoyOptions,
     ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let admin = Mutex::new(None);
+        let mut config = config.clone();
+        let mut admin = 0;
         let running = Running::start(|| {
-            let mut config = config.clone();
-            let (gate, administration) = (free_port(), free_port());
-            *admin.lock().expect("whole") = Some(administration);
+            let gate = free_port();
+            admin = free_port();
             config.set(
                 "/static_resources/listeners/0/address/socket_address/port_value",
                 json!(gate),
             );
-            config.set(
-                "/admin/address/socket_address/port_value",
-                json!(administration),
-            );
+            config.set("/admin/address/socket_address/port_value", json!(admin));
             Launch {
                 command: command(program, &config, options, directory.path()),
                 address: SocketAddr::from(([127, 0, 0, 1], gate)),
             }
         })
         .await;
-        let admin = admin.into_inner().expect("whole").expect("it was started");
         Self {
             running,
             admin: SocketAddr::from(([127, 0, 0, 1], admin)),
+            config,
             directory,
         }
     }
@@ -168,10 +169,23 @@ impl Envoy {
         self.running.address
     }
 
-    /// The directory of its files.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
+    /// Starts another one that takes over from this one, with the same configuration and addresses.
+    pub async fn restart(&self, program: &Program, options: &EnvoyOptions) -> Running {
+        let config = self.config.clone();
+        let address = self.running.address;
+        Running::start(|| Launch {
+            command: command(program, &config, options, self.directory.path()),
+            address,
+        })
+        .await
+    }
+
+    /// Replaces the listeners. Envoy notices it, and takes the new ones or keeps the old ones.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn replace(&self, config: &EnvoyConfig) {
+        write_listeners(config, self.directory.path());
     }
 
     /// The number of one of its stats.
@@ -179,7 +193,7 @@ impl Envoy {
     /// # Panics
     /// When there is none.
     pub async fn stat(&self, name: &str) -> u64 {
-        let stats = serve::answer(self.admin, "/stats?filter=portcullis").await;
+        let stats = serve::answer(self.admin, "/stats").await;
         for line in stats.lines() {
             if let Some((key, number)) = line.split_once(": ")
                 && key.ends_with(name)
@@ -209,6 +223,13 @@ pub fn command(
     if authority.get("bearer_file").is_some() {
         authority["bearer_file"] = json!(bearer);
     }
+    if options.dynamic_listeners {
+        let file = write_listeners(&config, directory);
+        config.value["static_resources"]["listeners"] = json!([]);
+        config.value["node"] = json!({ "id": "test", "cluster": "test" });
+        config.value["dynamic_resources"] =
+            json!({ "lds_config": { "path_config_source": { "path": file } } });
+    }
     let file = directory.join("envoy.json");
     fs::write(&file, config.value.to_string()).expect("written");
 
@@ -229,4 +250,23 @@ pub fn command(
             module().parent().expect("a directory"),
         );
     command
+}
+
+/// Writes the listeners into a file of their own. It appears whole: Envoy looks when it is renamed.
+fn write_listeners(config: &EnvoyConfig, directory: &Path) -> PathBuf {
+    let mut config = config.clone();
+    let authority = config.at("/authority");
+    if authority.get("bearer_file").is_some() {
+        authority["bearer_file"] = json!(directory.join("gateway.bearer"));
+    }
+    let mut listeners = config.value["static_resources"]["listeners"].take();
+    for listener in listeners.as_array_mut().expect("listeners") {
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    }
+    let file = directory.join("listeners.json");
+    let part = directory.join("listeners.part");
+    let text = json!({ "resources": listeners }).to_string();
+    fs::write(&part, text).expect("written");
+    fs::rename(&part, &file).expect("renamed");
+    file
 }
