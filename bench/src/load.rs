@@ -260,9 +260,12 @@ async fn rate_of(
 mod tests {
     use super::*;
 
+    /// The bytes of an answer, and its status and length if it is whole.
+    type Case<'a> = (&'a [u8], Option<(u16, usize)>);
+
     #[test]
     fn an_answer_ends_where_its_length_says() {
-        let cases: [(&[u8], Option<(u16, usize)>); 7] = [
+        let cases: [Case<'_>; 7] = [
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
                 Some((200, 40)),
