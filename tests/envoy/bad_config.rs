@@ -17,16 +17,16 @@ async fn a_wrong_configuration_stops_the_start_and_names_the_key() {
     type Change = fn(&mut EnvoyConfig);
     let cases: [(&str, Change); 5] = [
         ("authority.issuer", |config| {
-            config.at("/authority")["issuer"] = json!("")
+            config.at("/authority")["issuer"] = json!("");
         }),
         ("isuer", |config| {
-            config.at("/authority")["isuer"] = json!("a")
+            config.at("/authority")["isuer"] = json!("a");
         }),
         ("rules", |config| {
-            config.at("/rules")["rules"] = json!([{ "path": "a", "access": "public" }])
+            config.at("/rules")["rules"] = json!([{ "path": "a", "access": "public" }]);
         }),
         ("acess", |config| {
-            config.at("/rules")["rules"] = json!([{ "path": "/a", "acess": "public" }])
+            config.at("/rules")["rules"] = json!([{ "path": "/a", "acess": "public" }]);
         }),
         ("authority.ca_certificate_file: /none", |config| {
             config.at("/authority")["ca_certificate_file"] = json!("/none");

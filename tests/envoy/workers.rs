@@ -40,7 +40,8 @@ async fn the_streams_of_all_workers_are_cut() {
 
     let request = v1::ForceSignOutRequest {
         tenant_id: TENANT.into(),
-        user_id: "ada".into(),
+        user_ids: vec!["ada".into()],
+        reason: "a test".into(),
         ..Default::default()
     };
     let mut users = setting.authority.users(ADMIN);
@@ -101,7 +102,6 @@ async fn the_clients_address_is_the_peers_and_not_what_it_says() {
         let request = v1::GetSessionRequest {
             tenant_id: TENANT.into(),
             session_id: session_id(&ada),
-            ..Default::default()
         };
         let mut sessions = setting.authority.sessions(ADMIN);
         let session = sessions.get_session(request).await.expect("a session");
