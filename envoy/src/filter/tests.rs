@@ -28,7 +28,7 @@ fn config() -> Arc<FilterConfig> {
 
 /// Runs the hook of a request's head as `ffi` does.
 fn request(filter: &Filter, stream: &mut FakeStream) -> Flow {
-    filter.guard(stream, |filter, stream| filter.request_headers(stream))
+    filter.guard(stream, super::Filter::request_headers)
 }
 
 #[test]
