@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-use http::header;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use portcullis_gate::{Allow, Decision, Deny, Gate, HeadProblem, Refused, is_identity_header};
 use portcullis_validator_core::Rejection;
 
@@ -30,6 +30,8 @@ pub(crate) enum Flow {
 /// One stream at the gate. All its hooks run on one worker; some run while another one has not returned.
 pub(crate) struct Filter {
     config: Arc<FilterConfig>,
+    /// Whether the request is a call in gRPC, once its head was read.
+    is_grpc: Cell<Option<bool>>,
     /// Whether the head of an answer went out.
     answered: Cell<bool>,
     /// Whether the gate refused the request or ended the stream.
@@ -43,6 +45,7 @@ impl Filter {
     pub(crate) fn new(config: Arc<FilterConfig>) -> Self {
         Self {
             config,
+            is_grpc: Cell::new(None),
             answered: Cell::new(false),
             stopped: Cell::new(false),
             cut: Cell::new(None),
@@ -77,6 +80,7 @@ impl Filter {
         let Ok(head) = Head::read(stream) else {
             return self.deny(stream, &Deny::new(&HeadProblem::Unreadable.into()));
         };
+        self.is_grpc.set(Some(head.is_grpc()));
         let claimed = head.claimed_identity();
         if !claimed.is_empty() {
             for name in &claimed {
@@ -137,12 +141,7 @@ impl Filter {
         stream.count(self.config.meters().of_answer(deny.status));
         self.stopped.set(true);
         self.answered.set(true);
-        stream.answer(&Answer {
-            status: deny.status.as_u16(),
-            headers: &deny.headers,
-            body: &deny.body,
-            details: "portcullis_refused",
-        });
+        self.answer(stream, deny, "portcullis_refused");
         Flow::Stop
     }
 
@@ -206,9 +205,20 @@ impl Filter {
             // The filter may be gone when this returns.
             return stream.reset(details);
         }
+        self.answer(stream, deny, details);
+    }
+
+    fn answer(&self, stream: &mut impl Stream, deny: &Deny, details: &str) {
+        let mut headers = deny.headers.clone();
+        // Envoy makes a good status of a module's answer to a call, unless it says its own. A stray header does no harm to
+        // a request of which nothing is known.
+        if self.is_grpc.get() != Some(false) {
+            let status = HeaderValue::from_static(grpc_status(deny.status));
+            headers.push((HeaderName::from_static("grpc-status"), status));
+        }
         stream.answer(&Answer {
             status: deny.status.as_u16(),
-            headers: &deny.headers,
+            headers: &headers,
             body: &deny.body,
             details,
         });
@@ -217,6 +227,18 @@ impl Filter {
     /// The stream has ended: nothing has to wake it any more.
     pub(crate) fn close(&self) {
         drop(self.cut.take());
+    }
+}
+
+/// The status of a call for a status of HTTP, by gRPC's own table. Never a good one.
+fn grpc_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "13",
+        StatusCode::UNAUTHORIZED => "16",
+        StatusCode::FORBIDDEN => "7",
+        StatusCode::NOT_FOUND => "12",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "14",
+        _ => "2",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The head of a request, read from Envoy.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use portcullis_gate::{RequestHead, is_identity_header};
 
 use crate::envoy::{HeaderKind, Stream};
@@ -56,6 +56,15 @@ impl Head {
             headers: &self.headers,
             peer,
         }
+    }
+
+    /// Returns whether it is a call in gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let content_type = self.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.map(HeaderValue::as_bytes).unwrap_or_default();
+        content_type
+            .strip_prefix(b"application/grpc")
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     }
 
     /// The names of headers that claim an identity.

@@ -90,8 +90,8 @@ fn inline_bearer(config: &mut EnvoyConfig) {
 /// An Envoy without the gate that forwards in HTTP/3.
 fn client(mut config: EnvoyConfig, port: u16, certificate: &str) -> EnvoyConfig {
     // The module stays, with a route of the public's own: the harness knows its place.
-    config.at("/rules")["rules"] = json!([{ "path": "/{*rest}", "access": "public", "forward_credential": true },
-               { "path": "/", "access": "public", "forward_credential": true }]);
+    config.at("/rules")["rules"] =
+        json!([{ "path": "/{*rest}", "access": "public", "forward_credential": true }]);
     let manager = config.value.pointer_mut(MANAGER).expect("a manager");
     manager["stat_prefix"] = json!("client");
     let cluster = &mut config.value["static_resources"]["clusters"][0];

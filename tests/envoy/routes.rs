@@ -23,8 +23,8 @@ async fn a_route_has_rules_of_its_own() {
     for (path, headers, status) in [
         ("/open/a", "", 200),
         // The route's rules have no other public path.
-        ("/open", "", 401),
-        ("/open", &token[..], 200),
+        ("/openly", "", 401),
+        ("/openly", &token[..], 200),
         ("/orders", "", 401),
         ("/orders", &token, 200),
     ] {

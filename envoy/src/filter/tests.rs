@@ -204,3 +204,29 @@ fn the_rules_of_a_route_replace_those_of_the_filter() {
         assert_eq!(request(&filter, &mut stream), flow, "{path} {rules}");
     }
 }
+
+#[test]
+fn a_call_in_grpc_is_refused_with_a_status_of_grpc() {
+    let config = config();
+    for (content_type, status) in [
+        ("application/grpc", Some("14")),
+        ("application/grpc+proto", Some("14")),
+        ("application/grpc;charset=utf-8", Some("14")),
+        ("application/grpc-web", None),
+        ("application/json", None),
+    ] {
+        let filter = Filter::new(Arc::clone(&config));
+        let mut stream = FakeStream::get("/pkg.Service/Call").with("content-type", content_type);
+        stream
+            .headers
+            .push(("authorization".into(), b"Bearer a.b.c".to_vec()));
+        assert_eq!(request(&filter, &mut stream), Flow::Stop);
+        let mut statuses = stream.answered_headers.iter();
+        let told = statuses.find(|(name, _)| name == "grpc-status");
+        assert_eq!(
+            told.map(|(_, value)| value.as_str()),
+            status,
+            "{content_type}"
+        );
+    }
+}
