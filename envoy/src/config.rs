@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, path::PathBuf, time::Duration};
 
 use portcullis_gate::{CompiledRules, Rules, RulesError};
-use portcullis_validator::{Builder, Validator};
+use portcullis_validator::{Builder, TlsFiles, Validator};
 use portcullis_validator_core::BuildError;
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -12,7 +12,7 @@ const ENDPOINTS_MAX: usize = 16;
 /// The largest file of a credential, in bytes.
 const BEARER_BYTES_MAX: u64 = 4 << 10;
 /// The largest file of certificates, in bytes.
-const CA_BYTES_MAX: u64 = 1 << 20;
+const PEM_BYTES_MAX: u64 = 1 << 20;
 /// The longest [`AuthoritySettings::start_wait`]. Envoy's main thread waits.
 const START_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -63,8 +63,12 @@ pub(crate) struct AuthoritySettings {
     bearer_file: Option<PathBuf>,
     /// The certificate (PEM) that signs the authority's.
     ca_certificate: Option<String>,
-    /// The file that has it instead.
+    /// The file that has it instead. It may be replaced while Envoy runs.
     ca_certificate_file: Option<PathBuf>,
+    /// The gate's own certificate (PEM), which may take the place of the credential. It may be replaced.
+    client_certificate_file: Option<PathBuf>,
+    /// Its private key.
+    client_key_file: Option<PathBuf>,
     /// Permits `http://` addresses beyond this machine.
     insecure: bool,
     /// The `iss` of tokens.
@@ -108,6 +112,8 @@ impl Default for AuthoritySettings {
             bearer_file: None,
             ca_certificate: None,
             ca_certificate_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
             insecure: false,
             issuer: String::new(),
             audience: String::new(),
@@ -163,7 +169,8 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
 }
 
 impl AuthoritySettings {
-    /// Replaces the names of files by their contents, so that a file that changed is a change of the settings.
+    /// Reads the credential's file, so that one that changed is a change of the settings. The validator itself reads
+    /// certificates, at each connection.
     fn read_files(&mut self) -> Result<(), ConfigError> {
         if let Some(file) = self.bearer_file.take() {
             if !self.bearer.is_empty() {
@@ -171,13 +178,6 @@ impl AuthoritySettings {
             }
             let text = read_file("authority.bearer_file", &file, BEARER_BYTES_MAX)?;
             text.trim().clone_into(&mut self.bearer);
-        }
-        if let Some(file) = self.ca_certificate_file.take() {
-            if self.ca_certificate.is_some() {
-                return Err(both("authority.ca_certificate"));
-            }
-            let pem = read_file("authority.ca_certificate_file", &file, CA_BYTES_MAX)?;
-            self.ca_certificate = Some(pem);
         }
         Ok(())
     }
@@ -188,9 +188,37 @@ impl AuthoritySettings {
             let problem = format!("must be 1 to {ENDPOINTS_MAX} addresses");
             return Err(ConfigError::new("authority.endpoints", problem));
         }
-        if self.bearer.is_empty() {
+        if self.bearer.is_empty() && self.client_certificate_file.is_none() {
             let problem = "required, or authority.bearer_file";
             return Err(ConfigError::new("authority.bearer", problem));
+        }
+        if self.client_certificate_file.is_some() != self.client_key_file.is_some() {
+            let problem = "needs authority.client_certificate_file, and the reverse";
+            return Err(ConfigError::new("authority.client_key_file", problem));
+        }
+        match (&self.ca_certificate, &self.ca_certificate_file) {
+            (Some(_), Some(_)) => return Err(both("authority.ca_certificate")),
+            (_, None) if self.client_certificate_file.is_some() => {
+                let problem = "needs authority.ca_certificate_file";
+                return Err(ConfigError::new(
+                    "authority.client_certificate_file",
+                    problem,
+                ));
+            }
+            _ => {}
+        }
+        // Read here only to name the key of a file that cannot be.
+        for (key, file) in [
+            ("authority.ca_certificate_file", &self.ca_certificate_file),
+            (
+                "authority.client_certificate_file",
+                &self.client_certificate_file,
+            ),
+            ("authority.client_key_file", &self.client_key_file),
+        ] {
+            if let Some(file) = file {
+                read_file(key, file, PEM_BYTES_MAX)?;
+            }
         }
         if self.start_wait > START_WAIT_MAX {
             let problem = format!("must be at most {} s", START_WAIT_MAX.as_secs());
@@ -226,16 +254,29 @@ impl AuthoritySettings {
         if let Some(pem) = &self.ca_certificate {
             builder = builder.ca_certificate(pem.as_bytes());
         }
-        if self.insecure {
-            builder = builder.insecure();
-        }
         if let Some(stale_max) = self.best_effort {
             builder = builder.best_effort(stale_max);
         }
         if !self.activity {
             builder = builder.without_activity();
         }
+        if let Some(files) = self.tls_files() {
+            builder = builder.tls_files(files);
+        }
+        if self.insecure {
+            builder = builder.insecure();
+        }
         builder
+    }
+
+    fn tls_files(&self) -> Option<TlsFiles> {
+        let mut files = TlsFiles::new(self.ca_certificate_file.as_ref()?);
+        if let (Some(certificate), Some(key)) =
+            (&self.client_certificate_file, &self.client_key_file)
+        {
+            files = files.client_certificate(certificate, key);
+        }
+        Some(files)
     }
 }
 
@@ -328,6 +369,18 @@ mod tests {
                 json!("/none"),
                 "authority.ca_certificate_file",
                 "/none",
+            ),
+            (
+                "client_key_file",
+                json!("/none"),
+                "authority.client_key_file",
+                "client_certificate_file",
+            ),
+            (
+                "endpoints",
+                json!(["http://10.0.0.1:1"]),
+                "authority.endpoints",
+                "",
             ),
             ("issuer", json!(""), "authority.issuer", ""),
             ("audience", json!(""), "authority.audience", ""),
