@@ -396,7 +396,7 @@ mod tests {
                 "authority.max_staleness",
                 "",
             ),
-            ("best_effort", json!("1s"), "authority.best_effort", ""),
+            ("best_effort", json!("soon"), "authority.best_effort", ""),
             (
                 "activity_interval",
                 json!("1ms"),
