@@ -25,26 +25,26 @@ pub const OPEN_HOST: &str = "open.test";
 const RULES: &str = r#"
 cookie = "portcullis_session"
 
-[[rules.rules]]
+[[rules]]
 host = "open.test"
 path = "/open/{*rest}"
 access = "public"
 
-[[rules.rules]]
+[[rules]]
 path = "/public/{*rest}"
 access = "public"
 
-[[rules.rules]]
+[[rules]]
 path = "/other-tenant"
 access = "session"
 tenants = ["other"]
 
-[[rules.rules]]
+[[rules]]
 path = "/step-up"
 access = "session"
 acr = "urn:example:gold"
 
-[[rules.rules]]
+[[rules]]
 path = "/page"
 access = "session"
 sign_in = "/public/sign-in?theme=dark"
