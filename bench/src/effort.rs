@@ -8,7 +8,7 @@ pub(crate) struct Effort {
     quick: bool,
 }
 
-/// What a quick run divides counts and times by.
+/// The divisor of counts and times in a quick run.
 const QUICK: u32 = 10;
 
 impl Effort {

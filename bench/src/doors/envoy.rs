@@ -28,7 +28,7 @@ const EXT_AUTHZ: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_a
 const HTTP_OPTIONS: &str =
     "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// What decides about requests.
+/// The door that decides about requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Filter {
     /// Nothing: every request is forwarded.

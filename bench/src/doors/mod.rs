@@ -25,7 +25,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a door needs to know.
+/// The settings of a door.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `http://…` of the authority.

@@ -92,8 +92,7 @@
 //!
 //! # Cost
 //!
-//! A decision about a known token takes about a microsecond: one pass over the head, the rules in order, and the check of
-//! the engine. A rule that does not match costs a comparison of its path's beginning. The changes of an admitted request's
+//! A decision about a known token is one pass over the head, the rules in order, and the check of the engine. A rule that does not match costs a comparison of its path's beginning. The changes of an admitted request's
 //! headers take a handful of allocations, and a public request usually none. A path with percent-encodings or capitals
 //! is copied once.
 //!

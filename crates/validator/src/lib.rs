@@ -124,9 +124,8 @@
 //!
 //! # Cost
 //!
-//! A check of a known token takes about 0.4 µs and allocates nothing; the whole decision of the layer takes about a
-//! microsecond. An unknown token costs a signature check, about
-//! 30 µs, and forged tokens are bounded for each source
+//! A check of a known token takes about 0.4 µs and allocates nothing. The decision of the layer adds a pass over the head
+//! and the rules. An unknown token costs a signature check, about 30 µs, and forged tokens are bounded for each source
 //! ([`forged_tokens_max`](Builder::forged_tokens_max)). A cached token takes a few hundred bytes, a revoked one about
 //! two. A stream needs a few messages a second.
 //!

@@ -1,4 +1,4 @@
-//! What a decision adds to a request through Envoy.
+//! The cost of a decision for a request through Envoy.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,10 +30,10 @@ const RATE_TIME: Duration = Duration::from_millis(1_200);
 
 /// Microseconds that the module may add to the median.
 const MODULE_ADDED_MAX: f64 = 15.0;
-/// What the module adds by what the sidecar adds.
+/// The time that the module adds, as a share of the time that the sidecar adds.
 const MODULE_SHARE_MAX: f64 = 0.1;
 const MODULE_RATE_MIN: f64 = 0.9;
-/// What the sidecar adds by what a service adds that asks Redis.
+/// The time that the sidecar adds, as a share of the time that a service adds that asks Redis.
 const EXT_AUTHZ_SHARE_MAX: f64 = 0.7;
 
 /// An Envoy and the requests of its sessions.

@@ -1,4 +1,4 @@
-//! What each door costs, and how fast it closes.
+//! The cost of each door, and the time until it closes.
 
 pub(crate) mod cut;
 pub(crate) mod envoy;

@@ -9,7 +9,7 @@ use super::{
     batch::Batch,
 };
 use crate::StoreError;
-use portcullis_domain::{Entry, EntryError, Mutation};
+use portcullis_domain::{Entry, EntryError, Mutation, UserRole, UserRoles};
 
 columns! {
     /// An administrator of a tenant.
@@ -57,8 +57,7 @@ impl<'a> Batch<'a> {
     fn may_take(&self, entry: &Entry, tenant: &TenantId) -> bool {
         let users = entry.mutation.users_without_admin();
         // The users of a sign-out were looked up. Those of new roles were not, and such entries are rare.
-        let were_found = !matches!(entry.mutation, Mutation::SetUserRoles { .. });
-        if !were_found {
+        if matches!(entry.mutation, Mutation::SetUserRoles { .. }) {
             return !users.is_empty();
         }
         users.iter().any(|user| {
@@ -83,9 +82,10 @@ impl<'a> Batch<'a> {
 
         let named: usize = taking.iter().map(|(_, users)| users.len()).sum();
         let sql = format!(
-            "SELECT {} FROM users WHERE tenant_id = $1 AND roles > 0 AND (roles & 2) > 0 \
+            "SELECT {} FROM users WHERE tenant_id = $1 AND roles > 0 AND (roles & {admin}) > 0 \
              AND disabled_us IS NULL ORDER BY user_id LIMIT $2",
             AdministratorColumns::names(),
+            admin = UserRoles::from_iter([UserRole::Admin]).code(),
         );
         let values: [Value; 2] = [tenant.into(), (named as u64 + 1).into()];
         let mut administrators = BTreeSet::new();

@@ -57,7 +57,7 @@ pub(crate) fn profile(id: &UserId, profile: &Profile) -> v1::SessionUser {
         given_name: profile.given_name.clone(),
         family_name: profile.family_name.clone(),
         email: profile.email.clone(),
-        // Of a user, and not of a session: `User` shows them.
+        // Roles belong to the user, and `User` shows them.
         roles: None,
     }
 }
