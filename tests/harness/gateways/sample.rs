@@ -2,6 +2,8 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
+use aho_corasick::{AhoCorasick, MatchKind};
+
 use super::program::root;
 
 /// The address at which every shipped file listens.
@@ -24,6 +26,8 @@ pub struct Behind {
 pub struct Sample {
     name: String,
     text: String,
+    /// What is replaced, and by what.
+    values: Vec<(String, String)>,
 }
 
 impl Sample {
@@ -39,6 +43,7 @@ impl Sample {
         Self {
             name: name.to_owned(),
             text,
+            values: Vec::new(),
         }
     }
 
@@ -53,7 +58,7 @@ impl Sample {
             "deploy/{} has no `{shipped}`",
             self.name
         );
-        self.text = self.text.replace(shipped, ours);
+        self.values.push((shipped.to_owned(), ours.to_owned()));
         self
     }
 
@@ -74,6 +79,17 @@ impl Sample {
     /// # Panics
     /// When it cannot.
     pub fn write(&self, file: &Path) {
-        fs::write(file, &self.text).expect("written");
+        fs::write(file, self.text()).expect("written");
+    }
+
+    /// The text with all values in one pass: a value that was put in is not looked at again. Port 3000 of the shipped
+    /// file is also the beginning of the test's port 30002.
+    fn text(&self) -> String {
+        let (shipped, ours): (Vec<_>, Vec<_>) = self.values.iter().cloned().unzip();
+        AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(shipped)
+            .expect("a few short patterns")
+            .replace_all(&self.text, &ours)
     }
 }
