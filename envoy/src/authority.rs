@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use portcullis_validator::Validator;
+use portcullis_validator::{
+    Validator,
+    settings::{SettingError, Settings},
+};
 use portcullis_validator_core::{BuildError, Engine};
 use tokio::{
     runtime::{self, Handle},
@@ -17,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::config::{AuthoritySettings, ConfigError, refused_setting};
+use crate::config::{self, ConfigError};
 
 /// The longest time for the last report of the use of sessions.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,12 +38,15 @@ pub(crate) struct Authority {
 }
 
 /// The authorities of this process by their settings.
-static OPEN: Mutex<Vec<(AuthoritySettings, Weak<Authority>)>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<(Settings, Weak<Authority>)>> = Mutex::new(Vec::new());
 
 impl Authority {
-    /// Returns the authority with these settings. If it is new, waits for its first view as long as they say: until then
-    /// the gate refuses everything, and a configuration that is being replaced still serves.
-    pub(crate) fn open(settings: &AuthoritySettings) -> Result<Arc<Self>, ConfigError> {
+    /// Returns the authority with these settings. If it is new, waits for its first view for at most `start_wait`: until
+    /// then the gate refuses everything, and a configuration that is being replaced still serves.
+    pub(crate) fn open(
+        settings: &Settings,
+        start_wait: Duration,
+    ) -> Result<Arc<Self>, ConfigError> {
         let mut open = lock_open();
         open.retain(|(_, authority)| authority.strong_count() > 0);
         for (known, authority) in open.iter() {
@@ -55,7 +61,7 @@ impl Authority {
         open.push((settings.clone(), Arc::downgrade(&authority)));
         drop(open);
 
-        if ready.recv_timeout(settings.start_wait()).is_err() {
+        if ready.recv_timeout(start_wait).is_err() {
             tracing::warn!(
                 "no view of the authority yet: requests are refused with 503 until there is one"
             );
@@ -63,13 +69,13 @@ impl Authority {
         Ok(authority)
     }
 
-    fn start(settings: &AuthoritySettings) -> Result<(Self, Receiver<()>), ConfigError> {
+    fn start(settings: &Settings) -> Result<(Self, Receiver<()>), ConfigError> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| thread_error(&error))?;
         let handle = runtime.handle().clone();
-        let builder = settings.builder();
+        let builder = config::validator(settings)?;
         let (running, end) = oneshot::channel();
         let (started, start) = sync_channel(1);
         let (ready, readiness) = sync_channel(1);
@@ -93,7 +99,7 @@ impl Authority {
         let started: Result<Arc<Engine>, BuildError> = start
             .recv()
             .map_err(|_| ConfigError::new("authority", "the thread of the validator ended"))?;
-        let engine = started.map_err(|error| refused_setting(&error))?;
+        let engine = started.map_err(SettingError::from)?;
         let authority = Self {
             engine,
             runtime: handle,
@@ -146,7 +152,7 @@ impl Drop for Authority {
     }
 }
 
-fn lock_open() -> MutexGuard<'static, Vec<(AuthoritySettings, Weak<Authority>)>> {
+fn lock_open() -> MutexGuard<'static, Vec<(Settings, Weak<Authority>)>> {
     // Nothing panics between two steps of a change.
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,7 +36,7 @@ impl FilterConfig {
         let rules = compile(&settings.rules)?;
         let meters = Meters::define(envoy)
             .ok_or_else(|| ConfigError::new("metrics", "Envoy refuses to define them"))?;
-        let authority = Authority::open(&settings.authority)?;
+        let authority = Authority::open(&settings.authority, settings.start_wait)?;
         let engine = Arc::clone(authority.engine());
         let gate = Gate::with_compiled(engine, rules).map_err(refused_rules)?;
         let gauges = Arc::new(Mutex::new(Some(envoy.waker())));

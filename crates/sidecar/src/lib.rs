@@ -39,6 +39,6 @@ mod telemetry;
 pub use portcullis_gate::{ExplainError, Explanation};
 
 pub use self::{
-    config::{AuthorityConfig, Config, ConfigError, LimitsConfig, Listen, ListenerConfig, Secret},
+    config::{Config, ConfigError, LimitsConfig, Listen, ListenerConfig},
     sidecar::{Addresses, Sidecar, StartError},
 };

@@ -89,7 +89,7 @@ impl Sidecar {
         let listeners = Listeners::open(config).await?;
         let addresses = listeners.addresses()?;
 
-        let validator = config.authority.builder()?.start()?;
+        let validator = config.validator()?.start()?;
         let telemetry = Telemetry::start()?;
         let meter = telemetry.meter();
         validator.observe(&meter);

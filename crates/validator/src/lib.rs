@@ -153,6 +153,8 @@ mod ended;
 mod gate;
 mod layer;
 mod report;
+#[cfg(feature = "settings")]
+pub mod settings;
 mod stream;
 mod targets;
 mod telemetry;

@@ -14,8 +14,8 @@ fn config() -> Arc<FilterConfig> {
             "bearer": "secret",
             "issuer": "https://issuer.test",
             "audience": "gateway",
-            "start_wait": "0s",
         },
+        "start_wait": "0s",
         "rules": {
             "cookie": "session",
             "rules": [{ "path": "/public/{*rest}", "access": "public" }],

@@ -282,14 +282,22 @@ fn the_page_lists_every_key() {
         .collect();
     listed.sort_unstable();
     let mut known = Vec::new();
-    for (section, file) in [
-        ("authority", "authority.rs"),
-        ("listener", "listener.rs"),
-        ("limits", "limits.rs"),
+    for (section, file, name) in [
+        ("authority", "crates/validator/src/settings.rs", "Settings"),
+        (
+            "listener",
+            "crates/sidecar/src/config/listener.rs",
+            "ListenerConfig",
+        ),
+        (
+            "limits",
+            "crates/sidecar/src/config/limits.rs",
+            "LimitsConfig",
+        ),
     ] {
-        let source = root().join("crates/sidecar/src/config").join(file);
-        let source = std::fs::read_to_string(source).expect("the source");
-        let (_, fields) = source.split_once("Config {\n").expect("a struct");
+        let source = std::fs::read_to_string(root().join(file)).expect("the source");
+        let start = format!("pub struct {name} {{\n");
+        let (_, fields) = source.split_once(&start).expect("a struct");
         let (fields, _) = fields.split_once("\n}\n").expect("its end");
         for line in fields.lines() {
             let field = line.trim().strip_prefix("pub ");

@@ -1,6 +1,7 @@
 //! The error of a setting.
 
 use portcullis_gate::RulesError;
+use portcullis_validator::settings::SettingError;
 
 /// An invalid setting. The text names the key, never its value, which may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ impl ConfigError {
     #[must_use]
     pub(crate) fn of_rules(error: RulesError) -> Self {
         let RulesError { key, problem } = error.within("rules");
+        Self { key, problem }
+    }
+}
+
+impl From<SettingError> for ConfigError {
+    fn from(SettingError { key, problem }: SettingError) -> Self {
         Self { key, problem }
     }
 }

@@ -2,24 +2,21 @@
 //!
 //! `docs/gateways/sidecar.md` lists the keys; a test keeps the list complete.
 
-mod authority;
 mod error;
 mod limits;
 mod listener;
 mod read;
-mod secret;
 
 use std::net::SocketAddr;
 
 use portcullis_gate::{Explanation, Rule, RuleMode, Rules};
+use portcullis_validator::{Builder, settings::Settings};
 use serde::Deserialize;
 
 pub use self::{
-    authority::AuthorityConfig,
     error::ConfigError,
     limits::LimitsConfig,
     listener::{Listen, ListenerConfig},
-    secret::Secret,
 };
 
 /// The whole configuration.
@@ -27,7 +24,7 @@ pub use self::{
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The authority, and the tokens that the sidecar accepts.
-    pub authority: AuthorityConfig,
+    pub authority: Settings,
     /// The door for Envoy: `ext_authz` over gRPC. Unset: no such door.
     pub ext_authz: Option<ListenerConfig>,
     /// The door for NGINX, Caddy, Traefik and HAProxy: forward-auth over HTTP. Unset: no such door.
@@ -44,7 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         let operations = SocketAddr::from(([127, 0, 0, 1], 7502));
         Self {
-            authority: AuthorityConfig::default(),
+            authority: Settings::default(),
             ext_authz: None,
             forward_auth: None,
             operations: ListenerConfig::new(Listen::Tcp(operations)),
@@ -60,7 +57,7 @@ impl Config {
     /// # Errors
     /// The first invalid setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let _builder = self.authority.builder()?;
+        let _builder = self.validator()?;
         if self.ext_authz.is_none() && self.forward_auth.is_none() {
             let problem = "required: a sidecar without [ext_authz] or [forward_auth] has no door";
             return Err(ConfigError::new("forward_auth.listen", problem));
@@ -75,6 +72,11 @@ impl Config {
         self.check_listeners_differ()?;
         self.limits.check()?;
         self.check_rules()
+    }
+
+    /// Returns the settings of the validator, checked.
+    pub(crate) fn validator(&self) -> Result<Builder, ConfigError> {
+        Ok(self.authority.builder("sidecar")?)
     }
 
     fn check_rules(&self) -> Result<(), ConfigError> {
