@@ -61,12 +61,17 @@ fn dependencies_run_one_way() {
             "crates/sidecar",
             vec!["portcullis-gate", "portcullis-validator"],
         ),
+        (
+            "crates/console",
+            vec!["portcullis-contract", "portcullis-validator"],
+        ),
         ("examples/gateway", vec!["portcullis-validator"]),
         ("examples/upstream", vec![]),
         (
             "crates/cli",
             vec![
                 "portcullis-authority",
+                "portcullis-console",
                 "portcullis-contract",
                 "portcullis-example-gateway",
                 "portcullis-example-upstream",

@@ -9,6 +9,7 @@ pub mod authority;
 pub mod browser;
 pub mod calls;
 pub mod canary;
+pub mod console;
 pub mod door;
 pub mod example_gateway;
 pub mod fault;

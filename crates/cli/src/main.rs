@@ -8,6 +8,7 @@
 )]
 
 mod configuration;
+mod console;
 mod credentials;
 mod demo;
 mod dev;
@@ -39,6 +40,8 @@ enum Command {
     Dev(dev::Options),
     /// Run an authority.
     Serve(serve::Options),
+    /// Run the console: the pages for people and administrators.
+    Console(console::Options),
     /// Bring the database to this version, and grant the service its rights.
     Migrate(serve::MigrateOptions),
     /// Begin a new history, after a restore or a failover that may have lost writes. No authority may be running.
@@ -55,7 +58,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             // The alternate form prints all causes: the last one often has the detail to act on.
             eprintln!("portcullis: {error:#}");
-            if configuration::is_usage(&error) {
+            if configuration::is_usage(&error) || console::is_usage(&error) {
                 ExitCode::from(USAGE)
             } else {
                 ExitCode::FAILURE
@@ -73,6 +76,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         // `serve` starts its own log: the configuration says where traces go.
         Command::Serve(options) => serve::run(options).await,
+        // It starts its own log after the check of its configuration.
+        Command::Console(options) => console::run(options).await,
         Command::Migrate(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::migrate(options).await

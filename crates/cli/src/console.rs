@@ -1,0 +1,53 @@
+//! `portcullis console`: the pages for people and administrators.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use portcullis_console::{Config, ConfigError, Console, StartError};
+
+use crate::{shutdown::listen_for_signals, telemetry};
+
+/// Options of `console`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The configuration file (TOML). `PORTCULLIS_CONSOLE_SECTION__KEY` in the environment overrides it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only read and check the configuration.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// Runs a console until a signal, or only checks its configuration.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let config = read(&options.config)?;
+    if options.check_config {
+        println!("the configuration is good");
+        return Ok(());
+    }
+
+    telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
+    // Before the start, so that a signal that arrives during it is kept.
+    let signal = listen_for_signals()?;
+    let console = Console::start(&config).await?;
+    tracing::info!(pages = %console.address(), "listening");
+
+    signal.await;
+    tracing::info!("draining");
+    console.shut_down().await;
+    Ok(())
+}
+
+fn read(file: &PathBuf) -> Result<Config, ConfigError> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let problem = format!("cannot read {}: {error}", file.display());
+        ConfigError::new("--config", problem)
+    })?;
+    Config::read(&text)
+}
+
+/// Whether the person who typed the command can mend the error, in a flag or in the configuration.
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)))
+}

@@ -1,0 +1,66 @@
+//! Whose request it is: the verdict of the embedded validator about the session cookie.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State as Shared},
+    middleware::Next,
+    response::Response,
+};
+use portcullis_validator::{Identity, Rejection, RequestInfo};
+
+use crate::{cookies, net::Peer, receipts, state::State};
+
+/// The longest session cookie, in bytes.
+const COOKIE_BYTES_MAX: usize = 8 * 1_024;
+
+/// The verdict about the session cookie of a request.
+#[derive(Clone)]
+pub(crate) enum Admission {
+    /// No cookie, or one that is no good token.
+    Anonymous,
+    /// A good session.
+    Admitted(Arc<Identity>, Arc<str>),
+    /// A genuine token whose session has ended.
+    Ended(Arc<str>),
+    /// The console cannot know.
+    Unavailable,
+}
+
+/// Decides once for each request, and lets it through in any case: the pages say what they need.
+pub(crate) async fn admit(
+    Shared(state): Shared<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let admission = admission(&state, &request);
+    request.extensions_mut().insert(admission);
+    next.run(request).await
+}
+
+fn admission(state: &State, request: &Request) -> Admission {
+    let headers = request.headers();
+    let Some(token) = cookies::cookie(headers, &state.config.session.cookie) else {
+        return Admission::Anonymous;
+    };
+    if token.len() > COOKIE_BYTES_MAX {
+        return Admission::Anonymous;
+    }
+
+    let peer = request.extensions().get::<Peer>().copied();
+    let path = request.uri().path();
+    let info = RequestInfo {
+        ip: peer.and_then(|Peer(peer)| state.proxies.client_address(peer.ip(), headers)),
+        page: Some(path),
+        // A page that follows a receipt is no use of the session.
+        background: path.starts_with(receipts::PATH),
+        ..RequestInfo::default()
+    };
+    match state.validator.check_request(token, &info) {
+        Ok(identity) => Admission::Admitted(identity, token.into()),
+        // The signature was checked before the view was asked.
+        Err(Rejection::Revoked | Rejection::SignedOut) => Admission::Ended(token.into()),
+        Err(rejection) if rejection.is_unavailable() => Admission::Unavailable,
+        Err(_) => Admission::Anonymous,
+    }
+}

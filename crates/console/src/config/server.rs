@@ -1,0 +1,152 @@
+//! `[server]`: where the console listens, and what its answers say about the pages.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use http::Uri;
+use portcullis_validator::TrustedProxies;
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::net::read_tls;
+
+/// The most origins that may show the pages in a frame.
+const FRAME_ANCESTORS_MAX: usize = 16;
+/// The longest origin, in bytes.
+const ORIGIN_BYTES_MAX: usize = 256;
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// The address and the port of the pages.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate chain. With `tls_key_file`, the console speaks TLS.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// Allows an address beyond loopback without TLS.
+    pub insecure: bool,
+    /// The console's own origin, for the way back from a sign-in page on another host. Unset: the way back is a path.
+    pub public_url: Option<String>,
+    /// Addresses and networks of proxies before the console, separated by commas. `X-Forwarded-For` counts from them only.
+    pub trusted_proxies: String,
+    /// The origins whose pages may show the console in a frame. Empty: none.
+    pub frame_ancestors: Vec<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7470)),
+            tls_certificate_file: None,
+            tls_key_file: None,
+            insecure: false,
+            public_url: None,
+            trusted_proxies: String::new(),
+            frame_ancestors: Vec::new(),
+        }
+    }
+}
+
+impl ServerConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        // With one file alone it would start without TLS, although the operator meant to have it.
+        if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
+            let problem = "must be set with tls_certificate_file, and the reverse";
+            return Err(ConfigError::new("server.tls_key_file", problem));
+        }
+        // Session cookies travel in every request. Plain text beyond this machine has to be asked for by name.
+        let has_tls = self.tls_certificate_file.is_some();
+        if !self.listen.ip().is_loopback() && !has_tls && !self.insecure {
+            let problem = "must be a loopback address: set TLS files, or server.insecure = true";
+            return Err(ConfigError::new("server.listen", problem));
+        }
+        if let Some(url) = &self.public_url
+            && !is_origin(url)
+        {
+            let problem = "must be an origin as https://console.example.com";
+            return Err(ConfigError::new("server.public_url", problem));
+        }
+        self.proxies()?;
+        self.check_frame_ancestors()?;
+        read_tls(self).map(drop)
+    }
+
+    /// The proxies before the console.
+    pub(crate) fn proxies(&self) -> Result<TrustedProxies, ConfigError> {
+        let parsed = self.trusted_proxies.parse();
+        parsed.map_err(|_| {
+            let problem = "must be addresses or networks, separated by commas";
+            ConfigError::new("server.trusted_proxies", problem)
+        })
+    }
+
+    // The origins go into a header, so that one with a space or a semicolon would be another policy.
+    fn check_frame_ancestors(&self) -> Result<(), ConfigError> {
+        let key = "server.frame_ancestors";
+        if self.frame_ancestors.len() > FRAME_ANCESTORS_MAX {
+            let problem = format!("must be at most {FRAME_ANCESTORS_MAX}");
+            return Err(ConfigError::new(key, problem));
+        }
+        if !self.frame_ancestors.iter().all(|origin| is_origin(origin)) {
+            let problem = "must be origins as https://app.example.com";
+            return Err(ConfigError::new(key, problem));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is a scheme and a host, with or without a port.
+fn is_origin(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/[]_".contains(&byte);
+    if text.len() > ORIGIN_BYTES_MAX || !text.bytes().all(is_plain) || text.ends_with('/') {
+        return false;
+    }
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    is_web && uri.host().is_some_and(|host| !host.is_empty()) && uri.path() == "/"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_has_no_path_and_nothing_that_ends_a_directive() {
+        for good in [
+            "https://app.example.com",
+            "http://127.0.0.1:8080",
+            "https://[2001:db8::1]:8443",
+        ] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "app.example.com",
+            "https://",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://app.example.com; script-src *",
+            "https://app.example.com https://evil.example",
+            "ftp://app.example.com",
+            "javascript:alert(1)",
+        ] {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_text_beyond_this_machine_must_be_asked_for() {
+        let mut config = ServerConfig {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7470)),
+            ..ServerConfig::default()
+        };
+        let refused = config.check().expect_err("plain text");
+        assert_eq!(refused.key, "server.listen");
+        config.insecure = true;
+        config.check().expect("asked for");
+    }
+}

@@ -1,0 +1,136 @@
+//! A running console: its start, its parts, its end.
+
+use std::{io, net::SocketAddr};
+
+use axum::{Router, middleware, response::IntoResponse};
+use portcullis_validator::{BuildError, Validator};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::TimeoutLayer,
+};
+
+use crate::{
+    admission, assets,
+    config::{Config, ConfigError},
+    net::{Port, read_tls, serve},
+    pages, preferences,
+    problem::{self, Problem},
+    reader, receipts,
+    security::{self, SecurityHeaders},
+    state::State,
+};
+
+/// Why a console cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is invalid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The listener cannot be opened.
+    #[error("server.listen: cannot listen on {listen}: {error}")]
+    Listen {
+        /// Where it was to listen.
+        listen: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The validator cannot start.
+    #[error("authority: {0}")]
+    Validator(#[from] BuildError),
+}
+
+/// A running console.
+pub struct Console {
+    address: SocketAddr,
+    validator: Validator,
+    close: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Console {
+    /// Starts a console on the current Tokio runtime. It listens when this returns. Its pages say that the authority is
+    /// away until its validator is ready.
+    ///
+    /// # Errors
+    /// When a setting is invalid or the listener cannot be opened. An authority that cannot be reached is tried again.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        config.check()?;
+        // The listener first: a port that is taken must not leave a gate that the authority waits for.
+        let listen = config.server.listen;
+        let failed = |error| StartError::Listen { listen, error };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let validator = config.authority.builder()?.start()?;
+        let close = CancellationToken::new();
+        let port = Port {
+            tls: read_tls(&config.server)?,
+            limits: config.limits.clone(),
+            pages: router(
+                config,
+                State::new(config, validator.clone(), close.clone())?,
+            )?,
+            close: close.clone(),
+        };
+        Ok(Self {
+            address,
+            validator,
+            close,
+            serving: tokio::spawn(serve(listener, port)),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its validator.
+    #[must_use]
+    pub fn validator(&self) -> &Validator {
+        &self.validator
+    }
+
+    /// Ends the console: it accepts no more connections, finishes the requests that run, and reports the last use of
+    /// sessions.
+    pub async fn shut_down(self) {
+        self.close.cancel();
+        // An error would be a panic of the accept loop, which ends it too.
+        let _ = self.serving.await;
+        self.validator.close().await;
+    }
+}
+
+/// All pages, with what every answer has. A layer is outside of those above it.
+fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
+    let security = SecurityHeaders::new(&config.server)?;
+    let pages = Router::new()
+        .merge(pages::routes())
+        .merge(receipts::routes())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            admission::admit,
+        ))
+        .merge(preferences::routes())
+        .merge(assets::routes())
+        .fallback(|| async { Problem::not_found() });
+    let timeout = TimeoutLayer::with_status_code(
+        http::StatusCode::SERVICE_UNAVAILABLE,
+        2 * config.limits.request_timeout,
+    );
+    Ok(pages
+        .layer(timeout)
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| Problem::internal().into_response(),
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            problem::show_problems,
+        ))
+        .layer(middleware::from_fn(reader::find_reader))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(security, security::secure))
+        .with_state(state))
+}

@@ -1,0 +1,120 @@
+//! Signing one session out: the question, and the answer.
+
+use askama::Template;
+use axum::extract::Path;
+use portcullis_contract::v1::{RevokeSessionRequest, Session, SessionState};
+use serde::Deserialize;
+
+use super::{item::Item, list::hides_sessions, list::own_session, session::find_session};
+use crate::{
+    done::Done,
+    forms::Submitted,
+    page::{Frame, Page, Room},
+    person::{Person, full_name},
+    problem::Problem,
+};
+
+/// The most bytes of a text, as the authority has it.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+#[derive(Template)]
+#[template(path = "mine/sign_out.html")]
+struct ConfirmPage {
+    page: Frame,
+    item: Item,
+    is_own: bool,
+    /// Whose session it is, for staff.
+    user: String,
+    has_ended: bool,
+    /// The tenant shows people no sessions, so the page knows nothing about this one.
+    is_hidden: bool,
+    text_bytes_max: usize,
+}
+
+/// The fields of the form. A person gives no texts about their own session.
+#[derive(Deserialize)]
+pub(super) struct Form {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    user_message: String,
+}
+
+pub(super) async fn confirm(person: Person, Path(id): Path<String>) -> Result<Page, Problem> {
+    let (session, is_own, is_hidden) = asked_session(&person, &id).await?;
+    let item = Item::of(&person, &session);
+    Page::render(&ConfirmPage {
+        page: person.frame(if is_own { Room::Mine } else { Room::Team }),
+        is_own,
+        user: user_name(&session),
+        has_ended: !is_hidden && session.state() != SessionState::Active,
+        is_hidden,
+        text_bytes_max: TEXT_BYTES_MAX,
+        item,
+    })
+}
+
+/// The session of the question. The one of the call can always be ended, also if the tenant shows nothing of it.
+async fn asked_session(person: &Person, id: &str) -> Result<(Session, bool, bool), Problem> {
+    if id == person.session_id
+        && let Err(status) = own_session(person, id).await
+        && hides_sessions(&status)
+    {
+        let unseen = Session {
+            id: id.to_owned(),
+            ..Session::default()
+        };
+        return Ok((unseen, true, true));
+    }
+    let (session, is_own) = find_session(person, id).await?;
+    Ok((session, is_own, false))
+}
+
+fn user_name(session: &Session) -> String {
+    let Some(user) = &session.user else {
+        return session.user_id.clone();
+    };
+    let name = full_name(&portcullis_contract::v1::User {
+        user_name: user.user_name.clone(),
+        given_name: user.given_name.clone(),
+        family_name: user.family_name.clone(),
+        ..Default::default()
+    });
+    if name.is_empty() {
+        return session.user_id.clone();
+    }
+    name
+}
+
+pub(super) async fn end(
+    person: Person,
+    Path(id): Path<String>,
+    Submitted(form): Submitted<Form>,
+) -> Result<Page, Problem> {
+    // Naming the tenant asks for the role. Without it a person acts for themselves, whose texts the authority refuses.
+    let for_another = !form.reason.trim().is_empty();
+    let request = RevokeSessionRequest {
+        tenant_id: if for_another {
+            person.tenant.clone()
+        } else {
+            String::new()
+        },
+        session_id: id.clone(),
+        reason: form.reason,
+        user_message: form.user_message,
+        ..Default::default()
+    };
+    let answer = person.authority.sessions().revoke_session(request).await?;
+    let answer = answer.into_inner();
+    let enforcement = answer.enforcement.as_ref();
+    let done = Done::new("mine-done-one").enforcement(enforcement);
+    let sealed = person.seal(&done);
+    // The page of nobody, because the cookie is good no more.
+    if id == person.session_id {
+        return Page::see_other(&format!("/signed-out?done={sealed}"));
+    }
+    if for_another {
+        return Page::see_other(&format!("/sessions/{id}?done={sealed}"));
+    }
+    Page::see_other(&format!("/?done={sealed}"))
+}

@@ -1,0 +1,9 @@
+//! Users and sessions of the team.
+
+use axum::Router;
+
+use crate::state::State;
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+}

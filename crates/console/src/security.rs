@@ -1,0 +1,107 @@
+//! The headers of every answer: what a browser may do with it, and what it may not.
+
+use axum::{
+    extract::{Request, State as Shared},
+    middleware::Next,
+    response::Response,
+};
+use http::{
+    HeaderName, HeaderValue,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+        X_FRAME_OPTIONS,
+    },
+};
+
+use crate::config::{ConfigError, ServerConfig};
+
+/// The headers of an installation.
+#[derive(Clone)]
+pub(crate) struct SecurityHeaders {
+    content_security_policy: HeaderValue,
+    may_be_framed: bool,
+}
+
+impl SecurityHeaders {
+    pub(crate) fn new(server: &ServerConfig) -> Result<Self, ConfigError> {
+        let ancestors = match server.frame_ancestors.as_slice() {
+            [] => "'none'".to_owned(),
+            origins => origins.join(" "),
+        };
+        // Nothing is allowed but what the pages have: files of this origin. No inline script, no inline style, no string
+        // becomes code or markup but through the one policy of htmx.
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}; \
+             require-trusted-types-for 'script'; trusted-types htmx"
+        );
+        let content_security_policy = policy.parse().map_err(|_| {
+            let problem = "must be origins as https://app.example.com";
+            ConfigError::new("server.frame_ancestors", problem)
+        })?;
+        Ok(Self {
+            content_security_policy,
+            may_be_framed: !server.frame_ancestors.is_empty(),
+        })
+    }
+}
+
+/// Adds the headers to every answer, also to refusals.
+pub(crate) async fn secure(
+    Shared(security): Shared<SecurityHeaders>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let policy = security.content_security_policy.clone();
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    for (name, value) in FIXED {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Browsers that know no `frame-ancestors` know this one.
+    if !security.may_be_framed {
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    // A page shows somebody's data: no cache keeps it, and it is another one for each cookie and language.
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.append(VARY, HeaderValue::from_static("cookie, accept-language"));
+    }
+    response
+}
+
+const FIXED: [(HeaderName, &str); 5] = [
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_for_the_configured_origins() {
+        let mut server = ServerConfig::default();
+        let none = SecurityHeaders::new(&server).expect("good");
+        let policy = none.content_security_policy.to_str().expect("text");
+        assert!(policy.contains("frame-ancestors 'none';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        server.frame_ancestors = vec!["https://app.example.com".to_owned()];
+        let one = SecurityHeaders::new(&server).expect("good");
+        let policy = one.content_security_policy.to_str().expect("text");
+        assert!(policy.contains("frame-ancestors https://app.example.com;"));
+    }
+}

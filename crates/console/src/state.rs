@@ -1,0 +1,61 @@
+//! What all pages share.
+
+use std::sync::Arc;
+
+use portcullis_validator::{TrustedProxies, Validator};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authority::Authorities,
+    config::{Config, ConfigError},
+    forms::FormKey,
+};
+
+/// What all pages share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct State(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) validator: Validator,
+    pub(crate) authorities: Authorities,
+    pub(crate) form_key: FormKey,
+    pub(crate) proxies: TrustedProxies,
+    /// Places of live receipts.
+    pub(crate) receipts: Arc<Semaphore>,
+    /// Cancelled when the console ends. Live receipts end then.
+    pub(crate) close: CancellationToken,
+}
+
+impl State {
+    pub(crate) fn new(
+        config: &Config,
+        validator: Validator,
+        close: CancellationToken,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(Shared {
+            validator,
+            close,
+            authorities: Authorities::new(config)?,
+            form_key: FormKey::derive(&config.authority.shared_secret()?),
+            proxies: config.server.proxies()?,
+            receipts: Arc::new(Semaphore::new(config.limits.receipts_max)),
+            config: config.clone(),
+        })))
+    }
+
+    /// The application's sign-in page, with the way back to a path of the console.
+    pub(crate) fn sign_in_location(&self, target: &str) -> String {
+        let public_url = self.config.server.public_url.as_deref();
+        self.config.session.sign_in_location(public_url, target)
+    }
+}
+
+impl std::ops::Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
