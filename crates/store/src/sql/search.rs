@@ -3,6 +3,9 @@
 //! The asker of a search is a tenant, or the whole installation. The next turn goes to the asker with the fewest running
 //! searches, and among equals to the search that has waited longest. So sixty searches of one tenant leave room for one
 //! of another.
+//!
+//! Turns alone would let one tenant keep the database's processors busy for ever, and sign-ins share those. So an asker has
+//! one connection's time over time: searches beyond it begin after a rest.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,7 +14,10 @@ use std::{
 };
 
 use portcullis_contract::id::TenantId;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::StoreError;
 
@@ -23,6 +29,12 @@ const ASKER_WAITING_MAX: usize = 128;
 
 /// The longest time that a search waits for its turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The search time that an asker may have used beyond one connection's before its turns rest.
+const EXCESS_MAX: Duration = Duration::from_secs(5);
+
+/// The longest rest after a search.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// The tenant whose rows are searched. None: the rows of all tenants.
 type Asker = Option<TenantId>;
@@ -40,7 +52,8 @@ struct TurnQueue {
 
 #[derive(Default)]
 struct State {
-    running: HashMap<Asker, usize>,
+    running: usize,
+    shares: HashMap<Asker, Share>,
     /// In the order of arrival.
     waiting: VecDeque<Waiting>,
 }
@@ -50,10 +63,20 @@ struct Waiting {
     admitted: oneshot::Sender<Turn>,
 }
 
+/// What an asker has of the searches. One that has and owes nothing is forgotten.
+struct Share {
+    /// Turns that run or rest.
+    turns: usize,
+    /// Search time beyond one connection's, at `as_of`.
+    excess: Duration,
+    as_of: Instant,
+}
+
 /// The turn of a search. Dropping it admits the next search.
 pub(super) struct Turn {
     queue: Arc<TurnQueue>,
     asker: Asker,
+    begun: Instant,
 }
 
 impl Searches {
@@ -109,20 +132,47 @@ impl TurnQueue {
     fn take_next(self: &Arc<Self>) -> Option<(oneshot::Sender<Turn>, Turn)> {
         let mut state = self.state();
         state.forget_withdrawn();
-        if state.running.values().sum::<usize>() >= self.running_max {
+        if state.running >= self.running_max {
             return None;
         }
-        let (index, running) = state.next()?;
-        if running >= self.asker_running_max {
+        let (index, turns) = state.next()?;
+        if turns >= self.asker_running_max {
             return None;
         }
         let Waiting { asker, admitted } = state.waiting.remove(index)?;
-        *state.running.entry(asker.clone()).or_default() += 1;
+        let begun = Instant::now();
+        state.begin(asker.clone(), begun);
         let turn = Turn {
             queue: Arc::clone(self),
             asker,
+            begun,
         };
         Some((admitted, turn))
+    }
+
+    /// Ends a search. Returns the rest of its turn, which the asker keeps meanwhile.
+    fn end(&self, asker: &Asker, begun: Instant) -> Duration {
+        let now = Instant::now();
+        let taken = now - begun;
+        let mut state = self.state();
+        state.running -= 1;
+        let Some(share) = state.shares.get_mut(asker) else {
+            return Duration::ZERO;
+        };
+        share.excess = share.excess_at(now) + taken;
+        share.as_of = now;
+        if share.excess <= EXCESS_MAX {
+            return Duration::ZERO;
+        }
+        // All turns of the asker together then have one connection's time.
+        let others = u32::try_from(self.asker_running_max - 1).unwrap_or(u32::MAX);
+        taken.saturating_mul(others).min(REST_MAX)
+    }
+
+    /// Gives the turn back, and admits the next search.
+    fn release(self: Arc<Self>, asker: &Asker) {
+        self.state().release(asker, Instant::now());
+        self.admit();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -131,14 +181,33 @@ impl TurnQueue {
 }
 
 impl State {
-    /// The index of the next search, and the number of running searches of its asker. The first of several equals has
+    fn begin(&mut self, asker: Asker, now: Instant) {
+        self.running += 1;
+        let share = self.shares.entry(asker).or_insert(Share {
+            turns: 0,
+            excess: Duration::ZERO,
+            as_of: now,
+        });
+        share.turns += 1;
+    }
+
+    fn release(&mut self, asker: &Asker, now: Instant) {
+        if let Some(share) = self.shares.get_mut(asker) {
+            share.turns -= 1;
+        }
+        self.shares
+            .retain(|_, share| share.turns > 0 || !share.excess_at(now).is_zero());
+    }
+
+    /// The index of the next search, and the number of turns of its asker. The first of several equals has
     /// waited longest.
     fn next(&self) -> Option<(usize, usize)> {
         let mut next = None;
         for (index, waiting) in self.waiting.iter().enumerate() {
-            let running = self.running.get(&waiting.asker).copied().unwrap_or(0);
-            if next.is_none_or(|(_, fewest)| running < fewest) {
-                next = Some((index, running));
+            let share = self.shares.get(&waiting.asker);
+            let turns = share.map_or(0, |share| share.turns);
+            if next.is_none_or(|(_, fewest)| turns < fewest) {
+                next = Some((index, turns));
             }
         }
         next
@@ -149,17 +218,27 @@ impl State {
     }
 }
 
+impl Share {
+    fn excess_at(&self, now: Instant) -> Duration {
+        self.excess.saturating_sub(now - self.as_of)
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.queue.state();
-        if let Some(running) = state.running.get_mut(&self.asker) {
-            *running -= 1;
-            if *running == 0 {
-                state.running.remove(&self.asker);
-            }
+        let queue = Arc::clone(&self.queue);
+        let asker = self.asker.take();
+        let rest = queue.end(&asker, self.begun);
+        if rest.is_zero() {
+            return queue.release(&asker);
         }
-        drop(state);
-        Arc::clone(&self.queue).admit();
+
+        // The connection itself is free for other askers meanwhile.
+        Arc::clone(&queue).admit();
+        tokio::spawn(async move {
+            sleep(rest).await;
+            queue.release(&asker);
+        });
     }
 }
 
@@ -217,6 +296,46 @@ mod tests {
         assert!(futures::poll!(other.as_mut()).is_pending());
         drop(second);
         other.await.expect("a turn");
+    }
+
+    /// Keeps as many searches of 100 ms going as there are turns, for a minute. Returns their number.
+    async fn search_for_a_minute(searches: &Searches, asker: &TenantId, callers: usize) -> usize {
+        let end = Instant::now() + Duration::from_secs(60);
+        let callers = (0..callers).map(|_| async {
+            let mut count = 0;
+            while Instant::now() < end {
+                let turn = searches.turn(Some(asker)).await.expect("a turn");
+                sleep(Duration::from_millis(100)).await;
+                drop(turn);
+                count += 1;
+            }
+            count
+        });
+        join_all(callers).await.into_iter().sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_has_one_connections_time_over_time() {
+        let searches = Searches::new(8);
+        let (loud, quiet) = (tenant("loud"), tenant("quiet"));
+        let (many, one) = tokio::join!(
+            search_for_a_minute(&searches, &loud, 60),
+            search_for_a_minute(&searches, &quiet, 1),
+        );
+        // A minute of one connection is 600 searches, the excess is 50 more, and 60 wait at the end. Timers are late.
+        assert!((550..=710).contains(&many), "{many}");
+        assert!((590..=600).contains(&one), "{one}: one after another rests");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_pauses_is_forgotten() {
+        let searches = Searches::new(8);
+        let (loud, quiet) = (tenant("loud"), tenant("quiet"));
+        search_for_a_minute(&searches, &loud, 60).await;
+        assert_eq!(searches.0.state().shares.len(), 1);
+        sleep(EXCESS_MAX * 2).await;
+        drop(searches.turn(Some(&quiet)).await.expect("a turn"));
+        assert!(searches.0.state().shares.is_empty());
     }
 
     #[tokio::test]
