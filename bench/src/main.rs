@@ -89,6 +89,7 @@ const GROUPS: [(&str, &[&str]); 18] = [
         &[
             "propagate_one",
             "propagate_1000",
+            "receipt_1000",
             "fanout_cpu_us",
             "stream_rss",
         ],

@@ -183,6 +183,30 @@ pub(crate) async fn revoke(
     Ok(revoked.enforcement.context("no enforcement")?.revision)
 }
 
+/// Revokes a session and waits until that is enforced at all gates, which have to confirm it.
+pub(crate) async fn enforce(
+    sessions: &mut SessionServiceClient<Channel>,
+    session_id: String,
+) -> Result<()> {
+    let request = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id,
+        wait: v1::Wait::Enforced.into(),
+        ..Default::default()
+    };
+    let revoked = sessions
+        .revoke_session(authorized(request, authority::ADMIN))
+        .await?
+        .into_inner();
+    let receipt = revoked.enforcement.context("no receipt")?;
+    // A lapse would be a measurement of the staleness.
+    anyhow::ensure!(
+        receipt.complete && receipt.confirmed == receipt.validators,
+        "not confirmed by all: {receipt:?}"
+    );
+    Ok(())
+}
+
 /// A port that is free now.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())

@@ -9,7 +9,7 @@ use portcullis_contract::v1::{
     user_service_client::UserServiceClient,
 };
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, ready},
+    authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, Transport, ready},
     canary::{BytesCodec, Contract, Method},
     lines::Lines,
     postgres,
@@ -439,6 +439,35 @@ impl Story<'_> {
         self.seen.error(gate.report_activity(report(wrong)).await);
     }
 
+    async fn receipts(&mut self, operator: &mut RevocationServiceClient<Transport>) {
+        let wait = |revision| {
+            marked(v1::WaitForEnforcementRequest {
+                revision,
+                timeout: None,
+            })
+        };
+        let watch = |revision| {
+            marked(v1::WatchEnforcementRequest {
+                revision,
+                timeout: None,
+            })
+        };
+        operator
+            .wait_for_enforcement(wait(1))
+            .await
+            .expect("a receipt");
+        operator
+            .watch_enforcement(watch(1))
+            .await
+            .expect("receipts");
+        for ahead in [0, u64::MAX] {
+            let refused = operator.wait_for_enforcement(wait(ahead)).await;
+            self.seen.error(refused);
+            let refused = operator.watch_enforcement(watch(ahead)).await;
+            self.seen.error(refused);
+        }
+    }
+
     async fn api_keys(&mut self) {
         let mut keys = ApiKeyServiceClient::new(self.authority.transport(ADMIN));
         let create = v1::CreateApiKeyRequest {
@@ -535,6 +564,7 @@ impl Story<'_> {
             .list_validators(marked(v1::ListValidatorsRequest {}))
             .await
             .expect("listed");
+        self.receipts(&mut everyone).await;
         let request = v1::SignOutEveryoneRequest {
             reason: REASON.into(),
             user_message: USER_MESSAGE.into(),

@@ -699,16 +699,6 @@ async fn bad_input_is_named_and_makes_nothing() {
             ["api_key_id"]
         );
     }
-    let wait = v1::RevokeApiKeyRequest {
-        wait: v1::Wait::Enforced.into(),
-        ..Default::default()
-    };
-    let refused = authority
-        .api_keys(ADMIN)
-        .revoke_api_key(wait)
-        .await
-        .expect_err("not served");
-    assert_eq!(reason(&refused), "WAIT_ENFORCED_UNIMPLEMENTED");
 }
 
 fn time(seconds: i64, nanos: i32) -> prost_types::Timestamp {

@@ -279,19 +279,6 @@ async fn a_revocation_with_a_bad_field_ends_nothing() {
             .expect_err(field);
         assert_eq!(fields(&refused), [field]);
     }
-    let enforced = v1::RevokeSessionRequest {
-        wait: v1::Wait::Enforced.into(),
-        ..good.clone()
-    };
-    let refused = authority
-        .sessions(ADMIN)
-        .revoke_session(enforced)
-        .await
-        .expect_err("not served");
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::Unimplemented, "WAIT_ENFORCED_UNIMPLEMENTED")
-    );
     let unknown = v1::RevokeSessionRequest {
         session_id: "ses_01h455vb4pex5vsknk084sn02q".into(),
         ..good.clone()

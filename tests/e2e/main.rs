@@ -19,6 +19,7 @@ mod people;
 mod policy;
 mod process;
 mod quotas;
+mod receipts;
 mod refresh;
 mod refresh_replay;
 mod sidecar;

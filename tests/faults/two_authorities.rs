@@ -235,7 +235,8 @@ fn kill(id: u32) {
 async fn streams_at(endpoint: &str) -> Option<usize> {
     let mut client = RevocationServiceClient::new(transport(endpoint, OPERATOR));
     let listed = client.list_validators(v1::ListValidatorsRequest {}).await;
-    Some(listed.ok()?.into_inner().validators.len())
+    let answering = listed.ok()?.into_inner().replicas.into_iter().next()?;
+    Some(answering.streams as usize)
 }
 
 /// Waits until the gate has left a black hole: it connects anew. Returns how long that took.

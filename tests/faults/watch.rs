@@ -375,6 +375,23 @@ impl v1::revocation_service_server::RevocationService for Damaged {
         damaged()
     }
 
+    async fn wait_for_enforcement(
+        &self,
+        _: tonic::Request<v1::WaitForEnforcementRequest>,
+    ) -> Result<tonic::Response<v1::WaitForEnforcementResponse>, tonic::Status> {
+        damaged()
+    }
+
+    type WatchEnforcementStream =
+        futures::stream::Pending<Result<v1::WatchEnforcementResponse, tonic::Status>>;
+
+    async fn watch_enforcement(
+        &self,
+        _: tonic::Request<v1::WatchEnforcementRequest>,
+    ) -> Result<tonic::Response<Self::WatchEnforcementStream>, tonic::Status> {
+        damaged()
+    }
+
     async fn sign_out_everyone(
         &self,
         _: tonic::Request<v1::SignOutEveryoneRequest>,

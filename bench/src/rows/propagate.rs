@@ -11,8 +11,8 @@ use portcullis_validator::Validator;
 use crate::{
     measure::{cpu_microseconds, median, milliseconds, resident_kib},
     peers::redis::Redis,
-    report::Report,
-    world::{World, revoke, sign_in},
+    report::{Bar, Report},
+    world::{World, enforce, revoke, sign_in},
 };
 
 const GATES: usize = 1000;
@@ -130,22 +130,44 @@ async fn thousand(world: &World, report: &mut Report) -> Result<()> {
     }
     let deltas = head(&gates[0])? - first;
     let used = cpu_microseconds(process)? - cpu - idle * begun.elapsed().as_secs_f64();
+    let receipts = receipts(world).await?;
     drop(gates);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let redis = Redis::start()
         .await?
         .publish_milliseconds(GATES, ROUNDS)
         .await?;
+    let propagated = median(times);
     report.compare(
         "propagate_1000",
-        median(times),
+        propagated,
         "ms",
         "Redis PUBLISH to 1000 (ms)",
         redis,
     );
+    report.compare_within(
+        "receipt_1000",
+        median(receipts),
+        "ms",
+        ("propagate_1000 (ms)", propagated),
+        Bar::RatioAtMost(1.5),
+    );
     report.add("fanout_cpu_us", used / (deltas * GATES as u64) as f64, "µs");
     report.add("stream_rss", rss, "KiB");
     Ok(())
+}
+
+/// Milliseconds from the call until its answer says that all gates have confirmed the revision.
+async fn receipts(world: &World) -> Result<Vec<f64>> {
+    let mut times = Vec::with_capacity(ROUNDS);
+    let mut sessions = world.authority.sessions().await?;
+    for _ in 0..ROUNDS {
+        let created = sign_in(&mut sessions, "ada").await?;
+        let begun = Instant::now();
+        enforce(&mut sessions, session_id(&created)).await?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(times)
 }
 
 /// CPU a second that the streams cost by themselves (probes and beats), in microseconds.

@@ -21,7 +21,9 @@ use crate::{
     app::{App, TokenUses},
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
-    feed::{self, Beats, Feed, FeedError, Gates, Validators, watch::WatchHost},
+    feed::{
+        self, Beats, Feed, FeedError, Gates, Peers, Receipts, Sharing, Validators, watch::WatchHost,
+    },
     health::{self, Condition, Readiness, Supervisor},
     installation::{issuer, open_store},
     jobs::Jobs,
@@ -369,8 +371,17 @@ async fn start_app(
 
     // The streams of gates that watch this authority.
     let heads = Arc::clone(&secrets.heads);
-    let watch = start_watch(&config, &store, &feed, heads, &instruments, tasks, shutdown);
+    let (watch, peers) = start_watch(&config, &store, &feed, heads, &instruments, tasks, shutdown);
     let watch = Arc::new(watch);
+
+    // The receipts of changes.
+    let receipts = Receipts::new(
+        Arc::clone(&feed),
+        Arc::clone(&watch.validators),
+        Arc::clone(&peers),
+        config.watch.receipts_max,
+        config.watch.staleness_max,
+    );
 
     // The devices and places of clients.
     user_agents::warm_up();
@@ -386,7 +397,8 @@ async fn start_app(
         log,
         limits,
         feed,
-        validators: Arc::clone(&watch.validators),
+        receipts,
+        peers,
         gates: Arc::clone(&watch.gates),
         watch,
         keyring: Arc::new(keyring),
@@ -400,7 +412,7 @@ async fn start_app(
     })
 }
 
-/// Starts the beats, and makes the host of the streams.
+/// Starts the beats and the look at the other authorities, and makes the host of the streams.
 fn start_watch(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -409,18 +421,34 @@ fn start_watch(
     instruments: &Arc<Instruments>,
     tasks: &Supervisor,
     shutdown: &Shutdown,
-) -> WatchHost {
+) -> (WatchHost, Arc<Peers>) {
+    let validators = Arc::new(Validators::new(Arc::clone(instruments)));
+    let authority: [u8; 16] = random();
+    // The row of this authority for the others.
+    let sharing = Sharing::new(
+        Arc::clone(store),
+        Arc::clone(&validators),
+        authority,
+        replica_name(&authority),
+    );
     // The beats: proof that a head is fresh.
     let beats = Beats::start(
         Arc::clone(store),
         Arc::clone(&heads),
-        random(),
+        Arc::clone(&sharing),
         config.readiness.beat_interval,
         tasks,
     );
-    let validators = Arc::new(Validators::new(Arc::clone(instruments)));
+    // The other authorities.
+    let peers = Peers::new(
+        Arc::clone(store),
+        Arc::clone(&validators),
+        sharing,
+        config.watch.staleness_max,
+    );
+    tasks.spawn_until(&shutdown.stop, "peers", Arc::clone(&peers).run());
     feed::metrics::observe(&instruments.meter, feed, &validators);
-    WatchHost {
+    let host = WatchHost {
         config: config.watch.clone(),
         feed: Arc::clone(feed),
         store: Arc::clone(store),
@@ -430,7 +458,16 @@ fn start_watch(
         heads,
         readiness: Arc::clone(tasks.readiness()),
         drain: shutdown.drain.clone(),
-    }
+    };
+    (host, peers)
+}
+
+/// The name of this authority, for operators: that of its host, and a part of its id.
+fn replica_name(authority: &[u8; 16]) -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let [first, second, third, ..] = authority;
+    format!("{host}-{first:02x}{second:02x}{third:02x}")
 }
 
 impl Sockets {

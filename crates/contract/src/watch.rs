@@ -187,9 +187,16 @@ checksummed!(WatchHello, AnyStream, |hello, hash| {
         .bytes(&hello.gate_id)
         .duration(hello.admits_for.as_ref())
         .proven_head(hello.proven_head.as_ref())
+        .bytes(hello.version.as_bytes())
+        .bytes(&hello.instance)
 });
 checksummed!(WatchProbe, StreamId, |probe, hash| {
-    hash.integer(probe.nonce).integer(probe.applied_revision)
+    hash.integer(probe.nonce)
+        .integer(probe.applied_revision)
+        .timestamp(probe.send_time.as_ref())
+});
+checksummed!(WatchApplied, StreamId, |applied, hash| {
+    hash.integer(applied.applied_revision)
 });
 checksummed!(WatchWelcome, StreamId, |welcome, hash| {
     hash.bytes(&welcome.incarnation)
@@ -256,6 +263,8 @@ mod tests {
                 head: Some(cursor()),
                 code: vec![6; 32].into(),
             }),
+            version: "1.2.3".into(),
+            instance: vec![5; 16].into(),
         };
         hello.sealed(&AnyStream)
     }
@@ -265,8 +274,20 @@ mod tests {
             nonce: 0x0123_4567_89ab_cdef,
             applied_revision: 77,
             checksum: Bytes::new(),
+            send_time: Some(Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 5,
+            }),
         };
         probe.sealed(&STREAM)
+    }
+
+    fn applied() -> v1::WatchApplied {
+        let applied = v1::WatchApplied {
+            applied_revision: 77,
+            checksum: Bytes::new(),
+        };
+        applied.sealed(&STREAM)
     }
 
     /// Every message that differs from `whole` by one bit of its encoding, where it can still be decoded and says
@@ -292,12 +313,15 @@ mod tests {
         for probe in probes {
             assert!(!probe.is_intact(&STREAM), "{probe:?}");
         }
+        for applied in damaged(&applied()) {
+            assert!(!applied.is_intact(&STREAM), "{applied:?}");
+        }
     }
 
     #[test]
     fn a_message_of_another_stream_is_refused() {
         let other = [8; 16];
-        assert!(!probe().is_intact(&other));
+        assert!(!probe().is_intact(&other) && !applied().is_intact(&other));
         let welcome = v1::WatchWelcome {
             incarnation: vec![1; 16].into(),
             ..Default::default()
@@ -333,6 +357,9 @@ mod tests {
         bytes.extend(STREAM);
         bytes.extend(0x0123_4567_89ab_cdef_u64.to_be_bytes());
         bytes.extend(77_u64.to_be_bytes());
+        bytes.extend(1_u64.to_be_bytes());
+        bytes.extend(1_700_000_000_u64.to_be_bytes());
+        bytes.extend(5_u64.to_be_bytes());
         assert_eq!(
             probe().checksum[..],
             crate::position::sha256(&bytes)[..CHECKSUM_BYTES]

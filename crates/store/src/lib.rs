@@ -9,6 +9,7 @@
 //! | [`UserStore`], [`ApiKeyStore`], [`PolicyStore`] | one kind of row each |
 //! | [`SweepStore`], [`ActivityStore`] | idle sessions, changed policies, reports of gates |
 //! | [`LogStore`], [`CheckpointStore`] | the log: batches, head, beats, checkpoints |
+//! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
 //! | [`KeyStore`], [`InstallationStore`] | signing keys, secrets, token lifetime, recovery |
 //! | [`StoreStatus`] | connections, outages, durability |
@@ -34,6 +35,7 @@ mod error;
 mod installation;
 mod log;
 pub mod outage;
+mod peers;
 mod policies;
 pub mod postgres;
 mod sessions;
@@ -49,6 +51,7 @@ pub use self::{
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
+    peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SweepStore},
     sessions::{Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
     status::{PoolState, StoreStatus},
@@ -64,6 +67,7 @@ pub trait Store:
     + InstallationStore
     + KeyStore
     + LogStore
+    + PeerStore
     + PolicyStore
     + SessionStore
     + StoreStatus
@@ -80,6 +84,7 @@ impl<T> Store for T where
         + InstallationStore
         + KeyStore
         + LogStore
+        + PeerStore
         + PolicyStore
         + SessionStore
         + StoreStatus

@@ -168,6 +168,8 @@ pub struct Beat {
     pub head: Position,
     /// The database's clock when it read the head.
     pub time: Micros,
+    /// The version of the authority's roster that stood in the store when the head was read. 0: there is none.
+    pub roster: u64,
 }
 
 /// The conditions under which a checkpoint is worth writing: the interval, and any one of the other three.

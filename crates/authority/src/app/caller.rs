@@ -190,6 +190,15 @@ impl Caller {
         }
     }
 
+    /// The holder of the caller's share of a bound. All people of a tenant are one.
+    pub(crate) fn holder(&self) -> String {
+        match self {
+            Self::User(user) => format!("people\0{}", user.identity.tenant_id),
+            Self::Staff(staff) => format!("people\0{}", staff.tenant),
+            Self::Service(service) => format!("service\0{}", service.name),
+        }
+    }
+
     /// A text that is different for any two callers. It binds a page token to the caller that got it.
     pub(crate) fn binding(&self) -> String {
         match self {

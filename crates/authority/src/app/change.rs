@@ -24,6 +24,8 @@ pub(crate) struct ChangeOrigin {
     pub(crate) trace_parent: Option<String>,
     /// The time at which the request was received, from which its enforcement is measured.
     pub(crate) received: Instant,
+    /// The time until which the answer waits for enforcement. None: it does not wait.
+    pub(crate) enforced_until: Option<Instant>,
 }
 
 impl ChangeOrigin {
@@ -40,6 +42,7 @@ impl ChangeOrigin {
             user_message: String::new(),
             trace_parent,
             received,
+            enforced_until: None,
         }
     }
 
@@ -78,11 +81,9 @@ impl App {
         origin: &ChangeOrigin,
         mutation: Mutation,
     ) -> Result<(Outcome, Enforcement), AppError> {
+        self.expect_receipt(origin);
         let outcome = self.log.submit(origin.entry(mutation)).await?;
-
-        // Gates that have not confirmed the revision yet do so within their staleness. The answer does not wait for them.
-        let elapsed = origin.received.elapsed();
-        let enforcement = self.validators.enforcement(outcome.revision, elapsed);
+        let enforcement = self.receipt(origin, outcome.revision).await;
         Ok((outcome, enforcement))
     }
 
@@ -96,11 +97,9 @@ impl App {
             counts_sessions: true,
             ..origin.entry(mutation)
         };
+        self.expect_receipt(origin);
         let effect = self.log.submit_for_effect(entry).await?;
-        let elapsed = origin.received.elapsed();
-        let enforcement = self
-            .validators
-            .enforcement(effect.outcome.revision, elapsed);
+        let enforcement = self.receipt(origin, effect.outcome.revision).await;
         Ok((effect.signed_out.unwrap_or_default(), enforcement))
     }
 

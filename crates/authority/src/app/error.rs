@@ -36,7 +36,6 @@ pub(crate) enum AppError {
     PolicyForbids(&'static str),
     SessionLimit,
     ReauthenticationRequired,
-    WaitEnforced,
     ForceRequired,
     /// The number of API keys that would end.
     ApiKeysWouldEnd(u64),
@@ -53,6 +52,8 @@ pub(crate) enum AppError {
     WatchProtocol(&'static str),
     WatchCorrupted,
     WatchRevisionAhead,
+    /// The log has no such revision.
+    RevisionAhead,
 }
 
 /// A field with an invalid value. The problem never repeats the value, which may be a secret.

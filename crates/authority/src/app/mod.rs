@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod introspect;
 pub(crate) mod policy;
 pub(crate) mod preview;
+pub(crate) mod receipts;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
 pub(crate) mod revoke_matching;
@@ -25,6 +26,7 @@ pub(crate) mod signing_keys;
 mod token_use;
 mod tokens;
 pub(crate) mod users;
+pub(crate) mod validators;
 
 use std::sync::Arc;
 
@@ -44,7 +46,7 @@ pub(crate) use self::{
 use crate::{
     client_info::places::Places,
     config::Config,
-    feed::{Feed, Gates, Validators, watch::WatchHost},
+    feed::{Feed, Gates, Peers, Receipts, watch::WatchHost},
     keys::{Keyring, Secrets},
     limits::Limits,
     log::Log,
@@ -67,7 +69,8 @@ pub(crate) struct App {
     pub(crate) policies: Arc<Policies>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     pub(crate) places: Arc<Places>,
-    pub(crate) validators: Arc<Validators>,
+    pub(crate) receipts: Receipts,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) instruments: Arc<Instruments>,
     pub(crate) token_uses: TokenUses,

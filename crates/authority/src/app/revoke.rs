@@ -35,10 +35,9 @@ pub(crate) async fn revoke_session(
 
     // The appender returns the row that it has ended, which saves a read in the ordinary case.
     let entry = origin.entry(mutation);
+    app.expect_receipt(origin);
     let Acknowledged { outcome, ended, .. } = app.log.submit_for_effect(entry).await?;
-    // Measured from the receipt of the request, so that the wait in the queue of the log counts too.
-    let elapsed = origin.received.elapsed();
-    let enforcement = app.validators.enforcement(outcome.revision, elapsed);
+    let enforcement = app.receipt(origin, outcome.revision).await;
     let (session, now) = match ended {
         Some(ended) => ended,
         // The entry has ended nothing, as a rule because the session had ended already. The appender has compared the

@@ -27,6 +27,8 @@ pub struct WatchConfig {
     pub ring_frames_max: usize,
     /// Bytes of the deltas of those batches.
     pub ring_bytes_max: usize,
+    /// Calls that wait for enforcement at a time.
+    pub receipts_max: usize,
 }
 
 impl Default for WatchConfig {
@@ -37,6 +39,7 @@ impl Default for WatchConfig {
             staleness_max: MINUTE,
             ring_frames_max: 16_384,
             ring_bytes_max: 64 << 20,
+            receipts_max: 1024,
         }
     }
 }
@@ -49,6 +52,7 @@ impl WatchConfig {
         check_counts(&[
             ("watch.streams_max", self.streams_max, 1_000_000),
             ("watch.snapshots_max", self.snapshots_max, 10_000),
+            ("watch.receipts_max", self.receipts_max, 1_000_000),
             ("watch.ring_frames_max", self.ring_frames_max, 100_000_000),
         ])
     }

@@ -8,14 +8,17 @@ use tokio::{
     time::timeout,
 };
 
+use super::sharing::Sharing;
 use crate::{
     health::{Pulse, Readiness, Supervisor},
     keys::HeadCodes,
-    store::{Beat, Store},
+    store::{Beat, Store, StoreError},
 };
 
 /// The most probes that wait at a time.
 const PROBES_MAX: usize = 65_536;
+/// The most times that a roster is written for one beat.
+const ROSTER_TRIES: usize = 2;
 
 /// A beat with the code over its head. Every stream that the beat answers sends the same one.
 #[derive(Clone, Debug)]
@@ -36,18 +39,19 @@ pub struct Beats {
 impl Beats {
     /// Starts beating: for those who ask, and each `interval` when nobody does, so that readiness knows whether the
     /// store answers. It ends when all handles are dropped.
-    pub fn start(
+    pub(crate) fn start(
         store: Arc<dyn Store>,
         heads: Arc<HeadCodes>,
-        authority: [u8; 16],
+        sharing: Arc<Sharing>,
         interval: Duration,
         tasks: &Supervisor,
     ) -> Self {
         let (probes, waiting) = mpsc::channel(PROBES_MAX);
+        let authority = sharing.authority();
         let beating = Beating {
             store,
             heads,
-            authority,
+            sharing,
             interval,
             readiness: Arc::clone(tasks.readiness()),
         };
@@ -76,7 +80,7 @@ impl Beats {
 struct Beating {
     store: Arc<dyn Store>,
     heads: Arc<HeadCodes>,
-    authority: [u8; 16],
+    sharing: Arc<Sharing>,
     interval: Duration,
     readiness: Arc<Readiness>,
 }
@@ -98,7 +102,7 @@ impl Beating {
     }
 
     async fn beat(&self, answered: Vec<oneshot::Sender<SignedBeat>>) {
-        match self.store.beat(&self.authority).await {
+        match self.try_beat().await {
             Ok(beat) => {
                 self.readiness.succeed(Pulse::Beat);
                 // Signed once, since thousands of streams may wait for one beat.
@@ -117,5 +121,25 @@ impl Beating {
                 error.log("no beat");
             }
         }
+    }
+
+    /// Beats once all validators whose probes wait are in the roster that the other authorities read.
+    ///
+    /// The beat itself reads back which roster is there. So an authority that reads the rosters after a revision was
+    /// committed finds every validator that any authority proved fresh without it.
+    async fn try_beat(&self) -> Result<Beat, StoreError> {
+        let needed = self.sharing.roster_version();
+        for _ in 0..ROSTER_TRIES {
+            self.sharing.share_roster(needed).await?;
+            let beat = self.store.beat(&self.sharing.authority()).await?;
+            if beat.roster >= needed {
+                return Ok(beat);
+            }
+            // Another authority took this one for dead, and removed its row.
+            self.sharing.forget_shared();
+        }
+        Err(StoreError::Unavailable(
+            "the row of this authority's validators does not stay".into(),
+        ))
     }
 }

@@ -2,17 +2,25 @@
 
 mod admission;
 mod beat;
+mod confirmations;
+mod counts;
 mod gates;
+mod known;
+mod lease;
 pub(crate) mod metrics;
+mod peers;
+mod receipts;
 mod replay;
 mod ring;
+mod roster;
+mod sharing;
 mod snapshot;
 mod validators;
 pub(crate) mod watch;
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -30,17 +38,22 @@ use tokio::sync::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::gates::{GateStream, Gates};
 pub use self::{
     admission::{Admission, Ticket, Turn},
     beat::{Beats, SignedBeat},
+    receipts::Enforcement,
     ring::FromRing,
     snapshot::{EncodedSnapshot, SnapshotPart},
-    validators::{
-        Connected, Enforcement, Gate, Registration, ValidatorMode, ValidatorStatus, Validators,
-    },
+    validators::{Connected, Gate, Registration, ValidatorMode, ValidatorStatus, Validators},
 };
-use self::{ring::Ring, snapshot::Snapshots};
+pub(crate) use self::{
+    gates::{GateStream, Gates},
+    peers::{Peers, Replica},
+    receipts::{ReceiptPlace, ReceiptQuestion, Receipts},
+    sharing::Sharing,
+    validators::streams_by_gate,
+};
+use self::{known::Known, ring::Ring, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
@@ -69,6 +82,8 @@ pub struct Feed {
     pub(crate) admission: Arc<Admission>,
     /// The revision of the store's head, as last read.
     head: AtomicU64,
+    /// The times by which the log had its revisions.
+    known: Mutex<Known>,
 }
 
 /// The state of the feed, for operators.
@@ -118,7 +133,10 @@ impl Feed {
             config.ring_frames_max,
             config.ring_bytes_max,
         );
+        let mut known = Known::over(config.staleness_max);
+        known.add(view.position().revision, Instant::now());
         Ok(Self {
+            known: Mutex::new(known),
             position: Sender::new(view.position()),
             head: AtomicU64::new(view.position().revision.0),
             history: AtomicU64::new(0),
@@ -149,6 +167,15 @@ impl Feed {
     #[must_use]
     pub fn history(&self) -> u64 {
         self.history.load(Ordering::Acquire)
+    }
+
+    /// A time by which the log had `revision`. None: this authority has not read it yet.
+    pub(crate) fn known_by(&self, revision: Revision) -> Option<Instant> {
+        self.known().by(revision)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns true if a fork that this authority saw explains why the store does not know a cursor of this incarnation.
@@ -310,6 +337,7 @@ impl Feed {
             // move.
             self.view.store(Arc::new(next));
             self.ring_mut().push(SealedFrame::from(&frame));
+            self.known().add(position.revision, Instant::now());
             // Last, because it wakes the streams, which look into the ring at once.
             self.position.send_replace(position);
         }
@@ -325,6 +353,7 @@ impl Feed {
         self.ring_mut().restart(position.revision);
         self.snapshots.forget().await;
         self.view.store(Arc::new(view));
+        self.known().restart(position.revision, Instant::now());
         // A stream that the new position wakes compares this number first, and ends.
         self.history.fetch_add(1, Ordering::Release);
         self.position.send_replace(position);

@@ -1,11 +1,11 @@
-//! The validators that watch this authority.
+//! The validators that watch this authority, and those that did a moment ago.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -13,19 +13,35 @@ use std::{
 use dashmap::DashMap;
 use portcullis_contract::position::Revision;
 
+use super::{
+    confirmations::Confirmations,
+    counts::{Line, ValidatorId},
+    lease::Lease,
+    roster::{RosterEntry, SharedStatus},
+};
 use crate::telemetry::Instruments;
 
-/// The connected validators, for operators and for the counts in answers.
+/// The most ended streams that are remembered.
+const ENDED_MAX: usize = 65_536;
+/// An ended stream is remembered for this long after its lease, so that a receipt can say that it lapsed.
+const ENDED_KEPT: Duration = Duration::from_secs(120);
+/// Clocks of two machines may differ in their rate by this part. A lease is that much longer here.
+const CLOCK_RATE_PART: u32 = 512;
+/// There is no measured clock yet.
+const SKEW_UNKNOWN: i64 = i64::MIN;
+
+/// The validators, for operators and for receipts.
 pub struct Validators {
     instruments: Arc<Instruments>,
     connected: DashMap<u64, Arc<Connected>>,
-    /// The streams of each gate, by its credential and its name.
-    gates: DashMap<(String, String), Arc<AtomicUsize>>,
+    ended: Mutex<EndedStreams>,
     next: AtomicU64,
-    /// Rises when a stream registers or ends.
-    changes: AtomicU64,
     /// The number of streams, counted apart from `connected` so that registering one is a single atomic step.
     count: AtomicUsize,
+    /// Rises when the roster gets another line.
+    roster_version: AtomicU64,
+    /// The questions for confirmations, and the callers that wait for them.
+    pub(crate) confirmations: Arc<Confirmations>,
 }
 
 /// A gate as its stream introduced it.
@@ -37,6 +53,10 @@ pub struct Gate {
     pub name: String,
     /// The address and port that it connects from. Empty: unknown.
     pub address: String,
+    /// The version that it reports. Empty: unknown.
+    pub version: String,
+    /// Drawn at random by its process. None: unknown.
+    pub instance: Option<[u8; 16]>,
     /// Its decision when it cannot prove that its view is fresh.
     pub mode: ValidatorMode,
     /// The staleness that it enforces.
@@ -52,21 +72,6 @@ pub enum ValidatorMode {
     BestEffort,
 }
 
-/// The enforcement of one revision by the gates that are connected now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// The revision.
-    pub revision: Revision,
-    /// Connected gates.
-    pub validators: u32,
-    /// Gates that have applied the revision on all their streams.
-    pub confirmed: u32,
-    /// Gates that accept without a bound while they cannot prove that their view is fresh.
-    pub unbounded: u32,
-    /// The time from the arrival of the call to its answer.
-    pub elapsed: Duration,
-}
-
 /// One stream of a gate, for operators.
 #[derive(Clone, Debug)]
 pub struct ValidatorStatus {
@@ -78,12 +83,12 @@ pub struct ValidatorStatus {
     pub connected_at: SystemTime,
     /// The time since its last probe. None: it has sent none.
     pub probe_age: Option<Duration>,
-}
-
-impl Gate {
-    fn key(&self) -> (String, String) {
-        (self.caller.clone(), self.name.clone())
-    }
+    /// The time since the last probe that proved its view fresh. None: none did.
+    pub freshness: Option<Duration>,
+    /// Its clock minus the database's, in microseconds. None: unknown.
+    pub skew_micros: Option<i64>,
+    /// Whether it accepts nothing until it has a newer proof.
+    pub lapsed: bool,
 }
 
 impl fmt::Display for Gate {
@@ -92,13 +97,20 @@ impl fmt::Display for Gate {
     }
 }
 
+/// The time for which a strict validator may accept by a proof, as the authority counts it.
+pub(crate) fn lease_length(max_staleness: Duration) -> Duration {
+    max_staleness + max_staleness / CLOCK_RATE_PART
+}
+
 /// One stream.
 pub struct Connected {
     instruments: Arc<Instruments>,
+    confirmations: Arc<Confirmations>,
     /// The gate at its other end.
     pub gate: Gate,
-    /// The number of streams of the gate.
-    streams: Arc<AtomicUsize>,
+    validator: ValidatorId,
+    /// The number of the history that the stream is about.
+    history: u64,
     since: SystemTime,
     epoch: Instant,
     applied: AtomicU64,
@@ -106,23 +118,64 @@ pub struct Connected {
     probed: AtomicU64,
     /// The last revision that the connection took from the stream.
     taken: AtomicU64,
+    lease: Mutex<Lease>,
+    skew_micros: AtomicI64,
 }
 
 impl Connected {
     /// Records a probe.
     pub fn record_probe(&self, applied: Revision) {
-        // The maximum, because a gate never forgets a revision: a smaller claim is an older probe.
-        let before = self.applied.fetch_max(applied.0, Ordering::Relaxed);
+        self.record_applied(applied);
+        let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.probed.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// Records what the gate says that it has applied.
+    pub fn record_applied(&self, applied: Revision) {
+        // The maximum, because a gate never forgets a revision: a smaller claim is an older one.
+        let before = self.applied.fetch_max(applied.0, Ordering::AcqRel);
+        if before >= applied.0 {
+            return;
+        }
         self.instruments
             .enforcement
             .record_applied(Revision(before), applied, self.epoch);
-        let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.probed.store(micros.max(1), Ordering::Relaxed);
+        self.confirmations.record_progress();
+    }
+
+    /// The last revision that the gate said that it has applied.
+    pub(super) fn applied(&self) -> Revision {
+        Revision(self.applied.load(Ordering::Acquire))
     }
 
     /// Records that the connection took all batches up to `revision`.
     pub fn record_taken(&self, revision: Revision) {
         self.taken.store(revision.0, Ordering::Relaxed);
+    }
+
+    /// Records that a probe waits for its beat. The log had the revision `known` when it arrived.
+    pub(super) fn record_question(&self, known: Revision, arrived: Instant) {
+        self.lease().ask(known, arrived);
+    }
+
+    /// Records that the oldest probe that waits is answered with `head`.
+    pub(super) fn record_answer(&self, head: Revision) {
+        self.lease().answer(head);
+    }
+
+    /// Records that the oldest probe that waits gets no answer.
+    pub(super) fn record_silence(&self) {
+        self.lease().give_up();
+    }
+
+    /// Records the difference of the gate's clock to the database's.
+    pub(super) fn record_skew(&self, micros: i64) {
+        let micros = micros.max(SKEW_UNKNOWN + 1);
+        self.skew_micros.store(micros, Ordering::Relaxed);
+    }
+
+    fn is_strict(&self) -> bool {
+        self.gate.mode == ValidatorMode::Strict
     }
 
     fn probe_age(&self) -> Option<Duration> {
@@ -136,12 +189,142 @@ impl Connected {
     }
 
     fn status(&self) -> ValidatorStatus {
+        let now = Instant::now();
+        let applied = self.applied();
+        let lease = self.lease();
+        let age = |arrived: Instant| now.saturating_duration_since(arrived);
+        let has_lapsed = match lease.last() {
+            Some(last) => age(last) > lease_length(self.gate.max_staleness),
+            None => true,
+        };
+        let skew = self.skew_micros.load(Ordering::Relaxed);
         ValidatorStatus {
             gate: self.gate.clone(),
-            applied: Revision(self.applied.load(Ordering::Relaxed)),
+            applied,
             connected_at: self.since,
             probe_age: self.probe_age(),
+            freshness: lease.last_proof(applied).map(age),
+            skew_micros: (skew != SKEW_UNKNOWN).then_some(skew),
+            lapsed: self.is_strict() && has_lapsed,
         }
+    }
+
+    fn line(&self, revision: Revision, history: u64) -> Line {
+        // A revision of another history is another one.
+        let confirmed = self.applied() >= revision && self.history == history;
+        // A confirmed validator is not asked how long it could have done without.
+        let last = match confirmed {
+            true => None,
+            false => self.lease().last_without(revision),
+        };
+        Line {
+            validator: self.validator,
+            strict: self.is_strict(),
+            confirmed,
+            accepts_until: last.map(|last| last + lease_length(self.gate.max_staleness)),
+        }
+    }
+
+    fn roster_entry(&self) -> RosterEntry {
+        RosterEntry {
+            validator: self.validator,
+            strict: self.is_strict(),
+            max_staleness: self.gate.max_staleness,
+            applied: self.applied(),
+        }
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that has ended. Its validator may accept for a while by what the stream proved.
+struct EndedStream {
+    validator: ValidatorId,
+    history: u64,
+    strict: bool,
+    max_staleness: Duration,
+    applied: Revision,
+    lease: Lease,
+}
+
+impl EndedStream {
+    fn of(connected: &Connected) -> Self {
+        // A copy: until the stream is out of the list, it is still counted there.
+        let mut lease = connected.lease().clone();
+        lease.end();
+        Self {
+            validator: connected.validator,
+            history: connected.history,
+            strict: connected.is_strict(),
+            max_staleness: connected.gate.max_staleness,
+            applied: connected.applied(),
+            lease,
+        }
+    }
+
+    /// The end of its lease, whatever revision is asked about. None: it proved nothing.
+    fn ends(&self) -> Option<Instant> {
+        Some(self.lease.last()? + lease_length(self.max_staleness))
+    }
+
+    fn line(&self, revision: Revision, history: u64) -> Line {
+        let last = self.lease.last_without(revision);
+        Line {
+            validator: self.validator,
+            strict: self.strict,
+            confirmed: self.applied >= revision && self.history == history,
+            accepts_until: last.map(|last| last + lease_length(self.max_staleness)),
+        }
+    }
+
+    fn roster_entry(&self) -> RosterEntry {
+        RosterEntry {
+            validator: self.validator,
+            strict: self.strict,
+            max_staleness: self.max_staleness,
+            applied: self.applied,
+        }
+    }
+}
+
+/// The streams that ended lately.
+#[derive(Default)]
+struct EndedStreams {
+    streams: VecDeque<EndedStream>,
+    /// The end of the leases of those for which there was no room.
+    forgotten_until: Option<Instant>,
+    /// The time up to which the leases that ended are known to be out of the roster.
+    removed_through: Option<Instant>,
+}
+
+impl EndedStreams {
+    fn add(&mut self, stream: EndedStream) {
+        // A stream that proved nothing lets its validator accept nothing.
+        if stream.ends().is_none() {
+            return;
+        }
+        if self.streams.len() == ENDED_MAX
+            && let Some(oldest) = self.streams.pop_front()
+        {
+            self.forgotten_until = self.forgotten_until.max(oldest.ends());
+        }
+        self.streams.push_back(stream);
+    }
+
+    /// Forgets the streams whose leases ended long ago. Returns whether a lease has ended since the last call.
+    fn remove_old(&mut self, now: Instant) -> bool {
+        let since = self.removed_through.replace(now);
+        let mut has_lapsed = false;
+        self.streams.retain(|stream| match stream.ends() {
+            None => false,
+            Some(ends) => {
+                has_lapsed |= ends < now && since.is_none_or(|since| ends >= since);
+                ends + ENDED_KEPT > now
+            }
+        });
+        has_lapsed
     }
 }
 
@@ -155,10 +338,10 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Before the stream is gone: see `enforcement`.
-        self.validators.changes.fetch_add(1, Ordering::AcqRel);
+        // Added before it is removed, so that a count that looks at both in this order misses neither.
+        let ended = EndedStream::of(&self.connected);
+        self.validators.ended().add(ended);
         self.validators.connected.remove(&self.id);
-        self.validators.uncount_stream(&self.connected.gate);
         // Last, so that the list never has more streams than the bound.
         self.validators.count.fetch_sub(1, Ordering::AcqRel);
     }
@@ -171,35 +354,45 @@ impl Validators {
         Self {
             instruments,
             connected: DashMap::new(),
-            gates: DashMap::new(),
+            ended: Mutex::default(),
             next: AtomicU64::new(0),
-            changes: AtomicU64::new(0),
             count: AtomicUsize::new(0),
+            roster_version: AtomicU64::new(0),
+            confirmations: Arc::default(),
         }
     }
 
-    /// Registers a stream. None: there are `streams_max` already.
+    /// Registers a stream about the history of this number. None: there are `streams_max` already.
     #[must_use]
-    pub fn register(self: &Arc<Self>, gate: Gate, streams_max: usize) -> Option<Registration> {
+    pub fn register(
+        self: &Arc<Self>,
+        gate: Gate,
+        history: u64,
+        streams_max: usize,
+    ) -> Option<Registration> {
         // Counted first and taken back, so that streams that register together cannot exceed the bound.
         if self.count.fetch_add(1, Ordering::AcqRel) >= streams_max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        // Before the stream can be seen: see `enforcement`.
-        self.changes.fetch_add(1, Ordering::AcqRel);
         let connected = Arc::new(Connected {
             instruments: Arc::clone(&self.instruments),
-            streams: self.count_stream(&gate),
+            confirmations: Arc::clone(&self.confirmations),
+            validator: ValidatorId::of(&gate),
             gate,
+            history,
             since: SystemTime::now(),
             epoch: Instant::now(),
             applied: AtomicU64::new(0),
             probed: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            lease: Mutex::default(),
+            skew_micros: AtomicI64::new(SKEW_UNKNOWN),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.connected.insert(id, Arc::clone(&connected));
+        // After the stream is in the list: a roster of this version contains it.
+        self.roster_version.fetch_add(1, Ordering::AcqRel);
         Some(Registration {
             validators: Arc::clone(self),
             id,
@@ -241,90 +434,82 @@ impl Validators {
                 Some(age) => age,
                 None => stream.epoch.elapsed(),
             };
-            let applied = Revision(stream.applied.load(Ordering::Relaxed));
-            series.push((stream.gate.name.clone(), applied, age));
+            series.push((stream.gate.name.clone(), stream.applied(), age));
         }
         series
     }
 
-    fn count_stream(&self, gate: &Gate) -> Arc<AtomicUsize> {
-        // The entry stays locked until the count is raised, so the gate's last stream cannot remove it in between.
-        let streams = self.gates.entry(gate.key()).or_default();
-        streams.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(&streams)
-    }
-
-    fn uncount_stream(&self, gate: &Gate) {
-        // Lowered and removed under one lock. In two steps, a stream that registers in between would count in an entry
-        // that is gone.
-        self.gates.remove_if(&gate.key(), |_, streams| {
-            streams.fetch_sub(1, Ordering::Relaxed) == 1
-        });
-    }
-
-    /// Returns the enforcement of `revision` as it is known now.
-    ///
-    /// Streams of one credential and one name count as one gate, so a gate that connects again is not counted twice. The
-    /// gate has confirmed a revision when all of its streams have.
-    #[must_use]
-    pub fn enforcement(&self, revision: Revision, elapsed: Duration) -> Enforcement {
-        let before = self.changes.load(Ordering::Acquire);
-        let enforcement = self.count_gates(revision, elapsed, false);
-        if self.changes.load(Ordering::Acquire) == before {
-            return enforcement;
-        }
-        // A gate that was counted alone may have had another stream before or after, which was counted as well.
-        self.count_gates(revision, elapsed, true)
-    }
-
-    /// Counts the gates. Unless `by_name`, a gate whose streams change meanwhile may be counted twice.
-    fn count_gates(&self, revision: Revision, elapsed: Duration, by_name: bool) -> Enforcement {
-        let mut enforcement = Enforcement {
-            revision,
-            validators: 0,
-            confirmed: 0,
-            unbounded: 0,
-            elapsed,
-        };
-        let mut shared: HashMap<(String, String), Confirmation> = HashMap::new();
+    /// What each stream says about `revision` of a history: those that are open, and those whose lease had not ended at
+    /// `since`.
+    pub(super) fn lines(&self, revision: Revision, since: Instant, history: u64) -> Vec<Line> {
+        let mut lines = Vec::with_capacity(self.connected.len());
+        // The open ones first: a stream that ends meanwhile is found in one list or in both.
         for stream in &self.connected {
-            let mut confirmation = Confirmation::default();
-            confirmation.add(&stream, revision);
-            // Nearly every gate has one stream. Only those with more are merged by name, which costs an allocation each.
-            if !by_name && stream.streams.load(Ordering::Relaxed) == 1 {
-                confirmation.count(&mut enforcement);
-            } else {
-                let gate = shared.entry(stream.gate.key()).or_default();
-                gate.add(&stream, revision);
+            lines.push(stream.line(revision, history));
+        }
+        for stream in &self.ended().streams {
+            if stream.ends().is_some_and(|ends| ends > since) {
+                lines.push(stream.line(revision, history));
             }
         }
-        for gate in shared.values() {
-            gate.count(&mut enforcement);
+        lines
+    }
+
+    /// The time until which streams that had to be forgotten may let a validator accept. None: none was forgotten.
+    pub(super) fn forgotten_until(&self) -> Option<Instant> {
+        self.ended().forgotten_until
+    }
+
+    /// The version of the roster that [`roster`](Self::roster) returns at least.
+    pub(super) fn roster_version(&self) -> u64 {
+        self.roster_version.load(Ordering::Acquire)
+    }
+
+    /// All validators that may accept by what this authority proved to them.
+    pub(super) fn roster(&self, now: Instant) -> Vec<RosterEntry> {
+        let mut roster = Vec::with_capacity(self.connected.len());
+        for stream in &self.connected {
+            roster.push(stream.roster_entry());
         }
-        enforcement
+        for stream in &self.ended().streams {
+            if stream.ends().is_some_and(|ends| ends > now) {
+                roster.push(stream.roster_entry());
+            }
+        }
+        roster
+    }
+
+    /// Forgets ended streams whose validators cannot accept any more. Other authorities learn it by another roster.
+    pub(super) fn remove_lapsed(&self, now: Instant) {
+        if self.ended().remove_old(now) {
+            self.roster_version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The status of every stream, for the other authorities.
+    pub(super) fn shared_statuses(&self) -> Vec<SharedStatus> {
+        let mut shared = Vec::with_capacity(self.connected.len());
+        for status in self.list() {
+            shared.push(SharedStatus::of(&status));
+        }
+        shared
+    }
+
+    fn ended(&self) -> MutexGuard<'_, EndedStreams> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The merged state of one gate's streams.
-#[derive(Default)]
-struct Confirmation {
-    /// True if a stream has not applied the revision yet.
-    missing: bool,
-    /// True if a stream accepts without a bound of its own.
-    unbounded: bool,
-}
-
-impl Confirmation {
-    fn add(&mut self, stream: &Connected, revision: Revision) {
-        self.missing |= stream.applied.load(Ordering::Relaxed) < revision.0;
-        self.unbounded |= stream.gate.mode != ValidatorMode::Strict;
+/// Counts the streams of each gate, by credential and name.
+pub(crate) fn streams_by_gate<'a>(
+    statuses: &[&'a ValidatorStatus],
+) -> HashMap<(&'a str, &'a str), u32> {
+    let mut streams = HashMap::new();
+    for status in statuses {
+        let gate = (&*status.gate.caller, &*status.gate.name);
+        *streams.entry(gate).or_default() += 1;
     }
-
-    fn count(&self, enforcement: &mut Enforcement) {
-        enforcement.validators += 1;
-        enforcement.confirmed += u32::from(!self.missing);
-        enforcement.unbounded += u32::from(self.unbounded);
-    }
+    streams
 }
 
 #[cfg(test)]

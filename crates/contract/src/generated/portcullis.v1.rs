@@ -136,27 +136,41 @@ pub struct ActingUser {
     #[prost(string, tag = "2")]
     pub ip: ::prost::alloc::string::String,
 }
-/// Enforcement of a revocation, as known when the call is answered.
+/// The receipt of a revocation: its enforcement, as known when the call is answered.
+///
+/// A validator has one of four states: confirmed, lapsed, pending, or in best-effort mode and not confirmed. Validators
+/// with the same credential and name count as one, in the worst of their states.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Enforcement {
     /// The log revision that carries the revocation. A validator that applied it refuses.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// Number of validators connected to the answering authority.
+    /// Number of validators, of all authorities, that have a stream or may still accept by what an ended stream proved.
     #[prost(uint32, tag = "2")]
     pub validators: u32,
     /// Number of them that have confirmed `revision`.
     #[prost(uint32, tag = "3")]
     pub confirmed: u32,
-    /// Number of strict validators that can no longer accept by an older view. 0 under `WAIT_COMMITTED`.
+    /// Number of strict validators that have not confirmed `revision` and can no longer accept by an older view: the time
+    /// for which they may accept without a newer proof is over.
     #[prost(uint32, tag = "4")]
     pub lapsed: u32,
-    /// Number of validators in best-effort mode. No bound holds for them.
+    /// Number of validators in best-effort mode, confirmed or not. No bound holds for them.
     #[prost(uint32, tag = "5")]
     pub unbounded: u32,
     /// Time from the arrival of the call to its answer.
     #[prost(message, optional, tag = "6")]
     pub elapsed: ::core::option::Option<::prost_types::Duration>,
+    /// Number of strict validators that may still accept by an older view.
+    #[prost(uint32, tag = "7")]
+    pub pending: u32,
+    /// True if no strict validator of any authority accepts by an older view any more.
+    #[prost(bool, tag = "8")]
+    pub complete: bool,
+    /// True if the validators of other authorities could not be read. The numbers are those of the answering authority
+    /// alone then, and `complete` is unset.
+    #[prost(bool, tag = "9")]
+    pub partial: bool,
 }
 /// What became of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -411,8 +425,9 @@ pub enum Wait {
     Unspecified = 0,
     /// Once the revocation is durable in the log.
     Committed = 1,
-    /// Once every strict validator has applied it, or can no longer accept by an older view.
-    /// This version answers `UNIMPLEMENTED` (reason `WAIT_ENFORCED_UNIMPLEMENTED`).
+    /// Once every strict validator has applied it, or can no longer accept by an older view. At the call's deadline, or when
+    /// too many calls wait, the answer is `OK` all the same, with `Enforcement.complete` unset: the revocation is durable.
+    /// `WaitForEnforcement` waits for the rest.
     Enforced = 2,
 }
 impl Wait {
@@ -3529,7 +3544,7 @@ pub enum ErrorReason {
     RequestIdReused = 13,
     /// `FAILED_PRECONDITION`: the key is the current signing key. Rotate first.
     KeyInUse = 14,
-    /// `UNIMPLEMENTED`: this version does not serve `WAIT_ENFORCED`.
+    /// `UNIMPLEMENTED`: an earlier version that does not serve `WAIT_ENFORCED`. Not sent any more.
     WaitEnforcedUnimplemented = 15,
     /// `RESOURCE_EXHAUSTED`: a named bound was reached. Retry with backoff.
     Overloaded = 16,
@@ -3564,6 +3579,8 @@ pub enum ErrorReason {
     WatchCorrupted = 40,
     /// `FAILED_PRECONDITION`: a probe claims a revision that its stream has not delivered.
     WatchRevisionAhead = 41,
+    /// `OUT_OF_RANGE`: the log has no such revision. Take it from the answer of a change.
+    RevisionAhead = 42,
     /// `NOT_FOUND`: gRPC health was asked about an unknown service.
     ServiceNotFound = 80,
     /// `RESOURCE_EXHAUSTED`: the user or the tenant makes too many changes. `RetryInfo` says when to retry, and
@@ -3611,6 +3628,7 @@ impl ErrorReason {
             Self::OwnAccount => "ERROR_REASON_OWN_ACCOUNT",
             Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
             Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
+            Self::RevisionAhead => "ERROR_REASON_REVISION_AHEAD",
             Self::ServiceNotFound => "ERROR_REASON_SERVICE_NOT_FOUND",
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::QuotaExceeded => "ERROR_REASON_QUOTA_EXCEEDED",
@@ -3655,6 +3673,7 @@ impl ErrorReason {
             "ERROR_REASON_OWN_ACCOUNT" => Some(Self::OwnAccount),
             "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
             "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
+            "ERROR_REASON_REVISION_AHEAD" => Some(Self::RevisionAhead),
             "ERROR_REASON_SERVICE_NOT_FOUND" => Some(Self::ServiceNotFound),
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
@@ -4501,7 +4520,7 @@ pub struct Cursor {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
-    #[prost(oneof = "watch_request::Message", tags = "1, 2")]
+    #[prost(oneof = "watch_request::Message", tags = "1, 2, 3")]
     pub message: ::core::option::Option<watch_request::Message>,
 }
 /// Nested message and enum types in `WatchRequest`.
@@ -4512,6 +4531,8 @@ pub mod watch_request {
         Hello(super::WatchHello),
         #[prost(message, tag = "2")]
         Probe(super::WatchProbe),
+        #[prost(message, tag = "3")]
+        Applied(super::WatchApplied),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4545,6 +4566,13 @@ pub struct WatchHello {
     /// The head of the last beat of any stream. Unset: none.
     #[prost(message, optional, tag = "22")]
     pub proven_head: ::core::option::Option<ProvenHead>,
+    /// The version of the validator, for operators, at most 64 bytes.
+    #[prost(string, tag = "23")]
+    pub version: ::prost::alloc::string::String,
+    /// 16 random bytes, chosen by the validator at its start. The streams of one validator, to several authorities, carry
+    /// the same ones: what one of them confirms is confirmed. Empty: the stream counts as a validator of its own.
+    #[prost(bytes = "bytes", tag = "24")]
+    pub instance: ::prost::bytes::Bytes,
 }
 /// A head of the log with the authority's code over it. A validator can show a head only if a beat named it, so a
 /// validator that lies cannot make an authority believe that its store lost a part of the log.
@@ -4580,10 +4608,23 @@ pub struct WatchProbe {
     /// See `Watch`.
     #[prost(bytes = "bytes", tag = "3")]
     pub checksum: ::prost::bytes::Bytes,
+    /// The validator's clock when it sent the probe, for operators. Unset: unknown.
+    #[prost(message, optional, tag = "4")]
+    pub send_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The answer to `confirm`. It asks for no beat.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchApplied {
+    /// As in `WatchProbe`.
+    #[prost(uint64, tag = "1")]
+    pub applied_revision: u64,
+    /// See `Watch`.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub checksum: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchResponse {
-    #[prost(oneof = "watch_response::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "watch_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<watch_response::Message>,
 }
 /// Nested message and enum types in `WatchResponse`.
@@ -4602,6 +4643,8 @@ pub mod watch_response {
         Drain(super::WatchDrain),
         #[prost(message, tag = "6")]
         Queued(super::WatchQueued),
+        #[prost(message, tag = "7")]
+        Confirm(super::WatchConfirm),
     }
 }
 /// The authority's side of the greeting.
@@ -4682,6 +4725,9 @@ pub struct WatchQueued {
     #[prost(message, optional, tag = "2")]
     pub wait: ::core::option::Option<::prost_types::Duration>,
 }
+/// Asks the validator for the revision that it has applied, because a caller waits for its confirmation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchConfirm {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportActivityRequest {
     /// At most 10,000. An invalid entry is refused alone: see `ReportActivityResponse`.
@@ -4760,11 +4806,24 @@ pub struct RefusedActivity {
 pub struct ListValidatorsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListValidatorsResponse {
+    /// The streams of all validators, at most 10,000. A validator with streams to two authorities is listed with each.
     #[prost(message, repeated, tag = "1")]
     pub validators: ::prost::alloc::vec::Vec<ValidatorStatus>,
     /// The head of the log, as known to the answering authority.
     #[prost(uint64, tag = "2")]
     pub head_revision: u64,
+    /// The authorities that were alive lately, the answering one first.
+    #[prost(message, repeated, tag = "3")]
+    pub replicas: ::prost::alloc::vec::Vec<AuthorityReplica>,
+    /// True if the validators of other authorities could not be read.
+    #[prost(bool, tag = "4")]
+    pub partial: bool,
+    /// Number of streams beyond the bound.
+    #[prost(uint32, tag = "5")]
+    pub omitted: u32,
+    /// The delays of the answering authority.
+    #[prost(message, optional, tag = "6")]
+    pub delays: ::core::option::Option<EnforcementDelays>,
 }
 /// A connected validator.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4775,7 +4834,7 @@ pub struct ValidatorStatus {
     pub mode: i32,
     #[prost(message, optional, tag = "3")]
     pub max_staleness: ::core::option::Option<::prost_types::Duration>,
-    /// The applied revision, from the last probe.
+    /// The applied revision, as last confirmed.
     #[prost(uint64, tag = "4")]
     pub applied_revision: u64,
     #[prost(message, optional, tag = "5")]
@@ -4789,6 +4848,103 @@ pub struct ValidatorStatus {
     /// Address and port of its connection. Empty: unknown.
     #[prost(string, tag = "8")]
     pub address: ::prost::alloc::string::String,
+    /// The version that it reports. Empty: unknown.
+    #[prost(string, tag = "9")]
+    pub version: ::prost::alloc::string::String,
+    /// The `name` of the authority that it watches by this stream.
+    #[prost(string, tag = "10")]
+    pub replica: ::prost::alloc::string::String,
+    /// Age of its view: the time since the arrival of the last probe that was answered with a head that the validator has
+    /// confirmed. It can prove no newer view by this stream. Unset: none yet.
+    #[prost(message, optional, tag = "11")]
+    pub freshness: ::core::option::Option<::prost_types::Duration>,
+    /// Number of revisions that it has not confirmed yet.
+    #[prost(uint64, tag = "12")]
+    pub lag: u64,
+    /// Its clock minus the database's, as the last beat found them, late by the time that the probe was under way. Unset:
+    /// unknown.
+    #[prost(message, optional, tag = "13")]
+    pub clock_skew: ::core::option::Option<::prost_types::Duration>,
+    /// Number of streams with this credential and name, to all authorities.
+    #[prost(uint32, tag = "14")]
+    pub streams: u32,
+    /// True if the validator accepts nothing any more until it has a newer proof by this stream (strict mode).
+    #[prost(bool, tag = "15")]
+    pub lapsed: bool,
+}
+/// An authority of the installation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityReplica {
+    /// The name of its host and a random part, chosen at its start.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// True for the authority that answers.
+    #[prost(bool, tag = "2")]
+    pub answering: bool,
+    /// Time since the answering authority saw a beat of it.
+    #[prost(message, optional, tag = "3")]
+    pub beat_age: ::core::option::Option<::prost_types::Duration>,
+    /// Number of its streams.
+    #[prost(uint32, tag = "4")]
+    pub streams: u32,
+}
+/// The delays from the acknowledgement of a revocation until a validator has confirmed it, of the last hour. The authority
+/// measures them with a revocation of its own, by default every minute (`watch.canary_interval`).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EnforcementDelays {
+    /// Number of confirmations.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    /// Number of confirmations that did not come within the validator's `max_staleness`.
+    #[prost(uint64, tag = "2")]
+    pub missed: u64,
+    #[prost(message, optional, tag = "3")]
+    pub p50: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "4")]
+    pub p90: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "5")]
+    pub p99: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "6")]
+    pub max: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, repeated, tag = "7")]
+    pub buckets: ::prost::alloc::vec::Vec<EnforcementDelayBucket>,
+}
+/// A part of the distribution.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnforcementDelayBucket {
+    /// Delays up to this and above the bound of the bucket before.
+    #[prost(message, optional, tag = "1")]
+    pub upper_bound: ::core::option::Option<::prost_types::Duration>,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitForEnforcementRequest {
+    /// Required. The `Enforcement.revision` of a change.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// The longest wait, also bounded by the call's deadline. Unset: until the deadline. 0: the answer comes at once.
+    #[prost(message, optional, tag = "2")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitForEnforcementResponse {
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<Enforcement>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchEnforcementRequest {
+    /// As in `WaitForEnforcementRequest`.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// As in `WaitForEnforcementRequest`. Unset: until the receipt is complete, at most the authority's `server.call_timeout`.
+    #[prost(message, optional, tag = "2")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchEnforcementResponse {
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<Enforcement>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignOutEveryoneRequest {
@@ -4929,9 +5085,10 @@ pub mod revocation_service_client {
         /// The first request is `hello`. The authority answers `welcome`, then either the deltas after the cursor or a
         /// snapshot followed by deltas. The validator sends `probe` to prove that it is fresh. The authority answers each
         /// probe with one `beat`. `drain` asks the validator to reconnect, to another authority if it can. `queued` says that
-        /// the snapshot waits for snapshots of other validators.
+        /// the snapshot waits for snapshots of other validators. `confirm` asks for the applied revision, which the validator
+        /// answers with `applied` as soon as it has received all before.
         ///
-        /// Each message except `drain` and `queued` carries a `checksum`, so that a damaged message cannot pass for another
+        /// Each message except `drain`, `queued` and `confirm` carries a `checksum`, so that a damaged message cannot pass for another
         /// one. It is the first 16 bytes of the SHA-256 of: the name of the message in ASCII (`WatchBeat`), a zero byte, then
         /// `stream` of the hello (16 bytes; left out for `SnapshotChunk` and `DeltaFrame`, which are the same for all
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
@@ -4990,7 +5147,7 @@ pub mod revocation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the validators connected to the answering authority. Role: `operator`.
+        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`.
         pub async fn list_validators(
             &mut self,
             request: impl tonic::IntoRequest<super::ListValidatorsRequest>,
@@ -5016,6 +5173,71 @@ pub mod revocation_service_client {
                     GrpcMethod::new("portcullis.v1.RevocationService", "ListValidators"),
                 );
             self.inner.unary(req, path, codec).await
+        }
+        /// Waits until a revision is enforced: until every strict validator has applied it, or can no longer accept by an older
+        /// view. That takes at most the largest `max_staleness` of a validator and one beat. When the time is over, the answer
+        /// is the receipt as it is then, with `complete` unset. Every role, and users with their own token, even if its session
+        /// has ended: the answer consists of counts.
+        /// Errors: `REVISION_AHEAD`, `OVERLOADED`.
+        pub async fn wait_for_enforcement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitForEnforcementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WaitForEnforcementResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.RevocationService/WaitForEnforcement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "portcullis.v1.RevocationService",
+                        "WaitForEnforcement",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// As `WaitForEnforcement`, and sends the receipt at once, at each change of its counts (at most 10 in a second), and
+        /// once in a second. The stream ends after the receipt that is complete, or the last one when the time is over.
+        pub async fn watch_enforcement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchEnforcementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchEnforcementResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.RevocationService/WatchEnforcement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "portcullis.v1.RevocationService",
+                        "WatchEnforcement",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
         }
         /// Ends every session of every tenant that was opened before this call. Role: `operator`, over all tenants.
         /// Errors: `FORCE_REQUIRED`.
@@ -5072,9 +5294,10 @@ pub mod revocation_service_server {
         /// The first request is `hello`. The authority answers `welcome`, then either the deltas after the cursor or a
         /// snapshot followed by deltas. The validator sends `probe` to prove that it is fresh. The authority answers each
         /// probe with one `beat`. `drain` asks the validator to reconnect, to another authority if it can. `queued` says that
-        /// the snapshot waits for snapshots of other validators.
+        /// the snapshot waits for snapshots of other validators. `confirm` asks for the applied revision, which the validator
+        /// answers with `applied` as soon as it has received all before.
         ///
-        /// Each message except `drain` and `queued` carries a `checksum`, so that a damaged message cannot pass for another
+        /// Each message except `drain`, `queued` and `confirm` carries a `checksum`, so that a damaged message cannot pass for another
         /// one. It is the first 16 bytes of the SHA-256 of: the name of the message in ASCII (`WatchBeat`), a zero byte, then
         /// `stream` of the hello (16 bytes; left out for `SnapshotChunk` and `DeltaFrame`, which are the same for all
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
@@ -5094,12 +5317,42 @@ pub mod revocation_service_server {
             tonic::Response<super::ReportActivityResponse>,
             tonic::Status,
         >;
-        /// Lists the validators connected to the answering authority. Role: `operator`.
+        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`.
         async fn list_validators(
             &self,
             request: tonic::Request<super::ListValidatorsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListValidatorsResponse>,
+            tonic::Status,
+        >;
+        /// Waits until a revision is enforced: until every strict validator has applied it, or can no longer accept by an older
+        /// view. That takes at most the largest `max_staleness` of a validator and one beat. When the time is over, the answer
+        /// is the receipt as it is then, with `complete` unset. Every role, and users with their own token, even if its session
+        /// has ended: the answer consists of counts.
+        /// Errors: `REVISION_AHEAD`, `OVERLOADED`.
+        async fn wait_for_enforcement(
+            &self,
+            request: tonic::Request<super::WaitForEnforcementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WaitForEnforcementResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchEnforcement method.
+        type WatchEnforcementStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::WatchEnforcementResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As `WaitForEnforcement`, and sends the receipt at once, at each change of its counts (at most 10 in a second), and
+        /// once in a second. The stream ends after the receipt that is complete, or the last one when the time is over.
+        async fn watch_enforcement(
+            &self,
+            request: tonic::Request<super::WatchEnforcementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchEnforcementStream>,
             tonic::Status,
         >;
         /// Ends every session of every tenant that was opened before this call. Role: `operator`, over all tenants.
@@ -5325,6 +5578,103 @@ pub mod revocation_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.RevocationService/WaitForEnforcement" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitForEnforcementSvc<T: RevocationService>(pub Arc<T>);
+                    impl<
+                        T: RevocationService,
+                    > tonic::server::UnaryService<super::WaitForEnforcementRequest>
+                    for WaitForEnforcementSvc<T> {
+                        type Response = super::WaitForEnforcementResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WaitForEnforcementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RevocationService>::wait_for_enforcement(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitForEnforcementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.RevocationService/WatchEnforcement" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchEnforcementSvc<T: RevocationService>(pub Arc<T>);
+                    impl<
+                        T: RevocationService,
+                    > tonic::server::ServerStreamingService<
+                        super::WatchEnforcementRequest,
+                    > for WatchEnforcementSvc<T> {
+                        type Response = super::WatchEnforcementResponse;
+                        type ResponseStream = T::WatchEnforcementStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchEnforcementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RevocationService>::watch_enforcement(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchEnforcementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -18,12 +18,13 @@ use crate::{
 };
 
 /// Lanes with one connection of their own: they must not wait behind sessions.
-const SINGLE_LANES: [Lane; 5] = [
+const SINGLE_LANES: [Lane; 6] = [
     Lane::Append,
     Lane::Beat,
     Lane::Feed,
     Lane::CatchUp,
     Lane::Upkeep,
+    Lane::Peers,
 ];
 
 /// Connections to one database: a pool for sessions, a pool for searches, and one connection for each other lane.
@@ -93,7 +94,7 @@ impl Postgres {
         match lane {
             // With the proof of the other connections and the connect, this stays below the ten seconds in which a
             // promotion is followed.
-            Lane::Append | Lane::Beat | Lane::Feed => Duration::from_secs(4),
+            Lane::Append | Lane::Beat | Lane::Feed | Lane::Peers => Duration::from_secs(4),
             Lane::Read | Lane::Write | Lane::CatchUp => Duration::from_secs(5),
             // A checkpoint of a large view is slow, and nobody waits for it.
             Lane::Upkeep => Duration::from_secs(60),

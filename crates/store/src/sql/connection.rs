@@ -27,6 +27,8 @@ pub enum Lane {
     CatchUp,
     /// Writes of maintenance that may be large: checkpoints, trimming.
     Upkeep,
+    /// The rows that authorities write for each other. Where there is only one writer, they are read here.
+    Peers,
 }
 
 impl Lane {
@@ -42,6 +44,7 @@ impl Lane {
             Self::Feed => "feed",
             Self::CatchUp => "catch_up",
             Self::Upkeep => "upkeep",
+            Self::Peers => "peers",
         }
     }
 }

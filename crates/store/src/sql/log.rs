@@ -12,6 +12,7 @@ use super::{
     columns::{ONLY, columns},
     connection::{Dialect, Statement},
     db::Db,
+    peers::ROSTER_VERSION,
     row::{Row, only_row},
     value::Value,
 };
@@ -31,6 +32,11 @@ columns! {
 columns! {
     /// The time at which the head was read.
     HeadTime after HeadColumns { now_us }
+}
+
+columns! {
+    /// The roster of the authority that beats. Null: there is none.
+    BeatRoster after HeadTime { roster_version }
 }
 
 columns! {
@@ -87,15 +93,19 @@ pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, Stor
         db.query(&sql, &[authority[..].into()]).await?
     } else {
         let sql = format!(
-            "SELECT {}, {} FROM log_head",
+            "SELECT {}, {}, {} FROM log_head",
             HeadColumns::names(),
-            select_time(&db.dialect)
+            select_time(&db.dialect),
+            select_roster()
         );
-        db.query(&sql, &[]).await?
+        db.query(&sql, &[authority[..].into()]).await?
     };
+    let row = only_row(&rows, "log_head")?;
+    let roster = row.optional_int(BeatRoster::AT.roster_version)?;
     Ok(Beat {
         head: position(&rows)?,
-        time: only_row(&rows, "log_head")?.time(HeadTime::AT.now_us)?,
+        time: row.time(HeadTime::AT.now_us)?,
+        roster: roster.unwrap_or_default().cast_unsigned(),
     })
 }
 
@@ -118,6 +128,14 @@ fn select_time(dialect: &Dialect) -> String {
     time.select()
 }
 
+/// The roster of the authority, as it stood when the head was read.
+fn select_roster() -> String {
+    let roster = BeatRoster {
+        roster_version: ROSTER_VERSION,
+    };
+    roster.select()
+}
+
 fn beat_statement(dialect: &Dialect) -> String {
     // The write and the read are one statement: its snapshot is taken after the call began, and its
     // commit is durable. Only the primary server can do that, so the head is not one of an earlier
@@ -128,10 +146,11 @@ fn beat_statement(dialect: &Dialect) -> String {
         chain: "(SELECT chain FROM log_head)",
     };
     format!(
-        "{write} RETURNING {head}, {time}",
+        "{write} RETURNING {head}, {time}, {roster}",
         write = write_beat(dialect),
         head = head.select(),
         time = select_time(dialect),
+        roster = select_roster(),
     )
 }
 

@@ -21,6 +21,7 @@ mod installation;
 mod json;
 mod listing;
 mod log;
+mod peers;
 mod policies;
 mod recover;
 mod refresh;

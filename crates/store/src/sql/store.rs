@@ -16,7 +16,7 @@ use super::{
     db::Db,
     gates,
     group::Groups,
-    history, installation, listing, log, policies, recover,
+    history, installation, listing, log, peers, policies, recover,
     refresh::{self, Refresh},
     reporting::Reporting,
     search::Searches,
@@ -26,10 +26,11 @@ use super::{
 };
 use crate::outage::Outage;
 use crate::{
-    ActivityStore, ApiKeyStore, Appended, AuditStore, Beat, Checkpoint, CheckpointDue,
-    CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PolicyStore, PolicyWalk,
-    PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SignInError,
-    SignInHistory, StoreError, StoreStatus, SweepStore, TokenLife, UserStore,
+    ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
+    CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
+    PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
+    Schedule, SessionStore, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
+    TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
@@ -81,6 +82,16 @@ impl SqlStore {
     async fn lane(&self, lane: Lane) -> Result<Db, StoreError> {
         let connection = self.backend.connection(lane).await?;
         Ok(Db::new(connection, self.dialect()))
+    }
+
+    /// Lends a connection to write the row of an authority.
+    async fn shares(&self) -> Result<Db, StoreError> {
+        let lane = match self.dialect().beat_writes {
+            true => Lane::Peers,
+            // The one writer.
+            false => Lane::Write,
+        };
+        self.lane(lane).await
     }
 
     /// Lends a connection for a search in the rows of a tenant, or of all tenants, when it is its turn.
@@ -450,6 +461,40 @@ impl LogStore for SqlStore {
 
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {
         log::chain(&mut self.lane(Lane::CatchUp).await?, revision).await
+    }
+}
+
+#[async_trait]
+impl PeerStore for SqlStore {
+    async fn share(&self, authority: &[u8; 16], share: AuthorityShare) -> Result<(), StoreError> {
+        peers::share(&mut self.shares().await?, authority, share).await
+    }
+
+    async fn share_statuses(
+        &self,
+        authority: &[u8; 16],
+        statuses: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        peers::share_statuses(&mut self.shares().await?, authority, statuses).await
+    }
+
+    async fn peers(&self, authority: &[u8; 16]) -> Result<Vec<PeerRow>, StoreError> {
+        peers::others(&mut self.lane(Lane::Peers).await?, authority).await
+    }
+
+    async fn peer_roster(&self, peer: &[u8; 16]) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        peers::roster(&mut self.lane(Lane::Peers).await?, peer).await
+    }
+
+    async fn peer_statuses(
+        &self,
+        peer: &[u8; 16],
+    ) -> Result<Option<(Vec<u8>, Duration)>, StoreError> {
+        peers::statuses(&mut self.lane(Lane::Peers).await?, peer).await
+    }
+
+    async fn remove_share(&self, peer: &[u8; 16], version: u64) -> Result<(), StoreError> {
+        peers::remove(&mut self.shares().await?, peer, version).await
     }
 }
 

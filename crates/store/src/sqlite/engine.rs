@@ -219,7 +219,7 @@ impl Backend for Sqlite {
                 SqliteConnection::new(Arc::clone(&self.writer).lock_owned().await)
             }
             // A beat only reads here: this is the only process, so a read sees every earlier commit.
-            Lane::Beat | Lane::Feed => {
+            Lane::Beat | Lane::Feed | Lane::Peers => {
                 SqliteConnection::new(Arc::clone(&self.feed).lock_owned().await)
             }
             Lane::CatchUp => SqliteConnection::new(Arc::clone(&self.catch_up).lock_owned().await),

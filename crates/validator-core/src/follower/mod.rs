@@ -15,7 +15,7 @@ use std::{
 use portcullis_contract::{
     delta::DeltaError,
     position::{Incarnation, Position, Revision},
-    v1::{self, WatchProbe, watch_response::Message as Answer},
+    v1::{self, WatchApplied, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
     watch::{AnyStream, Checksummed},
 };
@@ -42,8 +42,8 @@ const NOT_UNDERSTOOD: &str = "the log has entries of a kind this version does no
 /// Applies the messages of `Watch` streams and publishes the result to its [`Engine`].
 ///
 /// The caller owns the connections. For each stream it calls [`begin`](Self::begin) and sends the hello, hands every
-/// message to [`receive`](Self::receive), and sends a [`probe`](Self::probe) several times within `max_staleness`. After
-/// an error it opens another stream.
+/// message to [`receive`](Self::receive), and sends a [`probe`](Self::probe) several times within `max_staleness`. It
+/// answers `confirm` with [`applied`](Self::applied). After an error it opens another stream.
 ///
 /// There may be two streams at a time, one on each [`Line`], to two authorities of one installation. They feed one view:
 /// each batch is applied from the stream that brings it first, and compared where it comes again. A proof of either
@@ -66,6 +66,8 @@ pub struct Follower {
     /// The head of the last beat, with the authority's code over it.
     proven_head: Option<v1::ProvenHead>,
     chains: Chains,
+    /// Names the validator to its authorities: what one of its streams confirms is confirmed.
+    instance: [u8; 16],
     observe: Box<dyn FnMut(Event<'_>) + Send>,
 }
 
@@ -94,6 +96,7 @@ impl Follower {
             clock_wrong: false,
             proven_head: None,
             chains: Chains::default(),
+            instance: portcullis_contract::random(),
             observe: Box::new(observe),
         }
     }
@@ -112,6 +115,7 @@ impl Follower {
             stream: stream.id.to_vec().into(),
             part: self.part(),
             proven_head: self.proven_head.clone(),
+            instance: self.instance.to_vec().into(),
             ..Default::default()
         };
         self.lines.of(line).stream = Some(stream);
@@ -190,11 +194,29 @@ impl Follower {
             nonce,
             // The authority refuses a claim above what this stream brought, though the other one brought more.
             applied_revision: stream.revision().0,
+            send_time: Some(SystemTime::now().into()),
             ..Default::default()
         };
         stream.proofs.add_probe(nonce, now);
         stream.probed = true;
         Ok(Some(probe.sealed(&stream.id)))
+    }
+
+    /// Returns the answer to a question for the applied revision, or `None` while the stream has brought no view.
+    ///
+    /// # Errors
+    /// When the stream cannot be followed any further.
+    pub fn applied(&mut self, line: Line) -> Result<Option<WatchApplied>, ProtocolError> {
+        let stream = self.stream(line)?;
+        if !stream.can_probe() {
+            return Ok(None);
+        }
+        let applied = WatchApplied {
+            // As in a probe. The batches up to here are in the view that checks read: it is published first.
+            applied_revision: stream.revision().0,
+            ..Default::default()
+        };
+        Ok(Some(applied.sealed(&stream.id)))
     }
 
     /// Receives one message, which arrived at `now`.
@@ -255,7 +277,8 @@ impl Follower {
                 self.stream(line)?.record_progress(now);
                 Ok(())
             }
-            Answer::Drain(_) => Ok(()),
+            // The caller answers it with `applied`.
+            Answer::Confirm(_) | Answer::Drain(_) => Ok(()),
         }
     }
 

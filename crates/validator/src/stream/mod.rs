@@ -269,6 +269,7 @@ impl WatchLoop {
         }
         .into();
         hello.name.clone_from(&config.name);
+        env!("CARGO_PKG_VERSION").clone_into(&mut hello.version);
         if let Some(gate) = &config.gate {
             hello.gate_id = gate.id.to_vec().into();
             hello.admits_for = gate.admits_for.try_into().ok();
@@ -341,6 +342,7 @@ impl Followed<'_> {
         let answer = answer.ok_or(StreamEnd::Closed)?;
         match answer.message {
             Some(Answer::Drain(_)) => Err(StreamEnd::Drain),
+            Some(Answer::Confirm(_)) => self.send_applied(),
             Some(answer) => {
                 let mut follower = self.shared.follower();
                 Ok(follower.receive(self.line, answer, Mark::now())?)
@@ -368,6 +370,20 @@ impl Followed<'_> {
             message: Some(Asked::Probe(probe)),
         };
         // A full channel is an authority that does not read. The proof grows old, and another authority is tried.
+        let _ = self.requests.try_send(request);
+        Ok(())
+    }
+
+    /// Tells the authority what was applied: a caller waits for it.
+    fn send_applied(&self) -> Result<(), StreamEnd> {
+        let applied = self.shared.follower().applied(self.line)?;
+        let Some(applied) = applied else {
+            return Ok(());
+        };
+        let request = WatchRequest {
+            message: Some(Asked::Applied(applied)),
+        };
+        // If the channel is full, the next probe says the same.
         let _ = self.requests.try_send(request);
         Ok(())
     }

@@ -85,7 +85,6 @@ impl<M: ChangeMessage> Incoming<M> {
         read_subject: impl FnOnce(SubjectSource<'_, M>) -> Result<Option<T>, AppError>,
     ) -> Result<(ChangeOrigin, T), AppError> {
         // No tenant is chosen here. The table denies changes of the installation to services that are bound to one.
-        self.check_wait()?;
         let mut fields = Fields::default();
         let subject = read_subject(self.subject_source(&mut fields))?;
         self.read_origin(fields, subject)
@@ -99,14 +98,6 @@ impl<M: ChangeMessage> Incoming<M> {
         }
     }
 
-    /// Refuses `WAIT_ENFORCED`, which this version does not serve.
-    fn check_wait(&self) -> Result<(), AppError> {
-        match self.message.change_fields().wait {
-            Wait::Enforced => Err(AppError::WaitEnforced),
-            _ => Ok(()),
-        }
-    }
-
     /// Reads the origin last, and reports its problems together with those of the subject.
     fn read_origin<T>(
         self,
@@ -114,6 +105,10 @@ impl<M: ChangeMessage> Incoming<M> {
         subject: Option<T>,
     ) -> Result<(ChangeOrigin, T), AppError> {
         let common = self.message.change_fields();
+        let enforced_until = match common.wait {
+            Wait::Enforced => Some(self.answer_by),
+            Wait::Unspecified | Wait::Committed => None,
+        };
         if self.caller.own_user().is_some() {
             forbid_words(&mut fields, &common);
         }
@@ -135,6 +130,7 @@ impl<M: ChangeMessage> Incoming<M> {
             user_message,
             trace_parent: self.trace_parent,
             received: self.received,
+            enforced_until,
         };
         Ok((origin, subject))
     }
@@ -147,7 +143,6 @@ impl<M: TenantChangeMessage> Incoming<M> {
         read_subject: impl FnOnce(SubjectSource<'_, M>) -> Result<Option<T>, AppError>,
     ) -> Result<TenantChange<T>, AppError> {
         // The tenant comes first: whether the caller may name it decides before any other field is looked at.
-        self.check_wait()?;
         let tenant = self.tenant(self.message.tenant_id())?;
         let mut fields = Fields::default();
         let subject = read_subject(self.subject_source(&mut fields))?;
@@ -170,7 +165,6 @@ impl<M: PreviewableMessage> Incoming<M> {
             return self.tenant_change(read_subject).map(Previewable::Apply);
         }
 
-        self.check_wait()?;
         let tenant = self.tenant(self.message.tenant_id())?;
         let mut fields = Fields::default();
         let subject = read_subject(self.subject_source(&mut fields))?;

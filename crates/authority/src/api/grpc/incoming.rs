@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Instant};
 use portcullis_contract::id::TenantId;
 use tonic::Request;
 
-use super::{auth::TenantShare, parse::Fields};
+use super::{
+    auth::{CallDeadline, TenantShare},
+    parse::Fields,
+};
 use crate::{
     app::{AppError, Caller, UserCaller},
     telemetry::sampled_parent,
@@ -18,6 +21,8 @@ pub(crate) struct Incoming<T> {
     /// The trace to which the changes of the request belong.
     pub(crate) trace_parent: Option<String>,
     pub(crate) received: Instant,
+    /// The time by which a call that waits has to answer, so that the answer arrives before the deadline.
+    pub(crate) answer_by: Instant,
     /// None: the caller is not a service.
     tenant_share: Option<Arc<TenantShare>>,
 }
@@ -62,6 +67,7 @@ impl<T> Incoming<T> {
         let caller = extensions.get::<Caller>().cloned();
         let caller = caller.ok_or(AppError::Denied)?;
         let tenant_share = extensions.get::<Arc<TenantShare>>().cloned();
+        let deadline = extensions.get::<CallDeadline>().copied();
 
         // Kept traces cost memory. A service may ask for them, a person may not.
         let trace_header = match &caller {
@@ -70,10 +76,13 @@ impl<T> Incoming<T> {
         };
         let trace_parent = sampled_parent(trace_header.and_then(|value| value.to_str().ok()));
 
+        let received = Instant::now();
         Ok(Self {
             caller,
             trace_parent,
-            received: Instant::now(),
+            received,
+            // Without a deadline, which only a mistake in the layers can cause, nothing waits.
+            answer_by: deadline.map_or(received, |deadline| deadline.answer_by(received)),
             tenant_share,
             message: request.into_inner(),
         })

@@ -1,16 +1,29 @@
 //! `RevocationService`.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use portcullis_contract::v1::{self, revocation_service_server::RevocationService};
+use futures::{Stream, StreamExt};
+use portcullis_contract::{
+    position::Revision,
+    v1::{self, revocation_service_server::RevocationService},
+};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{activity, incoming::Incoming, render, watch};
+use super::{activity, incoming::Incoming, parse::Fields, render, watch};
 use crate::{
-    app::{App, AppError, activity::record_activity, sign_out::sign_out_everyone},
+    app::{
+        App, AppError,
+        activity::record_activity,
+        receipts::{ReceiptWait, wait_for_enforcement, watch_enforcement},
+        sign_out::sign_out_everyone,
+        validators::list_validators,
+    },
     feed::watch::StreamSource,
     net::Peer,
 };
+
+/// The receipts of a revision, as they are sent.
+type Receipts = Pin<Box<dyn Stream<Item = Result<v1::WatchEnforcementResponse, Status>> + Send>>;
 
 pub(crate) struct Revocations {
     pub(crate) app: Arc<App>,
@@ -63,16 +76,40 @@ impl RevocationService for Revocations {
         &self,
         _: Request<v1::ListValidatorsRequest>,
     ) -> Result<Response<v1::ListValidatorsResponse>, Status> {
-        Ok(Response::new(v1::ListValidatorsResponse {
-            validators: self
-                .app
-                .validators
-                .list()
-                .into_iter()
-                .map(render::validator_status)
-                .collect(),
-            head_revision: self.app.feed.view().position().revision.0,
+        let listed = list_validators(&self.app).await;
+        let head = self.app.feed.view().position().revision;
+        Ok(Response::new(render::validators(&listed, head)))
+    }
+
+    async fn wait_for_enforcement(
+        &self,
+        request: Request<v1::WaitForEnforcementRequest>,
+    ) -> Result<Response<v1::WaitForEnforcementResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let message = &incoming.message;
+        let wait = parse_wait(message.revision, message.timeout.as_ref(), &incoming)?;
+        let receipt = wait_for_enforcement(&self.app, &incoming.caller, wait).await?;
+        Ok(Response::new(v1::WaitForEnforcementResponse {
+            receipt: Some(render::enforcement(&receipt)),
         }))
+    }
+
+    type WatchEnforcementStream = Receipts;
+
+    async fn watch_enforcement(
+        &self,
+        request: Request<v1::WatchEnforcementRequest>,
+    ) -> Result<Response<Receipts>, Status> {
+        let incoming = Incoming::new(request)?;
+        let message = &incoming.message;
+        let wait = parse_wait(message.revision, message.timeout.as_ref(), &incoming)?;
+        let receipts = watch_enforcement(Arc::clone(&self.app), &incoming.caller, wait).await?;
+        let receipts = receipts.map(|receipt| {
+            Ok(v1::WatchEnforcementResponse {
+                receipt: Some(render::enforcement(&receipt)),
+            })
+        });
+        Ok(Response::new(Box::pin(receipts)))
     }
 
     async fn sign_out_everyone(
@@ -87,4 +124,34 @@ impl RevocationService for Revocations {
             enforcement: Some(render::enforcement(&enforcement)),
         }))
     }
+}
+
+/// Reads a wait for a revision. It ends before the call's deadline, also if the request names a later time.
+fn parse_wait<T>(
+    revision: u64,
+    timeout: Option<&prost_types::Duration>,
+    incoming: &Incoming<T>,
+) -> Result<ReceiptWait, AppError> {
+    let mut fields = Fields::default();
+    if revision == 0 {
+        fields.wrong("revision", "required");
+    }
+    let timeout = match timeout.map(|timeout| Duration::try_from(*timeout)) {
+        None => None,
+        Some(Ok(timeout)) => Some(timeout),
+        Some(Err(_)) => {
+            fields.wrong("timeout", "must not be negative");
+            None
+        }
+    };
+    fields.finish(Some(()))?;
+    let until = match timeout.and_then(|timeout| incoming.received.checked_add(timeout)) {
+        Some(asked) => asked.min(incoming.answer_by),
+        None => incoming.answer_by,
+    };
+    Ok(ReceiptWait {
+        revision: Revision(revision),
+        received: incoming.received,
+        until,
+    })
 }

@@ -50,6 +50,7 @@ const ROWS: &[(Reason, Code, &str)] = &[
     (Reason::PolicyForbids, Code::FailedPrecondition, "forbidden by policy.<rule>"),
     (Reason::SessionLimit, Code::FailedPrecondition, "session limit reached: end a session or replace one"),
     (Reason::ReauthenticationRequired, Code::FailedPrecondition, "reauthentication required: sign in again"),
+    // Not sent any more.
     (Reason::WaitEnforcedUnimplemented, Code::Unimplemented, "WAIT_ENFORCED is not implemented"),
     (Reason::ForceRequired, Code::FailedPrecondition, "force: must be true"),
     (Reason::Overloaded, Code::ResourceExhausted, "overloaded: retry after 1 s"),
@@ -61,6 +62,7 @@ const ROWS: &[(Reason, Code, &str)] = &[
     (Reason::WatchProtocol, Code::FailedPrecondition, "watch protocol violated: <how>"),
     (Reason::WatchCorrupted, Code::FailedPrecondition, "watch message corrupted: its checksum does not match"),
     (Reason::WatchRevisionAhead, Code::FailedPrecondition, "watch revision ahead: the stream has not delivered it"),
+    (Reason::RevisionAhead, Code::OutOfRange, "revision: must not be above the head of the log"),
     (Reason::Internal, Code::Internal, "internal error: only the authority's log describes it"),
 ];
 
@@ -122,7 +124,6 @@ fn reason(error: &AppError) -> Reason {
         AppError::PolicyForbids(_) => Reason::PolicyForbids,
         AppError::SessionLimit => Reason::SessionLimit,
         AppError::ReauthenticationRequired => Reason::ReauthenticationRequired,
-        AppError::WaitEnforced => Reason::WaitEnforcedUnimplemented,
         AppError::ForceRequired | AppError::ApiKeysWouldEnd(_) => Reason::ForceRequired,
         AppError::Overloaded => Reason::Overloaded,
         AppError::RateLimited(..) => Reason::RateLimited,
@@ -134,6 +135,7 @@ fn reason(error: &AppError) -> Reason {
         AppError::WatchProtocol(_) => Reason::WatchProtocol,
         AppError::WatchCorrupted => Reason::WatchCorrupted,
         AppError::WatchRevisionAhead => Reason::WatchRevisionAhead,
+        AppError::RevisionAhead => Reason::RevisionAhead,
     }
 }
 

@@ -6,20 +6,22 @@ use futures::{Stream, StreamExt, TryFutureExt, future};
 use portcullis_contract::{
     position::{Position, Revision},
     text::Text,
-    v1::{self, watch_request::Message as Asked, watch_response::Message as Sent},
+    v1::{self, watch_request::Message as Received, watch_response::Message as Sent},
     watch::{AnyStream, Checksummed, StreamId},
 };
+use prost_types::Timestamp;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::{activity, render::timestamp};
 use crate::{
     app::AppError,
+    domain::Micros,
     feed::{
         SnapshotPart, ValidatorMode,
         watch::{
-            Answer, Hello, Probe, ProvenHead, StreamEnd, StreamSource, WatchError, WatchHost,
-            WatchStream,
+            Answer, Asked, Hello, Probe, ProvenHead, StreamEnd, StreamSource, WatchError,
+            WatchHost, WatchStream,
         },
     },
 };
@@ -79,8 +81,8 @@ async fn open(
     let stream_id = check_hello(&hello)?;
     let hello = parse_hello(hello)?;
     // The checksums bind every message to this stream, so that a proxy cannot mix up two of them unnoticed.
-    let probes = inbound.map(move |message| parse_probe(message, &stream_id));
-    let stream = WatchStream::open(host, source, hello, probes).await?;
+    let asked = inbound.map(move |message| parse_asked(message, &stream_id));
+    let stream = WatchStream::open(host, source, hello, asked).await?;
     Ok(stream.answers().map(move |answer| match answer {
         Ok(answer) => Ok(render_answer(answer, &stream_id)),
         Err(end) => Err(end.into()),
@@ -96,7 +98,7 @@ async fn receive_hello(
     };
     match first {
         Ok(Some(v1::WatchRequest {
-            message: Some(Asked::Hello(hello)),
+            message: Some(Received::Hello(hello)),
         })) => Ok(hello),
         Ok(Some(_)) => Err(AppError::WatchProtocol("the first message must be hello").into()),
         // After an error of the transport nobody is there to read a refusal.
@@ -131,6 +133,8 @@ fn parse_hello(hello: v1::WatchHello) -> Result<Hello, AppError> {
     };
     Ok(Hello {
         name: name.into_string(),
+        version: parse_version(hello.version)?,
+        instance: parse_instance(&hello.instance)?,
         mode,
         max_staleness,
         cursor,
@@ -138,6 +142,25 @@ fn parse_hello(hello: v1::WatchHello) -> Result<Hello, AppError> {
         proven_head: hello.proven_head.and_then(parse_proven_head),
         gate: activity::gate("hello.gate_id", &hello.gate_id, hello.admits_for)?,
     })
+}
+
+fn parse_version(version: String) -> Result<String, AppError> {
+    if version.is_empty() {
+        return Ok(version);
+    }
+    let version = Text::<64>::parse(version)
+        .map_err(|error| AppError::invalid("hello.version", error.to_string()))?;
+    Ok(version.into_string())
+}
+
+fn parse_instance(instance: &[u8]) -> Result<Option<[u8; 16]>, AppError> {
+    if instance.is_empty() {
+        return Ok(None);
+    }
+    let instance = instance
+        .try_into()
+        .map_err(|_| AppError::invalid("hello.instance", "must be 16 random bytes"))?;
+    Ok(Some(instance))
 }
 
 fn parse_mode(mode: v1::ValidatorMode) -> Result<ValidatorMode, AppError> {
@@ -170,23 +193,35 @@ fn parse_proven_head(proven: v1::ProvenHead) -> Option<ProvenHead> {
     })
 }
 
-fn parse_probe(
+fn parse_asked(
     message: Result<v1::WatchRequest, Status>,
     stream_id: &StreamId,
-) -> Result<Probe, StreamEnd> {
+) -> Result<Asked, StreamEnd> {
     let Ok(message) = message else {
         return Err(StreamEnd::Closed);
     };
-    let Some(Asked::Probe(probe)) = message.message else {
-        return Err(WatchError::Protocol("after hello only probes may follow").into());
-    };
-    if !probe.is_intact(stream_id) {
-        return Err(WatchError::Corrupted.into());
+    match message.message {
+        Some(Received::Probe(probe)) if probe.is_intact(stream_id) => Ok(Asked::Probe(Probe {
+            nonce: probe.nonce,
+            applied: Revision(probe.applied_revision),
+            sent: probe.send_time.and_then(parse_sent),
+        })),
+        Some(Received::Applied(applied)) if applied.is_intact(stream_id) => {
+            Ok(Asked::Applied(Revision(applied.applied_revision)))
+        }
+        Some(Received::Probe(_) | Received::Applied(_)) => Err(WatchError::Corrupted.into()),
+        Some(Received::Hello(_)) | None => {
+            Err(WatchError::Protocol("after hello only probes may follow").into())
+        }
     }
-    Ok(Probe {
-        nonce: probe.nonce,
-        applied: Revision(probe.applied_revision),
-    })
+}
+
+/// A time that no clock can show says nothing.
+fn parse_sent(time: Timestamp) -> Option<Micros> {
+    let micros = time.seconds.checked_mul(1_000_000)?;
+    micros
+        .checked_add(i64::from(time.nanos) / 1_000)
+        .map(Micros)
 }
 
 fn render_answer(answer: Answer, stream_id: &StreamId) -> v1::WatchResponse {
@@ -218,6 +253,7 @@ fn render_answer(answer: Answer, stream_id: &StreamId) -> v1::WatchResponse {
             };
             Sent::Beat(beat.sealed(stream_id))
         }
+        Answer::Confirm => Sent::Confirm(v1::WatchConfirm {}),
         Answer::Drain => Sent::Drain(v1::WatchDrain {}),
     };
     v1::WatchResponse {

@@ -57,11 +57,13 @@ impl WatchHost {
             caller: source.caller.clone(),
             name: hello.name.clone(),
             address: source.address.clone(),
+            version: hello.version.clone(),
+            instance: hello.instance,
             mode: hello.mode,
             max_staleness: staleness,
         };
         self.validators
-            .register(gate, self.config.streams_max)
+            .register(gate, self.feed.history(), self.config.streams_max)
             .ok_or(WatchError::TooManyStreams)
     }
 

@@ -10,7 +10,7 @@ use prost::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::GateId,
+    domain::{GateId, Micros},
     feed::{SignedBeat, SnapshotPart, ValidatorMode},
     store::StoreError,
 };
@@ -29,6 +29,10 @@ pub(crate) struct StreamSource {
 pub(crate) struct Hello {
     /// A name for operators.
     pub(crate) name: String,
+    /// For operators. Empty: unknown.
+    pub(crate) version: String,
+    /// Drawn at random by the validator. None: unknown.
+    pub(crate) instance: Option<[u8; 16]>,
     pub(crate) mode: ValidatorMode,
     /// The staleness that the validator enforces. Zero: it names none.
     pub(crate) max_staleness: Duration,
@@ -53,6 +57,16 @@ pub(crate) struct Probe {
     pub(crate) nonce: u64,
     /// The last revision that the validator has applied.
     pub(crate) applied: Revision,
+    /// The validator's clock when it sent the probe, since 1970. None: unknown.
+    pub(crate) sent: Option<Micros>,
+}
+
+/// A message of a validator after its hello.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Probe(Probe),
+    /// The answer to [`Answer::Confirm`]: the last revision that the validator has applied.
+    Applied(Revision),
 }
 
 /// A message to a validator.
@@ -73,6 +87,8 @@ pub(crate) enum Answer {
         nonce: u64,
         beat: SignedBeat,
     },
+    /// The validator should say what it has applied.
+    Confirm,
     /// The validator should connect anew.
     Drain,
 }

@@ -11,6 +11,6 @@ mod transfer;
 
 pub(crate) use self::{
     host::WatchHost,
-    messages::{Answer, Hello, Probe, ProvenHead, StreamEnd, StreamSource, WatchError},
+    messages::{Answer, Asked, Hello, Probe, ProvenHead, StreamEnd, StreamSource, WatchError},
     stream::WatchStream,
 };

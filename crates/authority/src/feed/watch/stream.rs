@@ -7,16 +7,23 @@ use portcullis_contract::{
     position::{Position, Revision},
     sealed::SealedFrame,
 };
-use tokio::sync::{oneshot, watch::Receiver};
+use tokio::{
+    sync::{oneshot, watch::Receiver},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     host::{CursorState, WatchHost},
-    messages::{Answer, Hello, Probe, StreamEnd, StreamSource, WatchError},
+    messages::{Answer, Asked, Hello, Probe, StreamEnd, StreamSource, WatchError},
     transfer::{SnapshotTransfer, TransferStep},
 };
 use crate::{
-    feed::{Connected, FromRing, GateStream, Registration, SignedBeat, SnapshotPart},
+    domain::Micros,
+    feed::{
+        Connected, FromRing, GateStream, Registration, SignedBeat, SnapshotPart,
+        confirmations::question_pause,
+    },
     store::{Store, StoreError},
 };
 
@@ -29,7 +36,7 @@ const CATCH_UP_FRAMES: u32 = 256;
 /// A stream whose validator was greeted.
 pub(crate) struct WatchStream<P> {
     host: Arc<WatchHost>,
-    probes: P,
+    inbound: P,
     /// Cancelled when the connection is as old as it may be.
     aged: CancellationToken,
     registration: Registration,
@@ -37,6 +44,9 @@ pub(crate) struct WatchStream<P> {
     _gate: Option<GateStream>,
     /// Wakes the stream on changes.
     position: Receiver<Position>,
+    /// The revision that callers want to be confirmed. Wakes the stream too.
+    wanted: Receiver<Revision>,
+    question: Question,
     /// The number of the history that the stream is about.
     history: u64,
     /// Probes that wait for a beat, in the order in which their beats come.
@@ -53,19 +63,32 @@ pub(crate) struct WatchStream<P> {
 /// A probe that waits for its beat.
 struct WaitingProbe {
     nonce: u64,
+    /// The validator's clock when it sent the probe.
+    sent: Option<Micros>,
     beat: oneshot::Receiver<SignedBeat>,
+}
+
+/// The questions for a confirmation, at most one in a while.
+#[derive(Default)]
+struct Question {
+    /// The revision that had been sent when the validator was asked last.
+    asked_at: Revision,
+    /// The validator may be asked again from then on.
+    next: Option<Instant>,
+    /// The time at which a question that came too early is asked.
+    due: Option<Instant>,
 }
 
 impl<P> WatchStream<P>
 where
-    P: Stream<Item = Result<Probe, StreamEnd>> + Send + Unpin,
+    P: Stream<Item = Result<Asked, StreamEnd>> + Send + Unpin,
 {
     /// Registers the stream of a validator and greets it.
     pub(crate) async fn open(
         host: Arc<WatchHost>,
         source: StreamSource,
         hello: Hello,
-        probes: P,
+        inbound: P,
     ) -> Result<Self, StreamEnd> {
         // First, because a flood of streams has to be refused before it costs reads of the store.
         let registration = host.register(&source, &hello)?;
@@ -76,13 +99,16 @@ where
         // Both are read before the greeting judges the cursor, so that no change in between is missed.
         let position = host.feed.position();
         let history = host.feed.history();
+        let wanted = host.validators.confirmations.wanted();
         let mut stream = Self {
             host,
-            probes,
+            inbound,
             aged: source.aged,
             registration,
             _gate: gate,
             position,
+            wanted,
+            question: Question::default(),
             history,
             waiting: VecDeque::new(),
             at: Revision(0),
@@ -145,6 +171,7 @@ where
     async fn gather(&mut self) -> Result<(), StreamEnd> {
         // Marked as seen before anything is read, so that a change meanwhile wakes the stream again.
         self.position.borrow_and_update();
+        let wanted = *self.wanted.borrow_and_update();
         // This view does not continue the one that the validator has. A new stream finds out by its cursor.
         if self.host.feed.history() != self.history {
             self.end();
@@ -152,6 +179,9 @@ where
         }
         if self.transfer.is_none() {
             self.gather_news().await?;
+        }
+        if self.transfer.is_none() {
+            self.ask_confirmation(wanted);
         }
         // Probes are read once the snapshot is complete: no beat could be about a view that is not there.
         if let Some(transfer) = self.transfer.take() {
@@ -169,14 +199,13 @@ where
         // drain.
         tokio::select! {
             changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
-            probe = self.probes.next() => {
-                let probe = probe.ok_or(StreamEnd::Closed)??;
-                self.take_probe(probe)?;
-            }
-            (nonce, beat) = first_beat(&mut self.waiting) => {
-                // Without a beat there is no answer, and the validator becomes stale by itself.
-                self.next.extend(beat.map(|beat| Answer::Beat { nonce, beat }));
-            }
+            changed = self.wanted.changed() => changed.map_err(|_| StreamEnd::Closed)?,
+            () = wait_until(self.question.due) => {}
+            asked = self.inbound.next() => match asked.ok_or(StreamEnd::Closed)?? {
+                Asked::Probe(probe) => self.take_probe(probe)?,
+                Asked::Applied(applied) => self.take_applied(applied)?,
+            },
+            (probe, beat) = first_beat(&mut self.waiting) => self.answer_probe(probe, beat),
             () = self.host.drain.cancelled() => self.end(),
             () = self.aged.cancelled() => self.end(),
         }
@@ -225,11 +254,40 @@ where
         Ok(())
     }
 
-    /// Counts the revision that the validator has applied, and asks for the beat that answers the probe.
+    /// Asks the validator what it has applied, once it was sent a revision for which a caller waits.
+    fn ask_confirmation(&mut self, wanted: Revision) {
+        self.question.due = None;
+        let applied = self.connected().applied();
+        // An answer to the last question, or a probe, will tell.
+        let was_asked = self.question.asked_at >= wanted;
+        if self.at < wanted || applied >= wanted || was_asked {
+            return;
+        }
+
+        let now = Instant::now();
+        if let Some(next) = self.question.next
+            && now < next
+        {
+            self.question.due = Some(next);
+            return;
+        }
+        let pause = question_pause(self.host.validators.streams());
+        self.question.next = Some(now + pause);
+        self.question.asked_at = self.at;
+        // Behind the batches: the validator has applied them when it reads this.
+        self.next.push_back(Answer::Confirm);
+    }
+
+    /// Counts the revision that the validator has applied.
     ///
     /// A claim above the delivered revision ends the stream: an operator would take a revocation for enforced that is not.
-    fn take_probe(&mut self, probe: Probe) -> Result<(), WatchError> {
-        let applied = probe.applied;
+    fn take_applied(&mut self, applied: Revision) -> Result<(), WatchError> {
+        self.check_claim(applied)?;
+        self.connected().record_applied(applied);
+        Ok(())
+    }
+
+    fn check_claim(&self, applied: Revision) -> Result<(), WatchError> {
         if applied > self.at {
             tracing::warn!(
                 gate = %self.connected().gate,
@@ -239,18 +297,45 @@ where
             );
             return Err(WatchError::RevisionAhead);
         }
+        Ok(())
+    }
 
+    /// Counts the revision that the validator has applied, and asks for the beat that answers the probe.
+    fn take_probe(&mut self, probe: Probe) -> Result<(), WatchError> {
+        self.check_claim(probe.applied)?;
         // A probe counts as a sign of life also when too many wait for a beat.
-        self.connected().record_probe(applied);
+        self.connected().record_probe(probe.applied);
+        let arrived = std::time::Instant::now();
         if self.waiting.len() < PROBES_MAX
             && let Some(beat) = self.host.beats.ask()
         {
+            // The log had `at` by now, so the beat, which begins later, names that or a later head.
+            self.connected().record_question(self.at, arrived);
             self.waiting.push_back(WaitingProbe {
                 nonce: probe.nonce,
+                sent: probe.sent,
                 beat,
             });
         }
         Ok(())
+    }
+
+    /// Answers the oldest probe that waits. Without a beat there is no answer, and the validator becomes stale by itself.
+    fn answer_probe(&mut self, probe: WaitingProbe, beat: Option<SignedBeat>) {
+        let Some(beat) = beat else {
+            self.connected().record_silence();
+            return;
+        };
+        // Before the answer can leave: from now on the validator may be fresh by it.
+        self.connected().record_answer(beat.beat.head.revision);
+        if let Some(sent) = probe.sent {
+            let skew = sent.0.saturating_sub(beat.beat.time.0);
+            self.connected().record_skew(skew);
+        }
+        self.next.push_back(Answer::Beat {
+            nonce: probe.nonce,
+            beat,
+        });
     }
 
     /// Asks the validator to connect anew.
@@ -299,14 +384,24 @@ async fn read_log(
     }
 }
 
-/// The nonce and the beat of the first probe that waits. Never comes when none does.
-async fn first_beat(waiting: &mut VecDeque<WaitingProbe>) -> (u64, Option<SignedBeat>) {
+/// The first probe that waits, with its beat. Never comes when none waits.
+async fn first_beat(waiting: &mut VecDeque<WaitingProbe>) -> (WaitingProbe, Option<SignedBeat>) {
     let Some(first) = waiting.front_mut() else {
         return future::pending().await;
     };
     // The probe stays in the queue while this waits: a `select!` that takes another branch drops this future.
     let beat = (&mut first.beat).await.ok();
-    let nonce = first.nonce;
-    waiting.pop_front();
-    (nonce, beat)
+    match waiting.pop_front() {
+        Some(first) => (first, beat),
+        // It was there a moment ago, and nobody else takes it.
+        None => future::pending().await,
+    }
+}
+
+/// Waits until a time. Never comes without one.
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => future::pending().await,
+    }
 }

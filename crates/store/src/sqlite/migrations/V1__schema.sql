@@ -56,6 +56,18 @@ CREATE TABLE authority_beat (
     beat_us       INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What each authority tells the others: its validators, for receipts. A beat reads back which roster is here.
+CREATE TABLE authority_shares (
+    authority_id    BLOB PRIMARY KEY,
+    name            TEXT NOT NULL,     -- for operators
+    version         INTEGER NOT NULL,  -- rises with each write of the roster or of the revision
+    roster_version  INTEGER NOT NULL,  -- rises when a validator joins or leaves
+    roster          BLOB NOT NULL,    -- the validators, and what they have applied
+    wanted          INTEGER NOT NULL,  -- the revision for which callers wait; 0: nobody waits
+    statuses        BLOB NOT NULL,    -- the streams, for operators
+    statuses_us     INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- Gates that report the use of sessions. A session does not become idle while one of them has not reported.
 CREATE TABLE gates (
     gate_id    BLOB PRIMARY KEY,  -- drawn at random by the process of the gate

@@ -229,7 +229,12 @@ fn an_answer_with_any_bit_flipped_ends_the_stream_and_changes_no_verdict() {
                 follower.hear(answer.clone()).expect("as it was sent");
             }
             let before = verdicts(&follower);
-            if damaged == script[index] || matches!(damaged, Answer::Drain(_) | Answer::Queued(_)) {
+            if damaged == script[index]
+                || matches!(
+                    damaged,
+                    Answer::Confirm(_) | Answer::Drain(_) | Answer::Queued(_)
+                )
+            {
                 continue;
             }
             damaged_count += 1;

@@ -1,6 +1,6 @@
 //! The deadline that a caller sets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -8,6 +8,21 @@ use crate::app::AppError;
 
 /// A deadline shorter than this has passed before anything can be done.
 const DEADLINE_MIN: Duration = Duration::from_micros(100);
+
+/// The longest part of a call's time that is kept for its answer after a wait.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// The time at which a call is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallDeadline(pub(super) Instant);
+
+impl CallDeadline {
+    /// The time by which a call that waits has to answer. Something may have to be read for the answer.
+    pub(crate) fn answer_by(self, received: Instant) -> Instant {
+        let left = self.0.saturating_duration_since(received);
+        received + (left - (left / 4).min(ANSWER_TIME_MAX))
+    }
+}
 
 /// The time that `grpc-timeout` leaves: at most eight digits and a unit. A call whose time has passed, or whose header is
 /// malformed, is refused before it changes anything.
@@ -54,6 +69,17 @@ mod tests {
             text.parse().expect("a header"),
         );
         deadline(&HeaderMap::from_iter([header]))
+    }
+
+    #[test]
+    fn a_call_that_waits_keeps_some_time_for_its_answer() {
+        let received = Instant::now();
+        let wait = |left| CallDeadline(received + left).answer_by(received) - received;
+        let millis = Duration::from_millis;
+        assert_eq!(wait(millis(5_000)), millis(4_900));
+        assert_eq!(wait(millis(100)), millis(75));
+        let passed = CallDeadline(received);
+        assert_eq!(passed.answer_by(received + millis(1)), received + millis(1));
     }
 
     #[test]

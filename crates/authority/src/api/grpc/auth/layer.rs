@@ -23,7 +23,7 @@ use tonic::{Code, Status};
 
 use super::{
     credentials::{CredentialRefusal, Credentials, Owner},
-    deadline::deadline,
+    deadline::{CallDeadline, deadline},
     load::{Class, Holder, Load, MessageShare, TenantShare, UserShare},
     message::{UntilClosed, read_message},
     table::{Rule, rule},
@@ -84,7 +84,7 @@ struct Call<'a> {
 /// Applies the layer to one call.
 pub(crate) async fn authorize(
     State(access): State<Arc<Access>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     // A call whose time has passed is not worth the look at its credential.
@@ -106,6 +106,9 @@ pub(crate) async fn authorize(
     let deadline = asked.map_or(longest, |asked| asked.min(longest));
     // A tenth at most, so that a call of a few milliseconds keeps most of its time.
     let deadline = Instant::now() + deadline - (deadline / 10).min(DEADLINE_MARGIN);
+    request
+        .extensions_mut()
+        .insert(CallDeadline(deadline.into_std()));
     // At the deadline the call is dropped, which frees its shares and withdraws a change whose batch has not begun. A
     // change of a running batch is still applied.
     let served = access.serve_call(rule, request, next, deadline);

@@ -10,6 +10,7 @@ mod message;
 mod table;
 
 pub(crate) use self::{
+    deadline::CallDeadline,
     layer::{Access, authorize},
     load::{REPORT_BYTES_MAX, TenantShare},
     table::served,

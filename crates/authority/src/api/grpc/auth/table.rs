@@ -85,6 +85,13 @@ const fn changing() -> Rule {
     calling(&[Admin]).by_people(People::Administering)
 }
 
+/// A call that returns the receipt of a change, which tells nothing about any tenant.
+const fn receipts() -> Rule {
+    calling(&[Login, Gateway, Support, Admin, Operator])
+        .or_user(Genuine)
+        .by_people(People::Reading)
+}
+
 const PUBLIC: Rule = Rule {
     public: true,
     class: Class::Public,
@@ -203,6 +210,15 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         calling(&[Gateway])
             .over_all_tenants()
             .of_class(Class::Report),
+    ),
+    (
+        // Counts only. A person whose session just ended asks with the old token whether it has ended everywhere.
+        "/portcullis.v1.RevocationService/WaitForEnforcement",
+        receipts(),
+    ),
+    (
+        "/portcullis.v1.RevocationService/WatchEnforcement",
+        receipts(),
     ),
     (
         "/portcullis.v1.RevocationService/ListValidators",

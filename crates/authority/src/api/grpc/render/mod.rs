@@ -13,7 +13,7 @@ use std::time::Duration;
 use portcullis_contract::{id::UserId, v1};
 use prost_types::Timestamp;
 
-pub(crate) use self::enforcement::{enforcement, validator_status};
+pub(crate) use self::enforcement::{enforcement, validators};
 use crate::{
     api::grpc::parse::{FieldWarning, Repair},
     app::preview::ChangePreview,
