@@ -262,6 +262,58 @@ async fn the_walk_marks_the_oldest_sessions_above_the_limit(engine: Engine) {
     assert_eq!(surplus, oldest.map(|session| session.id).into());
 }
 
+async fn a_policy_is_tried_on_active_sessions_and_changes_nothing(engine: Engine) {
+    let place = engine.place().await;
+    let (store, plans) = place.planned_store().await;
+    let mut opened = Vec::new();
+    for name in ["few", "many", "many", "many"] {
+        opened.push(open(&*store, &sign_in("t", name)).await);
+    }
+    let ended = open(&*store, &sign_in("t", "ended")).await;
+    apply(&*store, revoke(&[&ended])).await;
+    let cut = open(&*store, &sign_in("t", "cut")).await;
+    apply(&*store, sign_out("t", &["cut"])).await;
+    open(&*store, &sign_in("s", "many")).await;
+    let mut policy = Policy::default();
+    policy.limits.sessions_max = Some(2);
+
+    drop(plans.take());
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let step = store.sessions_under(&tenant("t"), &policy, before, 3).await;
+        let step = step.expect("sessions");
+        assert!(step.now >= cut.created || step.sessions.is_empty());
+        before = step.sessions.last().map(|session| session.id);
+        seen.extend(
+            step.sessions
+                .iter()
+                .map(|session| (session.id, session.surplus)),
+        );
+        if step.sessions.len() < 3 {
+            break;
+        }
+    }
+    let expected: Vec<_> = opened
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(index, session)| (session.id, index == 1))
+        .collect();
+    assert_eq!(
+        seen, expected,
+        "newest first, and the oldest of many is too much"
+    );
+    let no_policy = store.policy(&tenant("t")).await.expect("an answer");
+    assert!(no_policy.is_none());
+    for (sql, plan) in &plans.take() {
+        let is_scan = ["Seq Scan", "SCAN sessions"]
+            .iter()
+            .any(|whole| plan.contains(whole));
+        assert!(!is_scan, "{sql}\n{plan}");
+    }
+}
+
 async fn a_walk_gives_way_to_a_newer_policy(engine: Engine) {
     let place = engine.place().await;
     let store = place.store().await;
@@ -411,6 +463,7 @@ crate::on_every_engine! {
     only_an_absence_is_one,
     a_walk_sees_every_session_of_the_tenant_once,
     the_walk_marks_the_oldest_sessions_above_the_limit,
+    a_policy_is_tried_on_active_sessions_and_changes_nothing,
     a_walk_gives_way_to_a_newer_policy,
     the_walk_skips_a_policy_of_a_later_version,
     the_sweep_reads_by_index_and_no_more_than_it_asks_for,

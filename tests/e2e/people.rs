@@ -1,5 +1,6 @@
 //! People with a role in their tenant, who call with their own access token.
 
+use portcullis_authority::config::Config;
 use portcullis_contract::v1::{self, UserRole as Role};
 use portcullis_tests::authority::{
     ADMIN, LOGIN, OTHER_ADMIN, TENANT, TestAuthority, reason, session_id, sign_in, violations,
@@ -385,4 +386,54 @@ async fn a_service_of_another_tenant_sets_no_roles() {
     );
     let unknown = set_roles(&authority, ADMIN, "nobody", &[Role::Admin]).await;
     assert_eq!(reason(&unknown.expect_err("unknown")), "USER_NOT_FOUND");
+}
+
+/// Whether a person may list the gates and verify the trail: both or neither.
+async fn inspects(authority: &TestAuthority, token: &str) -> bool {
+    let listed = authority
+        .revocations(token)
+        .list_validators(v1::ListValidatorsRequest {})
+        .await;
+    let verified = authority
+        .audit(token)
+        .verify_audit_trail(v1::VerifyAuditTrailRequest::default())
+        .await;
+    assert_eq!(listed.is_ok(), verified.is_ok(), "{listed:?} {verified:?}");
+    if let Err(refused) = &listed {
+        assert_eq!(reason(refused), "PERMISSION_DENIED");
+    }
+    listed.is_ok()
+}
+
+#[tokio::test]
+async fn administrators_of_the_operators_tenant_see_the_installation_and_nobody_else_does() {
+    let unset = authority().await;
+    let admin = person(&unset, "ada", &[Role::Admin]).await;
+    assert!(!inspects(&unset, &admin).await, "nobody may by default");
+
+    let elsewhere = |config: &mut Config| config.server.operators_tenant = Some("staff".into());
+    let elsewhere = TestAuthority::with(elsewhere).await;
+    let admin = person(&elsewhere, "ada", &[Role::Admin]).await;
+    assert!(!inspects(&elsewhere, &admin).await, "a customer's own");
+
+    let own = |config: &mut Config| config.server.operators_tenant = Some(TENANT.into());
+    let own = TestAuthority::with(own).await;
+    let admin = person(&own, "ada", &[Role::Admin]).await;
+    assert!(inspects(&own, &admin).await);
+    for roles in [&[][..], &[Role::Support]] {
+        let person = person(&own, "sam", roles).await;
+        assert!(!inspects(&own, &person).await, "{roles:?}");
+    }
+    // They read. What ends or changes something for all tenants stays with services.
+    let refused = own
+        .revocations(&admin)
+        .sign_out_everyone(v1::SignOutEveryoneRequest::default())
+        .await;
+    assert_eq!(
+        reason(&refused.expect_err("a service's")),
+        "PERMISSION_DENIED"
+    );
+    person(&own, "eve", &[Role::Admin]).await;
+    set_roles(&own, ADMIN, "ada", &[]).await.expect("taken");
+    assert!(!inspects(&own, &admin).await, "in force at the answer");
 }

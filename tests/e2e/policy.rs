@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use portcullis_authority::config::Config;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{
@@ -9,6 +10,7 @@ use portcullis_tests::{
     },
     gate::refused,
     postgres,
+    wait::eventually,
 };
 use portcullis_validator::Rejection;
 use tonic::{Code, Status};
@@ -40,10 +42,28 @@ async fn update(
         policy: Some(policy),
         preset: preset.into(),
         reason: "a test".into(),
-        acting_user: None,
+        ..Default::default()
     };
     let updated = authority.tenants(ADMIN).update_policy(request).await?;
     Ok(updated.into_inner().policy.expect("a policy"))
+}
+
+/// What an update would end, by the bearer of an administrator.
+async fn preview(
+    authority: &TestAuthority,
+    bearer: &str,
+    policy: v1::Policy,
+    preset: &str,
+) -> Result<v1::UpdatePolicyResponse, Status> {
+    let request = v1::UpdatePolicyRequest {
+        tenant_id: TENANT.into(),
+        policy: Some(policy),
+        preset: preset.into(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let previewed = authority.tenants(bearer).update_policy(request).await?;
+    Ok(previewed.into_inner())
 }
 
 fn seconds(seconds: i64) -> Option<prost_types::Duration> {
@@ -728,4 +748,127 @@ async fn a_login_service_reports_a_changed_password_and_ends_sessions_for_nothin
         assert_eq!(end.cause(), v1::SessionEndCause::PasswordChanged);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_preview_names_what_the_sweep_then_ends_and_changes_nothing() {
+    let url = postgres::fresh_url().await;
+    let soon = |config: &mut Config| config.sessions.sweep_interval = Duration::from_secs(1);
+    let shared = TestAuthority::with(|config| {
+        soon(config);
+        config.store.url = url;
+    });
+    for authority in [TestAuthority::with(soon).await, shared.await] {
+        let first = policy(&authority).await;
+        let strong = |request: &mut v1::CreateSessionRequest| request.acr = "mfa".into();
+        let mut weak = Vec::new();
+        for _ in 0..3 {
+            weak.push(signed_in(&authority, |_| {}).await.expect("signed in"));
+        }
+        let kept = signed_in(&authority, strong).await.expect("signed in");
+
+        // Tightened by itself: three lack the second factor. And by the number: one more of the strong ones is too many.
+        let tightened = v1::Policy {
+            required_acr: vec!["mfa".into()],
+            ..first.clone()
+        };
+        let shown = preview(&authority, ADMIN, tightened.clone(), "").await;
+        let shown = shown.expect("a preview");
+        let found = shown.preview.expect("what ends");
+        assert_eq!((found.sessions, found.capped), (3, false));
+        let mut sample: Vec<_> = found.sample.into_iter().map(|session| session.id).collect();
+        let mut expected: Vec<_> = weak.iter().map(session_id).collect();
+        sample.sort();
+        expected.sort();
+        assert_eq!(sample, expected);
+        let would_be = shown.policy.expect("the policy as it would be");
+        assert_eq!(would_be.required_acr, ["mfa"]);
+        assert_eq!(
+            would_be.etag, first.etag,
+            "the version that it would replace"
+        );
+
+        let limited = v1::Policy {
+            sessions_max: 1,
+            ..first.clone()
+        };
+        let shown = preview(&authority, ADMIN, limited, "").await;
+        let found = shown.expect("a preview").preview.expect("what ends");
+        assert_eq!(found.sessions, 3, "all but the newest");
+
+        // A preset is previewed as it would be applied, and a loosened policy ends nothing.
+        let shown = preview(&authority, ADMIN, first.clone(), "nist_800_63b_aal2").await;
+        let shown = shown.expect("a preview");
+        assert!(shown.policy.expect("a policy").source.contains("800-63B"));
+        assert_eq!(shown.preview.expect("a preview").sessions, 0);
+
+        assert_eq!(policy(&authority).await, first, "nothing was changed");
+        for stale in ["", "17"] {
+            let stale = v1::Policy {
+                etag: stale.into(),
+                ..first.clone()
+            };
+            let refused = preview(&authority, ADMIN, stale, "")
+                .await
+                .expect_err("stale");
+            assert_eq!(reason(&refused), "ETAG_MISMATCH");
+        }
+        let bad = v1::Policy {
+            sessions_max: 10_001,
+            ..first.clone()
+        };
+        let refused = preview(&authority, ADMIN, bad, "").await.expect_err("bad");
+        assert_eq!(violations(&refused), ["policy.sessions_max"]);
+        let refused = preview(&authority, SUPPORT, first.clone(), "").await;
+        assert_eq!(reason(&refused.expect_err("support")), "PERMISSION_DENIED");
+
+        // The update ends what the preview named, and no other.
+        update(&authority, tightened, "").await.expect("updated");
+        for created in &weak {
+            eventually("the sweep to end it", async || {
+                (!is_active(&authority, created).await).then_some(())
+            })
+            .await;
+        }
+        assert!(is_active(&authority, &kept).await);
+    }
+}
+
+async fn is_active(authority: &TestAuthority, created: &v1::CreateSessionResponse) -> bool {
+    let request = v1::GetSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(created),
+    };
+    let got = authority.sessions(SUPPORT).get_session(request).await;
+    let session = got.expect("a session").into_inner().session;
+    session.expect("a session").state() == v1::SessionState::Active
+}
+
+#[tokio::test]
+async fn every_preset_that_is_listed_can_be_applied_with_its_source() {
+    let authority = TestAuthority::sqlite().await;
+    let request = v1::GetPolicyRequest {
+        tenant_id: TENANT.into(),
+    };
+    let got = authority.tenants(SUPPORT).get_policy(request).await;
+    let presets = got.expect("a policy").into_inner().presets;
+    let names: Vec<_> = presets.iter().map(|preset| preset.name.as_str()).collect();
+    let expected = [
+        "nist_800_63b_aal1",
+        "nist_800_63b_aal2",
+        "nist_800_63b_aal3",
+        "owasp_asvs_l1",
+        "owasp_asvs_l2",
+        "owasp_asvs_l3",
+    ];
+    assert_eq!(names, expected);
+    for preset in presets {
+        let current = policy(&authority).await;
+        let applied = update(&authority, current.clone(), &preset.name).await;
+        let applied = applied.expect("applied");
+        assert_eq!(applied.source, preset.source);
+        assert_eq!(applied.session_lifetime_max, preset.session_lifetime_max);
+        let idle = preset.idle_timeout.or(current.idle_timeout);
+        assert_eq!(applied.idle_timeout, idle, "{}", preset.name);
+    }
 }

@@ -52,7 +52,7 @@ pub use self::{
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
-    policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SweepStore},
+    policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     sessions::{Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
     status::{PoolState, StoreStatus},
     users::UserStore,

@@ -47,6 +47,19 @@ pub trait SweepStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Option<PolicyWalk>, StoreError>;
 
+    /// Active sessions of a tenant before `before`, newest first, at most `limit`, as the sweep would check them under
+    /// `policy`. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`list_sessions`](crate::SessionStore::list_sessions).
+    async fn sessions_under(
+        &self,
+        tenant: &TenantId,
+        policy: &Policy,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionsUnder, StoreError>;
+
     /// Continues a walk after the session `next`, or ends it, and reschedules sessions, in one transaction. Returns false
     /// and changes nothing when the policy changed again or another authority ended the walk.
     ///
@@ -81,6 +94,15 @@ pub struct PolicyWalk {
     /// The policy. None when this version cannot read it.
     pub policy: Option<Policy>,
     /// The next sessions, in the order of their ids.
+    pub sessions: Vec<SweptSession>,
+    /// The database's clock at the snapshot.
+    pub now: Micros,
+}
+
+/// Active sessions as the sweep would check them under a policy that is not in force.
+#[derive(Debug)]
+pub struct SessionsUnder {
+    /// The sessions, newest first.
     pub sessions: Vec<SweptSession>,
     /// The database's clock at the snapshot.
     pub now: Micros,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use portcullis_contract::{key::CredentialKind, token::Identity};
+use portcullis_contract::{id::TenantId, key::CredentialKind, token::Identity};
 
 use super::{App, AppError, Caller, InRole, People, StaffCaller, TokenRefusal, UserCaller};
 use crate::domain::{Micros, Session, SessionState};
@@ -154,6 +154,9 @@ impl App {
         let Some(people) = people else {
             return Ok(None);
         };
+        if people == People::Operating && !self.is_operators_tenant(&session.tenant_id) {
+            return Ok(None);
+        }
         let user = self.store.user(&session.tenant_id, &session.user_id);
         let Some(user) = user.await? else {
             return Ok(None);
@@ -163,7 +166,7 @@ impl App {
         }
 
         let admitted = match people {
-            People::Reading => Ok(()),
+            People::Reading | People::Operating => Ok(()),
             People::Administering => self.check_recent_sign_in(session, now).await,
         };
         let staff = StaffCaller {
@@ -175,6 +178,12 @@ impl App {
             staff: Arc::new(staff),
             admitted,
         }))
+    }
+
+    /// Whether the administrators of a tenant may see the whole installation. Without the setting nobody may.
+    fn is_operators_tenant(&self, tenant: &TenantId) -> bool {
+        let operators = self.config.server.operators_tenant.as_deref();
+        operators.is_some_and(|operators| operators == tenant.as_str())
     }
 
     /// Admits a call that concerns more than the session of the call.

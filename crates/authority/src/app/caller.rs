@@ -64,6 +64,8 @@ pub(crate) enum People {
     Reading,
     /// The call changes something: people with the role `admin`, who signed in as recently as the policy demands.
     Administering,
+    /// The call reads about all tenants: people with the role `admin` in the tenant of the operators.
+    Operating,
 }
 
 impl People {
@@ -71,7 +73,7 @@ impl People {
         let is_admin = roles.has(UserRole::Admin);
         match self {
             Self::Reading => is_admin || roles.has(UserRole::Support),
-            Self::Administering => is_admin,
+            Self::Administering | Self::Operating => is_admin,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use portcullis_contract::id::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,6 +28,8 @@ pub struct ServerConfig {
     pub insecure: bool,
     /// Serves gRPC reflection.
     pub reflection: bool,
+    /// The tenant whose administrators may list the gates and verify the audit trail with their own tokens. Unset: none.
+    pub operators_tenant: Option<String>,
     /// Longest time that calls may take to finish after SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -71,6 +74,7 @@ impl Default for ServerConfig {
             tls_client_ca_file: None,
             insecure: false,
             reflection: false,
+            operators_tenant: None,
             drain_timeout: 10 * SECOND,
             calls_max: 4096,
             reports_max: 1024,
@@ -91,6 +95,7 @@ impl Default for ServerConfig {
 impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_listeners()?;
+        self.check_operators()?;
         self.check_times()?;
         self.check_concurrency()?;
         self.check_connections()
@@ -123,6 +128,19 @@ impl ServerConfig {
             return Err(ConfigError::new("server.http_listen", problem));
         }
         Ok(())
+    }
+
+    fn check_operators(&self) -> Result<(), ConfigError> {
+        let Some(tenant) = &self.operators_tenant else {
+            return Ok(());
+        };
+        match TenantId::parse(tenant.as_str()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(ConfigError::new(
+                "server.operators_tenant",
+                error.to_string(),
+            )),
+        }
     }
 
     fn check_times(&self) -> Result<(), ConfigError> {

@@ -3234,7 +3234,7 @@ pub mod audit_service_client {
         }
         /// Recomputes the chain of the log over its audit rows, and names the first row that does not match. A call may stop
         /// before `revisions_max`: call again with `after_revision` set to `through_revision`. Role: `operator`, over all
-        /// tenants.
+        /// tenants, or an administrator of the tenant `server.operators_tenant`.
         pub async fn verify_audit_trail(
             &mut self,
             request: impl tonic::IntoRequest<super::VerifyAuditTrailRequest>,
@@ -3290,7 +3290,7 @@ pub mod audit_service_server {
         >;
         /// Recomputes the chain of the log over its audit rows, and names the first row that does not match. A call may stop
         /// before `revisions_max`: call again with `after_revision` set to `through_revision`. Role: `operator`, over all
-        /// tenants.
+        /// tenants, or an administrator of the tenant `server.operators_tenant`.
         async fn verify_audit_trail(
             &self,
             request: tonic::Request<super::VerifyAuditTrailRequest>,
@@ -5147,7 +5147,8 @@ pub mod revocation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`.
+        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`, or an
+        /// administrator of the tenant `server.operators_tenant`.
         pub async fn list_validators(
             &mut self,
             request: impl tonic::IntoRequest<super::ListValidatorsRequest>,
@@ -5317,7 +5318,8 @@ pub mod revocation_service_server {
             tonic::Response<super::ReportActivityResponse>,
             tonic::Status,
         >;
-        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`.
+        /// Lists the validators of all authorities, and the delays of enforcement of the last hour. Role: `operator`, or an
+        /// administrator of the tenant `server.operators_tenant`.
         async fn list_validators(
             &self,
             request: tonic::Request<super::ListValidatorsRequest>,
@@ -5855,6 +5857,28 @@ pub struct GetPolicyRequest {
 pub struct GetPolicyResponse {
     #[prost(message, optional, tag = "1")]
     pub policy: ::core::option::Option<Policy>,
+    /// The standards that `UpdatePolicyRequest.preset` may name.
+    #[prost(message, repeated, tag = "2")]
+    pub presets: ::prost::alloc::vec::Vec<PolicyPreset>,
+}
+/// A standard, as far as a policy can express it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyPreset {
+    /// The name for `UpdatePolicyRequest.preset`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The document and its section.
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub session_lifetime_max: ::core::option::Option<::prost_types::Duration>,
+    /// Unset: the standard asks for none, and the tenant's own stays.
+    #[prost(message, optional, tag = "4")]
+    pub idle_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Whether the standard asks for two factors. `required_acr` then needs the values that mean two factors at your sign-in
+    /// page: no preset can know them.
+    #[prost(bool, tag = "5")]
+    pub two_factors: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdatePolicyRequest {
@@ -5874,11 +5898,20 @@ pub struct UpdatePolicyRequest {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
     pub acting_user: ::core::option::Option<ActingUser>,
+    /// Changes nothing and returns the policy as it would be, and `preview`. Needs no reason. The etag is compared, so a
+    /// preview of a policy that somebody else has changed is refused like the update.
+    #[prost(bool, tag = "6")]
+    pub validate_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdatePolicyResponse {
+    /// With `validate_only`: as it would be, with the etag of the policy that it would replace.
     #[prost(message, optional, tag = "1")]
     pub policy: ::core::option::Option<Policy>,
+    /// With `validate_only`: the sessions that the next sweep would end under this policy, if no gate still has a use of
+    /// theirs to report. Capped also if the tenant has more active sessions than one preview looks at (20,000).
+    #[prost(message, optional, tag = "2")]
+    pub preview: ::core::option::Option<Preview>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignOutTenantRequest {
@@ -6055,7 +6088,7 @@ pub mod tenant_service_client {
         }
         /// Replaces the tenant's policy. It is in force at every authority when this answers, which takes a second on
         /// PostgreSQL. Sessions that violate a tightened policy end within a sweep (`sessions.sweep_interval`, default 15 s),
-        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
+        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`; with `validate_only` also `SEARCH_TOO_SLOW`.
         pub async fn update_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdatePolicyRequest>,
@@ -6132,7 +6165,7 @@ pub mod tenant_service_server {
         >;
         /// Replaces the tenant's policy. It is in force at every authority when this answers, which takes a second on
         /// PostgreSQL. Sessions that violate a tightened policy end within a sweep (`sessions.sweep_interval`, default 15 s),
-        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`.
+        /// through the log. Role: `admin`. Errors: `ETAG_MISMATCH`; with `validate_only` also `SEARCH_TOO_SLOW`.
         async fn update_policy(
             &self,
             request: tonic::Request<super::UpdatePolicyRequest>,

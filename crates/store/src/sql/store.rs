@@ -29,7 +29,7 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
     CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
     PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
-    Schedule, SessionStore, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
+    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
     TokenLife, UserStore,
 };
 use portcullis_domain::{
@@ -337,6 +337,17 @@ impl SweepStore for SqlStore {
         limit: u32,
     ) -> Result<Option<PolicyWalk>, StoreError> {
         sweep::walk(&mut self.search(None).await?, after, limit).await
+    }
+
+    async fn sessions_under(
+        &self,
+        tenant: &TenantId,
+        policy: &Policy,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionsUnder, StoreError> {
+        let mut db = self.search(Some(tenant)).await?;
+        sweep::sessions_under(&mut db, tenant, policy, before, limit).await
     }
 
     async fn advance_walk(

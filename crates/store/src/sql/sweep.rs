@@ -12,13 +12,16 @@ use super::{
     connection::{Dialect, Statement},
     cutoffs::IS_CUT,
     db::Db,
-    listing::surplus::surplus,
+    listing::{
+        conditions::{NEWEST, active},
+        surplus::surplus,
+    },
     row::{Row, only_row},
     transaction::transaction,
     value::Value,
     values::{ROWS_MAX, ValueRows},
 };
-use crate::{DueSessions, PolicyWalk, Schedule, StoreError};
+use crate::{DueSessions, PolicyWalk, Schedule, SessionsUnder, StoreError};
 use portcullis_domain::{Micros, Policy, SweptSession, time::span};
 
 columns! {
@@ -179,6 +182,26 @@ async fn find_after(
     );
     let values = [tenant.into(), from.into(), i64::from(limit).into()];
     read_all(&db.query(&sql, &values).await?)
+}
+
+/// Active sessions of a tenant, newest first, as the sweep would check them under `policy`.
+pub(super) async fn sessions_under(
+    db: &mut Db,
+    tenant: &TenantId,
+    policy: &Policy,
+    before: Option<SessionId>,
+    limit: u32,
+) -> Result<SessionsUnder, StoreError> {
+    let sql = format!(
+        "{} WHERE s.tenant_id = $1 AND s.session_id < $2 AND {} ORDER BY s.session_id DESC LIMIT $3",
+        select(&db.dialect),
+        active(&db.dialect, "$1"),
+    );
+    let before = before.map_or(NEWEST, SessionId::to_bytes);
+    let values = [tenant.into(), before[..].into(), i64::from(limit).into()];
+    let (mut sessions, now) = read_all(&db.query(&sql, &values).await?)?;
+    mark_surplus(db, tenant, policy, &mut sessions).await?;
+    Ok(SessionsUnder { sessions, now })
 }
 
 async fn find_walk(db: &mut Db, after: Option<&TenantId>) -> Result<Option<Row>, StoreError> {

@@ -83,5 +83,6 @@ previewable_messages!(
     ForceSignOutRequest,
     DisableUserRequest,
     EnableUserRequest,
+    UpdatePolicyRequest,
     SignOutTenantRequest,
 );

@@ -7,15 +7,20 @@ use std::sync::Arc;
 use portcullis_contract::v1::{self, tenant_service_server::TenantService};
 use tonic::{Request, Response, Status};
 
-use super::{change::Previewable, incoming::Incoming, render};
+use self::policy::PolicyUpdate;
+use super::{
+    change::{PreviewRequest, Previewable},
+    incoming::Incoming,
+    render,
+};
 use crate::{
     app::{
-        App,
-        policy::{get_policy, update_policy},
+        App, AppError,
+        policy::{VersionedPolicy, get_policy, preview_policy, update_policy},
         preview::preview,
         sign_out::sign_out_tenant,
     },
-    domain::Selection,
+    domain::{Selection, policy::PRESETS},
 };
 
 pub(crate) struct Tenants {
@@ -33,6 +38,7 @@ impl TenantService for Tenants {
         let policy = get_policy(&self.app, &tenant).await?;
         Ok(Response::new(v1::GetPolicyResponse {
             policy: Some(render::policy::policy(&policy)),
+            presets: PRESETS.iter().map(render::policy::preset).collect(),
         }))
     }
 
@@ -41,21 +47,29 @@ impl TenantService for Tenants {
         request: Request<v1::UpdatePolicyRequest>,
     ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
         let token_lifetime_max = self.app.config.tokens.access_token_lifetime;
-        let change = Incoming::new(request)?
-            .tenant_change(|source| Ok(Some(policy::parse_update(source, token_lifetime_max))))?;
-        let update = change.subject;
-        let expected = update.expected_version()?;
-        let policy = update_policy(
-            &self.app,
-            &change.origin,
-            &change.tenant,
-            update.policy,
-            expected,
-        )
-        .await?;
-        Ok(Response::new(v1::UpdatePolicyResponse {
-            policy: Some(render::policy::policy(&policy)),
-        }))
+        let asked = Incoming::new(request)?.previewable_change(|source| {
+            Ok(Some(policy::parse_update(source, token_lifetime_max)))
+        })?;
+        let answer = match asked {
+            Previewable::Preview(asked) => self.preview_update(asked).await?,
+            Previewable::Apply(change) => {
+                let update = change.subject;
+                let expected = update.expected_version()?;
+                let policy = update_policy(
+                    &self.app,
+                    &change.origin,
+                    &change.tenant,
+                    update.policy,
+                    expected,
+                )
+                .await?;
+                v1::UpdatePolicyResponse {
+                    policy: Some(render::policy::policy(&policy)),
+                    preview: None,
+                }
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     async fn sign_out_tenant(
@@ -85,5 +99,21 @@ impl TenantService for Tenants {
             }
         };
         Ok(Response::new(answer))
+    }
+}
+
+impl Tenants {
+    async fn preview_update(
+        &self,
+        asked: PreviewRequest<PolicyUpdate>,
+    ) -> Result<v1::UpdatePolicyResponse, AppError> {
+        let version = asked.subject.expected_version()?;
+        let policy = asked.subject.policy;
+        let found =
+            preview_policy(&self.app, &asked.caller, &asked.tenant, &policy, version).await?;
+        Ok(v1::UpdatePolicyResponse {
+            policy: Some(render::policy::policy(&VersionedPolicy { policy, version })),
+            preview: Some(render::preview(&found)),
+        })
     }
 }

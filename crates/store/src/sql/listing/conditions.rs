@@ -4,7 +4,7 @@ use super::super::{columns::columns, connection::Dialect, value::Value};
 use portcullis_domain::listing::NameFilter;
 
 /// The greatest UUID stands for "from the newest".
-pub(super) const NEWEST: [u8; 16] = [0xff; 16];
+pub(in crate::sql) const NEWEST: [u8; 16] = [0xff; 16];
 
 /// The most users whose sessions are gathered by name. If more users match, their sessions are common enough to be met
 /// on the way through the tenant.
@@ -88,7 +88,7 @@ fn opened_after_newest(scope: &str) -> String {
 }
 
 /// The condition that the session `s` of `tenant` is active.
-pub(super) fn active(dialect: &Dialect, tenant: &str) -> String {
+pub(in crate::sql) fn active(dialect: &Dialect, tenant: &str) -> String {
     format!(
         "s.end_event IS NULL AND s.expires_us > {} AND {}",
         now(dialect),

@@ -70,6 +70,14 @@ const fn calling(roles: &'static [Role]) -> Rule {
     }
 }
 
+/// A call of operators that only reads. It concerns all tenants, so people may make it only in the one tenant that the
+/// configuration names.
+const fn inspecting() -> Rule {
+    calling(&[Operator])
+        .over_all_tenants()
+        .by_people(People::Operating)
+}
+
 /// A call of staff that reads the data of a tenant.
 const fn reading() -> Rule {
     calling(&[Support, Admin]).by_people(People::Reading)
@@ -183,7 +191,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     (
         // One chain covers the events of all tenants.
         "/portcullis.v1.AuditService/VerifyAuditTrail",
-        calling(&[Operator]).over_all_tenants(),
+        inspecting(),
     ),
     (
         "/portcullis.v1.KeyService/ListSigningKeys",
@@ -222,7 +230,7 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ),
     (
         "/portcullis.v1.RevocationService/ListValidators",
-        calling(&[Operator]).over_all_tenants(),
+        inspecting(),
     ),
     (
         "/portcullis.v1.RevocationService/SignOutEveryone",
@@ -303,8 +311,15 @@ mod tests {
 
     #[test]
     fn people_may_call_what_their_role_may_in_their_tenant() {
+        const INSPECTED: [&str; 2] = [
+            "/portcullis.v1.AuditService/VerifyAuditTrail",
+            "/portcullis.v1.RevocationService/ListValidators",
+        ];
         for (path, rule) in TABLE {
-            let people = if rule.all_tenants || rule.public {
+            let people = if INSPECTED.contains(path) {
+                // They read, and end nothing. The role `operator` stays with services.
+                Some(People::Operating)
+            } else if rule.all_tenants || rule.public {
                 // A person has a role in one tenant only.
                 None
             } else if rule.roles.contains(&Role::Support) {

@@ -5,7 +5,7 @@ use portcullis_contract::v1;
 use super::{duration, finding_code};
 use crate::{
     app::policy::VersionedPolicy,
-    domain::policy::{AtLimit, UserOverride},
+    domain::policy::{AtLimit, Preset, UserOverride},
 };
 
 pub(crate) fn policy(versioned: &VersionedPolicy) -> v1::Policy {
@@ -37,6 +37,16 @@ pub(crate) fn policy(versioned: &VersionedPolicy) -> v1::Policy {
             .collect(),
         etag: versioned.version.to_string(),
         source: policy.source.clone(),
+    }
+}
+
+pub(crate) fn preset(preset: &Preset) -> v1::PolicyPreset {
+    v1::PolicyPreset {
+        name: preset.name.to_owned(),
+        source: preset.source.to_owned(),
+        session_lifetime_max: Some(duration(preset.session_lifetime_max)),
+        idle_timeout: preset.idle_timeout.map(duration),
+        two_factors: preset.two_factors,
     }
 }
 
