@@ -88,11 +88,18 @@ pub(crate) async fn preview_policy(
     let mut sample = ending.sessions;
     let sessions = u32::try_from(sample.len()).unwrap_or(u32::MAX);
     sample.truncate(PREVIEW_SAMPLE_MAX as usize);
-    let shown = preview(app, caller, tenant, &Selection::Sessions(sample)).await?;
+    let shown = match sample.is_empty() {
+        // No statement looks for no session.
+        true => Vec::new(),
+        false => {
+            let selection = Selection::Sessions(sample);
+            preview(app, caller, tenant, &selection).await?.sample
+        }
+    };
     Ok(ChangePreview {
         sessions: sessions.min(PREVIEW_SESSIONS_MAX),
         is_capped: ending.has_more || sessions > PREVIEW_SESSIONS_MAX,
-        sample: shown.sample,
+        sample: shown,
     })
 }
 
