@@ -1,5 +1,6 @@
 //! The pages, a room a subject. A room's handlers take a [`Person`](crate::person::Person) and return a page or a problem.
 
+mod answer;
 mod api_sessions;
 mod audit;
 mod gates;

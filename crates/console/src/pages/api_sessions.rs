@@ -1,9 +1,0 @@
-//! API keys and their use.
-
-use axum::Router;
-
-use crate::state::State;
-
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-}

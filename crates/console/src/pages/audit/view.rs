@@ -1,0 +1,149 @@
+//! The pages of the audit log.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use portcullis_contract::v1;
+
+use super::filter::{ACTIONS, Filter, KINDS};
+use crate::{page::Frame, pages::answer::Choice, person::Person, times::Moment};
+
+/// One event.
+pub(super) struct EventRow {
+    when: String,
+    actor: String,
+    via: Option<String>,
+    action: String,
+    user: Option<String>,
+    target: String,
+    address: String,
+    reason: String,
+    message: Option<String>,
+    details: Vec<(String, String)>,
+    revision: String,
+}
+
+impl EventRow {
+    pub(super) fn new(person: &Person, event: &v1::AuditEvent) -> Self {
+        let words = person.words;
+        let when = Moment::of(event.time);
+        let user = person_of(&event.user_id);
+        let message = person_of(&event.user_message);
+        let details: BTreeMap<_, _> = event.details.clone().into_iter().collect();
+        Self {
+            when: when.map_or_else(String::new, |time| person.times.exact(time)),
+            actor: actor_text(person, &event.actor),
+            via: person_of(&event.via)
+                .map(|service| words.with("audit-via", [("service", service)])),
+            action: action_text(person, &event.action),
+            user: user.map(|user| words.with("audit-user", [("user", user)])),
+            target: event.target.clone(),
+            address: event.actor_ip.clone(),
+            reason: event.reason.clone(),
+            message: message.map(|message| words.with("audit-message", [("message", message)])),
+            details: details.into_iter().collect(),
+            revision: words.number(event.revision),
+        }
+    }
+}
+
+fn person_of(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn actor_text(person: &Person, actor: &str) -> String {
+    let words = person.words;
+    if let Some(user) = actor.strip_prefix("user:") {
+        return user.to_owned();
+    }
+    if let Some(name) = actor.strip_prefix("service:") {
+        return words.with("audit-service", [("name", name)]);
+    }
+    match actor {
+        "authority" => words.text("audit-authority"),
+        "" => words.text("audit-somebody"),
+        other => other.to_owned(),
+    }
+}
+
+/// The words for an action. One that this console does not know is shown as the trail has it.
+fn action_text(person: &Person, action: &str) -> String {
+    match ACTIONS.contains(&action) {
+        true => person.words.text(&action_word(action)),
+        false => action.to_owned(),
+    }
+}
+
+fn action_word(action: &str) -> String {
+    format!("audit-action-{}", action.replace(['.', '_'], "-"))
+}
+
+/// The actions to choose from.
+pub(super) fn action_choices(person: &Person, filter: &Filter) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for value in ACTIONS {
+        choices.push(Choice {
+            value,
+            label: person.words.text(&action_word(value)),
+            is_chosen: filter.action == value,
+        });
+    }
+    choices
+}
+
+/// The kinds of actors to choose from.
+pub(super) fn kind_choices(person: &Person, filter: &Filter) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    for value in KINDS {
+        choices.push(Choice {
+            value,
+            label: person.words.text(&format!("audit-actor-{value}")),
+            is_chosen: filter.kind == value,
+        });
+    }
+    choices
+}
+
+/// The list of events.
+#[derive(Template)]
+#[template(path = "audit/list.html")]
+pub(super) struct List {
+    pub(super) page: Frame,
+    pub(super) title: String,
+    pub(super) lead: String,
+    /// Whether these are the events of the team, and not those about one person.
+    pub(super) is_team: bool,
+    pub(super) page_is_gone: bool,
+    pub(super) faults: Vec<String>,
+    pub(super) form: Filter,
+    pub(super) is_filtered: bool,
+    pub(super) actions: Vec<Choice>,
+    pub(super) kinds: Vec<Choice>,
+    pub(super) events: Vec<EventRow>,
+    pub(super) is_later_page: bool,
+    pub(super) first: String,
+    pub(super) next: Option<String>,
+    pub(super) export_hint: String,
+    pub(super) export_jsonl: String,
+    pub(super) export_csv: String,
+}
+
+/// Where a verification goes on.
+pub(super) struct GoOn {
+    pub(super) after: u64,
+    pub(super) verified: u64,
+}
+
+/// What a verification found.
+#[derive(Template)]
+#[template(path = "audit/verdict.html")]
+pub(super) struct Verdict {
+    pub(super) page: Frame,
+    pub(super) tone: &'static str,
+    pub(super) headline: String,
+    pub(super) lines: Vec<String>,
+    /// In the words of the authority.
+    pub(super) problem: Option<String>,
+    pub(super) go_on: Option<GoOn>,
+    pub(super) is_denied: bool,
+}
