@@ -8,6 +8,7 @@ mod callers;
 mod configuration;
 mod console_api_sessions;
 mod console_audit;
+mod console_gates;
 mod console_settings;
 mod cut;
 mod devices;

@@ -29,8 +29,8 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
     CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
     PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
-    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
-    TokenLife, UserStore,
+    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus,
+    SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
