@@ -10,6 +10,7 @@ mod console_api_sessions;
 mod console_audit;
 mod console_gates;
 mod console_settings;
+mod console;
 mod cut;
 mod devices;
 mod end_cause;

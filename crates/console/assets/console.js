@@ -42,7 +42,7 @@ addEventListener("pageshow", (event) => {
 
 // Live receipts: each message is a sentence in the reader's language.
 for (const receipt of document.querySelectorAll("[data-receipt]")) {
-  const source = new EventSource(`/receipts/${encodeURIComponent(receipt.dataset.receipt)}`);
+  const source = new EventSource(receipt.dataset.receipt);
   source.addEventListener("receipt", (event) => {
     receipt.textContent = event.data;
   });

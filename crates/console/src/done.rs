@@ -5,7 +5,7 @@
 use portcullis_contract::v1::Enforcement;
 use serde::{Deserialize, Serialize};
 
-use crate::words::Words;
+use crate::{receipts, words::Words};
 
 /// What a change did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,18 +58,24 @@ impl Done {
 /// How far the gates had got when a change was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
-    /// The revision of the log. The page follows it live.
+    /// The revision of the log. The page follows it live, unless it is complete.
     #[serde(rename = "v")]
-    pub(crate) revision: u64,
+    revision: u64,
     /// Gates that were connected.
     #[serde(rename = "g")]
-    pub(crate) gates: u32,
-    /// Gates that had dropped it.
+    gates: u32,
+    /// Gates that had dropped it, or could accept nothing any more.
     #[serde(rename = "d")]
-    pub(crate) dropped: u32,
+    dropped: u32,
     /// From the call to its answer.
     #[serde(rename = "m")]
-    pub(crate) milliseconds: u64,
+    milliseconds: u64,
+    /// No gate accepted it any more.
+    #[serde(rename = "e", default)]
+    is_complete: bool,
+    /// When it was ordered, in milliseconds since 1970.
+    #[serde(rename = "t")]
+    since: u64,
 }
 
 impl Receipt {
@@ -77,24 +83,31 @@ impl Receipt {
         let elapsed = enforcement.elapsed.unwrap_or_default();
         let seconds = u64::try_from(elapsed.seconds).unwrap_or_default();
         let milliseconds = u64::try_from(elapsed.nanos / 1_000_000).unwrap_or_default();
+        let milliseconds = seconds.saturating_mul(1_000).saturating_add(milliseconds);
         Self {
             revision: enforcement.revision,
             gates: enforcement.validators,
-            dropped: enforcement.confirmed,
-            milliseconds: seconds.saturating_mul(1_000).saturating_add(milliseconds),
+            dropped: enforcement.confirmed.saturating_add(enforcement.lapsed),
+            milliseconds,
+            is_complete: enforcement.complete,
+            since: receipts::now_milliseconds().saturating_sub(milliseconds),
         }
+    }
+
+    /// Where the page follows it. None: there is nothing left to follow.
+    pub(crate) fn live(&self) -> Option<String> {
+        let address = || format!("{}{}?since={}", receipts::PATH, self.revision, self.since);
+        (!self.is_complete).then(address)
     }
 
     /// The sentence about it.
     pub(crate) fn sentence(&self, words: &Words) -> String {
-        use crate::words::Value;
-        words.with(
-            "frame-receipt",
-            [
-                ("dropped", Value::from(self.dropped)),
-                ("gates", Value::from(self.gates)),
-                ("milliseconds", Value::from(self.milliseconds)),
-            ],
-        )
+        let known = Enforcement {
+            validators: self.gates,
+            confirmed: self.dropped,
+            complete: self.is_complete,
+            ..Enforcement::default()
+        };
+        receipts::sentence(*words, &known, self.milliseconds)
     }
 }

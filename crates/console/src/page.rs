@@ -78,7 +78,9 @@ pub(crate) struct Frame {
     pub(crate) form_token: String,
     /// The path of this page, without its query, to come back to.
     pub(crate) path: String,
-    /// Whether the pages are in a frame of an application, by configuration.
+    /// The word of this answer for htmx: each element with attributes of htmx has it as `hx-nonce`.
+    pub(crate) nonce: String,
+    /// The application's page that removes its cookies.
     pub(crate) sign_out_url: Option<String>,
 }
 
@@ -94,6 +96,7 @@ impl Frame {
             name: String::new(),
             form_token: String::new(),
             path,
+            nonce: reader.nonce,
             sign_out_url: state.config.session.sign_out_url.clone(),
         }
     }

@@ -7,7 +7,10 @@ use axum::{
 };
 use http::{HeaderMap, request::Parts};
 
-use crate::{cookies, locale::Locale, problem::Problem, state::State, times::Times, words::Words};
+use crate::{
+    cookies, locale::Locale, problem::Problem, security::Nonce, state::State, times::Times,
+    words::Words,
+};
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +57,12 @@ pub(crate) struct Reader {
     pub(crate) theme: Theme,
     /// The path and query of the request.
     pub(crate) target: String,
+    /// The word of this answer for htmx.
+    pub(crate) nonce: String,
 }
 
 impl Reader {
-    fn of_request(headers: &HeaderMap, target: &str) -> Self {
+    fn of_request(headers: &HeaderMap, target: &str, nonce: String) -> Self {
         let words = Words::of(Locale::of_request(headers));
         let theme = cookies::cookie(headers, cookies::THEME).and_then(Theme::parse);
         Self {
@@ -65,6 +70,7 @@ impl Reader {
             times: Times::of_request(headers, words),
             theme: theme.unwrap_or(Theme::Auto),
             target: target.to_owned(),
+            nonce,
         }
     }
 }
@@ -73,7 +79,9 @@ impl Reader {
 pub(crate) async fn find_reader(mut request: Request, next: Next) -> Response {
     let target = request.uri().path_and_query();
     let target = target.map_or("/", |target| target.as_str());
-    let reader = Reader::of_request(request.headers(), target);
+    let nonce = request.extensions().get::<Nonce>();
+    let nonce = nonce.map(|Nonce(nonce)| nonce.clone()).unwrap_or_default();
+    let reader = Reader::of_request(request.headers(), target, nonce);
     request.extensions_mut().insert(reader);
     next.run(request).await
 }

@@ -5,6 +5,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
     HeaderName, HeaderValue,
     header::{
@@ -18,8 +19,21 @@ use crate::config::{ConfigError, ServerConfig};
 /// The headers of an installation.
 #[derive(Clone)]
 pub(crate) struct SecurityHeaders {
-    content_security_policy: HeaderValue,
+    /// The policy after the nonce.
+    rest: String,
     may_be_framed: bool,
+}
+
+/// The word by which htmx knows the elements that this answer's template has written. Markup that got into a page by another
+/// way does not have it, and htmx leaves its attributes alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Nonce(pub(crate) String);
+
+impl Nonce {
+    fn new() -> Self {
+        let bytes: [u8; 16] = portcullis_contract::random();
+        Self(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    }
 }
 
 impl SecurityHeaders {
@@ -30,32 +44,42 @@ impl SecurityHeaders {
         };
         // Nothing is allowed but what the pages have: files of this origin. No inline script, no inline style, no string
         // becomes code or markup but through the one policy of htmx.
-        let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-             form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}; \
-             require-trusted-types-for 'script'; trusted-types htmx"
+        let rest = format!(
+            "style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+             frame-ancestors {ancestors}; require-trusted-types-for 'script'; trusted-types htmx"
         );
-        let content_security_policy = policy.parse().map_err(|_| {
+        // The origins are checked with the configuration. This one makes sure of it before the first answer.
+        if HeaderValue::from_str(&rest).is_err() {
             let problem = "must be origins as https://app.example.com";
-            ConfigError::new("server.frame_ancestors", problem)
-        })?;
+            return Err(ConfigError::new("server.frame_ancestors", problem));
+        }
         Ok(Self {
-            content_security_policy,
+            rest,
             may_be_framed: !server.frame_ancestors.is_empty(),
         })
+    }
+
+    fn policy(&self, Nonce(nonce): &Nonce) -> String {
+        let rest = &self.rest;
+        format!("default-src 'none'; script-src 'self' 'nonce-{nonce}'; {rest}")
     }
 }
 
 /// Adds the headers to every answer, also to refusals.
 pub(crate) async fn secure(
     Shared(security): Shared<SecurityHeaders>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
+    let nonce = Nonce::new();
+    let policy = security.policy(&nonce);
+    request.extensions_mut().insert(nonce);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let policy = security.content_security_policy.clone();
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    // It was checked at the start, and the nonce has letters and digits only.
+    if let Ok(policy) = policy.parse() {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -95,13 +119,14 @@ mod tests {
     #[test]
     fn frames_are_for_the_configured_origins() {
         let mut server = ServerConfig::default();
+        let nonce = Nonce::new();
         let none = SecurityHeaders::new(&server).expect("good");
-        let policy = none.content_security_policy.to_str().expect("text");
+        let policy = none.policy(&nonce);
         assert!(policy.contains("frame-ancestors 'none';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
         server.frame_ancestors = vec!["https://app.example.com".to_owned()];
         let one = SecurityHeaders::new(&server).expect("good");
-        let policy = one.content_security_policy.to_str().expect("text");
+        let policy = one.policy(&nonce);
         assert!(policy.contains("frame-ancestors https://app.example.com;"));
     }
 }

@@ -100,6 +100,12 @@ frame-receipt-complete = { $gates ->
    *[other] أغلقتها كل البوابات وعددها { $gates } خلال { $milliseconds } مللي ثانية.
 }
 
+frame-receipt-all = { $gates ->
+    [0] لا توجد بوابة متصلة. ستُرفض في أي بوابة تتصل.
+    [one] أغلقتها البوابة.
+   *[other] أغلقتها كل البوابات وعددها { $gates }.
+}
+
 frame-problem-sign-in = سجّل الدخول من جديد
 frame-problem-sign-in-advice = لم تعد جلستك صالحة أو انتهت مدتها. لم يتغيّر شيء. سجّل الدخول وستعود إلى هذه الصفحة.
 frame-problem-sign-in-link = تسجيل الدخول

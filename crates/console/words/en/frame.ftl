@@ -80,6 +80,12 @@ frame-receipt-complete = { $gates ->
    *[other] All { $gates } gates have dropped it, within { $milliseconds } ms.
 }
 
+frame-receipt-all = { $gates ->
+    [0] No gate is connected. It is refused wherever one connects.
+    [one] The gate has dropped it.
+   *[other] All { $gates } gates have dropped it.
+}
+
 frame-problem-sign-in = Please sign in again
 frame-problem-sign-in-advice = Your session is not valid any more, or has expired. Nothing was changed. Sign in, and you come back to this page.
 frame-problem-sign-in-link = Sign in

@@ -80,6 +80,12 @@ frame-receipt-complete = { $gates ->
    *[other] Las { $gates } puertas la han cerrado en { $milliseconds } ms.
 }
 
+frame-receipt-all = { $gates ->
+    [0] No hay ninguna puerta conectada. Se rechazará en cualquiera que se conecte.
+    [one] La puerta la ha cerrado.
+   *[other] Las { $gates } puertas la han cerrado.
+}
+
 frame-problem-sign-in = Inicie sesión de nuevo
 frame-problem-sign-in-advice = Su sesión ya no es válida o ha caducado. No se ha cambiado nada. Inicie sesión y volverá a esta página.
 frame-problem-sign-in-link = Iniciar sesión

@@ -80,6 +80,12 @@ frame-receipt-complete = { $gates ->
    *[other] Kõik { $gates } väravat sulgesid selle { $milliseconds } ms jooksul.
 }
 
+frame-receipt-all = { $gates ->
+    [0] Ükski värav pole ühendatud. Kus mõni ühendub, seal keeldutakse.
+    [one] Värav on selle sulgenud.
+   *[other] Kõik { $gates } väravat on selle sulgenud.
+}
+
 frame-problem-sign-in = Palun logige uuesti sisse
 frame-problem-sign-in-advice = Teie seanss ei kehti enam või on aegunud. Midagi ei muudetud. Logige sisse ja tulete siia lehele tagasi.
 frame-problem-sign-in-link = Logi sisse

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::Path;
-use portcullis_contract::v1::{RevokeSessionRequest, Session, SessionState};
+use portcullis_contract::v1::{RevokeSessionRequest, Session, SessionState, Wait};
 use serde::Deserialize;
 
 use super::{item::Item, list::hides_sessions, list::own_session, session::find_session};
@@ -12,6 +12,7 @@ use crate::{
     page::{Frame, Page, Room},
     person::{Person, full_name},
     problem::Problem,
+    receipts,
 };
 
 /// The most bytes of a text, as the authority has it.
@@ -102,8 +103,10 @@ pub(super) async fn end(
         session_id: id.clone(),
         reason: form.reason,
         user_message: form.user_message,
+        wait: Wait::Enforced.into(),
         ..Default::default()
     };
+    let request = receipts::waiting(request);
     let answer = person.authority.sessions().revoke_session(request).await?;
     let answer = answer.into_inner();
     let enforcement = answer.enforcement.as_ref();

@@ -1,7 +1,7 @@
 //! Signing out all other sessions, or every one.
 
 use askama::Template;
-use portcullis_contract::v1::{ListSessionsRequest, RevokeOtherSessionsRequest};
+use portcullis_contract::v1::{ListSessionsRequest, RevokeOtherSessionsRequest, Wait};
 use serde::Deserialize;
 
 use super::item::Item;
@@ -11,6 +11,7 @@ use crate::{
     page::{Frame, Page, Room},
     person::Person,
     problem::Problem,
+    receipts,
 };
 
 /// The most sessions that the question lists. The form ends all, and says how many there are.
@@ -102,8 +103,10 @@ pub(super) async fn end_everywhere(
 async fn end(person: &Person, include_current: bool) -> Result<Page, Problem> {
     let request = RevokeOtherSessionsRequest {
         include_current,
+        wait: Wait::Enforced.into(),
         ..Default::default()
     };
+    let request = receipts::waiting(request);
     let mut sessions = person.authority.sessions();
     let answer = sessions.revoke_other_sessions(request).await?.into_inner();
     let (word, path) = if include_current {
