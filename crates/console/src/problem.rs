@@ -188,6 +188,17 @@ impl Problem {
         Self::of(Kind::Away)
     }
 
+    /// Whether the authority cannot be reached.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            *self.0,
+            Content::Page {
+                kind: Kind::Away,
+                ..
+            }
+        )
+    }
+
     /// Too many of these at a time.
     pub(crate) fn too_many() -> Self {
         Self::of(Kind::TooMany)
@@ -332,8 +343,12 @@ fn page_of(
     fields: Vec<String>,
 ) -> Response {
     let words = reader.words;
-    let (title, advice) = kind.words();
+    let (title, mut advice) = kind.words();
     let opens_page = matches!(*method, Method::GET | Method::HEAD);
+    // The call may have arrived before the connection broke.
+    if kind == Kind::Away && !opens_page {
+        advice = "frame-problem-away-form-advice";
+    }
     let link = link_of(state, &reader, kind, opens_page);
     let page = ProblemPage {
         page: Frame::of_reader(state, reader),

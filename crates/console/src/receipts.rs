@@ -33,7 +33,7 @@ use crate::{
 /// Where live receipts are.
 pub(crate) const PATH: &str = "/receipts/";
 /// The longest time that a form waits for gates. They take milliseconds, unless one of them is away.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_secs(3);
 /// The longest time for which a page follows a receipt without asking again.
 const FOLLOWED: Duration = Duration::from_secs(60);
 /// The time between two comments that keep the connection open.

@@ -144,6 +144,7 @@ frame-problem-too-slow = يستغرق هذا البحث وقتًا طويلًا
 frame-problem-too-slow-advice = لم يتغيّر شيء. ضيّقه، مثلًا باسم أو بمدة أقصر.
 frame-problem-away = خدمة الدخول لا تستجيب
 frame-problem-away-advice = لا يمكن الوصول إليها الآن. تبقى الجلسات كما هي. تحاول هذه الصفحة من جديد كل بضع ثوانٍ.
+frame-problem-away-form-advice = لا تستجيب الآن، فلا يُعرف إن كان التغيير قد تم. افتح الصفحة من جديد لترى. لا ضرر من تكراره.
 frame-problem-again-link = حاول من جديد
 frame-problem-internal = حدث خطأ ما
 frame-problem-internal-advice = هذا خطأ في وحدة التحكم أو في خدمة الدخول، وقد سُجّل. انظر ما الذي تغيّر قبل أن تكرره.

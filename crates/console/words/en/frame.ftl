@@ -124,6 +124,7 @@ frame-problem-too-slow = This search takes too long
 frame-problem-too-slow-advice = Nothing was changed. Narrow it, for example by a name or a shorter time.
 frame-problem-away = The sign-in service is away
 frame-problem-away-advice = It cannot be reached at the moment. Sessions stay as they are. This page tries again by itself every few seconds.
+frame-problem-away-form-advice = It does not answer at the moment, so it is not known whether the change was made. Open the page again to see. Repeating it does no harm.
 frame-problem-again-link = Try again
 frame-problem-internal = Something went wrong
 frame-problem-internal-advice = This is a fault of the console or of the sign-in service, and was recorded. Look at what was changed before you repeat it.

@@ -124,6 +124,7 @@ frame-problem-too-slow = Esta búsqueda tarda demasiado
 frame-problem-too-slow-advice = No se ha cambiado nada. Acótela, por ejemplo con un nombre o un tiempo más corto.
 frame-problem-away = El servicio de sesiones no responde
 frame-problem-away-advice = No se puede conectar en este momento. Las sesiones siguen como están. Esta página lo intenta de nuevo cada pocos segundos.
+frame-problem-away-form-advice = No responde en este momento, así que no se sabe si el cambio se hizo. Abra la página otra vez para verlo. Repetirlo no hace daño.
 frame-problem-again-link = Intentar de nuevo
 frame-problem-internal = Algo ha fallado
 frame-problem-internal-advice = Es un fallo de la consola o del servicio de sesiones y ha quedado registrado. Compruebe qué ha cambiado antes de repetirlo.

@@ -124,6 +124,7 @@ frame-problem-too-slow = See otsing võtab liiga kaua
 frame-problem-too-slow-advice = Midagi ei muudetud. Kitsendage seda, näiteks nime või lühema ajaga.
 frame-problem-away = Sisselogimisteenus ei vasta
 frame-problem-away-advice = Sellega ei saa praegu ühendust. Seansid jäävad nii, nagu on. See leht proovib iga paari sekundi järel ise uuesti.
+frame-problem-away-form-advice = See ei vasta praegu, seega pole teada, kas muudatus tehti. Avage leht uuesti, et näha. Kordamine ei tee kahju.
 frame-problem-again-link = Proovi uuesti
 frame-problem-internal = Midagi läks valesti
 frame-problem-internal-advice = See on konsooli või sisselogimisteenuse viga ja pandi kirja. Enne kordamist vaadake, mis muutus.

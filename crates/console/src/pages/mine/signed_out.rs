@@ -48,6 +48,7 @@ pub(super) async fn show(
     // Somebody without a cookie is signed out too, and gets the page without its details.
     let session = match &visitor {
         Ok(visitor) => known_session(visitor).await?,
+        Err(problem) if problem.is_away() => return Err(problem.clone()),
         Err(_) => None,
     };
     let is_signed_in = session
