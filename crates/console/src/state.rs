@@ -10,6 +10,7 @@ use crate::{
     authority::Authorities,
     config::{Config, ConfigError},
     forms::FormKey,
+    seal::Seal,
 };
 
 /// What all pages share. Cheap to clone.
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) validator: Validator,
     pub(crate) authorities: Authorities,
     pub(crate) form_key: FormKey,
+    pub(crate) seal: Seal,
     pub(crate) proxies: TrustedProxies,
     /// Places of live receipts.
     pub(crate) receipts: Arc<Semaphore>,
@@ -34,11 +36,13 @@ impl State {
         validator: Validator,
         close: CancellationToken,
     ) -> Result<Self, ConfigError> {
+        let secret = config.authority.shared_secret()?;
         Ok(Self(Arc::new(Shared {
             validator,
             close,
             authorities: Authorities::new(config)?,
-            form_key: FormKey::derive(&config.authority.shared_secret()?),
+            form_key: FormKey::derive(&secret),
+            seal: Seal::derive(&secret)?,
             proxies: config.server.proxies()?,
             receipts: Arc::new(Semaphore::new(config.limits.receipts_max)),
             config: config.clone(),
