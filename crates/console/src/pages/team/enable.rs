@@ -1,0 +1,97 @@
+//! Lets a disabled user sign in again.
+
+use axum::extract::{Path, State as Shared};
+use portcullis_contract::v1;
+use serde::Deserialize;
+
+use super::{
+    address,
+    confirm::{Question, Told},
+    desk::{Desk, Tab, refused_fields},
+    outcome::{Outcome, tell},
+    search::WrongFields,
+    users,
+};
+use crate::{forms::Submitted, page::Page, person::Person, problem::Problem, state::State};
+
+/// The reason for letting a user sign in again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct EnableForm {
+    reason: String,
+}
+
+/// `GET /team/users/{id}/enable`
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    person: Person,
+    Path(segment): Path<String>,
+) -> Result<Page, Problem> {
+    let desk = Desk::new(&state, &person);
+    let user_id = address::user_id(&segment);
+    confirm(&desk, user_id, &EnableForm::default(), Vec::new()).await
+}
+
+/// `POST /team/users/{id}/enable`
+pub(super) async fn perform(
+    Shared(state): Shared<State>,
+    person: Person,
+    Path(segment): Path<String>,
+    Submitted(form): Submitted<EnableForm>,
+) -> Result<Page, Problem> {
+    let desk = Desk::new(&state, &person);
+    let user_id = address::user_id(&segment);
+    // The authority takes this change without a reason. The trail should say why, as for the change that it undoes.
+    if form.reason.trim().is_empty() {
+        return confirm(&desk, user_id, &form, vec!["reason".to_owned()]).await;
+    }
+    let request = v1::EnableUserRequest {
+        tenant_id: desk.tenant(),
+        user_id: user_id.to_owned(),
+        reason: form.reason.trim().to_owned(),
+        ..Default::default()
+    };
+    match person.authority.users().enable_user(request).await {
+        Ok(_) => tell(&desk, &Outcome::enabled().about(user_id)),
+        Err(status) => match refused_fields(&status) {
+            wrong if wrong.is_empty() => Err(status.into()),
+            wrong => confirm(&desk, user_id, &form, wrong).await,
+        },
+    }
+}
+
+async fn confirm(
+    desk: &Desk<'_>,
+    user_id: &str,
+    form: &EnableForm,
+    wrong: WrongFields,
+) -> Result<Page, Problem> {
+    let request = v1::EnableUserRequest {
+        tenant_id: desk.tenant(),
+        user_id: user_id.to_owned(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let mut calls = desk.person.authority.users();
+    let answer = calls.enable_user(request).await?.into_inner();
+    let user = answer.user.unwrap_or_default();
+
+    let words = desk.words();
+    let name = users::full_label(&user);
+    let title = words.with("team-enable-title", [("name", name)]);
+    let mut question = Question::new(desk, Tab::Users, title, "team-enable-what");
+    if user.disable_time.is_none() {
+        question.is_possible = false;
+        question.what = words.text("team-enable-not");
+    }
+    question.action = format!("{}/enable", address::user(user_id));
+    question.told = Told {
+        reason: form.reason.clone(),
+        user_message: String::new(),
+    };
+    question.asks_message = false;
+    question.confirm = words.text("team-enable-confirm");
+    question.back = address::user(user_id);
+    question.wrong = wrong;
+    question.ask(desk)
+}
