@@ -11,6 +11,7 @@ mod console_audit;
 mod console_gates;
 mod console_settings;
 mod console;
+mod console_team;
 mod cut;
 mod devices;
 mod end_cause;
