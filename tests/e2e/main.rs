@@ -4,6 +4,7 @@ mod activity;
 mod administrators;
 mod api_keys;
 mod audit;
+mod browser;
 mod callers;
 mod configuration;
 mod console_api_sessions;

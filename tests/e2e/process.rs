@@ -155,6 +155,8 @@ async fn the_demo_tells_its_story_and_leaves_private_files() {
         free,
         "--upstream-listen",
         free,
+        "--console-listen",
+        free,
     ];
     for _ in 0..2 {
         let (code, stdout, stderr) = run(&arguments).await;
@@ -199,6 +201,8 @@ async fn sigterm_drains_and_the_data_directory_has_one_owner() {
         "--gateway-listen",
         free,
         "--upstream-listen",
+        free,
+        "--console-listen",
         free,
     ];
     let (code, _, stderr) = run(&second).await;

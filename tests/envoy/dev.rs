@@ -4,7 +4,7 @@ use portcullis_tests::{gateways::envoy::module, process::run};
 
 use crate::setting::newest;
 
-const ADDRESSES: [&str; 11] = [
+const ADDRESSES: [&str; 13] = [
     "dev",
     "--grpc-listen",
     "127.0.0.1:0",
@@ -13,6 +13,8 @@ const ADDRESSES: [&str; 11] = [
     "--gateway-listen",
     "127.0.0.1:0",
     "--upstream-listen",
+    "127.0.0.1:0",
+    "--console-listen",
     "127.0.0.1:0",
     "--envoy-listen",
     "127.0.0.1:0",

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod calls;
 pub mod canary;
 pub mod console;
+pub mod chromium;
 pub mod door;
 pub mod example_gateway;
 pub mod fault;

@@ -22,6 +22,8 @@ pub struct Dev {
     pub grpc: String,
     /// Address of the gateway.
     pub gateway: String,
+    /// Address of the demonstration, which leads to the console.
+    pub console: String,
 }
 
 /// The built binary `portcullis`.
@@ -64,22 +66,30 @@ impl Dev {
         Self::start_with(directory, "127.0.0.1:0").await
     }
 
+    /// Starts it on free ports with the demo data: a school and a company.
+    pub async fn start_with_demo_data(directory: &Path) -> Self {
+        let mut command = command(directory, "127.0.0.1:0");
+        command.arg("--demo-data");
+        Self::spawn(command).await
+    }
+
     /// Starts it with an address for its HTTP server, on free ports otherwise.
     pub async fn start_with(directory: &Path, http_listen: &str) -> Self {
-        let mut child = Command::new(binary())
-            .args(["dev", "--grpc-listen", "127.0.0.1:0", "--http-listen"])
-            .arg(http_listen)
-            .args(["--gateway-listen", "127.0.0.1:0"])
-            .args(["--upstream-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(directory)
+        Self::spawn(command(directory, http_listen)).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (mut grpc, mut gateway) = (String::new(), String::new());
+        let mut grpc = String::new();
+        let mut gateway = String::new();
+        let mut console = String::new();
         within("dev to listen", async {
-            while gateway.is_empty() {
+            while console.is_empty() {
                 let line = stdout
                     .next_line()
                     .await
@@ -93,6 +103,7 @@ impl Dev {
                 match line.split_whitespace().take(2).collect::<Vec<_>>()[..] {
                     ["authority", "gRPC"] => grpc = last,
                     ["gateway", "HTTP"] => gateway = last,
+                    ["console", "HTTP"] => console = last,
                     _ => {}
                 }
             }
@@ -103,6 +114,7 @@ impl Dev {
             _stdout: stdout,
             grpc,
             gateway,
+            console,
         }
     }
 
@@ -126,6 +138,18 @@ impl Dev {
             .await
             .expect("an end")
     }
+}
+
+fn command(directory: &Path, http_listen: &str) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .args(["dev", "--grpc-listen", "127.0.0.1:0", "--http-listen"])
+        .arg(http_listen)
+        .args(["--gateway-listen", "127.0.0.1:0"])
+        .args(["--upstream-listen", "127.0.0.1:0"])
+        .args(["--console-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory);
+    command
 }
 
 /// The credential of a kind of caller.

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod browser;
 mod dist;
 mod envoy;
 mod fuzz;
@@ -44,6 +45,8 @@ enum Chore {
     Test(test::Options),
     /// Install the real gateways that tests start: NGINX, Caddy, Traefik, HAProxy and three versions of Envoy.
     Gateways,
+    /// Make the pictures of the console's pages in docs/images anew. The tests compare with them.
+    Screenshots,
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
     /// Build the binaries to ship, stripped, with their debug information in files of their own.
@@ -81,6 +84,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Lint(options) => lint::run(root, options),
         Chore::Test(options) => test::run(options),
         Chore::Gateways => gateways::ensure(),
+        Chore::Screenshots => browser::take_screenshots(),
         Chore::Bench(options) => bench::run(options),
         Chore::Dist => dist::run(),
         Chore::Seed(options) => bench::seed(options),

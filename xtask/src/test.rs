@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    envoy, gateways, install,
+    browser, envoy, gateways, install,
     shell::{self, command},
     tools,
 };
@@ -33,6 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::NPM,
     ])?;
     gateways::ensure()?;
+    browser::ensure()?;
     shell::run(command(
         "cargo",
         [

@@ -145,6 +145,23 @@ pub(crate) const HAPROXY: Need = Need {
     met: || has_server("haproxy"),
 };
 
+/// The browser that tests drive.
+pub(crate) const CHROMIUM: Need = Need {
+    name: "Chromium",
+    packages: &["chromium"],
+    services: &[],
+    met: || shell::on_path("chromium"),
+};
+
+/// The letters of all languages of the pages. Debian's Chromium only recommends fonts, and pictures of pages would differ
+/// from machine to machine.
+pub(crate) const FONTS: Need = Need {
+    name: "the DejaVu fonts",
+    packages: &["fonts-dejavu-core"],
+    services: &[],
+    met: || Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").is_file(),
+};
+
 /// Returns whether the machine has a server, which Debian installs outside of the `PATH` of users.
 fn has_server(program: &str) -> bool {
     shell::on_path(program) || Path::new("/usr/sbin").join(program).is_file()

@@ -10,9 +10,7 @@
 mod configuration;
 mod console;
 mod credentials;
-mod demo;
 mod dev;
-mod envoy;
 mod location;
 mod serve;
 mod shutdown;

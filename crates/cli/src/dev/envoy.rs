@@ -21,7 +21,7 @@ use tokio::{
 use crate::credentials::write_secret;
 
 /// The configuration that we ship. Only addresses, the credential's file and the issuer are replaced.
-const CONFIGURATION: &str = include_str!("../../../deploy/envoy.yaml");
+const CONFIGURATION: &str = include_str!("../../../../deploy/envoy.yaml");
 
 /// The file that Envoy loads.
 const MODULE: &str = "libportcullis_envoy.so";

@@ -16,6 +16,7 @@ use portcullis_contract::v1::{
 use tokio::{net::TcpStream, time::sleep};
 use tonic::transport::Channel;
 
+use super::calls::authorized;
 use crate::credentials::Credentials;
 
 /// Longest wait for the first refusal after the revocation. A gate that admits for longer is a failure.
@@ -138,14 +139,6 @@ async fn wait_for_refusal(gateway: &mut Gateway, token: &str, begun: Instant) ->
             ),
         }
     }
-}
-
-fn authorized<T>(message: T, bearer: &str) -> Result<tonic::Request<T>> {
-    let mut request = tonic::Request::new(message);
-    request
-        .metadata_mut()
-        .insert("authorization", format!("Bearer {bearer}").parse()?);
-    Ok(request)
 }
 
 /// One connection to the gateway, so that connecting is not part of the times.

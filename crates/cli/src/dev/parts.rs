@@ -1,10 +1,9 @@
-//! `portcullis dev`: an authority, and an example gateway before a demo upstream, on one machine with nothing to set up.
+//! The parts of `dev`, started in their order.
 
-use std::{future::pending, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::pending, net::SocketAddr};
 
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
-use clap::Args;
 use portcullis_authority::{
     Authority,
     config::{Config, ConfigError},
@@ -15,88 +14,31 @@ use portcullis_example_gateway::{Gateway, RULES};
 use portcullis_validator::{Rules, Validator};
 use tokio::net::TcpListener;
 
-use crate::{
-    credentials::{Credentials, create_directory, create_master_key},
-    demo,
-    envoy::{self, Envoy, EnvoyOptions},
-    shutdown::{listen_for_signals, wait_for_shutdown},
+use super::{
+    Options,
+    envoy::{self, Envoy},
+    first_minute, story,
 };
-
-/// Options of `dev`.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// Directory of the database and the credentials.
-    #[arg(long, default_value = "./portcullis-data", value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Address of the authority's gRPC server.
-    #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
-    grpc_listen: SocketAddr,
-    /// Address of the authority's HTTP server (JWKS, health).
-    #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
-    http_listen: SocketAddr,
-    /// Address of the example gateway.
-    #[arg(long, default_value = "127.0.0.1:7490", value_name = "ADDRESS")]
-    gateway_listen: SocketAddr,
-    /// Address of the demo upstream: a web application that trusts the gateway's identity headers.
-    #[arg(long, default_value = "127.0.0.1:7491", value_name = "ADDRESS")]
-    upstream_listen: SocketAddr,
-    #[command(flatten)]
-    envoy: EnvoyOptions,
-    /// Sign in, be admitted, revoke and be refused once; print the times, and exit.
-    #[arg(long)]
-    demo: bool,
-}
-
-/// Longest wait for the gateway's first view.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::credentials::{Credentials, create_directory, create_master_key};
 
 /// The proxies that the example gateway trusts. `dev` listens on loopback addresses only, so every caller is one: an
 /// application on this machine tells the address of its own client.
 const TRUSTED_PROXIES: [&str; 2] = ["127.0.0.0/8", "::1"];
 
-/// The running parts of `dev`.
-struct Dev {
-    authority: Authority,
-    validator: Validator,
-    gateway: SocketAddr,
-    upstream: SocketAddr,
-    credentials: Credentials,
-    envoy: Option<Envoy>,
-}
-
-/// Starts everything, prints how to use it, and runs until a signal or a failure; with `--demo`, until the
-/// demonstration is over.
-pub(crate) async fn run(options: Options) -> Result<()> {
-    let dev = Dev::start(&options).await?;
-    // The printed commands work at once only if the gateway admits already.
-    tokio::time::timeout(READY_TIMEOUT, dev.validator.ready())
-        .await
-        .context("the gateway does not become ready")?;
-
-    let outcome = if options.demo {
-        dev.print_addresses(&options);
-        // No signal handler here: Ctrl-C interrupts a demonstration like any other command.
-        dev.play_demo().await
-    } else {
-        // Before anything is printed: a person or a script may interrupt as soon as it reads the addresses.
-        let signal = listen_for_signals()?;
-        dev.print_addresses(&options);
-        if dev.envoy.is_some() {
-            dev.play_demo().await?;
-        }
-        dev.print_commands(&options);
-        wait_for_shutdown(&dev.authority, signal).await
-    };
-    // Before the authority, which would wait for its stream.
-    drop(dev.envoy);
-    // The gate ends first, and can still tell the authority that it leaves.
-    dev.validator.close().await;
-    dev.authority.shut_down().await;
-    outcome
+/// The running parts of `dev`, but for the console.
+pub(super) struct Dev {
+    pub(super) authority: Authority,
+    pub(super) validator: Validator,
+    pub(super) issuer: String,
+    pub(super) gateway: SocketAddr,
+    pub(super) upstream: SocketAddr,
+    pub(super) credentials: Credentials,
+    pub(super) envoy: Option<Envoy>,
 }
 
 impl Dev {
-    async fn start(options: &Options) -> Result<Self> {
+    /// Starts the parts. Returns the listener of the console too, unless `--demo` needs none.
+    pub(super) async fn start(options: &Options) -> Result<(Self, Option<TcpListener>)> {
         check_addresses(options)?;
         let programs = options.envoy.programs()?;
         create_directory(&options.data_dir)?;
@@ -106,6 +48,10 @@ impl Dev {
         let upstream = upstream_listener.local_addr()?;
         let listener = listen(options.gateway_listen).await?;
         let gateway = listener.local_addr()?;
+        let console = match options.demo {
+            true => None,
+            false => Some(listen(options.console_listen).await?),
+        };
 
         let config = authority_config(options, &credentials)?;
         let issuer = config.tokens.issuer.clone();
@@ -133,69 +79,38 @@ impl Dev {
             }
             None => None,
         };
-        Ok(Self {
+        let dev = Self {
             authority,
             validator,
+            issuer,
             gateway,
             upstream,
             credentials,
             envoy,
-        })
+        };
+        Ok((dev, console))
     }
 
     /// Plays the demonstration before Envoy if there is one, and before the example gateway otherwise.
-    async fn play_demo(&self) -> Result<()> {
+    pub(super) async fn play_demo(&self) -> Result<()> {
         let gateway = self.door();
-        demo::play(self.authority.grpc_address, gateway, &self.credentials).await
+        story::play(self.authority.grpc_address, gateway, &self.credentials).await
     }
 
     /// The gate that the demonstration and the printed commands use.
-    fn door(&self) -> SocketAddr {
+    pub(super) fn door(&self) -> SocketAddr {
         self.envoy
             .as_ref()
             .map_or(self.gateway, |envoy| envoy.address)
     }
 
-    fn print_addresses(&self, options: &Options) {
-        println!("authority  gRPC  {}", self.authority.grpc_address);
-        println!(
-            "authority  HTTP  http://{}/.well-known/jwks.json",
-            self.authority.http_address
-        );
-        println!("upstream   HTTP  http://{}/whoami", self.upstream);
-        println!("gateway    HTTP  http://{}/whoami", self.gateway);
-        if let Some(envoy) = &self.envoy {
-            println!("envoy      HTTP  http://{}/whoami", envoy.address);
-        }
-        println!(
-            "credentials      {}",
-            Credentials::file(&options.data_dir).display()
-        );
-    }
-
-    fn print_commands(&self, options: &Options) {
-        let credentials = Credentials::file(&options.data_dir);
-        let credentials = credentials.display();
-        let session = options.data_dir.join("session.json");
-        let session = session.display();
-        let grpc = self.authority.grpc_address;
-        let gateway = self.door();
-        println!(
-            r#"
-Try next (with grpcurl, jq and curl), in another terminal:
-
-  grpcurl -plaintext -H "authorization: Bearer $(jq -r .login {credentials})" \
-    -d '{{"tenant_id": "acme", "user": {{"id": "ada"}}}}' \
-    {grpc} portcullis.v1.SessionService/CreateSession > {session}
-
-  curl -i -H "Authorization: Bearer $(jq -r .accessToken {session})" http://{gateway}/whoami
-
-  grpcurl -plaintext -H "authorization: Bearer $(jq -r .admin {credentials})" \
-    -d "{{\"tenant_id\": \"acme\", \"session_id\": $(jq .session.id {session}), \"reason\": \"trying it\"}}" \
-    {grpc} portcullis.v1.SessionService/RevokeSession
-
-Then the second command again: the gate has dropped. Ctrl-C ends it."#
-        );
+    /// Ends everything in an order in which nothing waits for another part.
+    pub(super) async fn close(self) {
+        // Before the authority, which would wait for its stream.
+        drop(self.envoy);
+        // The gate ends first, and can still tell the authority that it leaves.
+        self.validator.close().await;
+        self.authority.shut_down().await;
     }
 }
 
@@ -210,6 +125,7 @@ fn check_addresses(options: &Options) -> Result<(), ConfigError> {
         ("--http-listen", options.http_listen),
         ("--gateway-listen", options.gateway_listen),
         ("--upstream-listen", options.upstream_listen),
+        ("--console-listen", options.console_listen),
         ("--envoy-listen", options.envoy.envoy_listen),
     ];
     for (flag, address) in flags {
@@ -236,6 +152,9 @@ fn authority_config(options: &Options, credentials: &Credentials) -> Result<Conf
     config.store.url = format!("sqlite:{}", options.data_dir.display());
     config.keys.master_key_file = create_master_key(&options.data_dir)?;
     config.callers = credentials.callers();
+    if !options.demo {
+        config.places = first_minute::write_databases(&options.data_dir)?;
+    }
     Ok(config)
 }
 

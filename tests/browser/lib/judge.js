@@ -1,0 +1,45 @@
+// Two judges of a page: axe for people with assistive technology, html-validate for the text of the answer.
+
+import assert from "node:assert/strict";
+import { AxeBuilder, HtmlValidate } from "./packages.js";
+
+const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+const html = new HtmlValidate({
+  root: true,
+  extends: ["html-validate:recommended", "html-validate:document", "html-validate:a11y"],
+  rules: {
+    // A template leaves spaces at the ends of lines, which no reader sees.
+    "no-trailing-whitespace": "off",
+    // Both spellings of void elements are HTML.
+    "void-style": "off",
+  },
+});
+
+/** Fails with every finding of axe about the page. */
+export async function axe(page, what) {
+  const { violations } = await new AxeBuilder({ page }).withTags(AXE_TAGS).analyze();
+  const findings = violations.flatMap((violation) =>
+    violation.nodes.map((node) => `${violation.id}: ${node.html} (${node.failureSummary})`),
+  );
+  assert.deepEqual(findings, [], `axe about ${what}`);
+}
+
+/** Fails with every finding of html-validate about the answer, as the server sent it. */
+export async function valid(visitor, path) {
+  const answer = await visitor.context.request.get(path);
+  const report = await html.validateString(await answer.text());
+  const findings = report.results.flatMap((result) =>
+    result.messages.map((message) => `${message.line}:${message.column} ${message.ruleId}: ${message.message}`),
+  );
+  assert.deepEqual(findings, [], `html-validate about ${path}`);
+}
+
+/** Fails if the page is wider than the window. */
+export async function fits(page, what) {
+  const [content, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
+  assert.ok(content <= window, `${what} is ${content} pixels wide in a window of ${window}`);
+}

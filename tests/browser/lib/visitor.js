@@ -1,0 +1,119 @@
+// A person with a browser. Whatever their browser complains about fails the test: an error of a script, a violation of
+// the content security policy, a resource from elsewhere.
+
+import assert from "node:assert/strict";
+import { after } from "node:test";
+import { chromium } from "./packages.js";
+
+const STAGE = new URL(process.env.STAGE);
+
+/** The address of the console. */
+export const CONSOLE = STAGE.origin;
+
+// Chromium has no sandbox as root, and without the other flags it looks for services that a test machine cannot reach.
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--font-render-hinting=none",
+  "--disable-lcd-text",
+];
+
+const WIDE = { width: 1024, height: 768 };
+
+let browser;
+
+/** The browser, which all visitors of a script share. Each has cookies of their own. */
+async function start() {
+  browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  return browser;
+}
+
+after(async () => {
+  if (browser) await (await browser).close();
+});
+
+/** A person with a browser. */
+export class Visitor {
+  constructor(context, page) {
+    this.context = context;
+    this.page = page;
+    this.complaints = [];
+    this.allowed = [];
+  }
+
+  /** Opens a browser: `{ locale, script, dark, width, forcedColors, reducedMotion }`. */
+  static async open(options = {}) {
+    const viewport = { ...WIDE, width: options.width ?? WIDE.width };
+    const context = await (await start()).newContext({
+      baseURL: CONSOLE,
+      viewport,
+      locale: options.locale ?? "en-GB",
+      timezoneId: "Europe/Tallinn",
+      javaScriptEnabled: options.script ?? true,
+      colorScheme: options.dark ? "dark" : "light",
+      forcedColors: options.forcedColors ? "active" : "none",
+      reducedMotion: options.reducedMotion ? "reduce" : "no-preference",
+    });
+    context.setDefaultTimeout(20_000);
+    const visitor = new Visitor(context, await context.newPage());
+    visitor.listen();
+    return visitor;
+  }
+
+  listen() {
+    this.context.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.complain(message.text());
+    });
+    this.context.on("weberror", (error) => this.complain(error.error().message));
+    this.context.on("request", (request) => {
+      const address = new URL(request.url());
+      if (address.origin !== CONSOLE && address.protocol !== "data:" && address.protocol !== "about:") {
+        this.complain(`a request to ${address.origin}`);
+      }
+    });
+  }
+
+  complain(text) {
+    if (!this.allowed.some((pattern) => pattern.test(text))) this.complaints.push(text);
+  }
+
+  /** What the browser may complain about: the status of an error page is an error of its console. */
+  allow(pattern) {
+    this.allowed.push(pattern);
+  }
+
+  /** Signs in as a person of the demonstration, on these devices too. */
+  async signIn(person, devices = []) {
+    await this.page.goto("/demo/sign-in?choose=1");
+    for (const box of await this.page.getByRole("checkbox").all()) {
+      await box.setChecked(devices.includes(await box.getAttribute("value")));
+    }
+    await this.page.locator(`button[value="${person}"]`).click();
+    await this.page.waitForURL("**/demo");
+  }
+
+  /** Opens a page of the console. */
+  async goto(path, status = 200) {
+    if (status >= 400) this.allow(new RegExp(`status of ${status}`));
+    const answer = await this.page.goto(path);
+    assert.equal(answer.status(), status, `${path} answered ${answer.status()}`);
+  }
+
+  /** Closes the browser. Fails if it has complained. */
+  async close() {
+    await this.context.close();
+    assert.deepEqual(this.complaints, [], "the browser complains");
+  }
+}
+
+/** Runs a test with a browser of its own. */
+export async function visit(options, steps) {
+  const visitor = await Visitor.open(options);
+  await steps(visitor);
+  await visitor.close();
+}

@@ -1,0 +1,51 @@
+//! The scripts of `tests/browser`, which drive Debian's Chromium against the real binary.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{process::Command, time::timeout};
+
+use crate::process::Dev;
+
+/// The longest time for one script. Each opens dozens of pages, on a machine that runs other tests meanwhile.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(420);
+
+/// Runs a script to its end.
+///
+/// # Panics
+/// When one of its tests fails, with all that it wrote.
+pub async fn run_script(script: &str, dev: &Dev, directory: &Path) {
+    let root = root();
+    let packages = root.join("target/tools/browser");
+    assert!(
+        packages.join("installed").exists() && Path::new("/usr/bin/chromium").exists(),
+        "Chromium or the packages of tests/browser are not installed: run `cargo xtask test`"
+    );
+    let running = Command::new("node")
+        .args(["--test", "--test-reporter=spec"])
+        .arg(root.join("tests/browser").join(script))
+        .env("PACKAGES", packages)
+        .env("STAGE", &dev.console)
+        .env("GATEWAY", &dev.gateway)
+        .env("IMAGES", root.join("docs/images"))
+        .env("SCRATCH", directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(SCRIPT_TIMEOUT, running).await;
+    let output = output.expect("the script ends").expect("node starts");
+    assert!(
+        output.status.success(),
+        "{script}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the workspace").to_owned()
+}
