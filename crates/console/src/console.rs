@@ -58,19 +58,35 @@ impl Console {
         config.check()?;
         // The listener first: a port that is taken must not leave a gate that the authority waits for.
         let listen = config.server.listen;
-        let failed = |error| StartError::Listen { listen, error };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|error| StartError::Listen { listen, error })?;
+        Self::start_with(config, listener, |pages| pages)
+    }
+
+    /// Starts a console on a listener, with its pages as `arrange` returns them: an application can put pages of its own
+    /// beside them, or a layer around them. Call it on a Tokio runtime.
+    ///
+    /// # Errors
+    /// The same as [`start`](Self::start).
+    pub fn start_with(
+        config: &Config,
+        listener: TcpListener,
+        arrange: impl FnOnce(Router) -> Router,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let listen = config.server.listen;
+        let address = listener.local_addr();
+        let address = address.map_err(|error| StartError::Listen { listen, error })?;
 
         let validator = config.authority.builder()?.start()?;
         let close = CancellationToken::new();
         let port = Port {
             tls: read_tls(&config.server)?,
             limits: config.limits.clone(),
-            pages: router(
+            pages: arrange(router(
                 config,
                 State::new(config, validator.clone(), close.clone())?,
-            )?,
+            )?),
             close: close.clone(),
         };
         Ok(Self {

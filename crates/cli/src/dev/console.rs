@@ -30,8 +30,7 @@ impl Console {
         };
         let demonstration = FirstMinute::start(&parts).await?;
         let config = config(address, dev);
-        let running =
-            Running::start_with(&config, listener, |pages| demonstration.add_to(pages)).await?;
+        let running = Running::start_with(&config, listener, |pages| demonstration.add_to(pages))?;
         Ok(Self { running, address })
     }
 
