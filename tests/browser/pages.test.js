@@ -78,7 +78,7 @@ test("without scripts every page has the same headings, buttons and links", asyn
         if (link) continue;
         await visitor.goto(path.replace("n-105", "h-206"));
         const page = visitor.page;
-        const texts = async (selector) => (await page.locator(selector).allTextContents()).map((text) => text.trim());
+        const texts = async (selector) => (await page.locator(selector).allTextContents()).map((text) => text.trim().replaceAll(/\d+/g, "N"));
         parts[name] = {
           headings: await texts("main h1, main h2"),
           buttons: await texts("main button"),

@@ -23,6 +23,10 @@ const FLAGS = [
   "--disable-lcd-text",
 ];
 
+// Headless Chromium calls itself a program.
+const USER_AGENT =
+  "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
 const WIDE = { width: 1024, height: 768 };
 
 let browser;
@@ -51,6 +55,7 @@ export class Visitor {
     const viewport = { ...WIDE, width: options.width ?? WIDE.width };
     const context = await (await start()).newContext({
       baseURL: CONSOLE,
+      userAgent: USER_AGENT,
       viewport,
       locale: options.locale ?? "en-GB",
       timezoneId: "Europe/Tallinn",
@@ -87,14 +92,15 @@ export class Visitor {
     this.allowed.push(pattern);
   }
 
-  /** Signs in as a person of the demonstration, on these devices too. */
+  /** Signs in as a person of the demonstration, on these devices too, as the form of its sign-in page does. */
   async signIn(person, devices = []) {
-    await this.page.goto("/demo/sign-in?choose=1");
-    for (const box of await this.page.getByRole("checkbox").all()) {
-      await box.setChecked(devices.includes(await box.getAttribute("value")));
-    }
-    await this.page.locator(`button[value="${person}"]`).click();
-    await this.page.waitForURL("**/demo");
+    const form = new URLSearchParams([["person", person], ...devices.map((device) => ["device", device])]);
+    const answer = await this.context.request.post("/demo/sign-in", {
+      headers: { "content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin" },
+      data: form.toString(),
+      maxRedirects: 0,
+    });
+    assert.equal(answer.headers().location, "/demo", `${person} cannot sign in: ${answer.status()}`);
   }
 
   /** Opens a page of the console. */

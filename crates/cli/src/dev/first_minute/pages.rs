@@ -206,13 +206,13 @@ async fn sign_in(
         // A form that was changed by hand: the page again.
         return Ok(Redirect::to(SIGN_IN).into_response());
     };
+    // First, because a sign-in at home after one in Sydney would look like an impossible journey.
+    let device = sign_in_here(&devices, person, &headers).await?;
     for hardware in hardware::CHOICES {
         if form.device.iter().any(|key| key == hardware.key) {
             sign_in_on(&devices, person, hardware).await?;
         }
     }
-    // Last, so that its own device is the newest one.
-    let device = sign_in_here(&devices, person, &headers).await?;
 
     let mut response = Redirect::to(STAGE).into_response();
     let headers = response.headers_mut();
