@@ -60,13 +60,13 @@ test("the first stop leads past the navigation to the content", async () => {
   await visit({}, async (visitor) => {
     const { page } = visitor;
     await visitor.signIn(ADMINISTRATOR);
-    for (const path of ["/", "/team", "/audit"]) {
-      await visitor.goto(path);
+    for (const described of PAGES) {
+      await open(visitor, described);
       await page.keyboard.press("Tab");
       await page.keyboard.press("Enter");
       await page.keyboard.press("Tab");
       const isInside = await page.evaluate(() => document.querySelector("main").contains(document.activeElement));
-      assert.ok(isInside, `${path}: the first link does not lead into the content`);
+      assert.ok(isInside, `${described.name}: the first link does not lead into the content`);
     }
   });
 });

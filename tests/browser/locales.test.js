@@ -26,9 +26,9 @@ for (const locale of LOCALES) {
         await axe(page, `${described.name} in ${locale}`);
         if (locale === "ar") await valid(visitor, address);
       }
-      await visitor.goto("/team");
-      await page.getByRole("heading", { name: word("team-users", locale), exact: true }).waitFor();
-      await page.getByRole("button", { name: word("team-find", locale), exact: true }).waitFor();
+      await visitor.goto("/");
+      await page.getByRole("heading", { name: word("mine-title", locale), exact: true }).waitFor();
+      await page.getByRole("button", { name: word("frame-apply", locale), exact: true }).waitFor();
     });
   });
 }

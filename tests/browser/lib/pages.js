@@ -11,17 +11,6 @@ export const PAGES = [
   { name: "sign-out-others", path: "/sign-out-others" },
   { name: "sign-out-everywhere", path: "/sign-out-everywhere" },
   { name: "ended", path: "/ended" },
-  { name: "team-users", path: "/team" },
-  { name: "team-user", path: "/team/users/n-105" },
-  { name: "team-sessions", path: "/team/sessions" },
-  { name: "force-sign-out", path: "/team/users/n-105/force-sign-out" },
-  { name: "team-sign-out", path: "/team/sign-out" },
-  { name: "settings", path: "/settings" },
-  { name: "api-sessions", path: "/api-sessions" },
-  { name: "api-session", path: "/api-sessions", link: 'main a[href^="/api-sessions/key_"]' },
-  { name: "api-session-new", path: "/api-sessions/new" },
-  { name: "audit", path: "/audit" },
-  { name: "gates", path: "/gates" },
 ];
 
 /** Opens a page, and returns its address. */
