@@ -9,7 +9,7 @@ use crate::{
     keys::read_master_key,
     net::Tls,
     server::{NO_CALLERS, StartError},
-    store::postgres,
+    store::{StoreError, postgres},
 };
 
 /// Checks a configuration without starting anything or changing the store. Returns remarks for the operator: checks
@@ -41,12 +41,20 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
     })
 }
 
+/// Describes what an acknowledgement survives, by the settings of the PostgreSQL server.
+///
+/// # Errors
+/// When the server cannot be examined.
+pub fn store_durability(config: &StoreConfig) -> BoxFuture<'_, Result<String, StoreError>> {
+    Box::pin(async move { postgres::examine(&config.url, &config.postgres_options()).await })
+}
+
 /// Returns a remark about the database's settings, or about why they could not be examined. SQLite has none to examine.
 async fn examine_store(config: &StoreConfig) -> Result<Option<String>, StartError> {
     if config.url.starts_with("sqlite:") {
         return Ok(None);
     }
-    match postgres::examine(&config.url, &config.postgres_options()).await {
+    match store_durability(config).await {
         Ok(durability) => Ok(Some(format!("durability: {durability}"))),
         // The database may only be down now. That does not make the configuration wrong.
         Err(error) if error.is_retryable() => {

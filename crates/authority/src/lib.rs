@@ -34,7 +34,7 @@ pub use portcullis_domain as domain;
 pub use portcullis_store as store;
 
 pub use self::{
-    check::check,
+    check::{check, store_durability},
     installation::open_store,
     keys::read_master_key,
     server::{Authority, StartError},
