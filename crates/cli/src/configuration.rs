@@ -33,6 +33,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// A file, with the environment over it and no flags.
+    pub(crate) fn of_file(config: PathBuf) -> Self {
+        Self {
+            config,
+            grpc_listen: None,
+            http_listen: None,
+            store_url: None,
+        }
+    }
+
     /// Reads and checks the configuration. Errors name the key and its place, never its value, which may be a secret.
     pub(crate) fn read(&self) -> anyhow::Result<Config> {
         let text = self.read_file()?;

@@ -67,13 +67,14 @@ impl Credentials {
     }
 }
 
-fn generate_bearer() -> String {
+/// A bearer string that nobody guesses.
+pub(crate) fn generate_bearer() -> String {
     // This alphabet has no dot, by which the authority tells an access token from a bearer string.
     URL_SAFE_NO_PAD.encode(random::<32>())
 }
 
 /// Returns the digest of a bearer string, in hexadecimal digits.
-fn digest(bearer: &str) -> String {
+pub(crate) fn digest(bearer: &str) -> String {
     sha256(bearer.as_bytes())
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -1,5 +1,5 @@
-//! The `portcullis` command: `dev` to try it, `serve` to run an authority, `migrate` to prepare a database whose
-//! service role may not change the schema, and `recover` after a restore.
+//! The `portcullis` command: `dev` to try it, `init` and `serve` to run an authority, `migrate` to prepare a database whose
+//! service role may not change the schema, `recover` after a restore, and the commands of administrators and operators.
 
 #![allow(
     clippy::print_stdout,
@@ -7,18 +7,27 @@
     reason = "a command writes to the terminal it was typed in"
 )]
 
+mod check;
+mod commands;
 mod configuration;
 mod console;
+mod context;
 mod credentials;
 mod dev;
+mod failure;
+mod init;
 mod location;
+mod output;
 mod serve;
 mod shutdown;
 mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
+
+use crate::failure::Failure;
 
 /// Calls make many small allocations on several threads. mimalloc serves those faster than the system's allocator.
 #[global_allocator]
@@ -44,16 +53,25 @@ enum Command {
     Migrate(serve::MigrateOptions),
     /// Begin a new history, after a restore or a failover that may have lost writes. No authority may be running.
     Recover(serve::RecoverOptions),
+    #[command(flatten)]
+    Administration(commands::Administration),
 }
 
 /// Exit status after a wrong option or configuration, the same as clap's.
 const USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+fn main() -> ExitCode {
+    // When a shell asks for completions this answers, and ends the process. Before the runtime, because completers have
+    // one of their own.
+    CompleteEnv::with_factory(Cli::command).complete();
+    let command = Cli::parse().command;
+    match run_to_end(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(failure) = error.downcast_ref::<Failure>() {
+                eprintln!("{}", failure.render());
+                return ExitCode::from(failure.exit as u8);
+            }
             // The alternate form prints all causes: the last one often has the detail to act on.
             eprintln!("portcullis: {error:#}");
             if configuration::is_usage(&error) || console::is_usage(&error) {
@@ -63,6 +81,11 @@ async fn main() -> ExitCode {
             }
         }
     }
+}
+
+#[tokio::main]
+async fn run_to_end(command: Command) -> anyhow::Result<()> {
+    run(command).await
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
@@ -83,6 +106,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Recover(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::recover(options).await
+        }
+        Command::Administration(command) => {
+            // People read what these commands print. A warning of a library is still worth a line.
+            telemetry::start_log(telemetry::Format::Text, "warn");
+            Ok(commands::run(command).await?)
         }
     }
 }

@@ -1,0 +1,107 @@
+//! `portcullis check`: what is right and what is wrong with an installation, and what to do.
+
+mod configuration;
+mod finding;
+mod gates;
+mod self_test;
+mod store;
+mod tls;
+
+use std::{
+    io::{IsTerminal, stdout},
+    path::PathBuf,
+};
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use self::finding::{Finding, Verdict};
+use crate::{
+    commands::completion,
+    context::Remote,
+    failure::{Exit, Failure, Result},
+    output::note,
+};
+
+/// Options of `check`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    remote: Remote,
+    /// The configuration file of the authority. Without it only what can be reached is checked.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The context of a sign-in service (role login): opens, revokes and times a session of the tenant
+    /// `portcullis-check`.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Connection",
+        add = ArgValueCompleter::new(completion::contexts)
+    )]
+    sign_in_context: Option<String>,
+    /// The context of a gate (role gateway): the self-test then also times a gate of its own.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "sign_in_context",
+        help_heading = "Connection",
+        add = ArgValueCompleter::new(completion::contexts)
+    )]
+    gate_context: Option<String>,
+}
+
+/// Runs `check`.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let mut findings = Vec::new();
+    let config = match &options.config {
+        Some(file) => configuration::read(file, &mut findings),
+        None => {
+            let hint = "name the configuration with --config";
+            findings.push(Finding::skipped("configuration", hint));
+            None
+        }
+    };
+    if let Some(config) = &config {
+        configuration::check(config, &mut findings).await;
+        store::check(config, &mut findings).await;
+        tls::check(config, &mut findings);
+    }
+    gates::check(&options.remote, &mut findings).await;
+    self_test::check(
+        options.sign_in_context.as_deref(),
+        options.gate_context.as_deref(),
+        config.as_ref(),
+        &mut findings,
+    )
+    .await;
+
+    let colours = stdout().is_terminal();
+    for finding in &mut findings {
+        finding.colours = colours;
+    }
+    options.remote.printer().list(&findings)?;
+    summarize(&findings)
+}
+
+fn summarize(findings: &[Finding]) -> Result<()> {
+    let count = |verdict| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict == verdict)
+            .count()
+    };
+    let (failed, warnings) = (count(Verdict::Failed), count(Verdict::Warning));
+    note(&format!(
+        "{} good, {warnings} to look at, {failed} wrong, {} not checked",
+        count(Verdict::Good),
+        count(Verdict::Skipped)
+    ));
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        "the installation is not as it should be",
+    ))
+}

@@ -1,0 +1,551 @@
+//! `portcullis audit`: read, follow, verify and export the audit trail.
+
+use std::{
+    collections::BTreeSet,
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+use portcullis_contract::v1;
+use prost_types::Timestamp;
+use serde::Serialize;
+
+use super::{
+    completion,
+    sessions::{Limit, PAGE_SIZE_MAX},
+};
+use crate::{
+    context::{InTenant, Session as Connected},
+    failure::{Exit, Failure, Result},
+    output::{
+        Record,
+        document::Document,
+        json_line, note, progress,
+        text::{cell, visible},
+        times,
+        words::word,
+    },
+};
+
+/// Options of `audit`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    tenant: InTenant,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List events, newest first.
+    List(ListOptions),
+    /// Print events as they happen, until it is interrupted.
+    Follow(FollowOptions),
+    /// Compute the chain of the trail again, and name the first place that does not match. For operators.
+    Verify(VerifyOptions),
+    /// Write all events of a time to a file or to standard output.
+    Export(ExportOptions),
+}
+
+/// Which events are meant.
+#[derive(Args)]
+struct Selection {
+    /// The events of no tenant: the sign-out of everyone, signing keys. For operators.
+    #[arg(long, conflicts_with = "tenant")]
+    installation: bool,
+    /// Only by this actor: user:ID, service:NAME or authority.
+    #[arg(long, value_name = "ACTOR")]
+    actor: Option<String>,
+    /// Only about this user.
+    #[arg(long, value_name = "USER", add = ArgValueCompleter::new(completion::users))]
+    user: Option<String>,
+    /// Only this action, such as session.revoke.
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+}
+
+impl Selection {
+    fn request(&self, tenant: Option<&str>) -> Result<v1::ListAuditEventsRequest> {
+        let tenant_id = match (self.installation, tenant) {
+            (true, _) => String::new(),
+            (false, Some(tenant)) => tenant.to_owned(),
+            (false, None) => {
+                let failure = Failure::usage("no tenant is named");
+                return Err(failure.hint("add --tenant, or --installation for events of no tenant"));
+            }
+        };
+        Ok(v1::ListAuditEventsRequest {
+            tenant_id,
+            actor: self.actor.clone().unwrap_or_default(),
+            user_id: self.user.clone().unwrap_or_default(),
+            action: self.action.clone().unwrap_or_default(),
+            ..Default::default()
+        })
+    }
+}
+
+#[derive(Args)]
+struct Period {
+    /// Only at or after: 2h (ago), 2026-11-26, or a time.
+    #[arg(long, value_name = "TIME", value_parser = times::parse_moment)]
+    since: Option<Timestamp>,
+    /// Only before.
+    #[arg(long, value_name = "TIME", value_parser = times::parse_moment)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Args)]
+struct ListOptions {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    period: Period,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+#[derive(Args)]
+struct FollowOptions {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+#[derive(Args)]
+struct VerifyOptions {
+    /// Begin after this revision.
+    #[arg(long, value_name = "REVISION", default_value_t = 0)]
+    after: u64,
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ExportForm {
+    /// One JSON object a line, with every field.
+    #[default]
+    JsonLines,
+    /// A table for spreadsheets. Cells that a spreadsheet would run as a formula begin with an apostrophe.
+    Csv,
+}
+
+#[derive(Args)]
+struct ExportOptions {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    period: Period,
+    /// The form of the file.
+    #[arg(long, value_enum, default_value_t)]
+    format: ExportForm,
+    /// Write to this new file, that only its owner may read.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Runs `audit`.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let (connected, tenant) = options.tenant.connect_anywhere().await?;
+    let tenant = tenant.as_deref();
+    match &options.command {
+        Command::List(list) => {
+            let events = find(&connected, tenant, list).await?;
+            connected.printer.list(&events)
+        }
+        Command::Follow(follow) => {
+            let request = follow.selection.request(tenant)?;
+            follow_events(&connected, request).await
+        }
+        Command::Verify(verify) => verify_trail(&connected, verify).await,
+        Command::Export(export) => export_events(&connected, tenant, export).await,
+    }
+}
+
+async fn find(
+    connected: &Connected,
+    tenant: Option<&str>,
+    options: &ListOptions,
+) -> Result<Vec<v1::AuditEvent>> {
+    let mut client = connected.authority.audit();
+    let mut request = options.selection.request(tenant)?;
+    request.after = options.period.since;
+    request.before = options.period.until;
+    let mut events = Vec::new();
+    loop {
+        request.page_size = options.limit.page_size(events.len());
+        let page = client
+            .list_audit_events(request.clone())
+            .await?
+            .into_inner();
+        events.extend(page.events);
+        if options
+            .limit
+            .is_reached(events.len(), &page.next_page_token)
+        {
+            return Ok(events);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// How often `follow` looks.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far back `follow` looks each time, in seconds. An event has the time at which it happened, and enters the trail
+/// later: those of sign-ins by a second, counted refusals by a minute.
+const FOLLOW_WINDOW_SECONDS: i64 = 120;
+
+/// What tells events apart, with the time first so that old ones can be forgotten.
+type EventKey = (i64, i32, String, u32);
+
+fn key_of(event: &v1::AuditEvent) -> EventKey {
+    let time = event.time.unwrap_or_default();
+    (time.seconds, time.nanos, event.id.clone(), event.ordinal)
+}
+
+async fn follow_events(
+    connected: &Connected,
+    mut request: v1::ListAuditEventsRequest,
+) -> Result<()> {
+    request.page_size = i32::try_from(PAGE_SIZE_MAX).unwrap_or(i32::MAX);
+    // What has happened before is not news.
+    let begun = times::now().seconds;
+    let mut seen: BTreeSet<EventKey> = BTreeSet::new();
+    for event in recent_events(connected, &mut request, begun).await? {
+        seen.insert(key_of(&event));
+    }
+    note("following the audit trail; Ctrl-C ends it");
+    loop {
+        let now = times::now().seconds;
+        let mut events = recent_events(connected, &mut request, now).await?;
+        events.retain(|event| seen.insert(key_of(event)));
+        for event in events.iter().rev() {
+            connected.printer.line(event)?;
+        }
+        seen.retain(|key| key.0 >= now - 2 * FOLLOW_WINDOW_SECONDS);
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+/// The events of the last minutes, newest first.
+async fn recent_events(
+    connected: &Connected,
+    request: &mut v1::ListAuditEventsRequest,
+    now: i64,
+) -> Result<Vec<v1::AuditEvent>> {
+    let mut client = connected.authority.audit();
+    request.after = Some(Timestamp {
+        seconds: now - FOLLOW_WINDOW_SECONDS,
+        nanos: 0,
+    });
+    request.page_token.clear();
+    let mut events = Vec::new();
+    loop {
+        let page = client
+            .list_audit_events(request.clone())
+            .await?
+            .into_inner();
+        events.extend(page.events);
+        if page.next_page_token.is_empty() {
+            return Ok(events);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// What a verification found.
+#[derive(Default, Serialize)]
+struct Verification {
+    /// Number of revisions that match.
+    verified: u64,
+    head_revision: u64,
+    /// Whether everything matches.
+    sound: bool,
+    /// The first revision that does not match.
+    fault_revision: Option<u64>,
+    fault_event: Option<String>,
+    problem: Option<String>,
+}
+
+impl Record for Verification {
+    const COLUMNS: &'static [&'static str] = &["verified", "head", "trail"];
+
+    fn cells(&self) -> Vec<String> {
+        let trail = match &self.problem {
+            None => "sound".to_owned(),
+            Some(problem) => format!(
+                "revision {}: {}",
+                self.fault_revision.unwrap_or_default(),
+                visible(problem)
+            ),
+        };
+        vec![
+            self.verified.to_string(),
+            self.head_revision.to_string(),
+            trail,
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.verified.to_string()
+    }
+
+    fn document(&self) -> Result<Document> {
+        Document::of_value(self)
+    }
+}
+
+async fn verify_trail(connected: &Connected, options: &VerifyOptions) -> Result<()> {
+    let mut client = connected.authority.audit();
+    let mut found = Verification::default();
+    let mut after_revision = options.after;
+    let bar = progress::bar(0, "revisions verified");
+    loop {
+        let request = v1::VerifyAuditTrailRequest {
+            after_revision,
+            revisions_max: 0,
+        };
+        let answer = client.verify_audit_trail(request).await?.into_inner();
+        found.verified += answer.verified;
+        found.head_revision = answer.head_revision;
+        bar.set_length(answer.head_revision.saturating_sub(options.after));
+        bar.set_position(found.verified);
+        if let Some(fault) = answer.fault {
+            bar.finish_and_clear();
+            found.fault_revision = Some(fault.revision);
+            found.fault_event = Some(fault.event_id).filter(|id| !id.is_empty());
+            found.problem = Some(fault.problem);
+            connected.printer.one(&found)?;
+            let failure = Failure::new(Exit::Failed, "the audit trail does not match its chain");
+            return Err(failure.hint(
+                "keep the database as it is: docs/operating/audit.md says what each fault means",
+            ));
+        }
+        // A call that goes nowhere would be repeated for ever.
+        if answer.through_revision >= answer.head_revision
+            || answer.through_revision <= after_revision
+        {
+            bar.finish_and_clear();
+            found.sound = true;
+            return connected.printer.one(&found);
+        }
+        after_revision = answer.through_revision;
+    }
+}
+
+async fn export_events(
+    connected: &Connected,
+    tenant: Option<&str>,
+    options: &ExportOptions,
+) -> Result<()> {
+    let mut request = options.selection.request(tenant)?;
+    request.after = options.period.since;
+    // Events that are recorded meanwhile would come before the first page.
+    request.before = Some(options.period.until.unwrap_or_else(times::now));
+    request.page_size = i32::try_from(PAGE_SIZE_MAX).unwrap_or(i32::MAX);
+
+    let mut client = connected.authority.audit();
+    // Asked before the file is made, so that a refused export leaves none.
+    let mut page = client
+        .list_audit_events(request.clone())
+        .await?
+        .into_inner();
+    let mut writer = Exporter::new(options)?;
+    let spinner = progress::spinner("events exported:");
+    let mut exported = 0;
+    loop {
+        for event in &page.events {
+            writer.write(event)?;
+            exported += 1;
+        }
+        spinner.set_position(exported);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+        page = client
+            .list_audit_events(request.clone())
+            .await?
+            .into_inner();
+    }
+    writer.finish()?;
+    spinner.finish_and_clear();
+    note(&format!("{exported} events exported"));
+    Ok(())
+}
+
+/// Columns of the CSV form.
+const CSV_COLUMNS: [&str; 15] = [
+    "time",
+    "tenant_id",
+    "action",
+    "target",
+    "user_id",
+    "actor",
+    "via",
+    "actor_ip",
+    "reason",
+    "user_message",
+    "revision",
+    "cause",
+    "id",
+    "ordinal",
+    "details",
+];
+
+/// Writes events one after another, so that a long trail needs no memory.
+enum Exporter {
+    JsonLines(Box<dyn Write>),
+    Csv(csv::Writer<Box<dyn Write>>),
+}
+
+impl Exporter {
+    fn new(options: &ExportOptions) -> Result<Self> {
+        let output: Box<dyn Write> = match &options.file {
+            None => Box::new(io::stdout()),
+            Some(file) => {
+                // The trail has names and addresses of people.
+                let opened = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(file);
+                let opened = opened
+                    .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+                Box::new(opened)
+            }
+        };
+        let output: Box<dyn Write> = Box::new(BufWriter::new(output));
+        Ok(match options.format {
+            ExportForm::JsonLines => Self::JsonLines(output),
+            ExportForm::Csv => {
+                let mut writer = csv::Writer::from_writer(output);
+                writer
+                    .write_record(CSV_COLUMNS)
+                    .map_err(|error| failed_write(&error))?;
+                Self::Csv(writer)
+            }
+        })
+    }
+
+    fn write(&mut self, event: &v1::AuditEvent) -> Result<()> {
+        match self {
+            Self::JsonLines(output) => {
+                output.write_all(json_line(&event.document()?)?.as_bytes())?;
+                Ok(())
+            }
+            Self::Csv(writer) => {
+                let record = csv_record(event);
+                writer
+                    .write_record(&record)
+                    .map_err(|error| failed_write(&error))
+            }
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::JsonLines(mut output) => output.flush()?,
+            Self::Csv(mut writer) => writer.flush()?,
+        }
+        Ok(())
+    }
+}
+
+fn failed_write(error: &csv::Error) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+fn csv_record(event: &v1::AuditEvent) -> Vec<String> {
+    let time = event.time.map(|time| time.to_string()).unwrap_or_default();
+    let mut details: Vec<String> = event
+        .details
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    details.sort();
+    let cells = [
+        time,
+        event.tenant_id.clone(),
+        event.action.clone(),
+        event.target.clone(),
+        event.user_id.clone(),
+        event.actor.clone(),
+        event.via.clone(),
+        event.actor_ip.clone(),
+        event.reason.clone(),
+        event.user_message.clone(),
+        event.revision.to_string(),
+        word::<v1::SessionEndCause>(event.cause),
+        event.id.clone(),
+        event.ordinal.to_string(),
+        details.join("; "),
+    ];
+    cells
+        .into_iter()
+        .map(|text| harmless_for_spreadsheets(&text))
+        .collect()
+}
+
+/// A spreadsheet runs a cell that begins with one of these as a formula, and names and reasons are written by others.
+fn harmless_for_spreadsheets(text: &str) -> String {
+    let text = visible(text);
+    if text.starts_with(['=', '+', '-', '@']) && text != "-" {
+        format!("'{text}")
+    } else {
+        text.into_owned()
+    }
+}
+
+impl Record for v1::AuditEvent {
+    const COLUMNS: &'static [&'static str] = &[
+        "time", "action", "target", "user", "actor", "address", "reason", "revision",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let actor = match self.via.as_str() {
+            "" => cell(&self.actor),
+            via => cell(&format!("{} via {via}", self.actor)),
+        };
+        vec![
+            times::stamp(self.time.as_ref()),
+            cell(&self.action),
+            cell(&self.target),
+            cell(&self.user_id),
+            actor,
+            cell(&self.actor_ip),
+            cell(&self.reason),
+            self.revision.to_string(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+
+    fn document(&self) -> Result<Document> {
+        Document::of_message("AuditEvent", self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_runs_no_cell() {
+        for (text, kept) in [
+            ("=HYPERLINK(\"x\")", "'=HYPERLINK(\"x\")"),
+            ("@sum", "'@sum"),
+            ("\t=1", "\\t=1"),
+            ("stolen", "stolen"),
+            ("-", "-"),
+        ] {
+            assert_eq!(harmless_for_spreadsheets(text), kept);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What shells complete: contexts from the file, users and tenants from the authority.
+
+use std::{env, ffi::OsStr, time::Duration};
+
+use clap_complete::engine::CompletionCandidate;
+use portcullis_contract::v1;
+use tokio::{runtime, time::timeout};
+
+use crate::{
+    context::{Authority, Context, ContextsFile},
+    output::text::{cell, is_hostile},
+};
+
+/// Longest time that a person waits for a completion.
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most candidates of one completion.
+const CANDIDATES_MAX: i32 = 100;
+
+/// The names of contexts.
+pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let contexts = ContextsFile::locate().and_then(|file| file.read());
+    let Ok(contexts) = contexts else {
+        return Vec::new();
+    };
+    let names = contexts.contexts.into_iter();
+    let candidates =
+        names.filter_map(|(name, context)| candidate(current, &name, &context.address));
+    candidates.collect()
+}
+
+/// The ids of users of the tenant that the command line names, newest sign-in first.
+pub(crate) fn users(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some((context_name, context)) = chosen_context() else {
+        return Vec::new();
+    };
+    let tenant = flag("--tenant")
+        .or_else(|| env::var("PORTCULLIS_TENANT").ok())
+        .or_else(|| context.tenant.clone());
+    let Some(tenant) = tenant else {
+        return Vec::new();
+    };
+    let found = ask(async move {
+        let authority = Authority::connect(&context_name, &context).await.ok()?;
+        let request = v1::ListUsersRequest {
+            tenant_id: tenant,
+            page_size: CANDIDATES_MAX,
+            show_signed_out: true,
+            ..Default::default()
+        };
+        let answer = authority.users().list_users(request).await.ok()?;
+        Some(answer.into_inner().users)
+    });
+    let users = found
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|found| found.user);
+    let candidates = users.filter_map(|user| {
+        let name = format!(
+            "{} {} {}",
+            user.user_name, user.given_name, user.family_name
+        );
+        candidate(current, &user.id, name.trim())
+    });
+    candidates.collect()
+}
+
+/// The ids of tenants.
+pub(crate) fn tenants(current: &OsStr) -> Vec<CompletionCandidate> {
+    let contexts = ContextsFile::locate().and_then(|file| file.read());
+    let Ok(contexts) = contexts else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = contexts
+        .contexts
+        .into_values()
+        .filter_map(|context| context.tenant)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+        .iter()
+        .filter_map(|name| candidate(current, name, ""))
+        .collect()
+}
+
+/// A candidate that begins with what was typed. Hostile ones are none: a shell would print them raw.
+fn candidate(current: &OsStr, value: &str, help: &str) -> Option<CompletionCandidate> {
+    let typed = current.to_str()?;
+    if !value.starts_with(typed) || value.is_empty() || value.chars().any(is_hostile) {
+        return None;
+    }
+    let candidate = CompletionCandidate::new(value);
+    Some(match help {
+        "" => candidate,
+        help => candidate.help(Some(cell(help).into())),
+    })
+}
+
+fn chosen_context() -> Option<(String, Context)> {
+    let name = flag("--context").or_else(|| env::var("PORTCULLIS_CONTEXT").ok());
+    let contexts = ContextsFile::locate().and_then(|file| file.read()).ok()?;
+    contexts.choose(name.as_deref()).ok()
+}
+
+/// The value of a flag in the line that is being completed. The shell passes its words as our arguments.
+fn flag(name: &str) -> Option<String> {
+    let words: Vec<String> = env::args().collect();
+    for (index, word) in words.iter().enumerate() {
+        if word == name {
+            return words.get(index + 1).cloned();
+        }
+        if let Some(value) = word
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            return Some(value.to_owned());
+        }
+    }
+    None
+}
+
+/// Waits for an answer of the authority, and gives up before the person does.
+fn ask<T>(question: impl Future<Output = Option<T>>) -> Option<T> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let answer = async { timeout(COMPLETION_TIMEOUT, question).await };
+    runtime.ok()?.block_on(answer).ok().flatten()
+}

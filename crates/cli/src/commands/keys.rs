@@ -1,0 +1,200 @@
+//! `portcullis keys`: signing keys, for operators.
+
+use clap::{Args, Subcommand};
+use portcullis_contract::v1;
+
+use super::ending::{Consent, Outcome};
+use crate::{
+    context::{Remote, Session as Connected},
+    failure::{Exit, Failure, Result},
+    output::{
+        Record,
+        document::Document,
+        note,
+        text::{cell, visible},
+        times,
+        words::{self, word},
+    },
+};
+
+/// Options of `keys`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List all keys, newest first.
+    List,
+    /// Make a new key. It signs after the activation delay.
+    Rotate(RotateOptions),
+    /// End trust in a key that no longer signs.
+    Retire(RetireOptions),
+    /// End trust in a stolen key now, although it signs. A new one takes its place at once.
+    Distrust(RetireOptions),
+}
+
+#[derive(Args)]
+struct RotateOptions {
+    /// What the new key signs.
+    #[arg(long, value_parser = words::parser::<v1::CredentialKind>())]
+    credential: Option<v1::CredentialKind>,
+    /// Why, for the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Args)]
+struct RetireOptions {
+    /// The key.
+    #[arg(value_name = "KEY")]
+    id: String,
+    /// Why, for the audit trail.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    reason: Option<String>,
+    /// Also end the API keys that it signed. They cannot be renewed.
+    #[arg(long)]
+    end_api_keys: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Runs `keys`.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let connected = options.remote.connect().await?;
+    match &options.command {
+        Command::List => connected.printer.list(&list(&connected).await?),
+        Command::Rotate(rotate) => {
+            let key = rotate_key(&connected, rotate).await?;
+            note(&format!(
+                "it signs from {}",
+                times::stamp(key.sign_time.as_ref())
+            ));
+            connected.printer.one(&key)
+        }
+        Command::Retire(retire) => retire_key(&connected, retire, false).await,
+        Command::Distrust(retire) => retire_key(&connected, retire, true).await,
+    }
+}
+
+async fn list(connected: &Connected) -> Result<Vec<v1::SigningKey>> {
+    let request = v1::ListSigningKeysRequest {};
+    let answer = connected
+        .authority
+        .keys()
+        .list_signing_keys(request)
+        .await?;
+    Ok(answer.into_inner().keys)
+}
+
+async fn rotate_key(connected: &Connected, options: &RotateOptions) -> Result<v1::SigningKey> {
+    let request = v1::RotateSigningKeyRequest {
+        reason: options.reason.clone(),
+        credential: options.credential.unwrap_or_default().into(),
+    };
+    let answer = connected
+        .authority
+        .keys()
+        .rotate_signing_key(request)
+        .await?;
+    let key = answer.into_inner().key;
+    key.ok_or_else(|| Failure::failed("the authority answered without a key"))
+}
+
+async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: bool) -> Result<()> {
+    let keys = list(connected).await?;
+    let key = keys.into_iter().find(|key| key.id == options.id);
+    let key = key.ok_or_else(|| Failure::new(Exit::NotFound, "signing key not found"))?;
+    let effect = effect_of_retiring(&key);
+    if options.consent.dry_run {
+        note(&format!("dry run: {effect}"));
+        return connected.printer.one(&key);
+    }
+    options
+        .consent
+        .confirm(&format!("End trust in {}? {effect}", key.id))?;
+    let request = v1::RetireSigningKeyRequest {
+        key_id: key.id.clone(),
+        reason: options.reason.clone().unwrap_or_default(),
+        emergency,
+        force: options.end_api_keys,
+    };
+    let answer = match connected.authority.keys().retire_signing_key(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return Err(explain_force(status.into())),
+    };
+    if answer.sessions_must_refresh {
+        note("access tokens of this key are refused now: their users refresh, and stay signed in");
+    }
+    if answer.api_keys_ended > 0 {
+        note(&format!(
+            "at most {} API keys ended with it: make new ones",
+            answer.api_keys_ended
+        ));
+    }
+    if let Some(successor) = &answer.successor {
+        note(&format!("{} signs in its place", visible(&successor.id)));
+    }
+    let action = format!("trust in {} ended", key.id);
+    connected
+        .printer
+        .one(&Outcome::new(action, answer.enforcement.as_ref()))
+}
+
+/// What happens to people when a key is retired.
+fn effect_of_retiring(key: &v1::SigningKey) -> String {
+    let credential = v1::CredentialKind::try_from(key.credential);
+    match credential {
+        Ok(v1::CredentialKind::ApiKey) => {
+            "API keys that it signed end, and need --end-api-keys".to_owned()
+        }
+        _ => "Access tokens that it signed are refused, and their users refresh".to_owned(),
+    }
+}
+
+/// Says in the words of this command what the authority asks for.
+fn explain_force(mut failure: Failure) -> Failure {
+    if failure.reason == "FORCE_REQUIRED" {
+        let keys = failure.api_keys.take().unwrap_or_else(|| "some".to_owned());
+        return failure.hint(format!(
+            "{keys} API keys would end with it: confirm with --end-api-keys"
+        ));
+    }
+    failure
+}
+
+impl Record for v1::SigningKey {
+    const COLUMNS: &'static [&'static str] = &[
+        "key",
+        "signs",
+        "algorithm",
+        "state",
+        "made",
+        "signs from",
+        "retired",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            visible(&self.id).into_owned(),
+            word::<v1::CredentialKind>(self.credential),
+            cell(&self.algorithm),
+            word::<v1::SigningKeyState>(self.state),
+            times::stamp(self.create_time.as_ref()),
+            times::stamp(self.sign_time.as_ref()),
+            times::stamp(self.retire_time.as_ref()),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+
+    fn document(&self) -> Result<Document> {
+        Document::of_message("SigningKey", self)
+    }
+}

@@ -1,0 +1,67 @@
+//! The commands for administrators and operators, a file a subject. Each calls what its context's credential may call,
+//! and decides nothing by itself.
+
+mod api_keys;
+mod audit;
+pub(crate) mod completion;
+mod contexts;
+mod ending;
+pub(crate) mod gates;
+mod keys;
+mod manual;
+mod policy;
+mod sessions;
+mod tenants;
+mod users;
+
+use clap::Subcommand;
+
+use crate::{check, failure::Result, init};
+
+/// Commands that call an authority, and those that prepare one.
+#[derive(Subcommand)]
+pub(crate) enum Administration {
+    /// Make the files of a new authority: keys, certificates, callers, a configuration.
+    Init(init::Options),
+    /// Check an installation: its configuration, its store, its gates, and a sign-out from end to end.
+    Check(check::Options),
+    /// Choose the authority, and the credential, of the other commands.
+    Context(contexts::Options),
+    /// Find, show and end sessions.
+    Sessions(sessions::Options),
+    /// Find users, sign them out, disable and enable them, set their roles.
+    Users(users::Options),
+    /// Sign out everybody of a tenant.
+    Tenants(tenants::Options),
+    /// Show and change the policy of a tenant.
+    Policy(policy::Options),
+    /// Make, show and revoke credentials of programs.
+    ApiKeys(api_keys::Options),
+    /// Read, follow, verify and export the audit trail.
+    Audit(audit::Options),
+    /// Rotate and retire signing keys.
+    Keys(keys::Options),
+    /// Watch the gates.
+    Gates(gates::Options),
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Manual(manual::Options),
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Administration) -> Result<()> {
+    match command {
+        Administration::Init(options) => init::run(&options),
+        Administration::Check(options) => check::run(&options).await,
+        Administration::Context(options) => contexts::run(&options),
+        Administration::Sessions(options) => sessions::run(&options).await,
+        Administration::Users(options) => users::run(&options).await,
+        Administration::Tenants(options) => tenants::run(&options).await,
+        Administration::Policy(options) => policy::run(&options).await,
+        Administration::ApiKeys(options) => api_keys::run(&options).await,
+        Administration::Audit(options) => audit::run(&options).await,
+        Administration::Keys(options) => keys::run(&options).await,
+        Administration::Gates(options) => gates::run(&options).await,
+        Administration::Manual(options) => manual::run(&options),
+    }
+}

@@ -1,0 +1,82 @@
+//! `portcullis tenants`: what is done to a tenant as a whole.
+
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
+use portcullis_contract::v1;
+
+use super::{
+    completion,
+    ending::{Ending, Outcome, counted, explain_preview, print_preview},
+};
+use crate::{
+    context::{Remote, Session as Connected},
+    failure::Result,
+};
+
+/// Options of `tenants`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// End every session of everybody in a tenant.
+    SignOut(SignOutOptions),
+}
+
+#[derive(Args)]
+struct SignOutOptions {
+    /// The tenant. Never taken from the context: everybody in it is signed out.
+    #[arg(value_name = "TENANT", add = ArgValueCompleter::new(completion::tenants))]
+    tenant: String,
+    #[command(flatten)]
+    ending: Ending,
+}
+
+/// Runs `tenants`.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let connected = options.remote.connect().await?;
+    match &options.command {
+        Command::SignOut(sign_out) => sign_tenant_out(&connected, sign_out).await,
+    }
+}
+
+async fn sign_tenant_out(connected: &Connected, options: &SignOutOptions) -> Result<()> {
+    let (ending, tenant) = (&options.ending, &options.tenant);
+    let mut client = connected.authority.tenants();
+    let mut request = v1::SignOutTenantRequest {
+        tenant_id: tenant.clone(),
+        reason: ending.reason(),
+        user_message: ending.message(),
+        validate_only: true,
+        ..Default::default()
+    };
+    if ending.consent.dry_run {
+        let answer = client.sign_out_tenant(request).await?.into_inner();
+        return print_preview(connected.printer, answer.preview);
+    }
+    if !ending.consent.yes {
+        let answer = client.sign_out_tenant(request.clone()).await?;
+        let preview = answer.into_inner().preview.unwrap_or_default();
+        explain_preview(&preview);
+        let question = format!(
+            "This ends {} of everybody in {tenant}. Type the tenant's name to go on:",
+            counted(&preview)
+        );
+        ending.consent.confirm_by_typing(&question, tenant)?;
+    }
+    request.validate_only = false;
+    // The confirmation above is what the contract means by it.
+    request.force = true;
+    let answer = client.sign_out_tenant(request).await?.into_inner();
+    let outcome = Outcome::new(
+        format!("everybody of {tenant} signed out"),
+        answer.enforcement.as_ref(),
+    );
+    let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
+    connected.printer.one(&outcome)
+}

@@ -1,0 +1,148 @@
+//! Where a bearer string comes from: a file, a variable of the environment, or a helper program.
+
+use std::{
+    env, fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncReadExt, process::Command};
+
+use crate::failure::{Failure, Result};
+
+/// The largest credential, in bytes. An access token of a person is at most 8 KiB.
+pub(crate) const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest time that a helper may take. A person may have to unlock a safe meanwhile.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where a bearer string is kept.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Source {
+    /// A file that only its owner may read.
+    File(PathBuf),
+    /// A variable of the environment.
+    Environment(String),
+    /// A program and its arguments, without a shell. Its standard output is the credential.
+    Helper(Vec<String>),
+}
+
+impl Source {
+    /// Reads the bearer string.
+    pub(super) async fn read(&self, context: &str) -> Result<String> {
+        let text = match self {
+            Self::File(file) => read_private(file)?,
+            Self::Environment(name) => env::var(name).map_err(|_| {
+                Failure::usage(format!(
+                    "the variable {name} with the credential is not set"
+                ))
+            })?,
+            Self::Helper(words) => ask_helper(words, context).await?,
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Failure::usage(format!(
+                "{} gave no credential",
+                self.describe()
+            )));
+        }
+        Ok(text.to_owned())
+    }
+
+    /// In words, without the credential.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::File(file) => format!("file {}", file.display()),
+            Self::Environment(name) => format!("environment {name}"),
+            Self::Helper(words) => format!("helper {}", words.join(" ")),
+        }
+    }
+}
+
+/// Reads a file that nobody but its owner may read or change.
+pub(super) fn read_private(file: &Path) -> Result<String> {
+    check_private(file)?;
+    let text = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    if text.len() > CREDENTIAL_BYTES_MAX {
+        let problem = format!(
+            "{}: larger than {CREDENTIAL_BYTES_MAX} bytes",
+            file.display()
+        );
+        return Err(Failure::usage(problem));
+    }
+    String::from_utf8(text).map_err(|_| Failure::usage(format!("{}: is no text", file.display())))
+}
+
+/// Fails if others than the owner may read or change the file, or if it is another user's.
+pub(super) fn check_private(file: &Path) -> Result<()> {
+    let metadata = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let problem = format!("{}: has mode {mode:04o}", file.display());
+        let hint = format!("others may read or change it: chmod 600 {}", file.display());
+        return Err(Failure::usage(problem).hint(hint));
+    }
+    // Root may read everything anyway, and hands out files in containers.
+    let owner = metadata.uid();
+    if owner != geteuid().as_raw() && owner != 0 {
+        let problem = format!("{}: belongs to another user", file.display());
+        return Err(Failure::usage(problem));
+    }
+    Ok(())
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("{}: {error}", file.display()))
+}
+
+/// Runs the helper. It may talk to the person: its standard input and error are ours.
+async fn ask_helper(words: &[String], context: &str) -> Result<String> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Failure::usage("the credential's helper has no program"));
+    };
+    let failed = |problem: &str| Failure::usage(format!("the helper {program} {problem}"));
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("PORTCULLIS_CONTEXT", context)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed(&format!("cannot be started: {error}")))?;
+
+    let mut output = Vec::new();
+    let bound = u64::try_from(CREDENTIAL_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    let mut stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| failed("has no output"))?
+        .take(bound);
+    let finish = async {
+        stdout.read_to_end(&mut output).await?;
+        // Closed before the wait, or a helper with more to say would wait for us.
+        drop(stdout);
+        child.wait().await
+    };
+    let status = tokio::time::timeout(HELPER_TIMEOUT, finish)
+        .await
+        .map_err(|_| {
+            failed(&format!(
+                "did not end within {} s",
+                HELPER_TIMEOUT.as_secs()
+            ))
+        })?
+        .map_err(|error| failed(&format!("failed: {error}")))?;
+    if !status.success() {
+        return Err(failed(&format!("failed: {status}")));
+    }
+    if output.len() > CREDENTIAL_BYTES_MAX {
+        return Err(failed(&format!(
+            "wrote more than {CREDENTIAL_BYTES_MAX} bytes"
+        )));
+    }
+    String::from_utf8(output).map_err(|_| failed("wrote no text"))
+}

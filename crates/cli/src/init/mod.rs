@@ -1,0 +1,222 @@
+//! `portcullis init`: the files of a new authority. The bearer strings of its callers are printed, and kept nowhere.
+
+mod certificates;
+mod configuration;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use portcullis_authority::{config::Role, keys::MasterKey};
+use serde::Serialize;
+
+use self::certificates::Certificates;
+use crate::{
+    context::Shown,
+    credentials::{create_directory, digest, generate_bearer, write_secret},
+    failure::{Exit, Failure, Result},
+    output::{Record, document::Document, note, text::visible},
+};
+
+/// Options of `init`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The directory to make. It must not exist, or be empty.
+    #[arg(value_name = "DIR", default_value = "./portcullis")]
+    directory: PathBuf,
+    /// What names the installation in every token (`iss`). It need not be reachable.
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "renew_certificate"
+    )]
+    issuer: Option<String>,
+    /// A name or an address of the authority for its certificate. May be repeated; localhost is always one.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Address of the gRPC server.
+    #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
+    grpc_listen: SocketAddr,
+    /// Address of the HTTP server (verification keys, health, metrics). It has no TLS.
+    #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
+    http_listen: SocketAddr,
+    /// The database. A directory of SQLite beside the configuration if left out. A password is better given as
+    /// PORTCULLIS_STORE__URL.
+    #[arg(long, value_name = "URL")]
+    store_url: Option<String>,
+    /// Only make a new certificate for the hosts, signed by the authority in DIR. A running authority takes it.
+    #[arg(long, conflicts_with_all = ["issuer", "store_url"])]
+    renew_certificate: bool,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// A caller of the new authority.
+#[derive(Serialize)]
+struct Caller {
+    name: &'static str,
+    roles: Vec<Role>,
+    bearer: String,
+}
+
+impl Caller {
+    fn new(name: &'static str, roles: &[Role]) -> Self {
+        Self {
+            name,
+            roles: roles.to_vec(),
+            bearer: generate_bearer(),
+        }
+    }
+
+    fn role_words(&self) -> Vec<String> {
+        let words = self
+            .roles
+            .iter()
+            .map(|role| format!("{role:?}").to_lowercase());
+        words.collect()
+    }
+}
+
+/// Runs `init`.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.renew_certificate {
+        return renew_certificate(options);
+    }
+    refuse_existing(&options.directory)?;
+    let callers = [
+        Caller::new("sign-in", &[Role::Login]),
+        Caller::new("back-office", &[Role::Support, Role::Admin]),
+        Caller::new("gateways", &[Role::Gateway]),
+        Caller::new("operations", &[Role::Operator]),
+    ];
+    let directory = std::path::absolute(&options.directory)?;
+    write_all(options, &directory, &callers)?;
+    let printed = options.shown.printer().list(&callers);
+    print_next_steps(options, &directory);
+    printed
+}
+
+/// Nothing is ever overwritten: a lost master key locks the database for good.
+fn refuse_existing(directory: &Path) -> Result<()> {
+    let problem = match fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => return Ok(()),
+            Some(_) => "is not empty",
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => "is no directory that can be used",
+    };
+    let message = format!("{} {problem}", directory.display());
+    Err(Failure::new(Exit::Conflict, message).hint("init overwrites nothing: name a new directory"))
+}
+
+/// Writes everything beside the directory, and puts it there by one rename: it appears complete or not at all.
+fn write_all(options: &Options, directory: &Path, callers: &[Caller]) -> Result<()> {
+    let part = part_of(directory)?;
+    let written = write_files(options, directory, &part, callers);
+    let placed = written.and_then(|()| Ok(fs::rename(&part, directory)?));
+    if placed.is_err() {
+        // It has keys that nobody will use.
+        drop(fs::remove_dir_all(&part));
+    }
+    placed
+}
+
+fn part_of(directory: &Path) -> Result<PathBuf> {
+    let name = directory.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Failure::usage("the directory needs a name"))?;
+    let part = directory.with_file_name(format!(".{name}.part"));
+    if part.exists() {
+        let failure = Failure::new(Exit::Conflict, format!("{} exists", part.display()));
+        return Err(failure.hint("another init runs, or one was interrupted: then remove it"));
+    }
+    Ok(part)
+}
+
+fn write_files(options: &Options, directory: &Path, part: &Path, callers: &[Caller]) -> Result<()> {
+    create_private(part)?;
+    create_private(&part.join("tls"))?;
+    write_private(&part.join("master.key"), &MasterKey::generate().to_base64())?;
+
+    let certificates = Certificates::generate(&all_hosts(options))?;
+    certificates.write(&part.join("tls"))?;
+
+    let issuer = options.issuer.as_deref().unwrap_or_default();
+    let default_store = format!("sqlite:{}", directory.join("data").display());
+    let settings = configuration::Settings {
+        directory,
+        issuer,
+        grpc_listen: options.grpc_listen,
+        http_listen: options.http_listen,
+        store_url: options.store_url.as_deref().unwrap_or(&default_store),
+        callers: callers
+            .iter()
+            .map(|caller| (caller.name, digest(&caller.bearer), caller.role_words()))
+            .collect(),
+    };
+    write_private(&part.join("portcullis.toml"), &settings.render()?)
+}
+
+fn renew_certificate(options: &Options) -> Result<()> {
+    let tls = options.directory.join("tls");
+    let certificates = Certificates::read_authority(&tls)?.issue(&all_hosts(options))?;
+    certificates.write_server(&tls)?;
+    note("a running authority takes the new certificate within 5 s");
+    Ok(())
+}
+
+/// The hosts of the certificate: those that were named, and this machine's own names.
+fn all_hosts(options: &Options) -> Vec<String> {
+    let mut hosts = options.hosts.clone();
+    for own in ["localhost", "127.0.0.1", "::1"] {
+        if !hosts.iter().any(|host| host == own) {
+            hosts.push(own.to_owned());
+        }
+    }
+    hosts
+}
+
+fn create_private(directory: &Path) -> Result<()> {
+    create_directory(directory).map_err(|error| Failure::failed(format!("{error:#}")))
+}
+
+fn write_private(file: &Path, text: &str) -> Result<()> {
+    write_secret(file, text).map_err(|error| Failure::failed(format!("{error:#}")))
+}
+
+fn print_next_steps(options: &Options, directory: &Path) {
+    let shown = directory.display();
+    let host = options.hosts.first().map_or("localhost", String::as_str);
+    let address = format!("https://{host}:{}", options.grpc_listen.port());
+    note(&format!(
+        "\nThe credentials above are shown this once: keep them now, each where its caller reads it.\n\
+         Keep a copy of {shown}/master.key away from the database's backups.\n\n\
+         Next:\n\n  \
+         portcullis serve --config {shown}/portcullis.toml\n  \
+         portcullis context set operations --address {address} --ca-file {shown}/tls/ca.pem --credential-stdin\n  \
+         portcullis check --config {shown}/portcullis.toml --context operations"
+    ));
+}
+
+impl Record for Caller {
+    const COLUMNS: &'static [&'static str] = &["caller", "roles", "credential"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.to_owned(),
+            self.role_words().join(", "),
+            visible(&self.bearer).into_owned(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn document(&self) -> Result<Document> {
+        Document::of_value(self)
+    }
+}
