@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod browser;
 mod callers;
+mod command_line;
 mod configuration;
 mod console_api_sessions;
 mod console_audit;
