@@ -10,6 +10,7 @@ use prost_types::Timestamp;
 use super::{
     completion,
     ending::{Consent, Outcome},
+    receipt::{Waiting, print_outcome},
     sessions::Limit,
 };
 use crate::{
@@ -101,6 +102,8 @@ struct RevokeOptions {
     reason: Option<String>,
     #[command(flatten)]
     consent: Consent,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 /// Runs `api-keys`.
@@ -229,7 +232,7 @@ async fn revoke_key(connected: &Connected, tenant: String, options: &RevokeOptio
         .await?;
     let enforcement = answer.into_inner().enforcement;
     let outcome = Outcome::new(format!("{} ended", options.id), enforcement.as_ref());
-    connected.printer.one(&outcome)
+    print_outcome(connected, &options.waiting, outcome).await
 }
 
 impl Record for v1::ApiKey {

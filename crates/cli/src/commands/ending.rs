@@ -7,7 +7,7 @@ use inquire::{Confirm, InquireError, Text};
 use portcullis_contract::v1;
 use serde::Serialize;
 
-use super::sessions::ids_of;
+use super::{receipt::Waiting, sessions::ids_of};
 use crate::{
     failure::{Failure, Result},
     output::{Printer, Record, document::Document, note, table::Table, text::visible, times},
@@ -24,6 +24,8 @@ pub(crate) struct Ending {
     message: Option<String>,
     #[command(flatten)]
     pub(crate) consent: Consent,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 impl Ending {
@@ -173,6 +175,12 @@ pub(crate) struct Outcome {
     pub(crate) unbounded: u32,
     /// Time until it was durable, in milliseconds.
     pub(crate) durable_ms: Option<f64>,
+    /// Whether no strict gate accepts any more what it ended. Unset unless the command waited.
+    pub(crate) enforced: Option<bool>,
+    /// Number of strict gates that had not confirmed it, and can no longer accept by what they know.
+    pub(crate) lapsed: Option<u32>,
+    /// Time from the question about the gates to the last answer, in milliseconds.
+    pub(crate) enforced_ms: Option<f64>,
 }
 
 impl Outcome {
@@ -190,6 +198,16 @@ impl Outcome {
             outcome.durable_ms = enforcement.elapsed.as_ref().map(times::as_milliseconds);
         }
         outcome
+    }
+
+    /// Adds what became of it at the gates.
+    pub(crate) fn add_receipt(&mut self, receipt: &v1::Enforcement) {
+        self.gates = receipt.validators;
+        self.confirmed = receipt.confirmed;
+        self.unbounded = receipt.unbounded;
+        self.enforced = Some(receipt.complete);
+        self.lapsed = Some(receipt.lapsed);
+        self.enforced_ms = receipt.elapsed.as_ref().map(times::as_milliseconds);
     }
 
     /// Adds the number of ended sessions.
@@ -226,6 +244,9 @@ impl Record for Outcome {
         let mut lines: Vec<_> = labels.into_iter().zip(self.cells()).collect();
         if let Some(milliseconds) = self.durable_ms {
             lines.push(("durable after", format!("{milliseconds:.1} ms")));
+        }
+        if let (Some(true), Some(milliseconds)) = (self.enforced, self.enforced_ms) {
+            lines.push(("enforced after", format!("{milliseconds:.1} ms more")));
         }
         lines
     }

@@ -36,23 +36,11 @@ struct WatchOptions {
     #[arg(long, value_name = "REVISION")]
     revision: Option<u64>,
     /// Give up after this long (exit code 7).
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_length)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = times::parse_wait)]
     timeout: Duration,
     /// How often to look.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_length)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = times::parse_wait)]
     interval: Duration,
-}
-
-/// The shortest interval between two looks, and the shortest timeout.
-const LENGTH_MIN: Duration = Duration::from_millis(100);
-
-fn parse_length(text: &str) -> Result<Duration, String> {
-    let length = times::parse_duration(text)?;
-    let length = Duration::try_from(length).map_err(|error| error.to_string())?;
-    if length < LENGTH_MIN {
-        return Err("must be at least 100ms".to_owned());
-    }
-    Ok(length)
 }
 
 /// Runs `gates`.

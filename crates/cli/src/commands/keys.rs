@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 use portcullis_contract::v1;
 
-use super::ending::{Consent, Outcome};
+use super::{
+    ending::{Consent, Outcome},
+    receipt::{Waiting, print_outcome},
+};
 use crate::{
     context::{Remote, Session as Connected},
     failure::{Exit, Failure, Result},
@@ -61,6 +64,8 @@ struct RetireOptions {
     end_api_keys: bool,
     #[command(flatten)]
     consent: Consent,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 /// Runs `keys`.
@@ -140,9 +145,12 @@ async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: b
         note(&format!("{} signs in its place", visible(&successor.id)));
     }
     let action = format!("trust in {} ended", key.id);
-    connected
-        .printer
-        .one(&Outcome::new(action, answer.enforcement.as_ref()))
+    print_outcome(
+        connected,
+        &options.waiting,
+        Outcome::new(action, answer.enforcement.as_ref()),
+    )
+    .await
 }
 
 /// What happens to people when a key is retired.

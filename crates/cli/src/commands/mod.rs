@@ -10,6 +10,7 @@ pub(crate) mod gates;
 mod keys;
 mod manual;
 mod policy;
+mod receipt;
 mod sessions;
 mod tenants;
 mod users;

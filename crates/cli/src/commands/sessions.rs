@@ -8,6 +8,7 @@ use prost_types::Timestamp;
 use super::{
     completion,
     ending::{Ending, Outcome, counted, explain_preview, print_preview},
+    receipt::print_outcome,
 };
 use crate::{
     context::{InTenant, Session as Connected},
@@ -206,7 +207,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
                 Target::Matching => end_matching(&connected, tenant, end).await?,
             };
             match outcome {
-                Some(outcome) => connected.printer.one(&outcome),
+                Some(outcome) => print_outcome(&connected, &end.ending.waiting, outcome).await,
                 None => Ok(()),
             }
         }

@@ -7,6 +7,7 @@ use portcullis_contract::v1;
 use super::{
     completion,
     ending::{Ending, Outcome, counted, explain_preview, print_preview},
+    receipt::print_outcome,
 };
 use crate::{
     context::{Remote, Session as Connected},
@@ -78,5 +79,5 @@ async fn sign_tenant_out(connected: &Connected, options: &SignOutOptions) -> Res
         answer.enforcement.as_ref(),
     );
     let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
-    connected.printer.one(&outcome)
+    print_outcome(connected, &ending.waiting, outcome).await
 }

@@ -8,6 +8,7 @@ use prost_types::Timestamp;
 use super::{
     completion,
     ending::{Consent, Ending, Outcome, counted, explain_preview, print_preview},
+    receipt::print_outcome,
     sessions::Limit,
 };
 use crate::{
@@ -245,7 +246,7 @@ async fn sign_users_out(
     };
     let outcome = Outcome::new(action, answer.enforcement.as_ref());
     let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
-    connected.printer.one(&outcome)
+    print_outcome(connected, &ending.waiting, outcome).await
 }
 
 fn sign_out_question(options: &SignOutOptions, preview: &v1::Preview) -> String {
@@ -291,7 +292,7 @@ async fn disable_user(
     request.validate_only = false;
     let answer = client.disable_user(request).await?.into_inner();
     let outcome = Outcome::new(format!("{user} disabled"), answer.enforcement.as_ref());
-    connected.printer.one(&outcome)
+    print_outcome(connected, &ending.waiting, outcome).await
 }
 
 async fn enable_user(

@@ -1,6 +1,6 @@
 //! Times and durations: as people type them, and as tables show them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::{Span, SpanRelativeTo, Timestamp, Zoned, civil, tz::TimeZone};
 use prost_types::Timestamp as WireTimestamp;
@@ -80,6 +80,18 @@ pub(crate) fn parse_duration(text: &str) -> Result<WireDuration, String> {
         seconds: length.as_secs(),
         nanos: length.subsec_nanos(),
     })
+}
+
+/// The shortest wait and interval.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// Reads how long to wait, at least 100 ms.
+pub(crate) fn parse_wait(text: &str) -> Result<Duration, String> {
+    let length = Duration::try_from(parse_duration(text)?).map_err(|error| error.to_string())?;
+    if length < WAIT_MIN {
+        return Err("must be at least 100ms".to_owned());
+    }
+    Ok(length)
 }
 
 /// Reads a point in time: `2h` or `30 days` before now, a day, a local time, or a time with its offset (RFC 3339).

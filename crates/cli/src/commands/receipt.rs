@@ -1,0 +1,106 @@
+//! `--wait`: the receipt of a change, until every strict gate has it.
+
+use std::time::Duration;
+
+use clap::Args;
+use portcullis_contract::v1;
+use tonic::Request;
+
+use super::ending::Outcome;
+use crate::{
+    context::Session as Connected,
+    failure::{Exit, Failure, Result},
+    output::{note, progress, times},
+};
+
+/// The flag of commands whose effect can be waited for.
+#[derive(Args)]
+pub(crate) struct Waiting {
+    /// Wait until every strict gate enforces it, at most this long (30s), and fail with exit code 7 if one does not.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30s",
+        value_parser = times::parse_wait
+    )]
+    wait: Option<Duration>,
+}
+
+/// Added to the deadline of the call, so that the authority and not the deadline ends the wait.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Prints what a command has ended; before that it waits for the gates, if it was asked to.
+pub(crate) async fn print_outcome(
+    connected: &Connected,
+    waiting: &Waiting,
+    mut outcome: Outcome,
+) -> Result<()> {
+    let Some(timeout) = waiting.wait else {
+        return connected.printer.one(&outcome);
+    };
+    if outcome.revision == 0 {
+        note("nothing had to change, so there is nothing to wait for");
+        return connected.printer.one(&outcome);
+    }
+    let receipt = wait_for_gates(connected, outcome.revision, timeout).await;
+    let receipt = match receipt {
+        Ok(receipt) => receipt,
+        Err(failure) => {
+            // The change is durable, whatever becomes of the question about it.
+            connected.printer.one(&outcome)?;
+            return Err(not_enforced(&failure.to_string()));
+        }
+    };
+    outcome.add_receipt(&receipt);
+    connected.printer.one(&outcome)?;
+    if receipt.complete {
+        return Ok(());
+    }
+    Err(not_enforced(&format!(
+        "{} of {} gates have not confirmed it",
+        receipt.pending, receipt.validators
+    )))
+}
+
+fn not_enforced(problem: &str) -> Failure {
+    let failure = Failure::new(
+        Exit::NotEnforced,
+        format!("durable, and not enforced everywhere in time: {problem}"),
+    );
+    failure.hint("`portcullis gates list` shows which gate is behind; a strict one refuses everything once it is stale")
+}
+
+/// Follows the receipt until it is complete or the time is over, and returns the last one.
+async fn wait_for_gates(
+    connected: &Connected,
+    revision: u64,
+    timeout: Duration,
+) -> Result<v1::Enforcement> {
+    let length = prost_types::Duration::try_from(timeout);
+    let length = length.map_err(|error| Failure::usage(error.to_string()))?;
+    let mut request = Request::new(v1::WatchEnforcementRequest {
+        revision,
+        timeout: Some(length),
+    });
+    request.set_timeout(timeout + MARGIN);
+    let answer = connected
+        .authority
+        .revocations()
+        .watch_enforcement(request)
+        .await?;
+    let mut receipts = answer.into_inner();
+    let bar = progress::bar(0, "gates that enforce it");
+    let mut last = v1::Enforcement::default();
+    while let Some(message) = receipts.message().await? {
+        let Some(receipt) = message.receipt else {
+            continue;
+        };
+        bar.set_length(u64::from(receipt.validators));
+        bar.set_position(u64::from(receipt.confirmed + receipt.lapsed));
+        last = receipt;
+    }
+    bar.finish_and_clear();
+    Ok(last)
+}
