@@ -33,11 +33,16 @@ fn main() -> ExitCode {
 
     let mut trials = Vec::new();
     for door in doors::all() {
+        table.add_door(door.name());
         let seat = Arc::new(Seat::new(door));
         for case in CASES {
             trials.push(trial(&runtime, &world, &table, &seat, case));
         }
     }
+    let documented = table.check_documentation();
+    trials.push(Trial::test("documentation::the_table", move || {
+        documented.map_err(Failed::from)
+    }));
     let lists = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !lists {

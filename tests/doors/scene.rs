@@ -2,9 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use portcullis_authority::{keys::MasterKey, open_store, store::Store};
-use portcullis_contract::v1;
+use portcullis_contract::{
+    key::{Algorithm, PrivateKey},
+    v1,
+};
 use portcullis_tests::{
     authority::{ADMIN, LOGIN, TestAuthority, config, session_id, sign_in},
     door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
@@ -33,6 +37,10 @@ const ACTIVATION_DELAY: Duration = MAX_STALENESS;
 /// The rules of the doors that cases share.
 const RULES: &str = include_str!("rules.toml");
 
+/// The issuer and the audience of signed identities.
+pub const IDENTITY_ISSUER: &str = "a door";
+pub const IDENTITY_AUDIENCE: &str = "the upstream";
+
 /// What all doors share. Each part starts when a case first needs it.
 #[derive(Default)]
 pub struct World {
@@ -45,6 +53,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub master_key: MasterKey,
     pub upstream: Arc<Upstream>,
+    pub identity_key: IdentityKey,
     _directory: tempfile::TempDir,
 }
 
@@ -73,7 +82,26 @@ impl Parts {
             store,
             master_key: MasterKey::from_base64(text.trim()).expect("a master key"),
             upstream: Arc::new(Upstream::start().await),
+            identity_key: IdentityKey::generate(),
             _directory: directory,
+        }
+    }
+}
+
+/// The key that signs identities for the upstream.
+pub struct IdentityKey {
+    /// PKCS #8 in PEM.
+    pem: String,
+    pub public: Vec<u8>,
+}
+
+impl IdentityKey {
+    fn generate() -> Self {
+        let key = PrivateKey::generate(Algorithm::Ed25519);
+        let text = STANDARD.encode(&*key.to_pkcs8());
+        Self {
+            pem: format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"),
+            public: key.public_bytes().to_vec(),
         }
     }
 }
@@ -233,6 +261,17 @@ impl Scene {
             .await
     }
 
+    /// A session as the authority has it.
+    pub async fn session(&self, session: &Session) -> v1::Session {
+        let request = v1::GetSessionRequest {
+            tenant_id: self.tenant.clone(),
+            session_id: session.id.clone(),
+        };
+        let mut sessions = self.authority().sessions(ADMIN);
+        let got = sessions.get_session(request).await.expect("a session");
+        got.into_inner().session.expect("a session")
+    }
+
     /// Revokes a session, and returns once the authority has acknowledged that.
     pub async fn revoke(&self, session: &Session) {
         let request = v1::RevokeSessionRequest {
@@ -358,7 +397,7 @@ fn options(parts: &Parts, authority: SocketAddr) -> DoorOptions {
     DoorOptions {
         authority,
         upstream: Arc::clone(&parts.upstream),
-        rules: RULES.parse().expect("rules"),
+        rules: rules(&parts.identity_key),
         max_staleness: MAX_STALENESS,
         best_effort: None,
     }
@@ -366,4 +405,18 @@ fn options(parts: &Parts, authority: SocketAddr) -> DoorOptions {
 
 async fn start(door: &dyn Door, options: &DoorOptions) -> Arc<dyn RunningDoor> {
     Arc::from(door.start(options).await)
+}
+
+fn rules(identity_key: &IdentityKey) -> toml::Table {
+    let mut rules: toml::Table = RULES.parse().expect("rules");
+    let signed = [
+        ("key", identity_key.pem.as_str()),
+        ("key_id", "door-1"),
+        ("issuer", IDENTITY_ISSUER),
+        ("audience", IDENTITY_AUDIENCE),
+    ];
+    let signed = signed.map(|(key, value)| (key.to_owned(), value.into()));
+    let signed = toml::Table::from_iter(signed);
+    rules.insert("signed_identity".to_owned(), signed.into());
+    rules
 }

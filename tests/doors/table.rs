@@ -1,8 +1,17 @@
 //! The table of the results: a row for each case, a column for each door.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use crate::cases::CASES;
+
+/// The page of the documentation that has the table.
+const PAGE: &str = "docs/reference/doors.md";
 
 /// The result of a case for a door.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +25,8 @@ enum Outcome {
 /// The results so far.
 #[derive(Default)]
 pub struct Table {
+    /// In the order of the columns.
+    doors: Mutex<Vec<&'static str>>,
     outcomes: Mutex<BTreeMap<(&'static str, &'static str), Outcome>>,
 }
 
@@ -40,6 +51,11 @@ impl Table {
         self.put(door, case, outcome);
     }
 
+    /// Adds a column.
+    pub fn add_door(&self, door: &'static str) {
+        self.doors.lock().expect("whole").push(door);
+    }
+
     fn put(&self, door: &'static str, case: &'static str, outcome: Outcome) {
         let mut outcomes = self.outcomes.lock().expect("whole");
         outcomes.insert((door, case), outcome);
@@ -47,29 +63,43 @@ impl Table {
 
     /// Prints the table, and writes it to `target/doors.md`.
     pub fn print(&self) {
-        let markdown = self.markdown();
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let file = tests
-            .parent()
-            .expect("the workspace")
-            .join("target/doors.md");
-        fs::write(file, &markdown).expect("written");
+        let markdown = self.markdown(cell);
+        fs::write(root().join("target/doors.md"), &markdown).expect("written");
         #[expect(clippy::print_stdout, reason = "the table is what the suite is for")]
         {
             println!("\n{markdown}");
         }
     }
 
-    fn markdown(&self) -> String {
+    /// Checks that the documentation has the table as it is when every case passes.
+    ///
+    /// # Errors
+    /// What to do about a table that differs.
+    pub fn check_documentation(&self) -> Result<(), String> {
+        let page = root().join(PAGE);
+        let text = fs::read_to_string(&page).map_err(|error| format!("{PAGE}: {error}"))?;
+        let expected = self.markdown(promise);
+        if text.contains(&expected) {
+            return Ok(());
+        }
+        Err(format!(
+            "{PAGE} differs: put this table into it\n\n{expected}"
+        ))
+    }
+
+    fn markdown(&self, cell: fn(Outcome) -> Cell) -> String {
         let outcomes = self.outcomes.lock().expect("whole");
-        let mut doors: Vec<_> = outcomes.keys().map(|(door, _)| *door).collect();
-        doors.dedup();
+        let doors = self.doors.lock().expect("whole").clone();
         let mut reasons: Vec<&str> = Vec::new();
         let mut rows = vec![header(&doors)];
         for case in CASES {
             let mut row = vec![case.name.to_owned()];
             for door in &doors {
-                row.push(cell(outcomes.get(&(*door, case.name)), &mut reasons));
+                let outcome = outcomes.get(&(*door, case.name)).copied();
+                row.push(match cell(outcome.unwrap_or(Outcome::NotRun)) {
+                    Cell::Word(word) => word.to_owned(),
+                    Cell::Reason(reason) => format!("no ({})", number_of(reason, &mut reasons)),
+                });
             }
             rows.push(row);
         }
@@ -96,20 +126,44 @@ fn header(doors: &[&str]) -> Vec<String> {
     row
 }
 
-fn cell(outcome: Option<&Outcome>, reasons: &mut Vec<&'static str>) -> String {
+/// A cell of the table.
+enum Cell {
+    Word(&'static str),
+    /// The number of a reason.
+    Reason(&'static str),
+}
+
+/// The cell of a result.
+fn cell(outcome: Outcome) -> Cell {
     match outcome {
-        Some(Outcome::Passed) => "yes".to_owned(),
-        Some(Outcome::Failed) => "FAILED".to_owned(),
-        Some(Outcome::NotRun) | None => "not run".to_owned(),
-        Some(Outcome::Cannot(reason)) => {
-            let known = reasons.iter().position(|known| known == reason);
-            let number = known.unwrap_or_else(|| {
-                reasons.push(reason);
-                reasons.len() - 1
-            });
-            format!("no ({})", number + 1)
-        }
+        Outcome::Passed => Cell::Word("yes"),
+        Outcome::Failed => Cell::Word("FAILED"),
+        Outcome::NotRun => Cell::Word("not run"),
+        Outcome::Cannot(reason) => Cell::Reason(reason),
     }
+}
+
+/// The cell of a result when every case passes that can.
+fn promise(outcome: Outcome) -> Cell {
+    match outcome {
+        Outcome::Passed | Outcome::Failed | Outcome::NotRun => Cell::Word("yes"),
+        Outcome::Cannot(reason) => Cell::Reason(reason),
+    }
+}
+
+/// The number of a reason in the list below the table. A new one is added to it.
+fn number_of(reason: &'static str, reasons: &mut Vec<&'static str>) -> usize {
+    let known = reasons.iter().position(|known| *known == reason);
+    let position = known.unwrap_or_else(|| {
+        reasons.push(reason);
+        reasons.len() - 1
+    });
+    position + 1
+}
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the workspace").to_owned()
 }
 
 fn widths(rows: &[Vec<String>]) -> Vec<usize> {

@@ -10,6 +10,9 @@ use portcullis_gate::Rules;
 
 use crate::upstream::Upstream;
 
+/// How often a door under test reports the use of sessions.
+pub const ACTIVITY_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Whether a door can do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
@@ -32,6 +35,8 @@ pub struct Abilities {
     pub websockets: Ability,
     /// Cuts a live stream when its credential ends: a WebSocket, an event stream, a download.
     pub cuts_streams: Ability,
+    /// Passes an upgrade on to the upstream only for a WebSocket. Another protocol would be a tunnel.
+    pub limits_upgrades: Ability,
     /// Removes identity headers from a request's trailers, or drops trailers.
     pub cleans_trailers: Ability,
     /// Sends the body of a refusal to the client, as the gate wrote it.
@@ -42,6 +47,8 @@ pub struct Abilities {
     pub redirects: Ability,
     /// Tells the gate the target as the client sent it, so that an ambiguous path is seen.
     pub raw_target: Ability,
+    /// Tells the authority the address of the client's connection.
+    pub client_address: Ability,
     /// Has a second mode, in which it admits during a short outage of the authority.
     pub best_effort: Ability,
     /// Asks another process, which [`RunningDoor::kill_decider`] kills.
@@ -105,6 +112,7 @@ impl DoorOptions {
             .issuer(ISSUER)
             .audience(AUDIENCE)
             .name("door under test")
+            .activity_interval(ACTIVITY_INTERVAL)
             .max_staleness(self.max_staleness);
         if let Some(stale_max) = self.best_effort {
             builder = builder.best_effort(stale_max);

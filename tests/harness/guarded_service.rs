@@ -1,8 +1,13 @@
 //! A service with the tower layer: the routes of the upstream, and a WebSocket that closes when its session ends.
 
+use std::net::SocketAddr;
+
 use axum::{
     Extension, Router,
-    extract::ws::{CloseFrame, Message, WebSocketUpgrade},
+    extract::{
+        ConnectInfo,
+        ws::{CloseFrame, Message, WebSocketUpgrade},
+    },
     response::Response,
     routing::any,
 };
@@ -18,7 +23,12 @@ use crate::upstream::{Upstream, WEBSOCKET};
 /// # Panics
 /// When the rules are not good.
 pub fn guarded_service(validator: &Validator, rules: &Rules, upstream: &Upstream) -> Router {
-    let layer = ValidatorLayer::new(validator.clone(), rules).expect("good rules");
+    let layer = ValidatorLayer::new(validator.clone(), rules)
+        .expect("good rules")
+        .peer(|extensions| {
+            let peer = extensions.get::<ConnectInfo<SocketAddr>>()?;
+            Some(peer.0.ip())
+        });
     Router::new()
         .route(WEBSOCKET, any(echo))
         .fallback_service(upstream.router())

@@ -253,28 +253,69 @@ pub async fn casing(scene: Scene) {
     scene.refused(&visit, 401, "missing").await;
 }
 
-/// A second request in what one server reads as a body and another one as the next request.
+/// Heads after which one server reads a body, and another one the next request. The body ends before it in chunks.
+const AMBIGUOUS_BODIES: &[&str] = &[
+    "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n",
+    "Content-Length: {length}\r\nTransfer-Encoding: xchunked\r\n",
+    "Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n",
+    "Content-Length: {length}\r\nTransfer-Encoding: identity\r\n",
+    "Content-Length: {length}\r\nTransfer-Encoding:\x0bchunked\r\n",
+    "Content-Length: 0\r\nContent-Length: {length}\r\n",
+    "Content-Length: +{length}\r\n",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+];
+
+/// Heads after which one server hands the connection over, and another one reads the next request.
+const UPGRADES: &[&str] = &[
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 777\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+    "Upgrade: tcp\r\nConnection: Upgrade\r\n",
+];
+
+/// A second request in what one server reads as the first one's body, or after what one server reads as an upgrade.
 pub async fn smuggling(scene: Scene) {
-    for head in [
-        "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n",
-        "Content-Length: {length}\r\nTransfer-Encoding: xchunked\r\n",
-        "Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n",
-        "Content-Length: {length}\r\nTransfer-Encoding: identity\r\n",
-        "Content-Length: 0\r\nContent-Length: {length}\r\n",
-        "Content-Length: +{length}\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-        "Content-Length: 5\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
-    ] {
-        let inner = scene.new_mark();
-        let hidden = format!(
-            "0\r\n\r\nGET /orders HTTP/1.1\r\nHost: service.test\r\nX-Portcullis-User: root-of-all\r\nX-Mark: {inner}\r\n\r\n"
+    let bodies = AMBIGUOUS_BODIES
+        .iter()
+        .map(|head| ("POST", *head, "0\r\n\r\n"));
+    let upgrades = UPGRADES.iter().map(|head| ("GET", *head, ""));
+    let attempts = bodies.chain(upgrades).map(|(method, head, before)| {
+        let scene = &scene;
+        async move {
+            let inner = scene.new_mark();
+            let hidden = format!(
+                "{before}GET /orders HTTP/1.1\r\nHost: service.test\r\nX-Portcullis-User: root-of-all\r\nX-Mark: {inner}\r\n\r\n"
+            );
+            let head = head.replace("{length}", &hidden.len().to_string());
+            let bytes = format!(
+                "{method} /public/x HTTP/1.1\r\nHost: service.test\r\n{head}\r\n{hidden}"
+            );
+            scene.send_bytes_until_idle(bytes.as_bytes()).await;
+            assert!(!scene.reached(&inner), "smuggled by {head:?}");
+        }
+    });
+    futures::future::join_all(attempts).await;
+    expect_alive(&scene).await;
+}
+
+/// An upgrade to anything but a WebSocket would be a tunnel, in which no later request is judged.
+pub async fn upgrades(scene: Scene) {
+    for protocol in ["h2c", "tcp", "TLS/1.0", "websocket, h2c", "h2c, websocket"] {
+        let mark = scene.new_mark();
+        let bytes = format!(
+            "GET /public/x HTTP/1.1\r\nHost: service.test\r\nUpgrade: {protocol}\r\nConnection: close, Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nX-Mark: {mark}\r\n\r\n"
         );
-        let head = head.replace("{length}", &hidden.len().to_string());
-        let bytes = format!("POST /public/x HTTP/1.1\r\nHost: service.test\r\n{head}\r\n{hidden}");
-        scene.send_bytes_until_idle(bytes.as_bytes()).await;
-        assert!(!scene.reached(&inner), "smuggled by {head:?}");
+        let answer = send(scene.http(), bytes.as_bytes()).await;
+        let marked = scene.marked(answer, &mark);
+        if marked.reached {
+            let echo = marked.answer.expect("an answer").echo();
+            let passed = echo.values("upgrade").join(", ").to_lowercase();
+            assert!(
+                ["", "websocket"].contains(&passed.as_str()),
+                "{protocol}: {passed}"
+            );
+        }
     }
     expect_alive(&scene).await;
 }

@@ -72,6 +72,12 @@ pub const CASES: &[Case] = &[
     case!("preflights", rules::preflights),
     case!("redirects of navigations", rules::redirects, redirects),
     case!("credential removed", rules::credential_removed),
+    case!("signed identity", rules::signed_identity),
+    case!(
+        "activity, from the client's address",
+        rules::activity,
+        client_address
+    ),
     case!("spoofed identity: spellings", spoofing::headers),
     case!("spoofed identity: duplicates", spoofing::duplicates),
     case!("spoofed identity: HTTP/2", spoofing::http2, http2),
@@ -91,6 +97,11 @@ pub const CASES: &[Case] = &[
     case!("many cookies of one name", bad_input::many_cookies),
     case!("letter case of headers", bad_input::casing),
     case!("smuggled requests", bad_input::smuggling),
+    case!(
+        "upgrades to other protocols",
+        bad_input::upgrades,
+        limits_upgrades
+    ),
     case!("old versions of HTTP", bad_input::old_versions),
     case!("key rotation under load", outages::rotation),
     case!("authority gone for less than the bound", outages::short),

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::ADMIN,
     door::Ability,
     visitor::{Answer, Visit},
+    wait::eventually,
 };
+use serde_json::Value;
 
-use crate::scene::Scene;
+use crate::scene::{IDENTITY_AUDIENCE, IDENTITY_ISSUER, Scene};
 
 pub async fn api_keys(scene: Scene) {
     let ada = scene.sign_in("ada").await.token;
@@ -258,6 +261,68 @@ pub async fn credential_removed(scene: Scene) {
     let echo = scene.admitted(&forwarded).await;
     let bearer = format!("Bearer {}", ada.token);
     assert_eq!(echo.value("authorization"), Some(bearer.as_str()));
+}
+
+/// The signed identity, for an upstream that trusts nobody.
+pub async fn signed_identity(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    let echo = scene.admitted(&Visit::get("/").bearer(&ada.token)).await;
+    let signed = echo.value("x-portcullis-identity").expect("an identity");
+    let key = DecodingKey::from_ed_der(&scene.parts().identity_key.public);
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_audience(&[IDENTITY_AUDIENCE]);
+    validation.set_issuer(&[IDENTITY_ISSUER]);
+    let claims = jsonwebtoken::decode::<Value>(signed, &key, &validation)
+        .expect("a good signature")
+        .claims;
+    assert_eq!(claims["sub"], "ada");
+    assert_eq!(claims["tenant"], *scene.tenant);
+    assert_eq!(claims["sid"], *ada.id);
+    let life = claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat");
+    assert!(life <= 60, "{life} s");
+
+    // It is no credential, and nobody has one on a public route.
+    let marked = scene.settled(&Visit::get("/").bearer(signed)).await;
+    assert!(
+        !marked.reached,
+        "the signed identity was taken for a credential"
+    );
+    let public = scene
+        .admitted(&Visit::get("/public/x").bearer(&ada.token))
+        .await;
+    assert_eq!(present(public.value("x-portcullis-identity")), None);
+}
+
+/// An admitted request is use of its session, from the address of its connection.
+pub async fn activity(scene: Scene) {
+    let ada = scene
+        .sign_in_as("ada", |request| {
+            request.client = Some(v1::Client {
+                ip: "198.51.100.7".into(),
+                ..Default::default()
+            });
+        })
+        .await;
+    let visit = Visit::get("/").bearer(&ada.token);
+    let lies = [
+        "x-forwarded-for",
+        "x-real-ip",
+        "true-client-ip",
+        "x-envoy-external-address",
+    ];
+    let mut lying = visit.header("forwarded", "for=203.0.113.66");
+    for name in lies {
+        lying = lying.header(name, "203.0.113.66");
+    }
+    for _ in 0..3 {
+        scene.admitted(&lying).await;
+    }
+    let session = eventually("the requests to be reported", async || {
+        let session = scene.session(&ada).await;
+        (session.actions >= 3).then_some(session)
+    })
+    .await;
+    assert_eq!(session.last_ip, "127.0.0.1");
 }
 
 /// A header that is empty is as good as absent.

@@ -33,6 +33,8 @@ impl Door for EnvoyModule {
             refusal_headers: Ability::Yes,
             redirects: Ability::Yes,
             raw_target: Ability::No("Envoy normalizes or refuses it first"),
+            limits_upgrades: Ability::Yes,
+            client_address: Ability::Yes,
             best_effort: Ability::Yes,
             decider: Ability::No("decides in its own process"),
         }

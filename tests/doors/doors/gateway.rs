@@ -28,6 +28,8 @@ impl Door for ExampleGateway {
             refusal_headers: Ability::Yes,
             redirects: Ability::Yes,
             raw_target: Ability::Yes,
+            limits_upgrades: Ability::Yes,
+            client_address: Ability::Yes,
             best_effort: Ability::Yes,
             decider: Ability::No("decides in its own process"),
         }

@@ -31,6 +31,8 @@ impl Door for Layer {
             refusal_headers: Ability::Yes,
             redirects: Ability::Yes,
             raw_target: Ability::Yes,
+            limits_upgrades: Ability::No("the service itself upgrades"),
+            client_address: Ability::Yes,
             best_effort: Ability::Yes,
             decider: Ability::No("decides in its own process"),
         }
@@ -42,6 +44,7 @@ impl Door for Layer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let serving = tokio::spawn(async move {
+            let service = service.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, service).await.expect("it serves");
         });
         Box::new(Running {
