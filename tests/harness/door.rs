@@ -37,6 +37,8 @@ pub struct Abilities {
     pub cuts_streams: Ability,
     /// Passes an upgrade on to the upstream only for a WebSocket. Another protocol would be a tunnel.
     pub limits_upgrades: Ability,
+    /// Removes every header whose name begins as those of the identity do, and not only the names that there are.
+    pub cleans_all_names: Ability,
     /// Removes identity headers from a request's trailers, or drops trailers.
     pub cleans_trailers: Ability,
     /// Sends the body of a refusal to the client, as the gate wrote it.

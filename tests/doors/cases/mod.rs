@@ -79,6 +79,11 @@ pub const CASES: &[Case] = &[
         client_address
     ),
     case!("spoofed identity: spellings", spoofing::headers),
+    case!(
+        "spoofed identity: further names",
+        spoofing::further_names,
+        cleans_all_names
+    ),
     case!("spoofed identity: duplicates", spoofing::duplicates),
     case!("spoofed identity: HTTP/2", spoofing::http2, http2),
     case!(

@@ -28,8 +28,13 @@ const SPOOFS: &[&str] = &[
     "x-portcullis-acr",
     "x-portcullis-amr",
     "x-portcullis-identity",
-    "x.portcullis.user",
+];
+
+/// Names that no identity header has, and that an upstream may still take for one.
+const FURTHER_NAMES: &[&str] = &[
     "x-portcullis-user-2",
+    "X-Portcullis-Color",
+    "x.portcullis.user",
 ];
 
 const SPOOF: &str = "root-of-all";
@@ -43,6 +48,15 @@ pub async fn headers(scene: Scene) {
         let public = Visit::get("/public/x").header(name, SPOOF);
         let echo = scene.admitted(&public).await;
         expect_identity(&scene, &echo, None, name);
+    }
+}
+
+pub async fn further_names(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    for name in FURTHER_NAMES {
+        let visit = Visit::get("/").bearer(&ada.token).header(name, SPOOF);
+        let echo = scene.admitted(&visit).await;
+        expect_identity(&scene, &echo, Some("ada"), name);
     }
 }
 

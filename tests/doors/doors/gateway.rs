@@ -23,6 +23,7 @@ impl Door for ExampleGateway {
             grpc: Ability::Yes,
             websockets: Ability::Yes,
             cuts_streams: Ability::Yes,
+            cleans_all_names: Ability::Yes,
             cleans_trailers: Ability::Yes,
             refusal_bodies: Ability::Yes,
             refusal_headers: Ability::Yes,
