@@ -127,7 +127,7 @@ pub use self::{
     path::PathProblem,
     reads::{
         BackslashReading, DotReading, DotSegmentReading, DoubleSlashReading, EncodedReading,
-        SemicolonReading, SlashReading, UpstreamReads,
+        LookalikeReading, SemicolonReading, SlashReading, UpstreamReads,
     },
     refused::{HeadProblem, Refused, UnmetDemand},
     request::{HEAD_BYTES_MAX, RequestHead},

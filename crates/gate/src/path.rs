@@ -35,6 +35,10 @@ pub enum PathProblem {
     /// `;` or `%3B`.
     #[error("the path has a semicolon")]
     Semicolon,
+    /// A character that some upstreams fold to a separator, such as the full-width `／`, or a segment that they fold to
+    /// `.` or `..`.
+    #[error("the path has a character that some servers read as a separator")]
+    Lookalike,
     /// A segment that begins or ends with an encoded space or another white space: some servers trim it.
     #[error("the path has a segment with white space at its edge")]
     SpaceAtEdge,
@@ -67,6 +71,7 @@ impl PathProblem {
             Self::DotSegment => "dot_segment",
             Self::Backslash => "backslash",
             Self::Semicolon => "semicolon",
+            Self::Lookalike => "lookalike",
             Self::SpaceAtEdge => "space_at_edge",
             Self::InvalidPercent => "invalid_percent",
             Self::ControlCharacter => "control_character",
@@ -90,7 +95,52 @@ pub(crate) fn read<'a>(path: &'a str, reads: &UpstreamReads) -> Result<Cow<'a, s
     if decoded.chars().any(char::is_control) {
         return Err(PathProblem::ControlCharacter);
     }
+    if reads.lookalikes.is_none() && has_lookalike(&decoded) {
+        return Err(PathProblem::Lookalike);
+    }
     resolve(&decoded, reads).map(Cow::Owned)
+}
+
+/// Returns whether an upstream that folds characters would find another structure in the path.
+fn has_lookalike(decoded: &str) -> bool {
+    !decoded.is_ascii() && (decoded.contains(folds_to_separator) || has_dot_lookalike(decoded))
+}
+
+/// Returns whether some servers fold a character to one of `/ \ ; % ? #`: by the compatibility forms of Unicode (NFKC), or
+/// by the tables that Windows has for its older character sets.
+fn folds_to_separator(character: char) -> bool {
+    matches!(
+        character,
+        // /
+        '\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}'
+        // \
+        | '\u{ff3c}' | '\u{fe68}' | '\u{2216}'
+        // ;
+        | '\u{ff1b}' | '\u{fe54}' | '\u{fe14}' | '\u{37e}'
+        // %
+        | '\u{ff05}' | '\u{fe6a}'
+        // ?
+        | '\u{ff1f}' | '\u{fe56}' | '\u{fe16}' | '\u{2047}' | '\u{2048}' | '\u{2049}'
+        // #
+        | '\u{ff03}' | '\u{fe5f}'
+    )
+}
+
+/// Returns whether a segment would be `.` or `..` after folding, and is not yet.
+fn has_dot_lookalike(decoded: &str) -> bool {
+    decoded.split('/').any(|segment| {
+        let dots: Option<usize> = segment.chars().map(folded_dots).sum();
+        !segment.is_ascii() && matches!(dots, Some(1 | 2))
+    })
+}
+
+/// Returns the number of dots that a character is after folding. `None`: it is something else.
+fn folded_dots(character: char) -> Option<usize> {
+    match character {
+        '.' | '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => Some(1),
+        '\u{2025}' | '\u{fe30}' => Some(2),
+        _ => None,
+    }
 }
 
 /// Returns whether a path has no byte and no pair of bytes that needs a closer look.
@@ -251,6 +301,7 @@ fn resolve(decoded: &str, reads: &UpstreamReads) -> Result<String, PathProblem> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reads::LookalikeReading;
 
     const NOTHING: UpstreamReads = UpstreamReads {
         encoded_slash: None,
@@ -260,6 +311,7 @@ mod tests {
         dot_segments: None,
         backslash: None,
         semicolon: None,
+        lookalikes: None,
     };
 
     fn check(reads: UpstreamReads, cases: &[(&str, Result<&str, PathProblem>)]) {
@@ -323,6 +375,19 @@ mod tests {
                 ("/a\tb", Err(ControlCharacter)),
                 ("/a\0b", Err(ControlCharacter)),
                 ("/\u{e4}", Err(NotAscii)),
+                // Full-width `/`, `\`, `.` and `;`, and what else folds to them.
+                ("/a%EF%BC%8Fb", Err(Lookalike)),
+                ("/..%ef%bc%8fa", Err(Lookalike)),
+                ("/a%EF%BC%BCb", Err(Lookalike)),
+                ("/a%EF%BC%9Bb", Err(Lookalike)),
+                ("/a%EF%BC%852fb", Err(Lookalike)),
+                ("/a%E2%88%95b", Err(Lookalike)),
+                ("/%EF%BC%8E%EF%BC%8E/a", Err(Lookalike)),
+                ("/a/.%E2%80%A4", Err(Lookalike)),
+                ("/a/%E2%80%A5/b", Err(Lookalike)),
+                ("/a%E2%80%A6", Ok("/a\u{2026}")),
+                ("/%E2%80%A6/a", Ok("/\u{2026}/a")),
+                ("/%EF%BC%A1%EF%BC%8E", Ok("/\u{ff21}\u{ff0e}")),
                 // An overlong slash, a half of a pair, a byte alone.
                 ("/%c0%af", Err(NotUtf8)),
                 ("/%ed%a0%80", Err(NotUtf8)),
@@ -461,6 +526,18 @@ mod tests {
                 ("/100%25", Ok("/100%")),
                 ("/a%3fb%23", Ok("/a?b#")),
                 ("/%252f", Ok("/%2f")),
+            ],
+        );
+        check(
+            UpstreamReads {
+                lookalikes: Some(LookalikeReading::Literal),
+                ..NOTHING
+            },
+            &[
+                ("/a%ef%bc%8fb", Ok("/a\u{ff0f}b")),
+                ("/%ef%bc%8e", Ok("/\u{ff0e}")),
+                ("/a%2fb", Err(EncodedSlash)),
+                ("/a%ef%bc%8f/../b", Err(DotSegment)),
             ],
         );
     }

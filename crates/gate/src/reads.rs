@@ -23,6 +23,8 @@ pub struct UpstreamReads {
     pub backslash: Option<BackslashReading>,
     /// `;` and `%3B`.
     pub semicolon: Option<SemicolonReading>,
+    /// Encoded characters that some upstreams fold to a separator, such as the full-width `／`.
+    pub lookalikes: Option<LookalikeReading>,
 }
 
 /// The reading of `%2F`.
@@ -95,5 +97,14 @@ pub enum SemicolonReading {
     /// As the begin of parameters, which are no part of the path up to the next slash. `%3B` stays refused.
     Parameters,
     /// As a character of its segment.
+    Literal,
+}
+
+/// The reading of characters that some upstreams fold to a separator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LookalikeReading {
+    /// As characters of their segment.
     Literal,
 }

@@ -86,7 +86,7 @@ impl UnmetDemand {
 
 impl Refused {
     /// All reasons but those of credentials, which are [`Rejection`]'s.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Head(HeadProblem::NoHost),
         Self::Head(HeadProblem::InvalidHost),
         Self::Head(HeadProblem::SeveralHosts),
@@ -103,6 +103,7 @@ impl Refused {
         Self::Path(PathProblem::DotSegment),
         Self::Path(PathProblem::Backslash),
         Self::Path(PathProblem::Semicolon),
+        Self::Path(PathProblem::Lookalike),
         Self::Path(PathProblem::SpaceAtEdge),
         Self::Path(PathProblem::InvalidPercent),
         Self::Path(PathProblem::ControlCharacter),

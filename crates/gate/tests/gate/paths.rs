@@ -25,6 +25,7 @@ fn a_head_that_could_be_read_in_two_ways_is_refused_with_its_reason() {
         ("/%zz", "invalid_percent"),
         ("/%ff", "not_utf8"),
         ("/\u{e4}", "not_ascii"),
+        ("/a%ef%bc%8fb", "lookalike"),
         ("/%25", "encoded_delimiter"),
         ("/a b", "control_character"),
         ("/a#b", "invalid_target"),
@@ -138,6 +139,7 @@ struct Upstream {
     trims: bool,
     cuts_at_delimiters: bool,
     ends_at_nul: bool,
+    folds: bool,
 }
 
 fn decode(path: &[u8]) -> Vec<u8> {
@@ -167,6 +169,22 @@ fn cut(path: &str) -> String {
     cut.join("/")
 }
 
+/// Full-width characters as ASCII, as by the compatibility forms of Unicode.
+fn fold(path: &str) -> String {
+    let fold = |character| match character {
+        '\u{ff01}'..='\u{ff5e}' => {
+            char::from_u32(u32::from(character) - 0xfee0).unwrap_or_default()
+        }
+        '\u{2024}' => '.',
+        '\u{2215}' => '/',
+        other => other,
+    };
+    path.chars()
+        .map(fold)
+        .collect::<String>()
+        .replace('\u{2025}', "..")
+}
+
 impl Upstream {
     /// The resource that a server with these habits serves.
     fn resource(&self, path: &str) -> String {
@@ -179,6 +197,9 @@ impl Upstream {
         }
         if self.ends_at_nul {
             path = path.split('\0').next().unwrap_or_default().to_owned();
+        }
+        if self.folds {
+            path = fold(&path);
         }
         if self.cuts_at_delimiters {
             path = path.split(['?', '#']).next().unwrap_or_default().to_owned();
@@ -212,7 +233,7 @@ impl Upstream {
 }
 
 fn upstream() -> impl Strategy<Value = Upstream> {
-    (0_u32..3, any::<[bool; 9]>()).prop_map(|(decodes, habits)| Upstream {
+    (0_u32..3, any::<[bool; 10]>()).prop_map(|(decodes, habits)| Upstream {
         decodes,
         cuts_parameters_first: habits[0],
         cuts_parameters: habits[1],
@@ -223,6 +244,7 @@ fn upstream() -> impl Strategy<Value = Upstream> {
         trims: habits[6],
         cuts_at_delimiters: habits[7],
         ends_at_nul: habits[8],
+        folds: habits[9],
     })
 }
 
@@ -252,6 +274,13 @@ fn hostile_path() -> impl Strategy<Value = String> {
         1 => Just("%00"),
         1 => Just("%09"),
         1 => Just("%c0%af"),
+        1 => Just("%ef%bc%8f"),
+        1 => Just("%ef%bc%8e"),
+        1 => Just("%ef%bc%bc"),
+        1 => Just("%ef%bc%9b"),
+        1 => Just("%ef%bc%85"),
+        1 => Just("%e2%80%a5"),
+        1 => Just("%e2%88%95"),
         1 => Just("%"),
     ];
     vec(piece, 0..8).prop_map(|pieces| format!("/{}", pieces.concat()))
@@ -322,6 +351,7 @@ proptest! {
             trims: false,
             cuts_at_delimiters: false,
             ends_at_nul: false,
+            folds: false,
         };
         if is_admin(&upstream.resource(&path)) {
             let passes = GATE.with(|gate| passes_without_a_credential(gate, &path));
