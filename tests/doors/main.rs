@@ -1,11 +1,25 @@
-//! The suite that every door passes: each case against each door, and a table of all of them.
+//! The suite that every door passes: each case against each door, and a table of all of them. After it come the tests of
+//! what is particular to one door: [`envoy`] and [`gateways`].
 //!
-//! `cargo test -p portcullis-tests --test doors` runs it, and a word after `--` filters by `door::case`. Every case is a
+//! `cargo test -p portcullis-tests --test doors` runs all, and a word after `--` filters by `door::case`. Every case is a
 //! function over a [`Scene`](scene::Scene). A door that cannot do what a case needs says so in its abilities, and then
 //! the table has the reason instead.
+//!
+//! `cargo test -p portcullis-tests --test doors -- --ignored documentation::` writes the table into its page.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod cases;
 mod doors;
+mod envoy;
+mod gateways;
+mod kind;
+mod listed;
 mod scene;
 mod table;
 
@@ -39,10 +53,9 @@ fn main() -> ExitCode {
             trials.push(trial(&runtime, &world, &table, &seat, case));
         }
     }
-    let documented = table.check_documentation();
-    trials.push(Trial::test("documentation::the_table", move || {
-        documented.map_err(Failed::from)
-    }));
+    trials.extend(documentation(&table));
+    trials.extend(envoy::tests());
+    trials.extend(gateways::tests());
     let lists = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !lists {
@@ -53,6 +66,18 @@ fn main() -> ExitCode {
     let _context = runtime.enter();
     drop(world);
     conclusion.exit_code()
+}
+
+/// The test that holds the page to the table, and the one that writes it, which runs when it is asked for.
+fn documentation(table: &Arc<Table>) -> [Trial; 2] {
+    let (checked, written) = (Arc::clone(table), Arc::clone(table));
+    let check = Trial::test("documentation::has_the_table", move || {
+        checked.check_documentation().map_err(Failed::from)
+    });
+    let write = Trial::test("documentation::write_the_table", move || {
+        written.write_documentation().map_err(Failed::from)
+    });
+    [check, write.with_ignored_flag(true)]
 }
 
 /// One case for one door, as a test of its own name.

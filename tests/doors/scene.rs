@@ -12,6 +12,7 @@ use portcullis_contract::{
 use portcullis_tests::{
     authority::{ADMIN, LOGIN, TestAuthority, config, session_id, sign_in},
     door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
+    http3::{Certificate, Http3Client},
     proxy::{Link, Proxy},
     upstream::{Echo, Upstream},
     visitor::{Answer, Visit},
@@ -54,6 +55,7 @@ pub struct Parts {
     pub master_key: MasterKey,
     pub upstream: Arc<Upstream>,
     pub identity_key: IdentityKey,
+    certificate: Certificate,
     _directory: tempfile::TempDir,
 }
 
@@ -83,6 +85,7 @@ impl Parts {
             master_key: MasterKey::from_base64(text.trim()).expect("a master key"),
             upstream: Arc::new(Upstream::start().await),
             identity_key: IdentityKey::generate(),
+            certificate: Certificate::generate(),
             _directory: directory,
         }
     }
@@ -110,6 +113,8 @@ impl IdentityKey {
 pub struct Seat {
     pub door: Box<dyn Door>,
     shared: OnceCell<Arc<dyn RunningDoor>>,
+    /// A client in HTTP/3 of the shared one.
+    http3: OnceCell<Http3Client>,
 }
 
 impl Seat {
@@ -117,6 +122,7 @@ impl Seat {
         Self {
             door,
             shared: OnceCell::new(),
+            http3: OnceCell::new(),
         }
     }
 }
@@ -201,6 +207,11 @@ impl Scene {
         }
     }
 
+    /// Whether the door is the one that cases share.
+    pub fn is_shared(&self) -> bool {
+        self.proxy.is_none()
+    }
+
     /// The proxy between the authority and the door of the case's own.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("a door of its own")
@@ -209,6 +220,11 @@ impl Scene {
     /// Kills the process that decides.
     pub async fn kill_decider(&self) {
         self.running.kill_decider().await;
+    }
+
+    /// Stops the process that decides, so that it never answers.
+    pub async fn stop_decider(&self) {
+        self.running.stop_decider().await;
     }
 
     /// The parts that all doors share.
@@ -234,6 +250,15 @@ impl Scene {
     /// The address of the door's HTTP/2 server.
     pub fn http2(&self) -> SocketAddr {
         self.running.http2()
+    }
+
+    /// The address at which a client takes requests for the shared door's HTTP/3 server.
+    pub async fn http3(&self) -> SocketAddr {
+        let client = self.seat.http3.get_or_init(|| async {
+            let door = self.running.http3().expect("HTTP/3");
+            Http3Client::start(door, &self.parts().certificate).await
+        });
+        client.await.address()
     }
 
     /// Signs a user of the case's tenant in.
@@ -297,6 +322,14 @@ impl Scene {
         self.marked(answer, &mark)
     }
 
+    /// Sends a request in HTTP/3 with a mark of its own.
+    pub async fn send_http3(&self, visit: &Visit) -> Marked {
+        let mark = self.new_mark();
+        let client = self.http3().await;
+        let answer = visit.clone().mark(&mark).http1(client).await;
+        self.marked(answer, &mark)
+    }
+
     /// A mark that no other request has.
     pub fn new_mark(&self) -> String {
         Uuid::now_v7().to_string()
@@ -344,6 +377,16 @@ impl Scene {
         .await
     }
 
+    /// [`settled`](Self::settled) in HTTP/3.
+    pub async fn settled_http3(&self, visit: &Visit) -> Marked {
+        eventually("the door to be able to decide", async || {
+            let marked = self.send_http3(visit).await;
+            let status = marked.answer.as_ref().map(|answer| answer.status);
+            (status != Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(marked)
+        })
+        .await
+    }
+
     /// Expects that the request is admitted, and returns it as it reached the upstream.
     pub async fn admitted(&self, visit: &Visit) -> Echo {
         let answer = self.settled(visit).await.answer.expect("an answer");
@@ -377,6 +420,7 @@ impl Scene {
         if abilities.refusal_bodies == Ability::Yes {
             let body: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(body["reason"], reason, "{text}");
+            assert_eq!(answer.header("content-type"), Some("application/json"));
         }
         if abilities.refusal_headers == Ability::Yes {
             assert_eq!(answer.header("cache-control"), Some("no-store"), "{reason}");
@@ -400,6 +444,7 @@ fn options(parts: &Parts, authority: SocketAddr) -> DoorOptions {
         rules: rules(&parts.identity_key),
         max_staleness: MAX_STALENESS,
         best_effort: None,
+        certificate: parts.certificate.clone(),
     }
 }
 

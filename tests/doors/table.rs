@@ -13,6 +13,9 @@ use crate::cases::CASES;
 /// The page of the documentation that has the table.
 const PAGE: &str = "docs/reference/doors.md";
 
+/// The line before the table, which ends the page.
+const MARK: &str = "<!-- The table is written by a test: see tests/doors/main.rs. -->";
+
 /// The result of a case for a door.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -76,15 +79,31 @@ impl Table {
     /// # Errors
     /// What to do about a table that differs.
     pub fn check_documentation(&self) -> Result<(), String> {
-        let page = root().join(PAGE);
-        let text = fs::read_to_string(&page).map_err(|error| format!("{PAGE}: {error}"))?;
-        let expected = self.markdown(promise);
-        if text.contains(&expected) {
+        if self.documentation()? == read_page()? {
             return Ok(());
         }
         Err(format!(
-            "{PAGE} differs: put this table into it\n\n{expected}"
+            "{PAGE} differs: run `cargo test -p portcullis-tests --test doors -- --ignored documentation::`"
         ))
+    }
+
+    /// Writes the table into the documentation.
+    ///
+    /// # Errors
+    /// When the page is not there, or lacks the mark before the table.
+    pub fn write_documentation(&self) -> Result<(), String> {
+        let text = self.documentation()?;
+        fs::write(root().join(PAGE), text).map_err(|error| format!("{PAGE}: {error}"))
+    }
+
+    /// The page as it has to be: what stands before the mark, and the table.
+    fn documentation(&self) -> Result<String, String> {
+        let page = read_page()?;
+        let (head, _) = page
+            .split_once(MARK)
+            .ok_or_else(|| format!("{PAGE} has no `{MARK}`"))?;
+        let table = self.markdown(promise);
+        Ok(format!("{head}{MARK}\n\n{table}"))
     }
 
     fn markdown(&self, cell: fn(Outcome) -> Cell) -> String {
@@ -159,6 +178,10 @@ fn number_of(reason: &'static str, reasons: &mut Vec<&'static str>) -> usize {
         reasons.len() - 1
     });
     position + 1
+}
+
+fn read_page() -> Result<String, String> {
+    fs::read_to_string(root().join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))
 }
 
 fn root() -> PathBuf {

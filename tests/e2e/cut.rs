@@ -39,13 +39,10 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 const CUT_WITHIN: Duration = Duration::from_secs(2);
 const STALENESS: Duration = Duration::from_millis(800);
 
-/// The ends of a session.
+/// The ends of a stream whose signs differ. `tests/doors` has all ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Revoke,
-    ForceSignOut,
-    SignOutTenant,
-    Expiry,
     /// The authority goes away, and the gate is strict.
     Staleness,
 }
@@ -59,9 +56,6 @@ impl End {
     ) -> Instant {
         match self {
             Self::Revoke => revoke(authority, session).await,
-            Self::ForceSignOut => force_sign_out(authority).await,
-            Self::SignOutTenant => sign_out_tenant(authority).await,
-            Self::Expiry => {}
             Self::Staleness => authority.stop().await,
         }
         Instant::now()
@@ -70,41 +64,29 @@ impl End {
     fn reason(self) -> &'static str {
         match self {
             Self::Revoke => "revoked",
-            Self::ForceSignOut | Self::SignOutTenant => "signed_out",
-            Self::Expiry => "expired",
             Self::Staleness => "stale",
         }
     }
 
-    /// The time that the end itself takes: until the token expires, or the proof is too old.
+    /// The time that the end itself takes: until the proof is too old.
     fn takes(self) -> Duration {
         match self {
-            Self::Expiry => Duration::from_secs(6),
+            Self::Revoke => Duration::ZERO,
             Self::Staleness => STALENESS,
-            _ => Duration::ZERO,
         }
     }
 
     fn code(self) -> Code {
         match self {
+            Self::Revoke => Code::Unauthenticated,
             Self::Staleness => Code::Unavailable,
-            _ => Code::Unauthenticated,
         }
-    }
-
-    async fn authority(self) -> TestAuthority {
-        TestAuthority::with(|config| {
-            if matches!(self, Self::Expiry) {
-                config.tokens.access_token_lifetime = Duration::from_secs(5);
-            }
-        })
-        .await
     }
 
     async fn gate(self, authority: &TestAuthority) -> Validator {
         match self {
+            Self::Revoke => authority.ready_gate().await,
             Self::Staleness => ready(authority.gate().max_staleness(STALENESS)).await,
-            _ => authority.ready_gate().await,
         }
     }
 }
@@ -119,31 +101,9 @@ async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) 
     revoked.expect("revoked");
 }
 
-async fn force_sign_out(authority: &TestAuthority) {
-    let request = v1::ForceSignOutRequest {
-        tenant_id: TENANT.into(),
-        user_ids: vec!["ada".into()],
-        reason: "a test".into(),
-        ..Default::default()
-    };
-    let signed_out = authority.users(ADMIN).force_sign_out(request).await;
-    signed_out.expect("signed out");
-}
-
-async fn sign_out_tenant(authority: &TestAuthority) {
-    let request = v1::SignOutTenantRequest {
-        tenant_id: TENANT.into(),
-        reason: "a test".into(),
-        force: true,
-        ..Default::default()
-    };
-    let signed_out = authority.tenants(ADMIN).sign_out_tenant(request).await;
-    signed_out.expect("signed out");
-}
-
 /// Opens every kind of stream at two doors, ends the session, and expects that all are cut and say so.
 async fn play(end: End) {
-    let mut authority = end.authority().await;
+    let mut authority = TestAuthority::sqlite().await;
     let gate = end.gate(&authority).await;
     let upstream = Upstream::start().await;
     let gateway = serve_gateway(&gate, &Rules::default(), upstream.address()).await;
@@ -188,21 +148,6 @@ async fn play(end: End) {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_cut_when_their_session_is_revoked() {
     play(End::Revoke).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_are_cut_when_their_user_is_signed_out() {
-    play(End::ForceSignOut).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_are_cut_when_their_tenant_is_signed_out() {
-    play(End::SignOutTenant).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_are_cut_when_their_token_expires() {
-    play(End::Expiry).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

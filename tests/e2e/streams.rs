@@ -1,19 +1,14 @@
-//! Streams that outlive their request, preflights, and what a gate does about both.
+//! The end of a session, as a service that embeds the validator hears of it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{ADMIN, LOGIN, TENANT, TestAuthority, ready, session_id},
     wait::{eventually, within},
 };
-use portcullis_validator::{
-    Access, CutBody, Identity, Rejection, Rule, Rules, Validator, ValidatorLayer,
-};
+use portcullis_validator::{Rejection, Validator};
 use tokio::task::JoinHandle;
-use tower::{Layer, ServiceExt, service_fn};
 
 /// An open stream of a user's session.
 struct Stream {
@@ -158,69 +153,6 @@ async fn a_gate_that_cannot_know_ends_streams_only_when_it_is_strict() {
     // Nobody would learn of a sign-out any more.
     drop(lenient);
     assert_eq!(open.reason().await, "unready");
-}
-
-/// Answers with the name of the user who was admitted, if any.
-async fn whoami(request: Request<CutBody<String>>) -> Result<Response<String>, Infallible> {
-    let identity = request.extensions().get::<Arc<Identity>>();
-    let name = identity.map(|identity| identity.user_id.to_string());
-    Ok(Response::new(name.unwrap_or_else(|| "nobody".into())))
-}
-
-#[tokio::test]
-async fn a_preflight_passes_only_where_the_gate_is_told_so() {
-    const PREFLIGHT: &[&str] = &["origin", "access-control-request-method"];
-    let authority = TestAuthority::sqlite().await;
-    let gate = authority.ready_gate().await;
-    let token = authority.sign_in("ada").await.access_token;
-    let mut orders = Rule::new("/orders", Access::Session);
-    orders.pass_preflights = true;
-    let rules = Rules {
-        rules: vec![orders],
-        ..Rules::default()
-    };
-    let passing = ValidatorLayer::new(gate.clone(), &rules).expect("good rules");
-    let strict = ValidatorLayer::new(gate, &Rules::default()).expect("good rules");
-    for (layer, method, headers, token, expected) in [
-        (&passing, "OPTIONS", PREFLIGHT, None, "200 nobody"),
-        // A preflight is never somebody's, so no answer to one can show anything.
-        (&passing, "OPTIONS", PREFLIGHT, Some(&token), "200 nobody"),
-        (&passing, "OPTIONS", &["origin"], None, "401"),
-        (&passing, "OPTIONS", &PREFLIGHT[1..], None, "401"),
-        (&passing, "OPTIONS", &[], None, "401"),
-        (&passing, "OPTIONS", &[], Some(&token), "200 ada"),
-        (&passing, "GET", PREFLIGHT, None, "401"),
-        (&passing, "POST", PREFLIGHT, None, "401"),
-        (&passing, "GET", PREFLIGHT, Some(&token), "200 ada"),
-        (&strict, "OPTIONS", PREFLIGHT, None, "401"),
-        (&strict, "OPTIONS", PREFLIGHT, Some(&token), "200 ada"),
-    ] {
-        let mut request = Request::builder()
-            .method(method)
-            .uri("/orders")
-            .header("host", "service.test");
-        for name in headers {
-            request = request.header(*name, "x");
-        }
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(String::new()).expect("a request");
-        let answer = layer.layer(service_fn(whoami)).oneshot(request).await;
-        let answer = answer.expect("an answer");
-        let status = answer.status().as_u16();
-        let body = answer
-            .into_body()
-            .collect()
-            .await
-            .expect("a body")
-            .to_bytes();
-        let text = match status {
-            200 => format!("200 {}", String::from_utf8_lossy(&body)),
-            status => status.to_string(),
-        };
-        assert_eq!(text, expected, "{method} {headers:?}");
-    }
 }
 
 #[tokio::test]

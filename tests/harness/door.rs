@@ -1,6 +1,6 @@
 //! A door: a place where requests are admitted or refused, as the suite in `tests/doors` sees it.
 //!
-//! To add a door, implement [`Door`] and add it to the list in `tests/doors/doors.rs`. Every case of the suite then runs
+//! To add a door, implement [`Door`] and add it to the list in `tests/doors/doors/mod.rs`. Every case of the suite then runs
 //! for it. What the door cannot do stands in its [`Abilities`], and in the printed table.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use portcullis_gate::Rules;
 
-use crate::upstream::Upstream;
+use crate::{http3::Certificate, upstream::Upstream};
 
 /// How often a door under test reports the use of sessions.
 pub const ACTIVITY_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub enum Ability {
 pub struct Abilities {
     /// Serves HTTP/2, by prior knowledge, at [`RunningDoor::http2`].
     pub http2: Ability,
-    /// Serves HTTP/3 at [`RunningDoor::http3`].
+    /// Serves HTTP/3 at [`RunningDoor::http3`], with the certificate of [`DoorOptions`].
     pub http3: Ability,
     /// Forwards calls of gRPC, with their trailers, over HTTP/2.
     pub grpc: Ability,
@@ -55,6 +55,10 @@ pub struct Abilities {
     pub best_effort: Ability,
     /// Asks another process, which [`RunningDoor::kill_decider`] kills.
     pub decider: Ability,
+    /// Answers 503 with `Retry-After` when that process is gone.
+    pub answers_unavailable: Ability,
+    /// Refuses within a second or two when that process does not answer.
+    pub bounds_decision: Ability,
 }
 
 /// The settings of a door under test.
@@ -70,6 +74,8 @@ pub struct DoorOptions {
     pub max_staleness: Duration,
     /// The second bound; `None` is the strict mode.
     pub best_effort: Option<Duration>,
+    /// The certificate of its HTTP/3 server.
+    pub certificate: Certificate,
 }
 
 impl DoorOptions {
@@ -154,6 +160,12 @@ pub trait RunningDoor: Send + Sync {
 
     /// Kills the process that the gateway asks. Called only where [`Abilities::decider`] says that there is one.
     async fn kill_decider(&self) {
+        panic!("this door has no process of its own to decide");
+    }
+
+    /// Stops that process, so that it accepts connections and never answers. Called only where
+    /// [`Abilities::bounds_decision`] says so.
+    async fn stop_decider(&self) {
         panic!("this door has no process of its own to decide");
     }
 }

@@ -7,15 +7,18 @@ use std::{
 };
 
 use axum::body::Bytes;
-use futures::StreamExt;
-use http::{HeaderMap, Method, Request, Version, header};
+use futures::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 use tokio_tungstenite::{
-    client_async,
-    tungstenite::{Message, client::IntoClientRequest},
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message, client::IntoClientRequest},
 };
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -31,7 +34,13 @@ pub struct Live {
     /// Its kind and protocol, for messages.
     pub name: &'static str,
     reading: JoinHandle<(Instant, How)>,
+    /// The number of parts that arrived after the first one.
+    parts: watch::Receiver<u64>,
+    /// Sends messages, which the upstream returns, if it is a WebSocket.
+    messages: Option<SplitSink<Socket, Message>>,
 }
+
+type Socket = WebSocketStream<TcpStream>;
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +91,15 @@ impl Live {
         let mut body = answer.into_body();
         let first = within(name, body.frame()).await;
         assert!(first.is_some_and(|frame| frame.is_ok()), "{name}");
-        let reading = tokio::spawn(async move {
+        Self::read(name, async move |parts| {
             loop {
                 match body.frame().await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) => return (Instant::now(), How::Broken),
-                    None => return (Instant::now(), How::Clean),
+                    Some(Ok(_)) => parts.send_modify(|number| *number += 1),
+                    Some(Err(_)) => return How::Broken,
+                    None => return How::Clean,
                 }
             }
-        });
-        Self { name, reading }
+        })
     }
 
     /// Opens a WebSocket that echoes, and hears its first echo.
@@ -99,33 +107,44 @@ impl Live {
     /// # Panics
     /// When it is refused.
     pub async fn websocket(name: &'static str, door: SocketAddr, token: &str) -> Self {
+        let opened = Self::try_websocket(name, door, token).await;
+        opened.unwrap_or_else(|status| panic!("{name} was refused: {status:?}"))
+    }
+
+    /// Opens a WebSocket, without a credential if `token` is empty.
+    ///
+    /// # Errors
+    /// The status of the refusal, if there was an answer.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn try_websocket(
+        name: &'static str,
+        door: SocketAddr,
+        token: &str,
+    ) -> Result<Self, Option<StatusCode>> {
         let mut request = format!("ws://{door}{WEBSOCKET}")
             .into_client_request()
             .expect("a request");
-        let bearer = format!("Bearer {token}").parse().expect("a header");
-        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        if !token.is_empty() {
+            let bearer = format!("Bearer {token}").parse().expect("a header");
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        }
         let stream = TcpStream::connect(door).await.expect("connects");
-        let opened = within(name, client_async(request, stream)).await;
-        let (mut socket, _) = opened.expect("admitted");
-        futures::SinkExt::send(&mut socket, Message::text("hello"))
-            .await
-            .expect("sent");
-        let echo = within(name, socket.next()).await.expect("open");
+        let socket = match within(name, client_async(request, stream)).await {
+            Ok((socket, _)) => socket,
+            Err(Error::Http(answer)) => return Err(Some(answer.status())),
+            Err(_) => return Err(None),
+        };
+        let (mut sink, mut messages) = socket.split();
+        sink.send(Message::text("hello")).await.expect("sent");
+        let echo = within(name, messages.next()).await.expect("open");
         assert_eq!(echo.expect("an echo"), Message::text("hello"), "{name}");
-        let reading = tokio::spawn(async move {
-            loop {
-                let how = match socket.next().await {
-                    Some(Ok(Message::Close(Some(frame)))) => {
-                        How::Closed(frame.code.into(), frame.reason.to_string())
-                    }
-                    Some(Ok(Message::Close(None))) | None => How::Clean,
-                    Some(Ok(_)) => continue,
-                    Some(Err(_)) => How::Broken,
-                };
-                return (Instant::now(), how);
-            }
+        let mut live = Self::read(name, async move |parts| {
+            read_messages(messages, &parts).await
         });
-        Self { name, reading }
+        live.messages = Some(sink);
+        Ok(live)
     }
 
     /// Opens a stream of a gRPC call, and reads its first message.
@@ -139,19 +158,50 @@ impl Live {
         let mut statuses = answer.into_inner();
         let first = within(name, statuses.message()).await;
         assert!(first.expect("a message").is_some(), "{name}");
-        let reading = tokio::spawn(async move {
+        Self::read(name, async move |parts| {
             loop {
                 match statuses.message().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return (Instant::now(), How::Clean),
-                    Err(status) => {
-                        let how = How::Status(status.code(), status.message().to_owned());
-                        return (Instant::now(), how);
-                    }
+                    Ok(Some(_)) => parts.send_modify(|number| *number += 1),
+                    Ok(None) => return How::Clean,
+                    Err(status) => return How::Status(status.code(), status.message().to_owned()),
                 }
             }
+        })
+    }
+
+    /// A stream that `read` reads to its end in a task of its own.
+    fn read<F>(name: &'static str, read: impl FnOnce(watch::Sender<u64>) -> F) -> Self
+    where
+        F: Future<Output = How> + Send + 'static,
+    {
+        let (sender, parts) = watch::channel(0);
+        let read = read(sender);
+        let reading = tokio::spawn(async move {
+            let how = read.await;
+            (Instant::now(), how)
         });
-        Self { name, reading }
+        Self {
+            name,
+            parts,
+            messages: None,
+            reading,
+        }
+    }
+
+    /// Expects that it is open: more of it comes, or a message returns. The gRPC stream says nothing after its first
+    /// message, so it is not asked.
+    ///
+    /// # Panics
+    /// When it was cut.
+    pub async fn expect_open(&mut self, whose: &str) {
+        let name = self.name;
+        self.parts.mark_unchanged();
+        if let Some(messages) = &mut self.messages {
+            let sent = messages.send(Message::text("hello")).await;
+            sent.unwrap_or_else(|error| panic!("{name} {whose}: {error}"));
+        }
+        let more = within(name, self.parts.changed()).await;
+        assert!(more.is_ok(), "{name} {whose} was cut");
     }
 
     /// Whether it has not ended.
@@ -164,9 +214,31 @@ impl Live {
     ///
     /// # Panics
     /// When it does not end.
-    pub async fn ended(self, acknowledged: Instant) -> (How, Duration) {
-        let (at, how) = within(self.name, self.reading).await.expect("no panic");
+    pub async fn ended(mut self, acknowledged: Instant) -> (How, Duration) {
+        let (at, how) = within(self.name, &mut self.reading)
+            .await
+            .expect("no panic");
         (how, at.saturating_duration_since(acknowledged))
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+/// Reads the echoes of a WebSocket until it ends.
+async fn read_messages(mut messages: SplitStream<Socket>, parts: &watch::Sender<u64>) -> How {
+    loop {
+        match messages.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => {
+                return How::Closed(frame.code.into(), frame.reason.to_string());
+            }
+            Some(Ok(Message::Close(None))) | None => return How::Clean,
+            Some(Ok(_)) => parts.send_modify(|number| *number += 1),
+            Some(Err(_)) => return How::Broken,
+        }
     }
 }
 

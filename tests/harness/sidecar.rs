@@ -209,6 +209,24 @@ impl TestSidecar {
         kill_process(self.id(), signal).expect("signalled");
     }
 
+    /// Stops it as SIGSTOP does, and waits until none of its threads runs.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub async fn stop(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.id().as_raw_nonzero());
+        eventually("the sidecar to stop", async || {
+            let tasks = std::fs::read_dir(&tasks).expect("its threads");
+            let mut states = tasks.map(|task| {
+                let file = task.expect("a thread").path().join("stat");
+                std::fs::read_to_string(file).unwrap_or_default()
+            });
+            states.all(|state| state.contains(") T ")).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

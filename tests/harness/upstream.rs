@@ -54,7 +54,7 @@ const DOWNLOAD_PART_BYTES: usize = 1024;
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The most marks that are counted.
-const MARKS_MAX: usize = 100_000;
+const MARKS_MAX: usize = 400_000;
 
 /// A request as it reached the upstream.
 #[derive(Debug, Serialize, Deserialize)]

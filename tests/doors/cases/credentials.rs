@@ -34,6 +34,23 @@ pub async fn http2(scene: Scene) {
     scene.expect_refusal(marked, 401, "missing");
 }
 
+pub async fn http3(scene: Scene) {
+    let ada = scene.sign_in("ada").await;
+    let visit = Visit::get("/orders").bearer(&ada.token);
+    let admitted = scene.settled_http3(&visit).await;
+    let echo = admitted.answer.expect("an answer").echo();
+    assert_eq!(echo.value("x-portcullis-user"), Some("ada"));
+    assert_eq!(echo.value("authorization").unwrap_or_default(), "");
+    scene.revoke(&ada).await;
+    scene.refused_soon(&visit, 401, "revoked").await;
+    let marked = scene.settled_http3(&visit).await;
+    scene.expect_refusal(marked, 401, "revoked");
+    let marked = scene.settled_http3(&Visit::get("/orders")).await;
+    scene.expect_refusal(marked, 401, "missing");
+    let marked = scene.settled_http3(&Visit::get("/public/x")).await;
+    assert!(marked.reached, "{:?}", marked.answer);
+}
+
 pub async fn cookie(scene: Scene) {
     let ada = scene.sign_in("ada").await;
     let cookie = format!("theme=dark; portcullis_session={}", ada.token);
@@ -47,7 +64,8 @@ pub async fn cookie(scene: Scene) {
 
 pub async fn absent(scene: Scene) {
     let answer = scene.refused(&Visit::get("/"), 401, "missing").await;
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    let challenges = answer.headers.get_all("www-authenticate").iter();
+    assert_eq!(challenges.collect::<Vec<_>>(), ["Bearer"]);
 }
 
 pub async fn malformed(scene: Scene) {

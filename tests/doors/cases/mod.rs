@@ -50,6 +50,7 @@ pub const CASES: &[Case] = &[
     case!("live credential", credentials::live),
     case!("live credential in a cookie", credentials::cookie),
     case!("HTTP/2", credentials::http2, http2),
+    case!("HTTP/3", credentials::http3, http3),
     case!("absent credential", credentials::absent),
     case!("malformed credential", credentials::malformed),
     case!("foreign credential", credentials::foreign),
@@ -86,6 +87,7 @@ pub const CASES: &[Case] = &[
     ),
     case!("spoofed identity: duplicates", spoofing::duplicates),
     case!("spoofed identity: HTTP/2", spoofing::http2, http2),
+    case!("spoofed identity: HTTP/3", spoofing::http3, http3),
     case!(
         "spoofed identity: trailers",
         spoofing::trailers,
@@ -123,7 +125,19 @@ pub const CASES: &[Case] = &[
     case!("authority half open", outages::half_open),
     case!("authority slow", outages::slow),
     case!("storm while a snapshot is loaded", outages::snapshot_storm),
-    case!("decider killed", outages::decider_killed, decider),
+    case!("sidecar killed", outages::decider_killed, decider),
+    case!(
+        "sidecar stopped",
+        outages::decider_stopped,
+        decider,
+        bounds_decision
+    ),
+    case!(
+        "sidecar gone: 503 with Retry-After",
+        outages::decider_gone_answer,
+        decider,
+        answers_unavailable
+    ),
     case!("WebSocket admitted", streams::websocket, websockets),
     case!("event stream admitted", streams::events),
     case!(

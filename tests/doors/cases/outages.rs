@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::OPERATOR,
@@ -10,10 +11,10 @@ use portcullis_tests::{
     visitor::Visit,
     wait::{eventually, within},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, interval, timeout};
 
 use super::ends::visit;
-use crate::scene::{Marked, Scene, Session};
+use crate::scene::{Scene, Session};
 
 /// The bound of a door that is to notice an outage soon.
 const SHORT_BOUND: Duration = Duration::from_secs(1);
@@ -23,6 +24,9 @@ const STALE_MAX: Duration = Duration::from_secs(3);
 
 /// The bound of a door that is not to notice a short outage.
 const LONG_BOUND: Duration = Duration::from_secs(10);
+
+/// The longest time in which all gateways refuse several requests about which nobody decides. HAProxy takes 2 s.
+const DECISION_MAX: Duration = Duration::from_secs(10);
 
 /// The length of a short outage.
 const SHORT_OUTAGE: Duration = Duration::from_secs(1);
@@ -117,43 +121,40 @@ pub async fn slow(scene: Scene) {
 pub async fn snapshot_storm(scene: Scene) {
     let (ada, bob) = (scene.sign_in("ada").await, scene.sign_in("bob").await);
     scene.revoke(&bob).await;
-    let slow = Link {
-        bytes_per_second: 2_000,
+    let bound = Duration::from_secs(10);
+    let scene = scene.own_through(bound, None, Link::BLACK_HOLE).await;
+    let before = storm(&scene, &ada, &bob).await;
+    assert!(!before.contains(&200), "the view was there at once");
+
+    scene.proxy().set(Link {
+        bytes_per_second: 10_000,
         ..Link::default()
-    };
-    let scene = scene.own_through(Duration::from_secs(10), None, slow).await;
-    let mut unready = 0;
+    });
     within("the view to be loaded", async {
-        loop {
-            let visits = (0..8).map(|_| async {
-                let (live, dead) = (
-                    scene.send(&visit(&ada)).await,
-                    scene.send(&visit(&bob)).await,
-                );
-                assert!(!dead.reached, "a revoked session was admitted");
-                let dead = dead.answer.expect("an answer").status.as_u16();
-                assert!([401, 503].contains(&dead), "{dead}");
-                let live = live.answer.expect("an answer").status.as_u16();
-                assert!([200, 503].contains(&live), "{live}");
-                let anyone = scene.send(&Visit::get("/")).await;
-                assert!(
-                    !anyone.reached,
-                    "a request without a credential was admitted"
-                );
-                live
-            });
-            let statuses = futures::future::join_all(visits).await;
-            unready += statuses.iter().filter(|status| **status == 503).count();
-            if statuses.contains(&200) {
-                break;
-            }
-        }
+        while !storm(&scene, &ada, &bob).await.contains(&200) {}
     })
     .await;
-    assert!(unready > 0, "the view was there at once");
     scene.proxy().set(Link::default());
     scene.refused(&visit(&bob), 401, "revoked").await;
     scene.admitted(&visit(&ada)).await;
+}
+
+/// Requests of a live session, of a dead one and of nobody, many at once. Returns the statuses of the live one.
+async fn storm(scene: &Scene, ada: &Session, bob: &Session) -> Vec<u16> {
+    let (live, dead, anyone) = (visit(ada), visit(bob), Visit::get("/"));
+    let visits = (0..8).map(|_| async {
+        let dead = scene.send(&dead).await;
+        assert!(!dead.reached, "a revoked session was admitted");
+        let status = dead.answer.expect("an answer").status.as_u16();
+        assert!([401, 503].contains(&status), "{status}");
+        let anyone = scene.send(&anyone).await;
+        assert!(!anyone.reached, "nobody was admitted");
+        let live = scene.send(&live).await;
+        let status = live.answer.expect("an answer").status.as_u16();
+        assert!([200, 503].contains(&status), "{status}");
+        status
+    });
+    join_all(visits).await
 }
 
 /// A rotation of the signing key, under load: no request of a live session is refused.
@@ -166,20 +167,22 @@ pub async fn rotation(scene: Scene) {
     scene.admitted(&visit(&old)).await;
     let mut keys = scene.authority().keys(OPERATOR);
     keys.rotate_signing_key(request).await.expect("rotated");
+
     let mut admitted = 0;
+    // A pace, because many doors are tested on one machine.
+    let mut pace = interval(Duration::from_millis(20));
     within("tokens of the new key", async {
         loop {
-            let session = scene.sign_in("ada").await;
-            for session in [&session, &old] {
-                let answer = scene
-                    .settled(&visit(session))
-                    .await
-                    .answer
-                    .expect("an answer");
+            pace.tick().await;
+            let new = scene.sign_in("ada").await;
+            let visits = [visit(&new), visit(&new), visit(&old), visit(&old)];
+            let sent = visits.iter().map(|visit| scene.send(visit));
+            for marked in join_all(sent).await {
+                let answer = marked.answer.expect("an answer");
                 assert_eq!(answer.status, 200, "after {admitted}: {}", answer.text());
                 admitted += 1;
             }
-            if key_id(&session) != key_id(&old) {
+            if key_id(&new) != key_id(&old) {
                 break;
             }
         }
@@ -197,19 +200,51 @@ pub async fn decider_killed(scene: Scene) {
     let ada = scene.sign_in("ada").await;
     scene.admitted(&visit(&ada)).await;
     scene.kill_decider().await;
-    for target in ["/", "/public/x"] {
-        let marked = scene.send(&Visit::get(target).bearer(&ada.token)).await;
-        expect_unavailable(&marked, target);
-    }
-    let marked = scene.send(&Visit::get("/")).await;
-    expect_unavailable(&marked, "without a credential");
+    expect_all_unavailable(&scene, &ada).await;
 }
 
-fn expect_unavailable(marked: &Marked, what: &str) {
-    assert!(!marked.reached, "{what}: it reached the upstream");
-    let status = marked.answer.as_ref().expect("an answer").status.as_u16();
-    // Traefik has no other answer than 500.
-    assert!([500, 503].contains(&status), "{what}: {status}");
+/// The process that the gateway asks accepts connections and never answers: the gateway refuses, soon.
+pub async fn decider_stopped(scene: Scene) {
+    let scene = scene.own(LONG_BOUND, None).await;
+    let ada = scene.sign_in("ada").await;
+    scene.admitted(&visit(&ada)).await;
+    scene.stop_decider().await;
+    let refused = expect_all_unavailable(&scene, &ada);
+    let bounded = timeout(DECISION_MAX, refused).await;
+    bounded.expect("a bound for a decision");
+}
+
+/// A client hears that it is no refusal, and when to try again.
+pub async fn decider_gone_answer(scene: Scene) {
+    let scene = scene.own(LONG_BOUND, None).await;
+    let ada = scene.sign_in("ada").await;
+    scene.admitted(&visit(&ada)).await;
+    scene.kill_decider().await;
+    for visit in [visit(&ada), Visit::get("/")] {
+        let answer = scene.send(&visit).await.answer.expect("an answer");
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+}
+
+/// Expects that nothing passes, also not what is public.
+async fn expect_all_unavailable(scene: &Scene, ada: &Session) {
+    let visits = [
+        Visit::get("/").bearer(&ada.token),
+        Visit::get("/public/x").bearer(&ada.token),
+        Visit::get("/public/x"),
+        Visit::get("/"),
+        Visit::new("POST", "/")
+            .bearer(&ada.token)
+            .header("content-length", "0"),
+    ];
+    let sent = visits.iter().map(|visit| scene.send(visit));
+    for (marked, visit) in join_all(sent).await.into_iter().zip(&visits) {
+        assert!(!marked.reached, "{visit:?} reached the upstream");
+        let status = marked.answer.expect("an answer").status.as_u16();
+        assert!([500, 503].contains(&status), "{visit:?}: {status}");
+    }
 }
 
 /// An outage that began, and a session that was revoked right after that.

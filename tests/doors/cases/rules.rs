@@ -166,6 +166,13 @@ pub async fn public(scene: Scene) {
     let ada = scene.sign_in("ada").await;
     let echo = scene.admitted(&Visit::get("/public/logo.svg")).await;
     assert_eq!(echo.target, "/public/logo.svg");
+    // What is not the gate's stays.
+    let own = Visit::get("/public/logo.svg")
+        .header("authorization", "Basic YTpi")
+        .header("cookie", "a=b");
+    let echo = scene.admitted(&own).await;
+    assert_eq!(echo.value("authorization"), Some("Basic YTpi"));
+    assert_eq!(echo.value("cookie"), Some("a=b"));
     // Nobody is asked, so nobody is named: also not the holder of a credential that happened to be there.
     for token in [ada.token.as_str(), "garbage"] {
         let visit = Visit::get("/public/logo.svg").bearer(token);
@@ -250,6 +257,18 @@ pub async fn credential_removed(scene: Scene) {
         rest.contains("theme=dark") && rest.contains("lang=de"),
         "{rest}"
     );
+
+    // Braces are placeholders in a Caddyfile.
+    let braces = format!("theme={{env.PATH}}; portcullis_session={}; a=b", ada.token);
+    let echo = scene
+        .admitted(&Visit::get("/").header("cookie", braces))
+        .await;
+    assert_eq!(echo.value("cookie"), Some("theme={env.PATH}; a=b"));
+    let only = format!("portcullis_session={}", ada.token);
+    let echo = scene
+        .admitted(&Visit::get("/").header("cookie", only))
+        .await;
+    assert_eq!(present(echo.value("cookie")), None);
 
     let basic = Visit::get("/")
         .header("authorization", "Basic YTpi")

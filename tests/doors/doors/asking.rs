@@ -3,39 +3,40 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
+use http::StatusCode;
 use portcullis_tests::{
     door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
-    gateways::{Behind, Gateway, caddy, haproxy, nginx, open_directory, program, traefik},
+    gateways::{Behind, Gateway, open_directory},
     sidecar::{SidecarConfig, TestSidecar},
+    visitor::Visit,
+    wait::eventually,
 };
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-const NO_CUT: Ability = Ability::No("bounds the age of a stream instead");
-const NO_HTTP3: Ability = Ability::No("no HTTP/3 in its sample");
+use crate::kind::Kind;
 
 /// A gateway that asks the sidecar.
-pub struct Asking {
-    name: &'static str,
-    abilities: Abilities,
-    /// Whether it asks through a Unix socket.
-    takes_socket: bool,
-    start: fn(Behind) -> BoxFuture<'static, Gateway>,
-}
+pub struct Asking(pub Kind);
 
-impl Asking {
-    /// All of them.
-    pub fn all() -> Vec<Self> {
-        let abilities = Abilities {
+#[async_trait]
+impl Door for Asking {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn abilities(&self) -> Abilities {
+        let common = Abilities {
             http2: Ability::Yes,
-            http3: NO_HTTP3,
-            grpc: Ability::No("its sample has no gRPC upstream"),
+            http3: Ability::No("no HTTP/3 in its packages"),
+            grpc: Ability::No("its sample forwards HTTP/1.1"),
             websockets: Ability::Yes,
-            cuts_streams: NO_CUT,
+            cuts_streams: Ability::No("asks once; its page says what bounds the age of a stream"),
             limits_upgrades: Ability::Yes,
             cleans_all_names: Ability::Yes,
-            cleans_trailers: Ability::No("passes announced trailers on"),
+            cleans_trailers: Ability::No(
+                "passes trailers on; an application must not take them for headers",
+            ),
             refusal_bodies: Ability::Yes,
             refusal_headers: Ability::Yes,
             redirects: Ability::Yes,
@@ -43,55 +44,34 @@ impl Asking {
             client_address: Ability::Yes,
             best_effort: Ability::Yes,
             decider: Ability::Yes,
+            answers_unavailable: Ability::Yes,
+            bounds_decision: Ability::Yes,
         };
-        let gateway = |name, start| Self {
-            name,
-            abilities,
-            takes_socket: true,
-            start,
-        };
-        vec![
-            Self {
-                abilities: Abilities {
-                    cleans_all_names: Ability::No("removes the names that there are"),
-                    cleans_trailers: Ability::Yes,
-                    ..abilities
-                },
-                ..gateway("NGINX", |behind| {
-                    Box::pin(async move { nginx::start(&program::nginxes()[0], &behind).await })
-                })
+        match self.0 {
+            Kind::NginxDebian | Kind::NginxNewest => Abilities {
+                cleans_all_names: Ability::No("removes the headers that there are, by name"),
+                cleans_trailers: Ability::Yes,
+                ..common
             },
-            gateway("Caddy", |behind| {
-                Box::pin(async move { caddy::start(&program::caddies()[1], &behind).await })
-            }),
-            Self {
-                takes_socket: false,
-                ..gateway("Traefik", |behind| {
-                    Box::pin(async move { traefik::start(&program::traefik(), &behind).await })
-                })
+            Kind::CaddyDebian | Kind::CaddyNewest => Abilities {
+                http3: Ability::Yes,
+                ..common
             },
-            gateway("HAProxy", |behind| {
-                Box::pin(async move { haproxy::start(&program::haproxy(), &behind).await })
-            }),
-        ]
-    }
-}
-
-#[async_trait]
-impl Door for Asking {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn abilities(&self) -> Abilities {
-        self.abilities
+            Kind::Traefik => Abilities {
+                http3: Ability::Yes,
+                answers_unavailable: Ability::No("answers 500, without a time"),
+                bounds_decision: Ability::No("waits for 30 s, and admits nobody meanwhile"),
+                ..common
+            },
+            Kind::Haproxy => common,
+        }
     }
 
     async fn start(&self, options: &DoorOptions) -> Box<dyn RunningDoor> {
         let directory = open_directory();
         let mut config = sidecar_config(options);
         config.ext_authz = String::new();
-        if self.takes_socket {
+        if self.0.takes_socket() {
             let socket = directory.path().join("forward-auth.sock");
             // NGINX, started by root, asks as another user.
             config.forward_auth = format!(
@@ -104,9 +84,17 @@ impl Door for Asking {
             sidecar: sidecar.forward_auth.clone(),
             application: options.upstream.address(),
         };
-        let gateway = (self.start)(behind).await;
+        let https = options.certificate.write(directory.path());
+        let gateway = self.0.start_https(&behind, &https).await;
+        // Traefik listens before it knows its routes.
+        eventually("the gateway to know its routes", async || {
+            let answer = Visit::get("/ready").http1(gateway.http()).await?;
+            (answer.status != StatusCode::NOT_FOUND).then_some(())
+        })
+        .await;
         Box::new(Running {
             gateway,
+            http3: https.address,
             sidecar: Mutex::new(sidecar),
             _directory: directory,
         })
@@ -116,26 +104,25 @@ impl Door for Asking {
 /// The settings of a sidecar for a door under test.
 pub fn sidecar_config(options: &DoorOptions) -> SidecarConfig {
     let mut config = SidecarConfig::new(&options.endpoint());
-    config.authority.push_str(&format!(
-        "max_staleness = \"{}ms\"\n",
-        options.max_staleness.as_millis()
-    ));
+    let staleness = options.max_staleness.as_millis();
+    config
+        .authority
+        .push_str(&format!("max_staleness = \"{staleness}ms\"\n"));
     if let Some(stale_max) = options.best_effort {
+        let stale_max = stale_max.as_millis();
         config
             .authority
-            .push_str(&format!("best_effort = \"{}ms\"\n", stale_max.as_millis()));
+            .push_str(&format!("best_effort = \"{stale_max}ms\"\n"));
     }
-    // The rules are a part of the sidecar's own file.
-    let part = toml::Table::from_iter([("rules".to_owned(), options.rules.clone().into())]);
-    let text = toml::to_string(&part).expect("TOML");
-    let lines = text.strip_prefix("[rules]\n").expect("a table");
-    lines.clone_into(&mut config.rules);
+    config.rules = options.rules.clone();
     config
 }
 
 struct Running {
     gateway: Gateway,
+    http3: SocketAddr,
     sidecar: Mutex<TestSidecar>,
+    /// Kept, because the socket and the certificate are in it.
     _directory: TempDir,
 }
 
@@ -149,7 +136,15 @@ impl RunningDoor for Running {
         self.gateway.http2
     }
 
+    fn http3(&self) -> Option<SocketAddr> {
+        Some(self.http3)
+    }
+
     async fn kill_decider(&self) {
         self.sidecar.lock().await.kill().await;
+    }
+
+    async fn stop_decider(&self) {
+        self.sidecar.lock().await.stop().await;
     }
 }

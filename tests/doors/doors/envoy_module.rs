@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use portcullis_tests::{
+    authority::GATEWAY,
     door::{Abilities, Ability, Door, DoorOptions, RunningDoor},
     gateways::{
         envoy::{Envoy, EnvoyConfig},
         program::envoys,
     },
+    http3,
 };
 use serde_json::json;
 
@@ -18,26 +20,28 @@ pub struct EnvoyModule;
 #[async_trait]
 impl Door for EnvoyModule {
     fn name(&self) -> &'static str {
-        "envoy module"
+        "Envoy module"
     }
 
     fn abilities(&self) -> Abilities {
         Abilities {
             http2: Ability::Yes,
-            http3: Ability::No("in tests/envoy: it needs TLS"),
+            http3: Ability::Yes,
             grpc: Ability::Yes,
             websockets: Ability::Yes,
             cuts_streams: Ability::Yes,
+            limits_upgrades: Ability::Yes,
             cleans_all_names: Ability::Yes,
             cleans_trailers: Ability::Yes,
             refusal_bodies: Ability::Yes,
             refusal_headers: Ability::Yes,
             redirects: Ability::Yes,
-            raw_target: Ability::No("Envoy normalizes or refuses it first"),
-            limits_upgrades: Ability::Yes,
+            raw_target: Ability::No(super::NORMALIZES),
             client_address: Ability::Yes,
             best_effort: Ability::Yes,
-            decider: Ability::No("decides in its own process"),
+            decider: Ability::No(super::OWN_PROCESS),
+            answers_unavailable: Ability::No(super::OWN_PROCESS),
+            bounds_decision: Ability::No(super::OWN_PROCESS),
         }
     }
 
@@ -48,16 +52,28 @@ impl Door for EnvoyModule {
         if let Some(stale_max) = options.best_effort {
             authority["best_effort"] = json!(format!("{}ms", stale_max.as_millis()));
         }
+        // The file of the credential is written for one listener. Both share the connection.
+        let members = authority.as_object_mut().expect("an object");
+        members.remove("bearer_file");
+        members.insert("bearer".into(), json!(GATEWAY));
         *config.at("/rules") = serde_json::from_str(&options.rules_json()).expect("JSON");
+        let http3 = http3::listen_in_envoy(&mut config.value, &options.certificate);
         let envoy = Envoy::start(&envoys()[0], &config).await;
-        Box::new(RunningEnvoy(envoy))
+        Box::new(RunningEnvoy { envoy, http3 })
     }
 }
 
-struct RunningEnvoy(Envoy);
+struct RunningEnvoy {
+    envoy: Envoy,
+    http3: SocketAddr,
+}
 
 impl RunningDoor for RunningEnvoy {
     fn http(&self) -> SocketAddr {
-        self.0.address()
+        self.envoy.address()
+    }
+
+    fn http3(&self) -> Option<SocketAddr> {
+        Some(self.http3)
     }
 }

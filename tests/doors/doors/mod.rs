@@ -3,21 +3,28 @@
 mod asking;
 mod envoy_module;
 mod ext_authz;
-mod gateway;
-mod layer;
+mod rust;
 
 use portcullis_tests::door::Door;
+
+use crate::kind::Kind;
+
+/// The reason of a door that asks nobody.
+const OWN_PROCESS: &str = "decides in its own process";
+
+/// The reason of Envoy.
+const NORMALIZES: &str = "Envoy normalizes or refuses the path before";
 
 /// Every door, in the order of the table.
 pub fn all() -> Vec<Box<dyn Door>> {
     let mut doors: Vec<Box<dyn Door>> = vec![
-        Box::new(layer::Layer),
-        Box::new(gateway::ExampleGateway),
+        Box::new(rust::LAYER),
+        Box::new(rust::EXAMPLE_GATEWAY),
         Box::new(envoy_module::EnvoyModule),
         Box::new(ext_authz::ExtAuthz),
     ];
-    for door in asking::Asking::all() {
-        doors.push(Box::new(door));
+    for kind in Kind::ALL {
+        doors.push(Box::new(asking::Asking(kind)));
     }
     doors
 }

@@ -9,10 +9,9 @@ use portcullis_tests::{
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::setting::{Setting, newest};
+use super::setting::{Setting, newest};
 
-#[tokio::test]
-async fn a_wrong_configuration_stops_the_start_and_names_the_key() {
+pub async fn a_wrong_configuration_stops_the_start_and_names_the_key() {
     let setting = Setting::new().await;
     type Change = fn(&mut EnvoyConfig);
     let cases: [(&str, Change); 5] = [

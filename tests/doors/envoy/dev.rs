@@ -2,7 +2,7 @@
 
 use portcullis_tests::{gateways::envoy::module, process::run};
 
-use crate::setting::newest;
+use super::setting::newest;
 
 const ADDRESSES: [&str; 13] = [
     "dev",
@@ -20,8 +20,7 @@ const ADDRESSES: [&str; 13] = [
     "127.0.0.1:0",
 ];
 
-#[tokio::test]
-async fn dev_signs_out_once_through_envoy_and_prints_the_time() {
+pub async fn dev_signs_out_once_through_envoy_and_prints_the_time() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data = directory.path().join("data").display().to_string();
     let envoy = newest().path.display().to_string();
@@ -39,8 +38,7 @@ async fn dev_signs_out_once_through_envoy_and_prints_the_time() {
     }
 }
 
-#[tokio::test]
-async fn dev_says_what_is_missing_for_envoy() {
+pub async fn dev_says_what_is_missing_for_envoy() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data = directory.path().join("data").display().to_string();
     let envoy = newest().path.display().to_string();

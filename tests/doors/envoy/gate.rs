@@ -7,7 +7,7 @@ use portcullis_tests::{
     wait::eventually,
 };
 
-use crate::{
+use super::{
     client::{Live, get},
     setting::{Setting, bearer},
 };
@@ -15,8 +15,7 @@ use crate::{
 /// The longest time from the acknowledgement of a revocation to its effect, on a machine that is busy with other tests.
 const EFFECT_MAX: Duration = Duration::from_secs(2);
 
-#[tokio::test]
-async fn each_version_of_envoy_admits_refuses_and_cuts() {
+pub async fn each_version_of_envoy_admits_refuses_and_cuts() {
     let setting = Setting::new().await;
     for program in envoys() {
         admit_refuse_and_cut(&setting, &program).await;

@@ -6,10 +6,9 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::setting::Setting;
+use super::setting::Setting;
 
-#[tokio::test]
-async fn one_stream_of_a_connection_is_cut_and_the_others_go_on() {
+pub async fn one_stream_of_a_connection_is_cut_and_the_others_go_on() {
     let setting = Setting::new().await;
     let envoy = setting.envoy(&setting.config()).await;
     let (ada, bob) = (
@@ -49,8 +48,7 @@ async fn one_stream_of_a_connection_is_cut_and_the_others_go_on() {
     }
 }
 
-#[tokio::test]
-async fn a_grpc_stream_is_cut() {
+pub async fn a_grpc_stream_is_cut() {
     let setting = Setting::new().await;
     let mut config = setting.config();
     config.value["static_resources"]["clusters"][0]["typed_extension_protocol_options"] = json!({

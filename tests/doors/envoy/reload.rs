@@ -11,13 +11,12 @@ use portcullis_tests::{
 };
 use serde_json::json;
 
-use crate::{
+use super::{
     client::{Live, get},
     setting::{Setting, bearer, newest},
 };
 
-#[tokio::test]
-async fn a_new_configuration_replaces_the_old_one_without_a_gap() {
+pub async fn a_new_configuration_replaces_the_old_one_without_a_gap() {
     let setting = Setting::new().await;
     let options = EnvoyOptions {
         dynamic_listeners: true,

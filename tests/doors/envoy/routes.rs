@@ -3,13 +3,12 @@
 use portcullis_tests::gateways::envoy::EnvoyConfig;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     client::get,
     setting::{Setting, bearer},
 };
 
-#[tokio::test]
-async fn a_route_has_rules_of_its_own() {
+pub async fn a_route_has_rules_of_its_own() {
     let setting = Setting::new().await;
     let mut config = setting.config();
     route(

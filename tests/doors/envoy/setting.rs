@@ -14,7 +14,7 @@ use portcullis_tests::{
     wait::eventually,
 };
 
-use crate::client::get;
+use super::client::get;
 
 /// An authority and an application.
 pub struct Setting {

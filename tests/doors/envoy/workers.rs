@@ -1,8 +1,8 @@
-//! Several workers, an authority that goes away, and the address of the client.
+//! Several workers, an authority that goes away, listeners that drain, and a hot restart.
 
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, TENANT, session_id},
+    authority::{ADMIN, TENANT},
     gateways::envoy::{Envoy, EnvoyOptions},
     wait::eventually,
 };
@@ -12,15 +12,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
+use super::{
     client::{Live, get},
     setting::{Setting, bearer, newest},
 };
 
 const STREAMS: usize = 40;
 
-#[tokio::test]
-async fn the_streams_of_all_workers_are_cut() {
+pub async fn the_streams_of_all_workers_are_cut() {
     let setting = Setting::new().await;
     let options = EnvoyOptions {
         workers: 4,
@@ -53,8 +52,7 @@ async fn the_streams_of_all_workers_are_cut() {
     other.echoes().await;
 }
 
-#[tokio::test]
-async fn without_the_authority_a_strict_gate_cuts_and_refuses() {
+pub async fn without_the_authority_a_strict_gate_cuts_and_refuses() {
     let mut setting = Setting::new().await;
     let mut config = setting.config();
     config.at("/authority")["max_staleness"] = json!("1s");
@@ -82,38 +80,7 @@ async fn without_the_authority_a_strict_gate_cuts_and_refuses() {
     assert_eq!(get(envoy.address(), "/", &token).await.status, 200);
 }
 
-#[tokio::test]
-async fn the_clients_address_is_the_peers_and_not_what_it_says() {
-    let setting = Setting::new().await;
-    let mut config = setting.config();
-    config.at("/authority")["activity_interval"] = json!("100ms");
-    let envoy = setting.envoy(&config).await;
-    let ada = setting.authority.sign_in("ada").await;
-    let says = format!(
-        "{}X-Forwarded-For: 203.0.113.9\r\n",
-        bearer(&ada.access_token)
-    );
-    assert_eq!(
-        get(envoy.address(), "/orders?page=2", &says).await.status,
-        200
-    );
-
-    let session = eventually("the use to be reported", async || {
-        let request = v1::GetSessionRequest {
-            tenant_id: TENANT.into(),
-            session_id: session_id(&ada),
-        };
-        let mut sessions = setting.authority.sessions(ADMIN);
-        let session = sessions.get_session(request).await.expect("a session");
-        let session = session.into_inner().session.expect("a session");
-        (!session.last_ip.is_empty()).then_some(session)
-    })
-    .await;
-    assert_eq!(session.last_ip, "127.0.0.1");
-}
-
-#[tokio::test]
-async fn a_listener_that_drains_still_cuts() {
+pub async fn a_listener_that_drains_still_cuts() {
     let setting = Setting::new().await;
     let envoy = setting.envoy(&setting.config()).await;
     let ada = setting.authority.sign_in("ada").await;
@@ -132,8 +99,7 @@ async fn a_listener_that_drains_still_cuts() {
     events.closed().await;
 }
 
-#[tokio::test]
-async fn a_hot_restart_has_no_gap_and_old_streams_are_cut() {
+pub async fn a_hot_restart_has_no_gap_and_old_streams_are_cut() {
     let setting = Setting::new().await;
     // The number of the memory that the two share.
     let base = rand::random_range(1..30_000).to_string();

@@ -1,13 +1,11 @@
 //! A gateway before an upstream, with a sidecar that follows an authority.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use http::StatusCode;
 use portcullis_tests::{
     authority::TestAuthority,
-    gateways::{
-        Behind, Gateway, Program, Sample, caddy, haproxy, nginx, open_directory, program, traefik,
-    },
+    gateways::{Behind, Gateway, Sample, open_directory},
     sidecar::{SidecarConfig, TestSidecar},
     upstream::{Echo, Upstream},
     visitor::{Answer, Visit},
@@ -16,85 +14,15 @@ use portcullis_tests::{
 use rand::Rng;
 use tempfile::TempDir;
 
-/// The cookie that brings the access token.
-pub const COOKIE: &str = "portcullis_session";
-
-/// The host at which `/open` is public, and `/public` as everywhere.
-pub const OPEN_HOST: &str = "open.test";
+use crate::kind::Kind;
 
 const RULES: &str = r#"
 cookie = "portcullis_session"
 
 [[rules]]
-host = "open.test"
-path = "/open/{*rest}"
-access = "public"
-
-[[rules]]
 path = "/public/{*rest}"
 access = "public"
-
-[[rules]]
-path = "/other-tenant"
-access = "session"
-tenants = ["other"]
-
-[[rules]]
-path = "/step-up"
-access = "session"
-acr = "urn:example:gold"
-
-[[rules]]
-path = "/page"
-access = "session"
-sign_in = "/public/sign-in?theme=dark"
 "#;
-
-/// A gateway in one version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    NginxDebian,
-    NginxNewest,
-    CaddyDebian,
-    CaddyNewest,
-    Traefik,
-    Haproxy,
-}
-
-impl Kind {
-    /// Starts it.
-    pub async fn start(self, behind: &Behind) -> Gateway {
-        self.start_with(behind, |sample| sample).await
-    }
-
-    /// Starts it with further changes of its file.
-    pub async fn start_with(self, behind: &Behind, change: fn(Sample) -> Sample) -> Gateway {
-        let first = |programs: Vec<Program>| programs.into_iter().next().expect("one");
-        let last = |programs: Vec<Program>| programs.into_iter().next_back().expect("one");
-        match self {
-            Self::NginxDebian => {
-                nginx::start_with(&first(program::nginxes()), behind, change).await
-            }
-            Self::NginxNewest => nginx::start_with(&last(program::nginxes()), behind, change).await,
-            Self::CaddyDebian => {
-                caddy::start_with(&first(program::caddies()), behind, change).await
-            }
-            Self::CaddyNewest => caddy::start_with(&last(program::caddies()), behind, change).await,
-            Self::Traefik => traefik::start_with(&program::traefik(), behind, change).await,
-            Self::Haproxy => haproxy::start_with(&program::haproxy(), behind, change).await,
-        }
-    }
-
-    /// Whether it asks through a Unix socket.
-    pub fn takes_socket(self) -> bool {
-        self != Self::Traefik
-    }
-
-    /// The status when the sidecar does not answer. Traefik has no other than 500.
-    pub fn unanswered(self) -> u16 {
-        if self == Self::Traefik { 500 } else { 503 }
-    }
-}
 
 /// All parts, running.
 pub struct Rig {
@@ -109,11 +37,6 @@ pub struct Rig {
 impl Rig {
     /// Starts all, and waits until a session is admitted.
     pub async fn start(kind: Kind) -> Self {
-        Self::start_with(kind, |_| {}).await
-    }
-
-    /// Starts all, with settings of the test's own for the sidecar.
-    pub async fn start_with(kind: Kind, change: impl FnOnce(&mut SidecarConfig)) -> Self {
         let authority = TestAuthority::sqlite().await;
         let upstream = Upstream::start().await;
         let directory = open_directory();
@@ -128,7 +51,6 @@ impl Rig {
                 socket.display()
             );
         }
-        change(&mut config);
         let sidecar = TestSidecar::ready_with(&config).await;
         let behind = Behind {
             sidecar: sidecar.forward_auth.clone(),
@@ -186,12 +108,11 @@ impl Rig {
         visited.answer.echo()
     }
 
-    /// Sends a request that is refused with this status, and returns the answer.
-    pub async fn refused(&self, visit: &Visit, status: u16) -> Answer {
+    /// Sends a request that is refused with this status.
+    pub async fn refused(&self, visit: &Visit, status: u16) {
         let visited = self.visit(visit).await.expect("an answer");
         assert_eq!(visited.answer.status, status, "{self}: {visited:?}");
         assert!(!visited.reached, "{self}: it reached the upstream");
-        visited.answer
     }
 }
 
@@ -209,11 +130,3 @@ pub struct Visited {
     pub answer: Answer,
     pub reached: bool,
 }
-
-/// The settings of a sidecar whose view is soon too old.
-pub fn soon_stale(config: &mut SidecarConfig) {
-    config.authority.push_str("max_staleness = \"1s\"\n");
-}
-
-/// A request that is not answered yet has no answer within this time.
-pub const NO_ANSWER: Duration = Duration::from_secs(1);

@@ -2,20 +2,20 @@
 
 use std::process::Command;
 
-use super::{Behind, Gateway, Launch, Program, Running, Sample, loopback, open_directory};
+use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, loopback, open_directory};
 
 /// The line that the Caddyfile tells a person with an old Caddy to delete.
 const NEEDS_2_7: &str = "\t\t\tstream_timeout 5m\n";
 
-/// Starts Caddy before an application, and waits until it listens.
+/// Starts Caddy before an application with a listener for HTTPS too, and waits until it listens.
 ///
 /// # Panics
 /// When it does not start.
-pub async fn start(program: &Program, behind: &Behind) -> Gateway {
-    start_with(program, behind, |sample| sample).await
+pub async fn start_https(program: &Program, behind: &Behind, https: &Https) -> Gateway {
+    start_at(program, behind, Some(https), |sample| sample).await
 }
 
-/// Starts it with further changes of the file.
+/// Starts Caddy before an application with changes of the file, and waits until it listens.
 ///
 /// # Panics
 /// When it does not start.
@@ -24,12 +24,25 @@ pub async fn start_with(
     behind: &Behind,
     change: impl Fn(Sample) -> Sample,
 ) -> Gateway {
+    start_at(program, behind, None, change).await
+}
+
+async fn start_at(
+    program: &Program,
+    behind: &Behind,
+    https: Option<&Https>,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("Caddyfile");
     let running = Running::start(|| {
         let http = loopback();
-        let mut sample = change(Sample::deployed("Caddyfile"))
+        let mut sample = change(Sample::deployed("Caddyfile"));
+        if let Some(https) = https {
+            sample = listen_https(sample, https);
+        }
+        sample = sample
             .set("http://:8080", &format!("http://:{}", http.port()))
             .application(behind)
             .set("unix//run/portcullis/forward-auth.sock", &upstream(behind));
@@ -52,6 +65,20 @@ pub async fn start_with(
     .await;
     let http2 = running.address;
     Gateway::new(running, http2, directory)
+}
+
+/// Takes the site for HTTPS out of its comment.
+fn listen_https(sample: Sample, https: &Https) -> Sample {
+    let shipped = sample.block("# https://:8443");
+    let ours = shipped
+        .replace("# ", "")
+        .replace(":8443", &format!(":{}", https.address.port()))
+        .replace(
+            "/etc/portcullis/tls.crt",
+            &https.certificate.display().to_string(),
+        )
+        .replace("/etc/portcullis/tls.key", &https.key.display().to_string());
+    sample.set(&shipped, &ours)
 }
 
 fn upstream(behind: &Behind) -> String {

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use serde_json::Value;
+
 use super::{Launch, Program, Running, free_port, program::deployed};
 
 /// Starts Envoy before `upstream`, with a sidecar at `socket`, and waits until it listens.
@@ -9,12 +11,28 @@ use super::{Launch, Program, Running, free_port, program::deployed};
 /// # Panics
 /// When it does not start, or the file lacks one of the three values.
 pub async fn start(program: &Program, socket: &Path, upstream: SocketAddr) -> Running {
+    start_with(program, socket, upstream, |_| {}).await
+}
+
+/// Starts it with a change of the configuration.
+///
+/// # Panics
+/// When it does not start, or the file lacks one of the three values.
+pub async fn start_with(
+    program: &Program,
+    socket: &Path,
+    upstream: SocketAddr,
+    mut change: impl FnMut(&mut Value),
+) -> Running {
     Running::start(|| {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let text = config_text(address, socket, upstream);
+        let mut config: Value = serde_saphyr::from_str(&text).expect("YAML");
+        change(&mut config);
         let mut command = std::process::Command::new(&program.path);
         command
             .arg("--config-yaml")
-            .arg(config(address, socket, upstream))
+            .arg(config.to_string())
             .args(["--concurrency", "1", "--use-dynamic-base-id"])
             .args(["--log-level", "warn"]);
         Launch { command, address }
@@ -23,7 +41,7 @@ pub async fn start(program: &Program, socket: &Path, upstream: SocketAddr) -> Ru
 }
 
 /// The shipped file with the values of a test.
-fn config(address: SocketAddr, socket: &Path, upstream: SocketAddr) -> String {
+fn config_text(address: SocketAddr, socket: &Path, upstream: SocketAddr) -> String {
     let mut text = deployed("envoy-ext-authz.yaml");
     for (shipped, ours) in [
         (

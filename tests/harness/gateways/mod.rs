@@ -21,7 +21,7 @@ use tempfile::TempDir;
 pub use self::{
     program::Program,
     running::{Launch, Running, free_port},
-    sample::{Behind, Sample},
+    sample::{Behind, Https, Sample},
 };
 
 /// A running gateway that asks the sidecar about each request.

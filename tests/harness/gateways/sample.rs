@@ -1,6 +1,10 @@
 //! A file of `deploy/`, with the addresses of a test in it.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -19,6 +23,17 @@ pub struct Behind {
     pub sidecar: String,
     /// The application.
     pub application: SocketAddr,
+}
+
+/// A listener of a gateway for HTTPS, with HTTP/3, beside the one without TLS.
+#[derive(Clone, Debug)]
+pub struct Https {
+    /// Where it listens, in TCP and UDP.
+    pub address: SocketAddr,
+    /// The file of its certificate.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
 }
 
 /// The text of a shipped file.
@@ -60,6 +75,19 @@ impl Sample {
         );
         self.values.push((shipped.to_owned(), ours.to_owned()));
         self
+    }
+
+    /// Returns the lines from `first` to the next empty line.
+    ///
+    /// # Panics
+    /// When the file does not have them.
+    #[must_use]
+    pub fn block(&self, first: &str) -> String {
+        let start = self.text.find(first);
+        let start = start.unwrap_or_else(|| panic!("deploy/{} has no `{first}`", self.name));
+        let rest = &self.text[start..];
+        let end = rest.find("\n\n").unwrap_or(rest.len());
+        rest[..end].to_owned()
     }
 
     /// Replaces the address at which the gateway listens.

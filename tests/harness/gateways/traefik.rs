@@ -2,17 +2,18 @@
 
 use std::process::Command;
 
-use super::{Behind, Gateway, Launch, Program, Running, Sample, loopback, open_directory};
+use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, loopback, open_directory};
 
-/// Starts Traefik before an application, and waits until it listens. The sidecar must listen on TCP.
+/// Starts Traefik before an application with a listener for HTTPS too, and waits until it listens. The sidecar must listen
+/// on TCP.
 ///
 /// # Panics
 /// When it does not start.
-pub async fn start(program: &Program, behind: &Behind) -> Gateway {
-    start_with(program, behind, |sample| sample).await
+pub async fn start_https(program: &Program, behind: &Behind, https: &Https) -> Gateway {
+    start_at(program, behind, Some(https), |sample| sample).await
 }
 
-/// Starts it with further changes of the file.
+/// Starts Traefik before an application with changes of the file, and waits until it listens.
 ///
 /// # Panics
 /// When it does not start.
@@ -21,17 +22,32 @@ pub async fn start_with(
     behind: &Behind,
     change: impl Fn(Sample) -> Sample,
 ) -> Gateway {
+    start_at(program, behind, None, change).await
+}
+
+async fn start_at(
+    program: &Program,
+    behind: &Behind,
+    https: Option<&Https>,
+    change: impl Fn(Sample) -> Sample,
+) -> Gateway {
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("traefik.yaml");
-    Sample::deployed("traefik-dynamic.yaml")
+    let mut dynamic = Sample::deployed("traefik-dynamic.yaml")
         .application(behind)
-        .set("127.0.0.1:7501", &behind.sidecar)
-        .write(&home.join("traefik-dynamic.yaml"));
+        .set("127.0.0.1:7501", &behind.sidecar);
+    if let Some(https) = https {
+        dynamic = certificate(dynamic, https);
+    }
+    dynamic.write(&home.join("traefik-dynamic.yaml"));
     let running = Running::start(|| {
         let http = loopback();
-        change(Sample::deployed("traefik.yaml"))
-            .listen(http)
+        let mut sample = change(Sample::deployed("traefik.yaml")).listen(http);
+        if let Some(https) = https {
+            sample = listen_https(sample, https);
+        }
+        sample
             .set("/etc/portcullis", &home.display().to_string())
             .write(&file);
         let mut command = Command::new(&program.path);
@@ -44,4 +60,26 @@ pub async fn start_with(
     .await;
     let http2 = running.address;
     Gateway::new(running, http2, directory)
+}
+
+/// Takes the entry point for HTTPS out of its comment.
+fn listen_https(sample: Sample, https: &Https) -> Sample {
+    let shipped = sample.block("  # secure:");
+    let ours = shipped
+        .replace("  # ", "  ")
+        .replace("127.0.0.1:8443", &https.address.to_string());
+    sample.set(&shipped, &ours)
+}
+
+/// Takes the certificate out of its comment.
+fn certificate(sample: Sample, https: &Https) -> Sample {
+    let shipped = sample.block("# tls:");
+    let ours = shipped
+        .replace("# ", "")
+        .replace(
+            "/etc/portcullis/tls.crt",
+            &https.certificate.display().to_string(),
+        )
+        .replace("/etc/portcullis/tls.key", &https.key.display().to_string());
+    sample.set(&shipped, &ours)
 }
