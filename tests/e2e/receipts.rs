@@ -568,3 +568,53 @@ async fn operators_see_each_gate_with_its_version_freshness_and_clock() {
     assert_eq!(status.streams, 1);
     assert!(!status.lapsed);
 }
+
+#[tokio::test]
+async fn the_authority_measures_the_delay_by_a_revocation_of_its_own() {
+    let authority = TestAuthority::with(|config| {
+        config.watch.canary_interval = Duration::from_secs(1);
+    })
+    .await;
+    let _gate = authority.ready_gate().await;
+    let delays = eventually("two measurements", async || {
+        let delays = list(&authority).await?.delays?;
+        (delays.count >= 2).then_some(delays)
+    })
+    .await;
+    assert_eq!(delays.missed, 0);
+    let longest: Duration = delays.max.expect("a time").try_into().expect("short");
+    // A probe would take longer: an eighth of the staleness.
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    let counted: u64 = delays.buckets.iter().map(|bucket| bucket.count).sum();
+    assert_eq!(counted, delays.count);
+
+    let request = v1::ListAuditEventsRequest::default();
+    let events = authority.audit(OPERATOR).list_audit_events(request).await;
+    let events = events.expect("a list").into_inner().events;
+    let actions: Vec<_> = events.iter().map(|event| &event.action).collect();
+    assert!(
+        !actions.iter().any(|action| action.contains("canary")),
+        "{actions:?}"
+    );
+    let request = v1::VerifyAuditTrailRequest::default();
+    let verified = authority.audit(OPERATOR).verify_audit_trail(request).await;
+    let verified = verified.expect("verified").into_inner();
+    assert_eq!(verified.fault, None, "revisions without events are whole");
+    assert!(verified.verified >= 2);
+}
+
+#[tokio::test]
+async fn a_gate_that_does_not_confirm_the_measurement_is_counted() {
+    let authority = TestAuthority::with(|config| {
+        config.watch.canary_interval = Duration::from_secs(1);
+    })
+    .await;
+    let proxy = Proxy::start(address(&authority)).await;
+    let _frozen = gate_behind(&proxy, "frozen").await;
+    proxy.set(Link::BLACK_HOLE);
+    eventually("a missed measurement", async || {
+        let delays = list(&authority).await?.delays?;
+        (delays.missed > 0).then_some(())
+    })
+    .await;
+}

@@ -150,6 +150,8 @@ pub enum Mutation {
         /// Scopes of sessions, each with the session that it exempts.
         cuts: Vec<(Scope, Option<Serial>)>,
     },
+    /// Revokes the session with the serial 0, which nobody has. The authority measures by it how long a revocation takes.
+    Canary,
 }
 
 /// The cause of a session's end.
@@ -258,7 +260,8 @@ impl Mutation {
             | Self::Turn { .. }
             | Self::ForgetApiKeys(_)
             | Self::Record
-            | Self::Repeat { .. } => None,
+            | Self::Repeat { .. }
+            | Self::Canary => None,
         }
     }
 
@@ -274,7 +277,9 @@ impl Mutation {
             | Self::RevokeApiKey { .. }
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
-            | Self::Repeat { .. } => true,
+            | Self::Repeat { .. }
+            // It takes the way of those that it measures.
+            | Self::Canary => true,
             // A stricter policy ends nothing by itself. The sweep ends sessions by revocations of its own.
             Self::EnableUser { .. }
             | Self::SetUserRoles { .. }
@@ -353,6 +358,7 @@ impl Mutation {
             Self::ForgetApiKeys(_) => "api_key.forget",
             Self::Record => "log.record",
             Self::Repeat { .. } => "log.repeat",
+            Self::Canary => "log.canary",
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct WatchConfig {
     pub ring_frames_max: usize,
     /// Bytes of the deltas of those batches.
     pub ring_bytes_max: usize,
+    /// Time between two revocations by which the authority measures the delay of enforcement. Zero: none.
+    #[serde(with = "humantime_serde")]
+    pub canary_interval: Duration,
     /// Calls that wait for enforcement at a time.
     pub receipts_max: usize,
 }
@@ -39,6 +42,7 @@ impl Default for WatchConfig {
             staleness_max: MINUTE,
             ring_frames_max: 16_384,
             ring_bytes_max: 64 << 20,
+            canary_interval: MINUTE,
             receipts_max: 1024,
         }
     }
@@ -47,6 +51,10 @@ impl Default for WatchConfig {
 impl WatchConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_durations(&[("watch.staleness_max", self.staleness_max, SECOND..=DAY)])?;
+        if !self.canary_interval.is_zero() {
+            let intervals = [("watch.canary_interval", self.canary_interval, SECOND..=DAY)];
+            check_durations(&intervals)?;
+        }
         // With a smaller ring every validator that is a little behind would read the log.
         check_range("watch.ring_bytes_max", &self.ring_bytes_max, &RING_BYTES)?;
         check_counts(&[

@@ -22,6 +22,9 @@ const COUNT_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// All counts together take at most one part in so many of a core's time.
 const COUNT_SHARE: u32 = 4;
 
+/// The time between two counts for the canary, which nobody waits for.
+const MISSED_PAUSE: Duration = Duration::from_millis(100);
+
 /// How far a revision is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enforcement {
@@ -145,6 +148,34 @@ impl Receipts {
             receipt.complete || *receipt != before
         };
         self.wait_for(question, until, is_news).await
+    }
+
+    /// Waits until the gates of this authority have confirmed a revision or lapsed, at most until `until`. Returns the
+    /// number of those that did not confirm.
+    pub(crate) async fn count_missed(&self, revision: Revision, until: Instant) -> u32 {
+        let question = self.question(revision, Instant::now());
+        let confirmations = &self.validators.confirmations;
+        let _waiting = confirmations.enter();
+        confirmations.want(revision);
+        loop {
+            let changed = confirmations.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let lines = self
+                .validators
+                .lines(revision, question.received, question.history);
+            let counts = Counts::of(lines, now);
+            if counts.pending == 0 || now >= until {
+                return counts.lapsed + counts.pending;
+            }
+            sleep(MISSED_PAUSE).await;
+            let lapse = counts.next_lapse.map_or(until, |lapse| lapse.min(until));
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until((lapse + COUNT_PAUSE_MIN).into()) => {}
+            }
+        }
     }
 
     async fn wait_for(

@@ -4,6 +4,7 @@
 //! which two of them attempt together happens once.
 
 mod audit_outbox;
+mod canary;
 mod checkpoint;
 mod key_following;
 mod log_following;
@@ -73,6 +74,10 @@ impl Jobs {
         let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
         tasks.spawn_until(stop, "keys", follow_keys);
 
+        let interval = self.config.watch.canary_interval;
+        let measure = canary::run(Arc::clone(&self.app), interval);
+        tasks.spawn_until(stop, "canary", measure);
+
         let sweeper = Sweeper::new(
             Arc::clone(&self.store),
             self.log.clone(),
@@ -101,7 +106,7 @@ impl Jobs {
         );
         tasks.spawn("record", record_events);
 
-        let record_uses = token_uses::run(self.app, stop.clone());
+        let record_uses = token_uses::run(Arc::clone(&self.app), stop.clone());
         tasks.spawn("use", record_uses);
 
         let reload_places = places_reload::run(self.places, stop.clone());

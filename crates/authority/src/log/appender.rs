@@ -252,6 +252,12 @@ impl Appender {
             result => results_of(result, entries.len()),
         };
 
+        for (entry, result) in entries.iter().zip(&results) {
+            if let (Mutation::Canary, Ok(acknowledged)) = (&entry.mutation, result) {
+                let outcome = &acknowledged.outcome;
+                self.instruments.enforcement.record_canary(outcome);
+            }
+        }
         let acknowledged = results.iter().flatten();
         self.instruments
             .enforcement

@@ -6,11 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry::metrics::{Histogram, Meter};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter},
+};
 use portcullis_contract::position::Revision;
 
-use super::histogram;
+use super::{
+    delays::{EnforcementDelays, LastHour},
+    histogram,
+};
 use crate::domain::Outcome;
+
+/// The source of a delay: a revocation of a caller, reported by the next message of a gate, or the canary, about which
+/// gates are asked.
+const SOURCE: &str = "portcullis.enforcement.source";
 
 /// Seconds, from one round trip to the largest staleness that is allowed by default.
 const DELAY_BUCKETS: &[f64] = &[
@@ -25,6 +35,8 @@ const FOLLOWED_MAX: usize = 1024;
 /// The delays of enforcement.
 pub(crate) struct Enforcement {
     acknowledged: Acknowledged,
+    canary: Mutex<Option<Canary>>,
+    last_hour: Mutex<LastHour>,
     delays: Histogram<f64>,
 }
 
@@ -32,12 +44,23 @@ impl Enforcement {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
             acknowledged: Acknowledged::default(),
+            canary: Mutex::default(),
+            last_hour: Mutex::default(),
             delays: histogram::of_seconds(
                 meter,
                 "portcullis.enforcement.delay",
                 DELAY_BUCKETS,
-                "From the acknowledgement of a revocation until a validator's probe reports it as applied.",
+                "From the acknowledgement of a revocation until a validator reports it as applied.",
             ),
+        }
+    }
+
+    /// Records that the canary's batch is acknowledged now.
+    pub(crate) fn record_canary(&self, outcome: &Outcome) {
+        let mut canary = lock(&self.canary);
+        if let Some(canary) = &mut *canary {
+            canary.revision = Some(outcome.revision);
+            self.acknowledged.follow(outcome.revision, Instant::now());
         }
     }
 
@@ -56,10 +79,46 @@ impl Enforcement {
             return;
         }
         let now = Instant::now();
-        for delay in self.acknowledged.delays(before, applied, connected, now) {
-            self.delays.record(delay.as_secs_f64(), &[]);
+        let canary = *lock(&self.canary);
+        for (revision, delay) in self.acknowledged.delays(before, applied, connected, now) {
+            let is_canary = canary.is_some_and(|canary| canary.revision == Some(revision));
+            let source = match is_canary {
+                true => "measured",
+                false => "reported",
+            };
+            let source = KeyValue::new(SOURCE, source);
+            self.delays.record(delay.as_secs_f64(), &[source]);
+            if is_canary {
+                lock(&self.last_hour).add(delay, now);
+            }
         }
     }
+
+    /// Prepares for the canary: the next acknowledged revision is followed, whatever else is.
+    pub(crate) fn expect_canary(&self) {
+        *lock(&self.canary) = Some(Canary::default());
+    }
+
+    /// Records that so many gates did not confirm the canary in time.
+    pub(crate) fn record_missed(&self, missed: u32) {
+        lock(&self.last_hour).add_missed(missed, Instant::now());
+    }
+
+    /// The delays of the canary in the last hour.
+    pub(crate) fn last_hour(&self) -> EnforcementDelays {
+        lock(&self.last_hour).delays(Instant::now())
+    }
+}
+
+/// The canary that is being measured.
+#[derive(Clone, Copy, Default)]
+struct Canary {
+    /// None: it is not acknowledged yet.
+    revision: Option<Revision>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Acknowledged revisions, until every validator can have reported them.
@@ -82,13 +141,18 @@ impl Acknowledged {
         {
             return;
         }
-        if followed.len() == FOLLOWED_MAX {
-            followed.pop_front();
-        }
-        followed.push_back((revision, now));
+        push(&mut followed, revision, now);
     }
 
-    /// The ages of the followed revisions in `(before, applied]`.
+    /// Follows `revision`, however many of this second are followed.
+    fn follow(&self, revision: Revision, now: Instant) {
+        let mut followed = self.lock();
+        if followed.back().is_none_or(|(last, _)| revision > *last) {
+            push(&mut followed, revision, now);
+        }
+    }
+
+    /// The followed revisions in `(before, applied]` with their ages.
     ///
     /// Those from before `connected` are left out: the validator cannot have been late for them.
     fn delays(
@@ -97,7 +161,7 @@ impl Acknowledged {
         applied: Revision,
         connected: Instant,
         now: Instant,
-    ) -> Vec<Duration> {
+    ) -> Vec<(Revision, Duration)> {
         let followed = self.lock();
         let first = followed.partition_point(|(revision, _)| *revision <= before);
         let mut delays = Vec::new();
@@ -106,7 +170,7 @@ impl Acknowledged {
                 break;
             }
             if *at >= connected {
-                delays.push(now.saturating_duration_since(*at));
+                delays.push((*revision, now.saturating_duration_since(*at)));
             }
         }
         delays
@@ -115,6 +179,13 @@ impl Acknowledged {
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Revision, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn push(followed: &mut VecDeque<(Revision, Instant)>, revision: Revision, now: Instant) {
+    if followed.len() == FOLLOWED_MAX {
+        followed.pop_front();
+    }
+    followed.push_back((revision, now));
 }
 
 #[cfg(test)]
@@ -137,8 +208,11 @@ mod tests {
                 start + LATER * 5,
             )
         };
-        assert_eq!(report(0, 2), [LATER * 4, LATER * 3]);
-        assert_eq!(report(2, 3), [LATER * 2]);
+        assert_eq!(
+            report(0, 2),
+            [(Revision(1), LATER * 4), (Revision(2), LATER * 3)]
+        );
+        assert_eq!(report(2, 3), [(Revision(3), LATER * 2)]);
         assert!(report(3, 3).is_empty());
         let late = acknowledged.delays(
             Revision(0),
@@ -146,7 +220,7 @@ mod tests {
             start + LATER * 3,
             start + LATER * 5,
         );
-        assert_eq!(late, [LATER * 2]);
+        assert_eq!(late, [(Revision(3), LATER * 2)]);
     }
 
     #[test]

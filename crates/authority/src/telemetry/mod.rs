@@ -6,6 +6,7 @@
 mod calls;
 mod commits;
 mod connections;
+mod delays;
 mod enforcement;
 mod export;
 mod histogram;
@@ -17,6 +18,7 @@ mod trace;
 
 pub(crate) use self::{
     calls::{CallStatus, Rpc},
+    delays::EnforcementDelays,
     export::Telemetry,
     log_limit::LogLimit,
     trace::{sampled_parent, set_parent},

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use portcullis_contract::{
     delta::{Change, Scope},
+    id::Serial,
     key::{KeyId, VerificationKey},
 };
 
 use super::{
     super::{signing_keys, turns, value::Value},
-    batch::Batch,
+    batch::{Applied, Batch},
 };
 use crate::StoreError;
 use portcullis_domain::{Cause, EntryError, Mutation, NewKey, current_key, time::span};
@@ -39,10 +40,18 @@ impl Batch<'_> {
                     }
                     self.applied(index, "", &[], Some(Cause::Administrator), 0);
                 }
+                Mutation::Canary => self.revoke_canary(index),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Revokes the session that nobody has. There is no row, and no event: the trail is about what people and services did.
+    fn revoke_canary(&mut self, index: usize) {
+        self.revoked.push(Serial(0));
+        // Without an event a repeated append does it again, which changes nothing at a gate.
+        self.results[index] = Some(Ok(Applied::Now(1)));
     }
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {

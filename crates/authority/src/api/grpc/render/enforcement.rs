@@ -10,6 +10,7 @@ use portcullis_contract::{
 use crate::{
     app::validators::Validators,
     feed::{Enforcement, Replica, ValidatorMode, ValidatorStatus, streams_by_gate},
+    telemetry::EnforcementDelays,
 };
 
 /// The most streams of an answer.
@@ -60,7 +61,27 @@ pub(crate) fn validators(listed: &Validators, head: Revision) -> ListValidatorsR
         replicas,
         partial: listed.is_partial,
         omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
-        delays: None,
+        delays: Some(delays(&listed.delays)),
+    }
+}
+
+fn delays(delays: &EnforcementDelays) -> v1::EnforcementDelays {
+    let quantile = |part| delays.quantile(part).try_into().ok();
+    let mut buckets = Vec::new();
+    for (bound, count) in delays.buckets() {
+        buckets.push(v1::EnforcementDelayBucket {
+            upper_bound: bound.try_into().ok(),
+            count,
+        });
+    }
+    v1::EnforcementDelays {
+        count: delays.count(),
+        missed: delays.missed,
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p99: quantile(0.99),
+        max: delays.max.try_into().ok(),
+        buckets,
     }
 }
 
