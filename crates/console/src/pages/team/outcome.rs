@@ -161,8 +161,8 @@ struct OutcomePage {
 
 /// How far the gates had got.
 struct ReceiptView {
-    /// The page follows it live.
-    revision: u64,
+    /// Where the page follows it. None: there is nothing left to follow.
+    live: Option<String>,
     sentence: String,
 }
 
@@ -204,7 +204,7 @@ fn page(desk: &Desk<'_>, outcome: &Outcome) -> Result<Page, Problem> {
         team: desk.team(Tab::Users),
         sentences: outcome.sentences(desk),
         receipt: outcome.receipt.as_ref().map(|receipt| ReceiptView {
-            revision: receipt.revision,
+            live: receipt.live(),
             sentence: receipt.sentence(words),
         }),
         unknown: unknown
