@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use portcullis_contract::v1;
 use serde::Deserialize;
 
-/// The choices of an expiry, in days. None: the key does not expire.
-pub(super) const EXPIRIES: [(&str, Option<u64>); 4] = [
-    ("30", Some(30)),
-    ("90", Some(90)),
-    ("365", Some(365)),
-    ("never", None),
+/// The choices of an expiry: the value, its words, and the days. None: the key does not expire.
+pub(super) const EXPIRIES: [(&str, &str, Option<u64>); 4] = [
+    ("30", "api-sessions-expires-30", Some(30)),
+    ("90", "api-sessions-expires-90", Some(90)),
+    ("365", "api-sessions-expires-365", Some(365)),
+    ("never", "api-sessions-expires-never", None),
 ];
 
 const DAY_SECONDS: u64 = 86_400;
@@ -45,33 +45,33 @@ impl CreateForm {
         let mut faults = Vec::new();
         let owner = self.owner.trim();
         if owner.is_empty() || is_too_long(owner, ID_BYTES_MAX) {
-            faults.push("api-wrong-owner");
+            faults.push("api-sessions-wrong-owner");
         }
         let name = self.name.trim();
         if name.is_empty() || is_too_long(name, NAME_BYTES_MAX) {
-            faults.push("api-wrong-name");
+            faults.push("api-sessions-wrong-name");
         }
         let scopes = words_of(&self.scopes);
         if scopes.len() > SCOPES_MAX || !scopes.iter().all(|scope| is_scope(scope)) {
-            faults.push("api-wrong-scopes");
+            faults.push("api-sessions-wrong-scopes");
         }
         let audiences = words_of(&self.audiences);
         let is_bad = |audience: &String| is_too_long(audience, AUDIENCE_BYTES_MAX);
         if audiences.len() > AUDIENCES_MAX || audiences.iter().any(is_bad) {
-            faults.push("api-wrong-audiences");
+            faults.push("api-sessions-wrong-audiences");
         }
-        let expiry = EXPIRIES.iter().find(|(value, _)| *value == self.expires);
+        let expiry = EXPIRIES.iter().find(|(value, ..)| *value == self.expires);
         if expiry.is_none() {
-            faults.push("api-wrong-expires");
+            faults.push("api-sessions-wrong-expires");
         }
         let reason = self.reason.trim();
         if is_too_long(reason, REASON_BYTES_MAX) {
-            faults.push("api-wrong-reason");
+            faults.push("api-sessions-wrong-reason");
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let days = expiry.and_then(|(_, days)| *days);
+        let days = expiry.and_then(|(.., days)| *days);
         Ok(v1::CreateApiKeyRequest {
             tenant_id: tenant_id.to_owned(),
             owner_user_id: owner.to_owned(),
@@ -154,19 +154,37 @@ mod tests {
     fn what_no_key_can_have_is_named() {
         type Change = fn(&mut CreateForm);
         let cases: [(Change, &str); 10] = [
-            (|form| form.owner = " ".into(), "api-wrong-owner"),
-            (|form| form.owner = "a".repeat(129), "api-wrong-owner"),
-            (|form| form.name = String::new(), "api-wrong-name"),
-            (|form| form.name = "a\u{1}b".into(), "api-wrong-name"),
-            (|form| form.scopes = "x ".repeat(65), "api-wrong-scopes"),
-            (|form| form.scopes = "ä".into(), "api-wrong-scopes"),
-            (|form| form.scopes = "a\"b".into(), "api-wrong-scopes"),
+            (|form| form.owner = " ".into(), "api-sessions-wrong-owner"),
+            (
+                |form| form.owner = "a".repeat(129),
+                "api-sessions-wrong-owner",
+            ),
+            (|form| form.name = String::new(), "api-sessions-wrong-name"),
+            (
+                |form| form.name = "a\u{1}b".into(),
+                "api-sessions-wrong-name",
+            ),
+            (
+                |form| form.scopes = "x ".repeat(65),
+                "api-sessions-wrong-scopes",
+            ),
+            (|form| form.scopes = "ä".into(), "api-sessions-wrong-scopes"),
+            (
+                |form| form.scopes = "a\"b".into(),
+                "api-sessions-wrong-scopes",
+            ),
             (
                 |form| form.audiences = "x ".repeat(17),
-                "api-wrong-audiences",
+                "api-sessions-wrong-audiences",
             ),
-            (|form| form.expires = "soon".into(), "api-wrong-expires"),
-            (|form| form.reason = "x".repeat(1_025), "api-wrong-reason"),
+            (
+                |form| form.expires = "soon".into(),
+                "api-sessions-wrong-expires",
+            ),
+            (
+                |form| form.reason = "x".repeat(1_025),
+                "api-sessions-wrong-reason",
+            ),
         ];
         for (change, fault) in cases {
             let mut form = form();

@@ -95,7 +95,9 @@ async fn list(person: Person, Query(asked): Query<Asked>) -> Result<Response, Pr
     let next = listed.next_page_token;
     let list = List {
         page: person.frame(Room::ApiSessions),
-        lead: person.words.with("api-lead", [("tenant", &person.tenant)]),
+        lead: person
+            .words
+            .with("api-sessions-lead", [("tenant", &person.tenant)]),
         can_change: person.roles.administers(),
         page_is_gone,
         show_ended: asked.shows_ended(),
@@ -220,22 +222,22 @@ fn show_faults(
 fn describe_refusal(person: &Person, status: &Status) -> Option<Vec<String>> {
     let words = person.words;
     if is_reason(status, v1::ErrorReason::UserDisabled) {
-        return Some(vec![words.text("api-wrong-disabled")]);
+        return Some(vec![words.text("api-sessions-wrong-disabled")]);
     }
     if is_reason(status, v1::ErrorReason::QuotaExceeded) {
-        return Some(vec![words.text("api-wrong-quota")]);
+        return Some(vec![words.text("api-sessions-wrong-quota")]);
     }
     let mut faults = Vec::new();
     for field in refused_fields(status) {
         let word = match field.as_str() {
-            "owner_user_id" => "api-wrong-owner",
-            "name" => "api-wrong-name",
-            "reason" => "api-wrong-reason",
-            "expire_time" => "api-wrong-expires",
-            field if field.starts_with("scopes") => "api-wrong-scopes",
-            field if field.starts_with("audiences") => "api-wrong-audiences",
+            "owner_user_id" => "api-sessions-wrong-owner",
+            "name" => "api-sessions-wrong-name",
+            "reason" => "api-sessions-wrong-reason",
+            "expire_time" => "api-sessions-wrong-expires",
+            field if field.starts_with("scopes") => "api-sessions-wrong-scopes",
+            field if field.starts_with("audiences") => "api-sessions-wrong-audiences",
             field => {
-                faults.push(words.with("api-wrong-other", [("field", field)]));
+                faults.push(words.with("api-sessions-wrong-other", [("field", field)]));
                 continue;
             }
         };
@@ -263,7 +265,7 @@ async fn revoke(
 ) -> Result<Response, Problem> {
     let key = read_key(&person, &id).await?.api_key.unwrap_or_default();
     if !is_good_reason(form.reason.trim()) {
-        let faults = vec![person.words.text("api-wrong-reason")];
+        let faults = vec![person.words.text("api-sessions-wrong-reason")];
         let again = Revoke::new(&person, &key, &form.reason, faults);
         return respond(StatusCode::UNPROCESSABLE_ENTITY, &again);
     }
@@ -277,8 +279,8 @@ async fn revoke(
     let answer = answer.into_inner();
     // Another administrator may have been faster, or the form was sent twice. That is no error.
     let done = match key.state() {
-        v1::ApiKeyState::Active => Done::new("api-revoked"),
-        _ => Done::new("api-revoked-before"),
+        v1::ApiKeyState::Active => Done::new("api-sessions-revoked"),
+        _ => Done::new("api-sessions-revoked-before"),
     };
     let done = person.seal(&done.enforcement(answer.enforcement.as_ref()));
     Ok(Redirect::to(&format!("/api-sessions/{}?done={done}", key.id)).into_response())

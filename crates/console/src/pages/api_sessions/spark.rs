@@ -55,7 +55,7 @@ impl Spark {
             width: left,
             height: HEIGHT,
             path,
-            label: words.with("api-sparkline", values),
+            label: words.with("api-sessions-sparkline", values),
         }
     }
 }

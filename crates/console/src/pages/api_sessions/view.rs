@@ -38,19 +38,28 @@ impl KeyRow {
         let expires = Moment::of(key.expire_time);
         let created = Moment::of(key.create_time);
         let ended = Moment::of(key.end_time);
-        let state = format!("api-state-{}", i32::from(key.state()));
+        let state = match key.state() {
+            v1::ApiKeyState::Unspecified => "api-sessions-state-0",
+            v1::ApiKeyState::Active => "api-sessions-state-1",
+            v1::ApiKeyState::Expired => "api-sessions-state-2",
+            v1::ApiKeyState::Revoked => "api-sessions-state-3",
+        };
         Self {
             id: key.id.clone(),
             name: key.name.clone(),
             owner: key.owner_user_id.clone(),
             scopes: key.scopes.clone(),
-            state: words.text(&state),
+            state: words.text(state),
             created: created.map_or_else(String::new, |time| times.full(time)),
-            expires: expires
-                .map_or_else(|| words.text("api-never-expires"), |time| times.full(time)),
-            last_used: last_used
-                .map_or_else(|| words.text("api-never-used"), |time| times.relative(time)),
-            ended: ended.map(|time| words.with("api-ended", [("time", times.full(time))])),
+            expires: expires.map_or_else(
+                || words.text("api-sessions-never-expires"),
+                |time| times.full(time),
+            ),
+            last_used: last_used.map_or_else(
+                || words.text("api-sessions-never-used"),
+                |time| times.relative(time),
+            ),
+            ended: ended.map(|time| words.with("api-sessions-ended", [("time", times.full(time))])),
             requests: words.number(key.requests_24h),
             spark: Spark::draw(words, &last_hours(hours, times.now().seconds())),
         }
@@ -104,7 +113,7 @@ impl Key {
         }
         Self {
             page: person.frame(Room::ApiSessions),
-            title: title(person, "api-key-title", &key),
+            title: title(person, "api-sessions-key-title", &key),
             done,
             can_revoke: person.roles.administers() && key.state() == v1::ApiKeyState::Active,
             key: KeyRow::new(person, &key, &answer.hours),
@@ -136,10 +145,10 @@ impl New {
         faults: Vec<String>,
     ) -> Self {
         let mut expires = Vec::new();
-        for (value, _) in EXPIRIES {
+        for (value, word, _) in EXPIRIES {
             expires.push(Choice {
                 value,
-                label: person.words.text(&format!("api-expires-{value}")),
+                label: person.words.text(word),
                 is_chosen: form.expires == value,
             });
         }
@@ -168,7 +177,7 @@ impl Created {
         let key = answer.api_key.unwrap_or_default();
         Self {
             page: person.frame(Room::ApiSessions),
-            label: title(person, "api-created-secret", &key),
+            label: title(person, "api-sessions-created-secret", &key),
             secret: answer.secret,
             id: key.id,
         }
@@ -210,7 +219,7 @@ impl Revoke {
     ) -> Self {
         Self {
             page: person.frame(Room::ApiSessions),
-            title: title(person, "api-revoke-title", key),
+            title: title(person, "api-sessions-revoke-title", key),
             faults,
             key: KeyRow::new(person, key, &[]),
             reason: reason.to_owned(),

@@ -4,27 +4,40 @@ use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use portcullis_contract::v1;
 use serde::Deserialize;
 
-/// The events of a team that a person can search for.
-pub(super) const ACTIONS: [&str; 16] = [
-    "session.create",
-    "session.refuse",
-    "session.revoke",
-    "finding.country_changed",
-    "finding.old_session",
-    "finding.refresh_token_reused",
-    "finding.refresh_token_shared",
-    "user.sign_out",
-    "user.sign_out_others",
-    "user.disable",
-    "user.enable",
-    "user.set_roles",
-    "tenant.sign_out",
-    "policy.update",
-    "api_key.create",
-    "api_key.revoke",
+/// The events of a team that a person can search for, with their words.
+pub(super) const ACTIONS: [(&str, &str); 16] = [
+    ("session.create", "audit-action-session-create"),
+    ("session.refuse", "audit-action-session-refuse"),
+    ("session.revoke", "audit-action-session-revoke"),
+    (
+        "finding.country_changed",
+        "audit-action-finding-country-changed",
+    ),
+    ("finding.old_session", "audit-action-finding-old-session"),
+    (
+        "finding.refresh_token_reused",
+        "audit-action-finding-refresh-token-reused",
+    ),
+    (
+        "finding.refresh_token_shared",
+        "audit-action-finding-refresh-token-shared",
+    ),
+    ("user.sign_out", "audit-action-user-sign-out"),
+    ("user.sign_out_others", "audit-action-user-sign-out-others"),
+    ("user.disable", "audit-action-user-disable"),
+    ("user.enable", "audit-action-user-enable"),
+    ("user.set_roles", "audit-action-user-set-roles"),
+    ("tenant.sign_out", "audit-action-tenant-sign-out"),
+    ("policy.update", "audit-action-policy-update"),
+    ("api_key.create", "audit-action-api-key-create"),
+    ("api_key.revoke", "audit-action-api-key-revoke"),
 ];
-/// The kinds of actors.
-pub(super) const KINDS: [&str; 3] = ["user", "service", "authority"];
+/// The kinds of actors, with their words.
+pub(super) const KINDS: [(&str, &str); 3] = [
+    ("user", "audit-actor-user"),
+    ("service", "audit-actor-service"),
+    ("authority", "audit-actor-authority"),
+];
 
 const ID_BYTES_MAX: usize = 128;
 /// The longest name of an actor without its kind, in bytes.

@@ -68,23 +68,19 @@ fn actor_text(person: &Person, actor: &str) -> String {
 
 /// The words for an action. One that this console does not know is shown as the trail has it.
 fn action_text(person: &Person, action: &str) -> String {
-    match ACTIONS.contains(&action) {
-        true => person.words.text(&action_word(action)),
-        false => action.to_owned(),
+    match ACTIONS.iter().find(|(known, _)| *known == action) {
+        Some((_, word)) => person.words.text(word),
+        None => action.to_owned(),
     }
-}
-
-fn action_word(action: &str) -> String {
-    format!("audit-action-{}", action.replace(['.', '_'], "-"))
 }
 
 /// The actions to choose from.
 pub(super) fn action_choices(person: &Person, filter: &Filter) -> Vec<Choice> {
     let mut choices = Vec::new();
-    for value in ACTIONS {
+    for (value, word) in ACTIONS {
         choices.push(Choice {
             value,
-            label: person.words.text(&action_word(value)),
+            label: person.words.text(word),
             is_chosen: filter.action == value,
         });
     }
@@ -94,10 +90,10 @@ pub(super) fn action_choices(person: &Person, filter: &Filter) -> Vec<Choice> {
 /// The kinds of actors to choose from.
 pub(super) fn kind_choices(person: &Person, filter: &Filter) -> Vec<Choice> {
     let mut choices = Vec::new();
-    for value in KINDS {
+    for (value, word) in KINDS {
         choices.push(Choice {
             value,
-            label: person.words.text(&format!("audit-actor-{value}")),
+            label: person.words.text(word),
             is_chosen: filter.kind == value,
         });
     }

@@ -48,12 +48,16 @@ impl GateRow {
             Some(_) => ("gates-fresh", "good"),
         };
         let connected = Moment::of(gate.connect_time);
-        let mode = format!("gates-mode-{}", i32::from(gate.mode()));
+        let mode = match gate.mode() {
+            v1::ValidatorMode::Unspecified => "gates-mode-0",
+            v1::ValidatorMode::Strict => "gates-mode-1",
+            v1::ValidatorMode::BestEffort => "gates-mode-2",
+        };
         Self {
             name: gate.name.clone(),
             caller: gate.caller.clone(),
             version: or_unknown(&gate.version),
-            mode: words.text(&mode),
+            mode: words.text(mode),
             bound: words.with("gates-bound", [("milliseconds", bound)]),
             state: words.text(state),
             tone,

@@ -7,6 +7,19 @@ use portcullis_contract::v1;
 use super::form::FINDINGS;
 use crate::{times::Times, words::Words};
 
+/// The names of the kinds of findings, in the order of [`FINDINGS`].
+const FINDING_WORDS: [&str; 9] = [
+    "settings-finding-1",
+    "settings-finding-2",
+    "settings-finding-3",
+    "settings-finding-4",
+    "settings-finding-5",
+    "settings-finding-6",
+    "settings-finding-7",
+    "settings-finding-8",
+    "settings-finding-9",
+];
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -73,7 +86,12 @@ impl Reader<'_> {
 
     /// The name of a kind of finding.
     pub(super) fn finding(self, code: i32) -> String {
-        self.words.text(&format!("settings-finding-{code}"))
+        let index = usize::try_from(code - FINDINGS.start()).ok();
+        match index.and_then(|index| FINDING_WORDS.get(index)) {
+            Some(word) => self.words.text(word),
+            // A kind of a later version.
+            None => self.words.number(code),
+        }
     }
 
     /// All settings of a policy, in the order of the form.

@@ -125,11 +125,30 @@ fn idle_choices(person: &Person, form: &SettingsForm) -> Vec<Choice> {
     for value in values {
         choices.push(Choice {
             value,
-            label: person.words.text(&format!("settings-idle-{value}")),
+            label: person.words.text(idle_word(value)),
             is_chosen: form.idle == value,
         });
     }
     choices
+}
+
+fn idle_word(choice: &str) -> &'static str {
+    match choice {
+        "1d" => "settings-idle-1d",
+        "7d" => "settings-idle-7d",
+        "30d" => "settings-idle-30d",
+        IDLE_NEVER => "settings-idle-never",
+        _ => "settings-idle-own",
+    }
+}
+
+fn unit_word(unit: &str) -> &'static str {
+    match unit {
+        "seconds" => "settings-unit-seconds",
+        "minutes" => "settings-unit-minutes",
+        "hours" => "settings-unit-hours",
+        _ => "settings-unit-days",
+    }
 }
 
 fn own_idle(person: &Person, form: &SettingsForm) -> Amount {
@@ -197,7 +216,7 @@ fn units(person: &Person, chosen: &str) -> Vec<Choice> {
     for (value, _) in UNITS {
         units.push(Choice {
             value,
-            label: person.words.text(&format!("settings-unit-{value}")),
+            label: person.words.text(unit_word(value)),
             is_chosen: value == chosen,
         });
     }
