@@ -1,11 +1,14 @@
 // The first minute: one chooses a person, presses "Sign out" in the console, and sees the gateway refuse beside it.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { axe, fits, valid } from "./lib/judge.js";
 import { signOut } from "./lib/mine.js";
 import { eventually } from "./lib/wait.js";
 import { Visitor, visit } from "./lib/visitor.js";
+import { word } from "./lib/words.js";
 
 /** A line of the panel: the newest one of a person's device. */
 function line(page, device, person = "Joan Walker") {
@@ -38,6 +41,21 @@ test("a click on Sign out is a refusal at the gateway, with its time", async () 
     assert.match(detail, /^\d+\.\d ms after the click$/);
     // The other device goes on.
     assert.equal(await line(page, "This browser", "Mari Tamm").getAttribute("data-state"), "admitted");
+  });
+});
+
+test("the picture of the README is the stage after a click", async () => {
+  await visit({ width: 1280 }, async (visitor) => {
+    const { page } = visitor;
+    await visitor.signIn("n-100", ["phone", "tablet", "laptop"]);
+    await page.goto("/demo");
+    await line(page, "Firefox on Windows").getByText("200 OK").waitFor();
+    const console = page.frameLocator("main iframe");
+    await signOut(console, /Firefox/);
+    await line(page, "Firefox on Windows").getByText("401 revoked").waitFor();
+    await console.getByRole("heading", { level: 1, name: word("mine-title") }).waitFor();
+    const picture = await page.screenshot({ animations: "disabled", caret: "hide" });
+    if (process.env.WRITE_SCREENSHOTS === "1") writeFileSync(join(process.env.IMAGES, "first-minute.png"), picture);
   });
 });
 

@@ -9,7 +9,7 @@ export function session(page, device) {
 
 /** Signs a device out: the link in the list, then the button of the confirmation. */
 export async function signOut(page, device) {
-  await session(page, device).getByRole("link", { name: new RegExp(`^${word("mine-sign-out")}`) }).click();
+  await session(page, device).locator(".session-action a").click();
   await page.getByRole("heading", { level: 1, name: word("mine-confirm-title") }).waitFor();
   await page.getByRole("button", { name: word("mine-sign-out"), exact: true }).click();
   await page.locator(".done").first().waitFor();
