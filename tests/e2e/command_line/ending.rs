@@ -1,6 +1,11 @@
 //! What ends something: by whom, of whom, and with what answer.
 
-use portcullis_tests::{authority::TENANT, gate::applied};
+use portcullis_tests::{
+    authority::{AUDIENCE, GATEWAY, ISSUER, TENANT, ready},
+    gate::applied,
+    proxy::{Link, Proxy},
+};
+use portcullis_validator::Validator;
 
 use super::CommandLine;
 
@@ -246,4 +251,49 @@ async fn api_keys_are_made_shown_and_revoked() {
     assert_eq!(ended.expect("the key")["state"], "API_KEY_STATE_REVOKED");
     let unknown = ending(&["api-keys", "revoke", "key_01h455vb4pex5vsknk084sn02q"]);
     line.run(&unknown).await.failed(3, &["API key not found"]);
+}
+
+#[tokio::test]
+async fn a_command_that_waits_ends_when_every_gate_enforces() {
+    let line = CommandLine::start().await;
+    let gate = line.authority.ready_gate().await;
+    let session = line.open("ada", "ada").await;
+    let outcome = line
+        .json(&ending(&["sessions", "end", &session, "--wait"]))
+        .await;
+    assert_eq!(outcome["enforced"], true);
+    assert_eq!(
+        (&outcome["gates"], &outcome["confirmed"]),
+        (&1.into(), &1.into())
+    );
+    drop(gate);
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_enforced_in_time_is_durable_and_has_a_code_of_its_own() {
+    let line = CommandLine::start().await;
+    let proxy = Proxy::start(line.authority.config.server.grpc_listen).await;
+    let frozen = Validator::builder(format!("http://{}", proxy.address()))
+        .bearer(GATEWAY)
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .name("frozen");
+    let frozen = ready(frozen).await;
+    line.open("ada", "ada").await;
+    proxy.set(Link::BLACK_HOLE);
+
+    let sign_out = ending(&["users", "sign-out", "ada", "--wait=200ms", "-o", "json"]);
+    let ran = line.run(&sign_out).await;
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert!(
+        ran.stderr.contains("durable") && ran.stderr.contains("1 of 1 gates"),
+        "{ran:?}"
+    );
+    let outcome: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (&outcome["enforced"], &outcome["sessions_ended"]),
+        (&false.into(), &1.into())
+    );
+    assert_eq!(line.active().await, 0);
+    drop(frozen);
 }
