@@ -80,7 +80,7 @@ impl Words {
         self.with(id, [] as [(&'static str, Value); 0])
     }
 
-    /// A message with values: `words.with("mine-count", [("count", 3)])`. It is plain text, and not markup.
+    /// A message with values: `words.with("frame-length-days", [("count", 3)])`. It is plain text, and not markup.
     pub(crate) fn with<V: Clone + Into<Value>>(
         &self,
         id: &str,
