@@ -97,6 +97,7 @@ struct Service {
 #[tonic::async_trait]
 impl RevocationService for Service {
     type WatchStream = Answers;
+    type WatchEnforcementStream = stream::Empty<Result<v1::WatchEnforcementResponse, Status>>;
 
     async fn watch(
         &self,
@@ -141,6 +142,20 @@ impl RevocationService for Service {
         &self,
         _: Request<v1::ListValidatorsRequest>,
     ) -> Result<Response<v1::ListValidatorsResponse>, Status> {
+        Err(Status::unimplemented("only Watch"))
+    }
+
+    async fn wait_for_enforcement(
+        &self,
+        _: Request<v1::WaitForEnforcementRequest>,
+    ) -> Result<Response<v1::WaitForEnforcementResponse>, Status> {
+        Err(Status::unimplemented("only Watch"))
+    }
+
+    async fn watch_enforcement(
+        &self,
+        _: Request<v1::WatchEnforcementRequest>,
+    ) -> Result<Response<Self::WatchEnforcementStream>, Status> {
         Err(Status::unimplemented("only Watch"))
     }
 

@@ -1,16 +1,17 @@
 //! A real console before a real authority, and browsers of people.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portcullis_console::{Config, Console, Secret};
 use portcullis_contract::v1::{self, UserRole};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     authority::{GATEWAY, ISSUER, LOGIN, TENANT, TestAuthority, session_id, sign_in},
     visitor::Visit,
-    wait::within,
+    wait::{DEADLINE, within},
 };
 
 /// The name of the session cookie.
@@ -158,6 +159,22 @@ impl Reader {
     pub async fn get(&mut self, path: &str) -> Page {
         let visit = self.visit(Visit::get(path));
         self.send(visit).await
+    }
+
+    /// Opens a page again and again until it answers with this status.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub async fn get_when(&mut self, path: &str, status: StatusCode) -> Page {
+        let give_up = Instant::now() + DEADLINE;
+        loop {
+            let page = self.get(path).await;
+            if page.status == status {
+                return page;
+            }
+            assert!(Instant::now() < give_up, "{path}: {}", page.status);
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Opens a page, and follows redirects within the console.

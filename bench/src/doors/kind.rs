@@ -88,9 +88,9 @@ async fn start_proxy(kind: Kind, settings: &Settings, parts: &mut Vec<Part>) -> 
         Kind::Nginx => nginx::start(&program::nginxes()[0], &behind).await,
         Kind::Caddy => {
             let newest = program::caddies().pop().context("no Caddy")?;
-            caddy::start(&newest, &behind).await
+            caddy::start_with(&newest, &behind, |sample| sample).await
         }
-        Kind::Traefik => traefik::start(&program::traefik(), &behind).await,
+        Kind::Traefik => traefik::start_with(&program::traefik(), &behind, |sample| sample).await,
         _ => haproxy::start(&program::haproxy(), &behind).await,
     };
     let address = gateway.http();

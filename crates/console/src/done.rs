@@ -10,11 +10,9 @@ use crate::{receipts, words::Words};
 /// What a change did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
-    /// The id of the sentence. It may have the number `count`.
+    /// The id of the sentence.
     #[serde(rename = "w")]
     word: String,
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
 }
@@ -24,15 +22,8 @@ impl Done {
     pub(crate) fn new(word: &str) -> Self {
         Self {
             word: word.to_owned(),
-            count: None,
             receipt: None,
         }
-    }
-
-    /// Sets the number in the sentence.
-    pub(crate) fn count(mut self, count: impl Into<u64>) -> Self {
-        self.count = Some(count.into());
-        self
     }
 
     /// Adds the receipt of what the change ended, if it ended anything.
@@ -43,10 +34,7 @@ impl Done {
 
     /// The sentence.
     pub(crate) fn sentence(&self, words: &Words) -> String {
-        match self.count {
-            Some(count) => words.with(&self.word, [("count", count)]),
-            None => words.text(&self.word),
-        }
+        words.text(&self.word)
     }
 
     /// The receipt.

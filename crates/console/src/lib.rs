@@ -27,7 +27,6 @@
 //! - `pages`: a room a subject. Each works without scripts.
 
 // The rooms to come use what the frame has.
-#![allow(dead_code)]
 
 mod admission;
 mod assets;

@@ -168,7 +168,6 @@ async fn own_profile(
 pub(crate) struct Visitor {
     pub(crate) reader: Reader,
     pub(crate) authority: Authority,
-    pub(crate) has_ended: bool,
     pub(crate) state: State,
 }
 
@@ -178,16 +177,14 @@ impl FromRequestParts<State> for Visitor {
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let reader = Reader::from_request_parts(parts, state).await?;
         let admission = parts.extensions.get::<Admission>().cloned();
-        let (token, has_ended) = match admission {
-            Some(Admission::Admitted(_, token)) => (token, false),
-            Some(Admission::Ended(token)) => (token, true),
+        let token = match admission {
+            Some(Admission::Admitted(_, token) | Admission::Ended(token)) => token,
             other => return Err(refusal(other, parts, state, &reader)),
         };
         let authority = state.authorities.called_with(&token);
         Ok(Self {
             authority: authority.ok_or(Problem::sign_in_again())?,
             reader,
-            has_ended,
             state: state.clone(),
         })
     }

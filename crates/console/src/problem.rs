@@ -178,11 +178,6 @@ impl Problem {
         Self::of(Kind::Invalid)
     }
 
-    /// Somebody else has changed the thing meanwhile.
-    pub(crate) fn conflict() -> Self {
-        Self::of(Kind::Conflict)
-    }
-
     /// The authority cannot be reached.
     pub(crate) fn away() -> Self {
         Self::of(Kind::Away)

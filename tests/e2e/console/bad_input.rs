@@ -1,11 +1,11 @@
 //! What goes wrong on the pages: forged and repeated forms, expired cookies, hostile texts, an authority that is away.
 
+use http::StatusCode;
 use portcullis_contract::v1::{self, UserRole};
 use portcullis_tests::{
     authority::{ADMIN, TENANT, TestAuthority},
     console::{COOKIE, SIGN_IN, TestConsole, person, person_with},
     gate::verdict,
-    wait::eventually,
 };
 
 use super::client;
@@ -245,12 +245,8 @@ async fn an_authority_that_is_away_has_a_page_that_tries_again() {
     assert_eq!(page.header("refresh"), "");
 
     authority.start().await;
-    eventually("the page to be back", async || {
-        let page = browser.get("/").await;
-        (page.status == 200).then_some(())
-    })
-    .await;
-    browser.get("/").await.expect("My sessions");
+    let page = browser.get_when("/", StatusCode::OK).await;
+    page.expect("My sessions");
 }
 
 #[tokio::test]
@@ -266,11 +262,7 @@ async fn the_second_authority_answers_when_the_first_is_gone() {
     let mut browser = console.browser_of(&ada.token);
     browser.get("/").await.expect_status(200);
     authority.stop().await;
-    eventually("the other authority to answer", async || {
-        let page = browser.get("/").await;
-        (page.status == 200).then_some(())
-    })
-    .await;
+    browser.get_when("/", StatusCode::OK).await;
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use portcullis_tests::{
     authority::{TestAuthority, ready},
     console::{TestConsole, person},
     proxy::{Link, Proxy},
-    wait::eventually,
 };
 
 /// The address of the live receipt of a page.
@@ -76,11 +76,9 @@ async fn receipts_are_for_people_and_for_revisions_that_there_are() {
     }
     // One that is opened again later tells no duration. Places are given back.
     for _ in 0..3 {
-        let events = eventually("a place", async || {
-            let events = browser.get("/receipts/1?since=0").await;
-            (events.status == 200).then_some(events)
-        })
-        .await;
+        let events = browser
+            .get_when("/receipts/1?since=0", StatusCode::OK)
+            .await;
         assert!(events.body.contains("event: complete"), "{}", events.body);
         assert!(!events.body.contains(" ms"), "{}", events.body);
     }
