@@ -202,7 +202,7 @@ async fn every_choice_of_the_form_is_saved() {
         ("finding", "3"),
     ];
     let saved = save(&mut ada, &changes, "everything").await;
-    saved.expect("1 hour").expect_none("Correct these fields");
+    saved.expect_none("Correct these fields");
     let policy = world.policy().await;
     assert!(!policy.remember_me_allowed && !policy.users_see_sessions);
     assert!(policy.keep_last_page && policy.end_on_shared_refresh_token);

@@ -19,7 +19,8 @@ async fn users_tenants_and_contexts_come_from_the_server_and_the_file() {
     line.open("bob", "bob").await;
     line.open("evil\u{202e}", "evil").await;
 
-    let users = complete(&line, &["users", "show", "ad"]).await;
+    let mut users = complete(&line, &["users", "show", "ad"]).await;
+    users.sort();
     let ids: Vec<&str> = users
         .iter()
         .filter_map(|line| line.split('\t').next())

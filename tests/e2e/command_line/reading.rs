@@ -177,6 +177,12 @@ async fn users_and_their_roles_are_shown() {
         "new job",
     ];
     line.run(&roles).await.failed(2, &["no terminal", "--yes"]);
+    // The last administrator could not give the role back.
+    let bob = [
+        "users", "roles", "bob", "--set", "admin", "--reason", "lead", "--yes",
+    ];
+    line.open("bob", "bob").await;
+    assert_eq!(line.run(&bob).await.code, Some(0));
     let mut confirmed = roles.to_vec();
     confirmed.push("--yes");
     let set = line.json(&confirmed).await;

@@ -117,23 +117,24 @@ impl Peers {
         })
     }
 
-    /// What the validators of the others say about a revision that the log had by `known`, at `now`.
-    pub(super) fn lines(&self, revision: Revision, known: Instant, now: Instant) -> Vec<Line> {
+    /// What the validators of the others say about a revision that the log had by `known`.
+    pub(super) fn lines(&self, revision: Revision, known: Instant) -> Vec<Line> {
         let seen = self.seen();
         let mut lines = Vec::new();
         for peer in seen.peers.values() {
             for entry in &peer.roster {
                 let lease = lease_length(entry.max_staleness);
-                // What a dead authority proved is too old by now, whatever the revision.
-                if peer.alive + lease < now {
+                // What a dead authority proved was too old before the log had the revision.
+                if peer.alive + lease < known {
                     continue;
                 }
                 lines.push(Line {
                     validator: entry.validator,
                     strict: entry.strict,
                     confirmed: entry.applied >= revision,
-                    // A probe that arrives after the log had the revision is answered with it.
-                    accepts_until: Some(known + lease),
+                    // A probe that arrives after the log had the revision is answered with it, and a dead authority
+                    // answers none.
+                    accepts_until: Some(known.min(peer.alive) + lease),
                 });
             }
         }

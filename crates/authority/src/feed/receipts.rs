@@ -223,7 +223,7 @@ impl Receipts {
         // Before the lists: what they say is then at least as new.
         let peers_seen = self.peers.were_seen_after(known);
         let mut lines = self.validators.lines(revision, received, history);
-        lines.extend(self.peers.lines(revision, known, now));
+        lines.extend(self.peers.lines(revision, known));
         let counts = Counts::of(lines, now);
 
         // Validators that nobody here knows of lapse as well.
