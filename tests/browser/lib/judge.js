@@ -17,6 +17,8 @@ const html = new HtmlValidate({
     "require-sri": "off",
     // A table that scrolls is a region with a focus of its own, by the advice of axe.
     "prefer-native-element": ["error", { exclude: ["region"] }],
+    // Checkboxes of one group share a name.
+    "form-dup-name": ["error", { shared: ["radio", "checkbox", "button", "reset", "submit"] }],
     // Both spellings of void elements are HTML.
     "void-style": "off",
   },
