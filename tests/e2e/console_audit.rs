@@ -146,7 +146,11 @@ async fn an_export_has_every_event_that_the_filter_matches_and_no_formula() {
     let give_up = Instant::now() + DEADLINE;
     let mut csv = ada.get(path).await;
     while csv.body.lines().count() <= 250 {
-        assert!(Instant::now() < give_up, "{} lines", csv.body.lines().count());
+        assert!(
+            Instant::now() < give_up,
+            "{} lines",
+            csv.body.lines().count()
+        );
         csv = ada.get(path).await;
     }
     csv.expect_status(200);

@@ -197,7 +197,6 @@ async fn a_sign_in_tomorrow_is_refused() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table, one case a row")]
 async fn a_revocation_with_a_bad_field_ends_nothing() {
     let authority = TestAuthority::sqlite().await;
     let gate = authority.ready_gate().await;

@@ -112,7 +112,7 @@ impl FromRequestParts<State> for Person {
         let admission = parts.extensions.get::<Admission>().cloned();
         let (identity, token) = match admission {
             Some(Admission::Admitted(identity, token)) => (identity, token),
-            other => return Err(refusal(other, parts, state, &reader)),
+            other => return Err(refusal(other.as_ref(), parts, state, &reader)),
         };
         let authority = state.authorities.called_with(&token);
         let authority = authority.ok_or(Problem::sign_in_again())?;
@@ -136,7 +136,12 @@ impl FromRequestParts<State> for Person {
 
 /// The way to a good session, for a request without one. A page is opened again after the sign-in. A form is not sent
 /// again by itself: nothing was done, and its page says so.
-fn refusal(admission: Option<Admission>, parts: &Parts, state: &State, reader: &Reader) -> Problem {
+fn refusal(
+    admission: Option<&Admission>,
+    parts: &Parts,
+    state: &State,
+    reader: &Reader,
+) -> Problem {
     let opens_page = matches!(parts.method, Method::GET | Method::HEAD);
     match admission {
         Some(Admission::Unavailable) => Problem::away(),
@@ -179,7 +184,7 @@ impl FromRequestParts<State> for Visitor {
         let admission = parts.extensions.get::<Admission>().cloned();
         let token = match admission {
             Some(Admission::Admitted(_, token) | Admission::Ended(token)) => token,
-            other => return Err(refusal(other, parts, state, &reader)),
+            other => return Err(refusal(other.as_ref(), parts, state, &reader)),
         };
         let authority = state.authorities.called_with(&token);
         Ok(Self {

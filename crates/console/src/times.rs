@@ -107,18 +107,20 @@ impl Times {
         let ahead = moment.seconds() - self.now.seconds();
         let distance = ahead.abs();
         let (past, future, count) = match distance {
-            ..NOW_SECONDS => return self.words.text("frame-time-now"),
-            ..HOUR => (
+            distance if distance < NOW_SECONDS => return self.words.text("frame-time-now"),
+            distance if distance < HOUR => (
                 "frame-time-minutes-ago",
                 "frame-time-in-minutes",
                 rounded(distance, MINUTE),
             ),
-            ..DAY => (
+            distance if distance < DAY => (
                 "frame-time-hours-ago",
                 "frame-time-in-hours",
                 distance / HOUR,
             ),
-            ..DATE_SECONDS => ("frame-time-days-ago", "frame-time-in-days", distance / DAY),
+            distance if distance < DATE_SECONDS => {
+                ("frame-time-days-ago", "frame-time-in-days", distance / DAY)
+            }
             _ => return self.date(moment),
         };
         let id = if ahead < 0 { past } else { future };

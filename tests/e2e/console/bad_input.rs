@@ -274,7 +274,11 @@ async fn texts_and_addresses_that_are_too_large_are_refused() {
     let token = browser.get("/sign-out-everywhere").await.form_token();
     let long = "x".repeat(70_000);
     let page = browser
-        .post("/sign-out-everywhere", &token, &[("include_current", &long)])
+        .post(
+            "/sign-out-everywhere",
+            &token,
+            &[("include_current", &long)],
+        )
         .await;
     page.expect_status(413).expect("too much text");
     browser.get("/").await.expect_status(200);

@@ -400,7 +400,7 @@ const CSV_COLUMNS: [&str; 15] = [
 /// Writes events one after another, so that a long trail needs no memory.
 enum Exporter {
     JsonLines(Box<dyn Write>),
-    Csv(csv::Writer<Box<dyn Write>>),
+    Csv(Box<csv::Writer<Box<dyn Write>>>),
 }
 
 impl Exporter {
@@ -427,7 +427,7 @@ impl Exporter {
                 writer
                     .write_record(CSV_COLUMNS)
                     .map_err(|error| failed_write(&error))?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
         })
     }

@@ -35,7 +35,7 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 enum Command {
     /// List sessions, newest first.
-    List(ListOptions),
+    List(Box<ListOptions>),
     /// Show one session with everything that is known about it.
     Show(ShowOptions),
     /// End sessions: by their ids, of a user, or all that match.

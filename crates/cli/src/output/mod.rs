@@ -181,6 +181,10 @@ fn write_styled(text: &str) -> Result<()> {
     )
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is left to drain when the reader of the output has gone"
+)]
 fn finish(written: io::Result<()>) -> Result<()> {
     match written {
         // `… | head` has read enough. That is no failure of ours.

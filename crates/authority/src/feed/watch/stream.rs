@@ -205,7 +205,7 @@ where
                 Asked::Probe(probe) => self.take_probe(probe)?,
                 Asked::Applied(applied) => self.take_applied(applied)?,
             },
-            (probe, beat) = first_beat(&mut self.waiting) => self.answer_probe(probe, beat),
+            (probe, beat) = first_beat(&mut self.waiting) => self.answer_probe(&probe, beat),
             () = self.host.drain.cancelled() => self.end(),
             () = self.aged.cancelled() => self.end(),
         }
@@ -321,7 +321,7 @@ where
     }
 
     /// Answers the oldest probe that waits. Without a beat there is no answer, and the validator becomes stale by itself.
-    fn answer_probe(&mut self, probe: WaitingProbe, beat: Option<SignedBeat>) {
+    fn answer_probe(&mut self, probe: &WaitingProbe, beat: Option<SignedBeat>) {
         let Some(beat) = beat else {
             self.connected().record_silence();
             return;

@@ -94,8 +94,10 @@ mod tests {
 
     #[test]
     fn only_pages_of_this_machine_may_press_a_button() {
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+
         let host = ("host", "127.0.0.1:7470");
-        let cases: [(&str, &[(&str, &str)], bool); 9] = [
+        let cases: [Case<'_>; 9] = [
             ("GET", &[host], true),
             ("GET", &[("host", "localhost:7470")], true),
             ("GET", &[("host", "[::1]:7470")], true),

@@ -22,7 +22,7 @@ use tonic::Status;
 use self::{
     create::{CreateForm, is_good_reason},
     once::SentForms,
-    view::{Again, Created, Key, KeyRow, List, New, Revoke},
+    view::{Again, Created, Key, KeyRow, List, NewKey, Revoke},
 };
 use super::answer::{is_reason, refused_fields, respond};
 use crate::{
@@ -174,7 +174,7 @@ async fn show_form(person: Person) -> Result<Response, Problem> {
         expires: "90".to_owned(),
         ..CreateForm::default()
     };
-    let page = New::new(&person, &form, form_number(), Vec::new());
+    let page = NewKey::new(&person, &form, form_number(), Vec::new());
     respond(StatusCode::OK, &page)
 }
 
@@ -214,7 +214,7 @@ fn show_faults(
     form: &CreateForm,
     faults: Vec<String>,
 ) -> Result<Response, Problem> {
-    let page = New::new(person, form, form_number(), faults);
+    let page = NewKey::new(person, form, form_number(), faults);
     respond(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
 

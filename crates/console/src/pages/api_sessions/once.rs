@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 /// The most sent forms that are remembered. The oldest is forgotten first.
@@ -27,7 +27,7 @@ impl SentForms {
             return false;
         }
         let form = name(session_id, number);
-        let mut sent = self.0.lock().unwrap_or_else(|error| error.into_inner());
+        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !sent.known.insert(form.clone()) {
             return false;
         }
@@ -43,7 +43,7 @@ impl SentForms {
     /// Forgets a form that made nothing, so that it can be sent again with other values.
     pub(super) fn give_back(&self, session_id: &str, number: &str) {
         let form = name(session_id, number);
-        let mut sent = self.0.lock().unwrap_or_else(|error| error.into_inner());
+        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.known.remove(&form) {
             sent.order.retain(|other| *other != form);
         }

@@ -129,7 +129,7 @@ fn title(person: &Person, word: &str, key: &v1::ApiKey) -> String {
 /// The form of a new key.
 #[derive(Template)]
 #[template(path = "api_sessions/new.html")]
-pub(super) struct New {
+pub(super) struct NewKey {
     page: Frame,
     faults: Vec<String>,
     once: String,
@@ -137,7 +137,7 @@ pub(super) struct New {
     expires: Vec<Choice>,
 }
 
-impl New {
+impl NewKey {
     pub(super) fn new(
         person: &Person,
         form: &CreateForm,

@@ -62,8 +62,10 @@ impl Item {
 
 /// The kind of the session's device.
 pub(crate) fn device_type(session: &Session) -> DeviceType {
-    let device = session.device.as_ref();
-    device.map_or(DeviceType::Unspecified, |device| device.r#type())
+    match &session.device {
+        Some(device) => device.r#type(),
+        None => DeviceType::Unspecified,
+    }
 }
 
 /// What the findings recommend.
