@@ -27,9 +27,12 @@ pub async fn a_wrong_configuration_stops_the_start_and_names_the_key() {
         ("acess", |config| {
             config.at("/rules")["rules"] = json!([{ "path": "/a", "acess": "public" }]);
         }),
-        ("authority.ca_certificate_file: /none", |config| {
-            config.at("/authority")["ca_certificate_file"] = json!("/none");
-        }),
+        (
+            "authority.ca_certificate_file: must be a readable file of text: /none",
+            |config| {
+                config.at("/authority")["ca_certificate_file"] = json!("/none");
+            },
+        ),
     ];
     for (key, change) in cases {
         let mut config = setting.config();
