@@ -293,9 +293,9 @@ mod tests {
         assert!(full(Locale::Spanish).contains("nov"));
         assert!(full(Locale::Estonian).contains("26"));
         let arabic = full(Locale::Arabic);
-        assert!(arabic.contains("٢٦"), "{arabic}");
+        assert!(arabic.contains("26") && arabic.contains('ص'), "{arabic}");
         let minutes = times(Locale::Arabic, "UTC").relative(at(NOW - 5 * MINUTE));
-        assert!(minutes.contains('٥'), "{minutes}");
+        assert!(minutes.contains('5'), "{minutes}");
     }
 
     #[test]
