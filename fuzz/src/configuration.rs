@@ -1,11 +1,8 @@
 //! Configuration files. A first byte of 0: the rest is a file. Else it is the value of some key, and no error may repeat
 //! it: it may be a secret.
 
-use figment2::{
-    Figment,
-    providers::{Format, Serialized, Toml},
-};
-use portcullis_authority::config::{Config, ConfigError};
+use portcullis_authority::config::Config;
+use portcullis_serving::config::{ConfigError, Layers};
 
 use crate::{Seed, mode, with_mode};
 
@@ -38,7 +35,7 @@ pub fn check(data: &[u8]) -> bool {
 }
 
 fn read(text: &str) -> Result<Config, ConfigError> {
-    Config::read(&Figment::from(Toml::string(text)))
+    Layers::of_text(text, "PORTCULLIS_FUZZ_").read(Config::check)
 }
 
 /// What is read was checked, and can be said again.
@@ -52,8 +49,9 @@ fn is_read(text: &str) -> bool {
     };
     config.check().expect("it was checked before");
     let value = |config: &Config| serde_json::to_value(config).expect("plain data");
-    let again = Config::read(&Figment::from(Serialized::defaults(&config)))
-        .expect("what was read can be used");
+    let again: Config =
+        serde_json::from_value(value(&config)).expect("what was read is read again");
+    again.check().expect("what was read can be used");
     assert_eq!(value(&again), value(&config));
     let _ = format!("{config:?}");
     true

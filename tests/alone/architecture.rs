@@ -41,9 +41,11 @@ fn dependencies_run_one_way() {
             vec![
                 "portcullis-contract",
                 "portcullis-domain",
+                "portcullis-serving",
                 "portcullis-store",
             ],
         ),
+        ("crates/serving", vec![]),
         ("crates/validator-core", vec!["portcullis-contract"]),
         (
             "crates/validator",
@@ -59,11 +61,19 @@ fn dependencies_run_one_way() {
         ),
         (
             "crates/sidecar",
-            vec!["portcullis-gate", "portcullis-validator"],
+            vec![
+                "portcullis-gate",
+                "portcullis-serving",
+                "portcullis-validator",
+            ],
         ),
         (
             "crates/console",
-            vec!["portcullis-contract", "portcullis-validator"],
+            vec![
+                "portcullis-contract",
+                "portcullis-serving",
+                "portcullis-validator",
+            ],
         ),
         ("examples/gateway", vec!["portcullis-validator"]),
         ("examples/upstream", vec![]),
@@ -75,6 +85,7 @@ fn dependencies_run_one_way() {
                 "portcullis-contract",
                 "portcullis-example-gateway",
                 "portcullis-example-upstream",
+                "portcullis-serving",
                 "portcullis-validator",
             ],
         ),

@@ -124,7 +124,7 @@ fn refusals() -> Vec<(String, [&'static str; 2])> {
         ),
         (
             tls("chain.pem"),
-            ["server.tls_key_file", "cannot be used with"],
+            ["server.tls_key_file", "must be a private key"],
         ),
         (tls("absent.pem"), ["server.tls_key_file", "No such file"]),
         (

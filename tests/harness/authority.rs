@@ -286,14 +286,16 @@ pub fn config(directory: &Path) -> Config {
     config.store.url = format!("sqlite:{}", directory.join("data").display());
     config.tokens.issuer = ISSUER.into();
     config.keys.master_key_file = directory.join("master.key");
-    write_private(
-        &config.keys.master_key_file,
-        &MasterKey::generate().to_base64(),
-    );
+    write_master_key(&config.keys.master_key_file);
     config.callers = callers();
     // Its revisions would disturb tests that count some.
     config.watch.canary_interval = Duration::ZERO;
     config
+}
+
+/// Writes a new master key, which authorities over one store share.
+pub fn write_master_key(file: &Path) {
+    write_private(file, &MasterKey::generate().to_base64());
 }
 
 /// Writes a file that only its owner may read, as a master key's has to be.

@@ -131,6 +131,14 @@ impl Serve {
         self.child.id().expect("it runs")
     }
 
+    /// Whether its process has ended.
+    ///
+    /// # Panics
+    /// When the system cannot tell.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_some()
+    }
+
     /// `kill -9`.
     ///
     /// # Panics

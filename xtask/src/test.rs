@@ -34,17 +34,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ])?;
     gateways::ensure()?;
     browser::ensure()?;
-    shell::run(command(
-        "cargo",
-        [
-            "build",
-            "--locked",
-            "-p",
-            "portcullis-cli",
-            "-p",
-            "portcullis-sidecar",
-        ],
-    ))?;
+    // The tests are built with the binaries: alone the binaries would have fewer features of their dependencies, and the
+    // whole workspace would be built a second time for the tests.
+    let tests: &[&str] = match options.cargo_args.is_empty() {
+        true => &["--tests"],
+        false => &["--test", "e2e"],
+    };
+    let mut build = command("cargo", ["build", "--workspace", "--locked", "--bins"]);
+    build.args(tests);
+    shell::run(build)?;
 
     envoy::build(&["--locked"])?;
 

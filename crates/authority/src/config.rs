@@ -8,7 +8,6 @@ mod keys;
 mod limits;
 mod log;
 mod places;
-mod read;
 mod readiness;
 mod san;
 mod server;
@@ -18,6 +17,7 @@ mod telemetry;
 mod tokens;
 mod watch;
 
+pub use portcullis_serving::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -85,26 +85,5 @@ impl Config {
         self.telemetry.check()?;
         let verifies_clients = self.server.tls_client_ca_file.is_some();
         callers::check(&self.callers, verifies_clients)
-    }
-}
-
-/// An invalid setting. The text names the key, never its value, which may be a secret.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct ConfigError {
-    /// The key, as in the file.
-    pub key: String,
-    /// What is wrong, and what to do.
-    pub problem: String,
-}
-
-impl ConfigError {
-    /// An error about `key`.
-    #[must_use]
-    pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            problem: problem.into(),
-        }
     }
 }

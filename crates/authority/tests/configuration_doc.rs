@@ -2,11 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use figment2::{
-    Figment,
-    providers::{Format, Toml},
-};
 use portcullis_authority::config::{CallerConfig, Config, Role};
+use portcullis_serving::config::Layers;
 use serde_json::{Value, json};
 
 fn read(file: &str) -> String {
@@ -128,11 +125,9 @@ fn every_role_stands_in_the_document() {
 }
 
 fn parse(toml: &str) -> Result<Config, String> {
-    let config: Config = Figment::from(Toml::string(toml))
-        .extract()
-        .map_err(|error| error.to_string())?;
-    config.check().map_err(|error| error.to_string())?;
-    Ok(config)
+    Layers::of_text(toml, "PORTCULLIS_TEST_")
+        .read(Config::check)
+        .map_err(|error| error.to_string())
 }
 
 /// The blocks of a Markdown file that are marked as TOML.

@@ -1,6 +1,6 @@
 //! `portcullis console`: the pages for people and administrators.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 
 /// Runs a console until a signal, or only checks its configuration.
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let config = read(&options.config)?;
+    let config = Config::read_file(&options.config)?;
     if options.check_config {
         println!("the configuration is good");
         return Ok(());
@@ -37,14 +37,6 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     tracing::info!("draining");
     console.shut_down().await;
     Ok(())
-}
-
-fn read(file: &PathBuf) -> Result<Config, ConfigError> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        let problem = format!("cannot read {}: {error}", file.display());
-        ConfigError::new("--config", problem)
-    })?;
-    Config::read(&text)
 }
 
 /// Whether the person who typed the command can mend the error, in a flag or in the configuration.

@@ -16,7 +16,6 @@ mod credentials;
 mod dev;
 mod failure;
 mod init;
-mod location;
 mod output;
 mod serve;
 mod shutdown;

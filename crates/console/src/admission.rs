@@ -9,7 +9,7 @@ use axum::{
 };
 use portcullis_validator::{Identity, Rejection, RequestInfo};
 
-use crate::{cookies, net::Peer, receipts, state::State};
+use crate::{console::Peer, cookies, receipts, state::State};
 
 /// The longest session cookie, in bytes.
 const COOKIE_BYTES_MAX: usize = 8 * 1_024;

@@ -21,6 +21,7 @@ use portcullis_contract::v1::{
     session_service_client::SessionServiceClient, tenant_service_client::TenantServiceClient,
     user_service_client::UserServiceClient,
 };
+use portcullis_serving::config::ConfigError;
 use tokio::time::timeout;
 use tonic::{
     ConnectError, Status,
@@ -29,7 +30,7 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -54,7 +55,11 @@ impl Authorities {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let mut tls = ClientTlsConfig::new();
         // The gate's own certificate is left out on purpose: these calls are people's.
-        if let Some(pem) = config.authority.ca_certificate()? {
+        if let Some(pem) = config
+            .authority
+            .read_ca_certificate()
+            .map_err(config::of_setting)?
+        {
             tls = tls.ca_certificate(Certificate::from_pem(pem));
         }
         let mut channels = Vec::new();

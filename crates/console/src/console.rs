@@ -2,7 +2,13 @@
 
 use std::{io, net::SocketAddr};
 
-use axum::{Router, middleware, response::IntoResponse};
+use axum::{Extension, Router, middleware, response::IntoResponse};
+use hyper_util::service::TowerToHyperService;
+use portcullis_serving::{
+    config::ConfigError,
+    connections::{Port, Protocol, serve},
+    tls::acceptor,
+};
 use portcullis_validator::{BuildError, Validator};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -12,8 +18,7 @@ use tower_http::{
 
 use crate::{
     admission, assets,
-    config::{Config, ConfigError},
-    net::{Port, read_tls, serve},
+    config::Config,
     pages, preferences,
     problem::{self, Problem},
     reader, receipts,
@@ -39,6 +44,10 @@ pub enum StartError {
     #[error("authority: {0}")]
     Validator(#[from] BuildError),
 }
+
+/// The address of the connection's other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A running console.
 pub struct Console {
@@ -78,22 +87,25 @@ impl Console {
         let address = listener.local_addr();
         let address = address.map_err(|error| StartError::Listen { listen, error })?;
 
-        let validator = config.authority.builder()?.start()?;
+        let validator = config.validator()?.start()?;
         let close = CancellationToken::new();
+        let tls = config.server.read_tls()?;
         let port = Port {
-            tls: read_tls(&config.server)?,
-            limits: config.limits.clone(),
-            pages: arrange(router(
-                config,
-                State::new(config, validator.clone(), close.clone())?,
-            )?),
+            name: "pages",
+            protocol: Protocol::Either,
+            tls: tls.map(|tls| acceptor(tls, Protocol::Either)),
+            bounds: config.limits.bounds(),
             close: close.clone(),
         };
+        let state = State::new(config, validator.clone(), close.clone())?;
+        let pages = arrange(router(config, state)?);
+        let service =
+            move |peer| TowerToHyperService::new(pages.clone().layer(Extension(Peer(peer))));
         Ok(Self {
             address,
             validator,
             close,
-            serving: tokio::spawn(serve(listener, port)),
+            serving: tokio::spawn(serve(listener, port, service)),
         })
     }
 

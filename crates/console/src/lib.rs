@@ -4,7 +4,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use portcullis_console::{Config, Console};
 //!
-//! let config = Config::read(&std::fs::read_to_string("console.toml")?)?;
+//! let config = Config::read_file("console.toml".as_ref())?;
 //! let console = Console::start(&config).await?;
 //! println!("{}", console.address());
 //! console.shut_down().await;
@@ -26,8 +26,6 @@
 //! - `security`: the headers of every answer. `assets`: styles and scripts, by their hash.
 //! - `pages`: a room a subject. Each works without scripts.
 
-// The rooms to come use what the frame has.
-
 mod admission;
 mod assets;
 mod authority;
@@ -38,7 +36,6 @@ mod describe;
 mod done;
 mod forms;
 mod locale;
-mod net;
 mod numbers;
 mod page;
 mod pages;
@@ -53,9 +50,10 @@ mod state;
 mod times;
 mod words;
 
+pub use portcullis_serving::config::ConfigError;
+pub use portcullis_validator::settings::{Secret, Settings};
+
 pub use self::{
-    config::{
-        AuthorityConfig, Config, ConfigError, LimitsConfig, Secret, ServerConfig, SessionConfig,
-    },
+    config::{Config, LimitsConfig, ServerConfig, SessionConfig},
     console::{Console, StartError},
 };

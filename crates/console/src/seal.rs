@@ -9,9 +9,10 @@ use aws_lc_rs::{
     hmac,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_serving::config::ConfigError;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{config::ConfigError, problem::Problem};
+use crate::problem::Problem;
 
 /// The longest sealed text that is opened, in bytes: more than any of ours, and less than servers allow an address.
 const SEALED_BYTES_MAX: usize = 8_192;

@@ -13,8 +13,9 @@ use http::{
         X_FRAME_OPTIONS,
     },
 };
+use portcullis_serving::config::ConfigError;
 
-use crate::config::{ConfigError, ServerConfig};
+use crate::config::ServerConfig;
 
 /// The headers of an installation.
 #[derive(Clone)]

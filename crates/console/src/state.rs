@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use portcullis_serving::config::ConfigError;
 use portcullis_validator::{TrustedProxies, Validator};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::Authorities,
-    config::{Config, ConfigError},
+    config::{self, Config},
     forms::FormKey,
     seal::Seal,
 };
@@ -36,13 +37,17 @@ impl State {
         validator: Validator,
         close: CancellationToken,
     ) -> Result<Self, ConfigError> {
-        let secret = config.authority.shared_secret()?;
+        let secret = config
+            .authority
+            .read_shared_secret()
+            .map_err(config::of_setting)?;
+        let secret = secret.reveal().as_bytes();
         Ok(Self(Arc::new(Shared {
             validator,
             close,
             authorities: Authorities::new(config)?,
-            form_key: FormKey::derive(&secret),
-            seal: Seal::derive(&secret)?,
+            form_key: FormKey::derive(secret),
+            seal: Seal::derive(secret)?,
             proxies: config.server.proxies()?,
             receipts: Arc::new(Semaphore::new(config.limits.receipts_max)),
             config: config.clone(),

@@ -11,7 +11,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use portcullis_sidecar::{Config, Sidecar};
 //!
-//! let config = Config::read(&std::fs::read_to_string("sidecar.toml")?)?;
+//! let config = Config::read_file("sidecar.toml".as_ref())?;
 //! let sidecar = Sidecar::start(&config).await?;
 //! println!("{:?}", sidecar.addresses());
 //! sidecar.shut_down().await;
@@ -37,8 +37,9 @@ mod sidecar;
 mod telemetry;
 
 pub use portcullis_gate::{ExplainError, Explanation};
+pub use portcullis_serving::config::ConfigError;
 
 pub use self::{
-    config::{Config, ConfigError, LimitsConfig, Listen, ListenerConfig},
+    config::{Config, LimitsConfig, Listen, ListenerConfig},
     sidecar::{Addresses, Sidecar, StartError},
 };

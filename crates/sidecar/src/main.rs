@@ -6,7 +6,7 @@
     reason = "a command writes to the terminal it was typed in"
 )]
 
-use std::{fs, panic, path::PathBuf, process::ExitCode};
+use std::{panic, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -64,7 +64,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let config = read_config(&cli.config)?;
+    let config = Config::read_file(&cli.config)?;
     if cli.check_config {
         println!("the configuration is good");
         return Ok(());
@@ -91,14 +91,6 @@ async fn run(cli: Cli) -> Result<()> {
     tracing::info!("draining");
     sidecar.shut_down().await;
     Ok(())
-}
-
-fn read_config(file: &PathBuf) -> Result<Config, ConfigError> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        let problem = format!("cannot read {}: {error}", file.display());
-        ConfigError::new("--config", problem)
-    })?;
-    Config::read(&text)
 }
 
 /// Starts the log: one JSON object a line, on standard error. `RUST_LOG` overrides the filter.

@@ -11,19 +11,24 @@ use std::{
 
 use opentelemetry_sdk::error::OTelSdkError;
 use portcullis_gate::Gate;
+use portcullis_serving::{
+    config::ConfigError,
+    connections::{Port, Protocol, serve},
+    tls::acceptor,
+};
 use portcullis_validator::{BuildError, Validator};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    config::{Config, ConfigError, LimitsConfig, Listen, ListenerConfig},
+    config::{self, Config, LimitsConfig, Listen, ListenerConfig},
     doors::{
         Judge,
         ext_authz::{self, ExtAuthz},
         forward_auth::ForwardAuth,
     },
-    net::{Handler, Listener, Port, Protocol, acceptor, read_tls, serve},
+    net::{Handler, Handling, Listener},
     operations::Operations,
     telemetry::{Instruments, Telemetry},
 };
@@ -136,7 +141,7 @@ impl Sidecar {
 
     fn judge(&self, config: &Config, parts: &Parts) -> Result<Judge, ConfigError> {
         let engine = Arc::clone(self.validator.engine());
-        let gate = Gate::new(engine, &config.rules).map_err(ConfigError::of_rules)?;
+        let gate = Gate::new(engine, &config.rules).map_err(config::of_rules)?;
         Ok(Judge::new(gate, Arc::clone(&parts.instruments)))
     }
 
@@ -259,17 +264,22 @@ impl Parts {
         protocol: Protocol,
         handler: impl Handler,
     ) -> Result<(), ConfigError> {
-        let tls = read_tls(&opened.config, opened.section)?;
+        let tls = opened.config.read_tls(opened.section)?;
+        let handling = Arc::new(Handling {
+            name: opened.section,
+            handler,
+            request_timeout: self.limits.request_timeout,
+            instruments: Arc::clone(&self.instruments),
+        });
         let port = Port {
             name: opened.section,
             protocol,
             tls: tls.map(|tls| acceptor(tls, protocol)),
-            limits: self.limits.clone(),
-            handler,
-            instruments: Arc::clone(&self.instruments),
+            bounds: self.limits.bounds(),
             close: self.close.clone(),
         };
-        self.tasks.spawn(serve(opened.listener, port));
+        let service = move |()| handling.service();
+        self.tasks.spawn(serve(opened.listener, port, service));
         Ok(())
     }
 }

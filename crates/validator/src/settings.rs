@@ -210,6 +210,33 @@ impl Settings {
         Ok(builder)
     }
 
+    /// The certificate (PEM) that signs the authority's, if one is set.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn read_ca_certificate(&self) -> Result<Option<String>, SettingError> {
+        match (&self.ca_certificate, &self.ca_certificate_file) {
+            (Some(pem), _) => Ok(Some(pem.clone())),
+            (None, Some(file)) => read_file("ca_certificate_file", file, PEM_BYTES_MAX).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The secret that all gates with these settings share: the credential, or the private key of the certificate.
+    ///
+    /// # Errors
+    /// When there is none, or its file cannot be read.
+    pub fn read_shared_secret(&self) -> Result<Secret, SettingError> {
+        let bearer = self.read_bearer()?;
+        if !bearer.is_empty() {
+            return Ok(Secret::new(bearer));
+        }
+        match &self.client_key_file {
+            Some(file) => read_file("client_key_file", file, PEM_BYTES_MAX).map(Secret::new),
+            None => Err(SettingError::new("client_key_file", "required")),
+        }
+    }
+
     fn split_endpoints(&self) -> Result<(&String, &[String]), SettingError> {
         match self.endpoints.split_first() {
             Some((first, others)) if others.len() < ENDPOINTS_MAX => Ok((first, others)),

@@ -3,7 +3,9 @@
 //! Counts have an upper bound because semaphores and channels panic above some number; durations because sums with
 //! them must not overflow, and because a day in place of a second is a mistake that nobody would notice otherwise.
 
-use std::{fmt::Debug, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
+
+pub(super) use portcullis_serving::config::check_range;
 
 use super::ConfigError;
 
@@ -30,18 +32,6 @@ pub(super) fn check_durations(
         check_range(key, value, range)?;
     }
     Ok(())
-}
-
-pub(super) fn check_range<T: PartialOrd + Debug>(
-    key: &str,
-    value: &T,
-    range: &RangeInclusive<T>,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
-    Err(ConfigError::new(key, problem))
 }
 
 pub(super) fn check_not_empty(key: &str, is_empty: bool) -> Result<(), ConfigError> {

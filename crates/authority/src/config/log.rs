@@ -49,7 +49,7 @@ impl Default for LogConfig {
             queue_tenant_entries_max: 2048,
             queue_caller_targets_max: 65_536,
             batch_entries_max: 256,
-            batch_time_goal: 20 * MILLISECOND,
+            batch_time_goal: 10 * MILLISECOND,
             append_timeout: 10 * SECOND,
             poll_interval: 25 * MILLISECOND,
             checkpoint_interval: MINUTE,

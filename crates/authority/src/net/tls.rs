@@ -1,25 +1,28 @@
 //! TLS of the gRPC port, from the files that the configuration names. They may be replaced while it serves.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use portcullis_contract::position::sha256;
+use portcullis_serving::{
+    config::ConfigError,
+    tls::{read_certificates, read_file, read_private_key},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     Accept, TlsAcceptor,
     rustls::{
         Error, RootCertStore, ServerConfig as TlsConfig,
         crypto::{CryptoProvider, aws_lc_rs},
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer},
         server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     },
 };
 
-use crate::config::{ConfigError, ServerConfig};
+use crate::config::ServerConfig;
 
 const CERTIFICATE_FILE: &str = "server.tls_certificate_file";
 const KEY_FILE: &str = "server.tls_key_file";
@@ -122,9 +125,7 @@ impl Contents {
 
     fn tls_config(&self) -> Result<TlsConfig, ConfigError> {
         let chain = read_certificates(CERTIFICATE_FILE, &self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            // The error of the parser may quote a line of the file, and must not reach a log.
-            .map_err(|_| unusable_key("it has no private key in PEM form"))?;
+        let key = read_private_key(KEY_FILE, &self.key)?;
         // Named here, because the process has no default provider unless some crate installs one.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let client_ca = self.client_ca.as_deref();
@@ -132,17 +133,6 @@ impl Contents {
             .map(|pem| client_verifier(pem, &provider))
             .transpose()?;
         tls_config(provider, verifier, chain, key).map_err(|error| unusable_key(&error.to_string()))
-    }
-}
-
-fn read_certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match certificates {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(ConfigError::new(
-            key,
-            "has no certificate chain in PEM form",
-        )),
     }
 }
 
@@ -195,8 +185,4 @@ fn unusable_key(cause: &str) -> ConfigError {
 
 fn unusable_ca(cause: &str) -> ConfigError {
     ConfigError::new(CLIENT_CA_FILE, format!("cannot be used: {cause}"))
-}
-
-fn read_file(key: &str, file: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(file).map_err(|error| ConfigError::new(key, error.to_string()))
 }

@@ -52,7 +52,7 @@ fn config(address: SocketAddr, dev: &Dev) -> Config {
     config.authority.endpoints = vec![format!("http://{}", dev.authority.grpc_address)];
     config.authority.bearer = Some(Secret::new(&dev.credentials.gateway));
     config.authority.issuer.clone_from(&dev.issuer);
-    config.authority.name = "dev console".into();
+    config.authority.name = Some("dev console".into());
     config.session.sign_in_url = SIGN_IN.into();
     config.session.sign_out_url = Some(SIGN_OUT.into());
     config.session.account_url = Some(ACCOUNT.into());

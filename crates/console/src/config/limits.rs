@@ -1,13 +1,23 @@
 //! `[limits]`: bounds of the listener and of calls to the authority.
 
-use std::{fmt::Debug, ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
+use portcullis_serving::{
+    config::{ConfigError, check_range},
+    connections::Bounds,
+};
 use serde::Deserialize;
-
-use super::ConfigError;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// The most bytes of a request's header.
+const HEADER_BYTES_MAX: usize = 32 * 1_024;
+/// The most header fields of one request.
+const HEADERS_MAX: usize = 128;
+/// Requests of one HTTP/2 connection at a time.
+const STREAMS_PER_CONNECTION_MAX: u32 = 128;
+/// The time between two pings to an HTTP/2 peer, and the longest time until it answers one.
+const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// `[limits]`
 #[derive(Clone, Debug, Deserialize)]
@@ -44,28 +54,30 @@ impl Default for LimitsConfig {
 impl LimitsConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let connections = &self.connections_max;
-        check_range("limits.connections_max", connections, 1..=100_000)?;
-        check_range("limits.receipts_max", &self.receipts_max, 1..=100_000)?;
+        check_range("limits.connections_max", connections, &(1..=100_000))?;
+        check_range("limits.receipts_max", &self.receipts_max, &(1..=100_000))?;
         let durations = [
             ("limits.request_timeout", self.request_timeout),
             ("limits.idle_timeout", self.idle_timeout),
             ("limits.drain_timeout", self.drain_timeout),
         ];
         for (key, duration) in durations {
-            check_range(key, &duration, SECOND..=10 * MINUTE)?;
+            check_range(key, &duration, &(SECOND..=10 * MINUTE))?;
         }
         Ok(())
     }
-}
 
-fn check_range<T: PartialOrd + Debug>(
-    key: &str,
-    value: &T,
-    range: RangeInclusive<T>,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
+    /// The bounds of the listener.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            streams_per_connection_max: STREAMS_PER_CONNECTION_MAX,
+            header_bytes_max: HEADER_BYTES_MAX,
+            headers_max: HEADERS_MAX,
+            handshake_timeout: self.request_timeout,
+            idle_timeout: self.idle_timeout,
+            drain_timeout: self.drain_timeout,
+            keepalive: KEEPALIVE,
+        }
     }
-    let problem = format!("must be {:?} to {:?}", range.start(), range.end());
-    Err(ConfigError::new(key, problem))
 }

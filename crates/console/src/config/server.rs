@@ -3,11 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use http::Uri;
+use portcullis_serving::{config::ConfigError, tls};
 use portcullis_validator::TrustedProxies;
 use serde::Deserialize;
-
-use super::ConfigError;
-use crate::net::read_tls;
+use tokio_rustls::rustls::ServerConfig as TlsConfig;
 
 /// The most origins that may show the pages in a frame.
 const FRAME_ANCESTORS_MAX: usize = 16;
@@ -50,13 +49,8 @@ impl Default for ServerConfig {
 
 impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        // With one file alone it would start without TLS, although the operator meant to have it.
-        if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
-            let problem = "must be set with tls_certificate_file, and the reverse";
-            return Err(ConfigError::new("server.tls_key_file", problem));
-        }
         // Session cookies travel in every request. Plain text beyond this machine has to be asked for by name.
-        let has_tls = self.tls_certificate_file.is_some();
+        let has_tls = self.read_tls()?.is_some();
         if !self.listen.ip().is_loopback() && !has_tls && !self.insecure {
             let problem = "must be a loopback address: set TLS files, or server.insecure = true";
             return Err(ConfigError::new("server.listen", problem));
@@ -68,8 +62,13 @@ impl ServerConfig {
             return Err(ConfigError::new("server.public_url", problem));
         }
         self.proxies()?;
-        self.check_frame_ancestors()?;
-        read_tls(self).map(drop)
+        self.check_frame_ancestors()
+    }
+
+    /// Reads the certificate and its key. None: the listener has no TLS.
+    pub(crate) fn read_tls(&self) -> Result<Option<TlsConfig>, ConfigError> {
+        let certificate = self.tls_certificate_file.as_deref();
+        tls::read_tls("server", certificate, self.tls_key_file.as_deref())
     }
 
     /// The proxies before the console.

@@ -2,9 +2,8 @@
 
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use portcullis_serving::config::ConfigError;
 use serde::Deserialize;
-
-use super::ConfigError;
 
 /// The longest address of the application, in bytes.
 const ADDRESS_BYTES_MAX: usize = 2_048;

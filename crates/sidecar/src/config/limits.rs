@@ -1,14 +1,24 @@
 //! `[limits]`: bounds of the listeners.
 
-use std::{fmt::Debug, ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
+use portcullis_gate::HEAD_BYTES_MAX;
+use portcullis_serving::{
+    config::{ConfigError, check_range},
+    connections::Bounds,
+};
 use serde::Deserialize;
-
-use super::ConfigError;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time between two pings to an HTTP/2 peer, and the longest time until it answers one.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// The most bytes of a request's header: the client's own ones as far as the gate looks at them, and as many of the
+/// gateway.
+const HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+/// The most header fields of one HTTP/1 request.
+const HEADERS_MAX: usize = 256;
 
 /// `[limits]`
 #[derive(Clone, Debug, Deserialize)]
@@ -68,16 +78,18 @@ impl LimitsConfig {
             &(Duration::ZERO..=DAY),
         )
     }
-}
 
-fn check_range<T: PartialOrd + Debug>(
-    key: &str,
-    value: &T,
-    range: &RangeInclusive<T>,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
+    /// The bounds of each listener.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            streams_per_connection_max: self.streams_per_connection_max,
+            header_bytes_max: HEADER_BYTES_MAX,
+            headers_max: HEADERS_MAX,
+            handshake_timeout: self.request_timeout,
+            idle_timeout: self.idle_timeout,
+            drain_timeout: self.drain_timeout,
+            keepalive: KEEPALIVE,
+        }
     }
-    let problem = format!("must be from {:?} to {:?}", range.start(), range.end());
-    Err(ConfigError::new(key, problem))
 }

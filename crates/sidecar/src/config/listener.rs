@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use portcullis_serving::{config::ConfigError, tls};
 use serde::{Deserialize, Deserializer, de::Error as _};
-
-use super::ConfigError;
+use tokio_rustls::rustls::ServerConfig as TlsConfig;
 
 /// The longest path of a Unix socket on Linux, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -99,12 +99,7 @@ impl ListenerConfig {
     }
 
     pub(super) fn check(&self, section: &str) -> Result<(), ConfigError> {
-        // With one file alone it would start without TLS, although the operator meant to have it.
-        if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
-            let problem = "must be set with tls_certificate_file, and the reverse";
-            return Err(ConfigError::new(format!("{section}.tls_key_file"), problem));
-        }
-        let has_tls = self.tls_certificate_file.is_some();
+        let has_tls = self.read_tls(section)?.is_some();
         // Credentials of users travel in every check. Plain text beyond this machine has to be asked for by name.
         if let Listen::Tcp(address) = &self.listen
             && !address.ip().is_loopback()
@@ -115,7 +110,13 @@ impl ListenerConfig {
                 format!("must be a loopback address: set TLS files, or {section}.insecure = true");
             return Err(ConfigError::new(format!("{section}.listen"), problem));
         }
-        crate::net::read_tls(self, section).map(drop)
+        Ok(())
+    }
+
+    /// Reads the certificate and its key. None: the listener has no TLS.
+    pub(crate) fn read_tls(&self, section: &str) -> Result<Option<TlsConfig>, ConfigError> {
+        let certificate = self.tls_certificate_file.as_deref();
+        tls::read_tls(section, certificate, self.tls_key_file.as_deref())
     }
 }
 

@@ -2,22 +2,26 @@
 //!
 //! `docs/gateways/sidecar.md` lists the keys; a test keeps the list complete.
 
-mod error;
 mod limits;
 mod listener;
-mod read;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
-use portcullis_gate::{Explanation, Rule, RuleMode, Rules};
-use portcullis_validator::{Builder, settings::Settings};
+use portcullis_gate::{Explanation, Rule, RuleMode, Rules, RulesError};
+use portcullis_serving::config::{ConfigError, Layers};
+use portcullis_validator::{
+    Builder,
+    settings::{SettingError, Settings},
+};
 use serde::Deserialize;
 
 pub use self::{
-    error::ConfigError,
     limits::LimitsConfig,
     listener::{Listen, ListenerConfig},
 };
+
+/// The prefix of variables that override the file: `PORTCULLIS_SIDECAR_AUTHORITY__BEARER`.
+const ENVIRONMENT: &str = "PORTCULLIS_SIDECAR_";
 
 /// The whole configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +56,22 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Reads and checks a configuration from its file and from the environment.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn read_file(file: &Path) -> Result<Self, ConfigError> {
+        Layers::of_file(file, ENVIRONMENT)?.read(Self::check)
+    }
+
+    /// Reads and checks a configuration from the text of its file and from the environment.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn read(text: &str) -> Result<Self, ConfigError> {
+        Layers::of_text(text, ENVIRONMENT).read(Self::check)
+    }
+
     /// Checks everything that the types do not. Reads the files that the configuration names, and opens no port.
     ///
     /// # Errors
@@ -76,11 +96,11 @@ impl Config {
 
     /// Returns the settings of the validator, checked.
     pub(crate) fn validator(&self) -> Result<Builder, ConfigError> {
-        Ok(self.authority.builder("sidecar")?)
+        self.authority.builder("sidecar").map_err(of_setting)
     }
 
     fn check_rules(&self) -> Result<(), ConfigError> {
-        let _rules = self.rules.compile().map_err(ConfigError::of_rules)?;
+        let _rules = self.rules.compile().map_err(of_rules)?;
         if self.authority.best_effort.is_some() {
             return Ok(());
         }
@@ -99,7 +119,7 @@ impl Config {
     /// # Errors
     /// When the method is none, or the address is not `https://host/path`.
     pub fn explain(&self, method: &str, url: &str) -> Result<Explanation, anyhow::Error> {
-        let rules = self.rules.compile().map_err(ConfigError::of_rules)?;
+        let rules = self.rules.compile().map_err(of_rules)?;
         Ok(rules.explain(method, url)?)
     }
 
@@ -120,4 +140,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// An error about the rules.
+pub(crate) fn of_rules(error: RulesError) -> ConfigError {
+    let RulesError { key, problem } = error.within("rules");
+    ConfigError { key, problem }
+}
+
+fn of_setting(SettingError { key, problem }: SettingError) -> ConfigError {
+    ConfigError { key, problem }
 }

@@ -8,6 +8,7 @@ use std::{
     process,
 };
 
+use portcullis_serving::connections::Accept;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
@@ -42,19 +43,21 @@ impl Listener {
             Self::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
         }
     }
+}
 
-    /// Waits for the next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+impl Accept for Listener {
+    type Stream = Stream;
+    type Peer = ();
+
+    async fn accept(&self) -> io::Result<(Stream, ())> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                // Without this a small answer waits until the peer has acknowledged the one before it.
-                let _ = stream.set_nodelay(true);
-                Ok(Either::Left(stream))
+                let (stream, _) = Accept::accept(listener).await?;
+                Ok((Either::Left(stream), ()))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Either::Right(stream))
+                Ok((Either::Right(stream), ()))
             }
         }
     }

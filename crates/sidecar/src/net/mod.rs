@@ -1,11 +1,9 @@
-//! The listeners: their sockets, TLS, and the bounds of their connections.
+//! The listeners: their sockets, and what answers their requests.
 
 mod bind;
-mod port;
-mod tls;
+mod handler;
 
 pub(crate) use self::{
     bind::Listener,
-    port::{Handler, Port, Protocol, serve},
-    tls::{acceptor, read_tls},
+    handler::{Handler, Handling},
 };

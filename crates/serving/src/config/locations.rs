@@ -6,7 +6,7 @@ use toml::{
 };
 
 /// A configuration file, parsed for the positions of its settings only.
-pub(crate) struct Locations<'t> {
+pub(super) struct Locations<'t> {
     text: &'t str,
     root: Spanned<DeTable<'t>>,
 }
@@ -16,7 +16,7 @@ impl<'t> Locations<'t> {
     ///
     /// # Errors
     /// If the text is not TOML: the parser's message and the position. The message repeats no values.
-    pub(crate) fn parse(text: &'t str) -> Result<Self, String> {
+    pub(super) fn parse(text: &'t str) -> Result<Self, String> {
         match DeTable::parse(text) {
             Ok(root) => Ok(Self { text, root }),
             Err(error) => {
@@ -28,7 +28,7 @@ impl<'t> Locations<'t> {
 
     /// Finds the line and column of a key like `server.grpc_listen` or `callers[1].name`. For a key that is missing it
     /// is the position of the innermost table around it, which is where the key must be added.
-    pub(crate) fn find(&self, key: &str) -> Option<String> {
+    pub(super) fn find(&self, key: &str) -> Option<String> {
         let steps = key.split(['.', '[', ']']).filter(|step| !step.is_empty());
         let mut found: Option<&Spanned<DeValue<'_>>> = None;
         for step in steps {

@@ -1,7 +1,11 @@
-//! The error of a setting.
+//! A configuration: a TOML file, overridden by the environment, overridden by flags. Unknown keys are errors.
 
-use portcullis_gate::RulesError;
-use portcullis_validator::settings::SettingError;
+mod bounds;
+mod explain;
+mod layers;
+mod locations;
+
+pub use self::{bounds::check_range, layers::Layers};
 
 /// An invalid setting. The text names the key, never its value, which may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -21,18 +25,5 @@ impl ConfigError {
             key: key.into(),
             problem: problem.into(),
         }
-    }
-
-    /// An error about the rules.
-    #[must_use]
-    pub(crate) fn of_rules(error: RulesError) -> Self {
-        let RulesError { key, problem } = error.within("rules");
-        Self { key, problem }
-    }
-}
-
-impl From<SettingError> for ConfigError {
-    fn from(SettingError { key, problem }: SettingError) -> Self {
-        Self { key, problem }
     }
 }

@@ -1,42 +1,19 @@
-//! Reading of a configuration: a file, overridden by the environment.
+//! Errors of figment2 in our words.
 
-use figment2::{
-    Figment,
-    error::Kind,
-    providers::{Env, Format, Toml},
-};
+use figment2::{Error, error::Kind};
 
-use super::{Config, ConfigError};
+use super::ConfigError;
 
-/// The prefix of variables that override the file: `PORTCULLIS_CONSOLE_AUTHORITY__BEARER`.
-const ENVIRONMENT: &str = "PORTCULLIS_CONSOLE_";
 /// The beginnings of messages of our own, which repeat no value.
 const OWN_MESSAGES: [&str; 2] = ["must ", "required"];
 
-impl Config {
-    /// Reads and checks a configuration from the text of its file and from the environment.
-    ///
-    /// # Errors
-    /// The first invalid setting.
-    pub fn read(text: &str) -> Result<Self, ConfigError> {
-        // Kubernetes sets variables beside a Service of our name. A setting has a section, and so two underscores.
-        let environment = Env::prefixed(ENVIRONMENT)
-            .filter(|name| name.as_str().contains("__"))
-            .split("__");
-        let layers = Figment::from(Toml::string(text)).merge(environment);
-        let config: Self = layers.extract().map_err(|error| explain(&error))?;
-        config.check()?;
-        Ok(config)
-    }
-}
-
 /// Turns an error of figment2 into one of ours. Its own text repeats the invalid value, which may be a secret: only the
 /// key and the kind of the error are kept.
-fn explain(error: &figment2::Error) -> ConfigError {
+pub(super) fn explain(error: &Error) -> ConfigError {
     ConfigError::new(key(error), problem(error))
 }
 
-fn problem(error: &figment2::Error) -> String {
+fn problem(error: &Error) -> String {
     match &error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("must be {expected}")
@@ -48,20 +25,14 @@ fn problem(error: &figment2::Error) -> String {
         Kind::MissingField(_) => "required".into(),
         Kind::DuplicateField(field) => format!("`{field}` is set twice"),
         Kind::Message(text) if OWN_MESSAGES.iter().any(|own| text.starts_with(own)) => text.clone(),
-        Kind::Message(_) if error.path.is_empty() => "the file is not TOML, or not readable".into(),
         // The texts of all other kinds come from parsers, which may repeat the value.
         _ => "has an invalid value".into(),
     }
 }
 
-fn key(error: &figment2::Error) -> String {
+fn key(error: &Error) -> String {
     let mut path = error.path.clone();
-    let field = match &error.kind {
-        Kind::UnknownField(field, _) => Some(field.as_str()),
-        Kind::MissingField(field) => Some(field.as_ref()),
-        _ => None,
-    };
-    if let Some(field) = field
+    if let Some(field) = field(&error.kind)
         && path.last().map(String::as_str) != Some(field)
     {
         path.push(field.to_owned());
@@ -79,4 +50,13 @@ fn key(error: &figment2::Error) -> String {
         return "configuration".into();
     }
     key
+}
+
+/// The key that the error is about, which its path does not end with in every version of figment2.
+fn field(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::UnknownField(field, _) => Some(field),
+        Kind::MissingField(field) => Some(field),
+        _ => None,
+    }
 }
