@@ -98,6 +98,11 @@ fn refusals() -> Vec<(String, [&'static str; 2])> {
     let listen = |more: &str| {
         format!("[server]\ngrpc_listen = \"127.0.0.1:0\"\nhttp_listen = \"0.0.0.0:0\"\n{more}")
     };
+    let web = |origins: &str| {
+        format!(
+            "[server]\ngrpc_listen = \"127.0.0.1:0\"\nhttp_listen = \"127.0.0.1:0\"\nweb_origins = {origins}\n"
+        )
+    };
     let digest = "callers[0].bearer_sha256";
     vec![
         (caller("a", OF_NOTHING), [digest, "empty string"]),
@@ -117,6 +122,18 @@ fn refusals() -> Vec<(String, [&'static str; 2])> {
         (
             listen("tls_certificate_file = \"$/chain.pem\"\ntls_key_file = \"$/key.pem\"\n"),
             ["server.http_listen", "plain HTTP"],
+        ),
+        (
+            web("[\"https://app.example.com/settings\"]"),
+            ["server.web_origins[0]", "without a path"],
+        ),
+        (
+            web("[\"https://app.example.com\", \"*\"]"),
+            ["server.web_origins[1]", "wildcard"],
+        ),
+        (
+            web("[\"http://app.example.com\"]"),
+            ["server.web_origins[0]", "https://"],
         ),
         (
             tls("other.pem"),

@@ -19,6 +19,7 @@ mod devices;
 mod end_cause;
 mod examples;
 mod gateway;
+mod grpc_web;
 mod hostile;
 mod lists;
 mod messages;

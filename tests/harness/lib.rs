@@ -18,6 +18,7 @@ pub mod gate;
 pub mod gateways;
 pub mod geography;
 pub mod given;
+pub mod grpc_web;
 pub mod guarded_service;
 pub mod half_open;
 pub mod http3;

@@ -16,6 +16,7 @@ mod store;
 mod telemetry;
 mod tokens;
 mod watch;
+mod web_origin;
 
 pub use portcullis_serving::config::ConfigError;
 use serde::{Deserialize, Serialize};

@@ -264,10 +264,13 @@ impl Authority {
         let health = grpc::health::start(&self.tasks, &self.shutdown.stop);
         Ok(PortOptions {
             name: "grpc",
-            protocol: Protocol::Http2,
+            protocol: match config.server.web_origins.is_empty() {
+                true => Protocol::Http2,
+                false => Protocol::Http1And2,
+            },
             tls,
             limits,
-            router: grpc::routes(app, access, health, config.server.reflection),
+            router: grpc::routes(app, access, health, &config.server),
             instruments: Arc::clone(&app.instruments),
             close: self.shutdown.close.clone(),
         })

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ConfigError,
     bounds::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, YEAR, check_counts, check_durations},
+    web_origin,
 };
 
 /// `[server]`
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     pub insecure: bool,
     /// Serves gRPC reflection.
     pub reflection: bool,
+    /// The origins whose pages may call by gRPC-Web with their users' own tokens. Empty: none, and no gRPC-Web.
+    pub web_origins: Vec<String>,
     /// The tenant whose administrators may list the gates and verify the audit trail with their own tokens. Unset: none.
     pub operators_tenant: Option<String>,
     /// Longest time that calls may take to finish after SIGTERM.
@@ -74,6 +77,7 @@ impl Default for ServerConfig {
             tls_client_ca_file: None,
             insecure: false,
             reflection: false,
+            web_origins: Vec::new(),
             operators_tenant: None,
             drain_timeout: 10 * SECOND,
             calls_max: 4096,
@@ -96,6 +100,7 @@ impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_listeners()?;
         self.check_operators()?;
+        web_origin::check(&self.web_origins, self.insecure)?;
         self.check_times()?;
         self.check_concurrency()?;
         self.check_connections()

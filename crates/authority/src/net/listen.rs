@@ -59,6 +59,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum Protocol {
     Http1,
     Http2,
+    /// HTTP/2, and HTTP/1.1 for browsers: without TLS they speak nothing else.
+    Http1And2,
 }
 
 /// The options of a port.
@@ -122,10 +124,11 @@ pub(crate) async fn serve(listener: TcpListener, options: PortOptions) {
 
 fn builder(protocol: Protocol, limits: &PortLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    // A port speaks one protocol, so that nothing is spent on guessing it.
+    // A port speaks one protocol where it can, so that nothing is spent on guessing it.
     builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
+        Protocol::Http1And2 => builder,
     };
     builder
         .http1()
@@ -308,7 +311,8 @@ impl Port {
         if end_by.is_some_and(|end| end < now) {
             return Verdict::End;
         }
-        // hyper waits for the preface without a bound of its own. HTTP/1 has its own for the header.
+        // hyper waits for the preface without a bound of its own, also where it has to tell the protocols apart by it.
+        // HTTP/1 has its own for the header, and no request of HTTP/1 that is served is shorter than the preface.
         let has_begun = self.options.protocol == Protocol::Http1
             || state.read.load(Ordering::Relaxed) >= PREFACE_BYTES;
         if !has_begun && now.duration_since(state.opened) > limits.request_timeout {

@@ -31,9 +31,18 @@ const CLIENT_CA_FILE: &str = "server.tls_client_ca_file";
 /// TLS as the files have it now. Connections keep what they were opened with.
 pub(crate) struct Tls {
     files: Files,
+    protocols: Protocols,
     current: ArcSwap<TlsConfig>,
     /// Stands for the files as they were read last, whether they could be used or not.
     seen: Mutex<[u8; 32]>,
+}
+
+/// The protocols that are offered in a handshake.
+#[derive(Clone, Copy)]
+enum Protocols {
+    Http2,
+    /// Some proxies before browsers speak HTTP/1.1 only.
+    Http1And2,
 }
 
 struct Files {
@@ -64,11 +73,16 @@ impl Tls {
             key: key.clone(),
             client_ca: config.tls_client_ca_file.clone(),
         };
+        let protocols = match config.web_origins.is_empty() {
+            true => Protocols::Http2,
+            false => Protocols::Http1And2,
+        };
         let contents = files.read()?;
         Ok(Some(Self {
-            current: ArcSwap::from_pointee(contents.tls_config()?),
+            current: ArcSwap::from_pointee(contents.tls_config(protocols)?),
             seen: Mutex::new(contents.digest()),
             files,
+            protocols,
         }))
     }
 
@@ -96,7 +110,7 @@ impl Tls {
     }
 
     fn replace(&self, read: Result<Contents, ConfigError>) -> Result<(), ConfigError> {
-        let tls = read?.tls_config()?;
+        let tls = read?.tls_config(self.protocols)?;
         self.current.store(Arc::new(tls));
         Ok(())
     }
@@ -123,7 +137,7 @@ impl Contents {
         sha256(&digests.concat())
     }
 
-    fn tls_config(&self) -> Result<TlsConfig, ConfigError> {
+    fn tls_config(&self, protocols: Protocols) -> Result<TlsConfig, ConfigError> {
         let chain = read_certificates(CERTIFICATE_FILE, &self.certificate)?;
         let key = read_private_key(KEY_FILE, &self.key)?;
         // Named here, because the process has no default provider unless some crate installs one.
@@ -132,7 +146,20 @@ impl Contents {
         let verifier = client_ca
             .map(|pem| client_verifier(pem, &provider))
             .transpose()?;
-        tls_config(provider, verifier, chain, key).map_err(|error| unusable_key(&error.to_string()))
+        let mut tls = tls_config(provider, verifier, chain, key)
+            .map_err(|error| unusable_key(&error.to_string()))?;
+        tls.alpn_protocols = protocols.names();
+        Ok(tls)
+    }
+}
+
+impl Protocols {
+    /// Native gRPC is HTTP/2 only. A client that offers something else is refused in the handshake, with a clear error.
+    fn names(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http2 => vec![b"h2".to_vec()],
+            Self::Http1And2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
     }
 }
 
@@ -173,8 +200,6 @@ fn tls_config(
         tls.session_storage = Arc::new(NoServerSessionStorage {});
         tls.send_tls13_tickets = 0;
     }
-    // gRPC is HTTP/2 only. A client that offers something else is refused in the handshake, with a clear error.
-    tls.alpn_protocols = vec![b"h2".to_vec()];
     Ok(tls)
 }
 

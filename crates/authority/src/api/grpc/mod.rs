@@ -20,6 +20,7 @@ mod status;
 mod tenants;
 mod users;
 mod watch;
+mod web;
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 pub(crate) use self::auth::Access;
 use self::auth::REPORT_BYTES_MAX;
-use crate::app::App;
+use crate::{app::App, config::ServerConfig};
 
 /// The largest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
@@ -45,7 +46,7 @@ pub(crate) fn routes(
     app: &Arc<App>,
     access: Access,
     health: HealthServer<impl Health>,
-    reflection: bool,
+    server: &ServerConfig,
 ) -> Router {
     let mut routes = Routes::new(health)
         .add_service(
@@ -78,16 +79,18 @@ pub(crate) fn routes(
             })
             .max_decoding_message_size(REPORT_BYTES_MAX),
         );
-    if reflection {
+    if server.reflection {
         routes = with_reflection(routes);
     }
     let access = Arc::new(access);
     let observed = (Arc::clone(&app.instruments), Arc::clone(&access));
-    routes
+    let router = routes
         .into_axum_router()
         .layer(middleware::from_fn_with_state(access, auth::authorize))
-        // The last layer is the outermost, so refused calls are measured too.
-        .layer(middleware::from_fn_with_state(observed, observe::observe))
+        // Outside of the layer before, so refused calls are measured too.
+        .layer(middleware::from_fn_with_state(observed, observe::observe));
+    // The last layer is the outermost.
+    web::serve_pages(router, &server.web_origins, &app.instruments)
         // Made whole once, and not for every request.
         .with_state(())
 }

@@ -42,7 +42,7 @@ impl CredentialRefusal {
         }
     }
 
-    fn invalid(reason: &'static str) -> Self {
+    pub(super) fn invalid(reason: &'static str) -> Self {
         Self::of_header(AppError::CredentialsInvalid, reason)
     }
 

@@ -29,7 +29,7 @@ use super::{
     table::{Rule, rule},
 };
 use crate::{
-    api::grpc::status::transport_error,
+    api::grpc::{status::transport_error, web::FromPage},
     app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
     config::{ConfigError, ServerConfig},
     net::{FairSemaphore, Held, Peer, RefusalPace, network},
@@ -96,6 +96,10 @@ pub(crate) async fn authorize(
     let Some(rule) = rule(request.uri().path()) else {
         return refuse(AppError::Denied);
     };
+    let is_from_page = request.extensions().get::<FromPage>().is_some();
+    if is_from_page && !is_for_pages(rule) {
+        return refuse(AppError::Denied);
+    }
     if matches!(rule.class, Class::GateStream | Class::PublicStream) {
         let opened = access.serve_stream(rule, request, next).await;
         return opened.unwrap_or_else(refuse);
@@ -156,7 +160,7 @@ impl Access {
         // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
         // turns, everybody else's calls would wait behind the whole flood.
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(&parts.headers, rule, peer.as_ref())?;
+        let owner = self.identify(&parts.headers, &parts.extensions, rule)?;
         let call = Call {
             rule,
             address,
@@ -272,7 +276,7 @@ impl Access {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(request.headers(), rule, peer.as_ref())?;
+        let owner = self.identify(request.headers(), request.extensions(), rule)?;
         drop(check);
 
         let holder = holder(owner.as_ref(), address);
@@ -306,12 +310,13 @@ impl Access {
     fn identify(
         &self,
         headers: &HeaderMap,
+        extensions: &Extensions,
         rule: &Rule,
-        peer: Option<&Peer>,
     ) -> Result<Option<Owner>, AppError> {
         if rule.public {
             return Ok(None);
         }
+        let peer = extensions.get::<Peer>();
         // The view has the trusted keys and the revocations that this authority knows.
         let view = self.app.feed.view();
         let certificate = peer.and_then(|peer| peer.certificate.as_deref());
@@ -320,10 +325,15 @@ impl Access {
             Err(refusal) => return Err(self.record_refusal(refusal, Some(address_of(peer)))),
         };
         // Users are checked in `admit`, after the message is in: that takes a read of the store.
-        if let Owner::Service(service) = &owner
-            && !permits(rule, service)
-        {
-            return Err(AppError::Denied);
+        if let Owner::Service(service) = &owner {
+            // A service's credential in a page is a stolen one, or a mistake. The page is not told that it is good.
+            if extensions.get::<FromPage>().is_some() {
+                let refusal = CredentialRefusal::invalid("service_in_page");
+                return Err(self.record_refusal(refusal, Some(address_of(peer))));
+            }
+            if !permits(rule, service) {
+                return Err(AppError::Denied);
+            }
         }
         Ok(Some(owner))
     }
@@ -382,6 +392,12 @@ impl Access {
 fn turns_max() -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     cores.div_ceil(2)
+}
+
+/// Whether a page may make a call of this rule: users may, and with their own token. Calls without credentials are for load
+/// balancers, and not for browsers.
+fn is_for_pages(rule: &Rule) -> bool {
+    rule.user.is_some() || rule.people.is_some()
 }
 
 fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
