@@ -5,6 +5,7 @@ mod administrators;
 mod api_keys;
 mod audit;
 mod browser;
+mod browser_component;
 mod callers;
 mod command_line;
 mod configuration;

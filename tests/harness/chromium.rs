@@ -18,6 +18,19 @@ const SCRIPT_TIMEOUT: Duration = Duration::from_secs(420);
 /// # Panics
 /// When one of its tests fails, with all that it wrote.
 pub async fn run_script(script: &str, dev: &Dev, directory: &Path) {
+    run_script_with(script, dev, directory, &[]).await;
+}
+
+/// [`run_script`] with variables of the test's own.
+///
+/// # Panics
+/// When one of its tests fails, with all that it wrote.
+pub async fn run_script_with(
+    script: &str,
+    dev: &Dev,
+    directory: &Path,
+    variables: &[(&str, &str)],
+) {
     let root = root();
     let packages = root.join("target/tools/browser");
     assert!(
@@ -32,6 +45,7 @@ pub async fn run_script(script: &str, dev: &Dev, directory: &Path) {
         .env("GATEWAY", &dev.gateway)
         .env("IMAGES", root.join("docs/images"))
         .env("SCRATCH", directory)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -12,6 +12,7 @@ pub mod canary;
 pub mod chromium;
 pub mod console;
 pub mod door;
+pub mod embedding;
 pub mod example_gateway;
 pub mod fault;
 pub mod gate;

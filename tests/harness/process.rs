@@ -73,6 +73,13 @@ impl Dev {
         Self::spawn(command).await
     }
 
+    /// [`start_with_demo_data`](Self::start_with_demo_data), with an origin whose pages may call by gRPC-Web.
+    pub async fn start_for_pages_of(directory: &Path, origin: &str) -> Self {
+        let mut command = command(directory, "127.0.0.1:0");
+        command.args(["--demo-data", "--web-origin", origin]);
+        Self::spawn(command).await
+    }
+
     /// Starts it with an address for its HTTP server, on free ports otherwise.
     pub async fn start_with(directory: &Path, http_listen: &str) -> Self {
         Self::spawn(command(directory, http_listen)).await

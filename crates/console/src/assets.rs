@@ -1,24 +1,36 @@
-//! Styles, scripts and images. Their addresses have their hash, so that browsers keep them for good.
+//! Styles, scripts and images. Their addresses have their hash, so that browsers keep them for good. The component for
+//! pages of applications has one address for good, and asks for changes.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, State as Shared},
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
 use http::{
-    HeaderValue,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
+use portcullis_contract::position::sha256;
 use rust_embed::RustEmbed;
 
 use crate::{problem::Problem, state::State};
 
 /// Digits of a hash in an address.
 const HASH_DIGITS: usize = 16;
+/// The component for pages of applications.
+const COMPONENT: &str = "portcullis-sessions.js";
+/// The operator's style sheet, in its address.
+const THEME: &str = "theme.css";
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Which sites may have a file in their pages.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
@@ -41,16 +53,20 @@ fn read() -> HashMap<String, Asset> {
         let (Some(file), Some(kind)) = (Files::get(&name), kind(&name)) else {
             continue;
         };
-        let hash = file.metadata.sha256_hash();
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let asset = Asset {
-            hash: hash[..HASH_DIGITS].to_owned(),
+            hash: digits(file.metadata.sha256_hash()),
             kind,
             data: Bytes::from(file.data.into_owned()),
         };
         assets.insert(name.into_owned(), asset);
     }
     assets
+}
+
+fn digits(hash: [u8; 32]) -> String {
+    let mut digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.truncate(HASH_DIGITS);
+    digits
 }
 
 fn kind(name: &str) -> Option<&'static str> {
@@ -68,18 +84,66 @@ pub(crate) fn address(name: &str) -> String {
     format!("/assets/{hash}/{name}")
 }
 
+/// The operator's style sheet. It comes after ours, and so sets the custom properties that ours reads.
+#[derive(Clone)]
+pub(crate) struct Theme(Arc<Asset>);
+
+impl Theme {
+    pub(crate) fn new(style_sheet: Vec<u8>) -> Self {
+        Self(Arc::new(Asset {
+            hash: digits(sha256(&style_sheet)),
+            kind: "text/css; charset=utf-8",
+            data: Bytes::from(style_sheet),
+        }))
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("/assets/{}/{THEME}", self.0.hash)
+    }
+}
+
 pub(crate) fn routes() -> Router<State> {
-    Router::new().route("/assets/{hash}/{name}", get(show))
+    Router::new()
+        .route("/assets/{hash}/{name}", get(show))
+        .route(&format!("/embed/{COMPONENT}"), get(show_component))
 }
 
 /// A file. An address with another hash is of another version, whose bytes are not there any more.
-async fn show(Path((hash, name)): Path<(String, String)>) -> Result<Response, Problem> {
-    let asset = ASSETS.get(&name).filter(|asset| asset.hash == hash);
+async fn show(
+    Shared(state): Shared<State>,
+    Path((hash, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let asset = match &state.theme {
+        Some(theme) if name == THEME => Some(&*theme.0),
+        _ => ASSETS.get(&name),
+    };
+    let asset = asset.filter(|asset| asset.hash == hash);
     let asset = asset.ok_or(Problem::not_found())?;
-    let mut response = asset.data.clone().into_response();
+    Ok(asset.answer(FOR_GOOD))
+}
+
+/// The component. Pages of every origin may have it: it is public, and holds nothing of anybody.
+async fn show_component(headers: HeaderMap) -> Result<Response, Problem> {
+    let asset = ASSETS.get(COMPONENT).ok_or(Problem::not_found())?;
+    let tag = HeaderValue::from_str(&format!("\"{}\"", asset.hash));
+    let tag = tag.map_err(|_| Problem::internal())?;
+    let mut response = match headers.get(IF_NONE_MATCH) == Some(&tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => asset.answer(HeaderValue::from_static("public, no-cache")),
+    };
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
-    let for_good = HeaderValue::from_static("public, max-age=31536000, immutable");
-    headers.insert(CACHE_CONTROL, for_good);
+    headers.insert(ETAG, tag);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     Ok(response)
+}
+
+impl Asset {
+    fn answer(&self, kept: HeaderValue) -> Response {
+        let mut response = self.data.clone().into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        headers.insert(CACHE_CONTROL, kept);
+        response
+    }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Frame {
     pub(crate) words: Words,
     pub(crate) times: Times,
     pub(crate) theme: Theme,
+    /// The address of the operator's style sheet.
+    pub(crate) style_sheet: Option<String>,
     /// The rooms that the person may enter. Empty: nobody is signed in.
     pub(crate) rooms: Vec<Link>,
     /// A name for the page's head. Empty: nobody is signed in.
@@ -92,6 +94,7 @@ impl Frame {
             words: reader.words,
             times: reader.times,
             theme: reader.theme,
+            style_sheet: state.theme.as_ref().map(assets::Theme::address),
             rooms: Vec::new(),
             name: String::new(),
             form_token: String::new(),

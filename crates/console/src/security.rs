@@ -82,7 +82,10 @@ pub(crate) async fn secure(
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     for (name, value) in FIXED {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A file for other origins says so itself.
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     // Browsers that know no `frame-ancestors` know this one.
     if !security.may_be_framed {

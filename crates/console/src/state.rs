@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    assets::Theme,
     authority::Authorities,
     config::{self, Config},
     forms::FormKey,
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) form_key: FormKey,
     pub(crate) seal: Seal,
     pub(crate) proxies: TrustedProxies,
+    /// The operator's style sheet. None: the pages look as ours do.
+    pub(crate) theme: Option<Theme>,
     /// Places of live receipts.
     pub(crate) receipts: Arc<Semaphore>,
     /// Cancelled when the console ends. Live receipts end then.
@@ -49,6 +52,7 @@ impl State {
             form_key: FormKey::derive(secret),
             seal: Seal::derive(secret)?,
             proxies: config.server.proxies()?,
+            theme: config.server.read_style_sheet()?.map(Theme::new),
             receipts: Arc::new(Semaphore::new(config.limits.receipts_max)),
             config: config.clone(),
         })))

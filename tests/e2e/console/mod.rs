@@ -1,6 +1,7 @@
 //! The console over real sockets, before a real authority.
 
 mod bad_input;
+mod embedding;
 mod frame;
 mod mine;
 mod process;

@@ -80,6 +80,16 @@ async fn a_bad_setting_names_its_key_and_no_secret() {
         ),
         (
             "[server]",
+            "[server]\nstyle_sheet_file = \"/nowhere.css\"",
+            "server.style_sheet_file",
+        ),
+        (
+            "[server]",
+            "[server]\nstyle_sheet_file = \"/proc/self/exe\"",
+            "server.style_sheet_file",
+        ),
+        (
+            "[server]",
             "[server]\nframe_ancestor = []",
             "server.frame_ancestor",
         ),

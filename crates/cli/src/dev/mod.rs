@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Address of the console, with a sign-in that asks for no password.
     #[arg(long, default_value = "127.0.0.1:7470", value_name = "ADDRESS")]
     console_listen: SocketAddr,
+    /// Origin of a web page that may call the authority by gRPC-Web, such as http://localhost:3000. May be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    web_origin: Vec<String>,
     #[command(flatten)]
     envoy: EnvoyOptions,
     /// Sign in, be admitted, revoke and be refused once; print the times, and exit.

@@ -145,6 +145,7 @@ fn authority_config(options: &Options, credentials: &Credentials) -> Result<Conf
     config.server.http_listen = options.http_listen;
     // The printed grpcurl commands find the services by reflection and need no proto files.
     config.server.reflection = true;
+    config.server.web_origins.clone_from(&options.web_origin);
     // Port 0 is a different port at each start. As issuer it would invalidate the tokens of the previous run.
     if options.http_listen.port() != 0 {
         config.tokens.issuer = format!("http://{}", options.http_listen);

@@ -1,6 +1,6 @@
 //! `[server]`: where the console listens, and what its answers say about the pages.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 use http::Uri;
 use portcullis_serving::{config::ConfigError, tls};
@@ -10,6 +10,8 @@ use tokio_rustls::rustls::ServerConfig as TlsConfig;
 
 /// The most origins that may show the pages in a frame.
 const FRAME_ANCESTORS_MAX: usize = 16;
+/// The largest style sheet of an operator, in bytes.
+const STYLE_SHEET_BYTES_MAX: usize = 256 << 10;
 /// The longest origin, in bytes.
 const ORIGIN_BYTES_MAX: usize = 256;
 
@@ -31,6 +33,8 @@ pub struct ServerConfig {
     pub trusted_proxies: String,
     /// The origins whose pages may show the console in a frame. Empty: none.
     pub frame_ancestors: Vec<String>,
+    /// A style sheet that comes after the console's own. Unset: none.
+    pub style_sheet_file: Option<PathBuf>,
 }
 
 impl Default for ServerConfig {
@@ -43,6 +47,7 @@ impl Default for ServerConfig {
             public_url: None,
             trusted_proxies: String::new(),
             frame_ancestors: Vec::new(),
+            style_sheet_file: None,
         }
     }
 }
@@ -62,13 +67,28 @@ impl ServerConfig {
             return Err(ConfigError::new("server.public_url", problem));
         }
         self.proxies()?;
-        self.check_frame_ancestors()
+        self.check_frame_ancestors()?;
+        self.read_style_sheet().map(drop)
     }
 
     /// Reads the certificate and its key. None: the listener has no TLS.
     pub(crate) fn read_tls(&self) -> Result<Option<TlsConfig>, ConfigError> {
         let certificate = self.tls_certificate_file.as_deref();
         tls::read_tls("server", certificate, self.tls_key_file.as_deref())
+    }
+
+    /// The operator's style sheet, as it is now.
+    pub(crate) fn read_style_sheet(&self) -> Result<Option<Vec<u8>>, ConfigError> {
+        let Some(file) = &self.style_sheet_file else {
+            return Ok(None);
+        };
+        let key = "server.style_sheet_file";
+        let text = fs::read(file).map_err(|error| ConfigError::new(key, error.to_string()))?;
+        if text.len() > STYLE_SHEET_BYTES_MAX || std::str::from_utf8(&text).is_err() {
+            let problem = format!("must be CSS in UTF-8, at most {STYLE_SHEET_BYTES_MAX} bytes");
+            return Err(ConfigError::new(key, problem));
+        }
+        Ok(Some(text))
     }
 
     /// The proxies before the console.
