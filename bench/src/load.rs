@@ -121,12 +121,17 @@ pub(crate) struct BlockingConnection {
 
 impl BlockingConnection {
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
+        Self::open_for(address, BUFFER_BYTES)
+    }
+
+    /// A connection for answers of at most so many bytes.
+    pub(crate) fn open_for(address: SocketAddr, answer_bytes_max: usize) -> Result<Self> {
         let stream = BlockingStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         Ok(Self {
             stream,
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; answer_bytes_max],
         })
     }
 

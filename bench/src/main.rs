@@ -35,9 +35,9 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 struct Cli {
     #[command(subcommand)]
     chore: Option<Chore>,
-    /// The rows or groups to measure; none: all but the lists.
+    /// The rows or groups to measure; none: all but the lists, the pages and the soak.
     rows: Vec<String>,
-    /// Sessions of the large database of the lists.
+    /// Sessions of the large database of the lists. The pages have at most a million.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
     /// How long the soak lasts, in minutes.
@@ -64,13 +64,13 @@ enum Chore {
 }
 
 /// Only when asked for: they take long.
-const ON_REQUEST: [&str; 2] = ["lists", "soak"];
+const ON_REQUEST: [&str; 3] = ["lists", "pages", "soak"];
 
 /// The name of all groups whose names begin with it.
 const DOORS: &str = "doors";
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 18] = [
+const GROUPS: [(&str, &[&str]); 19] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -154,6 +154,7 @@ const GROUPS: [(&str, &[&str]); 18] = [
             "list_big_tenant",
         ],
     ),
+    ("pages", &["page_sessions"]),
     (
         "soak",
         &["soak_sign_in_p99", "soak_refresh_p99", "soak_revoke_p99"],
@@ -223,6 +224,7 @@ async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
         "neighbours" => rows::noisy_neighbour::run(report).await,
         "searches" => rows::noisy_search::run(report).await,
         "lists" => rows::lists::run(cli.sessions, report).await,
+        "pages" => rows::pages::run(cli.sessions, report).await,
         "soak" => rows::soak::run(cli.minutes, &cli.rude, report).await,
         _ => rows::sign_out::run(report).await,
     }

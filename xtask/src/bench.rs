@@ -12,10 +12,10 @@ use crate::{
 /// Options of `bench`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The rows to measure; none: all but the lists, which fill a database first, and the soak.
+    /// The rows to measure; none: all but the lists and the pages, which fill a database first, and the soak.
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// Sessions of the large database of the lists; it takes about a kilobyte for each.
+    /// Sessions of the large database of the lists; it takes about a kilobyte for each. The pages have at most a million.
     #[arg(long, default_value_t = 10_000_000)]
     sessions: u64,
     /// Measure a tenth of the rows of the doors: it shows that they work, and their figures are noise.

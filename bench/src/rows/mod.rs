@@ -5,6 +5,7 @@ pub(crate) mod doors;
 pub(crate) mod lists;
 pub(crate) mod noisy_neighbour;
 pub(crate) mod noisy_search;
+pub(crate) mod pages;
 pub(crate) mod propagate;
 pub(crate) mod rates;
 pub(crate) mod sign_out;
