@@ -652,3 +652,52 @@ async fn a_list_of_users_says_whether_and_how_long_ago_each_was_active() {
         );
     }
 }
+
+/// What an administrator changes about users and tenants has a reason in the trail, whatever undoes what.
+#[tokio::test]
+async fn a_change_of_an_administrator_needs_a_reason() {
+    let authority = TestAuthority::sqlite().await;
+    authority.sign_in("ada").await;
+    let mut users = authority.users(ADMIN);
+    let mut disable = v1::DisableUserRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+        ..Default::default()
+    };
+    let mut enable = v1::EnableUserRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+        ..Default::default()
+    };
+    let roles = v1::SetUserRolesRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+        ..Default::default()
+    };
+    let refused = [
+        users.disable_user(disable.clone()).await.err(),
+        users.enable_user(enable.clone()).await.err(),
+        users.set_user_roles(roles).await.err(),
+    ];
+    for refused in refused {
+        let refused = refused.expect("no reason");
+        assert_eq!(violations(&refused), ["reason"]);
+    }
+
+    // Refused without a reason, the change is not made.
+    disable.reason = "stolen".into();
+    users.disable_user(disable).await.expect("disabled");
+    let refused = users.enable_user(enable.clone()).await;
+    refused.expect_err("no reason");
+    let of_ada = v1::GetUserRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+    };
+    let user = users.get_user(of_ada).await.expect("a user").into_inner();
+    assert!(user.user.expect("a user").disable_time.is_some());
+
+    enable.reason = "found again".into();
+    users.enable_user(enable).await.expect("enabled");
+    let said = events(&authority, SUPPORT, "user.enable").await;
+    assert_eq!(said[0].reason, "found again");
+}

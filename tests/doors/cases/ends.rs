@@ -47,6 +47,7 @@ pub async fn disabled_user(scene: Scene) {
     let request = v1::EnableUserRequest {
         tenant_id: scene.tenant.clone(),
         user_id: "ada".into(),
+        reason: "a test".into(),
         ..Default::default()
     };
     let mut users = scene.authority().users(ADMIN);

@@ -28,7 +28,7 @@ change_messages!(
     RevokeOtherSessionsRequest: Optional [wait, user_message, acting_user];
     ForceSignOutRequest: Required [wait, user_message, acting_user];
     DisableUserRequest: Required [wait, user_message, acting_user];
-    EnableUserRequest: Optional [acting_user];
+    EnableUserRequest: Required [acting_user];
     SetUserRolesRequest: Required [acting_user];
     UpdatePolicyRequest: Required [acting_user];
     SignOutTenantRequest: Required [wait, user_message, acting_user];

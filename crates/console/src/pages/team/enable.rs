@@ -41,10 +41,6 @@ pub(super) async fn perform(
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
     let user_id = address::user_id(&segment);
-    // The authority takes this change without a reason. The trail should say why, as for the change that it undoes.
-    if form.reason.trim().is_empty() {
-        return confirm(&desk, user_id, &form, vec!["reason".to_owned()]).await;
-    }
     let request = v1::EnableUserRequest {
         tenant_id: desk.tenant(),
         user_id: user_id.to_owned(),
