@@ -391,6 +391,13 @@ impl Story<'_> {
         };
         self.seen.error(users.list_users(marked(wrong)).await);
         let mut tenants = TenantServiceClient::new(self.authority.transport(ADMIN));
+        let all = v1::ListTenantsRequest {
+            page_token: "canary-page-token".into(),
+            ..Default::default()
+        };
+        self.seen.error(tenants.list_tenants(marked(all)).await);
+        let all = v1::ListTenantsRequest::default();
+        tenants.list_tenants(marked(all)).await.expect("listed");
         let get = v1::GetPolicyRequest {
             tenant_id: TENANT.into(),
         };

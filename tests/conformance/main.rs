@@ -62,6 +62,7 @@ mod sign_out_counts;
 mod signing_keys;
 mod sqlite_directory;
 mod sweep;
+mod tenants;
 mod turns;
 mod user_lists;
 mod user_roles;

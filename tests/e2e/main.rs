@@ -38,4 +38,5 @@ mod sign_out;
 mod signing_keys;
 mod story;
 mod streams;
+mod tenants;
 mod watch;

@@ -1,15 +1,26 @@
-//! Users.
+//! Tenants and users.
 
 use async_trait::async_trait;
-use portcullis_contract::id::{TenantId, UserId};
+use portcullis_contract::id::{TenantId, TenantSerial, UserId};
 use portcullis_domain::{Page, PageCursor, User, UserFilter, UserOrder, UserSummary};
 
 use crate::StoreError;
 
-/// The users of all tenants. Sign-ins create and update them; sign-outs and disabling go through
+/// The tenants and their users. Sign-ins create and update them; sign-outs and disabling go through
 /// [`LogStore::append`](crate::LogStore::append).
 #[async_trait]
 pub trait UserStore: Send + Sync + 'static {
+    /// The tenants with a serial above `after`, lowest first, at most `limit`. A tenant that is created meanwhile has a
+    /// higher serial than those before it, or is missed until the next list.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn list_tenants(
+        &self,
+        after: TenantSerial,
+        limit: u32,
+    ) -> Result<Vec<(TenantSerial, TenantId)>, StoreError>;
+
     /// One user. Sees every write that was acknowledged before the call.
     ///
     /// # Errors

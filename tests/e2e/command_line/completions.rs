@@ -1,5 +1,8 @@
 //! What a shell completes, as it asks for it.
 
+use portcullis_contract::v1;
+use portcullis_tests::authority::{LOGIN, sign_in};
+
 use super::CommandLine;
 
 /// Asks as fish does: the words so far, the last of them incomplete.
@@ -49,6 +52,17 @@ async fn users_tenants_and_contexts_come_from_the_server_and_the_file() {
         tenants.iter().any(|line| line.starts_with("acme")),
         "{tenants:?}"
     );
+    // The authority's own tenants too, for a credential that may list them.
+    let elsewhere = v1::CreateSessionRequest {
+        tenant_id: "northwind".into(),
+        ..sign_in("ada")
+    };
+    let mut sessions = line.authority.sessions(LOGIN);
+    sessions.create_session(elsewhere).await.expect("a sign-in");
+    let listed = complete(&line, &["tenants", "sign-out", "nor"]).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let denied = ["tenants", "--context", "login", "sign-out", "nor"];
+    assert!(complete(&line, &denied).await.is_empty());
     let commands = complete(&line, &["sess"]).await;
     assert!(
         commands.iter().any(|line| line.starts_with("sessions")),

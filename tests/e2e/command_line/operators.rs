@@ -1,5 +1,6 @@
 //! What operators do: signing keys and gates.
 
+use portcullis_tests::authority::TENANT;
 use serde_json::Value;
 
 use super::CommandLine;
@@ -133,4 +134,18 @@ async fn a_gate_that_does_not_confirm_in_time_has_an_exit_code_of_its_own() {
     line.run(&watch)
         .await
         .failed(7, &["not confirmed by test gate", "stale"]);
+}
+
+#[tokio::test]
+async fn tenants_are_listed_for_callers_of_the_whole_installation() {
+    let line = CommandLine::start().await;
+    line.open("ada", "ada").await;
+    for context in ["operator", "admin", "support"] {
+        let arguments = ["tenants", "list", "--context", context, "-o", "name"];
+        assert_eq!(line.run(&arguments).await.words(), [TENANT], "{context}");
+    }
+    let json = line.json(&["tenants", "list"]).await;
+    assert_eq!(json[0]["id"], TENANT);
+    let denied = line.run(&["tenants", "list", "--context", "other"]).await;
+    denied.failed(4, &[]);
 }

@@ -23,6 +23,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod signing_keys;
+pub(crate) mod tenants;
 mod token_use;
 mod tokens;
 pub(crate) mod users;

@@ -1,4 +1,5 @@
-//! What shells complete: contexts from the file, users and tenants from the authority.
+//! What shells complete: contexts from the file, users and tenants from the authority. Tenants of contexts are completed too,
+//! because most credentials may not list all of them.
 
 use std::{env, ffi::OsStr, time::Duration};
 
@@ -16,6 +17,9 @@ const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Most candidates of one completion.
 const CANDIDATES_MAX: i32 = 100;
+/// Most tenants that the authority is asked for: a whole page. They are in the order of their first sign-ins, so few of
+/// them may begin with what was typed.
+const TENANTS_MAX: i32 = 200;
 
 /// The names of contexts.
 pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -65,23 +69,39 @@ pub(crate) fn users(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates.collect()
 }
 
-/// The ids of tenants.
+/// The ids of tenants: those of contexts, and those that the authority lists, as many as it has on its first page.
 pub(crate) fn tenants(current: &OsStr) -> Vec<CompletionCandidate> {
     let contexts = ContextsFile::locate().and_then(|file| file.read());
     let Ok(contexts) = contexts else {
         return Vec::new();
     };
-    let mut names: Vec<String> = contexts
-        .contexts
-        .into_values()
-        .filter_map(|context| context.tenant)
-        .collect();
+    let contexts = contexts.contexts.into_values();
+    let mut names: Vec<String> = contexts.filter_map(|context| context.tenant).collect();
+    names.extend(listed_tenants());
     names.sort();
     names.dedup();
     names
         .iter()
         .filter_map(|name| candidate(current, name, ""))
         .collect()
+}
+
+/// The tenants that the authority lists, for a credential that may list them.
+fn listed_tenants() -> Vec<String> {
+    let Some((context_name, context)) = chosen_context() else {
+        return Vec::new();
+    };
+    let found = ask(async move {
+        let authority = Authority::connect(&context_name, &context).await.ok()?;
+        let request = v1::ListTenantsRequest {
+            page_size: TENANTS_MAX,
+            ..Default::default()
+        };
+        let answer = authority.tenants().list_tenants(request).await.ok()?;
+        Some(answer.into_inner().tenants)
+    });
+    let tenants = found.unwrap_or_default().into_iter();
+    tenants.map(|tenant| tenant.id).collect()
 }
 
 /// A candidate that begins with what was typed. Hostile ones are none: a shell would print them raw.

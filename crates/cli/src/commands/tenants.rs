@@ -1,4 +1,4 @@
-//! `portcullis tenants`: what is done to a tenant as a whole.
+//! `portcullis tenants`: the tenants, and what is done to one as a whole.
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
@@ -8,10 +8,12 @@ use super::{
     completion,
     ending::{Ending, Outcome, counted, explain_preview, print_preview},
     receipt::print_outcome,
+    sessions::Limit,
 };
 use crate::{
     context::{Remote, Session as Connected},
     failure::Result,
+    output::{Record, document::Document, text::cell},
 };
 
 /// Options of `tenants`.
@@ -25,8 +27,16 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// List the tenants, those that were seen first at the top.
+    List(ListOptions),
     /// End every session of everybody in a tenant.
     SignOut(SignOutOptions),
+}
+
+#[derive(Args)]
+struct ListOptions {
+    #[command(flatten)]
+    limit: Limit,
 }
 
 #[derive(Args)]
@@ -42,7 +52,42 @@ struct SignOutOptions {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let connected = options.remote.connect().await?;
     match &options.command {
+        Command::List(list) => connected.printer.list(&find(&connected, list).await?),
         Command::SignOut(sign_out) => sign_tenant_out(&connected, sign_out).await,
+    }
+}
+
+async fn find(connected: &Connected, options: &ListOptions) -> Result<Vec<v1::Tenant>> {
+    let mut client = connected.authority.tenants();
+    let mut request = v1::ListTenantsRequest::default();
+    let mut tenants = Vec::new();
+    loop {
+        request.page_size = options.limit.page_size(tenants.len());
+        let page = client.list_tenants(request.clone()).await?.into_inner();
+        tenants.extend(page.tenants);
+        if options
+            .limit
+            .is_reached(tenants.len(), &page.next_page_token)
+        {
+            return Ok(tenants);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+impl Record for v1::Tenant {
+    const COLUMNS: &'static [&'static str] = &["tenant"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![cell(&self.id)]
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+
+    fn document(&self) -> Result<Document> {
+        Document::of_message("Tenant", self)
     }
 }
 

@@ -5767,6 +5767,29 @@ pub mod revocation_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTenantsRequest {
+    /// 1 to 200. 0 means 50. More than 200 means 200.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// From `next_page_token` of a call by the same caller.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTenantsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<Tenant>,
+    /// Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tenant {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
 /// Lifetimes and limits of a tenant's sessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Policy {
@@ -5991,7 +6014,7 @@ pub mod tenant_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Policy and sign-out of a whole tenant.
+    /// The tenants, their policies, and sign-out of a whole tenant.
     #[derive(Debug, Clone)]
     pub struct TenantServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -6060,6 +6083,33 @@ pub mod tenant_service_client {
         pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
+        }
+        /// Lists the tenants of the installation, in the order in which the authority first saw them. A tenant exists from its
+        /// first sign-in, or the first change that names it. Roles: `support`, `admin`, `operator`, over all tenants. A service
+        /// that is bound to one tenant and people may not. Errors: `PAGE_TOKEN_INVALID`.
+        pub async fn list_tenants(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTenantsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTenantsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.TenantService/ListTenants",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.TenantService", "ListTenants"));
+            self.inner.unary(req, path, codec).await
         }
         /// Returns the tenant's policy, or the defaults if the tenant has set none. Roles: `support`, `admin`.
         pub async fn get_policy(
@@ -6155,6 +6205,16 @@ pub mod tenant_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with TenantServiceServer.
     #[async_trait]
     pub trait TenantService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists the tenants of the installation, in the order in which the authority first saw them. A tenant exists from its
+        /// first sign-in, or the first change that names it. Roles: `support`, `admin`, `operator`, over all tenants. A service
+        /// that is bound to one tenant and people may not. Errors: `PAGE_TOKEN_INVALID`.
+        async fn list_tenants(
+            &self,
+            request: tonic::Request<super::ListTenantsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTenantsResponse>,
+            tonic::Status,
+        >;
         /// Returns the tenant's policy, or the defaults if the tenant has set none. Roles: `support`, `admin`.
         async fn get_policy(
             &self,
@@ -6183,7 +6243,7 @@ pub mod tenant_service_server {
             tonic::Status,
         >;
     }
-    /// Policy and sign-out of a whole tenant.
+    /// The tenants, their policies, and sign-out of a whole tenant.
     #[derive(Debug)]
     pub struct TenantServiceServer<T> {
         inner: Arc<T>,
@@ -6260,6 +6320,51 @@ pub mod tenant_service_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/portcullis.v1.TenantService/ListTenants" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTenantsSvc<T: TenantService>(pub Arc<T>);
+                    impl<
+                        T: TenantService,
+                    > tonic::server::UnaryService<super::ListTenantsRequest>
+                    for ListTenantsSvc<T> {
+                        type Response = super::ListTenantsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTenantsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TenantService>::list_tenants(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTenantsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/portcullis.v1.TenantService/GetPolicy" => {
                     #[allow(non_camel_case_types)]
                     struct GetPolicySvc<T: TenantService>(pub Arc<T>);

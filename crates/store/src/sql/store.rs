@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::{
-    id::{ApiKeyId, SessionId, TenantId, UserId},
+    id::{ApiKeyId, SessionId, TenantId, TenantSerial, UserId},
     position::{Chain, Incarnation, Position, Revision},
     view::Frame,
 };
@@ -226,6 +226,14 @@ impl SessionStore for SqlStore {
 
 #[async_trait]
 impl UserStore for SqlStore {
+    async fn list_tenants(
+        &self,
+        after: TenantSerial,
+        limit: u32,
+    ) -> Result<Vec<(TenantSerial, TenantId)>, StoreError> {
+        users::list_tenants(&mut self.lane(Lane::Read).await?, after, limit).await
+    }
+
     async fn user(&self, tenant: &TenantId, id: &UserId) -> Result<Option<User>, StoreError> {
         self.users.call((tenant.clone(), id.clone())).await
     }

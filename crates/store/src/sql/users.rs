@@ -25,6 +25,11 @@ columns! {
 }
 
 columns! {
+    /// A tenant.
+    TenantColumns { tenant_id, tenant_serial }
+}
+
+columns! {
     /// The columns of a [`User`].
     UserColumns {
         tenant_id,
@@ -71,6 +76,27 @@ async fn find_tenant(db: &mut Db, tenant: &TenantId) -> Result<Option<TenantSeri
     let rows = db.query(sql, &[tenant.into()]).await?;
     let serial = rows.first().and_then(|row| row.unsigned(ONLY).ok());
     Ok(serial.map(TenantSerial))
+}
+
+/// The tenants above a serial, lowest first.
+pub(super) async fn list_tenants(
+    db: &mut Db,
+    after: TenantSerial,
+    limit: u32,
+) -> Result<Vec<(TenantSerial, TenantId)>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM tenants WHERE tenant_serial > $1 ORDER BY tenant_serial LIMIT $2",
+        TenantColumns::names()
+    );
+    let values = [after.0.into(), i64::from(limit).into()];
+    let rows = db.query(&sql, &values).await?;
+    rows.iter().map(read_tenant).collect()
+}
+
+fn read_tenant(row: &Row) -> Result<(TenantSerial, TenantId), StoreError> {
+    let columns = TenantColumns::AT;
+    let serial = TenantSerial(row.unsigned(columns.tenant_serial)?);
+    Ok((serial, row.tenant_id(columns.tenant_id)?))
 }
 
 /// Inserts the user of a sign-in unless it is there, and takes over the names that the sign-in states.

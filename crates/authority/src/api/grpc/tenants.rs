@@ -1,5 +1,6 @@
 //! `TenantService`.
 
+mod list;
 mod policy;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::{
         policy::{VersionedPolicy, get_policy, preview_policy, update_policy},
         preview::preview,
         sign_out::sign_out_tenant,
+        tenants::list_tenants,
     },
     domain::{Selection, policy::PRESETS},
 };
@@ -29,6 +31,24 @@ pub(crate) struct Tenants {
 
 #[tonic::async_trait]
 impl TenantService for Tenants {
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let page_size = list::page_size(&incoming)?;
+        let pages = list::pages(&self.app, &incoming.caller);
+        let after = list::position(&pages, &incoming.message.page_token)?;
+        let page = list_tenants(&self.app, after, page_size).await?;
+        let tenants = page.tenants.iter().map(|tenant| v1::Tenant {
+            id: tenant.to_string(),
+        });
+        Ok(Response::new(v1::ListTenantsResponse {
+            tenants: tenants.collect(),
+            next_page_token: pages.next(page.next.map(list::cursor).as_ref()),
+        }))
+    }
+
     async fn get_policy(
         &self,
         request: Request<v1::GetPolicyRequest>,

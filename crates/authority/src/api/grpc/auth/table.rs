@@ -174,6 +174,11 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     // Enabling ends nothing, so it may be shed with other calls.
     ("/portcullis.v1.UserService/EnableUser", changing()),
     ("/portcullis.v1.UserService/SetUserRoles", changing()),
+    (
+        // The ids of tenants are the names of customers, so nobody of one tenant reads them.
+        "/portcullis.v1.TenantService/ListTenants",
+        calling(&[Support, Admin, Operator]).over_all_tenants(),
+    ),
     ("/portcullis.v1.TenantService/GetPolicy", reading()),
     ("/portcullis.v1.TenantService/UpdatePolicy", changing()),
     ("/portcullis.v1.TenantService/SignOutTenant", ending()),
