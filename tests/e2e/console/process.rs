@@ -80,16 +80,6 @@ async fn a_bad_setting_names_its_key_and_no_secret() {
         ),
         (
             "[server]",
-            "[server]\nstyle_sheet_file = \"/nowhere.css\"",
-            "server.style_sheet_file",
-        ),
-        (
-            "[server]",
-            "[server]\nstyle_sheet_file = \"/proc/self/exe\"",
-            "server.style_sheet_file",
-        ),
-        (
-            "[server]",
             "[server]\nframe_ancestor = []",
             "server.frame_ancestor",
         ),
@@ -134,4 +124,16 @@ async fn a_bad_setting_names_its_key_and_no_secret() {
     let (code, _, stderr) = process::run(&["console", "--config", "/nowhere"]).await;
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.starts_with("portcullis: --config"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_style_sheet_that_is_none_is_refused_by_its_key() {
+    // One that is not there, and one that is no text and too large.
+    for file in ["/nowhere.css", "/proc/self/exe"] {
+        let setting = format!("[server]\nstyle_sheet_file = \"{file}\"");
+        let (code, _, stderr) = check(&GOOD.replacen("[server]", &setting, 1)).await;
+        assert_eq!(code, Some(2), "{file}: {stderr}");
+        let expected = "portcullis: server.style_sheet_file";
+        assert!(stderr.starts_with(expected), "{file}: {stderr}");
+    }
 }
