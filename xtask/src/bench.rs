@@ -102,3 +102,37 @@ fn build() -> Result<()> {
         [&["build", "--release", "--locked"][..], &packages].concat(),
     ))
 }
+
+/// Options of `soak`.
+#[derive(Args)]
+pub(crate) struct SoakOptions {
+    /// How long it runs.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Decides the order and the length of the faults. Unset: drawn, and printed.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// Builds a release, and runs the soak; the report goes to target/soak.
+pub(crate) fn soak(options: &SoakOptions) -> Result<()> {
+    install::ensure(&[tools::C_COMPILER, tools::POSTGRES_SERVER])?;
+    shell::run(command(
+        "cargo",
+        [
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "portcullis-cli",
+            "-p",
+            "portcullis-soak",
+        ],
+    ))?;
+    let mut soak = command(
+        "target/release/portcullis-soak",
+        [format!("--minutes={}", options.minutes)],
+    );
+    soak.args(options.seed.map(|seed| format!("--seed={seed}")));
+    shell::run(soak)
+}

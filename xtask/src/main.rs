@@ -49,6 +49,9 @@ enum Chore {
     Screenshots,
     /// Measure every row beside its peers, in one run; the figures go to target/bench/summary.json.
     Bench(bench::Options),
+    /// Run load with a fault every few seconds, and compare every gate with what was acknowledged; the report goes to
+    /// target/soak.
+    Soak(bench::SoakOptions),
     /// Build the binaries to ship, stripped, with their debug information in files of their own.
     Dist,
     /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
@@ -86,6 +89,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Gateways => gateways::ensure(),
         Chore::Screenshots => browser::take_screenshots(),
         Chore::Bench(options) => bench::run(options),
+        Chore::Soak(options) => bench::soak(options),
         Chore::Dist => dist::run(),
         Chore::Seed(options) => bench::seed(options),
         Chore::Shape(options) => shape::run(options),
