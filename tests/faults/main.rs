@@ -1,19 +1,34 @@
 //! Attacks, failures and failovers: what goes on beside them, and what heals afterwards.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a fault shows what it measured, for RELIABILITY.md"
+)]
+
 mod authorities;
+mod clocks;
+mod commits;
 mod descriptors;
+mod disks;
+mod documentation;
+mod exhaustion;
 mod forged_tokens;
+mod frozen;
 mod gate_log;
 mod harness;
 mod heal;
 mod hung_transactions;
 mod idleness;
 mod late_commits;
+mod measure;
 mod mutual_tls;
+mod networks;
 mod overload;
 mod postgres;
+mod primaries;
 mod recover;
 mod search;
+mod slow_readers;
 mod standby;
 mod tls;
 mod two_authorities;

@@ -34,6 +34,7 @@ pub mod refusing;
 pub mod replay;
 pub mod rows;
 pub mod serve;
+pub mod shim;
 pub mod sidecar;
 pub mod telemetry;
 pub mod upstream;

@@ -14,7 +14,7 @@ use tokio::{
 const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// Connections that one proxy forwards at once.
-const CONNECTIONS_MAX: usize = 1_024;
+const CONNECTIONS_MAX: usize = 8_192;
 
 /// The state of one direction of every connection of a proxy. The default forwards what comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,8 +175,9 @@ async fn copy(
     let mut chunk = vec![0; CHUNK_BYTES_MAX];
     loop {
         leave_black_hole(links).await;
+        let room = room(*links.borrow());
         let read = tokio::select! {
-            read = from.read(&mut chunk) => read,
+            read = from.read(&mut chunk[..room]) => read,
             changed = links.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
@@ -196,6 +197,14 @@ async fn copy(
         if to.write_all(&chunk[..length]).await.is_err() {
             return;
         }
+    }
+}
+
+/// The bytes to forward at once: no more than a slow link takes in a second, so that it is slow all the time.
+fn room(link: Link) -> usize {
+    match usize::try_from(link.bytes_per_second) {
+        Ok(bytes @ 1..) => bytes.min(CHUNK_BYTES_MAX),
+        _ => CHUNK_BYTES_MAX,
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     authority::{AUDIENCE, GATEWAY, ISSUER, Transport, config, transport},
     process::binary,
+    shim::Shim,
     wait::{eventually, within},
 };
 
@@ -42,6 +43,13 @@ impl Serve {
     /// Starts it with the settings of tests and some of the test's own; `log` is its `RUST_LOG`.
     pub async fn start(log: &str, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_by(Command::new(binary()), log, change).await
+    }
+
+    /// [`start`](Self::start) in a process whose disk and clock the test decides about.
+    pub async fn start_under(shim: &Shim, log: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(shim.variables());
+        Self::start_by(command, log, change).await
     }
 
     /// [`start`](Self::start) in a process that may have this many files and sockets open.

@@ -1,16 +1,22 @@
 //! A PostgreSQL server that a test may stop, kill and promote.
 
 use std::{
+    ffi::OsString,
     fs::File,
     net::{SocketAddr, TcpListener},
     process::{Child, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
 use tokio_postgres::NoTls;
 
 use super::{Admin, binaries, directory::Directory};
-use crate::wait::eventually;
+use crate::{
+    shim::Shim,
+    wait::{DEADLINE, eventually},
+};
 
 /// Room for every case of a suite at once, each with several authorities.
 const SETTINGS: [&str; 7] = [
@@ -27,6 +33,8 @@ const SETTINGS: [&str; 7] = [
 pub struct Cluster {
     directory: Directory,
     settings: Vec<String>,
+    /// What its server is started with, beside the environment of the test.
+    variables: Vec<(&'static str, OsString)>,
     port: u16,
     server: Option<Child>,
 }
@@ -35,7 +43,19 @@ impl Cluster {
     /// Makes a data directory and starts a server in it. `settings` are `name=value`; without any the server is as
     /// durable as PostgreSQL is by default.
     pub async fn start(settings: &[&str]) -> Self {
-        let cluster = Self::new(settings);
+        Self::new(settings).initialize().await
+    }
+
+    /// [`start`](Self::start), with a server whose disk and clock the test decides about.
+    pub async fn start_under(shim: &Shim, settings: &[&str]) -> Self {
+        let mut cluster = Self::new(settings);
+        for (name, value) in shim.variables() {
+            cluster.variables.push((name, value.to_owned()));
+        }
+        cluster.initialize().await
+    }
+
+    async fn initialize(self) -> Self {
         let mut initdb = binaries::command("initdb");
         initdb.args([
             "-A",
@@ -48,9 +68,9 @@ impl Cluster {
             "-N",
             "-D",
         ]);
-        initdb.arg(cluster.directory.data());
+        initdb.arg(self.directory.data());
         run(initdb).await;
-        cluster.first_start().await
+        self.first_start().await
     }
 
     /// A copy of this server that follows it, and without which it acknowledges no commit.
@@ -102,6 +122,7 @@ impl Cluster {
         Self {
             directory: Directory::new(),
             settings,
+            variables: Vec::new(),
             port: 0,
             server: None,
         }
@@ -146,6 +167,7 @@ impl Cluster {
             postgres.args(["-c", setting]);
         }
         postgres
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -209,6 +231,34 @@ impl Cluster {
             .batch_execute("SELECT pg_reload_conf()")
             .await
             .expect("a reload");
+    }
+
+    /// Waits until the server serves: by itself, or started again if it has ended for what was wrong with its disk.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn serve_again(&mut self) {
+        let give_up = Instant::now() + DEADLINE;
+        loop {
+            if self.has_ended() {
+                return self.run().await;
+            }
+            if connect(self.port).await.is_ok() {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let server = self.server.as_mut().expect("it was started");
+        let ended = server.try_wait().expect("our own child").is_some();
+        if ended {
+            self.server = None;
+            self.directory.forget();
+        }
+        ended
     }
 
     /// Waits until a standby confirms what is committed.
