@@ -246,7 +246,11 @@ fn the_domain_and_the_contract_do_no_io_and_read_no_clock() {
     only_in("crates/domain/src", &[], &banned);
     only_in(
         "crates/contract/src",
-        &["crates/contract/src/generated"],
+        // Mistakes on purpose are chosen by a variable of the environment. No release has them.
+        &[
+            "crates/contract/src/generated",
+            "crates/contract/src/seeded.rs",
+        ],
         &banned,
     );
 }

@@ -11,11 +11,13 @@ mod bench;
 mod browser;
 mod dist;
 mod envoy;
+mod faults;
 mod fuzz;
 mod gateways;
 mod generate;
 mod install;
 mod lint;
+mod seeded_bugs;
 mod shape;
 mod shell;
 mod test;
@@ -60,6 +62,10 @@ enum Chore {
     Shape(shape::Options),
     /// Throw hostile bytes at every decoder for a while. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
+    /// Make the classic mistakes one after the other; fails unless the tests catch each.
+    SeededBugs(seeded_bugs::Options),
+    /// Run the real faults that take long: those that `test` leaves out.
+    Faults(faults::Options),
     /// Take the data by which user agents are recognized from a copy of uap-core.
     UserAgents(user_agents::Options),
 }
@@ -94,6 +100,8 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Seed(options) => bench::seed(options),
         Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),
+        Chore::SeededBugs(options) => seeded_bugs::run(options),
+        Chore::Faults(options) => faults::run(options),
         Chore::UserAgents(options) => user_agents::write(root, options),
     }
 }

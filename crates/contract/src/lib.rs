@@ -130,6 +130,7 @@ pub mod position;
 pub mod rejection;
 pub mod retry;
 pub mod sealed;
+pub mod seeded;
 pub mod text;
 pub mod token;
 pub mod trace;

@@ -30,6 +30,7 @@ use arc_swap::ArcSwap;
 use portcullis_contract::{
     position::{Position, Revision},
     sealed::SealedFrame,
+    seeded::{self, Mistake},
     view::{Frame, View},
 };
 use tokio::sync::{
@@ -278,7 +279,8 @@ impl Feed {
             let (head, chain) = self.store.head_and_chain(at.revision).await?;
             // Not the maximum: the head of a primary after a failover may be lower.
             self.head.store(head.revision.0, Ordering::Relaxed);
-            if head.incarnation != at.incarnation || chain != Some(at.chain) {
+            let same = chain == Some(at.chain) || seeded::has(Mistake::EqualHeads);
+            if head.incarnation != at.incarnation || !same {
                 return self.adopt_history(at, head).await;
             }
             if head.revision == at.revision {

@@ -22,6 +22,7 @@ use crate::{
     delta::{self, Change},
     key::{CredentialKind, KeyId, VerificationKey},
     position::{Chain, Incarnation, Position, Revision},
+    seeded::{self, Mistake},
 };
 
 /// The revocations in force at a position of the log, and the keys that are trusted there.
@@ -209,6 +210,9 @@ impl View {
 
     /// Drops the previous generation and begins a new one.
     fn turn(&mut self) {
+        if seeded::has(Mistake::PruneTooEarly) {
+            self.sessions[0] = Generation::default();
+        }
         self.sessions[1] = std::mem::take(&mut self.sessions[0]);
         // Bytes from elsewhere may claim any number: it must not wrap and make a later turn look like an early one.
         self.turns = self.turns.saturating_add(1);

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_postgres::ClientWrapper;
+use portcullis_contract::seeded::{self, Mistake};
 use tokio::time::timeout;
 use tokio_postgres::{
     error::SqlState,
@@ -147,7 +148,7 @@ impl PostgresConnection {
 
     /// Fails when the server warned during a commit: the commit may not be durable.
     fn check_warnings(&self, before: u64) -> Result<(), DbError> {
-        if self.warnings() == before {
+        if self.warnings() == before || seeded::has(Mistake::CommitNotice) {
             return Ok(());
         }
         Err(DbError::Unavailable(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use deadpool_postgres::ClientWrapper;
+use portcullis_contract::seeded::{self, Mistake};
 use tokio_postgres::{Client, Config, error::SqlState};
 
 use super::{
@@ -37,6 +38,9 @@ pub(super) async fn migrate(
     // do. A failure drops the connection of the lock, which releases it.
     let migrated = embedded::migrations::runner().run_async(&mut *client).await;
     migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+    if seeded::has(Mistake::SequenceAsCursor) {
+        execute(&lock, "CREATE SEQUENCE IF NOT EXISTS seeded_revision").await?;
+    }
     // Granted each time: a new version may have new tables.
     if owner.is_some() {
         grant(&client, service).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portcullis_contract::{
     position::{Chain, Digest, Incarnation, Position, Revision, sha256},
+    seeded::{self, Mistake},
     view::Frame,
 };
 use prost::bytes::Bytes;
@@ -88,7 +89,8 @@ pub(super) async fn check_writes(db: &mut Db) -> Result<(), StoreError> {
 
 /// Writes the row of this authority, and reads the head.
 pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, StoreError> {
-    let rows = if db.dialect.beat_writes {
+    let writes = db.dialect.beat_writes && !seeded::has(Mistake::HeadFromStandby);
+    let rows = if writes {
         let sql = beat_statement(&db.dialect);
         db.query(&sql, &[authority[..].into()]).await?
     } else {
@@ -171,6 +173,29 @@ pub(super) fn position(rows: &[Row]) -> Result<Position, StoreError> {
         revision: row.revision(columns.revision)?,
         chain: Chain(row.array(columns.chain)?),
     })
+}
+
+/// Draws the number of a batch from a sequence: a mistake that only tests make.
+pub(super) async fn draw_number(db: &mut Db) -> Result<Option<i64>, StoreError> {
+    // SQLite has one writer, so a number that is drawn there is the next to commit.
+    if !db.dialect.beat_writes || !seeded::has(Mistake::SequenceAsCursor) {
+        return Ok(None);
+    }
+    let rows = db.query("SELECT nextval('seeded_revision')", &[]).await?;
+    Ok(Some(only_row(&rows, "seeded_revision")?.int(ONLY)?))
+}
+
+/// The statements of [`advance_head`] for a number that was drawn before.
+pub(super) fn advance_to_number(statements: [Statement; 2], number: i64) -> [Statement; 2] {
+    let [mut advance, mut insert] = statements;
+    let greatest = format!("revision = GREATEST(revision, {number})");
+    let drawn = format!("RETURNING incarnation, {number}::bigint");
+    advance.sql = advance.sql.replace("revision = revision + 1", &greatest);
+    advance.sql = advance
+        .sql
+        .replace("RETURNING incarnation, revision", &drawn);
+    insert.sql = insert.sql.replace("h.revision", &number.to_string());
+    [advance, insert]
 }
 
 /// The statements that write a batch: the first advances the head and returns it, the second inserts the batch.

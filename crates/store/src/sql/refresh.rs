@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use portcullis_contract::seeded::{self, Mistake};
+
 use super::{
     audit::outbox,
     columns::columns,
@@ -156,6 +158,10 @@ async fn advance_generations(db: &mut Db, group: &[&Refresh]) -> Result<Advanced
 }
 
 fn advance_statement(dialect: &Dialect, rows: &ValueRows) -> String {
+    let is_cut = match seeded::has(Mistake::RefreshIgnoresCutoff) {
+        true => "FALSE",
+        false => IS_CUT,
+    };
     // The condition on the generation makes one call win. The statement waits for the row lock of
     // another refresh, finds the generation gone, and changes nothing.
     format!(
@@ -163,7 +169,7 @@ fn advance_statement(dialect: &Dialect, rows: &ValueRows) -> String {
              rotated_before_us = COALESCE(s.rotated_us, s.created_us), rotated_by = v.client \
          FROM v \
          WHERE s.tenant_id = v.of_tenant AND s.session_id = v.of_session AND s.generation = v.presented_generation \
-             AND s.expires_us > {now} AND s.end_event IS NULL AND NOT {IS_CUT} AND {DISABLED} IS NULL \
+             AND s.expires_us > {now} AND s.end_event IS NULL AND NOT {is_cut} AND {DISABLED} IS NULL \
          RETURNING {session}, {time}",
         with_v = rows.with_v(),
         now = dialect.now,

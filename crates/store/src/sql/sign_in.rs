@@ -8,7 +8,10 @@ mod standing;
 
 use std::collections::HashMap;
 
-use portcullis_contract::id::{Serial, SessionId};
+use portcullis_contract::{
+    id::{Serial, SessionId},
+    seeded::{self, Mistake},
+};
 
 use self::standing::{Standing, Standings};
 use super::{
@@ -86,7 +89,7 @@ pub(super) async fn sign_in(
     for new in group {
         let id = new.id.to_bytes();
         outcomes.push(match (inserted.remove(&id), standings.remove(&id)) {
-            (Some(inserted), _) => Ok(row::read(new, &inserted.row, inserted.excess)?),
+            (Some(inserted), _) => outcome(new, inserted),
             (None, Some(Standing::Refused(error))) => Err(error),
             (None, Some(Standing::Repeats)) => repeat::find_earlier(db, new).await,
             // Without a standing the group has the same sign-in twice.
@@ -94,6 +97,18 @@ pub(super) async fn sign_in(
         });
     }
     Ok(outcomes)
+}
+
+/// The outcome of a sign-in whose session is open.
+fn outcome(new: &SignIn, inserted: Inserted) -> Result<SignInOutcome, SignInError> {
+    let outcome = row::read(new, &inserted.row, inserted.excess)?;
+    if seeded::has(Mistake::LimitAfterInsert)
+        && let Some(limit) = new.refused_at()
+        && outcome.other_sessions >= limit
+    {
+        return Err(SignInError::SessionLimit);
+    }
+    Ok(outcome)
 }
 
 /// Splits a group into transactions: one of sign-ins without a limit, and those of sign-ins with one.
@@ -274,7 +289,7 @@ async fn insert_together(db: &mut Db, group: &[&SignIn]) -> Result<InsertedById,
 async fn sign_in_alone(db: &mut Db, new: &SignIn) -> Result<SignInOutcome, SignInError> {
     for _ in 0..ATTEMPTS_MAX {
         match insert_alone(db, new).await {
-            Ok(inserted) => return Ok(row::read(new, &inserted.row, inserted.excess)?),
+            Ok(inserted) => return outcome(new, inserted),
             Err(NotOpened::Standing(Standing::Repeats)) => {
                 return repeat::find_earlier(db, new).await;
             }

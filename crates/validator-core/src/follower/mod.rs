@@ -13,8 +13,10 @@ use std::{
 };
 
 use portcullis_contract::{
-    delta::DeltaError,
+    delta::{self, Change, DeltaError},
+    key::VerificationKey,
     position::{Incarnation, Position, Revision},
+    seeded::{self, Mistake},
     v1::{self, WatchApplied, WatchProbe, watch_response::Message as Answer},
     view::{ApplyError, Frame, View},
     watch::{AnyStream, Checksummed},
@@ -133,6 +135,9 @@ impl Follower {
 
     /// The part of a snapshot that is there, unless a stream is about to bring the rest.
     fn part(&self) -> Option<v1::SnapshotPart> {
+        if seeded::has(Mistake::SnapshotFromZero) {
+            return None;
+        }
         match self.loading {
             Some(_) => None,
             None => self.assembly.as_ref().map(Assembly::part),
@@ -337,6 +342,9 @@ impl Follower {
         }
 
         self.loading = Some(line);
+        if seeded::has(Mistake::ClearThenFill) && chunk.offset == 0 {
+            self.clear_view();
+        }
         let mut assembly = match self.assembly.take() {
             Some(assembly) if chunk.offset > 0 => assembly,
             // The authority begins anew, for example because its view has moved on.
@@ -352,6 +360,28 @@ impl Follower {
                 Ok(())
             }
         }
+    }
+
+    /// Empties the view that checks read: a mistake that only tests make.
+    fn clear_view(&mut self) {
+        let Some(view) = self.state.view.take() else {
+            return;
+        };
+        let mut trusted = Vec::new();
+        for key in view.trusted_keys() {
+            let copied = VerificationKey::try_from(&v1::TrustedKey::from(&**key));
+            trusted.extend(copied.ok().map(Change::Trust));
+        }
+        let keys = Frame {
+            revision: Revision(1),
+            delta: delta::encode(&trusted, Vec::new()),
+            audit_digest: [0; 32],
+        };
+        let empty = View::empty(view.position().incarnation).apply(&keys);
+        self.state.view = empty
+            .ok()
+            .map(|empty| Arc::new(empty.rebased(view.position())));
+        self.publish();
     }
 
     /// Puts a whole view in the place of the current one, or beside it when its history is another.
@@ -500,10 +530,12 @@ impl Follower {
         let head = beat.head.as_ref().ok_or(ProtocolError::Malformed)?;
         let position = Position::try_from(head).map_err(|_| ProtocolError::Malformed)?;
         // Taken before the rest is read, so that a malformed beat uses its probe up.
-        let sent = stream
-            .proofs
-            .take_probe(beat.nonce)
-            .ok_or(ProtocolError::Unasked)?;
+        let probe = stream.proofs.take_probe(beat.nonce);
+        let sent = match probe {
+            _ if seeded::has(Mistake::OneWayHeartbeat) => now,
+            Some(sent) => sent,
+            None => return Err(ProtocolError::Unasked),
+        };
         let clock = read_clock(beat, sent, now).ok_or(ProtocolError::Malformed)?;
         stream.proofs.add_beat(position, sent);
 
@@ -584,7 +616,8 @@ fn check_continues(old: Position, new: Position) -> Result<(), ProtocolError> {
     if new.revision < old.revision {
         return Err(ProtocolError::Regress);
     }
-    if new.revision == old.revision && new.chain != old.chain {
+    let compared = !seeded::has(Mistake::EqualHeads);
+    if compared && new.revision == old.revision && new.chain != old.chain {
         return Err(ProtocolError::Fork);
     }
     Ok(())

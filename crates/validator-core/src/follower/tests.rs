@@ -219,6 +219,29 @@ fn a_snapshot_that_is_not_whole_changes_nothing() {
 }
 
 #[test]
+fn what_a_gate_refuses_stays_refused_while_a_snapshot_arrives() {
+    let views = history(1, 0, 4);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[2]).expect("whole");
+    follower.prove_at(100).expect("a beat");
+    // A stream that fell behind what the log keeps gets a snapshot, and the view in force stays beside it.
+    let chunks = snapshot(&views[4]);
+    let (last, first) = chunks.split_last().expect("chunks");
+    for chunk in first {
+        follower
+            .hear(Answer::SnapshotChunk(chunk.clone()))
+            .expect("a chunk");
+        assert!(follower.refuses(1) && follower.refuses(2));
+        assert_eq!(follower.revision(), 2);
+    }
+    follower
+        .hear(Answer::SnapshotChunk(last.clone()))
+        .expect("the last chunk");
+    assert!(follower.refuses(1) && follower.refuses(4));
+}
+
+#[test]
 fn a_gap_a_repetition_and_a_step_back_are_refused() {
     let views = history(1, 0, 4);
     let mut follower = follower();

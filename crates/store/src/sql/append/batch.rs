@@ -31,6 +31,8 @@ pub(super) struct Batch<'a> {
     /// The result of each entry. The revision is filled in when there is one.
     pub(super) results: Vec<Option<EntryResult>>,
     pub(super) now: Micros,
+    /// The number of the batch, if it was drawn from a sequence: a mistake that only tests make.
+    pub(super) drawn: Option<i64>,
     pub(super) audit: Vec<AuditRow>,
     pub(super) changes: Vec<Change>,
     pub(super) cutoffs: Vec<Cutoff>,
@@ -99,6 +101,7 @@ impl<'a> Batch<'a> {
             entries,
             results: vec![None; entries.len()],
             now: Micros::default(),
+            drawn: None,
             audit: Vec::new(),
             changes: Vec::new(),
             cutoffs: Vec::new(),

@@ -51,6 +51,7 @@ pub(in crate::sql) async fn append(db: &mut Db, entries: &[Entry]) -> Result<App
 impl Batch<'_> {
     /// Applies all entries, in the order of locks that the page of the module states.
     async fn run(&mut self) -> Result<(), StoreError> {
+        self.drawn = log::draw_number(self.db).await?;
         self.recall().await?;
         self.find_kept().await?;
         self.answer_covered().await?;
@@ -105,7 +106,10 @@ impl Batch<'_> {
         // The head comes first, because the answer to the first statement is the new head. The ends of sessions after
         // it wait for nobody: their rows are locked.
         let ends = std::mem::take(&mut self.last);
-        let head = log::advance_head(&self.db.dialect, self.now, &delta, &audit_digest);
+        let mut head = log::advance_head(&self.db.dialect, self.now, &delta, &audit_digest);
+        if let Some(number) = self.drawn {
+            head = log::advance_to_number(head, number);
+        }
         self.last.extend(head);
         self.last.extend(ends);
         self.last.extend(insert_cutoffs(&self.cutoffs));

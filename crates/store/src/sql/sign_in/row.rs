@@ -2,6 +2,7 @@
 
 use portcullis_contract::{
     id::{SessionId, TenantSerial, UserSerial},
+    seeded::{self, Mistake},
     view::Subject,
 };
 
@@ -118,6 +119,10 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
     // through all of them and look each up among the rows. An outer join has to begin at the rows.
     // COALESCE keeps the join an outer one. PostgreSQL turns it into an inner join as soon as a
     // condition refuses null.
+    let active_sessions = match seeded::has(Mistake::LimitAfterInsert) {
+        true => "0".to_owned(),
+        false => limit::count(dialect),
+    };
     format!(
         "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
          FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
@@ -128,7 +133,6 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
         names = NewSessionColumns::names(),
         session = select_session(dialect, opened),
         policy_version = policies::version_of("v.tenant_id"),
-        active_sessions = limit::count(dialect),
         returned = select_inserted(dialect),
     )
 }
