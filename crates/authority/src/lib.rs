@@ -28,6 +28,8 @@ mod net;
 mod policies;
 mod refused_sign_ins;
 mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod telemetry;
 
 pub use portcullis_domain as domain;

@@ -23,6 +23,12 @@ impl Mark {
         }
     }
 
+    /// Makes an instant of clocks that the host reads itself, for example those of a simulation.
+    #[must_use]
+    pub fn from_clocks(boot: Duration, wall: Duration) -> Self {
+        Self { boot, wall }
+    }
+
     /// The time since `earlier`: the greater of the two clocks' answers.
     ///
     /// A proof of freshness must not look younger than it is, so the clock that says "longer ago" is right.

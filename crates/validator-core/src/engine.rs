@@ -86,7 +86,23 @@ impl Engine {
         token: &str,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<Identity>, Rejection> {
-        self.decide_and_count(&self.sessions, token, request)
+        self.decide_and_count(&self.sessions, token, request, &Mark::now)
+    }
+
+    /// Decides as [`check`](Self::check) does, by a clock that the host reads itself.
+    ///
+    /// The clock is read once, and last: a pause before it makes the verdict stricter. It has to be the clock by which the
+    /// host sends its probes.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn check_by_clock(
+        &self,
+        token: &str,
+        request: &RequestInfo<'_>,
+        clock: impl Fn() -> Mark,
+    ) -> Result<Arc<Identity>, Rejection> {
+        self.decide_and_count(&self.sessions, token, request, &clock)
     }
 
     /// Decides about an API key. An access token is refused here.
@@ -98,7 +114,7 @@ impl Engine {
         key: &str,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<ApiKeyIdentity>, Rejection> {
-        self.decide_and_count(&self.api_keys, key, request)
+        self.decide_and_count(&self.api_keys, key, request, &Mark::now)
     }
 
     /// Counts a request that was refused before there was a token to check.
@@ -112,9 +128,10 @@ impl Engine {
         cache: &TokenCache<Admitted<C>>,
         token: &str,
         request: &RequestInfo<'_>,
+        clock: &impl Fn() -> Mark,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
         // Every way out of a decision passes here, so that no verdict is missed in the counts.
-        let verdict = self.decide(cache, token, request);
+        let verdict = self.decide(cache, token, request, clock);
         self.counters.record_verdict(verdict.as_ref().err());
         verdict
     }
@@ -125,6 +142,7 @@ impl Engine {
         cache: &TokenCache<Admitted<C>>,
         token: &str,
         request: &RequestInfo<'_>,
+        clock: &impl Fn() -> Mark,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
         // The proof of freshness is loaded with the view, before anything is looked up in it. Loaded afterwards, it
         // could be about a newer view than the one that answered.
@@ -137,11 +155,12 @@ impl Engine {
             }
         };
 
-        match cache.get(token, |known| self.admit(known, &state, view, request)) {
+        let admit = |known: &Arc<Admitted<C>>| self.admit(known, &state, view, request, clock);
+        match cache.get(token, admit) {
             Ok(verdict) => verdict,
             Err(miss) => {
                 let identity = self.verify_unknown(cache, token, &state, request, miss)?;
-                self.admit(&identity, &state, view, request)
+                self.admit(&identity, &state, view, request, clock)
             }
         }
     }
@@ -154,8 +173,11 @@ impl Engine {
         state: &State,
         view: &View,
         request: &RequestInfo<'_>,
+        clock: &impl Fn() -> Mark,
     ) -> Result<Arc<Admitted<C>>, Rejection> {
-        let acceptance = self.judge.judge(identity, state, view, request.strict)?;
+        let acceptance = self
+            .judge
+            .judge(identity, state, view, request.strict, clock)?;
         if acceptance.is_stale {
             // Counted, because an operator has to see that the bound is not kept.
             self.counters.record_accepted_stale();

@@ -61,6 +61,7 @@ impl Judge {
         state: &State,
         view: &View,
         strict: bool,
+        clock: impl Fn() -> Mark,
     ) -> Result<Acceptance, Rejection> {
         check_view(identity, view)?;
         // Nearly always empty. The test keeps the call, and its loop, off the hot path.
@@ -69,7 +70,7 @@ impl Judge {
         }
 
         // The clock is read last: a pause of this thread before this line makes the proof older, never younger.
-        let now = Mark::now();
+        let now = clock();
         state.check_time(identity, &now)?;
         let is_stale = self.check_freshness(state, &now, strict)?;
         Ok(Acceptance { now, is_stale })
@@ -113,7 +114,7 @@ impl Judge {
             Ok(view) => view,
             Err(rejection) => return Some(rejection),
         };
-        self.judge(identity, &state, view, strict).err()
+        self.judge(identity, &state, view, strict, Mark::now).err()
     }
 
     /// Ends every identity for good: no state will follow.

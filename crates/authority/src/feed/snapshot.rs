@@ -17,6 +17,10 @@ use tokio::sync::Mutex;
 /// The most data of one chunk, in bytes: a link of 50 KB/s delivers one within the least patience of a gate, 2 s.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
+/// The largest view, in approximate bytes, that is encoded where it is asked for: to hand it to another thread takes
+/// longer.
+const BYTES_ENCODED_AT_ONCE_MAX: u64 = 16 << 10;
+
 /// The part of a snapshot that a validator has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPart {
@@ -143,10 +147,8 @@ impl Snapshots {
         {
             return Arc::clone(snapshot);
         }
-        let view = view();
-        let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
         // The lock is held meanwhile. A stream that ends here loses the result, and the next one encodes anew.
-        let made = encoding.await.expect("encoding does not panic");
+        let made = encode(view()).await;
         kept.replace(&made);
         made
     }
@@ -173,6 +175,14 @@ impl Snapshots {
     pub(super) async fn forget(&self) {
         *self.0.lock().await = Kept::default();
     }
+}
+
+async fn encode(view: Arc<View>) -> Arc<EncodedSnapshot> {
+    if view.bytes() <= BYTES_ENCODED_AT_ONCE_MAX {
+        return Arc::new(EncodedSnapshot::new(&view));
+    }
+    let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
+    encoding.await.expect("encoding does not panic")
 }
 
 #[cfg(test)]

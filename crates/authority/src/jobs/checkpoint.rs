@@ -13,7 +13,7 @@ use crate::{
 const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Writes a checkpoint if enough has changed since the last one and no other authority is writing one.
-pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, config: &LogConfig) {
+pub(crate) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, config: &LogConfig) {
     // Taken once: the feed goes on meanwhile, and the claim has to name the revision of the bytes that are stored.
     let view = feed.view();
     let revision = view.position().revision;
@@ -45,7 +45,7 @@ pub(super) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
 }
 
 /// Trims deltas that are older than the resume window and that no kept checkpoint needs.
-pub(super) async fn trim(store: &dyn Store, resume_window: Duration) {
+pub(crate) async fn trim(store: &dyn Store, resume_window: Duration) {
     // Never past the older of the two kept checkpoints, so that an authority can start from either.
     let through = match store.trimmable_revision().await {
         Ok(through) => through,

@@ -5,7 +5,7 @@
 
 mod audit_outbox;
 mod canary;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod key_following;
 mod log_following;
 mod log_maintenance;

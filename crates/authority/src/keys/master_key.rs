@@ -90,7 +90,7 @@ impl MasterKey {
     }
 
     /// The codes over heads of the log.
-    pub(super) fn head_codes(&self) -> HeadCodes {
+    pub(crate) fn head_codes(&self) -> HeadCodes {
         HeadCodes::new(self.derive("head").as_slice())
     }
 

@@ -21,7 +21,7 @@ pub struct Instruments {
 
 impl Instruments {
     /// Makes the instruments. `system` is the store's `db.system.name`.
-    pub(super) fn new(meter: Meter, system: &'static str) -> Self {
+    pub(crate) fn new(meter: Meter, system: &'static str) -> Self {
         Self {
             calls: Calls::new(&meter),
             refusals: Refusals::new(&meter),

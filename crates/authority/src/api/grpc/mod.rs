@@ -19,7 +19,7 @@ mod signing_keys;
 mod status;
 mod tenants;
 mod users;
-mod watch;
+pub(crate) mod watch;
 mod web;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use portcullis_contract::{
 };
 use prost_types::Timestamp;
 use tokio::time::timeout;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::{activity, render::timestamp};
 use crate::{
@@ -30,14 +30,13 @@ use crate::{
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The messages to a validator, as they are sent.
-pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 /// Serves a stream as fast as its answers are taken, until its connection is as old as it may be.
-pub(super) fn serve(
-    host: Arc<WatchHost>,
-    source: StreamSource,
-    inbound: Streaming<v1::WatchRequest>,
-) -> Answers {
+pub(crate) fn serve<I>(host: Arc<WatchHost>, source: StreamSource, inbound: I) -> Answers
+where
+    I: Stream<Item = Result<v1::WatchRequest, Status>> + Send + Unpin + 'static,
+{
     let answers = open(host, source, inbound).try_flatten_stream();
     Box::pin(answers.filter_map(|answer| {
         future::ready(match answer {
@@ -72,11 +71,14 @@ impl From<StreamEnd> for RpcEnd {
 }
 
 /// Receives the hello and opens the stream.
-async fn open(
+async fn open<I>(
     host: Arc<WatchHost>,
     source: StreamSource,
-    mut inbound: Streaming<v1::WatchRequest>,
-) -> Result<impl Stream<Item = Result<v1::WatchResponse, RpcEnd>>, RpcEnd> {
+    mut inbound: I,
+) -> Result<impl Stream<Item = Result<v1::WatchResponse, RpcEnd>>, RpcEnd>
+where
+    I: Stream<Item = Result<v1::WatchRequest, Status>> + Send + Unpin,
+{
     let hello = receive_hello(&mut inbound).await?;
     let stream_id = check_hello(&hello)?;
     let hello = parse_hello(hello)?;
@@ -89,20 +91,21 @@ async fn open(
     }))
 }
 
-async fn receive_hello(
-    inbound: &mut Streaming<v1::WatchRequest>,
-) -> Result<v1::WatchHello, RpcEnd> {
+async fn receive_hello<I>(inbound: &mut I) -> Result<v1::WatchHello, RpcEnd>
+where
+    I: Stream<Item = Result<v1::WatchRequest, Status>> + Unpin,
+{
     // The layer has lifted the deadline of the request. Without this bound, silent streams would stay open.
-    let Ok(first) = timeout(HELLO_TIMEOUT, inbound.message()).await else {
+    let Ok(first) = timeout(HELLO_TIMEOUT, inbound.next()).await else {
         return Err(AppError::WatchProtocol("no hello in time").into());
     };
     match first {
-        Ok(Some(v1::WatchRequest {
+        Some(Ok(v1::WatchRequest {
             message: Some(Received::Hello(hello)),
         })) => Ok(hello),
-        Ok(Some(_)) => Err(AppError::WatchProtocol("the first message must be hello").into()),
+        Some(Ok(_)) => Err(AppError::WatchProtocol("the first message must be hello").into()),
         // After an error of the transport nobody is there to read a refusal.
-        Ok(None) | Err(_) => Err(RpcEnd::Closed),
+        None | Some(Err(_)) => Err(RpcEnd::Closed),
     }
 }
 

@@ -195,19 +195,20 @@ where
     }
 
     async fn wait_for_event(&mut self) -> Result<(), StreamEnd> {
-        // The branches are polled in random order, so a gate that floods probes cannot keep the stream from seeing a
-        // drain.
+        // In this order: a gate that floods probes cannot keep the stream from seeing a drain or a beat. The last three only
+        // wake the stream, which looks at news and questions each time. A fixed order also lets a simulation replay.
         tokio::select! {
-            changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
-            changed = self.wanted.changed() => changed.map_err(|_| StreamEnd::Closed)?,
-            () = wait_until(self.question.due) => {}
+            biased;
+            () = self.host.drain.cancelled() => self.end(),
+            () = self.aged.cancelled() => self.end(),
+            (probe, beat) = first_beat(&mut self.waiting) => self.answer_probe(&probe, beat),
             asked = self.inbound.next() => match asked.ok_or(StreamEnd::Closed)?? {
                 Asked::Probe(probe) => self.take_probe(probe)?,
                 Asked::Applied(applied) => self.take_applied(applied)?,
             },
-            (probe, beat) = first_beat(&mut self.waiting) => self.answer_probe(&probe, beat),
-            () = self.host.drain.cancelled() => self.end(),
-            () = self.aged.cancelled() => self.end(),
+            changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
+            changed = self.wanted.changed() => changed.map_err(|_| StreamEnd::Closed)?,
+            () = wait_until(self.question.due) => {}
         }
         Ok(())
     }
