@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    envoy, generate,
+    envoy, generate, proofs,
     shell::{self, command},
     tools,
 };
@@ -25,7 +25,8 @@ pub(crate) struct Options {
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     step("format", || {
         shell::run(command("cargo", ["fmt", "--all", "--check"]))?;
-        envoy::check_format()
+        envoy::check_format()?;
+        proofs::check_format()
     })?;
     step("generated code", || generate::check(root))?;
     step("contract style", || shell::run(tools::buf(&["lint"])?))?;
@@ -36,13 +37,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     )?;
     step("dependencies", || {
         deny(&["bans", "licenses", "sources"])?;
-        envoy::deny(&["bans", "licenses", "sources"])
+        envoy::deny(&["bans", "licenses", "sources"])?;
+        proofs::deny(&["bans", "licenses", "sources"])
     })?;
     step("dependencies of the module", envoy::check_versions)?;
     if options.advisories {
         step("advisories", || {
             deny(&["advisories"])?;
-            envoy::deny(&["advisories"])
+            envoy::deny(&["advisories"])?;
+            proofs::deny(&["advisories"])
         })?;
     }
     step("clippy", clippy)?;
@@ -102,7 +105,8 @@ fn clippy() -> Result<()> {
     );
     clippy.args(["--", "-D", "warnings"]);
     shell::run(clippy)?;
-    envoy::clippy()
+    envoy::clippy()?;
+    proofs::clippy()
 }
 
 fn documentation() -> Result<()> {

@@ -17,6 +17,7 @@ mod gateways;
 mod generate;
 mod install;
 mod lint;
+mod proofs;
 mod seeded_bugs;
 mod shape;
 mod shell;

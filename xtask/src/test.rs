@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    browser, envoy, gateways, install,
+    browser, envoy, gateways, install, proofs,
     shell::{self, command},
     tools,
 };
@@ -60,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     shell::run(tests)?;
     if options.cargo_args.is_empty() {
         envoy::test()?;
+        proofs::test()?;
     }
     Ok(())
 }
