@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_authority::{
     domain::Mutation,
     store::{
-        Recovered, Store,
+        Recovered, Store, StoreStatus,
         postgres::{Postgres, PostgresOptions},
     },
 };
@@ -202,4 +202,26 @@ async fn a_service_beside_an_owner_has_the_rights_that_it_needs_and_no_others() 
     for change in CHANGES {
         assert!(refused(&raw, change).await.starts_with(RIGHTS), "{change}");
     }
+}
+
+/// Without the right PostgreSQL shows standbys with nulls, which must not look like standbys that are level.
+#[tokio::test]
+async fn a_service_sees_no_standbys_before_it_may_read_their_statistics() {
+    let roles = Roles::new("watching").await;
+    let options = PostgresOptions {
+        owner_url: Some(roles.owner().await),
+        ..PostgresOptions::default()
+    };
+    let store = Postgres::open(&roles.service().await, &options)
+        .await
+        .expect("opens");
+    let measure = store.measure().await.expect("measured");
+    assert!(measure.size_bytes > 1_000_000, "{measure:?}");
+    assert_eq!(measure.standbys, None);
+
+    let grant = "GRANT pg_read_all_stats TO \"watching Service\"";
+    let admin = shared().await.admin().await;
+    admin.batch_execute(grant).await.expect("granted");
+    let measure = store.measure().await.expect("measured");
+    assert_eq!(measure.standbys, Some(Vec::new()));
 }

@@ -25,6 +25,7 @@ mod hostile;
 mod lists;
 mod messages;
 mod metrics;
+mod monitoring;
 mod people;
 mod policy;
 mod process;

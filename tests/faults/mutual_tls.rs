@@ -13,6 +13,7 @@ use portcullis_tests::{
     },
     gate::rejection,
     lines::Lines,
+    telemetry::Scraped,
     wait::eventually,
 };
 use portcullis_validator::{Builder, TlsFiles, Validator};
@@ -424,4 +425,53 @@ async fn a_caller_with_a_certificate_is_refused_where_nobody_verifies_it() {
         error.problem.contains("server.tls_client_ca_file"),
         "{error}"
     );
+}
+
+/// The gauge is of the files in use: of the first certificate that ends, and of the new ones after a replacement.
+#[tokio::test]
+async fn the_metrics_say_when_the_certificates_in_use_end() {
+    const FILE: &str = "portcullis_file";
+    let issuer = certificate_authority("one");
+    let soon = client_certificate(&issuer, &["localhost"], far());
+    let authority = TestAuthority::with(|config| {
+        speak_tls(config, &issuer, "localhost");
+        verify_clients(config, &issuer);
+        let directory = config.keys.master_key_file.parent().expect("a directory");
+        write(directory, "server.pem", &soon.pem);
+        write(directory, "server.key", &soon.key);
+    })
+    .await;
+    let remaining = async |file: &str| {
+        let scraped = Scraped::of(authority.config.server.http_listen).await;
+        scraped.value(
+            "portcullis_tls_certificate_remaining_seconds",
+            &[(FILE, file)],
+        )
+    };
+    let first = remaining("tls_certificate_file").await.expect("a gauge");
+    assert!((3_500.0..=3_600.0).contains(&first), "{first}");
+    let issuers = remaining("tls_client_ca_file").await.expect("a gauge");
+    assert!(issuers > 1e6, "{issuers}");
+
+    // A chain ends with its first certificate that ends.
+    let directory = authority.config.keys.master_key_file.parent();
+    let directory = directory.expect("a directory");
+    let long = server_certificate(&issuer, "localhost");
+    let sooner = SystemTime::now() + Duration::from_secs(1_800);
+    let sooner = client_certificate(&issuer, &["localhost"], sooner);
+    write(directory, "server.key", &long.key);
+    write(
+        directory,
+        "server.pem",
+        &format!("{}{}", long.pem, sooner.pem),
+    );
+    eventually("the gauge of the chain", async || {
+        (remaining("tls_certificate_file").await? <= 1_800.0).then_some(())
+    })
+    .await;
+    write(directory, "server.pem", &long.pem);
+    eventually("the gauge of the new certificate", async || {
+        (remaining("tls_certificate_file").await? > 1e6).then_some(())
+    })
+    .await;
 }

@@ -276,3 +276,35 @@ async fn a_first_host_that_is_gone_keeps_nobody_waiting() {
     let opened = tokio::time::timeout(limit, pair.store()).await;
     apply(&*opened.expect("in time"), sign_out("t", &["u"])).await;
 }
+
+/// A standby that does not replay is behind by what the primary writes, and one that is gone is not counted.
+#[tokio::test]
+async fn the_lag_of_standbys_is_measured() {
+    let primary = Cluster::start(&["fsync=off"]).await;
+    let mut standby = primary.asynchronous_standby("standby1").await;
+    let store = store(&primary.url()).await;
+    let standbys = async || {
+        let measure = store.measure().await.expect("measured");
+        assert!(measure.size_bytes > 1_000_000, "{measure:?}");
+        measure.standbys.expect("a superuser sees standbys")
+    };
+    let level = eventually("the standby to be level", async || {
+        let standbys = standbys().await;
+        (standbys.first()?.lag_bytes == 0).then_some(standbys)
+    })
+    .await;
+    assert_eq!(level.len(), 1);
+    assert_eq!(level[0].name, "standby1");
+
+    let replay = standby.admin().await;
+    replay.text("SELECT pg_wal_replay_pause()::text").await;
+    open(&*store, &sign_in("t", "u")).await;
+    let behind = standbys().await;
+    assert!(behind[0].lag_bytes > 0, "{behind:?}");
+
+    standby.stop().await;
+    eventually("the standby to be gone", async || {
+        standbys().await.is_empty().then_some(())
+    })
+    .await;
+}

@@ -7,8 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portcullis_authority::store::sql::{
-    Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value,
+use portcullis_authority::store::{
+    PoolState, StoreMeasure,
+    sql::{Backend, Connection, DbError, Dialect, Lane, Row, Statement, Value},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::oneshot;
@@ -225,8 +226,16 @@ impl Backend for FaultyBackend {
         self.inner.searches_max()
     }
 
+    fn pools(&self) -> Vec<PoolState> {
+        self.inner.pools()
+    }
+
     async fn durability(&self) -> Result<String, DbError> {
         self.inner.durability().await
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, DbError> {
+        self.inner.measure().await
     }
 }
 

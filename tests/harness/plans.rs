@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use portcullis_authority::store::sql::{
-    Backend, Column, Connection, DbError, Dialect, Lane, Row, Value,
+use portcullis_authority::store::{
+    StoreMeasure,
+    sql::{Backend, Column, Connection, DbError, Dialect, Lane, Row, Value},
 };
 
 /// A statement with its plan.
@@ -62,6 +63,10 @@ impl Backend for Planned {
 
     async fn durability(&self) -> Result<String, DbError> {
         self.inner.durability().await
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, DbError> {
+        self.inner.measure().await
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    envoy, generate, proofs,
+    deploy, envoy, generate, proofs,
     shell::{self, command},
     tools,
 };
@@ -41,6 +41,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         proofs::deny(&["bans", "licenses", "sources"])
     })?;
     step("dependencies of the module", envoy::check_versions)?;
+    step("alerts", deploy::check_alerts)?;
+    step("units", deploy::check_units)?;
     if options.advisories {
         step("advisories", || {
             deny(&["advisories"])?;

@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod deploy;
 mod dist;
 mod envoy;
 mod faults;

@@ -19,6 +19,16 @@ struct Subcommand {
     version: &'static str,
 }
 
+const AUDITABLE: Subcommand = Subcommand {
+    name: "auditable",
+    package: "cargo-auditable",
+    version: "0.7.7",
+};
+const CYCLONEDX: Subcommand = Subcommand {
+    name: "cyclonedx",
+    package: "cargo-cyclonedx",
+    version: "0.5.9",
+};
 const DENY: Subcommand = Subcommand {
     name: "deny",
     package: "cargo-deny",
@@ -121,6 +131,62 @@ pub(crate) const PYTHON: Need = Need {
     met: || shell::answer(command("python3", ["-c", "import venv, ensurepip"])).is_some(),
 };
 
+/// Checks the alerts, and runs their cases.
+pub(crate) const PROMTOOL: Need = Need {
+    name: "Prometheus' promtool",
+    packages: &["prometheus"],
+    services: &["prometheus"],
+    met: || shell::on_path("promtool"),
+};
+
+/// Says how much a unit of systemd may do, from its file alone.
+pub(crate) const SYSTEMD_ANALYZE: Need = Need {
+    name: "systemd-analyze",
+    packages: &["systemd"],
+    services: &[],
+    met: || shell::on_path("systemd-analyze"),
+};
+
+/// Builds Debian packages.
+pub(crate) const DEBIAN_BUILDER: Need = Need {
+    name: "debhelper",
+    packages: &["debhelper", "dpkg-dev"],
+    services: &[],
+    met: || shell::on_path("dh") && shell::on_path("dpkg-buildpackage"),
+};
+
+/// Checks Debian packages.
+pub(crate) const LINTIAN: Need = Need {
+    name: "lintian",
+    packages: &["lintian"],
+    services: &[],
+    met: || shell::on_path("lintian"),
+};
+
+/// Makes OCI images without a daemon.
+pub(crate) const UMOCI: Need = Need {
+    name: "umoci",
+    packages: &["umoci"],
+    services: &[],
+    met: || shell::on_path("umoci"),
+};
+
+/// Copies OCI images.
+pub(crate) const SKOPEO: Need = Need {
+    name: "skopeo",
+    packages: &["skopeo"],
+    services: &[],
+    met: || shell::on_path("skopeo"),
+};
+
+/// Puts manifests together.
+pub(crate) const KUBECTL: Need = Need {
+    name: "kubectl",
+    packages: &["kubectl"],
+    services: &[],
+    met: || shell::on_path("kubectl"),
+};
+
 /// A gateway that tests start.
 pub(crate) const NGINX: Need = Need {
     name: "NGINX",
@@ -209,6 +275,18 @@ pub(crate) fn cargo_deny(args: &[&str]) -> Result<Command> {
     let mut deny = command("cargo", ["deny", "--locked"]);
     deny.args(args);
     Ok(deny)
+}
+
+/// Returns `cargo auditable`, which takes the arguments of cargo.
+pub(crate) fn cargo_auditable() -> Result<Command> {
+    AUDITABLE.ensure_installed(None)?;
+    Ok(command("cargo", ["auditable"]))
+}
+
+/// Returns `cargo cyclonedx`, ready to run.
+pub(crate) fn cargo_cyclonedx() -> Result<Command> {
+    CYCLONEDX.ensure_installed(None)?;
+    Ok(command("cargo", ["cyclonedx"]))
 }
 
 /// Returns `cargo machete`, ready to run.

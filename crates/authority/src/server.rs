@@ -178,6 +178,8 @@ impl Authority {
         let telemetry = Arc::new(telemetry);
         health::gauges::observe(&instruments.meter, &readiness);
         store_gauges::observe(&instruments.meter, &store);
+        let measured = Arc::default();
+        store_gauges::observe_measured(&instruments.meter, &measured);
 
         // The parts that calls work with. The log sends its batches straight to the feed.
         let (appended, batches) = mpsc::channel(BATCHES_MAX);
@@ -195,6 +197,9 @@ impl Authority {
 
         // The ports.
         let tls = Tls::open(&app.config.server)?.map(Arc::new);
+        if let Some(tls) = &tls {
+            net::observe_certificates(&app.instruments.meter, tls);
+        }
         let authority = Self {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
@@ -211,6 +216,7 @@ impl Authority {
         let jobs = Jobs {
             app: Arc::clone(&app),
             store: Arc::clone(&app.store),
+            measured,
             log: app.log.clone(),
             feed: Arc::clone(&app.feed),
             gates: Arc::clone(&app.gates),

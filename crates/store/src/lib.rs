@@ -54,7 +54,7 @@ pub use self::{
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     sessions::{Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
-    status::{PoolState, StoreStatus},
+    status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,
 };
 

@@ -23,6 +23,39 @@ pub trait StoreStatus: Send + Sync + 'static {
     /// # Errors
     /// When the engine does not answer.
     async fn durability(&self) -> Result<String, StoreError>;
+
+    /// The room that the database takes and has, and how far its standbys are behind.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    async fn measure(&self) -> Result<StoreMeasure, StoreError>;
+}
+
+/// The most standbys that a measure names. Those beyond it, in the order of their names, are left out.
+pub const STANDBYS_MAX: usize = 16;
+
+/// The database at one time, as its operator has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreMeasure {
+    /// Bytes that the database takes on its disk.
+    pub size_bytes: u64,
+    /// Bytes that are free on that disk. None if the engine does not tell: PostgreSQL shows no disk of its machine.
+    pub disk_free_bytes: Option<u64>,
+    /// The standbys that are connected now, at most [`STANDBYS_MAX`]. None if the engine has none, or does not show them
+    /// to this role.
+    pub standbys: Option<Vec<StandbyState>>,
+}
+
+/// A standby, as its primary knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandbyState {
+    /// Its `application_name`, at most 63 bytes. Standbys that share a name are one, and the worst of them counts.
+    pub name: String,
+    /// Bytes of the primary's log that it has not replayed.
+    pub lag_bytes: u64,
+    /// The time from a commit at the primary until the standby replayed it, when this was last measured. Zero while
+    /// nothing is written.
+    pub lag: Duration,
 }
 
 /// The connections of a lane at one time.

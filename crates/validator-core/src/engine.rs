@@ -338,6 +338,7 @@ impl Engine {
             forks: self.forks.load(Ordering::Relaxed),
             streams: self.judge.waiting.len(),
             applied_revision: state.view.as_ref().map(|view| view.position().revision.0),
+            max_staleness: self.judge.max_staleness(),
             freshness_age: state.fresh_as_of.map(|proof| now.since(&proof)),
             clock_skew_micros: state
                 .database_clock

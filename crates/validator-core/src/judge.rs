@@ -53,6 +53,10 @@ impl Judge {
         self.mode
     }
 
+    pub(crate) fn max_staleness(&self) -> Duration {
+        self.max_staleness
+    }
+
     /// Decides by one state, and by the view in it. `strict` tightens best effort.
     #[inline]
     pub(crate) fn judge<C: TokenClaims>(

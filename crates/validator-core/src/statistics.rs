@@ -53,6 +53,8 @@ pub struct Statistics {
     pub applied_revision: Option<u64>,
     /// The time since the last proof of freshness. `None` before the first.
     pub freshness_age: Option<Duration>,
+    /// The age up to which a proof of freshness counts: [`max_staleness`](crate::Settings::max_staleness).
+    pub max_staleness: Duration,
     /// Microseconds by which this machine's clock is ahead of the database's; negative when it is behind. Known to within
     /// half of a probe's round trip. `None` before the first proof of freshness.
     pub clock_skew_micros: Option<i64>,

@@ -139,7 +139,7 @@ struct Gauge {
     read: fn(&Statistics) -> Option<f64>,
 }
 
-const GAUGES: [Gauge; 6] = [
+const GAUGES: [Gauge; 7] = [
     Gauge {
         name: "portcullis.validator.revision",
         unit: "{revision}",
@@ -155,6 +155,12 @@ const GAUGES: [Gauge; 6] = [
         unit: "s",
         description: "Time since the last proof of freshness.",
         read: |statistics| Some(statistics.freshness_age?.as_secs_f64()),
+    },
+    Gauge {
+        name: "portcullis.validator.staleness.max",
+        unit: "s",
+        description: "The age up to which a proof of freshness counts.",
+        read: |statistics| Some(statistics.max_staleness.as_secs_f64()),
     },
     Gauge {
         name: "portcullis.validator.clock.skew",

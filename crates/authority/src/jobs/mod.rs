@@ -11,6 +11,7 @@ mod log_following;
 mod log_maintenance;
 mod places_reload;
 mod retention;
+mod store_measure;
 mod sweep;
 mod tls_reload;
 mod token_uses;
@@ -35,12 +36,14 @@ use crate::{
     net::Tls,
     refused_sign_ins::RefusedSignIns,
     store::Store,
+    telemetry::store_gauges::Measured,
 };
 
 /// The parts of an authority that its jobs work with.
 pub(crate) struct Jobs {
     pub(crate) app: Arc<App>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) measured: Arc<Measured>,
     pub(crate) log: Log,
     pub(crate) feed: Arc<Feed>,
     pub(crate) gates: Arc<Gates>,
@@ -70,6 +73,9 @@ impl Jobs {
             Arc::clone(tasks.readiness()),
         );
         tasks.spawn_until(stop, "write check", check_writes);
+
+        let measure_store = store_measure::run(Arc::clone(&self.store), Arc::clone(&self.measured));
+        tasks.spawn_until(stop, "store measure", measure_store);
 
         let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
         tasks.spawn_until(stop, "keys", follow_keys);

@@ -1,5 +1,6 @@
 //! The listening ports: their connections, the bounds of those, and a deadline for each thing that a peer may delay.
 
+mod certificate_gauge;
 mod client_certificate;
 mod fair_semaphore;
 mod held;
@@ -11,6 +12,7 @@ mod shares;
 mod tls;
 
 pub(crate) use self::{
+    certificate_gauge::observe_certificates,
     client_certificate::ClientCertificate,
     fair_semaphore::FairSemaphore,
     held::Held,

@@ -21,6 +21,7 @@ use tokio_rustls::{
         server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     },
 };
+use x509_parser::parse_x509_certificate;
 
 use crate::config::ServerConfig;
 
@@ -32,7 +33,7 @@ const CLIENT_CA_FILE: &str = "server.tls_client_ca_file";
 pub(crate) struct Tls {
     files: Files,
     protocols: Protocols,
-    current: ArcSwap<TlsConfig>,
+    current: ArcSwap<Current>,
     /// Stands for the files as they were read last, whether they could be used or not.
     seen: Mutex<[u8; 32]>,
 }
@@ -44,6 +45,15 @@ enum Protocols {
     /// Some proxies before browsers speak HTTP/1.1 only.
     Http1And2,
 }
+
+/// The files, read and found usable.
+struct Current {
+    config: Arc<TlsConfig>,
+    ends: Ends,
+}
+
+/// When the first certificate of a file ends, in seconds since 1970, by the key that names the file.
+type Ends = Vec<(&'static str, i64)>;
 
 struct Files {
     certificate: PathBuf,
@@ -79,7 +89,7 @@ impl Tls {
         };
         let contents = files.read()?;
         Ok(Some(Self {
-            current: ArcSwap::from_pointee(contents.tls_config(protocols)?),
+            current: ArcSwap::from_pointee(contents.usable(protocols)?),
             seen: Mutex::new(contents.digest()),
             files,
             protocols,
@@ -88,7 +98,13 @@ impl Tls {
 
     /// Begins the handshake of a connection.
     pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
-        TlsAcceptor::from(self.current.load_full()).accept(stream)
+        TlsAcceptor::from(Arc::clone(&self.current.load().config)).accept(stream)
+    }
+
+    /// When the first certificate of each file in use ends, in seconds since 1970. The files are named as their keys in
+    /// `[server]`.
+    pub(crate) fn certificate_ends(&self) -> Ends {
+        self.current.load().ends.clone()
     }
 
     /// Takes the files over if they changed since the last look. None: they did not.
@@ -110,8 +126,8 @@ impl Tls {
     }
 
     fn replace(&self, read: Result<Contents, ConfigError>) -> Result<(), ConfigError> {
-        let tls = read?.tls_config(self.protocols)?;
-        self.current.store(Arc::new(tls));
+        let usable = read?.usable(self.protocols)?;
+        self.current.store(Arc::new(usable));
         Ok(())
     }
 }
@@ -135,6 +151,18 @@ impl Contents {
         let ca = self.client_ca.as_deref().unwrap_or_default();
         let digests = [sha256(&self.certificate), sha256(&self.key), sha256(ca)];
         sha256(&digests.concat())
+    }
+
+    fn usable(&self, protocols: Protocols) -> Result<Current, ConfigError> {
+        let config = Arc::new(self.tls_config(protocols)?);
+        let mut ends = vec![(
+            "tls_certificate_file",
+            first_end(CERTIFICATE_FILE, &self.certificate)?,
+        )];
+        if let Some(client_ca) = &self.client_ca {
+            ends.push(("tls_client_ca_file", first_end(CLIENT_CA_FILE, client_ca)?));
+        }
+        Ok(Current { config, ends })
     }
 
     fn tls_config(&self, protocols: Protocols) -> Result<TlsConfig, ConfigError> {
@@ -161,6 +189,17 @@ impl Protocols {
             Self::Http1And2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }
+}
+
+/// When the first certificate of a file ends, in seconds since 1970.
+fn first_end(key: &str, pem: &[u8]) -> Result<i64, ConfigError> {
+    let mut first = i64::MAX;
+    for certificate in read_certificates(key, pem)? {
+        let (_, certificate) = parse_x509_certificate(&certificate)
+            .map_err(|_| ConfigError::new(key, "has a certificate that is not X.509"))?;
+        first = first.min(certificate.validity().not_after.timestamp());
+    }
+    Ok(first)
 }
 
 /// Verifies the certificates of clients that have one. Users and services with a bearer have none.

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use super::{
     connect::PostgresOptions,
     connection::PostgresConnection,
-    durability, migrate,
+    durability, measure, migrate,
     pool::{LanePool, Server},
     pooler, url,
 };
 use crate::{
-    PoolState, StoreError,
+    PoolState, StoreError, StoreMeasure,
     sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore},
 };
 
@@ -26,6 +26,9 @@ const SINGLE_LANES: [Lane; 6] = [
     Lane::Upkeep,
     Lane::Peers,
 ];
+
+/// The time that a measure may take. It keeps the one connection of maintenance.
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections to one database: a pool for sessions, a pool for searches, and one connection for each other lane.
 ///
@@ -154,6 +157,15 @@ impl Backend for Postgres {
             durability::describe(&loan.session.client),
         );
         described
+            .await
+            .map_err(|_| DbError::Unavailable("no answer in time".into()))?
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, DbError> {
+        // The lane of maintenance: a look at the files of a large database may take a while, and nobody waits for it.
+        let loan = self.pool(Lane::Upkeep).get().await?;
+        let measured = timeout(MEASURE_TIMEOUT, measure::measure(&loan.session.client));
+        measured
             .await
             .map_err(|_| DbError::Unavailable("no answer in time".into()))?
     }

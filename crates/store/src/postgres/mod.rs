@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod hosts;
 mod inspect;
+mod measure;
 mod migrate;
 mod pool;
 mod pooler;

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::{row::Row, value::Value};
-use crate::{PoolState, StoreError};
+use crate::{PoolState, StoreError, StoreMeasure};
 
 /// The purpose of a connection. The appender, the beat and the feed have connections of their own, so that a crowd of
 /// sign-ins never keeps a revocation waiting.
@@ -68,6 +68,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The durability that the settings of the engine allow, in words for the operator.
     async fn durability(&self) -> Result<String, DbError>;
+
+    /// The room that the database takes and has, and how far its standbys are behind.
+    async fn measure(&self) -> Result<StoreMeasure, DbError>;
 }
 
 /// The expressions that differ between engines.

@@ -9,7 +9,7 @@ use super::{
     row::Row,
     value::Value,
 };
-use crate::{PoolState, outage::Outage};
+use crate::{PoolState, StoreMeasure, outage::Outage};
 
 /// An engine whose connections and statements are reported.
 pub(super) struct Reporting {
@@ -54,6 +54,10 @@ impl Backend for Reporting {
 
     async fn durability(&self) -> Result<String, DbError> {
         self.engine.durability().await
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, DbError> {
+        self.engine.measure().await
     }
 }
 

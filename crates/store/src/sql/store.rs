@@ -29,8 +29,8 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
     CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
     PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
-    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus,
-    SweepStore, TokenLife, UserStore,
+    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure,
+    StoreStatus, SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
@@ -122,6 +122,10 @@ impl StoreStatus for SqlStore {
 
     async fn durability(&self) -> Result<String, StoreError> {
         Ok(self.backend.durability().await?)
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, StoreError> {
+        Ok(self.backend.measure().await?)
     }
 }
 

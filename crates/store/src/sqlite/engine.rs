@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -12,9 +12,12 @@ use async_trait::async_trait;
 use rusqlite::{OpenFlags, OptionalExtension, functions::FunctionFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::connection::{Handle, SqliteConnection};
+use super::{
+    connection::{Handle, SqliteConnection},
+    measure,
+};
 use crate::{
-    StoreError,
+    StoreError, StoreMeasure,
     sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore},
 };
 
@@ -51,6 +54,7 @@ pub struct Sqlite {
     search_timeout: Duration,
     feed: Arc<Mutex<Handle>>,
     catch_up: Arc<Mutex<Handle>>,
+    directory: PathBuf,
     _lock: File,
 }
 
@@ -92,6 +96,7 @@ impl Sqlite {
             feed: open_handle(&file)?,
             catch_up: open_handle(&file)?,
             writer: Arc::new(Mutex::new(Handle::new(writer))),
+            directory: directory.to_owned(),
             _lock: lock,
         })
     }
@@ -260,6 +265,14 @@ impl Backend for Sqlite {
 
     async fn durability(&self) -> Result<String, DbError> {
         Ok("this machine's disk: SQLite, WAL, synchronous=FULL".into())
+    }
+
+    async fn measure(&self) -> Result<StoreMeasure, DbError> {
+        let directory = self.directory.clone();
+        // A disk that does not answer must not keep a thread of the runtime.
+        let measured =
+            tokio::task::spawn_blocking(move || measure::measure(&directory, FILE)).await;
+        measured.map_err(|error| DbError::Other(error.to_string()))?
     }
 }
 

@@ -4,5 +4,6 @@
 
 mod connection;
 mod engine;
+mod measure;
 
 pub use self::engine::{Sqlite, installed_issuer};
