@@ -33,6 +33,7 @@ mod quotas;
 mod receipts;
 mod refresh;
 mod refresh_replay;
+mod service_manager;
 mod sidecar;
 mod sign_in_rules;
 mod sign_out;

@@ -66,6 +66,16 @@ impl Serve {
         Self::start_by(command, log, change).await
     }
 
+    /// [`start`](Self::start) with these variables in its environment.
+    pub async fn start_with_variables(
+        variables: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(variables.iter().copied());
+        Self::start_by(command, "info", change).await
+    }
+
     /// Starts it by a command that runs the binary with the arguments added here.
     async fn start_by(mut command: Command, log: &str, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");

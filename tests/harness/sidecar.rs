@@ -116,12 +116,21 @@ impl TestSidecar {
     /// # Panics
     /// When it does not start.
     pub async fn start(config: &SidecarConfig) -> Self {
+        Self::start_with_variables(config, &[]).await
+    }
+
+    /// [`start`](Self::start) with these variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with_variables(config: &SidecarConfig, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("sidecar.toml");
         std::fs::write(&file, config.to_toml()).expect("written");
         let mut child = Command::new(binary())
             .arg("--config")
             .arg(&file)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -24,7 +24,7 @@ use crate::{
     feed::{
         self, Beats, Feed, FeedError, Gates, Peers, Receipts, Sharing, Validators, watch::WatchHost,
     },
-    health::{self, Condition, Readiness, Supervisor},
+    health::{self, Condition, Pulse, Readiness, Supervisor},
     installation::{issuer, open_store},
     jobs::Jobs,
     keys::{
@@ -240,6 +240,13 @@ impl Authority {
     /// cannot be followed. It is not ready any more then. Pending while all is well.
     pub async fn failed(&self) -> String {
         self.tasks.failed().await
+    }
+
+    /// The time since the last attempt to beat ended, with or without an answer of the store. It grows beyond a few
+    /// seconds only if the process hangs, so a watchdog may end it then.
+    #[must_use]
+    pub fn beat_attempt_age(&self) -> Duration {
+        self.tasks.readiness().attempt_age(Pulse::Beat)
     }
 
     /// Serves the gRPC and the HTTP port.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use portcullis_console::{Config, ConfigError, Console, StartError};
 
-use crate::{shutdown::listen_for_signals, telemetry};
+use crate::{service_manager, shutdown::listen_for_signals, telemetry};
 
 /// Options of `console`.
 #[derive(Args)]
@@ -32,8 +32,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let signal = listen_for_signals()?;
     let console = Console::start(&config).await?;
     tracing::info!(pages = %console.address(), "listening");
+    service_manager::tell_ready();
 
     signal.await;
+    service_manager::tell_stopping();
     tracing::info!("draining");
     console.shut_down().await;
     Ok(())

@@ -18,6 +18,7 @@ mod failure;
 mod init;
 mod output;
 mod serve;
+mod service_manager;
 mod shutdown;
 mod telemetry;
 

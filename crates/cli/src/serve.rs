@@ -9,6 +9,7 @@ use portcullis_authority::{
 
 use crate::{
     configuration::Source,
+    service_manager,
     shutdown::{listen_for_signals, wait_for_shutdown},
     telemetry,
 };
@@ -56,8 +57,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let signal = listen_for_signals()?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
+    service_manager::tell_ready();
 
-    let outcome = wait_for_shutdown(&authority, signal).await;
+    let outcome = tokio::select! {
+        outcome = wait_for_shutdown(&authority, signal) => outcome,
+        never = service_manager::feed_watchdog(&authority) => match never {},
+    };
+    service_manager::tell_stopping();
     authority.shut_down().await;
     // Last, so that the spans of the drained calls are exported too.
     if let Some(traces) = traces {

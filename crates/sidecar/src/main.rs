@@ -6,12 +6,18 @@
     reason = "a command writes to the terminal it was typed in"
 )]
 
-use std::{panic, path::PathBuf, process::ExitCode};
+use std::{
+    convert::Infallible, future::pending, panic, path::PathBuf, process::ExitCode, time::Duration,
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use portcullis_sidecar::{Config, ConfigError, ExplainError, Sidecar, StartError};
-use tokio::signal::unix::{SignalKind, signal};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Checks make small allocations on several threads. mimalloc serves those faster than the system's allocator.
@@ -86,9 +92,14 @@ async fn run(cli: Cli) -> Result<()> {
         operations = %addresses.operations,
         "listening"
     );
+    tell_service_manager(&NotifyState::Ready);
 
-    signal.await;
+    tokio::select! {
+        () = signal => {}
+        never = feed_watchdog() => match never {},
+    }
     tracing::info!("draining");
+    tell_service_manager(&NotifyState::Stopping);
     sidecar.shut_down().await;
     Ok(())
 }
@@ -110,6 +121,26 @@ fn log_panics() {
         let location = panicked.location().map(ToString::to_string);
         tracing::error!(location, "panicked: report this defect");
     }));
+}
+
+/// Keeps systemd's watchdog quiet for as long as tasks run. An authority that is away is no reason to restart.
+async fn feed_watchdog() -> Infallible {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return pending().await;
+    };
+    // Twice in each half of the limit, so that one late turn is no failure.
+    let mut ticks = interval((limit / 4).max(Duration::from_millis(1)));
+    loop {
+        ticks.tick().await;
+        tell_service_manager(&NotifyState::Watchdog);
+    }
+}
+
+/// Tells systemd, if it started this process with `Type=notify`.
+fn tell_service_manager(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
 }
 
 /// Registers for SIGTERM and SIGINT, and returns a future that completes at the first of them.

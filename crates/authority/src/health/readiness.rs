@@ -94,6 +94,8 @@ struct State {
 
 struct PulseState {
     succeeded: Instant,
+    /// The end of the last attempt, whatever it came to.
+    attempted: Instant,
     /// Since then no gap between two successes was longer than the bound.
     steady_since: Instant,
     /// The last error since the last success.
@@ -105,6 +107,7 @@ impl PulseState {
         Self {
             // The start counts as a success, so a part has its usual time for the first one.
             succeeded: now,
+            attempted: now,
             steady_since: now,
             error: None,
         }
@@ -116,10 +119,12 @@ impl PulseState {
             self.steady_since = now;
         }
         self.succeeded = now;
+        self.attempted = now;
         self.error = None;
     }
 
-    fn fail(&mut self, error: String) {
+    fn fail(&mut self, error: String, now: Instant) {
+        self.attempted = now;
         self.error = Some(error);
     }
 
@@ -176,7 +181,8 @@ impl Readiness {
 
     /// Records why a part could not do its work. The authority becomes not ready only if that lasts.
     pub(crate) fn fail(&self, pulse: Pulse, error: &dyn Display) {
-        self.state().pulse_mut(pulse).fail(error.to_string());
+        let now = Instant::now();
+        self.state().pulse_mut(pulse).fail(error.to_string(), now);
     }
 
     /// Makes the authority not ready at once, until [`lower`](Self::lower).
@@ -197,6 +203,12 @@ impl Readiness {
     /// The time since a part last did its work.
     pub(crate) fn age(&self, pulse: Pulse) -> Duration {
         self.state().pulse_mut(pulse).age(Instant::now())
+    }
+
+    /// The time since a part last tried to do its work, and was done with it. It grows only if the part hangs.
+    pub(crate) fn attempt_age(&self, pulse: Pulse) -> Duration {
+        let attempted = self.state().pulse_mut(pulse).attempted;
+        Instant::now().saturating_duration_since(attempted)
     }
 
     /// Compares the ages of the pulses with their bounds, and publishes and logs a change.
