@@ -16,30 +16,40 @@ use crate::{
 const BUILT: &str = "target/dist";
 /// Output: the stripped files and their debug information.
 const DIRECTORY: &str = "target/ship";
-const SIDECAR: &str = "portcullis-sidecar";
+/// The program with the authority, the console and the command line.
+pub(crate) const AUTHORITY: &str = "portcullis";
+pub(crate) const SIDECAR: &str = "portcullis-sidecar";
 /// The largest sidecar, stripped. It is copied to every machine that has a gateway.
 const SIDECAR_MEGABYTES_MAX: u64 = 15;
 
 /// Builds the files with debug information, and splits the two.
 pub(crate) fn run() -> Result<()> {
+    programs()?;
+    envoy::build(&["--profile", "dist", "--locked"])?;
+    ship(envoy::FILE)?;
+    Ok(())
+}
+
+/// Builds and splits the two programs. Returns their directory.
+pub(crate) fn programs() -> Result<&'static str> {
     install::ensure(&[tools::C_COMPILER, tools::OBJCOPY])?;
     // One at a time: built together, each would get the features that the other needs.
     build("portcullis-cli")?;
     build(SIDECAR)?;
-    envoy::build(&["--profile", "dist", "--locked"])?;
     fs::create_dir_all(DIRECTORY).with_context(|| format!("creating {DIRECTORY}"))?;
-    ship("portcullis")?;
-    ship(envoy::FILE)?;
+    ship(AUTHORITY)?;
     let megabytes = ship(SIDECAR)?;
     if megabytes > SIDECAR_MEGABYTES_MAX {
         bail!("{SIDECAR} must be at most {SIDECAR_MEGABYTES_MAX} MB");
     }
-    Ok(())
+    Ok(DIRECTORY)
 }
 
+/// Builds a program with the list of its libraries in a section of its own (`cargo audit bin` reads it).
 fn build(package: &str) -> Result<()> {
-    let arguments = ["build", "--profile", "dist", "--locked", "-p", package];
-    shell::run(command("cargo", arguments))
+    let mut build = tools::cargo_auditable()?;
+    build.args(["build", "--profile", "dist", "--locked", "-p", package]);
+    shell::run(build)
 }
 
 /// Splits a file into what is shipped and its debug information. Returns the size of what is shipped, in megabytes.

@@ -18,6 +18,7 @@ mod gateways;
 mod generate;
 mod install;
 mod lint;
+mod packages;
 mod proofs;
 mod seeded_bugs;
 mod shape;
@@ -58,6 +59,8 @@ enum Chore {
     Soak(bench::SoakOptions),
     /// Build the binaries to ship, stripped, with their debug information in files of their own.
     Dist,
+    /// Make the Debian packages, the images and the chart, check each by its own tools, and start it from its own files.
+    Packages(packages::Options),
     /// Fill an empty PostgreSQL database with sessions, as after a month of sign-ins.
     Seed(bench::SeedOptions),
     /// Print how the code reads, in figures: function sizes, comments, circles between files, crates.
@@ -99,6 +102,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Bench(options) => bench::run(options),
         Chore::Soak(options) => bench::soak(options),
         Chore::Dist => dist::run(),
+        Chore::Packages(options) => packages::run(options),
         Chore::Seed(options) => bench::seed(options),
         Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),
