@@ -4,6 +4,7 @@ mod activity;
 mod administrators;
 mod api_keys;
 mod audit;
+mod backup;
 mod browser;
 mod browser_component;
 mod callers;

@@ -24,6 +24,7 @@ mod measure;
 mod mutual_tls;
 mod networks;
 mod overload;
+mod point_in_time;
 mod postgres;
 mod primaries;
 mod recover;

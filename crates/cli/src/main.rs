@@ -7,6 +7,7 @@
     reason = "a command writes to the terminal it was typed in"
 )]
 
+mod backup;
 mod check;
 mod commands;
 mod configuration;
@@ -53,6 +54,10 @@ enum Command {
     Migrate(serve::MigrateOptions),
     /// Begin a new history, after a restore or a failover that may have lost writes. No authority may be running.
     Recover(serve::RecoverOptions),
+    /// Copy the database of an authority on SQLite into a file. The authority may be running.
+    Backup(backup::BackupOptions),
+    /// Put a backup in the place of the database, and begin a new history. No authority may be running.
+    Restore(backup::RestoreOptions),
     #[command(flatten)]
     Administration(commands::Administration),
 }
@@ -106,6 +111,14 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Recover(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::recover(options).await
+        }
+        Command::Backup(options) => {
+            telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
+            backup::back_up(options).await
+        }
+        Command::Restore(options) => {
+            telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
+            backup::restore(options).await
         }
         Command::Administration(command) => {
             // People read what these commands print. A warning of a library is still worth a line.

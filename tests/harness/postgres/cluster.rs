@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::File,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -39,6 +40,37 @@ pub struct Cluster {
     server: Option<Child>,
 }
 
+/// A copy of a server's files, and where its log is archived.
+pub struct BaseBackup {
+    cluster: Cluster,
+    archive: PathBuf,
+}
+
+impl BaseBackup {
+    /// A server with what the first one had committed at a restore point, and nothing after it. It takes writes.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn restore(mut self, point: &str) -> Cluster {
+        let archive = self.archive.display();
+        self.cluster.settings = vec![
+            format!("restore_command=cp {archive}/%f %p"),
+            format!("recovery_target_name={point}"),
+            "recovery_target_action=promote".to_owned(),
+        ];
+        let signal = self.cluster.directory.data().join("recovery.signal");
+        self.cluster.directory.write(&signal);
+        let restored = self.cluster.first_start().await;
+        let admin = restored.admin().await;
+        eventually("the server to take writes", async || {
+            let recovers = admin.text("SELECT pg_is_in_recovery()").await;
+            (recovers == "f").then_some(())
+        })
+        .await;
+        restored
+    }
+}
+
 impl Cluster {
     /// Makes a data directory and starts a server in it. `settings` are `name=value`; without any the server is as
     /// durable as PostgreSQL is by default.
@@ -53,6 +85,46 @@ impl Cluster {
             cluster.variables.push((name, value.to_owned()));
         }
         cluster.initialize().await
+    }
+
+    /// [`start`](Self::start)s a server that copies its log into an archive, segment by segment.
+    ///
+    /// # Panics
+    /// When the archive cannot be made.
+    pub async fn start_with_archive() -> Self {
+        let mut cluster = Self::new(&["archive_mode=on"]);
+        let archive = cluster.directory.make("archive");
+        let copy = format!("archive_command=test ! -f {archive}/%f && cp %p {archive}/%f");
+        cluster.settings.push(copy);
+        cluster.initialize().await
+    }
+
+    /// A copy of the server's files, which is of use with the archive only.
+    pub async fn base_backup(&self) -> BaseBackup {
+        let copied = Self::new(&[]);
+        let from = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        let mut copy = binaries::command("pg_basebackup");
+        copy.args(["-X", "none", "-c", "fast", "-d", &from, "-D"]);
+        copy.arg(copied.directory.data());
+        run(copy).await;
+        BaseBackup {
+            cluster: copied,
+            archive: self.directory.path().join("archive"),
+        }
+    }
+
+    /// Names this moment in the log, and waits until the archive has it.
+    pub async fn make_restore_point(&self, name: &str) {
+        let admin = self.admin().await;
+        let point = format!("SELECT pg_walfile_name(pg_create_restore_point('{name}'))");
+        let segment = admin.text(&point).await;
+        admin.text("SELECT pg_switch_wal()").await;
+        let archived =
+            format!("SELECT 1 FROM pg_stat_archiver WHERE last_archived_wal >= '{segment}'");
+        eventually("the archive to have the point", async || {
+            admin.maybe_text(&archived).await
+        })
+        .await;
     }
 
     async fn initialize(self) -> Self {

@@ -1,6 +1,7 @@
 //! A server's directory, whose end does not depend on the test's.
 
 use std::{
+    fs,
     io::Write,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
@@ -26,15 +27,20 @@ pub(super) struct Directory {
     keeper: Child,
 }
 
+/// Gives a file to the user of the servers.
+fn give_away(path: &Path) {
+    if let Some((uid, gid)) = binaries::user() {
+        chown(path, Some(uid), Some(gid)).expect("root may give a file away");
+    }
+}
+
 impl Directory {
     pub(super) fn new() -> Self {
         let made = tempfile::Builder::new()
             .prefix("portcullis-postgres-")
             .tempdir_in("/tmp");
         let path = made.expect("a temporary directory").keep();
-        if let Some((uid, gid)) = binaries::user() {
-            chown(&path, Some(uid), Some(gid)).expect("root may give a directory away");
-        }
+        give_away(&path);
         let mut keeper = Command::new("/bin/sh");
         keeper
             .args(["-c", KEEPER, "keeper"])
@@ -53,6 +59,20 @@ impl Directory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes a directory in it that the server may write to.
+    pub(super) fn make(&self, name: &str) -> String {
+        let made = self.path.join(name);
+        fs::create_dir(&made).expect("a directory");
+        give_away(&made);
+        made.display().to_string()
+    }
+
+    /// Writes an empty file for the server.
+    pub(super) fn write(&self, file: &Path) {
+        fs::write(file, "").expect("a file");
+        give_away(file);
     }
 
     pub(super) fn data(&self) -> PathBuf {

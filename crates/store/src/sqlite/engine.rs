@@ -41,7 +41,7 @@ const STATEMENTS_MAX: usize = 128;
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database's file in the data directory.
-const FILE: &str = "portcullis.db";
+pub(super) const FILE: &str = "portcullis.db";
 
 /// An open data directory.
 ///
@@ -154,7 +154,7 @@ async fn lock_reader(readers: &[Arc<Mutex<Handle>>]) -> OwnedMutexGuard<Handle> 
     futures::future::select_all(waiting).await.0
 }
 
-fn lock_directory(directory: &Path) -> Result<File, StoreError> {
+pub(super) fn lock_directory(directory: &Path) -> Result<File, StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

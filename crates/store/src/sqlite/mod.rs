@@ -2,8 +2,10 @@
 //!
 //! `README.md` beside this file has the caveats for operators: files, locking, durability.
 
+mod backup;
 mod connection;
 mod engine;
 mod measure;
 
+pub use self::backup::{Copied, back_up, has_database, restore};
 pub use self::engine::{Sqlite, installed_issuer};

@@ -1,0 +1,225 @@
+//! Backups of a data directory while its authority runs, and their restoration.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use portcullis_contract::position::Revision;
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+};
+
+use super::engine::{FILE, lock_directory};
+use crate::{StoreError, sql::DbError};
+
+/// Endings of the files of a database.
+const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
+/// Endings of those that SQLite keeps beside it.
+const LOGS: [&str; 2] = ["-wal", "-shm"];
+/// The wait for a lock of the authority, before the copy begins. A writer holds it for milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A backup that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The head of its log. Everything that was acknowledged up to it is in the backup.
+    pub head: Revision,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Copies the database of a data directory into a new file, as it is at one moment, and checks the copy. The authority
+/// goes on meanwhile: its writes are neither in the copy nor held up.
+///
+/// # Errors
+/// When there is no database, the file exists, or the copy fails or is damaged. Then no file is left.
+pub async fn back_up(directory: &Path, file: &Path) -> Result<Copied, StoreError> {
+    let (directory, file) = (directory.to_owned(), file.to_owned());
+    blocking(move || back_up_blocking(&directory, &file)).await
+}
+
+/// Puts a backup into a data directory that no authority has open. A database that is there already is kept in a
+/// directory beside it, whose path is returned.
+///
+/// The authority must not start before `recover` has begun a new history: sign-outs after the backup are not in it.
+///
+/// # Errors
+/// When an authority runs, the backup is damaged or none of ours, or a file cannot be written. Then the database that
+/// was there still is.
+pub async fn restore(file: &Path, directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let (file, directory) = (file.to_owned(), directory.to_owned());
+    blocking(move || restore_blocking(&file, &directory)).await
+}
+
+/// Whether a data directory has a database.
+#[must_use]
+pub fn has_database(directory: &Path) -> bool {
+    directory.join(FILE).exists()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Internal(error.to_string()))?
+}
+
+fn back_up_blocking(directory: &Path, file: &Path) -> Result<Copied, StoreError> {
+    if file.exists() {
+        let problem = format!("{} exists: name a new file", file.display());
+        return Err(StoreError::Unusable(problem));
+    }
+    let source = open_to_read(&directory.join(FILE))?;
+    // Under another name until it is whole, so that a copy that was interrupted is never taken for a backup.
+    let partial = with_ending(file, ".partial");
+    create_private(&partial)?;
+    let copied = copy_and_check(&source, &partial).and_then(|copied| {
+        rename_durably(&partial, file)?;
+        Ok(copied)
+    });
+    if copied.is_err() {
+        // The error that is returned matters more.
+        let _ = fs::remove_file(&partial);
+    }
+    copied
+}
+
+fn copy_and_check(source: &Connection, partial: &Path) -> Result<Copied, StoreError> {
+    let mut target = Connection::open(partial).map_err(store_error)?;
+    copy_pages(source, &mut target)?;
+    // One file, without a log of SQLite beside it.
+    target
+        .pragma_update(None, "journal_mode", "DELETE")
+        .map_err(store_error)?;
+    let head = check(&target)?;
+    target.close().map_err(|(_, error)| store_error(error))?;
+    let bytes = fs::metadata(partial)
+        .map_err(|error| io_error(partial, &error))?
+        .len();
+    Ok(Copied { head, bytes })
+}
+
+/// Copies all pages in one step, which reads them as they are at one moment. Several steps would begin anew with each
+/// write of the authority, and never end under load.
+fn copy_pages(source: &Connection, target: &mut Connection) -> Result<(), StoreError> {
+    let backup = Backup::new(source, target).map_err(store_error)?;
+    match backup.step(-1).map_err(store_error)? {
+        StepResult::Done => Ok(()),
+        _ => Err(StoreError::Unavailable(
+            "the database is locked: try again".into(),
+        )),
+    }
+}
+
+/// Fails unless a file is an undamaged database of an authority. Returns the head of its log.
+fn check(database: &Connection) -> Result<Revision, StoreError> {
+    let found: String = database
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(store_error)?;
+    if found != "ok" {
+        return Err(StoreError::Unusable(format!(
+            "the backup is damaged: {found}"
+        )));
+    }
+    let head: i64 = database
+        .query_row("SELECT revision FROM log_head", [], |row| row.get(0))
+        .map_err(|_| StoreError::Unusable("the file is no database of an authority".into()))?;
+    Ok(Revision(head.unsigned_abs()))
+}
+
+fn restore_blocking(file: &Path, directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+    // Before anything is touched: a running authority must keep its files.
+    let _lock = lock_directory(directory)?;
+    check(&open_to_read(file)?)?;
+    let database = directory.join(FILE);
+    let new = with_ending(&database, ".restoring");
+    copy_durably(file, &new)?;
+    let kept = keep_old(directory)?;
+    rename_durably(&new, &database)?;
+    Ok(kept)
+}
+
+/// Keeps the database of a directory in a directory of its own, so that a rename can replace it in one step.
+fn keep_old(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let database = directory.join(FILE);
+    if !database.exists() {
+        return Ok(None);
+    }
+    // Takes SQLite's log into the file. It may fail, because a damaged database is a reason to restore: then the log is
+    // kept beside it.
+    let _ = Connection::open(&database)
+        .and_then(|old| old.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.unwrap_or_default().as_secs();
+    let away = directory.join(format!("before-restore-{seconds}"));
+    fs::create_dir(&away).map_err(|error| io_error(&away, &error))?;
+    for ending in BESIDE {
+        let from = with_ending(&database, ending);
+        if from.exists() {
+            let to = away.join(format!("{FILE}{ending}"));
+            fs::hard_link(&from, to).map_err(|error| io_error(&from, &error))?;
+        }
+    }
+    // The log of another database would destroy the restored one.
+    for ending in LOGS {
+        let log = with_ending(&database, ending);
+        if log.exists() {
+            fs::remove_file(&log).map_err(|error| io_error(&log, &error))?;
+        }
+    }
+    Ok(Some(away))
+}
+
+fn open_to_read(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags).map_err(|error| {
+        StoreError::Unusable(format!("{} cannot be opened: {error}", file.display()))
+    })?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store_error)?;
+    Ok(connection)
+}
+
+fn create_private(file: &Path) -> Result<(), StoreError> {
+    // A left-over of a copy that was interrupted is replaced.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file).map_err(|error| io_error(file, &error))?;
+    Ok(())
+}
+
+fn copy_durably(from: &Path, to: &Path) -> Result<(), StoreError> {
+    create_private(to)?;
+    fs::copy(from, to).map_err(|error| io_error(to, &error))?;
+    // `copy` takes over the rights of the backup, which may be wider.
+    fs::set_permissions(to, fs::Permissions::from_mode(0o600)).map_err(|error| io_error(to, &error))
+}
+
+/// Renames a file that is whole, so that it survives a crash under its new name.
+fn rename_durably(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let renamed = (|| {
+        File::open(from)?.sync_all()?;
+        fs::rename(from, to)?;
+        let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    })();
+    renamed.map_err(|error: io::Error| io_error(to, &error))
+}
+
+fn with_ending(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn store_error(error: rusqlite::Error) -> StoreError {
+    DbError::from(error).into()
+}
+
+fn io_error(file: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{}: {error}", file.display()))
+}
