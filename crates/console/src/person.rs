@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use http::{Method, request::Parts};
 use portcullis_contract::v1::{GetUserRequest, User, UserRole};
+use serde::{Serialize, de::DeserializeOwned};
 use tonic::Code;
 
 use crate::{
@@ -12,10 +13,14 @@ use crate::{
     page::{Frame, Room},
     problem::Problem,
     reader::Reader,
+    seal::Context,
     state::State,
     times::Times,
     words::Words,
 };
+
+/// The longest sealed question in an address, in bytes. Servers and browsers take addresses of twice this length.
+const QUESTION_BYTES_MAX: usize = 4_096;
 
 /// The roles of a person in their tenant. They decide which links a page has; the authority decides what a call may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +84,31 @@ impl Person {
     /// What the parameter `done` tells. None: nothing, or a text that this console did not write.
     pub(crate) fn open(&self, sealed: Option<&str>) -> Option<Done> {
         self.state.form_key.open(sealed?)
+    }
+
+    /// The address of a question that came by a form. The browser's back button opens it again, while the answer of a form
+    /// could only be asked for by sending the form once more. None: the question is too long for an address.
+    pub(crate) fn question_address<T: Serialize>(
+        &self,
+        path: &str,
+        question: &T,
+    ) -> Result<Option<String>, Problem> {
+        let sealed = self.state.seal.close(self.context(path), question)?;
+        let fits = sealed.len() <= QUESTION_BYTES_MAX;
+        Ok(fits.then(|| format!("{path}?q={sealed}")))
+    }
+
+    /// The question in an address. None: there is none, or it was not made here for this person.
+    pub(crate) fn open_question<T: DeserializeOwned>(&self, path: &str, sealed: &str) -> Option<T> {
+        self.state.seal.open(self.context(path), sealed)
+    }
+
+    fn context<'a>(&'a self, page: &'a str) -> Context<'a> {
+        Context {
+            tenant: &self.tenant,
+            user_id: &self.user_id,
+            page,
+        }
     }
 
     /// A name for the page's head.

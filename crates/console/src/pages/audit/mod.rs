@@ -8,8 +8,8 @@ mod view;
 use axum::{
     Router,
     extract::Query,
-    response::Response,
-    routing::{get, post},
+    response::{Redirect, Response},
+    routing::get,
 };
 use http::StatusCode;
 use portcullis_contract::v1;
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/audit", get(list))
         .route("/audit/export", get(export_events))
-        .route("/audit/verify", post(verify_trail))
+        .route("/audit/verify", get(to_list).post(verify_trail))
 }
 
 async fn list(person: Person, Query(filter): Query<Filter>) -> Result<Response, Problem> {
@@ -146,6 +146,11 @@ async fn export_events(
 struct VerifyForm {
     after: u64,
     verified: u64,
+}
+
+/// The session ended in the middle of the form, and the way back from the sign-in leads here.
+async fn to_list() -> Redirect {
+    Redirect::to("/audit")
 }
 
 async fn verify_trail(

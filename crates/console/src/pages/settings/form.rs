@@ -1,7 +1,7 @@
 //! The form of the settings, and the policy that it asks for.
 
 use portcullis_contract::v1;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The idle timeouts that have a choice of their own, in days.
 pub(super) const IDLE_DAYS: [(&str, i64); 3] = [("1d", 1), ("7d", 7), ("30d", 30)];
@@ -60,7 +60,7 @@ impl Fault {
 }
 
 /// The form as a browser sends it. A box that is not checked is not sent at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct SettingsForm {
     /// The version that the person saw.

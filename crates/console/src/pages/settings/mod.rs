@@ -11,7 +11,7 @@ use axum::{
     Router,
     extract::Query,
     response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::get,
 };
 use http::StatusCode;
 use portcullis_contract::v1;
@@ -30,11 +30,15 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// The most problems of the authority that a page lists.
 const PROBLEMS_MAX: usize = 16;
 
+const PATH: &str = "/settings";
+/// The page before saving.
+const CHECK: &str = "/settings/check";
+
 pub(crate) fn routes() -> Router<State> {
     Router::new()
-        .route("/settings", get(show))
-        .route("/settings/check", post(check))
-        .route("/settings/save", post(save))
+        .route(PATH, get(show))
+        .route(CHECK, get(show_check).post(check))
+        .route("/settings/save", get(to_settings).post(save))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,14 +67,40 @@ async fn show(person: Person, Query(asked): Query<Asked>) -> Result<Response, Pr
     index.respond(StatusCode::OK)
 }
 
-/// The first step: what would change, and what would end.
+/// The session ended in the middle of the form, and the way back from the sign-in leads here.
+async fn to_settings() -> Redirect {
+    Redirect::to(PATH)
+}
+
+/// The first step. It leads to its page, or answers with it if the form is too long for an address.
 async fn check(
     person: Person,
     Submitted(form): Submitted<SettingsForm>,
 ) -> Result<Response, Problem> {
-    let current = read_current(&person).await?;
-    match read_wish(&person, &form, &current).await? {
-        Wish::Policy(wanted) => preview(&person, &form, &current, *wanted, Vec::new()).await,
+    match person.question_address(CHECK, &form)? {
+        Some(address) => Ok(Redirect::to(&address).into_response()),
+        None => answer_check(&person, &form).await,
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sealed {
+    q: String,
+}
+
+async fn show_check(person: Person, Query(asked): Query<Sealed>) -> Result<Response, Problem> {
+    match person.open_question(CHECK, &asked.q) {
+        Some(form) => answer_check(&person, &form).await,
+        None => Ok(to_settings().await.into_response()),
+    }
+}
+
+/// What would change, and what would end.
+async fn answer_check(person: &Person, form: &SettingsForm) -> Result<Response, Problem> {
+    let current = read_current(person).await?;
+    match read_wish(person, form, &current).await? {
+        Wish::Policy(wanted) => preview(person, form, &current, *wanted, Vec::new()).await,
         Wish::Answer(answer) => Ok(answer),
     }
 }

@@ -154,7 +154,7 @@ fn unit_word(unit: &str) -> &'static str {
 fn own_idle(person: &Person, form: &SettingsForm) -> Amount {
     Amount {
         legend: person.words.text("settings-idle-own"),
-        hint: Some(person.words.text("settings-idle-never-why")),
+        hint: None,
         value_name: "idle_value",
         value: form.idle_value.clone(),
         unit_name: "idle_unit",

@@ -15,8 +15,8 @@ use super::{
     sessions,
 };
 use crate::{
-    describe, forms::Submitted, page::Page, person::Person, problem::Problem, seal::SealFailed,
-    state::State, words::Value,
+    describe, forms::Submitted, page::Page, person::Person, problem::Problem, receipts,
+    seal::SealFailed, state::State, words::Value,
 };
 
 pub(super) const PATH: &str = "/team/sessions/end-matching";
@@ -68,13 +68,14 @@ pub(super) async fn perform(
     let Ok(filter) = search.filter(&desk.zone()) else {
         return gone::page(&desk, Tab::Sessions, sessions::PATH);
     };
-    let request = v1::RevokeMatchingSessionsRequest {
+    let request = receipts::waiting(v1::RevokeMatchingSessionsRequest {
         tenant_id: desk.tenant(),
         filter: Some(filter),
         reason: form.reason.trim().to_owned(),
         user_message: form.user_message.trim().to_owned(),
+        wait: v1::Wait::Enforced.into(),
         ..Default::default()
-    };
+    });
     let mut calls = person.authority.sessions();
     match calls.revoke_matching_sessions(request).await {
         Ok(answer) => tell(&desk, &outcome(search, &answer.into_inner())),

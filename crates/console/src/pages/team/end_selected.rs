@@ -1,23 +1,27 @@
 //! Ends chosen sessions: those whose boxes were ticked, and no others.
 
-use axum::extract::State as Shared;
+use axum::extract::{Query, State as Shared};
 use portcullis_contract::v1;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    address,
+    Sealed, address,
     confirm::{Question, Told, distinct},
     desk::{Desk, Tab, refused_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
     sessions,
 };
-use crate::{forms::Submitted, page::Page, person::Person, problem::Problem, state::State};
+use crate::{
+    forms::Submitted, page::Page, person::Person, problem::Problem, receipts, state::State,
+};
 
 pub(super) const PATH: &str = "/team/sessions/end";
+/// The question.
+pub(super) const PREVIEW: &str = "/team/sessions/end/preview";
 
 /// Which sessions shall end, and the words for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct EndForm {
     session: Vec<String>,
@@ -51,14 +55,30 @@ impl EndForm {
     }
 }
 
-/// `POST /team/sessions/end/preview`: shows what would end.
+/// `POST /team/sessions/end/preview`: leads to what would end. Of very many sessions it is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
     Submitted(form): Submitted<EndForm>,
 ) -> Result<Page, Problem> {
+    if let Some(address) = person.question_address(PREVIEW, &form)? {
+        return Page::see_other(&address);
+    }
     let desk = Desk::new(&state, &person);
     confirm(&desk, &form, Vec::new()).await
+}
+
+/// `GET /team/sessions/end/preview`: shows what would end.
+pub(super) async fn show_preview(
+    Shared(state): Shared<State>,
+    person: Person,
+    Query(asked): Query<Sealed>,
+) -> Result<Page, Problem> {
+    let desk = Desk::new(&state, &person);
+    match person.open_question::<EndForm>(PREVIEW, &asked.q) {
+        Some(form) => confirm(&desk, &form, Vec::new()).await,
+        None => Page::see_other(sessions::PATH),
+    }
 }
 
 /// `POST /team/sessions/end`
@@ -68,7 +88,10 @@ pub(super) async fn perform(
     Submitted(form): Submitted<EndForm>,
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
-    let request = form.request(&desk);
+    let request = receipts::waiting(v1::BatchRevokeSessionsRequest {
+        wait: v1::Wait::Enforced.into(),
+        ..form.request(&desk)
+    });
     let mut sessions = person.authority.sessions();
     match sessions.batch_revoke_sessions(request).await {
         Ok(answer) => tell(&desk, &outcome(&desk, &form, &answer.into_inner())),

@@ -1,13 +1,13 @@
 //! Force sign-out: ends all sessions of users, and disables them on request.
 
 use askama::Template;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, Query, State as Shared};
 use portcullis_contract::v1;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use super::{
-    address,
+    Sealed, address,
     confirm::{Question, Told, distinct},
     desk::{Desk, NamedUser, Tab, TeamFrame, refused_fields, render_form},
     outcome::{Outcome, tell},
@@ -19,16 +19,19 @@ use crate::{
     page::{Frame, Page},
     person::Person,
     problem::Problem,
+    receipts,
     state::State,
 };
 
 pub(super) const PATH: &str = "/team/force-sign-out";
+/// The question, when it came by a form.
+pub(super) const PREVIEW: &str = "/team/force-sign-out/preview";
 
 /// Users that the page names. The ids of the others are enough.
 const NAMED_MAX: usize = 20;
 
 /// Which users shall be signed out, and the words for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct ForceForm {
     /// Ids, of the boxes that were ticked.
@@ -95,14 +98,31 @@ pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result
     ask_users(&desk, &ForceForm::default(), &Vec::new())
 }
 
-/// `POST /team/force-sign-out/preview`: shows what would end.
+/// `POST /team/force-sign-out/preview`: leads to what would end. Of very many users it is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
     Submitted(form): Submitted<ForceForm>,
 ) -> Result<Page, Problem> {
+    if let Some(address) = person.question_address(PREVIEW, &form)? {
+        return Page::see_other(&address);
+    }
     let desk = Desk::new(&state, &person);
     confirm(&desk, &form, Vec::new()).await
+}
+
+/// `GET /team/force-sign-out/preview`: shows what would end.
+pub(super) async fn show_preview(
+    Shared(state): Shared<State>,
+    person: Person,
+    Query(asked): Query<Sealed>,
+) -> Result<Page, Problem> {
+    let desk = Desk::new(&state, &person);
+    match person.open_question::<ForceForm>(PREVIEW, &asked.q) {
+        Some(form) => confirm(&desk, &form, Vec::new()).await,
+        // The session ended in the middle of the form, and the way back from the sign-in leads here.
+        None => Page::see_other(PATH),
+    }
 }
 
 /// `GET /team/users/{id}/force-sign-out`: shows what would end of one user.
@@ -134,7 +154,10 @@ pub(super) async fn perform(
     Submitted(form): Submitted<ForceForm>,
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
-    let request = form.request(&desk);
+    let request = receipts::waiting(v1::ForceSignOutRequest {
+        wait: v1::Wait::Enforced.into(),
+        ..form.request(&desk)
+    });
     match person.authority.users().force_sign_out(request).await {
         Ok(answer) => tell(&desk, &outcome(&desk, &form, answer.into_inner())),
         Err(status) => match refused_fields(&status) {

@@ -55,8 +55,8 @@ fn endings() -> Router<State> {
             get(force_sign_out::show).post(force_sign_out::perform),
         )
         .route(
-            "/team/force-sign-out/preview",
-            get(to_force_sign_out).post(force_sign_out::preview),
+            force_sign_out::PREVIEW,
+            get(force_sign_out::show_preview).post(force_sign_out::preview),
         )
         .route(
             "/team/users/{id}/force-sign-out",
@@ -79,8 +79,8 @@ fn endings() -> Router<State> {
             get(to_sessions).post(end_selected::perform),
         )
         .route(
-            "/team/sessions/end/preview",
-            get(to_sessions).post(end_selected::preview),
+            end_selected::PREVIEW,
+            get(end_selected::show_preview).post(end_selected::preview),
         )
         .route(
             end_matching::PATH,
@@ -90,10 +90,6 @@ fn endings() -> Router<State> {
             whole_team::PATH,
             get(whole_team::show).post(whole_team::perform),
         )
-}
-
-async fn to_force_sign_out() -> Result<Page, Problem> {
-    Page::see_other(force_sign_out::PATH)
 }
 
 async fn to_sessions() -> Result<Page, Problem> {

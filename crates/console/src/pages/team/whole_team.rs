@@ -12,7 +12,9 @@ use super::{
     search::WrongFields,
     users,
 };
-use crate::{forms::Submitted, page::Page, person::Person, problem::Problem, state::State};
+use crate::{
+    forms::Submitted, page::Page, person::Person, problem::Problem, receipts, state::State,
+};
 
 pub(super) const PATH: &str = "/team/sign-out";
 /// The name of the field with the tenant's name.
@@ -43,14 +45,15 @@ pub(super) async fn perform(
     if form.confirmation.trim() != person.tenant {
         return confirm(&desk, &form, vec![CONFIRMATION.to_owned()]).await;
     }
-    let request = v1::SignOutTenantRequest {
+    let request = receipts::waiting(v1::SignOutTenantRequest {
         tenant_id: desk.tenant(),
         reason: form.reason.trim().to_owned(),
         user_message: form.user_message.trim().to_owned(),
         // The typed name is what this asks for.
         force: true,
+        wait: v1::Wait::Enforced.into(),
         ..Default::default()
-    };
+    });
     match person.authority.tenants().sign_out_tenant(request).await {
         Ok(answer) => {
             let answer = answer.into_inner();
