@@ -14,7 +14,7 @@ api-sessions-new = إنشاء مفتاح…
 api-sessions-column-key = المفتاح
 api-sessions-column-owner = المالك
 api-sessions-column-last-used = آخر استخدام
-api-sessions-column-requests = الطلبات في ٢٤ ساعة
+api-sessions-column-requests = الطلبات في 24 ساعة
 api-sessions-column-state = الحالة
 api-sessions-column-created = أُنشئ
 api-sessions-column-expires = ينتهي
@@ -33,18 +33,18 @@ api-sessions-pages = الصفحات
 api-sessions-page-gone = لم تعد هذه الصفحة من القائمة متاحة. هذه هي الصفحة الأولى.
 api-sessions-sparkline =
     { $total ->
-        [0] لا طلبات في آخر ٢٤ ساعة.
-        [one] طلب واحد في آخر ٢٤ ساعة.
-        [two] طلبان في آخر ٢٤ ساعة.
-        [few] { $total } طلبات في آخر ٢٤ ساعة، والأكثر في ساعة واحدة: { $most }.
-       *[other] { $total } طلبًا في آخر ٢٤ ساعة، والأكثر في ساعة واحدة: { $most }.
+        [0] لا طلبات في آخر 24 ساعة.
+        [one] طلب واحد في آخر 24 ساعة.
+        [two] طلبان في آخر 24 ساعة.
+        [few] { $total } طلبات في آخر 24 ساعة، والأكثر في ساعة واحدة: { $most }.
+       *[other] { $total } طلبًا في آخر 24 ساعة، والأكثر في ساعة واحدة: { $most }.
     }
 
 api-sessions-key-title = المفتاح { $name }
 api-sessions-key-id = معرّف المفتاح
 api-sessions-hours = الطلبات حسب الساعة
-api-sessions-hours-caption = الطلبات في كل ساعة من آخر ٢٤ ساعة، الأقدم أولًا
-api-sessions-hours-none = لا طلبات في آخر ٢٤ ساعة.
+api-sessions-hours-caption = الطلبات في كل ساعة من آخر 24 ساعة، الأقدم أولًا
+api-sessions-hours-none = لا طلبات في آخر 24 ساعة.
 api-sessions-hours-hour = الساعة
 api-sessions-hours-requests = الطلبات
 api-sessions-revoke = إبطال هذا المفتاح…
@@ -52,20 +52,20 @@ api-sessions-back = الرجوع إلى القائمة
 
 api-sessions-new-title = إنشاء مفتاح للواجهة البرمجية
 api-sessions-new-owner = المالك (معرّف المستخدم)
-api-sessions-new-owner-hint = من ١ إلى ١٢٨ بايت. تعطيل هذا المستخدم يُنهي المفتاح.
+api-sessions-new-owner-hint = من 1 إلى 128 بايت. تعطيل هذا المستخدم يُنهي المفتاح.
 api-sessions-new-name = الاسم
-api-sessions-new-name-hint = للناس: ما الذي يستخدم المفتاح. من ١ إلى ١٢٨ بايت.
+api-sessions-new-name-hint = للناس: ما الذي يستخدم المفتاح. من 1 إلى 128 بايت.
 api-sessions-new-scopes = النطاقات
-api-sessions-new-scopes-hint = تفصل بينها مسافات أو أسطر، ٦٤ على الأكثر. فارغ: لا شيء.
+api-sessions-new-scopes-hint = تفصل بينها مسافات أو أسطر، 64 على الأكثر. فارغ: لا شيء.
 api-sessions-new-audiences = الجهات المقصودة
-api-sessions-new-audiences-hint = تفصل بينها مسافات أو أسطر، ١٦ على الأكثر. فارغ: كما في التثبيت.
+api-sessions-new-audiences-hint = تفصل بينها مسافات أو أسطر، 16 على الأكثر. فارغ: كما في التثبيت.
 api-sessions-new-expires = ينتهي بعد
-api-sessions-expires-30 = ٣٠ يومًا
-api-sessions-expires-90 = ٩٠ يومًا
+api-sessions-expires-30 = 30 يومًا
+api-sessions-expires-90 = 90 يومًا
 api-sessions-expires-365 = سنة واحدة
 api-sessions-expires-never = أبدًا (لا يُنصح به)
 api-sessions-new-reason = السبب
-api-sessions-new-reason-hint = لسجل التدقيق. ١٬٠٢٤ بايت على الأكثر. يمكن تركه فارغًا.
+api-sessions-new-reason-hint = لسجل التدقيق. 1,024 بايت على الأكثر. يمكن تركه فارغًا.
 api-sessions-new-create = إنشاء المفتاح
 api-sessions-cancel = إلغاء
 api-sessions-created-title = أُنشئ المفتاح
@@ -86,12 +86,12 @@ api-sessions-revoked-before = كان المفتاح قد انتهى من قبل.
 
 api-sessions-wrong = صحِّح هذه الحقول. لم يُنشأ شيء.
 api-sessions-wrong-revoke = صحِّح هذا الحقل. لم يُبطَل شيء.
-api-sessions-wrong-owner = المالك: أدخل معرّف مستخدم من ١ إلى ١٢٨ بايت، بلا محارف تحكم.
-api-sessions-wrong-name = الاسم: أدخل من ١ إلى ١٢٨ بايت، بلا محارف تحكم.
-api-sessions-wrong-scopes = النطاقات: ٦٤ على الأكثر، كل منها ١٢٨ محرف ASCII مرئيًا على الأكثر، بلا علامات اقتباس ولا شرطات مائلة عكسية.
-api-sessions-wrong-audiences = الجهات المقصودة: ١٦ على الأكثر، كل منها ٢٥٦ بايت على الأكثر.
+api-sessions-wrong-owner = المالك: أدخل معرّف مستخدم من 1 إلى 128 بايت، بلا محارف تحكم.
+api-sessions-wrong-name = الاسم: أدخل من 1 إلى 128 بايت، بلا محارف تحكم.
+api-sessions-wrong-scopes = النطاقات: 64 على الأكثر، كل منها 128 محرف ASCII مرئيًا على الأكثر، بلا علامات اقتباس ولا شرطات مائلة عكسية.
+api-sessions-wrong-audiences = الجهات المقصودة: 16 على الأكثر، كل منها 256 بايت على الأكثر.
 api-sessions-wrong-expires = اختر متى ينتهي المفتاح.
-api-sessions-wrong-reason = السبب: ١٬٠٢٤ بايت على الأكثر، بلا محارف تحكم.
+api-sessions-wrong-reason = السبب: 1,024 بايت على الأكثر، بلا محارف تحكم.
 api-sessions-wrong-disabled = المالك معطَّل. فعِّله أولًا أو اختر مالكًا آخر.
 api-sessions-wrong-quota = لدى الفريق أقصى عدد مسموح من المفاتيح. أبطل أحدها أولًا.
 api-sessions-wrong-other = رفضت السلطة قيمة ({ $field }).

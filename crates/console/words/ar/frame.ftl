@@ -2,7 +2,7 @@
 
 frame-product = Portcullis
 frame-skip = انتقل إلى المحتوى
-frame-navigation = الصفحات
+frame-navigation = القائمة الرئيسية
 frame-signed-in-as = مسجّل الدخول باسم
 frame-zone = الأوقات بتوقيت { $zone }.
 frame-language = اللغة

@@ -25,8 +25,8 @@ mine-status-active = نشطة الآن
 mine-status-idle = خاملة
 mine-state-ended = منتهية
 
-mine-slot-day = خلال آخر ٢٤ ساعة
-mine-slot-week = خلال آخر ٧ أيام
+mine-slot-day = خلال آخر 24 ساعة
+mine-slot-week = خلال آخر 7 أيام
 mine-slot-older = قبل ذلك
 
 mine-device-unknown = جهاز غير معروف

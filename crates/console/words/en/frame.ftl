@@ -2,7 +2,7 @@
 
 frame-product = Portcullis
 frame-skip = Skip to the content
-frame-navigation = Pages
+frame-navigation = Main
 frame-signed-in-as = Signed in as
 frame-zone = Times are in { $zone }.
 frame-language = Language

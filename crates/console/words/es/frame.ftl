@@ -2,7 +2,7 @@
 
 frame-product = Portcullis
 frame-skip = Ir al contenido
-frame-navigation = Páginas
+frame-navigation = Principal
 frame-signed-in-as = Sesión de
 frame-zone = Las horas son de { $zone }.
 frame-language = Idioma

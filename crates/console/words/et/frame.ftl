@@ -2,7 +2,7 @@
 
 frame-product = Portcullis
 frame-skip = Otse sisu juurde
-frame-navigation = Lehed
+frame-navigation = Peamenüü
 frame-signed-in-as = Sisse logitud:
 frame-zone = Kellaajad on vööndis { $zone }.
 frame-language = Keel

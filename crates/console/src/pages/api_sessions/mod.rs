@@ -26,7 +26,8 @@ use self::{
 };
 use super::answer::{is_reason, refused_fields, respond};
 use crate::{
-    done::Done, forms::Submitted, page::Room, person::Person, problem::Problem, state::State,
+    done::Done, forms::Submitted, page::Room, person::Person, problem::Problem, receipts,
+    state::State,
 };
 
 /// The keys of a page.
@@ -269,12 +270,13 @@ async fn revoke(
         let again = Revoke::new(&person, &key, &form.reason, faults);
         return respond(StatusCode::UNPROCESSABLE_ENTITY, &again);
     }
-    let request = v1::RevokeApiKeyRequest {
+    let request = receipts::waiting(v1::RevokeApiKeyRequest {
         tenant_id: person.tenant.clone(),
         api_key_id: id,
         reason: form.reason.trim().to_owned(),
+        wait: v1::Wait::Enforced.into(),
         ..v1::RevokeApiKeyRequest::default()
-    };
+    });
     let answer = person.authority.api_keys().revoke_api_key(request).await?;
     let answer = answer.into_inner();
     // Another administrator may have been faster, or the form was sent twice. That is no error.

@@ -1,5 +1,7 @@
 //! The pages about gates.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use portcullis_contract::v1;
 
@@ -128,13 +130,18 @@ impl Delays {
     }
 }
 
+/// The buckets that have something, by their bounds in whole milliseconds. Short ones share such a bound.
 fn rows(words: Words, buckets: &[v1::EnforcementDelayBucket]) -> Vec<DelayRow> {
-    let mut rows = Vec::new();
+    let mut counts = BTreeMap::new();
     for bucket in buckets.iter().filter(|bucket| bucket.count > 0) {
         let bound = milliseconds(bucket.upper_bound.as_ref());
+        *counts.entry(bound).or_insert(0_u64) += bucket.count;
+    }
+    let mut rows = Vec::new();
+    for (bound, count) in counts {
         rows.push(DelayRow {
             range: words.with("gates-delays-up-to", [("milliseconds", bound)]),
-            count: words.number(bucket.count),
+            count: words.number(count),
         });
     }
     rows
@@ -266,15 +273,18 @@ mod tests {
             p50: Some(length(0, 1_500_000)),
             max: Some(length(0, 7_000_000)),
             buckets: vec![
-                bucket(2_000_000, 60),
+                bucket(2_000_000, 50),
+                bucket(2_800_000, 10),
                 bucket(4_000_000, 0),
                 bucket(8_000_000, 1),
             ],
             ..v1::EnforcementDelays::default()
         };
         let shown = Delays::new(words, &delays).expect("measured");
-        assert_eq!(shown.path, "M0 48v-48h10v48zM24 48v-1h10v1z");
-        assert_eq!(shown.rows.len(), 2);
+        assert_eq!(shown.path, "M0 48v-48h10v48zM12 48v-9h10v9zM36 48v-1h10v1z");
+        // Two of the buckets are of the same whole milliseconds.
+        let rows: Vec<_> = shown.rows.iter().map(|row| row.count.as_str()).collect();
+        assert_eq!(rows, ["60", "1"]);
         assert!(
             shown.label.contains("61") && shown.label.contains("7"),
             "{}",
