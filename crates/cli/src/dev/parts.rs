@@ -1,6 +1,6 @@
 //! The parts of `dev`, started in their order.
 
-use std::{future::pending, net::SocketAddr};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
@@ -24,6 +24,9 @@ use crate::credentials::{Credentials, create_directory, create_master_key};
 /// The proxies that the example gateway trusts. `dev` listens on loopback addresses only, so every caller is one: an
 /// application on this machine tells the address of its own client.
 const TRUSTED_PROXIES: [&str; 2] = ["127.0.0.0/8", "::1"];
+
+/// The time between two measurements of the delay of enforcement.
+const CANARY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The running parts of `dev`, but for the console.
 pub(super) struct Dev {
@@ -155,6 +158,10 @@ fn authority_config(options: &Options, credentials: &Credentials) -> Result<Conf
     config.callers = credentials.callers();
     if !options.demo {
         config.places = first_minute::write_databases(&options.data_dir)?;
+        // Its administrators see the gates, and may verify the trail.
+        config.server.operators_tenant = Some(first_minute::OPERATORS.into());
+        // Somebody who has just started looks for a measurement at once.
+        config.watch.canary_interval = CANARY_INTERVAL;
     }
     Ok(config)
 }

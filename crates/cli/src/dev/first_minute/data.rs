@@ -22,12 +22,13 @@ struct Suspicious {
     town: Town,
 }
 
-/// Each has a device or a country that the person never used, minutes after a sign-in elsewhere.
+/// Each has a device and a country that the person never used, in another network than their own: the towns that share
+/// one do not count as travel.
 const SUSPICIOUS: [Suspicious; 4] = [
     Suspicious {
         person: "n-100",
         hardware: hardware::DESKTOP,
-        town: Town::Singapore,
+        town: Town::Sydney,
     },
     Suspicious {
         person: "n-105",
@@ -37,12 +38,12 @@ const SUSPICIOUS: [Suspicious; 4] = [
     Suspicious {
         person: "h-200",
         hardware: hardware::PHONE,
-        town: Town::Dubai,
+        town: Town::Tallinn,
     },
     Suspicious {
         person: "h-206",
         hardware: hardware::SCRIPT,
-        town: Town::Singapore,
+        town: Town::Madrid,
     },
 ];
 

@@ -28,6 +28,7 @@ use crate::credentials::Credentials;
 
 pub(crate) use self::{
     pages::{ACCOUNT, SIGN_IN, SIGN_OUT, STAGE},
+    people::SCHOOL as OPERATORS,
     places::write_databases,
 };
 

@@ -19,7 +19,7 @@ pub(super) struct Person {
 }
 
 /// The tenant of the school.
-pub(super) const SCHOOL: &str = "northfield-school";
+pub(crate) const SCHOOL: &str = "northfield-school";
 /// The tenant of the company.
 pub(super) const COMPANY: &str = "harbour-freight";
 
