@@ -1,11 +1,10 @@
 // The first minute: one chooses a person, presses "Sign out" in the console, and sees the gateway refuse beside it.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { axe, fits, valid } from "./lib/judge.js";
+import { axe, fits, validText } from "./lib/judge.js";
 import { signOut } from "./lib/mine.js";
+import { Darkroom } from "./lib/pictures.js";
 import { eventually } from "./lib/wait.js";
 import { Visitor, visit } from "./lib/visitor.js";
 import { word } from "./lib/words.js";
@@ -54,8 +53,9 @@ test("the picture of the README is the stage after a click", async () => {
     await signOut(console, /Firefox/);
     await line(page, "Firefox on Windows").getByText("401 revoked").waitFor();
     await console.getByRole("heading", { level: 1, name: word("mine-title") }).waitFor();
-    const picture = await page.screenshot({ animations: "disabled", caret: "hide" });
-    if (process.env.WRITE_SCREENSHOTS === "1") writeFileSync(join(process.env.IMAGES, "first-minute.png"), picture);
+    const darkroom = await Darkroom.open();
+    await darkroom.keep(page, "first-minute.png", "#answers > li, .panel p");
+    await darkroom.close();
   });
 });
 
@@ -111,7 +111,10 @@ test("the pages of the demonstration are accessible in both schemes, and narrow"
       await page.goto("/demo");
       await line(page, "Safari on an iPhone").first().getByText("200 OK").waitFor();
       await axe(page, "the stage");
-      for (const path of ["/demo/sign-in?choose=1", "/demo", "/demo/panel", "/demo/account"]) await valid(visitor, path);
+      for (const path of ["/demo/sign-in?choose=1", "/demo", "/demo/panel", "/demo/account"]) {
+        const answer = await visitor.context.request.get(path);
+        await validText(await answer.text(), path);
+      }
     });
   }
   await visit({ width: 320 }, async (visitor) => {

@@ -13,15 +13,7 @@ use crate::process::Dev;
 /// The longest time for one script. Each opens dozens of pages, on a machine that runs other tests meanwhile.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(420);
 
-/// Runs a script to its end.
-///
-/// # Panics
-/// When one of its tests fails, with all that it wrote.
-pub async fn run_script(script: &str, dev: &Dev, directory: &Path) {
-    run_script_with(script, dev, directory, &[]).await;
-}
-
-/// [`run_script`] with variables of the test's own.
+/// [`run_script`] before `dev`, with a directory for its files and variables of the test's own.
 ///
 /// # Panics
 /// When one of its tests fails, with all that it wrote.
@@ -31,6 +23,21 @@ pub async fn run_script_with(
     directory: &Path,
     variables: &[(&str, &str)],
 ) {
+    let scratch = directory.display().to_string();
+    let mut all = vec![
+        ("STAGE", dev.console.as_str()),
+        ("GATEWAY", &dev.gateway),
+        ("SCRATCH", &scratch),
+    ];
+    all.extend(variables);
+    run_script(script, &all).await;
+}
+
+/// Runs a script to its end, with these variables in its environment.
+///
+/// # Panics
+/// When one of its tests fails, with all that it wrote.
+pub async fn run_script(script: &str, variables: &[(&str, &str)]) {
     let root = root();
     let packages = root.join("target/tools/browser");
     assert!(
@@ -41,10 +48,7 @@ pub async fn run_script_with(
         .args(["--test", "--test-reporter=spec"])
         .arg(root.join("tests/browser").join(script))
         .env("PACKAGES", packages)
-        .env("STAGE", &dev.console)
-        .env("GATEWAY", &dev.gateway)
         .env("IMAGES", root.join("docs/images"))
-        .env("SCRATCH", directory)
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)

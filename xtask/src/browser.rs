@@ -19,6 +19,9 @@ const PINS: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 /// Where the packages are. The tests read them from here (`tests/harness/chromium.rs`).
 const HOME: &str = "target/tools/browser";
 
+/// The tests that take pictures: of every page, and of the first minute for the README.
+const PICTURE_TESTS: [&str; 2] = ["browser::pictures", "browser::the_first_minute"];
+
 /// Installs Chromium, its fonts, and the packages.
 pub(crate) fn ensure() -> Result<()> {
     install::ensure(&[tools::NPM, tools::CHROMIUM, tools::FONTS])?;
@@ -57,7 +60,8 @@ pub(crate) fn take_screenshots() -> Result<()> {
     let package = "portcullis-cli";
     shell::run(command("cargo", ["build", "--locked", "-p", package]))?;
     let mut tests = command("cargo", ["test", "--locked", "-p", "portcullis-tests"]);
-    tests.args(["--test", "e2e", "browser::pictures"]);
+    tests.args(["--test", "e2e", "--"]);
+    tests.args(PICTURE_TESTS);
     tests.env("WRITE_SCREENSHOTS", "1");
     shell::run(tests)
 }

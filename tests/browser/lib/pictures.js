@@ -9,12 +9,14 @@ import { Visitor } from "./visitor.js";
 /** The largest part of a picture that may differ. Fonts are drawn a little differently by each version of Chromium. */
 const DIFFERENT_MAX = 0.02;
 /** The quality of the pictures, from 0 to 1. Text stays sharp at this one. */
-const QUALITY = 0.72;
+const QUALITY = 0.5;
 /** A difference of a colour that counts, of 255. WebP moves colours by less. */
-const COLOUR_STEP = 56;
+const COLOUR_STEP = 64;
+/** The longest part of a page that a picture shows, in pixels. */
+const HEIGHT_MAX = 1_200;
 
 /** The parts of a page that are different each time: times, ids, and counts of milliseconds. */
-const VOLATILE = "time, code, [data-volatile], .receipt, .detail, dd bdi";
+const VOLATILE = "time, code, .id, .receipt, .detail, dd bdi, .spark, [data-volatile]";
 
 const IS_WRITING = process.env.WRITE_SCREENSHOTS === "1";
 
@@ -30,31 +32,43 @@ export class Darkroom {
     await this.visitor.close();
   }
 
-  /** Keeps a picture of a page, or compares it with the one that was kept. */
-  async keep(page, name) {
+  /** Keeps a picture of a page, or compares it with the one that was kept, but for what is different each time. */
+  async keep(page, name, changing = "") {
     const file = join(process.env.IMAGES, name);
-    const volatile = await page.locator(VOLATILE).evaluateAll((elements) =>
-      elements.map((element) => {
-        const { x, y, width, height } = element.getBoundingClientRect();
-        return [x, y, width, height].map(Math.round);
-      }),
-    );
-    const picture = (await page.screenshot({ animations: "disabled", caret: "hide" })).toString("base64");
+    const volatile = await page.locator([VOLATILE, changing].filter(Boolean).join()).evaluateAll(findBoxes);
+    const [width, height] = await page.evaluate(() => [innerWidth, document.documentElement.scrollHeight]);
+    const clip = { x: 0, y: 0, width, height: Math.min(height, HEIGHT_MAX) };
+    const taken = await page.screenshot({ animations: "disabled", caret: "hide", fullPage: true, clip });
+    const picture = taken.toString("base64");
     if (IS_WRITING) {
-      const packed = await this.visitor.page.evaluate(pack, { picture, quality: QUALITY });
       mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, Buffer.from(packed, "base64"));
+      writeFileSync(file, name.endsWith(".png") ? taken : await this.pack(picture));
       return;
     }
     assert.ok(existsSync(file), `${name} is missing: run \`cargo xtask screenshots\``);
     const kept = readFileSync(file).toString("base64");
     const different = await this.visitor.page.evaluate(compare, { picture, kept, volatile, step: COLOUR_STEP });
     const percent = (different * 100).toFixed(2);
+    if (different > DIFFERENT_MAX && process.env.SCRATCH) {
+      writeFileSync(join(process.env.SCRATCH, name.replaceAll("/", "-").replace(/\.webp$/, ".png")), taken);
+    }
     assert.ok(different <= DIFFERENT_MAX, `${name} differs in ${percent} %: look, and run \`cargo xtask screenshots\``);
+  }
+
+  async pack(picture) {
+    const packed = await this.visitor.page.evaluate(pack, { picture, quality: QUALITY });
+    return Buffer.from(packed, "base64");
   }
 }
 
-// These two run in the browser.
+// These run in the browser.
+
+function findBoxes(elements) {
+  return elements.map((element) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return [x + scrollX, y + scrollY, width, height].map(Math.round);
+  });
+}
 
 async function pack({ picture, quality }) {
   const image = await createImageBitmap(new Blob([Uint8Array.from(atob(picture), (c) => c.charCodeAt(0))]));
@@ -73,11 +87,13 @@ async function compare({ picture, kept, volatile, step }) {
     return context.getImageData(0, 0, image.width, image.height);
   };
   const [now, before] = [await pixels(picture), await pixels(kept)];
-  if (now.width !== before.width || now.height !== before.height) return 1;
-  let different = 0;
-  for (let at = 0; at < now.data.length; at += 4) {
+  if (now.width !== before.width) return 1;
+  const [shorter, longer] = [now.height, before.height].sort((one, other) => one - other);
+  // What only one of them has is different.
+  let different = (longer - shorter) * now.width;
+  for (let at = 0; at < shorter * now.width * 4; at += 4) {
     const steps = [0, 1, 2].map((colour) => Math.abs(now.data[at + colour] - before.data[at + colour]));
     if (Math.max(...steps) > step) different += 1;
   }
-  return different / (now.width * now.height);
+  return different / (now.width * longer);
 }

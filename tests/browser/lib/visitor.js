@@ -48,6 +48,8 @@ export class Visitor {
     this.page = page;
     this.complaints = [];
     this.allowed = [];
+    /** The answer that the page was made of. */
+    this.document = null;
   }
 
   /** Opens a browser: `{ locale, script, dark, width, forcedColors, reducedMotion }`. */
@@ -71,6 +73,10 @@ export class Visitor {
   }
 
   listen() {
+    this.page.on("response", (response) => {
+      const isDocument = response.request().isNavigationRequest() && response.frame() === this.page.mainFrame();
+      if (isDocument) this.document = response;
+    });
     this.context.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.complain(message.text());
     });
@@ -108,6 +114,16 @@ export class Visitor {
     if (status >= 400) this.allow(new RegExp(`status of ${status}`));
     const answer = await this.page.goto(path);
     assert.equal(answer.status(), status, `${path} answered ${answer.status()}`);
+  }
+
+  /** Presses something that leads to another page of this address, or of a pattern of addresses. */
+  async press(control, address) {
+    await Promise.all([this.page.waitForURL(address), control.click()]);
+  }
+
+  /** The browser forgets the cookie of the session, as when it expires. */
+  async expire() {
+    await this.context.clearCookies({ name: "__Host-session" });
   }
 
   /** Closes the browser. Fails if it has complained. */
