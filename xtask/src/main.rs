@@ -71,6 +71,8 @@ enum Chore {
     SeededBugs(seeded_bugs::Options),
     /// Run the real faults that take long: those that `test` leaves out.
     Faults(faults::Options),
+    /// Run seeded schedules of faults in simulated time, and check every history.
+    Simulate(proofs::Options),
     /// Take the data by which user agents are recognized from a copy of uap-core.
     UserAgents(user_agents::Options),
 }
@@ -108,6 +110,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Fuzz(options) => fuzz::run(options),
         Chore::SeededBugs(options) => seeded_bugs::run(options),
         Chore::Faults(options) => faults::run(options),
+        Chore::Simulate(options) => proofs::simulate(options),
         Chore::UserAgents(options) => user_agents::write(root, options),
     }
 }

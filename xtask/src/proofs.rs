@@ -1,7 +1,8 @@
-//! The model: a package outside the workspace, because its checker asks for features of shared crates that would make the
-//! whole workspace build anew. It shares the target directory, so most crates are built once.
+//! The model and the simulation: packages outside the workspace, because their tools ask for features of shared crates
+//! that would make the whole workspace build anew. They share the target directory, so most crates are built once.
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::{
     shell::{self, command},
@@ -9,7 +10,35 @@ use crate::{
 };
 
 const MODEL: &str = "tests/model/Cargo.toml";
+const SIMULATION: &str = "tests/simulation/Cargo.toml";
+/// What `test` and `lint` run. The simulation joins them once its tests have run on a quiet machine.
 const MANIFESTS: [&str; 1] = [MODEL];
+
+/// Options of `simulate`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The number of schedules to run, one seed each.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    schedules: u64,
+    /// The first seed.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Seed a classic mistake, to see that the simulation finds it.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
+}
+
+/// Runs many schedules. Fails if one breaks the promise.
+pub(crate) fn simulate(options: &Options) -> Result<()> {
+    let mut run = cargo("run", SIMULATION);
+    run.args(["--release", "--"])
+        .args(["--schedules", &options.schedules.to_string()])
+        .args(["--seed", &options.seed.to_string()]);
+    if let Some(bug) = &options.bug {
+        run.args(["--bug", bug]);
+    }
+    shell::run(run)
+}
 
 /// Runs the model whole.
 pub(crate) fn test() -> Result<()> {
@@ -21,7 +50,7 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-/// Checks the format of the model.
+/// Checks the format.
 pub(crate) fn check_format() -> Result<()> {
     for manifest in MANIFESTS {
         let options = ["fmt", "--manifest-path", manifest, "--check"];
@@ -30,7 +59,7 @@ pub(crate) fn check_format() -> Result<()> {
     Ok(())
 }
 
-/// Checks the code of the model.
+/// Checks the code.
 pub(crate) fn clippy() -> Result<()> {
     for manifest in MANIFESTS {
         let mut clippy = cargo("clippy", manifest);
@@ -49,7 +78,7 @@ pub(crate) fn deny(checks: &[&str]) -> Result<()> {
             "check",
             "--hide-inclusion-graph",
         ];
-        // It needs fewer licences and has other duplicates than the rules know.
+        // They need fewer licences and have other duplicates than the rules know.
         let allow = [
             "--allow",
             "license-not-encountered",

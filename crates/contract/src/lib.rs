@@ -131,6 +131,8 @@ pub mod rejection;
 pub mod retry;
 pub mod sealed;
 pub mod seeded;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod text;
 pub mod token;
 pub mod trace;
@@ -153,6 +155,10 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");
 /// When the system has no randomness.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
+    #[cfg(feature = "simulation")]
+    if let Some(bytes) = simulation::random() {
+        return bytes;
+    }
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
     bytes
