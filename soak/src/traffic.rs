@@ -108,12 +108,18 @@ fn is_about_the_server(code: Code) -> bool {
     )
 }
 
+/// A user, who becomes another one when nobody can know any more which of their sessions live.
+#[derive(Default)]
+struct User {
+    generation: u64,
+}
+
 /// What the callers share.
 struct Traffic {
     callers: Callers,
     ledger: Arc<Ledger>,
     /// One caller at a time changes the sessions of a user, so that the ledger knows which sign-in came first.
-    users: Vec<Mutex<()>>,
+    users: Vec<Mutex<User>>,
 }
 
 /// Starts the callers. They end at `stop`, each after its last answer.
@@ -126,7 +132,7 @@ pub(crate) fn start(
     let traffic = Arc::new(Traffic {
         callers: callers.clone(),
         ledger: Arc::clone(ledger),
-        users: (0..USERS).map(|_| Mutex::new(())).collect(),
+        users: (0..USERS).map(|_| Mutex::default()).collect(),
     });
     let every = |interval: Duration, act: fn(Arc<Traffic>) -> Acting| {
         let traffic = Arc::clone(&traffic);
@@ -164,11 +170,11 @@ impl Traffic {
             return;
         }
         let user = rand::rng().random_range(0..USERS);
-        let _turn = self.users[user].lock().await;
+        let turn = self.users[user].lock().await;
         let request = CreateSessionRequest {
             tenant_id: TENANT.to_owned(),
             user: Some(SessionUser {
-                id: user_id(user),
+                id: turn.id(user),
                 ..SessionUser::default()
             }),
             ..CreateSessionRequest::default()
@@ -262,24 +268,30 @@ impl Traffic {
 
     async fn sign_out(&self) {
         let user = rand::rng().random_range(0..USERS);
-        let _turn = self.users[user].lock().await;
+        let mut turn = self.users[user].lock().await;
         let sessions = self.ledger.live_of(user);
         for session in &sessions {
             session.begin_end();
         }
         let request = ForceSignOutRequest {
             tenant_id: TENANT.to_owned(),
-            user_ids: vec![user_id(user)],
+            user_ids: vec![turn.id(user)],
             reason: "soak".to_owned(),
             ..ForceSignOutRequest::default()
         };
+        let tries = AtomicUsize::new(0);
         let signed_out = self
             .callers
             .call(&self.ledger, |mut clients| {
+                tries.fetch_add(1, Relaxed);
                 let request = request.clone();
                 async move { clients.users.force_sign_out(request).await }
             })
             .await;
+        if tries.into_inner() > 1 {
+            // A try without an answer may yet come to an authority that hangs, and end what was signed in meanwhile.
+            turn.generation += 1;
+        }
         match signed_out {
             Ok(_) => {
                 for session in &sessions {
@@ -295,8 +307,10 @@ impl Traffic {
     }
 }
 
-fn user_id(user: usize) -> String {
-    format!("user-{user}")
+impl User {
+    fn id(&self, user: usize) -> String {
+        format!("user-{user}-{}", self.generation)
+    }
 }
 
 fn access(token: &str, expire_time: Option<prost_types::Timestamp>) -> Access {
