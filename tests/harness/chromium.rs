@@ -11,7 +11,7 @@ use tokio::{process::Command, time::timeout};
 use crate::process::Dev;
 
 /// The longest time for one script. Each opens dozens of pages, on a machine that runs other tests meanwhile.
-const SCRIPT_TIMEOUT: Duration = Duration::from_secs(420);
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// [`run_script`] before `dev`, with a directory for its files and variables of the test's own.
 ///
