@@ -56,7 +56,8 @@ function findMoving() {
 test("a first visit transfers at most 60 kB, with all files and headers", async () => {
   for (const path of ["/", "/team", "/settings"]) {
     const visitor = await Visitor.open();
-    await visitor.signIn(ADMINISTRATOR, ["phone", "tablet", "laptop"]);
+    // Not on the laptop in Sydney, which would make the next sign-in at home an impossible journey.
+    await visitor.signIn(ADMINISTRATOR, ["phone", "tablet"]);
     const devtools = await visitor.context.newCDPSession(visitor.page);
     await devtools.send("Network.enable");
     let bytes = 0;
