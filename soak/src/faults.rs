@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_tests::proxy::Link;
+use portcullis_tests::proxy::{Link, Proxy};
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 use tokio::time::{Instant, sleep};
 
@@ -89,7 +89,7 @@ impl Fault {
             ..Link::default()
         };
         match self {
-            Self::GateCut => gates.any().links.iter().for_each(|link| link.reset()),
+            Self::GateCut => gates.any().links.iter().for_each(Proxy::reset),
             Self::GateBlackHole => set_links(gates.any(), Link::BLACK_HOLE, time).await,
             Self::GateDelayed => set_links(gates.any(), delayed, time).await,
             Self::GateTrickle => set_links(gates.any(), trickle, time).await,

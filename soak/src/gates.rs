@@ -14,7 +14,7 @@ use portcullis_tests::{
 use portcullis_validator::{Rejection, Validator};
 use rand::Rng;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::mpsc::Receiver,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -90,7 +90,7 @@ impl Gates {
                     "{} is not fresh after {DEADLINE:?}: {freshness:?}",
                     gate.name
                 );
-                ledger.violated(text);
+                ledger.violated(&text);
             }
         }
         ledger.recovered(begun.elapsed());
@@ -145,7 +145,7 @@ impl Gate {
 
     async fn close(self, ledger: &Ledger, must_have_all: bool) {
         if must_have_all && timeout(DEADLINE, self.validator.ready()).await.is_err() {
-            ledger.violated(format!("{} is not fresh at the end", self.name));
+            ledger.violated(&format!("{} is not fresh at the end", self.name));
         }
         self.stop.cancel();
         let mut comparison = self.comparing.await.expect("it does not panic");
@@ -161,7 +161,7 @@ struct Comparison {
     gate: String,
     validator: Validator,
     ledger: Arc<Ledger>,
-    ends: UnboundedReceiver<Arc<Ended>>,
+    ends: Receiver<Arc<Ended>>,
     /// Ended, and not yet refused for a reason of the token's own.
     pending: Vec<Pending>,
     refused: VecDeque<Arc<Ended>>,
@@ -221,7 +221,7 @@ impl Comparison {
                         "{} accepts a token {age:?} after its end, which was acknowledged during: {during}",
                         self.gate
                     );
-                    self.ledger.violated(text);
+                    self.ledger.violated(&text);
                 }
                 self.pending.push(pending);
                 continue;
@@ -249,7 +249,7 @@ impl Comparison {
         let index = rand::rng().random_range(0..self.refused.len());
         if self.validator.check(&self.refused[index].token).is_ok() {
             let text = format!("{} accepts a token that it had refused", self.gate);
-            self.ledger.violated(text);
+            self.ledger.violated(&text);
         }
     }
 
@@ -273,7 +273,7 @@ impl Comparison {
 
     fn refused_live(&self, rejection: &Rejection) {
         let text = format!("{} refuses a session that lives: {rejection}", self.gate);
-        self.ledger.violated(text);
+        self.ledger.violated(&text);
     }
 
     fn is_away(&mut self) {
@@ -302,7 +302,7 @@ impl Comparison {
                 "{} lost an end that was acknowledged during: {during}",
                 self.gate
             );
-            self.ledger.violated(text);
+            self.ledger.violated(&text);
         }
     }
 }

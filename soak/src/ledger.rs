@@ -7,12 +7,14 @@ use std::{
 };
 
 use rand::Rng;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use crate::report::{FaultFigures, Point, Report};
 
 /// The label of the time without a fault.
 pub(crate) const QUIET: &str = "no fault";
+/// The most ends that wait until a gate is asked about them: of minutes.
+const ENDS_WAITING_MAX: usize = 10_000;
 /// The most broken promises that are kept with their text.
 const VIOLATIONS_MAX: usize = 100;
 
@@ -108,7 +110,7 @@ pub(crate) struct Ledger {
 struct State {
     during: &'static str,
     live: Vec<Arc<Session>>,
-    gates: Vec<UnboundedSender<Arc<Ended>>>,
+    gates: Vec<Sender<Arc<Ended>>>,
     figures: BTreeMap<&'static str, Seen>,
     points: Vec<Point>,
     violations: Vec<String>,
@@ -209,15 +211,19 @@ impl Ledger {
             acknowledged,
             during: state.during,
         });
-        // A gate that has left hears of nothing any more.
         state
             .gates
-            .retain(|gate| gate.send(Arc::clone(&ended)).is_ok());
+            .retain(|gate| match gate.try_send(Arc::clone(&ended)) {
+                Ok(()) => true,
+                // A gate that has left hears of nothing any more.
+                Err(TrySendError::Closed(_)) => false,
+                Err(TrySendError::Full(_)) => panic!("a gate is not compared any more"),
+            });
     }
 
     /// The ends of sessions that are acknowledged from now on.
-    pub(crate) fn ends(&self) -> UnboundedReceiver<Arc<Ended>> {
-        let (sender, receiver) = unbounded_channel();
+    pub(crate) fn ends(&self) -> Receiver<Arc<Ended>> {
+        let (sender, receiver) = channel(ENDS_WAITING_MAX);
         lock(&self.state).gates.push(sender);
         receiver
     }
@@ -254,7 +260,7 @@ impl Ledger {
     }
 
     /// A promise was broken.
-    pub(crate) fn violated(&self, what: String) {
+    pub(crate) fn violated(&self, what: &str) {
         let mut state = lock(&self.state);
         state.violations_count += 1;
         if state.violations.len() < VIOLATIONS_MAX {

@@ -196,7 +196,7 @@ impl Traffic {
             }
             Err(status) => self
                 .ledger
-                .violated(format!("a sign-in was refused: {status}")),
+                .violated(&format!("a sign-in was refused: {status}")),
         }
     }
 
@@ -229,7 +229,7 @@ impl Traffic {
             }
             Err(status) => {
                 let text = format!("the refresh of a live session was refused: {status}");
-                self.ledger.violated(text);
+                self.ledger.violated(&text);
             }
         }
     }
@@ -261,7 +261,7 @@ impl Traffic {
             }
             Err(status) => {
                 let text = format!("the revocation of a session was refused: {status}");
-                self.ledger.violated(text);
+                self.ledger.violated(&text);
             }
         }
     }
@@ -301,7 +301,7 @@ impl Traffic {
             }
             Err(status) => {
                 let text = format!("the sign-out of a user was refused: {status}");
-                self.ledger.violated(text);
+                self.ledger.violated(&text);
             }
         }
     }

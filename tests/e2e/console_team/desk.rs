@@ -124,7 +124,8 @@ impl Browser {
         self.send(visit, address).await
     }
 
-    async fn follow(&self, page: Page) -> Page {
+    /// Follows redirects within the console.
+    pub(super) async fn follow(&self, page: Page) -> Page {
         let mut page = page;
         while page.location.starts_with('/') {
             let address = page.location.clone();

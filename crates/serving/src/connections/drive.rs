@@ -117,9 +117,8 @@ where
         async move {
             let response = answer.await.map_err(Into::into)?;
             Ok(response.map(|body| {
-                body.map_frame(move |frame| {
+                body.inspect_frame(move |_| {
                     progress.fetch_add(1, Relaxed);
-                    frame
                 })
             }))
         }

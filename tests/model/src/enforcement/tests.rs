@@ -10,6 +10,7 @@ fn falls_without(rule: Rule, scene: Scene) {
 }
 
 #[test]
+#[ignore = "more than 6 million steps: minutes, and not the whole"]
 fn the_promise_holds_through_a_synchronous_failover() {
     walk(Scene::failover());
 }
