@@ -59,7 +59,6 @@ async fn is_alive(authority: &TestAuthority, id: &str) -> bool {
     let request = v1::GetSessionRequest {
         tenant_id: TENANT.into(),
         session_id: id.into(),
-        ..Default::default()
     };
     let found = authority.sessions(SUPPORT).get_session(request).await;
     let session = found.expect("the backup has it").into_inner().session;

@@ -53,8 +53,9 @@ async fn without_connections_of_the_database_gates_say_503_until_there_are_some(
     };
     let name = format!("all connections of the database taken for {TAKEN_SECONDS} s");
     let seen = scene.go_through(&name, fault).await;
+    // A sign-in that waits for a connection fails or not, as its deadline falls.
     assert!(
-        seen.failed > 0,
+        seen.silent > STALENESS,
         "the authority kept its connections: {seen}"
     );
 }

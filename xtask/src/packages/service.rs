@@ -98,9 +98,17 @@ fn wait_until_ready(child: &mut Child, http: SocketAddr) -> Result<()> {
         if is_ready(http) {
             return Ok(());
         }
-        sleep(PAUSE);
+        pause();
     }
     bail!("the authority is not ready after {TIME_MAX:?}")
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a chore has one thread, and waits for a program"
+)]
+fn pause() {
+    sleep(PAUSE);
 }
 
 fn is_ready(http: SocketAddr) -> bool {
@@ -122,7 +130,7 @@ fn wait_until_ended(child: &mut Child) -> Result<bool> {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());
         }
-        sleep(PAUSE);
+        pause();
     }
     child.kill()?;
     child.wait()?;
