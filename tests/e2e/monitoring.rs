@@ -18,7 +18,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, LOGIN, TENANT, TestAuthority, sign_in, write_private},
+    authority::{ADMIN, TENANT, TestAuthority, sign_in, write_private},
     fault::{Faults, Point, wrap},
     gateways::program::root,
     postgres::Cluster,
@@ -34,6 +34,7 @@ use promql_parser::{
 use rcgen::generate_simple_self_signed;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tonic::Code;
 
 const DIRECTORY: &str = "deploy/monitoring";
 /// Labels that Prometheus adds to every series by itself.
@@ -339,7 +340,7 @@ async fn make_traffic(authority: &TestAuthority, sidecar: &TestSidecar, faults: 
     assert!(unknown.is_err());
     assert!(sign_out_many(authority).await.is_ok());
     assert!(sign_out_many(authority).await.is_err(), "beyond the burst");
-    call_unserved_rpc(authority).await;
+    fail_a_read(authority, faults).await;
     sidecar.verify(&ada.access_token).await;
 
     faults.fail(Lane::Append, Point::BeforeCommit);
@@ -357,15 +358,16 @@ async fn sign_out_many(authority: &TestAuthority) -> Result<(), tonic::Status> {
     users.force_sign_out(request).await.map(drop)
 }
 
-/// A call that counts as the server's fault.
-async fn call_unserved_rpc(authority: &TestAuthority) {
-    let mut client = tonic::client::Grpc::new(authority.transport(LOGIN));
-    client.ready().await.expect("connects");
-    let path = http::uri::PathAndQuery::from_static("/portcullis.v1.None/None");
-    let codec = tonic_prost::ProstCodec::<v1::GetSessionRequest, v1::GetSessionResponse>::default();
-    let request = tonic::Request::new(v1::GetSessionRequest::default());
-    let refused = client.unary(request, path, codec).await;
-    assert!(refused.is_err());
+/// A call that fails because of the server: it has no connection to the database.
+async fn fail_a_read(authority: &TestAuthority, faults: &Faults) {
+    let request = v1::GetUserRequest {
+        tenant_id: TENANT.into(),
+        user_id: "ada".into(),
+    };
+    faults.cut_off(Lane::Read);
+    let failed = authority.users(ADMIN).get_user(request).await;
+    faults.mend(Lane::Read);
+    assert_eq!(failed.expect_err("no database").code(), Code::Unavailable);
 }
 
 #[tokio::test]
