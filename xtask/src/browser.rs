@@ -60,7 +60,7 @@ pub(crate) fn take_screenshots() -> Result<()> {
     let package = "portcullis-cli";
     shell::run(command("cargo", ["build", "--locked", "-p", package]))?;
     let mut tests = command("cargo", ["test", "--locked", "-p", "portcullis-tests"]);
-    tests.args(["--test", "e2e", "--"]);
+    tests.args(["--test", "e2e", "--", "--include-ignored"]);
     tests.args(PICTURE_TESTS);
     tests.env("WRITE_SCREENSHOTS", "1");
     shell::run(tests)
