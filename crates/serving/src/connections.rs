@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    accept::{Accept, serve},
+    accept::{Accept, is_about_one_connection, serve},
     drive::BoxError,
 };
 

@@ -19,6 +19,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use portcullis_serving::connections::is_about_one_connection;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -146,17 +147,6 @@ fn builder(protocol: Protocol, limits: &PortLimits) -> Builder<TokioExecutor> {
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(ERROR_RESETS_MAX);
     builder
-}
-
-/// Returns true if an error of `accept` is about the connection, and not about this process.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }
 
 /// Returns the part of an address that counts as one peer. A host of IPv6 has a whole /64 network of addresses.

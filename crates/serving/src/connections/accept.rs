@@ -94,7 +94,8 @@ pub async fn serve<L, S, B>(
 }
 
 /// Returns true if an error of `accept` is about the connection, and not about this process.
-fn is_about_one_connection(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
