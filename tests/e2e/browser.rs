@@ -30,7 +30,6 @@ async fn run_before(script: &str, dev: &Dev) {
 
 /// The README's picture is taken by this one.
 #[tokio::test]
-#[ignore = "its picture differs by 38 % from the one that is kept"]
 async fn the_first_minute_shows_the_gate_drop() {
     run("first-minute.test.js").await;
 }
@@ -41,19 +40,16 @@ async fn people_see_and_end_their_own_sessions() {
 }
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn an_administrator_finds_people_and_ends_their_sessions() {
     run_with_crowd("team.test.js").await;
 }
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn staff_use_every_button_of_their_rooms() {
     run_with_crowd("staff.test.js").await;
 }
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn what_goes_wrong_is_a_readable_page() {
     run_with_crowd("bad-input.test.js").await;
 }
@@ -72,13 +68,11 @@ async fn every_page_is_for_everybody() {
 }
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn the_keyboard_is_enough() {
     run("keyboard.test.js").await;
 }
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn every_page_speaks_every_language() {
     run("locales.test.js").await;
 }

@@ -15,7 +15,6 @@ const TENANT: &str = "northfield-school";
 const USER: &str = "n-hostile";
 
 #[tokio::test]
-#[ignore = "its script takes minutes, and was not green on the last tree"]
 async fn a_page_of_an_application_shows_and_ends_its_users_sessions() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");

@@ -24,8 +24,14 @@ const html = new HtmlValidate({
   },
 });
 
+/** Waits until no colour is on its way to another. A scheme that changes starts transitions, which take longer under load. */
+async function settle(page) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
+}
+
 /** Fails with every finding of axe about the page. Colours need not be looked at in every language. */
 export async function axe(page, what, { colours = true } = {}) {
+  await settle(page);
   const builder = new AxeBuilder({ page }).withTags(AXE_TAGS);
   const { violations } = await (colours ? builder : builder.disableRules(["color-contrast"])).analyze();
   const findings = violations.flatMap((violation) =>
