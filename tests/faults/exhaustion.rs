@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{TestAuthority, ready},
+    authority::{ADMIN, TENANT, TestAuthority, ready, session_id},
     postgres::{Admin, Cluster},
+    wait::eventually,
 };
 
 use crate::measure::{DEFAULT_STALENESS, STALENESS, Scene, Seen, last};
@@ -116,4 +118,48 @@ async fn a_lock_on_the_table_of_the_head_held_for_30_s_is_503_until_it_is_releas
         seen.away <= Duration::from_secs(30 + 4) - DEFAULT_STALENESS,
         "{seen}"
     );
+}
+
+/// A sign-out of as many users as a large one has.
+fn large_sign_out() -> v1::ForceSignOutRequest {
+    v1::ForceSignOutRequest {
+        tenant_id: TENANT.into(),
+        user_ids: (0..17).map(|number| format!("user-{number}")).collect(),
+        reason: "the school is closed".into(),
+        disable: true,
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_sign_out_that_waits_for_a_row_holds_up_no_other_sign_out() {
+    let cluster = Cluster::start(&["fsync=off"]).await;
+    let authority = authority_at(&cluster).await;
+    authority.sign_in("user-0").await;
+    let other = authority.sign_in("somebody-else").await;
+    let admin = cluster.admin().await;
+    let lock = "BEGIN; SELECT 1 FROM users WHERE user_id = 'user-0' FOR UPDATE";
+    admin.batch_execute(lock).await.expect("a lock");
+
+    let mut users = authority.users(ADMIN);
+    let large = tokio::spawn(async move { users.force_sign_out(large_sign_out()).await });
+    let waits = "SELECT 1 FROM pg_locks WHERE NOT granted";
+    eventually("the large batch waits", async || {
+        admin.maybe_text(waits).await
+    })
+    .await;
+    let revoke = v1::RevokeSessionRequest {
+        tenant_id: TENANT.into(),
+        session_id: session_id(&other),
+        reason: "a lost phone".into(),
+        ..Default::default()
+    };
+    // The large batch waits for two seconds, and is tried again then.
+    let mut sessions = authority.sessions(ADMIN);
+    let revoked = tokio::time::timeout(Duration::from_secs(1), sessions.revoke_session(revoke));
+    revoked.await.expect("in time").expect("revoked");
+    assert!(!large.is_finished());
+
+    admin.batch_execute("ROLLBACK").await.expect("released");
+    large.await.expect("no panic").expect("signed out");
 }

@@ -1,4 +1,7 @@
 //! Group commit: one batch is in flight, and the next one accumulates meanwhile.
+//!
+//! Large entries have an appender of their own, so that nobody's sign-out waits while the store works through another
+//! tenant's thousand. The two append as the appenders of two authorities do: the store puts their batches in order.
 
 use std::{
     collections::BTreeSet,
@@ -41,13 +44,20 @@ const COMMIT_AGE_MAX: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
-/// A handle that submits entries to the appender.
+/// A handle that submits entries to the appenders.
 #[derive(Clone)]
 pub struct Log {
+    small: Inlet,
+    large: Inlet,
+    instruments: Arc<Instruments>,
+}
+
+/// The way to one appender.
+#[derive(Clone)]
+struct Inlet {
     queue: Arc<Queue>,
     /// Wakes the appender. It closes with the last handle, and the appender ends then.
     bell: mpsc::Sender<()>,
-    instruments: Arc<Instruments>,
 }
 
 /// The entries that wait for a batch.
@@ -108,7 +118,7 @@ pub(crate) struct Acknowledged {
 }
 
 impl Log {
-    /// Starts the appender. It ends when all handles are dropped and the last batch is done. Each batch is also sent to
+    /// Starts the appenders. They end when all handles are dropped and the last batch is done. Each batch is also sent to
     /// `appended`.
     pub fn start(
         store: Arc<dyn Store>,
@@ -117,25 +127,21 @@ impl Log {
         instruments: Arc<Instruments>,
         tasks: &Supervisor,
     ) -> Self {
-        let bounds = Bounds {
-            entries_max: config.queue_entries_max,
-            source_entries_max: config.queue_tenant_entries_max,
-            caller_targets_max: config.queue_caller_targets_max,
+        let start_appender = |name| {
+            let (inlet, rung) = Inlet::new(config);
+            let appender = Appender {
+                store: Arc::clone(&store),
+                config: config.clone(),
+                appended: appended.clone(),
+                instruments: Arc::clone(&instruments),
+                queue: Arc::clone(&inlet.queue),
+            };
+            tasks.spawn(name, appender.run(rung));
+            inlet
         };
-        let queue = Arc::new(Mutex::new(FairQueue::new(bounds)));
-        // One place is enough: a bell that was rung and not heard yet speaks for all entries.
-        let (bell, rung) = mpsc::channel(1);
-        let appender = Appender {
-            store,
-            config: config.clone(),
-            appended,
-            instruments: Arc::clone(&instruments),
-            queue: Arc::clone(&queue),
-        };
-        tasks.spawn("appender", appender.run(rung));
         Self {
-            queue,
-            bell,
+            small: start_appender("appender"),
+            large: start_appender("large_appender"),
             instruments,
         }
     }
@@ -150,9 +156,14 @@ impl Log {
 
     /// Appends an entry, and returns everything that it did.
     pub(crate) async fn submit_for_effect(&self, entry: Entry) -> Result<Acknowledged, LogError> {
-        let answer = self.enqueue(entry)?;
+        let ticket = Ticket::of(&entry);
+        let inlet = match ticket.is_large() {
+            true => &self.large,
+            false => &self.small,
+        };
+        let answer = self.enqueue(inlet, ticket, entry)?;
         // If the bell is full, the appender has not looked since it was last rung, and will see this entry too.
-        if let Err(TrySendError::Closed(())) = self.bell.try_send(()) {
+        if let Err(TrySendError::Closed(())) = inlet.bell.try_send(()) {
             return Err(LogError::Unavailable);
         }
         // An error of the channel means that the appender ended without an answer.
@@ -161,11 +172,12 @@ impl Log {
 
     fn enqueue(
         &self,
+        inlet: &Inlet,
+        ticket: Ticket,
         entry: Entry,
     ) -> Result<oneshot::Receiver<Result<Acknowledged, LogError>>, LogError> {
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket::of(&entry);
-        let pushed = lock(&self.queue).push(ticket, Submission { entry, reply });
+        let pushed = lock(&inlet.queue).push(ticket, Submission { entry, reply });
         match pushed {
             Ok(None) => {}
             Ok(Some(evicted)) => {
@@ -178,6 +190,21 @@ impl Log {
             }
         }
         Ok(answer)
+    }
+}
+
+impl Inlet {
+    /// Makes the way to an appender. The receiver is the appender's.
+    fn new(config: &LogConfig) -> (Self, mpsc::Receiver<()>) {
+        let bounds = Bounds {
+            entries_max: config.queue_entries_max,
+            source_entries_max: config.queue_tenant_entries_max,
+            caller_targets_max: config.queue_caller_targets_max,
+        };
+        let queue = Arc::new(Mutex::new(FairQueue::new(bounds)));
+        // One place is enough: a bell that was rung and not heard yet speaks for all entries.
+        let (bell, rung) = mpsc::channel(1);
+        (Self { queue, bell }, rung)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The log: every revocation is an entry of it.
 //!
-//! [`Log::submit`] puts an entry into a queue that is fair between tenants. The appender takes batches from the queue and
-//! commits one at a time. The feed reads the committed batches.
+//! [`Log::submit`] puts an entry into a queue that is fair between tenants: one for small entries, one for large ones. An
+//! appender for each takes batches from it and commits one at a time. The feed reads the committed batches.
 
 mod appender;
 mod pace;

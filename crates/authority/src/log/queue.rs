@@ -1,4 +1,4 @@
-//! The queue before the log: fair between tenants, small revocations first, and bounded for each tenant and caller.
+//! A queue before the log: fair between tenants, revocations first, and bounded for each tenant and caller.
 //!
 //! It is a pure data structure, which reads no clock and waits for nothing.
 //!
@@ -8,16 +8,13 @@
 //! time in which it had no entries. A source that becomes empty keeps its virtual time while others wait. Without that it
 //! would be new, and first, with each entry.
 //!
-//! **Within a source** small revocations go first, then large ones, then other changes. Every [`OLDEST_EVERY`]th entry is
-//! the oldest of any kind, so that none starves.
+//! **Within a source** revocations go before other changes. Every [`OLDEST_EVERY`]th entry is the oldest of any kind, so
+//! that none starves.
 //!
 //! **Bounds.** An entry of a tenant or caller that has filled its bound is refused. When the whole queue is full, the
 //! source with the most entries loses its newest one.
 
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
-    ops::Bound,
-};
+use std::collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry};
 
 use portcullis_contract::id::TenantId;
 
@@ -73,13 +70,14 @@ impl Ticket {
         ENTRY_WEIGHT + self.targets as u64
     }
 
+    /// Returns true if the entry is one of the large ones, which have a queue and an appender of their own.
+    pub(super) fn is_large(&self) -> bool {
+        self.targets > SMALL_TARGETS_MAX
+    }
+
     fn class(&self) -> usize {
-        // A person waits for a small revocation, and an attacker uses the session meanwhile.
-        match (self.revokes, self.targets <= SMALL_TARGETS_MAX) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, _) => 2,
-        }
+        // Somebody waits for a revocation, and an attacker uses the session meanwhile.
+        usize::from(!self.revokes)
     }
 }
 
@@ -163,8 +161,6 @@ pub(super) struct FairQueue<T> {
     len: usize,
     /// The number of entries so far. It orders entries by age.
     arrivals: u64,
-    /// True if the last batch passed over an entry that is too large to share a batch.
-    passed_over: bool,
 }
 
 /// The virtual time of a source, the arrival with which it joined (which decides between equal times), and the source.
@@ -176,7 +172,7 @@ struct Waiting<T> {
     joined: u64,
     served: u32,
     /// The entries of each class, oldest first.
-    classes: [VecDeque<Item<T>>; 3],
+    classes: [VecDeque<Item<T>>; 2],
 }
 
 struct Item<T> {
@@ -256,7 +252,6 @@ impl<T> FairQueue<T> {
             now: 0,
             len: 0,
             arrivals: 0,
-            passed_over: false,
         }
     }
 
@@ -328,10 +323,8 @@ impl<T> FairQueue<T> {
         Ok(item.value)
     }
 
-    /// Takes the next batch: entries of at most `targets_max` targets together, in turns between the sources. Entries
-    /// that are not `wanted` any more are dropped.
-    ///
-    /// An entry with more targets is a batch of its own, and a batch of smaller entries goes before it.
+    /// Takes the next batch: entries of at most `targets_max` targets together, in turns between the sources. An entry
+    /// with more targets is a batch of its own. Entries that are not `wanted` any more are dropped.
     pub(super) fn take(
         &mut self,
         entries_max: usize,
@@ -340,51 +333,28 @@ impl<T> FairQueue<T> {
     ) -> Vec<T> {
         let mut batch = Vec::new();
         let mut targets = 0;
-        let mut passed_over = false;
-        // No source up to this turn has a next entry that fits. A source that is served moves behind it.
-        let mut after = Bound::Unbounded;
-        while batch.len() < entries_max && targets < targets_max {
-            let Some((turn, size)) = self.next_wanted(&after, &wanted) else {
+        while batch.len() < entries_max {
+            let Some((source, size)) = self.next_wanted(&wanted) else {
                 break;
             };
-            // It was passed over once already. Without this a steady flow of small entries would starve it.
-            if size > targets_max && batch.is_empty() && self.passed_over {
-                batch.extend(self.serve(&turn.2));
+            // It is the first of the next batch.
+            if !batch.is_empty() && targets + size > targets_max {
                 break;
             }
-            if targets + size > targets_max {
-                passed_over |= size > targets_max;
-                after = Bound::Excluded(turn);
-                continue;
-            }
             targets += size;
-            batch.extend(self.serve(&turn.2));
-        }
-
-        // Only large entries wait.
-        if batch.is_empty()
-            && let Some((_, _, source)) = self.turns.first().cloned()
-        {
             batch.extend(self.serve(&source));
-            passed_over = false;
         }
-        self.passed_over = passed_over;
         batch
     }
 
-    /// The first turn after `after` whose source has a wanted entry next, and the targets of that entry.
-    fn next_wanted(
-        &mut self,
-        after: &Bound<Turn>,
-        wanted: impl Fn(&T) -> bool,
-    ) -> Option<(Turn, usize)> {
+    /// The source whose turn it is, and the targets of its next entry.
+    fn next_wanted(&mut self, wanted: impl Fn(&T) -> bool) -> Option<(Source, usize)> {
         loop {
-            let turn = self.turns.range((after.clone(), Bound::Unbounded)).next()?;
-            let next = self.sources.get(&turn.2)?.next()?;
+            let (_, _, source) = self.turns.first()?.clone();
+            let next = self.sources.get(&source)?.next()?;
             if wanted(&next.value) {
-                return Some((turn.clone(), next.ticket.targets));
+                return Some((source, next.ticket.targets));
             }
-            let source = turn.2.clone();
             self.drop_next(&source);
         }
     }
@@ -393,8 +363,7 @@ impl<T> FairQueue<T> {
     fn serve(&mut self, source: &Source) -> Option<T> {
         let waiting = self.sources.get_mut(source)?;
         let item = waiting.pop()?;
-        // A source that was passed over is served at an older time, which must not turn `now` back.
-        self.now = self.now.max(waiting.time);
+        self.now = waiting.time;
         // `turns` is ordered by time, so the source has to leave it before its time changes.
         self.turns.remove(&waiting.turn(source));
         waiting.time += item.ticket.weight();

@@ -17,20 +17,21 @@ use crate::{
     sql::{Backend, Connection, DbError, Dialect, Lane, SqlStore},
 };
 
-/// Lanes with one connection of their own: they must not wait behind sessions.
-const SINGLE_LANES: [Lane; 6] = [
-    Lane::Append,
-    Lane::Beat,
-    Lane::Feed,
-    Lane::CatchUp,
-    Lane::Upkeep,
-    Lane::Peers,
+/// Lanes with connections of their own, and the number of these: they must not wait behind sessions.
+const OWN_LANES: [(Lane, usize); 6] = [
+    // One for the batches of small entries, one for those of large ones.
+    (Lane::Append, 2),
+    (Lane::Beat, 1),
+    (Lane::Feed, 1),
+    (Lane::CatchUp, 1),
+    (Lane::Upkeep, 1),
+    (Lane::Peers, 1),
 ];
 
 /// The time that a measure may take. It keeps the one connection of maintenance.
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections to one database: a pool for sessions, a pool for searches, and one connection for each other lane.
+/// Connections to one database: a pool for sessions, a pool for searches, and a few connections for each other lane.
 ///
 /// Every connection leads to a server that takes writes. A statement without an answer in time gives its connection up,
 /// ends the server's process that ran it, and puts the other connections in doubt. Thus a promotion is followed whatever
@@ -71,8 +72,9 @@ impl Postgres {
 
     fn with_pools(server: Arc<Server>, options: &PostgresOptions) -> Result<Self, StoreError> {
         let mut own = HashMap::new();
-        for lane in SINGLE_LANES {
-            own.insert(lane, LanePool::new(lane, 1, &server, options)?);
+        for (lane, connections) in OWN_LANES {
+            let pool = LanePool::new(lane, connections, &server, options)?;
+            own.insert(lane, pool);
         }
         let searches = options.search_connections_max;
         own.insert(

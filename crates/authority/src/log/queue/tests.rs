@@ -40,7 +40,7 @@ fn a_quiet_tenant_waits_for_one_batch_whatever_another_has_waiting() {
         add(&mut queue, "noisy", 1_000, "noisy");
     }
     for round in 0..20 {
-        add(&mut queue, "quiet", 1, "quiet");
+        add(&mut queue, "quiet", 1_000, "quiet");
         let batches = [take(&mut queue), take(&mut queue)];
         assert!(batches.contains(&vec!["quiet"]), "{round}: {batches:?}");
         assert!(batches.contains(&vec!["noisy"]), "{round}: {batches:?}");
@@ -78,20 +78,26 @@ fn a_tenant_that_asks_again_and_again_does_not_starve_one_that_waits() {
 }
 
 #[test]
-fn small_entries_of_a_tenant_go_first_and_large_ones_are_not_starved() {
+fn revocations_of_a_tenant_go_first_and_other_changes_are_not_starved() {
     let mut queue = FairQueue::new(BOUNDS);
-    add(&mut queue, "t", 60, "large");
-    add(&mut queue, "t", 1, "small");
-    assert_eq!(queue.take(1, BATCH, |_| true), ["small"]);
+    let policy = ticket("t", 1, false);
+    queue.push(policy, "policy").expect("there is room");
     let mut batches = 0;
     loop {
-        add(&mut queue, "t", 1, "small");
+        add(&mut queue, "t", 1, "revocation");
         batches += 1;
-        if queue.take(1, BATCH, |_| true) == ["large"] {
+        if queue.take(1, BATCH, |_| true) == ["policy"] {
             break;
         }
-        assert!(batches < 2 * OLDEST_EVERY, "the large entry starves");
+        assert!(batches < 2 * OLDEST_EVERY, "the policy starves");
     }
+    assert!(batches > 1, "a revocation goes first");
+}
+
+#[test]
+fn an_entry_is_large_from_seventeen_targets_on() {
+    assert!(!ticket("t", 16, true).is_large());
+    assert!(ticket("t", 17, true).is_large());
 }
 
 #[test]
