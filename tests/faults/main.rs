@@ -26,6 +26,7 @@ mod networks;
 mod overload;
 mod point_in_time;
 mod postgres;
+mod postgres_tls;
 mod primaries;
 mod recover;
 mod search;

@@ -8,8 +8,8 @@ use std::{
 
 use portcullis_authority::config::Config;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
 };
 
 /// A certificate authority.
@@ -41,6 +41,15 @@ pub(crate) fn far() -> SystemTime {
 pub(crate) fn server_certificate(issuer: &Issuer, host: &str) -> Certificate {
     let mut params = CertificateParams::new([host.to_owned()]).expect("a host");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    sign(issuer, &params)
+}
+
+/// Makes the certificate of a client for a user of PostgreSQL, who is its common name.
+pub(crate) fn user_certificate(issuer: &Issuer, user: &str) -> Certificate {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, user);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(issuer, &params)
 }
 

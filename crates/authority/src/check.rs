@@ -36,6 +36,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
             // left out.
             Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
         }
+        remarks.extend(remarks_on_urls(&config.store));
         remarks.extend(examine_store(&config.store).await?);
         Ok(remarks)
     })
@@ -49,6 +50,28 @@ pub fn store_durability(config: &StoreConfig) -> BoxFuture<'_, Result<String, St
     Box::pin(async move { postgres::examine(&config.url, &config.postgres_options()).await })
 }
 
+/// Remarks about connections to the database that leave this machine and do not verify its server.
+fn remarks_on_urls(config: &StoreConfig) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(remark) = remark_on_url("store.url", &config.url) {
+        remarks.push(remark);
+    }
+    if let Some(url) = &config.owner_url
+        && let Some(remark) = remark_on_url("store.owner_url", url)
+    {
+        remarks.push(remark);
+    }
+    remarks
+}
+
+fn remark_on_url(key: &str, url: &str) -> Option<String> {
+    if url.starts_with("sqlite:") {
+        return None;
+    }
+    let remark = postgres::remark_on_url(url)?;
+    Some(format!("{key}: {remark}"))
+}
+
 /// Returns a remark about the database's settings, or about why they could not be examined. SQLite has none to examine.
 async fn examine_store(config: &StoreConfig) -> Result<Option<String>, StartError> {
     if config.url.starts_with("sqlite:") {
@@ -56,6 +79,8 @@ async fn examine_store(config: &StoreConfig) -> Result<Option<String>, StartErro
     }
     match store_durability(config).await {
         Ok(durability) => Ok(Some(format!("durability: {durability}"))),
+        // The database answers, and will answer a start in the same way.
+        Err(error @ StoreError::Tls(_)) => Err(error.into()),
         // The database may only be down now. That does not make the configuration wrong.
         Err(error) if error.is_retryable() => {
             Ok(Some(format!("the database was not looked at: {error}")))

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The database cannot be reached, or did not answer in time. A commit may have happened.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The database cannot be reached, because TLS with it failed. The text says what to set.
+    #[error("no TLS connection to the database: {0}")]
+    Tls(String),
     /// Another transaction was in the way: a lock, a deadlock, a serialization failure.
     #[error("the transaction has to be repeated: {0}")]
     Conflict(String),
@@ -40,7 +43,10 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         // Not `Overloaded`: repeating at once would add to the load that caused it.
-        matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Tls(_) | Self::Conflict(_)
+        )
     }
 
     /// Logs that `what` was postponed or failed because of this error.
@@ -50,7 +56,7 @@ impl StoreError {
     pub fn log(&self, what: &str) {
         match self {
             // The outage is logged once for all calls, so that an outage of a minute is not a thousand lines.
-            Self::Unavailable(_) => tracing::debug!(error = %self, "{what}"),
+            Self::Unavailable(_) | Self::Tls(_) => tracing::debug!(error = %self, "{what}"),
             _ => tracing::warn!(error = %self, "{what}"),
         }
     }

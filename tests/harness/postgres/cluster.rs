@@ -59,7 +59,7 @@ impl BaseBackup {
             "recovery_target_action=promote".to_owned(),
         ];
         let signal = self.cluster.directory.data().join("recovery.signal");
-        self.cluster.directory.write(&signal);
+        self.cluster.directory.write(&signal, "");
         let restored = self.cluster.first_start().await;
         let admin = restored.admin().await;
         eventually("the server to take writes", async || {
@@ -76,6 +76,20 @@ impl Cluster {
     /// durable as PostgreSQL is by default.
     pub async fn start(settings: &[&str]) -> Self {
         Self::new(settings).initialize().await
+    }
+
+    /// [`start`](Self::start), with files of these names and texts. `$` in a setting stands for their directory.
+    pub async fn start_with_files(files: &[(&str, &str)], settings: &[&str]) -> Self {
+        let mut cluster = Self::new(&[]);
+        let directory = cluster.directory.path().to_owned();
+        for (name, text) in files {
+            cluster.directory.write(&directory.join(name), text);
+        }
+        let directory = directory.display().to_string();
+        for setting in settings {
+            cluster.settings.push(setting.replace('$', &directory));
+        }
+        cluster.initialize().await
     }
 
     /// [`start`](Self::start), with a server whose disk and clock the test decides about.
@@ -265,7 +279,9 @@ impl Cluster {
         ready
     }
 
-    fn log(&self) -> String {
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 

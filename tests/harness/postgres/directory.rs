@@ -1,9 +1,12 @@
 //! A server's directory, whose end does not depend on the test's.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::Write,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -69,9 +72,10 @@ impl Directory {
         made.display().to_string()
     }
 
-    /// Writes an empty file for the server.
-    pub(super) fn write(&self, file: &Path) {
-        fs::write(file, "").expect("a file");
+    /// Writes a file for the server, which nobody else may read.
+    pub(super) fn write(&self, file: &Path, text: &str) {
+        fs::write(file, text).expect("a file");
+        fs::set_permissions(file, Permissions::from_mode(0o600)).expect("a mode");
         give_away(file);
     }
 

@@ -92,6 +92,7 @@ fn record_result(span: &Span, result: &Result<Appended, StoreError>) {
 fn error_type(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::Tls(_) => "tls",
         StoreError::Conflict(_) => "conflict",
         StoreError::TooSlow(_) => "too_slow",
         StoreError::InUse(_) => "in_use",

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::{runtime::Handle, time::timeout};
-use tokio_postgres::NoTls;
 
 use super::pool::Loan;
 
@@ -32,7 +31,8 @@ pub(super) fn cancel(loan: Loan) {
 
 async fn cancel_statement(loan: &Loan) -> Result<(), tokio_postgres::Error> {
     let client = &loan.session.client;
-    client.cancel_token().cancel_query(NoTls).await?;
+    let connector = loan.session.connector.clone();
+    client.cancel_token().cancel_query(connector).await?;
     // The answer to an empty query comes after the statement before it has ended.
     client.batch_execute("").await
 }

@@ -10,13 +10,17 @@ use std::{
 };
 
 use deadpool_postgres::ClientWrapper;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow,
+    AsyncMessage, Client, Config, Connection, SimpleQueryMessage, SimpleQueryRow, Socket,
+    config::{ChannelBinding, SslMode},
     error::SqlState,
+    tls::MakeTlsConnect,
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::db_error, hosts};
+use super::{error::db_error, hosts, tls, url::Target};
 use crate::{StoreError, sql::DbError};
 
 /// The options of an operator.
@@ -74,6 +78,10 @@ const SESSION: &str = "SELECT current_setting('transaction_read_only') AS only_r
 const NOTICE_GONE: &str = "SELECT set_config(name, '1s', false) FROM pg_settings \
      WHERE name = 'client_connection_check_interval'";
 
+/// The remedy where the server admits nobody like this: its own text would say it, and may hold values.
+const NOT_ADMITTED: &str = "pg_hba.conf admits no such user from this host with this encryption, or asks for a client \
+     certificate (sslcert and sslkey in the URL, issued to the user)";
+
 /// A counter of warnings. A commit whose wait for a standby was cancelled is answered as done. The only sign is a warning
 /// before the answer.
 pub(super) type Warnings = Arc<AtomicU64>;
@@ -90,11 +98,13 @@ pub(super) struct Session {
     pub(super) client: ClientWrapper,
     pub(super) process: ServerProcess,
     pub(super) warnings: Warnings,
+    /// Makes the handshake of the connection that cancels a statement of this one.
+    pub(super) connector: MakeRustlsConnect,
 }
 
 /// Connects with the settings of the service. `statement_timeout` is enforced by the server, for a lane that has one.
 pub(super) async fn connect_session(
-    config: &Config,
+    target: &Target,
     limit: Duration,
     statement_timeout: Option<Duration>,
 ) -> Result<Session, DbError> {
@@ -102,10 +112,11 @@ pub(super) async fn connect_session(
     if let Some(limit) = statement_timeout {
         settings += &format!("; SET statement_timeout = {}", limit.as_millis());
     }
-    hosts::open_first(config, limit, &|config| {
-        let settings = settings.clone();
+    let connector = target.tls.connector().await?;
+    hosts::open_first(&target.config, limit, &|config| {
+        let (settings, connector) = (settings.clone(), connector.clone());
         Box::pin(async move {
-            let opened = open(&config).await?;
+            let opened = open(config, connector).await?;
             // A session that lacks the settings is refused: its commits might not wait for the disk.
             opened
                 .client
@@ -122,19 +133,20 @@ pub(super) async fn connect_session(
 
 /// Connects without the settings, for migrations and inspection.
 pub(super) async fn connect_plainly(
-    config: &Config,
+    target: &Target,
     options: &PostgresOptions,
 ) -> Result<ClientWrapper, StoreError> {
-    let opened = hosts::open_first(config, options.connect_timeout, &|config| {
-        Box::pin(async move { open(&config).await })
-    });
-    Ok(opened.await?.client)
+    let connector = target.tls.connector().await?;
+    let open_one = |config| -> BoxFuture<'static, Result<Session, DbError>> {
+        Box::pin(open(config, connector.clone()))
+    };
+    let opened = hosts::open_first(&target.config, options.connect_timeout, &open_one).await?;
+    Ok(opened.client)
 }
 
 /// Opens a session at one address. Refuses a server that only reads: a standby, or a deposed primary.
-async fn open(config: &Config) -> Result<Session, DbError> {
-    let (client, connection) = config
-        .connect(NoTls)
+async fn open(config: Config, connector: MakeRustlsConnect) -> Result<Session, DbError> {
+    let (client, connection) = connect(config, &connector)
         .await
         .map_err(|error| connect_error(&error))?;
     let warnings = Warnings::default();
@@ -151,7 +163,32 @@ async fn open(config: &Config) -> Result<Session, DbError> {
         client,
         process,
         warnings,
+        connector,
     })
+}
+
+/// A client, and what drives it.
+type Connected = (
+    Client,
+    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
+);
+
+/// Connects with TLS as the mode says. `prefer` alone tries again without it.
+async fn connect(
+    mut config: Config,
+    connector: &MakeRustlsConnect,
+) -> Result<Connected, tokio_postgres::Error> {
+    let connected = config.connect(connector.clone()).await;
+    let may_do_without = config.get_ssl_mode() == SslMode::Prefer
+        && config.get_channel_binding() != ChannelBinding::Require;
+    match connected {
+        Err(error) if may_do_without && tls::may_work_without(&error) => {
+            // The cancellation of a statement follows the mode that its connection has.
+            config.ssl_mode(SslMode::Disable);
+            config.connect(connector.clone()).await
+        }
+        connected => connected,
+    }
 }
 
 /// Whether the session only reads, and the process that serves it. One statement reads both: behind a pooler the next
@@ -187,7 +224,15 @@ fn read_column<'a>(row: &'a SimpleQueryRow, column: &str) -> Option<&'a str> {
 }
 
 fn connect_error(error: &tokio_postgres::Error) -> DbError {
+    if let Some(failure) = tls::describe_failure(error) {
+        return DbError::Tls(failure);
+    }
     match db_error(error) {
+        DbError::Other(text)
+            if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
+        {
+            DbError::Unavailable(format!("connecting: {text}: {NOT_ADMITTED}"))
+        }
         DbError::Unavailable(text) => DbError::Unavailable(format!("connecting: {text}")),
         // A wrong password or database may be corrected while the authority retries.
         other => DbError::Unavailable(format!("connecting: {other}")),

@@ -57,16 +57,16 @@ impl Postgres {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
-        let config = url::parse_setting("store.url", url)?;
+        let target = url::parse_setting("store.url", url)?;
         // Both URLs are checked before anything connects: a malformed one must not be found halfway.
         let owner = match &options.owner_url {
             Some(url) => Some(url::parse_setting("store.owner_url", url)?),
             None => None,
         };
         // Before the migration, whose lock belongs to a session.
-        pooler::refuse_transaction_pooling(&config, options).await?;
-        migrate::migrate(&config, owner.as_ref(), options).await?;
-        let server = Arc::new(Server::new(config, options));
+        pooler::refuse_transaction_pooling(&target, options).await?;
+        migrate::migrate(&target, owner.as_ref(), options).await?;
+        let server = Arc::new(Server::new(target, options));
         Self::with_pools(server, options)
     }
 

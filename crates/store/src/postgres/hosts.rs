@@ -6,7 +6,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{
     Config,
-    config::{Host, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
 };
 
 use crate::sql::DbError;
@@ -135,14 +135,24 @@ fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Du
         Some(Host::Unix(directory)) => {
             single.host_path(directory);
         }
-        _ => {}
+        // A certificate may be for an address. Without a name the driver would make no handshake.
+        None => {
+            if let Some(address) = address {
+                single.host(address.to_string());
+            }
+        }
     }
     if let Some(address) = address {
         single.hostaddr(address);
     }
     single.port(named.port);
     set_identity(&mut single, config);
-    single.ssl_mode(config.get_ssl_mode());
+    single.ssl_mode(match &named.host {
+        // As in libpq: nobody listens in between, and the server has no TLS there.
+        #[cfg(unix)]
+        Some(Host::Unix(_)) => SslMode::Disable,
+        _ => config.get_ssl_mode(),
+    });
     single.ssl_negotiation(config.get_ssl_negotiation());
     single.channel_binding(config.get_channel_binding());
     // `open` checks each session itself, and refuses it with a reason.

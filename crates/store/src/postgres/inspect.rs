@@ -23,9 +23,9 @@ const NOT_INSTALLED: [SqlState; 3] = [
 /// # Errors
 /// When the server cannot be reached in time, or the URL leads to a pooler that cannot be used.
 pub async fn examine(url: &str, options: &PostgresOptions) -> Result<String, StoreError> {
-    let config = url::parse_setting("store.url", url)?;
-    pooler::refuse_transaction_pooling(&config, options).await?;
-    let client = connect::connect_plainly(&config, options).await?;
+    let target = url::parse_setting("store.url", url)?;
+    pooler::refuse_transaction_pooling(&target, options).await?;
+    let client = connect::connect_plainly(&target, options).await?;
     let described = timeout(options.connect_timeout, durability::describe(&client)).await;
     Ok(described.map_err(|_| no_answer())??)
 }
@@ -39,8 +39,8 @@ pub async fn installed_issuer(
     url: &str,
     options: &PostgresOptions,
 ) -> Result<Option<String>, StoreError> {
-    let config = url::parse_setting("store.url", url)?;
-    let client = connect::connect_plainly(&config, options).await?;
+    let target = url::parse_setting("store.url", url)?;
+    let client = connect::connect_plainly(&target, options).await?;
     let asked = timeout(options.connect_timeout, client.query_opt(ISSUER, &[]));
     let answer = asked.await.map_err(|_| no_answer())?;
     match answer {

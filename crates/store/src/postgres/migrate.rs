@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use deadpool_postgres::ClientWrapper;
 use portcullis_contract::seeded::{self, Mistake};
-use tokio_postgres::{Client, Config, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{
     connect::{self, PostgresOptions},
     error::db_error,
+    url::Target,
 };
 use crate::StoreError;
 
@@ -19,8 +20,8 @@ mod embedded {
 /// Migrates the schema to this version. With an owner, the owner migrates and grants the service its rights. Without one
 /// the service migrates, if it has to.
 pub(super) async fn migrate(
-    service: &Config,
-    owner: Option<&Config>,
+    service: &Target,
+    owner: Option<&Target>,
     options: &PostgresOptions,
 ) -> Result<(), StoreError> {
     let migrator = owner.unwrap_or(service);
@@ -52,7 +53,7 @@ pub(super) async fn migrate(
 ///
 /// Migrations take no lock of their own, so a second connection locks a table while the first one migrates.
 async fn lock_migrations(
-    migrator: &Config,
+    migrator: &Target,
     options: &PostgresOptions,
 ) -> Result<ClientWrapper, StoreError> {
     let lock = connect::connect_plainly(migrator, options).await?;
@@ -104,11 +105,11 @@ fn is_not_installed(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Grants the service the rights that it uses and no others. It adds and reads audit rows, and cannot change them.
-async fn grant(owner: &Client, service: &Config) -> Result<(), StoreError> {
+async fn grant(owner: &Client, service: &Target) -> Result<(), StoreError> {
     // Names cannot be parameters of GRANT, so the server quotes them.
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
     let row = owner
-        .query_one(names, &[&service.get_user()])
+        .query_one(names, &[&service.config.get_user()])
         .await
         .map_err(|error| db_error(&error))?;
     let (schema, role): (&str, &str) = (row.get(0), row.get(1));

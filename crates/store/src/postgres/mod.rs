@@ -15,11 +15,12 @@ mod migrate;
 mod pool;
 mod pooler;
 mod send;
+mod tls;
 mod url;
 
 pub use self::{
     connect::PostgresOptions,
     engine::Postgres,
     inspect::{examine, installed_issuer},
-    url::check_url,
+    url::{check_url, remark_on_url},
 };

@@ -13,11 +13,11 @@ use deadpool::managed::{
 };
 use deadpool_postgres::Runtime;
 use tokio::{sync::Semaphore, time::timeout};
-use tokio_postgres::Config;
 
 use super::{
     connect::{self, PostgresOptions, ServerProcess, Session},
     error::db_error,
+    url::Target,
 };
 use crate::{
     PoolState,
@@ -139,7 +139,7 @@ impl Drop for Waiting<'_> {
 
 /// The server behind all lanes, with the doubts about its connections.
 pub(super) struct Server {
-    config: Config,
+    target: Target,
     connect_timeout: Duration,
     /// The number of doubts so far. A connection that was proven before the newest one has to be proven again.
     doubts: AtomicU64,
@@ -149,9 +149,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(config: Config, options: &PostgresOptions) -> Self {
+    pub(super) fn new(target: Target, options: &PostgresOptions) -> Self {
         Self {
-            config,
+            target,
             connect_timeout: options.connect_timeout,
             doubts: AtomicU64::new(0),
             condemned: AtomicU64::new(0),
@@ -203,7 +203,7 @@ impl Server {
         let ending = async {
             // Not from a pool: its connections may all wait for the lock that the process holds.
             let session =
-                connect::connect_session(&self.config, self.connect_timeout, None).await?;
+                connect::connect_session(&self.target, self.connect_timeout, None).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
                 [&process.pid, &process.started_us];
             let rows = session.client.query(TERMINATE, &parameters).await;
@@ -238,7 +238,7 @@ impl Manager for Sessions {
         // Read before connecting: a doubt that arises meanwhile also concerns this connection.
         let proven = server.doubts.load(Ordering::SeqCst);
         let session = connect::connect_session(
-            &server.config,
+            &server.target,
             server.connect_timeout,
             self.statement_timeout,
         )

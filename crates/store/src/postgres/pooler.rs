@@ -5,11 +5,12 @@
 //! random.
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 use super::{
     connect::{self, PostgresOptions},
     error::db_error,
+    url::Target,
 };
 use crate::{StoreError, sql::DbError};
 
@@ -21,11 +22,11 @@ const REFUSAL: &str = "store.url leads to a pooler that gives each transaction a
 
 /// Refuses a pooler that does not keep sessions.
 pub(super) async fn refuse_transaction_pooling(
-    config: &Config,
+    target: &Target,
     options: &PostgresOptions,
 ) -> Result<(), StoreError> {
-    let one = connect::connect_plainly(config, options).await?;
-    let other = connect::connect_plainly(config, options).await?;
+    let one = connect::connect_plainly(target, options).await?;
+    let other = connect::connect_plainly(target, options).await?;
     let looking = timeout(options.connect_timeout, are_mixed(&one, &other)).await;
     let is_mixed = looking.map_err(|_| {
         StoreError::Unavailable(

@@ -1,11 +1,25 @@
 //! URLs of databases: settings that cannot work are refused before anything connects.
 
-use tokio_postgres::{Config, config::TargetSessionAttrs};
+mod parameters;
 
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use tokio_postgres::{
+    Config,
+    config::{ChannelBinding, Host, SslMode, SslNegotiation, TargetSessionAttrs},
+};
+
+use self::parameters::TlsParameters;
+use super::tls::{Files, Mode, Tls};
 use crate::StoreError;
 
-/// The values of `sslmode` that demand encryption.
-const ENCRYPTED: [&str; 3] = ["require", "verify-ca", "verify-full"];
+/// Where a URL leads, and how its connections are encrypted.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// The driver's settings.
+    pub(super) config: Config,
+    pub(super) tls: Arc<Tls>,
+}
 
 /// Checks a URL without connecting. The reason never repeats the URL, which may hold a password.
 ///
@@ -15,23 +29,60 @@ pub fn check_url(url: &str) -> Result<(), String> {
     parse(url).map(drop)
 }
 
+/// A remark about a URL whose connections leave this machine without proof of the server. None: they do not, or the URL
+/// cannot be used.
+#[must_use]
+pub fn remark_on_url(url: &str) -> Option<String> {
+    let target = parse(url).ok()?;
+    let mode = target.tls.mode();
+    if mode == Mode::VerifyFull || stays_on_this_machine(&target.config) {
+        return None;
+    }
+    let danger = match mode {
+        Mode::Disable | Mode::Prefer => {
+            "passwords, sessions and the log may cross the network in clear"
+        }
+        Mode::Require => "any machine in between can pretend to be the database",
+        _ => "any server with a certificate of the same authority can pretend to be the database",
+    };
+    Some(format!(
+        "leads beyond this machine with sslmode={}: {danger}. Set sslmode=verify-full and sslrootcert",
+        mode.name()
+    ))
+}
+
+fn stays_on_this_machine(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    // An address counts instead of its name.
+    if !addresses.is_empty() {
+        return addresses.iter().all(IpAddr::is_loopback);
+    }
+    config.get_hosts().iter().all(is_this_machine)
+}
+
+fn is_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse::<IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
 /// Parses the URL of a setting. The error names the setting.
-pub(super) fn parse_setting(setting: &str, url: &str) -> Result<Config, StoreError> {
+pub(super) fn parse_setting(setting: &str, url: &str) -> Result<Target, StoreError> {
     parse(url).map_err(|problem| StoreError::Unusable(format!("{setting}: {problem}")))
 }
 
-fn parse(url: &str) -> Result<Config, String> {
-    // Checked here, because the driver rejects other modes as malformed and `require` only when it connects.
-    if let Some(mode) = parameter(url, "sslmode")
-        && ENCRYPTED.contains(&mode)
-    {
-        return Err(format!(
-            "sslmode={mode} asks for TLS, and connections to PostgreSQL are not encrypted yet: \
-             use a Unix socket or a private network, and remove sslmode"
-        ));
-    }
+fn parse(url: &str) -> Result<Target, String> {
+    // Taken out first: the driver knows neither the files nor the modes that verify.
+    let (url, parameters) = parameters::take(url)?;
     // The text of the driver's error is dropped: it may repeat a part of the URL.
-    let config = url.parse::<Config>().map_err(|_| {
+    let mut config = url.parse::<Config>().map_err(|_| {
         "is malformed: it must be postgres://user:password@host:port/database?name=value".to_owned()
     })?;
     if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
@@ -40,61 +91,80 @@ fn parse(url: &str) -> Result<Config, String> {
                 .to_owned(),
         );
     }
-    Ok(config)
+    let mode = read_mode(&parameters)?;
+    let files = read_files(&parameters, mode)?;
+    check_driver_settings(&config, mode)?;
+    config.ssl_mode(match mode {
+        Mode::Disable => SslMode::Disable,
+        Mode::Prefer => SslMode::Prefer,
+        Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+    });
+    Ok(Target {
+        config,
+        tls: Arc::new(Tls::new(mode, files)),
+    })
 }
 
-/// The value of a parameter of the URL. The last of several counts.
-fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = url.split_once('?')?;
-    let mut last = None;
-    for pair in query.split('&') {
-        if let Some((key, value)) = pair.split_once('=')
-            && key == name
-        {
-            last = Some(value);
+fn read_mode(parameters: &TlsParameters) -> Result<Mode, String> {
+    let mode = match parameters.mode.as_deref() {
+        Some("disable") => Mode::Disable,
+        None | Some("prefer") => Mode::Prefer,
+        // As in libpq: whoever names an authority means it to be asked.
+        Some("require") if parameters.root.is_some() => Mode::VerifyCa,
+        Some("require") => Mode::Require,
+        Some("verify-ca") => Mode::VerifyCa,
+        Some("verify-full") => Mode::VerifyFull,
+        Some(_) => {
+            let known = "sslmode must be disable, prefer, require, verify-ca or verify-full";
+            return Err(known.to_owned());
         }
+    };
+    Ok(mode)
+}
+
+fn read_files(parameters: &TlsParameters, mode: Mode) -> Result<Files, String> {
+    let name = mode.name();
+    if mode.verifies() && parameters.root.is_none() {
+        return Err(format!(
+            "sslmode={name} needs sslrootcert: the file with the certificate that signs the server's"
+        ));
     }
-    last
+    // It would protect nothing, although the operator meant it to.
+    if !mode.verifies() && parameters.root.is_some() {
+        return Err(format!(
+            "sslrootcert needs sslmode=verify-full, verify-ca or require: with sslmode={name} nobody is verified"
+        ));
+    }
+    if parameters.certificate.is_some() != parameters.key.is_some() {
+        return Err("sslcert and sslkey must be set together".to_owned());
+    }
+    if mode == Mode::Disable && parameters.certificate.is_some() {
+        return Err(
+            "sslcert cannot be used with sslmode=disable: no certificate is shown".to_owned(),
+        );
+    }
+    let certificate = parameters.certificate.clone().map(PathBuf::from);
+    let key = parameters.key.clone().map(PathBuf::from);
+    Ok(Files {
+        root: parameters.root.clone().map(PathBuf::from),
+        client: certificate.zip(key),
+    })
+}
+
+/// Checks the driver's own settings of TLS against the mode.
+fn check_driver_settings(config: &Config, mode: Mode) -> Result<(), String> {
+    if config.get_channel_binding() == ChannelBinding::Require && mode == Mode::Disable {
+        return Err(
+            "channel_binding=require cannot be used with sslmode=disable: there is no channel"
+                .to_owned(),
+        );
+    }
+    let is_weak = matches!(mode, Mode::Disable | Mode::Prefer);
+    if config.get_ssl_negotiation() == SslNegotiation::Direct && is_weak {
+        return Err("sslnegotiation=direct needs sslmode=require or stronger".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encryption_that_cannot_be_had_is_refused_with_a_sentence() {
-        for mode in ENCRYPTED {
-            for url in [
-                format!("postgres://u:secret@h/d?sslmode={mode}"),
-                format!("postgresql://u:secret@h1,h2/d?connect_timeout=3&sslmode={mode}"),
-            ] {
-                let problem = check_url(&url).expect_err("refused");
-                assert!(
-                    problem.contains(mode) && problem.contains("TLS"),
-                    "{problem}"
-                );
-                assert!(!problem.contains("secret"));
-            }
-        }
-        for url in [
-            "postgres://u@h/d",
-            "postgres://u@h/d?sslmode=disable",
-            "postgres://u@h/d?sslmode=prefer",
-            "postgres://u@h1:1,h2:2/d?target_session_attrs=read-write",
-        ] {
-            assert_eq!(check_url(url), Ok(()), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_url_and_one_that_only_reads_are_refused_without_their_password() {
-        for url in [
-            "postgres://u:secret@h:port/d",
-            "postgres://u:secret@h/d?nonsense=1",
-            "postgres://u:secret@h/d?target_session_attrs=read-only",
-        ] {
-            let problem = check_url(url).expect_err("refused");
-            assert!(!problem.contains("secret"), "{problem}");
-        }
-    }
-}
+mod tests;

@@ -170,6 +170,9 @@ pub enum DbError {
     /// No connection, or no answer.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// No connection, because its TLS failed. The text says what to set.
+    #[error("tls: {0}")]
+    Tls(String),
     /// A statement reached the time limit of its lane.
     #[error("too slow: {0}")]
     TooSlow(String),
@@ -184,6 +187,7 @@ impl From<DbError> for StoreError {
             // A statement that expects an existing key handles it (ON CONFLICT). Here another caller was faster.
             DbError::Unique(text) | DbError::Conflict(text) => Self::Conflict(text),
             DbError::Unavailable(text) => Self::Unavailable(text),
+            DbError::Tls(text) => Self::Tls(text),
             DbError::TooSlow(text) => Self::TooSlow(text),
             DbError::Other(text) => Self::Internal(text),
         }

@@ -137,7 +137,7 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
         // nothing.
         match (self.run)(requests.clone()).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(error) if requests.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
+            Err(error) if requests.len() == 1 || is_unreachable(&error) => {
                 requests.iter().map(|_| Err(error.clone())).collect()
             }
             Err(_) => self.answer_one_by_one(requests).await,
@@ -158,6 +158,10 @@ impl<T: Clone + Send + 'static, R: Send + 'static> Queue<T, R> {
     fn state(&self) -> MutexGuard<'_, State<T, R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_unreachable(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::Tls(_))
 }
 
 #[cfg(test)]

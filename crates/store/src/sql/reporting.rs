@@ -79,7 +79,7 @@ impl ReportingConnection {
 
 fn record_failure(outage: &Outage, lane: Lane, error: &DbError) {
     // Every other error is an answer of the database, so it is up.
-    if let DbError::Unavailable(text) = error {
+    if let DbError::Unavailable(text) | DbError::Tls(text) = error {
         outage.record_failure(lane.name(), text);
     }
 }
