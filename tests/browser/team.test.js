@@ -97,31 +97,6 @@ for (const script of [true, false]) {
     });
   });
 
-  test(`users are sorted by every column, and read again, ${how}`, async () => {
-    await visit({ script }, async (visitor) => {
-      const { page } = visitor;
-      await visitor.signIn(ADMINISTRATOR);
-      await visitor.goto("/team");
-      for (const id of ["user-name", "person-name", "sessions", "last-active", "sign-in"]) {
-        await sortBy(visitor, word(`team-column-${id}`));
-      }
-      await sortBy(visitor, USER_NAME);
-      const names = await column(page, USER_NAME);
-      assert.deepEqual(names, [...names].sort(), "by user name");
-      await sortBy(visitor, word("team-column-sessions"));
-      const counts = (await column(page, word("team-column-sessions"))).map(Number);
-      assert.deepEqual(counts, [...counts].sort((one, other) => other - one), "most sessions first");
-      const before = await page.locator(".lead").first().innerText();
-      assert.match(before, /^\d+ active sessions in northfield-school$/);
-      await admitted("n-103", script);
-      await page.getByRole("link", { name: word("frame-refresh"), exact: true }).click();
-      await eventually("the total counts the new session", async () => {
-        const now = await page.locator(".lead").first().innerText();
-        return Number.parseInt(now, 10) === Number.parseInt(before, 10) + 1;
-      });
-    });
-  });
-
   test(`sessions are found by every field, ${how}`, async () => {
     await visit({ script }, async (visitor) => {
       const { page } = visitor;
@@ -193,6 +168,38 @@ for (const script of [true, false]) {
       await page.getByRole("link", { name: word("team-select-none"), exact: true }).click();
       await page.getByRole("link", { name: word("team-select-all"), exact: true }).waitFor();
       assert.equal(await ticked(), 0);
+    });
+  });
+}
+
+// What changes something comes after everything that expects the demonstration as it was.
+for (const script of [true, false]) {
+  const how = script ? "with scripts" : "without scripts";
+
+  test(`users are sorted by every column, and read again, ${how}`, async () => {
+    await visit({ script }, async (visitor) => {
+      const { page } = visitor;
+      await visitor.signIn(ADMINISTRATOR);
+      await visitor.goto("/team");
+      for (const id of ["user-name", "person-name", "sessions", "last-active", "sign-in"]) {
+        await sortBy(visitor, word(`team-column-${id}`));
+      }
+      await sortBy(visitor, USER_NAME);
+      // Names that begin with no letter come last.
+      const names = (await column(page, USER_NAME)).filter((name) => /^[a-z]/.test(name));
+      assert.ok(names.length > 3, names.join());
+      assert.deepEqual(names, [...names].sort(), "by user name");
+      await sortBy(visitor, word("team-column-sessions"));
+      const counts = (await column(page, word("team-column-sessions"))).map(Number);
+      assert.deepEqual(counts, [...counts].sort((one, other) => other - one), "most sessions first");
+      const before = await page.locator(".lead").first().innerText();
+      assert.match(before, /^\d+ active sessions in northfield-school$/);
+      await admitted("n-103", script);
+      await page.getByRole("link", { name: word("frame-refresh"), exact: true }).click();
+      await eventually("the total counts the new session", async () => {
+        const now = await page.locator(".lead").first().innerText();
+        return Number.parseInt(now, 10) === Number.parseInt(before, 10) + 1;
+      });
     });
   });
 
