@@ -217,7 +217,8 @@ async fn revoked_and_cut_off_api_keys_survive_every_turn(engine: Engine) {
         apply(
             &*store,
             entry(Mutation::Turn {
-                period: Duration::ZERO,
+                life: Duration::ZERO,
+                margin: Duration::ZERO,
             }),
         )
         .await;

@@ -309,7 +309,8 @@ async fn what_was_said_too_late_is_said_again(engine: Engine) {
     apply(
         &*store,
         entry(Mutation::Turn {
-            period: std::time::Duration::ZERO,
+            life: std::time::Duration::ZERO,
+            margin: std::time::Duration::ZERO,
         }),
     )
     .await;
@@ -321,7 +322,8 @@ async fn what_was_said_too_late_is_said_again(engine: Engine) {
     apply(
         &*store,
         entry(Mutation::Turn {
-            period: std::time::Duration::ZERO,
+            life: std::time::Duration::ZERO,
+            margin: std::time::Duration::ZERO,
         }),
     )
     .await;

@@ -15,7 +15,12 @@ async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_long
     engine: Engine,
 ) {
     let store = engine.place().await.store().await;
-    let life = async |wish| store.token_life(wish).await.expect("a life");
+    let life = async |wish| {
+        store
+            .token_life(wish, Duration::ZERO)
+            .await
+            .expect("a life")
+    };
     assert_eq!(
         life(SHORT).await,
         TokenLife {
@@ -51,7 +56,10 @@ async fn a_longer_token_life_takes_force_at_once_and_a_shorter_one_when_the_long
 
 async fn a_longer_life_that_returns_begins_the_wait_again(engine: Engine) {
     let store = engine.place().await.store().await;
-    let life = async |wish| store.token_life(wish).await.expect("a life").keep;
+    let life = async |wish| {
+        let life = store.token_life(wish, Duration::ZERO).await;
+        life.expect("a life").keep
+    };
     assert_eq!(life(LONG).await, LONG);
     assert_eq!(life(SHORT).await, LONG);
     let first = Instant::now();

@@ -112,13 +112,14 @@ async fn work(store: &dyn Store) {
     apply(
         store,
         entry(Mutation::Turn {
-            period: Duration::ZERO,
+            life: Duration::ZERO,
+            margin: Duration::ZERO,
         }),
     )
     .await;
     store.secret("name", b"sealed").await.expect("a secret");
     store
-        .token_life(Duration::from_secs(60))
+        .token_life(Duration::from_secs(60), Duration::ZERO)
         .await
         .expect("a life");
     store

@@ -19,8 +19,11 @@ use crate::Engine;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn turn(period: Duration) -> Entry {
-    entry(Mutation::Turn { period })
+fn turn(life: Duration) -> Entry {
+    entry(Mutation::Turn {
+        life,
+        margin: Duration::ZERO,
+    })
 }
 
 async fn a_turn_waits_for_its_period(engine: Engine) {

@@ -21,6 +21,7 @@ use crate::{
     app::{App, TokenUses},
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
+    domain::TURN_MARGIN,
     feed::{
         self, Beats, Feed, FeedError, Gates, Peers, Receipts, Sharing, Validators, watch::WatchHost,
     },
@@ -357,7 +358,7 @@ async fn start_app(
 ) -> Result<App, StartError> {
     // The life of tokens is announced before any is issued: no generation may be forgotten while its tokens live.
     store
-        .token_life(config.tokens.access_token_lifetime)
+        .token_life(config.tokens.access_token_lifetime, TURN_MARGIN)
         .await?;
 
     // The secrets that all authorities of the installation share.

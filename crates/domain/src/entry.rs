@@ -134,9 +134,19 @@ pub enum Mutation {
         successor: Box<NewKey>,
     },
     /// Drops the previous generation of revocations, if the last turn is old enough.
+    ///
+    /// The least age of the last turn is the sum of both.
     Turn {
-        /// The least age of the last turn: the longest lifetime of an access token, and an hour.
-        period: Duration,
+        /// The longest lifetime of an access token that may be in use.
+        life: Duration,
+        /// The margin over it.
+        margin: Duration,
+    },
+    /// Signs everyone out, and revokes forgotten API keys again, if the database's clock is below its floor
+    /// ([`is_set_back`](crate::is_set_back)): revoked tokens may be valid again by this clock.
+    ClockSetBack {
+        /// The margin of [`ForgetApiKeys`](Self::ForgetApiKeys).
+        forget_margin: Duration,
     },
     /// Deletes API keys that were revoked and that expired at least this long ago.
     ForgetApiKeys(Duration),
@@ -169,7 +179,7 @@ pub enum Cause {
     RefreshTokenReused,
     /// A new session on the same device replaced it.
     Replaced,
-    /// The history was recovered with everyone signed out.
+    /// The history was recovered with everyone signed out, or the database's clock was set back.
     Recovery,
     /// The tenant's policy changed, and the session violated it.
     Policy,
@@ -237,7 +247,8 @@ impl Mutation {
     /// The action of new roles in the audit trail, whether an administrator or a sign-in sets them.
     pub const SET_ROLES: &'static str = "user.set_roles";
 
-    /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys).
+    /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys), and of one
+    /// [`ClockSetBack`](Self::ClockSetBack).
     pub const FORGOTTEN_MAX: u32 = 256;
 
     /// The tenant whose data changes. None for a change to the whole installation.
@@ -258,6 +269,7 @@ impl Mutation {
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
             | Self::Turn { .. }
+            | Self::ClockSetBack { .. }
             | Self::ForgetApiKeys(_)
             | Self::Record
             | Self::Repeat { .. }
@@ -277,6 +289,7 @@ impl Mutation {
             | Self::RevokeApiKey { .. }
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
+            | Self::ClockSetBack { .. }
             | Self::Repeat { .. }
             // It takes the way of those that it measures.
             | Self::Canary => true,
@@ -298,6 +311,7 @@ impl Mutation {
         let cause = match self {
             Self::TrustKey(_) => "no_key",
             Self::Turn { .. } => "schedule",
+            Self::ClockSetBack { .. } => "clock_set_back",
             Self::ForgetApiKeys(_) => "expired",
             Self::Repeat { .. } => "slow_commit",
             _ => return Details::new(),
@@ -330,6 +344,7 @@ impl Mutation {
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
             // It weighs as much as it may write, so that revocations do not wait behind it.
             Self::Record => Self::RECORDED_MAX as usize,
+            Self::ClockSetBack { .. } => Self::FORGOTTEN_MAX as usize,
             // A cutoff of a tenant or of everyone is one row, however many sessions it ends.
             _ => 1,
         }
@@ -348,7 +363,7 @@ impl Mutation {
             Self::SetUserRoles { .. } => Self::SET_ROLES,
             Self::SignOutTenant { .. } => "tenant.sign_out",
             Self::SetPolicy { .. } => "policy.update",
-            Self::SignOutEveryone => "everyone.sign_out",
+            Self::SignOutEveryone | Self::ClockSetBack { .. } => "everyone.sign_out",
             Self::CreateApiKey(_) => "api_key.create",
             Self::RevokeApiKey { .. } => "api_key.revoke",
             Self::TrustKey(_) => "key.trust",

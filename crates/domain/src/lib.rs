@@ -65,6 +65,6 @@ pub use self::{
     sign_in::{EXCESS_SESSIONS_MAX, OTHER_SESSIONS_MAX, SignIn, SignInOutcome},
     sweep::{GateContact, GateId, GateRecord, Heard, Sweep, SweptSession},
     time::Micros,
-    turning::{Count, Counting, SinceTurn},
+    turning::{Count, Counting, SinceTurn, TURN_MARGIN, is_set_back},
     user::{Profile, User, UserRole, UserRoles},
 };

@@ -3,10 +3,18 @@
 //! The database's clock alone cannot decide when to turn. Two forward steps of it within one token lifetime would make two
 //! turns, and a revoked token would be accepted. So authorities also count the time that passes by monotonic clocks, one
 //! authority at a time, and a turn needs both. A restart delays a turn and never hastens one.
+//!
+//! A clock that was ahead and is set right again is another danger: tokens whose revocations turns have forgotten become
+//! valid again. So each turn raises the floor of the clock. Below the floor nothing proves a gate fresh, until everyone
+//! has been signed out.
 
 use std::time::Duration;
 
 use super::{Micros, time::span};
+
+/// A generation is kept for the longest life of a token and this much more. Clocks drift, and time servers correct the
+/// database's clock by small steps back.
+pub const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
 
 /// Ticks without a count after which another authority takes over.
 const SILENT_TICKS: u32 = 3;
@@ -22,6 +30,17 @@ pub struct SinceTurn {
     pub latest: Micros,
     /// The time that authorities have counted, in microseconds.
     pub counted_us: i64,
+    /// The floor of the database's clock ([`is_set_back`]).
+    pub clock_floor: Micros,
+}
+
+/// Whether the database's clock is below its floor: the earliest time at which everything has expired that gates have
+/// forgotten.
+///
+/// Then a revoked token may be valid again by this clock, and no gate may be told that it is up to date.
+#[must_use]
+pub fn is_set_back(clock: Micros, floor: Micros) -> bool {
+    clock < floor
 }
 
 impl SinceTurn {
@@ -38,6 +57,14 @@ impl SinceTurn {
     pub fn turning_at(&self, now: Micros) -> Micros {
         // A clock that was ahead may have issued tokens that live until then.
         now.max(self.latest)
+    }
+
+    /// The floor of the clock after a turn. `life` is the longest life of a token.
+    #[must_use]
+    pub fn floor_after_turn(&self, life: Duration) -> Micros {
+        // The turn forgets what was revoked before the last turn, and those tokens were issued before it. Without the
+        // margin of the turn: a step back that is smaller than the margin stays above the floor.
+        self.clock_floor.max(self.turned.after(life))
     }
 }
 
@@ -101,7 +128,41 @@ mod tests {
             turned: Micros(turned_s * 1_000_000),
             latest: Micros(latest_s * 1_000_000),
             counted_us: counted_s * 1_000_000,
+            clock_floor: Micros(0),
         }
+    }
+
+    #[test]
+    fn a_step_back_behind_a_turn_is_noticed_and_one_within_the_margin_is_not() {
+        let life = HOUR;
+        let now = Micros(0).after(10 * HOUR);
+        let turned = Micros(0).after(8 * HOUR);
+        let since = SinceTurn {
+            turned,
+            latest: now,
+            counted_us: span(life + TURN_MARGIN),
+            clock_floor: Micros(0),
+        };
+        assert!(since.is_due(life + TURN_MARGIN, now));
+
+        let floor = since.floor_after_turn(life);
+        assert_eq!(
+            floor,
+            turned.after(life),
+            "the last forgotten token expires"
+        );
+        assert!(!is_set_back(now, floor));
+        assert!(!is_set_back(Micros(now.0 - span(TURN_MARGIN)), floor));
+        assert!(is_set_back(Micros(now.0 - span(TURN_MARGIN) - 1), floor));
+    }
+
+    #[test]
+    fn the_floor_of_the_clock_never_sinks_by_a_turn() {
+        let since = SinceTurn {
+            clock_floor: Micros(0).after(9 * HOUR),
+            ..since(3_600, 7_200, 3_600)
+        };
+        assert_eq!(since.floor_after_turn(HOUR), Micros(0).after(9 * HOUR));
     }
 
     #[test]

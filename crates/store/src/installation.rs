@@ -40,11 +40,11 @@ pub trait KeyStore: Send + Sync + 'static {
 #[async_trait]
 pub trait InstallationStore: Send + Sync + 'static {
     /// The longest lifetime of an access token in the whole installation. A longer `wish` takes effect at once. A shorter
-    /// one takes effect when all tokens of the longer lifetime have expired.
+    /// one takes effect `margin` after all tokens of the longer lifetime have expired.
     ///
     /// # Errors
     /// When the store fails.
-    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError>;
+    async fn token_life(&self, wish: Duration, margin: Duration) -> Result<TokenLife, StoreError>;
 
     /// The issuer of the installation. Stores `issuer` first when there is none.
     ///

@@ -9,7 +9,7 @@ use portcullis_contract::{
     position::{Chain, Position, Revision},
     view::Frame,
 };
-use portcullis_domain::{Entry, EntryError, Micros, Outcome, Session, SignedOut};
+use portcullis_domain::{Entry, EntryError, Micros, Outcome, Session, SignedOut, is_set_back};
 use prost::bytes::Bytes;
 
 use crate::StoreError;
@@ -170,6 +170,16 @@ pub struct Beat {
     pub time: Micros,
     /// The version of the authority's roster that stood in the store when the head was read. 0: there is none.
     pub roster: u64,
+    /// The floor of the database's clock when the head was read.
+    pub clock_floor: Micros,
+}
+
+impl Beat {
+    /// Whether the database's clock is below its floor. Then the beat proves no gate fresh.
+    #[must_use]
+    pub fn is_set_back(&self) -> bool {
+        is_set_back(self.time, self.clock_floor)
+    }
 }
 
 /// The conditions under which a checkpoint is worth writing: the interval, and any one of the other three.

@@ -21,8 +21,10 @@ use crate::{
 
 /// The pause between two looks at the log's maintenance.
 const MAINTENANCE: Duration = Duration::from_millis(300);
-/// The time between two turns: the life of a token, and a margin.
-pub const TURN_PERIOD: Duration = Duration::from_secs(LIFE_SECONDS + 2);
+/// The life of a token, which a turn waits for.
+const TOKEN_LIFE: Duration = Duration::from_secs(LIFE_SECONDS);
+/// The margin of a turn over it.
+const TURN_MARGIN: Duration = Duration::from_secs(2);
 /// The most messages of a gate that wait to be read.
 const REQUESTS_MAX: usize = 64;
 
@@ -110,7 +112,8 @@ async fn maintain(world: Arc<World>, authority: Arc<SimulatedAuthority>) {
         sleep(MAINTENANCE).await;
         world.database.count_time();
         let turn = Entry::internal(Mutation::Turn {
-            period: TURN_PERIOD,
+            life: TOKEN_LIFE,
+            margin: TURN_MARGIN,
         });
         if let Ok(outcome) = authority.log().submit(turn).await
             && outcome.changed > 0

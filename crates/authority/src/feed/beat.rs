@@ -10,7 +10,7 @@ use tokio::{
 
 use super::sharing::Sharing;
 use crate::{
-    health::{Pulse, Readiness, Supervisor},
+    health::{Condition, Pulse, Readiness, Supervisor},
     keys::HeadCodes,
     store::{Beat, Store, StoreError},
 };
@@ -105,6 +105,10 @@ impl Beating {
         match self.try_beat().await {
             Ok(beat) => {
                 self.readiness.succeed(Pulse::Beat);
+                if self.reports_set_back(&beat) {
+                    // As without a beat: the gates grow stale, until everyone has been signed out.
+                    return;
+                }
                 // Signed once, since thousands of streams may wait for one beat.
                 let signed = SignedBeat {
                     head_code: self.heads.sign(beat.head),
@@ -121,6 +125,21 @@ impl Beating {
                 error.log("no beat");
             }
         }
+    }
+
+    /// Whether the database's clock is below its floor. Readiness then says so until it is not any more.
+    fn reports_set_back(&self, beat: &Beat) -> bool {
+        if !beat.is_set_back() {
+            self.readiness.lower(Condition::Clock);
+            return false;
+        }
+        self.readiness.raise(
+            Condition::Clock,
+            "the database's clock was set back, and revoked tokens may be valid again: if it stays so, everyone is \
+             signed out"
+                .into(),
+        );
+        true
     }
 
     /// Beats once all validators whose probes wait are in the roster that the other authorities read.

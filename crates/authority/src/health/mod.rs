@@ -4,7 +4,7 @@ pub(crate) mod gauges;
 mod readiness;
 mod supervisor;
 
-pub(crate) use self::readiness::{Pulse, describe};
+pub(crate) use self::readiness::{Problems, Pulse, describe};
 pub use self::{
     readiness::{Condition, Readiness},
     supervisor::Supervisor,

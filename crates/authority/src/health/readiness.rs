@@ -31,6 +31,8 @@ pub enum Condition {
     Writes,
     /// This authority's view does not follow the log.
     Feed,
+    /// The database's clock was set back so far that revoked tokens may be valid again.
+    Clock,
     /// The store is older than the log that this authority or a gate has seen.
     History,
     /// There is no key to sign with, or the keys cannot be opened.
@@ -39,12 +41,13 @@ pub enum Condition {
 
 impl Condition {
     /// All conditions, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Draining,
         Self::Task,
         Self::Beat,
         Self::Writes,
         Self::Feed,
+        Self::Clock,
         Self::History,
         Self::Keys,
     ];
@@ -58,6 +61,7 @@ impl Condition {
             Self::Beat => "beat",
             Self::Writes => "writes",
             Self::Feed => "feed",
+            Self::Clock => "clock",
             Self::History => "history",
             Self::Keys => "keys",
         }

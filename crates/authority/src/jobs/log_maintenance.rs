@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{checkpoint, turn_counter::TurnCounter};
 use crate::{
     config::Config,
-    domain::{Entry, Mutation},
+    domain::{Entry, Mutation, TURN_MARGIN},
     feed::Feed,
     health::{Condition, Readiness},
     keys::{Keyring, KeyringError, MasterKey, random},
@@ -18,11 +18,8 @@ use crate::{
     store::Store,
 };
 
-/// A generation is kept for the longest life of a token and this much more, because clocks of gates differ.
-const TURN_MARGIN: Duration = Duration::from_secs(60 * 60);
-
 /// The time from the expiry of a revoked API key until gates forget it. No gate's clock is so far behind.
-const FORGET_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const FORGET_MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The parts that maintenance works with.
 pub(super) struct LogMaintenance {
@@ -60,12 +57,13 @@ impl LogMaintenance {
     async fn turn_generation(&self) {
         // The longest life in the whole installation counts, also that of an authority with another configuration.
         let wished = self.config.tokens.access_token_lifetime;
-        let kept = match self.store.token_life(wished).await {
+        let kept = match self.store.token_life(wished, TURN_MARGIN).await {
             Ok(life) => life.keep,
             Err(error) => return error.log("no turn: the longest life of a token is unknown"),
         };
         let turn = Mutation::Turn {
-            period: kept + TURN_MARGIN,
+            life: kept,
+            margin: TURN_MARGIN,
         };
         match self.log.submit(Entry::internal(turn)).await {
             Ok(outcome) if outcome.changed > 0 => {

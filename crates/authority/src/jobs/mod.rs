@@ -6,6 +6,7 @@
 mod audit_outbox;
 mod canary;
 pub(crate) mod checkpoint;
+mod clock_set_back;
 mod key_following;
 mod log_following;
 mod log_maintenance;
@@ -79,6 +80,13 @@ impl Jobs {
 
         let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
         tasks.spawn_until(stop, "keys", follow_keys);
+
+        let answer_set_back = clock_set_back::run(
+            self.log.clone(),
+            Arc::clone(tasks.readiness()),
+            self.app.instruments.clock_sign_outs.clone(),
+        );
+        tasks.spawn_until(stop, "clock", answer_set_back);
 
         let interval = self.config.watch.canary_interval;
         let measure = canary::run(Arc::clone(&self.app), interval);

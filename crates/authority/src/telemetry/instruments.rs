@@ -1,7 +1,7 @@
 //! The instruments that parts of the authority record into. Their names and units are in
 //! `docs/reference/observability.md`; a test compares.
 
-use opentelemetry::metrics::Meter;
+use opentelemetry::metrics::{Counter, Meter};
 
 use super::{
     calls::Calls, commits::Commits, connections::Connections, enforcement::Enforcement,
@@ -15,6 +15,8 @@ pub struct Instruments {
     pub(crate) connections: Connections,
     pub(crate) commits: Commits,
     pub(crate) enforcement: Enforcement,
+    /// Sign-outs of everyone because the database's clock was set back.
+    pub(crate) clock_sign_outs: Counter<u64>,
     /// Makes gauges, which are read when a reader asks for them.
     pub(crate) meter: Meter,
 }
@@ -28,7 +30,18 @@ impl Instruments {
             connections: Connections::new(&meter),
             commits: Commits::new(&meter, system),
             enforcement: Enforcement::new(&meter),
+            clock_sign_outs: clock_sign_outs(&meter),
             meter,
         }
     }
+}
+
+fn clock_sign_outs(meter: &Meter) -> Counter<u64> {
+    let counter = meter
+        .u64_counter("portcullis.clock.sign_outs")
+        .with_description("Sign-outs of everyone because the database's clock was set back.")
+        .build();
+    // So that the series is there before it grows: an increase from nothing raises no alert.
+    counter.add(0, &[]);
+    counter
 }

@@ -45,7 +45,11 @@ pub(super) async fn secret(db: &mut Db, name: &str, fresh: &[u8]) -> Result<Vec<
 }
 
 /// Applies a wish for the longest life of an access token.
-pub(super) async fn token_life(db: &mut Db, wish: Duration) -> Result<TokenLife, StoreError> {
+pub(super) async fn token_life(
+    db: &mut Db,
+    wish: Duration,
+    margin: Duration,
+) -> Result<TokenLife, StoreError> {
     // A longer life is in force at once. A shorter one is only noted: gates must keep revocations
     // for as long as tokens of the longer life may be in use, so it comes into force when those
     // have run out.
@@ -56,14 +60,21 @@ pub(super) async fn token_life(db: &mut Db, wish: Duration) -> Result<TokenLife,
         "UPDATE installation SET lowered_us = {} WHERE token_life_us > $1 AND lowered_us IS NULL",
         db.dialect.now
     );
+    // From then on turns reckon with the shorter life. A clock that goes back to when tokens of the longer one were
+    // valid is below its floor, whatever the turns say.
     let lower = format!(
-        "UPDATE installation SET token_life_us = $1, lowered_us = NULL \
-         WHERE token_life_us > $1 AND lowered_us + token_life_us < {}",
+        "UPDATE installation SET token_life_us = $1, lowered_us = NULL, clock_floor_us = \
+         CASE WHEN clock_floor_us > lowered_us + token_life_us THEN clock_floor_us \
+         ELSE lowered_us + token_life_us END \
+         WHERE token_life_us > $1 AND lowered_us + token_life_us + $2 < {}",
         db.dialect.now
     );
-    for step in [raise, note_lower, lower] {
+    for step in [raise, note_lower] {
         db.query(&step, &[span(wish).into()]).await?;
     }
+    let values = [span(wish).into(), span(margin).into()];
+    db.query(&lower, &values).await?;
+
     let select = "SELECT token_life_us FROM installation";
     let rows = db.query(select, &[]).await?;
     let longest = only_row(&rows, "installation")?.unsigned(ONLY)?;

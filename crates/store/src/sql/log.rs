@@ -41,6 +41,11 @@ columns! {
 }
 
 columns! {
+    /// The floor of the database's clock.
+    BeatFloor after BeatRoster { clock_floor_us }
+}
+
+columns! {
     /// A batch as gates receive it.
     FrameColumns { revision, delta, audit_digest }
 }
@@ -95,10 +100,11 @@ pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, Stor
         db.query(&sql, &[authority[..].into()]).await?
     } else {
         let sql = format!(
-            "SELECT {}, {}, {} FROM log_head",
+            "SELECT {}, {}, {}, {} FROM log_head",
             HeadColumns::names(),
             select_time(&db.dialect),
-            select_roster()
+            select_roster(),
+            select_floor()
         );
         db.query(&sql, &[authority[..].into()]).await?
     };
@@ -108,6 +114,7 @@ pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, Stor
         head: position(&rows)?,
         time: row.time(HeadTime::AT.now_us)?,
         roster: roster.unwrap_or_default().cast_unsigned(),
+        clock_floor: row.time(BeatFloor::AT.clock_floor_us)?,
     })
 }
 
@@ -138,6 +145,15 @@ fn select_roster() -> String {
     roster.select()
 }
 
+/// The floor of the clock, as it stood when the head was read: a floor that was lowered is seen with the sign-out of
+/// everyone that allowed it.
+fn select_floor() -> String {
+    let floor = BeatFloor {
+        clock_floor_us: "(SELECT clock_floor_us FROM installation)",
+    };
+    floor.select()
+}
+
 fn beat_statement(dialect: &Dialect) -> String {
     // The write and the read are one statement: its snapshot is taken after the call began, and its
     // commit is durable. Only the primary server can do that, so the head is not one of an earlier
@@ -148,11 +164,12 @@ fn beat_statement(dialect: &Dialect) -> String {
         chain: "(SELECT chain FROM log_head)",
     };
     format!(
-        "{write} RETURNING {head}, {time}, {roster}",
+        "{write} RETURNING {head}, {time}, {roster}, {floor}",
         write = write_beat(dialect),
         head = head.select(),
         time = select_time(dialect),
         roster = select_roster(),
+        floor = select_floor(),
     )
 }
 

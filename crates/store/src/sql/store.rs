@@ -572,8 +572,8 @@ impl KeyStore for SqlStore {
 
 #[async_trait]
 impl InstallationStore for SqlStore {
-    async fn token_life(&self, wish: Duration) -> Result<TokenLife, StoreError> {
-        installation::token_life(&mut self.lane(Lane::Write).await?, wish).await
+    async fn token_life(&self, wish: Duration, margin: Duration) -> Result<TokenLife, StoreError> {
+        installation::token_life(&mut self.lane(Lane::Write).await?, wish, margin).await
     }
 
     async fn keep_issuer(&self, issuer: &str) -> Result<String, StoreError> {

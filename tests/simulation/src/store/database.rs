@@ -179,6 +179,8 @@ impl Database {
                 head: rows.head(),
                 time: cluster.clock(elapsed()),
                 roster: rows.roster(&authority),
+                // No fault sets the clock back behind a turn here: the model has that.
+                clock_floor: Micros(0),
             }
         };
         if self.has(Bug::BeatWritesNothing) {
@@ -400,7 +402,7 @@ impl Preparing {
                 });
                 1
             }
-            Mutation::Turn { period } => usize::from(self.add_turn(rows, *period)),
+            Mutation::Turn { life, margin } => usize::from(self.add_turn(rows, *life + *margin)),
             Mutation::Repeat { serials, cuts } => {
                 self.changes.push(Change::Revoke {
                     credential,

@@ -260,6 +260,7 @@ impl Rows {
             turned: self.turned.at,
             latest,
             counted_us: i64::try_from(counted.as_micros()).unwrap_or(i64::MAX),
+            clock_floor: Micros(0),
         }
     }
 }

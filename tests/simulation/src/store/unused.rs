@@ -142,7 +142,11 @@ impl KeyStore for Connection {
 
 #[async_trait]
 impl InstallationStore for Connection {
-    async fn token_life(&self, _wish: Duration) -> Result<TokenLife, StoreError> {
+    async fn token_life(
+        &self,
+        _wish: Duration,
+        _margin: Duration,
+    ) -> Result<TokenLife, StoreError> {
         not_here()
     }
 

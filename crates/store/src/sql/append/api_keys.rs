@@ -14,17 +14,23 @@ use super::{
         columns::{ONLY, columns},
         connection::Statement,
         json::json,
+        turns,
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
     batch::{Batch, Cutoff, scope_columns},
 };
 use crate::StoreError;
-use portcullis_domain::{Cause, EntryError, Mutation, NewApiKey};
+use portcullis_domain::{Cause, EntryError, Micros, Mutation, NewApiKey};
 
 columns! {
     /// A key that was ended.
     EndedKeyColumns { serial, owner_id }
+}
+
+columns! {
+    /// A revoked key that gates forget.
+    ForgottenKeyColumns { serial, expires_us }
 }
 
 columns! {
@@ -146,9 +152,49 @@ impl Batch<'_> {
         // One batch at a time forgets. No other entry locks the rows of such keys.
         let lock = "UPDATE installation SET keys_version = keys_version";
         self.db.query(lock, &[]).await?;
-        let sql = "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
+        let sql = format!(
+            "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
              (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
-                 AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
+                 AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING {}",
+            ForgottenKeyColumns::names()
+        );
+        let values: [Value; 3] = [
+            self.now.into(),
+            margin_us.into(),
+            i64::from(Mutation::FORGOTTEN_MAX).into(),
+        ];
+        let columns = ForgottenKeyColumns::AT;
+        let mut serials = Vec::new();
+        let mut expired = Micros::default();
+        for row in self.db.query(&sql, &values).await? {
+            serials.push(row.serial(columns.serial)?);
+            expired = expired.max(row.time(columns.expires_us)?);
+        }
+        if serials.is_empty() {
+            self.unchanged(index);
+            return Ok(());
+        }
+        // A clock that goes back behind it would make a forgotten key valid again.
+        turns::raise_clock_floor(self.db, expired).await?;
+
+        // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
+        serials.sort_unstable();
+        let changed = u32::try_from(serials.len()).unwrap_or(u32::MAX);
+        self.changes.push(Change::Forget(serials));
+        self.applied(index, "", &[], None, changed);
+        Ok(())
+    }
+
+    /// Revokes again the forgotten keys that may not have expired, at most [`Mutation::FORGOTTEN_MAX`]. Returns their
+    /// number.
+    pub(super) async fn revoke_forgotten_api_keys(
+        &mut self,
+        margin_us: i64,
+    ) -> Result<u32, StoreError> {
+        // With the margin, so that the next small step of the clock finds none that has just expired.
+        let sql = "UPDATE api_keys SET forgotten_us = NULL WHERE (tenant_id, key_id) IN \
+             (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.forgotten_us IS NOT NULL \
+                 AND k.expires_us > $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
         let values: [Value; 3] = [
             self.now.into(),
             margin_us.into(),
@@ -159,15 +205,16 @@ impl Batch<'_> {
             serials.push(row.serial(ONLY)?);
         }
         if serials.is_empty() {
-            self.unchanged(index);
-            return Ok(());
+            return Ok(0);
         }
         // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
         serials.sort_unstable();
-        let changed = u32::try_from(serials.len()).unwrap_or(u32::MAX);
-        self.changes.push(Change::Forget(serials));
-        self.applied(index, "", &[], None, changed);
-        Ok(())
+        let revoked = u32::try_from(serials.len()).unwrap_or(u32::MAX);
+        self.changes.push(Change::Revoke {
+            credential: CredentialKind::ApiKey,
+            serials,
+        });
+        Ok(revoked)
     }
 
     /// Cuts off all API keys of a scope.

@@ -13,7 +13,9 @@ use super::{
     batch::{Applied, Batch},
 };
 use crate::StoreError;
-use portcullis_domain::{Cause, EntryError, Mutation, NewKey, current_key, time::span};
+use portcullis_domain::{
+    Cause, EntryError, Mutation, NewKey, current_key, is_set_back, time::span,
+};
 
 impl Batch<'_> {
     pub(super) async fn change_installation(&mut self) -> Result<(), StoreError> {
@@ -28,7 +30,10 @@ impl Batch<'_> {
                 Mutation::ReplaceKey { id, successor } => {
                     self.replace_key(index, id, successor).await?;
                 }
-                Mutation::Turn { period } => self.turn(index, *period).await?,
+                Mutation::Turn { life, margin } => self.turn(index, *life, *margin).await?,
+                Mutation::ClockSetBack { forget_margin } => {
+                    self.answer_set_back(index, span(*forget_margin)).await?;
+                }
                 Mutation::ForgetApiKeys(margin) => {
                     self.forget_api_keys(index, span(*margin)).await?;
                 }
@@ -157,16 +162,51 @@ impl Batch<'_> {
     }
 
     /// Turns, if the time since the last turn is long enough.
-    async fn turn(&mut self, index: usize, period: Duration) -> Result<(), StoreError> {
+    async fn turn(
+        &mut self,
+        index: usize,
+        life: Duration,
+        margin: Duration,
+    ) -> Result<(), StoreError> {
         // The lock on the row of the installation orders turns: of several at once one happens.
         let since = turns::lock_since_turn(self.db, self.now).await?;
-        if !since.is_due(period, self.now) {
+        if !since.is_due(life + margin, self.now) {
             self.unchanged(index);
             return Ok(());
         }
-        turns::turn(self.db, since.turning_at(self.now)).await?;
+
+        let turned = since.turning_at(self.now);
+        let clock_floor = since.floor_after_turn(life);
+        turns::turn(self.db, turned, clock_floor).await?;
         self.changes.push(Change::Turn);
         self.applied(index, "", &[], None, 1);
+        Ok(())
+    }
+
+    /// Revokes again what gates have forgotten, if the clock is below its floor.
+    async fn answer_set_back(
+        &mut self,
+        index: usize,
+        forget_margin_us: i64,
+    ) -> Result<(), StoreError> {
+        // The lock on the row of the installation orders these entries: of several at once one finds the clock too low.
+        let floor = turns::lock_clock_floor(self.db).await?;
+        if !is_set_back(self.now, floor) {
+            self.unchanged(index);
+            return Ok(());
+        }
+
+        let keys = self.revoke_forgotten_api_keys(forget_margin_us).await?;
+        if keys == Mutation::FORGOTTEN_MAX {
+            // There may be more. Gates prove nothing until the last entry lowers the floor.
+            self.applied(index, "", &[], None, keys);
+            return Ok(());
+        }
+
+        // One cutoff covers every session that was opened so far, also between the step of the clock and now.
+        self.cut(index, Scope::Everyone, None);
+        turns::lower_clock_floor(self.db).await?;
+        self.applied(index, "", &[], Some(Cause::Recovery), keys + 1);
         Ok(())
     }
 }

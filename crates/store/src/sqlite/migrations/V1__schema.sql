@@ -25,6 +25,7 @@ CREATE TABLE installation (
     turn_counter           BLOB,                        -- the id of the authority that counts
     turn_count             INTEGER NOT NULL DEFAULT 0,  -- grows with each count, so that none is added twice
     clock_latest_us        INTEGER NOT NULL DEFAULT 0,  -- the latest time that the clock of the database has shown
+    clock_floor_us         INTEGER NOT NULL DEFAULT 0,  -- a clock below it may make forgotten tokens valid again
     checkpoint_claimed_us  INTEGER NOT NULL DEFAULT 0,  -- when an authority last took on a checkpoint
     -- Sessions do not become idle while no authority is up to record their use.
     heard_us               INTEGER NOT NULL DEFAULT 0,  -- when an authority was last up
@@ -312,6 +313,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_by_owner ON api_keys (tenant_id, owner_id, key_id) WHERE serial > 0;
 -- Revoked keys whose revocation gates may forget once they have expired.
 CREATE INDEX api_keys_to_forget ON api_keys (expires_us) WHERE end_event IS NOT NULL AND forgotten_us IS NULL;
+CREATE INDEX api_keys_forgotten ON api_keys (expires_us) WHERE forgotten_us IS NOT NULL;
 
 -- Requests of the last day, by hour since 1970.
 CREATE TABLE api_key_hours (
