@@ -3,7 +3,7 @@
 //! The gate of this model is always up to date, because a gate that is behind refuses no less. A tick stands for an hour or
 //! more: `max_staleness` is nothing here.
 
-use portcullis_domain::{Micros, SinceTurn};
+use portcullis_domain::{Micros, SinceTurn, is_set_back};
 use stateright::Property as Checked;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub enum Scene {
     Clock,
     /// The life of tokens is shortened, too.
     Life,
+    /// The life of tokens is shortened while the clock steps.
+    ClockAndLife,
     /// A gate remembers a lost history, which has the only revocation.
     Fork,
 }
@@ -57,8 +59,12 @@ pub struct State {
     turned: u8,
     latest: u8,
     counted: u8,
+    /// The floor of the database's clock.
+    floor: u8,
     /// When the life of tokens was shortened, by the database's clock.
     shortened: Option<u8>,
+    /// Whether turns reckon with the shorter life.
+    shorter_in_force: bool,
     /// A turn that was found due: the time by which the next one will be reckoned.
     turning: Option<u8>,
     log: Log,
@@ -89,6 +95,10 @@ pub enum Action {
     SetRight,
     /// The operator shortens the life of tokens.
     ShortenLife,
+    /// The shorter life takes force.
+    TakeForce,
+    /// An authority that sees the clock below its floor signs everyone out.
+    SignOutEveryone,
 }
 
 impl State {
@@ -110,6 +120,16 @@ impl State {
         }
     }
 
+    /// Whether the clock is below its floor. The domain's own decision.
+    fn is_set_back(&self) -> bool {
+        is_set_back(micros(self.clock()), micros(self.floor))
+    }
+
+    /// Whether a transaction can lock the row of the installation, and has something to do.
+    fn may_sign_out(&self) -> bool {
+        self.turning.is_none() && self.is_set_back()
+    }
+
     fn write(&mut self, kind: Kind) {
         self.log.push(Entry {
             kind,
@@ -126,7 +146,8 @@ impl Model {
         Self {
             scene,
             without: None,
-            ticks_max: 12,
+            // The life of a token and two turns. Three of each would be too many states beside two more kinds of steps.
+            ticks_max: if scene == Scene::ClockAndLife { 8 } else { 12 },
         }
     }
 
@@ -139,25 +160,58 @@ impl Model {
         }
     }
 
+    /// The steps that the clock may make.
+    fn steps(&self) -> u8 {
+        match self.scene {
+            Scene::Clock => 3,
+            Scene::ClockAndLife => 2,
+            Scene::Turns | Scene::Life | Scene::Fork => 0,
+        }
+    }
+
+    fn turns_max(&self) -> usize {
+        match self.scene {
+            Scene::Clock => 4,
+            _ => 3,
+        }
+    }
+
     fn keeps(&self, rule: Rule) -> bool {
         self.without != Some(rule)
     }
 
-    /// The time between two turns: the longest life of a token that may be alive, and the margin.
-    fn period(&self, state: &State) -> u8 {
+    /// The longest life of a token that may be alive.
+    fn kept_life(state: &State) -> u8 {
+        match state.shorter_in_force {
+            true => SHORT_LIFE,
+            false => LIFE,
+        }
+    }
+
+    /// Whether the shorter life may take force.
+    fn may_take_force(&self, state: &State) -> bool {
         let Some(shortened) = state.shortened else {
-            return LIFE + MARGIN;
+            return false;
         };
-        // As `lowered_us + token_life_us < now` of the store.
-        let has_force = shortened + LIFE < state.clock();
-        match has_force || !self.keeps(Rule::ShorterLifeWaits) {
-            true => SHORT_LIFE + MARGIN,
-            false => LIFE + MARGIN,
+        if state.shorter_in_force || state.turning.is_some() {
+            return false;
+        }
+        // As `lowered_us + token_life_us + margin < now` of the store.
+        let has_waited = shortened + LIFE + MARGIN < state.clock();
+        has_waited || !self.keeps(Rule::ShorterLifeWaits)
+    }
+
+    fn take_force(&self, state: &mut State) {
+        state.shorter_in_force = true;
+        if let Some(shortened) = state.shortened
+            && self.keeps(Rule::ShorterLifeRaisesTheFloor)
+        {
+            state.floor = state.floor.max(shortened + LIFE);
         }
     }
 
     fn is_due(&self, state: &State) -> bool {
-        let period = self.period(state);
+        let period = Self::kept_life(state) + MARGIN;
         if !self.keeps(Rule::TurnWaits) {
             return true;
         }
@@ -166,8 +220,7 @@ impl Model {
             false => u8::MAX,
         };
         // The domain's own decision.
-        let period = Duration::from_micros(micros(period).0.unsigned_abs());
-        since_turn(state, counted).is_due(period, micros(state.clock()))
+        since_turn(state, counted).is_due(duration(period), micros(state.clock()))
     }
 
     /// The time by which the next turn is reckoned, if one happens now.
@@ -177,10 +230,16 @@ impl Model {
         }
         // The domain's own decision, too.
         let turned = since_turn(state, state.counted).turning_at(micros(state.clock()));
-        u8::try_from(turned.0 / TICK_US).unwrap_or(u8::MAX)
+        ticks(turned)
     }
 
     fn turn(&self, state: &mut State, turned: u8) {
+        if self.keeps(Rule::TurnRaisesTheFloor) {
+            // The domain's own decision, too.
+            let life = duration(Self::kept_life(state));
+            let floor = since_turn(state, state.counted).floor_after_turn(life);
+            state.floor = ticks(floor);
+        }
         state.turned = turned;
         state.counted = 0;
         state.write(Kind::Turn);
@@ -190,13 +249,18 @@ impl Model {
         }
     }
 
-    /// What the operator has to do after a clock was set back behind the last turn.
-    fn sign_out_after_set_back(&self, state: &mut State) {
-        let is_behind_turn = state.clock() < state.turned;
-        if is_behind_turn && self.keeps(Rule::SetBackSignsOut) {
+    /// Lowers the floor, because a cutoff covers everything that was forgotten.
+    fn sign_out_everyone(&self, state: &mut State) {
+        state.floor = 0;
+        if self.keeps(Rule::SetBackSignsOut) {
             state.ended = true;
             state.write(Kind::Cut);
         }
+    }
+
+    /// Whether no beat proves the gate fresh, so that it answers 503.
+    fn is_without_proof(&self, state: &State) -> bool {
+        self.keeps(Rule::NothingProvesBelowTheFloor) && state.is_set_back()
     }
 
     /// Whether the gate refuses the session's tokens as revoked.
@@ -223,11 +287,13 @@ impl stateright::Model for Model {
         vec![State {
             now,
             ahead: 0,
-            steps_left: if self.scene == Scene::Clock { 3 } else { 0 },
+            steps_left: self.steps(),
             turned: 0,
             latest: now,
             counted: now,
+            floor: 0,
             shortened: None,
+            shorter_in_force: false,
             turning: None,
             log: Vec::new(),
             ended: is_fork,
@@ -248,16 +314,25 @@ impl stateright::Model for Model {
         }
         match state.turning {
             Some(_) => actions.extend([Action::CommitTurn, Action::AbandonTurn]),
-            // After two turns everything is forgotten, and nothing else can go wrong.
-            None if state.turns() < 3 && self.is_due(state) => actions.push(Action::BeginTurn),
+            // Two turns forget everything, and two more the sign-out of a clock that was set back.
+            None if state.turns() < self.turns_max() && self.is_due(state) => {
+                actions.push(Action::BeginTurn)
+            }
             None => {}
         }
         // A turn's transaction is over before the clock has stepped forward and back: an assumption, see the README.
         if state.steps_left > 0 && state.turning.is_none() {
             actions.extend([Action::StepForward, Action::SetRight]);
         }
-        if self.scene == Scene::Life {
+        let shortens_life = matches!(self.scene, Scene::Life | Scene::ClockAndLife);
+        if shortens_life && !state.shorter_in_force {
             actions.push(Action::ShortenLife);
+        }
+        if self.may_take_force(state) {
+            actions.push(Action::TakeForce);
+        }
+        if state.may_sign_out() {
+            actions.push(Action::SignOutEveryone);
         }
     }
 
@@ -289,29 +364,45 @@ impl stateright::Model for Model {
             Action::SetRight => {
                 next.ahead = 0;
                 next.steps_left -= 1;
-                self.sign_out_after_set_back(&mut next);
             }
             Action::ShortenLife => {
                 next.shortened = Some(state.shortened.unwrap_or(state.clock()));
             }
+            Action::TakeForce => self.take_force(&mut next),
+            Action::SignOutEveryone => self.sign_out_everyone(&mut next),
         }
         (next != *state).then_some(next)
     }
 
     fn properties(&self) -> Vec<Checked<Self>> {
-        vec![
+        let mut properties = vec![
             Checked::always(
                 Property::NoResurrection.name(),
                 |model: &Self, state: &State| {
                     let has_live_token = state.clock() < state.expires;
-                    !state.ended || !has_live_token || model.is_refused(state)
+                    let is_refused = model.is_refused(state) || model.is_without_proof(state);
+                    !state.ended || !has_live_token || is_refused
                 },
             ),
             Checked::sometimes(
                 "a revocation is forgotten",
                 |model: &Self, state: &State| state.ended && !model.is_refused(state),
             ),
-        ]
+        ];
+        if self.steps() > 0 {
+            properties.push(Checked::sometimes(
+                "the clock is below its floor",
+                |_, state: &State| state.is_set_back(),
+            ));
+        }
+        if self.scene == Scene::Clock {
+            // A floor that is too high would sign everyone out when the clock is only corrected.
+            properties.push(Checked::always(
+                "a clock that no turn trusted may be corrected",
+                |_, state: &State| state.turns() >= 1 || !state.is_set_back(),
+            ));
+        }
+        properties
     }
 }
 
@@ -320,7 +411,16 @@ fn since_turn(state: &State, counted: u8) -> SinceTurn {
         turned: micros(state.turned),
         latest: micros(state.latest),
         counted_us: micros(counted).0,
+        clock_floor: micros(state.floor),
     }
+}
+
+fn duration(ticks: u8) -> Duration {
+    Duration::from_micros(micros(ticks).0.unsigned_abs())
+}
+
+fn ticks(time: Micros) -> u8 {
+    u8::try_from(time.0 / TICK_US).unwrap_or(u8::MAX)
 }
 
 fn micros(ticks: u8) -> Micros {
@@ -377,8 +477,28 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sign_out_a_clock_that_is_set_back_behind_a_turn_revives_tokens() {
+    fn nothing_is_forgotten_too_early_when_the_clock_steps_and_the_life_is_shortened() {
+        exhaust("clock and life", Model::whole(Scene::ClockAndLife));
+    }
+
+    #[test]
+    fn without_a_floor_a_clock_that_is_set_right_revives_tokens() {
+        falls_without(Rule::TurnRaisesTheFloor, Scene::Clock);
+    }
+
+    #[test]
+    fn without_refusing_proofs_a_clock_below_its_floor_revives_tokens() {
+        falls_without(Rule::NothingProvesBelowTheFloor, Scene::Clock);
+    }
+
+    #[test]
+    fn without_a_sign_out_a_clock_that_was_below_its_floor_revives_tokens() {
         falls_without(Rule::SetBackSignsOut, Scene::Clock);
+    }
+
+    #[test]
+    fn without_raising_the_floor_a_shorter_life_hides_tokens_of_the_longer_one() {
+        falls_without(Rule::ShorterLifeRaisesTheFloor, Scene::ClockAndLife);
     }
 
     #[test]

@@ -71,8 +71,14 @@ pub enum Rule {
     TimeIsCounted,
     /// A turn is dated by the latest time that the database's clock has shown.
     LatestTimeIsKept,
-    /// A clock that is set back behind the last turn signs everyone out: the turn may have forgotten tokens that live again.
+    /// A turn raises the floor of the clock to the end of the tokens that it forgets.
+    TurnRaisesTheFloor,
+    /// No beat proves a gate fresh while the clock is below its floor.
+    NothingProvesBelowTheFloor,
+    /// The floor is lowered together with a sign-out of everyone.
     SetBackSignsOut,
+    /// A shorter life that takes force raises the floor to the end of the tokens of the longer one.
+    ShorterLifeRaisesTheFloor,
     /// A shorter life of tokens takes force when tokens of the longer life have expired.
     ShorterLifeWaits,
     /// A refresh decides by the rows, which forget nothing.
@@ -106,7 +112,10 @@ impl Rule {
             | Self::TwoGenerations
             | Self::TimeIsCounted
             | Self::LatestTimeIsKept
+            | Self::TurnRaisesTheFloor
+            | Self::NothingProvesBelowTheFloor
             | Self::SetBackSignsOut
+            | Self::ShorterLifeRaisesTheFloor
             | Self::ShorterLifeWaits
             | Self::RefreshReadsRows
             | Self::TwoTurnsAfterAFork => Property::NoResurrection,
