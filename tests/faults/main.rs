@@ -11,6 +11,7 @@ mod commits;
 mod descriptors;
 mod disks;
 mod documentation;
+mod encrypted_ports;
 mod exhaustion;
 mod forged_tokens;
 mod frozen;

@@ -120,6 +120,7 @@ impl TestAuthority {
             .expect("the authority starts");
         self.config.server.grpc_listen = authority.grpc_address;
         self.config.server.http_listen = authority.http_address;
+        self.config.server.metrics_listen = authority.metrics_address;
         self.authority = Some(authority);
     }
 
@@ -133,6 +134,7 @@ impl TestAuthority {
             .expect("the authority starts");
         config.server.grpc_listen = authority.grpc_address;
         config.server.http_listen = authority.http_address;
+        config.server.metrics_listen = authority.metrics_address;
         Self {
             authority: Some(authority),
             config,

@@ -21,7 +21,10 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, ServerTlsConfig},
+};
 
 use crate::wait::eventually;
 
@@ -54,13 +57,30 @@ impl Received {
 impl Receiver {
     /// Starts it.
     pub async fn start() -> Self {
+        Self::serve("http", Server::builder()).await
+    }
+
+    /// Starts it with TLS, for clients that have a certificate too.
+    ///
+    /// # Panics
+    /// When the certificates cannot be used.
+    pub async fn start_with_tls(tls: ServerTlsConfig) -> Self {
+        let server = Server::builder().tls_config(tls);
+        Self::serve("https", server.expect("certificates")).await
+    }
+
+    async fn serve(scheme: &str, mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let port = listener.local_addr().expect("an address").port();
+        let host = match scheme {
+            "https" => "localhost",
+            _ => "127.0.0.1",
+        };
         let receiver = Self {
-            endpoint,
+            endpoint: format!("{scheme}://{host}:{port}"),
             ..Self::default()
         };
-        let server = Server::builder()
+        let server = server
             .add_service(TraceServiceServer::new(receiver.clone()))
             .add_service(MetricsServiceServer::new(receiver.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));

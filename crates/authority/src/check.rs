@@ -10,6 +10,7 @@ use crate::{
     net::Tls,
     server::{NO_CALLERS, StartError},
     store::{StoreError, postgres},
+    telemetry::check_files,
 };
 
 /// Checks a configuration without starting anything or changing the store. Returns remarks for the operator: checks
@@ -23,7 +24,9 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
         read_master_key(&config.keys.master_key_file)?;
         Places::open_configured(&config.places)?;
-        Tls::open(&config.server)?;
+        Tls::open_grpc(&config.server)?;
+        Tls::open_http(&config.server)?;
+        check_files(&config.telemetry)?;
 
         let mut remarks = Vec::new();
         if config.callers.is_empty() {

@@ -8,6 +8,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use futures::future::BoxFuture;
 use portcullis_contract::{position::Position, view::Frame};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -56,6 +57,8 @@ pub struct Authority {
     pub grpc_address: SocketAddr,
     /// The address of the HTTP port.
     pub http_address: SocketAddr,
+    /// The address of the listener of metrics. None: the HTTP port has them.
+    pub metrics_address: Option<SocketAddr>,
     shutdown: Shutdown,
     tasks: Supervisor,
     telemetry: Arc<Telemetry>,
@@ -82,6 +85,13 @@ struct Sockets {
     grpc_address: SocketAddr,
     http: TcpListener,
     http_address: SocketAddr,
+    metrics: Option<(TcpListener, SocketAddr)>,
+}
+
+/// TLS of the ports that have it.
+struct PortTls {
+    grpc: Option<Arc<Tls>>,
+    http: Option<Arc<Tls>>,
 }
 
 /// Why an authority did not start.
@@ -197,13 +207,14 @@ impl Authority {
         let app = Arc::new(app);
 
         // The ports.
-        let tls = Tls::open(&app.config.server)?.map(Arc::new);
-        if let Some(tls) = &tls {
+        let tls = PortTls::open(&app.config)?;
+        if let Some(tls) = &tls.grpc {
             net::observe_certificates(&app.instruments.meter, tls);
         }
         let authority = Self {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
+            metrics_address: sockets.metrics.as_ref().map(|(_, address)| *address),
             drain_timeout: app.config.server.drain_timeout,
             store: Arc::clone(&app.store),
             id: app.watch.beats.authority(),
@@ -211,7 +222,7 @@ impl Authority {
             tasks,
             telemetry,
         };
-        authority.serve(&app, sockets, tls.clone())?;
+        authority.serve(&app, sockets, &tls)?;
 
         // The work that nobody asks for.
         let jobs = Jobs {
@@ -223,7 +234,7 @@ impl Authority {
             gates: Arc::clone(&app.gates),
             keyring: Arc::clone(&app.keyring),
             places: Arc::clone(&app.places),
-            tls,
+            tls: tls.grpc.into_iter().chain(tls.http).collect(),
             refused_sign_ins: Arc::clone(&app.refused_sign_ins),
             batches,
             master,
@@ -250,20 +261,32 @@ impl Authority {
         self.tasks.readiness().attempt_age(Pulse::Beat)
     }
 
-    /// Serves the gRPC and the HTTP port.
-    fn serve(
-        &self,
-        app: &Arc<App>,
-        sockets: Sockets,
-        tls: Option<Arc<Tls>>,
-    ) -> Result<(), StartError> {
+    /// Serves the gRPC and the HTTP port, and the metrics.
+    fn serve(&self, app: &Arc<App>, sockets: Sockets, tls: &PortTls) -> Result<(), StartError> {
         let (grpc_limits, http_limits) = PortLimits::of(&app.config);
-        let grpc = self.grpc_port(app, grpc_limits, tls)?;
-        let http = self.http_port(app, http_limits);
+        let grpc = self.grpc_port(app, grpc_limits, tls.grpc.clone())?;
+        // Metrics name the gates and the load. With a listener of their own they are nowhere else.
+        let shown = sockets
+            .metrics
+            .is_none()
+            .then(|| Arc::clone(&self.telemetry));
+        let routes = http::router(
+            Arc::clone(&app.feed),
+            shown,
+            Arc::clone(self.tasks.readiness()),
+        );
+        let http = self.http_port("http", app, http_limits, routes, tls);
         self.tasks
             .spawn("gRPC port", net::serve(sockets.grpc, grpc));
         self.tasks
             .spawn("HTTP port", net::serve(sockets.http, http));
+        if let Some((listener, _)) = sockets.metrics {
+            let limits = PortLimits::of_metrics(&app.config.server);
+            let routes = http::metrics_router(Arc::clone(&self.telemetry));
+            let metrics = self.http_port("metrics", app, limits, routes, tls);
+            self.tasks
+                .spawn("metrics port", net::serve(listener, metrics));
+        }
         Ok(())
     }
 
@@ -290,16 +313,18 @@ impl Authority {
         })
     }
 
-    fn http_port(&self, app: &App, limits: PortLimits) -> PortOptions {
-        let router = http::router(
-            Arc::clone(&app.feed),
-            Arc::clone(&self.telemetry),
-            Arc::clone(self.tasks.readiness()),
-        );
+    fn http_port(
+        &self,
+        name: &'static str,
+        app: &App,
+        limits: PortLimits,
+        router: Router,
+        tls: &PortTls,
+    ) -> PortOptions {
         PortOptions {
-            name: "http",
+            name,
             protocol: Protocol::Http1,
-            tls: None,
+            tls: tls.http.clone(),
             limits,
             router,
             instruments: Arc::clone(&app.instruments),
@@ -491,11 +516,25 @@ impl Sockets {
     async fn bind(config: &Config) -> Result<Self, StartError> {
         let (grpc, grpc_address) = bind(config.server.grpc_listen).await?;
         let (http, http_address) = bind(config.server.http_listen).await?;
+        let metrics = match config.server.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         Ok(Self {
             grpc,
             grpc_address,
             http,
             http_address,
+            metrics,
+        })
+    }
+}
+
+impl PortTls {
+    fn open(config: &Config) -> Result<Self, ConfigError> {
+        Ok(Self {
+            grpc: Tls::open_grpc(&config.server)?.map(Arc::new),
+            http: Tls::open_http(&config.server)?.map(Arc::new),
         })
     }
 }

@@ -17,15 +17,19 @@ use super::{
 pub struct ServerConfig {
     /// Address of the gRPC server.
     pub grpc_listen: SocketAddr,
-    /// Address of the HTTP server (JWKS, metrics, health).
+    /// Address of the HTTP server (JWKS, health, and metrics without a listener of their own).
     pub http_listen: SocketAddr,
+    /// Address of a listener for the metrics alone. Unset: the HTTP server has them.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The HTTP server, and the listener of the metrics, speak TLS with the files below.
+    pub http_tls: bool,
     /// PEM file with the certificate chain. With `tls_key_file`, the gRPC server speaks TLS.
     pub tls_certificate_file: Option<PathBuf>,
     /// PEM file with the private key.
     pub tls_key_file: Option<PathBuf>,
     /// PEM file with the certificates that sign those of clients. A client may then show one.
     pub tls_client_ca_file: Option<PathBuf>,
-    /// Allows addresses beyond loopback without TLS: for the HTTP server, which never has TLS, and the gRPC server.
+    /// Allows addresses beyond loopback without TLS.
     pub insecure: bool,
     /// Serves gRPC reflection.
     pub reflection: bool,
@@ -72,6 +76,8 @@ impl Default for ServerConfig {
             // Loopback, because a default must not expose a server without TLS.
             grpc_listen: ([127, 0, 0, 1], 7400).into(),
             http_listen: ([127, 0, 0, 1], 7480).into(),
+            metrics_listen: None,
+            http_tls: false,
             tls_certificate_file: None,
             tls_key_file: None,
             tls_client_ca_file: None,
@@ -126,13 +132,27 @@ impl ServerConfig {
             let problem = "is not a loopback address: set TLS files, or server.insecure = true";
             return Err(ConfigError::new("server.grpc_listen", problem));
         }
-        // The TLS files do not count here: the HTTP listener never has TLS.
-        if !self.insecure && !self.http_listen.ip().is_loopback() {
-            let problem =
-                "is not a loopback address and serves plain HTTP: set server.insecure = true";
-            return Err(ConfigError::new("server.http_listen", problem));
+        if self.http_tls && !has_tls {
+            return Err(ConfigError::new(
+                "server.http_tls",
+                "needs tls_certificate_file and tls_key_file",
+            ));
         }
-        Ok(())
+        self.check_http_address("server.http_listen", self.http_listen)?;
+        match self.metrics_listen {
+            Some(address) => self.check_http_address("server.metrics_listen", address),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever changes the keys on their way makes verifiers trust forged tokens, and the metrics name the gates.
+    fn check_http_address(&self, key: &str, address: SocketAddr) -> Result<(), ConfigError> {
+        if self.http_tls || self.insecure || address.ip().is_loopback() {
+            return Ok(());
+        }
+        let problem = "is not a loopback address and serves plain HTTP: set server.http_tls = true with the TLS files, \
+             or server.insecure = true";
+        Err(ConfigError::new(key, problem))
     }
 
     fn check_operators(&self) -> Result<(), ConfigError> {

@@ -9,7 +9,7 @@ const WEB_ORIGINS_MAX: usize = 64;
 /// The longest origin, in bytes. A DNS name has at most 253.
 const ORIGIN_BYTES_MAX: usize = 300;
 /// The hosts of this machine, to which plain HTTP crosses no network.
-const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+pub(super) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Checks `server.web_origins`.
 pub(super) fn check(origins: &[String], insecure: bool) -> Result<(), ConfigError> {

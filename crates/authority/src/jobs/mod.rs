@@ -50,8 +50,8 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
-    /// None: the gRPC port has no TLS.
-    pub(crate) tls: Option<Arc<Tls>>,
+    /// Of each port that has TLS.
+    pub(crate) tls: Vec<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.
     pub(crate) batches: mpsc::Receiver<(Frame, Position)>,
@@ -126,7 +126,8 @@ impl Jobs {
         let reload_places = places_reload::run(self.places, stop.clone());
         tasks.spawn("places", reload_places);
 
-        if let Some(tls) = self.tls {
+        if !self.tls.is_empty() {
+            let tls = self.tls;
             tasks.spawn("TLS files", tls_reload::run(tls, stop.clone()));
         }
 

@@ -11,19 +11,24 @@ use crate::net::Tls;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Looks at the files every 5 s, until `stop`. Open connections are not touched.
-pub(super) async fn run(tls: Arc<Tls>, stop: CancellationToken) {
+pub(super) async fn run(ports: Vec<Arc<Tls>>, stop: CancellationToken) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let tls = Arc::clone(&tls);
-        let reloading = tokio::task::spawn_blocking(move || tls.reload_if_changed());
-        match reloading.await {
-            Ok(None) => {}
-            Ok(Some(Ok(()))) => tracing::info!("the TLS files were replaced"),
-            Ok(Some(Err(error))) => {
-                tracing::error!(%error, "the new TLS files are not used; those before still are");
-            }
-            Err(_) => tracing::error!("the TLS files were not looked at: the reader panicked"),
+        for tls in &ports {
+            reload(Arc::clone(tls)).await;
         }
+    }
+}
+
+async fn reload(tls: Arc<Tls>) {
+    let reloading = tokio::task::spawn_blocking(move || tls.reload_if_changed());
+    match reloading.await {
+        Ok(None) => {}
+        Ok(Some(Ok(()))) => tracing::info!("the TLS files were replaced"),
+        Ok(Some(Err(error))) => {
+            tracing::error!(%error, "the new TLS files are not used; those before still are");
+        }
+        Err(_) => tracing::error!("the TLS files were not looked at: the reader panicked"),
     }
 }

@@ -11,6 +11,8 @@ const DESCRIPTORS_RESERVED: usize = 64;
 /// The most connections of a port whose number is not set.
 const CONNECTIONS_MAX: usize = 100_000;
 const HTTP_CONNECTIONS_MAX: usize = 256;
+/// The most connections of the listener of metrics. A few scrapers need one each.
+const METRICS_CONNECTIONS_MAX: usize = 16;
 /// The longest time from a call's own deadline until its peer has read the answer.
 const SEND_TIME: Duration = Duration::from_secs(30);
 
@@ -44,6 +46,11 @@ impl PortLimits {
         let http = server.http_connections_max.unwrap_or(http);
         tracing::info!(grpc, http, "connections are bounded");
         (Self::new(server, grpc), Self::new(server, http))
+    }
+
+    /// Returns the bounds of the listener of metrics. Its descriptors are among those that are reserved.
+    pub(crate) fn of_metrics(server: &ServerConfig) -> Self {
+        Self::new(server, METRICS_CONNECTIONS_MAX)
     }
 
     fn new(server: &ServerConfig, connections_max: usize) -> Self {

@@ -41,6 +41,7 @@ pub(crate) struct Tls {
 /// The protocols that are offered in a handshake.
 #[derive(Clone, Copy)]
 enum Protocols {
+    Http1,
     Http2,
     /// Some proxies before browsers speak HTTP/1.1 only.
     Http1And2,
@@ -73,7 +74,31 @@ impl Tls {
     ///
     /// # Errors
     /// When one cannot be read, or the certificate and the key do not belong together.
-    pub(crate) fn open(config: &ServerConfig) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn open_grpc(config: &ServerConfig) -> Result<Option<Self>, ConfigError> {
+        let protocols = match config.web_origins.is_empty() {
+            true => Protocols::Http2,
+            false => Protocols::Http1And2,
+        };
+        Self::open(config, config.tls_client_ca_file.clone(), protocols)
+    }
+
+    /// Reads the certificate and its key. None: the HTTP port has no TLS.
+    ///
+    /// # Errors
+    /// As [`open_grpc`](Self::open_grpc).
+    pub(crate) fn open_http(config: &ServerConfig) -> Result<Option<Self>, ConfigError> {
+        if !config.http_tls {
+            return Ok(None);
+        }
+        // No client needs a certificate there: everything on the port is for everybody who reaches it.
+        Self::open(config, None, Protocols::Http1)
+    }
+
+    fn open(
+        config: &ServerConfig,
+        client_ca: Option<PathBuf>,
+        protocols: Protocols,
+    ) -> Result<Option<Self>, ConfigError> {
         let (Some(certificate), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file)
         else {
             return Ok(None);
@@ -81,11 +106,7 @@ impl Tls {
         let files = Files {
             certificate: certificate.clone(),
             key: key.clone(),
-            client_ca: config.tls_client_ca_file.clone(),
-        };
-        let protocols = match config.web_origins.is_empty() {
-            true => Protocols::Http2,
-            false => Protocols::Http1And2,
+            client_ca,
         };
         let contents = files.read()?;
         Ok(Some(Self {
@@ -185,6 +206,7 @@ impl Protocols {
     /// Native gRPC is HTTP/2 only. A client that offers something else is refused in the handshake, with a clear error.
     fn names(self) -> Vec<Vec<u8>> {
         match self {
+            Self::Http1 => vec![b"http/1.1".to_vec()],
             Self::Http2 => vec![b"h2".to_vec()],
             Self::Http1And2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use opentelemetry::{metrics::MeterProvider, trace::TracerProvider};
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
@@ -13,8 +15,8 @@ use opentelemetry_sdk::{
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::oneshot;
 
-use super::instruments::Instruments;
-use crate::config::TelemetryConfig;
+use super::{instruments::Instruments, otlp};
+use crate::config::{ConfigError, TelemetryConfig};
 
 /// The longest export, and the longest wait for the last one, so that a dead or hanging receiver delays nothing.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ pub enum TelemetryError {
     /// The exporter cannot be set up.
     #[error("telemetry.otlp_endpoint: {0}")]
     Otlp(#[from] ExporterBuildError),
+    /// A file of the connection to the receiver cannot be used.
+    #[error(transparent)]
+    File(#[from] ConfigError),
     /// The registry that Prometheus reads cannot be set up.
     #[error("metrics: {0}")]
     Prometheus(#[from] OTelSdkError),
@@ -53,12 +58,14 @@ impl Telemetry {
             .with_resource(resource(config))
             .with_reader(prometheus);
         if let Some(endpoint) = &config.otlp_endpoint {
-            let otlp = MetricExporter::builder()
+            let mut otlp = MetricExporter::builder()
                 .with_tonic()
                 .with_endpoint(endpoint)
-                .with_timeout(EXPORT_TIMEOUT)
-                .build()?;
-            builder = builder.with_periodic_exporter(otlp);
+                .with_timeout(EXPORT_TIMEOUT);
+            if let Some(tls) = otlp::read_tls(config)? {
+                otlp = otlp.with_tls_config(tls);
+            }
+            builder = builder.with_periodic_exporter(otlp.build()?);
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);
@@ -91,11 +98,14 @@ impl Traces {
         let Some(endpoint) = &config.otlp_endpoint else {
             return Ok(None);
         };
-        let exporter = SpanExporter::builder()
+        let mut exporter = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build()?;
+            .with_timeout(EXPORT_TIMEOUT);
+        if let Some(tls) = otlp::read_tls(config)? {
+            exporter = exporter.with_tls_config(tls);
+        }
+        let exporter = exporter.build()?;
         // A caller that samples decides for its own traces; the ratio is for traces that begin here.
         let roots = Sampler::TraceIdRatioBased(config.trace_sample_ratio);
         let provider = SdkTracerProvider::builder()

@@ -12,6 +12,7 @@ mod export;
 mod histogram;
 mod instruments;
 mod log_limit;
+mod otlp;
 mod refusals;
 pub(crate) mod store_gauges;
 mod trace;
@@ -21,6 +22,7 @@ pub(crate) use self::{
     delays::EnforcementDelays,
     export::Telemetry,
     log_limit::LogLimit,
+    otlp::check_files,
     trace::{sampled_parent, set_parent},
 };
 pub use self::{

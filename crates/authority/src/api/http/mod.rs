@@ -23,29 +23,34 @@ use crate::{
 #[derive(Clone)]
 struct Sources {
     feed: Arc<Feed>,
-    telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
 }
 
-/// `GET /.well-known/jwks.json`, `/metrics` (for Prometheus), `/healthz` (the process runs) and `/readyz` (it can do its
-/// work; else the reasons, a line each).
+/// `GET /.well-known/jwks.json`, `/healthz` (the process runs) and `/readyz` (it can do its work; else the reasons, a line
+/// each). `/metrics` too, if telemetry is given.
 pub(crate) fn router(
     feed: Arc<Feed>,
-    telemetry: Arc<Telemetry>,
+    telemetry: Option<Arc<Telemetry>>,
     readiness: Arc<Readiness>,
 ) -> Router {
-    let sources = Sources {
-        feed,
-        telemetry,
-        readiness,
-    };
-    Router::new()
+    let sources = Sources { feed, readiness };
+    let router = Router::new()
         .route("/.well-known/jwks.json", get(jwks))
-        .route("/metrics", get(metrics))
         // Without a look at the store, or an outage of the database would restart every authority.
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(sources)
+        .with_state(sources);
+    match telemetry {
+        Some(telemetry) => router.merge(metrics_router(telemetry)),
+        None => router,
+    }
+}
+
+/// `GET /metrics`, for Prometheus.
+pub(crate) fn metrics_router(telemetry: Arc<Telemetry>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(telemetry)
 }
 
 /// The keys of access tokens (RFC 7517), for verifiers that need not know of revocations. A verifier that caches the
@@ -86,8 +91,8 @@ fn base64(number: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(number)
 }
 
-async fn metrics(State(sources): State<Sources>) -> Result<impl IntoResponse, StatusCode> {
-    let Some(text) = sources.telemetry.text() else {
+async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> Result<impl IntoResponse, StatusCode> {
+    let Some(text) = telemetry.text() else {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     };
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
