@@ -6,6 +6,7 @@
 )]
 
 mod authorities;
+mod callers_file;
 mod clocks;
 mod commits;
 mod descriptors;

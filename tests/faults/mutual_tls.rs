@@ -43,6 +43,7 @@ fn caller(name: &str, san: &str, bearer: Option<&str>, role: Role) -> CallerConf
         san: Some(san.into()),
         roles: vec![role],
         tenant: None,
+        bearers: Vec::new(),
     }
 }
 

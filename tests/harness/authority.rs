@@ -329,6 +329,7 @@ fn callers() -> Vec<CallerConfig> {
         san: None,
         roles: roles.to_vec(),
         tenant: tenant.map(str::to_owned),
+        bearers: Vec::new(),
     };
     vec![
         caller("login", LOGIN, &[Role::Login], None),

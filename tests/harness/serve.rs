@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -36,7 +37,8 @@ pub struct Serve {
     pub grpc: SocketAddr,
     /// Address of its HTTP server.
     pub http: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
+    config: Config,
 }
 
 impl Serve {
@@ -82,8 +84,7 @@ impl Serve {
         let mut config = config(directory.path());
         change(&mut config);
         let file = directory.path().join("portcullis.toml");
-        std::fs::write(&file, toml::to_string(&config).expect("TOML"))
-            .expect("a configuration file");
+        write_configuration(&file, &toml::to_string(&config).expect("TOML"));
         let mut child = command
             .args(["serve", "--config"])
             .arg(&file)
@@ -109,8 +110,30 @@ impl Serve {
             lines,
             grpc: listening.0,
             http: listening.1,
-            _directory: directory,
+            directory,
+            config,
         }
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn configuration_file(&self) -> PathBuf {
+        self.directory.path().join("portcullis.toml")
+    }
+
+    /// Replaces its configuration file by what it was started with, changed.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        let text = toml::to_string(&self.config).expect("TOML");
+        write_configuration(&self.configuration_file(), &text);
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// `http://…` of its gRPC server.
@@ -223,6 +246,13 @@ impl Serve {
             .await
             .expect("an end")
     }
+}
+
+/// Replaces a file as a whole.
+fn write_configuration(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).expect("a configuration file");
+    std::fs::rename(new, file).expect("replaced");
 }
 
 fn listening(lines: &[String]) -> Option<(SocketAddr, SocketAddr)> {

@@ -1,10 +1,12 @@
 //! `portcullis serve --check-config`: checks a configuration and the files that it names.
 
+use std::time::{Duration, SystemTime};
+
 use futures::future::BoxFuture;
 
 use crate::{
     client_info::places::Places,
-    config::{Config, StoreConfig},
+    config::{CallerConfig, Config, StoreConfig},
     installation::issuer,
     keys::read_master_key,
     net::Tls,
@@ -12,6 +14,11 @@ use crate::{
     store::{StoreError, postgres},
     telemetry::check_files,
 };
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A bearer string that ends within this time needs a successor now.
+const RENEW: Duration = DAY.saturating_mul(14);
 
 /// Checks a configuration without starting anything or changing the store. Returns remarks for the operator: checks
 /// that were not possible, and settings that are allowed but rarely meant.
@@ -32,6 +39,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         if config.callers.is_empty() {
             remarks.push(NO_CALLERS.to_owned());
         }
+        remarks.extend(remarks_on_bearers(&config.callers, SystemTime::now()));
         match issuer::installed(&config.store).await {
             Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
             Ok(None) => {}
@@ -51,6 +59,34 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
 /// When the server cannot be examined.
 pub fn store_durability(config: &StoreConfig) -> BoxFuture<'_, Result<String, StoreError>> {
     Box::pin(async move { postgres::examine(&config.url, &config.postgres_options()).await })
+}
+
+/// Remarks about bearer strings whose end has come or comes soon.
+fn remarks_on_bearers(callers: &[CallerConfig], now: SystemTime) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (index, caller) in callers.iter().enumerate() {
+        for (number, bearer) in caller.bearers.iter().enumerate() {
+            let Some(end) = bearer.not_after else {
+                continue;
+            };
+            let key = format!("callers[{index}].bearers[{number}].not_after");
+            match end.duration_since(now) {
+                Err(_) | Ok(Duration::ZERO) => {
+                    remarks.push(format!(
+                        "{key}: has passed. The bearer does not count: remove it"
+                    ));
+                }
+                Ok(left) if left < RENEW => {
+                    let days = left.as_secs() / DAY.as_secs();
+                    remarks.push(format!(
+                        "{key}: comes in {days} days. Put a new bearer beside it"
+                    ));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    remarks
 }
 
 /// Remarks about connections to the database that leave this machine and do not verify its server.

@@ -22,7 +22,7 @@ pub use portcullis_serving::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    callers::{CallerConfig, Role},
+    callers::{BearerConfig, BearerDigest, CallerConfig, Role},
     keys::KeyConfig,
     limits::LimitsConfig,
     log::LogConfig,

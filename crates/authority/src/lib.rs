@@ -8,12 +8,14 @@
 //! - `app`: the use cases, in domain words.
 //! - `log`: the queue and the group commit. `feed`: the view, the batches and snapshots for streams, and beats.
 //! - `jobs`: background work, one list. `health`: readiness, and the supervision of tasks.
+//! - `callers`: the configured services, which may be replaced while calls go on.
 //! - `keys`: the master key, signing keys, and the secrets of tokens. `client_info`: devices and places.
 //! - `net`: the ports and their bounds. `limits`: rates and quotas of tenants.
 //! - `installation`: the store that a configuration names, its issuer, and recovery. `telemetry`: instruments.
 
 mod api;
 mod app;
+mod callers;
 mod check;
 pub mod client_info;
 pub mod config;
@@ -36,6 +38,7 @@ pub use portcullis_domain as domain;
 pub use portcullis_store as store;
 
 pub use self::{
+    callers::{Callers, Replacement},
     check::{check, store_durability},
     installation::open_store,
     keys::read_master_key,

@@ -20,6 +20,7 @@ use crate::{
         http,
     },
     app::{App, TokenUses},
+    callers::Callers,
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
     domain::TURN_MARGIN,
@@ -64,6 +65,7 @@ pub struct Authority {
     telemetry: Arc<Telemetry>,
     drain_timeout: Duration,
     store: Arc<dyn Store>,
+    callers: Arc<Callers>,
     /// The id under which it beats.
     id: [u8; 16],
 }
@@ -217,12 +219,13 @@ impl Authority {
             metrics_address: sockets.metrics.as_ref().map(|(_, address)| *address),
             drain_timeout: app.config.server.drain_timeout,
             store: Arc::clone(&app.store),
+            callers: Arc::clone(&app.callers),
             id: app.watch.beats.authority(),
             shutdown,
             tasks,
             telemetry,
         };
-        authority.serve(&app, sockets, &tls)?;
+        authority.serve(&app, sockets, &tls);
 
         // The work that nobody asks for.
         let jobs = Jobs {
@@ -254,6 +257,12 @@ impl Authority {
         self.tasks.failed().await
     }
 
+    /// The callers, which may be replaced while it serves.
+    #[must_use]
+    pub fn callers(&self) -> Arc<Callers> {
+        Arc::clone(&self.callers)
+    }
+
     /// The time since the last attempt to beat ended, with or without an answer of the store. It grows beyond a few
     /// seconds only if the process hangs, so a watchdog may end it then.
     #[must_use]
@@ -262,9 +271,9 @@ impl Authority {
     }
 
     /// Serves the gRPC and the HTTP port, and the metrics.
-    fn serve(&self, app: &Arc<App>, sockets: Sockets, tls: &PortTls) -> Result<(), StartError> {
+    fn serve(&self, app: &Arc<App>, sockets: Sockets, tls: &PortTls) {
         let (grpc_limits, http_limits) = PortLimits::of(&app.config);
-        let grpc = self.grpc_port(app, grpc_limits, tls.grpc.clone())?;
+        let grpc = self.grpc_port(app, grpc_limits, tls.grpc.clone());
         // Metrics name the gates and the load. With a listener of their own they are nowhere else.
         let shown = sockets
             .metrics
@@ -287,19 +296,13 @@ impl Authority {
             self.tasks
                 .spawn("metrics port", net::serve(listener, metrics));
         }
-        Ok(())
     }
 
-    fn grpc_port(
-        &self,
-        app: &Arc<App>,
-        limits: PortLimits,
-        tls: Option<Arc<Tls>>,
-    ) -> Result<PortOptions, StartError> {
+    fn grpc_port(&self, app: &Arc<App>, limits: PortLimits, tls: Option<Arc<Tls>>) -> PortOptions {
         let config = &app.config;
-        let access = Access::new(app, self.shutdown.close.clone())?;
+        let access = Access::new(app, self.shutdown.close.clone());
         let health = grpc::health::start(&self.tasks, &self.shutdown.stop);
-        Ok(PortOptions {
+        PortOptions {
             name: "grpc",
             protocol: match config.server.web_origins.is_empty() {
                 true => Protocol::Http2,
@@ -310,7 +313,7 @@ impl Authority {
             router: grpc::routes(app, access, health, &config.server),
             instruments: Arc::clone(&app.instruments),
             close: self.shutdown.close.clone(),
-        })
+        }
     }
 
     fn http_port(
@@ -425,6 +428,10 @@ async fn start_app(
         config.watch.staleness_max,
     );
 
+    // The services that may call.
+    let callers = Arc::new(Callers::new(&config.callers)?);
+    callers.observe(&instruments.meter);
+
     // The devices and places of clients.
     user_agents::warm_up();
     let places = Places::open_configured(&config.places)?;
@@ -435,6 +442,7 @@ async fn start_app(
 
     Ok(App {
         config,
+        callers,
         store,
         log,
         limits,

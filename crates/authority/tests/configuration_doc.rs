@@ -51,6 +51,7 @@ fn caller() -> CallerConfig {
         san: None,
         roles: vec![Role::Login],
         tenant: None,
+        bearers: Vec::new(),
     }
 }
 
@@ -429,11 +430,13 @@ fn telemetry_that_cannot_be_sent_or_sampled_is_refused() {
     for wrong in [
         "",
         "127.0.0.1:4317",
-        "https://127.0.0.1:4317",
+        "http://10.0.0.1:4317",
         "grpc://127.0.0.1:4317",
     ] {
         checked(endpoint(wrong), Some("telemetry.otlp_endpoint"));
     }
+    let ca = Some("telemetry.otlp_ca_file");
+    checked(endpoint("https://127.0.0.1:4317"), ca);
     checked(
         |config| config.telemetry.service_name = String::new(),
         Some("telemetry.service_name"),

@@ -8,6 +8,7 @@ use portcullis_authority::{
     StartError,
     config::{Config, ConfigError},
 };
+use portcullis_contract::position::sha256;
 use portcullis_serving::config::Layers;
 
 /// The prefix of variables that override the file: `PORTCULLIS_STORE__URL`.
@@ -38,6 +39,14 @@ impl Source {
             grpc_listen: None,
             http_listen: None,
             store_url: None,
+        }
+    }
+
+    /// A digest of the file, or of the reason why it cannot be read. It tells whether the file has changed.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        match std::fs::read(&self.config) {
+            Ok(text) => sha256(&text),
+            Err(error) => sha256(error.to_string().as_bytes()),
         }
     }
 

@@ -88,6 +88,7 @@ fn caller(name: &str, bearer: &str, roles: &[Role]) -> CallerConfig {
         san: None,
         roles: roles.to_vec(),
         tenant: None,
+        bearers: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod callers_file;
 mod check;
 mod commands;
 mod configuration;

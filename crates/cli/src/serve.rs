@@ -1,5 +1,7 @@
 //! `portcullis serve`, `portcullis migrate` and `portcullis recover`.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::Args;
 use portcullis_authority::{
@@ -7,7 +9,10 @@ use portcullis_authority::{
     read_master_key,
 };
 
+use tokio::signal::unix::SignalKind;
+
 use crate::{
+    callers_file::CallersFile,
     configuration::Source,
     service_manager,
     shutdown::{listen_for_signals, wait_for_shutdown},
@@ -47,7 +52,9 @@ pub(crate) struct RecoverOptions {
 
 /// Runs an authority until a signal or a failure, or only checks its configuration.
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let config = options.source.read()?;
+    let source = Arc::new(options.source);
+    let digest = source.digest();
+    let config = source.read()?;
     if options.check_config {
         return print_check(&config).await;
     }
@@ -55,12 +62,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let traces = telemetry::start(&config.telemetry)?;
     // Before the start, so that a signal that arrives during it is kept. The authority then drains as soon as it is up.
     let signal = listen_for_signals()?;
+    let hangup = tokio::signal::unix::signal(SignalKind::hangup())?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
     service_manager::tell_ready();
 
+    let callers = authority.callers();
     let outcome = tokio::select! {
         outcome = wait_for_shutdown(&authority, signal) => outcome,
+        never = CallersFile::new(source, digest).follow(&callers, hangup) => match never {},
         never = service_manager::feed_watchdog(&authority) => match never {},
     };
     service_manager::tell_stopping();

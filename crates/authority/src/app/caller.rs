@@ -79,7 +79,7 @@ impl People {
 }
 
 /// A configured service.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServiceCaller {
     pub(crate) name: Arc<str>,
     pub(crate) roles: Vec<Role>,

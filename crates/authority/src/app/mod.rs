@@ -45,6 +45,7 @@ pub(crate) use self::{
     },
 };
 use crate::{
+    callers::Callers,
     client_info::places::Places,
     config::Config,
     feed::{Feed, Gates, Peers, Receipts, watch::WatchHost},
@@ -60,6 +61,7 @@ use crate::{
 /// The parts of a running authority that use cases work with.
 pub(crate) struct App {
     pub(crate) config: Config,
+    pub(crate) callers: Arc<Callers>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Log,
     pub(crate) limits: Limits,

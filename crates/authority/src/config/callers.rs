@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
+    time::SystemTime,
 };
 
 use portcullis_contract::{id::TenantId, position::sha256};
@@ -27,6 +28,29 @@ pub struct CallerConfig {
     /// Its only tenant. Unset: all tenants.
     #[serde(default)]
     pub tenant: Option<String>,
+    /// More bearer strings, each with an end: the new one beside the old one while clients change over.
+    #[serde(default)]
+    pub bearers: Vec<BearerConfig>,
+}
+
+/// `[[callers.bearers]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BearerConfig {
+    /// SHA-256 of the bearer string, in 64 hexadecimal digits.
+    pub sha256: String,
+    /// The bearer string does not count from then on. Unset: it has no end.
+    #[serde(default, with = "humantime_serde")]
+    pub not_after: Option<SystemTime>,
+}
+
+/// The digest of a bearer string, and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BearerDigest {
+    /// SHA-256.
+    pub digest: [u8; 32],
+    /// None: it has no end.
+    pub not_after: Option<SystemTime>,
 }
 
 /// A group of rpcs that a caller may call.
@@ -48,6 +72,9 @@ pub enum Role {
 /// Largest name of a caller, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// The most entries of `bearers` of one caller. A rotation needs two.
+const BEARERS_MAX: usize = 8;
+
 /// Checks every caller, and that no two share a name, a bearer string or a certificate's name.
 pub(super) fn check(callers: &[CallerConfig], verifies_clients: bool) -> Result<(), ConfigError> {
     // The audit trail tells callers apart by their names, and the authority by the digests and the certificates.
@@ -60,6 +87,12 @@ pub(super) fn check(callers: &[CallerConfig], verifies_clients: bool) -> Result<
         refuse_repetition(&mut names, caller.name.as_str(), index, "name")?;
         if let Some(digest) = caller.digest() {
             refuse_repetition(&mut digests, digest, index, "bearer_sha256")?;
+        }
+        for (number, bearer) in caller.bearers.iter().enumerate() {
+            if let Some(digest) = parse_digest(&bearer.sha256) {
+                let field = format!("bearers[{number}].sha256");
+                refuse_repetition(&mut digests, digest, index, &field)?;
+            }
         }
         let Some(san) = caller.san() else { continue };
         // Without an authority to verify certificates, the setting would promise an access that there is not.
@@ -99,6 +132,7 @@ fn key(index: usize, field: &str) -> String {
 
 impl CallerConfig {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
+        self.check_bearers(index)?;
         let checks = [
             ("name", self.check_name()),
             ("bearer_sha256", self.check_digest()),
@@ -121,32 +155,23 @@ impl CallerConfig {
         Ok(())
     }
 
-    /// Refuses a malformed digest, and digests that mean that no secret was set.
     fn check_digest(&self) -> Result<(), String> {
-        // Each of the three digests below is in examples or comes from a script with an unset variable. Anybody could call
-        // with its bearer string.
-        if self.bearer_sha256.is_none() {
-            return match self.san {
-                Some(_) => Ok(()),
-                None => Err("is required, unless san names a certificate".to_owned()),
-            };
+        match &self.bearer_sha256 {
+            Some(digest) => check_digest(digest),
+            None if self.san.is_some() || !self.bearers.is_empty() => Ok(()),
+            None => Err("is required, unless bearers or san are set".to_owned()),
         }
-        let Some(digest) = self.digest() else {
-            return Err("must be 64 hexadecimal digits".to_owned());
-        };
-        if digest == [0; 32] {
-            return Err(
-                "is a placeholder: `printf %s \"$BEARER\" | sha256sum` prints the digest"
-                    .to_owned(),
-            );
+    }
+
+    fn check_bearers(&self, index: usize) -> Result<(), ConfigError> {
+        if self.bearers.len() > BEARERS_MAX {
+            let problem = format!("must have at most {BEARERS_MAX} entries");
+            return Err(ConfigError::new(key(index, "bearers"), problem));
         }
-        if digest == sha256(b"") {
-            return Err(
-                "is the digest of the empty string: was the bearer string unset?".to_owned(),
-            );
-        }
-        if digest == sha256(b"\n") {
-            return Err("is the digest of an empty line: was the bearer string unset?".to_owned());
+        for (number, bearer) in self.bearers.iter().enumerate() {
+            let field = format!("bearers[{number}].sha256");
+            check_digest(&bearer.sha256)
+                .map_err(|problem| ConfigError::new(key(index, &field), problem))?;
         }
         Ok(())
     }
@@ -185,19 +210,64 @@ impl CallerConfig {
         San::parse(self.san.as_deref()?).ok()
     }
 
-    /// The digest as bytes; none if there is none, or it is not 64 hexadecimal digits.
+    /// The digest of `bearer_sha256` as bytes; none if there is none, or it is not 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
-        let text = self.bearer_sha256.as_deref()?;
-        // Checked first: a parser of numbers would take `+1` for a byte.
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut digest = [0; 32];
-        for (index, byte) in digest.iter_mut().enumerate() {
-            let digits = &text[2 * index..2 * index + 2];
-            *byte = u8::from_str_radix(digits, 16).ok()?;
-        }
-        Some(digest)
+        parse_digest(self.bearer_sha256.as_deref()?)
     }
+
+    /// The digests of all bearer strings.
+    #[must_use]
+    pub fn bearer_digests(&self) -> Vec<BearerDigest> {
+        let mut digests = Vec::new();
+        if let Some(digest) = self.digest() {
+            digests.push(BearerDigest {
+                digest,
+                not_after: None,
+            });
+        }
+        for bearer in &self.bearers {
+            if let Some(digest) = parse_digest(&bearer.sha256) {
+                digests.push(BearerDigest {
+                    digest,
+                    not_after: bearer.not_after,
+                });
+            }
+        }
+        digests
+    }
+}
+
+/// Refuses a malformed digest, and digests that mean that no secret was set.
+fn check_digest(text: &str) -> Result<(), String> {
+    // Each of the three digests below is in examples or comes from a script with an unset variable. Anybody could call
+    // with its bearer string.
+    let Some(digest) = parse_digest(text) else {
+        return Err("must be 64 hexadecimal digits".to_owned());
+    };
+    if digest == [0; 32] {
+        return Err(
+            "is a placeholder: `printf %s \"$BEARER\" | sha256sum` prints the digest".to_owned(),
+        );
+    }
+    if digest == sha256(b"") {
+        return Err("is the digest of the empty string: was the bearer string unset?".to_owned());
+    }
+    if digest == sha256(b"\n") {
+        return Err("is the digest of an empty line: was the bearer string unset?".to_owned());
+    }
+    Ok(())
+}
+
+fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    // Checked first: a parser of numbers would take `+1` for a byte.
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (index, byte) in digest.iter_mut().enumerate() {
+        let digits = &text[2 * index..2 * index + 2];
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(digest)
 }

@@ -4,6 +4,7 @@
 //! which two of them attempt together happens once.
 
 mod audit_outbox;
+mod caller_expiry;
 mod canary;
 pub(crate) mod checkpoint;
 mod clock_set_back;
@@ -87,6 +88,9 @@ impl Jobs {
             self.app.instruments.clock_sign_outs.clone(),
         );
         tasks.spawn_until(stop, "clock", answer_set_back);
+
+        let end_expired = caller_expiry::run(Arc::clone(&self.app.callers));
+        tasks.spawn_until(stop, "callers", end_expired);
 
         let interval = self.config.watch.canary_interval;
         let measure = canary::run(Arc::clone(&self.app), interval);

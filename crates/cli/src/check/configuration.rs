@@ -80,15 +80,19 @@ fn check_callers(callers: &[CallerConfig], findings: &mut Vec<Finding>) {
 }
 
 fn is_guessed(caller: &CallerConfig) -> bool {
-    let Some(known) = &caller.bearer_sha256 else {
-        return false;
-    };
+    let mut known = Vec::new();
+    known.extend(caller.bearer_sha256.as_deref());
+    known.extend(caller.bearers.iter().map(|bearer| bearer.sha256.as_str()));
     // The sample of a shell script often ends in a line feed.
     let guesses = GUESSED_FIRST.iter().map(|guess| (*guess).to_owned());
     let names = [caller.name.clone(), format!("{}-bearer", caller.name)];
     guesses.chain(names).any(|guess| {
-        known.eq_ignore_ascii_case(&digest(&guess))
-            || known.eq_ignore_ascii_case(&digest(&format!("{guess}\n")))
+        let guessed = [digest(&guess), digest(&format!("{guess}\n"))];
+        known.iter().any(|known| {
+            guessed
+                .iter()
+                .any(|guessed| known.eq_ignore_ascii_case(guessed))
+        })
     })
 }
 
@@ -106,6 +110,7 @@ mod tests {
             san: None,
             roles: vec![Role::Admin],
             tenant: None,
+            bearers: Vec::new(),
         };
         for weak in ["secret", "changeme\n", "console", "console-bearer"] {
             assert!(is_guessed(&caller(weak)), "{weak}");

@@ -1,11 +1,9 @@
 //! Credentials of calls: bearers and certificates of configured services, and access tokens of users.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{sync::Arc, time::SystemTime};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, header::AUTHORIZATION};
 use portcullis_contract::{
-    id::TenantId,
     position::sha256,
     token::{ACCESS_TOKEN_BYTES_MAX, Expected, Identity},
     view::View,
@@ -13,14 +11,15 @@ use portcullis_contract::{
 
 use super::known_tokens::KnownTokens;
 use crate::{
-    app::{AppError, ServiceCaller},
-    config::{CallerConfig, Config, ConfigError, San},
+    app::AppError,
+    callers::{CallerTable, Callers, Credential},
+    config::TokenConfig,
     net::ClientCertificate,
 };
 
 /// A genuine credential's owner, before anything was read for it.
 pub(super) enum Owner {
-    Service(Arc<ServiceCaller>),
+    Service(Arc<Credential>),
     User(Box<Identity>),
 }
 
@@ -58,40 +57,21 @@ impl CredentialRefusal {
 
 /// The credentials that the authority accepts.
 pub(super) struct Credentials {
-    bearers: Vec<ServiceBearer>,
-    certified: HashMap<San, Arc<ServiceCaller>>,
+    callers: Arc<Callers>,
     tokens: KnownTokens,
 }
 
-/// The digest of a service's bearer, and the service.
-struct ServiceBearer {
-    digest: [u8; 32],
-    service: Arc<ServiceCaller>,
-}
-
 impl Credentials {
-    pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let mut bearers = Vec::with_capacity(config.callers.len());
-        let mut certified = HashMap::new();
-        for caller in &config.callers {
-            let service = Arc::new(service(caller)?);
-            if let Some(san) = caller.san() {
-                certified.insert(san, Arc::clone(&service));
-            }
-            if let Some(digest) = caller.digest() {
-                bearers.push(ServiceBearer { digest, service });
-            }
-        }
-        Ok(Self {
-            bearers,
-            certified,
+    pub(super) fn new(config: &TokenConfig, callers: Arc<Callers>) -> Self {
+        Self {
+            callers,
             tokens: KnownTokens::new(Expected {
-                issuer: config.tokens.issuer.clone(),
+                issuer: config.issuer.clone(),
                 // A token that is only for a gateway must not call the authority: whoever gets hold of it there could
                 // end sessions.
-                audience: Some(config.tokens.authority_audience.clone()),
+                audience: Some(config.authority_audience.clone()),
             }),
-        })
+        }
     }
 
     /// The owner of a call's credential.
@@ -104,58 +84,30 @@ impl Credentials {
         certificate: Option<&ClientCertificate>,
         view: &View,
     ) -> Result<Owner, CredentialRefusal> {
+        // Once for the call: a replacement in between must not make one caller look like two.
+        let table = self.callers.table();
         if let Some(certificate) = certificate
             && !headers.contains_key(AUTHORIZATION)
         {
-            return self.identify_by_certificate(certificate);
+            return identify_by_certificate(&table, certificate).map(Owner::Service);
         }
-        let credential = bearer(headers)?;
+        let text = bearer(headers)?;
         // A bearer of a service has no dot, and every token has two.
-        if credential.contains('.') {
-            return match self.tokens.verify(credential, view) {
+        if text.contains('.') {
+            return match self.tokens.verify(text, view) {
                 Ok(identity) => Ok(Owner::User(Box::new(identity))),
                 Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
             };
         }
-        let Some(service) = self.service(credential) else {
-            return Err(CredentialRefusal::invalid("unknown_bearer"));
-        };
+        let credential = identify_by_bearer(&table, text)?;
         // A bearer that was stolen from another service is of no use over this service's certificate.
         if let Some(certificate) = certificate
-            && let Ok(Some(certified)) = self.certified(certificate)
-            && !Arc::ptr_eq(&certified, &service)
+            && let Ok(Some(certified)) = certified(&table, certificate)
+            && !Arc::ptr_eq(&certified.service, &credential.service)
         {
             return Err(CredentialRefusal::invalid("two_callers"));
         }
-        Ok(Owner::Service(service))
-    }
-
-    fn identify_by_certificate(
-        &self,
-        certificate: &ClientCertificate,
-    ) -> Result<Owner, CredentialRefusal> {
-        match self.certified(certificate)? {
-            Some(service) => Ok(Owner::Service(service)),
-            None => Err(CredentialRefusal::invalid("unknown_certificate")),
-        }
-    }
-
-    /// The service that a certificate names. One that names two is nobody's.
-    fn certified(
-        &self,
-        certificate: &ClientCertificate,
-    ) -> Result<Option<Arc<ServiceCaller>>, CredentialRefusal> {
-        let mut found: Option<&Arc<ServiceCaller>> = None;
-        for name in &certificate.names {
-            let Some(service) = self.certified.get(name) else {
-                continue;
-            };
-            if found.is_some_and(|other| !Arc::ptr_eq(other, service)) {
-                return Err(CredentialRefusal::invalid("two_callers"));
-            }
-            found = Some(service);
-        }
-        Ok(found.cloned())
+        Ok(Owner::Service(credential))
     }
 
     /// Whether a call has the credential of a configured service.
@@ -164,39 +116,59 @@ impl Credentials {
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
     ) -> bool {
+        let table = self.callers.table();
         if let Some(certificate) = certificate
             && !headers.contains_key(AUTHORIZATION)
         {
-            return self.identify_by_certificate(certificate).is_ok();
+            return identify_by_certificate(&table, certificate).is_ok();
         }
         match bearer(headers) {
-            Ok(credential) => self.service(credential).is_some(),
+            Ok(text) => identify_by_bearer(&table, text).is_ok(),
             Err(_) => false,
         }
     }
+}
 
-    /// Compares with every configured digest, also after one has matched, so that the time does not tell which.
-    fn service(&self, credential: &str) -> Option<Arc<ServiceCaller>> {
-        // Digests are compared, so the configuration holds no secret and every comparison has one length.
-        let digest = sha256(credential.as_bytes());
-        let mut found = None;
-        for configured in &self.bearers {
-            if verify_slices_are_equal(&configured.digest, &digest).is_ok() {
-                found = Some(Arc::clone(&configured.service));
-            }
+fn identify_by_bearer(
+    table: &CallerTable,
+    text: &str,
+) -> Result<Arc<Credential>, CredentialRefusal> {
+    // Digests are compared, so the configuration holds no secret and every comparison has one length.
+    match table.by_digest(&sha256(text.as_bytes())) {
+        Some(credential) if credential.has_ended(SystemTime::now()) => {
+            Err(CredentialRefusal::invalid("expired_bearer"))
         }
-        found
+        Some(credential) => Ok(Arc::clone(credential)),
+        None => Err(CredentialRefusal::invalid("unknown_bearer")),
     }
 }
 
-fn service(config: &CallerConfig) -> Result<ServiceCaller, ConfigError> {
-    let tenant = config.tenant.as_deref().map(TenantId::parse).transpose();
-    let tenant = tenant.map_err(|_| ConfigError::new("callers.tenant", "is malformed"))?;
-    Ok(ServiceCaller {
-        name: config.name.as_str().into(),
-        roles: config.roles.clone(),
-        tenant,
-    })
+fn identify_by_certificate(
+    table: &CallerTable,
+    certificate: &ClientCertificate,
+) -> Result<Arc<Credential>, CredentialRefusal> {
+    match certified(table, certificate)? {
+        Some(credential) => Ok(credential),
+        None => Err(CredentialRefusal::invalid("unknown_certificate")),
+    }
+}
+
+/// The service that a certificate names. One that names two is nobody's.
+fn certified(
+    table: &CallerTable,
+    certificate: &ClientCertificate,
+) -> Result<Option<Arc<Credential>>, CredentialRefusal> {
+    let mut found: Option<&Arc<Credential>> = None;
+    for name in &certificate.names {
+        let Some(credential) = table.by_certificate(name) else {
+            continue;
+        };
+        if found.is_some_and(|other| !Arc::ptr_eq(&other.service, &credential.service)) {
+            return Err(CredentialRefusal::invalid("two_callers"));
+        }
+        found = Some(credential);
+    }
+    Ok(found.cloned())
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, CredentialRefusal> {

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     api::grpc::{status::transport_error, web::FromPage},
     app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
-    config::{ConfigError, ServerConfig},
+    config::ServerConfig,
     net::{FairSemaphore, Held, Peer, RefusalPace, network},
     telemetry::{Instruments, LogLimit},
 };
@@ -124,10 +124,10 @@ pub(crate) async fn authorize(
 }
 
 impl Access {
-    pub(crate) fn new(app: &Arc<App>, close: CancellationToken) -> Result<Self, ConfigError> {
+    pub(crate) fn new(app: &Arc<App>, close: CancellationToken) -> Self {
         let config = &app.config;
-        Ok(Self {
-            credentials: Credentials::new(config)?,
+        Self {
+            credentials: Credentials::new(&config.tokens, Arc::clone(&app.callers)),
             server: config.server.clone(),
             load: Load::new(&config.server, Arc::clone(&app.instruments)),
             turns: FairSemaphore::new(turns_max()),
@@ -136,7 +136,7 @@ impl Access {
             refusals: LogLimit::new(LOG_INTERVAL),
             app: Arc::clone(app),
             close,
-        })
+        }
     }
 
     /// Whether a call has the credential of a configured service.
@@ -285,6 +285,10 @@ impl Access {
             _ => None,
         };
 
+        let ended = match &owner {
+            Some(Owner::Service(credential)) => Some(credential.ended.clone()),
+            _ => None,
+        };
         let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
         if let Some(owner) = owner {
             let extensions = request.extensions_mut();
@@ -298,7 +302,7 @@ impl Access {
         let response = with_details(next.run(request).await);
         // A gate's stream has no permit. It ends by its own protocol, and registers in `feed::watch`.
         let Some(permit) = permit else {
-            return Ok(response);
+            return Ok(end_with_credential(response, ended));
         };
         Ok(response.map(|body| {
             let closed = self.close.clone().cancelled_owned();
@@ -325,13 +329,13 @@ impl Access {
             Err(refusal) => return Err(self.record_refusal(refusal, Some(address_of(peer)))),
         };
         // Users are checked in `admit`, after the message is in: that takes a read of the store.
-        if let Owner::Service(service) = &owner {
+        if let Owner::Service(credential) = &owner {
             // A service's credential in a page is a stolen one, or a mistake. The page is not told that it is good.
             if extensions.get::<FromPage>().is_some() {
                 let refusal = CredentialRefusal::invalid("service_in_page");
                 return Err(self.record_refusal(refusal, Some(address_of(peer))));
             }
-            if !permits(rule, service) {
+            if !permits(rule, &credential.service) {
                 return Err(AppError::Denied);
             }
         }
@@ -348,9 +352,9 @@ impl Access {
         extensions: &mut Extensions,
     ) -> Result<(), AppError> {
         let caller = match owner {
-            Owner::Service(service) => {
+            Owner::Service(credential) => {
                 extensions.insert(Arc::clone(tenant_share));
-                Caller::Service(service)
+                Caller::Service(Arc::clone(&credential.service))
             }
             // A user needs no share of a tenant: the holder of their call is their tenant already.
             Owner::User(identity) => match self
@@ -388,6 +392,14 @@ impl Access {
     }
 }
 
+/// Ends a stream at once when its credential counts no more: a caller that was removed must learn nothing further.
+fn end_with_credential(response: Response, ended: Option<CancellationToken>) -> Response {
+    match ended {
+        Some(ended) => response.map(|body| UntilClosed::cut(body, ended.cancelled_owned())),
+        None => response,
+    }
+}
+
 /// The most turns at a time. The other half of the cores is left to calls that have had theirs.
 fn turns_max() -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -410,7 +422,7 @@ fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
 fn holder(owner: Option<&Owner>, address: IpAddr) -> Holder {
     match owner {
         None => Holder::Address(network(address)),
-        Some(Owner::Service(service)) => Holder::Service(Arc::clone(&service.name)),
+        Some(Owner::Service(credential)) => Holder::Service(Arc::clone(&credential.service.name)),
         Some(Owner::User(identity)) => Holder::Users(identity.tenant_id.clone()),
     }
 }

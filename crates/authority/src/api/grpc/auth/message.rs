@@ -46,19 +46,51 @@ pub(super) async fn read_message(
     Ok(message.into())
 }
 
-/// A stream without credentials. It ends when the authority does, so that no stream holds up a drain.
+/// A stream that ends before its handler ends it.
 pub(super) struct UntilClosed {
     /// None: it has ended.
     body: Option<Body>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: End,
+}
+
+/// Why a stream ends early.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The authority ends. What is ready is sent before.
+    Drained,
+    /// The credential counts no more. Nothing is sent any more.
+    Cut,
 }
 
 impl UntilClosed {
+    /// A stream without credentials ends when the authority does, so that no stream holds up a drain.
     pub(super) fn wrap(body: Body, closed: WaitForCancellationFutureOwned) -> Body {
+        Self::until(body, closed, End::Drained)
+    }
+
+    /// A stream of a caller ends with the credential that opened it.
+    pub(super) fn cut(body: Body, ended: WaitForCancellationFutureOwned) -> Body {
+        Self::until(body, ended, End::Cut)
+    }
+
+    fn until(body: Body, closed: WaitForCancellationFutureOwned, end: End) -> Body {
         Body::new(Self {
             body: Some(body),
             closed: Box::pin(closed),
+            end,
         })
+    }
+
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, Error>> {
+        self.body = None;
+        let status = Status::from(match self.end {
+            End::Drained => AppError::Unavailable,
+            End::Cut => AppError::CredentialsInvalid,
+        });
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers).ok()?;
+        Some(Ok(Frame::trailers(trailers)))
     }
 }
 
@@ -70,6 +102,13 @@ impl http_body::Body for UntilClosed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        // Before the body, which may always have something ready.
+        if self.end == End::Cut
+            && self.body.is_some()
+            && self.closed.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(self.end());
+        }
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -77,17 +116,11 @@ impl http_body::Body for UntilClosed {
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        if self.closed.as_mut().poll(context).is_pending() {
+        // Asked above already, and not to be asked again once it is over.
+        if self.end == End::Cut || self.closed.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-
-        self.body = None;
-        let mut trailers = HeaderMap::new();
-        let status = Status::from(AppError::Unavailable);
-        if status.add_header(&mut trailers).is_err() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Ready(self.end())
     }
 
     fn is_end_stream(&self) -> bool {
