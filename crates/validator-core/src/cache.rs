@@ -1,17 +1,14 @@
 //! The cache of verified tokens, by their text.
 
-use std::{
-    hash::BuildHasher,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use crate::Identity;
+use crate::{
+    Identity,
+    sync::{AtomicBool, Ordering::Relaxed, PoisonError, RwLock},
+};
 
 /// A bounded cache of tokens with a good signature.
 ///

@@ -2,15 +2,14 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use portcullis_contract::rejection::Rejection;
 use slab::Slab;
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, PoisonError};
 
 /// The parts of the waiting futures, each with its own lock. One part is locked while it is judged, so a stream that
 /// begins or ends meanwhile seldom waits.

@@ -1,9 +1,6 @@
 //! The engine: the hot path, and the questions that a gateway asks about it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use portcullis_contract::{
     position::Position,
@@ -23,6 +20,7 @@ use crate::{
     settings::{BuildError, Settings},
     state::{Freshness, Mode, State},
     statistics::{Counters, Statistics},
+    sync::{AtomicBool, AtomicU64, Ordering},
     tracking::Tracking,
 };
 

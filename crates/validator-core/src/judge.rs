@@ -1,11 +1,7 @@
 //! The judge: the decision about a token whose signature was verified.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use portcullis_contract::{
     rejection::Rejection,
     token::{TokenClaims, Verified},
@@ -18,6 +14,7 @@ use crate::{
     ended::Waiting,
     settings::Settings,
     state::{Freshness, Mode, State},
+    sync::{ArcSwap, AtomicBool, Ordering},
 };
 
 /// The state of an engine and the rules by which it judges. Identities share it to learn of their end.

@@ -137,6 +137,7 @@ mod reports;
 mod settings;
 mod state;
 mod statistics;
+mod sync;
 mod tracking;
 
 pub use portcullis_contract::{position::Position, rejection::Rejection};

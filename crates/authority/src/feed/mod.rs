@@ -9,34 +9,32 @@ mod known;
 mod lease;
 pub(crate) mod metrics;
 mod peers;
+mod published;
 mod receipts;
 mod replay;
 mod ring;
 mod roster;
 mod sharing;
 mod snapshot;
+mod sync;
 mod validators;
 pub(crate) mod watch;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
 use portcullis_contract::{
     position::{Position, Revision},
     sealed::SealedFrame,
     seeded::{self, Mistake},
     view::{Frame, View},
 };
-use tokio::sync::{
-    mpsc,
-    watch::{Receiver, Sender},
-};
+use tokio::sync::{mpsc, watch::Receiver};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -54,7 +52,7 @@ pub(crate) use self::{
     sharing::Sharing,
     validators::streams_by_gate,
 };
-use self::{known::Known, ring::Ring, snapshot::Snapshots};
+use self::{published::Published, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
@@ -71,11 +69,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub struct Feed {
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
-    view: ArcSwap<View>,
-    ring: RwLock<Ring>,
-    position: Sender<Position>,
-    /// The number of histories that were adopted in place of another.
-    history: AtomicU64,
+    published: Published,
     /// The revision up to which this authority has seen both histories of the last fork.
     forked_through: AtomicU64,
     snapshots: Snapshots,
@@ -83,8 +77,6 @@ pub struct Feed {
     pub(crate) admission: Arc<Admission>,
     /// The revision of the store's head, as last read.
     head: AtomicU64,
-    /// The times by which the log had its revisions.
-    known: Mutex<Known>,
 }
 
 /// The state of the feed, for operators.
@@ -129,21 +121,16 @@ impl Feed {
         config: &WatchConfig,
     ) -> Result<Self, FeedError> {
         let view = load_view(&*store, &master).await?;
-        let ring = Ring::new(
-            view.position().revision,
-            config.ring_frames_max,
-            config.ring_bytes_max,
-        );
-        let mut known = Known::over(config.staleness_max);
-        known.add(view.position().revision, Instant::now());
+        let head = view.position().revision;
         Ok(Self {
-            known: Mutex::new(known),
-            position: Sender::new(view.position()),
-            head: AtomicU64::new(view.position().revision.0),
-            history: AtomicU64::new(0),
+            published: Published::new(
+                view,
+                config.ring_frames_max,
+                config.ring_bytes_max,
+                config.staleness_max,
+            ),
+            head: AtomicU64::new(head.0),
             forked_through: AtomicU64::new(0),
-            view: ArcSwap::from_pointee(view),
-            ring: RwLock::new(ring),
             snapshots: Snapshots::default(),
             admission: Admission::new(config.snapshots_max),
             store,
@@ -154,29 +141,25 @@ impl Feed {
     /// The newest view.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+        self.published.view()
     }
 
     /// The position of the newest view. A change wakes the receiver.
     #[must_use]
     pub fn position(&self) -> Receiver<Position> {
-        self.position.subscribe()
+        self.published.positions()
     }
 
     /// The number of the history that is followed. If it changes, the view does not continue the earlier one, even if
     /// incarnation and revision are the same.
     #[must_use]
     pub fn history(&self) -> u64 {
-        self.history.load(Ordering::Acquire)
+        self.published.history()
     }
 
     /// A time by which the log had `revision`. None: this authority has not read it yet.
     pub(crate) fn known_by(&self, revision: Revision) -> Option<Instant> {
-        self.known().by(revision)
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published.known_by(revision)
     }
 
     /// Returns true if a fork that this authority saw explains why the store does not know a cursor of this incarnation.
@@ -185,15 +168,15 @@ impl Feed {
         cursor.revision.0 <= self.forked_through.load(Ordering::Acquire)
     }
 
-    /// Returns the batches after `revision` that are in memory.
+    /// Returns the batches of a history after `revision` that are in memory.
     #[must_use]
-    pub fn after(&self, revision: Revision) -> FromRing {
-        self.ring().after(revision)
+    pub fn after(&self, history: u64, revision: Revision) -> FromRing {
+        self.published.after(history, revision)
     }
 
     /// Returns a snapshot from which the ring continues. It is encoded once for all streams that want one.
     pub async fn snapshot(&self) -> Arc<EncodedSnapshot> {
-        let first = self.ring().first();
+        let first = self.published.first();
         self.snapshots.at_least(first, || self.view()).await
     }
 
@@ -207,8 +190,8 @@ impl Feed {
 
     /// The state of the feed, for operators.
     pub(crate) fn gauges(&self) -> Gauges {
-        let (frames, bytes) = self.ring().depth();
-        let applied = self.position.borrow().revision;
+        let (frames, bytes) = self.published.depth();
+        let applied = self.published.position().revision;
         Gauges {
             // What this authority appends itself is known without reading the head.
             head: applied.max(Revision(self.head.load(Ordering::Relaxed))),
@@ -231,7 +214,7 @@ impl Feed {
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
-        let mut incarnation = self.view.load().position().incarnation;
+        let mut incarnation = self.view().position().incarnation;
         loop {
             // A steady flow of own batches never lets this time out. It hides no batch of another authority: the next
             // own batch does not continue the view then, and `apply_own` reads the log.
@@ -251,7 +234,7 @@ impl Feed {
 
             readiness.succeed(Pulse::Feed);
             readiness.lower(Condition::Feed);
-            let now = self.view.load().position().incarnation;
+            let now = self.view().position().incarnation;
             if now != incarnation {
                 // An operator has run `portcullis recover`, so the loss is dealt with.
                 readiness.lower(Condition::History);
@@ -262,7 +245,7 @@ impl Feed {
 
     /// Applies a batch of this authority if it continues the view, and asks the store otherwise.
     async fn apply_own(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
-        let at = self.view.load().position();
+        let at = self.view().position();
         let is_next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
         // A batch that does not continue the view may have been read from the store before, or be of another history.
         if is_next && self.apply(vec![frame], head).is_ok() {
@@ -274,7 +257,7 @@ impl Feed {
     /// Reads the log up to its head.
     async fn advance(&self) -> Result<(), FeedError> {
         loop {
-            let at = self.view.load().position();
+            let at = self.view().position();
             // Both of one moment: a head of one history beside a chain of another would look like a fork.
             let (head, chain) = self.store.head_and_chain(at.revision).await?;
             // Not the maximum: the head of a primary after a failover may be lower.
@@ -306,7 +289,7 @@ impl Feed {
         let Err(error) = applied else {
             return Ok(());
         };
-        let at = self.view.load().position();
+        let at = self.view().position();
         let (head, chain) = self.store.head_and_chain(at.revision).await?;
         if head.incarnation == at.incarnation && chain == Some(at.chain) {
             return Err(error);
@@ -333,15 +316,8 @@ impl Feed {
         // The maximum: a batch of this authority may be older than the head that was last polled.
         self.head.fetch_max(head.revision.0, Ordering::Relaxed);
         for frame in frames {
-            let next = replay::follow(&self.view.load(), &frame, head)?;
-            let position = next.position();
-            // Before the ring: a snapshot must not be older than the beginning of the ring, which this batch alone may
-            // move.
-            self.view.store(Arc::new(next));
-            self.ring_mut().push(SealedFrame::from(&frame));
-            self.known().add(position.revision, Instant::now());
-            // Last, because it wakes the streams, which look into the ring at once.
-            self.position.send_replace(position);
+            let next = replay::follow(&self.view(), &frame, head)?;
+            self.published.append(next, SealedFrame::from(&frame));
         }
         Ok(())
     }
@@ -349,25 +325,11 @@ impl Feed {
     /// Starts over from the store's checkpoint. Streams of the old history cannot continue, and are told so.
     async fn reload(&self) -> Result<(), FeedError> {
         let view = load_view(&*self.store, &self.master).await?;
-        let position = view.position();
-        // Batches and snapshots of the old history go before the new view is visible. In the other order a stream could
-        // send the batches of one history after the snapshot of the other.
-        self.ring_mut().restart(position.revision);
+        // Batches and snapshots of the old history go before the new view is visible.
+        self.published.end_history(view.position().revision);
         self.snapshots.forget().await;
-        self.view.store(Arc::new(view));
-        self.known().restart(position.revision, Instant::now());
-        // A stream that the new position wakes compares this number first, and ends.
-        self.history.fetch_add(1, Ordering::Release);
-        self.position.send_replace(position);
+        self.published.begin_history(view);
         Ok(())
-    }
-
-    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
-        self.ring.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

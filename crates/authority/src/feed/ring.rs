@@ -28,6 +28,8 @@ pub enum FromRing {
     Behind,
     /// The revision is of another history, or of the future.
     Ahead,
+    /// Another history is followed than the one that was asked about.
+    OtherHistory,
 }
 
 /// The most frames handed out at once.

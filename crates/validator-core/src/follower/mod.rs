@@ -7,10 +7,7 @@ mod histories;
 mod line;
 mod proofs;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use portcullis_contract::{
     delta::{self, Change, DeltaError},
@@ -34,6 +31,7 @@ use crate::{
     database_clock::DatabaseClock,
     engine::Engine,
     state::{NO_VIEW, NOT_PROVED, State},
+    sync::Ordering,
 };
 
 const PROTOCOL_BROKEN: &str =

@@ -352,10 +352,14 @@ where
 
     /// Takes the batches after the last one that was gathered: from the ring, else from the log, else a snapshot.
     async fn gather_news(&mut self) -> Result<(), StreamEnd> {
-        let frames = match self.host.feed.after(self.at) {
+        let frames = match self.host.feed.after(self.history, self.at) {
             FromRing::Frames(frames) => frames,
             // This replica does not have the revision yet. The primary has it, or the cursor would have been refused.
             FromRing::Ahead => return Ok(()),
+            FromRing::OtherHistory => {
+                self.end();
+                return Ok(());
+            }
             FromRing::Behind => match read_log(&*self.host.store, self.at).await? {
                 Some(frames) => frames,
                 None => {
