@@ -19,6 +19,8 @@ const html = new HtmlValidate({
     "prefer-native-element": ["error", { exclude: ["region"] }],
     // Checkboxes of one group share a name, and so do the hidden fields that repeat them: the rule cannot be told of those.
     "form-dup-name": "off",
+    // It is a limit of search engines, which these pages never meet, and a person's name may be long.
+    "long-title": "off",
     // Both spellings of void elements are HTML.
     "void-style": "off",
   },
