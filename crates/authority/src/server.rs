@@ -394,9 +394,9 @@ async fn start_app(
 
     // The log, which commits entries in batches.
     let log = Log::start(
-        Arc::clone(&store),
+        &store,
         &config.log,
-        appended,
+        &appended,
         Arc::clone(&instruments),
         tasks,
     );

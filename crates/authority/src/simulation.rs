@@ -58,9 +58,9 @@ impl SimulatedAuthority {
 
         let (appended, batches) = mpsc::channel(BATCHES_MAX);
         let log = Log::start(
-            Arc::clone(&store),
+            &store,
             &config.log,
-            appended,
+            &appended,
             Arc::clone(&instruments),
             &tasks,
         );

@@ -121,16 +121,16 @@ impl Log {
     /// Starts the appenders. They end when all handles are dropped and the last batch is done. Each batch is also sent to
     /// `appended`.
     pub fn start(
-        store: Arc<dyn Store>,
+        store: &Arc<dyn Store>,
         config: &LogConfig,
-        appended: mpsc::Sender<(Frame, Position)>,
+        appended: &mpsc::Sender<(Frame, Position)>,
         instruments: Arc<Instruments>,
         tasks: &Supervisor,
     ) -> Self {
         let start_appender = |name| {
             let (inlet, rung) = Inlet::new(config);
             let appender = Appender {
-                store: Arc::clone(&store),
+                store: Arc::clone(store),
                 config: config.clone(),
                 appended: appended.clone(),
                 instruments: Arc::clone(&instruments),
