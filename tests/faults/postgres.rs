@@ -464,7 +464,8 @@ async fn waits_for_connections_are_measured_by_lane() {
     };
     let max = "portcullis_store_connections_max";
     assert_eq!(value(max, "write").await, 1.0);
-    assert_eq!(value(max, "append").await, 1.0);
+    assert_eq!(value(max, "append").await, 2.0);
+    assert_eq!(value(max, "beat").await, 1.0);
     assert!(value("portcullis_store_connections_loans_total", "beat").await >= 0.0);
 
     let admin = cluster.admin().await;

@@ -316,7 +316,7 @@ impl stateright::Model for Model {
             Some(_) => actions.extend([Action::CommitTurn, Action::AbandonTurn]),
             // Two turns forget everything, and two more the sign-out of a clock that was set back.
             None if state.turns() < self.turns_max() && self.is_due(state) => {
-                actions.push(Action::BeginTurn)
+                actions.push(Action::BeginTurn);
             }
             None => {}
         }

@@ -38,6 +38,10 @@ pub enum ProtocolError {
     /// The other stream brings a snapshot already.
     #[error("another authority sends its snapshot already")]
     SecondSnapshot,
+    /// The other stream moved the view while this one brought a snapshot, so nothing says that the snapshot has what the
+    /// view has.
+    #[error("another authority moved the view while a snapshot came")]
+    Overtaken,
     /// A delta came before the first view.
     #[error("a delta came before a view")]
     NoView,
@@ -48,7 +52,7 @@ impl ProtocolError {
     pub(super) fn is_untimely(&self) -> bool {
         matches!(
             self,
-            Self::OtherHistory | Self::Replaced | Self::SecondSnapshot
+            Self::OtherHistory | Self::Overtaken | Self::Replaced | Self::SecondSnapshot
         )
     }
 }

@@ -400,10 +400,10 @@ impl Follower {
             } else {
                 check_continues(old.position(), here)?;
                 // The authority continues what it sent. It does not know what the other stream brought since then, and
-                // nothing compares the two, so the proofs of the view before say nothing about this one.
+                // nothing compares the two: a revocation that only the other one has would be forgotten. The next stream
+                // names the view as its cursor, and the authority judges that.
                 if at != Some(old.position()) {
-                    self.lines.withdraw_proofs();
-                    self.state.unproved = NOT_PROVED;
+                    return Err(ProtocolError::Overtaken);
                 }
             }
         }

@@ -295,21 +295,23 @@ fn only_one_stream_brings_a_snapshot_and_the_next_goes_on_where_it_broke() {
 }
 
 #[test]
-fn a_snapshot_that_nothing_compares_with_the_other_stream_needs_a_new_proof() {
+fn a_snapshot_that_nothing_compares_with_the_other_stream_is_refused_and_the_next_stream_goes_on() {
     let views = history(1, 0, 6);
     let mut follower = following(&views);
     prove_on(&mut follower, FIRST, 10);
-    delta_on(&mut follower, FIRST, &frame(3, &revoke(3))).expect("a batch");
+    // A batch that the second authority's log may lack: it lost it in a failover, and does not know the gate's cursor yet.
+    delta_on(&mut follower, FIRST, &frame(3, &revoke(60))).expect("a batch");
     // The second fell behind its log's beginning.
-    snapshot_on(&mut follower, SECOND, &views[5]).expect("whole");
-    assert_eq!(follower.revision(), 5);
-    assert_eq!(age_at(&follower, 10), None);
-    prove_on(&mut follower, SECOND, 11);
-    // The first goes on behind it, and is compared where it reaches the view.
-    delta_on(&mut follower, FIRST, &frame(4, &revoke(4))).expect("behind the view");
-    let foreign = delta_on(&mut follower, FIRST, &frame(5, &revoke(60)));
-    assert_eq!(foreign, Err(ProtocolError::Fork));
-    assert_eq!(age_at(&follower, 11), Some(0));
+    assert_eq!(
+        snapshot_on(&mut follower, SECOND, &views[5]),
+        Err(ProtocolError::Overtaken)
+    );
+    assert_eq!(follower.revision(), 3);
+    assert!(follower.refuses(60), "a revocation was forgotten");
+    assert_eq!(age_at(&follower, 10), Some(0), "the first proof stays");
+    // The next stream names the view, and its authority says whether it has that.
+    let cursor = follower.begin(SECOND).cursor.expect("a view");
+    assert_eq!(cursor.revision, 3);
 }
 
 /// One thing that happens between two authorities of one store and a gate.
