@@ -7,7 +7,7 @@ import { fits, judge } from "./lib/judge.js";
 import { session } from "./lib/mine.js";
 import { ADMINISTRATOR, OTHER_ADMINISTRATOR } from "./lib/pages.js";
 import { differences, look, settingsForm } from "./lib/staff.js";
-import { REASON, confirm } from "./lib/team.js";
+import { REASON, confirm, search } from "./lib/team.js";
 import { eventually } from "./lib/wait.js";
 import { Visitor, visit } from "./lib/visitor.js";
 import { word } from "./lib/words.js";
@@ -221,6 +221,8 @@ for (const script of [true, false]) {
       const { page } = visitor;
       await visitor.signIn(ADMINISTRATOR);
       await visitor.goto("/team");
+      // Their sessions end below, so the second time they are among those who are signed out.
+      await search(visitor, { shown: word("team-shown-all") });
       const link = page.locator('tbody a[href^="/team/users/x"]');
       const address = await link.getAttribute("href");
       // Two dots are part of a name, and no step up.

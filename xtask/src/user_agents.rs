@@ -172,6 +172,8 @@ fn check(json: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const YAML: &str = r#"
@@ -189,7 +191,10 @@ device_parsers:
 "#;
 
     fn directory(yaml: &str) -> PathBuf {
-        let unique = format!("portcullis-xtask-{}-{:p}", std::process::id(), yaml);
+        // Tests run at the same time, and several have the same text.
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("portcullis-xtask-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(unique);
         fs::create_dir_all(directory.join("crates/authority/data")).expect("created");
         fs::write(directory.join("regexes.yaml"), yaml).expect("written");
