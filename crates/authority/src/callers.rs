@@ -30,7 +30,7 @@ pub struct Callers {
     is_stale: AtomicBool,
 }
 
-/// What a replacement did.
+/// The effect of a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replacement {
     /// The number of credentials that count no more, or not as before. Their streams have ended.

@@ -1,5 +1,5 @@
-//! What every stream reads: the newest view, the last batches, the position and the history. One task writes them, in an
-//! order on which the streams rely.
+//! The state that every stream reads: the newest view, the last batches, the position and the history. One task writes it,
+//! in an order on which the streams rely.
 
 use std::{
     sync::Arc,

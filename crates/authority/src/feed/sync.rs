@@ -1,4 +1,4 @@
-//! What the threads of the feed share their state by. `tests/interleavings` puts primitives here whose every order it
+//! The primitives by which the threads of the feed share their state. `tests/interleavings` puts primitives here whose every order it
 //! chooses, and compiles [`super::published`] over them.
 
 pub(super) use std::sync::{

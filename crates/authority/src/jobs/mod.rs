@@ -51,7 +51,7 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
-    /// Of each port that has TLS.
+    /// The TLS of each port that has it.
     pub(crate) tls: Vec<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.

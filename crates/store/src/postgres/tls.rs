@@ -87,7 +87,7 @@ impl Tls {
         &self.files
     }
 
-    /// What makes the handshakes of new connections. Reads the files, so that replaced ones count from the next connection.
+    /// Returns the maker of handshakes. Reads the files, so that replaced ones count from the next connection.
     ///
     /// # Errors
     /// When the files cannot be used and none before them could.
