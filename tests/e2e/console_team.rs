@@ -562,7 +562,7 @@ async fn names_and_addresses_stand_in_no_address_of_a_page() {
     let admin = desk.person("ada", &[Role::Admin]).await;
     for number in 0..60 {
         let id = format!("u{number}");
-        let names = ["joan.walker", "Joan", "Walker"];
+        let names = ["bartholomew.featherstone", "Bartholomew", "Featherstone"];
         let mut request = person(&id, names, &[]);
         request.client = Some(v1::Client {
             ip: "203.0.113.9".into(),
@@ -573,7 +573,7 @@ async fn names_and_addresses_stand_in_no_address_of_a_page() {
     let mut seen = Vec::new();
     let users = admin.get(USERS).await;
     let found = admin
-        .press(&users, USERS, &[("person_name", "walker")])
+        .press(&users, USERS, &[("person_name", "featherstone")])
         .await;
     seen.push(found.clone());
     seen.push(admin.get(&found.link("Next page").expect("a link")).await);
@@ -581,20 +581,27 @@ async fn names_and_addresses_stand_in_no_address_of_a_page() {
     let search = [
         ("email", "u1"),
         ("network", "203.0.113.9"),
-        ("user_name", "joan"),
+        ("user_name", "bartholomew"),
     ];
     let found = admin.press(&sessions, SESSIONS, &search).await;
     let preview = admin
         .get(&found.link("End all that match…").expect("a link"))
         .await;
     let done = admin
-        .press(&preview, MATCHING, &[("reason", "secret reason")])
+        .press(&preview, MATCHING, &[("reason", "a confidential reason")])
         .await;
     seen.extend([users, sessions, found, preview, done]);
     for page in &seen {
         for address in page.links().into_iter().chain([page.address.clone()]) {
             let address = decoded(&address).to_lowercase();
-            for name in ["walker", "joan", "203.0.113", "example.com", "secret"] {
+            // Chance spells a short name in a sealed search now and then, and never one of these.
+            for name in [
+                "featherstone",
+                "bartholomew",
+                "203.0.113",
+                "example.com",
+                "confidential",
+            ] {
                 assert!(!address.contains(name), "{name} in {address}");
             }
         }
