@@ -64,13 +64,13 @@ enum Chore {
 }
 
 /// Only when asked for: they take long.
-const ON_REQUEST: [&str; 3] = ["lists", "pages", "soak"];
+const ON_REQUEST: [&str; 4] = ["crowd", "lists", "pages", "soak"];
 
 /// The name of all groups whose names begin with it.
 const DOORS: &str = "doors";
 
 /// The groups of rows, in the order in which they run. A group shares what it starts.
-const GROUPS: [(&str, &[&str]); 19] = [
+const GROUPS: [(&str, &[&str]); 20] = [
     // First: what later groups leave behind would be counted against it.
     ("view", &["view_bytes", "snapshot_load"]),
     (
@@ -92,6 +92,16 @@ const GROUPS: [(&str, &[&str]); 19] = [
             "receipt_1000",
             "fanout_cpu_us",
             "stream_rss",
+        ],
+    ),
+    (
+        "crowd",
+        &[
+            "propagate_10000",
+            "stream_rss_10000",
+            "storm_2000",
+            "storm_2000_lost",
+            "storm_2000_alone",
         ],
     ),
     ("rates", &["revoke_rate", "create_rate", "refresh_rate"]),
@@ -219,6 +229,7 @@ async fn run(group: &str, cli: &Cli, report: &mut Report) -> Result<()> {
         "validate" => rows::validate::run(report).await,
         "view" => rows::view::run(report),
         "propagate" => rows::propagate::run(&World::start().await?, report).await,
+        "crowd" => rows::crowd::run(effort, report).await,
         "rates" => rows::rates::run(&World::start().await?, report).await,
         "activity" => rows::activity::run(&World::start().await?, report).await,
         "neighbours" => rows::noisy_neighbour::run(report).await,

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Process {
     endpoint: String,
     grpc: SocketAddr,
     http: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl World {
@@ -65,30 +65,42 @@ impl Process {
         config.server.grpc_listen.set_port(free_port()?);
         config.server.http_listen.set_port(free_port()?);
         change(&mut config, directory.path());
-        let file = directory.path().join("portcullis.toml");
-        std::fs::write(&file, toml::to_string(&config)?)?;
-        let binary = std::env::current_exe()?.with_file_name("portcullis");
-        let child = Command::new(&binary)
-            .args(["serve", "--config"])
-            .arg(&file)
-            .env("RUST_LOG", "error")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
+        std::fs::write(
+            directory.path().join(CONFIGURATION),
+            toml::to_string(&config)?,
+        )?;
         let process = Self {
-            child,
+            child: serve(directory.path())?,
             endpoint: format!("http://{}", config.server.grpc_listen),
             grpc: config.server.grpc_listen,
             http: config.server.http_listen,
-            _directory: directory,
+            directory,
         };
+        process.listens().await?;
+        Ok(process)
+    }
+
+    /// Kills it, and starts it again at its addresses. Returns when it was started.
+    pub(crate) async fn restart(&mut self) -> Result<Instant> {
+        self.child.kill().await?;
+        let begun = Instant::now();
+        self.child = serve(self.directory.path())?;
+        self.listens().await?;
+        Ok(begun)
+    }
+
+    async fn listens(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while process.channel().await.is_err() {
+        while self.channel().await.is_err() {
             ensure!(Instant::now() < deadline, "the authority does not listen");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(process)
+        Ok(())
+    }
+
+    /// The file that another authority over the same store needs.
+    pub(crate) fn master_key_file(&self) -> PathBuf {
+        self.directory.path().join("master.key")
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -147,6 +159,22 @@ impl Process {
             .context("a gate is not ready")?;
         Ok(gate)
     }
+}
+
+/// The configuration of an authority, in its directory.
+const CONFIGURATION: &str = "portcullis.toml";
+
+/// Starts the binary that stands beside this one.
+fn serve(directory: &Path) -> Result<Child> {
+    let binary = std::env::current_exe()?.with_file_name("portcullis");
+    Command::new(&binary)
+        .args(["serve", "--config"])
+        .arg(directory.join(CONFIGURATION))
+        .env("RUST_LOG", "error")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("starting {}", binary.display()))
 }
 
 /// A request with a credential.

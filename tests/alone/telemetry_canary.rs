@@ -362,6 +362,22 @@ impl Story<'_> {
         };
         self.seen
             .error(admin.list_audit_events(marked(wrong)).await);
+        let watch = v1::WatchAuditEventsRequest {
+            tenant_id: TENANT.into(),
+            after_revision: Some(0),
+            ..Default::default()
+        };
+        let watched = admin.watch_audit_events(marked(watch.clone())).await;
+        let piece = watched.expect("a stream").into_inner().message().await;
+        let piece = piece.expect("no error").expect("an answer");
+        assert!(!piece.events.is_empty());
+        self.seen.secrets.push(piece.resume_token);
+        let wrong = v1::WatchAuditEventsRequest {
+            resume_token: "canary-resume-token".into(),
+            ..watch
+        };
+        self.seen
+            .error(admin.watch_audit_events(marked(wrong)).await);
         let mut operator = AuditServiceClient::new(self.authority.transport(OPERATOR));
         let verify = v1::VerifyAuditTrailRequest::default();
         let verified = operator

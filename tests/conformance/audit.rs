@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::{Actor, AuditEvent, AuditFilter, Entry, Micros, Mutation},
+    domain::{Actor, AuditEvent, AuditFilter, Entry, Micros, Mutation, TrailPosition},
     store::{Store, sql::SqlStore},
 };
 use portcullis_contract::position::Revision;
@@ -377,7 +377,47 @@ async fn audit_rows_can_be_neither_changed_nor_deleted(engine: Engine) {
     assert!(before.iter().all(|event| event.reason == "a test"));
 }
 
+async fn a_reader_of_the_whole_trail_gets_each_event_once_in_the_order_of_the_log(engine: Engine) {
+    let store = engine.place().await.store().await;
+    let mut all = story(&*store).await;
+    all.extend(list(&*store, &everything("other")).await);
+    all.sort_by_key(|event| {
+        let position = event.position;
+        (event.revision, position.event.to_bytes(), position.ordinal)
+    });
+    let through = all[all.len() / 2].revision;
+    let behind = async |place, through, limit| {
+        let events = store.audit_events_behind(None, place, through, limit).await;
+        events.expect("events")
+    };
+
+    // Some pages end in the middle of a batch.
+    for limit in [1, 2, 5, 1_000] {
+        let mut read: Vec<AuditEvent> = Vec::new();
+        let mut place = TrailPosition::behind_revision(Revision(0));
+        loop {
+            let page = behind(place, through, limit).await;
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            place = TrailPosition::behind(last);
+            read.extend(page);
+        }
+        let expected = all.iter().filter(|event| event.revision <= through);
+        assert!(read.iter().eq(expected), "{limit} a page");
+    }
+
+    let rest = behind(
+        TrailPosition::behind_revision(through),
+        Revision(1 << 40),
+        1_000,
+    )
+    .await;
+    let expected = all.iter().filter(|event| event.revision > through);
+    assert!(rest.iter().eq(expected));
+}
+
 crate::on_every_engine! {
+    a_reader_of_the_whole_trail_gets_each_event_once_in_the_order_of_the_log,
     an_event_names_actor_action_target_time_and_reason,
     each_row_says_whom_it_concerns,
     a_list_has_the_events_of_its_filter_newest_first,

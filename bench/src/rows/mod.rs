@@ -1,6 +1,7 @@
 //! The rows, a file a group.
 
 pub(crate) mod activity;
+pub(crate) mod crowd;
 pub(crate) mod doors;
 pub(crate) mod lists;
 pub(crate) mod noisy_neighbour;

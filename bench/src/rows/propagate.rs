@@ -56,9 +56,15 @@ async fn one(world: &World, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds from the call until the last of the gates refuses, by the change of its view. A round into which another
-/// batch fell (that of the sign-ins' audit events, once a second) is measured again.
+/// Milliseconds from the call until the last of the gates refuses.
 pub(crate) async fn propagation(world: &World, gates: &[Validator]) -> Result<f64> {
+    let times = propagations(world, gates).await?;
+    times.into_iter().reduce(f64::max).context("no gate")
+}
+
+/// Milliseconds from the call until each of the gates refuses, by the change of its view. A round into which another
+/// batch fell (that of the sign-ins' audit events, once a second) is measured again.
+pub(crate) async fn propagations(world: &World, gates: &[Validator]) -> Result<Vec<f64>> {
     for _ in 0..ROUNDS {
         if let Some(milliseconds) = round(world, gates).await? {
             return Ok(milliseconds);
@@ -67,7 +73,7 @@ pub(crate) async fn propagation(world: &World, gates: &[Validator]) -> Result<f6
     anyhow::bail!("gates are woken by something else all the time")
 }
 
-async fn round(world: &World, gates: &[Validator]) -> Result<Option<f64>> {
+async fn round(world: &World, gates: &[Validator]) -> Result<Option<Vec<f64>>> {
     let mut sessions = world.authority.sessions().await?;
     let created = sign_in(&mut sessions, "ada").await?;
     let mut positions: Vec<_> = gates.iter().map(Validator::position).collect();
@@ -86,7 +92,6 @@ async fn round(world: &World, gates: &[Validator]) -> Result<Option<f64>> {
         revoke(&mut sessions, session_id(&created)),
         try_join_all(reached)
     )?;
-    let last = reached.into_iter().max().context("no gate")?;
     let applied = |gate: &Validator| {
         gate.position()
             .borrow()
@@ -101,7 +106,11 @@ async fn round(world: &World, gates: &[Validator]) -> Result<Option<f64>> {
             .all(|gate| gate.check(&created.access_token).is_err()),
         "a gate admits the dead"
     );
-    Ok(Some(last.duration_since(begun).as_secs_f64() * 1000.0))
+    let times = reached.into_iter().map(|reached| {
+        let time = reached.duration_since(begun);
+        time.as_secs_f64() * 1000.0
+    });
+    Ok(Some(times.collect()))
 }
 
 fn head(gate: &Validator) -> Result<u64> {

@@ -22,6 +22,7 @@ mod output;
 mod serve;
 mod service_manager;
 mod shutdown;
+mod size;
 mod telemetry;
 
 use std::process::ExitCode;

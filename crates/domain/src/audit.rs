@@ -124,6 +124,65 @@ impl AuditPosition {
     }
 }
 
+/// A place between two events of the trail, in the order of the log: by revision, then by id, then by ordinal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrailPosition {
+    /// The revision of the last event before the place.
+    pub revision: Revision,
+    /// The id of that event.
+    pub event: EventId,
+    /// Its index among the targets of one entry.
+    pub ordinal: u32,
+}
+
+impl TrailPosition {
+    /// The place behind an event.
+    #[must_use]
+    pub fn behind(event: &AuditEvent) -> Self {
+        Self {
+            revision: event.revision,
+            event: event.position.event,
+            ordinal: event.position.ordinal,
+        }
+    }
+
+    /// The place behind all events of a revision.
+    #[must_use]
+    pub fn behind_revision(revision: Revision) -> Self {
+        Self {
+            revision,
+            event: EventId::from_bytes([u8::MAX; 16]),
+            ordinal: u32::MAX,
+        }
+    }
+
+    /// Encodes the place for a token.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 28] {
+        let mut bytes = [0; 28];
+        bytes[..8].copy_from_slice(&self.revision.0.to_be_bytes());
+        bytes[8..24].copy_from_slice(&self.event.to_bytes());
+        bytes[24..].copy_from_slice(&self.ordinal.to_be_bytes());
+        bytes
+    }
+
+    /// Decodes a place of a token.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 28]) -> Self {
+        let mut revision = [0; 8];
+        let mut event = [0; 16];
+        let mut ordinal = [0; 4];
+        revision.copy_from_slice(&bytes[..8]);
+        event.copy_from_slice(&bytes[8..24]);
+        ordinal.copy_from_slice(&bytes[24..]);
+        Self {
+            revision: Revision(u64::from_be_bytes(revision)),
+            event: EventId::from_bytes(event),
+            ordinal: u32::from_be_bytes(ordinal),
+        }
+    }
+}
+
 /// A filter for a list of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFilter {

@@ -49,7 +49,10 @@ pub use self::{
     api_key::{
         API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey,
     },
-    audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent},
+    audit::{
+        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent,
+        TrailPosition,
+    },
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     findings::{Finding, FindingCode},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},

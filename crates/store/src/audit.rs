@@ -1,8 +1,10 @@
 //! The audit trail.
 
 use async_trait::async_trait;
-use portcullis_contract::position::Revision;
-use portcullis_domain::{AuditEvent, AuditFilter, AuditPosition, AuditVerdict, PendingEvent};
+use portcullis_contract::{id::TenantId, position::Revision};
+use portcullis_domain::{
+    AuditEvent, AuditFilter, AuditPosition, AuditVerdict, PendingEvent, TrailPosition,
+};
 
 use crate::StoreError;
 
@@ -20,6 +22,19 @@ pub trait AuditStore: Send + Sync + 'static {
         &self,
         filter: &AuditFilter,
         below: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// The events of all tenants in the order of the log, from behind a place up to a revision. It counts as a search
+    /// of the tenant that asks. None: nobody in particular asks.
+    ///
+    /// # Errors
+    /// As [`list_audit_events`](Self::list_audit_events).
+    async fn audit_events_behind(
+        &self,
+        asking: Option<&TenantId>,
+        place: TrailPosition,
+        through: Revision,
         limit: u32,
     ) -> Result<Vec<AuditEvent>, StoreError>;
 

@@ -6,6 +6,7 @@
 pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod audit_watch;
 mod authentication;
 mod caller;
 mod change;

@@ -33,8 +33,8 @@ impl Default for LimitsConfig {
         Self {
             user_changes_per_minute: 10,
             user_changes_burst: 20,
-            tenant_named_users_per_minute: 30_000,
-            tenant_named_users_burst: 100_000,
+            tenant_named_users_per_minute: 6_000,
+            tenant_named_users_burst: 10_000,
             tenant_unknown_users_per_minute: 1_000,
             tenant_unknown_users_burst: 10_000,
             tenant_users_max: 10_000_000,

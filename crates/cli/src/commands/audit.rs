@@ -1,7 +1,6 @@
 //! `portcullis audit`: read, follow, verify and export the audit trail.
 
 use std::{
-    collections::BTreeSet,
     fs::OpenOptions,
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
@@ -192,69 +191,55 @@ async fn find(
     }
 }
 
-/// How often `follow` looks.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause before `follow` calls again.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far back `follow` looks each time, in seconds. An event has the time at which it happened, and enters the trail
-/// later: those of sign-ins by a second, counted refusals by a minute.
-const FOLLOW_WINDOW_SECONDS: i64 = 120;
-
-/// What tells events apart, with the time first so that old ones can be forgotten.
-type EventKey = (i64, i32, String, u32);
-
-fn key_of(event: &v1::AuditEvent) -> EventKey {
-    let time = event.time.unwrap_or_default();
-    (time.seconds, time.nanos, event.id.clone(), event.ordinal)
+/// Prints events as they happen. A stream ends after a while, and the next one goes on where it stopped.
+async fn follow_events(connected: &Connected, selected: v1::ListAuditEventsRequest) -> Result<()> {
+    let mut request = v1::WatchAuditEventsRequest {
+        tenant_id: selected.tenant_id.clone(),
+        ..Default::default()
+    };
+    loop {
+        match follow_once(connected, &selected, &mut request).await {
+            Ok(()) => {}
+            // An authority that restarts, or fails over. Another one may answer.
+            Err(failure) if failure.exit == Exit::Unavailable => note(&failure.render()),
+            Err(failure) => return Err(failure),
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+    }
 }
 
-async fn follow_events(
+async fn follow_once(
     connected: &Connected,
-    mut request: v1::ListAuditEventsRequest,
+    selected: &v1::ListAuditEventsRequest,
+    request: &mut v1::WatchAuditEventsRequest,
 ) -> Result<()> {
-    request.page_size = i32::try_from(PAGE_SIZE_MAX).unwrap_or(i32::MAX);
-    // What has happened before is not news.
-    let begun = times::now().seconds;
-    let mut seen: BTreeSet<EventKey> = BTreeSet::new();
-    for event in recent_events(connected, &mut request, begun).await? {
-        seen.insert(key_of(&event));
-    }
-    note("following the audit trail; Ctrl-C ends it");
-    loop {
-        let now = times::now().seconds;
-        let mut events = recent_events(connected, &mut request, now).await?;
-        events.retain(|event| seen.insert(key_of(event)));
-        for event in events.iter().rev() {
-            connected.printer.line(event)?;
+    let mut client = connected.authority.audit();
+    let answers = client.watch_audit_events(request.clone()).await?;
+    let mut answers = answers.into_inner();
+    while let Some(answer) = answers.message().await? {
+        // From the first answer on nothing is missed.
+        if request.resume_token.is_empty() {
+            note("following the audit trail; Ctrl-C ends it");
         }
-        seen.retain(|key| key.0 >= now - 2 * FOLLOW_WINDOW_SECONDS);
-        tokio::time::sleep(FOLLOW_INTERVAL).await;
+        for event in &answer.events {
+            if is_selected(event, selected) {
+                connected.printer.line(event)?;
+            }
+        }
+        request.resume_token = answer.resume_token;
     }
+    Ok(())
 }
 
-/// The events of the last minutes, newest first.
-async fn recent_events(
-    connected: &Connected,
-    request: &mut v1::ListAuditEventsRequest,
-    now: i64,
-) -> Result<Vec<v1::AuditEvent>> {
-    let mut client = connected.authority.audit();
-    request.after = Some(Timestamp {
-        seconds: now - FOLLOW_WINDOW_SECONDS,
-        nanos: 0,
-    });
-    request.page_token.clear();
-    let mut events = Vec::new();
-    loop {
-        let page = client
-            .list_audit_events(request.clone())
-            .await?
-            .into_inner();
-        events.extend(page.events);
-        if page.next_page_token.is_empty() {
-            return Ok(events);
-        }
-        request.page_token = page.next_page_token;
-    }
+/// Whether an event is of the actor, the user and the action that were asked for, where they were.
+fn is_selected(event: &v1::AuditEvent, selected: &v1::ListAuditEventsRequest) -> bool {
+    let is = |asked: &str, found: &str| asked.is_empty() || asked == found;
+    is(&selected.actor, &event.actor)
+        && is(&selected.user_id, &event.user_id)
+        && is(&selected.action, &event.action)
 }
 
 /// What a verification found.

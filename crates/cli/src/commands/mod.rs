@@ -17,7 +17,7 @@ mod users;
 
 use clap::Subcommand;
 
-use crate::{check, failure::Result, init};
+use crate::{check, failure::Result, init, size};
 
 /// Commands that call an authority, and those that prepare one.
 #[derive(Subcommand)]
@@ -44,6 +44,8 @@ pub(crate) enum Administration {
     Keys(keys::Options),
     /// Watch the gates.
     Gates(gates::Options),
+    /// Reckon how much room an installation takes.
+    Size(size::Options),
     /// Write the manual pages into a directory.
     #[command(hide = true)]
     Manual(manual::Options),
@@ -63,6 +65,7 @@ pub(crate) async fn run(command: Administration) -> Result<()> {
         Administration::Audit(options) => audit::run(&options).await,
         Administration::Keys(options) => keys::run(&options).await,
         Administration::Gates(options) => gates::run(&options).await,
+        Administration::Size(options) => size::run(&options),
         Administration::Manual(options) => manual::run(&options),
     }
 }

@@ -1757,7 +1757,7 @@ pub enum SessionEndCause {
     RefreshTokenReused = 4,
     /// A new session on the same device took its place.
     Replaced = 5,
-    /// The history of the authority was recovered and everyone was signed out.
+    /// The history of the authority was recovered, or its clock was set back by hours, and everyone was signed out.
     Recovery = 6,
     /// The tenant's policy changed and the session violated it.
     Policy = 7,
@@ -3082,6 +3082,31 @@ pub struct ListAuditEventsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchAuditEventsRequest {
+    /// Empty: events without a tenant.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Where to go on: the last `resume_token` of an earlier call for the same tenant. Tokens do not expire. After a restore
+    /// of the database a token may be of a history that is gone; it is refused as `INVALID_FIELD`, and the caller begins
+    /// with `after_revision`.
+    #[prost(string, tag = "2")]
+    pub resume_token: ::prost::alloc::string::String,
+    /// Where to begin without a token: behind the events of this revision of the log. 0: with the first event that is kept.
+    /// Unset: with the next event.
+    #[prost(uint64, optional, tag = "3")]
+    pub after_revision: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchAuditEventsResponse {
+    /// In the order of the log: by `revision`, then by `id` and `ordinal`. Their times may be out of order by a minute or
+    /// two. Empty: nothing happened, and the token has moved.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<AuditEvent>,
+    /// Where to go on once these events are safe.
+    #[prost(string, tag = "2")]
+    pub resume_token: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyAuditTrailRequest {
     /// Verification begins after this revision. 0: at the beginning.
@@ -3232,6 +3257,37 @@ pub mod audit_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Streams the events of a tenant in the order of the log, each once, as they enter the trail. A stream ends by itself
+        /// after a while, a minute at most: call again with the last `resume_token`. Nothing is missed and nothing comes twice,
+        /// also at another authority. The first answer comes at once, perhaps without events. Roles and tenants as for
+        /// `ListAuditEvents`, but no user about themselves. The stream of a person ends after some seconds, so that it is soon
+        /// judged anew.
+        pub async fn watch_audit_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchAuditEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchAuditEventsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.AuditService/WatchAuditEvents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.AuditService", "WatchAuditEvents"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Recomputes the chain of the log over its audit rows, and names the first row that does not match. A call may stop
         /// before `revisions_max`: call again with `after_revision` set to `through_revision`. Role: `operator`, over all
         /// tenants, or an administrator of the tenant `server.operators_tenant`.
@@ -3286,6 +3342,27 @@ pub mod audit_service_server {
             request: tonic::Request<super::ListAuditEventsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListAuditEventsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchAuditEvents method.
+        type WatchAuditEventsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::WatchAuditEventsResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Streams the events of a tenant in the order of the log, each once, as they enter the trail. A stream ends by itself
+        /// after a while, a minute at most: call again with the last `resume_token`. Nothing is missed and nothing comes twice,
+        /// also at another authority. The first answer comes at once, perhaps without events. Roles and tenants as for
+        /// `ListAuditEvents`, but no user about themselves. The stream of a person ends after some seconds, so that it is soon
+        /// judged anew.
+        async fn watch_audit_events(
+            &self,
+            request: tonic::Request<super::WatchAuditEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchAuditEventsStream>,
             tonic::Status,
         >;
         /// Recomputes the chain of the log over its audit rows, and names the first row that does not match. A call may stop
@@ -3418,6 +3495,54 @@ pub mod audit_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.AuditService/WatchAuditEvents" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchAuditEventsSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<
+                        super::WatchAuditEventsRequest,
+                    > for WatchAuditEventsSvc<T> {
+                        type Response = super::WatchAuditEventsResponse;
+                        type ResponseStream = T::WatchAuditEventsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchAuditEventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::watch_audit_events(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchAuditEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

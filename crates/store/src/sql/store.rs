@@ -36,8 +36,8 @@ use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
     MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter,
-    UserOrder, UserSummary, findings::Footprint,
+    SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailPosition, User,
+    UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -387,6 +387,17 @@ impl AuditStore for SqlStore {
             limit,
         )
         .await
+    }
+
+    async fn audit_events_behind(
+        &self,
+        asking: Option<&TenantId>,
+        place: TrailPosition,
+        through: Revision,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let mut db = self.search(asking).await?;
+        audit::list::list_behind(&mut db, place, through, limit).await
     }
 
     async fn verify_audit_trail(

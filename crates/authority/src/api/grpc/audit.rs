@@ -1,8 +1,11 @@
 //! `AuditService`.
 
 mod list;
+mod watch;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, StreamExt};
 
 use portcullis_contract::{
     position::Revision,
@@ -14,10 +17,14 @@ use super::{incoming::Incoming, render};
 use crate::app::{
     App, AppError,
     audit::{list_audit_events, verify_audit_trail},
+    audit_watch::watch_audit_events,
 };
 
 /// Revisions of one verification. A longer one would hold a connection of the store for too long.
 const REVISIONS_MAX: u32 = 100_000;
+
+/// Pieces of the trail, as they are sent.
+type Pieces = Pin<Box<dyn Stream<Item = Result<v1::WatchAuditEventsResponse, Status>> + Send>>;
 
 pub(crate) struct Audit {
     pub(crate) app: Arc<App>,
@@ -49,6 +56,23 @@ impl AuditService for Audit {
                 .map(render::audit::audit_event)
                 .collect(),
         }))
+    }
+
+    type WatchAuditEventsStream = Pieces;
+
+    async fn watch_audit_events(
+        &self,
+        request: Request<v1::WatchAuditEventsRequest>,
+    ) -> Result<Response<Pieces>, Status> {
+        let incoming = Incoming::new(request)?;
+        let tenant = list::choose_tenant(&incoming, &incoming.message.tenant_id)?;
+        let tokens = watch::ResumeTokens::new(&self.app, tenant.as_ref());
+        let start = watch::start(&tokens, &incoming.message)?;
+        let app = Arc::clone(&self.app);
+        let until = incoming.answer_by;
+        let pieces = watch_audit_events(app, &incoming.caller, tenant, start, until).await?;
+        let pieces = pieces.map(move |piece| Ok(watch::answer(piece?, &tokens)));
+        Ok(Response::new(Box::pin(pieces)))
     }
 
     async fn verify_audit_trail(

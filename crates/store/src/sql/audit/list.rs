@@ -1,13 +1,18 @@
 //! Lists of audit events.
 
-use portcullis_contract::id::{EventId, TenantId};
+use portcullis_contract::{
+    id::{EventId, TenantId},
+    position::Revision,
+};
 
 use super::{
     super::{connection::Statement, db::Db, row::Row, value::Value},
     row::{AuditRow, read_details, revision, select_columns},
 };
 use crate::StoreError;
-use portcullis_domain::{Actor, AuditEvent, AuditFilter, AuditPosition, Cause, Micros};
+use portcullis_domain::{
+    Actor, AuditEvent, AuditFilter, AuditPosition, Cause, Micros, TrailPosition,
+};
 
 /// Lists events, newest first.
 pub(in crate::sql) async fn list(
@@ -18,6 +23,29 @@ pub(in crate::sql) async fn list(
 ) -> Result<Vec<AuditEvent>, StoreError> {
     let statement = list_statement(filter, below, limit);
     let rows = db.run(&statement).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Lists the events of all tenants in the order of the log, from behind a place up to a revision.
+pub(in crate::sql) async fn list_behind(
+    db: &mut Db,
+    place: TrailPosition,
+    through: Revision,
+    limit: u32,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let sql = format!(
+        "SELECT {columns} FROM audit_events WHERE (revision, event_id, ordinal) > ($1, $2, $3) AND revision <= $4 \
+         ORDER BY revision, event_id, ordinal LIMIT $5",
+        columns = select_columns(),
+    );
+    let values: [Value; 5] = [
+        place.revision.into(),
+        place.event.into(),
+        i64::from(place.ordinal).into(),
+        through.into(),
+        i64::from(limit).into(),
+    ];
+    let rows = db.query(&sql, &values).await?;
     rows.iter().map(read).collect()
 }
 

@@ -20,7 +20,7 @@ pub(super) fn parse(
 ) -> Result<AskedList, AppError> {
     let message = &incoming.message;
     let mut fields = Fields::default();
-    let tenant_id = choose_tenant(incoming)?;
+    let tenant_id = choose_tenant(incoming, &message.tenant_id)?;
     let user_id = fields.own_or_any_user(&incoming.caller, &message.user_id)?;
     let actor = non_empty(fields.text::<256>("actor", &message.actor));
     check_actor(&incoming.caller, actor.as_deref())?;
@@ -64,10 +64,10 @@ pub(super) fn cursor(position: AuditPosition) -> PageCursor {
 }
 
 /// The tenant whose events the caller asks for. None: those of the installation.
-fn choose_tenant(
-    incoming: &Incoming<v1::ListAuditEventsRequest>,
+pub(super) fn choose_tenant<T>(
+    incoming: &Incoming<T>,
+    tenant_id: &str,
 ) -> Result<Option<TenantId>, AppError> {
-    let tenant_id = &incoming.message.tenant_id;
     if let Caller::Service(service) = &incoming.caller {
         // Events of the installation are about all tenants, and so not for an operator of one.
         if tenant_id.is_empty() && service.has_role(Role::Operator) {

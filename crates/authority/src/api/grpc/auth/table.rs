@@ -194,6 +194,11 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
             .by_people(People::Reading),
     ),
     (
+        // As for the list, but for users: a stream would have to end with the session of its user.
+        "/portcullis.v1.AuditService/WatchAuditEvents",
+        calling(&[Support, Admin, Operator]).by_people(People::Reading),
+    ),
+    (
         // One chain covers the events of all tenants.
         "/portcullis.v1.AuditService/VerifyAuditTrail",
         inspecting(),
