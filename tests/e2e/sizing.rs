@@ -16,7 +16,7 @@ const PEOPLE: usize = 2_000;
 /// Calls at a time, as a busy service makes them.
 const CALLS: usize = 16;
 /// How far a figure may be from what was measured, in percent. A person with long names takes more.
-const TOLERANCE_PERCENT: f64 = 30.0;
+const TOLERANCE_PERCENT: f64 = 40.0;
 
 /// Room that the server takes, in bytes, and rows of the trail.
 struct Room {
@@ -56,9 +56,11 @@ fn figures() -> BTreeMap<String, f64> {
     command.args(["size", "--users", "1", "-o", "json"]);
     let printed = command.output().expect("it runs").stdout;
     let sizes: Value = serde_json::from_slice(&printed).expect("JSON");
-    let sizes = sizes.as_array().expect("a list").iter().map(|size| {
+    let sizes = sizes.as_array().expect("a list").iter();
+    // A sum has no figure of one thing.
+    let sizes = sizes.filter_map(|size| {
         let what = size["what"].as_str().expect("a name").to_owned();
-        (what, size["bytes_each"].as_f64().expect("a number"))
+        Some((what, size["bytes_each"].as_f64()?))
     });
     sizes.collect()
 }

@@ -27,9 +27,9 @@ mod bytes {
     /// Write-ahead log of a sign-in, with its event of the trail.
     pub(super) const WAL_SIGN_IN: u64 = 6_200;
     /// Write-ahead log of a refresh.
-    pub(super) const WAL_REFRESH: u64 = 1_200;
+    pub(super) const WAL_REFRESH: u64 = 1_400;
     /// Write-ahead log of a sign-out, with its event of the trail.
-    pub(super) const WAL_SIGN_OUT: u64 = 2_400;
+    pub(super) const WAL_SIGN_OUT: u64 = 2_200;
 
     /// A revocation in the memory of a gate and of an authority (bench row `view_bytes`, rounded up).
     pub(super) const REVOCATION: u64 = 3;
@@ -86,8 +86,10 @@ enum Place {
 struct Size {
     place: Place,
     what: &'static str,
-    count: u64,
-    bytes_each: u64,
+    /// None in a sum.
+    count: Option<u64>,
+    /// None in a sum.
+    bytes_each: Option<u64>,
     bytes: u64,
 }
 
@@ -152,7 +154,31 @@ fn sizes(options: &Options) -> Option<Vec<Size>> {
             bytes::REVOCATION,
         ),
     ];
-    rows.into_iter().map(Size::of).collect()
+    let sizes: Option<Vec<_>> = rows.into_iter().map(Size::of).collect();
+    with_sums(sizes?)
+}
+
+/// The sizes with the sum of each place behind those of the place.
+fn with_sums(sizes: Vec<Size>) -> Option<Vec<Size>> {
+    let mut all = Vec::with_capacity(sizes.len() + 4);
+    let mut sizes = sizes.into_iter().peekable();
+    let mut sum: u64 = 0;
+    while let Some(size) = sizes.next() {
+        let place = size.place;
+        sum = sum.checked_add(size.bytes)?;
+        all.push(size);
+        if sizes.peek().is_none_or(|next| next.place != place) {
+            all.push(Size {
+                place,
+                what: "in all",
+                count: None,
+                bytes_each: None,
+                bytes: sum,
+            });
+            sum = 0;
+        }
+    }
+    Some(all)
 }
 
 impl Size {
@@ -160,8 +186,8 @@ impl Size {
         Some(Self {
             place,
             what,
-            count,
-            bytes_each,
+            count: Some(count),
+            bytes_each: Some(bytes_each),
             bytes: count.checked_mul(bytes_each)?,
         })
     }
@@ -185,8 +211,8 @@ impl Record for Size {
         vec![
             self.place.word().to_owned(),
             self.what.to_owned(),
-            self.count.to_string(),
-            self.bytes_each.to_string(),
+            number(self.count),
+            number(self.bytes_each),
             readable(self.bytes),
         ]
     }
@@ -198,6 +224,10 @@ impl Record for Size {
     fn document(&self) -> Result<Document> {
         Document::of_value(self)
     }
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 /// Bytes in their largest unit, with one digit behind the point.

@@ -282,6 +282,11 @@ impl Outage {
         if scene.abilities().refusal_headers == Ability::Yes {
             assert_eq!(answer.header("retry-after"), Some("1"));
         }
+        if scene.abilities().refusal_bodies == Ability::Yes {
+            // It says that the gate cannot know, and not that there is none.
+            let text = answer.text();
+            assert!(text.contains("\"reason\":\"stale\""), "{text}");
+        }
         last
     }
 

@@ -194,10 +194,24 @@ pub async fn redirects(scene: Scene) {
 
     let ada = scene.sign_in("ada").await;
     scene.admitted(&page.clone().bearer(&ada.token)).await;
-    let script = Visit::get("/pages/1")
-        .header("accept", "application/json")
-        .header("sec-fetch-mode", "cors");
-    scene.refused(&script, 401, "missing").await;
+    // Either sign that a script asks is enough.
+    for (accept, mode) in [
+        ("application/json", "navigate"),
+        ("text/html", "cors"),
+        ("text/html", "no-cors"),
+    ] {
+        let script = Visit::get("/pages/1")
+            .header("accept", accept)
+            .header("sec-fetch-mode", mode);
+        scene.refused(&script, 401, "missing").await;
+    }
+    let stronger = Visit {
+        target: "/gold-pages/1".into(),
+        ..page.clone()
+    };
+    let answer = redirect(&scene, &stronger.bearer(&ada.token)).await;
+    let location = answer.header("location").expect("a location");
+    assert!(location.contains("acr_values=gold"), "{location}");
     let elsewhere = Visit::get("/")
         .header("accept", "text/html")
         .header("sec-fetch-mode", "navigate");
