@@ -24,10 +24,11 @@ use crate::{
     bug::Bug,
     dice::Dice,
     gate,
-    history::{Counts, Revocation, Target},
+    history::{Counts, History, Revocation, Target},
     operations::Operation,
     reference,
     schedule::{self, Ask, END, Fault, REPAIR, Step},
+    sidecar::{PROXY, SIDECAR, run_proxy},
     store::{
         cluster::{Cluster, EPOCH_US},
         database::{Database, Job, after},
@@ -87,12 +88,13 @@ impl Run {
         let first = Rows::new(Incarnation(dice.bytes()), Micros(EPOCH_US));
         let trust = first_batch(first.head(), Change::Trust(key), &dice);
         let cluster = Cluster::new(first, &[Record::Batch(Arc::new(trust))]);
-        let (database, jobs) = Database::new(cluster, dice.clone(), bug);
+        let history = Arc::<History>::default();
+        let (database, jobs) = Database::new(cluster, dice.clone(), Arc::clone(&history), bug);
         let world = Arc::new(World {
             bug,
             dice,
             links: Arc::default(),
-            history: Arc::default(),
+            history,
             database,
             master: Arc::new(MasterKey::generate()),
             signer,
@@ -134,6 +136,8 @@ impl Run {
                 gate::run(Arc::clone(&world), number, lives.get())
             });
         }
+        let world = Arc::clone(&self.world);
+        self.sim.host(PROXY, move || run_proxy(Arc::clone(&world)));
     }
 
     /// Lets simulated time pass.
@@ -202,6 +206,7 @@ impl Run {
             Fault::Holds { gate, authority } => {
                 self.sim.hold(gate_name(*gate), authority_name(*authority));
             }
+            Fault::ProxyHolds => self.sim.hold(PROXY, gate_name(SIDECAR)),
             Fault::AuthorityKilled(authority) => self.kill_authority(*authority),
             Fault::GateKilled(gate) => self.sim.crash(gate_name(*gate)),
             Fault::AuthorityPaused(authority, until) => links.pause_authority(*authority, *until),
@@ -223,12 +228,13 @@ impl Run {
             Fault::DatabaseCrash { kept_percent } => cluster.crash(*kept_percent),
             Fault::Failover {
                 kills_primary,
+                has_spare,
                 stuck,
             } => {
                 if *kills_primary {
                     cluster.crash(100);
                 }
-                cluster.promote();
+                cluster.promote(*has_spare);
                 drop(cluster);
                 for (authority, stuck) in stuck.iter().enumerate() {
                     self.world.links.set_stuck(authority, *stuck);
@@ -267,6 +273,7 @@ impl Run {
                 self.sim
                     .release(gate_name(*gate), authority_name(*authority));
             }
+            Fault::ProxyHolds => self.sim.release(PROXY, gate_name(SIDECAR)),
             Fault::AuthorityKilled(authority) => self.sim.bounce(authority_name(*authority)),
             Fault::GateKilled(gate) => self.sim.bounce(gate_name(*gate)),
             // A pause ends by itself.
@@ -422,6 +429,7 @@ fn batch(before: Position, changes: Vec<Change>, dice: &Dice) -> Batch {
         disabled: Vec::new(),
         outcomes: Vec::new(),
         turned: None,
+        clock_floor: None,
     }
 }
 

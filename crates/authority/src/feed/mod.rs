@@ -50,6 +50,7 @@ pub(crate) use self::{
     peers::{Peers, Replica},
     receipts::{ReceiptPlace, ReceiptQuestion, Receipts},
     sharing::Sharing,
+    snapshot::BYTES_ENCODED_AT_ONCE_MAX,
     validators::streams_by_gate,
 };
 use self::{published::Published, snapshot::Snapshots};
@@ -57,7 +58,7 @@ use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
     keys::MasterKey,
-    store::{Store, StoreError},
+    store::{EnforcementStore, StoreError},
 };
 
 /// The most batches that are read from the log at a time.
@@ -67,7 +68,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The source of every stream: the newest view, the last batches, and the position of the log.
 pub struct Feed {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     master: Arc<MasterKey>,
     published: Published,
     /// The revision up to which this authority has seen both histories of the last fork.
@@ -116,7 +117,7 @@ impl Feed {
     /// # Errors
     /// When the store fails or the log cannot be applied.
     pub async fn open(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         master: Arc<MasterKey>,
         config: &WatchConfig,
     ) -> Result<Self, FeedError> {
@@ -357,7 +358,10 @@ async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame,
 ///
 /// # Errors
 /// When the store fails, or there is neither a checkpoint nor the whole log.
-pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
+pub async fn load_view(
+    store: &dyn EnforcementStore,
+    master: &MasterKey,
+) -> Result<View, FeedError> {
     // Read once: with a head that moves, the replay of a busy log might never end.
     let head = store.head().await?;
     let mut view = match newest_checkpoint(store, master, head).await? {
@@ -383,7 +387,7 @@ pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, Fe
 
 /// Reads the newest checkpoint of the history that ends at `head`.
 async fn newest_checkpoint(
-    store: &dyn Store,
+    store: &dyn EnforcementStore,
     master: &MasterKey,
     head: Position,
 ) -> Result<Option<View>, StoreError> {
@@ -400,7 +404,11 @@ async fn newest_checkpoint(
 
 /// Returns true if the view is of the history that ends at `head`. The store may have a checkpoint of another one, written
 /// by an authority that had not noticed a failover yet.
-async fn continues(store: &dyn Store, view: &View, head: Position) -> Result<bool, StoreError> {
+async fn continues(
+    store: &dyn EnforcementStore,
+    view: &View,
+    head: Position,
+) -> Result<bool, StoreError> {
     let at = view.position();
     if at.revision > head.revision || !replay::agrees(at, head) {
         return Ok(false);
