@@ -57,7 +57,7 @@ fn another_seed_is_another_history() {
 
 #[test]
 fn an_acknowledgement_before_the_standby_has_it_is_caught() {
-    is_caught(Bug::AcknowledgedBeforeDurable, 1);
+    is_caught(Bug::AcknowledgedBeforeDurable, 6);
 }
 
 #[test]
@@ -67,37 +67,37 @@ fn an_answer_that_is_visible_and_not_durable_is_caught() {
 
 #[test]
 fn a_beat_that_writes_nothing_is_caught() {
-    is_caught(Bug::BeatWritesNothing, 1);
+    is_caught(Bug::BeatWritesNothing, 364);
 }
 
 #[test]
 fn a_sequence_as_cursor_is_caught() {
-    is_caught(Bug::SequenceAsCursor, 1);
+    is_caught(Bug::SequenceAsCursor, 2);
 }
 
 #[test]
 fn a_sign_in_that_reads_the_head_last_is_caught() {
-    is_caught(Bug::HeadReadLast, 1);
+    is_caught(Bug::HeadReadLast, 11);
 }
 
 #[test]
 fn a_refresh_that_ignores_cutoffs_is_caught() {
-    is_caught(Bug::RefreshIgnoresCutoffs, 1);
+    is_caught(Bug::RefreshIgnoresCutoffs, 10);
 }
 
 #[test]
 fn turns_by_the_clock_alone_are_caught() {
-    is_caught(Bug::TurnsByTheClockAlone, 1);
+    is_caught(Bug::TurnsByTheClockAlone, 36);
 }
 
 #[test]
 fn a_gate_with_only_a_wall_clock_is_caught() {
-    is_caught(Bug::WallClockAlone, 1);
+    is_caught(Bug::WallClockAlone, 8);
 }
 
 #[test]
 fn a_probe_that_is_dated_late_is_caught() {
-    is_caught(Bug::ProbeDatedLate, 1);
+    is_caught(Bug::ProbeDatedLate, 4);
 }
 
 #[test]
