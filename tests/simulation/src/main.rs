@@ -97,6 +97,9 @@ fn simulate_some(options: &Options, next: &AtomicU64) -> Totals {
         let outcome = run(seed, options.bug);
         total.record(&outcome);
         if let Some(violation) = outcome.violation {
+            if options.schedules == 1 {
+                println!("{}", outcome.story.join("\n"));
+            }
             println!("seed {seed}: {violation}");
         }
     }

@@ -249,7 +249,7 @@ impl Feed {
         let at = self.view().position();
         let is_next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
         // A batch that does not continue the view may have been read from the store before, or be of another history.
-        if is_next && self.apply(vec![frame], head).is_ok() {
+        if is_next && self.apply(&[frame], head).is_ok() {
             return Ok(());
         }
         self.advance().await
@@ -282,10 +282,10 @@ impl Feed {
     /// Applies batches that were read from the log. A batch that does not fit is an error only if the store still has the
     /// history of the view: a failover may have come between the reads.
     async fn apply_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
-        let applied = match frames.is_empty() {
+        let applied = match self.end_of(&frames, head).await? {
             // The head says that there are batches after the view.
-            true => Err(FeedError::Damaged),
-            false => self.apply(frames, head),
+            None => Err(FeedError::Damaged),
+            Some(end) => self.apply(&frames, end),
         };
         let Err(error) = applied else {
             return Ok(());
@@ -296,6 +296,29 @@ impl Feed {
             return Err(error);
         }
         self.adopt_history(at, head).await
+    }
+
+    /// The position to compare batches with. None: the store has none of them.
+    ///
+    /// A failover may have come between the reads of the head and of the batches. Batches that do not reach the head are
+    /// then those of another history, and its head says nothing about them.
+    async fn end_of(
+        &self,
+        frames: &[Frame],
+        head: Position,
+    ) -> Result<Option<Position>, FeedError> {
+        let Some(last) = frames.last() else {
+            return Ok(None);
+        };
+        if last.revision >= head.revision {
+            return Ok(Some(head));
+        }
+        let (now, chain) = self.store.head_and_chain(last.revision).await?;
+        Ok(chain.map(|chain| Position {
+            incarnation: now.incarnation,
+            revision: last.revision,
+            chain,
+        }))
     }
 
     /// Replaces the view by that of the store's history. Validators of the old history are told, and enforce both (I4).
@@ -313,12 +336,19 @@ impl Feed {
     }
 
     /// Applies batches to the view, and gives them to the streams.
-    fn apply(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+    fn apply(&self, frames: &[Frame], head: Position) -> Result<(), FeedError> {
         // The maximum: a batch of this authority may be older than the head that was last polled.
         self.head.fetch_max(head.revision.0, Ordering::Relaxed);
+        // All of them are compared before the first one is published: the last one shows that they are of another history.
+        let here = self.view();
+        let mut views: Vec<View> = Vec::with_capacity(frames.len());
         for frame in frames {
-            let next = replay::follow(&self.view(), &frame, head)?;
-            self.published.append(next, SealedFrame::from(&frame));
+            let before = views.last().unwrap_or(&*here);
+            let next = replay::follow(before, frame, head)?;
+            views.push(next);
+        }
+        for (view, frame) in views.into_iter().zip(frames) {
+            self.published.append(view, SealedFrame::from(frame));
         }
         Ok(())
     }

@@ -546,6 +546,18 @@ fn both_take_what_the_authority_signs() {
     }
 }
 
+/// Typed parsing takes the values of a struct in their order for the struct. No other reader does.
+#[test]
+fn both_refuse_an_array_in_the_place_of_an_object() {
+    for fixture in &*FIXTURES {
+        let values: Vec<_> = claims().into_iter().map(|(_, value)| value).collect();
+        let token = fixture.sign(HEADER, &Value::from(values).to_string());
+        assert!(!both_agree(fixture, &token));
+        let header = r#"["at+jwt","ALG","k1"]"#;
+        assert!(!both_agree(fixture, &fixture.sign(header, &edited(&[]))));
+    }
+}
+
 /// Both take the second signature of ECDSA. A cache by the text of tokens sees two tokens, with the same claims.
 #[test]
 fn the_other_signature_of_ecdsa_is_good_too() {

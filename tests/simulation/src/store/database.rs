@@ -417,8 +417,14 @@ impl Preparing {
                 disable,
                 ..
             } => {
-                let kept = keep.and_then(|id| rows.session(id));
-                let exempt = kept.map(|row| row.subject.serial);
+                let exempt = match keep {
+                    // A restore may have lost the session that is to be kept. Without it nobody is signed out.
+                    Some(id) => {
+                        let row = rows.session(*id).ok_or(EntryError::SessionNotFound)?;
+                        Some(row.subject.serial)
+                    }
+                    None => None,
+                };
                 for user in named {
                     let user = users::serial(user);
                     self.changes.push(Change::Cut {
