@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod credential;
 pub mod cursor;
 pub mod delta;
+pub mod follower;
 pub mod gate;
 pub mod page_token;
 pub mod refresh_token;
@@ -62,7 +63,7 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = targets!(
+pub const TARGETS: [Target; 11] = targets!(
     access_token,
     refresh_token,
     page_token,
@@ -72,7 +73,8 @@ pub const TARGETS: [Target; 10] = targets!(
     cursor,
     configuration,
     credential,
-    gate
+    gate,
+    follower
 );
 
 /// The first byte of an input chooses what is done with the rest.

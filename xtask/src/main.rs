@@ -18,6 +18,7 @@ mod gateways;
 mod generate;
 mod install;
 mod lint;
+mod mutants;
 mod packages;
 mod proofs;
 mod seeded_bugs;
@@ -69,6 +70,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Make the classic mistakes one after the other; fails unless the tests catch each.
     SeededBugs(seeded_bugs::Options),
+    /// Change the code in one small way after the other; fails unless the tests notice nearly all of it.
+    Mutants(mutants::Options),
     /// Run the real faults that take long: those that `test` leaves out.
     Faults(faults::Options),
     /// Run seeded schedules of faults in simulated time, and check every history.
@@ -109,6 +112,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Shape(options) => shape::run(options),
         Chore::Fuzz(options) => fuzz::run(options),
         Chore::SeededBugs(options) => seeded_bugs::run(options),
+        Chore::Mutants(options) => mutants::run(options),
         Chore::Faults(options) => faults::run(options),
         Chore::Simulate(options) => proofs::simulate(options),
         Chore::UserAgents(options) => user_agents::write(root, options),

@@ -11,8 +11,8 @@ use crate::{
 
 const MODEL: &str = "tests/model/Cargo.toml";
 const SIMULATION: &str = "tests/simulation/Cargo.toml";
-/// What `test` and `lint` run. The simulation joins them once its tests have run on a quiet machine.
-const MANIFESTS: [&str; 1] = [MODEL];
+/// What `test` and `lint` run.
+const MANIFESTS: [&str; 2] = [MODEL, SIMULATION];
 
 /// Options of `simulate`.
 #[derive(Args)]
@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// The schedules to run at a time; none: one for each core.
+    #[arg(long, value_name = "T")]
+    threads: Option<u64>,
     /// Seed a classic mistake, to see that the simulation finds it.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
@@ -31,16 +34,20 @@ pub(crate) struct Options {
 /// Runs many schedules. Fails if one breaks the promise.
 pub(crate) fn simulate(options: &Options) -> Result<()> {
     let mut run = cargo("run", SIMULATION);
-    run.args(["--release", "--"])
+    // Not `--release`: it would build everything anew, and the tests have built the rest with optimisation already.
+    run.args(["--locked", "--"])
         .args(["--schedules", &options.schedules.to_string()])
         .args(["--seed", &options.seed.to_string()]);
+    if let Some(threads) = options.threads {
+        run.args(["--threads", &threads.to_string()]);
+    }
     if let Some(bug) = &options.bug {
         run.args(["--bug", bug]);
     }
     shell::run(run)
 }
 
-/// Runs the model whole.
+/// Runs the model whole, and a slice of the simulation.
 pub(crate) fn test() -> Result<()> {
     for manifest in MANIFESTS {
         let mut test = cargo("test", manifest);

@@ -44,6 +44,11 @@ const MACHETE: Subcommand = Subcommand {
     package: "cargo-machete",
     version: "0.9.2",
 };
+const MUTANTS: Subcommand = Subcommand {
+    name: "mutants",
+    package: "cargo-mutants",
+    version: "27.1.0",
+};
 
 /// Compiles the C parts of dependencies: cryptography and SQLite.
 pub(crate) const C_COMPILER: Need = Need {
@@ -297,6 +302,12 @@ pub(crate) fn cargo_machete() -> Result<Command> {
     // With the variable, which `cargo xtask` sets, it takes the word `machete` for a path.
     machete.env_remove("CARGO_PKG_NAME");
     Ok(machete)
+}
+
+/// Returns `cargo mutants`, ready to run.
+pub(crate) fn cargo_mutants() -> Result<Command> {
+    MUTANTS.ensure_installed(None)?;
+    Ok(command("cargo", ["mutants"]))
 }
 
 /// Returns `cargo fuzz` with these arguments, ready to run. The sanitizer needs a nightly compiler, whichever one there

@@ -37,7 +37,7 @@ use crate::{
     log::Log,
     net::{self, PortLimits, PortOptions, Protocol, Tls},
     policies::Policies,
-    store::{Store, StoreError},
+    store::{EnforcementStore, Store, StoreError},
     telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
 };
 
@@ -393,8 +393,9 @@ async fn start_app(
     let secrets = Secrets::load(&*store, &master).await?;
 
     // The log, which commits entries in batches.
+    let enforcement: Arc<dyn EnforcementStore> = store.clone();
     let log = Log::start(
-        &store,
+        &enforcement,
         &config.log,
         &appended,
         Arc::clone(&instruments),
@@ -411,12 +412,20 @@ async fn start_app(
     .await?;
 
     // The feed: the view that follows the log, for this authority and for every stream.
-    let feed = Feed::open(Arc::clone(&store), master, &config.watch).await?;
+    let feed = Feed::open(Arc::clone(&enforcement), master, &config.watch).await?;
     let feed = Arc::new(feed);
 
     // The streams of gates that watch this authority.
     let heads = Arc::clone(&secrets.heads);
-    let (watch, peers) = start_watch(&config, &store, &feed, heads, &instruments, tasks, shutdown);
+    let (watch, peers) = start_watch(
+        &config,
+        &enforcement,
+        &feed,
+        heads,
+        &instruments,
+        tasks,
+        shutdown,
+    );
     let watch = Arc::new(watch);
 
     // The receipts of changes.
@@ -465,7 +474,7 @@ async fn start_app(
 /// Starts the beats and the look at the other authorities, and makes the host of the streams.
 fn start_watch(
     config: &Config,
-    store: &Arc<dyn Store>,
+    store: &Arc<dyn EnforcementStore>,
     feed: &Arc<Feed>,
     heads: Arc<HeadCodes>,
     instruments: &Arc<Instruments>,

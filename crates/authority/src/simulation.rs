@@ -1,11 +1,12 @@
 //! The parts of an authority between its store and the wire, for the simulation in `tests/simulation`.
 //!
-//! Real: the log with its queue and its appender, the feed with its ring and snapshots, the beats, the checkpoints, and the
-//! protocol of a stream with its messages. Not here: sockets, TLS, the permission of callers, and the use cases.
+//! Real: the log with its queue and its appender, the feed with its ring and snapshots, the beats, the checkpoints, the
+//! answer to a clock that was set back, and the protocol of a stream with its messages. Not here: sockets, TLS, the
+//! permission of callers, and the use cases.
 //!
 //! Only the feature `simulation` has this module. No program that is shipped enables it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, future, stream::BoxStream};
 use opentelemetry::global;
@@ -21,10 +22,10 @@ use crate::{
         watch::{StreamSource, WatchHost},
     },
     health::{Readiness, Supervisor},
-    jobs::checkpoint,
+    jobs::{checkpoint, clock_set_back},
     keys::MasterKey,
     log::Log,
-    store::Store,
+    store::EnforcementStore,
     telemetry::Instruments,
 };
 
@@ -41,14 +42,16 @@ pub struct SimulatedAuthority {
 }
 
 impl SimulatedAuthority {
-    /// Starts the parts on the runtime of the caller. They end with it.
+    /// Starts the parts on the runtime of the caller. They end with it. A clock that was set back is answered after
+    /// `clock_patience`.
     ///
     /// # Errors
     /// When the store fails or the log cannot be applied.
     pub async fn start(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         master: Arc<MasterKey>,
         config: Config,
+        clock_patience: Duration,
     ) -> Result<Self, FeedError> {
         let drain = CancellationToken::new();
         let readiness = Arc::new(Readiness::new(&config.readiness));
@@ -75,6 +78,14 @@ impl SimulatedAuthority {
             feed.follow(&config, batches, &readiness, &stop).await;
         });
 
+        let answer_set_back = clock_set_back::run(
+            log.clone(),
+            Arc::clone(tasks.readiness()),
+            clock_patience,
+            instruments.clock_sign_outs.clone(),
+        );
+        tasks.spawn("clock", answer_set_back);
+
         let host = Self::host(&config, &store, &feed, &master, &instruments, &tasks, drain);
         Ok(Self {
             log,
@@ -87,7 +98,7 @@ impl SimulatedAuthority {
 
     fn host(
         config: &Config,
-        store: &Arc<dyn Store>,
+        store: &Arc<dyn EnforcementStore>,
         feed: &Arc<Feed>,
         master: &MasterKey,
         instruments: &Arc<Instruments>,

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderValue, header};
 use portcullis_contract::{key::CredentialKind, token::claimed_kind};
 use portcullis_validator_core::{
-    Engine, Mode, RequestInfo,
+    Engine, Mark, Mode, RequestInfo,
     http::{cookies_without, find_token, has_bearer},
 };
 
@@ -69,6 +69,14 @@ impl Gate {
     /// Decides about a request. Does no I/O, and never waits.
     #[must_use]
     pub fn decide(&self, head: &RequestHead<'_>) -> Decision {
+        self.decide_by_clock(head, Mark::now)
+    }
+
+    /// Decides as [`decide`](Self::decide) does, by a clock that the host reads itself.
+    ///
+    /// It has to be the clock by which the host sends its probes. [`Engine::check_by_clock`] says when it is read.
+    #[must_use]
+    pub fn decide_by_clock(&self, head: &RequestHead<'_>, clock: impl Fn() -> Mark) -> Decision {
         let (host, rule, preflight) = match self.find_rule(head) {
             Ok(found) => found,
             Err(refused) => return Decision::Deny(Deny::new(&refused)),
@@ -76,9 +84,9 @@ impl Gate {
         let subject = if preflight {
             Ok(Subject::Anyone)
         } else {
-            self.admit(head, rule)
+            self.admit(head, rule, &clock)
         };
-        let allowed = subject.and_then(|subject| self.allow(head, rule, subject));
+        let allowed = subject.and_then(|subject| self.allow(head, rule, subject, &clock));
         match allowed {
             Ok(allow) => Decision::Allow(allow),
             Err(refused) => Decision::Deny(deny(head, host, rule, &refused)),
@@ -110,7 +118,12 @@ impl Gate {
         Ok((host, rule, false))
     }
 
-    fn admit(&self, head: &RequestHead<'_>, rule: &Ruling) -> Result<Subject, Refused> {
+    fn admit(
+        &self,
+        head: &RequestHead<'_>,
+        rule: &Ruling,
+        clock: &impl Fn() -> Mark,
+    ) -> Result<Subject, Refused> {
         let demands = &rule.demands;
         if demands.access == Access::Public {
             return Ok(Subject::Anyone);
@@ -137,12 +150,12 @@ impl Gate {
             ..RequestInfo::default()
         };
         if takes_api_key {
-            let identity = self.engine.check_api_key(token, &info)?;
+            let identity = self.engine.check_api_key_by_clock(token, &info, clock)?;
             check_api_key(demands, &identity)?;
             return Ok(Subject::ApiKey(identity));
         }
-        let identity = self.engine.check(token, &info)?;
-        check_session(demands, &identity, || self.engine.unix_seconds())?;
+        let identity = self.engine.check_by_clock(token, &info, clock)?;
+        check_session(demands, &identity, || self.engine.unix_seconds_at(&clock()))?;
         Ok(Subject::Session(identity))
     }
 
@@ -155,11 +168,12 @@ impl Gate {
         head: &RequestHead<'_>,
         rule: &Ruling,
         subject: Subject,
+        clock: &impl Fn() -> Mark,
     ) -> Result<Allow, Refused> {
         let mut headers = HeaderChanges::default();
         remove_foreign(head.headers, rule.forward_overrides, &mut headers);
         set_identity(&subject, &mut headers);
-        if let Some(signed) = self.signed_identity(rule, &subject)? {
+        if let Some(signed) = self.signed_identity(rule, &subject, clock)? {
             headers.set.push((SIGNED, signed));
         }
         if !rule.forward_credential {
@@ -176,6 +190,7 @@ impl Gate {
         &self,
         rule: &Ruling,
         subject: &Subject,
+        clock: &impl Fn() -> Mark,
     ) -> Result<Option<HeaderValue>, Refused> {
         let Some(signer) = &self.rules.signer else {
             return Ok(None);
@@ -184,7 +199,8 @@ impl Gate {
             return Ok(None);
         }
         // Without the signature the upstream would not know the caller: better no request at all.
-        let now = self.engine.unix_seconds().ok_or(Refused::Failed)?;
+        let now = self.engine.unix_seconds_at(&clock());
+        let now = now.ok_or(Refused::Failed)?;
         let audience = rule.identity_audience.as_deref();
         let signed = signer.sign(subject, audience, now).ok_or(Refused::Failed)?;
         Ok(Some(signed))

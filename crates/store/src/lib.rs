@@ -63,11 +63,9 @@ pub trait Store:
     ActivityStore
     + ApiKeyStore
     + AuditStore
-    + CheckpointStore
+    + EnforcementStore
     + InstallationStore
     + KeyStore
-    + LogStore
-    + PeerStore
     + PolicyStore
     + SessionStore
     + StoreStatus
@@ -80,11 +78,9 @@ impl<T> Store for T where
     T: ActivityStore
         + ApiKeyStore
         + AuditStore
-        + CheckpointStore
+        + EnforcementStore
         + InstallationStore
         + KeyStore
-        + LogStore
-        + PeerStore
         + PolicyStore
         + SessionStore
         + StoreStatus
@@ -92,3 +88,11 @@ impl<T> Store for T where
         + UserStore
 {
 }
+
+/// The part of a store that keeps the promise: the log, its checkpoints, its beats, and what authorities tell each other.
+///
+/// The appender, the feed and the streams of gates work with this part alone. So a model of a store, as in
+/// `tests/simulation`, does not change when another part grows.
+pub trait EnforcementStore: CheckpointStore + LogStore + PeerStore {}
+
+impl<T> EnforcementStore for T where T: CheckpointStore + LogStore + PeerStore {}

@@ -112,7 +112,21 @@ impl Engine {
         key: &str,
         request: &RequestInfo<'_>,
     ) -> Result<Arc<ApiKeyIdentity>, Rejection> {
-        self.decide_and_count(&self.api_keys, key, request, &Mark::now)
+        self.check_api_key_by_clock(key, request, Mark::now)
+    }
+
+    /// Decides as [`check_api_key`](Self::check_api_key) does, by a clock that the host reads itself: the one of
+    /// [`check_by_clock`](Self::check_by_clock).
+    ///
+    /// # Errors
+    /// As for [`check_api_key`](Self::check_api_key).
+    pub fn check_api_key_by_clock(
+        &self,
+        key: &str,
+        request: &RequestInfo<'_>,
+        clock: impl Fn() -> Mark,
+    ) -> Result<Arc<ApiKeyIdentity>, Rejection> {
+        self.decide_and_count(&self.api_keys, key, request, &clock)
     }
 
     /// Counts a request that was refused before there was a token to check.
@@ -290,8 +304,13 @@ impl Engine {
     /// `None` before the first proof of freshness, and while this machine's clock differs too much from it.
     #[must_use]
     pub fn unix_seconds(&self) -> Option<u64> {
-        let now = Mark::now();
-        self.judge.state.load().unix_seconds(&now)
+        self.unix_seconds_at(&Mark::now())
+    }
+
+    /// The same at an instant of a clock that the host reads itself.
+    #[must_use]
+    pub fn unix_seconds_at(&self, now: &Mark) -> Option<u64> {
+        self.judge.state.load().unix_seconds(now)
     }
 
     /// The position that has been applied. `None` before the first view.

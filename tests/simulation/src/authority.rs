@@ -1,10 +1,15 @@
 //! The host of an authority: the real parts, over a simulated network and the store model.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures::StreamExt;
+use futures::{StreamExt, future::BoxFuture};
 use portcullis_authority::{
-    config::Config, domain::Mutation, simulation::SimulatedAuthority, store::Store,
+    config::Config, domain::Mutation, simulation::SimulatedAuthority, store::EnforcementStore,
 };
 use portcullis_contract::v1::WatchRequest;
 use portcullis_domain::Entry;
@@ -25,6 +30,8 @@ const MAINTENANCE: Duration = Duration::from_millis(300);
 const TOKEN_LIFE: Duration = Duration::from_secs(LIFE_SECONDS);
 /// The margin of a turn over it.
 const TURN_MARGIN: Duration = Duration::from_secs(2);
+/// The time for which the database's clock has to stay behind its floor before everyone is signed out.
+const CLOCK_PATIENCE: Duration = Duration::from_millis(600);
 /// The most messages of a gate that wait to be read.
 const REQUESTS_MAX: usize = 64;
 
@@ -41,10 +48,12 @@ fn config() -> Config {
 pub async fn run(world: Arc<World>, number: usize) -> turmoil::Result {
     let links = Arc::clone(&world.links);
     let connection = Connection::new(number, Arc::clone(&world.database), links);
-    let store: Arc<dyn Store> = Arc::clone(&connection) as Arc<dyn Store>;
+    let store = Arc::clone(&connection) as Arc<dyn EnforcementStore>;
     let authority = loop {
         let master = Arc::clone(&world.master);
-        match SimulatedAuthority::start(Arc::clone(&store), master, config()).await {
+        let starting =
+            SimulatedAuthority::start(Arc::clone(&store), master, config(), CLOCK_PATIENCE);
+        match starting.await {
             Ok(authority) => break Arc::new(authority),
             Err(_) => sleep(Duration::from_millis(200)).await,
         }
@@ -60,10 +69,32 @@ pub async fn run(world: Arc<World>, number: usize) -> turmoil::Result {
     tokio::spawn(report_failure(Arc::clone(&world), Arc::clone(&authority)));
 
     let listener = TcpListener::bind(("0.0.0.0", wire::PORT)).await?;
+    let mut streams = Streams::default();
     loop {
-        let (stream, _) = listener.accept().await?;
-        let serving = serve(Arc::clone(&world), number, Arc::clone(&authority), stream);
-        tokio::spawn(serving);
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                let serving = serve(Arc::clone(&world), number, Arc::clone(&authority), stream);
+                streams.0.push(Box::pin(serving));
+            }
+            () = poll_fn(|context| streams.poll(context)) => {}
+        }
+    }
+}
+
+/// The streams of an authority. One task polls them all, in the order in which they came.
+///
+/// With a task each, two runs of one seed would differ: tokio wakes those who wait for one change in a random order.
+#[derive(Default)]
+struct Streams(Vec<BoxFuture<'static, ()>>);
+
+impl Streams {
+    /// Polls every stream. It is never done, since another stream may come.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0
+            .retain_mut(|stream| stream.as_mut().poll(context).is_pending());
+        Poll::Pending
     }
 }
 

@@ -5,6 +5,8 @@
 pub enum Bug {
     /// A commit is acknowledged before the standby has it.
     AcknowledgedBeforeDurable,
+    /// A batch that changes nothing is acknowledged by what is visible, which may not be durable yet.
+    UnchangedNotAwaited,
     /// A beat reads the head and writes nothing, so that a deposed primary answers.
     BeatWritesNothing,
     /// Readers follow a sequence, and skip a commit that is later than its number.
@@ -13,7 +15,7 @@ pub enum Bug {
     HeadReadLast,
     /// A refresh looks at the session's own row and not at cutoffs.
     RefreshIgnoresCutoffs,
-    /// A turn goes by the database's clock alone.
+    /// A turn goes by the database's clock alone, and raises no floor of that clock.
     TurnsByTheClockAlone,
     /// A gate measures time by its wall clock alone.
     WallClockAlone,
@@ -25,8 +27,9 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgedBeforeDurable,
+        Self::UnchangedNotAwaited,
         Self::BeatWritesNothing,
         Self::SequenceAsCursor,
         Self::HeadReadLast,

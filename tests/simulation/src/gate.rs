@@ -14,7 +14,9 @@ use portcullis_contract::{
     },
     watch::{AnyStream, Checksummed},
 };
-use portcullis_validator_core::{Engine, Event, Follower, Line, Mark, RequestInfo, Settings};
+use portcullis_validator_core::{
+    Engine, Event, Follower, Line, Mark, Rejection, RequestInfo, Settings,
+};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -25,6 +27,7 @@ use crate::{
     AUTHORITIES, MAX_STALENESS,
     bug::Bug,
     history::{Check, GatePosition, History},
+    sidecar::{self, SIDECAR},
     store::database::elapsed,
     wire,
     world::World,
@@ -56,6 +59,11 @@ pub struct GateView {
 }
 
 impl GateView {
+    /// What decides about tokens.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
     fn follower(&self) -> MutexGuard<'_, Follower> {
         self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,8 +103,10 @@ pub async fn run(world: Arc<World>, number: usize, life: u32) -> turmoil::Result
         };
         tokio::spawn(stream.run());
     }
-    check(world, number, life, view).await;
-    Ok(())
+    match number {
+        SIDECAR => sidecar::serve(world, life, view).await,
+        _ => check_all(world, number, life, view).await,
+    }
 }
 
 /// Records what the follower does.
@@ -126,61 +136,101 @@ fn observer(
 }
 
 /// Checks tokens all the time, as requests would.
-async fn check(world: Arc<World>, gate: usize, life: u32, view: GateView) {
+async fn check_all(world: Arc<World>, gate: usize, life: u32, view: GateView) -> turmoil::Result {
     loop {
         sleep(world.dice.millis(10..=30)).await;
         world.links.wait_unpaused_gate(gate).await;
         let Some((token, text)) = choose_token(&world) else {
             continue;
         };
-        // A thread may be paused between the look-up and the clock.
-        let pause = match world.dice.once_in(20) {
-            true => world.dice.millis(0..=800),
-            false => Duration::ZERO,
-        };
+        let pause = pause(&world);
         let loaded = elapsed();
-        let seen_pause = match world.bug {
-            Some(Bug::ClockReadFirst) => Duration::ZERO,
-            _ => pause,
-        };
-        let clock = || mark(&world, gate, seen_pause);
+        let clock = || mark(&world, gate, pause.seen);
         let verdict = view
             .engine
             .check_by_clock(&text, &RequestInfo::default(), clock);
-
-        let mut events = world.history.events();
-        let refused = match verdict {
-            Ok(_) => None,
-            Err(rejection) if is_about_revocation(&rejection) => Some(rejection),
-            Err(_) => {
-                events.counts.unavailable += 1;
-                continue;
-            }
-        };
-        match refused {
-            None => events.counts.accepted += 1,
-            Some(_) => events.counts.refused += 1,
-        }
-        events.checks.push(Check {
+        let refused = verdict.err().map(|rejection| rejection.reason());
+        let verdict = Verdict {
             gate,
             life,
             token,
             loaded,
-            at: loaded + pause,
+            at: loaded + pause.real,
+        };
+        verdict.record(&world, refused);
+    }
+}
+
+/// A pause of a thread between the look-up and the clock.
+pub struct Pause {
+    /// How long it was.
+    pub real: Duration,
+    /// How much of it the clock shows.
+    pub seen: Duration,
+}
+
+/// Pauses a thread now and then.
+pub fn pause(world: &World) -> Pause {
+    let real = match world.dice.once_in(20) {
+        true => world.dice.millis(0..=800),
+        false => Duration::ZERO,
+    };
+    let seen = match world.bug {
+        Some(Bug::ClockReadFirst) => Duration::ZERO,
+        _ => real,
+    };
+    Pause { real, seen }
+}
+
+/// Who decided about what, and when.
+pub struct Verdict {
+    pub gate: usize,
+    pub life: u32,
+    pub token: usize,
+    pub loaded: Duration,
+    pub at: Duration,
+}
+
+impl Verdict {
+    /// Records the verdict, if it is about the token. `refused` is the reason of a refusal.
+    pub fn record(self, world: &World, refused: Option<&'static str>) {
+        let mut events = world.history.events();
+        match refused {
+            None => events.counts.accepted += 1,
+            Some(reason) if is_of_the_moment(reason) => {
+                events.counts.unavailable += 1;
+                return;
+            }
+            Some(_) => events.counts.refused += 1,
+        }
+        events.checks.push(Check {
+            gate: self.gate,
+            life: self.life,
+            token: self.token,
+            loaded: self.loaded,
+            at: self.at,
             refused,
         });
     }
 }
 
-/// Whether a refusal is about the token, and not about time.
-fn is_about_revocation(rejection: &portcullis_validator_core::Rejection) -> bool {
-    use portcullis_validator_core::Rejection;
-    let by_time = matches!(rejection, Rejection::Expired | Rejection::NotYetValid);
-    !by_time && !rejection.is_unavailable()
+/// Whether a refusal is about time, or about what the gate knows, and not about the token.
+fn is_of_the_moment(reason: &str) -> bool {
+    let by_time = [Rejection::Expired, Rejection::NotYetValid];
+    let by_gate = [
+        Rejection::Stale {
+            age: Duration::ZERO,
+        },
+        Rejection::Unready,
+        Rejection::ClockSkew,
+        Rejection::Busy,
+    ];
+    let mut all = by_time.iter().chain(&by_gate);
+    all.any(|rejection| rejection.reason() == reason)
 }
 
 /// Chooses a token: often a new one, because old ones have expired.
-fn choose_token(world: &World) -> Option<(usize, String)> {
+pub fn choose_token(world: &World) -> Option<(usize, String)> {
     let events = world.history.events();
     let count = events.tokens.len();
     if count == 0 {
@@ -194,7 +244,8 @@ fn choose_token(world: &World) -> Option<(usize, String)> {
     Some((number, events.tokens[number].text.clone()))
 }
 
-fn mark(world: &World, gate: usize, later: Duration) -> Mark {
+/// The clocks of a gate, `later` than now.
+pub fn mark(world: &World, gate: usize, later: Duration) -> Mark {
     match world.bug {
         Some(Bug::WallClockAlone) => world.links.wall_mark(gate, later),
         _ => world.links.mark(gate, later),

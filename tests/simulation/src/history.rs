@@ -9,7 +9,6 @@ use std::{
 use portcullis_contract::{
     id::{Serial, UserSerial},
     position::{Position, Revision},
-    rejection::Rejection,
 };
 
 use crate::store::rows::Row;
@@ -52,8 +51,8 @@ pub struct Counts {
     pub forks: u64,
     /// Turns.
     pub turns: u64,
-    /// Snapshots that arrived whole.
-    pub snapshots: u64,
+    /// Sign-outs of everyone because the database's clock was set back.
+    pub set_back: u64,
 }
 
 /// A token.
@@ -104,7 +103,7 @@ pub struct Check {
     /// When the verdict was given.
     pub at: Duration,
     /// The reason of a refusal. None: admitted.
-    pub refused: Option<Rejection>,
+    pub refused: Option<&'static str>,
 }
 
 /// A position of a gate.

@@ -13,6 +13,7 @@ mod operations;
 pub mod reference;
 pub mod run;
 mod schedule;
+mod sidecar;
 mod store;
 mod users;
 mod wire;
@@ -22,8 +23,8 @@ use std::time::Duration;
 
 /// The authorities of a run.
 pub const AUTHORITIES: usize = 2;
-/// The gates of a run, all in strict mode.
-pub const GATES: usize = 2;
+/// The gates of a run, all in strict mode. The last one is a sidecar.
+pub const GATES: usize = 3;
 /// The staleness that gates allow.
 pub const MAX_STALENESS: Duration = Duration::from_millis(400);
 /// The step of simulated time.

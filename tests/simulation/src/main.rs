@@ -1,6 +1,12 @@
-//! `cargo xtask simulate`: many schedules, one after the other. It prints the seed of each one that breaks the promise.
+//! `cargo xtask simulate`: many schedules, on all cores. It prints the seed of each one that breaks the promise.
 
-use std::{env, process::ExitCode, time::Instant};
+use std::{
+    env,
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Instant,
+};
 
 use portcullis_simulation::{
     bug::Bug,
@@ -11,6 +17,7 @@ use portcullis_simulation::{
 struct Options {
     schedules: u64,
     seed: u64,
+    threads: u64,
     bug: Option<Bug>,
 }
 
@@ -28,11 +35,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads `--schedules N`, `--seed S` and `--bug NAME`.
+/// Reads `--schedules N`, `--seed S`, `--threads T` and `--bug NAME`.
 fn read_options() -> Result<Options, String> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options {
         schedules: 100,
         seed: 1,
+        threads: cores as u64,
         bug: None,
     };
     let mut words = env::args().skip(1);
@@ -45,6 +54,7 @@ fn read_options() -> Result<Options, String> {
         match name.as_str() {
             "--schedules" => options.schedules = number()?,
             "--seed" => options.seed = number()?,
+            "--threads" => options.threads = number()?.max(1),
             "--bug" => options.bug = Some(Bug::parse(&value).ok_or("--bug: unknown")?),
             _ => return Err(format!("{name}: unknown option")),
         }
@@ -55,48 +65,97 @@ fn read_options() -> Result<Options, String> {
 /// Runs the schedules, and returns how many broke the promise.
 fn simulate(options: &Options) -> u64 {
     let begun = Instant::now();
-    let mut broken = 0;
+    let next = AtomicU64::new(options.seed);
+    let total = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..options.threads {
+            threads.push(scope.spawn(|| simulate_some(options, &next)));
+        }
+        let mut total = Totals::default();
+        for thread in threads {
+            total.add(&thread.join().expect("no schedule panics"));
+        }
+        total
+    });
+    println!(
+        "{} schedules from seed {} in {:.1} s: {total}",
+        options.schedules,
+        options.seed,
+        begun.elapsed().as_secs_f64()
+    );
+    total.broken
+}
+
+/// Takes one seed after the other, until all were taken.
+fn simulate_some(options: &Options, next: &AtomicU64) -> Totals {
     let mut total = Totals::default();
-    for seed in options.seed..options.seed + options.schedules {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= options.seed + options.schedules {
+            return total;
+        }
         let outcome = run(seed, options.bug);
-        total.add(&outcome);
+        total.record(&outcome);
         if let Some(violation) = outcome.violation {
-            broken += 1;
+            if options.schedules == 1 {
+                println!("{}", outcome.story.join("\n"));
+            }
             println!("seed {seed}: {violation}");
         }
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{} schedules in {seconds:.1} s, {broken} with a violation: {} checks admitted, {} refused as revoked, {} could \
-         not know; {} faults, {} histories replaced, {} turns",
-        options.schedules,
-        total.accepted,
-        total.refused,
-        total.unavailable,
-        total.faults,
-        total.forks,
-        total.turns
-    );
-    broken
 }
 
+/// What happened in all schedules.
 #[derive(Default)]
 struct Totals {
+    broken: u64,
     accepted: u64,
     refused: u64,
     unavailable: u64,
     faults: u64,
     forks: u64,
     turns: u64,
+    set_back: u64,
 }
 
 impl Totals {
-    fn add(&mut self, outcome: &Outcome) {
+    fn record(&mut self, outcome: &Outcome) {
+        self.broken += u64::from(outcome.violation.is_some());
         self.accepted += outcome.counts.accepted;
         self.refused += outcome.counts.refused;
         self.unavailable += outcome.counts.unavailable;
         self.faults += outcome.counts.faults;
         self.forks += outcome.counts.forks;
         self.turns += outcome.counts.turns;
+        self.set_back += outcome.counts.set_back;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.broken += other.broken;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.unavailable += other.unavailable;
+        self.faults += other.faults;
+        self.forks += other.forks;
+        self.turns += other.turns;
+        self.set_back += other.set_back;
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} with a violation; {} checks admitted, {} refused as revoked, {} could not know; {} faults, {} histories \
+             replaced, {} turns, {} clocks set back behind a turn",
+            self.broken,
+            self.accepted,
+            self.refused,
+            self.unavailable,
+            self.faults,
+            self.forks,
+            self.turns,
+            self.set_back
+        )
     }
 }

@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use portcullis_contract::rejection::Rejection;
-
 use crate::{
     MAX_STALENESS, TICK,
     history::{Check, Events},
@@ -101,9 +99,9 @@ fn accepted_late(events: &Events, check: &Check) -> Option<String> {
     None
 }
 
-fn refused_alive(events: &Events, check: &Check, reason: &Rejection) -> Option<String> {
+fn refused_alive(events: &Events, check: &Check, reason: &str) -> Option<String> {
     let row = &events.tokens[check.token].row;
-    let by_revocation = matches!(reason, Rejection::Revoked | Rejection::SignedOut);
+    let by_revocation = matches!(reason, "revoked" | "signed_out");
     // A lost history may have had a sign-out at a higher revision than the present one has it, and then covers a session that
     // was opened in between. A gate enforces both.
     let enforces_two = events
@@ -121,7 +119,7 @@ fn refused_alive(events: &Events, check: &Check, reason: &Rejection) -> Option<S
         return None;
     }
     Some(format!(
-        "gate {} refused session {} at {:?} with {reason:?}, and nobody had asked for its end",
+        "gate {} refused session {} at {:?} as {reason}, and nobody had asked for its end",
         check.gate, row.subject.serial.0, check.at
     ))
 }

@@ -50,6 +50,8 @@ pub enum Fault {
     DropsProbes { gate: usize, authority: usize },
     /// It keeps everything, and delivers it later.
     Holds { gate: usize, authority: usize },
+    /// The network between the proxy and its sidecar keeps everything, and delivers it later.
+    ProxyHolds,
     /// The process of an authority is killed.
     AuthorityKilled(usize),
     /// The process of a gate is killed.
@@ -68,9 +70,11 @@ pub enum Fault {
     StandbyCutOff,
     /// The primary crashes, and keeps a share of what the standby did not confirm.
     DatabaseCrash { kept_percent: u64 },
-    /// The standby is promoted. The old primary lives on if it was not killed, and the stuck authorities stay with it.
+    /// The standby is promoted. The old primary lives on if it was not killed, and the stuck authorities stay with it. With
+    /// a spare server as its standby, the new primary acknowledges writes at once.
     Failover {
         kills_primary: bool,
+        has_spare: bool,
         stuck: [bool; AUTHORITIES],
     },
     /// The database goes back to a backup, and `recover` runs.
@@ -92,7 +96,7 @@ pub fn plan(dice: &Dice) -> Vec<(Duration, Step)> {
     let mut database_until = Duration::ZERO;
     for _ in 0..dice.number(2..=9) {
         let at = time(dice);
-        let until = (at + dice.millis(50..=2_500)).min(REPAIR);
+        let until = (at + lasts(dice)).min(REPAIR);
         let fault = fault(dice, until);
         // One fault of the database's servers at a time: two would lose what the promise is about.
         if fault.is_of_servers() {
@@ -101,9 +105,14 @@ pub fn plan(dice: &Dice) -> Vec<(Duration, Step)> {
             }
             database_until = END;
         }
-        if let Some(cut_off) = cut_off_too(dice, &fault) {
+        for cut_off in cut_off_too(dice, &fault) {
             steps.push((at, Step::Break(cut_off.clone())));
             steps.push((until, Step::Repair(cut_off)));
+        }
+        if let Some(further) = step_further(dice, &fault) {
+            // Ahead for long enough that an authority looks whether a turn is due.
+            let later = at + dice.millis(350..=700);
+            steps.push((later.min(until), Step::Break(further)));
         }
         steps.push((at, Step::Break(fault.clone())));
         steps.push((until, Step::Repair(fault)));
@@ -112,15 +121,47 @@ pub fn plan(dice: &Dice) -> Vec<(Duration, Step)> {
     steps
 }
 
-/// Leaves a gate with the authority that stays at an old primary, now and then: the worst that a failover can do.
-fn cut_off_too(dice: &Dice, fault: &Fault) -> Option<Fault> {
-    let Fault::Failover { stuck, .. } = fault else {
+/// Mostly short. A few faults last so long that a token's life and a turn pass meanwhile.
+fn lasts(dice: &Dice) -> Duration {
+    match dice.once_in(8) {
+        true => dice.millis(2_500..=6_000),
+        false => dice.millis(50..=2_500),
+    }
+}
+
+/// The partitions that make a fault as bad as it can be, for every second fault of two kinds.
+fn cut_off_too(dice: &Dice, fault: &Fault) -> Vec<Fault> {
+    match fault {
+        // A gate is left with the authority that stays at the old primary.
+        Fault::Failover { stuck, .. } => {
+            let Some(authority) = stuck.iter().position(|stuck| !stuck) else {
+                return Vec::new();
+            };
+            let gate = dice.index(GATES);
+            match dice.once_in(2) {
+                true => vec![Fault::Partition { gate, authority }],
+                false => Vec::new(),
+            }
+        }
+        // A gate with a wrong clock gets no proof.
+        Fault::GateClock { gate, .. } if dice.once_in(2) => (0..AUTHORITIES)
+            .map(|authority| Fault::Partition {
+                gate: *gate,
+                authority,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A second step of the database's clock, far enough for a second turn by that clock alone.
+fn step_further(dice: &Dice, fault: &Fault) -> Option<Fault> {
+    let Fault::DatabaseClock { ahead_us } = fault else {
         return None;
     };
-    let authority = stuck.iter().position(|stuck| !stuck)?;
-    let gate = dice.index(GATES);
-    dice.once_in(2)
-        .then_some(Fault::Partition { gate, authority })
+    let further = i64::try_from(dice.number(5..=10)).unwrap_or(0) * 1_000_000;
+    let ahead_us = ahead_us + further;
+    dice.once_in(2).then_some(Fault::DatabaseClock { ahead_us })
 }
 
 fn time(dice: &Dice) -> Duration {
@@ -145,7 +186,7 @@ fn ask(dice: &Dice) -> Ask {
 fn fault(dice: &Dice, until: Duration) -> Fault {
     let gate = dice.index(GATES);
     let authority = dice.index(AUTHORITIES);
-    match dice.number(0..=16) {
+    match dice.number(0..=17) {
         0 => Fault::Partition { gate, authority },
         1 => Fault::DropsAnswers { gate, authority },
         2 => Fault::DropsProbes { gate, authority },
@@ -165,6 +206,7 @@ fn fault(dice: &Dice, until: Duration) -> Fault {
         },
         12 | 13 => Fault::Failover {
             kills_primary: dice.once_in(2),
+            has_spare: dice.once_in(2),
             stuck: [dice.once_in(2), dice.once_in(2)],
         },
         14 => Fault::Restore {
@@ -175,6 +217,7 @@ fn fault(dice: &Dice, until: Duration) -> Fault {
             gate,
             ahead_us: wall_error(dice),
         },
+        16 => Fault::ProxyHolds,
         _ => Fault::DatabaseClock {
             ahead_us: i64::try_from(dice.number(1..=20)).unwrap_or(0) * 1_000_000,
         },

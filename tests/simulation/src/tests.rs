@@ -4,8 +4,8 @@ use crate::{bug::Bug, run::run};
 
 /// The seeds that every run of the tests looks at.
 const SEEDS: u64 = 60;
-/// The seeds that are tried for a seeded bug.
-const SEEDS_FOR_A_BUG: u64 = 150;
+/// The most seeds that are tried for a seeded bug.
+const SEEDS_FOR_A_BUG: u64 = 400;
 
 /// Runs seeds on two threads, and returns the violations.
 fn violations(first: u64, count: u64) -> Vec<String> {
@@ -26,12 +26,12 @@ fn violations(first: u64, count: u64) -> Vec<String> {
     })
 }
 
-/// The first seed whose history shows the bug.
-fn caught(bug: Bug) -> (u64, String) {
-    for seed in 1..=SEEDS_FOR_A_BUG {
+/// Asserts that a bug is seen within a few seeds. `first` is one that shows it, as long as the product does not change.
+fn is_caught(bug: Bug, first: u64) {
+    for seed in (first..).chain(1..first).take(SEEDS_FOR_A_BUG as usize) {
         if let Some(violation) = run(seed, Some(bug)).violation {
             println!("{bug:?}: seed {seed}: {violation}");
-            return (seed, violation);
+            return;
         }
     }
     panic!("{bug:?} is not caught within {SEEDS_FOR_A_BUG} seeds");
@@ -43,8 +43,16 @@ fn no_schedule_breaks_the_promise() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// A failover came between the feed's reads of the head and of the batches after its view: it gave its streams a batch of
+/// the new primary on top of a view of the old one.
 #[test]
-#[ignore = "not seen to hold yet"]
+fn batches_of_two_histories_make_no_view() {
+    for seed in [1_555, 3_192] {
+        assert_eq!(run(seed, None).violation, None, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_seed_replays_exactly() {
     for seed in 1..=5 {
         assert_eq!(run(seed, None), run(seed, None));
@@ -52,50 +60,56 @@ fn a_seed_replays_exactly() {
 }
 
 #[test]
-#[ignore = "rare: not seen within these seeds yet"]
-fn an_acknowledgement_before_the_standby_has_it_is_caught() {
-    caught(Bug::AcknowledgedBeforeDurable);
+fn another_seed_is_another_history() {
+    assert_ne!(run(1, None).digest, run(2, None).digest);
 }
 
 #[test]
-#[ignore = "rare: not seen within these seeds yet"]
+fn an_acknowledgement_before_the_standby_has_it_is_caught() {
+    is_caught(Bug::AcknowledgedBeforeDurable, 6);
+}
+
+#[test]
+fn an_answer_that_is_visible_and_not_durable_is_caught() {
+    is_caught(Bug::UnchangedNotAwaited, 98);
+}
+
+#[test]
 fn a_beat_that_writes_nothing_is_caught() {
-    caught(Bug::BeatWritesNothing);
+    is_caught(Bug::BeatWritesNothing, 364);
 }
 
 #[test]
 fn a_sequence_as_cursor_is_caught() {
-    caught(Bug::SequenceAsCursor);
+    is_caught(Bug::SequenceAsCursor, 2);
 }
 
 #[test]
 fn a_sign_in_that_reads_the_head_last_is_caught() {
-    caught(Bug::HeadReadLast);
+    is_caught(Bug::HeadReadLast, 11);
 }
 
 #[test]
 fn a_refresh_that_ignores_cutoffs_is_caught() {
-    caught(Bug::RefreshIgnoresCutoffs);
+    is_caught(Bug::RefreshIgnoresCutoffs, 10);
 }
 
 #[test]
-#[ignore = "rare: not seen within these seeds yet"]
 fn turns_by_the_clock_alone_are_caught() {
-    caught(Bug::TurnsByTheClockAlone);
+    is_caught(Bug::TurnsByTheClockAlone, 36);
 }
 
 #[test]
-#[ignore = "rare: not seen within these seeds yet"]
 fn a_gate_with_only_a_wall_clock_is_caught() {
-    caught(Bug::WallClockAlone);
+    is_caught(Bug::WallClockAlone, 8);
 }
 
 #[test]
 fn a_probe_that_is_dated_late_is_caught() {
-    caught(Bug::ProbeDatedLate);
+    is_caught(Bug::ProbeDatedLate, 4);
 }
 
 #[test]
 fn a_check_that_reads_the_clock_first_is_caught() {
-    caught(Bug::ClockReadFirst);
+    is_caught(Bug::ClockReadFirst, 1);
 }

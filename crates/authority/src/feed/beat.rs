@@ -12,7 +12,7 @@ use super::sharing::Sharing;
 use crate::{
     health::{Condition, Pulse, Readiness, Supervisor},
     keys::HeadCodes,
-    store::{Beat, Store, StoreError},
+    store::{Beat, EnforcementStore, StoreError},
 };
 
 /// The most probes that wait at a time.
@@ -40,7 +40,7 @@ impl Beats {
     /// Starts beating: for those who ask, and each `interval` when nobody does, so that readiness knows whether the
     /// store answers. It ends when all handles are dropped.
     pub(crate) fn start(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         heads: Arc<HeadCodes>,
         sharing: Arc<Sharing>,
         interval: Duration,
@@ -78,7 +78,7 @@ impl Beats {
 }
 
 struct Beating {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     heads: Arc<HeadCodes>,
     sharing: Arc<Sharing>,
     interval: Duration,

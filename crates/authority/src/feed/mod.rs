@@ -50,6 +50,7 @@ pub(crate) use self::{
     peers::{Peers, Replica},
     receipts::{ReceiptPlace, ReceiptQuestion, Receipts},
     sharing::Sharing,
+    snapshot::BYTES_ENCODED_AT_ONCE_MAX,
     validators::streams_by_gate,
 };
 use self::{published::Published, snapshot::Snapshots};
@@ -57,7 +58,7 @@ use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
     keys::MasterKey,
-    store::{Store, StoreError},
+    store::{EnforcementStore, StoreError},
 };
 
 /// The most batches that are read from the log at a time.
@@ -67,7 +68,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The source of every stream: the newest view, the last batches, and the position of the log.
 pub struct Feed {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     master: Arc<MasterKey>,
     published: Published,
     /// The revision up to which this authority has seen both histories of the last fork.
@@ -116,7 +117,7 @@ impl Feed {
     /// # Errors
     /// When the store fails or the log cannot be applied.
     pub async fn open(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         master: Arc<MasterKey>,
         config: &WatchConfig,
     ) -> Result<Self, FeedError> {
@@ -248,7 +249,7 @@ impl Feed {
         let at = self.view().position();
         let is_next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
         // A batch that does not continue the view may have been read from the store before, or be of another history.
-        if is_next && self.apply(vec![frame], head).is_ok() {
+        if is_next && self.apply(&[frame], head).is_ok() {
             return Ok(());
         }
         self.advance().await
@@ -281,10 +282,10 @@ impl Feed {
     /// Applies batches that were read from the log. A batch that does not fit is an error only if the store still has the
     /// history of the view: a failover may have come between the reads.
     async fn apply_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
-        let applied = match frames.is_empty() {
+        let applied = match self.end_of(&frames, head).await? {
             // The head says that there are batches after the view.
-            true => Err(FeedError::Damaged),
-            false => self.apply(frames, head),
+            None => Err(FeedError::Damaged),
+            Some(end) => self.apply(&frames, end),
         };
         let Err(error) = applied else {
             return Ok(());
@@ -295,6 +296,29 @@ impl Feed {
             return Err(error);
         }
         self.adopt_history(at, head).await
+    }
+
+    /// The position to compare batches with. None: the store has none of them.
+    ///
+    /// A failover may have come between the reads of the head and of the batches. Batches that do not reach the head are
+    /// then those of another history, and its head says nothing about them.
+    async fn end_of(
+        &self,
+        frames: &[Frame],
+        head: Position,
+    ) -> Result<Option<Position>, FeedError> {
+        let Some(last) = frames.last() else {
+            return Ok(None);
+        };
+        if last.revision >= head.revision {
+            return Ok(Some(head));
+        }
+        let (now, chain) = self.store.head_and_chain(last.revision).await?;
+        Ok(chain.map(|chain| Position {
+            incarnation: now.incarnation,
+            revision: last.revision,
+            chain,
+        }))
     }
 
     /// Replaces the view by that of the store's history. Validators of the old history are told, and enforce both (I4).
@@ -312,12 +336,19 @@ impl Feed {
     }
 
     /// Applies batches to the view, and gives them to the streams.
-    fn apply(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
+    fn apply(&self, frames: &[Frame], head: Position) -> Result<(), FeedError> {
         // The maximum: a batch of this authority may be older than the head that was last polled.
         self.head.fetch_max(head.revision.0, Ordering::Relaxed);
+        // All of them are compared before the first one is published: the last one shows that they are of another history.
+        let here = self.view();
+        let mut views: Vec<View> = Vec::with_capacity(frames.len());
         for frame in frames {
-            let next = replay::follow(&self.view(), &frame, head)?;
-            self.published.append(next, SealedFrame::from(&frame));
+            let before = views.last().unwrap_or(&*here);
+            let next = replay::follow(before, frame, head)?;
+            views.push(next);
+        }
+        for (view, frame) in views.into_iter().zip(frames) {
+            self.published.append(view, SealedFrame::from(frame));
         }
         Ok(())
     }
@@ -357,7 +388,10 @@ async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame,
 ///
 /// # Errors
 /// When the store fails, or there is neither a checkpoint nor the whole log.
-pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, FeedError> {
+pub async fn load_view(
+    store: &dyn EnforcementStore,
+    master: &MasterKey,
+) -> Result<View, FeedError> {
     // Read once: with a head that moves, the replay of a busy log might never end.
     let head = store.head().await?;
     let mut view = match newest_checkpoint(store, master, head).await? {
@@ -383,7 +417,7 @@ pub async fn load_view(store: &dyn Store, master: &MasterKey) -> Result<View, Fe
 
 /// Reads the newest checkpoint of the history that ends at `head`.
 async fn newest_checkpoint(
-    store: &dyn Store,
+    store: &dyn EnforcementStore,
     master: &MasterKey,
     head: Position,
 ) -> Result<Option<View>, StoreError> {
@@ -400,7 +434,11 @@ async fn newest_checkpoint(
 
 /// Returns true if the view is of the history that ends at `head`. The store may have a checkpoint of another one, written
 /// by an authority that had not noticed a failover yet.
-async fn continues(store: &dyn Store, view: &View, head: Position) -> Result<bool, StoreError> {
+async fn continues(
+    store: &dyn EnforcementStore,
+    view: &View,
+    head: Position,
+) -> Result<bool, StoreError> {
     let at = view.position();
     if at.revision > head.revision || !replay::agrees(at, head) {
         return Ok(false);

@@ -23,7 +23,7 @@ use super::{
     sharing::Sharing,
     validators::lease_length,
 };
-use crate::store::{PeerRow, Store, StoreError};
+use crate::store::{EnforcementStore, PeerRow, StoreError};
 
 /// The time between two looks at the others, while there are others: they may wait for validators of this authority.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
@@ -42,7 +42,7 @@ const PROGRESS_BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// The other authorities, as last read.
 pub(crate) struct Peers {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     validators: Arc<Validators>,
     sharing: Arc<Sharing>,
     staleness_max: Duration,
@@ -102,7 +102,7 @@ struct Written {
 
 impl Peers {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         validators: Arc<Validators>,
         sharing: Arc<Sharing>,
         staleness_max: Duration,

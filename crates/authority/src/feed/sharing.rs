@@ -15,11 +15,11 @@ use super::{
     Validators,
     roster::{encode_roster, encode_statuses},
 };
-use crate::store::{AuthorityShare, Store, StoreError};
+use crate::store::{AuthorityShare, EnforcementStore, StoreError};
 
 /// Writes the row of this authority.
 pub(crate) struct Sharing {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     validators: Arc<Validators>,
     authority: [u8; 16],
     /// The name of the authority, for operators.
@@ -34,7 +34,7 @@ pub(crate) struct Sharing {
 
 impl Sharing {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn EnforcementStore>,
         validators: Arc<Validators>,
         authority: [u8; 16],
         name: String,

@@ -19,7 +19,7 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 
 /// The largest view, in approximate bytes, that is encoded where it is asked for: to hand it to another thread takes
 /// longer.
-const BYTES_ENCODED_AT_ONCE_MAX: u64 = 16 << 10;
+pub(crate) const BYTES_ENCODED_AT_ONCE_MAX: u64 = 16 << 10;
 
 /// The part of a snapshot that a validator has.
 #[derive(Clone, Debug, PartialEq, Eq)]

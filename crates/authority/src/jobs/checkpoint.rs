@@ -1,19 +1,27 @@
 //! Checkpoints of the view, and trimming of the log that they make unnecessary.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use portcullis_contract::view::View;
+use prost::bytes::Bytes;
 
 use crate::{
     config::LogConfig,
-    feed::Feed,
+    feed::{BYTES_ENCODED_AT_ONCE_MAX, Feed},
     keys::MasterKey,
-    store::{CheckpointDue, Store},
+    store::{CheckpointDue, EnforcementStore},
 };
 
 /// The longest that a change is in the log alone. Older changes are in a checkpoint, so the log can be trimmed.
 const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Writes a checkpoint if enough has changed since the last one and no other authority is writing one.
-pub(crate) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, config: &LogConfig) {
+pub(crate) async fn save(
+    store: &dyn EnforcementStore,
+    feed: &Feed,
+    master: &MasterKey,
+    config: &LogConfig,
+) {
     // Taken once: the feed goes on meanwhile, and the claim has to name the revision of the bytes that are stored.
     let view = feed.view();
     let revision = view.position().revision;
@@ -30,10 +38,8 @@ pub(crate) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
         Err(error) => return error.log("a checkpoint was not claimed"),
     }
 
-    // Encoding a large view takes a good part of a second, which would hold up every task of this thread.
-    let encoding = tokio::task::spawn_blocking(move || view.encode());
     // If the encoder panics, nothing gives the claim back. An authority may claim again after the interval.
-    let Ok(bytes) = encoding.await else {
+    let Some(bytes) = encode(view).await else {
         return;
     };
     // Whoever can write to the database could else store a view that lacks a revocation.
@@ -44,8 +50,18 @@ pub(crate) async fn save(store: &dyn Store, feed: &Feed, master: &MasterKey, con
     }
 }
 
+/// Encodes a view. None: the encoder panicked.
+async fn encode(view: Arc<View>) -> Option<Bytes> {
+    if view.bytes() <= BYTES_ENCODED_AT_ONCE_MAX {
+        return Some(view.encode());
+    }
+    // Encoding a large view takes a good part of a second, which would hold up every task of this thread.
+    let encoding = tokio::task::spawn_blocking(move || view.encode());
+    encoding.await.ok()
+}
+
 /// Trims deltas that are older than the resume window and that no kept checkpoint needs.
-pub(crate) async fn trim(store: &dyn Store, resume_window: Duration) {
+pub(crate) async fn trim(store: &dyn EnforcementStore, resume_window: Duration) {
     // Never past the older of the two kept checkpoints, so that an authority can start from either.
     let through = match store.trimmable_revision().await {
         Ok(through) => through,

@@ -17,10 +17,16 @@ use crate::{
 
 /// The time for which the clock has to stay behind. A machine may start with a wrong clock and correct it a few seconds
 /// later, and that must not sign anybody out.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Signs everyone out whenever the clock stays behind, until it is dropped. The next beat finds that all is well.
-pub(super) async fn run(log: Log, readiness: Arc<Readiness>, sign_outs: Counter<u64>) {
+/// Signs everyone out whenever the clock stays behind for `patience`, until it is dropped. The next beat finds that all is
+/// well.
+pub(crate) async fn run(
+    log: Log,
+    readiness: Arc<Readiness>,
+    patience: Duration,
+    sign_outs: Counter<u64>,
+) {
     let mut problems = readiness.problems();
     loop {
         if wait_for_clock(&mut problems, true).await.is_err() {
@@ -28,7 +34,7 @@ pub(super) async fn run(log: Log, readiness: Arc<Readiness>, sign_outs: Counter<
         }
         // Also the pause before the next try, when the log does not accept the entry.
         let corrected = wait_for_clock(&mut problems, false);
-        if timeout(PATIENCE, corrected).await.is_err() {
+        if timeout(patience, corrected).await.is_err() {
             sign_out(&log, &sign_outs).await;
         }
     }

@@ -7,7 +7,7 @@ mod audit_outbox;
 mod caller_expiry;
 mod canary;
 pub(crate) mod checkpoint;
-mod clock_set_back;
+pub(crate) mod clock_set_back;
 mod key_following;
 mod log_following;
 mod log_maintenance;
@@ -85,6 +85,7 @@ impl Jobs {
         let answer_set_back = clock_set_back::run(
             self.log.clone(),
             Arc::clone(tasks.readiness()),
+            clock_set_back::PATIENCE,
             self.app.instruments.clock_sign_outs.clone(),
         );
         tasks.spawn_until(stop, "clock", answer_set_back);

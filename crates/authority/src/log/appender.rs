@@ -25,7 +25,7 @@ use crate::{
     config::LogConfig,
     domain::{Entry, EntryError, Micros, Mutation, Outcome, Session, SignedOut},
     health::Supervisor,
-    store::{Appended, Revoked, Store, StoreError},
+    store::{Appended, EnforcementStore, Revoked, StoreError},
     telemetry::Instruments,
 };
 use portcullis_contract::{
@@ -121,7 +121,7 @@ impl Log {
     /// Starts the appenders. They end when all handles are dropped and the last batch is done. Each batch is also sent to
     /// `appended`.
     pub fn start(
-        store: &Arc<dyn Store>,
+        store: &Arc<dyn EnforcementStore>,
         config: &LogConfig,
         appended: &mpsc::Sender<(Frame, Position)>,
         instruments: Arc<Instruments>,
@@ -227,7 +227,7 @@ impl Drop for RefuseOnDrop {
 
 struct Appender {
     queue: Arc<Queue>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn EnforcementStore>,
     config: LogConfig,
     appended: mpsc::Sender<(Frame, Position)>,
     instruments: Arc<Instruments>,

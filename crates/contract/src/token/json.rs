@@ -11,6 +11,14 @@ pub(super) fn to_json(part: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(part).expect("plain structs serialize")
 }
 
+/// Returns whether JSON is an object, if it is JSON at all.
+///
+/// Typed parsing also takes an array of a struct's values in their order. Other readers refuse it (RFC 7515, section 4;
+/// RFC 7519, section 7.2).
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// Fails when any object, at any depth, has two members of the same name.
 ///
 /// Typed parsing overlooks such a member, and two readers could disagree about which of the two counts (RFC 8725,

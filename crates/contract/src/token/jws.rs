@@ -85,8 +85,7 @@ pub fn claimed_kind(token: &str) -> Option<CredentialKind> {
     }
     let (header, _) = token.split_once('.')?;
     let header = decode_part(header).ok()?;
-    let header: Header<'_> = serde_json::from_slice(&header).ok()?;
-    match header.typ {
+    match read_header(&header).ok()?.typ {
         Claims::TYPE => Some(CredentialKind::Session),
         ApiKeyClaims::TYPE => Some(CredentialKind::ApiKey),
         _ => None,
@@ -129,7 +128,7 @@ pub fn verify_as<C: TokenClaims>(
 
     // The signature is good, but claims of our own signer from an older version may still be malformed.
     let claims = decode_part(claims)?;
-    if json::reject_duplicate_members(&claims).is_err() {
+    if !json::is_object(&claims) || json::reject_duplicate_members(&claims).is_err() {
         return Err(Rejection::Malformed);
     }
     Ok(Verified {
@@ -140,7 +139,7 @@ pub fn verify_as<C: TokenClaims>(
 
 fn find_key<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<VerificationKey>, Rejection> {
     let header = decode_part(header)?;
-    let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Rejection::Malformed)?;
+    let header = read_header(&header)?;
     if header.typ != C::TYPE {
         return Err(Rejection::WrongType);
     }
@@ -160,6 +159,13 @@ fn find_key<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<Verificatio
         return Err(Rejection::WrongType);
     }
     Ok(Arc::clone(key))
+}
+
+fn read_header(header: &[u8]) -> Result<Header<'_>, Rejection> {
+    if !json::is_object(header) {
+        return Err(Rejection::Malformed);
+    }
+    serde_json::from_slice(header).map_err(|_| Rejection::Malformed)
 }
 
 fn decode_part(part: &str) -> Result<Vec<u8>, Rejection> {

@@ -230,6 +230,7 @@ const HOSTILE_HEADERS: &[(&str, Rejection)] = &[
         Rejection::Malformed,
     ),
     (r#"[]"#, Rejection::Malformed),
+    (r#"["at+jwt","ALG","k1"]"#, Rejection::Malformed),
     (r#"null"#, Rejection::Malformed),
 ];
 
@@ -246,6 +247,16 @@ fn hostile_headers_are_refused_even_when_signed_by_the_trusted_key() {
             );
         }
     }
+}
+
+/// The values of an object's members, in their order.
+fn values(object: &str) -> String {
+    let members = object.trim_matches(['{', '}']).split(",\"");
+    let values: Vec<_> = members
+        .filter_map(|member| member.split_once("\":"))
+        .map(|(_, value)| value)
+        .collect();
+    format!("[{}]", values.join(","))
 }
 
 #[test]
@@ -288,6 +299,10 @@ fn hostile_claims_are_refused_even_when_signed_by_the_trusted_key() {
         (with("ses_", "key_"), Rejection::Malformed),
         ("{}".into(), Rejection::Malformed),
         ("[1]".into(), Rejection::Malformed),
+        (
+            values(&with(r#""client_id""#, r#""acr":"1","client_id""#)),
+            Rejection::Malformed,
+        ),
         (String::new(), Rejection::Malformed),
     ];
     for fixture in &*FIXTURES {

@@ -17,6 +17,8 @@ pub struct Cluster {
     pub(super) primary: usize,
     /// Whether the standby receives what the primary writes.
     pub(crate) replicates: bool,
+    /// Whether a third server confirms what a promoted standby writes. It never becomes a primary.
+    has_spare: bool,
     /// The microseconds by which the database's clock is ahead.
     pub(crate) clock_ahead_us: i64,
     /// The greatest time that the clock has shown to a count or a turn.
@@ -64,6 +66,7 @@ impl Cluster {
             servers: [server(false), server(true)],
             primary: 0,
             replicates: true,
+            has_spare: false,
             clock_ahead_us: 0,
             clock_latest: Micros(EPOCH_US),
             last_serial: 0,
@@ -104,6 +107,10 @@ impl Cluster {
         if self.servers[server].confirmed >= end {
             return true;
         }
+        if self.has_spare && server == self.primary {
+            self.servers[server].confirmed = end;
+            return true;
+        }
         let standby = 1 - server;
         let has_standby = server == self.primary && self.replicates && self.servers[standby].up;
         if !has_standby {
@@ -140,11 +147,15 @@ impl Cluster {
     }
 
     /// The standby becomes the primary. The old one stays up, without a standby, if it is not down.
-    pub fn promote(&mut self) {
+    ///
+    /// With a spare server the new primary acknowledges writes at once; without one it waits until the old one is its
+    /// standby.
+    pub fn promote(&mut self, has_spare: bool) {
+        self.has_spare = has_spare;
         self.primary = 1 - self.primary;
         self.servers[self.primary].epoch += 1;
         self.servers[self.primary].is_standby = false;
-        // Confirmed to nobody yet: the new primary waits for a standby, too.
+        // Confirmed by nobody yet: the new primary waits for a standby, too.
         self.servers[self.primary].confirmed = 0;
         self.replicates = false;
         self.rebuild(self.primary);
@@ -162,6 +173,7 @@ impl Cluster {
         standby.wal = wal;
         self.rebuild(1 - self.primary);
         self.replicates = true;
+        self.has_spare = false;
     }
 
     /// Goes back to a backup of an earlier moment. Returns the rows that it has.

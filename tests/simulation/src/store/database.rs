@@ -14,7 +14,7 @@ use portcullis_contract::{
     position::Position,
     view::{Frame, Subject},
 };
-use portcullis_domain::{Entry, EntryError, Micros, Mutation, Outcome};
+use portcullis_domain::{Entry, EntryError, Micros, Mutation, Outcome, is_set_back};
 use portcullis_store::{Appended, Beat, Revoked, StoreError};
 use tokio::{
     sync::mpsc,
@@ -25,7 +25,12 @@ use super::{
     cluster::Cluster,
     rows::{Batch, Record, Row, Rows, TENANT, Touch, Turned},
 };
-use crate::{bug::Bug, dice::Dice, users};
+use crate::{
+    bug::Bug,
+    dice::Dice,
+    history::{History, Revocation, Target},
+    users,
+};
 
 /// The longest wait for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +50,7 @@ pub struct Database {
     head_locks: [tokio::sync::Mutex<()>; 2],
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) dice: Dice,
+    history: Arc<History>,
     bug: Option<Bug>,
 }
 
@@ -69,13 +75,19 @@ pub struct Found {
 
 impl Database {
     /// A database, and the jobs that its host has to run.
-    pub fn new(cluster: Cluster, dice: Dice, bug: Option<Bug>) -> (Arc<Self>, mpsc::Receiver<Job>) {
+    pub fn new(
+        cluster: Cluster,
+        dice: Dice,
+        history: Arc<History>,
+        bug: Option<Bug>,
+    ) -> (Arc<Self>, mpsc::Receiver<Job>) {
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let database = Self {
             cluster: Mutex::new(cluster),
             head_locks: Default::default(),
             jobs,
             dice,
+            history,
             bug,
         };
         (Arc::new(database), waiting)
@@ -179,8 +191,7 @@ impl Database {
                 head: rows.head(),
                 time: cluster.clock(elapsed()),
                 roster: rows.roster(&authority),
-                // No fault sets the clock back behind a turn here: the model has that.
-                clock_floor: Micros(0),
+                clock_floor: rows.clock_floor(),
             }
         };
         if self.has(Bug::BeatWritesNothing) {
@@ -214,12 +225,38 @@ impl Database {
             // Its number was drawn before that of the batch that the readers have: no cursor looks there any more.
             batch.skip();
         }
+        let signs_everyone_out = batch.answers_set_back;
         let Some((record, committed)) = batch.into_record() else {
+            // The answer says that all this was so already. That may be visible and not durable yet, so this commit waits,
+            // too.
+            let answers_an_entry = appended.outcomes.iter().any(Result::is_ok);
+            if answers_an_entry && !self.has(Bug::UnchangedNotAwaited) {
+                let touch = Record::Touch(Touch::Nothing);
+                self.commit(server, touch, epoch).await?;
+            }
             return Ok(appended);
         };
+        let number = signs_everyone_out.then(|| self.record_sign_out());
         self.commit(server, record, epoch).await?;
+        if let Some(number) = number {
+            let mut events = self.history.events();
+            events.revocations[number].acknowledged = Some((elapsed(), committed.1.revision));
+        }
         appended.committed = Some(committed);
         Ok(appended)
+    }
+
+    /// Records that an authority signs everyone out by itself. Returns the number of the revocation.
+    fn record_sign_out(&self) -> usize {
+        let mut events = self.history.events();
+        events.counts.set_back += 1;
+        events.revocations.push(Revocation {
+            target: Target::Everyone,
+            requested: elapsed(),
+            acknowledged: None,
+            lost: false,
+        });
+        events.revocations.len() - 1
     }
 
     fn prepare(&self, server: usize, entries: &[Entry]) -> (Preparing, Appended) {
@@ -236,6 +273,8 @@ impl Database {
             disabled: Vec::new(),
             outcomes: Vec::new(),
             turned: None,
+            clock_floor: None,
+            answers_set_back: false,
             is_skipped: false,
             audit_digest: self.dice.bytes(),
             turns_too_early: self.has(Bug::TurnsByTheClockAlone),
@@ -341,6 +380,9 @@ struct Preparing {
     disabled: Vec<(UserSerial, bool)>,
     outcomes: Vec<(portcullis_contract::id::EventId, Outcome)>,
     turned: Option<Turned>,
+    clock_floor: Option<Micros>,
+    /// Whether it signs everyone out because the clock was set back.
+    answers_set_back: bool,
     is_skipped: bool,
     audit_digest: [u8; 32],
     turns_too_early: bool,
@@ -375,8 +417,14 @@ impl Preparing {
                 disable,
                 ..
             } => {
-                let kept = keep.and_then(|id| rows.session(id));
-                let exempt = kept.map(|row| row.subject.serial);
+                let exempt = match keep {
+                    // A restore may have lost the session that is to be kept. Without it nobody is signed out.
+                    Some(id) => {
+                        let row = rows.session(*id).ok_or(EntryError::SessionNotFound)?;
+                        Some(row.subject.serial)
+                    }
+                    None => None,
+                };
                 for user in named {
                     let user = users::serial(user);
                     self.changes.push(Change::Cut {
@@ -402,7 +450,8 @@ impl Preparing {
                 });
                 1
             }
-            Mutation::Turn { life, margin } => usize::from(self.add_turn(rows, *life + *margin)),
+            Mutation::Turn { life, margin } => usize::from(self.add_turn(rows, *life, *margin)),
+            Mutation::ClockSetBack { .. } => usize::from(self.add_sign_out(rows)),
             Mutation::Repeat { serials, cuts } => {
                 self.changes.push(Change::Revoke {
                     credential,
@@ -433,7 +482,23 @@ impl Preparing {
         Ok(outcome)
     }
 
-    fn add_turn(&mut self, rows: &Rows, period: Duration) -> bool {
+    /// Signs everyone out if the clock is behind its floor. The floor falls with it.
+    fn add_sign_out(&mut self, rows: &Rows) -> bool {
+        let is_needed = is_set_back(self.stamp, rows.clock_floor());
+        if is_needed {
+            self.changes.push(Change::Cut {
+                credential: CredentialKind::Session,
+                scope: Scope::Everyone,
+                exempt: None,
+            });
+            self.clock_floor = Some(Micros(0));
+            self.answers_set_back = true;
+        }
+        is_needed
+    }
+
+    fn add_turn(&mut self, rows: &Rows, life: Duration, margin: Duration) -> bool {
+        let period = life + margin;
         let since = rows.since_turn(self.latest, elapsed());
         let is_due = match self.turns_too_early {
             true => since.turned.after(period) <= self.stamp,
@@ -445,6 +510,9 @@ impl Preparing {
                 at: since.turning_at(self.stamp),
                 counted_from: elapsed(),
             });
+            if !self.turns_too_early {
+                self.clock_floor = Some(since.floor_after_turn(life));
+            }
         }
         is_due
     }
@@ -487,6 +555,7 @@ impl Preparing {
             disabled: self.disabled,
             outcomes: self.outcomes,
             turned: self.turned,
+            clock_floor: self.clock_floor,
         };
         Some((Record::Batch(Arc::new(batch)), (frame, head)))
     }

@@ -3,7 +3,6 @@
 pub mod cluster;
 pub mod database;
 pub mod rows;
-mod unused;
 
 use std::{
     sync::{
@@ -21,7 +20,7 @@ use portcullis_contract::{
 use portcullis_domain::Entry;
 use portcullis_store::{
     Appended, AuthorityShare, Beat, CheckpointDue, CheckpointStore, LogStore, PeerRow, PeerStore,
-    StoreError, outage::Outage,
+    StoreError,
 };
 use prost::bytes::Bytes;
 use tokio::{
@@ -49,7 +48,6 @@ pub struct Connection {
     links: Arc<Links>,
     /// The server that it is connected to.
     server: AtomicUsize,
-    outage: Arc<Outage>,
 }
 
 impl Connection {
@@ -61,7 +59,6 @@ impl Connection {
             database,
             links,
             server,
-            outage: Arc::new(Outage::new("the simulated store")),
         })
     }
 

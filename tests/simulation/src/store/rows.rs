@@ -52,6 +52,8 @@ pub struct Batch {
     pub outcomes: Vec<(EventId, Outcome)>,
     /// The record of a turn.
     pub turned: Option<Turned>,
+    /// The floor of the database's clock from now on, if it changes.
+    pub clock_floor: Option<Micros>,
 }
 
 /// The record of a turn.
@@ -89,6 +91,7 @@ pub struct Rows {
     checkpoints: Vec<(Revision, Bytes, Bytes)>,
     rosters: BTreeMap<[u8; 16], u64>,
     turned: Turned,
+    clock_floor: Micros,
 }
 
 /// The tenant of all sessions.
@@ -112,6 +115,7 @@ impl Rows {
                 at: now,
                 counted_from: Duration::ZERO,
             },
+            clock_floor: Micros(0),
         }
     }
 
@@ -155,6 +159,9 @@ impl Rows {
         }
         if let Some(turned) = batch.turned {
             self.turned = turned;
+        }
+        if let Some(floor) = batch.clock_floor {
+            self.clock_floor = floor;
         }
     }
 
@@ -260,7 +267,12 @@ impl Rows {
             turned: self.turned.at,
             latest,
             counted_us: i64::try_from(counted.as_micros()).unwrap_or(i64::MAX),
-            clock_floor: Micros(0),
+            clock_floor: self.clock_floor,
         }
+    }
+
+    /// The floor of the database's clock.
+    pub fn clock_floor(&self) -> Micros {
+        self.clock_floor
     }
 }

@@ -14,14 +14,14 @@ use crate::{
     feed::{Beats, Feed, Gate, Gates, Registration, Validators},
     health::{Condition, Readiness},
     keys::HeadCodes,
-    store::{Store, StoreError},
+    store::{EnforcementStore, StoreError},
 };
 
 /// The parts of the authority that streams work with.
 pub(crate) struct WatchHost {
     pub(crate) config: WatchConfig,
     pub(crate) feed: Arc<Feed>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn EnforcementStore>,
     pub(crate) beats: Beats,
     pub(crate) validators: Arc<Validators>,
     pub(crate) gates: Arc<Gates>,

@@ -24,7 +24,7 @@ use crate::{
         Connected, FromRing, GateStream, Registration, SignedBeat, SnapshotPart,
         confirmations::question_pause,
     },
-    store::{Store, StoreError},
+    store::{EnforcementStore, StoreError},
 };
 
 /// The most probes of one stream that wait for a beat. More are not answered.
@@ -247,6 +247,7 @@ where
         let host = Arc::clone(&self.host);
         // The age of the connection is not looked at: a new stream would begin at the end of the queue.
         tokio::select! {
+            biased;
             () = host.feed.admission.freed() => {}
             // Another history ends the stream.
             changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
@@ -378,7 +379,7 @@ where
 
 /// Reads the batches after a revision from the log. None: the log is trimmed there.
 async fn read_log(
-    store: &dyn Store,
+    store: &dyn EnforcementStore,
     after: Revision,
 ) -> Result<Option<Vec<SealedFrame>>, StoreError> {
     // Not `tail`: many streams that are far behind must not take the connection that the feed reads by.
