@@ -9,16 +9,16 @@ use portcullis_contract::{
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, GateContact, GateRecord, KeyRecord, Micros, MovedSession,
-    Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session, SessionActivity,
-    SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    AuditVerdict, ClientInfo, Counting, ErasedCounts, Erasure, ExportKind, ExportedRecord,
+    GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page, PageCursor, PendingEvent,
+    Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, SignIn,
+    SignInOutcome, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 use portcullis_store::{
-    ActivityStore, ApiKeyStore, AuditStore, Checkpoint, DueSessions, InstallationStore, KeyStore,
-    PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule,
-    SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
-    TokenLife, UserStore, outage::Outage,
+    ActivityStore, ApiKeyStore, AuditStore, Checkpoint, DueSessions, ErasureStore,
+    InstallationStore, KeyStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered,
+    RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory,
+    StoreError, StoreStatus, SweepStore, TokenLife, UserStore, outage::Outage,
 };
 
 use super::Connection;
@@ -304,6 +304,46 @@ impl SessionStore for Connection {
     ) -> Result<Removed, StoreError> {
         not_here()
     }
+
+    async fn remove_old_history(
+        &self,
+        _after: Option<&PageCursor>,
+        _keep: Duration,
+        _limit: u32,
+    ) -> Result<Removed, StoreError> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl ErasureStore for Connection {
+    async fn erasures(&self, _limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        not_here()
+    }
+
+    async fn erasure(
+        &self,
+        _tenant: &TenantId,
+        _user: Option<&UserId>,
+    ) -> Result<Option<Erasure>, StoreError> {
+        not_here()
+    }
+
+    async fn has_pending_events_of(&self, _erasure: &Erasure) -> Result<bool, StoreError> {
+        not_here()
+    }
+
+    async fn erase_some(
+        &self,
+        _erasure: &Erasure,
+        _limit: u32,
+    ) -> Result<ErasedCounts, StoreError> {
+        not_here()
+    }
+
+    async fn overwrite_deleted(&self) -> Result<bool, StoreError> {
+        not_here()
+    }
 }
 
 #[async_trait]
@@ -321,6 +361,17 @@ impl UserStore for Connection {
     }
 
     async fn count_users(&self, _tenant: &TenantId, _max: u32) -> Result<u32, StoreError> {
+        not_here()
+    }
+
+    async fn export_user(
+        &self,
+        _tenant: &TenantId,
+        _user: &UserId,
+        _kind: ExportKind,
+        _after: Option<&PageCursor>,
+        _limit: u32,
+    ) -> Result<(Vec<ExportedRecord>, Option<PageCursor>), StoreError> {
         not_here()
     }
 
