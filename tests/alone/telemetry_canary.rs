@@ -320,6 +320,33 @@ impl Story<'_> {
             acting_user: acting(),
         };
         users.set_user_roles(marked(roles)).await.expect("set");
+        let export = v1::ExportUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: "canary-ada".into(),
+            ..Default::default()
+        };
+        users.export_user(marked(export)).await.expect("exported");
+        // Somebody else, because the calls after this one need the user.
+        let erase = v1::EraseUserRequest {
+            tenant_id: tenant_id.clone(),
+            user_id: "canary-erased".into(),
+            reason: REASON.into(),
+            acting_user: acting(),
+            ..Default::default()
+        };
+        users.erase_user(marked(erase)).await.expect("erased");
+        let delete = v1::DeleteTenantRequest {
+            tenant_id: "canary-deleted".into(),
+            reason: REASON.into(),
+            force: true,
+            acting_user: acting(),
+            ..Default::default()
+        };
+        let mut operator = TenantServiceClient::new(self.authority.transport(OPERATOR));
+        operator
+            .delete_tenant(marked(delete))
+            .await
+            .expect("deleted");
         let tenant = v1::SignOutTenantRequest {
             tenant_id,
             reason: REASON.into(),

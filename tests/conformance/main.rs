@@ -36,6 +36,7 @@ mod batches;
 mod clocks;
 mod contention;
 mod cutoffs;
+mod erasure;
 mod gates;
 mod groups;
 mod hostile_text;

@@ -86,6 +86,17 @@ const CHANGES: [&str; 4] = [
     "INSERT INTO audit_events SELECT * FROM audit_events ON CONFLICT (event_id, ordinal) DO UPDATE SET reason = 'x'",
 ];
 
+/// How a change is refused to a service: it may erase, so that its updates come as far as the trigger.
+async fn refused_to_service(client: &Client, change: &str) {
+    let refused = refused(client, change).await;
+    let expected = if change.contains("UPDATE") {
+        TRIGGER
+    } else {
+        RIGHTS
+    };
+    assert!(refused.starts_with(expected), "{change}: {refused}");
+}
+
 async fn verified(store: &dyn Store) {
     let verdict = store
         .verify_audit_trail(Revision(0), 1_000)
@@ -152,7 +163,7 @@ async fn a_service_that_owns_its_schema_changes_no_audit_row() {
     work(&store).await;
     let raw = connect(&owner).await;
     for change in CHANGES {
-        assert!(refused(&raw, change).await.starts_with(RIGHTS), "{change}");
+        refused_to_service(&raw, change).await;
     }
     // It may grant itself the right again; the trigger is there still.
     raw.batch_execute("GRANT ALL ON audit_events TO CURRENT_USER")
@@ -201,7 +212,7 @@ async fn a_service_beside_an_owner_has_the_rights_that_it_needs_and_no_others() 
         .await
         .expect("it says that nothing was granted");
     for change in CHANGES {
-        assert!(refused(&raw, change).await.starts_with(RIGHTS), "{change}");
+        refused_to_service(&raw, change).await;
     }
 }
 

@@ -268,7 +268,7 @@ async fn sweep(store: &dyn Store, retention: Duration) -> u64 {
             .remove_ended(after.as_ref(), retention, 2)
             .await
             .expect("a step");
-        removed += step.sessions;
+        removed += step.rows;
         after = step.next;
         if after.is_none() {
             return removed;

@@ -1,5 +1,7 @@
 //! The memory of a user's sign-ins: the last known place, and the networks of a device.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use portcullis_authority::{
     domain::{
@@ -7,11 +9,12 @@ use portcullis_authority::{
         findings::{DeviceNetworks, Footprint, FootprintKind, LastPlace},
         place::{Coordinates, Place},
     },
-    store::{SignInHistory, Store},
+    store::{SignInHistory, Store, sql::ONLY},
 };
 use portcullis_tests::{
     calls::{open, session},
     given::{sign_in, tenant, user},
+    rows::query,
 };
 
 use crate::Engine;
@@ -183,7 +186,60 @@ async fn a_session_keeps_where_it_was_opened(engine: Engine) {
     );
 }
 
+/// A whole round, in steps of two rows.
+async fn remove_old(store: &dyn Store, keep: Duration) -> u64 {
+    let (mut removed, mut after) = (0, None);
+    loop {
+        let step = store.remove_old_history(after.as_ref(), keep, 2).await;
+        let step = step.expect("a step");
+        removed += step.rows;
+        after = step.next;
+        if after.is_none() {
+            return removed;
+        }
+    }
+}
+
+async fn what_no_sign_in_has_seen_for_long_is_forgotten(engine: Engine) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let place = engine.place().await;
+    let store = place.store().await;
+    for user_id in ["u", "v", "w"] {
+        let seen = SignIn {
+            footprints: vec![
+                footprint(FootprintKind::Country, "DE"),
+                footprint(FootprintKind::City, "Berlin"),
+            ],
+            ..sign_in("t", user_id)
+        };
+        open(&*store, &seen).await;
+    }
+    assert_eq!(remove_old(&*store, DAY).await, 0);
+    let age = "UPDATE user_history SET seen_us = seen_us - 90000000000 WHERE user_id <> 'v' OR value = 'DE'";
+    query(&place, age, &[]).await;
+    // Seen again in the meantime.
+    let again = SignIn {
+        footprints: vec![footprint(FootprintKind::City, "Berlin")],
+        ..sign_in("t", "w")
+    };
+    open(&*store, &again).await;
+    assert_eq!(remove_old(&*store, DAY).await, 4);
+    let left = query(
+        &place,
+        "SELECT user_id FROM user_history ORDER BY user_id",
+        &[],
+    )
+    .await;
+    let left: Vec<_> = left
+        .iter()
+        .map(|row| row.text(ONLY).expect("an id"))
+        .collect();
+    assert_eq!(left, ["v", "w"]);
+    assert_eq!(remove_old(&*store, DAY).await, 0);
+}
+
 crate::on_every_engine! {
+    what_no_sign_in_has_seen_for_long_is_forgotten,
     the_last_known_place_outlives_sign_ins_without_one,
     of_sign_ins_that_wait_together_the_known_place_counts,
     a_device_keeps_the_networks_that_it_was_seen_in,

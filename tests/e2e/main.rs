@@ -20,6 +20,7 @@ mod console_team;
 mod cut;
 mod devices;
 mod end_cause;
+mod erasure;
 mod examples;
 mod gateway;
 mod grpc_web;

@@ -13,6 +13,7 @@ pub mod chromium;
 pub mod console;
 pub mod door;
 pub mod embedding;
+pub mod everywhere;
 pub mod example_gateway;
 pub mod fault;
 pub mod gate;

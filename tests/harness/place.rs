@@ -147,7 +147,10 @@ impl Place {
             Kind::Sqlite { .. } => {
                 "DROP TRIGGER audit_events_unchanged; DROP TRIGGER audit_events_undeleted"
             }
-            Kind::Postgres { .. } => "DROP TRIGGER audit_events_stay ON audit_events",
+            Kind::Postgres { .. } => {
+                "DROP TRIGGER audit_events_stay ON audit_events; \
+                 DROP TRIGGER audit_events_unchanged ON audit_events"
+            }
         };
         self.execute(sql).await.expect("there are triggers");
     }

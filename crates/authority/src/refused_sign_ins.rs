@@ -152,6 +152,21 @@ impl RefusedSignIns {
         due
     }
 
+    /// Forgets the refusals of a user, or of a whole tenant, that is being erased. They would be in a later event.
+    pub(crate) fn forget(&self, tenant: &TenantId, user: Option<&UserId>) {
+        let mut state = self.lock();
+        let mut forgotten = Vec::new();
+        for kind in state.kinds.keys() {
+            let is_of_user = user.is_none() || kind.user_id.as_ref() == user;
+            if kind.tenant_id == *tenant && is_of_user {
+                forgotten.push(kind.clone());
+            }
+        }
+        for kind in forgotten {
+            state.remove(&kind);
+        }
+    }
+
     /// Counts refusals again whose event could not be stored. They are part of the next event.
     pub(crate) fn put_back(&self, due: Vec<DueEvent>, now: Instant) {
         let mut state = self.lock();
@@ -329,6 +344,29 @@ mod tests {
                 .is_some()
         );
         assert_eq!(counts(&refusals.take_all(now)), [("t".into(), "49".into())]);
+    }
+
+    #[test]
+    fn refusals_of_an_erased_user_are_forgotten() {
+        let refusals = RefusedSignIns::default();
+        let now = Instant::now();
+        for user in ["u", "v"] {
+            for _ in 0..3 {
+                refusals.count(refused("t", user, "USER_DISABLED"), now);
+            }
+        }
+        let tenant = TenantId::parse("t").expect("an id");
+        let user = UserId::parse("u").expect("an id");
+        refusals.forget(&tenant, Some(&user));
+        assert_eq!(counts(&refusals.take_all(now)), [("v".into(), "2".into())]);
+
+        for tenant in ["t", "other"] {
+            for _ in 0..3 {
+                refusals.count(refused(tenant, "w", "USER_DISABLED"), now);
+            }
+        }
+        refusals.forget(&tenant, None);
+        assert_eq!(counts(&refusals.take_all(now)), [("w".into(), "2".into())]);
     }
 
     #[test]

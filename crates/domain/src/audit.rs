@@ -83,6 +83,10 @@ pub struct AuditEvent {
     pub revision: Revision,
     /// Details of the event.
     pub details: Details,
+    /// True if the author was erased: `actor` has neither a name nor an address.
+    pub is_actor_erased: bool,
+    /// True if the user that the event is about was erased: target, user, texts and details are empty.
+    pub is_subject_erased: bool,
 }
 
 /// The position of an event among its tenant's: by time, then by id, then by ordinal.
@@ -211,6 +215,21 @@ pub struct AuditVerdict {
     pub head: Revision,
     /// The first fault.
     pub fault: Option<AuditFault>,
+    /// The erasures that the verified rows refer to, by their first row.
+    pub erased: Vec<ErasedRows>,
+}
+
+/// The rows that one erasure has erased, as far as a verification has met them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedRows {
+    /// The event that began the erasure.
+    pub erasure: EventId,
+    /// The number of rows that have an erased part.
+    pub rows: u64,
+    /// The revision of the first of them.
+    pub first: Revision,
+    /// The revision of the last of them.
+    pub last: Revision,
 }
 
 /// A place where the trail differs from what the log's chain commits to.

@@ -81,6 +81,29 @@ pub enum Mutation {
         /// The cause that the sessions show.
         cause: Cause,
     },
+    /// Begins the erasure of a user: signs them out, revokes their API keys and refuses their sign-ins until their rows are
+    /// gone. An erasure of this user that is under way goes on instead.
+    EraseUser {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user. An unknown one is created, so that a concurrent sign-in is covered too.
+        user: UserId,
+    },
+    /// Begins the deletion of a tenant: ends its sessions and API keys, and refuses sign-ins until its rows are gone. A
+    /// deletion that is under way goes on instead.
+    DeleteTenant {
+        /// The tenant. An unknown one is created, so that a concurrent sign-in is covered too.
+        tenant: TenantId,
+    },
+    /// Ends an erasure that has nothing left to remove. The row of the user or the tenant goes last.
+    FinishErasure {
+        /// The event of the [`EraseUser`](Self::EraseUser) or [`DeleteTenant`](Self::DeleteTenant) that began it.
+        erasure: EventId,
+        /// The tenant.
+        tenant: TenantId,
+        /// The user. None: the whole tenant.
+        user: Option<UserId>,
+    },
     /// Lets a disabled user sign in again.
     EnableUser {
         /// The tenant.
@@ -247,6 +270,24 @@ impl Mutation {
     /// The action of new roles in the audit trail, whether an administrator or a sign-in sets them.
     pub const SET_ROLES: &'static str = "user.set_roles";
 
+    /// The action of a new policy. Its details may name users who have values of their own.
+    pub const UPDATE_POLICY: &'static str = "policy.update";
+
+    /// The action of the sign-out of a tenant.
+    pub const SIGN_OUT_TENANT: &'static str = "tenant.sign_out";
+
+    /// The action that begins an erasure. Erased rows refer to its event.
+    pub const ERASE_USER: &'static str = "user.erase";
+
+    /// The action that ends an erasure. Its details have the number of erased parts.
+    pub const USER_ERASED: &'static str = "user.erased";
+
+    /// The action that begins the deletion of a tenant, as [`ERASE_USER`](Self::ERASE_USER).
+    pub const DELETE_TENANT: &'static str = "tenant.delete";
+
+    /// The action that ends it, as [`USER_ERASED`](Self::USER_ERASED).
+    pub const TENANT_DELETED: &'static str = "tenant.deleted";
+
     /// The most API keys of one [`ForgetApiKeys`](Self::ForgetApiKeys), and of one
     /// [`ClockSetBack`](Self::ClockSetBack).
     pub const FORGOTTEN_MAX: u32 = 256;
@@ -257,6 +298,9 @@ impl Mutation {
         match self {
             Self::RevokeSessions { tenant, .. }
             | Self::SignOutUsers { tenant, .. }
+            | Self::EraseUser { tenant, .. }
+            | Self::DeleteTenant { tenant }
+            | Self::FinishErasure { tenant, .. }
             | Self::EnableUser { tenant, .. }
             | Self::SetUserRoles { tenant, .. }
             | Self::SignOutTenant { tenant }
@@ -284,6 +328,8 @@ impl Mutation {
         match self {
             Self::RevokeSessions { .. }
             | Self::SignOutUsers { .. }
+            | Self::EraseUser { .. }
+            | Self::DeleteTenant { .. }
             | Self::SignOutTenant { .. }
             | Self::SignOutEveryone
             | Self::RevokeApiKey { .. }
@@ -294,7 +340,8 @@ impl Mutation {
             // It takes the way of those that it measures.
             | Self::Canary => true,
             // A stricter policy ends nothing by itself. The sweep ends sessions by revocations of its own.
-            Self::EnableUser { .. }
+            Self::FinishErasure { .. }
+            | Self::EnableUser { .. }
             | Self::SetUserRoles { .. }
             | Self::SetPolicy { .. }
             | Self::CreateApiKey(_)
@@ -328,6 +375,7 @@ impl Mutation {
                 disable: true,
                 ..
             } => users,
+            Self::EraseUser { user, .. } => std::slice::from_ref(user),
             Self::SetUserRoles { user, roles, .. } if !roles.has(UserRole::Admin) => {
                 std::slice::from_ref(user)
             }
@@ -359,10 +407,14 @@ impl Mutation {
             Self::SignOutUsers { disable: true, .. } => "user.disable",
             Self::SignOutUsers { keep: Some(_), .. } => "user.sign_out_others",
             Self::SignOutUsers { .. } => "user.sign_out",
+            Self::EraseUser { .. } => Self::ERASE_USER,
+            Self::DeleteTenant { .. } => Self::DELETE_TENANT,
+            Self::FinishErasure { user: Some(_), .. } => Self::USER_ERASED,
+            Self::FinishErasure { user: None, .. } => Self::TENANT_DELETED,
             Self::EnableUser { .. } => "user.enable",
             Self::SetUserRoles { .. } => Self::SET_ROLES,
-            Self::SignOutTenant { .. } => "tenant.sign_out",
-            Self::SetPolicy { .. } => "policy.update",
+            Self::SignOutTenant { .. } => Self::SIGN_OUT_TENANT,
+            Self::SetPolicy { .. } => Self::UPDATE_POLICY,
             Self::SignOutEveryone | Self::ClockSetBack { .. } => "everyone.sign_out",
             Self::CreateApiKey(_) => "api_key.create",
             Self::RevokeApiKey { .. } => "api_key.revoke",

@@ -17,6 +17,7 @@
 //! | lists | [`listing`]: filters, orders, pages, previews |
 //! | names | [`names`]: their keys, by which lists search and sort |
 //! | audit | [`AuditEvent`], [`PendingEvent`] |
+//! | erasure of a user | [`Erasure`], [`Mutation::EraseUser`] |
 //!
 //! A rule that two sides evaluate has one source. For example the store renders
 //! [`Limits::rules`](policy::Limits::rules) as SQL, and [`Limits::violation`](policy::Limits::violation) evaluates the
@@ -28,6 +29,8 @@ mod api_key;
 mod audit;
 pub mod device;
 mod entry;
+mod erasure;
+mod export;
 pub mod findings;
 mod key;
 pub mod listing;
@@ -50,10 +53,12 @@ pub use self::{
         API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey,
     },
     audit::{
-        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent,
+        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, ErasedRows, PendingEvent,
         TrailPosition,
     },
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
+    erasure::{ErasedCounts, Erasure, erased_owner},
+    export::{ExportKind, ExportedRecord, ExportedValue},
     findings::{Finding, FindingCode},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{

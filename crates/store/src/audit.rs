@@ -8,7 +8,8 @@ use portcullis_domain::{
 
 use crate::StoreError;
 
-/// The audit trail. Rows are added with the batch of the log that they belong to, and never changed or deleted.
+/// The audit trail. Rows are added with the batch of the log that they belong to, and never changed or deleted, but for the
+/// parts that an erasure removes ([`ErasureStore`](crate::ErasureStore)).
 ///
 /// Sign-ins and refreshes append nothing to the log. Their events wait in the store until
 /// [`Mutation::Record`](portcullis_domain::Mutation::Record) moves them into the trail.

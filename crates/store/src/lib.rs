@@ -11,6 +11,7 @@
 //! | [`LogStore`], [`CheckpointStore`] | the log: batches, head, beats, checkpoints |
 //! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
+//! | [`ErasureStore`] | the erasure of users |
 //! | [`KeyStore`], [`InstallationStore`] | signing keys, secrets, token lifetime, recovery |
 //! | [`StoreStatus`] | connections, outages, durability |
 //!
@@ -31,6 +32,7 @@
 mod activity;
 mod api_keys;
 mod audit;
+mod erasure;
 mod error;
 mod installation;
 mod log;
@@ -48,6 +50,7 @@ pub use self::{
     activity::ActivityStore,
     api_keys::ApiKeyStore,
     audit::AuditStore,
+    erasure::ErasureStore,
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
@@ -64,6 +67,7 @@ pub trait Store:
     + ApiKeyStore
     + AuditStore
     + EnforcementStore
+    + ErasureStore
     + InstallationStore
     + KeyStore
     + PolicyStore
@@ -79,6 +83,7 @@ impl<T> Store for T where
         + ApiKeyStore
         + AuditStore
         + EnforcementStore
+        + ErasureStore
         + InstallationStore
         + KeyStore
         + PolicyStore

@@ -138,6 +138,18 @@ pub trait SessionStore: Send + Sync + 'static {
         retention: Duration,
         limit: u32,
     ) -> Result<Removed, StoreError>;
+
+    /// Visits the `limit` known devices, places and networks of earlier sign-ins after the cursor, over all users, and
+    /// deletes those that no sign-in has seen for `keep`.
+    ///
+    /// # Errors
+    /// When the store fails. Repeating the call is safe.
+    async fn remove_old_history(
+        &self,
+        after: Option<&PageCursor>,
+        keep: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError>;
 }
 
 /// The result of [`SessionStore::sign_in_history`].
@@ -165,12 +177,12 @@ pub enum RefreshOutcome {
     NotFound,
 }
 
-/// The result of [`SessionStore::remove_ended`].
+/// The result of [`SessionStore::remove_ended`] and [`SessionStore::remove_old_history`].
 #[derive(Debug)]
 pub struct Removed {
-    /// The number of sessions deleted.
-    pub sessions: u64,
-    /// The cursor to continue from. None after the last session.
+    /// The number of rows deleted.
+    pub rows: u64,
+    /// The cursor to continue from. None after the last row.
     pub next: Option<PageCursor>,
 }
 

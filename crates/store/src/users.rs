@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use portcullis_contract::id::{TenantId, TenantSerial, UserId};
-use portcullis_domain::{Page, PageCursor, User, UserFilter, UserOrder, UserSummary};
+use portcullis_domain::{
+    ExportKind, ExportedRecord, Page, PageCursor, User, UserFilter, UserOrder, UserSummary,
+};
 
 use crate::StoreError;
 
@@ -44,6 +46,19 @@ pub trait UserStore: Send + Sync + 'static {
     /// # Errors
     /// When the store fails.
     async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError>;
+
+    /// At most `limit` records of one kind about a user, from after a position, and the position of the next ones.
+    ///
+    /// # Errors
+    /// [`StoreError::TooSlow`] for a search that is too wide, [`StoreError::Overloaded`] when too many searches wait.
+    async fn export_user(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        kind: ExportKind,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<(Vec<ExportedRecord>, Option<PageCursor>), StoreError>;
 
     /// One page of users with active sessions, with the guarantees of
     /// [`list_sessions`](crate::SessionStore::list_sessions).

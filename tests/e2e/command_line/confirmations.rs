@@ -13,7 +13,9 @@ async fn without_a_terminal_nothing_ends_unless_yes_is_given() {
         &["sessions", "end", "--user", "ada"],
         &["users", "sign-out", "ada"],
         &["users", "disable", "ada"],
+        &["users", "erase", "ada"],
         &["tenants", "sign-out", TENANT],
+        &["tenants", "delete", TENANT, "--context", "operator"],
         &["policy", "set", "--sessions-max", "1"],
     ] {
         let mut arguments = command.to_vec();

@@ -4,6 +4,7 @@ mod completions;
 mod confirmations;
 mod connections;
 mod ending;
+mod erasure;
 mod incident;
 mod installation;
 mod operators;

@@ -23,6 +23,12 @@ pub struct SessionConfig {
     /// Time after its end in which a session is kept and listed.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// Time for which a device, place or network of a user's sign-ins is known after it was last seen.
+    #[serde(with = "humantime_serde")]
+    pub history_retention: Duration,
+    /// Time for which an erasure looks for rows that come late, after which the last row with the user's id goes.
+    #[serde(with = "humantime_serde")]
+    pub erasure_settle: Duration,
     /// Interval of the search for idle sessions, and for those past a policy that became stricter.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
@@ -34,6 +40,9 @@ pub struct SessionConfig {
     pub gate_absence_max: Duration,
 }
 
+/// `6months`, as durations are written: a number of days would be written as months, days, hours and minutes.
+const HALF_YEAR: Duration = Duration::from_secs(6 * 2_630_016);
+
 /// About ten years.
 const LIFETIME_MAX: Duration = Duration::from_secs(3660 * 24 * 60 * 60);
 
@@ -43,6 +52,8 @@ impl Default for SessionConfig {
             lifetime: 7 * DAY,
             remember_me_lifetime: 30 * DAY,
             retention: 30 * DAY,
+            history_retention: HALF_YEAR,
+            erasure_settle: 30 * SECOND,
             sweep_interval: 15 * SECOND,
             activity_delay_max: 30 * SECOND,
             // A gate reports use up to a day back: waiting longer could bring no more reports.
@@ -81,6 +92,12 @@ impl SessionConfig {
                 SECOND..=LIFETIME_MAX,
             ),
             ("sessions.retention", self.retention, HOUR..=LIFETIME_MAX),
+            (
+                "sessions.history_retention",
+                self.history_retention,
+                HOUR..=LIFETIME_MAX,
+            ),
+            ("sessions.erasure_settle", self.erasure_settle, SECOND..=DAY),
             (
                 "sessions.sweep_interval",
                 self.sweep_interval,

@@ -8,6 +8,7 @@ mod caller_expiry;
 mod canary;
 pub(crate) mod checkpoint;
 pub(crate) mod clock_set_back;
+mod erasure;
 mod key_following;
 mod log_following;
 mod log_maintenance;
@@ -26,7 +27,7 @@ use portcullis_contract::{position::Position, view::Frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::{log_maintenance::LogMaintenance, sweep::Sweeper};
+use self::{erasure::Eraser, log_maintenance::LogMaintenance, retention::Kept, sweep::Sweeper};
 use crate::{
     app::App,
     client_info::places::Places,
@@ -110,12 +111,22 @@ impl Jobs {
 
     /// Starts the jobs that finish the step that they are at.
     fn start_stepwise(self, tasks: &Supervisor, stop: &CancellationToken) {
-        let remove_ended = retention::run(
-            Arc::clone(&self.store),
-            self.config.sessions.retention,
-            stop.clone(),
-        );
-        tasks.spawn("retention", remove_ended);
+        let kept = [
+            (Kept::Sessions, self.config.sessions.retention),
+            (Kept::History, self.config.sessions.history_retention),
+        ];
+        for (kept, keep) in kept {
+            let remove = retention::run(Arc::clone(&self.store), kept, keep, stop.clone());
+            tasks.spawn("retention", remove);
+        }
+
+        let eraser = Eraser {
+            store: Arc::clone(&self.store),
+            log: self.log.clone(),
+            refused: Arc::clone(&self.refused_sign_ins),
+            settle: self.config.sessions.erasure_settle,
+        };
+        tasks.spawn("erasure", eraser.run(stop.clone()));
 
         let record_events = audit_outbox::run(
             Arc::clone(&self.store),

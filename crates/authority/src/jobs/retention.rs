@@ -1,31 +1,62 @@
-//! Removal of ended sessions that have been kept for as long as `sessions.retention` says.
+//! Removal of rows that have been kept for as long as the configuration says.
 //!
-//! The job walks through all sessions in small steps, round after round, so that removal never competes with calls.
-//! Every authority runs it: removing a session twice is the same as removing it once.
+//! The job walks through all rows of a kind in small steps, round after round, so that removal never competes with calls.
+//! Every authority runs it: removing a row twice is the same as removing it once.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Removed, Store};
+use crate::{
+    domain::PageCursor,
+    store::{Removed, Store, StoreError},
+};
 
-/// Sessions examined in one step.
-const STEP_SESSIONS: u32 = 500;
+/// Rows examined in one step.
+const STEP_ROWS: u32 = 500;
 /// The pause between two steps. Ten million sessions take less than six hours, and a second costs the store one page.
 const STEP_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two rounds, and after an error.
 const ROUND_PAUSE: Duration = Duration::from_secs(60);
 
-/// Removes ended sessions, round after round, until `stop`.
-pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
+/// A kind of row that is kept for a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept {
+    /// Sessions, after their end.
+    Sessions,
+    /// Devices, places and networks of sign-ins, after they were last seen.
+    History,
+}
+
+impl Kept {
+    /// Removes the old ones among the rows after the cursor.
+    async fn remove(
+        self,
+        store: &dyn Store,
+        after: Option<&PageCursor>,
+        keep: Duration,
+    ) -> Result<Removed, StoreError> {
+        match self {
+            Self::Sessions => store.remove_ended(after, keep, STEP_ROWS).await,
+            Self::History => store.remove_old_history(after, keep, STEP_ROWS).await,
+        }
+    }
+}
+
+/// Removes rows of a kind, round after round, until `stop`.
+pub(super) async fn run(
+    store: Arc<dyn Store>,
+    kept: Kept,
+    keep: Duration,
+    stop: CancellationToken,
+) {
     let mut after = None;
     loop {
         // A small step holds no lock that a call would notice.
-        let step = store.remove_ended(after.as_ref(), retention, STEP_SESSIONS);
-        let pause = match step.await {
+        let pause = match kept.remove(&*store, after.as_ref(), keep).await {
             Ok(removed) => {
-                log_removal(&removed);
+                log_removal(kept, &removed);
                 after = removed.next;
                 match after {
                     Some(_) => STEP_PAUSE,
@@ -34,7 +65,7 @@ pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: Cancel
             }
             // The position stays, so that the next try repeats this step instead of the whole round.
             Err(error) => {
-                error.log("ended sessions were not removed; the next try is in a minute");
+                error.log("old rows were not removed; the next try is in a minute");
                 ROUND_PAUSE
             }
         };
@@ -44,8 +75,8 @@ pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: Cancel
     }
 }
 
-fn log_removal(removed: &Removed) {
-    if removed.sessions > 0 {
-        tracing::info!(sessions = removed.sessions, "ended sessions removed");
+fn log_removal(kept: Kept, removed: &Removed) {
+    if removed.rows > 0 {
+        tracing::info!(?kept, rows = removed.rows, "old rows removed");
     }
 }

@@ -254,10 +254,50 @@ struct Verification {
     fault_revision: Option<u64>,
     fault_event: Option<String>,
     problem: Option<String>,
+    /// The rows of which a part was erased with a user.
+    erased: Vec<Erased>,
+}
+
+/// The rows that one erasure has erased.
+#[derive(Serialize)]
+struct Erased {
+    /// The event that began it.
+    erasure: String,
+    rows: u64,
+    first_revision: u64,
+    last_revision: u64,
+}
+
+impl Verification {
+    /// Adds what one call has found.
+    fn add_erased(&mut self, found: &[v1::ErasedAuditRows]) {
+        for rows in found {
+            // An erasure goes on over the revisions of several calls.
+            let known = self
+                .erased
+                .iter_mut()
+                .find(|known| known.erasure == rows.erasure_id);
+            if let Some(known) = known {
+                known.rows += rows.rows;
+                known.last_revision = rows.last_revision;
+                continue;
+            }
+            self.erased.push(Erased {
+                erasure: rows.erasure_id.clone(),
+                rows: rows.rows,
+                first_revision: rows.first_revision,
+                last_revision: rows.last_revision,
+            });
+        }
+    }
+
+    fn erased_rows(&self) -> u64 {
+        self.erased.iter().map(|erased| erased.rows).sum()
+    }
 }
 
 impl Record for Verification {
-    const COLUMNS: &'static [&'static str] = &["verified", "head", "trail"];
+    const COLUMNS: &'static [&'static str] = &["verified", "head", "erased rows", "trail"];
 
     fn cells(&self) -> Vec<String> {
         let trail = match &self.problem {
@@ -271,8 +311,27 @@ impl Record for Verification {
         vec![
             self.verified.to_string(),
             self.head_revision.to_string(),
+            self.erased_rows().to_string(),
             trail,
         ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let labels = Self::COLUMNS.iter().copied();
+        let mut lines: Vec<_> = labels.zip(self.cells()).collect();
+        for erased in &self.erased {
+            lines.push((
+                "erased",
+                format!(
+                    "{} rows in revisions {} to {} by {}",
+                    erased.rows,
+                    erased.first_revision,
+                    erased.last_revision,
+                    visible(&erased.erasure)
+                ),
+            ));
+        }
+        lines
     }
 
     fn name(&self) -> String {
@@ -297,6 +356,7 @@ async fn verify_trail(connected: &Connected, options: &VerifyOptions) -> Result<
         let answer = client.verify_audit_trail(request).await?.into_inner();
         found.verified += answer.verified;
         found.head_revision = answer.head_revision;
+        found.add_erased(&answer.erased);
         bar.set_length(answer.head_revision.saturating_sub(options.after));
         bar.set_position(found.verified);
         if let Some(fault) = answer.fault {

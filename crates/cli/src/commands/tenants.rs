@@ -3,12 +3,14 @@
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use portcullis_contract::v1;
+use tokio::time::sleep;
 
 use super::{
     completion,
-    ending::{Ending, Outcome, counted, explain_preview, print_preview},
-    receipt::print_outcome,
+    ending::{Consent, Ending, Outcome, counted, explain_preview, print_preview},
+    receipt::{Waiting, print_outcome},
     sessions::Limit,
+    users::erase,
 };
 use crate::{
     context::{Remote, Session as Connected},
@@ -31,6 +33,8 @@ enum Command {
     List(ListOptions),
     /// End every session of everybody in a tenant.
     SignOut(SignOutOptions),
+    /// Delete a tenant with everything in it. Nobody can undo it. For operators.
+    Delete(DeleteOptions),
 }
 
 #[derive(Args)]
@@ -48,12 +52,27 @@ struct SignOutOptions {
     ending: Ending,
 }
 
+#[derive(Args)]
+struct DeleteOptions {
+    /// The tenant. Never taken from the context: everything of it is deleted.
+    #[arg(value_name = "TENANT", add = ArgValueCompleter::new(completion::tenants))]
+    tenant: String,
+    /// Why, for the audit trail.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    reason: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
 /// Runs `tenants`.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let connected = options.remote.connect().await?;
     match &options.command {
         Command::List(list) => connected.printer.list(&find(&connected, list).await?),
         Command::SignOut(sign_out) => sign_tenant_out(&connected, sign_out).await,
+        Command::Delete(delete) => delete_tenant(&connected, delete).await,
     }
 }
 
@@ -125,4 +144,47 @@ async fn sign_tenant_out(connected: &Connected, options: &SignOutOptions) -> Res
     );
     let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
     print_outcome(connected, &ending.waiting, outcome).await
+}
+
+async fn delete_tenant(connected: &Connected, options: &DeleteOptions) -> Result<()> {
+    let tenant = &options.tenant;
+    let mut client = connected.authority.tenants();
+    let mut request = v1::DeleteTenantRequest {
+        tenant_id: tenant.clone(),
+        reason: options.reason.clone().unwrap_or_default(),
+        validate_only: true,
+        ..Default::default()
+    };
+    if options.consent.dry_run {
+        let answer = client.delete_tenant(request).await?.into_inner();
+        return print_preview(connected.printer, answer.preview);
+    }
+    if !options.consent.yes {
+        let answer = client.delete_tenant(request.clone()).await?;
+        let preview = answer.into_inner().preview.unwrap_or_default();
+        let question = format!(
+            "This ends {} and deletes everything of {tenant}, for good. Type the tenant's name to go on:",
+            counted(&preview)
+        );
+        options.consent.confirm_by_typing(&question, tenant)?;
+    }
+
+    request.validate_only = false;
+    // The confirmation above is what the contract means by it.
+    request.force = true;
+    let first = client.delete_tenant(request.clone()).await?.into_inner();
+    let mut erasure = erase::whole(first.erasure)?;
+    while erasure.state() == v1::ErasureState::Removing {
+        sleep(erase::PAUSE).await;
+        let answer = client.delete_tenant(request.clone()).await?.into_inner();
+        let next = erase::whole(answer.erasure)?;
+        if next.id != erasure.id {
+            break;
+        }
+        erasure = next;
+    }
+    let action = erase::removed(&format!("{tenant} deleted"), &erasure);
+    let outcome = Outcome::new(action, first.enforcement.as_ref());
+    let outcome = outcome.ended(first.sessions_ended, first.sessions_ended_capped);
+    print_outcome(connected, &options.waiting, outcome).await
 }

@@ -1,4 +1,8 @@
-//! `portcullis users`: find users, sign them out, disable and enable them, set their roles.
+//! `portcullis users`: find users, sign them out, disable and enable them, set their roles, export
+//! and erase them.
+
+pub(super) mod erase;
+mod export;
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
@@ -47,6 +51,10 @@ enum Command {
     Enable(EnableOptions),
     /// Show or replace the roles of a user in the tenant.
     Roles(RolesOptions),
+    /// Write everything that is held about a user, as JSON lines.
+    Export(export::Options),
+    /// Erase a user: end their sessions and API keys, and remove whatever names them. Nobody can undo it.
+    Erase(erase::Options),
 }
 
 #[derive(Args)]
@@ -150,6 +158,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             let user = enable_user(&connected, tenant, enable).await?;
             connected.printer.one(&user)
         }
+        Command::Export(export) => export::run(&connected, tenant, export).await,
+        Command::Erase(erase) => erase::run(&connected, tenant, erase).await,
         Command::Roles(roles) => {
             let user = show_or_set_roles(&connected, tenant, roles).await?;
             connected.printer.one(&user)

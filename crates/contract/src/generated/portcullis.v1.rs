@@ -172,6 +172,25 @@ pub struct Enforcement {
     #[prost(bool, tag = "9")]
     pub partial: bool,
 }
+/// An erasure and what it has removed so far.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Erasure {
+    /// The id of the `user.erase` or `tenant.delete` event that began it. The `user.erased` or `tenant.deleted` event that
+    /// ends it has this id as its target.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "ErasureState", tag = "2")]
+    pub state: i32,
+    /// Number of deleted sessions.
+    #[prost(uint64, tag = "3")]
+    pub sessions: u64,
+    /// Number of erased parts of audit rows: the author of a row and its subject are a part each.
+    #[prost(uint64, tag = "4")]
+    pub audit_parts: u64,
+    /// Number of other rows that were deleted or cleared: known devices and places, API keys and their use, users or names.
+    #[prost(uint64, tag = "5")]
+    pub other_rows: u64,
+}
 /// What became of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -448,6 +467,39 @@ impl Wait {
             "WAIT_UNSPECIFIED" => Some(Self::Unspecified),
             "WAIT_COMMITTED" => Some(Self::Committed),
             "WAIT_ENFORCED" => Some(Self::Enforced),
+            _ => None,
+        }
+    }
+}
+/// How far an erasure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ErasureState {
+    Unspecified = 0,
+    /// There is more to remove.
+    Removing = 1,
+    /// Everything was removed but the id, under which the authority looks for late rows for a while
+    /// (`sessions.erasure_settle`). Then the id goes too, and the end is in the audit trail.
+    Settling = 2,
+}
+impl ErasureState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ERASURE_STATE_UNSPECIFIED",
+            Self::Removing => "ERASURE_STATE_REMOVING",
+            Self::Settling => "ERASURE_STATE_SETTLING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ERASURE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ERASURE_STATE_REMOVING" => Some(Self::Removing),
+            "ERASURE_STATE_SETTLING" => Some(Self::Settling),
             _ => None,
         }
     }
@@ -3045,6 +3097,12 @@ pub struct AuditEvent {
     /// Why sessions ended, for an event that ends sessions. Unset otherwise.
     #[prost(enumeration = "SessionEndCause", tag = "15")]
     pub cause: i32,
+    /// True if the actor was erased: `actor` and `actor_ip` are empty.
+    #[prost(bool, tag = "16")]
+    pub actor_erased: bool,
+    /// True if the user that the event is about was erased: target, user, texts and details are empty.
+    #[prost(bool, tag = "17")]
+    pub subject_erased: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAuditEventsRequest {
@@ -3116,7 +3174,7 @@ pub struct VerifyAuditTrailRequest {
     #[prost(uint32, tag = "2")]
     pub revisions_max: u32,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VerifyAuditTrailResponse {
     /// Number of revisions that were verified and match.
     #[prost(uint64, tag = "1")]
@@ -3129,6 +3187,24 @@ pub struct VerifyAuditTrailResponse {
     /// The first mismatch. Unset: none.
     #[prost(message, optional, tag = "4")]
     pub fault: ::core::option::Option<AuditFault>,
+    /// The erasures of users and tenants that the verified rows refer to. What they erased is not verified: only that it was erased.
+    #[prost(message, repeated, tag = "5")]
+    pub erased: ::prost::alloc::vec::Vec<ErasedAuditRows>,
+}
+/// The rows that one erasure has erased, among the verified ones.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasedAuditRows {
+    /// The id of the `user.erase` or `tenant.delete` event.
+    #[prost(string, tag = "1")]
+    pub erasure_id: ::prost::alloc::string::String,
+    /// Number of rows of which a part was erased.
+    #[prost(uint64, tag = "2")]
+    pub rows: u64,
+    /// The revisions of the first and the last of them.
+    #[prost(uint64, tag = "3")]
+    pub first_revision: u64,
+    #[prost(uint64, tag = "4")]
+    pub last_revision: u64,
 }
 /// The first place where the trail does not match its chain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6094,6 +6170,43 @@ pub struct SignOutTenantResponse {
     #[prost(bool, tag = "4")]
     pub sessions_ended_capped: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTenantRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required, and kept in the audit trail of the installation.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Must be true, because nobody can undo it.
+    #[prost(bool, tag = "3")]
+    pub force: bool,
+    #[prost(enumeration = "Wait", tag = "4")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "5")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+    /// Deletes nothing and returns `preview` only. Needs neither a reason nor `force`.
+    #[prost(bool, tag = "6")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeleteTenantResponse {
+    #[prost(message, optional, tag = "1")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+    /// Without samples.
+    #[prost(message, optional, tag = "2")]
+    pub preview: ::core::option::Option<Preview>,
+    /// Number of active sessions that this call ended, counted up to 1,000 in the transaction of the sign-out. 0 if an earlier
+    /// call has begun the deletion.
+    #[prost(uint32, tag = "3")]
+    pub sessions_ended: u32,
+    /// True if there may have been more.
+    #[prost(bool, tag = "4")]
+    pub sessions_ended_capped: bool,
+    /// The `tenant.delete` event that began it, and what was removed so far. The `tenant.deleted` event that ends it has its id
+    /// as its target. Both are events of no tenant.
+    #[prost(message, optional, tag = "5")]
+    pub erasure: ::core::option::Option<Erasure>,
+}
 /// Effect of a sign-in at the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -6314,6 +6427,34 @@ pub mod tenant_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.TenantService", "SignOutTenant"));
             self.inner.unary(req, path, codec).await
         }
+        /// Deletes a tenant: ends its sessions and API keys, refuses its sign-ins (`USER_DISABLED`), and then removes its users,
+        /// sessions and policy, and the texts of its audit rows. The rows of the audit trail stay and can be verified. The answer
+        /// comes after a few seconds at most; the authority goes on by itself, and a repeated call returns how far it is. Nobody
+        /// can undo it. A sign-in after its end makes a new tenant. Role: `operator`, over all tenants. Errors: `FORCE_REQUIRED`.
+        pub async fn delete_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTenantResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.TenantService/DeleteTenant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.TenantService", "DeleteTenant"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -6365,6 +6506,17 @@ pub mod tenant_service_server {
             request: tonic::Request<super::SignOutTenantRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SignOutTenantResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a tenant: ends its sessions and API keys, refuses its sign-ins (`USER_DISABLED`), and then removes its users,
+        /// sessions and policy, and the texts of its audit rows. The rows of the audit trail stay and can be verified. The answer
+        /// comes after a few seconds at most; the authority goes on by itself, and a repeated call returns how far it is. Nobody
+        /// can undo it. A sign-in after its end makes a new tenant. Role: `operator`, over all tenants. Errors: `FORCE_REQUIRED`.
+        async fn delete_tenant(
+            &self,
+            request: tonic::Request<super::DeleteTenantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTenantResponse>,
             tonic::Status,
         >;
     }
@@ -6610,6 +6762,51 @@ pub mod tenant_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SignOutTenantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.TenantService/DeleteTenant" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteTenantSvc<T: TenantService>(pub Arc<T>);
+                    impl<
+                        T: TenantService,
+                    > tonic::server::UnaryService<super::DeleteTenantRequest>
+                    for DeleteTenantSvc<T> {
+                        type Response = super::DeleteTenantResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteTenantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TenantService>::delete_tenant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteTenantSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6892,6 +7089,78 @@ pub struct SetUserRolesResponse {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<User>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseUserRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// An unknown user is erased too: events and refused sign-ins may name somebody who has never signed in.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Required, and kept in the audit trail. It must contain neither the user's id nor their names or email.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(enumeration = "Wait", tag = "4")]
+    pub wait: i32,
+    #[prost(message, optional, tag = "5")]
+    pub acting_user: ::core::option::Option<ActingUser>,
+    /// Erases nothing and returns `preview` only, to operators without samples. Needs no reason.
+    #[prost(bool, tag = "6")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EraseUserResponse {
+    #[prost(message, optional, tag = "1")]
+    pub enforcement: ::core::option::Option<Enforcement>,
+    #[prost(message, optional, tag = "2")]
+    pub preview: ::core::option::Option<Preview>,
+    /// Number of active sessions that this call ended, counted up to 1,000 in the transaction of the sign-out. 0 if an earlier
+    /// call has begun the erasure.
+    #[prost(uint32, tag = "3")]
+    pub sessions_ended: u32,
+    /// True if there may have been more.
+    #[prost(bool, tag = "4")]
+    pub sessions_ended_capped: bool,
+    /// True if the user has never signed in: most likely a mistake.
+    #[prost(bool, tag = "5")]
+    pub unknown_user: bool,
+    #[prost(message, optional, tag = "6")]
+    pub erasure: ::core::option::Option<Erasure>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportUserRequest {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// 1 to 200. 0 means 50. More than 200 means 200.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// From `next_page_token` of a call with the same arguments by the same caller.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportUserResponse {
+    /// In the order of their kinds.
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<ExportedRecord>,
+    /// Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A record about a user, as it is stored. Fields without a value are left out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExportedRecord {
+    #[prost(enumeration = "ExportedKind", tag = "1")]
+    pub kind: i32,
+    /// By name. Times are RFC 3339, ids are those of other calls, and values of several parts are JSON. A later version may
+    /// have other fields.
+    #[prost(map = "string, string", tag = "2")]
+    pub fields: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
 /// The order of a list of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -6934,6 +7203,62 @@ impl UserOrder {
             "USER_ORDER_PERSON_NAME" => Some(Self::PersonName),
             "USER_ORDER_SESSIONS" => Some(Self::Sessions),
             "USER_ORDER_LAST_ACTIVE" => Some(Self::LastActive),
+            _ => None,
+        }
+    }
+}
+/// Kind of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExportedKind {
+    Unspecified = 0,
+    /// The user: names, email, roles, times.
+    User = 1,
+    /// The user's own values in the policy of the tenant.
+    Policy = 2,
+    /// A session, ended or not: client, device, place, use.
+    Session = 3,
+    /// A device, country, city or network of earlier sign-ins.
+    KnownSignIn = 4,
+    /// An API key that the user owns, without its secret, which nobody has.
+    ApiKey = 5,
+    /// The requests of an API key in one hour; `hour` is the number of hours since 1970.
+    ApiKeyUse = 6,
+    /// An event of the audit trail about the user.
+    EventAbout = 7,
+    /// An event of the audit trail whose author is the user.
+    EventBy = 8,
+}
+impl ExportedKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXPORTED_KIND_UNSPECIFIED",
+            Self::User => "EXPORTED_KIND_USER",
+            Self::Policy => "EXPORTED_KIND_POLICY",
+            Self::Session => "EXPORTED_KIND_SESSION",
+            Self::KnownSignIn => "EXPORTED_KIND_KNOWN_SIGN_IN",
+            Self::ApiKey => "EXPORTED_KIND_API_KEY",
+            Self::ApiKeyUse => "EXPORTED_KIND_API_KEY_USE",
+            Self::EventAbout => "EXPORTED_KIND_EVENT_ABOUT",
+            Self::EventBy => "EXPORTED_KIND_EVENT_BY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXPORTED_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXPORTED_KIND_USER" => Some(Self::User),
+            "EXPORTED_KIND_POLICY" => Some(Self::Policy),
+            "EXPORTED_KIND_SESSION" => Some(Self::Session),
+            "EXPORTED_KIND_KNOWN_SIGN_IN" => Some(Self::KnownSignIn),
+            "EXPORTED_KIND_API_KEY" => Some(Self::ApiKey),
+            "EXPORTED_KIND_API_KEY_USE" => Some(Self::ApiKeyUse),
+            "EXPORTED_KIND_EVENT_ABOUT" => Some(Self::EventAbout),
+            "EXPORTED_KIND_EVENT_BY" => Some(Self::EventBy),
             _ => None,
         }
     }
@@ -7177,6 +7502,62 @@ pub mod user_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.UserService", "SetUserRoles"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns everything that is held about a user (GDPR, article 15), also what no other call shows, in pages. Events of
+        /// sign-ins and refreshes are in it a second after they happened. Role: `admin`. Errors: `USER_NOT_FOUND`, if nothing is
+        /// held; `PAGE_TOKEN_INVALID`.
+        pub async fn export_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.UserService/ExportUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.UserService", "ExportUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Erases a user (GDPR, article 17): ends their sessions and API keys, refuses their sign-ins, and then removes whatever
+        /// names them: sessions, known devices and places, names, and the texts of audit rows about them and by them. The rows
+        /// of the audit trail stay and can be verified. The answer comes after a few seconds at most; the authority goes on by
+        /// itself, and a repeated call returns how far it is. Nobody can undo it. Roles: `admin`, `operator`. Errors:
+        /// `LAST_ADMINISTRATOR`; `OWN_ACCOUNT` when administrators name themselves; with `validate_only` also `USER_NOT_FOUND`.
+        pub async fn erase_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EraseUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.UserService/EraseUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.UserService", "EraseUser"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -7243,6 +7624,28 @@ pub mod user_service_server {
             request: tonic::Request<super::SetUserRolesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SetUserRolesResponse>,
+            tonic::Status,
+        >;
+        /// Returns everything that is held about a user (GDPR, article 15), also what no other call shows, in pages. Events of
+        /// sign-ins and refreshes are in it a second after they happened. Role: `admin`. Errors: `USER_NOT_FOUND`, if nothing is
+        /// held; `PAGE_TOKEN_INVALID`.
+        async fn export_user(
+            &self,
+            request: tonic::Request<super::ExportUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportUserResponse>,
+            tonic::Status,
+        >;
+        /// Erases a user (GDPR, article 17): ends their sessions and API keys, refuses their sign-ins, and then removes whatever
+        /// names them: sessions, known devices and places, names, and the texts of audit rows about them and by them. The rows
+        /// of the audit trail stay and can be verified. The answer comes after a few seconds at most; the authority goes on by
+        /// itself, and a repeated call returns how far it is. Nobody can undo it. Roles: `admin`, `operator`. Errors:
+        /// `LAST_ADMINISTRATOR`; `OWN_ACCOUNT` when administrators name themselves; with `validate_only` also `USER_NOT_FOUND`.
+        async fn erase_user(
+            &self,
+            request: tonic::Request<super::EraseUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseUserResponse>,
             tonic::Status,
         >;
     }
@@ -7578,6 +7981,96 @@ pub mod user_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetUserRolesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.UserService/ExportUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportUserSvc<T: UserService>(pub Arc<T>);
+                    impl<
+                        T: UserService,
+                    > tonic::server::UnaryService<super::ExportUserRequest>
+                    for ExportUserSvc<T> {
+                        type Response = super::ExportUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UserService>::export_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.UserService/EraseUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct EraseUserSvc<T: UserService>(pub Arc<T>);
+                    impl<
+                        T: UserService,
+                    > tonic::server::UnaryService<super::EraseUserRequest>
+                    for EraseUserSvc<T> {
+                        type Response = super::EraseUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EraseUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UserService>::erase_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EraseUserSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

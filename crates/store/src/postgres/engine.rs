@@ -139,6 +139,7 @@ impl Backend for Postgres {
                  (j->>2)::bigint AS requests, (j->>3)::bigint AS age_us, j->>4 AS ip, j->>5 AS page \
                  FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS t(j, n) ORDER BY n",
             by_index: |_| String::new(),
+            overwrite_deleted: None,
             advance_sequences: |stride| {
                 let sequences = ["credential_serial", "user_serial", "tenant_serial"];
                 sequences

@@ -104,7 +104,11 @@ fn is_not_installed(error: &tokio_postgres::Error) -> bool {
     code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
-/// Grants the service the rights that it uses and no others. It adds and reads audit rows, and cannot change them.
+/// The columns of audit rows that an erasure clears. A trigger refuses every other change of them.
+const ERASABLE: &str = "actor, actor_ip, actor_proof, actor_erased_by, target, reason, user_message, user_id, details, \
+     subject_proof, subject_erased_by";
+
+/// Grants the service the rights that it uses and no others. It adds and reads audit rows, and may only erase from them.
 async fn grant(owner: &Client, service: &Target) -> Result<(), StoreError> {
     // Names cannot be parameters of GRANT, so the server quotes them.
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
@@ -118,7 +122,8 @@ async fn grant(owner: &Client, service: &Target) -> Result<(), StoreError> {
         "GRANT USAGE ON SCHEMA {schema} TO {role}; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}; \
          GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}; \
-         REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role}"
+         REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role}; \
+         GRANT UPDATE ({ERASABLE}) ON audit_events TO {role}"
     );
     execute(owner, &grants).await
 }

@@ -104,6 +104,8 @@ pub struct Dialect {
     /// Names the index that the planner must use; written after a table and its alias. SQLite needs it: it has no
     /// statistics, and expects few rows in a tenant. Empty for PostgreSQL.
     pub by_index: fn(&'static str) -> String,
+    /// The statement that removes copies of deleted rows beside the tables. None where no statement can.
+    pub overwrite_deleted: Option<&'static str>,
     /// The statements that advance every sequence by a number.
     pub advance_sequences: fn(u64) -> Vec<String>,
 }

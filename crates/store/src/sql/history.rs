@@ -1,21 +1,22 @@
 //! The history of a user's sign-ins: the last one with a known place, and the footprints of all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::id::{TenantId, UserId};
 
 use super::{
     columns::columns,
     connection::{Dialect, Statement},
+    cursor,
     db::Db,
     json::json,
     row::Row,
     value::Value,
     values::{ROWS_MAX, ValueRows},
 };
-use crate::{SignInHistory, StoreError};
+use crate::{Removed, SignInHistory, StoreError};
 use portcullis_domain::{
-    Micros, SignIn,
+    Micros, PageCursor, SignIn,
     findings::{DeviceNetworks, Footprint, FootprintKind, History, LastPlace},
     place::KnownPlace,
 };
@@ -57,6 +58,16 @@ columns! {
         networks,
         any_value,
     }
+}
+
+columns! {
+    /// The primary key of a row, and whether it was seen too long ago.
+    SeenColumns { tenant_id, user_id, kind, value, is_old }
+}
+
+columns! {
+    /// The primary key of a row to remove.
+    OldColumns { tenant_id, user_id, kind, value }
 }
 
 columns! {
@@ -113,6 +124,82 @@ fn lookups(questions: &[Question]) -> Vec<LookupColumns<Value>> {
         }
     }
     lookups
+}
+
+/// Checks the `limit` rows after the cursor, in the order of the primary key, and removes those that no sign-in has seen
+/// for `keep`.
+pub(super) async fn remove_old(
+    db: &mut Db,
+    after: Option<&PageCursor>,
+    keep: Duration,
+    limit: u32,
+) -> Result<Removed, StoreError> {
+    let first = ["".into(), "".into(), i64::MIN.into(), "".into()];
+    let [tenant, user, kind, value] = cursor::read(after, first)?;
+    let sql = format!(
+        "SELECT h.tenant_id, h.user_id, h.kind, h.value, \
+             CASE WHEN h.seen_us <= {now} - $6 THEN 1 ELSE 0 END AS is_old \
+         FROM user_history h WHERE (h.tenant_id, h.user_id, h.kind, h.value) > ($1, $2, $3, $4) \
+         ORDER BY h.tenant_id, h.user_id, h.kind, h.value LIMIT $5",
+        now = db.dialect.now,
+    );
+    let values = [
+        tenant,
+        user,
+        kind,
+        value,
+        i64::from(limit).into(),
+        keep.into(),
+    ];
+    let rows = db.query(&sql, &values).await?;
+
+    let mut old = Vec::new();
+    for row in &rows {
+        if row.is_true(SeenColumns::AT.is_old)? {
+            old.push(key_of(row)?);
+        }
+    }
+    // A full page may not be the last one.
+    let next = match rows.last() {
+        Some(last) if rows.len() == limit as usize => {
+            let last = key_of(last)?;
+            let key = [last.tenant_id, last.user_id, last.kind, last.value];
+            Some(cursor::write(&key))
+        }
+        _ => None,
+    };
+    let rows = delete_old(db, old, keep).await?;
+    Ok(Removed { rows, next })
+}
+
+async fn delete_old(
+    db: &mut Db,
+    old: Vec<OldColumns<Value>>,
+    keep: Duration,
+) -> Result<u64, StoreError> {
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let mut keys = ValueRows::new(old);
+    let keep = keys.push(keep);
+    // Compared again: a sign-in may have seen it since.
+    let sql = format!(
+        "DELETE FROM user_history WHERE (tenant_id, user_id, kind, value) IN {keys} AND seen_us <= {now} - {keep} \
+         RETURNING kind",
+        keys = keys.list(),
+        now = db.dialect.now,
+    );
+    Ok(db.query(&sql, keys.params()).await?.len() as u64)
+}
+
+fn key_of(row: &Row) -> Result<OldColumns<Value>, StoreError> {
+    let columns = SeenColumns::AT;
+    Ok(OldColumns {
+        tenant_id: row.value(columns.tenant_id)?.clone(),
+        user_id: row.value(columns.user_id)?.clone(),
+        kind: row.value(columns.kind)?.clone(),
+        value: row.value(columns.value)?.clone(),
+    })
 }
 
 /// Each lookup is a subquery of its own, so that it goes by the primary key whatever the planner expects of the tables.

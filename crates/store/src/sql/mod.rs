@@ -14,6 +14,8 @@ pub mod connection;
 mod cursor;
 mod cutoffs;
 mod db;
+mod erasure;
+mod export;
 mod gates;
 mod group;
 mod history;

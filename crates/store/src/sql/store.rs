@@ -14,7 +14,7 @@ use super::{
     activity, api_key_uses, api_keys, append, audit, checkpoints,
     connection::{Backend, Dialect, Lane},
     db::Db,
-    gates,
+    erasure, export, gates,
     group::Groups,
     history, installation, listing, log, peers, policies, recover,
     refresh::{self, Refresh},
@@ -27,17 +27,17 @@ use super::{
 use crate::outage::Outage;
 use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
-    CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
-    PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
-    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure,
-    StoreStatus, SweepStore, TokenLife, UserStore,
+    CheckpointDue, CheckpointStore, DueSessions, ErasureStore, InstallationStore, KeyStore,
+    LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered,
+    RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory,
+    StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailPosition, User,
-    UserFilter, UserOrder, UserSummary, findings::Footprint,
+    AuditVerdict, ClientInfo, Counting, Entry, ErasedCounts, Erasure, ExportKind, ExportedRecord,
+    GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page, PageCursor, PendingEvent,
+    Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, SignIn,
+    SignInOutcome, TrailPosition, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -226,6 +226,15 @@ impl SessionStore for SqlStore {
         listing::removal::remove_ended(&mut self.lane(Lane::Write).await?, after, retention, limit)
             .await
     }
+
+    async fn remove_old_history(
+        &self,
+        after: Option<&PageCursor>,
+        keep: Duration,
+        limit: u32,
+    ) -> Result<Removed, StoreError> {
+        history::remove_old(&mut self.lane(Lane::Write).await?, after, keep, limit).await
+    }
 }
 
 #[async_trait]
@@ -259,6 +268,18 @@ impl UserStore for SqlStore {
 
     async fn count_users(&self, tenant: &TenantId, max: u32) -> Result<u32, StoreError> {
         users::count(&mut self.lane(Lane::Search).await?, tenant, max).await
+    }
+
+    async fn export_user(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        kind: ExportKind,
+        after: Option<&PageCursor>,
+        limit: u32,
+    ) -> Result<(Vec<ExportedRecord>, Option<PageCursor>), StoreError> {
+        let mut db = self.search(Some(tenant)).await?;
+        export::page(&mut db, (tenant, user), kind, after, limit).await
     }
 
     async fn list_users(
@@ -369,6 +390,33 @@ impl SweepStore for SqlStore {
         schedules: &[Schedule],
     ) -> Result<bool, StoreError> {
         sweep::advance(&mut self.lane(Lane::Write).await?, walk, next, schedules).await
+    }
+}
+
+#[async_trait]
+impl ErasureStore for SqlStore {
+    async fn erasures(&self, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+        erasure::list(&mut self.lane(Lane::Read).await?, limit).await
+    }
+
+    async fn erasure(
+        &self,
+        tenant: &TenantId,
+        user: Option<&UserId>,
+    ) -> Result<Option<Erasure>, StoreError> {
+        erasure::find(&mut self.lane(Lane::Read).await?, (tenant, user)).await
+    }
+
+    async fn has_pending_events_of(&self, erasure: &Erasure) -> Result<bool, StoreError> {
+        erasure::has_pending_events(&mut self.lane(Lane::Read).await?, erasure).await
+    }
+
+    async fn erase_some(&self, erasure: &Erasure, limit: u32) -> Result<ErasedCounts, StoreError> {
+        erasure::erase_some(&mut self.lane(Lane::Upkeep).await?, erasure, limit).await
+    }
+
+    async fn overwrite_deleted(&self) -> Result<bool, StoreError> {
+        erasure::overwrite_deleted(&mut self.lane(Lane::Upkeep).await?).await
     }
 }
 

@@ -204,6 +204,8 @@ fn configure(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
     // With NORMAL, a commit in WAL mode is not synced, and a power failure would lose acknowledged revocations.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // Without it the bytes of deleted and erased rows stay in free pages of the file.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // SQLite has no SHA-256. The log's chain is computed in the statement that advances the head.
@@ -257,6 +259,8 @@ impl Backend for Sqlite {
             activity_rows: "SELECT value->>0 AS tenant_id, unhex(value->>1) AS session_id, \
                  value->>2 AS requests, value->>3 AS age_us, value->>4 AS ip, value->>5 AS page FROM json_each($1) ORDER BY key",
             by_index: |index| format!("INDEXED BY {index}"),
+            // Deleted rows are overwritten in the file (`secure_delete`), and old pages stand in the log beside it.
+            overwrite_deleted: Some("PRAGMA wal_checkpoint(TRUNCATE)"),
             advance_sequences: |stride| {
                 vec![format!("UPDATE sequences SET value = value + {stride}")]
             },

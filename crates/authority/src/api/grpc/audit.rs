@@ -88,6 +88,11 @@ impl AuditService for Audit {
             through_revision: verdict.through.0,
             head_revision: verdict.head.0,
             fault: verdict.fault.as_ref().map(render::audit::audit_fault),
+            erased: verdict
+                .erased
+                .iter()
+                .map(render::audit::erased_rows)
+                .collect(),
         }))
     }
 }

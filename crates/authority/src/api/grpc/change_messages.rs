@@ -30,8 +30,10 @@ change_messages!(
     DisableUserRequest: Required [wait, user_message, acting_user];
     EnableUserRequest: Required [acting_user];
     SetUserRolesRequest: Required [acting_user];
+    EraseUserRequest: Required [wait, acting_user];
     UpdatePolicyRequest: Required [acting_user];
     SignOutTenantRequest: Required [wait, user_message, acting_user];
+    DeleteTenantRequest: Required [wait, acting_user];
     CreateApiKeyRequest: Optional [acting_user];
     RevokeApiKeyRequest: Optional [wait, acting_user];
     RotateSigningKeyRequest: Required [];
@@ -59,8 +61,10 @@ tenant_change_messages!(
     DisableUserRequest,
     EnableUserRequest,
     SetUserRolesRequest,
+    EraseUserRequest,
     UpdatePolicyRequest,
     SignOutTenantRequest,
+    DeleteTenantRequest,
     CreateApiKeyRequest,
     RevokeApiKeyRequest,
 );
@@ -83,6 +87,8 @@ previewable_messages!(
     ForceSignOutRequest,
     DisableUserRequest,
     EnableUserRequest,
+    EraseUserRequest,
     UpdatePolicyRequest,
     SignOutTenantRequest,
+    DeleteTenantRequest,
 );

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::{
         App, AppError,
+        erasure::delete_tenant,
         policy::{VersionedPolicy, get_policy, preview_policy, update_policy},
         preview::preview,
         sign_out::sign_out_tenant,
@@ -120,9 +121,45 @@ impl TenantService for Tenants {
         };
         Ok(Response::new(answer))
     }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let is_forced = incoming.message.force;
+        let answer = match incoming.previewable_change(|_| Ok(Some(())))? {
+            Previewable::Preview(asked) => self.preview_deletion(asked).await?,
+            Previewable::Apply(change) => {
+                let begun =
+                    delete_tenant(&self.app, &change.origin, &change.tenant, is_forced).await?;
+                v1::DeleteTenantResponse {
+                    enforcement: Some(render::enforcement(&begun.enforcement)),
+                    preview: None,
+                    sessions_ended: begun.signed_out.sessions,
+                    sessions_ended_capped: begun.signed_out.is_capped,
+                    erasure: Some(render::user::erasure(&begun)),
+                }
+            }
+        };
+        Ok(Response::new(answer))
+    }
 }
 
 impl Tenants {
+    /// The sessions that a deletion would end. Whoever runs the installation sees their number only.
+    async fn preview_deletion(
+        &self,
+        asked: PreviewRequest<()>,
+    ) -> Result<v1::DeleteTenantResponse, AppError> {
+        let found = preview(&self.app, &asked.caller, &asked.tenant, &Selection::Tenant).await?;
+        let preview = render::preview_for(&asked.caller, &found);
+        Ok(v1::DeleteTenantResponse {
+            preview: Some(preview),
+            ..Default::default()
+        })
+    }
+
     async fn preview_update(
         &self,
         asked: PreviewRequest<PolicyUpdate>,

@@ -1,5 +1,6 @@
 //! `UserService`.
 
+mod export;
 mod list;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use super::{
 use crate::{
     app::{
         App, AppError,
+        erasure::erase_user,
+        export::export_user,
         preview::preview,
         sign_out::sign_out_users,
         users::{disable_user, enable_user, get_user, list_users, set_user_roles},
@@ -175,9 +178,64 @@ impl UserService for Users {
             user: Some(render::user::user(&user)),
         }))
     }
+
+    async fn export_user(
+        &self,
+        request: Request<v1::ExportUserRequest>,
+    ) -> Result<Response<v1::ExportUserResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let asked = export::parse(&incoming)?;
+        let pages = export::pages(&self.app, &incoming.caller, &asked);
+        let from = export::position(&pages, &incoming.message.page_token)?;
+        let page =
+            export_user(&self.app, &asked.tenant, &asked.user, from, asked.page_size).await?;
+        Ok(Response::new(v1::ExportUserResponse {
+            next_page_token: pages.next(page.next.as_ref().map(export::cursor).as_ref()),
+            records: page.records.into_iter().map(export::record).collect(),
+        }))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<v1::EraseUserRequest>,
+    ) -> Result<Response<v1::EraseUserResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let change =
+            incoming.previewable_change(|source| parse_user(source, |message| &message.user_id))?;
+        let answer = match change {
+            Previewable::Preview(asked) => self.preview_erasure(asked).await?,
+            Previewable::Apply(change) => {
+                let begun =
+                    erase_user(&self.app, &change.origin, &change.tenant, &change.subject).await?;
+                v1::EraseUserResponse {
+                    enforcement: Some(render::enforcement(&begun.enforcement)),
+                    preview: None,
+                    sessions_ended: begun.signed_out.sessions,
+                    sessions_ended_capped: begun.signed_out.is_capped,
+                    unknown_user: !begun.signed_out.unknown.is_empty(),
+                    erasure: Some(render::user::erasure(&begun)),
+                }
+            }
+        };
+        Ok(Response::new(answer))
+    }
 }
 
 impl Users {
+    async fn preview_erasure(
+        &self,
+        asked: PreviewRequest<UserId>,
+    ) -> Result<v1::EraseUserResponse, AppError> {
+        get_user(&self.app, &asked.tenant, &asked.subject).await?;
+        let selection = Selection::Users(vec![asked.subject], None);
+        let found = preview(&self.app, &asked.caller, &asked.tenant, &selection).await?;
+        let preview = render::preview_for(&asked.caller, &found);
+        Ok(v1::EraseUserResponse {
+            preview: Some(preview),
+            ..Default::default()
+        })
+    }
+
     async fn preview_users(
         &self,
         asked: PreviewRequest<Vec<UserId>>,

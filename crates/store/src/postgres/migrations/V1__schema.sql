@@ -145,6 +145,13 @@ CREATE TABLE audit_events (
     user_id       TEXT COLLATE "C" NOT NULL DEFAULT '',  -- the user concerned
     details       TEXT NOT NULL DEFAULT '',  -- JSON object. Empty: none
     digest        BYTEA,                     -- SHA-256 of the batch's rows up to this one: tells which row was changed
+    -- The row's digest has a digest of its author (actor, actor_ip) and one of its subject (target, reason,
+    -- user_message, user_id, details). 16 bytes: the salt of that digest. 32 bytes: the digest itself, and the texts are
+    -- empty, because they were erased.
+    actor_proof        BYTEA NOT NULL DEFAULT '',
+    subject_proof      BYTEA NOT NULL DEFAULT '',
+    actor_erased_by    BYTEA,                -- the event of the erasure
+    subject_erased_by  BYTEA,
     PRIMARY KEY (event_id, ordinal)
 );
 
@@ -155,13 +162,35 @@ CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor, at_us, eve
 CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at_us, event_id, ordinal);
 CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordinal);
 
--- Audit rows are never changed. The owner of the table could drop the trigger and grant itself the rights again:
+-- Verification counts the parts that an erasure has erased.
+CREATE INDEX audit_events_by_actor_erasure ON audit_events (actor_erased_by) WHERE actor_erased_by IS NOT NULL;
+CREATE INDEX audit_events_by_subject_erasure ON audit_events (subject_erased_by) WHERE subject_erased_by IS NOT NULL;
+
+-- Audit rows are never changed, but for the erasure of a part. The owner of the table could drop the trigger and grant itself the rights again:
 -- docs/operating/audit.md says how to run the service without the rights of an owner.
 CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN RAISE EXCEPTION 'audit rows stay as they are' USING ERRCODE = 'insufficient_privilege'; END $$;
-CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
+CREATE TRIGGER audit_events_stay BEFORE DELETE OR TRUNCATE ON audit_events
     FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
+CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events FOR EACH ROW
+    WHEN (NOT (
+        (new.event_id, new.ordinal, new.revision, new.at_us, new.tenant_id, new.action, new.cause, new.via, new.changed, new.digest)
+            IS NOT DISTINCT FROM
+        (old.event_id, old.ordinal, old.revision, old.at_us, old.tenant_id, old.action, old.cause, old.via, old.changed, old.digest)
+        AND ((new.actor, new.actor_ip, new.actor_proof, new.actor_erased_by)
+                IS NOT DISTINCT FROM (old.actor, old.actor_ip, old.actor_proof, old.actor_erased_by)
+            OR new.actor = '' AND new.actor_ip = '' AND length(old.actor_proof) = 16 AND length(new.actor_proof) = 32
+                AND new.actor_erased_by IS NOT NULL)
+        AND ((new.target, new.reason, new.user_message, new.user_id, new.details, new.subject_proof, new.subject_erased_by)
+                IS NOT DISTINCT FROM
+             (old.target, old.reason, old.user_message, old.user_id, old.details, old.subject_proof, old.subject_erased_by)
+            OR new.target = '' AND new.reason = '' AND new.user_message = '' AND new.user_id = '' AND new.details = ''
+                AND length(old.subject_proof) = 16 AND length(new.subject_proof) = 32
+                AND new.subject_erased_by IS NOT NULL)))
+    EXECUTE FUNCTION audit_events_stay();
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM CURRENT_USER;
+GRANT UPDATE (actor, actor_ip, actor_proof, actor_erased_by, target, reason, user_message, user_id, details, subject_proof,
+    subject_erased_by) ON audit_events TO CURRENT_USER;
 
 -- Events that wait for the next batch of the log. One row holds those of a whole group of calls, because it is written
 -- once and removed once whatever its size.
@@ -169,6 +198,19 @@ CREATE TABLE audit_outbox (
     first_event  BYTEA PRIMARY KEY,
     size         BIGINT NOT NULL,  -- the number of events
     events       TEXT NOT NULL     -- JSON: see `Waiting` and `Rest` in sql/audit/outbox.rs
+);
+
+-- Erasures that are under way. A row is the last place that has the user's id.
+CREATE TABLE erasures (
+    event_id     BYTEA NOT NULL UNIQUE,  -- the event that began it
+    tenant_id    TEXT NOT NULL,
+    user_id      TEXT COLLATE "C" NOT NULL,  -- empty: the whole tenant, and no sign-in is admitted
+    serial       BIGINT NOT NULL,
+    begun_us     BIGINT NOT NULL,
+    sessions     BIGINT NOT NULL DEFAULT 0,  -- deleted so far
+    audit_parts  BIGINT NOT NULL DEFAULT 0,  -- authors and subjects of audit rows that were erased so far
+    other_rows   BIGINT NOT NULL DEFAULT 0,  -- deleted or cleared so far
+    PRIMARY KEY (tenant_id, user_id)
 );
 
 -- Tenants and users --------------------------------------------------------------------------------------------------

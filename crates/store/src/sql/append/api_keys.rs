@@ -13,6 +13,7 @@ use super::{
         audit::row::Target,
         columns::{ONLY, columns},
         connection::Statement,
+        erasure::IS_ADMITTED,
         json::json,
         turns,
         value::Value,
@@ -85,6 +86,7 @@ impl Batch<'_> {
              SELECT u.tenant_id, $1, {serial}, u.user_id, u.user_serial, u.tenant_serial, h.revision, \
                  $2, $3, $4, $5, $6 \
              FROM log_head h, users u WHERE u.tenant_id = $7 AND u.user_id = $8 AND u.disabled_us IS NULL \
+                 AND {IS_ADMITTED} \
              RETURNING serial",
             serial = self.db.dialect.next_credential,
         );

@@ -125,6 +125,7 @@ impl<'a> Batch<'a> {
                     }
                 }
                 Mutation::SignOutUsers { .. } => self.cut_users(index, entry),
+                Mutation::EraseUser { tenant, user } => self.cut_erased(index, tenant, user),
                 _ => {}
             }
         }
@@ -156,6 +157,24 @@ impl<'a> Batch<'a> {
         let targets: Vec<_> = users.iter().map(Target::user).collect();
         let changed = u32::try_from(users.len()).unwrap_or(u32::MAX);
         self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
+    }
+
+    /// Cuts off a user whose erasure begins. The row of the event names nobody.
+    fn cut_erased(&mut self, index: usize, tenant: &TenantId, user: &UserId) {
+        let (serial, _) = self.users[&(tenant.clone(), user.clone())];
+        let scope = Scope::User(serial);
+        self.cut(index, scope, None);
+        if self.key_owners.contains(&serial) {
+            self.cut_api_keys(index, scope);
+        }
+        let target = format!("user_serial:{}", serial.0);
+        self.applied(
+            index,
+            tenant.as_str(),
+            &[target],
+            Some(Cause::UserDisabled),
+            1,
+        );
     }
 
     async fn find_sessions(

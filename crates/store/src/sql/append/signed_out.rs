@@ -39,6 +39,10 @@ impl Batch<'_> {
                 Mutation::SignOutUsers { tenant, users, .. } => {
                     self.unknown(index, tenant, users).await?
                 }
+                Mutation::EraseUser { tenant, user } => {
+                    self.unknown(index, tenant, std::slice::from_ref(user))
+                        .await?
+                }
                 _ => Vec::new(),
             };
             // A sign-out that a cutoff covers already ends none, and has not been counted.
@@ -86,7 +90,12 @@ fn counted(entry: &Entry) -> Option<(&TenantId, Selection)> {
             keep,
             ..
         } => Some((tenant, Selection::Users(users.clone(), *keep))),
-        Mutation::SignOutTenant { tenant } => Some((tenant, Selection::Tenant)),
+        Mutation::EraseUser { tenant, user } => {
+            Some((tenant, Selection::Users(vec![user.clone()], None)))
+        }
+        Mutation::SignOutTenant { tenant } | Mutation::DeleteTenant { tenant } => {
+            Some((tenant, Selection::Tenant))
+        }
         _ => None,
     }
 }

@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_contract::{
     delta::Scope,
-    id::{TenantId, TenantSerial, UserId, UserSerial},
+    id::{EventId, TenantId, TenantSerial, UserId, UserSerial},
 };
 
 use super::{
     super::{
-        audit::row::Target,
+        audit::row::{Target, details_text},
         columns::{ONLY, columns},
-        users,
+        erasure, users,
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
     batch::Batch,
 };
 use crate::StoreError;
-use portcullis_domain::{Cause, Entry, EntryError, Micros, Mutation, UserRole, UserRoles};
+use portcullis_domain::{
+    Cause, Entry, EntryError, ErasedCounts, Micros, Mutation, UserRole, UserRoles,
+};
 
 columns! {
     /// A user as an entry finds it.
@@ -44,6 +46,10 @@ struct Change {
     enabling: Vec<usize>,
     /// The entries that set the user's roles.
     setting_roles: Vec<(usize, UserRoles)>,
+    /// The entries that begin the erasure of the user. One does, and the others find it under way.
+    erasing: Vec<usize>,
+    /// The entries that end an erasure of the user, with the event that began it.
+    finishing: Vec<(usize, EventId)>,
     disables: bool,
     locks: bool,
 }
@@ -74,6 +80,7 @@ impl<'a> Batch<'a> {
         self.answer_covered().await?;
         self.count_sessions().await?;
         self.cut_tenants();
+        self.delete_tenants().await?;
         self.change_admission().await?;
         self.find_key_owners().await
     }
@@ -82,12 +89,16 @@ impl<'a> Batch<'a> {
         let mut named = Named::default();
         for (_, entry) in self.pending() {
             match &entry.mutation {
-                Mutation::SignOutTenant { tenant } => {
+                Mutation::SignOutTenant { tenant } | Mutation::DeleteTenant { tenant } => {
                     named.tenants.insert(tenant);
                 }
                 Mutation::SignOutUsers { tenant, users, .. } => {
                     named.tenants.insert(tenant);
                     named.users.extend(users.iter().map(|id| (tenant, id)));
+                }
+                Mutation::EraseUser { tenant, user } => {
+                    named.tenants.insert(tenant);
+                    named.users.insert((tenant, user));
                 }
                 Mutation::CreateApiKey(new) => {
                     named.tenants.insert(&new.tenant_id);
@@ -156,6 +167,69 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Begins and ends deletions of tenants.
+    async fn delete_tenants(&mut self) -> Result<(), StoreError> {
+        for (index, entry) in self.pending() {
+            match &entry.mutation {
+                Mutation::DeleteTenant { tenant } => self.begin_deletion(index, tenant).await?,
+                Mutation::FinishErasure {
+                    erasure,
+                    tenant,
+                    user: None,
+                } => self.finish_deletion(index, tenant, *erasure).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin_deletion(&mut self, index: usize, tenant: &TenantId) -> Result<(), StoreError> {
+        let serial = self.tenants[tenant];
+        let event = self.entries[index].event_id;
+        if !erasure::begin(self.db, event, (tenant, None), serial.0).await? {
+            self.unchanged(index);
+            return Ok(());
+        }
+        self.cut(index, Scope::Tenant(serial), None);
+        let keys = "SELECT serial FROM api_keys WHERE tenant_id = $1 ORDER BY key_id LIMIT 1";
+        if !self.db.query(keys, &[tenant.into()]).await?.is_empty() {
+            self.cut_api_keys(index, Scope::Tenant(serial));
+        }
+        // An event of the installation: those of the tenant are erased.
+        let cause = Some(Cause::Administrator);
+        self.applied(index, "", &[tenant.to_string()], cause, 1);
+        Ok(())
+    }
+
+    async fn finish_deletion(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        erasure: EventId,
+    ) -> Result<(), StoreError> {
+        let counts = erasure::finish_tenant(self.db, erasure, tenant).await?;
+        self.finished(index, "", erasure, counts);
+        Ok(())
+    }
+
+    /// Records the end of an erasure, if this entry ended it.
+    fn finished(
+        &mut self,
+        index: usize,
+        tenant: &str,
+        erasure: EventId,
+        counts: Option<ErasedCounts>,
+    ) {
+        let Some(counts) = counts else {
+            self.unchanged(index);
+            return;
+        };
+        self.applied(index, tenant, &[erasure.to_string()], None, 1);
+        if let Some(row) = self.audit.last_mut() {
+            row.details = details_text(&erasure::details(counts));
+        }
+    }
+
     /// Enables and disables users, one by one in key order. A user that one batch both enables and disables is disabled.
     async fn change_admission(&mut self) -> Result<(), StoreError> {
         for ((tenant, user), change) in self.admission_changes() {
@@ -170,6 +244,12 @@ impl<'a> Batch<'a> {
             }
             if change.disables {
                 self.disable_user(tenant, user).await?;
+            }
+            for index in change.erasing {
+                self.begin_erasure(index, tenant, user).await?;
+            }
+            for (index, erasure) in change.finishing {
+                self.finish_erasure(index, tenant, user, erasure).await?;
             }
         }
         Ok(())
@@ -190,6 +270,19 @@ impl<'a> Batch<'a> {
                 } => {
                     let change = changes.entry((tenant, user)).or_default();
                     change.setting_roles.push((index, *roles));
+                }
+                Mutation::EraseUser { tenant, user } => {
+                    let change = changes.entry((tenant, user)).or_default();
+                    change.erasing.push(index);
+                    change.disables = true;
+                }
+                Mutation::FinishErasure {
+                    erasure,
+                    tenant,
+                    user: Some(user),
+                } => {
+                    let change = changes.entry((tenant, user)).or_default();
+                    change.finishing.push((index, *erasure));
                 }
                 Mutation::CreateApiKey(new) => {
                     let owner = (&new.tenant_id, &new.owner_id);
@@ -244,6 +337,11 @@ impl<'a> Batch<'a> {
         user: &UserId,
     ) -> Result<(), StoreError> {
         let key: [Value; 2] = [tenant.into(), user.into()];
+        // A user under erasure must not open sessions again: their rows would go, and their tokens would stay good.
+        if erasure::is_under_way(self.db, tenant, user).await? {
+            self.refuse(index, EntryError::UserNotFound);
+            return Ok(());
+        }
         let enable = "UPDATE users SET disabled_us = NULL \
              WHERE tenant_id = $1 AND user_id = $2 AND disabled_us IS NOT NULL RETURNING user_serial";
         if !self.db.query(enable, &key).await?.is_empty() {
@@ -251,6 +349,33 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.unchanged_user(index, tenant, user).await
+    }
+
+    async fn begin_erasure(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<(), StoreError> {
+        let (serial, _) = self.users[&(tenant.clone(), user.clone())];
+        let event = self.entries[index].event_id;
+        if !erasure::begin(self.db, event, (tenant, Some(user)), serial.0).await? {
+            // The one that is under way has signed the user out.
+            self.unchanged(index);
+        }
+        Ok(())
+    }
+
+    async fn finish_erasure(
+        &mut self,
+        index: usize,
+        tenant: &TenantId,
+        user: &UserId,
+        erasure: EventId,
+    ) -> Result<(), StoreError> {
+        let counts = erasure::finish_user(self.db, erasure, (tenant, user)).await?;
+        self.finished(index, tenant.as_str(), erasure, counts);
+        Ok(())
     }
 
     /// Records that an entry changed nothing about a user, who may not exist.
@@ -320,6 +445,7 @@ fn disabled_by(entry: &Entry) -> Vec<(&TenantId, &UserId)> {
             disable: true,
             ..
         } => users.iter().map(|user| (tenant, user)).collect(),
+        Mutation::EraseUser { tenant, user } => vec![(tenant, user)],
         _ => Vec::new(),
     }
 }

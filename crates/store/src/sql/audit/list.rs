@@ -123,5 +123,7 @@ fn read(row: &Row) -> Result<AuditEvent, StoreError> {
         cause: row.cause.and_then(Cause::from_code),
         revision,
         details: read_details(&row.details)?,
+        is_actor_erased: row.actor_proof.is_erased(),
+        is_subject_erased: row.subject_proof.is_erased(),
     })
 }

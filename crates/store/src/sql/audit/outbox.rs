@@ -15,7 +15,7 @@ use super::{
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
-    row::{AuditRow, FIRST_ROWS, details_text, event_rows},
+    row::{AuditRow, FIRST_ROWS, Proof, details_text, event_rows},
 };
 use crate::StoreError;
 use portcullis_domain::{Actor, Details, Micros, PendingEvent};
@@ -78,6 +78,10 @@ impl Waiting {
             user,
             details: details_text(&details),
             digest: [0; 32],
+            actor_proof: Proof::None,
+            subject_proof: Proof::None,
+            actor_erased_by: None,
+            subject_erased_by: None,
         })
     }
 }
@@ -139,6 +143,10 @@ impl Rest {
                 user,
                 details: String::new(),
                 digest: [0; 32],
+                actor_proof: Proof::None,
+                subject_proof: Proof::None,
+                actor_erased_by: None,
+                subject_erased_by: None,
             });
         }
         Some(rows)

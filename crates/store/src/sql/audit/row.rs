@@ -4,10 +4,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_contract::{
     id::{EventId, UserId},
     position::{Digest, Revision},
+    random,
 };
 
 use super::super::{
-    columns::columns, connection::Statement, json::json, row::Row, value::Value, values::ValueRows,
+    columns::{Column, columns},
+    connection::Statement,
+    json::json,
+    row::Row,
+    value::Value,
+    values::ValueRows,
 };
 use crate::StoreError;
 use portcullis_domain::{Cause, Details, Entry, Micros};
@@ -31,6 +37,10 @@ columns! {
         user_id,
         details,
         digest,
+        actor_proof,
+        subject_proof,
+        actor_erased_by,
+        subject_erased_by,
     }
 }
 
@@ -42,6 +52,61 @@ columns! {
 columns! {
     /// An event to look up.
     EventColumns { event_id }
+}
+
+/// The proof of a part of a row, from which its digest is known: of the author, or of the subject.
+///
+/// The digest has a salt. Without it, everybody who has the digest could try all addresses or all users until one fits.
+/// An erasure keeps the digest, so that the chain can be verified, and destroys the salt together with the texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sql) enum Proof {
+    /// Bytes that are neither of the others: the row was changed, or is not sealed yet.
+    None,
+    /// The salt. The texts are there.
+    Salt([u8; SALT_BYTES]),
+    /// The digest. The texts were erased.
+    Digest(Digest),
+}
+
+const SALT_BYTES: usize = 16;
+
+impl Proof {
+    fn read(bytes: &[u8]) -> Self {
+        if let Ok(salt) = bytes.try_into() {
+            return Self::Salt(salt);
+        }
+        match bytes.try_into() {
+            Ok(digest) => Self::Digest(digest),
+            Err(_) => Self::None,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Salt(salt) => salt,
+            Self::Digest(digest) => digest,
+        }
+    }
+
+    /// The digest of a part with these texts.
+    fn digest(&self, texts: &[&str]) -> Digest {
+        let salt = match self {
+            Self::Digest(digest) => return *digest,
+            Self::Salt(salt) => &salt[..],
+            Self::None => &[],
+        };
+        let mut context = Context::new(&SHA256);
+        context.update(salt);
+        for text in texts {
+            add_text(&mut context, text);
+        }
+        to_digest(context)
+    }
+
+    pub(in crate::sql) fn is_erased(&self) -> bool {
+        matches!(self, Self::Digest(_))
+    }
 }
 
 /// One thing that was done to one target.
@@ -64,6 +129,13 @@ pub(in crate::sql) struct AuditRow {
     pub(in crate::sql) details: String,
     /// Over the batch's rows up to this one; see [`seal`].
     pub(in crate::sql) digest: Digest,
+    /// Of the name and the address of the actor; see [`seal`].
+    pub(in crate::sql) actor_proof: Proof,
+    /// Of target, reason, message, user and details.
+    pub(in crate::sql) subject_proof: Proof,
+    /// The erasures of both parts.
+    pub(in crate::sql) actor_erased_by: Option<EventId>,
+    pub(in crate::sql) subject_erased_by: Option<EventId>,
 }
 
 /// A thing that an entry touched.
@@ -122,6 +194,10 @@ impl AuditRow {
                 user: target.user.clone(),
                 details: details_text(&entry.details),
                 digest: [0; 32],
+                actor_proof: Proof::None,
+                subject_proof: Proof::None,
+                actor_erased_by: None,
+                subject_erased_by: None,
             });
         }
         rows
@@ -149,6 +225,10 @@ impl AuditRow {
             user: row.text(columns.user_id)?,
             details: row.text(columns.details)?,
             digest: [0; 32],
+            actor_proof: Proof::read(row.blob(columns.actor_proof)?),
+            subject_proof: Proof::read(row.blob(columns.subject_proof)?),
+            actor_erased_by: read_event(row, columns.actor_erased_by)?,
+            subject_erased_by: read_event(row, columns.subject_erased_by)?,
         })
     }
 
@@ -171,22 +251,51 @@ impl AuditRow {
             user_id: self.user.clone().into(),
             details: self.details.clone().into(),
             digest: self.digest[..].into(),
+            actor_proof: self.actor_proof.bytes().into(),
+            subject_proof: self.subject_proof.bytes().into(),
+            // A new row has nothing that was erased.
+            actor_erased_by: Value::Blob(None),
+            subject_erased_by: Value::Blob(None),
         }
+    }
+
+    /// The digest of the author.
+    pub(in crate::sql) fn actor_digest(&self) -> Digest {
+        let [actor, _, ip] = &self.actor;
+        self.actor_proof.digest(&[actor, ip])
+    }
+
+    /// The digest of the subject.
+    pub(in crate::sql) fn subject_digest(&self) -> Digest {
+        self.subject_proof.digest(&self.subject_texts())
+    }
+
+    fn subject_texts(&self) -> [&str; 5] {
+        [
+            &self.target,
+            &self.reason,
+            &self.user_message,
+            &self.user,
+            &self.details,
+        ]
+    }
+
+    /// True if a part that was erased has a text, which no digest covers.
+    pub(super) fn has_text_in_erased_part(&self) -> bool {
+        let [actor, _, ip] = &self.actor;
+        let actor_is_empty = actor.is_empty() && ip.is_empty();
+        let subject_is_empty = self.subject_texts().iter().all(|text| text.is_empty());
+        self.actor_proof.is_erased() && !actor_is_empty
+            || self.subject_proof.is_erased() && !subject_is_empty
     }
 
     /// Adds all columns but the revision to a digest.
     fn update(&self, context: &mut Context) {
-        // Each text follows its length, so that no two rows have the same bytes. The user and the
-        // details came later. Where one of them is not empty, they stand at the end, behind a
-        // number that cannot be a length.
+        // Each text follows its length and everything else has a fixed length, so that no two rows have the same bytes.
         add_text(context, &self.tenant);
         add_text(context, &self.action);
-        add_text(context, &self.target);
-        for part in &self.actor {
-            add_text(context, part);
-        }
-        add_text(context, &self.reason);
-        add_text(context, &self.user_message);
+        let [_, via, _] = &self.actor;
+        add_text(context, via);
         context.update(&self.event.to_bytes());
         // There is no cause 0, so 0 stands for none. A row that somebody changed to 0 must not look like that.
         let cause = match self.cause {
@@ -197,12 +306,22 @@ impl AuditRow {
         for number in [self.ordinal, self.at.0, cause, self.changed] {
             context.update(&number.to_be_bytes());
         }
-        if !(self.user.is_empty() && self.details.is_empty()) {
-            context.update(&u64::MAX.to_be_bytes());
-            add_text(context, &self.user);
-            add_text(context, &self.details);
-        }
+        context.update(&self.actor_digest());
+        context.update(&self.subject_digest());
     }
+}
+
+fn read_event(row: &Row, column: Column) -> Result<Option<EventId>, StoreError> {
+    let bytes = row.optional_array::<16>(column)?;
+    Ok(bytes.map(EventId::from_bytes))
+}
+
+fn to_digest(context: Context) -> Digest {
+    context
+        .finish()
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 gives 32 bytes")
 }
 
 fn add_text(context: &mut Context, text: &str) {
@@ -226,23 +345,20 @@ impl RunningDigest {
     }
 
     pub(super) fn digest(&self) -> Digest {
-        self.0
-            .clone()
-            .finish()
-            .as_ref()
-            .try_into()
-            .expect("SHA-256 gives 32 bytes")
+        to_digest(self.0.clone())
     }
 }
 
-/// Puts the rows of a batch in order, and gives each the digest over the rows up to it. Returns the last digest, which is
-/// that of the batch. The others tell which row somebody changed.
+/// Puts the rows of a batch in order, draws their salts, and gives each the digest over the rows up to it. Returns the
+/// last digest, which is that of the batch. The others tell which row somebody changed.
 pub(in crate::sql) fn seal(rows: &mut [AuditRow]) -> Digest {
     // The order of the rows is part of the digest. It must not depend on the order of the calls,
     // which nobody can look up later.
     rows.sort_by_key(|row| (row.event.to_bytes(), row.ordinal));
     let mut running = RunningDigest::new();
     for row in rows {
+        row.actor_proof = Proof::Salt(random());
+        row.subject_proof = Proof::Salt(random());
         row.digest = running.add(row);
     }
     running.digest()
@@ -336,6 +452,10 @@ mod tests {
             user: user.into(),
             details: String::new(),
             digest: [0; 32],
+            actor_proof: Proof::None,
+            subject_proof: Proof::None,
+            actor_erased_by: None,
+            subject_erased_by: None,
         }
     }
 
@@ -347,30 +467,58 @@ mod tests {
         [integer(text.len() as i64), text.as_bytes().to_vec()].concat()
     }
 
+    fn part(proof: &Proof, texts: &[&str]) -> [u8; 32] {
+        let texts: Vec<u8> = texts.iter().flat_map(|part| text(part)).collect();
+        sha256(&[proof.bytes().to_vec(), texts].concat())
+    }
+
     /// The formula at the top of `log.proto`.
     fn documented(row: &AuditRow) -> Vec<u8> {
         let [actor, via, actor_ip] = &row.actor;
-        let texts = [
-            &row.tenant,
-            &row.action,
-            &row.target,
-            actor,
-            via,
-            actor_ip,
-            &row.reason,
-            &row.user_message,
-        ];
-        let mut bytes: Vec<u8> = texts.iter().flat_map(|part| text(part)).collect();
+        let mut bytes: Vec<u8> = [&row.tenant, &row.action, via]
+            .into_iter()
+            .flat_map(|part| text(part))
+            .collect();
         bytes.extend(row.event.to_bytes());
         for number in [row.ordinal, row.at.0, row.cause.unwrap_or(0), row.changed] {
             bytes.extend(integer(number));
         }
-        if !(row.user.is_empty() && row.details.is_empty()) {
-            bytes.extend([0xff; 8]);
-            bytes.extend(text(&row.user));
-            bytes.extend(text(&row.details));
-        }
+        bytes.extend(part(&row.actor_proof, &[actor, actor_ip]));
+        let subject = [
+            &row.target[..],
+            &row.reason,
+            &row.user_message,
+            &row.user,
+            &row.details,
+        ];
+        bytes.extend(part(&row.subject_proof, &subject));
         bytes
+    }
+
+    #[test]
+    fn a_row_without_its_texts_has_the_same_digest() {
+        let mut rows = [row(1, 0, "ada"), row(1, 1, "bob")];
+        let digest = seal(&mut rows);
+        let mut running = RunningDigest::new();
+        let [mut erased, kept] = rows;
+        erased.actor_proof = Proof::Digest(erased.actor_digest());
+        erased.subject_proof = Proof::Digest(erased.subject_digest());
+        assert!(erased.has_text_in_erased_part());
+        erased.actor = [String::new(), erased.actor[1].clone(), String::new()];
+        for text in [&mut erased.target, &mut erased.reason, &mut erased.user] {
+            text.clear();
+        }
+        assert!(!erased.has_text_in_erased_part());
+        running.add(&erased);
+        assert_eq!(running.add(&kept), digest);
+    }
+
+    #[test]
+    fn equal_texts_have_different_digests() {
+        let mut rows = [row(1, 0, "ada"), row(1, 1, "ada")];
+        seal(&mut rows);
+        assert_ne!(rows[0].subject_digest(), rows[1].subject_digest());
+        assert_ne!(rows[0].actor_digest(), rows[1].actor_digest());
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Verification of the trail: every digest is computed again from the rows.
 
-use std::{iter::Peekable, vec};
+use std::{
+    collections::{HashMap, HashSet},
+    iter::Peekable,
+    vec,
+};
 
 use portcullis_contract::{
     id::EventId,
@@ -13,13 +17,16 @@ use super::{
         db::Db,
         log,
         recover::RECOVERY_STRIDE,
-        row::Row,
+        row::{Row, only_row},
         value::Value,
     },
-    row::{AuditColumns, AuditRow, RevisionColumn, RunningDigest, revision, select_columns},
+    row::{
+        AuditColumns, AuditRow, RevisionColumn, RunningDigest, read_details, revision,
+        select_columns,
+    },
 };
 use crate::StoreError;
-use portcullis_domain::{AuditFault, AuditVerdict};
+use portcullis_domain::{AuditFault, AuditVerdict, ErasedCounts, ErasedRows, Mutation};
 
 columns! {
     /// A batch to verify.
@@ -32,6 +39,8 @@ const BATCHES_MAX: u64 = 64;
 const ROWS_MAX: i64 = 2_048;
 /// The number of rows after which a call ends, at the end of their batch.
 const CALL_ROWS_MAX: u64 = 200_000;
+/// The number of erasures after which a call ends, at the end of their batch.
+const CALL_ERASURES_MAX: usize = 1_000;
 
 /// Verifies at most `limit` batches after `after`. Returns none when the log has no revision `after`.
 ///
@@ -54,6 +63,8 @@ pub(in crate::sql) async fn verify(
         verified: 0,
         rows: 0,
         head: head.revision,
+        erased: HashMap::new(),
+        erasures: HashSet::new(),
     };
     let mut fault = walk.run(limit).await?;
     if fault.is_none() && walk.at == head.revision {
@@ -64,6 +75,7 @@ pub(in crate::sql) async fn verify(
         through: walk.at,
         head: head.revision,
         fault,
+        erased: walk.into_erased(),
     }))
 }
 
@@ -75,6 +87,10 @@ struct Walk<'a> {
     verified: u64,
     rows: u64,
     head: Revision,
+    /// The rows that each erasure has erased.
+    erased: HashMap<EventId, ErasedRows>,
+    /// Events that were found in the trail, and that began an erasure.
+    erasures: HashSet<EventId>,
 }
 
 struct StoredBatch {
@@ -88,7 +104,7 @@ struct StoredBatch {
 impl Walk<'_> {
     /// Goes on until the head, the limit or a fault.
     async fn run(&mut self, limit: u64) -> Result<Option<AuditFault>, StoreError> {
-        while self.at < self.head && self.verified < limit && self.rows < CALL_ROWS_MAX {
+        while self.at < self.head && self.verified < limit && !self.is_full() {
             let most = (limit - self.verified).min(BATCHES_MAX);
             let batches = self.read_batches(most).await?;
             let Some(last) = batches.last() else {
@@ -100,12 +116,17 @@ impl Walk<'_> {
                     return Ok(Some(fault));
                 }
                 // Checked after each batch too: one batch may have thousands of rows.
-                if self.rows >= CALL_ROWS_MAX {
+                if self.is_full() {
                     break;
                 }
             }
         }
         Ok(None)
+    }
+
+    /// True if the call has done as much as one call may.
+    fn is_full(&self) -> bool {
+        self.rows >= CALL_ROWS_MAX || self.erased.len() >= CALL_ERASURES_MAX
     }
 
     /// Reads the batches right after the last one, or right after the gap that a recovery leaves.
@@ -141,7 +162,12 @@ impl Walk<'_> {
         let mut running = RunningDigest::new();
         while let Some(row) = rows.next_up_to(self.db, batch.revision).await? {
             self.rows += 1;
-            if let Some(problem) = problem_of_row(&row, batch.revision, &mut running) {
+            let checked = check_row(&row, batch.revision, &mut running);
+            let problem = match checked {
+                Ok(read) => self.check_erasures(&read, batch.revision).await?,
+                Err(problem) => Some(problem),
+            };
+            if let Some(problem) = problem {
                 return Ok(Some(fault_of_row(&row, problem)));
             }
         }
@@ -152,6 +178,98 @@ impl Walk<'_> {
         self.chain = batch.chain;
         self.verified += 1;
         Ok(None)
+    }
+
+    /// Checks that what is missing in a row was erased by an erasure of the trail, and counts it. Of the event that ends an
+    /// erasure, checks that exactly as much refers to this erasure as it had erased.
+    async fn check_erasures(
+        &mut self,
+        row: &AuditRow,
+        revision: Revision,
+    ) -> Result<Option<&'static str>, StoreError> {
+        // Without these checks, whoever may write rows could blank one by hand, and the chain would still fit.
+        let parts = [
+            (row.actor_proof.is_erased(), row.actor_erased_by),
+            (row.subject_proof.is_erased(), row.subject_erased_by),
+        ];
+        let mut by = Vec::new();
+        for (is_erased, erasure) in parts {
+            match (is_erased, erasure) {
+                (false, None) => {}
+                (true, Some(erasure)) if self.is_erasure(erasure).await? => by.push(erasure),
+                _ => {
+                    return Ok(Some(
+                        "a part of the row was erased by no erasure of the trail",
+                    ));
+                }
+            }
+        }
+        // One erasure of both parts is one row.
+        by.dedup();
+        for erasure in by {
+            self.count_erased(erasure, revision);
+        }
+        self.check_end_of_erasure(row).await
+    }
+
+    fn count_erased(&mut self, erasure: EventId, revision: Revision) {
+        let counted = self.erased.entry(erasure).or_insert(ErasedRows {
+            erasure,
+            rows: 0,
+            first: revision,
+            last: revision,
+        });
+        counted.rows += 1;
+        counted.last = revision;
+    }
+
+    /// True if the trail has this event, and it began an erasure.
+    async fn is_erasure(&mut self, event: EventId) -> Result<bool, StoreError> {
+        if self.erasures.contains(&event) {
+            return Ok(true);
+        }
+        let sql =
+            "SELECT 1 FROM audit_events WHERE event_id = $1 AND ordinal = 0 AND action IN ($2, $3)";
+        let values = [
+            event.into(),
+            Mutation::ERASE_USER.into(),
+            Mutation::DELETE_TENANT.into(),
+        ];
+        let is_erasure = !self.db.query(sql, &values).await?.is_empty();
+        if is_erasure {
+            self.erasures.insert(event);
+        }
+        Ok(is_erasure)
+    }
+
+    async fn check_end_of_erasure(
+        &mut self,
+        row: &AuditRow,
+    ) -> Result<Option<&'static str>, StoreError> {
+        let ends = [Mutation::USER_ERASED, Mutation::TENANT_DELETED];
+        if !ends.contains(&row.action.as_str()) || row.subject_proof.is_erased() {
+            return Ok(None);
+        }
+        let Ok(erasure) = row.target.parse::<EventId>() else {
+            return Ok(Some("the end of an erasure names no event"));
+        };
+        let sql = "SELECT (SELECT count(*) FROM audit_events a WHERE a.actor_erased_by = $1) \
+             + (SELECT count(*) FROM audit_events s WHERE s.subject_erased_by = $1)";
+        let rows = self.db.query(sql, &[erasure.into()]).await?;
+        let found = only_row(&rows, "the number of erased parts")?.int(ONLY)?;
+        let details = read_details(&row.details)?;
+        let told = details.get(ErasedCounts::AUDIT_PARTS_DETAIL);
+        if told.is_some_and(|told| *told == found.to_string()) {
+            return Ok(None);
+        }
+        Ok(Some("other rows were erased than the erasure has counted"))
+    }
+
+    /// The erasures that were met, in the order of their first rows.
+    fn into_erased(self) -> Vec<ErasedRows> {
+        let mut erased: Vec<_> = self.erased.into_values().collect();
+        erased.sort_by_key(|rows| (rows.first, rows.erasure.to_bytes()));
+        erased
     }
 
     /// Checks the head against the last batch, and that nothing is beyond it.
@@ -203,19 +321,27 @@ fn read_batch(row: &Row) -> Result<StoredBatch, StoreError> {
     })
 }
 
-fn problem_of_row(row: &Row, batch: Revision, running: &mut RunningDigest) -> Option<&'static str> {
+/// Reads a row, adds it to the digest of its batch, and compares its own digest.
+fn check_row(
+    row: &Row,
+    batch: Revision,
+    running: &mut RunningDigest,
+) -> Result<AuditRow, &'static str> {
     if revision(row).ok() != Some(batch) {
-        return Some("the row is of no batch");
+        return Err("the row is of no batch");
     }
     let Ok(read) = AuditRow::read(row) else {
-        return Some("the row was changed: it cannot be read");
+        return Err("the row was changed: it cannot be read");
     };
+    if read.has_text_in_erased_part() {
+        return Err("a part of the row was erased, and has a text");
+    }
     let digest = running.add(&read);
     // A row without a digest of its own is covered by the digest of the batch.
     match row.optional_blob(AuditColumns::AT.digest) {
-        Ok(None) => None,
-        Ok(Some(stored)) if *stored == digest => None,
-        _ => Some("the row was changed or added, or one of the batch before it is missing"),
+        Ok(None) => Ok(read),
+        Ok(Some(stored)) if *stored == digest => Ok(read),
+        _ => Err("the row was changed or added, or one of the batch before it is missing"),
     }
 }
 

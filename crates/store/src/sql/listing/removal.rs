@@ -47,9 +47,12 @@ pub(in crate::sql) async fn remove_ended(
         _ => None,
     };
 
-    let sessions = old.len() as u64;
+    let removed = old.len() as u64;
     delete(db, old).await?;
-    Ok(Removed { sessions, next })
+    Ok(Removed {
+        rows: removed,
+        next,
+    })
 }
 
 fn read_old(rows: &[Row]) -> Result<Vec<SessionKeyColumns<Value>>, StoreError> {

@@ -8,8 +8,8 @@ use portcullis_contract::{
 
 use super::{
     super::{
-        columns::columns, connection::Dialect, json::json, policies, row::Row, value::Value,
-        values::ValueRows,
+        columns::columns, connection::Dialect, erasure::IS_ADMITTED, json::json, policies,
+        row::Row, value::Value, values::ValueRows,
     },
     limit,
 };
@@ -126,7 +126,7 @@ pub(super) fn insert(dialect: &Dialect, rows: &ValueRows, opened: &str, rest: &s
     format!(
         "{with_v} INSERT INTO sessions ({names}) SELECT {session} \
          FROM v LEFT JOIN users u ON u.tenant_id = v.tenant_id AND u.user_id = v.user_id \
-         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL AND v.policy_version = {policy_version} \
+         WHERE COALESCE(u.user_serial, 0) > 0 AND u.disabled_us IS NULL AND {IS_ADMITTED} AND v.policy_version = {policy_version} \
              AND (v.refused_at IS NULL OR {active_sessions} + v.ahead < v.refused_at) {rest} \
          RETURNING {returned}",
         with_v = rows.with_v(),

@@ -6,6 +6,7 @@ use super::{
     super::{
         columns::columns,
         connection::{Dialect, Statement},
+        erasure::OF_SIGN_IN_IS_ADMITTED,
         policies,
         row::Row,
         value::Value,
@@ -78,10 +79,12 @@ pub(super) fn find(dialect: &Dialect, group: &[&SignIn]) -> Option<Statement> {
         "CASE WHEN v.refused_at IS NOT NULL AND {} >= v.refused_at THEN 1 ELSE 0 END",
         limit::count(dialect),
     );
+    let is_disabled =
+        format!("CASE WHEN u.disabled_us IS NULL AND {OF_SIGN_IN_IS_ADMITTED} THEN 0 ELSE 1 END");
     let standing = StandingColumns {
         session_id: "v.session_id",
         is_known: "CASE WHEN u.user_serial IS NULL THEN 0 ELSE 1 END",
-        is_disabled: "CASE WHEN u.disabled_us IS NULL THEN 0 ELSE 1 END",
+        is_disabled: &is_disabled,
         is_repeated: &is_repeated,
         is_policy_current: &is_policy_current,
         is_full: &is_full,

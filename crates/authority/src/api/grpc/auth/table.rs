@@ -174,6 +174,13 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     // Enabling ends nothing, so it may be shed with other calls.
     ("/portcullis.v1.UserService/EnableUser", changing()),
     ("/portcullis.v1.UserService/SetUserRoles", changing()),
+    // More than the lists show, so support people may not.
+    ("/portcullis.v1.UserService/ExportUser", changing()),
+    (
+        // Whoever runs the installation answers requests of people for a tenant that has nobody left to do it.
+        "/portcullis.v1.UserService/EraseUser",
+        revoking(&[Admin, Operator]).by_people(People::Administering),
+    ),
     (
         // The ids of tenants are the names of customers, so nobody of one tenant reads them.
         "/portcullis.v1.TenantService/ListTenants",
@@ -182,6 +189,11 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
     ("/portcullis.v1.TenantService/GetPolicy", reading()),
     ("/portcullis.v1.TenantService/UpdatePolicy", changing()),
     ("/portcullis.v1.TenantService/SignOutTenant", ending()),
+    (
+        // Nobody of the tenant is left afterwards who could answer for it.
+        "/portcullis.v1.TenantService/DeleteTenant",
+        revoking(&[Operator]).over_all_tenants(),
+    ),
     ("/portcullis.v1.ApiKeyService/CreateApiKey", changing()),
     ("/portcullis.v1.ApiKeyService/GetApiKey", reading()),
     ("/portcullis.v1.ApiKeyService/ListApiKeys", reading()),

@@ -3,7 +3,7 @@
 use portcullis_contract::v1;
 
 use super::{cause, timestamp};
-use crate::domain::{AuditEvent, AuditFault};
+use crate::domain::{AuditEvent, AuditFault, ErasedRows};
 
 pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
     v1::AuditEvent {
@@ -22,6 +22,17 @@ pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
         revision: event.revision.0,
         details: event.details.into_iter().collect(),
         cause: event.cause.map_or(0, |known| cause(known).into()),
+        actor_erased: event.is_actor_erased,
+        subject_erased: event.is_subject_erased,
+    }
+}
+
+pub(crate) fn erased_rows(rows: &ErasedRows) -> v1::ErasedAuditRows {
+    v1::ErasedAuditRows {
+        erasure_id: rows.erasure.to_string(),
+        rows: rows.rows,
+        first_revision: rows.first.0,
+        last_revision: rows.last.0,
     }
 }
 

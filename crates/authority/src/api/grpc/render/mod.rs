@@ -16,7 +16,7 @@ use prost_types::Timestamp;
 pub(crate) use self::enforcement::{enforcement, validators};
 use crate::{
     api::grpc::parse::{FieldWarning, Repair},
-    app::preview::ChangePreview,
+    app::{Caller, preview::ChangePreview},
     domain::{Cause, FindingCode, Micros, Profile, SessionState},
 };
 
@@ -106,6 +106,15 @@ pub(crate) fn preview(preview: &ChangePreview) -> v1::Preview {
 }
 
 /// The fields that did not count as they were sent.
+/// A preview as its caller may see it: whoever is not of the staff of the tenant sees numbers, and no sessions.
+pub(crate) fn preview_for(caller: &Caller, found: &ChangePreview) -> v1::Preview {
+    let mut shown = preview(found);
+    if !caller.is_staff() {
+        shown.sample.clear();
+    }
+    shown
+}
+
 pub(crate) fn warnings(warnings: Vec<FieldWarning>) -> Vec<v1::FieldWarning> {
     warnings.into_iter().map(warning).collect()
 }

@@ -4,7 +4,7 @@ use portcullis_contract::v1;
 
 use super::{duration, session::activity_status, timestamp};
 use crate::{
-    app::ActivityStatus,
+    app::{ActivityStatus, erasure::BegunErasure},
     domain::{Micros, User, UserRole, UserSummary, listing::USER_SESSIONS_COUNTED_MAX},
 };
 
@@ -23,6 +23,23 @@ pub(crate) fn user(user: &User) -> v1::User {
             .iter()
             .map(|role| user_role(role).into())
             .collect(),
+    }
+}
+
+/// An erasure, and how far it is.
+pub(crate) fn erasure(begun: &BegunErasure) -> v1::Erasure {
+    let state = if begun.is_removed {
+        v1::ErasureState::Settling
+    } else {
+        v1::ErasureState::Removing
+    };
+    let removed = begun.erasure.removed;
+    v1::Erasure {
+        id: begun.erasure.id.to_string(),
+        state: state.into(),
+        sessions: removed.sessions,
+        audit_parts: removed.audit_parts,
+        other_rows: removed.other_rows,
     }
 }
 
