@@ -17,6 +17,7 @@
 //! | lists | [`listing`]: filters, orders, pages, previews |
 //! | names | [`names`]: their keys, by which lists search and sort |
 //! | audit | [`AuditEvent`], [`PendingEvent`] |
+//! | exports of the trail | [`ExportPlace`]: how one finds back when the log has another history |
 //!
 //! A rule that two sides evaluate has one source. For example the store renders
 //! [`Limits::rules`](policy::Limits::rules) as SQL, and [`Limits::violation`](policy::Limits::violation) evaluates the
@@ -26,6 +27,7 @@ mod activity;
 mod actor;
 mod api_key;
 mod audit;
+mod audit_export;
 pub mod device;
 mod entry;
 pub mod findings;
@@ -53,6 +55,7 @@ pub use self::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent,
         TrailPosition,
     },
+    audit_export::{ExportPlace, ExportStatus, TrailMark},
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     findings::{Finding, FindingCode},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},

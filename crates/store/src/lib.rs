@@ -11,6 +11,7 @@
 //! | [`LogStore`], [`CheckpointStore`] | the log: batches, head, beats, checkpoints |
 //! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
+//! | [`AuditExportStore`] | exports of the trail: places, claims, dead letters |
 //! | [`KeyStore`], [`InstallationStore`] | signing keys, secrets, token lifetime, recovery |
 //! | [`StoreStatus`] | connections, outages, durability |
 //!
@@ -31,6 +32,7 @@
 mod activity;
 mod api_keys;
 mod audit;
+mod audit_exports;
 mod error;
 mod installation;
 mod log;
@@ -48,6 +50,7 @@ pub use self::{
     activity::ActivityStore,
     api_keys::ApiKeyStore,
     audit::AuditStore,
+    audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
@@ -62,6 +65,7 @@ pub use self::{
 pub trait Store:
     ActivityStore
     + ApiKeyStore
+    + AuditExportStore
     + AuditStore
     + CheckpointStore
     + InstallationStore
@@ -79,6 +83,7 @@ pub trait Store:
 impl<T> Store for T where
     T: ActivityStore
         + ApiKeyStore
+        + AuditExportStore
         + AuditStore
         + CheckpointStore
         + InstallationStore

@@ -9,16 +9,16 @@ use portcullis_contract::{
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, GateContact, GateRecord, KeyRecord, Micros, MovedSession,
-    Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session, SessionActivity,
-    SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    AuditVerdict, ClientInfo, Counting, ExportPlace, ExportStatus, GateContact, GateRecord,
+    KeyRecord, Micros, MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection,
+    Session, SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter,
+    UserOrder, UserSummary, findings::Footprint,
 };
 use portcullis_store::{
-    ActivityStore, ApiKeyStore, AuditStore, Checkpoint, DueSessions, InstallationStore, KeyStore,
-    PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule,
-    SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
-    TokenLife, UserStore, outage::Outage,
+    ActivityStore, ApiKeyStore, AuditExportStore, AuditStore, Checkpoint, DueSessions, ExportClaim,
+    InstallationStore, KeyStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered,
+    RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory,
+    StoreError, StoreStatus, SweepStore, TokenLife, UserStore, outage::Outage,
 };
 
 use super::Connection;
@@ -121,6 +121,79 @@ impl AuditStore for Connection {
     }
 
     async fn add_events_of_now(&self, _events: Vec<PendingEvent>) -> Result<(), StoreError> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl AuditExportStore for Connection {
+    async fn export_status(
+        &self,
+        _export: &str,
+        _lease: Duration,
+    ) -> Result<Option<ExportStatus>, StoreError> {
+        not_here()
+    }
+
+    async fn claim_export(
+        &self,
+        _export: &str,
+        _authority: &[u8; 16],
+        _start: &ExportPlace,
+        _lease: Duration,
+    ) -> Result<Option<ExportClaim>, StoreError> {
+        not_here()
+    }
+
+    async fn renew_export(
+        &self,
+        _export: &str,
+        _fence: u64,
+        _lease: Duration,
+    ) -> Result<bool, StoreError> {
+        not_here()
+    }
+
+    async fn advance_export(
+        &self,
+        _export: &str,
+        _fence: u64,
+        _place: &ExportPlace,
+    ) -> Result<bool, StoreError> {
+        not_here()
+    }
+
+    async fn release_export(&self, _export: &str, _fence: u64) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn stop_export(&self, _export: &str, _fence: u64) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn bury_event(
+        &self,
+        _export: &str,
+        _fence: u64,
+        _event: AuditPosition,
+        _problem: &str,
+    ) -> Result<bool, StoreError> {
+        not_here()
+    }
+
+    async fn due_dead_letters(
+        &self,
+        _export: &str,
+        _limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        not_here()
+    }
+
+    async fn remove_dead_letter(
+        &self,
+        _export: &str,
+        _event: AuditPosition,
+    ) -> Result<(), StoreError> {
         not_here()
     }
 }
