@@ -2,14 +2,17 @@
 
 use std::{
     env, fs,
-    net::UdpSocket,
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
 
 use crate::wait::{eventually, within};
 
@@ -78,6 +81,11 @@ impl Rsyslog {
             }
             Transport::Tls | Transport::Tcp => {
                 eventually("rsyslog to listen", async || {
+                    if port != 0 {
+                        // It writes down only a port that it chose itself.
+                        let address = (Ipv4Addr::LOCALHOST, port);
+                        return TcpStream::connect(address).await.ok().map(|_| port);
+                    }
                     fs::read_to_string(&listening).ok()?.trim().parse().ok()
                 })
                 .await
