@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_authority::config::{AuditExportConfig, Config};
 use portcullis_contract::v1::{
     self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
     key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
@@ -9,18 +10,24 @@ use portcullis_contract::v1::{
     user_service_client::UserServiceClient,
 };
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, Transport, ready},
+    audit_export::{syslog, to_syslog, to_webhook},
+    authority::{
+        ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, Transport, ready, write_private,
+    },
     canary::{BytesCodec, Contract, Method},
     lines::Lines,
     postgres,
     serve::Serve,
     telemetry::{Receiver, Scraped},
     wait::eventually,
+    webhook::WebhookReceiver,
 };
 use portcullis_validator::Validator;
+use serde_json::json;
 use tonic::{Request, Status, client::Grpc};
 
 const MARK: &str = "canary";
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const TENANT: &str = "canary-tenant";
 const IP: &str = "203.0.113.77";
 const IP_6: &str = "2001:db8::77:1234";
@@ -702,12 +709,29 @@ fn find(what: &str, text: &str, secrets: &[String]) {
     }
 }
 
+/// Exports of the trail whose receivers take nothing.
+fn exports(config: &Config, hooks: &WebhookReceiver) -> Vec<AuditExportConfig> {
+    let secret = config.keys.master_key_file.with_extension("webhook");
+    write_private(&secret, WEBHOOK_SECRET);
+    let mut webhook = to_webhook("webhook", &hooks.url(), &secret);
+    if let Some(settings) = &mut webhook.webhook {
+        settings.give_up_after = Duration::from_secs(1);
+        settings.retry_pause_max = Duration::from_secs(1);
+    }
+    // Nobody listens there.
+    let syslog = syslog(json!({"address": "127.0.0.1:9", "transport": "tcp"}));
+    vec![webhook, to_syslog("syslog", syslog)]
+}
+
 async fn drive(store: Option<String>, lines: &Lines) {
     let receiver = Receiver::start().await;
+    let hooks = WebhookReceiver::start().await;
+    hooks.decide(|_| Some(400));
     let mut authority = Serve::start(TRACE_ALL, |config| {
         config.telemetry.otlp_endpoint = Some(receiver.endpoint.clone());
         config.telemetry.trace_sample_ratio = 1.0;
         config.tokens.refresh_grace = Duration::ZERO;
+        config.audit_exports = exports(config, &hooks);
         if let Some(url) = store {
             config.store.url = url;
         }
@@ -734,8 +758,16 @@ async fn drive(store: Option<String>, lines: &Lines) {
     story.nonsense(&contract).await;
     story.installation().await;
     story.gate(&gate, &token);
-    let seen = story.seen;
+    let mut seen = story.seen;
+    seen.secrets.push(WEBHOOK_SECRET.into());
     drop(gate);
+    eventually("the exports to fail", async || {
+        let log = authority.log();
+        let has_failed = log.contains("an audit event was given up")
+            && log.contains("the audit export was not delivered");
+        has_failed.then_some(())
+    })
+    .await;
 
     // Every rpc was called, and worked: a stream is counted when it has ended.
     let metrics = eventually("every rpc to have been called", async || {

@@ -30,6 +30,7 @@ mod api_key_uses;
 mod api_keys;
 mod append;
 mod audit;
+mod audit_exports;
 mod audit_outbox;
 mod audit_verification;
 mod batches;

@@ -4,6 +4,7 @@ mod activity;
 mod administrators;
 mod api_keys;
 mod audit;
+mod audit_export;
 mod audit_watch;
 mod backup;
 mod browser;

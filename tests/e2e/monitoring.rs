@@ -18,6 +18,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::v1;
 use portcullis_tests::{
+    audit_export,
     authority::{ADMIN, TENANT, TestAuthority, sign_in, write_private},
     fault::{Faults, Point, wrap},
     gateways::program::root,
@@ -283,6 +284,7 @@ async fn scrape_sqlite() -> String {
             let scraped = Scraped::of(http).await;
             scraped.value("portcullis_store_disk_free_bytes", &[])?;
             scraped.value("portcullis_connections_ended_total", &[])?;
+            scraped.value("portcullis_audit_export_lag_seconds", &[])?;
             Some(scraped.text().to_owned())
         },
     )
@@ -297,6 +299,8 @@ fn speak_tls(config: &mut Config) {
     write_private(&key, &made.signing_key.serialize_pem());
     config.server.tls_certificate_file = Some(chain);
     config.server.tls_key_file = Some(key);
+    let export = audit_export::to_file("archive", &directory.join("audit.jsonl"));
+    config.audit_exports = vec![export];
 }
 
 /// The authority on PostgreSQL with a standby, with a gate, a commit that failed, and callers that were refused; and the

@@ -52,21 +52,10 @@ impl Application {
 
     /// Installs and starts `examples/node`.
     pub async fn node(dev: &Dev, directory: &Path) -> Self {
-        let source = root().join("examples/node");
-        let packages =
-            ["package.json", "package-lock.json", ".npmrc"].map(|file| source.join(file));
-        let home = Home::new("node", &packages.each_ref().map(PathBuf::as_path));
-        // Node looks for packages beside the program, so the program is copied to them.
-        copy(&source, &home.directory);
-        if !home.is_installed() {
-            let mut install = Command::new("npm");
-            install.args(["ci", "--loglevel=error"]);
-            run(install.current_dir(&home.directory)).await;
-            home.set_installed();
-        }
+        let home = node_home("node", "examples/node").await;
         let mut command = Command::new("node");
         command
-            .arg(home.directory.join("app.js"))
+            .arg(home.join("app.js"))
             .env("PROTO", root().join("proto"));
         Self::start(command, dev, directory).await
     }
@@ -104,6 +93,25 @@ impl Application {
     pub fn output(&self) -> String {
         self.lines.lock().expect("whole").join("\n")
     }
+}
+
+/// Installs the packages of a program for Node, and returns the directory in which it can run.
+///
+/// # Panics
+/// When they cannot be installed.
+pub async fn node_home(name: &str, source: &str) -> PathBuf {
+    let source = root().join(source);
+    let packages = ["package.json", "package-lock.json", ".npmrc"].map(|file| source.join(file));
+    let home = Home::new(name, &packages.each_ref().map(PathBuf::as_path));
+    // Node looks for packages beside the program, so the program is copied to them.
+    copy(&source, &home.directory);
+    if !home.is_installed() {
+        let mut install = Command::new("npm");
+        install.args(["ci", "--loglevel=error"]);
+        run(install.current_dir(&home.directory)).await;
+        home.set_installed();
+    }
+    home.directory
 }
 
 fn collect(output: impl AsyncRead + Send + Unpin + 'static, lines: &Arc<Mutex<Vec<String>>>) {

@@ -29,6 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::C_COMPILER,
         tools::POSTGRES_SERVER,
         tools::PGBOUNCER,
+        tools::RSYSLOG,
         tools::PYTHON,
         tools::NPM,
     ])?;

@@ -91,6 +91,14 @@ pub(crate) const PGBOUNCER: Need = Need {
     met: || has_server("pgbouncer"),
 };
 
+/// A receiver of the audit trail.
+pub(crate) const RSYSLOG: Need = Need {
+    name: "rsyslog with TLS",
+    packages: &["rsyslog", "rsyslog-gnutls"],
+    services: &["rsyslog"],
+    met: || has_server("rsyslogd") && has_rsyslog_tls(),
+};
+
 /// A peer of the bench. Debian ships it in the server's package.
 pub(crate) const PGBENCH: Need = Need {
     name: "PostgreSQL's pgbench",
@@ -236,6 +244,15 @@ pub(crate) const FONTS: Need = Need {
 /// Returns whether the machine has a server, which Debian installs outside of the `PATH` of users.
 fn has_server(program: &str) -> bool {
     shell::on_path(program) || Path::new("/usr/sbin").join(program).is_file()
+}
+
+/// Looks for rsyslog's TLS, which is a package of its own, in the directories of libraries of each architecture.
+fn has_rsyslog_tls() -> bool {
+    fs::read_dir("/usr/lib").is_ok_and(|architectures| {
+        architectures
+            .flatten()
+            .any(|architecture| architecture.path().join("rsyslog/lmnsd_gtls.so").is_file())
+    })
 }
 
 /// Looks where Debian installs the server's programs of each major version, outside of `PATH`.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use crate::{
+    audit_export,
     client_info::places::Places,
     config::{CallerConfig, Config, StoreConfig},
     installation::issuer,
@@ -34,6 +35,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         Tls::open_grpc(&config.server)?;
         Tls::open_http(&config.server)?;
         check_files(&config.telemetry)?;
+        audit_export::check_files(&config.audit_exports)?;
 
         let mut remarks = Vec::new();
         if config.callers.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! `docs/reference/configuration.md` lists the keys; a test keeps it complete.
 
+mod audit_exports;
 mod bounds;
 mod callers;
 mod keys;
@@ -22,6 +23,10 @@ pub use portcullis_serving::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    audit_exports::{
+        AuditExportConfig, ExportStart, FileExportConfig, SyslogExportConfig, SyslogTransport,
+        WebhookExportConfig,
+    },
     callers::{BearerConfig, BearerDigest, CallerConfig, Role},
     keys::KeyConfig,
     limits::LimitsConfig,
@@ -65,6 +70,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The services that may call.
     pub callers: Vec<CallerConfig>,
+    /// Where the audit trail is delivered to.
+    pub audit_exports: Vec<AuditExportConfig>,
 }
 
 impl Config {
@@ -84,6 +91,7 @@ impl Config {
         self.limits.check()?;
         self.readiness.check()?;
         self.telemetry.check()?;
+        audit_exports::check(&self.audit_exports)?;
         let verifies_clients = self.server.tls_client_ca_file.is_some();
         callers::check(&self.callers, verifies_clients)
     }

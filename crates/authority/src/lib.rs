@@ -8,6 +8,7 @@
 //! - `app`: the use cases, in domain words.
 //! - `log`: the queue and the group commit. `feed`: the view, the batches and snapshots for streams, and beats.
 //! - `jobs`: background work, one list. `health`: readiness, and the supervision of tasks.
+//! - `audit_export`: the audit trail to files, syslog and webhooks.
 //! - `callers`: the configured services, which may be replaced while calls go on.
 //! - `keys`: the master key, signing keys, and the secrets of tokens. `client_info`: devices and places.
 //! - `net`: the ports and their bounds. `limits`: rates and quotas of tenants.
@@ -15,6 +16,7 @@
 
 mod api;
 mod app;
+mod audit_export;
 mod callers;
 mod check;
 pub mod client_info;

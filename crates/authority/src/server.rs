@@ -20,6 +20,7 @@ use crate::{
         http,
     },
     app::{App, TokenUses},
+    audit_export,
     callers::Callers,
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
@@ -208,6 +209,15 @@ impl Authority {
         .await?;
         let app = Arc::new(app);
 
+        // Opened before a port is served, because a file of theirs may not be usable.
+        let exporting = audit_export::Parts {
+            store: &app.store,
+            feed: &app.feed,
+            authority: app.watch.beats.authority(),
+            meter: &app.instruments.meter,
+        };
+        let audit_exports = audit_export::open(&app.config.audit_exports, &exporting)?;
+
         // The ports.
         let tls = PortTls::open(&app.config)?;
         if let Some(tls) = &tls.grpc {
@@ -237,6 +247,7 @@ impl Authority {
             gates: Arc::clone(&app.gates),
             keyring: Arc::clone(&app.keyring),
             places: Arc::clone(&app.places),
+            audit_exports,
             tls: tls.grpc.into_iter().chain(tls.http).collect(),
             refused_sign_ins: Arc::clone(&app.refused_sign_ins),
             batches,

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use portcullis_authority::config::{CallerConfig, Config, Role};
+use portcullis_authority::config::{
+    AuditExportConfig, CallerConfig, Config, FileExportConfig, Role, SyslogExportConfig,
+    WebhookExportConfig,
+};
 use portcullis_serving::config::Layers;
 use serde_json::{Value, json};
 
@@ -65,6 +68,55 @@ fn caller_keys() -> Vec<String> {
         .collect()
 }
 
+/// A table of `[[audit_exports]]` with the defaults of what is not set.
+fn export<T: serde::de::DeserializeOwned>(set: Value) -> T {
+    serde_json::from_value(set).expect("a table")
+}
+
+fn file_export() -> FileExportConfig {
+    export(json!({"path": "/var/log/portcullis/audit.jsonl"}))
+}
+
+fn syslog_export() -> SyslogExportConfig {
+    export(json!({"address": "logs.example.org:6514", "ca_file": "ca.pem"}))
+}
+
+fn webhook_export() -> WebhookExportConfig {
+    export(json!({
+        "url": "https://hooks.example.org/audit",
+        "secret_files": ["secret"],
+        "ca_file": "ca.pem",
+    }))
+}
+
+/// An export to a file.
+fn audit_export(name: &str) -> AuditExportConfig {
+    AuditExportConfig {
+        file: Some(file_export()),
+        ..export(json!({"name": name}))
+    }
+}
+
+/// The keys of a table, with the defaults of those that need not be set.
+fn keys_of(table: &str, config: &impl serde::Serialize) -> BTreeMap<String, Value> {
+    let fields = serde_json::to_value(config).expect("plain data");
+    let fields = fields.as_object().expect("a table").clone();
+    let keys = fields.into_iter();
+    keys.map(|(field, default)| (format!("{table}.{field}"), default))
+        .collect()
+}
+
+fn audit_export_keys() -> BTreeMap<String, Value> {
+    let mut keys = keys_of("audit_exports", &audit_export("siem"));
+    for destination in ["file", "syslog", "webhook"] {
+        keys.remove(&format!("audit_exports.{destination}"));
+    }
+    keys.extend(keys_of("audit_exports.file", &file_export()));
+    keys.extend(keys_of("audit_exports.syslog", &syslog_export()));
+    keys.extend(keys_of("audit_exports.webhook", &webhook_export()));
+    keys
+}
+
 #[test]
 fn every_key_stands_in_the_document_with_its_default() {
     let documented = documented();
@@ -86,14 +138,27 @@ fn every_key_stands_in_the_document_with_its_default() {
     for key in caller_keys() {
         assert!(documented.contains_key(&key), "{key} is not documented");
     }
+    for (key, value) in audit_export_keys() {
+        let cell = documented
+            .get(&key)
+            .unwrap_or_else(|| panic!("{key} is not documented"));
+        // What has no default is set in the examples here.
+        if !["required", "unset"].contains(&&**cell) {
+            assert_eq!(
+                cell.replace(['`', ' '], ""),
+                value.to_string().replace(' ', ""),
+                "the default of {key}"
+            );
+        }
+    }
 }
 
 #[test]
 fn every_key_of_the_document_is_one() {
-    let (configured, callers) = (configured(), caller_keys());
+    let (configured, callers, exports) = (configured(), caller_keys(), audit_export_keys());
     for key in documented().keys() {
         assert!(
-            configured.contains_key(key) || callers.contains(key),
+            configured.contains_key(key) || callers.contains(key) || exports.contains_key(key),
             "there is no key {key}"
         );
     }
@@ -665,4 +730,148 @@ fn a_digest_is_read_in_both_cases() {
         serde_json::to_value(Role::Gateway).expect("a name"),
         json!("gateway")
     );
+}
+
+#[test]
+fn an_audit_export_that_cannot_be_meant_is_named_by_its_place() {
+    let second = |change: &dyn Fn(&mut AuditExportConfig), key: Option<&str>| {
+        let mut wrong = audit_export("second");
+        wrong.file = Some(export(json!({"path": "/var/log/second.jsonl"})));
+        change(&mut wrong);
+        let exports = vec![audit_export("first"), wrong];
+        checked(|config| config.audit_exports = exports, key);
+    };
+    second(&|_| {}, None);
+    for name in ["", "Siem", "a b", "a_b", "first", &"a".repeat(65)] {
+        second(&|it| it.name = name.into(), Some("audit_exports[1].name"));
+    }
+    second(&|it| it.name = "a".repeat(64), None);
+    second(
+        &|it| it.tenants = vec!["acme".into(), "a\nb".into()],
+        Some("audit_exports[1].tenants[1]"),
+    );
+    second(
+        &|it| it.tenants = vec!["acme".into(); 1_001],
+        Some("audit_exports[1].tenants"),
+    );
+    second(&|it| it.file = None, Some("audit_exports[1]"));
+    second(
+        &|it| it.syslog = Some(syslog_export()),
+        Some("audit_exports[1]"),
+    );
+    for path in ["audit.jsonl", "", "/", "/var/log/portcullis/audit.jsonl"] {
+        let file = FileExportConfig { path: path.into() };
+        second(
+            &|it| it.file = Some(file.clone()),
+            Some("audit_exports[1].file.path"),
+        );
+    }
+    let many: Vec<_> = (0..17)
+        .map(|number| AuditExportConfig {
+            file: None,
+            webhook: Some(webhook_export()),
+            ..audit_export(&format!("export-{number}"))
+        })
+        .collect();
+    checked(|config| config.audit_exports = many, Some("audit_exports"));
+}
+
+#[test]
+fn an_audit_export_by_syslog_is_checked() {
+    let syslog = |change: &dyn Fn(&mut SyslogExportConfig), key: Option<&str>| {
+        let mut wrong = syslog_export();
+        change(&mut wrong);
+        let export = AuditExportConfig {
+            file: None,
+            syslog: Some(wrong),
+            ..audit_export("siem")
+        };
+        let key = key.map(|key| format!("audit_exports[0].syslog.{key}"));
+        checked(|config| config.audit_exports = vec![export], key.as_deref());
+    };
+    syslog(&|_| {}, None);
+    for address in [
+        "",
+        "logs.example.org",
+        ":514",
+        "logs:x",
+        "a@logs:514",
+        "logs:99999",
+    ] {
+        syslog(&|it| it.address = address.into(), Some("address"));
+    }
+    syslog(&|it| it.address = "[2001:db8::1]:6514".into(), None);
+    syslog(&|it| it.ca_file = None, Some("ca_file"));
+    for transport in ["tcp", "udp"] {
+        let plain = |address: &'static str, insecure: bool| {
+            move |it: &mut SyslogExportConfig| {
+                it.address = address.into();
+                it.insecure = insecure;
+                it.ca_file = None;
+                it.transport = serde_json::from_value(json!(transport)).expect("a transport");
+            }
+        };
+        syslog(&plain("logs.example.org:514", false), Some("transport"));
+        syslog(&plain("logs.example.org:514", true), None);
+        syslog(&plain("127.0.0.1:514", false), None);
+        syslog(&plain("[::1]:514", false), None);
+        let with_ca = |it: &mut SyslogExportConfig| {
+            plain("127.0.0.1:514", false)(it);
+            it.ca_file = Some("ca.pem".into());
+        };
+        syslog(&with_ca, Some("ca_file"));
+    }
+    syslog(&|it| it.timeout = seconds(0), Some("timeout"));
+    syslog(&|it| it.timeout = seconds(301), Some("timeout"));
+}
+
+#[test]
+fn an_audit_export_by_webhook_is_checked() {
+    let webhook = |change: &dyn Fn(&mut WebhookExportConfig), key: Option<&str>| {
+        let mut wrong = webhook_export();
+        change(&mut wrong);
+        let export = AuditExportConfig {
+            file: None,
+            webhook: Some(wrong),
+            ..audit_export("siem")
+        };
+        let key = key.map(|key| format!("audit_exports[0].webhook.{key}"));
+        checked(|config| config.audit_exports = vec![export], key.as_deref());
+    };
+    webhook(&|_| {}, None);
+    for url in [
+        "",
+        "hooks.example.org",
+        "http://hooks.example.org/audit",
+        "http://127.0.0.1.example.org/audit",
+        "ftp://hooks.example.org",
+        "https://user:hunter2@hooks.example.org",
+        "https://",
+        &format!("https://hooks.example.org/{}", "a".repeat(2_048)),
+    ] {
+        webhook(&|it| it.url = url.into(), Some("url"));
+    }
+    let local = |it: &mut WebhookExportConfig| it.url = "http://127.0.0.1:8080/audit".into();
+    webhook(&local, Some("ca_file"));
+    let local_and_plain = |it: &mut WebhookExportConfig| {
+        local(it);
+        it.ca_file = None;
+    };
+    webhook(&local_and_plain, None);
+    webhook(&|it| it.ca_file = None, Some("ca_file"));
+    webhook(&|it| it.secret_files = vec![], Some("secret_files"));
+    webhook(
+        &|it| it.secret_files = vec!["secret".into(); 5],
+        Some("secret_files"),
+    );
+    webhook(&|it| it.timeout = seconds(121), Some("timeout"));
+    webhook(
+        &|it| it.retry_pause_max = seconds(0),
+        Some("retry_pause_max"),
+    );
+    webhook(
+        &|it| it.give_up_after = seconds(31 * 24 * 60 * 60),
+        Some("give_up_after"),
+    );
+    webhook(&|it| it.give_up_after = seconds(0), Some("give_up_after"));
 }

@@ -18,6 +18,7 @@
 //! | names | [`names`]: their keys, by which lists search and sort |
 //! | audit | [`AuditEvent`], [`PendingEvent`] |
 //! | erasure of a user | [`Erasure`], [`Mutation::EraseUser`] |
+//! | exports of the trail | [`ExportPlace`]: how one finds back when the log has another history |
 //!
 //! A rule that two sides evaluate has one source. For example the store renders
 //! [`Limits::rules`](policy::Limits::rules) as SQL, and [`Limits::violation`](policy::Limits::violation) evaluates the
@@ -27,6 +28,7 @@ mod activity;
 mod actor;
 mod api_key;
 mod audit;
+mod audit_export;
 pub mod device;
 mod entry;
 mod erasure;
@@ -56,6 +58,7 @@ pub use self::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, ErasedRows, PendingEvent,
         TrailPosition,
     },
+    audit_export::{ExportPlace, ExportStatus, TrailMark},
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     erasure::{ErasedCounts, Erasure, erased_owner},
     export::{ExportKind, ExportedRecord, ExportedValue},

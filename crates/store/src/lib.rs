@@ -12,6 +12,7 @@
 //! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
 //! | [`ErasureStore`] | the erasure of users |
+//! | [`AuditExportStore`] | exports of the trail: places, claims, dead letters |
 //! | [`KeyStore`], [`InstallationStore`] | signing keys, secrets, token lifetime, recovery |
 //! | [`StoreStatus`] | connections, outages, durability |
 //!
@@ -32,6 +33,7 @@
 mod activity;
 mod api_keys;
 mod audit;
+mod audit_exports;
 mod erasure;
 mod error;
 mod installation;
@@ -50,6 +52,7 @@ pub use self::{
     activity::ActivityStore,
     api_keys::ApiKeyStore,
     audit::AuditStore,
+    audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
     erasure::ErasureStore,
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
@@ -65,6 +68,7 @@ pub use self::{
 pub trait Store:
     ActivityStore
     + ApiKeyStore
+    + AuditExportStore
     + AuditStore
     + EnforcementStore
     + ErasureStore
@@ -81,6 +85,7 @@ pub trait Store:
 impl<T> Store for T where
     T: ActivityStore
         + ApiKeyStore
+        + AuditExportStore
         + AuditStore
         + EnforcementStore
         + ErasureStore

@@ -14,6 +14,7 @@ mod reading;
 
 use std::{path::PathBuf, process::Stdio};
 
+use portcullis_authority::config::Config;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{
@@ -66,7 +67,12 @@ pub(crate) struct CommandLine {
 
 impl CommandLine {
     pub(crate) async fn start() -> Self {
-        let authority = TestAuthority::sqlite().await;
+        Self::start_with(|_| {}).await
+    }
+
+    /// [`start`](Self::start), with settings of the authority.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let authority = TestAuthority::with(change).await;
         let directory = tempfile::tempdir().expect("a directory");
         let line = Self {
             authority,

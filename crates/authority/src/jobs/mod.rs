@@ -3,6 +3,7 @@
 //! [`Jobs::start`] is the list. Every authority of an installation runs every job; the store makes sure that a step
 //! which two of them attempt together happens once.
 
+mod audit_export;
 mod audit_outbox;
 mod caller_expiry;
 mod canary;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::{erasure::Eraser, log_maintenance::LogMaintenance, retention::Kept, sweep::Sweeper};
 use crate::{
     app::App,
+    audit_export::Exporter,
     client_info::places::Places,
     config::Config,
     feed::{Feed, Gates},
@@ -52,6 +54,7 @@ pub(crate) struct Jobs {
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
+    pub(crate) audit_exports: Vec<Exporter>,
     /// The TLS of each port that has it.
     pub(crate) tls: Vec<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
@@ -135,6 +138,10 @@ impl Jobs {
             stop.clone(),
         );
         tasks.spawn("record", record_events);
+
+        for export in self.audit_exports {
+            tasks.spawn("audit export", audit_export::run(export, stop.clone()));
+        }
 
         let record_uses = token_uses::run(Arc::clone(&self.app), stop.clone());
         tasks.spawn("use", record_uses);

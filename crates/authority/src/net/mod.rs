@@ -7,6 +7,7 @@ mod held;
 mod listen;
 mod port_limits;
 mod refusal_pace;
+mod remote;
 mod requests;
 mod shares;
 mod tls;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     listen::{PortOptions, Protocol, network, serve},
     port_limits::PortLimits,
     refusal_pace::RefusalPace,
+    remote::{Remote, Stream},
     requests::Peer,
     shares::{Full, Share, Shares},
     tls::Tls,

@@ -26,18 +26,19 @@ use super::{
 };
 use crate::outage::Outage;
 use crate::{
-    ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
-    CheckpointDue, CheckpointStore, DueSessions, ErasureStore, InstallationStore, KeyStore,
-    LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered,
-    RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory,
-    StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife, UserStore,
+    ActivityStore, ApiKeyStore, Appended, AuditExportStore, AuditStore, AuthorityShare, Beat,
+    Checkpoint, CheckpointDue, CheckpointStore, DueSessions, ErasureStore, ExportClaim,
+    InstallationStore, KeyStore, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState,
+    Proof, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError,
+    SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, Entry, ErasedCounts, Erasure, ExportKind, ExportedRecord,
-    GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page, PageCursor, PendingEvent,
-    Policy, Preview, Selection, Session, SessionActivity, SessionFilter, SessionOrder, SignIn,
-    SignInOutcome, TrailPosition, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    AuditVerdict, ClientInfo, Counting, Entry, ErasedCounts, Erasure, ExportKind, ExportPlace,
+    ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page,
+    PageCursor, PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
+    SessionOrder, SignIn, SignInOutcome, TrailPosition, User, UserFilter, UserOrder, UserSummary,
+    findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -469,6 +470,81 @@ impl AuditStore for SqlStore {
 
     async fn add_events_of_now(&self, events: Vec<PendingEvent>) -> Result<(), StoreError> {
         audit::outbox::defer_now(&mut self.lane(Lane::Write).await?, events).await
+    }
+}
+
+#[async_trait]
+impl AuditExportStore for SqlStore {
+    async fn export_status(
+        &self,
+        export: &str,
+        lease: Duration,
+    ) -> Result<Option<ExportStatus>, StoreError> {
+        audit::exports::status(&mut self.lane(Lane::Read).await?, export, lease).await
+    }
+
+    async fn claim_export(
+        &self,
+        export: &str,
+        authority: &[u8; 16],
+        start: &ExportPlace,
+        lease: Duration,
+    ) -> Result<Option<ExportClaim>, StoreError> {
+        let db = &mut self.lane(Lane::Write).await?;
+        audit::exports::claim(db, export, authority, start, lease).await
+    }
+
+    async fn renew_export(
+        &self,
+        export: &str,
+        fence: u64,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        audit::exports::renew(&mut self.lane(Lane::Write).await?, export, fence, lease).await
+    }
+
+    async fn advance_export(
+        &self,
+        export: &str,
+        fence: u64,
+        place: &ExportPlace,
+    ) -> Result<bool, StoreError> {
+        audit::exports::advance(&mut self.lane(Lane::Write).await?, export, fence, place).await
+    }
+
+    async fn release_export(&self, export: &str, fence: u64) -> Result<(), StoreError> {
+        audit::exports::release(&mut self.lane(Lane::Write).await?, export, fence).await
+    }
+
+    async fn stop_export(&self, export: &str, fence: u64) -> Result<(), StoreError> {
+        audit::exports::stop(&mut self.lane(Lane::Write).await?, export, fence).await
+    }
+
+    async fn bury_event(
+        &self,
+        export: &str,
+        fence: u64,
+        event: AuditPosition,
+        problem: &str,
+    ) -> Result<bool, StoreError> {
+        let db = &mut self.lane(Lane::Write).await?;
+        audit::exports::bury(db, export, fence, event, problem).await
+    }
+
+    async fn due_dead_letters(
+        &self,
+        export: &str,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        audit::exports::due_dead_letters(&mut self.lane(Lane::Read).await?, export, limit).await
+    }
+
+    async fn remove_dead_letter(
+        &self,
+        export: &str,
+        event: AuditPosition,
+    ) -> Result<(), StoreError> {
+        audit::exports::remove_dead_letter(&mut self.lane(Lane::Write).await?, export, event).await
     }
 }
 

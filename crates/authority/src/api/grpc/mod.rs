@@ -34,8 +34,11 @@ use portcullis_contract::v1::{
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-pub(crate) use self::auth::Access;
 use self::auth::REPORT_BYTES_MAX;
+pub(crate) use self::{
+    auth::Access,
+    render::{audit::audit_event, timestamp},
+};
 use crate::{app::App, config::ServerConfig};
 
 /// The largest request, in bytes.

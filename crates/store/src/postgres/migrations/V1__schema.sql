@@ -213,6 +213,29 @@ CREATE TABLE erasures (
     PRIMARY KEY (tenant_id, user_id)
 );
 
+-- Exports of the trail. One authority at a time delivers each: the one with the claim.
+CREATE TABLE audit_exports (
+    name             TEXT PRIMARY KEY,
+    revision         BIGINT NOT NULL,  -- of the place
+    place            BYTEA NOT NULL,   -- up to which all is delivered: revision, event id, ordinal
+    marks            BYTEA NOT NULL,   -- revisions that the place has passed, each with its chain
+    fence            BIGINT NOT NULL,  -- grows with each claim: an authority that lost its claim has an old one
+    authority_id     BYTEA NOT NULL,   -- the last that claimed it
+    leased_until_us  BIGINT NOT NULL,  -- the end of the claim, unless it is renewed
+    stopped_us       BIGINT            -- since when the receiver wants no more. Null: it is delivered
+);
+
+-- Events that an export has given up. The events themselves are in the trail.
+CREATE TABLE audit_dead_letters (
+    export    TEXT NOT NULL,
+    event_id  BYTEA NOT NULL,
+    ordinal   BIGINT NOT NULL,
+    died_us   BIGINT NOT NULL,
+    problem   TEXT NOT NULL,
+    due       BIGINT NOT NULL,  -- 1: deliver it once more. An operator sets it
+    PRIMARY KEY (export, event_id, ordinal)
+);
+
 -- Tenants and users --------------------------------------------------------------------------------------------------
 
 CREATE TABLE tenants (

@@ -100,7 +100,7 @@ fn conditions(filter: &AuditFilter, values: &mut Vec<Value>) -> String {
     conditions
 }
 
-fn read(row: &Row) -> Result<AuditEvent, StoreError> {
+pub(super) fn read(row: &Row) -> Result<AuditEvent, StoreError> {
     let revision = revision(row)?;
     let row = AuditRow::read(row)?;
     let [name, via, ip] = row.actor;

@@ -1,5 +1,6 @@
-//! The audit trail: its rows, its lists, its verification, and the outbox of events that wait for it.
+//! The audit trail: its rows, its lists, its verification, its exports, and the outbox of events that wait for it.
 
+pub(super) mod exports;
 pub(super) mod list;
 pub(super) mod outbox;
 pub(super) mod row;

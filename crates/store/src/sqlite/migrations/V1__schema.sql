@@ -205,6 +205,29 @@ CREATE TABLE erasures (
     PRIMARY KEY (tenant_id, user_id)
 ) WITHOUT ROWID;
 
+-- Exports of the trail. One authority at a time delivers each: the one with the claim.
+CREATE TABLE audit_exports (
+    name             TEXT PRIMARY KEY,
+    revision         INTEGER NOT NULL,  -- of the place
+    place            BLOB NOT NULL,     -- up to which all is delivered: revision, event id, ordinal
+    marks            BLOB NOT NULL,     -- revisions that the place has passed, each with its chain
+    fence            INTEGER NOT NULL,  -- grows with each claim: an authority that lost its claim has an old one
+    authority_id     BLOB NOT NULL,     -- the last that claimed it
+    leased_until_us  INTEGER NOT NULL,  -- the end of the claim, unless it is renewed
+    stopped_us       INTEGER            -- since when the receiver wants no more. Null: it is delivered
+) WITHOUT ROWID;
+
+-- Events that an export has given up. The events themselves are in the trail.
+CREATE TABLE audit_dead_letters (
+    export    TEXT NOT NULL,
+    event_id  BLOB NOT NULL,
+    ordinal   INTEGER NOT NULL,
+    died_us   INTEGER NOT NULL,
+    problem   TEXT NOT NULL,
+    due       INTEGER NOT NULL,  -- 1: deliver it once more. An operator sets it
+    PRIMARY KEY (export, event_id, ordinal)
+) WITHOUT ROWID;
+
 -- Tenants and users --------------------------------------------------------------------------------------------------
 
 CREATE TABLE tenants (
