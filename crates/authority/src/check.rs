@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use crate::{
     client_info::places::Places,
     config::{CallerConfig, Config, StoreConfig},
+    identity_providers::IdentityProviders,
     installation::issuer,
     keys::read_master_key,
     net::Tls,
@@ -34,6 +35,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         Tls::open_grpc(&config.server)?;
         Tls::open_http(&config.server)?;
         check_files(&config.telemetry)?;
+        IdentityProviders::open(&config.identity_providers)?;
 
         let mut remarks = Vec::new();
         if config.callers.is_empty() {

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod callers;
+mod identity_providers;
 mod keys;
 mod limits;
 mod log;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     callers::{BearerConfig, BearerDigest, CallerConfig, Role},
+    identity_providers::{IdentityProviderConfig, LogoutAlgorithm},
     keys::KeyConfig,
     limits::LimitsConfig,
     log::LogConfig,
@@ -65,6 +67,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The services that may call.
     pub callers: Vec<CallerConfig>,
+    /// The identity providers whose logouts end sessions.
+    pub identity_providers: Vec<IdentityProviderConfig>,
 }
 
 impl Config {
@@ -85,6 +89,7 @@ impl Config {
         self.readiness.check()?;
         self.telemetry.check()?;
         let verifies_clients = self.server.tls_client_ca_file.is_some();
-        callers::check(&self.callers, verifies_clients)
+        callers::check(&self.callers, verifies_clients)?;
+        identity_providers::check(&self.identity_providers, self.server.insecure)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use portcullis_authority::config::{CallerConfig, Config, Role};
+use portcullis_authority::config::{CallerConfig, Config, IdentityProviderConfig, Role};
 use portcullis_serving::config::Layers;
 use serde_json::{Value, json};
 
@@ -65,6 +65,16 @@ fn caller_keys() -> Vec<String> {
         .collect()
 }
 
+fn provider_keys() -> Vec<String> {
+    let provider: IdentityProviderConfig =
+        serde_json::from_value(json!({ "issuer": "i", "client_id": "c" })).expect("a provider");
+    let provider = serde_json::to_value(provider).expect("plain data");
+    let fields = provider.as_object().expect("a table").keys();
+    fields
+        .map(|field| format!("identity_providers.{field}"))
+        .collect()
+}
+
 #[test]
 fn every_key_stands_in_the_document_with_its_default() {
     let documented = documented();
@@ -83,7 +93,7 @@ fn every_key_stands_in_the_document_with_its_default() {
             "the default of {key}"
         );
     }
-    for key in caller_keys() {
+    for key in caller_keys().into_iter().chain(provider_keys()) {
         assert!(documented.contains_key(&key), "{key} is not documented");
     }
 }
@@ -91,9 +101,10 @@ fn every_key_stands_in_the_document_with_its_default() {
 #[test]
 fn every_key_of_the_document_is_one() {
     let (configured, callers) = (configured(), caller_keys());
+    let providers = provider_keys();
     for key in documented().keys() {
         assert!(
-            configured.contains_key(key) || callers.contains(key),
+            configured.contains_key(key) || callers.contains(key) || providers.contains(key),
             "there is no key {key}"
         );
     }

@@ -29,6 +29,7 @@ mod audit;
 pub mod device;
 mod entry;
 pub mod findings;
+mod identity_provider;
 mod key;
 pub mod listing;
 pub mod names;
@@ -52,6 +53,7 @@ pub use self::{
     audit::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, PendingEvent},
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     findings::{Finding, FindingCode},
+    identity_provider::{ProviderKey, ProviderLogout, ProviderSession},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{
         Page, PageCursor, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,

@@ -16,7 +16,7 @@ use super::{
     db::Db,
     gates,
     group::Groups,
-    history, installation, listing, log, peers, policies, recover,
+    history, installation, listing, log, peers, policies, providers, recover,
     refresh::{self, Refresh},
     reporting::Reporting,
     search::Searches,
@@ -28,15 +28,15 @@ use crate::outage::Outage;
 use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditStore, AuthorityShare, Beat, Checkpoint,
     CheckpointDue, CheckpointStore, DueSessions, InstallationStore, KeyStore, LogStore, PeerRow,
-    PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed,
-    Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure,
-    StoreStatus, SweepStore, TokenLife, UserStore,
+    PeerStore, PolicyStore, PolicyWalk, PoolState, Proof, ProviderStore, Recovered, RefreshOutcome,
+    Removed, Schedule, SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError,
+    StoreMeasure, StoreStatus, SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, Counting, Entry, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session,
-    SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter,
+    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection,
+    Session, SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter,
     UserOrder, UserSummary, findings::Footprint,
 };
 
@@ -323,6 +323,29 @@ impl ApiKeyStore for SqlStore {
 
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
         api_key_uses::record(&mut self.lane(Lane::Write).await?, uses).await
+    }
+}
+
+#[async_trait]
+impl ProviderStore for SqlStore {
+    async fn provider_sessions(
+        &self,
+        logout: &ProviderLogout,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, SessionId)>, StoreError> {
+        providers::find(&mut self.lane(Lane::Read).await?, logout, limit).await
+    }
+
+    async fn knows_logout_token(&self, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        providers::knows_token(&mut self.lane(Lane::Read).await?, digest).await
+    }
+
+    async fn remember_logout_token(
+        &self,
+        digest: &[u8; 32],
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        providers::remember_token(&mut self.lane(Lane::Write).await?, digest, keep).await
     }
 }
 

@@ -10,13 +10,13 @@ use portcullis_contract::{
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, Counting, GateContact, GateRecord, KeyRecord, Micros, MovedSession,
-    Page, PageCursor, PendingEvent, Policy, Preview, Selection, Session, SessionActivity,
+    Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection, Session, SessionActivity,
     SessionFilter, SessionOrder, SignIn, SignInOutcome, User, UserFilter, UserOrder, UserSummary,
     findings::Footprint,
 };
 use portcullis_store::{
     ActivityStore, ApiKeyStore, AuditStore, Checkpoint, DueSessions, InstallationStore, KeyStore,
-    PolicyStore, PolicyWalk, PoolState, Proof, Recovered, RefreshOutcome, Removed, Schedule,
+    PolicyStore, PolicyWalk, PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule,
     SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreStatus, SweepStore,
     TokenLife, UserStore, outage::Outage,
 };
@@ -184,6 +184,29 @@ impl InstallationStore for Connection {
 #[async_trait]
 impl PolicyStore for Connection {
     async fn policy(&self, _tenant: &TenantId) -> Result<Option<(Policy, u64)>, StoreError> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl ProviderStore for Connection {
+    async fn provider_sessions(
+        &self,
+        _logout: &ProviderLogout,
+        _limit: u32,
+    ) -> Result<Vec<(TenantId, SessionId)>, StoreError> {
+        not_here()
+    }
+
+    async fn knows_logout_token(&self, _digest: &[u8; 32]) -> Result<bool, StoreError> {
+        not_here()
+    }
+
+    async fn remember_logout_token(
+        &self,
+        _digest: &[u8; 32],
+        _keep: Duration,
+    ) -> Result<(), StoreError> {
         not_here()
     }
 }
