@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{
-        ADMIN, GATEWAY, LOGIN, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, session_id, sign_in,
+        ADMIN, GATEWAY, LOGIN, OTHER_ADMIN, SUPPORT, TENANT, TestAuthority, ready, session_id,
+        sign_in,
     },
     browser::Page,
     forms::{basic, json, post, post_raw},
@@ -116,7 +117,7 @@ async fn play(authority: &TestAuthority, mut script: Script) {
     );
     assert_eq!(found["revocation_endpoint"], format!("{issuer}{REVOKE}"));
 
-    let gate = authority.ready_gate().await;
+    let gate = ready(authority.gate().issuer(issuer)).await;
     let created = sign_in_with_email(authority, "ada").await;
     let token = &created.access_token;
     let ask = |method: &str, token: &str| json!({ "command": "introspect", "method": method, "id": "gateway", "secret": GATEWAY, "token": token });
