@@ -1,8 +1,8 @@
 //! Secrets and personal data go in, marked; nothing of them comes out in logs, spans, metrics or errors.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use portcullis_authority::config::{AuditExportConfig, Config};
+use portcullis_authority::config::{AuditExportConfig, Config, IdentityProviderConfig};
 use portcullis_contract::v1::{
     self, api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
     key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
@@ -15,6 +15,7 @@ use portcullis_tests::{
         ADMIN, AUDIENCE, GATEWAY, LOGIN, OPERATOR, SUPPORT, Transport, ready, write_private,
     },
     canary::{BytesCodec, Contract, Method},
+    forms::{basic, post},
     lines::Lines,
     postgres,
     serve::Serve,
@@ -24,6 +25,7 @@ use portcullis_tests::{
 };
 use portcullis_validator::Validator;
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tonic::{Request, Status, client::Grpc};
 
 const MARK: &str = "canary";
@@ -98,6 +100,8 @@ const USER_MESSAGE: &str = "canary-message";
 struct Seen {
     secrets: Vec<String>,
     errors: Vec<Status>,
+    /// Refusals of the paths of OAuth and OpenID Connect.
+    refusals: Vec<String>,
 }
 
 impl Seen {
@@ -127,6 +131,83 @@ impl Story<'_> {
         self.seen
             .tokens(&created.access_token, &created.refresh_token);
         created
+    }
+
+    /// The paths of OAuth and OpenID Connect, by forms that work and by forms that do not.
+    async fn standards(&mut self) {
+        let created = self.sign_in("canary-ada").await;
+        let token = created.access_token.as_str();
+        let cases = [
+            (
+                "/oauth2/introspect",
+                basic("gateway", GATEWAY),
+                ("token", token),
+                200,
+            ),
+            (
+                "/oauth2/introspect",
+                basic("canary", "canary-secret"),
+                ("token", token),
+                401,
+            ),
+            (
+                "/oauth2/introspect",
+                basic("login", LOGIN),
+                ("token", token),
+                400,
+            ),
+            (
+                "/oauth2/introspect",
+                "Bearer canary".into(),
+                ("token", token),
+                401,
+            ),
+            (
+                "/oauth2/introspect",
+                basic("gateway", GATEWAY),
+                ("canary", "canary"),
+                400,
+            ),
+            (
+                "/oauth2/revoke",
+                basic("login", LOGIN),
+                ("token", "prt_canary"),
+                400,
+            ),
+            (
+                "/oauth2/revoke",
+                basic("login", LOGIN),
+                ("token", "canary.of.nobody"),
+                200,
+            ),
+            (
+                "/oauth2/revoke",
+                basic("login", LOGIN),
+                ("token", token),
+                200,
+            ),
+            (
+                "/oidc/backchannel-logout",
+                String::new(),
+                ("logout_token", "canary.of.nobody"),
+                400,
+            ),
+            (
+                "/oidc/backchannel-logout",
+                String::new(),
+                ("logout_token", token),
+                400,
+            ),
+        ];
+        for (path, authorization, parameter, status) in cases {
+            let page = post(self.authority.http, path, &authorization, &[parameter]).await;
+            assert_eq!(page.status, status, "{path}: {}", page.body);
+            if status != 200 {
+                self.seen
+                    .refusals
+                    .push(format!("{:?} {}", page.headers, page.body));
+            }
+        }
     }
 
     #[expect(clippy::too_many_lines, reason = "a table, one case a row")]
@@ -723,15 +804,27 @@ fn exports(config: &Config, hooks: &WebhookReceiver) -> Vec<AuditExportConfig> {
     vec![webhook, to_syslog("syslog", syslog)]
 }
 
+fn identity_provider(keys: &Path) -> IdentityProviderConfig {
+    let config = json!({
+        "issuer": "https://canary-idp.test",
+        "client_id": "canary-client",
+        "jwks_file": keys,
+    });
+    serde_json::from_value(config).expect("a provider")
+}
+
 async fn drive(store: Option<String>, lines: &Lines) {
     let receiver = Receiver::start().await;
     let hooks = WebhookReceiver::start().await;
     hooks.decide(|_| Some(400));
+    let keys = NamedTempFile::new().expect("a file");
+    std::fs::write(keys.path(), r#"{"keys": []}"#).expect("written");
     let mut authority = Serve::start(TRACE_ALL, |config| {
         config.telemetry.otlp_endpoint = Some(receiver.endpoint.clone());
         config.telemetry.trace_sample_ratio = 1.0;
         config.tokens.refresh_grace = Duration::ZERO;
         config.audit_exports = exports(config, &hooks);
+        config.identity_providers = vec![identity_provider(keys.path())];
         if let Some(url) = store {
             config.store.url = url;
         }
@@ -750,6 +843,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
     story.gate(&gate, &token);
     story.sessions().await;
     story.more_sign_outs().await;
+    story.standards().await;
     story.users().await;
     story.lists_and_policies().await;
     story.activity().await;
@@ -822,6 +916,9 @@ async fn drive(store: Option<String>, lines: &Lines) {
     find("the gate's logs", &lines.text(), &seen.secrets);
     find("the spans and metrics by OTLP", &spans, &seen.secrets);
     find("the metrics", metrics.text(), &seen.secrets);
+    for refusal in &seen.refusals {
+        find("refusals by HTTP", refusal, &seen.secrets);
+    }
     for error in &seen.errors {
         find("errors", error.message(), &seen.secrets);
         find(

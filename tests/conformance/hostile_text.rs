@@ -1,7 +1,7 @@
 //! Texts that want to be something else.
 
 use portcullis_authority::domain::{
-    ClientInfo, Entry, Profile, SessionFilter, SignIn, SignInFacts,
+    ClientInfo, Entry, Profile, ProviderSession, SessionFilter, SignIn, SignInFacts,
 };
 use portcullis_contract::id::CALLER_ID_BYTES_MAX;
 use portcullis_tests::{
@@ -86,6 +86,11 @@ async fn every_text_of_a_session_and_its_end_comes_back(engine: Engine) {
                 amr: vec![text.clone(), String::new()],
                 audiences: vec![text.clone()],
                 client_id: text.clone(),
+                identity_provider: Some(ProviderSession {
+                    issuer: text.clone(),
+                    session_id: text.clone(),
+                    subject: text.clone(),
+                }),
             },
             acr: text.clone(),
             request: Some((text.clone(), [1; 32])),

@@ -51,6 +51,7 @@ mod postgres_finish;
 mod postgres_plans;
 mod postgres_roles;
 mod previews;
+mod providers;
 mod races;
 mod recover;
 mod refresh;

@@ -39,6 +39,7 @@ async fn a_session_is_kept_as_it_was_opened(engine: Engine) {
             amr: vec!["pwd".into(), "otp".into()],
             audiences: vec!["a".into(), "b".into()],
             client_id: "a client".into(),
+            identity_provider: None,
         },
         acr: "2".into(),
         auth_time: Some(Micros(1_700_000_000_000_000)),

@@ -124,21 +124,21 @@ fn collect(output: impl AsyncRead + Send + Unpin + 'static, lines: &Arc<Mutex<Ve
     });
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("the workspace").to_owned()
 }
 
 /// The place of an installation.
-struct Home {
-    directory: PathBuf,
+pub(crate) struct Home {
+    pub(crate) directory: PathBuf,
     /// A digest of what is installed.
     version: String,
 }
 
 impl Home {
     /// The place of an installation whose packages follow the content of `sources`.
-    fn new(name: &str, sources: &[&Path]) -> Self {
+    pub(crate) fn new(name: &str, sources: &[&Path]) -> Self {
         let mut content = Vec::new();
         for source in sources {
             read_all(source, &mut content);
@@ -151,11 +151,11 @@ impl Home {
     }
 
     /// Whether this version was installed to the end.
-    fn is_installed(&self) -> bool {
+    pub(crate) fn is_installed(&self) -> bool {
         fs::read_to_string(self.mark()).is_ok_and(|version| version == self.version)
     }
 
-    fn set_installed(&self) {
+    pub(crate) fn set_installed(&self) {
         fs::write(self.mark(), &self.version).expect("written");
     }
 
@@ -186,7 +186,7 @@ fn read_all(source: &Path, content: &mut Vec<u8>) {
     }
 }
 
-fn copy(source: &Path, target: &Path) {
+pub(crate) fn copy(source: &Path, target: &Path) {
     if !source.is_dir() {
         fs::copy(source, target).expect("copied");
         return;
@@ -197,7 +197,7 @@ fn copy(source: &Path, target: &Path) {
     }
 }
 
-async fn run(command: &mut Command) {
+pub(crate) async fn run(command: &mut Command) {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(INSTALL_TIMEOUT, running).await;
     let output = output.expect("it ends").expect("it starts");

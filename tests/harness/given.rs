@@ -51,6 +51,7 @@ pub fn sign_in(tenant_id: &str, user_id: &str) -> SignIn {
             amr: vec!["pwd".into()],
             audiences: vec![],
             client_id: String::new(),
+            identity_provider: None,
         },
         acr: String::new(),
         auth_time: None,

@@ -8,6 +8,7 @@ use crate::{
     audit_export,
     client_info::places::Places,
     config::{CallerConfig, Config, StoreConfig},
+    identity_providers::IdentityProviders,
     installation::issuer,
     keys::read_master_key,
     net::Tls,
@@ -36,6 +37,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         Tls::open_http(&config.server)?;
         check_files(&config.telemetry)?;
         audit_export::check_files(&config.audit_exports)?;
+        IdentityProviders::open(&config.identity_providers)?;
 
         let mut remarks = Vec::new();
         if config.callers.is_empty() {

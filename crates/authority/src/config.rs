@@ -5,6 +5,7 @@
 mod audit_exports;
 mod bounds;
 mod callers;
+mod identity_providers;
 mod keys;
 mod limits;
 mod log;
@@ -28,6 +29,7 @@ pub use self::{
         WebhookExportConfig,
     },
     callers::{BearerConfig, BearerDigest, CallerConfig, Role},
+    identity_providers::{IdentityProviderConfig, LogoutAlgorithm},
     keys::KeyConfig,
     limits::LimitsConfig,
     log::LogConfig,
@@ -72,6 +74,8 @@ pub struct Config {
     pub callers: Vec<CallerConfig>,
     /// Where the audit trail is delivered to.
     pub audit_exports: Vec<AuditExportConfig>,
+    /// The identity providers whose logouts end sessions.
+    pub identity_providers: Vec<IdentityProviderConfig>,
 }
 
 impl Config {
@@ -93,6 +97,7 @@ impl Config {
         self.telemetry.check()?;
         audit_exports::check(&self.audit_exports)?;
         let verifies_clients = self.server.tls_client_ca_file.is_some();
-        callers::check(&self.callers, verifies_clients)
+        callers::check(&self.callers, verifies_clients)?;
+        identity_providers::check(&self.identity_providers, self.server.insecure)
     }
 }

@@ -15,10 +15,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{
-        grpc::{self, Access},
-        http,
-    },
+    api::{access::Access, grpc, http},
     app::{App, TokenUses},
     audit_export,
     callers::Callers,
@@ -29,6 +26,7 @@ use crate::{
         self, Beats, Feed, FeedError, Gates, Peers, Receipts, Sharing, Validators, watch::WatchHost,
     },
     health::{self, Condition, Pulse, Readiness, Supervisor},
+    identity_providers::IdentityProviders,
     installation::{issuer, open_store},
     jobs::Jobs,
     keys::{
@@ -284,17 +282,15 @@ impl Authority {
     /// Serves the gRPC and the HTTP port, and the metrics.
     fn serve(&self, app: &Arc<App>, sockets: Sockets, tls: &PortTls) {
         let (grpc_limits, http_limits) = PortLimits::of(&app.config);
-        let grpc = self.grpc_port(app, grpc_limits, tls.grpc.clone());
+        // One for all ports: a caller that fills a bound at one has filled it at the others.
+        let access = Arc::new(Access::new(app, self.shutdown.close.clone()));
+        let grpc = self.grpc_port(&access, app, grpc_limits, tls.grpc.clone());
         // Metrics name the gates and the load. With a listener of their own they are nowhere else.
         let shown = sockets
             .metrics
             .is_none()
             .then(|| Arc::clone(&self.telemetry));
-        let routes = http::router(
-            Arc::clone(&app.feed),
-            shown,
-            Arc::clone(self.tasks.readiness()),
-        );
+        let routes = http::router(&access, shown, Arc::clone(self.tasks.readiness()));
         let http = self.http_port("http", app, http_limits, routes, tls);
         self.tasks
             .spawn("gRPC port", net::serve(sockets.grpc, grpc));
@@ -309,9 +305,14 @@ impl Authority {
         }
     }
 
-    fn grpc_port(&self, app: &Arc<App>, limits: PortLimits, tls: Option<Arc<Tls>>) -> PortOptions {
+    fn grpc_port(
+        &self,
+        access: &Arc<Access>,
+        app: &Arc<App>,
+        limits: PortLimits,
+        tls: Option<Arc<Tls>>,
+    ) -> PortOptions {
         let config = &app.config;
-        let access = Access::new(app, self.shutdown.close.clone());
         let health = grpc::health::start(&self.tasks, &self.shutdown.stop);
         PortOptions {
             name: "grpc",
@@ -321,7 +322,7 @@ impl Authority {
             },
             tls,
             limits,
-            router: grpc::routes(app, access, health, &config.server),
+            router: grpc::routes(app, Arc::clone(access), health, &config.server),
             instruments: Arc::clone(&app.instruments),
             close: self.shutdown.close.clone(),
         }
@@ -456,6 +457,9 @@ async fn start_app(
     user_agents::warm_up();
     let places = Places::open_configured(&config.places)?;
 
+    // The identity providers whose logouts end sessions.
+    let identity_providers = IdentityProviders::open(&config.identity_providers)?;
+
     // The bounds of callers, and the policies of tenants.
     let limits = Limits::new(&config.limits, Arc::clone(&store), Arc::clone(&instruments));
     let policies = Policies::new(Arc::clone(&store), config.sessions.default_policy());
@@ -466,6 +470,7 @@ async fn start_app(
         store,
         log,
         limits,
+        identity_providers,
         feed,
         receipts,
         peers,

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use portcullis_authority::config::{
-    AuditExportConfig, CallerConfig, Config, FileExportConfig, Role, SyslogExportConfig,
-    WebhookExportConfig,
+    AuditExportConfig, CallerConfig, Config, FileExportConfig, IdentityProviderConfig, Role,
+    SyslogExportConfig, WebhookExportConfig,
 };
 use portcullis_serving::config::Layers;
 use serde_json::{Value, json};
@@ -117,6 +117,16 @@ fn audit_export_keys() -> BTreeMap<String, Value> {
     keys
 }
 
+fn provider_keys() -> Vec<String> {
+    let provider: IdentityProviderConfig =
+        serde_json::from_value(json!({ "issuer": "i", "client_id": "c" })).expect("a provider");
+    let provider = serde_json::to_value(provider).expect("plain data");
+    let fields = provider.as_object().expect("a table").keys();
+    fields
+        .map(|field| format!("identity_providers.{field}"))
+        .collect()
+}
+
 #[test]
 fn every_key_stands_in_the_document_with_its_default() {
     let documented = documented();
@@ -135,7 +145,7 @@ fn every_key_stands_in_the_document_with_its_default() {
             "the default of {key}"
         );
     }
-    for key in caller_keys() {
+    for key in caller_keys().into_iter().chain(provider_keys()) {
         assert!(documented.contains_key(&key), "{key} is not documented");
     }
     for (key, value) in audit_export_keys() {
@@ -156,9 +166,13 @@ fn every_key_stands_in_the_document_with_its_default() {
 #[test]
 fn every_key_of_the_document_is_one() {
     let (configured, callers, exports) = (configured(), caller_keys(), audit_export_keys());
+    let providers = provider_keys();
     for key in documented().keys() {
         assert!(
-            configured.contains_key(key) || callers.contains(key) || exports.contains_key(key),
+            configured.contains_key(key)
+                || callers.contains(key)
+                || exports.contains_key(key)
+                || providers.contains(key),
             "there is no key {key}"
         );
     }

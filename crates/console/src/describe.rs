@@ -162,6 +162,7 @@ pub(crate) fn cause_word(cause: SessionEndCause) -> &'static str {
         SessionEndCause::PasswordChanged => "mine-end-password-changed",
         SessionEndCause::SecondFactorChanged => "mine-end-second-factor-changed",
         SessionEndCause::SessionLimit => "mine-end-session-limit",
+        SessionEndCause::IdentityProvider => "mine-end-identity-provider",
         SessionEndCause::Unspecified => "mine-end-unknown",
     }
 }

@@ -5,7 +5,7 @@ use portcullis_contract::id::UserId;
 /// The author of a change, as the audit trail names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `user:<id>`, `service:<name>` or `authority`.
+    /// `user:<id>`, `service:<name>`, `idp:<issuer>` or `authority`.
     pub name: String,
     /// The service that called on a user's behalf. Empty when the actor called.
     pub via: String,
@@ -49,6 +49,15 @@ impl Actor {
             name: format!("user:{user}"),
             via: format!("service:{service}"),
             ip,
+        }
+    }
+
+    /// An identity provider, whose logout token ended sessions.
+    #[must_use]
+    pub fn identity_provider(issuer: &str) -> Self {
+        Self {
+            name: format!("idp:{issuer}"),
+            ..Self::authority()
         }
     }
 

@@ -214,13 +214,15 @@ pub enum Cause {
     SecondFactorChanged,
     /// A newer session exceeded the policy's number of sessions.
     SessionLimit,
+    /// The user was logged out at the identity provider by which the session was opened.
+    IdentityProvider,
 }
 
 impl Cause {
     /// The causes that only a session's own user has.
     pub const BY_USER: [Self; 2] = [Self::User, Self::AnotherDevice];
 
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::User,
         Self::AnotherDevice,
         Self::Administrator,
@@ -233,6 +235,7 @@ impl Cause {
         Self::PasswordChanged,
         Self::SecondFactorChanged,
         Self::SessionLimit,
+        Self::IdentityProvider,
     ];
 
     /// The stable number in the stores.
@@ -252,6 +255,7 @@ impl Cause {
             Self::SecondFactorChanged => 10,
             Self::SessionLimit => 11,
             Self::AnotherDevice => 12,
+            Self::IdentityProvider => 13,
         }
     }
 

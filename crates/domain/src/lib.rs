@@ -34,6 +34,7 @@ mod entry;
 mod erasure;
 mod export;
 pub mod findings;
+mod identity_provider;
 mod key;
 pub mod listing;
 pub mod names;
@@ -63,6 +64,7 @@ pub use self::{
     erasure::{ErasedCounts, Erasure, erased_owner},
     export::{ExportKind, ExportedRecord, ExportedValue},
     findings::{Finding, FindingCode},
+    identity_provider::{ProviderKey, ProviderLogout, ProviderSession},
     key::{KEY_AHEAD_MAX, KeyRecord, NewKey, current_key, signing_window},
     listing::{
         Page, PageCursor, Preview, Selection, SessionFilter, SessionOrder, UserFilter, UserOrder,

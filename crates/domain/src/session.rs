@@ -8,7 +8,8 @@ use portcullis_contract::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Actor, Cause, Details, Micros, PendingEvent, device::Device, findings::Finding, place::Place,
+    Actor, Cause, Details, Micros, PendingEvent, ProviderSession, device::Device,
+    findings::Finding, place::Place,
 };
 
 /// The client of a sign-in or a refresh, as the caller describes it. An empty field was not given.
@@ -36,6 +37,9 @@ pub struct SignInFacts {
     pub audiences: Vec<String>,
     /// The client that the session's tokens are issued to (`client_id`, RFC 9068).
     pub client_id: String,
+    /// The session at the identity provider by which the user signed in. None: unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<ProviderSession>,
 }
 
 /// The circumstances of a sign-in, computed when it happened. They stay as they were: databases of places change.

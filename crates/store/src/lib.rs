@@ -9,6 +9,7 @@
 //! | [`UserStore`], [`ApiKeyStore`], [`PolicyStore`] | one kind of row each |
 //! | [`SweepStore`], [`ActivityStore`] | idle sessions, changed policies, reports of gates |
 //! | [`LogStore`], [`CheckpointStore`] | the log: batches, head, beats, checkpoints |
+//! | [`ProviderStore`] | sessions of identity providers, and their logouts |
 //! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
 //! | [`ErasureStore`] | the erasure of users |
@@ -42,6 +43,7 @@ pub mod outage;
 mod peers;
 mod policies;
 pub mod postgres;
+mod providers;
 mod sessions;
 pub mod sql;
 pub mod sqlite;
@@ -59,6 +61,7 @@ pub use self::{
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
+    providers::ProviderStore,
     sessions::{Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,
@@ -75,6 +78,7 @@ pub trait Store:
     + InstallationStore
     + KeyStore
     + PolicyStore
+    + ProviderStore
     + SessionStore
     + StoreStatus
     + SweepStore
@@ -92,6 +96,7 @@ impl<T> Store for T where
         + InstallationStore
         + KeyStore
         + PolicyStore
+        + ProviderStore
         + SessionStore
         + StoreStatus
         + SweepStore

@@ -163,6 +163,14 @@ impl Caller {
         }
     }
 
+    /// Whether the caller is a service with the role of gates, which ask about a token because of a request.
+    pub(crate) fn is_gateway(&self) -> bool {
+        match self {
+            Self::Service(service) => service.has_role(Role::Gateway),
+            Self::User(_) | Self::Staff(_) => false,
+        }
+    }
+
     /// Whether email addresses are shown: to users their own, and to staff. A gateway does not need them.
     pub(crate) fn sees_email(&self) -> bool {
         matches!(self, Self::User(_)) || self.is_staff()

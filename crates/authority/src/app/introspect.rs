@@ -1,6 +1,6 @@
 //! Introspection: whether a token is valid, and the session that it belongs to.
 
-use portcullis_contract::{id::TenantId, token::Identity, verdict::verdict};
+use portcullis_contract::{id::TenantId, rejection::Rejection, token::Identity, verdict::verdict};
 
 use super::{
     App, AppError, Caller, SessionDetail, token_use::ServedRequest, tokens::verify_access_token,
@@ -18,8 +18,8 @@ pub(crate) struct Introspection {
 /// The session of a genuine token.
 pub(crate) struct IntrospectedSession {
     pub(crate) detail: SessionDetail,
-    /// The `exp` of the token, in seconds since 1970.
-    pub(crate) token_expires_at: u64,
+    /// The claims of the token.
+    pub(crate) identity: Identity,
 }
 
 impl Introspection {
@@ -42,12 +42,28 @@ pub(crate) async fn introspect(
     served: Option<ServedRequest>,
 ) -> Result<Introspection, AppError> {
     // The layer has verified the token of a user who calls.
-    let identity = match (caller, token) {
-        (Caller::User(user), None) => return judge(app, caller, &user.identity).await,
-        // Any audience will do: the caller decides whether the token is for it.
-        (_, token) => verify_access_token(app, token.unwrap_or_default()),
-    };
-    let identity = match identity {
+    if let (Caller::User(user), None) = (caller, token) {
+        return judge(app, caller, &user.identity).await;
+    }
+    let read = read_token(app, token.unwrap_or_default());
+    introspect_read(app, caller, tenant, read, served).await
+}
+
+/// Reads a token, for an edge whose requests need not name its tenant.
+pub(crate) fn read_token(app: &App, token: &str) -> Result<Identity, Rejection> {
+    // Any audience will do: the caller decides whether the token is for it.
+    verify_access_token(app, token)
+}
+
+/// Judges a token that was read.
+pub(crate) async fn introspect_read(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantId,
+    read: Result<Identity, Rejection>,
+    served: Option<ServedRequest>,
+) -> Result<Introspection, AppError> {
+    let identity = match read {
         Ok(identity) => identity,
         Err(rejection) => return Ok(Introspection::unknown(rejection.reason())),
     };
@@ -88,7 +104,7 @@ async fn judge(app: &App, caller: &Caller, identity: &Identity) -> Result<Intros
         inactive_reason,
         found: Some(IntrospectedSession {
             detail,
-            token_expires_at: identity.expires_at,
+            identity: identity.clone(),
         }),
     })
 }

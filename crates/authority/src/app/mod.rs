@@ -16,6 +16,7 @@ pub(crate) mod export;
 pub(crate) mod introspect;
 pub(crate) mod policy;
 pub(crate) mod preview;
+pub(crate) mod provider_logout;
 pub(crate) mod receipts;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
@@ -52,6 +53,7 @@ use crate::{
     client_info::places::Places,
     config::Config,
     feed::{Feed, Gates, Peers, Receipts, watch::WatchHost},
+    identity_providers::IdentityProviders,
     keys::{Keyring, Secrets},
     limits::Limits,
     log::Log,
@@ -68,6 +70,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
+    pub(crate) identity_providers: IdentityProviders,
     pub(crate) feed: Arc<Feed>,
     pub(crate) watch: Arc<WatchHost>,
     pub(crate) keyring: Arc<Keyring>,

@@ -2,9 +2,11 @@
 //!
 //! The answer never tells whether there was anything to end, so that nobody can probe for tokens or sessions with it.
 
-use portcullis_contract::id::TenantId;
+use portcullis_contract::id::{SessionId, TenantId};
 
-use super::{ActingUser, App, AppError, ChangeOrigin, tokens::verify_access_token};
+use super::{
+    ActingUser, App, AppError, ChangeOrigin, revoke::revoke_session, tokens::verify_access_token,
+};
 use crate::{
     domain::{Cause, EntryError, Mutation, Session},
     keys::RefreshKey,
@@ -46,6 +48,61 @@ pub(crate) async fn revoke_token(
         Ok(_) | Err(LogError::Entry(EntryError::SessionNotFound)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The tenant that a token names itself, for an edge whose requests need not name it.
+pub(crate) enum TokenTenant {
+    /// The tenant of a genuine access token.
+    Known(TenantId),
+    /// A refresh token, which names none.
+    Unnamed,
+    /// Not a token of this authority. There is nothing to end.
+    Foreign,
+}
+
+/// Reads the tenant that a token names.
+pub(crate) fn tenant_of_token(app: &App, token: &str) -> TokenTenant {
+    if token.starts_with(RefreshKey::PREFIX) {
+        return TokenTenant::Unnamed;
+    }
+    match verify_access_token(app, token) {
+        Ok(identity) => TokenTenant::Known(identity.claims.tenant_id),
+        Err(_) => TokenTenant::Foreign,
+    }
+}
+
+/// Ends the session of a user who calls with its access token, and names one of its tokens.
+///
+/// # Errors
+/// [`AppError::Denied`] for a token of another session.
+pub(crate) async fn revoke_own_token(
+    app: &App,
+    origin: &ChangeOrigin,
+    tenant: &TenantId,
+    token: &str,
+) -> Result<(), AppError> {
+    let Some(named) = session_of_token(app, token) else {
+        return Ok(());
+    };
+    // A session other than the caller's own is denied whether it exists or not.
+    if origin.caller.own_session() != Some(named) {
+        return Err(AppError::Denied);
+    }
+    match revoke_session(app, origin, tenant, named).await {
+        // Retention has deleted the session since the caller was found.
+        Ok(_) | Err(AppError::SessionNotFound) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The session that a token names. A refresh token is not verified: its holder may end their own session anyway.
+fn session_of_token(app: &App, token: &str) -> Option<SessionId> {
+    if token.starts_with(RefreshKey::PREFIX) {
+        let subject = app.secrets.refresh.read(token).ok()?;
+        return Some(subject.session_id);
+    }
+    let identity = verify_access_token(app, token).ok()?;
+    Some(identity.session_id)
 }
 
 async fn find_session(

@@ -136,6 +136,10 @@ impl SessionViewer<'_> {
         let activity = is_active.then(|| ActivityStatus::of(session.activity.last, now));
 
         redact_end(&mut session, self.caller);
+        // A gate needs the user's id at the provider as little as their email address.
+        if !self.caller.sees_email() {
+            session.facts.identity_provider = None;
+        }
         // Rows may hold pages from before the tenant switched this off.
         if !self.policy.keep_last_page {
             session.activity.page.clear();

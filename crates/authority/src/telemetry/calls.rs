@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use opentelemetry::{
     KeyValue,
     metrics::{Histogram, Meter},
@@ -60,6 +61,39 @@ impl Calls {
         // A call that the client got wrong is no error of the server, and must not wake anybody.
         if status.is_server_fault {
             attributes.push(KeyValue::new(attribute::ERROR_TYPE, status.code));
+        }
+        self.0.record(duration.as_secs_f64(), &attributes);
+    }
+}
+
+/// The durations of calls of the HTTP port's endpoints. Pages that nobody authenticates to are not measured.
+pub(crate) struct HttpCalls(Histogram<f64>);
+
+impl HttpCalls {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self(histogram::of_seconds(
+            meter,
+            metric::HTTP_SERVER_REQUEST_DURATION,
+            DURATION_BUCKETS,
+            "How long calls of the endpoints of OAuth and OpenID Connect take.",
+        ))
+    }
+
+    /// Records the end of a call. The route comes from the router, never from the caller.
+    pub(crate) fn record(&self, route: &'static str, status: StatusCode, duration: Duration) {
+        let mut attributes = vec![
+            KeyValue::new(attribute::HTTP_REQUEST_METHOD, "POST"),
+            KeyValue::new(attribute::HTTP_ROUTE, route),
+            KeyValue::new(
+                attribute::HTTP_RESPONSE_STATUS_CODE,
+                i64::from(status.as_u16()),
+            ),
+        ];
+        if status.is_server_error() {
+            attributes.push(KeyValue::new(
+                attribute::ERROR_TYPE,
+                status.as_str().to_owned(),
+            ));
         }
         self.0.record(duration.as_secs_f64(), &attributes);
     }

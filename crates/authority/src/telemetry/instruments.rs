@@ -4,13 +4,17 @@
 use opentelemetry::metrics::{Counter, Meter};
 
 use super::{
-    calls::Calls, commits::Commits, connections::Connections, enforcement::Enforcement,
+    calls::{Calls, HttpCalls},
+    commits::Commits,
+    connections::Connections,
+    enforcement::Enforcement,
     refusals::Refusals,
 };
 
 /// The instruments of one authority.
 pub struct Instruments {
     pub(crate) calls: Calls,
+    pub(crate) http_calls: HttpCalls,
     pub(crate) refusals: Refusals,
     pub(crate) connections: Connections,
     pub(crate) commits: Commits,
@@ -26,6 +30,7 @@ impl Instruments {
     pub(crate) fn new(meter: Meter, system: &'static str) -> Self {
         Self {
             calls: Calls::new(&meter),
+            http_calls: HttpCalls::new(&meter),
             refusals: Refusals::new(&meter),
             connections: Connections::new(&meter),
             commits: Commits::new(&meter, system),

@@ -74,6 +74,7 @@ words!(
         SecondFactorChanged,
         SessionLimit,
         AnotherDevice,
+        IdentityProvider,
     ]
 );
 words!(SessionOrder, "SESSION_ORDER_", [Start, User, LastActive]);

@@ -132,6 +132,7 @@ mine-ended-lead = أحدث الجلسات التي انتهت، ولماذا.
 mine-ended-none = لم تنتهِ أي جلسة مؤخرًا.
 mine-end-user = سجّلت الخروج.
 mine-end-another-device = أنهيتها من جلسة أخرى.
+mine-end-identity-provider = سجّلت مؤسستك خروجك.
 mine-end-administrator = أنهاها مسؤول.
 mine-end-user-disabled = عطّل مسؤول حسابك.
 mine-end-refresh-token-reused = استخدم شخص ما نسخة من هذه الجلسة فأُنهيت.

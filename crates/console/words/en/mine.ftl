@@ -126,6 +126,7 @@ mine-ended-lead = The newest sessions that have ended, and why.
 mine-ended-none = No session has ended lately.
 mine-end-user = You signed out.
 mine-end-another-device = You ended it from another session.
+mine-end-identity-provider = Your organization signed you out.
 mine-end-administrator = An administrator ended it.
 mine-end-user-disabled = An administrator disabled your account.
 mine-end-refresh-token-reused = Somebody used a copy of this session, so it was ended.

@@ -126,6 +126,7 @@ mine-ended-lead = Las últimas sesiones que han terminado, y por qué.
 mine-ended-none = Últimamente no ha terminado ninguna sesión.
 mine-end-user = Usted cerró la sesión.
 mine-end-another-device = Usted la cerró desde otra sesión.
+mine-end-identity-provider = Su organización cerró su sesión.
 mine-end-administrator = Un administrador la cerró.
 mine-end-user-disabled = Un administrador desactivó su cuenta.
 mine-end-refresh-token-reused = Alguien usó una copia de esta sesión, así que se terminó.

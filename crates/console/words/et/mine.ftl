@@ -126,6 +126,7 @@ mine-ended-lead = Viimased lõppenud seansid ja miks need lõppesid.
 mine-ended-none = Viimasel ajal pole ükski seanss lõppenud.
 mine-end-user = Te logisite välja.
 mine-end-another-device = Te lõpetasite selle teisest seansist.
+mine-end-identity-provider = Teie organisatsioon logis teid välja.
 mine-end-administrator = Administraator lõpetas selle.
 mine-end-user-disabled = Administraator keelas teie konto.
 mine-end-refresh-token-reused = Keegi kasutas selle seansi koopiat, seega see lõpetati.

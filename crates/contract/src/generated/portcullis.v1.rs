@@ -1323,6 +1323,23 @@ pub struct Session {
     /// The client that its tokens are issued to: their claim `client_id`.
     #[prost(string, tag = "28")]
     pub client_id: ::prost::alloc::string::String,
+    /// The session at the identity provider, as given at creation. Only in answers to staff and to the user.
+    #[prost(message, optional, tag = "29")]
+    pub identity_provider: ::core::option::Option<ProviderSession>,
+}
+/// A session at an identity provider (OpenID Connect). A logout token of the provider ends the sessions that it names
+/// (`\[[identity_providers]\]` in the configuration). At least one of `session_id` and `subject` is required.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProviderSession {
+    /// The provider's issuer (`iss` of its ID token), 1 to 512 bytes, exactly as in its tokens.
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// The provider's id of its session (`sid`), at most 256 bytes.
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    /// The provider's id of the user (`sub`), at most 256 bytes.
+    #[prost(string, tag = "3")]
+    pub subject: ::prost::alloc::string::String,
 }
 /// End of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1337,7 +1354,7 @@ pub struct SessionEnd {
     /// The administrator's reason. Empty in answers to the user themselves.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
-    /// The actor that ended it: `user:<id>`, `service:<name>` or `authority`. Empty in answers to the user themselves.
+    /// The actor that ended it: `user:<id>`, `service:<name>`, `idp:<issuer>` or `authority`. Empty in answers to the user themselves.
     #[prost(string, tag = "5")]
     pub actor: ::prost::alloc::string::String,
     /// The log revision that enforces it.
@@ -1380,6 +1397,9 @@ pub struct CreateSessionRequest {
     /// applications. At most 128 visible ASCII characters and spaces. Empty: the name of the calling service.
     #[prost(string, tag = "11")]
     pub client_id: ::prost::alloc::string::String,
+    /// The session at the identity provider by which the user signed in. Unset: no logout of a provider ends the session.
+    #[prost(message, optional, tag = "12")]
+    pub identity_provider: ::core::option::Option<ProviderSession>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateSessionResponse {
@@ -1823,6 +1843,8 @@ pub enum SessionEndCause {
     SessionLimit = 11,
     /// Its user, from another session, or by ending all of their sessions at once.
     AnotherDevice = 12,
+    /// A logout at the identity provider by which the session was opened.
+    IdentityProvider = 13,
 }
 impl SessionEndCause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1844,6 +1866,7 @@ impl SessionEndCause {
             Self::SecondFactorChanged => "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED",
             Self::SessionLimit => "SESSION_END_CAUSE_SESSION_LIMIT",
             Self::AnotherDevice => "SESSION_END_CAUSE_ANOTHER_DEVICE",
+            Self::IdentityProvider => "SESSION_END_CAUSE_IDENTITY_PROVIDER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1862,6 +1885,7 @@ impl SessionEndCause {
             "SESSION_END_CAUSE_SECOND_FACTOR_CHANGED" => Some(Self::SecondFactorChanged),
             "SESSION_END_CAUSE_SESSION_LIMIT" => Some(Self::SessionLimit),
             "SESSION_END_CAUSE_ANOTHER_DEVICE" => Some(Self::AnotherDevice),
+            "SESSION_END_CAUSE_IDENTITY_PROVIDER" => Some(Self::IdentityProvider),
             _ => None,
         }
     }
@@ -3066,7 +3090,7 @@ pub struct AuditEvent {
     /// The user concerned. Empty: none.
     #[prost(string, tag = "7")]
     pub user_id: ::prost::alloc::string::String,
-    /// `user:<id>`, `service:<name>` or `authority`. In answers to a user: themselves, `authority`, or empty.
+    /// `user:<id>`, `service:<name>`, `idp:<issuer>` or `authority`. In answers to a user: themselves, `authority`, or empty.
     #[prost(string, tag = "8")]
     pub actor: ::prost::alloc::string::String,
     /// The service that called on the actor's behalf. Empty in answers to users.
@@ -3109,7 +3133,7 @@ pub struct ListAuditEventsRequest {
     /// Empty: events without a tenant. Empty in a user's call: their own tenant.
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// Actor: `user:<id>`, `service:<name>` or `authority`. Empty: any. A user may name themselves or `authority`.
+    /// Actor: `user:<id>`, `service:<name>`, `idp:<issuer>` or `authority`. Empty: any. A user may name themselves or `authority`.
     #[prost(string, tag = "2")]
     pub actor: ::prost::alloc::string::String,
     /// The user concerned. Empty: any. Empty in a user's call: themselves.

@@ -25,6 +25,7 @@ mod listing;
 mod log;
 mod peers;
 mod policies;
+mod providers;
 mod recover;
 mod refresh;
 mod reporting;

@@ -16,7 +16,7 @@ use super::{
     db::Db,
     erasure, export, gates,
     group::Groups,
-    history, installation, listing, log, peers, policies, recover,
+    history, installation, listing, log, peers, policies, providers, recover,
     refresh::{self, Refresh},
     reporting::Reporting,
     search::Searches,
@@ -29,16 +29,17 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditExportStore, AuditStore, AuthorityShare, Beat,
     Checkpoint, CheckpointDue, CheckpointStore, DueSessions, ErasureStore, ExportClaim,
     InstallationStore, KeyStore, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState,
-    Proof, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder, SignInError,
-    SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife, UserStore,
+    Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
+    SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore,
+    TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, Counting, Entry, ErasedCounts, Erasure, ExportKind, ExportPlace,
     ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page,
-    PageCursor, PendingEvent, Policy, Preview, Selection, Session, SessionActivity, SessionFilter,
-    SessionOrder, SignIn, SignInOutcome, TrailPosition, User, UserFilter, UserOrder, UserSummary,
-    findings::Footprint,
+    PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection, Session, SessionActivity,
+    SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailPosition, User, UserFilter, UserOrder,
+    UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -345,6 +346,29 @@ impl ApiKeyStore for SqlStore {
 
     async fn record_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), StoreError> {
         api_key_uses::record(&mut self.lane(Lane::Write).await?, uses).await
+    }
+}
+
+#[async_trait]
+impl ProviderStore for SqlStore {
+    async fn provider_sessions(
+        &self,
+        logout: &ProviderLogout,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, SessionId)>, StoreError> {
+        providers::find(&mut self.lane(Lane::Read).await?, logout, limit).await
+    }
+
+    async fn knows_logout_token(&self, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        providers::knows_token(&mut self.lane(Lane::Read).await?, digest).await
+    }
+
+    async fn remember_logout_token(
+        &self,
+        digest: &[u8; 32],
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        providers::remember_token(&mut self.lane(Lane::Write).await?, digest, keep).await
     }
 }
 

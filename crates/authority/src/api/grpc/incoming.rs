@@ -5,11 +5,9 @@ use std::{sync::Arc, time::Instant};
 use portcullis_contract::id::TenantId;
 use tonic::Request;
 
-use super::{
-    auth::{CallDeadline, TenantShare},
-    parse::Fields,
-};
+use super::{auth::CallDeadline, parse::Fields};
 use crate::{
+    api::access::TenantShare,
     app::{AppError, Caller, UserCaller},
     telemetry::sampled_parent,
 };

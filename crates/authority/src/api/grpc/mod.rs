@@ -16,7 +16,7 @@ mod render;
 mod revocation;
 mod sessions;
 mod signing_keys;
-mod status;
+pub(in crate::api) mod status;
 mod tenants;
 mod users;
 pub(crate) mod watch;
@@ -34,11 +34,8 @@ use portcullis_contract::v1::{
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use self::auth::REPORT_BYTES_MAX;
-pub(crate) use self::{
-    auth::Access,
-    render::{audit::audit_event, timestamp},
-};
+pub(crate) use self::render::{audit::audit_event, timestamp};
+use super::access::{Access, REPORT_BYTES_MAX};
 use crate::{app::App, config::ServerConfig};
 
 /// The largest request, in bytes.
@@ -47,7 +44,7 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// All services, behind the layer that authorizes every call.
 pub(crate) fn routes(
     app: &Arc<App>,
-    access: Access,
+    access: Arc<Access>,
     health: HealthServer<impl Health>,
     server: &ServerConfig,
 ) -> Router {
@@ -85,7 +82,6 @@ pub(crate) fn routes(
     if server.reflection {
         routes = with_reflection(routes);
     }
-    let access = Arc::new(access);
     let observed = (Arc::clone(&app.instruments), Arc::clone(&access));
     let router = routes
         .into_axum_router()

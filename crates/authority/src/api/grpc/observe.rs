@@ -21,8 +21,8 @@ use portcullis_contract::trace::TraceParent;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::auth::{Access, served};
 use crate::{
+    api::access::{Access, served},
     net::Peer,
     telemetry::{CallStatus, Instruments, Rpc, set_parent},
 };

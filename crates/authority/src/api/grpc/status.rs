@@ -7,16 +7,16 @@ use portcullis_contract::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::app::{AppError, InvalidField};
+use crate::{
+    api::access::UNDECODABLE,
+    app::{AppError, InvalidField},
+};
 
 /// The domain of `ErrorInfo`.
 const ERROR_DOMAIN: &str = "portcullis.v1";
 
 /// The time after which a shed or unavailable call may be repeated.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// The problem of a request that the transport could not decode.
-pub(crate) const UNDECODABLE: &str = "the message is too large or does not decode";
 
 const PAGE_TOKEN: &str = "must be of the same list: begin at the first page";
 const ETAG: &str = "the policy was changed: read it again";
@@ -69,10 +69,9 @@ const ROWS: &[(Reason, Code, &str)] = &[
 impl From<AppError> for Status {
     fn from(error: AppError) -> Self {
         let reason = reason(&error);
-        let (code, usual_message) = row(reason);
-        // Client libraries show the message, and nothing else unless asked. It names fields, rules and limits, and
-        // never a value of a request or a row.
-        let message = own_message(&error).unwrap_or_else(|| usual_message.to_owned());
+        let (code, _) = row(reason);
+        // Client libraries show the message, and nothing else unless asked.
+        let message = message(&error);
 
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
         let mut details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, metadata(&error));
@@ -85,6 +84,12 @@ impl From<AppError> for Status {
         }
         Status::with_error_details(code, message, details)
     }
+}
+
+/// The message of an error, at every edge. It names fields, rules and limits, and never a value of a request or a row.
+pub(in crate::api) fn message(error: &AppError) -> String {
+    let (_, usual) = row(reason(error));
+    own_message(error).unwrap_or_else(|| usual.to_owned())
 }
 
 fn row(reason: Reason) -> (Code, &'static str) {

@@ -1,4 +1,7 @@
-//! The HTTP port: verification keys, metrics and health.
+//! The HTTP port: verification keys, metrics and health, and the endpoints of OAuth.
+
+mod oauth;
+mod oidc;
 
 use std::sync::Arc;
 
@@ -14,6 +17,7 @@ use portcullis_contract::key::{CredentialKind, PublicNumbers, VerificationKey};
 use serde_json::{Value, json};
 
 use crate::{
+    api::access::Access,
     feed::Feed,
     health::{Readiness, describe},
     telemetry::Telemetry,
@@ -27,19 +31,24 @@ struct Sources {
 }
 
 /// `GET /.well-known/jwks.json`, `/healthz` (the process runs) and `/readyz` (it can do its work; else the reasons, a line
-/// each). `/metrics` too, if telemetry is given.
+/// each), and the endpoints of OAuth. `/metrics` too, if telemetry is given.
 pub(crate) fn router(
-    feed: Arc<Feed>,
+    access: &Arc<Access>,
     telemetry: Option<Arc<Telemetry>>,
     readiness: Arc<Readiness>,
 ) -> Router {
-    let sources = Sources { feed, readiness };
+    let sources = Sources {
+        feed: Arc::clone(&access.app.feed),
+        readiness,
+    };
     let router = Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         // Without a look at the store, or an outage of the database would restart every authority.
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(sources);
+        .with_state(sources)
+        .merge(oauth::router(access))
+        .merge(oidc::router(access));
     match telemetry {
         Some(telemetry) => router.merge(metrics_router(telemetry)),
         None => router,

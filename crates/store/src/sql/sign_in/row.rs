@@ -15,8 +15,8 @@ use super::{
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Activity, ClientInfo, Micros, Session, SignIn, SignInOutcome, UserRoles, device::DeviceKind,
-    listing::address_key, time::span,
+    Activity, ClientInfo, Micros, ProviderKey, ProviderSession, Session, SignIn, SignInOutcome,
+    UserRoles, device::DeviceKind, listing::address_key, time::span,
 };
 
 columns! {
@@ -52,6 +52,8 @@ columns! {
         network,
         replaces,
         findings,
+        provider_session,
+        provider_subject,
         policy_version,
         refused_at,
         ahead,
@@ -93,6 +95,8 @@ columns! {
         network,
         replaces,
         findings,
+        provider_session,
+        provider_subject,
     }
 }
 
@@ -194,6 +198,8 @@ fn select_session(dialect: &Dialect, opened: &str) -> String {
         network: "v.network",
         replaces: "v.replaces",
         findings: "v.findings",
+        provider_session: "v.provider_session",
+        provider_subject: "v.provider_subject",
     };
     session.select()
 }
@@ -235,6 +241,8 @@ pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
         network: Value::Blob(network(client)),
         replaces: new.replaces.into(),
         findings: json(&sight.findings).into(),
+        provider_session: provider_key(new, ProviderSession::session_key),
+        provider_subject: provider_key(new, ProviderSession::subject_key),
         policy_version: new.policy_version.into(),
         refused_at: Value::Int(new.refused_at().map(i64::from)),
         ahead: i64::from(ahead).into(),
@@ -247,6 +255,12 @@ pub(super) fn request(new: &SignIn) -> (Option<String>, Option<Vec<u8>>) {
         Some((id, digest)) => (Some(id.clone()), Some(digest.to_vec())),
         None => (None, None),
     }
+}
+
+/// A key by which a logout token finds the session. Null: unknown.
+fn provider_key(new: &SignIn, key: fn(&ProviderSession) -> Option<ProviderKey>) -> Value {
+    let named = new.facts.identity_provider.as_ref();
+    Value::Blob(named.and_then(key).map(|key| key.to_vec()))
 }
 
 /// When the sweep first looks at the session.

@@ -336,6 +336,10 @@ CREATE TABLE sessions (
     rotated_by         TEXT NOT NULL DEFAULT '',    -- JSON: address, user agent, device id
     rotated_before_us  INTEGER,                     -- the refresh before rotated_us, or the sign-in
     shared_generation  INTEGER,                     -- the last generation of which that finding was recorded
+    -- Digests of the issuer and an id of the identity provider by which the user signed in. Null: unknown. A logout token
+    -- finds the sessions that it ends by them.
+    provider_session   BLOB,
+    provider_subject   BLOB,
     PRIMARY KEY (tenant_id, session_id)
 ) WITHOUT ROWID;
 
@@ -347,6 +351,17 @@ CREATE INDEX sessions_by_country ON sessions (tenant_id, country, session_id) WH
 CREATE INDEX sessions_by_device_type ON sessions (tenant_id, device_type, session_id) WHERE device_type > 0;
 -- The sweep takes sessions in the order in which they are due.
 CREATE INDEX sessions_due ON sessions (due_us) WHERE due_us IS NOT NULL;
+-- The few sessions of one session or one subject at an identity provider. The provider does not know tenants.
+CREATE INDEX sessions_by_provider_session ON sessions (provider_session, session_id) WHERE provider_session IS NOT NULL;
+CREATE INDEX sessions_by_provider_subject ON sessions (provider_subject, session_id) WHERE provider_subject IS NOT NULL;
+
+-- Logout tokens of identity providers that ended sessions lately: each counts once.
+CREATE TABLE logout_tokens (
+    digest      BLOB PRIMARY KEY,  -- SHA-256 of the issuer and the token's id
+    forget_us   INTEGER NOT NULL -- the token is too old from then on
+) WITHOUT ROWID;
+
+CREATE INDEX logout_tokens_to_forget ON logout_tokens (forget_us);
 
 -- API keys -----------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ pub(super) fn parse(
     let mut fields = Fields::default();
     let tenant_id = choose_tenant(incoming, &message.tenant_id)?;
     let user_id = fields.own_or_any_user(&incoming.caller, &message.user_id)?;
-    let actor = non_empty(fields.text::<256>("actor", &message.actor));
+    let actor = non_empty(fields.text::<520>("actor", &message.actor));
     check_actor(&incoming.caller, actor.as_deref())?;
     let action = non_empty(fields.text::<64>("action", &message.action));
     let after = fields.instant("after", message.after.as_ref());

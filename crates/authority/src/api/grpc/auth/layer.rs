@@ -2,74 +2,44 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::{IpAddr, Ipv4Addr},
-    num::NonZero,
+    net::IpAddr,
     pin::pin,
     sync::Arc,
-    thread,
     time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{Extensions, HeaderMap, request::Parts};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{
-    credentials::{CredentialRefusal, Credentials, Owner},
     deadline::{CallDeadline, deadline},
-    load::{Class, Holder, Load, MessageShare, TenantShare, UserShare},
-    message::{UntilClosed, read_message},
-    table::{Rule, rule},
+    until_closed::UntilClosed,
 };
 use crate::{
-    api::grpc::{status::transport_error, web::FromPage},
-    app::{App, AppError, Caller, ServiceCaller, TokenRefusal},
-    config::ServerConfig,
-    net::{FairSemaphore, Held, Peer, RefusalPace, network},
-    telemetry::{Instruments, LogLimit},
+    api::{
+        access::{
+            Access, Class, Holder, Owner, Presented, Rule, TenantShare, address_of, check_service,
+            holder, rule,
+        },
+        grpc::{status::transport_error, web::FromPage},
+    },
+    app::AppError,
+    net::{Held, Peer, network},
 };
-
-/// At most one line about refused credentials in this time.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The answer about a deadline is sent this much earlier, so that it arrives before the transport gives up.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
 
 /// A message of more bytes is large: to parse it keeps a core busy for longer than a small call takes as a whole.
 const SMALL_MESSAGE_BYTES_MAX: usize = 4 << 10;
-
-/// Refusals that happen every day: the token has ended, and its user or gateway did not know yet. They are counted and
-/// not logged.
-const ORDINARY_REFUSALS: &[&str] = &[
-    "expired",
-    "revoked",
-    "signed_out",
-    "ended",
-    "ended_long_ago",
-];
-
-/// The state of the layer.
-pub(crate) struct Access {
-    app: Arc<App>,
-    credentials: Credentials,
-    server: ServerConfig,
-    load: Arc<Load>,
-    /// Turns at work that keeps a core busy, by network: checks of credentials, and the parsing of large messages.
-    turns: Arc<FairSemaphore<IpAddr>>,
-    /// Slows down callers that come back as fast as they are refused.
-    pace: RefusalPace<Holder>,
-    instruments: Arc<Instruments>,
-    refusals: LogLimit,
-    /// Ends streams without credentials.
-    close: CancellationToken,
-}
 
 /// A call whose caller is known.
 struct Call<'a> {
@@ -124,27 +94,6 @@ pub(crate) async fn authorize(
 }
 
 impl Access {
-    pub(crate) fn new(app: &Arc<App>, close: CancellationToken) -> Self {
-        let config = &app.config;
-        Self {
-            credentials: Credentials::new(&config.tokens, Arc::clone(&app.callers)),
-            server: config.server.clone(),
-            load: Load::new(&config.server, Arc::clone(&app.instruments)),
-            turns: FairSemaphore::new(turns_max()),
-            pace: RefusalPace::new(),
-            instruments: Arc::clone(&app.instruments),
-            refusals: LogLimit::new(LOG_INTERVAL),
-            app: Arc::clone(app),
-            close,
-        }
-    }
-
-    /// Whether a call has the credential of a configured service.
-    pub(crate) fn is_service(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
-        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
-        self.credentials.is_service(headers, certificate)
-    }
-
     /// Serves a call with one request. The message is complete before the call takes a permit, so that slow senders hold
     /// none.
     async fn serve_call(
@@ -160,7 +109,7 @@ impl Access {
         // A signature check keeps a core busy for tens of microseconds, and a flood of calls arrives all at once. Without
         // turns, everybody else's calls would wait behind the whole flood.
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(&parts.headers, &parts.extensions, rule)?;
+        let owner = self.identify_call(&parts.headers, &parts.extensions, rule)?;
         let call = Call {
             rule,
             address,
@@ -175,15 +124,6 @@ impl Access {
             self.pace_refusal(&holder, deadline).await;
         }
         served
-    }
-
-    /// Waits before a refusal is sent. The call holds nothing meanwhile but its stream.
-    async fn pace_refusal(&self, holder: &Holder, deadline: Instant) {
-        let now = Instant::now();
-        let pause = self.pace.record(holder, now);
-        // A refusal that came after the deadline would not say the reason.
-        let left = deadline.saturating_duration_since(now);
-        sleep(pause.min(left / 2)).await;
     }
 
     async fn serve_identified<T>(
@@ -205,14 +145,16 @@ impl Access {
         // Given back before the message is awaited, or slow senders would keep others from being checked.
         drop(check);
 
-        let message = self.receive(body, rule, &mut message_share).await?;
+        let message = self
+            .receive(body, rule.class.message_bytes_max(), &mut message_share)
+            .await?;
         let is_large = message.len() > SMALL_MESSAGE_BYTES_MAX;
         let permit = self.load.take_call(rule.class, &holder)?;
         // The share for a tenant is taken by the handler. It is held here, so that it lasts as long as the handler.
         let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
         let tenant_share = Arc::new(tenant_share);
         if let Some(owner) = owner {
-            self.admit(owner, rule, &tenant_share, &mut parts.extensions)
+            self.admit_call(owner, rule, &tenant_share, &mut parts.extensions)
                 .await?;
         }
         let request = Request::from_parts(parts, Body::from(message));
@@ -237,35 +179,6 @@ impl Access {
         Ok(response.map(|body| Held::wrap(body, shares)))
     }
 
-    /// Receives the message of a call, within the time that senders have.
-    async fn receive(
-        &self,
-        body: Body,
-        rule: &Rule,
-        share: &mut MessageShare<'_>,
-    ) -> Result<Bytes, AppError> {
-        let message = read_message(body, rule.class.message_bytes_max(), share);
-        match timeout(self.server.request_timeout, message).await {
-            Ok(message) => message,
-            Err(_) => Err(AppError::Deadline),
-        }
-    }
-
-    /// Takes a user's share of calls. All users of a tenant share a holder, and one of them must not use it up.
-    fn take_user_share(
-        &self,
-        owner: Option<&Owner>,
-        rule: &Rule,
-    ) -> Result<Option<UserShare>, AppError> {
-        let Some(Owner::User(identity)) = owner else {
-            return Ok(None);
-        };
-        let share = self
-            .load
-            .take_user(rule.class, &identity.tenant_id, &identity.user_id)?;
-        Ok(Some(share))
-    }
-
     /// Opens a stream. It is not held to the deadlines of calls.
     async fn serve_stream(
         &self,
@@ -276,7 +189,7 @@ impl Access {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
         let check = self.turns.acquire(network(address)).await;
-        let owner = self.identify(request.headers(), request.extensions(), rule)?;
+        let owner = self.identify_call(request.headers(), request.extensions(), rule)?;
         drop(check);
 
         let holder = holder(owner.as_ref(), address);
@@ -292,7 +205,7 @@ impl Access {
         let tenant_share = TenantShare::new(Arc::clone(&self.load), rule.class, holder);
         if let Some(owner) = owner {
             let extensions = request.extensions_mut();
-            self.admit(owner, rule, &Arc::new(tenant_share), extensions)
+            self.admit_call(owner, rule, &Arc::new(tenant_share), extensions)
                 .await?;
         }
         // The connection may stay silent from now on: a stream without news is not a stalled request.
@@ -311,7 +224,7 @@ impl Access {
     }
 
     /// The owner of the call's credential, where the rule admits it. None: the rpc is public.
-    fn identify(
+    fn identify_call(
         &self,
         headers: &HeaderMap,
         extensions: &Extensions,
@@ -321,74 +234,29 @@ impl Access {
             return Ok(None);
         }
         let peer = extensions.get::<Peer>();
-        // The view has the trusted keys and the revocations that this authority knows.
-        let view = self.app.feed.view();
-        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
-        let owner = match self.credentials.identify(headers, certificate, &view) {
-            Ok(owner) => owner,
-            Err(refusal) => return Err(self.record_refusal(refusal, Some(address_of(peer)))),
-        };
-        // Users are checked in `admit`, after the message is in: that takes a read of the store.
-        if let Owner::Service(credential) = &owner {
-            // A service's credential in a page is a stolen one, or a mistake. The page is not told that it is good.
-            if extensions.get::<FromPage>().is_some() {
-                let refusal = CredentialRefusal::invalid("service_in_page");
-                return Err(self.record_refusal(refusal, Some(address_of(peer))));
-            }
-            if !permits(rule, &credential.service) {
-                return Err(AppError::Denied);
-            }
+        let owner = self.identify(&Presented::Headers(headers), peer)?;
+        let is_from_page = extensions.get::<FromPage>().is_some();
+        if is_from_page && matches!(owner, Owner::Service(_)) {
+            return Err(self.refuse_service_in_page(peer));
         }
+        check_service(&owner, rule)?;
         Ok(Some(owner))
     }
 
-    /// Gives the caller to the handler, if the rpc admits it. The handler decides which tenant, user and session the
-    /// request may name.
-    async fn admit(
+    /// Gives the caller to the handler, if the rpc admits it.
+    async fn admit_call(
         &self,
         owner: Owner,
         rule: &Rule,
         tenant_share: &Arc<TenantShare>,
         extensions: &mut Extensions,
     ) -> Result<(), AppError> {
-        let caller = match owner {
-            Owner::Service(credential) => {
-                extensions.insert(Arc::clone(tenant_share));
-                Caller::Service(Arc::clone(&credential.service))
-            }
-            // A user needs no share of a tenant: the holder of their call is their tenant already.
-            Owner::User(identity) => match self
-                .app
-                .authenticate_user(*identity, rule.user, rule.people)
-                .await
-            {
-                Ok(caller) => caller,
-                Err(TokenRefusal::Error(error)) => return Err(error),
-                Err(TokenRefusal::Invalid(reason)) => {
-                    let refusal = CredentialRefusal::of_token(reason);
-                    return Err(self.record_refusal(refusal, None));
-                }
-            },
-        };
-        extensions.insert(caller);
+        // A user needs no share of a tenant: the holder of their call is their tenant already.
+        if matches!(owner, Owner::Service(_)) {
+            extensions.insert(Arc::clone(tenant_share));
+        }
+        extensions.insert(self.admit(owner, rule).await?);
         Ok(())
-    }
-
-    /// Counts a refused credential, and logs it within bounds.
-    fn record_refusal(&self, refusal: CredentialRefusal, address: Option<IpAddr>) -> AppError {
-        let reason = refusal.reason;
-        self.instruments.refusals.count_credential(reason);
-        // Every sign-out leaves gates and tabs with a dead token for a while. A line for each would bury the forged ones.
-        if ORDINARY_REFUSALS.contains(&reason) {
-            return refusal.error;
-        }
-        if let Some(unlogged) = self.refusals.admit() {
-            let address = address
-                .filter(|_| refusal.may_log_address)
-                .map(tracing::field::display);
-            tracing::warn!(reason, address, unlogged, "credential refused");
-        }
-        refusal.error
     }
 }
 
@@ -400,40 +268,10 @@ fn end_with_credential(response: Response, ended: Option<CancellationToken>) -> 
     }
 }
 
-/// The most turns at a time. The other half of the cores is left to calls that have had theirs.
-fn turns_max() -> usize {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    cores.div_ceil(2)
-}
-
 /// Whether a page may make a call of this rule: users may, and with their own token. Calls without credentials are for load
 /// balancers, and not for browsers.
 fn is_for_pages(rule: &Rule) -> bool {
     rule.user.is_some() || rule.people.is_some()
-}
-
-fn permits(rule: &Rule, service: &ServiceCaller) -> bool {
-    // The configuration refuses roles over all tenants for a bound service. The table does not rely on that.
-    let is_bound = service.tenant.is_some();
-    rule.roles.iter().any(|role| service.has_role(*role)) && !(rule.all_tenants && is_bound)
-}
-
-/// The holder of the call's shares. All users of a tenant are one holder, and so is a network without credentials.
-fn holder(owner: Option<&Owner>, address: IpAddr) -> Holder {
-    match owner {
-        None => Holder::Address(network(address)),
-        Some(Owner::Service(credential)) => Holder::Service(Arc::clone(&credential.service.name)),
-        Some(Owner::User(identity)) => Holder::Users(identity.tenant_id.clone()),
-    }
-}
-
-fn address_of(peer: Option<&Peer>) -> IpAddr {
-    match peer {
-        // A port of both versions of IP writes IPv4 addresses as IPv6. They are one peer, and logged as IPv4.
-        Some(peer) => peer.address.ip().to_canonical(),
-        // Calls without a peer share one address, and so one turn. That is stricter, never laxer.
-        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    }
 }
 
 /// Runs the handler of a call, and gives its turn back when the handler first waits.

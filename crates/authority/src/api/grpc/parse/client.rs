@@ -6,7 +6,7 @@ use super::Fields;
 use crate::{
     app::ActingUser,
     domain::{
-        ClientInfo, Profile,
+        ClientInfo, Profile, ProviderSession,
         device::{AppWords, ClientHints},
     },
 };
@@ -18,6 +18,23 @@ impl Fields {
         let ip = self.acting_ip("acting_user.ip", &acting.ip);
         let id = self.user("acting_user.id", &acting.id)?;
         Some(ActingUser { id, ip })
+    }
+
+    /// The session at an identity provider.
+    pub(crate) fn provider_session(
+        &mut self,
+        named: Option<&v1::ProviderSession>,
+    ) -> Option<ProviderSession> {
+        let named = named?;
+        if named.session_id.is_empty() && named.subject.is_empty() {
+            let problem = "required unless identity_provider.subject is set";
+            self.wrong("identity_provider.session_id", problem);
+        }
+        Some(ProviderSession {
+            issuer: self.required_text::<512>("identity_provider.issuer", &named.issuer),
+            session_id: self.text::<256>("identity_provider.session_id", &named.session_id),
+            subject: self.text::<256>("identity_provider.subject", &named.subject),
+        })
     }
 
     /// The names of a user, for display and search.

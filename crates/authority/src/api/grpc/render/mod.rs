@@ -72,6 +72,7 @@ pub(crate) fn cause(cause: Cause) -> v1::SessionEndCause {
     match cause {
         Cause::User => v1::SessionEndCause::User,
         Cause::AnotherDevice => v1::SessionEndCause::AnotherDevice,
+        Cause::IdentityProvider => v1::SessionEndCause::IdentityProvider,
         Cause::Administrator => v1::SessionEndCause::Administrator,
         Cause::UserDisabled => v1::SessionEndCause::UserDisabled,
         Cause::RefreshTokenReused => v1::SessionEndCause::RefreshTokenReused,

@@ -6,7 +6,7 @@ use super::{cause, duration, finding_code, profile, timestamp};
 use crate::{
     app::{ActivityStatus, SessionDetail, SessionView},
     domain::{
-        Session, SessionEnd, SessionState,
+        ProviderSession, Session, SessionEnd, SessionState,
         device::{Device, DeviceKind},
         findings::{Advice, Finding, Level},
         place::Place,
@@ -23,6 +23,11 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
         amr: session.facts.amr.clone(),
         acr: session.acr.clone(),
         client_id: session.facts.client_id.clone(),
+        identity_provider: session
+            .facts
+            .identity_provider
+            .as_ref()
+            .map(provider_session),
         auth_time: Some(timestamp(session.auth_time)),
         client: Some(v1::Client {
             ip: client.ip.clone(),
@@ -46,6 +51,14 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
             .unwrap_or_default(),
         // The outline comes first, so that a caller who sees only that gets the same values.
         ..with_activity(outline(session, view.state), view)
+    }
+}
+
+fn provider_session(named: &ProviderSession) -> v1::ProviderSession {
+    v1::ProviderSession {
+        issuer: named.issuer.clone(),
+        session_id: named.session_id.clone(),
+        subject: named.subject.clone(),
     }
 }
 

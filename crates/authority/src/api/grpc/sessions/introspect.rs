@@ -8,7 +8,6 @@ use crate::{
         render,
     },
     app::{AppError, Caller, ServedRequest, UserCaller, introspect::Introspection},
-    config::Role,
 };
 
 /// The request of the user that the call serves. None: the call only looks, and counts as no use.
@@ -18,7 +17,7 @@ pub(super) fn parse_served(
 ) -> Result<Option<ServedRequest>, AppError> {
     let is_use = match v1::TokenUse::try_from(message.token_use) {
         // The role of gates: they ask because of a request.
-        Ok(v1::TokenUse::Unspecified) => is_gateway(caller),
+        Ok(v1::TokenUse::Unspecified) => caller.is_gateway(),
         Ok(v1::TokenUse::Request) => true,
         Ok(v1::TokenUse::None) => false,
         Err(_) => {
@@ -45,13 +44,6 @@ pub(super) fn is_about_tenant(message: &v1::IntrospectTokenRequest, _: &UserCall
     !message.tenant_id.is_empty() && !message.token.is_empty()
 }
 
-fn is_gateway(caller: &Caller) -> bool {
-    match caller {
-        Caller::Service(service) => service.has_role(Role::Gateway),
-        Caller::User(_) | Caller::Staff(_) => false,
-    }
-}
-
 /// A path without its query, which may hold secrets. Empty where it cannot be kept.
 fn path_or_empty(page: &str) -> String {
     let path = page.split(['?', '#']).next().unwrap_or_default();
@@ -71,7 +63,7 @@ pub(super) fn render(introspection: &Introspection) -> v1::IntrospectTokenRespon
         return answer;
     };
     let expire_time = prost_types::Timestamp {
-        seconds: i64::try_from(found.token_expires_at).unwrap_or(i64::MAX),
+        seconds: i64::try_from(found.identity.expires_at).unwrap_or(i64::MAX),
         nanos: 0,
     };
     v1::IntrospectTokenResponse {

@@ -35,6 +35,7 @@ pub(super) fn parse(
         amr: fields.amr(&message.amr),
         audiences,
         client_id: fields.client_id(&message.client_id),
+        identity_provider: fields.provider_session(message.identity_provider.as_ref()),
     };
     let acr = fields.text::<256>("acr", &message.acr);
     fields.token_text(&facts.audiences, &facts.amr, &acr);

@@ -51,7 +51,7 @@ pub(crate) enum Class {
 
 impl Class {
     /// The largest request, in bytes.
-    pub(super) fn message_bytes_max(self) -> usize {
+    pub(in crate::api) fn message_bytes_max(self) -> usize {
         match self {
             Self::Public => PUBLIC_MESSAGE_BYTES_MAX,
             _ => MESSAGE_BYTES_MAX,

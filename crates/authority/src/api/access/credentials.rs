@@ -18,9 +18,19 @@ use crate::{
 };
 
 /// A genuine credential's owner, before anything was read for it.
-pub(super) enum Owner {
+pub(in crate::api) enum Owner {
     Service(Arc<Credential>),
     User(Box<Identity>),
+}
+
+/// A credential as a call presents it.
+pub(in crate::api) enum Presented<'a> {
+    /// The `authorization` header, or the certificate of the connection.
+    Headers(&'a HeaderMap),
+    /// The name and the bearer string of a service, as clients of OAuth send theirs (RFC 6749, section 2.3.1).
+    Client { id: &'a str, secret: &'a str },
+    /// An access token of a user, from elsewhere than the header.
+    Token(&'a str),
 }
 
 /// The refusal of a credential, and the reason for operators. The credential itself is never logged.
@@ -75,10 +85,22 @@ impl Credentials {
     }
 
     /// The owner of a call's credential.
-    ///
+    pub(super) fn identify(
+        &self,
+        presented: &Presented<'_>,
+        certificate: Option<&ClientCertificate>,
+        view: &View,
+    ) -> Result<Owner, CredentialRefusal> {
+        match presented {
+            Presented::Headers(headers) => self.identify_by_headers(headers, certificate, view),
+            Presented::Client { id, secret } => self.identify_client(id, secret),
+            Presented::Token(token) => self.identify_user(token, view),
+        }
+    }
+
     /// A call with an `authorization` header is its bearer's. The certificate of the connection identifies a call
     /// without one. An application may call with the token of a user over the connection that its certificate opened.
-    pub(super) fn identify(
+    fn identify_by_headers(
         &self,
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
@@ -94,10 +116,7 @@ impl Credentials {
         let text = bearer(headers)?;
         // A bearer of a service has no dot, and every token has two.
         if text.contains('.') {
-            return match self.tokens.verify(text, view) {
-                Ok(identity) => Ok(Owner::User(Box::new(identity))),
-                Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
-            };
+            return self.identify_user(text, view);
         }
         let credential = identify_by_bearer(&table, text)?;
         // A bearer that was stolen from another service is of no use over this service's certificate.
@@ -108,6 +127,22 @@ impl Credentials {
             return Err(CredentialRefusal::invalid("two_callers"));
         }
         Ok(Owner::Service(credential))
+    }
+
+    fn identify_client(&self, id: &str, secret: &str) -> Result<Owner, CredentialRefusal> {
+        let credential = identify_by_bearer(&self.callers.table(), secret)?;
+        // The name is no secret. A bearer under another name is a mistake in a configuration, or a stolen one.
+        if *credential.service.name != *id {
+            return Err(CredentialRefusal::invalid("other_client"));
+        }
+        Ok(Owner::Service(credential))
+    }
+
+    fn identify_user(&self, token: &str, view: &View) -> Result<Owner, CredentialRefusal> {
+        match self.tokens.verify(token, view) {
+            Ok(identity) => Ok(Owner::User(Box::new(identity))),
+            Err(rejection) => Err(CredentialRefusal::of_token(rejection.reason())),
+        }
     }
 
     /// Whether a call has the credential of a configured service.

@@ -1,5 +1,4 @@
-//! Bodies of calls. Requests are read to their end before a call gets its permit, and streams without credentials end with
-//! the authority.
+//! Streams that end before their handlers end them.
 
 use std::{
     pin::Pin,
@@ -12,39 +11,10 @@ use axum::{
 };
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use super::load::MessageShare;
-use crate::{api::grpc::status::UNDECODABLE, app::AppError};
-
-/// Reads a request of at most `bytes_max` to its end. Its share grows with it.
-pub(super) async fn read_message(
-    mut body: Body,
-    bytes_max: usize,
-    share: &mut MessageShare<'_>,
-) -> Result<Bytes, AppError> {
-    let mut message = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            // The caller reset the stream, or went away.
-            return Err(AppError::Deadline);
-        };
-        let Ok(data) = frame.into_data() else {
-            // Trailers of a request have no meaning in gRPC.
-            continue;
-        };
-        // Checked for each frame: a sender without a length must not fill the memory first.
-        if message.len() + data.len() > bytes_max {
-            // The transport's own answer to a message that is too large, so clients handle one case.
-            return Err(AppError::invalid("", UNDECODABLE));
-        }
-        share.grow(data.len())?;
-        message.extend_from_slice(&data);
-    }
-    Ok(message.into())
-}
+use crate::app::AppError;
 
 /// A stream that ends before its handler ends it.
 pub(super) struct UntilClosed {
