@@ -536,7 +536,7 @@ async fn bad_input_is_told_by_its_field() {
         (
             "actor",
             v1::ListAuditEventsRequest {
-                actor: "x".repeat(257),
+                actor: "x".repeat(521),
                 ..of_tenant()
             },
         ),

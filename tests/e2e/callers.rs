@@ -120,6 +120,8 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
             "ListAuditEvents",
             "WatchAuditEvents",
             "VerifyAuditTrail",
+            "EraseUser",
+            "DeleteTenant",
         ],
         _ => vec![],
     };

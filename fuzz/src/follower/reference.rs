@@ -411,7 +411,7 @@ impl Reference {
                     self.fail(line);
                     break;
                 }
-                let is_known = self.applied.iter().any(|log| *log == head);
+                let is_known = self.applied.contains(&head);
                 if is_known {
                     self.proofs[line] = self.proofs[line].max(Some(sent));
                 }

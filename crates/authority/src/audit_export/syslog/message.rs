@@ -89,6 +89,8 @@ mod tests {
 
     fn event(tenant: &str, user: &str) -> AuditEvent {
         AuditEvent {
+            is_actor_erased: false,
+            is_subject_erased: false,
             position: AuditPosition {
                 at: Micros(1_700_000_000_123_456),
                 event: EventId::from_bytes([1; 16]),

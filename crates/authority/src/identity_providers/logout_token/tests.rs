@@ -216,7 +216,8 @@ async fn each_check_of_a_claim_refuses() {
 #[tokio::test]
 async fn each_check_of_the_header_and_the_signature_refuses() {
     let world = World::new(|_| {});
-    let cases: [(fn(&mut Header), &str); 6] = [
+    type Change = fn(&mut Header);
+    let cases: [(Change, &str); 6] = [
         (|header| header.typ = None, "typ: must be logout+jwt"),
         (
             |header| header.typ = Some("JWT".into()),
