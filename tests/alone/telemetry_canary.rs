@@ -1,6 +1,6 @@
 //! Secrets and personal data go in, marked; nothing of them comes out in logs, spans, metrics or errors.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use portcullis_authority::config::{AuditExportConfig, Config, IdentityProviderConfig};
 use portcullis_contract::v1::{
@@ -813,6 +813,29 @@ fn identity_provider(keys: &Path) -> IdentityProviderConfig {
     serde_json::from_value(config).expect("a provider")
 }
 
+/// Waits until every rpc was called and worked, and returns the metrics. A stream is counted when it has ended.
+async fn every_rpc_was_called(http: SocketAddr, contract: &Contract) -> Scraped {
+    eventually("every rpc to have been called", async || {
+        let metrics = Scraped::of(http).await;
+        let ours = contract.methods.iter();
+        let mut ours = ours.filter(|method| method.service.starts_with("portcullis."));
+        let called = ours.all(|method| {
+            let code = match method.name == "Watch" {
+                true => "CANCELLED",
+                false => "OK",
+            };
+            let labels = [
+                ("rpc_method", &method.path[1..]),
+                ("rpc_response_status_code", code),
+            ];
+            let count = "rpc_server_call_duration_seconds_count";
+            metrics.value(count, &labels).is_some()
+        });
+        called.then_some(metrics)
+    })
+    .await
+}
+
 async fn drive(store: Option<String>, lines: &Lines) {
     let receiver = Receiver::start().await;
     let hooks = WebhookReceiver::start().await;
@@ -863,29 +886,7 @@ async fn drive(store: Option<String>, lines: &Lines) {
     })
     .await;
 
-    // Every rpc was called, and worked: a stream is counted when it has ended.
-    let metrics = eventually("every rpc to have been called", async || {
-        let metrics = Scraped::of(authority.http).await;
-        let count = "rpc_server_call_duration_seconds_count";
-        let called = contract
-            .methods
-            .iter()
-            .filter(|method| method.service.starts_with("portcullis."))
-            .all(|method| {
-                let code = if method.name == "Watch" {
-                    "CANCELLED"
-                } else {
-                    "OK"
-                };
-                let labels = [
-                    ("rpc_method", &method.path[1..]),
-                    ("rpc_response_status_code", code),
-                ];
-                metrics.value(count, &labels).is_some()
-            });
-        called.then_some(metrics)
-    })
-    .await;
+    let metrics = every_rpc_was_called(authority.http, &contract).await;
     assert!(authority.terminate().await.success());
 
     let spans = receiver.text();

@@ -89,18 +89,8 @@ async fn storm(effort: Effort, report: &mut Report) -> Result<()> {
     all_watch([&one, &other], count).await?;
 
     let begun = one.restart().await?;
-    let mut lost = 0;
     // Until all watch both again, no gate may have a moment in which it refuses.
-    let returned = all_watch([&one, &other], count);
-    tokio::pin!(returned);
-    loop {
-        tokio::select! {
-            returned = &mut returned => break returned?,
-            () = sleep(Duration::from_millis(50)) => {
-                lost += gates.iter().filter(|gate| !gate.is_ready()).count();
-            }
-        }
-    }
+    let lost = count_stale(&gates, all_watch([&one, &other], count)).await?;
     report.add_within(
         "storm_2000",
         begun.elapsed().as_secs_f64(),
@@ -127,6 +117,23 @@ async fn storm(effort: Effort, report: &mut Report) -> Result<()> {
         Bar::ValueAtMost(STORM_MAX_S),
     );
     Ok(())
+}
+
+/// Looks at all gates again and again until something has happened, and counts those that are stale.
+async fn count_stale(
+    gates: &[Validator],
+    until: impl Future<Output = Result<()>>,
+) -> Result<usize> {
+    tokio::pin!(until);
+    let mut stale = 0;
+    loop {
+        tokio::select! {
+            ended = &mut until => return ended.map(|()| stale),
+            () = sleep(Duration::from_millis(50)) => {
+                stale += gates.iter().filter(|gate| !gate.is_ready()).count();
+            }
+        }
+    }
 }
 
 /// Starts gates that watch these authorities, and waits until all are ready.
