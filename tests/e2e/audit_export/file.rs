@@ -7,6 +7,7 @@ use portcullis_tests::{
     audit_export::to_file,
     authority::{ADMIN, OPERATOR, OTHER_ADMIN, TENANT, TestAuthority},
     postgres::fresh_schema,
+    telemetry::Scraped,
     wait::eventually,
 };
 use serde_json::Value;
@@ -142,8 +143,16 @@ async fn a_file_that_is_rotated_or_removed_is_begun_anew_and_nothing_is_lost() {
     }
 }
 
+async fn metric_is_at_least(authority: &TestAuthority, name: &str, least: f64) {
+    eventually(name, async || {
+        let scraped = Scraped::of(authority.config.server.http_listen).await;
+        let shown = scraped.value(name, &[("portcullis_export", "archive")])?;
+        (shown >= least).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
-#[ignore = "open: it fails now and then, and why is not known"]
 async fn an_export_that_cannot_write_goes_on_when_it_can() {
     let authority = TestAuthority::with(|config| {
         let directory = beside_data(config, "logs");
@@ -154,20 +163,15 @@ async fn an_export_that_cannot_write_goes_on_when_it_can() {
     let path = beside_data(&authority.config, "logs/audit.jsonl");
     let mut users = sign_out_users(&authority, "before", 1).await;
     the_file_has(&path, &users).await;
+    // Until the writer has looked where its file is, a removal is a rotation, and the event is written again.
+    let written = u32::try_from(read_lines(&path).len()).expect("few");
+    let delivered = "portcullis_audit_export_delivered_total";
+    metric_is_at_least(&authority, delivered, written.into()).await;
     // A directory stands where the file would be made.
     fs::remove_file(&path).expect("removed");
     fs::create_dir(&path).expect("made");
     users = sign_out_users(&authority, "missed", 2).await;
-    eventually("a failure", async || {
-        let scraped =
-            portcullis_tests::telemetry::Scraped::of(authority.config.server.http_listen).await;
-        let failures = scraped.value(
-            "portcullis_audit_export_failures_total",
-            &[("portcullis_export", "archive")],
-        )?;
-        (failures >= 1.0).then_some(())
-    })
-    .await;
+    metric_is_at_least(&authority, "portcullis_audit_export_failures_total", 1.0).await;
     fs::remove_dir(&path).expect("removed");
     the_file_has(&path, &users).await;
 }
