@@ -138,16 +138,22 @@ impl Process {
 
     /// A validator of this authority, ready.
     pub(crate) async fn gate(&self) -> Result<Validator> {
-        self.ready_gate(Duration::from_secs(30)).await
+        self.gate_named("bench").await
+    }
+
+    /// As [`gate`](Self::gate), with a name of its own.
+    pub(crate) async fn gate_named(&self, name: &str) -> Result<Validator> {
+        self.ready_gate(name, Duration::from_secs(30)).await
     }
 
     /// As [`gate`](Self::gate), as strict as validators are by default.
     pub(crate) async fn strict_gate(&self) -> Result<Validator> {
-        self.ready_gate(Duration::from_secs(5)).await
+        self.ready_gate("bench", Duration::from_secs(5)).await
     }
 
-    async fn ready_gate(&self, max_staleness: Duration) -> Result<Validator> {
+    async fn ready_gate(&self, name: &str, max_staleness: Duration) -> Result<Validator> {
         let gate = Validator::builder(&self.endpoint)
+            .name(name)
             .bearer(GATEWAY)
             .issuer(ISSUER)
             .audience(AUDIENCE)

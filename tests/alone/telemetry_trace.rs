@@ -326,8 +326,8 @@ async fn a_delta_carries_a_few_trace_parents_whatever_its_batch() {
             .iter()
             .all(|outcome| outcome.is_ok_and(|outcome| outcome.revision == before.next()))
     );
-    let frames = store.tail(before, 10).await.expect("a tail");
-    let traces: Vec<_> = trace_parents(&frames[0].delta)
+    let batches = store.tail(before, 10).await.expect("a tail");
+    let traces: Vec<_> = trace_parents(&batches[0].frame.delta)
         .iter()
         .map(|parent| parent.trace_id)
         .collect();
@@ -369,8 +369,8 @@ async fn without_an_exporter_the_callers_own_context_travels_if_it_is_sampled() 
         .await
         .expect("the store");
     let parents = async |revision: u64| {
-        let frames = store.tail(Revision(revision - 1), 1).await.expect("a tail");
-        trace_parents(&frames[0].delta)
+        let batches = store.tail(Revision(revision - 1), 1).await.expect("a tail");
+        trace_parents(&batches[0].frame.delta)
     };
     assert_eq!(parents(revisions[0]).await, [sampled]);
     assert!(parents(revisions[1]).await.is_empty());

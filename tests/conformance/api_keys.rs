@@ -92,9 +92,11 @@ async fn a_repeated_entry_makes_one_key(engine: Engine) {
     );
     assert_eq!(apply_again(&*store, &creating).await, first);
     assert_eq!(all(&*store, "t", None, true).await, [given.id]);
-    let frames = store.tail(Revision(0), 1).await.expect("a tail");
+    let batches = store.tail(Revision(0), 1).await.expect("a tail");
     assert!(
-        delta::decode(&frames[0].delta).expect("a delta").is_empty(),
+        delta::decode(&batches[0].frame.delta)
+            .expect("a delta")
+            .is_empty(),
         "it revokes nothing"
     );
 }

@@ -78,14 +78,15 @@ async fn read_until(store: Arc<dyn Store>, done: Arc<AtomicBool>) -> View {
     let mut view = View::empty(store.head().await.expect("a head").incarnation);
     loop {
         let last = done.load(Ordering::SeqCst);
-        let frames = store
+        let batches = store
             .tail(view.position().revision, 3)
             .await
             .expect("a tail");
-        for frame in &frames {
-            view = view.apply(frame).expect("no gap and no step back");
+        for batch in &batches {
+            view = view.apply(&batch.frame).expect("no gap and no step back");
+            assert_eq!(view.position(), batch.position);
         }
-        if last && frames.is_empty() {
+        if last && batches.is_empty() {
             return view;
         }
         tokio::task::yield_now().await;
@@ -114,11 +115,11 @@ async fn write(store: Arc<dyn Store>, witness: Arc<dyn Store>, writer: u64) -> A
             head(&*witness).await >= revision,
             "the head is not behind an acknowledgement"
         );
-        let frame = witness
+        let batches = witness
             .tail(Revision(revision.0 - 1), 1)
             .await
             .expect("a tail");
-        assert_eq!(frame[0].revision, revision, "nor is the tail");
+        assert_eq!(batches[0].frame.revision, revision, "nor is the tail");
         let beat = witness.beat(&[1; 16]).await.expect("a beat");
         assert!(beat.head.revision >= revision, "nor is a beat");
         acknowledged.push((
@@ -163,14 +164,9 @@ async fn a_tail_is_cut_at_its_limit(engine: Engine) {
     for user in ["a", "b", "c", "d"] {
         apply(&*store, sign_out("t", &[user])).await;
     }
-    let frames = store.tail(Revision(1), 2).await.expect("a tail");
-    assert_eq!(
-        frames
-            .iter()
-            .map(|frame| frame.revision.0)
-            .collect::<Vec<_>>(),
-        [2, 3]
-    );
+    let batches = store.tail(Revision(1), 2).await.expect("a tail");
+    let revisions: Vec<_> = batches.iter().map(|batch| batch.frame.revision.0).collect();
+    assert_eq!(revisions, [2, 3]);
 }
 
 async fn a_session_knows_the_head_that_it_was_opened_at(engine: Engine) {

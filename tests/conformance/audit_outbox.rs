@@ -93,9 +93,11 @@ async fn waiting_events_are_recorded_in_the_trail_and_the_chain(engine: Engine) 
         Some("CH")
     );
     assert_eq!(recorded.revision, Revision(1));
-    let frames = store.tail(Revision(0), 1).await.expect("a tail");
+    let batches = store.tail(Revision(0), 1).await.expect("a tail");
     assert!(
-        delta::decode(&frames[0].delta).expect("a delta").is_empty(),
+        delta::decode(&batches[0].frame.delta)
+            .expect("a delta")
+            .is_empty(),
         "nothing for gates to do"
     );
     assert_eq!(

@@ -335,8 +335,8 @@ async fn what_was_said_too_late_is_said_again(engine: Engine) {
     );
     let first = session(&*store, &one).await.end.expect("an end");
     assert_eq!(first.revision, Revision(1));
-    let frames = store.tail(Revision(2), 1).await.expect("a tail");
-    let changes = delta::decode(&frames[0].delta).expect("a delta");
+    let batches = store.tail(Revision(2), 1).await.expect("a tail");
+    let changes = delta::decode(&batches[0].frame.delta).expect("a delta");
     assert!(
         changes
             .iter()

@@ -19,7 +19,7 @@ use portcullis_tests::{
     calls::{append, apply, head, open, session},
     given::{entry, key, revoke, sign_in},
     place::Place,
-    replay::{accepts, replay},
+    replay::{accepts, position_at, replay},
     rows::query,
     wait::{eventually, within},
 };
@@ -203,8 +203,9 @@ async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed(engi
         other.claim_checkpoint(Revision(3), &due).await,
     ];
     assert_eq!(claims.map(|claim| claim.expect("asked")), [true, false]);
-    let save = one.save_checkpoint(Revision(3), vec![1].into(), vec![2].into());
-    save.await.expect("saved");
+    let at = position_at(&*one, Revision(3)).await;
+    let save = one.save_checkpoint(at, vec![1].into(), vec![2].into());
+    assert!(save.await.expect("saved"));
     let at_once = CheckpointDue {
         interval: Duration::ZERO,
         ..due
@@ -226,8 +227,9 @@ async fn one_authority_writes_a_checkpoint_and_only_when_enough_has_changed(engi
     let old = other.claim_checkpoint(Revision(4), &at_once).await;
     assert!(old.expect("asked"));
     assert_eq!(one.trimmable_revision().await.expect("asked"), Revision(0));
-    let save = one.save_checkpoint(Revision(4), vec![1].into(), vec![2].into());
-    save.await.expect("saved");
+    let at = position_at(&*one, Revision(4)).await;
+    let save = one.save_checkpoint(at, vec![1].into(), vec![2].into());
+    assert!(save.await.expect("saved"));
     assert_eq!(one.trimmable_revision().await.expect("asked"), Revision(3));
 }
 

@@ -2,7 +2,7 @@
 
 use portcullis_authority::{
     domain::{Cause, Session, SessionState},
-    store::{Recovered, Store, sql::Lane},
+    store::{LogBatch, Recovered, Store, sql::Lane},
 };
 use portcullis_contract::{
     position::{Chain, Incarnation, Position, Revision},
@@ -69,9 +69,13 @@ async fn a_recovery_begins_a_history_that_no_one_can_take_for_the_old_one(engine
             (recovered.head.incarnation, recovered.head.revision.0),
             (NEW, before.revision.0 + STRIDE)
         );
+        let first = LogBatch {
+            frame: recovered.frame.clone(),
+            position: recovered.head,
+        };
         assert_eq!(
             store.tail(before.revision, 10).await.expect("a tail"),
-            std::slice::from_ref(&recovered.frame)
+            [first]
         );
         assert_eq!(
             store.chain(recovered.head.revision).await.expect("a chain"),
@@ -133,12 +137,12 @@ async fn a_new_history_goes_on(engine: Engine) {
 
     let next = apply(&*store, sign_out("t", &["u"])).await.revision;
     assert_eq!(next, recovered.head.revision.next());
-    let frames = store
+    let batches = store
         .tail(recovered.head.revision, 10)
         .await
         .expect("a tail");
     let view = recovered_view(&old_view, &recovered)
-        .apply(&frames[0])
+        .apply(&batches[0].frame)
         .expect("the log goes on");
     assert_eq!(view.position(), store.head().await.expect("a head"));
     assert!(!accepts(&view, &known.subject) && accepts(&view, &unknown.subject));
@@ -190,11 +194,11 @@ async fn a_batch_that_races_a_recovery_is_of_the_old_history_or_of_the_new_one(e
             appended == recovered.old.revision || appended == recovered.head.revision.next(),
             "held at {point:?}"
         );
-        let frames = other
+        let batches = other
             .tail(recovered.old.revision, 10)
             .await
             .expect("a tail");
-        assert_eq!(frames[0], recovered.frame, "held at {point:?}");
+        assert_eq!(batches[0].frame, recovered.frame, "held at {point:?}");
     }
 }
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use portcullis_authority::store::{Store, StoreError};
-use portcullis_contract::{position::Revision, view::View};
+use portcullis_contract::{
+    position::{Chain, Incarnation, Position, Revision},
+    view::View,
+};
 use portcullis_tests::{
     calls::{apply, open, session},
     given::{revoke, sign_in, sign_out},
-    replay::{accepts, is_alive, replay},
+    replay::{accepts, is_alive, position_at, replay},
     wait::within,
 };
 use tokio::task::JoinSet;
@@ -60,10 +63,15 @@ async fn authorities_may_start_at_once_on_nothing(engine: Engine) {
 }
 
 async fn save(store: &dyn Store, revision: u64, bytes: &'static [u8]) {
-    store
-        .save_checkpoint(Revision(revision), bytes.into(), b"code"[..].into())
-        .await
-        .expect("a checkpoint");
+    let at = position_at(store, Revision(revision)).await;
+    let is_kept = store.save_checkpoint(at, bytes.into(), b"code"[..].into());
+    assert!(is_kept.await.expect("an answer"), "the log has {revision}");
+}
+
+async fn append_batches(store: &dyn Store, count: usize) {
+    for number in 0..count {
+        apply(store, sign_out("t", &[&format!("u{number}")])).await;
+    }
 }
 
 async fn saved(store: &dyn Store) -> Vec<Vec<u8>> {
@@ -78,6 +86,7 @@ async fn saved(store: &dyn Store) -> Vec<Vec<u8>> {
 async fn the_two_newest_checkpoints_are_kept(engine: Engine) {
     let store = engine.place().await.store().await;
     assert!(saved(&*store).await.is_empty());
+    append_batches(&*store, 12).await;
     save(&*store, 5, b"five").await;
     assert_eq!(saved(&*store).await, [b"five"]);
     save(&*store, 9, b"nine").await;
@@ -86,6 +95,33 @@ async fn the_two_newest_checkpoints_are_kept(engine: Engine) {
     save(&*store, 12, b"twelve").await;
     save(&*store, 7, b"late").await;
     assert_eq!(saved(&*store).await, [&b"twelve"[..], b"nine"]);
+}
+
+async fn a_checkpoint_of_another_history_is_not_kept(engine: Engine) {
+    let store = engine.place().await.store().await;
+    append_batches(&*store, 3).await;
+    save(&*store, 2, b"two").await;
+    let head = store.head().await.expect("a head");
+    let others = [
+        Position {
+            chain: Chain([9; 32]),
+            ..head
+        },
+        Position {
+            incarnation: Incarnation([9; 16]),
+            ..head
+        },
+        Position {
+            revision: head.revision.next(),
+            ..head
+        },
+    ];
+    for other in others {
+        let is_kept = store.save_checkpoint(other, b"other"[..].into(), b"code"[..].into());
+        assert!(!is_kept.await.expect("an answer"), "{other:?}");
+    }
+    assert_eq!(saved(&*store).await, [b"two"]);
+    save(&*store, 3, b"three").await;
 }
 
 async fn trimming_removes_deltas_and_nothing_else(engine: Engine) {
@@ -128,10 +164,10 @@ async fn trimming_removes_deltas_and_nothing_else(engine: Engine) {
         store.chain(Revision(2)).await.expect("a chain"),
         Some(head.chain)
     );
-    let frames = store.tail(Revision(2), 10).await.expect("the rest");
+    let batches = store.tail(Revision(2), 10).await.expect("the rest");
     let view = View::decode(view.encode())
         .expect("a checkpoint")
-        .apply(&frames[0])
+        .apply(&batches[0].frame)
         .expect("checkpoint and tail");
     assert_eq!(view.position(), store.head().await.expect("a head"));
     for session in [&one, &two] {
@@ -159,9 +195,10 @@ async fn a_wholly_trimmed_log_goes_on(engine: Engine) {
         apply(&*store, sign_out("t", &["v"])).await.revision,
         Revision(2)
     );
-    let frames = store.tail(head.revision, 10).await.expect("a tail");
+    let batches = store.tail(head.revision, 10).await.expect("a tail");
     assert_eq!(
-        head.chain.next(&frames[0].delta, &frames[0].audit_digest),
+        head.chain
+            .next(&batches[0].frame.delta, &batches[0].frame.audit_digest),
         store.head().await.expect("a head").chain
     );
 }
@@ -170,6 +207,7 @@ crate::on_every_engine! {
     a_restart_finds_all_as_it_was,
     authorities_may_start_at_once_on_nothing,
     the_two_newest_checkpoints_are_kept,
+    a_checkpoint_of_another_history_is_not_kept,
     trimming_removes_deltas_and_nothing_else,
     a_wholly_trimmed_log_goes_on,
 }

@@ -66,8 +66,8 @@ async fn disabling_cuts_api_keys_too_and_signing_out_does_not(engine: Engine) {
     append(&*store, &[sign_out("t", &["u"])]).await;
     append(&*store, &[disable("t", "u")]).await;
     for (after, expected) in [(1, false), (2, true)] {
-        let frames = store.tail(Revision(after), 1).await.expect("a tail");
-        let changes = delta::decode(&frames[0].delta).expect("a delta");
+        let batches = store.tail(Revision(after), 1).await.expect("a tail");
+        let changes = delta::decode(&batches[0].frame.delta).expect("a delta");
         let cuts = |kind| {
             let is = |change: &Change| matches!(change, Change::Cut { credential, scope, .. } if *credential == kind && *scope == Scope::User(serial));
             changes.iter().any(is)

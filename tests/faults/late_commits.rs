@@ -65,15 +65,15 @@ async fn lose_the_answer_of_a_late_commit(place: Place) {
     let revoked = within("the answer", revoking).await.expect("no panic");
     let enforcement = revoked.expect("revoked").into_inner().enforcement;
     let acknowledged = enforcement.expect("an enforcement").revision;
-    let frames = witness.tail(Revision(0), 100).await.expect("a tail");
+    let batches = witness.tail(Revision(0), 100).await.expect("a tail");
     let mut saying = Vec::new();
-    for frame in frames {
-        let changes = delta::decode(&frame.delta).expect("a delta");
+    for batch in batches {
+        let changes = delta::decode(&batch.frame.delta).expect("a delta");
         if changes
             .iter()
             .any(|change| matches!(change, Change::Revoke { .. }))
         {
-            saying.push(frame.revision.0);
+            saying.push(batch.frame.revision.0);
         }
     }
     assert_eq!(saying.len(), 2, "said, and said again");

@@ -6,6 +6,7 @@ use portcullis_authority::{
 };
 use portcullis_contract::{
     key::CredentialKind,
+    position::{Position, Revision},
     view::{Subject, View},
 };
 
@@ -20,27 +21,41 @@ pub async fn replay(store: &dyn Store) -> View {
     let head = store.head().await.expect("a head");
     let mut view = View::empty(head.incarnation);
     while view.position().revision < head.revision {
-        let frames = store
+        let batches = store
             .tail(view.position().revision, BATCHES)
             .await
             .expect("a tail");
-        assert!(!frames.is_empty(), "the log ends before its head");
-        for frame in frames
-            .iter()
-            .filter(|frame| frame.revision <= head.revision)
-        {
-            view = view.apply(frame).expect("the log is dense");
-            let chain = store.chain(frame.revision).await.expect("a chain");
+        assert!(!batches.is_empty(), "the log ends before its head");
+        for batch in batches {
+            let revision = batch.frame.revision;
+            if revision > head.revision {
+                break;
+            }
+            view = view.apply(&batch.frame).expect("the log is dense");
+            assert_eq!(view.position(), batch.position, "the batch at {revision}");
+            let chain = store.chain(revision).await.expect("a chain");
             assert_eq!(
                 chain,
                 Some(view.position().chain),
-                "the chain at {}",
-                frame.revision
+                "the chain at {revision}"
             );
         }
     }
     assert_eq!(view.position(), head);
     view
+}
+
+/// The position of the log at a revision.
+///
+/// # Panics
+/// When the log does not have the revision.
+pub async fn position_at(store: &dyn Store, revision: Revision) -> Position {
+    let (head, chain) = store.head_and_chain(revision).await.expect("a head");
+    Position {
+        incarnation: head.incarnation,
+        revision,
+        chain: chain.expect("the log has the revision"),
+    }
 }
 
 /// Whether a validator with this view takes the session's tokens.

@@ -30,10 +30,11 @@ const STARTING: usize = 64;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Every gate of the bench comes from one address.
+/// Every gate of the bench comes from one address, and one address gets at most half of the connections.
 fn admit_crowd(config: &mut Config) {
-    config.server.connections_max = Some(3 * STREAMS / 2);
-    config.server.connections_per_address_max = Some(3 * STREAMS / 2);
+    let connections_max = 2 * STREAMS + STREAMS / 10;
+    config.server.connections_max = Some(connections_max);
+    config.server.connections_per_address_max = Some(connections_max);
 }
 
 pub(crate) async fn run(effort: Effort, report: &mut Report) -> Result<()> {

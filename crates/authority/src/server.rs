@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use futures::future::BoxFuture;
-use portcullis_contract::{position::Position, view::Frame};
+
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ use crate::{
     log::Log,
     net::{self, PortLimits, PortOptions, Protocol, Tls},
     policies::Policies,
-    store::{EnforcementStore, Store, StoreError},
+    store::{EnforcementStore, LogBatch, Store, StoreError},
     telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
 };
 
@@ -391,7 +391,7 @@ async fn start_app(
     config: Config,
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
-    appended: mpsc::Sender<(Frame, Position)>,
+    appended: mpsc::Sender<LogBatch>,
     instruments: Arc<Instruments>,
     tasks: &Supervisor,
     shutdown: &Shutdown,

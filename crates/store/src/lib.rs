@@ -58,7 +58,7 @@ pub use self::{
     erasure::ErasureStore,
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
-    log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
+    log::{Appended, Beat, CheckpointDue, CheckpointStore, LogBatch, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,

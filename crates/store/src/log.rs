@@ -72,17 +72,20 @@ pub trait LogStore: Send + Sync + 'static {
     /// When the store cannot write.
     async fn check_writes(&self) -> Result<(), StoreError>;
 
-    /// The batches after `after`, in order and without gaps, at most `limit`.
+    /// The batches after `after`, in order and without gaps, at most `limit`. All come from one snapshot.
+    ///
+    /// After a failover the batch after `after` may be of another history than the one that a reader knows. The position
+    /// of a batch tells: only the same history leads to the same chain.
     ///
     /// # Errors
     /// [`StoreError::Trimmed`] when the first of them has no delta any more.
-    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError>;
+    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError>;
 
     /// As [`tail`](Self::tail), for readers that fell behind. The feed does not wait for it.
     ///
     /// # Errors
     /// As [`tail`](Self::tail).
-    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError>;
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError>;
 
     /// The chain at a revision. None when the log has no such revision.
     ///
@@ -108,14 +111,17 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// Keeps an encoded view with its authentication code and the checkpoint before it. Older ones are deleted.
     /// Idempotent: the first checkpoint of a revision stays.
     ///
+    /// Returns false, and keeps nothing, when the log does not have the view's position. After a failover an authority may
+    /// not know yet that its view is of another history: its checkpoint would replace one that can be started from.
+    ///
     /// # Errors
     /// When the store fails.
     async fn save_checkpoint(
         &self,
-        revision: Revision,
+        at: Position,
         view: Bytes,
         code: Bytes,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// The kept checkpoints, newest first: the view and its authentication code.
     ///
@@ -137,6 +143,15 @@ pub trait CheckpointStore: Send + Sync + 'static {
     async fn trim(&self, through: Revision, age: Duration) -> Result<u64, StoreError>;
 }
 
+/// A batch of the log, with the position of the log behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBatch {
+    /// The batch as gates receive it.
+    pub frame: Frame,
+    /// Where a view stands that has applied it.
+    pub position: Position,
+}
+
 /// The result of [`LogStore::append`].
 pub struct Appended {
     /// One for each entry, in their order.
@@ -149,7 +164,7 @@ pub struct Appended {
     /// The revocations of the batch. A batch that took too long to commit has to revoke them again.
     pub revoked: Revoked,
     /// The batch as the log has it and the new head. None when the batch changed nothing.
-    pub committed: Option<(Frame, Position)>,
+    pub committed: Option<LogBatch>,
 }
 
 /// The session revocations of a batch.

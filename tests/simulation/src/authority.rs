@@ -141,7 +141,7 @@ async fn perform(performer: Performer, number: usize) {
 async fn maintain(world: Arc<World>, authority: Arc<SimulatedAuthority>) {
     loop {
         sleep(MAINTENANCE).await;
-        world.database.count_time();
+        world.database.count_time(elapsed());
         let turn = Entry::internal(Mutation::Turn {
             life: TOKEN_LIFE,
             margin: TURN_MARGIN,

@@ -43,13 +43,29 @@ fn no_schedule_breaks_the_promise() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// A failover came between the feed's reads of the head and of the batches after its view: it gave its streams a batch of
-/// the new primary on top of a view of the old one.
+/// A gate was ahead of an authority, and a failover gave the revision that it waited for to another batch: the ring had
+/// one with the right number.
 #[test]
-#[ignore = "open: the feed still does it in these schedules"]
 fn batches_of_two_histories_make_no_view() {
-    for seed in [1_555, 3_192] {
-        assert_eq!(run(seed, None).violation, None, "seed {seed}");
+    are_clean(&[1_555, 3_192]);
+}
+
+/// Authorities that had not noticed a failover wrote checkpoints of the old history in place of the ones that the new
+/// history could be started from, and nothing could be started any more.
+#[test]
+fn checkpoints_of_another_history_replace_none() {
+    are_clean(&[3_301]);
+}
+
+/// The clock's step ahead was counted with a wrong time, by the simulation itself.
+#[test]
+fn tokens_of_a_clock_that_was_ahead_are_not_forgotten() {
+    are_clean(&[1_722, 2_513, 3_327, 3_835, 5_536]);
+}
+
+fn are_clean(seeds: &[u64]) {
+    for seed in seeds {
+        assert_eq!(run(*seed, None).violation, None, "seed {seed}");
     }
 }
 

@@ -32,7 +32,7 @@ use portcullis_contract::{
     position::{Position, Revision},
     sealed::SealedFrame,
     seeded::{self, Mistake},
-    view::{Frame, View},
+    view::View,
 };
 use tokio::sync::{mpsc, watch::Receiver};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ pub use self::{
     admission::{Admission, Ticket, Turn},
     beat::{Beats, SignedBeat},
     receipts::Enforcement,
-    ring::FromRing,
+    ring::{FromRing, SealedBatch},
     snapshot::{EncodedSnapshot, SnapshotPart},
     validators::{Connected, Gate, Registration, ValidatorMode, ValidatorStatus, Validators},
 };
@@ -58,7 +58,7 @@ use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
     keys::MasterKey,
-    store::{EnforcementStore, StoreError},
+    store::{EnforcementStore, LogBatch, StoreError},
 };
 
 /// The most batches that are read from the log at a time.
@@ -169,10 +169,10 @@ impl Feed {
         cursor.revision.0 <= self.forked_through.load(Ordering::Acquire)
     }
 
-    /// Returns the batches of a history after `revision` that are in memory.
+    /// Returns the batches of a history after a position that are in memory.
     #[must_use]
-    pub fn after(&self, history: u64, revision: Revision) -> FromRing {
-        self.published.after(history, revision)
+    pub fn after(&self, history: u64, at: Position) -> FromRing {
+        self.published.after(history, at)
     }
 
     /// Returns a snapshot from which the ring continues. It is encoded once for all streams that want one.
@@ -211,7 +211,7 @@ impl Feed {
     pub async fn follow(
         &self,
         config: &LogConfig,
-        mut appended: mpsc::Receiver<(Frame, Position)>,
+        mut appended: mpsc::Receiver<LogBatch>,
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
@@ -219,12 +219,12 @@ impl Feed {
         loop {
             // A steady flow of own batches never lets this time out. It hides no batch of another authority: the next
             // own batch does not continue the view then, and `apply_own` reads the log.
-            let next = tokio::time::timeout(config.poll_interval, next_frame(&mut appended));
+            let next = tokio::time::timeout(config.poll_interval, next_batch(&mut appended));
             let Some(next) = stop.run_until_cancelled(next).await else {
                 return;
             };
             let done = match next {
-                Ok((frame, head)) => self.apply_own(frame, head).await,
+                Ok(batch) => self.apply_own(&batch).await,
                 Err(_) => self.advance().await,
             };
             if let Err(error) = done {
@@ -245,11 +245,9 @@ impl Feed {
     }
 
     /// Applies a batch of this authority if it continues the view, and asks the store otherwise.
-    async fn apply_own(&self, frame: Frame, head: Position) -> Result<(), FeedError> {
-        let at = self.view().position();
-        let is_next = head.incarnation == at.incarnation && frame.revision == at.revision.next();
+    async fn apply_own(&self, batch: &LogBatch) -> Result<(), FeedError> {
         // A batch that does not continue the view may have been read from the store before, or be of another history.
-        if is_next && self.apply(&[frame], head).is_ok() {
+        if self.apply(batch).is_ok() {
             return Ok(());
         }
         self.advance().await
@@ -271,7 +269,7 @@ impl Feed {
                 return Ok(());
             }
             match self.store.tail(at.revision, TAIL_FRAMES).await {
-                Ok(frames) => self.apply_or_compare(frames, head).await?,
+                Ok(batches) => self.apply_or_compare(&batches, head).await?,
                 // This authority was stopped for longer than the log is kept. A checkpoint is newer.
                 Err(StoreError::Trimmed) => return self.reload().await,
                 Err(error) => return Err(error.into()),
@@ -281,13 +279,12 @@ impl Feed {
 
     /// Applies batches that were read from the log. A batch that does not fit is an error only if the store still has the
     /// history of the view: a failover may have come between the reads.
-    async fn apply_or_compare(&self, frames: Vec<Frame>, head: Position) -> Result<(), FeedError> {
-        let applied = match self.end_of(&frames, head).await? {
-            // The head says that there are batches after the view.
-            None => Err(FeedError::Damaged),
-            Some(end) => self.apply(&frames, end),
-        };
-        let Err(error) = applied else {
+    async fn apply_or_compare(
+        &self,
+        batches: &[LogBatch],
+        head: Position,
+    ) -> Result<(), FeedError> {
+        let Err(error) = self.apply_read(batches, head) else {
             return Ok(());
         };
         let at = self.view().position();
@@ -298,27 +295,19 @@ impl Feed {
         self.adopt_history(at, head).await
     }
 
-    /// The position to compare batches with. None: the store has none of them.
-    ///
-    /// A failover may have come between the reads of the head and of the batches. Batches that do not reach the head are
-    /// then those of another history, and its head says nothing about them.
-    async fn end_of(
-        &self,
-        frames: &[Frame],
-        head: Position,
-    ) -> Result<Option<Position>, FeedError> {
-        let Some(last) = frames.last() else {
-            return Ok(None);
-        };
-        if last.revision >= head.revision {
-            return Ok(Some(head));
+    fn apply_read(&self, batches: &[LogBatch], head: Position) -> Result<(), FeedError> {
+        // The head says that there are batches after the view.
+        if batches.is_empty() {
+            return Err(FeedError::Damaged);
         }
-        let (now, chain) = self.store.head_and_chain(last.revision).await?;
-        Ok(chain.map(|chain| Position {
-            incarnation: now.incarnation,
-            revision: last.revision,
-            chain,
-        }))
+        for batch in batches {
+            // The row of the head and that of the last batch are two, and both may be altered.
+            if !replay::agrees(batch.position, head) {
+                return Err(FeedError::Damaged);
+            }
+            self.apply(batch)?;
+        }
+        Ok(())
     }
 
     /// Replaces the view by that of the store's history. Validators of the old history are told, and enforce both (I4).
@@ -335,21 +324,14 @@ impl Feed {
         self.reload().await
     }
 
-    /// Applies batches to the view, and gives them to the streams.
-    fn apply(&self, frames: &[Frame], head: Position) -> Result<(), FeedError> {
+    /// Applies a batch to the view, and gives it to the streams. A batch that does not lead to its own position does not
+    /// continue this view.
+    fn apply(&self, batch: &LogBatch) -> Result<(), FeedError> {
+        let next = replay::follow(&self.view(), batch)?;
         // The maximum: a batch of this authority may be older than the head that was last polled.
-        self.head.fetch_max(head.revision.0, Ordering::Relaxed);
-        // All of them are compared before the first one is published: the last one shows that they are of another history.
-        let here = self.view();
-        let mut views: Vec<View> = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let before = views.last().unwrap_or(&*here);
-            let next = replay::follow(before, frame, head)?;
-            views.push(next);
-        }
-        for (view, frame) in views.into_iter().zip(frames) {
-            self.published.append(view, SealedFrame::from(frame));
-        }
+        self.head
+            .fetch_max(batch.position.revision.0, Ordering::Relaxed);
+        self.published.append(next, SealedFrame::from(&batch.frame));
         Ok(())
     }
 
@@ -357,7 +339,7 @@ impl Feed {
     async fn reload(&self) -> Result<(), FeedError> {
         let view = load_view(&*self.store, &self.master).await?;
         // Batches and snapshots of the old history go before the new view is visible.
-        self.published.end_history(view.position().revision);
+        self.published.end_history(view.position());
         self.snapshots.forget().await;
         self.published.begin_history(view);
         Ok(())
@@ -377,9 +359,9 @@ fn report_error(readiness: &Readiness, error: &FeedError) {
 }
 
 /// Receives the next batch. It pends for ever once the appender has ended, because others may still append.
-async fn next_frame(appended: &mut mpsc::Receiver<(Frame, Position)>) -> (Frame, Position) {
+async fn next_batch(appended: &mut mpsc::Receiver<LogBatch>) -> LogBatch {
     match appended.recv().await {
-        Some(frame) => frame,
+        Some(batch) => batch,
         None => std::future::pending().await,
     }
 }
@@ -392,24 +374,47 @@ pub async fn load_view(
     store: &dyn EnforcementStore,
     master: &MasterKey,
 ) -> Result<View, FeedError> {
-    // Read once: with a head that moves, the replay of a busy log might never end.
-    let head = store.head().await?;
+    loop {
+        // Read once: with a head that moves, the replay of a busy log might never end.
+        let head = store.head().await?;
+        match replay_to(store, master, head).await {
+            Ok(view) => return Ok(view),
+            Err(FeedError::Store(error)) => return Err(error.into()),
+            // After a failover the batches are not those of the head that was read before.
+            Err(error) => {
+                let (now, chain) = store.head_and_chain(head.revision).await?;
+                if now.incarnation == head.incarnation && chain == Some(head.chain) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+async fn replay_to(
+    store: &dyn EnforcementStore,
+    master: &MasterKey,
+    head: Position,
+) -> Result<View, FeedError> {
     let mut view = match newest_checkpoint(store, master, head).await? {
         Some(view) => view,
         // The log may never have been trimmed. If it was, the first read below says so.
         None => View::empty(head.incarnation),
     };
     while view.position().revision < head.revision {
-        let frames = match store.tail(view.position().revision, TAIL_FRAMES).await {
+        let batches = match store.tail(view.position().revision, TAIL_FRAMES).await {
             Err(StoreError::Trimmed) => return Err(FeedError::NoCheckpoint),
-            frames => frames?,
+            batches => batches?,
         };
         // Without this a log that ends before its head would be read for ever.
-        if frames.is_empty() {
+        if batches.is_empty() {
             return Err(FeedError::NoCheckpoint);
         }
-        for frame in &frames {
-            view = replay::follow(&view, frame, head)?;
+        for batch in &batches {
+            view = replay::follow(&view, batch)?;
+            if !replay::agrees(view.position(), head) {
+                return Err(FeedError::Damaged);
+            }
         }
     }
     Ok(view)

@@ -15,7 +15,7 @@ use tokio::sync::watch::{Receiver, Sender};
 
 use super::{
     known::Known,
-    ring::{FromRing, Ring},
+    ring::{FromRing, Ring, SealedBatch},
     sync::{
         ArcSwap, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, RwLock, RwLockReadGuard,
         RwLockWriteGuard,
@@ -45,7 +45,7 @@ impl Published {
         let mut known = Known::over(times_kept);
         known.add(at.revision, Instant::now());
         Self {
-            ring: RwLock::new(Ring::new(at.revision, frames_max, bytes_max)),
+            ring: RwLock::new(Ring::new(at, frames_max, bytes_max)),
             position: Sender::new(at),
             history: AtomicU64::new(0),
             known: Mutex::new(known),
@@ -78,9 +78,9 @@ impl Published {
         self.known().by(revision)
     }
 
-    /// The batches of a history after `revision` that are in memory.
-    pub(super) fn after(&self, history: u64, revision: Revision) -> FromRing {
-        let found = self.ring().after(revision);
+    /// The batches of a history after a position that are in memory.
+    pub(super) fn after(&self, history: u64, at: Position) -> FromRing {
+        let found = self.ring().after(at);
         // Looked at last: the ring gets no batch of another history before the number says so. A comparison before would
         // let a stream send the batches of the other history after those of its own.
         if self.history() != history {
@@ -104,14 +104,14 @@ impl Published {
         let position = next.position();
         // Before the ring: a snapshot must not be older than the beginning of the ring, which this batch alone may move.
         self.view.store(Arc::new(next));
-        self.ring_mut().push(frame);
+        self.ring_mut().push(SealedBatch { frame, position });
         self.known().add(position.revision, Instant::now());
         // Last, because it wakes the streams, which look into the ring at once.
         self.position.send_replace(position);
     }
 
     /// Drops the batches of the history that ends, before the first view of another one is published.
-    pub(super) fn end_history(&self, next: Revision) {
+    pub(super) fn end_history(&self, next: Position) {
         // In the other order a stream could send the batches of one history after the snapshot of the other.
         self.ring_mut().restart(next);
     }

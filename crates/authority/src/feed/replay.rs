@@ -1,20 +1,20 @@
 //! Replay: steps from one view to the next, by the log's own bytes.
 
-use portcullis_contract::{
-    position::Position,
-    view::{Frame, View},
-};
+use portcullis_contract::{position::Position, view::View};
 
 use super::FeedError;
+use crate::store::LogBatch;
 
-/// Returns the view after `frame`. At the end of the log its chain must be that of `head`: bytes that were altered on the
-/// way or in the store can still be a valid delta, whose view lacks a revocation.
+/// Returns the view after `batch`. It must stand where the log says.
+///
+/// Bytes that were altered on the way or in the store can still be a valid delta, whose view lacks a revocation. After a
+/// failover the batch may be one of another history, which does not continue the view.
 ///
 /// # Errors
-/// When the frame does not follow, or the chain up to the head is not that of the head.
-pub(super) fn follow(view: &View, frame: &Frame, head: Position) -> Result<View, FeedError> {
-    let next = view.apply(frame)?;
-    if !agrees(next.position(), head) {
+/// When the batch does not follow, or leads to another position.
+pub(super) fn follow(view: &View, batch: &LogBatch) -> Result<View, FeedError> {
+    let next = view.apply(&batch.frame)?;
+    if next.position() != batch.position {
         return Err(FeedError::Damaged);
     }
     Ok(next)
@@ -31,20 +31,14 @@ mod tests {
         delta::{self, Change, Scope},
         id::{Serial, UserSerial},
         key::CredentialKind,
-        position::{Incarnation, Revision},
+        position::{Chain, Incarnation},
+        view::Frame,
     };
 
     use super::*;
 
-    fn frame(revision: u64, changes: &[Change]) -> Frame {
-        Frame {
-            revision: Revision(revision),
-            delta: delta::encode(changes, Vec::new()),
-            audit_digest: [3; 32],
-        }
-    }
-
-    fn log() -> Vec<Frame> {
+    /// The log, with each batch in its place.
+    fn log() -> Vec<LogBatch> {
         let credential = CredentialKind::Session;
         let revoke = Change::Revoke {
             credential,
@@ -55,39 +49,41 @@ mod tests {
             scope: Scope::User(UserSerial(5)),
             exempt: Some(Serial(9)),
         };
-        vec![
-            frame(1, &[revoke]),
-            frame(2, &[cut]),
-            frame(3, &[Change::Turn]),
-        ]
+        let mut view = empty();
+        let mut log = Vec::new();
+        for changes in [[revoke], [cut], [Change::Turn]] {
+            let frame = Frame {
+                revision: view.position().revision.next(),
+                delta: delta::encode(&changes, Vec::new()),
+                audit_digest: [3; 32],
+            };
+            view = view.apply(&frame).expect("our own log");
+            let position = view.position();
+            log.push(LogBatch { frame, position });
+        }
+        log
     }
 
-    fn replay(log: &[Frame], head: Position) -> Result<View, FeedError> {
+    fn empty() -> View {
+        View::empty(Incarnation([1; 16]))
+    }
+
+    fn replay(log: &[LogBatch]) -> Result<View, FeedError> {
         log.iter()
-            .try_fold(View::empty(head.incarnation), |view, frame| {
-                follow(&view, frame, head)
-            })
-    }
-
-    /// The whole log, told its end.
-    fn head() -> Position {
-        let apply = |view: View, frame: &Frame| view.apply(frame).expect("our own log");
-        log()
-            .iter()
-            .fold(View::empty(Incarnation([1; 16])), apply)
-            .position()
+            .try_fold(empty(), |view, batch| follow(&view, batch))
     }
 
     #[test]
     fn a_log_with_any_bit_flipped_or_byte_missing_is_refused() {
-        assert_eq!(replay(&log(), head()).expect("the log").position(), head());
+        let end = log()[2].position;
+        assert_eq!(replay(&log()).expect("the log").position(), end);
         for at in 0..log().len() {
             let damaged = |change: &dyn Fn(&mut Frame)| {
                 let mut log = log();
-                change(&mut log[at]);
-                replay(&log, head()).is_err()
+                change(&mut log[at].frame);
+                replay(&log).is_err()
             };
-            let delta = log()[at].delta.clone();
+            let delta = log()[at].frame.delta.clone();
             for length in 0..delta.len() {
                 assert!(
                     damaged(&|frame| frame.delta = delta.slice(..length)),
@@ -112,12 +108,21 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_another_history_is_refused() {
+        let mut other_chain = log();
+        other_chain[1].position.chain = Chain([9; 32]);
+        let mut other_incarnation = log();
+        other_incarnation[1].position.incarnation = Incarnation([2; 16]);
+        assert!(replay(&other_chain).is_err() && replay(&other_incarnation).is_err());
+    }
+
+    #[test]
     fn a_log_without_one_of_its_batches_or_in_another_order_is_refused() {
         for at in 0..log().len() - 1 {
             let (mut shorter, mut swapped) = (log(), log());
             shorter.remove(at);
             swapped.swap(at, at + 1);
-            assert!(replay(&shorter, head()).is_err() && replay(&swapped, head()).is_err());
+            assert!(replay(&shorter).is_err() && replay(&swapped).is_err());
         }
     }
 }

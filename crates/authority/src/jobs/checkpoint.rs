@@ -24,7 +24,8 @@ pub(crate) async fn save(
 ) {
     // Taken once: the feed goes on meanwhile, and the claim has to name the revision of the bytes that are stored.
     let view = feed.view();
-    let revision = view.position().revision;
+    let at = view.position();
+    let revision = at.revision;
     let due = CheckpointDue {
         interval: config.checkpoint_interval,
         batches_min: config.checkpoint_batches_min as u64,
@@ -44,8 +45,13 @@ pub(crate) async fn save(
     };
     // Whoever can write to the database could else store a view that lacks a revocation.
     let code = master.authenticate(&bytes).into();
-    match store.save_checkpoint(revision, bytes, code).await {
-        Ok(()) => tracing::debug!(revision = revision.0, "checkpoint written"),
+    match store.save_checkpoint(at, bytes, code).await {
+        Ok(true) => tracing::debug!(revision = revision.0, "checkpoint written"),
+        // The feed finds out by itself, and takes the log's history.
+        Ok(false) => tracing::warn!(
+            revision = revision.0,
+            "a checkpoint was not written: the log does not have the view's position"
+        ),
         Err(error) => error.log("a checkpoint was not written"),
     }
 }

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use portcullis_contract::{position::Position, view::Frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::LogConfig, feed::Feed, health::Readiness};
+use crate::{config::LogConfig, feed::Feed, health::Readiness, store::LogBatch};
 
 /// Follows the log until `stop`. `batches` brings those of this authority without the way over the store.
 pub(super) async fn run(
     feed: Arc<Feed>,
     config: LogConfig,
-    batches: mpsc::Receiver<(Frame, Position)>,
+    batches: mpsc::Receiver<LogBatch>,
     readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) {

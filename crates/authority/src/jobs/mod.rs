@@ -24,7 +24,6 @@ mod write_check;
 
 use std::sync::Arc;
 
-use portcullis_contract::{position::Position, view::Frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +39,7 @@ use crate::{
     log::Log,
     net::Tls,
     refused_sign_ins::RefusedSignIns,
-    store::Store,
+    store::{LogBatch, Store},
     telemetry::store_gauges::Measured,
 };
 
@@ -59,7 +58,7 @@ pub(crate) struct Jobs {
     pub(crate) tls: Vec<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.
-    pub(crate) batches: mpsc::Receiver<(Frame, Position)>,
+    pub(crate) batches: mpsc::Receiver<LogBatch>,
     pub(crate) master: Arc<MasterKey>,
     pub(crate) config: Config,
 }

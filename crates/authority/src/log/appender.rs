@@ -25,13 +25,13 @@ use crate::{
     config::LogConfig,
     domain::{Entry, EntryError, Micros, Mutation, Outcome, Session, SignedOut},
     health::Supervisor,
-    store::{Appended, EnforcementStore, Revoked, StoreError},
+    store::{Appended, EnforcementStore, LogBatch, Revoked, StoreError},
     telemetry::Instruments,
 };
 use portcullis_contract::{
     delta::{self, Change},
     key::CredentialKind,
-    position::{Position, Revision},
+    position::Revision,
     retry::Backoff,
     view::Frame,
 };
@@ -123,7 +123,7 @@ impl Log {
     pub fn start(
         store: &Arc<dyn EnforcementStore>,
         config: &LogConfig,
-        appended: &mpsc::Sender<(Frame, Position)>,
+        appended: &mpsc::Sender<LogBatch>,
         instruments: Arc<Instruments>,
         tasks: &Supervisor,
     ) -> Self {
@@ -229,7 +229,7 @@ struct Appender {
     queue: Arc<Queue>,
     store: Arc<dyn EnforcementStore>,
     config: LogConfig,
-    appended: mpsc::Sender<(Frame, Position)>,
+    appended: mpsc::Sender<LogBatch>,
     instruments: Arc<Instruments>,
 }
 
@@ -353,7 +353,10 @@ impl Appender {
     /// Adds the revocations of the earlier batches that answer for entries of this one: those of a try whose answer was
     /// lost.
     async fn add_recalled(&self, appended: &mut Appended) -> Result<(), StoreError> {
-        let own = appended.committed.as_ref().map(|(_, head)| head.revision);
+        let own = appended
+            .committed
+            .as_ref()
+            .map(|batch| batch.frame.revision);
         let mut earlier = BTreeSet::new();
         for outcome in appended.outcomes.iter().flatten() {
             if Some(outcome.revision) != own {
@@ -362,8 +365,8 @@ impl Appender {
         }
         for revision in earlier {
             let before = Revision(revision.0.saturating_sub(1));
-            for frame in self.store.catch_up(before, 1).await? {
-                add_revocations(&mut appended.revoked, &frame)?;
+            for batch in self.store.catch_up(before, 1).await? {
+                add_revocations(&mut appended.revoked, &batch.frame)?;
             }
         }
         Ok(())

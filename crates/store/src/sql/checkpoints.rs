@@ -1,11 +1,12 @@
 //! Checkpoints: which are kept, and when an authority has to write one.
 
-use portcullis_contract::position::Revision;
+use portcullis_contract::position::{Position, Revision};
 use prost::bytes::Bytes;
 
 use super::{
     columns::{ONLY, columns},
     db::Db,
+    log,
     row::only_row,
     transaction::transaction,
 };
@@ -94,14 +95,28 @@ async fn kept(db: &mut Db) -> Result<Vec<Revision>, StoreError> {
     rows.iter().map(|row| row.revision(ONLY)).collect()
 }
 
-/// Saves a checkpoint in a transaction of its own.
+/// Saves the checkpoint of a position in a transaction of its own, if the log has that position.
 pub(super) async fn save(
     db: &mut Db,
-    revision: Revision,
+    at: Position,
     view: &Bytes,
     code: &Bytes,
-) -> Result<(), StoreError> {
-    transaction!(db, insert(db, revision, view, code))
+) -> Result<bool, StoreError> {
+    transaction!(db, insert_known(db, at, view, code))
+}
+
+async fn insert_known(
+    db: &mut Db,
+    at: Position,
+    view: &Bytes,
+    code: &Bytes,
+) -> Result<bool, StoreError> {
+    let (head, chain) = log::head_and_chain(db, at.revision).await?;
+    if head.incarnation != at.incarnation || chain != Some(at.chain) {
+        return Ok(false);
+    }
+    insert(db, at.revision, view, code).await?;
+    Ok(true)
 }
 
 /// Inserts a checkpoint, and deletes all but it and the one before it.

@@ -17,7 +17,7 @@ use super::{
     row::{Row, only_row},
     value::Value,
 };
-use crate::{Beat, StoreError};
+use crate::{Beat, LogBatch, StoreError};
 use portcullis_domain::{Micros, time::span};
 
 columns! {
@@ -46,8 +46,13 @@ columns! {
 }
 
 columns! {
-    /// A batch as gates receive it.
-    FrameColumns { revision, delta, audit_digest }
+    /// A batch as gates receive it, with the chain behind it.
+    BatchColumns { revision, delta, audit_digest, chain }
+}
+
+columns! {
+    /// The history that a batch is of.
+    BatchHistory after BatchColumns { incarnation }
 }
 
 /// The row of `authority_beat` that the check of writes uses. No authority has this id.
@@ -252,27 +257,39 @@ pub(super) async fn tail(
     db: &mut Db,
     after: Revision,
     limit: u32,
-) -> Result<Vec<Frame>, StoreError> {
+) -> Result<Vec<LogBatch>, StoreError> {
+    // In the same statement, so that the name is that of the history that has the batches.
+    let history = BatchHistory {
+        incarnation: "(SELECT incarnation FROM log_head)",
+    };
     let sql = format!(
-        "SELECT {} FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2",
-        FrameColumns::names()
+        "SELECT {}, {} FROM log_batches WHERE revision > $1 ORDER BY revision LIMIT $2",
+        BatchColumns::names(),
+        history.select()
     );
     let rows = db
         .query(&sql, &[after.into(), i64::from(limit).into()])
         .await?;
-    rows.iter().map(read_frame).collect()
+    rows.iter().map(read_batch).collect()
 }
 
-fn read_frame(row: &Row) -> Result<Frame, StoreError> {
-    let columns = FrameColumns::AT;
+fn read_batch(row: &Row) -> Result<LogBatch, StoreError> {
+    let columns = BatchColumns::AT;
+    let revision = row.revision(columns.revision)?;
     let delta = row
         .optional_blob(columns.delta)?
         .ok_or(StoreError::Trimmed)?;
-    Ok(Frame {
-        revision: row.revision(columns.revision)?,
+    let frame = Frame {
+        revision,
         delta: Bytes::copy_from_slice(delta),
         audit_digest: row.array(columns.audit_digest)?,
-    })
+    };
+    let position = Position {
+        incarnation: Incarnation(row.array(BatchHistory::AT.incarnation)?),
+        revision,
+        chain: Chain(row.array(columns.chain)?),
+    };
+    Ok(LogBatch { frame, position })
 }
 
 /// The chain at a revision, if the log has that revision.

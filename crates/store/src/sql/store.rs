@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use portcullis_contract::{
     id::{ApiKeyId, SessionId, TenantId, TenantSerial, UserId},
     position::{Chain, Incarnation, Position, Revision},
-    view::Frame,
 };
 use prost::bytes::Bytes;
 
@@ -28,8 +27,8 @@ use crate::outage::Outage;
 use crate::{
     ActivityStore, ApiKeyStore, Appended, AuditExportStore, AuditStore, AuthorityShare, Beat,
     Checkpoint, CheckpointDue, CheckpointStore, DueSessions, ErasureStore, ExportClaim,
-    InstallationStore, KeyStore, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState,
-    Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
+    InstallationStore, KeyStore, LogBatch, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk,
+    PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
     SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore,
     TokenLife, UserStore,
 };
@@ -633,11 +632,11 @@ impl LogStore for SqlStore {
         log::check_writes(db).await
     }
 
-    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError> {
         log::tail(&mut self.lane(Lane::Feed).await?, after, limit).await
     }
 
-    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError> {
         log::tail(&mut self.lane(Lane::CatchUp).await?, after, limit).await
     }
 
@@ -693,11 +692,11 @@ impl CheckpointStore for SqlStore {
 
     async fn save_checkpoint(
         &self,
-        revision: Revision,
+        at: Position,
         view: Bytes,
         code: Bytes,
-    ) -> Result<(), StoreError> {
-        checkpoints::save(&mut self.lane(Lane::Upkeep).await?, revision, &view, &code).await
+    ) -> Result<bool, StoreError> {
+        checkpoints::save(&mut self.lane(Lane::Upkeep).await?, at, &view, &code).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {

@@ -308,7 +308,7 @@ mod tests {
             .append(&[Entry::internal(Mutation::SignOutEveryone)])
             .await
             .expect("appended");
-        let (frame, _) = appended.committed.expect("a batch");
+        let frame = appended.committed.expect("a batch").frame;
 
         let trimmed = store.trim(frame.revision, Duration::ZERO).await;
         assert_eq!(trimmed.expect("trims"), 1);

@@ -36,7 +36,7 @@ use portcullis_contract::{
     view::{Frame, View},
 };
 use published::Published;
-use ring::FromRing;
+use ring::{FromRing, SealedBatch};
 use shuttle::{future::block_on, thread};
 
 /// The batches that a scene appends.
@@ -103,21 +103,21 @@ fn a_stream_that_is_woken_finds_every_batch_in_order() {
 /// Reads as `WatchStream` does: it marks the position as seen, takes what there is, and waits for a change.
 fn read_all(published: &Published) {
     let mut positions = published.positions();
-    let mut at = Revision(0);
-    while at < Revision(BATCHES) {
+    let mut at = View::empty(Incarnation([1; 16])).position();
+    while at.revision < Revision(BATCHES) {
         let seen = positions.borrow_and_update().revision;
         match published.after(0, at) {
-            FromRing::Frames(frames) => {
-                for frame in frames {
-                    assert_eq!(frame.revision(), at.next(), "not dense");
-                    at = frame.revision();
+            FromRing::Batches(batches) => {
+                for batch in batches {
+                    assert_eq!(batch.frame.revision(), at.revision.next(), "not dense");
+                    at = batch.position;
                 }
             }
             other => panic!("{other:?} after {at:?}"),
         }
-        assert!(at >= seen, "told of {seen:?}, and found {at:?}");
+        assert!(at.revision >= seen, "told of {seen:?}, and found {at:?}");
         assert!(published.known_by(seen).is_some(), "no time of {seen:?}");
-        if at < Revision(BATCHES) {
+        if at.revision < Revision(BATCHES) {
             block_on(positions.changed()).expect("the feed lives");
         }
     }
@@ -151,9 +151,10 @@ struct Gate {
 
 impl Gate {
     /// Takes what a stream sends. The result has to be a view of one history.
-    fn take(&mut self, frames: Vec<SealedFrame>, known: &[Position]) {
-        for frame in frames {
-            let frame = Frame::try_from(frame.into_message()).expect("our own message");
+    fn take(&mut self, batches: Vec<SealedBatch>, known: &[Position]) {
+        for batch in batches {
+            let message = batch.frame.into_message();
+            let frame = Frame::try_from(message).expect("our own message");
             let view = self.view.as_ref().expect("a snapshot first");
             let next = view.apply(&frame).expect("the next batch");
             assert!(
@@ -179,7 +180,7 @@ fn a_stream_never_puts_the_batches_of_two_histories_together() {
         };
         // The other history is shorter, as after a failover that lost a batch, and at once becomes longer.
         let (first, next) = new[BATCHES as usize..].split_first().expect("views");
-        published.end_history(first.position().revision);
+        published.end_history(first.position());
         published.begin_history(first.clone());
         for view in next {
             let revision = view.position().revision.0;
@@ -193,21 +194,21 @@ fn a_stream_never_puts_the_batches_of_two_histories_together() {
 fn follow(published: &Published, known: &[Position]) {
     let history = published.history();
     let mut gate = Gate { view: None };
-    let mut at = Revision(0);
+    let mut at = View::empty(Incarnation([1; 16])).position();
     for _ in 0..2 * BATCHES {
         if published.history() != history {
             return;
         }
         let Some(_) = &gate.view else {
             let view = published.view();
-            at = view.position().revision;
+            at = view.position();
             gate.view = Some(View::clone(&view));
             continue;
         };
         match published.after(history, at) {
-            FromRing::Frames(frames) => {
-                at = frames.last().map_or(at, SealedFrame::revision);
-                gate.take(frames, known);
+            FromRing::Batches(batches) => {
+                at = batches.last().map_or(at, |batch| batch.position);
+                gate.take(batches, known);
             }
             FromRing::OtherHistory => return,
             // The log has to answer these; it has its own checks.

@@ -15,7 +15,7 @@ use portcullis_contract::{
     view::{Frame, Subject},
 };
 use portcullis_domain::{Entry, EntryError, Micros, Mutation, Outcome, is_set_back};
-use portcullis_store::{Appended, Beat, Revoked, StoreError};
+use portcullis_store::{Appended, Beat, LogBatch, Revoked, StoreError};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -136,6 +136,23 @@ impl Database {
         Ok(())
     }
 
+    /// Writes the checkpoint of a position that the server's log has, and says whether it has.
+    pub(super) async fn save_checkpoint(
+        &self,
+        server: usize,
+        at: Position,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        let (head, chain) = self
+            .read(server, |rows| (rows.head(), rows.chain(at.revision)))
+            .await?;
+        let is_known = head.incarnation == at.incarnation && chain == Some(at.chain);
+        if is_known {
+            self.write_lazily(server, record)?;
+        }
+        Ok(is_known)
+    }
+
     /// Waits until the standby has the log up to `end`.
     async fn wait_durable(&self, server: usize, end: usize, epoch: u64) -> Waited {
         let mut waited = self.dice.duration(500..=8_000);
@@ -240,7 +257,8 @@ impl Database {
         self.commit(server, record, epoch).await?;
         if let Some(number) = number {
             let mut events = self.history.events();
-            events.revocations[number].acknowledged = Some((elapsed(), committed.1.revision));
+            events.revocations[number].acknowledged =
+                Some((elapsed(), committed.position.revision));
         }
         appended.committed = Some(committed);
         Ok(appended)
@@ -364,9 +382,9 @@ impl Database {
     }
 
     /// Records that an authority counted time: the latest that the clock has shown.
-    pub fn count_time(&self) {
+    pub fn count_time(&self, elapsed: Duration) {
         let mut cluster = self.cluster();
-        let now = cluster.clock(elapsed());
+        let now = cluster.clock(elapsed);
         cluster.clock_latest = cluster.clock_latest.max(now);
     }
 }
@@ -534,7 +552,7 @@ impl Preparing {
         self.is_skipped = true;
     }
 
-    fn into_record(self) -> Option<(Record, (Frame, Position))> {
+    fn into_record(self) -> Option<(Record, LogBatch)> {
         if self.outcomes.is_empty() {
             return None;
         }
@@ -547,17 +565,18 @@ impl Preparing {
             delta: delta::encode(shown, Vec::new()),
             audit_digest: self.audit_digest,
         };
-        let head = after(self.before, &frame);
+        let position = after(self.before, &frame);
         let batch = Batch {
             frame: frame.clone(),
-            head,
+            head: position,
             changes: self.changes,
             disabled: self.disabled,
             outcomes: self.outcomes,
             turned: self.turned,
             clock_floor: self.clock_floor,
         };
-        Some((Record::Batch(Arc::new(batch)), (frame, head)))
+        let committed = LogBatch { frame, position };
+        Some((Record::Batch(Arc::new(batch)), committed))
     }
 }
 

@@ -13,14 +13,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use portcullis_contract::{
-    position::{Chain, Position, Revision},
-    view::Frame,
-};
+use portcullis_contract::position::{Chain, Position, Revision};
 use portcullis_domain::Entry;
 use portcullis_store::{
-    Appended, AuthorityShare, Beat, CheckpointDue, CheckpointStore, LogStore, PeerRow, PeerStore,
-    StoreError,
+    Appended, AuthorityShare, Beat, CheckpointDue, CheckpointStore, LogBatch, LogStore, PeerRow,
+    PeerStore, StoreError,
 };
 use prost::bytes::Bytes;
 use tokio::{
@@ -164,16 +161,16 @@ impl LogStore for Connection {
         Ok(())
     }
 
-    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
-        let frames = self
+    async fn tail(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError> {
+        let batches = self
             .call(move |database, server| async move {
                 database.read(server, |rows| rows.after(after, limit)).await
             })
             .await?;
-        frames.ok_or(StoreError::Trimmed)
+        batches.ok_or(StoreError::Trimmed)
     }
 
-    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<Frame>, StoreError> {
+    async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError> {
         self.tail(after, limit).await
     }
 
@@ -202,11 +199,12 @@ impl CheckpointStore for Connection {
 
     async fn save_checkpoint(
         &self,
-        revision: Revision,
+        at: Position,
         view: Bytes,
         code: Bytes,
-    ) -> Result<(), StoreError> {
-        self.write_lazily(Record::Checkpoint(revision, view, code))
+    ) -> Result<bool, StoreError> {
+        let record = Record::Checkpoint(at.revision, view, code);
+        self.call(async move |database, server| database.save_checkpoint(server, at, record).await)
             .await
     }
 

@@ -10,6 +10,7 @@ use portcullis_contract::{
     view::{Frame, Subject, View},
 };
 use portcullis_domain::{Micros, Outcome, SinceTurn};
+use portcullis_store::LogBatch;
 use prost::bytes::Bytes;
 
 /// A transaction, as the write-ahead log has it.
@@ -204,13 +205,20 @@ impl Rows {
     }
 
     /// The batches after a revision. None: the first of them was trimmed.
-    pub fn after(&self, revision: Revision, limit: u32) -> Option<Vec<Frame>> {
+    pub fn after(&self, revision: Revision, limit: u32) -> Option<Vec<LogBatch>> {
         if revision < self.trimmed {
             return None;
         }
         let later = self.log.range(revision.next()..);
-        let frames = later.map(|(_, (frame, _))| frame.clone());
-        Some(frames.take(limit as usize).collect())
+        let batches = later.map(|(revision, (frame, chain))| LogBatch {
+            frame: frame.clone(),
+            position: Position {
+                incarnation: self.head().incarnation,
+                revision: *revision,
+                chain: *chain,
+            },
+        });
+        Some(batches.take(limit as usize).collect())
     }
 
     /// A session by its id.

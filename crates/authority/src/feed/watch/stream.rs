@@ -4,7 +4,7 @@ use std::{collections::VecDeque, future, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
 use portcullis_contract::{
-    position::{Position, Revision},
+    position::{Chain, Position, Revision},
     sealed::SealedFrame,
 };
 use tokio::{
@@ -21,10 +21,10 @@ use super::{
 use crate::{
     domain::Micros,
     feed::{
-        Connected, FromRing, GateStream, Registration, SignedBeat, SnapshotPart,
+        Connected, FromRing, GateStream, Registration, SealedBatch, SignedBeat, SnapshotPart,
         confirmations::question_pause,
     },
-    store::{EnforcementStore, StoreError},
+    store::{EnforcementStore, LogBatch, StoreError},
 };
 
 /// The most probes of one stream that wait for a beat. More are not answered.
@@ -51,8 +51,8 @@ pub(crate) struct WatchStream<P> {
     history: u64,
     /// Probes that wait for a beat, in the order in which their beats come.
     waiting: VecDeque<WaitingProbe>,
-    /// The last revision that was put into `next`.
-    at: Revision,
+    /// The position behind all that was put into `next`.
+    at: Position,
     /// Answers that can be sent at once.
     next: VecDeque<Answer>,
     transfer: Option<SnapshotTransfer>,
@@ -100,6 +100,11 @@ where
         let position = host.feed.position();
         let history = host.feed.history();
         let wanted = host.validators.confirmations.wanted();
+        let start = Position {
+            incarnation: position.borrow().incarnation,
+            revision: Revision(0),
+            chain: Chain::default(),
+        };
         let mut stream = Self {
             host,
             inbound,
@@ -111,7 +116,7 @@ where
             question: Question::default(),
             history,
             waiting: VecDeque::new(),
-            at: Revision(0),
+            at: start,
             next: VecDeque::new(),
             transfer: None,
             is_over: false,
@@ -134,7 +139,7 @@ where
             let answer = self.next.pop_front();
             // The connection asks only when it has taken everything before: then it has all up to this revision.
             if self.next.is_empty() {
-                self.connected().record_taken(self.at);
+                self.connected().record_taken(self.at.revision);
             }
             if answer.is_some() || self.is_over {
                 return Ok(answer);
@@ -146,11 +151,11 @@ where
     async fn greet(&mut self, hello: Hello) -> Result<(), StreamEnd> {
         let state = self.host.judge_cursor(&hello).await?;
         let here = self.host.feed.view().position();
-        // Deltas follow the cursor. After a fork the snapshot sets the revision.
+        // Deltas follow the cursor. After a fork the snapshot sets the position.
         if let Some(cursor) = hello.cursor
             && cursor.incarnation == here.incarnation
         {
-            self.at = cursor.revision;
+            self.at = cursor;
         }
 
         let is_fork = state == CursorState::Fork;
@@ -223,9 +228,9 @@ where
                 self.next.push_back(Answer::SnapshotChunk(chunk));
                 self.transfer = Some(transfer);
             }
-            TransferStep::LastChunk(chunk, revision) => {
+            TransferStep::LastChunk(chunk, position) => {
                 self.next.push_back(Answer::SnapshotChunk(chunk));
-                self.at = revision;
+                self.at = position;
             }
             TransferStep::Queued {
                 ahead,
@@ -262,7 +267,7 @@ where
         let applied = self.connected().applied();
         // An answer to the last question, or a probe, will tell.
         let was_asked = self.question.asked_at >= wanted;
-        if self.at < wanted || applied >= wanted || was_asked {
+        if self.at.revision < wanted || applied >= wanted || was_asked {
             return;
         }
 
@@ -275,7 +280,7 @@ where
         }
         let pause = question_pause(self.host.validators.streams());
         self.question.next = Some(now + pause);
-        self.question.asked_at = self.at;
+        self.question.asked_at = self.at.revision;
         // Behind the batches: the validator has applied them when it reads this.
         self.next.push_back(Answer::Confirm);
     }
@@ -290,11 +295,11 @@ where
     }
 
     fn check_claim(&self, applied: Revision) -> Result<(), WatchError> {
-        if applied > self.at {
+        if applied > self.at.revision {
             tracing::warn!(
                 gate = %self.connected().gate,
                 claimed = %applied,
-                delivered = %self.at,
+                delivered = %self.at.revision,
                 "a gate claims a revision that it was not sent"
             );
             return Err(WatchError::RevisionAhead);
@@ -312,7 +317,7 @@ where
             && let Some(beat) = self.host.beats.ask()
         {
             // The log had `at` by now, so the beat, which begins later, names that or a later head.
-            self.connected().record_question(self.at, arrived);
+            self.connected().record_question(self.at.revision, arrived);
             self.waiting.push_back(WaitingProbe {
                 nonce: probe.nonce,
                 sent: probe.sent,
@@ -353,41 +358,68 @@ where
 
     /// Takes the batches after the last one that was gathered: from the ring, else from the log, else a snapshot.
     async fn gather_news(&mut self) -> Result<(), StreamEnd> {
-        let frames = match self.host.feed.after(self.history, self.at) {
-            FromRing::Frames(frames) => frames,
+        let news = match self.host.feed.after(self.history, self.at) {
+            FromRing::Batches(batches) => News::Batches(batches),
             // This replica does not have the revision yet. The primary has it, or the cursor would have been refused.
             FromRing::Ahead => return Ok(()),
-            FromRing::OtherHistory => {
-                self.end();
-                return Ok(());
-            }
-            FromRing::Behind => match read_log(&*self.host.store, self.at).await? {
-                Some(frames) => frames,
-                None => {
-                    self.begin_snapshot(None);
-                    return Ok(());
-                }
-            },
+            FromRing::OtherHistory => News::OtherHistory,
+            FromRing::Behind => read_log(&*self.host.store, self.at).await?,
         };
-        if let Some(last) = frames.last() {
-            self.at = last.revision();
+        match news {
+            News::Batches(batches) => {
+                if let Some(last) = batches.last() {
+                    self.at = last.position;
+                }
+                let deltas = batches.into_iter().map(|batch| Answer::Delta(batch.frame));
+                self.next.extend(deltas);
+            }
+            News::Trimmed => self.begin_snapshot(None),
+            News::OtherHistory => self.end(),
         }
-        self.next.extend(frames.into_iter().map(Answer::Delta));
         Ok(())
     }
 }
 
-/// Reads the batches after a revision from the log. None: the log is trimmed there.
-async fn read_log(
-    store: &dyn EnforcementStore,
-    after: Revision,
-) -> Result<Option<Vec<SealedFrame>>, StoreError> {
+/// What follows a position that a stream has reached.
+enum News {
+    Batches(Vec<SealedBatch>),
+    /// The log does not keep the batches any more.
+    Trimmed,
+    /// The position is not one of the log's history.
+    OtherHistory,
+}
+
+/// Reads the batches after a position from the log.
+async fn read_log(store: &dyn EnforcementStore, after: Position) -> Result<News, StoreError> {
     // Not `tail`: many streams that are far behind must not take the connection that the feed reads by.
-    match store.catch_up(after, CATCH_UP_FRAMES).await {
-        Ok(frames) => Ok(Some(frames.iter().map(SealedFrame::from).collect())),
-        Err(StoreError::Trimmed) => Ok(None),
-        Err(error) => Err(error),
+    let batches = match store.catch_up(after.revision, CATCH_UP_FRAMES).await {
+        Ok(batches) => batches,
+        Err(StoreError::Trimmed) => return Ok(News::Trimmed),
+        Err(error) => return Err(error),
+    };
+    let mut at = after;
+    let mut sealed = Vec::with_capacity(batches.len());
+    for batch in batches {
+        // The feed may not have noticed a failover yet: it compares its own view with the log, and not what a stream reads.
+        if !continues(at, &batch) {
+            return Ok(News::OtherHistory);
+        }
+        at = batch.position;
+        sealed.push(SealedBatch {
+            frame: SealedFrame::from(&batch.frame),
+            position: batch.position,
+        });
     }
+    Ok(News::Batches(sealed))
+}
+
+/// Whether a batch of the log continues the history up to `at`.
+fn continues(at: Position, batch: &LogBatch) -> bool {
+    let LogBatch { frame, position } = batch;
+    let chain = at.chain.next(&frame.delta, &frame.audit_digest);
+    position.incarnation == at.incarnation
+        && frame.revision.follows(at.revision)
+        && position.chain == chain
 }
 
 /// The first probe that waits, with its beat. Never comes when none waits.
@@ -409,5 +441,45 @@ async fn wait_until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        delta::{self, Change},
+        position::Incarnation,
+        view::{Frame, View},
+    };
+
+    use super::*;
+
+    fn next_batch(view: &View, digest: u8) -> LogBatch {
+        let frame = Frame {
+            revision: view.position().revision.next(),
+            delta: delta::encode(&[Change::Turn], Vec::new()),
+            audit_digest: [digest; 32],
+        };
+        let position = view.apply(&frame).expect("the next batch").position();
+        LogBatch { frame, position }
+    }
+
+    #[test]
+    fn only_a_batch_of_the_same_history_continues_it() {
+        let empty = View::empty(Incarnation([1; 16]));
+        let first = next_batch(&empty, 3);
+        assert!(continues(empty.position(), &first));
+
+        let view = empty.apply(&first.frame).expect("applies");
+        let second = next_batch(&view, 4);
+        assert!(continues(first.position, &second));
+        assert!(!continues(empty.position(), &second), "a gap");
+
+        // Both have the right number, and another past.
+        let other = empty.apply(&next_batch(&empty, 9).frame).expect("applies");
+        assert!(!continues(first.position, &next_batch(&other, 4)));
+        let mut recovered = second;
+        recovered.position.incarnation = Incarnation([2; 16]);
+        assert!(!continues(first.position, &recovered));
     }
 }

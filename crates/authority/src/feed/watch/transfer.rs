@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_contract::{position::Revision, sealed::SealedChunk};
+use portcullis_contract::{position::Position, sealed::SealedChunk};
 
 use crate::feed::{EncodedSnapshot, Feed, SnapshotPart, Ticket, Turn};
 
@@ -27,8 +27,8 @@ pub(super) struct SnapshotTransfer {
 pub(super) enum TransferStep {
     /// A chunk is sent, and more follow.
     Chunk(SealedChunk, SnapshotTransfer),
-    /// The last chunk is sent. The validator has the view of this revision then.
-    LastChunk(SealedChunk, Revision),
+    /// The last chunk is sent. The validator has the view of this position then.
+    LastChunk(SealedChunk, Position),
     /// The validator is told that its snapshot waits.
     Queued {
         ahead: u32,
@@ -87,7 +87,7 @@ impl SnapshotTransfer {
         }
         // This frees the slot, and tells the queue how long the transfer took.
         self.ticket.finish(Instant::now());
-        TransferStep::LastChunk(chunk, snapshot.position.revision)
+        TransferStep::LastChunk(chunk, snapshot.position)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     },
     batch::{Applied, Batch, Cutoff, EntryResult, scope_columns},
 };
-use crate::{Appended, Revoked, StoreError};
+use crate::{Appended, LogBatch, Revoked, StoreError};
 use portcullis_domain::{Entry, EntryError, Outcome};
 
 columns! {
@@ -142,7 +142,10 @@ impl Batch<'_> {
                 delta,
                 audit_digest,
             };
-            (frame, head)
+            LogBatch {
+                frame,
+                position: head,
+            }
         });
 
         let outcomes = outcomes(&self.results, revision);
