@@ -18,6 +18,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// A machine that is cut off answers nothing at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The program `patronictl`.
+const PATRONICTL: &str = "from patroni.ctl import ctl; ctl()";
+
 /// The answer of Patroni's `/cluster`.
 #[derive(Deserialize)]
 struct Cluster {
@@ -108,7 +111,7 @@ pub(crate) async fn become_healthy(installation: &Installation) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < DEADLINE {
         let members = members(installation, &[]).await.unwrap_or_default();
-        if is_healthy(&members, installation) {
+        if is_healthy(&members, installation) && all_stream(installation).await {
             return Ok(());
         }
         sleep(POLL_INTERVAL).await;
@@ -129,11 +132,25 @@ fn is_healthy(members: &[Member], installation: &Installation) -> bool {
         && (is_confirmed || !installation.synchronous)
 }
 
+/// Asks the primary itself: what Patroni knows of a machine that was cut off is from before.
+async fn all_stream(installation: &Installation) -> bool {
+    let Some(primary) = look_for_primary(installation, &[]).await else {
+        return false;
+    };
+    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    let standbys = (installation.databases.len() - 1).to_string();
+    query(&installation.databases[primary], streaming)
+        .await
+        .is_ok_and(|count| count == [standbys])
+}
+
 /// Hands the primary's role over, as an operator does before maintenance.
 pub(crate) async fn switch_over(installation: &Installation, candidate: usize) -> Result<()> {
     let name = installation.databases[candidate].name;
     let command = [
-        "patronictl",
+        "/usr/bin/python3",
+        "-c",
+        PATRONICTL,
         "-c",
         "/etc/patroni/config.yml",
         "switchover",

@@ -14,6 +14,7 @@ use portcullis_tests::{
 use tokio::process::Child;
 
 use crate::{
+    Options,
     certificates::Issuer,
     cluster,
     machines::{Machine, Program, lay_wire},
@@ -44,8 +45,12 @@ pub(crate) struct Installation {
 
 impl Installation {
     /// Makes the machines and starts everything, the database first.
-    pub(crate) async fn start(out: &Path, asynchronous: bool) -> Result<Self> {
-        let root = empty_directory(out)?;
+    pub(crate) async fn start(options: &Options) -> Result<Self> {
+        let root = empty_directory(&options.out)?;
+        let patroni = match &options.patroni {
+            Some(directory) => directory.canonicalize().context("--patroni")?,
+            None => PathBuf::new(),
+        };
         let files = Path::new(FILES).canonicalize().context(FILES)?;
         lay_wire(&files.join("hosts")).await?;
 
@@ -55,21 +60,21 @@ impl Installation {
             applications: Vec::new(),
             secrets: Secrets::draw(),
             ca_certificate: issuer.pem(),
-            synchronous: !asynchronous,
+            synchronous: !options.asynchronous,
             authorities: vec![None, None],
             gates: vec![None, None],
         };
         let hosts = read("hosts")?;
         for (name, host) in DATABASES {
             let address = Ipv4Addr::new(10, 108, 0, host);
-            let machine = Machine::make(name, address, &root, &hosts).await?;
+            let machine = Machine::make(name, address, &root, &hosts, &patroni).await?;
             installation.write_database(&machine, &issuer).await?;
             installation.databases.push(machine);
         }
         let master_key = draw_master_key(&root)?;
         for (name, host) in APPLICATIONS {
             let address = Ipv4Addr::new(10, 108, 0, host);
-            let machine = Machine::make(name, address, &root, &hosts).await?;
+            let machine = Machine::make(name, address, &root, &hosts, &patroni).await?;
             installation
                 .write_application(&machine, &issuer, &master_key)
                 .await?;
@@ -194,7 +199,12 @@ impl Installation {
             command: &["/usr/bin/etcd"],
         };
         machine.start("etcd", &etcd)?;
-        let patroni = patroni(&["/usr/bin/patroni", "/etc/patroni/config.yml"]);
+        let patroni = patroni(&[
+            "/usr/bin/python3",
+            "-m",
+            "patroni",
+            "/etc/patroni/config.yml",
+        ]);
         machine.start("patroni", &patroni)?;
         Ok(())
     }

@@ -1,12 +1,16 @@
 # Runs a program on a machine of the rig: in the machine's network, with its own /etc, /run and data.
-# sh machine.sh DIRECTORY USER ENVIRONMENT COMMAND...
+# sh machine.sh DIRECTORY PATRONI USER ENVIRONMENT COMMAND...
 #
 # `ip netns exec` has given this process mounts of its own, so nothing here is seen from outside.
 set -eu
-machine=$1 user=$2 environment=$3
-shift 3
+machine=$1 patroni=$2 user=$3 environment=$4
+shift 4
 
 mount --bind "$machine/run" /run
+# Patroni's packages. Without them it is the host's own.
+if [ -n "$patroni" ]; then
+    mount --bind "$patroni" /run/patroni
+fi
 mount --bind "$machine/var/lib/etcd" /var/lib/etcd
 mount --bind "$machine/var/lib/postgresql" /var/lib/postgresql
 
@@ -25,6 +29,7 @@ if [ -f "$environment" ]; then
     . "$environment"
     set +a
 fi
+export PYTHONPATH=/run/patroni
 HOME=$(getent passwd "$user" | cut -d: -f6)
 export HOME
 cd /

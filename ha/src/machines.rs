@@ -22,6 +22,8 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     pub(crate) address: Ipv4Addr,
     directory: PathBuf,
+    /// The directory with Patroni's packages. Empty: those of the host.
+    patroni: PathBuf,
 }
 
 /// A program of a machine, as its unit would start it.
@@ -53,13 +55,15 @@ impl Machine {
         address: Ipv4Addr,
         root: &Path,
         hosts: &str,
+        patroni: &Path,
     ) -> Result<Self> {
         let machine = Self {
             name,
             address,
             directory: root.join(name),
+            patroni: patroni.to_owned(),
         };
-        for directory in ["run/host-etc", "run/machine-etc"] {
+        for directory in ["run/host-etc", "run/machine-etc", "run/patroni"] {
             fs::create_dir_all(machine.directory.join(directory))?;
         }
         machine.make_directory("run/postgresql", "postgres").await?;
@@ -142,6 +146,7 @@ impl Machine {
         command
             .args(["netns", "exec", self.name, "sh", "-c", MACHINE, "machine"])
             .arg(&self.directory)
+            .arg(&self.patroni)
             .args([program.user, program.environment])
             .args(program.command)
             .stdin(Stdio::null());

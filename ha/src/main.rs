@@ -48,6 +48,9 @@ struct Options {
     /// Runs Patroni without its synchronous mode. The run then loses what was acknowledged, and has to notice.
     #[arg(long)]
     asynchronous: bool,
+    /// The directory with Patroni's Python packages. None: the machine's own Patroni.
+    #[arg(long)]
+    patroni: Option<PathBuf>,
     /// Where the machines' directories, their logs and `ha.json` go.
     #[arg(long, default_value = "target/ha")]
     out: PathBuf,
@@ -86,7 +89,7 @@ fn enter_namespaces() -> Result<ExitCode> {
 
 #[tokio::main]
 async fn run_to_the_end(options: &Options) -> Result<ExitCode> {
-    let mut installation = Installation::start(&options.out, options.asynchronous).await?;
+    let mut installation = Installation::start(options).await?;
     let report = run(options, &mut installation).await?;
 
     let text = serde_json::to_string_pretty(&report)?;
