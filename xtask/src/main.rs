@@ -16,6 +16,7 @@ mod faults;
 mod fuzz;
 mod gateways;
 mod generate;
+mod ha;
 mod install;
 mod lint;
 mod mutants;
@@ -58,6 +59,8 @@ enum Chore {
     /// Run load with a fault every few seconds, and compare every gate with what was acknowledged; the report goes to
     /// target/soak.
     Soak(bench::SoakOptions),
+    /// Run a PostgreSQL cluster with failover, two authorities and two gates; kill, promote, cut off and rejoin under load.
+    Ha(ha::Options),
     /// Build the binaries to ship, stripped, with their debug information in files of their own.
     Dist,
     /// Make the Debian packages, the images and the chart, check each by its own tools, and start it from its own files.
@@ -106,6 +109,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Screenshots => browser::take_screenshots(),
         Chore::Bench(options) => bench::run(options),
         Chore::Soak(options) => bench::soak(options),
+        Chore::Ha(options) => ha::run(options),
         Chore::Dist => dist::run(),
         Chore::Packages(options) => packages::run(options),
         Chore::Seed(options) => bench::seed(options),

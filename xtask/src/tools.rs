@@ -83,6 +83,38 @@ pub(crate) const POSTGRES_SERVER: Need = Need {
     met: || shell::on_path("initdb") || debian_has("initdb"),
 };
 
+/// Decides which PostgreSQL server is primary.
+pub(crate) const PATRONI: Need = Need {
+    name: "Patroni",
+    packages: &["patroni"],
+    services: &["patroni"],
+    met: || shell::on_path("patroni"),
+};
+
+/// Patroni keeps there who is primary.
+pub(crate) const ETCD: Need = Need {
+    name: "etcd",
+    packages: &["etcd-server"],
+    services: &["etcd"],
+    met: || shell::on_path("etcd"),
+};
+
+/// Cuts machines off.
+pub(crate) const NFTABLES: Need = Need {
+    name: "nft",
+    packages: &["nftables"],
+    services: &["nftables"],
+    met: || has_server("nft"),
+};
+
+/// Makes network namespaces.
+pub(crate) const IPROUTE: Need = Need {
+    name: "ip",
+    packages: &["iproute2"],
+    services: &[],
+    met: || has_server("ip"),
+};
+
 /// A test connects through it and expects a refusal.
 pub(crate) const PGBOUNCER: Need = Need {
     name: "PgBouncer",

@@ -236,10 +236,10 @@ fn fill_placeholders(example: &str) -> String {
 
 #[test]
 fn every_example_can_be_used() {
-    let mut examples = vec![(
-        "deploy/portcullis.toml".to_owned(),
-        read("deploy/portcullis.toml"),
-    )];
+    let mut examples = Vec::new();
+    for file in ["deploy/portcullis.toml", "deploy/ha/portcullis.toml"] {
+        examples.push((file.to_owned(), read(file)));
+    }
     for file in [
         "docs/operating/README.md",
         "docs/reference/configuration.md",
