@@ -111,6 +111,7 @@ mod lookup;
 mod navigation;
 mod path;
 mod pattern;
+mod proxies;
 mod reads;
 mod refused;
 mod request;
@@ -125,6 +126,7 @@ pub use self::{
     gate::Gate,
     identity_headers::{IDENTITY_HEADERS, is_identity_header},
     path::PathProblem,
+    proxies::TrustedProxies,
     reads::{
         BackslashReading, DotReading, DotSegmentReading, DoubleSlashReading, EncodedReading,
         LookalikeReading, SemicolonReading, SlashReading, UpstreamReads,

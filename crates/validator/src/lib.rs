@@ -161,10 +161,10 @@ mod telemetry;
 mod tls;
 mod validator;
 
-pub use portcullis_gate::{Access, Rule, RuleMode, Rules, RulesError, Subject};
+pub use portcullis_gate::{Access, Rule, RuleMode, Rules, RulesError, Subject, TrustedProxies};
 pub use portcullis_validator_core::{
     Admitted, ApiKeyIdentity, BuildError, Ended, Freshness, Identity, Mode, Position, Rejection,
-    RequestInfo, Statistics, Verdicts, http::TrustedProxies,
+    RequestInfo, Statistics, Verdicts,
 };
 
 pub use self::{

@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use http::Method;
 use portcullis_contract::{id::TenantId, token::is_scope};
-use portcullis_validator_core::http::TrustedProxies;
 
 use super::{
     error::RulesError,
@@ -14,7 +13,9 @@ use super::{
     ruling::{Demands, Ruling},
     sign_in::SignIn,
 };
-use crate::{host::HostPattern, pattern::PathPattern, reads::UpstreamReads};
+use crate::{
+    host::HostPattern, pattern::PathPattern, proxies::TrustedProxies, reads::UpstreamReads,
+};
 
 /// The most rules of a gate.
 pub const RULES_MAX: usize = 512;

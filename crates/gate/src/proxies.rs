@@ -4,8 +4,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
-
-use crate::settings::BuildError;
+use portcullis_validator_core::BuildError;
 
 /// The most networks of trusted proxies.
 const NETWORKS_MAX: usize = 256;
@@ -19,7 +18,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// as trusted proxies wrote it: everything to the left may be the client's own invention. The default trusts nobody.
 ///
 /// ```
-/// use portcullis_validator_core::http::TrustedProxies;
+/// use portcullis_gate::TrustedProxies;
 ///
 /// let proxies: TrustedProxies = "10.0.0.0/8, ::1".parse()?;
 /// let mut headers = http::HeaderMap::new();
