@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{destination::DeliveryError, json};
+use super::{delivery::DeliveryError, json};
 use crate::{
     config::{ConfigError, FileExportConfig},
     domain::AuditEvent,

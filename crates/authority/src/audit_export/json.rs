@@ -6,7 +6,7 @@ use portcullis_contract::DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
-use super::destination::DeliveryError;
+use super::delivery::DeliveryError;
 use crate::{api::grpc::audit_event, domain::AuditEvent};
 
 static DESCRIPTOR: LazyLock<MessageDescriptor> = LazyLock::new(|| {

@@ -6,6 +6,7 @@
 //! the claim. Decision 103 has the reasons.
 
 mod claim;
+mod delivery;
 mod destination;
 mod file;
 mod json;
@@ -25,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     claim::{Claimed, keep_claim},
-    destination::{Delivery, DeliveryError, Destination},
+    delivery::{Delivery, DeliveryError},
+    destination::Destination,
     trail::{Piece, Trail},
 };
 pub(crate) use self::{
@@ -39,7 +41,7 @@ use crate::{
     store::{ExportClaim, Store, StoreError},
 };
 
-/// The pause between two looks at an export that another authority delivers, and at a quiet trail.
+/// The pause between two looks at an export that another authority delivers.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a place that moved without a delivery is in memory only.
 const SAVE: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use tokio::{
 
 use self::message::Header;
 use super::{
-    destination::{Delivery, DeliveryError},
+    delivery::{Delivery, DeliveryError},
     json,
 };
 use crate::{

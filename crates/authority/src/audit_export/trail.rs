@@ -4,13 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
-use super::LOOK;
 use crate::{
     domain::{AuditEvent, ExportPlace, TrailPosition},
     feed::Feed,
     store::{Store, StoreError},
 };
 
+/// The longest pause between two looks at a quiet trail.
+const QUIET_PAUSE: Duration = Duration::from_secs(1);
 /// The most events that are read at once.
 const EVENTS_MAX: u32 = 500;
 
@@ -93,7 +94,7 @@ impl Trail {
     pub(super) async fn wait_for_more(&self, feed: &Feed) {
         let mut position = feed.position();
         sleep(self.pause).await;
-        let _in_time = timeout(LOOK, position.changed()).await;
+        let _in_time = timeout(QUIET_PAUSE, position.changed()).await;
     }
 }
 

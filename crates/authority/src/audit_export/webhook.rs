@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use self::attempt::{Message, Receiver, Refusal};
 use super::{
-    destination::{Delivery, DeliveryError},
+    delivery::{Delivery, DeliveryError},
     signature::Signer,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use portcullis_contract::position::sha256;
 
-use super::Gate;
+use super::gate::Gate;
 
 /// A validator: the gate that it is of, by credential and name, and the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,6 +4,7 @@ mod admission;
 mod beat;
 mod confirmations;
 mod counts;
+mod gate;
 mod gates;
 mod known;
 mod lease;
@@ -40,10 +41,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     admission::{Admission, Ticket, Turn},
     beat::{Beats, SignedBeat},
+    gate::{Gate, ValidatorMode, ValidatorStatus},
     receipts::Enforcement,
     ring::{FromRing, SealedBatch},
     snapshot::{EncodedSnapshot, SnapshotPart},
-    validators::{Connected, Gate, Registration, ValidatorMode, ValidatorStatus, Validators},
+    validators::{Connected, Registration, Validators},
 };
 pub(crate) use self::{
     gates::{GateStream, Gates},

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_contract::position::Revision;
 use prost::Message;
 
-use super::{Gate, ValidatorMode, ValidatorStatus, counts::ValidatorId};
+use super::{
+    counts::ValidatorId,
+    gate::{Gate, ValidatorMode, ValidatorStatus},
+};
 
 /// The most statuses that are written. Rosters are as long as they are, because receipts need all of them.
 const STATUSES_MAX: usize = 10_000;

@@ -1,6 +1,7 @@
 //! TLS of the connections to PostgreSQL, with the meaning that libpq gives to `sslmode`.
 
 mod files;
+mod mode;
 mod trust;
 
 use std::{
@@ -15,43 +16,12 @@ use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, client::Resumption,
 };
 
-pub(super) use self::files::Files;
 use self::{files::Contents, trust::Trust};
+pub(super) use self::{files::Files, mode::Mode};
 use crate::sql::DbError;
 
 /// The protocol's name in a handshake. PostgreSQL 17 requires it for a direct handshake.
 const ALPN: &[u8] = b"postgresql";
-
-/// How much of `sslmode` a connection needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// Never TLS.
-    Disable,
-    /// TLS if the server has it. Nobody is verified.
-    Prefer,
-    /// TLS, whoever the server is.
-    Require,
-    /// TLS, with a certificate of a known authority.
-    VerifyCa,
-    /// TLS, with a certificate of a known authority for the host of the URL.
-    VerifyFull,
-}
-
-impl Mode {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
-
-    pub(super) fn verifies(self) -> bool {
-        matches!(self, Self::VerifyCa | Self::VerifyFull)
-    }
-}
 
 /// The TLS of one URL. Its files may be replaced while connections are made.
 pub(super) struct Tls {

@@ -2,6 +2,7 @@
 
 mod oauth;
 mod oidc;
+mod paths;
 
 use std::sync::Arc;
 

@@ -14,15 +14,15 @@ use axum::{
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::oauth::{FORM_BYTES_MAX, Form, no_store, observe, refuse_uncached};
+use super::{
+    oauth::{FORM_BYTES_MAX, Form, no_store, observe, refuse_uncached},
+    paths::LOGOUT,
+};
 use crate::{
     api::access::{Access, Class, Holder, address_of},
     app::{AppError, provider_logout::end_sessions},
     net::{Held, Peer, network},
 };
-
-/// The path that an identity provider is given as `backchannel_logout_uri`.
-pub(super) const LOGOUT: &str = "/oidc/backchannel-logout";
 
 /// Serves the endpoint, if any provider is configured.
 pub(super) fn router(access: &Arc<Access>) -> Router {

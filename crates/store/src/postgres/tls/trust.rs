@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     server::ParsedCertificate,
 };
 
-use super::Mode;
+use super::mode::Mode;
 
 /// Verifies as much of a server's certificate as the mode asks for.
 ///

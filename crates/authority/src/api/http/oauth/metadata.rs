@@ -10,7 +10,8 @@ use axum::{
 use http::{Uri, header::CACHE_CONTROL};
 use serde_json::{Value, json};
 
-use super::{INTROSPECT, METADATA, REVOKE};
+use super::METADATA;
+use crate::api::http::paths::{INTROSPECT, REVOKE};
 
 /// How long a client may keep the metadata, as it may keep the keys.
 const CACHE: &str = "public, max-age=60";

@@ -30,12 +30,9 @@ pub(super) use self::{
     form::Form,
     observe::observe,
 };
+use super::paths::{INTROSPECT, REVOKE};
 use crate::api::access::Access;
 
-/// The path of RFC 7662.
-const INTROSPECT: &str = "/oauth2/introspect";
-/// The path of RFC 7009.
-const REVOKE: &str = "/oauth2/revoke";
 /// The path of RFC 8414. The path of the issuer follows, if it has one.
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 

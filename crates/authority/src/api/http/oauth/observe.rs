@@ -8,8 +8,10 @@ use axum::{
     response::Response,
 };
 
-use super::{INTROSPECT, REVOKE};
-use crate::{api::http::oidc::LOGOUT, telemetry::Instruments};
+use crate::{
+    api::http::paths::{INTROSPECT, LOGOUT, REVOKE},
+    telemetry::Instruments,
+};
 
 /// The routes that are measured. A caller could fill the metrics with others.
 const ROUTES: &[&str] = &[INTROSPECT, REVOKE, LOGOUT];
