@@ -9,6 +9,7 @@ mod ending;
 pub(crate) mod gates;
 mod keys;
 mod manual;
+mod outcome;
 mod policy;
 mod receipt;
 mod sessions;

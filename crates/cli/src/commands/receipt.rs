@@ -6,7 +6,7 @@ use clap::Args;
 use portcullis_contract::v1;
 use tonic::Request;
 
-use super::ending::Outcome;
+use super::outcome::Outcome;
 use crate::{
     context::Session as Connected,
     failure::{Exit, Failure, Result},

@@ -411,11 +411,6 @@ async fn end_matching(
     }
 }
 
-/// The ids of sessions.
-pub(crate) fn ids_of(sessions: &[v1::Session]) -> Vec<String> {
-    sessions.iter().map(|session| session.id.clone()).collect()
-}
-
 fn device(session: &v1::Session) -> String {
     let Some(device) = &session.device else {
         return "-".to_owned();
