@@ -101,13 +101,11 @@ impl Trail {
     }
 
     async fn verify(&self, after: u64) -> AuditVerdict {
-        let verdict = self
-            .store
+        self.store
             .verify_audit_trail(Revision(after), 1_000)
             .await
             .expect("an answer")
-            .expect("a revision");
-        verdict
+            .expect("a revision")
     }
 
     /// The verdict of an authority: with the codes of the records.

@@ -36,10 +36,12 @@ pub(crate) const ARCHIVE_EXPORT: &str = "(archive)";
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_secs(60);
+/// The pause while another authority has the claim. It may have died.
+const CLAIM_PAUSE: Duration = Duration::from_secs(2);
 /// How long a claim counts without a renewal.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(5);
 /// The time after which a claim is renewed.
-const RENEW: Duration = Duration::from_secs(15);
+const RENEW: Duration = Duration::from_millis(1_500);
 /// The pause between two reads, so that the archive competes with nobody.
 const PIECE_PAUSE: Duration = Duration::from_millis(20);
 /// The time after the end of a month in which its last batches may still come.
@@ -69,7 +71,9 @@ enum ArchiveError {
     File(#[from] io::Error),
     #[error("revision {0}: {1}")]
     Fault(Revision, &'static str),
-    #[error("another authority has the claim")]
+    #[error("another authority archives")]
+    Claimed,
+    #[error("the claim was lost")]
     Lost,
 }
 
@@ -103,6 +107,7 @@ impl Archiver {
                         self.archived.notify_one();
                     }
                     Ok(None) => sleep(LOOK).await,
+                    Err(ArchiveError::Claimed) => sleep(CLAIM_PAUSE).await,
                     Err(ArchiveError::Store(error)) => {
                         error.log("audit events were not archived; the next try is in a minute");
                         sleep(LOOK).await;
@@ -120,7 +125,7 @@ impl Archiver {
         }
     }
 
-    /// Archives the oldest month that is over and not archived. None: there is none, or another authority does it.
+    /// Archives the oldest month that is over and not archived. None: there is none.
     async fn archive_month(&self) -> Result<Option<PathBuf>, ArchiveError> {
         let (begin, _) = self.store.trail_begin().await?;
         let begin = ExportPlace::behind(TrailMark {
@@ -131,9 +136,7 @@ impl Archiver {
             .store
             .claim_export(ARCHIVE_EXPORT, &self.authority, &begin, LEASE)
             .await?;
-        let Some(claim) = claimed else {
-            return Ok(None);
-        };
+        let claim = claimed.ok_or(ArchiveError::Claimed)?;
         let written = self.write_next(&claim, &begin).await;
         self.store
             .release_export(ARCHIVE_EXPORT, claim.fence)
