@@ -29,7 +29,7 @@ use portcullis_tests::{
 
 /// Events of one row of the outbox.
 const EVENTS: u64 = 200;
-/// The pause of the job between two steps, a hundredth of the real one: a million rows take too long otherwise.
+/// The pause between two steps, a hundredth of the job's: a measurement takes too long otherwise.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Sign-ins of each of four callers in a second.
 const RATE: u64 = 25;
