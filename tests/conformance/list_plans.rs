@@ -279,7 +279,7 @@ impl World {
         ))
         .await;
         self.run(&format!(
-            "INSERT INTO cutoffs SELECT 1, 1000000 + n, n, 0, {} FROM {numbers}",
+            "INSERT INTO cutoffs SELECT 1, 1000000 + n, n, 0, {}, 0 FROM {numbers}",
             id("n")
         ))
         .await;

@@ -32,6 +32,8 @@ mod append;
 mod audit;
 mod audit_exports;
 mod audit_outbox;
+mod audit_removal_cost;
+mod audit_retention;
 mod audit_verification;
 mod batches;
 mod clocks;

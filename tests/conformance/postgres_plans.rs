@@ -124,7 +124,7 @@ async fn grow(schema: &Schema, rows: Range<i64>) {
             "audit_events",
             "substr(KEY, 1, 16), 0, n, n, 't', 'a', '', 1, '', '', '', '', '', 1",
         ),
-        insert("cutoffs", "1, n, n, 0, substr(KEY, 1, 16)"),
+        insert("cutoffs", "1, n, n, 0, substr(KEY, 1, 16), n"),
         insert("log_batches", "-n, KEY, KEY, KEY, n"),
         insert("users", "'t', 'other' || n, n, 1, '', '', '', '', n, NULL"),
         insert(

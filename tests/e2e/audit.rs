@@ -40,6 +40,7 @@ impl Story {
         match &self.schema {
             Some(schema) => {
                 let disarm = "DROP TRIGGER IF EXISTS audit_events_stay ON audit_events; \
+                     DROP TRIGGER IF EXISTS audit_events_undeleted ON audit_events; \
                      DROP TRIGGER IF EXISTS audit_events_unchanged ON audit_events";
                 let sql = format!("SET search_path = {}; {disarm}; {sql}", schema.name);
                 shared()

@@ -5,6 +5,7 @@ mod administrators;
 mod api_keys;
 mod audit;
 mod audit_export;
+mod audit_retention;
 mod audit_watch;
 mod backup;
 mod browser;

@@ -149,6 +149,7 @@ impl Place {
             }
             Kind::Postgres { .. } => {
                 "DROP TRIGGER audit_events_stay ON audit_events; \
+                 DROP TRIGGER audit_events_undeleted ON audit_events; \
                  DROP TRIGGER audit_events_unchanged ON audit_events"
             }
         };

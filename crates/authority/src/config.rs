@@ -2,6 +2,7 @@
 //!
 //! `docs/reference/configuration.md` lists the keys; a test keeps it complete.
 
+mod audit;
 mod audit_exports;
 mod bounds;
 mod callers;
@@ -24,6 +25,7 @@ pub use portcullis_serving::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    audit::{AuditConfig, Keep},
     audit_exports::{
         AuditExportConfig, ExportStart, FileExportConfig, SyslogExportConfig, SyslogTransport,
         WebhookExportConfig,
@@ -56,6 +58,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// Lifetimes of sessions.
     pub sessions: SessionConfig,
+    /// How long the audit trail stays.
+    pub audit: AuditConfig,
     /// Databases of places.
     pub places: PlacesConfig,
     /// The master key and signing keys.
@@ -88,6 +92,7 @@ impl Config {
         self.store.check()?;
         self.tokens.check()?;
         self.sessions.check()?;
+        self.audit.check()?;
         // First the bounds of the staleness, then a comparison with it.
         self.watch.check()?;
         self.keys.check(self.watch.staleness_max)?;

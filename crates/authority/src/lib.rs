@@ -18,6 +18,7 @@
 
 mod api;
 mod app;
+mod audit_archive;
 mod audit_export;
 mod callers;
 mod check;

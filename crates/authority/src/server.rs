@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{access::Access, grpc, http},
     app::{App, TokenUses},
+    audit_archive::Archiver,
     audit_export,
     callers::Callers,
     client_info::{places::Places, user_agents},
@@ -216,6 +217,8 @@ impl Authority {
         };
         let audit_exports = audit_export::open(&app.config.audit_exports, &exporting)?;
 
+        let audit_archive = Archiver::open(&app)?;
+
         // The ports.
         let tls = PortTls::open(&app.config)?;
         if let Some(tls) = &tls.grpc {
@@ -246,6 +249,7 @@ impl Authority {
             keyring: Arc::clone(&app.keyring),
             places: Arc::clone(&app.places),
             audit_exports,
+            audit_archive,
             tls: tls.grpc.into_iter().chain(tls.http).collect(),
             refused_sign_ins: Arc::clone(&app.refused_sign_ins),
             batches,
@@ -424,7 +428,7 @@ async fn start_app(
     .await?;
 
     // The feed: the view that follows the log, for this authority and for every stream.
-    let feed = Feed::open(Arc::clone(&enforcement), master, &config.watch).await?;
+    let feed = Feed::open(Arc::clone(&enforcement), Arc::clone(&master), &config.watch).await?;
     let feed = Arc::new(feed);
 
     // The streams of gates that watch this authority.
@@ -477,6 +481,7 @@ async fn start_app(
         gates: Arc::clone(&watch.gates),
         watch,
         keyring: Arc::new(keyring),
+        master,
         secrets,
         policies: Arc::new(policies),
         refused_sign_ins: Arc::default(),

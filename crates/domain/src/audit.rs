@@ -2,7 +2,7 @@
 
 use portcullis_contract::{
     id::{EventId, SessionId, TenantId, UserId},
-    position::Revision,
+    position::{Chain, Revision},
 };
 
 use super::{Actor, Cause, Details, Micros, findings::Finding};
@@ -217,6 +217,36 @@ pub struct AuditVerdict {
     pub fault: Option<AuditFault>,
     /// The erasures that the verified rows refer to, by their first row.
     pub erased: Vec<ErasedRows>,
+    /// Where the trail begins.
+    pub begin: TrailBegin,
+    /// The number of rows that are gone from the verified batches, because they were older than their tenant keeps them.
+    pub removed: u64,
+    /// The records of removals that the verification relies on. It is worth nothing before their codes are checked.
+    pub records: Vec<CodedRecord>,
+}
+
+/// Where the trail begins: everything up to a revision was old enough, and is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrailBegin {
+    /// The last revision that is gone. 0: none is.
+    pub revision: Revision,
+    /// The chain there, to which the first batch of the trail is linked.
+    pub chain: Chain,
+    /// The number of batches that are gone.
+    pub batches: u64,
+    /// The number of rows that are gone with them.
+    pub rows: u64,
+}
+
+/// A record in the store, with the code that only an authority can make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodedRecord {
+    /// The revision that the record is about.
+    pub revision: Revision,
+    /// What the code is over.
+    pub bytes: Vec<u8>,
+    /// The code.
+    pub code: Vec<u8>,
 }
 
 /// The rows that one erasure has erased, as far as a verification has met them.

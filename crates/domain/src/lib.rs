@@ -56,8 +56,8 @@ pub use self::{
         API_KEY_LIFETIME_MAX, ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyState, ApiKeyUse, NewApiKey,
     },
     audit::{
-        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, ErasedRows, PendingEvent,
-        TrailPosition,
+        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, ErasedRows,
+        PendingEvent, TrailBegin, TrailPosition,
     },
     audit_export::{ExportPlace, ExportStatus, TrailMark},
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},

@@ -8,8 +8,9 @@ use portcullis_domain::{
 
 use crate::StoreError;
 
-/// The audit trail. Rows are added with the batch of the log that they belong to, and never changed or deleted, but for the
-/// parts that an erasure removes ([`ErasureStore`](crate::ErasureStore)).
+/// The audit trail. Rows are added with the batch of the log that they belong to, and never changed, but for the parts that
+/// an erasure removes ([`ErasureStore`](crate::ErasureStore)). They go when they are old enough
+/// ([`AuditRetentionStore`](crate::AuditRetentionStore)).
 ///
 /// Sign-ins and refreshes append nothing to the log. Their events wait in the store until
 /// [`Mutation::Record`](portcullis_domain::Mutation::Record) moves them into the trail.
@@ -40,7 +41,7 @@ pub trait AuditStore: Send + Sync + 'static {
     ) -> Result<Vec<AuditEvent>, StoreError>;
 
     /// Recomputes the chain from the rows of at most `limit` batches after `after`, perhaps of fewer, and returns the
-    /// first fault. None when the log has no revision `after`.
+    /// first fault. It begins where the trail does, if that is later. None when the log has no revision `after`.
     ///
     /// # Errors
     /// As [`list_audit_events`](Self::list_audit_events).

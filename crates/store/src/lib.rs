@@ -13,6 +13,7 @@
 //! | [`PeerStore`] | what authorities tell each other |
 //! | [`AuditStore`] | the audit trail and its verification |
 //! | [`ErasureStore`] | the erasure of users |
+//! | [`AuditRetentionStore`] | removal and archive of the trail |
 //! | [`AuditExportStore`] | exports of the trail: places, claims, dead letters |
 //! | [`KeyStore`], [`InstallationStore`] | signing keys, secrets, token lifetime, recovery |
 //! | [`StoreStatus`] | connections, outages, durability |
@@ -34,7 +35,9 @@
 mod activity;
 mod api_keys;
 mod audit;
+mod audit_archive;
 mod audit_exports;
+mod audit_retention;
 mod erasure;
 mod error;
 mod installation;
@@ -54,7 +57,12 @@ pub use self::{
     activity::ActivityStore,
     api_keys::ApiKeyStore,
     audit::AuditStore,
+    audit_archive::{
+        ARCHIVE_FORMAT, ArchiveEnd, ArchiveFault, ArchiveHead, ArchiveLine, ArchiveSummary,
+        verify_archive,
+    },
     audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
+    audit_retention::{ArchivePiece, AuditRemoved, AuditRetentionStore, AuditRules, Codes},
     erasure::ErasureStore,
     error::StoreError,
     installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
@@ -62,7 +70,8 @@ pub use self::{
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,
-    sessions::{Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
+    sessions::{Left, Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
+    sql::{ArchivedBatch, ArchivedGap, ArchivedRow},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,
 };
@@ -72,6 +81,7 @@ pub trait Store:
     ActivityStore
     + ApiKeyStore
     + AuditExportStore
+    + AuditRetentionStore
     + AuditStore
     + EnforcementStore
     + ErasureStore
@@ -90,6 +100,7 @@ impl<T> Store for T where
     T: ActivityStore
         + ApiKeyStore
         + AuditExportStore
+        + AuditRetentionStore
         + AuditStore
         + EnforcementStore
         + ErasureStore

@@ -87,7 +87,15 @@ pub trait LogStore: Send + Sync + 'static {
     /// As [`tail`](Self::tail).
     async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError>;
 
-    /// The chain at a revision. None when the log has no such revision.
+    /// The last revision whose batch is gone because of its age. Nothing is known about revisions before it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn gone_revision(&self) -> Result<Revision, StoreError> {
+        Ok(Revision(0))
+    }
+
+    /// The chain at a revision. None when the log has no such revision, or has it no more.
     ///
     /// # Errors
     /// When the store fails.

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use portcullis_contract::id::{SessionId, TenantId, UserId};
+use portcullis_contract::{
+    id::{SessionId, TenantId, UserId},
+    position::Revision,
+};
 use portcullis_domain::{
     ClientInfo, Micros, Page, PageCursor, PendingEvent, Preview, Selection, Session, SessionFilter,
     SessionOrder, SignIn, SignInOutcome,
@@ -184,6 +187,39 @@ pub struct Removed {
     pub rows: u64,
     /// The cursor to continue from. None after the last row.
     pub next: Option<PageCursor>,
+    /// What the visited sessions refer to that stay.
+    pub left: Left,
+}
+
+/// The oldest revisions that sessions refer to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The oldest head that a sign-in read. A cutoff up to it covers none of the sessions.
+    pub opened: Option<Revision>,
+    /// The oldest revision whose audit rows say how a session ended.
+    pub end: Option<Revision>,
+}
+
+impl Left {
+    /// Adds the head that a sign-in read.
+    pub fn add_opened(&mut self, revision: Revision) {
+        self.opened = Some(self.opened.map_or(revision, |oldest| oldest.min(revision)));
+    }
+
+    /// Adds the end of a session.
+    pub fn add_end(&mut self, revision: Revision) {
+        self.end = Some(self.end.map_or(revision, |oldest| oldest.min(revision)));
+    }
+
+    /// Adds what other sessions refer to.
+    pub fn add(&mut self, other: Self) {
+        if let Some(opened) = other.opened {
+            self.add_opened(opened);
+        }
+        if let Some(end) = other.end {
+            self.add_end(end);
+        }
+    }
 }
 
 /// A reason why a session was not opened.

@@ -3,7 +3,13 @@
 use portcullis_contract::position::{Position, Revision};
 
 use super::{App, AppError, Caller};
-use crate::domain::{AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, SignedOut};
+use crate::{
+    domain::{
+        AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, SignedOut,
+    },
+    keys::MasterKey,
+    store::Codes,
+};
 
 /// One page of a list of events.
 pub(crate) struct AuditPage {
@@ -75,11 +81,37 @@ pub(crate) async fn verify_audit_trail(
             "must be a revision of the log",
         ));
     };
+    // The store cannot tell a removal because of age from one by somebody else. The codes can.
+    if verdict.fault.is_none() {
+        verdict.fault = find_forged(&RecordCodes(&app.master), &verdict.records);
+    }
     // A fault in the rows says where the trail was changed. The comparison could only say that it was.
     if verdict.fault.is_none() {
         verdict.fault = compare_with_applied(app, after, &verdict, applied).await?;
     }
     Ok(verdict)
+}
+
+fn find_forged(codes: &dyn Codes, records: &[CodedRecord]) -> Option<AuditFault> {
+    let forged = records.iter().find(|record| !codes.is_genuine(record))?;
+    Some(AuditFault {
+        revision: forged.revision,
+        row: None,
+        problem: "no authority has made the record of a removal",
+    })
+}
+
+/// The codes of records of removals, by the master key.
+pub(crate) struct RecordCodes<'a>(pub(crate) &'a MasterKey);
+
+impl Codes for RecordCodes<'_> {
+    fn make(&self, bytes: &[u8]) -> Vec<u8> {
+        self.0.authenticate(bytes)
+    }
+
+    fn is_authentic(&self, bytes: &[u8], code: &[u8]) -> bool {
+        self.0.is_authentic(bytes, code)
+    }
 }
 
 /// Compares the chain of the log with the chain that this authority has applied.

@@ -3,8 +3,10 @@
 //! [`Jobs::start`] is the list. Every authority of an installation runs every job; the store makes sure that a step
 //! which two of them attempt together happens once.
 
+mod audit_archive;
 mod audit_export;
 mod audit_outbox;
+mod audit_retention;
 mod caller_expiry;
 mod canary;
 pub(crate) mod checkpoint;
@@ -24,12 +26,16 @@ mod write_check;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{erasure::Eraser, log_maintenance::LogMaintenance, retention::Kept, sweep::Sweeper};
+use self::{
+    audit_retention::AuditRetention, erasure::Eraser, log_maintenance::LogMaintenance,
+    retention::Kept, sweep::Sweeper,
+};
 use crate::{
     app::App,
+    audit_archive::Archiver,
     audit_export::Exporter,
     client_info::places::Places,
     config::Config,
@@ -54,6 +60,7 @@ pub(crate) struct Jobs {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) places: Arc<Places>,
     pub(crate) audit_exports: Vec<Exporter>,
+    pub(crate) audit_archive: Option<Archiver>,
     /// The TLS of each port that has it.
     pub(crate) tls: Vec<Arc<Tls>>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
@@ -113,13 +120,29 @@ impl Jobs {
 
     /// Starts the jobs that finish the step that they are at.
     fn start_stepwise(self, tasks: &Supervisor, stop: &CancellationToken) {
+        let (marks, marked) = watch::channel(None);
         let kept = [
-            (Kept::Sessions, self.config.sessions.retention),
-            (Kept::History, self.config.sessions.history_retention),
+            (Kept::Sessions, self.config.sessions.retention, Some(marks)),
+            (Kept::History, self.config.sessions.history_retention, None),
         ];
-        for (kept, keep) in kept {
-            let remove = retention::run(Arc::clone(&self.store), kept, keep, stop.clone());
+        for (kept, keep, marks) in kept {
+            let store = Arc::clone(&self.store);
+            let remove = retention::run(store, kept, keep, marks, stop.clone());
             tasks.spawn("retention", remove);
+        }
+        let retention = AuditRetention {
+            store: Arc::clone(&self.store),
+            master: Arc::clone(&self.master),
+            marks: marked,
+            archived: self
+                .audit_archive
+                .as_ref()
+                .map(|archive| Arc::clone(&archive.archived)),
+            config: self.config.clone(),
+        };
+        tasks.spawn("audit retention", retention.run(stop.clone()));
+        if let Some(archive) = self.audit_archive {
+            tasks.spawn("audit archive", audit_archive::run(archive, stop.clone()));
         }
 
         let eraser = Eraser {

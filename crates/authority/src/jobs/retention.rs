@@ -5,12 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use portcullis_contract::position::Revision;
+use tokio::{sync::watch::Sender, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::PageCursor,
-    store::{Removed, Store, StoreError},
+    store::{Left, Removed, Store, StoreError},
 };
 
 /// Rows examined in one step.
@@ -44,23 +45,37 @@ impl Kept {
     }
 }
 
-/// Removes rows of a kind, round after round, until `stop`.
+/// Removes rows of a kind, round after round, until `stop`. A round over sessions says what the sessions that are left
+/// refer to.
 pub(super) async fn run(
     store: Arc<dyn Store>,
     kept: Kept,
     keep: Duration,
+    marks: Option<Sender<Option<Left>>>,
     stop: CancellationToken,
 ) {
     let mut after = None;
+    let mut left = Left::default();
     loop {
         // A small step holds no lock that a call would notice.
-        let pause = match kept.remove(&*store, after.as_ref(), keep).await {
+        let step = async {
+            if after.is_none() {
+                left = begin_round(&*store).await?;
+            }
+            kept.remove(&*store, after.as_ref(), keep).await
+        };
+        let pause = match step.await {
             Ok(removed) => {
                 log_removal(kept, &removed);
+                left.add(removed.left);
                 after = removed.next;
-                match after {
-                    Some(_) => STEP_PAUSE,
-                    None => ROUND_PAUSE,
+                match (&after, &marks) {
+                    (Some(_), _) => STEP_PAUSE,
+                    (None, Some(marks)) => {
+                        marks.send_replace(Some(left));
+                        ROUND_PAUSE
+                    }
+                    (None, None) => ROUND_PAUSE,
                 }
             }
             // The position stays, so that the next try repeats this step instead of the whole round.
@@ -73,6 +88,16 @@ pub(super) async fn run(
             return;
         }
     }
+}
+
+/// The marks of a round that has met no session yet. Sessions that are opened or end while it walks do so at this head or
+/// later.
+async fn begin_round(store: &dyn Store) -> Result<Left, StoreError> {
+    let Revision(head) = store.head().await?.revision;
+    let mut left = Left::default();
+    left.add_opened(Revision(head));
+    left.add_end(Revision(head + 1));
+    Ok(left)
 }
 
 fn log_removal(kept: Kept, removed: &Removed) {

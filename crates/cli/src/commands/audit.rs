@@ -1,5 +1,7 @@
 //! `portcullis audit`: read, follow, verify and export the audit trail.
 
+mod archive;
+
 use std::{
     fs::OpenOptions,
     io::{self, BufWriter, Write},
@@ -46,7 +48,8 @@ enum Command {
     List(ListOptions),
     /// Print events as they happen, until it is interrupted.
     Follow(FollowOptions),
-    /// Compute the chain of the trail again, and name the first place that does not match. For operators.
+    /// Compute the chain of the trail again, and name the first place that does not match. For operators. With files, that
+    /// of archived months, without an authority.
     Verify(VerifyOptions),
     /// Write all events of a time to a file or to standard output.
     Export(ExportOptions),
@@ -118,8 +121,16 @@ struct FollowOptions {
 #[derive(Args)]
 struct VerifyOptions {
     /// Begin after this revision.
-    #[arg(long, value_name = "REVISION", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "REVISION",
+        default_value_t = 0,
+        conflicts_with = "files"
+    )]
     after: u64,
+    /// Files of the archive: each by itself, and that each continues the one before it.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
 }
 
 /// The form of an export.
@@ -148,6 +159,11 @@ struct ExportOptions {
 
 /// Runs `audit`.
 pub(crate) async fn run(options: &Options) -> Result<()> {
+    if let Command::Verify(verify) = &options.command
+        && !verify.files.is_empty()
+    {
+        return archive::verify_files(&options.tenant.remote.printer(), &verify.files);
+    }
     let (connected, tenant) = options.tenant.connect_anywhere().await?;
     let tenant = tenant.as_deref();
     match &options.command {
@@ -256,6 +272,32 @@ struct Verification {
     problem: Option<String>,
     /// The rows of which a part was erased with a user.
     erased: Vec<Erased>,
+    /// Where the trail begins. None: at the first revision of the log.
+    begin: Option<Begin>,
+    /// Rows that were removed from the verified revisions because of their age.
+    removed_rows: u64,
+}
+
+/// The beginning of a trail whose oldest events are gone.
+#[derive(Serialize)]
+struct Begin {
+    /// The last revision that is gone.
+    revision: u64,
+    /// The chain there: what the archive of the month before ends with.
+    chain: String,
+    revisions: u64,
+    events: u64,
+}
+
+impl Begin {
+    fn of(begin: &v1::AuditTrailBegin) -> Self {
+        Self {
+            revision: begin.revision,
+            chain: hex::encode(&begin.chain),
+            revisions: begin.revisions,
+            events: begin.events,
+        }
+    }
 }
 
 /// The rows that one erasure has erased.
@@ -291,6 +333,15 @@ impl Verification {
         }
     }
 
+    fn begin_line(&self) -> Option<(&'static str, String)> {
+        let begin = self.begin.as_ref()?;
+        let line = format!(
+            "behind revision {}, chain {}; {} revisions and {} events before it are gone",
+            begin.revision, begin.chain, begin.revisions, begin.events
+        );
+        Some(("begins", line))
+    }
+
     fn erased_rows(&self) -> u64 {
         self.erased.iter().map(|erased| erased.rows).sum()
     }
@@ -319,6 +370,14 @@ impl Record for Verification {
     fn details(&self) -> Vec<(&'static str, String)> {
         let labels = Self::COLUMNS.iter().copied();
         let mut lines: Vec<_> = labels.zip(self.cells()).collect();
+        lines.extend(self.begin_line());
+        if self.removed_rows > 0 {
+            let line = format!(
+                "{} rows of later revisions, by their age",
+                self.removed_rows
+            );
+            lines.push(("removed", line));
+        }
         for erased in &self.erased {
             lines.push((
                 "erased",
@@ -357,6 +416,8 @@ async fn verify_trail(connected: &Connected, options: &VerifyOptions) -> Result<
         found.verified += answer.verified;
         found.head_revision = answer.head_revision;
         found.add_erased(&answer.erased);
+        found.removed_rows += answer.removed;
+        found.begin = answer.begin.as_ref().map(Begin::of);
         bar.set_length(answer.head_revision.saturating_sub(options.after));
         bar.set_position(found.verified);
         if let Some(fault) = answer.fault {

@@ -3191,7 +3191,7 @@ pub struct WatchAuditEventsResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyAuditTrailRequest {
-    /// Verification begins after this revision. 0: at the beginning.
+    /// Verification begins after this revision, or where the trail begins. 0: at the beginning.
     #[prost(uint64, tag = "1")]
     pub after_revision: u64,
     /// The most revisions to verify, 1 to 100,000; 0 means 100,000.
@@ -3214,6 +3214,29 @@ pub struct VerifyAuditTrailResponse {
     /// The erasures of users and tenants that the verified rows refer to. What they erased is not verified: only that it was erased.
     #[prost(message, repeated, tag = "5")]
     pub erased: ::prost::alloc::vec::Vec<ErasedAuditRows>,
+    /// Where the trail begins. Unset: at the first revision of the log.
+    #[prost(message, optional, tag = "6")]
+    pub begin: ::core::option::Option<AuditTrailBegin>,
+    /// Number of events that were removed from the verified revisions because of their age. Events of other tenants stay in
+    /// those revisions.
+    #[prost(uint64, tag = "7")]
+    pub removed: u64,
+}
+/// The beginning of a trail whose oldest events were removed because of their age.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditTrailBegin {
+    /// The last revision that was removed.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// The chain of the log there, 32 bytes: what the archive of the month before ends with.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub chain: ::prost::bytes::Bytes,
+    /// Number of revisions that were removed.
+    #[prost(uint64, tag = "3")]
+    pub revisions: u64,
+    /// Number of events that were removed with them.
+    #[prost(uint64, tag = "4")]
+    pub events: u64,
 }
 /// The rows that one erasure has erased, among the verified ones.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

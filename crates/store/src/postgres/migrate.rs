@@ -108,7 +108,8 @@ fn is_not_installed(error: &tokio_postgres::Error) -> bool {
 const ERASABLE: &str = "actor, actor_ip, actor_proof, actor_erased_by, target, reason, user_message, user_id, details, \
      subject_proof, subject_erased_by";
 
-/// Grants the service the rights that it uses and no others. It adds and reads audit rows, and may only erase from them.
+/// Grants the service the rights that it uses and no others. It adds and reads audit rows, and may only erase from them. A
+/// trigger refuses to delete a row whose removal no record tells.
 async fn grant(owner: &Client, service: &Target) -> Result<(), StoreError> {
     // Names cannot be parameters of GRANT, so the server quotes them.
     let names = "SELECT quote_ident(current_schema()), quote_ident($1)";
@@ -122,7 +123,7 @@ async fn grant(owner: &Client, service: &Target) -> Result<(), StoreError> {
         "GRANT USAGE ON SCHEMA {schema} TO {role}; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}; \
          GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}; \
-         REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role}; \
+         REVOKE UPDATE, TRUNCATE ON audit_events FROM {role}; \
          GRANT UPDATE ({ERASABLE}) ON audit_events TO {role}"
     );
     execute(owner, &grants).await

@@ -51,6 +51,17 @@ pub(super) const CUT_EVENT: &str = "(SELECT c.event_id FROM api_key_cutoffs c WH
          (c.scope = 3 AND c.scope_serial = 0)) \
      ORDER BY c.revision LIMIT 1)";
 
+/// The time of the first cutoff that covers the API key `k`.
+const CUT_US: &str = "(SELECT c.at_us FROM api_key_cutoffs c WHERE c.revision > k.opened_revision AND (\
+         (c.scope = 1 AND c.scope_serial = k.owner_serial) OR \
+         (c.scope = 2 AND c.scope_serial = k.tenant_serial) OR \
+         (c.scope = 3 AND c.scope_serial = 0)) \
+     ORDER BY c.revision LIMIT 1)";
+
+/// The end of the key `k`, which was found with `end_us`. An end after its expiry ended no key.
+const ENDED_US: &str =
+    "CASE WHEN k.expires_us IS NULL OR k.end_us < k.expires_us THEN k.end_us END";
+
 /// The first of the hours that count as the last 24: this one and the 23 before it.
 pub(super) fn first_hour(dialect: &Dialect) -> String {
     format!("({} / 3600000000 - 23)", dialect.now)
@@ -107,7 +118,7 @@ fn list_statement(
         values.push(owner.into());
     }
     let active = format!(
-        "e.event_id IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})",
+        "{ENDED_US} IS NULL AND (k.expires_us IS NULL OR k.expires_us > {})",
         dialect.now
     );
     let and = if filter.show_ended { "TRUE" } else { &active };
@@ -133,10 +144,9 @@ pub(super) async fn count_live(
     rows.first().map_or(Ok(0), |row| row.count(ONLY))
 }
 
-/// Selects keys with their requests, and the time of the audit event that ended each: its own, or that of the first
-/// cutoff that covers it.
+/// Selects keys with their requests, and the time at which each ended: its own, or that of the first cutoff that covers it.
+/// Not from the audit trail, whose rows go: a key must not come to life with that.
 fn select(dialect: &Dialect, of: &str, and: &str) -> String {
-    // An event after its expiry ended no key.
     // PostgreSQL sums BIGINT to NUMERIC, which no value of ours can hold: hence the cast back.
     let requests_24h = format!(
         "(SELECT CAST(COALESCE(SUM(h.requests), 0) AS BIGINT) FROM api_key_hours h \
@@ -145,16 +155,13 @@ fn select(dialect: &Dialect, of: &str, and: &str) -> String {
     );
     let state = ApiKeyStateColumns {
         requests_24h: requests_24h.as_str(),
-        ended_us: "e.at_us",
+        ended_us: ENDED_US,
         now_us: dialect.now,
     };
-    // Nested, because the name `ended_by` can be joined by and compared only outside of the query
-    // that computes it.
+    // Nested, because the name `end_us` can be compared only outside of the query that computes it.
     format!(
         "SELECT {key}, {state} \
-         FROM (SELECT k.*, COALESCE(k.end_event, {CUT_EVENT}) AS ended_by FROM api_keys k WHERE {of}) k \
-         LEFT JOIN audit_events e ON e.event_id = k.ended_by AND e.ordinal = 0 \
-             AND (k.expires_us IS NULL OR e.at_us < k.expires_us) WHERE {and}",
+         FROM (SELECT k.*, COALESCE(k.ended_us, {CUT_US}) AS end_us FROM api_keys k WHERE {of}) k WHERE {and}",
         key = ApiKeyColumns::of("k"),
         state = state.select(),
     )

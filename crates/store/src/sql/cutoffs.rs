@@ -1,4 +1,29 @@
-//! Cutoffs that cover a session, as expressions over the row `s` of `sessions`.
+//! Cutoffs that cover a session, as expressions over the row `s` of `sessions`, and their removal.
+
+use std::time::Duration;
+
+use portcullis_contract::position::Revision;
+
+use super::db::Db;
+use crate::StoreError;
+use portcullis_domain::time::span;
+
+/// Removes at most `limit` cutoffs up to `through` that are older than `keep`.
+pub(super) async fn remove_old(
+    db: &mut Db,
+    through: Revision,
+    keep: Duration,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let key = "scope, scope_serial, revision, exempt_serial";
+    let sql = format!(
+        "DELETE FROM cutoffs WHERE ({key}) IN (SELECT {key} FROM cutoffs \
+             WHERE revision <= $1 AND at_us <= {now} - $2 LIMIT $3) RETURNING revision",
+        now = db.dialect.now,
+    );
+    let values = [through.into(), span(keep).into(), i64::from(limit).into()];
+    Ok(db.query(&sql, &values).await?.len() as u64)
+}
 
 /// True if a cutoff covers the session `s`: one lookup in the index for each scope. Most find nothing.
 pub(super) const IS_CUT: &str = "((SELECT c.revision FROM cutoffs c WHERE c.scope = 1 \

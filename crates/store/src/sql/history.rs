@@ -14,7 +14,7 @@ use super::{
     value::Value,
     values::{ROWS_MAX, ValueRows},
 };
-use crate::{Removed, SignInHistory, StoreError};
+use crate::{Left, Removed, SignInHistory, StoreError};
 use portcullis_domain::{
     Micros, PageCursor, SignIn,
     findings::{DeviceNetworks, Footprint, FootprintKind, History, LastPlace},
@@ -169,7 +169,11 @@ pub(super) async fn remove_old(
         _ => None,
     };
     let rows = delete_old(db, old, keep).await?;
-    Ok(Removed { rows, next })
+    Ok(Removed {
+        rows,
+        next,
+        left: Left::default(),
+    })
 }
 
 async fn delete_old(

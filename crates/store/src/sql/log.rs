@@ -55,6 +55,10 @@ columns! {
     BatchHistory after BatchColumns { incarnation }
 }
 
+/// The chain at revision `$1`, or null. Where old batches are gone, the beginning of the trail has the chain of the last.
+const EARLIER_CHAIN: &str = "COALESCE((SELECT b.chain FROM log_batches b WHERE b.revision = $1), \
+     (SELECT a.chain FROM audit_begin a WHERE a.revision = $1))";
+
 /// The row of `authority_beat` that the check of writes uses. No authority has this id.
 pub(super) const WRITE_CHECK: [u8; 16] = [0; 16];
 
@@ -72,7 +76,7 @@ pub(super) async fn head_and_chain(
     revision: Revision,
 ) -> Result<(Position, Option<Chain>), StoreError> {
     let earlier = EarlierChain {
-        earlier_chain: "(SELECT chain FROM log_batches WHERE revision = $1)",
+        earlier_chain: EARLIER_CHAIN,
     };
     let sql = format!(
         "SELECT {}, {} FROM log_head",
@@ -292,17 +296,22 @@ fn read_batch(row: &Row) -> Result<LogBatch, StoreError> {
     Ok(LogBatch { frame, position })
 }
 
+/// The last revision whose batch is gone because of its age.
+pub(super) async fn gone_revision(db: &mut Db) -> Result<Revision, StoreError> {
+    let rows = db.query("SELECT revision FROM audit_begin", &[]).await?;
+    rows.first()
+        .map_or(Ok(Revision(0)), |row| row.revision(ONLY))
+}
+
 /// The chain at a revision, if the log has that revision.
 pub(super) async fn chain(db: &mut Db, revision: Revision) -> Result<Option<Chain>, StoreError> {
     if revision == Revision(0) {
         return Ok(Some(Chain::default()));
     }
-    let sql = "SELECT chain FROM log_batches WHERE revision = $1";
-    let rows = db.query(sql, &[revision.into()]).await?;
-    match rows.first() {
-        Some(row) => Ok(Some(Chain(row.array(ONLY)?))),
-        None => Ok(None),
-    }
+    let sql = format!("SELECT {EARLIER_CHAIN}");
+    let rows = db.query(&sql, &[revision.into()]).await?;
+    let chain = only_row(&rows, "the chain")?.optional_array(ONLY)?;
+    Ok(chain.map(Chain))
 }
 
 /// Deletes the deltas of batches up to `through` that are older than `age`, and returns their number.

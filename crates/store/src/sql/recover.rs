@@ -112,7 +112,7 @@ impl Recovery {
         let mut last = vec![batch];
         last.extend(inserts(&rows));
         if self.sign_out {
-            last.extend(self.cutoffs(head.revision));
+            last.extend(self.cutoffs(head.revision, now));
         }
         Ok((Recovered { frame, old, head }, last))
     }
@@ -130,12 +130,12 @@ impl Recovery {
     }
 
     /// The statements that insert the cutoffs of everyone (scope 3).
-    fn cutoffs(&self, revision: Revision) -> [Statement; 2] {
-        let sessions = "INSERT INTO cutoffs (scope, scope_serial, revision, exempt_serial, event_id) \
-             VALUES (3, 0, $1, 0, $2)";
-        let api_keys = "INSERT INTO api_key_cutoffs (scope, scope_serial, revision, event_id) \
-             VALUES (3, 0, $1, $2)";
-        let values: [Value; 2] = [revision.into(), self.entry.event_id.into()];
+    fn cutoffs(&self, revision: Revision, now: Micros) -> [Statement; 2] {
+        let sessions = "INSERT INTO cutoffs (scope, scope_serial, revision, exempt_serial, event_id, at_us) \
+             VALUES (3, 0, $1, 0, $2, $3)";
+        let api_keys = "INSERT INTO api_key_cutoffs (scope, scope_serial, revision, event_id, at_us) \
+             VALUES (3, 0, $1, $2, $3)";
+        let values: [Value; 3] = [revision.into(), self.entry.event_id.into(), now.into()];
         [
             Statement::new(sessions, values.clone()),
             Statement::new(api_keys, values),

@@ -12,6 +12,7 @@ use prost::bytes::Bytes;
 use super::{
     activity, api_key_uses, api_keys, append, audit, checkpoints,
     connection::{Backend, Dialect, Lane},
+    cutoffs,
     db::Db,
     erasure, export, gates,
     group::Groups,
@@ -25,20 +26,21 @@ use super::{
 };
 use crate::outage::Outage;
 use crate::{
-    ActivityStore, ApiKeyStore, Appended, AuditExportStore, AuditStore, AuthorityShare, Beat,
-    Checkpoint, CheckpointDue, CheckpointStore, DueSessions, ErasureStore, ExportClaim,
-    InstallationStore, KeyStore, LogBatch, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk,
-    PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
-    SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore,
-    TokenLife, UserStore,
+    ActivityStore, ApiKeyStore, Appended, ArchivePiece, AuditExportStore, AuditRemoved,
+    AuditRetentionStore, AuditRules, AuditStore, AuthorityShare, Beat, Checkpoint, CheckpointDue,
+    CheckpointStore, Codes, DueSessions, ErasureStore, ExportClaim, InstallationStore, KeyStore,
+    LogBatch, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState, Proof,
+    ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder,
+    SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife,
+    UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, Counting, Entry, ErasedCounts, Erasure, ExportKind, ExportPlace,
-    ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros, MovedSession, Page,
-    PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection, Session, SessionActivity,
-    SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailPosition, User, UserFilter, UserOrder,
-    UserSummary, findings::Footprint,
+    AuditVerdict, ClientInfo, CodedRecord, Counting, Entry, ErasedCounts, Erasure, ExportKind,
+    ExportPlace, ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros,
+    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection,
+    Session, SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailBegin,
+    TrailPosition, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -497,6 +499,41 @@ impl AuditStore for SqlStore {
 }
 
 #[async_trait]
+impl AuditRetentionStore for SqlStore {
+    async fn remove_old_audit(
+        &self,
+        after: Revision,
+        through: Revision,
+        rules: &AuditRules,
+        codes: &dyn Codes,
+    ) -> Result<AuditRemoved, StoreError> {
+        let mut db = self.lane(Lane::Upkeep).await?;
+        audit::removal::remove_old(&mut db, after, through, rules, codes).await
+    }
+
+    async fn trail_begin(&self) -> Result<(TrailBegin, Option<CodedRecord>), StoreError> {
+        audit::removal::begin(&mut self.lane(Lane::Read).await?).await
+    }
+
+    async fn batches_to_archive(&self, after: Revision) -> Result<ArchivePiece, StoreError> {
+        audit::archive::read(&mut self.search(None).await?, after).await
+    }
+
+    async fn exported_revision(&self, export: &str) -> Result<Option<Revision>, StoreError> {
+        audit::exports::revision(&mut self.lane(Lane::Read).await?, export).await
+    }
+
+    async fn remove_old_cutoffs(
+        &self,
+        through: Revision,
+        keep: Duration,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        cutoffs::remove_old(&mut self.lane(Lane::Upkeep).await?, through, keep, limit).await
+    }
+}
+
+#[async_trait]
 impl AuditExportStore for SqlStore {
     async fn export_status(
         &self,
@@ -638,6 +675,10 @@ impl LogStore for SqlStore {
 
     async fn catch_up(&self, after: Revision, limit: u32) -> Result<Vec<LogBatch>, StoreError> {
         log::tail(&mut self.lane(Lane::CatchUp).await?, after, limit).await
+    }
+
+    async fn gone_revision(&self) -> Result<Revision, StoreError> {
+        log::gone_revision(&mut self.lane(Lane::CatchUp).await?).await
     }
 
     async fn chain(&self, revision: Revision) -> Result<Option<Chain>, StoreError> {

@@ -93,6 +93,8 @@ impl AuditService for Audit {
                 .iter()
                 .map(render::audit::erased_rows)
                 .collect(),
+            begin: render::audit::trail_begin(&verdict.begin),
+            removed: verdict.removed,
         }))
     }
 }

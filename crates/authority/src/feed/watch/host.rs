@@ -118,6 +118,10 @@ impl WatchHost {
         if self.has(shown).await? {
             return Ok(());
         }
+        // A gate that was away for longer than the log is kept proves nothing about the end of the log.
+        if shown.revision < self.store.gone_revision().await? {
+            return Ok(());
+        }
         // A view that the store does not know either is about to be replaced: the feed has seen both histories then.
         let here = self.feed.view().position();
         if !self.has(here).await? || self.feed.explains(shown) {

@@ -104,14 +104,15 @@ CREATE TABLE checkpoints (
     code      BYTEA NOT NULL  -- the authentication code of the view
 );
 
--- Sign-outs of everything in a scope. They stay for good: the first cutoff after the opening of a session says when, by
--- whom and why it ended.
+-- Sign-outs of everything in a scope. The first cutoff after the opening of a session says when, by whom and why it ended.
+-- A cutoff goes when every session that is left was opened after it.
 CREATE TABLE cutoffs (
     scope          BIGINT NOT NULL,  -- 1 user, 2 tenant, 3 everyone
     scope_serial   BIGINT NOT NULL,  -- 0 for everyone
     revision       BIGINT NOT NULL,
     exempt_serial  BIGINT NOT NULL,  -- the session that stays signed in. 0: none
     event_id       BYTEA NOT NULL,
+    at_us          BIGINT NOT NULL,
     PRIMARY KEY (scope, scope_serial, revision, exempt_serial)
 );
 
@@ -121,6 +122,7 @@ CREATE TABLE api_key_cutoffs (
     scope_serial  BIGINT NOT NULL,
     revision      BIGINT NOT NULL,
     event_id      BYTEA NOT NULL,
+    at_us         BIGINT NOT NULL,  -- the end of a key stands on its own, because audit rows go
     PRIMARY KEY (scope, scope_serial, revision)
 );
 
@@ -166,12 +168,49 @@ CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordin
 CREATE INDEX audit_events_by_actor_erasure ON audit_events (actor_erased_by) WHERE actor_erased_by IS NOT NULL;
 CREATE INDEX audit_events_by_subject_erasure ON audit_events (subject_erased_by) WHERE subject_erased_by IS NOT NULL;
 
--- Audit rows are never changed, but for the erasure of a part. The owner of the table could drop the trigger and grant itself the rights again:
+-- Where the trail begins. Everything up to this revision was old enough and is gone.
+CREATE TABLE audit_begin (
+    id        BIGINT PRIMARY KEY CHECK (id = 1),
+    revision  BIGINT NOT NULL,  -- 0: nothing is gone
+    chain     BYTEA NOT NULL,
+    batches   BIGINT NOT NULL,  -- the number of batches that are gone
+    rows_gone BIGINT NOT NULL,  -- the number of rows that are gone with them
+    removals  BIGINT NOT NULL,  -- grows with each removal here and in `audit_gaps`: a reader notices one
+    code      BYTEA NOT NULL  -- the authentication code of all but `removals`
+);
+
+INSERT INTO audit_begin VALUES (1, 0, decode(repeat('00', 32), 'hex'), 0, 0, 0, '');
+
+-- Batches behind the beginning that lost rows, because the tenants of the others keep theirs for longer.
+CREATE TABLE audit_gaps (
+    revision  BIGINT PRIMARY KEY,
+    removed   BYTEA NOT NULL,  -- event id, ordinal and digest of each row that is gone
+    code      BYTEA NOT NULL   -- the authentication code of both
+);
+
+-- Erasures that a row names, or began, which is gone. So what is left can still be counted.
+CREATE TABLE audit_gone_erasures (
+    event_id  BYTEA PRIMARY KEY,
+    has_begun BIGINT NOT NULL,  -- 1: the event that began it is gone
+    parts     BIGINT NOT NULL,  -- the parts of rows that it erased and that are gone
+    code      BYTEA NOT NULL  -- the authentication code of all three
+);
+
+-- Audit rows are never changed, but for the erasure of a part. A row goes only when a record of its removal stands. The owner of the table could drop the trigger and grant itself the rights again:
 -- docs/operating/audit.md says how to run the service without the rights of an owner.
 CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN RAISE EXCEPTION 'audit rows stay as they are' USING ERRCODE = 'insufficient_privilege'; END $$;
-CREATE TRIGGER audit_events_stay BEFORE DELETE OR TRUNCATE ON audit_events
+CREATE FUNCTION audit_events_go() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT 1 FROM audit_begin b WHERE b.revision >= old.revision)
+        OR EXISTS (SELECT 1 FROM audit_gaps g WHERE g.revision = old.revision) THEN
+        RETURN old;
+    END IF;
+    RAISE EXCEPTION 'audit rows stay as they are' USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_events_stay BEFORE TRUNCATE ON audit_events
     FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
+CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events
+    FOR EACH ROW EXECUTE FUNCTION audit_events_go();
 CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events FOR EACH ROW
     WHEN (NOT (
         (new.event_id, new.ordinal, new.revision, new.at_us, new.tenant_id, new.action, new.cause, new.via, new.changed, new.digest)
@@ -188,7 +227,7 @@ CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events FOR EACH ROW
                 AND length(old.subject_proof) = 16 AND length(new.subject_proof) = 32
                 AND new.subject_erased_by IS NOT NULL)))
     EXECUTE FUNCTION audit_events_stay();
-REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM CURRENT_USER;
+REVOKE UPDATE, TRUNCATE ON audit_events FROM CURRENT_USER;
 GRANT UPDATE (actor, actor_ip, actor_proof, actor_erased_by, target, reason, user_message, user_id, details, subject_proof,
     subject_erased_by) ON audit_events TO CURRENT_USER;
 
@@ -390,6 +429,7 @@ CREATE TABLE api_keys (
     expires_us       BIGINT,
     active_us        BIGINT,           -- the last use
     end_event        BYTEA,            -- the audit event that revoked this one key
+    ended_us         BIGINT,           -- its time, because audit rows go
     forgotten_us     BIGINT,           -- since when gates no longer hold the revocation: the key has expired
     PRIMARY KEY (tenant_id, key_id)
 );

@@ -36,7 +36,7 @@ columns! {
 
 columns! {
     /// A row of `api_key_cutoffs`, but for its revision.
-    KeyCutoffColumns { scope, scope_serial, event_id }
+    KeyCutoffColumns { scope, scope_serial, event_id, at_us }
 }
 
 /// A revocation of one key, in the order of locks.
@@ -121,7 +121,7 @@ impl Batch<'_> {
         let Revocation { tenant, key, index } = revocation;
         // A key that a cutoff covers has ended already. Its first end stays the one that is shown.
         let end = format!(
-            "UPDATE api_keys AS k SET end_event = $3 WHERE k.tenant_id = $1 AND k.key_id = $2 \
+            "UPDATE api_keys AS k SET end_event = $3, ended_us = $4 WHERE k.tenant_id = $1 AND k.key_id = $2 \
              AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
              RETURNING {}",
             EndedKeyColumns::names()
@@ -237,7 +237,7 @@ impl Batch<'_> {
     pub(super) fn insert_api_key_cutoffs(&self) -> Vec<Statement> {
         let mut statements = Vec::new();
         for cutoffs in self.api_key_cutoffs.chunks(ROWS_MAX) {
-            let rows = ValueRows::new(cutoffs.iter().map(cutoff_values));
+            let rows = ValueRows::new(cutoffs.iter().map(|cutoff| cutoff_values(cutoff, self.now)));
             let sql = format!(
                 "{with_v} INSERT INTO api_key_cutoffs ({columns}, revision) SELECT {values}, h.revision \
                  FROM log_head h, v WHERE TRUE ON CONFLICT DO NOTHING",
@@ -258,11 +258,12 @@ fn key_target(id: ApiKeyId, owner: &UserId) -> Target {
     }
 }
 
-fn cutoff_values(cutoff: &Cutoff) -> KeyCutoffColumns<Value> {
+fn cutoff_values(cutoff: &Cutoff, now: Micros) -> KeyCutoffColumns<Value> {
     let (scope, serial) = scope_columns(&cutoff.scope);
     KeyCutoffColumns {
         scope: scope.into(),
         scope_serial: serial.into(),
         event_id: cutoff.event.into(),
+        at_us: now.into(),
     }
 }

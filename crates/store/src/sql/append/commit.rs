@@ -21,11 +21,11 @@ use super::{
     batch::{Applied, Batch, Cutoff, EntryResult, scope_columns},
 };
 use crate::{Appended, LogBatch, Revoked, StoreError};
-use portcullis_domain::{Entry, EntryError, Outcome};
+use portcullis_domain::{Entry, EntryError, Micros, Outcome};
 
 columns! {
     /// A row of `cutoffs`, but for its revision.
-    CutoffColumns { scope, scope_serial, exempt_serial, event_id }
+    CutoffColumns { scope, scope_serial, exempt_serial, event_id, at_us }
 }
 
 /// Applies entries in one transaction and one revision.
@@ -112,7 +112,7 @@ impl Batch<'_> {
         }
         self.last.extend(head);
         self.last.extend(ends);
-        self.last.extend(insert_cutoffs(&self.cutoffs));
+        self.last.extend(insert_cutoffs(&self.cutoffs, self.now));
         self.last.extend(self.insert_api_key_cutoffs());
         self.last.extend(inserts(&self.audit));
         self.last.append(&mut self.deferred);
@@ -197,10 +197,10 @@ fn outcome(result: &Option<EntryResult>, revision: Revision) -> Result<Outcome, 
 }
 
 /// The statements that insert cutoffs at the head.
-fn insert_cutoffs(cutoffs: &[Cutoff]) -> Vec<Statement> {
+fn insert_cutoffs(cutoffs: &[Cutoff], now: Micros) -> Vec<Statement> {
     let mut statements = Vec::new();
     for cutoffs in cutoffs.chunks(ROWS_MAX) {
-        let rows = ValueRows::new(cutoffs.iter().map(cutoff_values));
+        let rows = ValueRows::new(cutoffs.iter().map(|cutoff| cutoff_values(cutoff, now)));
         // ON CONFLICT: two entries of one batch may cut off the same scope. One row says it.
         let sql = format!(
             "{with_v} INSERT INTO cutoffs ({columns}, revision) SELECT {values}, h.revision \
@@ -214,12 +214,13 @@ fn insert_cutoffs(cutoffs: &[Cutoff]) -> Vec<Statement> {
     statements
 }
 
-fn cutoff_values(cutoff: &Cutoff) -> CutoffColumns<Value> {
+fn cutoff_values(cutoff: &Cutoff, now: Micros) -> CutoffColumns<Value> {
     let (scope, serial) = scope_columns(&cutoff.scope);
     CutoffColumns {
         scope: scope.into(),
         scope_serial: serial.into(),
         exempt_serial: cutoff.exempt.map_or(0, |serial| serial.0).into(),
         event_id: cutoff.event.into(),
+        at_us: now.into(),
     }
 }

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+use portcullis_contract::position::Revision;
 use portcullis_domain::{AuditEvent, AuditPosition, ExportPlace, ExportStatus, time::span};
 
 use super::{
-    super::{columns::columns, db::Db, row::Row, value::Value},
+    super::{
+        columns::{ONLY, columns},
+        db::Db,
+        row::Row,
+        value::Value,
+    },
     list,
     row::select_columns,
 };
@@ -70,6 +76,16 @@ pub(in crate::sql) async fn status(
         behind_us: row.int(columns.behind_us)?.try_into().unwrap_or(0),
         dead_letters: row.unsigned(columns.dead_letters)?,
     }))
+}
+
+/// The revision of the place of an export.
+pub(in crate::sql) async fn revision(
+    db: &mut Db,
+    export: &str,
+) -> Result<Option<Revision>, StoreError> {
+    let sql = "SELECT revision FROM audit_exports WHERE name = $1";
+    let rows = db.query(sql, &[export.into()]).await?;
+    rows.first().map(|row| row.revision(ONLY)).transpose()
 }
 
 pub(in crate::sql) async fn claim(

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     iter::Peekable,
-    vec,
+    mem, vec,
 };
 
 use portcullis_contract::{
@@ -20,17 +20,20 @@ use super::{
         row::{Row, only_row},
         value::Value,
     },
+    gone::{self, Gap, GoneErasure, GoneRow},
     row::{
         AuditColumns, AuditRow, RevisionColumn, RunningDigest, read_details, revision,
         select_columns,
     },
 };
 use crate::StoreError;
-use portcullis_domain::{AuditFault, AuditVerdict, ErasedCounts, ErasedRows, Mutation};
+use portcullis_domain::{
+    AuditFault, AuditVerdict, CodedRecord, ErasedCounts, ErasedRows, Micros, Mutation, TrailBegin,
+};
 
 columns! {
     /// A batch to verify.
-    BatchColumns { revision, delta, delta_digest, audit_digest, chain }
+    BatchColumns { revision, delta, delta_digest, audit_digest, chain, stamped_us }
 }
 
 /// The most batches of one read. A delta may have 100 kB.
@@ -42,7 +45,11 @@ const CALL_ROWS_MAX: u64 = 200_000;
 /// The number of erasures after which a call ends, at the end of their batch.
 const CALL_ERASURES_MAX: usize = 1_000;
 
-/// Verifies at most `limit` batches after `after`. Returns none when the log has no revision `after`.
+/// The most times that a call verifies batches again because rows of the trail were removed meanwhile.
+const AGAIN_MAX: u32 = 16;
+
+/// Verifies at most `limit` batches after `after`, or from the beginning of the trail if that is later. Returns none when
+/// the log has no revision `after`.
 ///
 /// Batches that are appended meanwhile are not verified. Rows beyond the head of this moment are a fault.
 pub(in crate::sql) async fn verify(
@@ -53,19 +60,16 @@ pub(in crate::sql) async fn verify(
     // The head first: a batch that is appended while this runs is beyond it, and is left to the
     // next call.
     let head = log::head(db).await?;
-    let Some(chain) = log::chain(db, after).await? else {
-        return Ok(None);
+    let begin = gone::read_begin(db).await?.begin;
+    let (at, chain) = if after <= begin.revision {
+        (begin.revision, begin.chain)
+    } else {
+        match log::chain(db, after).await? {
+            Some(chain) => (after, chain),
+            None => return Ok(None),
+        }
     };
-    let mut walk = Walk {
-        db,
-        at: after,
-        chain,
-        verified: 0,
-        rows: 0,
-        head: head.revision,
-        erased: HashMap::new(),
-        erasures: HashSet::new(),
-    };
+    let mut walk = Walk::new(db, (at, chain), head.revision);
     let mut fault = walk.run(limit).await?;
     if fault.is_none() && walk.at == head.revision {
         fault = walk.check_head(head.chain).await?;
@@ -75,44 +79,113 @@ pub(in crate::sql) async fn verify(
         through: walk.at,
         head: head.revision,
         fault,
+        begin: walk.begin,
+        removed: walk.removed,
+        records: mem::take(&mut walk.records),
         erased: walk.into_erased(),
     }))
 }
 
-struct Walk<'a> {
-    db: &'a mut Db,
+/// A verification that goes from batch to batch.
+pub(super) struct Walk<'a> {
+    pub(super) db: &'a mut Db,
     /// The last batch without a fault, and the chain there.
-    at: Revision,
-    chain: Chain,
-    verified: u64,
+    pub(super) at: Revision,
+    pub(super) chain: Chain,
+    pub(super) verified: u64,
     rows: u64,
     head: Revision,
+    begin: TrailBegin,
+    /// The number of rows that are gone from verified batches.
+    removed: u64,
+    /// The records of removals that were relied on.
+    pub(super) records: Vec<CodedRecord>,
     /// The rows that each erasure has erased.
     erased: HashMap<EventId, ErasedRows>,
     /// Events that were found in the trail, and that began an erasure.
     erasures: HashSet<EventId>,
 }
 
-struct StoredBatch {
-    revision: Revision,
-    delta: Option<Digest>,
-    delta_digest: Option<Digest>,
-    audit_digest: Digest,
-    chain: Chain,
+/// A batch of the log, as it is stored.
+pub(super) struct StoredBatch {
+    pub(super) revision: Revision,
+    pub(super) delta: Option<Digest>,
+    pub(super) delta_digest: Option<Digest>,
+    pub(super) audit_digest: Digest,
+    pub(super) chain: Chain,
+    pub(super) stamped: Micros,
 }
 
-impl Walk<'_> {
+/// The rows of a batch that fit its digests.
+#[derive(Default)]
+pub(super) struct CheckedRows {
+    pub(super) rows: Vec<AuditRow>,
+    pub(super) gap: Gap,
+    /// The erasures that each row names.
+    erased_by: Vec<EventId>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(db: &'a mut Db, (at, chain): (Revision, Chain), head: Revision) -> Self {
+        Self {
+            db,
+            at,
+            chain,
+            verified: 0,
+            rows: 0,
+            head,
+            begin: TrailBegin::default(),
+            removed: 0,
+            records: Vec::new(),
+            erased: HashMap::new(),
+            erasures: HashSet::new(),
+        }
+    }
+
     /// Goes on until the head, the limit or a fault.
     async fn run(&mut self, limit: u64) -> Result<Option<AuditFault>, StoreError> {
+        let mut again = 0;
+        loop {
+            let before = gone::read_begin(self.db).await?;
+            self.begin_at(&before);
+            let Some(fault) = self.run_once(limit).await? else {
+                self.records.extend(before.record());
+                return Ok(None);
+            };
+            // Rows may have been removed between two reads. Then the batch is looked at again.
+            let after = gone::read_begin(self.db).await?;
+            again += 1;
+            if after.removals == before.removals || again == AGAIN_MAX {
+                self.records.extend(before.record());
+                return Ok(Some(fault));
+            }
+        }
+    }
+
+    /// Skips what is gone.
+    pub(super) fn begin_at(&mut self, stored: &gone::StoredBegin) {
+        self.begin = stored.begin;
+        if self.at < self.begin.revision {
+            self.at = self.begin.revision;
+            self.chain = self.begin.chain;
+        }
+    }
+
+    async fn run_once(&mut self, limit: u64) -> Result<Option<AuditFault>, StoreError> {
+        if self.at == self.begin.revision
+            && let Some(fault) = self.find_before_begin().await?
+        {
+            return Ok(Some(fault));
+        }
         while self.at < self.head && self.verified < limit && !self.is_full() {
             let most = (limit - self.verified).min(BATCHES_MAX);
             let batches = self.read_batches(most).await?;
             let Some(last) = batches.last() else {
                 return Ok(Some(fault_of_batch(self.at.next(), "the batch is missing")));
             };
-            let mut rows = RowPages::new(self.at, last.revision);
+            let mut pages = self.pages(last.revision).await?;
             for batch in &batches {
-                if let Some(fault) = self.check(batch, &mut rows).await? {
+                if let Err(fault) = self.check(batch, &mut pages).await? {
                     return Ok(Some(fault));
                 }
                 // Checked after each batch too: one batch may have thousands of rows.
@@ -124,13 +197,34 @@ impl Walk<'_> {
         Ok(None)
     }
 
+    /// Finds a batch that the beginning of the trail says is gone.
+    async fn find_before_begin(&mut self) -> Result<Option<AuditFault>, StoreError> {
+        let sql = "SELECT revision FROM log_batches WHERE revision <= $1 ORDER BY revision LIMIT 1";
+        let rows = self.db.query(sql, &[self.begin.revision.into()]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let problem = "the batch is before the beginning of the trail";
+        Ok(Some(fault_of_batch(row.revision(ONLY)?, problem)))
+    }
+
+    /// The rows after the last batch up to a revision, and what is gone of them.
+    pub(super) async fn pages(&mut self, through: Revision) -> Result<RowPages, StoreError> {
+        let gaps = gone::read_gaps(self.db, self.at, through).await?;
+        let is_first = self.at == self.begin.revision;
+        Ok(RowPages::new(self.at, through, is_first, gaps))
+    }
+
     /// True if the call has done as much as one call may.
     fn is_full(&self) -> bool {
         self.rows >= CALL_ROWS_MAX || self.erased.len() >= CALL_ERASURES_MAX
     }
 
     /// Reads the batches right after the last one, or right after the gap that a recovery leaves.
-    async fn read_batches(&mut self, limit: u64) -> Result<Vec<StoredBatch>, StoreError> {
+    pub(super) async fn read_batches(
+        &mut self,
+        limit: u64,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
         // The range is short, so that a plan that sorts cannot sort the whole log.
         let sql = format!(
             "SELECT {} FROM log_batches WHERE revision > $1 AND revision <= $2 ORDER BY revision",
@@ -149,35 +243,68 @@ impl Walk<'_> {
     }
 
     /// Checks a batch against its rows and the chain before it. Without a fault, the walk is at this batch afterwards.
-    async fn check(
+    pub(super) async fn check(
         &mut self,
         batch: &StoredBatch,
-        rows: &mut RowPages,
-    ) -> Result<Option<AuditFault>, StoreError> {
+        pages: &mut RowPages,
+    ) -> Result<Result<CheckedRows, AuditFault>, StoreError> {
         // A recovery skips the revisions that the lost history may have used.
         let after_recovery = Revision(self.at.0 + RECOVERY_STRIDE);
         if ![self.at.next(), after_recovery].contains(&batch.revision) {
-            return Ok(Some(fault_of_batch(self.at.next(), "the batch is missing")));
+            let fault = fault_of_batch(self.at.next(), "the batch is missing");
+            return Ok(Err(fault));
         }
-        let mut running = RunningDigest::new();
-        while let Some(row) = rows.next_up_to(self.db, batch.revision).await? {
-            self.rows += 1;
-            let checked = check_row(&row, batch.revision, &mut running);
-            let problem = match checked {
-                Ok(read) => self.check_erasures(&read, batch.revision).await?,
-                Err(problem) => Some(problem),
-            };
-            if let Some(problem) = problem {
-                return Ok(Some(fault_of_row(&row, problem)));
-            }
-        }
-        if let Some(problem) = problem_of_batch(batch, self.chain, &running.digest()) {
-            return Ok(Some(fault_of_batch(batch.revision, problem)));
-        }
+        let checked = match self.check_rows(batch, pages).await? {
+            Ok(checked) => checked,
+            Err(fault) => return Ok(Err(fault)),
+        };
         self.at = batch.revision;
         self.chain = batch.chain;
         self.verified += 1;
-        Ok(None)
+        for erasure in &checked.erased_by {
+            self.count_erased(*erasure, batch.revision);
+        }
+        let gone = checked.gap.rows.len() as u64;
+        self.removed += gone;
+        // They count as rows, because their record is kept until the call ends.
+        self.rows += gone;
+        self.records.extend(checked.gap.record.clone());
+        Ok(Ok(checked))
+    }
+
+    async fn check_rows(
+        &mut self,
+        batch: &StoredBatch,
+        pages: &mut RowPages,
+    ) -> Result<Result<CheckedRows, AuditFault>, StoreError> {
+        let mut running = RunningDigest::new();
+        let mut checked = CheckedRows {
+            gap: pages.gaps.remove(&batch.revision).unwrap_or_default(),
+            ..CheckedRows::default()
+        };
+        let mut gone = checked.gap.rows.clone().into_iter().peekable();
+        while let Some(row) = pages.next_up_to(self.db, batch.revision).await? {
+            self.rows += 1;
+            add_gone(&mut running, &mut gone, row_key(&row));
+            let problem = match check_row(&row, batch.revision, &mut running) {
+                Ok(read) => {
+                    let problem = self.check_erasures(&read, &mut checked.erased_by).await?;
+                    checked.rows.push(read);
+                    problem
+                }
+                Err(problem) => Some(problem),
+            };
+            if let Some(problem) = problem {
+                return Ok(Err(fault_of_row(&row, problem)));
+            }
+        }
+        for row in gone {
+            running.add_digest(&row.digest);
+        }
+        match problem_of_batch(batch, self.chain, &running.digest()) {
+            Some(problem) => Ok(Err(fault_of_batch(batch.revision, problem))),
+            None => Ok(Ok(checked)),
+        }
     }
 
     /// Checks that what is missing in a row was erased by an erasure of the trail, and counts it. Of the event that ends an
@@ -185,7 +312,7 @@ impl Walk<'_> {
     async fn check_erasures(
         &mut self,
         row: &AuditRow,
-        revision: Revision,
+        erased_by: &mut Vec<EventId>,
     ) -> Result<Option<&'static str>, StoreError> {
         // Without these checks, whoever may write rows could blank one by hand, and the chain would still fit.
         let parts = [
@@ -206,9 +333,7 @@ impl Walk<'_> {
         }
         // One erasure of both parts is one row.
         by.dedup();
-        for erasure in by {
-            self.count_erased(erasure, revision);
-        }
+        erased_by.extend(by);
         self.check_end_of_erasure(row).await
     }
 
@@ -235,11 +360,19 @@ impl Walk<'_> {
             Mutation::ERASE_USER.into(),
             Mutation::DELETE_TENANT.into(),
         ];
-        let is_erasure = !self.db.query(sql, &values).await?.is_empty();
+        let is_there = !self.db.query(sql, &values).await?.is_empty();
+        let is_erasure = is_there || self.recall_erasure(event).await?.has_begun;
         if is_erasure {
             self.erasures.insert(event);
         }
         Ok(is_erasure)
+    }
+
+    /// What is known about an erasure of which something is gone.
+    async fn recall_erasure(&mut self, erasure: EventId) -> Result<GoneErasure, StoreError> {
+        let known = gone::read_erasure(self.db, erasure).await?;
+        self.records.extend(known.record.clone());
+        Ok(known)
     }
 
     async fn check_end_of_erasure(
@@ -256,7 +389,8 @@ impl Walk<'_> {
         let sql = "SELECT (SELECT count(*) FROM audit_events a WHERE a.actor_erased_by = $1) \
              + (SELECT count(*) FROM audit_events s WHERE s.subject_erased_by = $1)";
         let rows = self.db.query(sql, &[erasure.into()]).await?;
-        let found = only_row(&rows, "the number of erased parts")?.int(ONLY)?;
+        let found = only_row(&rows, "the number of erased parts")?.unsigned(ONLY)?;
+        let found = found + self.recall_erasure(erasure).await?.parts;
         let details = read_details(&row.details)?;
         let told = details.get(ErasedCounts::AUDIT_PARTS_DETAIL);
         if told.is_some_and(|told| *told == found.to_string()) {
@@ -318,6 +452,7 @@ fn read_batch(row: &Row) -> Result<StoredBatch, StoreError> {
         delta_digest: delta_digest.and_then(|digest| digest.try_into().ok()),
         audit_digest: row.array(columns.audit_digest).unwrap_or_default(),
         chain: Chain(row.array(columns.chain).unwrap_or_default()),
+        stamped: row.time(columns.stamped_us)?,
     })
 }
 
@@ -345,6 +480,24 @@ fn check_row(
     }
 }
 
+/// Event id and ordinal of a row, if they can be read.
+fn row_key(row: &Row) -> Option<([u8; 16], i64)> {
+    let columns = AuditColumns::AT;
+    let event = row.array(columns.event_id).ok()?;
+    Some((event, row.int(columns.ordinal).ok()?))
+}
+
+/// Adds the digests of rows that are gone and stood before a row.
+fn add_gone(
+    running: &mut RunningDigest,
+    gone: &mut Peekable<vec::IntoIter<GoneRow>>,
+    before: Option<([u8; 16], i64)>,
+) {
+    while let Some(row) = gone.next_if(|row| before.is_some_and(|before| row.key < before)) {
+        running.add_digest(&row.digest);
+    }
+}
+
 fn problem_of_batch(batch: &StoredBatch, before: Chain, rows: &Digest) -> Option<&'static str> {
     if batch.audit_digest != *rows {
         return Some(
@@ -363,7 +516,7 @@ fn problem_of_batch(batch: &StoredBatch, before: Chain, rows: &Digest) -> Option
     None
 }
 
-fn fault_of_batch(revision: Revision, problem: &'static str) -> AuditFault {
+pub(super) fn fault_of_batch(revision: Revision, problem: &'static str) -> AuditFault {
     AuditFault {
         revision,
         row: None,
@@ -384,7 +537,9 @@ fn fault_of_row(row: &Row, problem: &'static str) -> AuditFault {
 }
 
 /// The rows of some batches in their order, read a page at a time.
-struct RowPages {
+pub(super) struct RowPages {
+    /// The rows that are gone, by batch.
+    gaps: HashMap<Revision, Gap>,
     page: Peekable<vec::IntoIter<Row>>,
     /// The revision, event and ordinal of the last row that was read.
     last: [Value; 3],
@@ -393,9 +548,14 @@ struct RowPages {
 }
 
 impl RowPages {
-    fn new(after: Revision, through: Revision) -> Self {
+    fn new(
+        after: Revision,
+        through: Revision,
+        is_first: bool,
+        gaps: HashMap<Revision, Gap>,
+    ) -> Self {
         // Before the first batch there must be no row, whatever its revision.
-        let after = if after == Revision(0) {
+        let after = if is_first {
             i64::MIN.into()
         } else {
             after.into()
@@ -403,6 +563,7 @@ impl RowPages {
         // Greater than the key of every row of that revision.
         let last = [after, [0xff; 17][..].into(), i64::MAX.into()];
         Self {
+            gaps,
             page: Vec::new().into_iter().peekable(),
             last,
             through,

@@ -16,12 +16,13 @@ use super::{
     },
     conditions::now,
 };
-use crate::{Removed, StoreError};
+use crate::{Left, Removed, StoreError};
 use portcullis_domain::{PageCursor, time::span};
 
 columns! {
-    /// True for a session that ended longer ago than sessions are kept.
-    OldColumn after SessionKeyColumns { is_old }
+    /// Whether a session ended longer ago than sessions are kept, the head that its sign-in read, and the revision of the
+    /// event that ended it.
+    AgeColumns after SessionKeyColumns { is_old, opened_revision, end_revision }
 }
 
 /// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer
@@ -52,13 +53,30 @@ pub(in crate::sql) async fn remove_ended(
     Ok(Removed {
         rows: removed,
         next,
+        left: read_left(&rows)?,
     })
+}
+
+/// What the sessions that stay refer to.
+fn read_left(rows: &[Row]) -> Result<Left, StoreError> {
+    let columns = AgeColumns::AT;
+    let mut left = Left::default();
+    for row in rows {
+        if row.is_true(columns.is_old)? {
+            continue;
+        }
+        left.add_opened(row.revision(columns.opened_revision)?);
+        if row.optional_int(columns.end_revision)?.is_some() {
+            left.add_end(row.revision(columns.end_revision)?);
+        }
+    }
+    Ok(left)
 }
 
 fn read_old(rows: &[Row]) -> Result<Vec<SessionKeyColumns<Value>>, StoreError> {
     let mut old = Vec::new();
     for row in rows {
-        if row.is_true(OldColumn::AT.is_old)? {
+        if row.is_true(AgeColumns::AT.is_old)? {
             old.push(key(row)?);
         }
     }
@@ -84,17 +102,21 @@ fn select_checked(dialect: &Dialect) -> String {
         "CASE WHEN COALESCE(e.at_us, s.expires_us) <= {} - $4 THEN 1 ELSE 0 END",
         now(dialect)
     );
-    let is_old = OldColumn { is_old };
+    let age = AgeColumns {
+        is_old: &*is_old,
+        opened_revision: "s.opened_revision",
+        end_revision: "e.revision",
+    };
     format!(
-        "SELECT {key}, {is_old} \
-         FROM (SELECT s.tenant_id, s.session_id, s.expires_us, 0 AS ordinal, \
+        "SELECT {key}, {age} \
+         FROM (SELECT s.tenant_id, s.session_id, s.expires_us, s.opened_revision, 0 AS ordinal, \
                  COALESCE(s.end_event, CASE WHEN {IS_CUT} THEN {CUT_EVENT} END) AS ended_by \
              FROM sessions s WHERE (s.tenant_id, s.session_id) > ($1, $2) \
              ORDER BY s.tenant_id, s.session_id LIMIT $3) s \
          LEFT JOIN audit_events e ON e.event_id = s.ended_by AND e.ordinal = s.ordinal AND e.at_us < s.expires_us \
          ORDER BY s.tenant_id, s.session_id",
         key = SessionKeyColumns::of("s"),
-        is_old = is_old.select(),
+        age = age.select(),
     )
 }
 

@@ -104,14 +104,15 @@ CREATE TABLE checkpoints (
     code      BLOB NOT NULL  -- the authentication code of the view
 );
 
--- Sign-outs of everything in a scope. They stay for good: the first cutoff after the opening of a session says when, by
--- whom and why it ended.
+-- Sign-outs of everything in a scope. The first cutoff after the opening of a session says when, by whom and why it ended.
+-- A cutoff goes when every session that is left was opened after it.
 CREATE TABLE cutoffs (
     scope          INTEGER NOT NULL,  -- 1 user, 2 tenant, 3 everyone
     scope_serial   INTEGER NOT NULL,  -- 0 for everyone
     revision       INTEGER NOT NULL,
     exempt_serial  INTEGER NOT NULL,  -- the session that stays signed in. 0: none
     event_id       BLOB NOT NULL,
+    at_us          INTEGER NOT NULL,
     PRIMARY KEY (scope, scope_serial, revision, exempt_serial)
 ) WITHOUT ROWID;
 
@@ -121,6 +122,7 @@ CREATE TABLE api_key_cutoffs (
     scope_serial  INTEGER NOT NULL,
     revision      INTEGER NOT NULL,
     event_id      BLOB NOT NULL,
+    at_us         INTEGER NOT NULL,  -- the end of a key stands on its own, because audit rows go
     PRIMARY KEY (scope, scope_serial, revision)
 ) WITHOUT ROWID;
 
@@ -166,7 +168,35 @@ CREATE INDEX audit_events_by_revision ON audit_events (revision, event_id, ordin
 CREATE INDEX audit_events_by_actor_erasure ON audit_events (actor_erased_by) WHERE actor_erased_by IS NOT NULL;
 CREATE INDEX audit_events_by_subject_erasure ON audit_events (subject_erased_by) WHERE subject_erased_by IS NOT NULL;
 
--- Audit rows are never changed, but for the erasure of a part.
+-- Where the trail begins. Everything up to this revision was old enough and is gone.
+CREATE TABLE audit_begin (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    revision  INTEGER NOT NULL,  -- 0: nothing is gone
+    chain     BLOB NOT NULL,
+    batches   INTEGER NOT NULL,  -- the number of batches that are gone
+    rows_gone INTEGER NOT NULL,  -- the number of rows that are gone with them
+    removals  INTEGER NOT NULL,  -- grows with each removal here and in `audit_gaps`: a reader notices one
+    code      BLOB NOT NULL  -- the authentication code of all but `removals`
+);
+
+INSERT INTO audit_begin VALUES (1, 0, zeroblob(32), 0, 0, 0, x'');
+
+-- Batches behind the beginning that lost rows, because the tenants of the others keep theirs for longer.
+CREATE TABLE audit_gaps (
+    revision  INTEGER PRIMARY KEY,
+    removed   BLOB NOT NULL,  -- event id, ordinal and digest of each row that is gone
+    code      BLOB NOT NULL   -- the authentication code of both
+);
+
+-- Erasures that a row names, or began, which is gone. So what is left can still be counted.
+CREATE TABLE audit_gone_erasures (
+    event_id  BLOB PRIMARY KEY,
+    has_begun INTEGER NOT NULL,  -- 1: the event that began it is gone
+    parts     INTEGER NOT NULL,  -- the parts of rows that it erased and that are gone
+    code      BLOB NOT NULL  -- the authentication code of all three
+);
+
+-- Audit rows are never changed, but for the erasure of a part. A row goes only when a record of its removal stands.
 CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events
 WHEN NOT (
     (new.event_id, new.ordinal, new.revision, new.at_us, new.tenant_id, new.action, new.cause, new.via, new.changed, new.digest)
@@ -182,6 +212,8 @@ WHEN NOT (
             AND new.subject_erased_by IS NOT NULL))
 BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
 CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events
+WHEN NOT EXISTS (SELECT 1 FROM audit_begin b WHERE b.revision >= old.revision)
+    AND NOT EXISTS (SELECT 1 FROM audit_gaps g WHERE g.revision = old.revision)
 BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
 
 -- Events that wait for the next batch of the log. One row holds those of a whole group of calls, because it is written
@@ -380,6 +412,7 @@ CREATE TABLE api_keys (
     expires_us       INTEGER,
     active_us        INTEGER,           -- the last use
     end_event        BLOB,              -- the audit event that revoked this one key
+    ended_us         INTEGER,           -- its time, because audit rows go
     forgotten_us     INTEGER,           -- since when gates no longer hold the revocation: the key has expired
     PRIMARY KEY (tenant_id, key_id)
 ) WITHOUT ROWID;

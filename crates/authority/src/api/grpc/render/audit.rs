@@ -3,7 +3,7 @@
 use portcullis_contract::v1;
 
 use super::{cause, timestamp};
-use crate::domain::{AuditEvent, AuditFault, ErasedRows};
+use crate::domain::{AuditEvent, AuditFault, ErasedRows, TrailBegin};
 
 pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
     v1::AuditEvent {
@@ -47,4 +47,17 @@ pub(crate) fn audit_fault(fault: &AuditFault) -> v1::AuditFault {
         ordinal,
         problem: fault.problem.to_owned(),
     }
+}
+
+/// None while nothing is gone.
+pub(crate) fn trail_begin(begin: &TrailBegin) -> Option<v1::AuditTrailBegin> {
+    if begin.revision.0 == 0 {
+        return None;
+    }
+    Some(v1::AuditTrailBegin {
+        revision: begin.revision.0,
+        chain: begin.chain.0.to_vec().into(),
+        revisions: begin.batches,
+        events: begin.rows,
+    })
 }

@@ -1,0 +1,204 @@
+//! Files of the archive: a month of the log each, as lines of JSON.
+//!
+//! The first line says where the file begins, the last one where it ends, and each line between them is a batch. So a file
+//! is verified by itself, a torn one is noticed, and two files in a row are linked by the chain.
+
+use std::io::{BufRead, Read};
+
+use portcullis_contract::position::{Chain, Digest, Revision};
+use serde::{Deserialize, Serialize};
+
+use crate::ArchivedBatch;
+
+/// The name and version of the format.
+pub const ARCHIVE_FORMAT: &str = "portcullis-audit-1";
+
+/// The longest line, in bytes. A batch has some thousand rows of some kilobytes at most.
+const LINE_BYTES_MAX: u64 = 256 << 20;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveLine {
+    /// The first.
+    Archive(ArchiveHead),
+    /// A batch.
+    Batch(Box<ArchivedBatch>),
+    /// The last.
+    End(ArchiveEnd),
+}
+
+/// What a file begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveHead {
+    /// [`ARCHIVE_FORMAT`].
+    pub format: String,
+    /// The month, as `2026-11`.
+    pub month: String,
+    /// The last revision before the file, and the chain there.
+    pub after_revision: u64,
+    /// The chain at that revision.
+    #[serde(with = "hex::serde")]
+    pub after_chain: Digest,
+}
+
+/// What a file ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveEnd {
+    /// The number of batches.
+    pub batches: u64,
+    /// The number of rows.
+    pub rows: u64,
+    /// The last revision.
+    pub through_revision: u64,
+    /// The chain at that revision.
+    #[serde(with = "hex::serde")]
+    pub through_chain: Digest,
+}
+
+/// A file that matches its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSummary {
+    /// What it begins with.
+    pub head: ArchiveHead,
+    /// What it ends with.
+    pub end: ArchiveEnd,
+    /// The number of rows of which an erasure had removed a part by then.
+    pub erased: u64,
+    /// The number of rows that were gone by then.
+    pub removed: u64,
+}
+
+/// The first place where a file does not match its chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct ArchiveFault {
+    /// The number of the line, from 1.
+    pub line: u64,
+    /// The revision of its batch, if it is one.
+    pub revision: Option<u64>,
+    /// What does not match.
+    pub problem: String,
+}
+
+/// Verifies a file by itself.
+///
+/// # Errors
+/// The first line that does not match.
+pub fn verify_archive(input: impl BufRead) -> Result<ArchiveSummary, ArchiveFault> {
+    let mut lines = Lines { input, number: 0 };
+    let head = match lines.next()? {
+        Some(ArchiveLine::Archive(head)) if head.format == ARCHIVE_FORMAT => head,
+        _ => return Err(lines.fault(None, "the file is not an archive of this format")),
+    };
+    let mut at = Place::new(&head);
+    loop {
+        match lines.next()? {
+            Some(ArchiveLine::Batch(batch)) => {
+                let checked = at.check(&batch);
+                checked.map_err(|problem| lines.fault(Some(batch.revision), problem))?;
+            }
+            Some(ArchiveLine::End(end)) => {
+                if end != at.end() {
+                    return Err(lines.fault(None, "batches are missing or added"));
+                }
+                if lines.next()?.is_some() {
+                    return Err(lines.fault(None, "there is something behind the end"));
+                }
+                return Ok(ArchiveSummary {
+                    head,
+                    end,
+                    erased: at.erased,
+                    removed: at.removed,
+                });
+            }
+            Some(ArchiveLine::Archive(_)) => {
+                return Err(lines.fault(None, "a second file begins here"));
+            }
+            None => return Err(lines.fault(None, "the end of the file is missing")),
+        }
+    }
+}
+
+/// How far a verification is.
+struct Place {
+    revision: Revision,
+    chain: Chain,
+    batches: u64,
+    rows: u64,
+    erased: u64,
+    removed: u64,
+}
+
+impl Place {
+    fn new(head: &ArchiveHead) -> Self {
+        Self {
+            revision: Revision(head.after_revision),
+            chain: Chain(head.after_chain),
+            batches: 0,
+            rows: 0,
+            erased: 0,
+            removed: 0,
+        }
+    }
+
+    fn check(&mut self, batch: &ArchivedBatch) -> Result<(), &'static str> {
+        // Revisions skip some at a recovery, and the chain says that none between is missing.
+        if batch.revision <= self.revision.0 {
+            return Err("the batch is out of order");
+        }
+        self.chain = batch.verify(self.chain)?;
+        self.revision = Revision(batch.revision);
+        self.batches += 1;
+        self.rows += batch.rows.len() as u64;
+        self.erased += batch.erased_rows() as u64;
+        self.removed += batch.removed.len() as u64;
+        Ok(())
+    }
+
+    fn end(&self) -> ArchiveEnd {
+        ArchiveEnd {
+            batches: self.batches,
+            rows: self.rows,
+            through_revision: self.revision.0,
+            through_chain: self.chain.0,
+        }
+    }
+}
+
+struct Lines<R> {
+    input: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> Result<Option<ArchiveLine>, ArchiveFault> {
+        self.number += 1;
+        let mut line = Vec::new();
+        let mut bounded = self.input.by_ref().take(LINE_BYTES_MAX);
+        let read = bounded.read_until(b'\n', &mut line);
+        let length = read.map_err(|error| self.fault(None, format!("cannot be read: {error}")))?;
+        if length == 0 {
+            return Ok(None);
+        }
+        if line.pop() != Some(b'\n') {
+            return Err(self.fault(None, "the line is torn"));
+        }
+        let parsed = serde_json::from_slice(&line);
+        parsed.map_err(|error| {
+            // Without the text, which may be personal.
+            let problem = format!("is no line of an archive: column {}", error.column());
+            self.fault(None, problem)
+        })
+    }
+
+    fn fault(&self, revision: Option<u64>, problem: impl Into<String>) -> ArchiveFault {
+        ArchiveFault {
+            line: self.number,
+            revision,
+            problem: problem.into(),
+        }
+    }
+}
