@@ -57,7 +57,9 @@ pub use self::{
     audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
     erasure::ErasureStore,
     error::StoreError,
-    installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
+    installation::{
+        Checkpoint, InstallationStore, KeyStore, MASTER_KEY_ID_BYTES, Recovered, TokenLife,
+    },
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},

@@ -11,6 +11,7 @@ mod keys;
 mod manual;
 mod policy;
 mod receipt;
+mod secrets;
 mod sessions;
 mod tenants;
 mod users;
