@@ -66,7 +66,7 @@ pub fn store_durability(config: &StoreConfig) -> BoxFuture<'_, Result<String, St
     Box::pin(async move { postgres::examine(&config.url, &config.postgres_options()).await })
 }
 
-/// A remark while the master key is replaced. It has the ids, by which errors and `portcullis keys master` name keys.
+/// A remark while the master key is replaced. It has the ids by which errors and `portcullis keys master` name the keys.
 fn remark_on_master_keys(keys: &MasterKeys) -> Option<String> {
     let [current, others @ ..] = &keys.ids().0[..] else {
         return None;
@@ -76,7 +76,7 @@ fn remark_on_master_keys(keys: &MasterKeys) -> Option<String> {
     }
     let others = MasterKeyIds(others.to_vec());
     Some(format!(
-        "keys.other_master_keys: {current} seals, and {others} may go once `portcullis keys reseal` has ended"
+        "keys.other_master_keys: {current} seals, and {others} only open what they sealed"
     ))
 }
 
