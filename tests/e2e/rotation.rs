@@ -29,6 +29,7 @@ use portcullis_tests::{
 };
 use portcullis_validator::{Rejection, Validator};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -278,7 +279,7 @@ async fn work(
 
 struct Load {
     stop: CancellationToken,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
     rounds: Arc<AtomicU64>,
 }
 
@@ -307,7 +308,7 @@ impl Load {
     async fn goes_on(&self) {
         let goal = self.rounds.load(Ordering::SeqCst) + 2 * WORKERS as u64;
         eventually("the load to go on", async || {
-            let failed = self.tasks.iter().any(|task| task.is_finished());
+            let failed = self.tasks.iter().any(JoinHandle::is_finished);
             assert!(!failed, "a worker has ended");
             (self.rounds.load(Ordering::SeqCst) >= goal).then_some(())
         })
