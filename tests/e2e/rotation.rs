@@ -15,8 +15,13 @@ use portcullis_authority::{
     Authority, StartError, check,
     config::{Config, MasterKeySource},
     keys::{MasterKey, MasterKeyId, SecretsError, Unsealable},
+    open_store,
+    store::StoreError,
 };
-use portcullis_contract::v1::{self, session_service_client::SessionServiceClient};
+use portcullis_contract::{
+    position::Revision,
+    v1::{self, session_service_client::SessionServiceClient},
+};
 use portcullis_tests::{
     authority::{
         ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, OPERATOR, TENANT, TestAuthority, ready, reason,
@@ -519,20 +524,27 @@ async fn a_reseal_that_was_killed_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn an_authority_without_a_key_says_which_one() {
+    let url = postgres::fresh_url().await;
     let mut line = CommandLine::start_with(|config| {
+        config.store.url = url;
         quick(config);
     })
     .await;
+    let revoked = line.authority.sign_in("revoked").await;
+    revoke(&line.authority, &revoked).await;
+    trim_log(&line.authority).await;
+    // No checkpoint is written from now on, so each start needs one that the old key vouched for.
+    line.authority.config.log.checkpoint_batches_min = 1_000_000;
     let old = KeyFile::of(&line.authority.config);
     let new = KeyFile::new(&line, "new.key");
     // Nobody gave the old key: nothing is changed, and the command to repair it is in the error.
     let mut config = line.authority.config.clone();
     configure(&mut config, &new, &[]);
     line.authority.stop().await;
-    let Err(refused) = Authority::start(config).await else {
+    let Err(failure) = Authority::start(config).await else {
         panic!("an authority started without the key");
     };
-    let text = refused.to_string();
+    let text = failure.to_string();
     for word in [
         &old.id.to_string(),
         &new.id.to_string(),
@@ -598,6 +610,25 @@ async fn an_authority_without_a_key_says_which_one() {
     );
     restart(&mut line.authority, &new, &[]).await;
     line.authority.sign_in("ada").await;
+    let gate = line.authority.ready_gate().await;
+    let refused = refused(&gate, &revoked.access_token).await;
+    assert_eq!(
+        refused,
+        Rejection::Revoked,
+        "the view came from the checkpoint"
+    );
+}
+
+/// Waits until the beginning of the log is in a checkpoint alone.
+async fn trim_log(authority: &TestAuthority) {
+    let store = open_store(&authority.config.store).await.expect("opens");
+    eventually("the log to be trimmed", async || {
+        let session = authority.sign_in("passer-by").await;
+        revoke(authority, &session).await;
+        let tail = store.tail(Revision(0), 1).await;
+        matches!(tail, Err(StoreError::Trimmed)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
