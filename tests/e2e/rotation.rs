@@ -610,7 +610,7 @@ async fn an_authority_without_a_key_says_which_one() {
     );
     restart(&mut line.authority, &new, &[]).await;
     line.authority.sign_in("ada").await;
-    let gate = line.authority.ready_gate().await;
+    let gate = ready(line.authority.gate().max_staleness(DELAY)).await;
     let refused = refused(&gate, &revoked.access_token).await;
     assert_eq!(
         refused,
