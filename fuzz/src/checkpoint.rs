@@ -1,15 +1,18 @@
-//! Checkpoints. A first byte of 0: a code of 32 bytes, then the checkpoint. 1: the code is computed first, so that what
+//! Checkpoints. A first byte of 0: a code of 40 bytes, then the checkpoint. 1: the code is computed first, so that what
 //! follows it is reached.
 
-use portcullis_authority::keys::MasterKey;
+use portcullis_authority::keys::{MasterKey, MasterKeys};
 use prost::bytes::Bytes;
 
 use crate::{Seed, mode, snapshot, with_mode, world::VIEW};
 
-const CODE_BYTES: usize = 32;
+/// The id of the master key, and 32 bytes.
+const CODE_BYTES: usize = 8 + 32;
 
-fn master() -> MasterKey {
-    MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("32 bytes")
+fn master() -> MasterKeys {
+    MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+        .expect("32 bytes")
+        .into()
 }
 
 /// Throws bytes at authentication and decoder.

@@ -672,6 +672,36 @@ impl Story<'_> {
         keys.revoke_api_key(marked(revoke)).await.expect("revoked");
     }
 
+    async fn token_secrets(&mut self, keys: &mut KeyServiceClient<Transport>) {
+        keys.list_secrets(marked(v1::ListSecretsRequest {}))
+            .await
+            .expect("listed");
+        let rotate = v1::RotateSecretRequest {
+            kind: v1::SecretKind::Refresh.into(),
+            reason: REASON.into(),
+        };
+        keys.rotate_secret(marked(rotate)).await.expect("rotated");
+        let retire = |number| v1::RetireSecretRequest {
+            kind: v1::SecretKind::Refresh.into(),
+            number,
+            reason: REASON.into(),
+            force: true,
+        };
+        // The second makes no tokens yet, so it may go.
+        keys.retire_secret(marked(retire(2)))
+            .await
+            .expect("retired");
+        for number in [1, 9, 0] {
+            let refused = keys.retire_secret(marked(retire(number))).await;
+            self.seen.error(refused);
+        }
+        let reseal = v1::ResealSecretsRequest {
+            reason: REASON.into(),
+            ..Default::default()
+        };
+        keys.reseal_secrets(marked(reseal)).await.expect("resealed");
+    }
+
     async fn installation(&mut self) {
         let mut keys = KeyServiceClient::new(self.authority.transport(OPERATOR));
         let listed = keys
@@ -703,6 +733,7 @@ impl Story<'_> {
         );
         self.seen
             .error(keys.retire_signing_key(marked(retire("canary-key"))).await);
+        self.token_secrets(&mut keys).await;
         let mut everyone = RevocationServiceClient::new(self.authority.transport(OPERATOR));
         everyone
             .list_validators(marked(v1::ListValidatorsRequest {}))

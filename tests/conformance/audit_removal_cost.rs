@@ -13,7 +13,7 @@ use std::{
 };
 
 use portcullis_authority::{
-    keys::MasterKey,
+    keys::{MasterKey, MasterKeys},
     store::{
         AuditRules, Codes, Store,
         sql::{Backend, Column, Lane, Value},
@@ -34,7 +34,7 @@ const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Sign-ins of each of four callers in a second.
 const RATE: u64 = 25;
 
-struct Master(MasterKey);
+struct Master(MasterKeys);
 
 impl Codes for Master {
     fn make(&self, bytes: &[u8]) -> Vec<u8> {
@@ -42,7 +42,7 @@ impl Codes for Master {
     }
 
     fn is_authentic(&self, bytes: &[u8], code: &[u8]) -> bool {
-        self.0.is_authentic(bytes, code)
+        self.0.verify(bytes, code).is_ok()
     }
 }
 
@@ -154,7 +154,7 @@ async fn audit_removal_cost() {
     let ((), times) = beside(&store, idle).await;
     percentiles("before", &times);
 
-    let codes = Master(MasterKey::generate());
+    let codes = Master(MasterKeys::from(MasterKey::generate()));
     let last = head(&*store).await;
     let rules = AuditRules {
         others: Some(Duration::ZERO),

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use portcullis_authority::{
-    domain::{AuditVerdict, Mutation},
-    keys::MasterKey,
+    domain::{AuditVerdict, Mutation, Resealed, SealedPlace},
+    keys::{MasterKey, MasterKeys},
     store::{
         ArchivedBatch, AuditRemoved, AuditRules, Codes, Left, Store,
         sql::{Backend, Lane, ONLY},
@@ -25,7 +25,7 @@ use portcullis_tests::{
 use crate::Engine;
 
 /// The codes of one installation.
-struct Master(MasterKey);
+struct Master(MasterKeys);
 
 impl Codes for Master {
     fn make(&self, bytes: &[u8]) -> Vec<u8> {
@@ -33,7 +33,7 @@ impl Codes for Master {
     }
 
     fn is_authentic(&self, bytes: &[u8], code: &[u8]) -> bool {
-        self.0.is_authentic(bytes, code)
+        self.0.verify(bytes, code).is_ok()
     }
 }
 
@@ -51,7 +51,7 @@ impl Trail {
         let trail = Self {
             store: place.store().await,
             backend: place.engine().await,
-            codes: Master(MasterKey::generate()),
+            codes: Master(MasterKeys::from(MasterKey::generate())),
             place,
         };
         let store = &*trail.store;
@@ -346,6 +346,51 @@ async fn erasures_are_counted_when_some_of_their_rows_are_gone(engine: Engine) {
     assert!(trail.problem().await.is_some());
 }
 
+async fn records_are_coded_anew_for_another_master_key(engine: Engine) {
+    let mut trail = Trail::new(engine).await;
+    erase(&*trail.store).await;
+    trail.trim().await;
+    // The beginning, gaps and a counted erasure.
+    trail.remove(5, &all_but("x")).await;
+    trail.remove(4, &all()).await;
+    assert_eq!(trail.problem().await, None);
+
+    let new = Master(MasterKeys::from(MasterKey::generate()));
+    let id = new.0.current().0;
+    let found = trail.store.sealed_by_others(&id, 100).await;
+    let mut kinds = Vec::new();
+    let mut values = Vec::new();
+    for value in found.expect("values") {
+        let SealedPlace::Removal(place) = value.place else {
+            panic!("{:?} is sealed by no key here", value.place);
+        };
+        kinds.push(std::mem::discriminant(&place));
+        let record = trail.store.removal_record(place).await;
+        let record = record.expect("an answer").expect("a record");
+        assert_eq!(record.code, value.sealed);
+        assert!(trail.codes.is_genuine(&record), "{place:?}");
+        values.push(Resealed {
+            place: value.place,
+            old: value.sealed,
+            new: new.make(&record.bytes),
+        });
+    }
+    kinds.dedup();
+    assert_eq!(kinds.len(), 3, "the beginning, gaps and an erasure");
+    let count = values.len();
+    let outcome = apply(&*trail.store, entry(Mutation::Reseal(values))).await;
+    assert_eq!(outcome.changed as usize, count);
+    let left = trail.store.sealed_by_others(&id, 100).await;
+    assert_eq!(left.expect("values"), []);
+
+    // The old key is gone, and nothing is taken for forged.
+    trail.codes = new;
+    assert_eq!(trail.problem().await, None);
+    trail.trim().await;
+    assert!(trail.remove(7, &all()).await.rows > 0);
+    assert_eq!(trail.problem().await, None);
+}
+
 async fn a_removal_that_fails_anywhere_has_removed_all_or_nothing(engine: Engine) {
     for point in Point::all() {
         let mut trail = Trail::new(engine).await;
@@ -401,7 +446,10 @@ async fn two_authorities_remove_at_once_and_a_third_verifies(engine: Engine) {
 
 async fn an_api_key_stays_ended_without_its_event(engine: Engine) {
     let place = engine.place().await;
-    let (store, codes) = (place.store().await, Master(MasterKey::generate()));
+    let (store, codes) = (
+        place.store().await,
+        Master(MasterKeys::from(MasterKey::generate())),
+    );
     let revoked = api_keys::create(&*store, &api_keys::new("t", "u")).await;
     let cut = api_keys::create(&*store, &api_keys::new("t", "v")).await;
     apply(&*store, api_keys::revocation(&revoked)).await;
@@ -591,6 +639,7 @@ crate::on_every_engine! {
     what_was_changed_is_not_removed,
     a_row_goes_only_behind_the_record_of_it,
     erasures_are_counted_when_some_of_their_rows_are_gone,
+    records_are_coded_anew_for_another_master_key,
     a_removal_that_fails_anywhere_has_removed_all_or_nothing,
     two_authorities_remove_at_once_and_a_third_verifies,
     an_api_key_stays_ended_without_its_event,

@@ -9,7 +9,9 @@ use portcullis_tests::postgres::fresh_schema;
 fn secret(name: &str) -> Statement {
     let params = vec![name.into(), (&b"sealed"[..]).into()];
     Statement {
-        sql: "INSERT INTO secrets VALUES ($1, $2)".into(),
+        sql: "INSERT INTO secrets (kind, number, sealed, created_us, makes_from_us) \
+              VALUES ($1, 1, $2, 0, 0)"
+            .into(),
         params,
     }
 }
@@ -17,7 +19,7 @@ fn secret(name: &str) -> Statement {
 async fn names(connection: &mut dyn Connection) -> Vec<String> {
     let rows = connection
         .query(
-            "SELECT name FROM secrets WHERE name LIKE 'test%' ORDER BY name",
+            "SELECT kind FROM secrets WHERE kind LIKE 'test%' ORDER BY kind",
             &[],
         )
         .await;
@@ -34,7 +36,8 @@ async fn the_last_statements_commit_together_or_not_at_all() {
         .await
         .expect("connects");
     let mut connection = engine.connection(Lane::Append).await.expect("a connection");
-    let begin = "INSERT INTO secrets VALUES ('test begin' || $1, 'sealed')";
+    let begin = "INSERT INTO secrets (kind, number, sealed, created_us, makes_from_us) \
+         VALUES ('test begin' || $1, 1, 'sealed', 0, 0)";
 
     connection.begin().await.expect("begins");
     connection

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::Mutation,
+    domain::{Mutation, Resealed, SealedPlace},
     store::{
         Recovered, Store, StoreStatus,
         postgres::{Postgres, PostgresOptions},
@@ -12,7 +12,7 @@ use portcullis_authority::{
 use portcullis_contract::position::{Incarnation, Revision};
 use portcullis_tests::{
     calls::{apply, head, open, rotate},
-    given::{disable, enable, entry, key, record, revoke, sign_in, sign_out},
+    given::{disable, enable, entry, key, record, revoke, secret, sign_in, sign_out},
     postgres::shared,
     replay::position_at,
 };
@@ -130,7 +130,17 @@ async fn work(store: &dyn Store) {
         }),
     )
     .await;
-    store.secret("name", b"sealed").await.expect("a secret");
+    let first = secret(1, [1; 8], Duration::ZERO);
+    store.keep_secret(&first).await.expect("kept");
+    let second = secret(2, [1; 8], Duration::ZERO);
+    apply(store, entry(Mutation::AddSecret(second.clone()))).await;
+    let resealed = Resealed {
+        place: SealedPlace::Secret(second.id),
+        old: second.sealed,
+        new: vec![2; 9],
+    };
+    apply(store, entry(Mutation::Reseal(vec![resealed]))).await;
+    apply(store, entry(Mutation::RetireSecret(first.id))).await;
     store
         .token_life(Duration::from_secs(60), Duration::ZERO)
         .await

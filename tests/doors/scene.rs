@@ -4,7 +4,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
-use portcullis_authority::{keys::MasterKey, open_store, store::Store};
+use portcullis_authority::{
+    keys::{MasterKey, MasterKeys},
+    open_store,
+    store::Store,
+};
 use portcullis_contract::{
     key::{Algorithm, PrivateKey},
     v1,
@@ -52,7 +56,7 @@ pub struct World {
 pub struct Parts {
     pub authority: TestAuthority,
     pub store: Arc<dyn Store>,
-    pub master_key: MasterKey,
+    pub master_key: MasterKeys,
     pub upstream: Arc<Upstream>,
     pub identity_key: IdentityKey,
     certificate: Certificate,
@@ -82,7 +86,9 @@ impl Parts {
         Self {
             authority,
             store,
-            master_key: MasterKey::from_base64(text.trim()).expect("a master key"),
+            master_key: MasterKey::from_base64(text.trim())
+                .expect("a master key")
+                .into(),
             upstream: Arc::new(Upstream::start().await),
             identity_key: IdentityKey::generate(),
             certificate: Certificate::generate(),

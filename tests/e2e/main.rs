@@ -39,6 +39,7 @@ mod quotas;
 mod receipts;
 mod refresh;
 mod refresh_replay;
+mod rotation;
 mod service_manager;
 mod sidecar;
 mod sign_in_rules;

@@ -9,7 +9,7 @@ use std::{
 use portcullis_authority::{
     domain::current_key,
     installation::recover::recover,
-    keys::{MasterKey, open_signer},
+    keys::{open_signer, read_master_keys},
     open_store,
     store::{
         KeyStore, Store,
@@ -266,8 +266,7 @@ async fn keys(authority: &TestAuthority) -> Vec<v1::SigningKey> {
 
 /// A token that the thief of every key of the store makes of a good one: no revocation of its session covers it.
 async fn forge(authority: &TestAuthority, claims: &Claims) -> String {
-    let file = &authority.config.keys.master_key_file;
-    let master = MasterKey::from_base64(&std::fs::read_to_string(file).expect("a key file"));
+    let master = read_master_keys(&authority.config.keys).await;
     let master = master.expect("a master key");
     let store = Postgres::open(&authority.config.store.url, &PostgresOptions::default()).await;
     let (keys, now) = store.expect("opens").keys().await.expect("keys");
@@ -536,8 +535,8 @@ async fn a_restore_without_recover_makes_the_authority_not_ready_until_it_is_run
     );
 
     authority.stop().await;
-    let master = std::fs::read_to_string(&authority.config.keys.master_key_file);
-    let master = MasterKey::from_base64(&master.expect("a key file")).expect("a master key");
+    let master = read_master_keys(&authority.config.keys).await;
+    let master = master.expect("a master key");
     let store = open_store(&authority.config.store).await.expect("opens");
     let recovered = recover(&*store, &master, true).await;
     recovered.expect("recovered");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portcullis_authority::{
     installation::recover::{RecoverError, recover},
-    keys::MasterKey,
-    open_store, read_master_key,
+    keys::{MasterKey, MasterKeys},
+    open_store, read_master_keys,
     store::{
         Recovered,
         sql::{Lane, ONLY},
@@ -24,7 +24,7 @@ use portcullis_tests::{
 
 async fn recover_beside(
     authority: &TestAuthority,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> Result<Recovered, RecoverError> {
     let store = open_store(&authority.config.store).await.expect("opens");
     recover(&*store, master, false).await
@@ -38,7 +38,9 @@ async fn head(authority: &TestAuthority) -> Position {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_is_refused_while_an_authority_beats() {
     let mut authority = TestAuthority::postgres(&fresh_schema().await.url).await;
-    let master = read_master_key(&authority.config.keys.master_key_file).expect("a key");
+    let master = read_master_keys(&authority.config.keys)
+        .await
+        .expect("a key");
     let _gate = authority.ready_gate().await;
     authority.sign_in("ada").await;
     let before = head(&authority).await;
@@ -60,7 +62,7 @@ async fn a_recovery_waits_until_the_last_beat_of_an_authority_that_crashed_is_ol
     let store = place.store().await;
     apply(&*store, sign_out("t", &["u"])).await;
     store.beat(&[1; 16]).await.expect("a beat");
-    let master = MasterKey::generate();
+    let master = MasterKeys::from(MasterKey::generate());
     let refused = recover(&*store, &master, false).await;
     let refused = refused.expect_err("it has beaten just now").to_string();
     assert!(refused.contains("stop every authority"), "{refused}");
@@ -96,9 +98,9 @@ async fn a_recovery_with_another_master_key_changes_nothing() {
         authority.stop().await;
         behind(&authority, "DELETE FROM authority_beat").await;
         let before = head(&authority).await;
-        let refused = recover_beside(&authority, &MasterKey::generate()).await;
+        let refused = recover_beside(&authority, &MasterKey::generate().into()).await;
         let refused = refused.expect_err("another key").to_string();
-        assert!(refused.contains("keys.master_key_file"), "{refused}");
+        assert!(refused.contains("keys.other_master_keys"), "{refused}");
         assert_eq!(head(&authority).await, before);
     }
 }
@@ -111,7 +113,7 @@ async fn a_recovery_notices_what_was_appended_after_it_read_the_log() {
     let mut hold = faults.pause(Lane::Append, Point::Before(0));
     let recovering = {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { recover(&*store, &MasterKey::generate(), false).await })
+        tokio::spawn(async move { recover(&*store, &MasterKey::generate().into(), false).await })
     };
     assert!(hold.reached().await, "the log was read");
     let running = place.store().await;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use portcullis_authority::{
     domain::{
-        Actor, Cause, ClientInfo, Details, Entry, Mutation, NewKey, Profile, Session, Sight,
-        SignIn, SignInFacts, UserRole, findings::DeviceNetworks,
+        Actor, Cause, ClientInfo, Details, Entry, Mutation, NewKey, NewSecret, Profile, SecretId,
+        SecretKind, Session, Sight, SignIn, SignInFacts, UserRole, findings::DeviceNetworks,
     },
     keys::{MasterKey, generate_signing_key},
+    store::MASTER_KEY_ID_BYTES,
 };
 use portcullis_contract::{
     id::{SessionId, TenantId, UserId},
@@ -157,9 +158,22 @@ pub fn record() -> Entry {
 #[must_use]
 pub fn key(delay: Duration) -> NewKey {
     generate_signing_key(
-        &MasterKey::generate(),
+        &MasterKey::generate().into(),
         CredentialKind::Session,
         Algorithm::Ed25519,
         delay,
     )
+}
+
+/// A new secret of refresh tokens that a master key with this id would have sealed. It makes tokens after `delay`.
+#[must_use]
+pub fn secret(number: u8, master_key: [u8; MASTER_KEY_ID_BYTES], delay: Duration) -> NewSecret {
+    NewSecret {
+        id: SecretId {
+            kind: SecretKind::Refresh,
+            number,
+        },
+        sealed: [&master_key[..], b"sealed"].concat(),
+        activation_delay: delay,
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     app::{App, audit::RecordCodes},
     config::ConfigError,
     domain::{ExportPlace, TrailMark, TrailPosition},
-    keys::{MasterKey, random},
+    keys::{MasterKeys, random},
     store::{
         ARCHIVE_FORMAT, ArchiveEnd, ArchiveHead, ArchiveLine, ArchivePiece, ArchivedBatch, Codes,
         ExportClaim, Store, StoreError,
@@ -55,7 +55,7 @@ const MODE: u32 = 0o600;
 pub(crate) struct Archiver {
     directory: PathBuf,
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     /// The id of this authority.
     authority: [u8; 16],
     /// Notified when a month was archived, and so may be removed.
@@ -91,7 +91,7 @@ impl Archiver {
         Ok(Some(Self {
             directory: directory.clone(),
             store: Arc::clone(&app.store),
-            master: Arc::clone(&app.master),
+            master: Arc::clone(app.secrets.master()),
             authority: app.watch.beats.authority(),
             archived: Arc::default(),
         }))

@@ -10,7 +10,7 @@ use crate::{
     config::{CallerConfig, Config, StoreConfig},
     identity_providers::IdentityProviders,
     installation::issuer,
-    keys::read_master_key,
+    keys::{MasterKeyIds, MasterKeys, read_master_keys},
     net::Tls,
     server::{NO_CALLERS, StartError},
     store::{StoreError, postgres},
@@ -31,7 +31,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
     Box::pin(async move {
         config.check()?;
         // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
-        read_master_key(&config.keys.master_key_file)?;
+        let master_keys = read_master_keys(&config.keys).await?;
         Places::open_configured(&config.places)?;
         Tls::open_grpc(&config.server)?;
         Tls::open_http(&config.server)?;
@@ -43,6 +43,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
         if config.callers.is_empty() {
             remarks.push(NO_CALLERS.to_owned());
         }
+        remarks.extend(remark_on_master_keys(&master_keys));
         remarks.extend(remarks_on_bearers(&config.callers, SystemTime::now()));
         match issuer::installed(&config.store).await {
             Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
@@ -63,6 +64,20 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
 /// When the server cannot be examined.
 pub fn store_durability(config: &StoreConfig) -> BoxFuture<'_, Result<String, StoreError>> {
     Box::pin(async move { postgres::examine(&config.url, &config.postgres_options()).await })
+}
+
+/// A remark while the master key is replaced. It has the ids by which errors and `portcullis keys master` name the keys.
+fn remark_on_master_keys(keys: &MasterKeys) -> Option<String> {
+    let [current, others @ ..] = &keys.ids().0[..] else {
+        return None;
+    };
+    if others.is_empty() {
+        return None;
+    }
+    let others = MasterKeyIds(others.to_vec());
+    Some(format!(
+        "keys.other_master_keys: {current} seals, and {others} only open what they sealed"
+    ))
 }
 
 /// Remarks about bearer strings whose end has come or comes soon.

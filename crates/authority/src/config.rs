@@ -32,7 +32,7 @@ pub use self::{
     },
     callers::{BearerConfig, BearerDigest, CallerConfig, Role},
     identity_providers::{IdentityProviderConfig, LogoutAlgorithm},
-    keys::KeyConfig,
+    keys::{KeyConfig, MasterKeySource},
     limits::LimitsConfig,
     log::LogConfig,
     places::PlacesConfig,

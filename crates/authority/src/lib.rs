@@ -47,6 +47,6 @@ pub use self::{
     callers::{Callers, Replacement},
     check::{check, store_durability},
     installation::open_store,
-    keys::read_master_key,
+    keys::read_master_keys,
     server::{Authority, StartError},
 };

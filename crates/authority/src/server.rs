@@ -31,7 +31,8 @@ use crate::{
     installation::{issuer, open_store},
     jobs::Jobs,
     keys::{
-        HeadCodes, Keyring, KeyringError, MasterKey, Secrets, SecretsError, random, read_master_key,
+        HeadCodes, Keyring, KeyringError, MasterKeys, Secrets, SecretsError, random,
+        read_master_keys,
     },
     limits::Limits,
     log::Log,
@@ -138,7 +139,7 @@ impl Authority {
             if config.callers.is_empty() {
                 tracing::warn!("{NO_CALLERS}");
             }
-            let master = read_master_key(&config.keys.master_key_file)?;
+            let master = read_master_keys(&config.keys).await?;
             // Before the store is opened: opening migrates it, which a start that cannot listen must not do.
             let sockets = Sockets::bind(&config).await?;
             let store = open_store(&config.store).await?;
@@ -160,7 +161,7 @@ impl Authority {
     ) -> BoxFuture<'static, Result<Self, StartError>> {
         Box::pin(async move {
             config.check()?;
-            let master = read_master_key(&config.keys.master_key_file)?;
+            let master = read_master_keys(&config.keys).await?;
             let sockets = Sockets::bind(&config).await?;
             Self::compose(config, store, Arc::new(master), sockets).await
         })
@@ -169,7 +170,7 @@ impl Authority {
     async fn compose(
         config: Config,
         store: Arc<dyn Store>,
-        master: Arc<MasterKey>,
+        master: Arc<MasterKeys>,
         sockets: Sockets,
     ) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
@@ -247,6 +248,7 @@ impl Authority {
             feed: Arc::clone(&app.feed),
             gates: Arc::clone(&app.gates),
             keyring: Arc::clone(&app.keyring),
+            secrets: Arc::clone(&app.secrets),
             places: Arc::clone(&app.places),
             audit_exports,
             audit_archive,
@@ -394,7 +396,7 @@ impl Authority {
 async fn start_app(
     config: Config,
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     appended: mpsc::Sender<LogBatch>,
     instruments: Arc<Instruments>,
     tasks: &Supervisor,
@@ -406,7 +408,12 @@ async fn start_app(
         .await?;
 
     // The secrets that all authorities of the installation share.
-    let secrets = Secrets::load(&*store, &master).await?;
+    let secrets = Secrets::load(
+        Arc::clone(&store),
+        Arc::clone(&master),
+        config.keys.activation_delay,
+    )
+    .await?;
 
     // The log, which commits entries in batches.
     let enforcement: Arc<dyn EnforcementStore> = store.clone();
@@ -481,8 +488,7 @@ async fn start_app(
         gates: Arc::clone(&watch.gates),
         watch,
         keyring: Arc::new(keyring),
-        master,
-        secrets,
+        secrets: Arc::new(secrets),
         policies: Arc::new(policies),
         refused_sign_ins: Arc::default(),
         places: Arc::new(places),

@@ -23,7 +23,7 @@ use crate::{
     },
     health::{Readiness, Supervisor},
     jobs::{checkpoint, clock_set_back},
-    keys::MasterKey,
+    keys::MasterKeys,
     log::Log,
     store::EnforcementStore,
     telemetry::Instruments,
@@ -36,7 +36,7 @@ const BATCHES_MAX: usize = 64;
 pub struct SimulatedAuthority {
     log: Log,
     host: Arc<WatchHost>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     config: Config,
     tasks: Supervisor,
 }
@@ -49,7 +49,7 @@ impl SimulatedAuthority {
     /// When the store fails or the log cannot be applied.
     pub async fn start(
         store: Arc<dyn EnforcementStore>,
-        master: Arc<MasterKey>,
+        master: Arc<MasterKeys>,
         config: Config,
         clock_patience: Duration,
     ) -> Result<Self, FeedError> {
@@ -100,7 +100,7 @@ impl SimulatedAuthority {
         config: &Config,
         store: &Arc<dyn EnforcementStore>,
         feed: &Arc<Feed>,
-        master: &MasterKey,
+        master: &MasterKeys,
         instruments: &Arc<Instruments>,
         tasks: &Supervisor,
         drain: CancellationToken,

@@ -7,7 +7,7 @@ use clap::Args;
 use portcullis_authority::{
     config::{Config, ConfigError},
     installation::recover::recover as begin_history,
-    open_store, read_master_key,
+    open_store, read_master_keys,
     store::sqlite,
 };
 
@@ -56,7 +56,7 @@ pub(crate) async fn back_up(options: BackupOptions) -> Result<()> {
 pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
     let config = options.source.read()?;
     // Before anything is touched: without the right key the restored database is of no use.
-    let master = read_master_key(&config.keys.master_key_file)?;
+    let master = read_master_keys(&config.keys).await?;
     let directory = data_directory(&config)?;
     if !options.replace && sqlite::has_database(directory) {
         let problem = "has a database already: give --replace to keep that one aside";

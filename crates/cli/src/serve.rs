@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use portcullis_authority::{
     Authority, check, config::Config, installation::recover::recover as begin_history, open_store,
-    read_master_key,
+    read_master_keys,
 };
 
 use tokio::signal::unix::SignalKind;
@@ -106,7 +106,7 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
 pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     let config = options.source.read()?;
     // Before the store is opened, which migrates it. A wrong key file must change nothing.
-    let master = read_master_key(&config.keys.master_key_file)?;
+    let master = read_master_keys(&config.keys).await?;
     let store = open_store(&config.store).await?;
     let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
     println!(

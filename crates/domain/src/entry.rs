@@ -9,7 +9,12 @@ use portcullis_contract::{
     position::Revision,
 };
 
-use super::{Actor, Policy, UserRole, UserRoles, api_key::NewApiKey, key::NewKey};
+use super::{
+    Actor, Policy, UserRole, UserRoles,
+    api_key::NewApiKey,
+    key::NewKey,
+    secret::{NewSecret, Resealed, SecretId},
+};
 
 /// Details of a change or an event for the audit trail, by name.
 pub type Details = BTreeMap<String, String>;
@@ -156,6 +161,12 @@ pub enum Mutation {
         /// The successor, used only if the key signs.
         successor: Box<NewKey>,
     },
+    /// Adds a secret, which makes tokens after its delay.
+    AddSecret(NewSecret),
+    /// Ends the use of a secret that does not make tokens. Its tokens are refused, and its bytes are deleted.
+    RetireSecret(SecretId),
+    /// Puts values that another master key seals into the place of those that were read.
+    Reseal(Vec<Resealed>),
     /// Drops the previous generation of revocations, if the last turn is old enough.
     ///
     /// The least age of the last turn is the sum of both.
@@ -316,6 +327,9 @@ impl Mutation {
             | Self::TrustKey(_)
             | Self::DistrustKey(_)
             | Self::ReplaceKey { .. }
+            | Self::AddSecret(_)
+            | Self::RetireSecret(_)
+            | Self::Reseal(_)
             | Self::Turn { .. }
             | Self::ClockSetBack { .. }
             | Self::ForgetApiKeys(_)
@@ -350,6 +364,9 @@ impl Mutation {
             | Self::SetPolicy { .. }
             | Self::CreateApiKey(_)
             | Self::TrustKey(_)
+            | Self::AddSecret(_)
+            | Self::RetireSecret(_)
+            | Self::Reseal(_)
             | Self::Turn { .. }
             | Self::ForgetApiKeys(_)
             | Self::Record => false,
@@ -394,6 +411,7 @@ impl Mutation {
             Self::RevokeSessions { sessions, .. } => sessions.len(),
             Self::SignOutUsers { users, .. } => users.len(),
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
+            Self::Reseal(values) => values.len(),
             // It weighs as much as it may write, so that revocations do not wait behind it.
             Self::Record => Self::RECORDED_MAX as usize,
             Self::ClockSetBack { .. } => Self::FORGOTTEN_MAX as usize,
@@ -425,6 +443,9 @@ impl Mutation {
             Self::TrustKey(_) => "key.trust",
             Self::DistrustKey(_) => "key.distrust",
             Self::ReplaceKey { .. } => "key.replace",
+            Self::AddSecret(_) => "secret.add",
+            Self::RetireSecret(_) => "secret.retire",
+            Self::Reseal(_) => "secret.reseal",
             Self::Turn { .. } => "log.turn",
             Self::ForgetApiKeys(_) => "api_key.forget",
             Self::Record => "log.record",
@@ -509,6 +530,15 @@ pub enum EntryError {
     /// The signing key signs.
     #[error("the key is in use")]
     KeyInUse,
+    /// A secret of this name was added meanwhile.
+    #[error("there is a secret of this name")]
+    SecretExists,
+    /// The secret does not exist.
+    #[error("no such secret")]
+    SecretNotFound,
+    /// The secret makes tokens.
+    #[error("the secret is in use")]
+    SecretInUse,
     /// The store refuses the entry however often it is tried. The store's log has the reason.
     #[error("the entry cannot be stored")]
     Refused,

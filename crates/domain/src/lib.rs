@@ -41,6 +41,7 @@ pub mod names;
 pub mod place;
 pub mod policy;
 mod refresh;
+mod secret;
 mod session;
 mod sign_in;
 mod sweep;
@@ -72,6 +73,10 @@ pub use self::{
     },
     policy::{Policy, SessionLimit},
     refresh::{RefreshRules, RefreshVerdict, judge_refresh},
+    secret::{
+        NewSecret, RemovalPlace, Resealed, SealedPlace, SealedValue, SecretId, SecretKind,
+        SecretRecord, current_secret, made_until,
+    },
     session::{
         Activity, ClientInfo, Session, SessionEnd, SessionState, Sight, SignInFacts, TokenSubject,
     },

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use portcullis_contract::position::Revision;
-use portcullis_domain::{AuditFault, CodedRecord, Micros, TrailBegin};
+use portcullis_domain::{AuditFault, CodedRecord, Micros, RemovalPlace, TrailBegin};
 
 use crate::{ArchivedBatch, StoreError};
 
@@ -100,6 +100,12 @@ pub trait AuditRetentionStore: Send + Sync + 'static {
     /// # Errors
     /// When the store fails.
     async fn trail_begin(&self) -> Result<(TrailBegin, Option<CodedRecord>), StoreError>;
+
+    /// The record at a place. None: there is none any more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn removal_record(&self, place: RemovalPlace) -> Result<Option<CodedRecord>, StoreError>;
 
     /// The batches after a revision that the log has, or where the trail begins, for the archive.
     ///

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portcullis_contract::{
-    position::{Incarnation, Position},
+    position::{Incarnation, Position, Revision},
     view::Frame,
 };
-use portcullis_domain::{Counting, KeyRecord, Micros};
+use portcullis_domain::{Counting, KeyRecord, Micros, NewSecret, SealedValue, SecretRecord};
 use prost::bytes::Bytes;
 
 use crate::StoreError;
 
-/// Signing keys and the installation's sealed secrets. [`LogStore::append`](crate::LogStore::append) changes the keys.
+/// The bytes of the id of a master key, with which everything begins that it sealed or made a code for.
+pub const MASTER_KEY_ID_BYTES: usize = 8;
+
+/// Signing keys and the installation's sealed secrets. [`LogStore::append`](crate::LogStore::append) changes both.
 #[async_trait]
 pub trait KeyStore: Send + Sync + 'static {
     /// All signing keys, with the database's clock.
@@ -28,12 +31,49 @@ pub trait KeyStore: Send + Sync + 'static {
     /// When the store fails.
     async fn correct_future_keys(&self, tolerance: Duration) -> Result<Vec<String>, StoreError>;
 
-    /// The sealed secret of this name. Stores `fresh` first when there is none: of concurrent calls one wins, and all
-    /// return its secret.
+    /// All secrets, also retired ones, in the order of their names, with the database's clock.
     ///
     /// # Errors
     /// When the store fails.
-    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError>;
+    async fn secrets(&self) -> Result<(Vec<SecretRecord>, Micros), StoreError>;
+
+    /// Adds a secret unless there is one of its name. Of concurrent calls one wins.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn keep_secret(&self, fresh: &NewSecret) -> Result<(), StoreError>;
+
+    /// At most `limit` sealed values and codes of checkpoints that another master key made than the one with this id.
+    /// Retired secrets have nothing to seal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn sealed_by_others(
+        &self,
+        master_key: &[u8; MASTER_KEY_ID_BYTES],
+        limit: u32,
+    ) -> Result<Vec<SealedValue>, StoreError>;
+
+    /// The view of the checkpoint at this revision with its code, if it is kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn checkpoint_at(&self, revision: Revision)
+    -> Result<Option<(Bytes, Bytes)>, StoreError>;
+
+    /// The number of sealed values and codes by the id of the master key that made them. An id may be of any length after
+    /// damage.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn count_sealed(&self) -> Result<Vec<(Vec<u8>, u64)>, StoreError>;
+
+    /// Whether a session that was opened before a time may still be refreshed. Sessions that a cutoff ended count too,
+    /// until they expire.
+    ///
+    /// # Errors
+    /// When the store fails, or [`StoreError::TooSlow`].
+    async fn has_session_from_before(&self, time: Micros) -> Result<bool, StoreError>;
 }
 
 /// The single rows of an installation.

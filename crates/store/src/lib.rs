@@ -65,7 +65,9 @@ pub use self::{
     audit_retention::{ArchivePiece, AuditRemoved, AuditRetentionStore, AuditRules, Codes},
     erasure::ErasureStore,
     error::StoreError,
-    installation::{Checkpoint, InstallationStore, KeyStore, Recovered, TokenLife},
+    installation::{
+        Checkpoint, InstallationStore, KeyStore, MASTER_KEY_ID_BYTES, Recovered, TokenLife,
+    },
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogBatch, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},

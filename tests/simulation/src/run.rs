@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_authority::keys::MasterKey;
+use portcullis_authority::keys::{MasterKey, MasterKeys};
 use portcullis_contract::{
     delta::{self, Change, Scope},
     key::CredentialKind,
@@ -102,7 +102,7 @@ impl Run {
             links: Arc::default(),
             history,
             database,
-            master: Arc::new(MasterKey::generate()),
+            master: Arc::new(MasterKeys::from(MasterKey::generate())),
             signer,
             inboxes: Default::default(),
             gates: Default::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use portcullis_authority::keys::MasterKey;
+use portcullis_authority::keys::MasterKeys;
 use portcullis_contract::{
     key::{Algorithm, CredentialKind, KeyId, PrivateKey, VerificationKey},
     token::Signer,
@@ -24,7 +24,7 @@ pub struct World {
     pub links: Arc<Links>,
     pub history: Arc<History>,
     pub database: Arc<Database>,
-    pub master: Arc<MasterKey>,
+    pub master: Arc<MasterKeys>,
     pub signer: Signer,
     /// Hands operations to the present process of each authority.
     pub inboxes: [Mutex<Option<mpsc::Sender<Operation>>>; AUTHORITIES],

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, SignedOut,
     },
-    keys::MasterKey,
+    keys::MasterKeys,
     store::Codes,
 };
 
@@ -83,7 +83,7 @@ pub(crate) async fn verify_audit_trail(
     };
     // The store cannot tell a removal because of age from one by somebody else. The codes can.
     if verdict.fault.is_none() {
-        verdict.fault = find_forged(&RecordCodes(&app.master), &verdict.records);
+        verdict.fault = find_forged(&RecordCodes(app.secrets.master()), &verdict.records);
     }
     // A fault in the rows says where the trail was changed. The comparison could only say that it was.
     if verdict.fault.is_none() {
@@ -102,7 +102,7 @@ fn find_forged(codes: &dyn Codes, records: &[CodedRecord]) -> Option<AuditFault>
 }
 
 /// The codes of records of removals, by the master key.
-pub(crate) struct RecordCodes<'a>(pub(crate) &'a MasterKey);
+pub(crate) struct RecordCodes<'a>(pub(crate) &'a MasterKeys);
 
 impl Codes for RecordCodes<'_> {
     fn make(&self, bytes: &[u8]) -> Vec<u8> {
@@ -110,7 +110,7 @@ impl Codes for RecordCodes<'_> {
     }
 
     fn is_authentic(&self, bytes: &[u8], code: &[u8]) -> bool {
-        self.0.is_authentic(bytes, code)
+        self.0.verify(bytes, code).is_ok()
     }
 }
 

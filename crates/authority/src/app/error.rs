@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     domain::EntryError,
     feed::watch::WatchError,
+    keys::{MasterKeyId, MasterKeyIds, SecretsError},
     limits::Exceeded,
     log::LogError,
     store::{SignInError, StoreError},
@@ -29,6 +30,10 @@ pub(crate) enum AppError {
     RefreshTokenReused,
     RequestIdReused,
     KeyInUse,
+    SecretNotFound,
+    SecretInUse,
+    /// The master key that sealed a value, and those that the authority has.
+    MasterKeyUnknown(MasterKeyId, MasterKeyIds),
     LastAdministrator,
     OwnAccount,
     EtagMismatch,
@@ -101,6 +106,18 @@ impl From<StoreError> for AppError {
     }
 }
 
+impl From<SecretsError> for AppError {
+    fn from(error: SecretsError) -> Self {
+        match error {
+            SecretsError::Store(error) => error.into(),
+            error => {
+                tracing::error!(%error, "the secrets of tokens cannot be used");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl From<SignInError> for AppError {
     fn from(error: SignInError) -> Self {
         match error {
@@ -135,6 +152,10 @@ impl From<EntryError> for AppError {
             EntryError::UserDisabled => Self::UserDisabled,
             EntryError::KeyNotFound => Self::KeyNotFound,
             EntryError::KeyInUse => Self::KeyInUse,
+            EntryError::SecretNotFound => Self::SecretNotFound,
+            EntryError::SecretInUse => Self::SecretInUse,
+            // Another call added one at the same time. A repetition takes the next number.
+            EntryError::SecretExists => Self::Unavailable,
             EntryError::LastAdministrator => Self::LastAdministrator,
             EntryError::PolicyChanged => Self::EtagMismatch,
             // The store has logged the reason. A repetition would be refused again, so the error must not invite one.

@@ -22,6 +22,7 @@ pub(crate) mod refresh;
 pub(crate) mod revoke;
 pub(crate) mod revoke_matching;
 pub(crate) mod revoke_token;
+pub(crate) mod secrets;
 mod session_view;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
@@ -54,7 +55,7 @@ use crate::{
     config::Config,
     feed::{Feed, Gates, Peers, Receipts, watch::WatchHost},
     identity_providers::IdentityProviders,
-    keys::{Keyring, MasterKey, Secrets},
+    keys::{Keyring, Secrets},
     limits::Limits,
     log::Log,
     policies::Policies,
@@ -74,8 +75,7 @@ pub(crate) struct App {
     pub(crate) feed: Arc<Feed>,
     pub(crate) watch: Arc<WatchHost>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) master: Arc<MasterKey>,
-    pub(crate) secrets: Secrets,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     pub(crate) places: Arc<Places>,

@@ -12,6 +12,7 @@ use crate::{
         findings::{Finding, FindingCode},
         judge_refresh,
     },
+    keys::RefreshKeys,
     store::{Proof, RefreshOutcome},
 };
 
@@ -64,17 +65,16 @@ pub(crate) async fn refresh(
     request: RefreshRequest,
 ) -> Result<Refreshed, AppError> {
     // The subject proves nothing yet: only the rotation compares the token with the salt of the row.
-    let subject = app
-        .secrets
-        .refresh
+    let keys = app.secrets.refresh_for(&request.refresh_token).await?;
+    let subject = keys
         .read(&request.refresh_token)
         .map_err(|_| AppError::RefreshTokenInvalid)?;
     if !request.audiences.is_empty() {
-        check_token_text(app, &request, subject.session_id).await?;
+        check_token_text(app, &keys, &request, subject.session_id).await?;
     }
 
     // From here on the presented token is old. If issuing fails, a repetition within the grace gets the successor.
-    let (session, now) = rotate(app, &request, subject).await?;
+    let (session, now) = rotate(app, keys, &request, subject).await?;
     let audiences = if request.audiences.is_empty() {
         &session.facts.audiences
     } else {
@@ -89,6 +89,7 @@ pub(crate) async fn refresh(
 /// which would make the presented token old without giving out its successor.
 async fn check_token_text(
     app: &App,
+    keys: &RefreshKeys,
     request: &RefreshRequest,
     session: SessionId,
 ) -> Result<(), AppError> {
@@ -97,10 +98,7 @@ async fn check_token_text(
         return Ok(());
     };
     // The problem depends on the session. Told to the holder of a forged token, it would say that the session exists.
-    let is_authentic = app
-        .secrets
-        .refresh
-        .is_authentic(&request.refresh_token, &session.salt);
+    let is_authentic = keys.is_authentic(&request.refresh_token, &session.salt);
     match token_text_problem(&request.audiences, &session.facts.amr, &session.acr) {
         Some(problem) if is_authentic => Err(AppError::invalid("audiences", problem)),
         _ => Ok(()),
@@ -109,7 +107,8 @@ async fn check_token_text(
 
 /// Makes the presented token old. The session is at its newest generation afterwards.
 async fn rotate(
-    app: &Arc<App>,
+    app: &App,
+    keys: Arc<RefreshKeys>,
     request: &RefreshRequest,
     subject: TokenSubject,
 ) -> Result<(Session, Micros), AppError> {
@@ -119,7 +118,7 @@ async fn rotate(
             &request.tenant_id,
             subject.session_id,
             subject.generation,
-            proof(app, &request.refresh_token),
+            proof(keys, &request.refresh_token),
             &request.client,
         )
         .await?;
@@ -136,10 +135,9 @@ async fn rotate(
 }
 
 /// The check that a token is authentic. The store calls it inside its statement, because the salt is in the row.
-fn proof(app: &Arc<App>, refresh_token: &str) -> Proof {
-    let app = Arc::clone(app);
+fn proof(keys: Arc<RefreshKeys>, refresh_token: &str) -> Proof {
     let refresh_token = refresh_token.to_owned();
-    Arc::new(move |salt| app.secrets.refresh.is_authentic(&refresh_token, salt))
+    Arc::new(move |salt| keys.is_authentic(&refresh_token, salt))
 }
 
 /// Judges a genuine token that did not rotate: another tab was first, its answer was lost, the session has ended, or it

@@ -81,7 +81,7 @@ pub(crate) async fn revoke_own_token(
     tenant: &TenantId,
     token: &str,
 ) -> Result<(), AppError> {
-    let Some(named) = session_of_token(app, token) else {
+    let Some(named) = session_of_token(app, token).await? else {
         return Ok(());
     };
     // A session other than the caller's own is denied whether it exists or not.
@@ -96,13 +96,13 @@ pub(crate) async fn revoke_own_token(
 }
 
 /// The session that a token names. A refresh token is not verified: its holder may end their own session anyway.
-fn session_of_token(app: &App, token: &str) -> Option<SessionId> {
+async fn session_of_token(app: &App, token: &str) -> Result<Option<SessionId>, AppError> {
     if token.starts_with(RefreshKey::PREFIX) {
-        let subject = app.secrets.refresh.read(token).ok()?;
-        return Some(subject.session_id);
+        let keys = app.secrets.refresh_for(token).await?;
+        return Ok(keys.read(token).ok().map(|subject| subject.session_id));
     }
-    let identity = verify_access_token(app, token).ok()?;
-    Some(identity.session_id)
+    let identity = verify_access_token(app, token).ok();
+    Ok(identity.map(|identity| identity.session_id))
 }
 
 async fn find_session(
@@ -123,7 +123,7 @@ async fn find_by_refresh_token(
     app: &App,
     revocation: &TokenRevocation,
 ) -> Result<Option<Session>, AppError> {
-    let refresh = &app.secrets.refresh;
+    let refresh = app.secrets.refresh_for(&revocation.token).await?;
     let Ok(subject) = refresh.read(&revocation.token) else {
         return Ok(None);
     };

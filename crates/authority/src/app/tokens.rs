@@ -73,7 +73,11 @@ impl App {
             session_id: session.id,
             generation: session.generation,
         };
-        let refresh_token = self.secrets.refresh.derive(subject, &session.salt);
+        let keys = self.secrets.refresh();
+        let Some(refresh_token) = keys.derive(subject, &session.salt, now) else {
+            tracing::error!("every secret of refresh tokens is retired");
+            return Err(AppError::Internal);
+        };
         Ok(IssuedTokens {
             access_token,
             refresh_token,

@@ -59,7 +59,7 @@ use self::{published::Published, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
-    keys::MasterKey,
+    keys::{CheckpointError, MasterKeys, Unsealable},
     store::{EnforcementStore, LogBatch, StoreError},
 };
 
@@ -71,7 +71,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// The source of every stream: the newest view, the last batches, and the position of the log.
 pub struct Feed {
     store: Arc<dyn EnforcementStore>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     published: Published,
     /// The revision up to which this authority has seen both histories of the last fork.
     forked_through: AtomicU64,
@@ -103,6 +103,9 @@ pub enum FeedError {
     /// There is no checkpoint to start from: the view cannot be known.
     #[error("the log is trimmed and no checkpoint of this history opens: run `portcullis recover`")]
     NoCheckpoint,
+    /// The log is trimmed, and the checkpoint to start from is of another master key.
+    #[error("the checkpoint that the log was trimmed to cannot be opened: {0}")]
+    CheckpointKey(Unsealable),
     /// The batches are not those that the head's chain is made of.
     #[error(
         "the log's batches are not what its head says: they were altered in the store, which has to be restored"
@@ -120,7 +123,7 @@ impl Feed {
     /// When the store fails or the log cannot be applied.
     pub async fn open(
         store: Arc<dyn EnforcementStore>,
-        master: Arc<MasterKey>,
+        master: Arc<MasterKeys>,
         config: &WatchConfig,
     ) -> Result<Self, FeedError> {
         let view = load_view(&*store, &master).await?;
@@ -374,7 +377,7 @@ async fn next_batch(appended: &mut mpsc::Receiver<LogBatch>) -> LogBatch {
 /// When the store fails, or there is neither a checkpoint nor the whole log.
 pub async fn load_view(
     store: &dyn EnforcementStore,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> Result<View, FeedError> {
     loop {
         // Read once: with a head that moves, the replay of a busy log might never end.
@@ -395,17 +398,18 @@ pub async fn load_view(
 
 async fn replay_to(
     store: &dyn EnforcementStore,
-    master: &MasterKey,
+    master: &MasterKeys,
     head: Position,
 ) -> Result<View, FeedError> {
-    let mut view = match newest_checkpoint(store, master, head).await? {
-        Some(view) => view,
-        // The log may never have been trimmed. If it was, the first read below says so.
-        None => View::empty(head.incarnation),
-    };
+    let newest = newest_checkpoint(store, master, head).await?;
+    // Without a checkpoint the log may never have been trimmed. If it was, the first read below says so.
+    let mut view = newest.view.unwrap_or_else(|| View::empty(head.incarnation));
     while view.position().revision < head.revision {
         let batches = match store.tail(view.position().revision, TAIL_FRAMES).await {
-            Err(StoreError::Trimmed) => return Err(FeedError::NoCheckpoint),
+            // The operator has the key, and `recover` would sign everybody out.
+            Err(StoreError::Trimmed) => {
+                return Err(newest.other_key.unwrap_or(FeedError::NoCheckpoint));
+            }
             batches => batches?,
         };
         // Without this a log that ends before its head would be read for ever.
@@ -422,21 +426,38 @@ async fn replay_to(
     Ok(view)
 }
 
+/// The newest checkpoint that opens.
+#[derive(Default)]
+struct Newest {
+    view: Option<View>,
+    /// The problem of a newer one, if another master key made its code.
+    other_key: Option<FeedError>,
+}
+
 /// Reads the newest checkpoint of the history that ends at `head`.
 async fn newest_checkpoint(
     store: &dyn EnforcementStore,
-    master: &MasterKey,
+    master: &MasterKeys,
     head: Position,
-) -> Result<Option<View>, StoreError> {
+) -> Result<Newest, StoreError> {
+    let mut newest = Newest::default();
     for (bytes, code) in store.checkpoints().await? {
         match master.open_checkpoint(bytes, &code) {
-            Ok(view) if continues(store, &view, head).await? => return Ok(Some(view)),
+            Ok(view) if continues(store, &view, head).await? => {
+                newest.view = Some(view);
+                break;
+            }
             Ok(_) => {}
             // The one before it does too, with more batches to replay.
-            Err(error) => tracing::error!(%error, "a checkpoint is skipped"),
+            Err(error) => {
+                tracing::error!(%error, "a checkpoint is skipped");
+                if let CheckpointError::OtherKey(error) = error {
+                    newest.other_key = Some(FeedError::CheckpointKey(error));
+                }
+            }
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// Returns true if the view is of the history that ends at `head`. The store may have a checkpoint of another one, written

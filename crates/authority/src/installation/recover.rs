@@ -8,7 +8,7 @@ use portcullis_contract::{
 
 use crate::{
     feed::{FeedError, load_view},
-    keys::{MasterKey, Unsealable, open_sealed_key, random},
+    keys::{MasterKeys, Unsealable, open_sealed_key, random},
     store::{Recovered, Store, StoreError},
 };
 
@@ -22,7 +22,7 @@ pub enum RecoverError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The master key is not the installation's.
-    #[error("keys.master_key_file: {0}")]
+    #[error("the master key: {0}")]
     MasterKey(#[from] Unsealable),
 }
 
@@ -32,7 +32,7 @@ pub enum RecoverError {
 /// When the master key is not the installation's, an authority is running, the store fails, or its log cannot be read.
 pub fn recover<'a>(
     store: &'a dyn Store,
-    master: &'a MasterKey,
+    master: &'a MasterKeys,
     sign_out: bool,
 ) -> BoxFuture<'a, Result<Recovered, RecoverError>> {
     Box::pin(async move {
@@ -58,7 +58,7 @@ pub fn recover<'a>(
 }
 
 /// Refuses another master key: no authority of this installation could open the checkpoint of the new history.
-async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), RecoverError> {
+async fn check_master_key(store: &dyn Store, master: &MasterKeys) -> Result<(), RecoverError> {
     let (keys, _) = store.keys().await?;
     for key in &keys {
         open_sealed_key(master, key)?;

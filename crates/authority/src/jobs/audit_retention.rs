@@ -16,7 +16,7 @@ use crate::{
     audit_archive::ARCHIVE_EXPORT,
     config::Config,
     domain::TURN_MARGIN,
-    keys::MasterKey,
+    keys::MasterKeys,
     store::{Left, Store, StoreError},
 };
 
@@ -33,7 +33,7 @@ const NO_AUTHORITY: [u8; 16] = [0xff; 16];
 /// The job, and what it works with.
 pub(super) struct AuditRetention {
     pub(super) store: Arc<dyn Store>,
-    pub(super) master: Arc<MasterKey>,
+    pub(super) master: Arc<MasterKeys>,
     /// What the sessions that are left refer to. None before the first round over them has ended.
     pub(super) marks: Receiver<Option<Left>>,
     /// Notified when a month was archived. None: there is no archive.

@@ -8,7 +8,7 @@ use prost::bytes::Bytes;
 use crate::{
     config::LogConfig,
     feed::{BYTES_ENCODED_AT_ONCE_MAX, Feed},
-    keys::MasterKey,
+    keys::MasterKeys,
     store::{CheckpointDue, EnforcementStore},
 };
 
@@ -19,7 +19,7 @@ const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn save(
     store: &dyn EnforcementStore,
     feed: &Feed,
-    master: &MasterKey,
+    master: &MasterKeys,
     config: &LogConfig,
 ) {
     // Taken once: the feed goes on meanwhile, and the claim has to name the revision of the bytes that are stored.

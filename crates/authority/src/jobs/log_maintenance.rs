@@ -13,7 +13,7 @@ use crate::{
     domain::{Entry, Mutation, TURN_MARGIN},
     feed::Feed,
     health::{Condition, Readiness},
-    keys::{Keyring, KeyringError, MasterKey, random},
+    keys::{Keyring, KeyringError, MasterKeys, Secrets, SecretsError, random},
     log::Log,
     store::Store,
 };
@@ -27,8 +27,9 @@ pub(super) struct LogMaintenance {
     pub(super) log: Log,
     pub(super) feed: Arc<Feed>,
     pub(super) keyring: Arc<Keyring>,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) readiness: Arc<Readiness>,
-    pub(super) master: Arc<MasterKey>,
+    pub(super) master: Arc<MasterKeys>,
     pub(super) config: Config,
 }
 
@@ -46,7 +47,7 @@ impl LogMaintenance {
             }
             self.turn_generation().await;
             self.forget_expired_api_keys().await;
-            self.heal_signing_keys().await;
+            self.check_keys().await;
             checkpoint::save(&*self.store, &self.feed, &self.master, config).await;
             // Last, because a checkpoint that was just written allows more of the log to be trimmed.
             checkpoint::trim(&*self.store, config.resume_window).await;
@@ -89,17 +90,43 @@ impl LogMaintenance {
         }
     }
 
-    /// Makes sure that there is a key to sign with, and reports if there is none.
-    async fn heal_signing_keys(&self) {
+    /// Makes sure that there is a key to sign with and that every secret opens, and reports it if not.
+    async fn check_keys(&self) {
+        let healed = self.heal_signing_keys().await;
+        let read = self.check_secrets().await;
+        match (healed, read) {
+            (Some(Ok(())), Some(Ok(()))) => self.readiness.lower(Condition::Keys),
+            (Some(Err(problem)), _) | (_, Some(Err(problem))) => {
+                tracing::error!(%problem, "keys cannot be used");
+                self.readiness.raise(Condition::Keys, problem);
+            }
+            // What was read before is in use, so the authority stays as it was.
+            (None, _) | (_, None) => {}
+        }
+    }
+
+    /// None: the store did not answer.
+    async fn heal_signing_keys(&self) -> Option<Result<(), String>> {
         let algorithm = self.config.keys.algorithm;
         match self.keyring.heal(&self.log, algorithm).await {
-            Ok(()) => self.readiness.lower(Condition::Keys),
-            // The keys that were read before go on signing, so the authority stays ready.
-            Err(KeyringError::Store(error)) => error.log("signing keys were not read"),
-            Err(error) => {
-                tracing::error!(%error, "signing keys cannot be used");
-                self.readiness.raise(Condition::Keys, error.to_string());
+            Ok(()) => Some(Ok(())),
+            Err(KeyringError::Store(error)) => {
+                error.log("signing keys were not read");
+                None
             }
+            Err(error) => Some(Err(error.to_string())),
+        }
+    }
+
+    /// None: the store did not answer.
+    async fn check_secrets(&self) -> Option<Result<(), String>> {
+        match self.secrets.reload().await {
+            Ok(()) => Some(Ok(())),
+            Err(SecretsError::Store(error)) => {
+                error.log("the secrets of tokens were not read");
+                None
+            }
+            Err(error) => Some(Err(error.to_string())),
         }
     }
 }

@@ -17,6 +17,7 @@ mod log_following;
 mod log_maintenance;
 mod places_reload;
 mod retention;
+mod secret_following;
 mod store_measure;
 mod sweep;
 mod tls_reload;
@@ -41,7 +42,7 @@ use crate::{
     config::Config,
     feed::{Feed, Gates},
     health::Supervisor,
-    keys::{Keyring, MasterKey},
+    keys::{Keyring, MasterKeys, Secrets},
     log::Log,
     net::Tls,
     refused_sign_ins::RefusedSignIns,
@@ -58,6 +59,7 @@ pub(crate) struct Jobs {
     pub(crate) feed: Arc<Feed>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) places: Arc<Places>,
     pub(crate) audit_exports: Vec<Exporter>,
     pub(crate) audit_archive: Option<Archiver>,
@@ -66,7 +68,7 @@ pub(crate) struct Jobs {
     pub(crate) refused_sign_ins: Arc<RefusedSignIns>,
     /// The batches that this authority commits.
     pub(crate) batches: mpsc::Receiver<LogBatch>,
-    pub(crate) master: Arc<MasterKey>,
+    pub(crate) master: Arc<MasterKeys>,
     pub(crate) config: Config,
 }
 
@@ -91,6 +93,10 @@ impl Jobs {
 
         let follow_keys = key_following::run(Arc::clone(&self.feed), Arc::clone(&self.keyring));
         tasks.spawn_until(stop, "keys", follow_keys);
+
+        let follow_secrets =
+            secret_following::run(Arc::clone(&self.secrets), self.config.keys.activation_delay);
+        tasks.spawn_until(stop, "secrets", follow_secrets);
 
         let answer_set_back = clock_set_back::run(
             self.log.clone(),
@@ -192,6 +198,7 @@ impl Jobs {
             log: self.log,
             feed: self.feed,
             keyring: self.keyring,
+            secrets: self.secrets,
             readiness: Arc::clone(tasks.readiness()),
             master: self.master,
             config: self.config,

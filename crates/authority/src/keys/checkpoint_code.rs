@@ -3,29 +3,34 @@
 use portcullis_contract::view::{SnapshotError, View};
 use prost::bytes::Bytes;
 
-use super::MasterKey;
+use super::{MasterKeys, Unsealable};
 
 /// Why stored bytes are not a checkpoint to start from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
     /// The master key did not make the code beside it: it was altered, or another installation wrote it.
     #[error("it is not authentic: it was altered, or another installation wrote it")]
     NotAuthentic,
+    /// Another master key made the code beside it.
+    #[error(transparent)]
+    OtherKey(Unsealable),
     /// It is authentic and cannot be read, because a later version wrote it.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
 
-impl MasterKey {
+impl MasterKeys {
     /// Reads the view in a checkpoint. Its code is checked before any byte is decoded, because a view with a changed
     /// bit may lack a revocation.
     ///
     /// # Errors
-    /// When this key did not make the code over these bytes, or they are no view.
+    /// When none of these keys made the code over these bytes, or they are no view.
     pub fn open_checkpoint(&self, checkpoint: Bytes, code: &[u8]) -> Result<View, CheckpointError> {
         // Before anything is decoded: bytes that were altered must not even reach the decoder.
-        if !self.is_authentic(&checkpoint, code) {
-            return Err(CheckpointError::NotAuthentic);
+        match self.verify(&checkpoint, code) {
+            Ok(()) => {}
+            Err(Unsealable::Damaged) => return Err(CheckpointError::NotAuthentic),
+            Err(other_key) => return Err(CheckpointError::OtherKey(other_key)),
         }
         Ok(View::decode(checkpoint)?)
     }
@@ -42,10 +47,11 @@ mod tests {
     };
 
     use super::*;
+    use crate::keys::MasterKey;
 
     #[test]
     fn a_checkpoint_opens_whole_and_unaltered_only() {
-        let master = MasterKey::generate();
+        let master = MasterKeys::from(MasterKey::generate());
         let revoke = Change::Revoke {
             credential: CredentialKind::Session,
             serials: vec![Serial(7)],
@@ -62,7 +68,10 @@ mod tests {
             .encode();
         let code = master.authenticate(&bytes);
         let refused = |bytes: Bytes, code: &[u8]| {
-            master.open_checkpoint(bytes, code).err() == Some(CheckpointError::NotAuthentic)
+            matches!(
+                master.open_checkpoint(bytes, code),
+                Err(CheckpointError::NotAuthentic | CheckpointError::OtherKey(_))
+            )
         };
 
         assert_eq!(
@@ -86,14 +95,14 @@ mod tests {
         }
         assert!(refused(
             bytes.clone(),
-            &MasterKey::generate().authenticate(&bytes)
+            &MasterKeys::from(MasterKey::generate()).authenticate(&bytes)
         ));
         assert!(refused([&bytes[..], &[0]].concat().into(), &code));
     }
 
     #[test]
     fn an_authentic_checkpoint_of_a_later_version_is_not_taken_for_damage() {
-        let master = MasterKey::generate();
+        let master = MasterKeys::from(MasterKey::generate());
         // Field 100, which this version does not know.
         let bytes = [
             &View::empty(Incarnation([1; 16])).encode()[..],

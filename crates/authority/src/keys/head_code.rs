@@ -3,26 +3,40 @@
 use aws_lc_rs::hmac;
 use portcullis_contract::position::Position;
 use prost::bytes::Bytes;
+use zeroize::Zeroizing;
 
-/// Makes and checks the codes. Every authority of an installation has the same key.
-pub struct HeadCodes(hmac::Key);
+/// Makes and checks the codes. Every authority of an installation has the same keys.
+pub struct HeadCodes {
+    /// The one that makes codes is first.
+    keys: Vec<hmac::Key>,
+}
 
 impl HeadCodes {
-    pub(super) fn new(key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// The codes of at least one key. The first makes them.
+    pub(super) fn new(keys: &[Zeroizing<[u8; 32]>]) -> Self {
+        let mut made = Vec::with_capacity(keys.len());
+        for key in keys {
+            made.push(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
+        }
+        Self { keys: made }
     }
 
     /// Makes the code over a head.
     #[must_use]
     pub fn sign(&self, head: Position) -> Bytes {
         // Only authorities check a code, so a shared key suffices and no beat pays for a signature.
-        Bytes::copy_from_slice(hmac::sign(&self.0, &bytes_of(head)).as_ref())
+        Bytes::copy_from_slice(hmac::sign(&self.keys[0], &bytes_of(head)).as_ref())
     }
 
-    /// Returns true if the code is over this head, in constant time.
+    /// Returns true if one of the keys made the code over this head, in constant time for each key.
+    ///
+    /// A gate may show a code of before a rotation of the master key, or of an authority that has not heard of it yet. A
+    /// code of a key that is gone proves nothing, and nothing follows from it.
     #[must_use]
     pub fn verify(&self, head: Position, code: &[u8]) -> bool {
-        hmac::verify(&self.0, &bytes_of(head), code).is_ok()
+        let bytes = bytes_of(head);
+        let mut keys = self.keys.iter();
+        keys.any(|key| hmac::verify(key, &bytes, code).is_ok())
     }
 }
 
@@ -40,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_code_is_for_one_head_and_one_key() {
-        let codes = HeadCodes::new(&[1; 32]);
+        let codes = HeadCodes::new(&[key(1)]);
         let head = Position {
             incarnation: Incarnation([2; 16]),
             revision: Revision(3),
@@ -54,7 +68,25 @@ mod tests {
             ..head
         };
         assert!(!codes.verify(later, &code));
-        assert!(!HeadCodes::new(&[5; 32]).verify(head, &code));
+        assert!(!HeadCodes::new(&[key(5)]).verify(head, &code));
         assert!(!codes.verify(head, &[]));
+    }
+
+    #[test]
+    fn while_two_keys_are_there_codes_of_both_prove_their_head() {
+        let head = Position {
+            incarnation: Incarnation([2; 16]),
+            revision: Revision(3),
+            chain: Chain([4; 32]),
+        };
+        let old = HeadCodes::new(&[key(1)]);
+        let new = HeadCodes::new(&[key(5)]);
+        let both = HeadCodes::new(&[key(5), key(1)]);
+        assert!(both.verify(head, &old.sign(head)) && both.verify(head, &new.sign(head)));
+        assert!(new.verify(head, &both.sign(head)) && !old.verify(head, &both.sign(head)));
+    }
+
+    fn key(byte: u8) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new([byte; 32])
     }
 }

@@ -8,7 +8,7 @@ use portcullis_contract::{
     token::Signer,
 };
 
-use super::{MasterKey, SignerError, generate_signing_key, open_signer};
+use super::{MasterKeys, SignerError, generate_signing_key, open_signer};
 use crate::{
     domain::{Entry, KEY_AHEAD_MAX, KeyRecord, Micros, Mutation, NewKey, current_key},
     log::{Log, LogError},
@@ -18,7 +18,7 @@ use crate::{
 /// The signing keys of the store, as they were when they were last read.
 pub struct Keyring {
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     keys: ArcSwap<Vec<(KeyRecord, Arc<Signer>)>>,
 }
 
@@ -41,7 +41,10 @@ impl Keyring {
     ///
     /// # Errors
     /// When the store fails or the master key is not the installation's.
-    pub async fn open(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Self, KeyringError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        master: Arc<MasterKeys>,
+    ) -> Result<Self, KeyringError> {
         let keyring = Self {
             store,
             master,
@@ -57,7 +60,7 @@ impl Keyring {
     /// When the store fails, the master key is not the installation's, or the log does not accept a key.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
-        master: Arc<MasterKey>,
+        master: Arc<MasterKeys>,
         log: &Log,
         algorithm: Algorithm,
     ) -> Result<Self, KeyringError> {

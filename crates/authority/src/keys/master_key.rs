@@ -1,4 +1,6 @@
-//! The master key, which seals every secret that the store keeps.
+//! A master key, which seals secrets that the store keeps.
+
+use std::fmt;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -7,21 +9,42 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use super::HeadCodes;
+use crate::store::MASTER_KEY_ID_BYTES;
 
-/// The 32 bytes in `keys.master_key_file`. They and the store together can sign tokens; neither alone can.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
+/// 32 random bytes. They and the store together can sign tokens; neither alone can.
+pub struct MasterKey {
+    bytes: Zeroizing<[u8; 32]>,
+    id: MasterKeyId,
+}
 
-/// Sealed bytes that this master key does not open for this purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a stored secret cannot be opened: is this the installation's master key?")]
-pub struct Unsealable;
+/// The name of a master key. It is derived from the key, and tells nothing about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MasterKeyId(pub [u8; MASTER_KEY_ID_BYTES]);
+
+impl fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Bytes that are not whole, or that this key did not seal for this purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotOpened;
 
 impl MasterKey {
     /// Makes a random key.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Zeroizing::new(super::random()))
+        Self::new(Zeroizing::new(super::random()))
     }
 
     /// Reads the base64 form; white space around it is ignored.
@@ -29,46 +52,61 @@ impl MasterKey {
     pub fn from_base64(text: &str) -> Option<Self> {
         // An editor or `echo` puts a line break after the key.
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
-        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+        Some(Self::new(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let derived = derive(&bytes, "id");
+        let (id, _) = derived.split_first_chunk().expect("32 bytes");
+        Self {
+            id: MasterKeyId(*id),
+            bytes,
+        }
+    }
+
+    /// Its name, which sealed bytes carry.
+    #[must_use]
+    pub fn id(&self) -> MasterKeyId {
+        self.id
     }
 
     /// Returns true if all bytes are equal, as in a file of zeros. Such a key was not made at random.
     pub(crate) fn is_constant(&self) -> bool {
-        self.0.iter().all(|byte| *byte == self.0[0])
+        self.bytes.iter().all(|byte| *byte == self.bytes[0])
     }
 
     /// The base64 form, for a key file.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.0.as_slice()))
+        Zeroizing::new(STANDARD.encode(self.bytes.as_slice()))
     }
 
     /// Seals `secret` for `purpose`. It opens for no other purpose.
-    #[must_use]
-    pub fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, purpose: &str, secret: &[u8]) -> Vec<u8> {
         // The purpose is authenticated with the secret, so a sealed secret cannot be moved into the place of another.
         let mut sealed = secret.to_vec();
         let nonce = self
             .aead()
             .seal_in_place_append_tag(Aad::from(purpose), &mut sealed)
             .expect("a random nonce and a short text always seal");
-        [&nonce.as_ref()[..], &sealed].concat()
+        [&self.id.0[..], nonce.as_ref(), &sealed].concat()
     }
 
-    /// Opens sealed bytes.
-    ///
-    /// # Errors
-    /// When this key did not seal them for this purpose.
-    pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+    /// Opens sealed bytes, which begin with the id of this key.
+    pub(super) fn open(
+        &self,
+        purpose: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
         // A stored value may be of any length after damage; it must be refused and not panic.
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
+        let sealed = sealed.strip_prefix(&self.id.0[..]).ok_or(NotOpened)?;
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(NotOpened)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotOpened)?;
         let mut text = Zeroizing::new(sealed.to_vec());
         let length = self
             .aead()
             .open_in_place(nonce, Aad::from(purpose), &mut text)
-            // A wrong key and altered bytes look the same here, so the error cannot tell them apart.
-            .map_err(|_| Unsealable)?
+            .map_err(|_| NotOpened)?
             .len();
         // The buffer still ends with the tag, which is no part of the secret.
         text.truncate(length);
@@ -76,22 +114,22 @@ impl MasterKey {
     }
 
     /// Makes the code over a checkpoint that only this key can make.
-    #[must_use]
-    pub fn authenticate(&self, checkpoint: &[u8]) -> Vec<u8> {
-        hmac::sign(&self.checkpoint_key(), checkpoint)
-            .as_ref()
-            .to_vec()
+    pub(super) fn authenticate(&self, checkpoint: &[u8]) -> Vec<u8> {
+        let code = hmac::sign(&self.checkpoint_key(), checkpoint);
+        [&self.id.0[..], code.as_ref()].concat()
     }
 
     /// Returns true if this key made `code` over `checkpoint`, in constant time.
-    #[must_use]
-    pub fn is_authentic(&self, checkpoint: &[u8], code: &[u8]) -> bool {
+    pub(super) fn is_authentic(&self, checkpoint: &[u8], code: &[u8]) -> bool {
+        let Some(code) = code.strip_prefix(&self.id.0[..]) else {
+            return false;
+        };
         hmac::verify(&self.checkpoint_key(), checkpoint, code).is_ok()
     }
 
-    /// The codes over heads of the log.
-    pub(crate) fn head_codes(&self) -> HeadCodes {
-        HeadCodes::new(self.derive("head").as_slice())
+    /// The key of the codes over heads of the log.
+    pub(super) fn head_key(&self) -> Zeroizing<[u8; 32]> {
+        self.derive("head")
     }
 
     fn aead(&self) -> RandomizedNonceKey {
@@ -105,19 +143,23 @@ impl MasterKey {
     }
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        // A key of its own for each purpose: bytes that one purpose reveals tell nothing about another.
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key");
-        let root = salt.extract(self.0.as_slice());
-        let info = [purpose.as_bytes()];
-        let output = root
-            .expand(&info, hkdf::HKDF_SHA256)
-            .expect("32 bytes are one block");
-        let mut key = Zeroizing::new([0; 32]);
-        output
-            .fill(key.as_mut_slice())
-            .expect("the key is as long as the output");
-        key
+        derive(&self.bytes, purpose)
     }
+}
+
+fn derive(master: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
+    // A key of its own for each purpose: bytes that one purpose reveals tell nothing about another.
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis master key");
+    let root = salt.extract(master);
+    let info = [purpose.as_bytes()];
+    let output = root
+        .expand(&info, hkdf::HKDF_SHA256)
+        .expect("32 bytes are one block");
+    let mut key = Zeroizing::new([0; 32]);
+    output
+        .fill(key.as_mut_slice())
+        .expect("the key is as long as the output");
+    key
 }
 
 #[cfg(test)]
@@ -137,6 +179,18 @@ mod tests {
             flipped[length] ^= 1;
             assert!(key.open("a", &flipped).is_err());
         }
+    }
+
+    #[test]
+    fn the_id_is_the_keys_own_and_stands_before_what_it_makes() {
+        let key = MasterKey::generate();
+        let again = MasterKey::from_base64(&key.to_base64()).expect("a key");
+        assert_eq!(key.id(), again.id());
+        assert_ne!(key.id(), MasterKey::generate().id());
+        assert!(key.seal("a", b"secret").starts_with(&key.id().0));
+        assert!(key.authenticate(b"view").starts_with(&key.id().0));
+        // Sixteen digits of hexadecimal, as operators meet it.
+        assert_eq!(key.id().to_string().len(), 16);
     }
 
     #[test]

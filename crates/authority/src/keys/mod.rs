@@ -2,9 +2,10 @@
 
 mod checkpoint_code;
 mod head_code;
+mod key_source;
 mod keyring;
 mod master_key;
-mod master_key_file;
+mod master_keys;
 mod page_token;
 mod refresh_token;
 mod secrets;
@@ -12,15 +13,16 @@ mod signing_key;
 
 pub use portcullis_contract::random;
 
-pub(crate) use self::signing_key::open_sealed_key;
+pub(crate) use self::signing_key::{open_sealed_key, purpose as signing_key_purpose};
 pub use self::{
     checkpoint_code::CheckpointError,
     head_code::HeadCodes,
+    key_source::read_master_keys,
     keyring::{Keyring, KeyringError},
-    master_key::{MasterKey, Unsealable},
-    master_key_file::read_master_key,
+    master_key::{MasterKey, MasterKeyId},
+    master_keys::{MasterKeyIds, MasterKeys, Unsealable},
     page_token::PageTokens,
-    refresh_token::{RefreshKey, RefreshTokenError},
+    refresh_token::{RefreshKey, RefreshKeys, RefreshTokenError},
     secrets::{Secrets, SecretsError},
     signing_key::{SignerError, generate_signing_key, open_signer},
 };

@@ -4,7 +4,12 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// Makes and reads page tokens.
-pub struct PageTokens(hmac::Key);
+pub struct PageTokens {
+    /// The one that makes tokens.
+    current: hmac::Key,
+    /// Those that others were made with.
+    others: Vec<hmac::Key>,
+}
 
 const TAG_BYTES: usize = 32;
 /// The longest token that is read, in bytes: more than any position takes.
@@ -14,13 +19,23 @@ impl PageTokens {
     /// Makes and reads tokens with this secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+        Self {
+            current: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            others: Vec::new(),
+        }
+    }
+
+    /// Also reads tokens of another secret.
+    #[must_use]
+    pub fn and_reads(mut self, secret: &[u8]) -> Self {
+        self.others.push(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        self
     }
 
     /// Makes a token for the page after `position`, bound to `context` (the caller, the rpc and its arguments).
     #[must_use]
     pub fn make(&self, context: &[u8], position: &[u8]) -> String {
-        let tag = hmac::sign(&self.0, &message(context, position));
+        let tag = hmac::sign(&self.current, &message(context, position));
         URL_SAFE_NO_PAD.encode([position, tag.as_ref()].concat())
     }
 
@@ -34,7 +49,12 @@ impl PageTokens {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (position, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
         // A token of another caller, rpc or filter fails here, because its context is another.
-        hmac::verify(&self.0, &message(context, position), tag).ok()?;
+        let message = message(context, position);
+        let mut keys = std::iter::once(&self.current).chain(&self.others);
+        // A token carries no number of its secret. There are few, so each is tried.
+        if !keys.any(|key| hmac::verify(key, &message, tag).is_ok()) {
+            return None;
+        }
         position.to_vec().try_into().ok()
     }
 }
@@ -59,6 +79,9 @@ mod tests {
             PageTokens::new(b"other").read::<Vec<u8>>(b"ada lists hers", &token),
             None
         );
+        let rotated = PageTokens::new(b"other").and_reads(b"secret");
+        assert_eq!(rotated.read(b"ada lists hers", &token), Some([9_u8; 16]));
+        assert_eq!(rotated.read::<Vec<u8>>(b"eve lists hers", &token), None);
         for index in 0..token.len() {
             assert_eq!(
                 tokens.read::<Vec<u8>>(b"ada lists hers", &token[..index]),

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_contract::id::SessionId;
 
-use crate::domain::TokenSubject;
+use crate::domain::{Micros, SecretKind, SecretRecord, TokenSubject, current_secret};
 
 const BODY_BYTES: usize = 1 + 16 + 8;
 const TAG_BYTES: usize = 32;
@@ -13,6 +13,69 @@ const TAG_BYTES: usize = 32;
 pub struct RefreshKey {
     number: u8,
     key: hmac::Key,
+}
+
+/// All keys of refresh tokens, at one time: one derives, and those before it still prove their tokens.
+pub struct RefreshKeys {
+    /// Every secret of the kind, also retired ones.
+    records: Vec<SecretRecord>,
+    /// The keys of those that are not retired.
+    keys: Vec<RefreshKey>,
+}
+
+impl RefreshKeys {
+    /// The keys of these secrets. `records` may also have secrets of another kind.
+    pub(super) fn new(records: &[SecretRecord], keys: Vec<RefreshKey>) -> Self {
+        let mut own = Vec::new();
+        for record in records {
+            if record.id.kind == SecretKind::Refresh {
+                own.push(record.clone());
+            }
+        }
+        Self { records: own, keys }
+    }
+
+    /// Derives the token of a session's generation, by the key that makes tokens at `now`. None: every key is retired.
+    #[must_use]
+    pub fn derive(&self, subject: TokenSubject, salt: &[u8; 16], now: Micros) -> Option<String> {
+        let current = current_secret(&self.records, SecretKind::Refresh, now)?;
+        let key = self.key(current.id.number)?;
+        Some(key.derive(subject, salt))
+    }
+
+    /// Reads the session and generation that a token claims. They prove nothing before [`is_authentic`](Self::is_authentic).
+    ///
+    /// # Errors
+    /// When it is malformed, or of a key that is retired or unknown.
+    pub fn read(&self, token: &str) -> Result<TokenSubject, RefreshTokenError> {
+        let number = number_of(token).ok_or(RefreshTokenError)?;
+        self.key(number).ok_or(RefreshTokenError)?.read(token)
+    }
+
+    /// Returns true if the key whose number the token carries derived it for the session with this salt.
+    #[must_use]
+    pub fn is_authentic(&self, token: &str, salt: &[u8; 16]) -> bool {
+        let key = number_of(token).and_then(|number| self.key(number));
+        key.is_some_and(|key| key.is_authentic(token, salt))
+    }
+
+    /// Returns true if the token has the form of a refresh token and the number of a key that was unknown when these were
+    /// read. Another authority may have made that key since.
+    pub(super) fn lacks_key_of(&self, token: &str) -> bool {
+        let Some(number) = number_of(token) else {
+            return false;
+        };
+        !self.records.iter().any(|record| record.id.number == number)
+    }
+
+    fn key(&self, number: u8) -> Option<&RefreshKey> {
+        self.keys.iter().find(|key| key.number == number)
+    }
+}
+
+/// The number of the key that a token carries. None: it is no refresh token.
+fn number_of(token: &str) -> Option<u8> {
+    decode(token).map(|bytes| bytes[0])
 }
 
 /// A token that is not a refresh token of this key. It does not tell why, because an attacker would learn from it.
@@ -101,6 +164,57 @@ fn decode(token: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SecretId;
+
+    fn record(number: u8, makes_from: i64) -> SecretRecord {
+        SecretRecord {
+            id: SecretId {
+                kind: SecretKind::Refresh,
+                number,
+            },
+            sealed: Vec::new(),
+            created: Micros(0),
+            makes_from: Micros(makes_from),
+            retired: None,
+        }
+    }
+
+    #[test]
+    fn a_token_of_an_older_key_is_good_until_that_key_is_retired() {
+        let subject = TokenSubject {
+            session_id: SessionId::generate(),
+            generation: 7,
+        };
+        let salt = [1; 16];
+        let mut records = [record(1, 0), record(2, 100)];
+        let keys = |records: &[SecretRecord]| {
+            let mut keys = Vec::new();
+            for record in records.iter().filter(|record| record.retired.is_none()) {
+                keys.push(RefreshKey::new(record.id.number, &[record.id.number; 32]));
+            }
+            RefreshKeys::new(records, keys)
+        };
+        let both = keys(&records);
+        let old = both.derive(subject, &salt, Micros(99)).expect("a key");
+        let new = both.derive(subject, &salt, Micros(100)).expect("a key");
+        assert_ne!(old, new, "the new key derives from its time on");
+        for token in [&old, &new] {
+            assert_eq!(both.read(token), Ok(subject));
+            assert!(both.is_authentic(token, &salt) && !both.is_authentic(token, &[2; 16]));
+        }
+
+        records[0].retired = Some(Micros(200));
+        let after = keys(&records);
+        assert!(after.read(&old).is_err() && !after.is_authentic(&old, &salt));
+        assert!(after.is_authentic(&new, &salt));
+        // A retired key is known to be gone: nobody need look for it.
+        assert!(!after.lacks_key_of(&old));
+
+        let before = keys(&records[1..]);
+        assert!(before.lacks_key_of(&old), "an authority that has not heard");
+        assert!(before.read(&old).is_err());
+        assert!(!before.lacks_key_of("prt_") && !before.lacks_key_of(&old[..20]));
+    }
 
     #[test]
     fn a_refresh_token_is_good_whole_for_its_session_salt_and_key_only() {

@@ -8,11 +8,11 @@ use portcullis_contract::{
 };
 use zeroize::Zeroizing;
 
-use super::{MasterKey, Unsealable, random};
+use super::{MasterKeys, Unsealable, random};
 use crate::domain::{KeyRecord, NewKey};
 
 /// Why a stored signing key could not be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
     /// Another master key sealed it.
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub enum SignerError {
 /// Makes a key pair and seals its private half. For RSA this takes a good part of a second.
 #[must_use]
 pub fn generate_signing_key(
-    master: &MasterKey,
+    master: &MasterKeys,
     credential: CredentialKind,
     algorithm: Algorithm,
     activation_delay: Duration,
@@ -48,7 +48,7 @@ pub fn generate_signing_key(
 ///
 /// # Errors
 /// When another master key sealed it, or it is no key of its algorithm.
-pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, SignerError> {
+pub fn open_signer(master: &MasterKeys, key: &KeyRecord) -> Result<Signer, SignerError> {
     let pkcs8 = open_sealed_key(master, key)?;
     let private = PrivateKey::from_pkcs8(key.algorithm, &pkcs8)?;
     Ok(Signer::new(key.id.clone(), private))
@@ -59,7 +59,7 @@ pub fn open_signer(master: &MasterKey, key: &KeyRecord) -> Result<Signer, Signer
 /// # Errors
 /// When another master key sealed it.
 pub(crate) fn open_sealed_key(
-    master: &MasterKey,
+    master: &MasterKeys,
     key: &KeyRecord,
 ) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
     master.open(&purpose(&key.id), &key.sealed)
@@ -71,6 +71,7 @@ fn random_key_id() -> KeyId {
     KeyId::parse(format!("k{number:016x}")).expect("letters and digits")
 }
 
-fn purpose(id: &KeyId) -> String {
+/// The purpose for which the private half of a key is sealed.
+pub(crate) fn purpose(id: &KeyId) -> String {
     format!("signing key {id}")
 }

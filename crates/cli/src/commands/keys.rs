@@ -1,4 +1,4 @@
-//! `portcullis keys`: signing keys, for operators.
+//! `portcullis keys`: signing keys, for operators. [`secrets`] has the commands for secrets and master keys.
 
 use clap::{Args, Subcommand};
 use portcullis_contract::v1;
@@ -6,6 +6,7 @@ use portcullis_contract::v1;
 use super::{
     ending::{Consent, Outcome},
     receipt::{Waiting, print_outcome},
+    secrets::{self, ResealOptions, RetireSecretOptions, RotateSecretOptions},
 };
 use crate::{
     context::{Remote, Session as Connected},
@@ -31,14 +32,24 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List all keys, newest first.
+    /// List all signing keys, newest first.
     List,
-    /// Make a new key. It signs after the activation delay.
+    /// Make a new signing key. It signs after the activation delay.
     Rotate(RotateOptions),
-    /// End trust in a key that no longer signs.
+    /// End trust in a signing key that no longer signs.
     Retire(RetireOptions),
-    /// End trust in a stolen key now, although it signs. A new one takes its place at once.
+    /// End trust in a stolen signing key now, although it signs. A new one takes its place at once.
     Distrust(RetireOptions),
+    /// List the secrets of refresh tokens and page tokens.
+    Secrets,
+    /// Make a new secret. It makes tokens after the activation delay, and those before stay valid.
+    RotateSecret(RotateSecretOptions),
+    /// Refuse the tokens of a secret that makes none any more, and delete it.
+    RetireSecret(RetireSecretOptions),
+    /// List the master keys, and how many values each has sealed.
+    Master,
+    /// Seal every value by the current master key, so that the others can be dropped.
+    Reseal(ResealOptions),
 }
 
 #[derive(Args)]
@@ -83,6 +94,11 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         }
         Command::Retire(retire) => retire_key(&connected, retire, false).await,
         Command::Distrust(retire) => retire_key(&connected, retire, true).await,
+        Command::Secrets => secrets::list_secrets(&connected).await,
+        Command::RotateSecret(rotate) => secrets::rotate_secret(&connected, rotate).await,
+        Command::RetireSecret(retire) => secrets::retire_secret(&connected, retire).await,
+        Command::Master => secrets::list_master_keys(&connected).await,
+        Command::Reseal(reseal) => secrets::reseal(&connected, reseal).await,
     }
 }
 

@@ -12,6 +12,7 @@ mod manual;
 mod outcome;
 mod policy;
 mod receipt;
+mod secrets;
 mod sessions;
 mod tenants;
 mod users;

@@ -100,6 +100,17 @@ words!(
     "SIGNING_KEY_STATE_",
     [Pending, Signing, Verifying, Retired]
 );
+words!(SecretKind, "SECRET_KIND_", [Refresh, Pages]);
+words!(
+    SecretState,
+    "SECRET_STATE_",
+    [Pending, Making, Accepted, Retired]
+);
+words!(
+    MasterKeyState,
+    "MASTER_KEY_STATE_",
+    [Current, Other, Unknown]
+);
 words!(CredentialKind, "CREDENTIAL_KIND_", [Session, ApiKey]);
 words!(ValidatorMode, "VALIDATOR_MODE_", [Strict, BestEffort]);
 words!(FindingLevel, "FINDING_LEVEL_", [Low, Medium, High]);

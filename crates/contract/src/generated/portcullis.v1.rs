@@ -3823,6 +3823,13 @@ pub enum ErrorReason {
     LastAdministrator = 27,
     /// `FAILED_PRECONDITION`: administrators can neither disable themselves nor change their own roles.
     OwnAccount = 28,
+    /// `NOT_FOUND`: no such secret.
+    SecretNotFound = 29,
+    /// `FAILED_PRECONDITION`: the secret makes new tokens. Rotate first.
+    SecretInUse = 30,
+    /// `FAILED_PRECONDITION`: a master key sealed a value that this authority does not have. `ErrorInfo.metadata` has its id
+    /// as `master_key`.
+    MasterKeyUnknown = 31,
     /// `FAILED_PRECONDITION`: a `WatchRequest` does not match its checksum. The network damages messages.
     WatchCorrupted = 40,
     /// `FAILED_PRECONDITION`: a probe claims a revision that its stream has not delivered.
@@ -3874,6 +3881,9 @@ impl ErrorReason {
             Self::ApiKeyNotFound => "ERROR_REASON_API_KEY_NOT_FOUND",
             Self::LastAdministrator => "ERROR_REASON_LAST_ADMINISTRATOR",
             Self::OwnAccount => "ERROR_REASON_OWN_ACCOUNT",
+            Self::SecretNotFound => "ERROR_REASON_SECRET_NOT_FOUND",
+            Self::SecretInUse => "ERROR_REASON_SECRET_IN_USE",
+            Self::MasterKeyUnknown => "ERROR_REASON_MASTER_KEY_UNKNOWN",
             Self::WatchCorrupted => "ERROR_REASON_WATCH_CORRUPTED",
             Self::WatchRevisionAhead => "ERROR_REASON_WATCH_REVISION_AHEAD",
             Self::RevisionAhead => "ERROR_REASON_REVISION_AHEAD",
@@ -3919,6 +3929,9 @@ impl ErrorReason {
             "ERROR_REASON_API_KEY_NOT_FOUND" => Some(Self::ApiKeyNotFound),
             "ERROR_REASON_LAST_ADMINISTRATOR" => Some(Self::LastAdministrator),
             "ERROR_REASON_OWN_ACCOUNT" => Some(Self::OwnAccount),
+            "ERROR_REASON_SECRET_NOT_FOUND" => Some(Self::SecretNotFound),
+            "ERROR_REASON_SECRET_IN_USE" => Some(Self::SecretInUse),
+            "ERROR_REASON_MASTER_KEY_UNKNOWN" => Some(Self::MasterKeyUnknown),
             "ERROR_REASON_WATCH_CORRUPTED" => Some(Self::WatchCorrupted),
             "ERROR_REASON_WATCH_REVISION_AHEAD" => Some(Self::WatchRevisionAhead),
             "ERROR_REASON_REVISION_AHEAD" => Some(Self::RevisionAhead),
@@ -4254,6 +4267,103 @@ pub struct RetireSigningKeyResponse {
     #[prost(bool, tag = "5")]
     pub sessions_must_refresh: bool,
 }
+/// A secret that all authorities share, without its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Secret {
+    #[prost(enumeration = "SecretKind", tag = "1")]
+    pub kind: i32,
+    /// Counts the secrets of its kind, from 1.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    #[prost(enumeration = "SecretState", tag = "3")]
+    pub state: i32,
+    #[prost(message, optional, tag = "4")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The time from which it makes tokens, unless a newer one does.
+    #[prost(message, optional, tag = "5")]
+    pub use_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Set once retired.
+    #[prost(message, optional, tag = "6")]
+    pub retire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A master key, without the key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MasterKey {
+    /// Derived from the key: 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "MasterKeyState", tag = "2")]
+    pub state: i32,
+    /// The values that it sealed: secrets, signing keys, and codes of checkpoints.
+    #[prost(uint64, tag = "3")]
+    pub sealed_count: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSecretsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSecretsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub secrets: ::prost::alloc::vec::Vec<Secret>,
+    /// The current one first.
+    #[prost(message, repeated, tag = "2")]
+    pub master_keys: ::prost::alloc::vec::Vec<MasterKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateSecretRequest {
+    /// Required.
+    #[prost(enumeration = "SecretKind", tag = "1")]
+    pub kind: i32,
+    /// Kept in the audit trail. Required.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateSecretResponse {
+    #[prost(message, optional, tag = "1")]
+    pub secret: ::core::option::Option<Secret>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireSecretRequest {
+    /// Required.
+    #[prost(enumeration = "SecretKind", tag = "1")]
+    pub kind: i32,
+    /// From 1 to 255.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Kept in the audit trail. Required.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Confirms that sessions whose newest refresh token the secret made cannot be refreshed any more. Required while there
+    /// is a session that was opened before a newer secret made tokens.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireSecretResponse {
+    #[prost(message, optional, tag = "1")]
+    pub secret: ::core::option::Option<Secret>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResealSecretsRequest {
+    /// Kept in the audit trail. Required.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// The most values of this call. 1 to 64. 0: 32.
+    #[prost(uint32, tag = "2")]
+    pub values_max: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResealSecretsResponse {
+    /// The id of the master key that seals.
+    #[prost(string, tag = "1")]
+    pub master_key_id: ::prost::alloc::string::String,
+    /// The values that this call sealed anew.
+    #[prost(uint32, tag = "2")]
+    pub resealed: u32,
+    /// The values that other master keys sealed.
+    #[prost(uint64, tag = "3")]
+    pub remaining: u64,
+}
 /// State of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -4294,6 +4404,114 @@ impl SigningKeyState {
         }
     }
 }
+/// The use of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SecretKind {
+    Unspecified = 0,
+    /// It derives refresh tokens.
+    Refresh = 1,
+    /// It binds page tokens and the resume tokens of `WatchAuditEvents`.
+    Pages = 2,
+}
+impl SecretKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SECRET_KIND_UNSPECIFIED",
+            Self::Refresh => "SECRET_KIND_REFRESH",
+            Self::Pages => "SECRET_KIND_PAGES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SECRET_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SECRET_KIND_REFRESH" => Some(Self::Refresh),
+            "SECRET_KIND_PAGES" => Some(Self::Pages),
+            _ => None,
+        }
+    }
+}
+/// State of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SecretState {
+    Unspecified = 0,
+    /// Every authority reads it now. It makes no tokens yet.
+    Pending = 1,
+    /// It makes tokens.
+    Making = 2,
+    /// Its tokens are valid. A newer secret makes tokens.
+    Accepted = 3,
+    /// Its tokens are refused, and it is deleted.
+    Retired = 4,
+}
+impl SecretState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SECRET_STATE_UNSPECIFIED",
+            Self::Pending => "SECRET_STATE_PENDING",
+            Self::Making => "SECRET_STATE_MAKING",
+            Self::Accepted => "SECRET_STATE_ACCEPTED",
+            Self::Retired => "SECRET_STATE_RETIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SECRET_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SECRET_STATE_PENDING" => Some(Self::Pending),
+            "SECRET_STATE_MAKING" => Some(Self::Making),
+            "SECRET_STATE_ACCEPTED" => Some(Self::Accepted),
+            "SECRET_STATE_RETIRED" => Some(Self::Retired),
+            _ => None,
+        }
+    }
+}
+/// State of a master key, as the authority that answers has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MasterKeyState {
+    Unspecified = 0,
+    /// It seals.
+    Current = 1,
+    /// It only opens.
+    Other = 2,
+    /// It sealed a value, and this authority does not have it.
+    Unknown = 3,
+}
+impl MasterKeyState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MASTER_KEY_STATE_UNSPECIFIED",
+            Self::Current => "MASTER_KEY_STATE_CURRENT",
+            Self::Other => "MASTER_KEY_STATE_OTHER",
+            Self::Unknown => "MASTER_KEY_STATE_UNKNOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MASTER_KEY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MASTER_KEY_STATE_CURRENT" => Some(Self::Current),
+            "MASTER_KEY_STATE_OTHER" => Some(Self::Other),
+            "MASTER_KEY_STATE_UNKNOWN" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 #[cfg(feature = "grpc")]
 pub mod key_service_client {
@@ -4306,7 +4524,8 @@ pub mod key_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Signing keys of access tokens and of API keys. Role for all calls: `operator`.
+    /// Signing keys of access tokens and of API keys, the secrets of other tokens, and the master keys that seal both. Role for
+    /// all calls: `operator`.
     #[derive(Debug, Clone)]
     pub struct KeyServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -4456,6 +4675,112 @@ pub mod key_service_client {
                 .insert(GrpcMethod::new("portcullis.v1.KeyService", "RetireSigningKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the secrets of tokens, also retired ones, and the master keys. Secrets and keys themselves are never returned.
+        pub async fn list_secrets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSecretsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSecretsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.KeyService/ListSecrets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.KeyService", "ListSecrets"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Creates a secret. Every authority reads it within the activation delay (`keys.activation_delay`); it makes tokens from
+        /// `use_time` on. Tokens of the secrets before it stay valid until those are retired.
+        pub async fn rotate_secret(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateSecretResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.KeyService/RotateSecret",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.KeyService", "RotateSecret"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the use of a secret that makes no tokens any more, and deletes it. Its tokens are refused: at once by this
+        /// authority, within 15 s by the others. Sessions whose newest refresh token it made cannot be refreshed any more: their
+        /// users sign in again. Errors: `SECRET_NOT_FOUND`, `SECRET_IN_USE`, `FORCE_REQUIRED` (there may be such sessions).
+        pub async fn retire_secret(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetireSecretResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.KeyService/RetireSecret",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.KeyService", "RetireSecret"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Seals a bounded number of values with the current master key of this authority that another one sealed: secrets,
+        /// signing keys, and the codes of checkpoints. Repeat it until `remaining` is 0; then no authority needs the other master
+        /// keys any more. It may be ended and repeated at any time. Errors: `MASTER_KEY_UNKNOWN` (a master key sealed a value
+        /// that this authority does not have; the message has its id).
+        pub async fn reseal_secrets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResealSecretsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResealSecretsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.KeyService/ResealSecrets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("portcullis.v1.KeyService", "ResealSecrets"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4501,8 +4826,47 @@ pub mod key_service_server {
             tonic::Response<super::RetireSigningKeyResponse>,
             tonic::Status,
         >;
+        /// Lists the secrets of tokens, also retired ones, and the master keys. Secrets and keys themselves are never returned.
+        async fn list_secrets(
+            &self,
+            request: tonic::Request<super::ListSecretsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSecretsResponse>,
+            tonic::Status,
+        >;
+        /// Creates a secret. Every authority reads it within the activation delay (`keys.activation_delay`); it makes tokens from
+        /// `use_time` on. Tokens of the secrets before it stay valid until those are retired.
+        async fn rotate_secret(
+            &self,
+            request: tonic::Request<super::RotateSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateSecretResponse>,
+            tonic::Status,
+        >;
+        /// Ends the use of a secret that makes no tokens any more, and deletes it. Its tokens are refused: at once by this
+        /// authority, within 15 s by the others. Sessions whose newest refresh token it made cannot be refreshed any more: their
+        /// users sign in again. Errors: `SECRET_NOT_FOUND`, `SECRET_IN_USE`, `FORCE_REQUIRED` (there may be such sessions).
+        async fn retire_secret(
+            &self,
+            request: tonic::Request<super::RetireSecretRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetireSecretResponse>,
+            tonic::Status,
+        >;
+        /// Seals a bounded number of values with the current master key of this authority that another one sealed: secrets,
+        /// signing keys, and the codes of checkpoints. Repeat it until `remaining` is 0; then no authority needs the other master
+        /// keys any more. It may be ended and repeated at any time. Errors: `MASTER_KEY_UNKNOWN` (a master key sealed a value
+        /// that this authority does not have; the message has its id).
+        async fn reseal_secrets(
+            &self,
+            request: tonic::Request<super::ResealSecretsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResealSecretsResponse>,
+            tonic::Status,
+        >;
     }
-    /// Signing keys of access tokens and of API keys. Role for all calls: `operator`.
+    /// Signing keys of access tokens and of API keys, the secrets of other tokens, and the master keys that seal both. Role for
+    /// all calls: `operator`.
     #[derive(Debug)]
     pub struct KeyServiceServer<T> {
         inner: Arc<T>,
@@ -4699,6 +5063,186 @@ pub mod key_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RetireSigningKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.KeyService/ListSecrets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSecretsSvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::ListSecretsRequest>
+                    for ListSecretsSvc<T> {
+                        type Response = super::ListSecretsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSecretsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::list_secrets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSecretsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.KeyService/RotateSecret" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateSecretSvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::RotateSecretRequest>
+                    for RotateSecretSvc<T> {
+                        type Response = super::RotateSecretResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateSecretRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::rotate_secret(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateSecretSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.KeyService/RetireSecret" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireSecretSvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::RetireSecretRequest>
+                    for RetireSecretSvc<T> {
+                        type Response = super::RetireSecretResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireSecretRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::retire_secret(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireSecretSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.KeyService/ResealSecrets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResealSecretsSvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::ResealSecretsRequest>
+                    for ResealSecretsSvc<T> {
+                        type Response = super::ResealSecretsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResealSecretsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::reseal_secrets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResealSecretsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -7,7 +7,7 @@ use super::{
     columns::{ONLY, columns},
     db::Db,
     log,
-    row::only_row,
+    row::{Row, only_row},
     transaction::transaction,
 };
 use crate::{CheckpointDue, StoreError};
@@ -143,12 +143,26 @@ pub(super) async fn all(db: &mut Db) -> Result<Vec<(Bytes, Bytes)>, StoreError> 
         "SELECT {} FROM checkpoints ORDER BY revision DESC",
         CheckpointColumns::names()
     );
+    let rows = db.query(&sql, &[]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// The view of the checkpoint at a revision with its code, if it is kept.
+pub(super) async fn at(
+    db: &mut Db,
+    revision: Revision,
+) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM checkpoints WHERE revision = $1",
+        CheckpointColumns::names()
+    );
+    let rows = db.query(&sql, &[revision.into()]).await?;
+    rows.first().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<(Bytes, Bytes), StoreError> {
     let columns = CheckpointColumns::AT;
-    let mut checkpoints = Vec::new();
-    for row in db.query(&sql, &[]).await? {
-        let view = Bytes::copy_from_slice(row.blob(columns.view)?);
-        let code = Bytes::copy_from_slice(row.blob(columns.code)?);
-        checkpoints.push((view, code));
-    }
-    Ok(checkpoints)
+    let view = Bytes::copy_from_slice(row.blob(columns.view)?);
+    let code = Bytes::copy_from_slice(row.blob(columns.code)?);
+    Ok((view, code))
 }

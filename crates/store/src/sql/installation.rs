@@ -32,18 +32,6 @@ pub(super) async fn now(db: &mut Db) -> Result<Micros, StoreError> {
     only_row(&rows, "the clock")?.time(ONLY)
 }
 
-/// The secret of a name. `fresh` becomes it when there is none.
-pub(super) async fn secret(db: &mut Db, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-    // Insert first, then read: of two authorities that start together, both use the secret of the
-    // one that was first.
-    let insert = "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    db.query(insert, &[name.into(), fresh.into()]).await?;
-    let select = "SELECT sealed FROM secrets WHERE name = $1";
-    let rows = db.query(select, &[name.into()]).await?;
-    let sealed = only_row(&rows, "secrets")?.blob(ONLY)?;
-    Ok(sealed.to_vec())
-}
-
 /// Applies a wish for the longest life of an access token.
 pub(super) async fn token_life(
     db: &mut Db,

@@ -31,6 +31,7 @@ mod refresh;
 mod reporting;
 mod row;
 mod search;
+mod secrets;
 mod sessions;
 mod sign_in;
 mod signing_keys;

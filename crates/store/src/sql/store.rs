@@ -20,6 +20,7 @@ use super::{
     refresh::{self, Refresh},
     reporting::Reporting,
     search::Searches,
+    secrets,
     sessions::{self, SessionKey},
     sign_in, signing_keys, sweep, turns,
     users::{self, UserKey},
@@ -29,18 +30,19 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, ArchivePiece, AuditExportStore, AuditRemoved,
     AuditRetentionStore, AuditRules, AuditStore, AuthorityShare, Beat, Checkpoint, CheckpointDue,
     CheckpointStore, Codes, DueSessions, ErasureStore, ExportClaim, InstallationStore, KeyStore,
-    LogBatch, LogStore, PeerRow, PeerStore, PolicyStore, PolicyWalk, PoolState, Proof,
-    ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore, SessionsUnder,
-    SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore, TokenLife,
-    UserStore,
+    LogBatch, LogStore, MASTER_KEY_ID_BYTES, PeerRow, PeerStore, PolicyStore, PolicyWalk,
+    PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
+    SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore,
+    TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
     AuditVerdict, ClientInfo, CodedRecord, Counting, Entry, ErasedCounts, Erasure, ExportKind,
     ExportPlace, ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout, Selection,
-    Session, SessionActivity, SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailBegin,
-    TrailPosition, User, UserFilter, UserOrder, UserSummary, findings::Footprint,
+    MovedSession, NewSecret, Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout,
+    RemovalPlace, SealedValue, SecretRecord, Selection, Session, SessionActivity, SessionFilter,
+    SessionOrder, SignIn, SignInOutcome, TrailBegin, TrailPosition, User, UserFilter, UserOrder,
+    UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -515,6 +517,10 @@ impl AuditRetentionStore for SqlStore {
         audit::removal::begin(&mut self.lane(Lane::Read).await?).await
     }
 
+    async fn removal_record(&self, place: RemovalPlace) -> Result<Option<CodedRecord>, StoreError> {
+        audit::gone::record(&mut self.lane(Lane::Read).await?, place).await
+    }
+
     async fn batches_to_archive(&self, after: Revision) -> Result<ArchivePiece, StoreError> {
         audit::archive::read(&mut self.search(None).await?, after).await
     }
@@ -764,8 +770,36 @@ impl KeyStore for SqlStore {
         signing_keys::correct_future_keys(db, tolerance).await
     }
 
-    async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
-        installation::secret(&mut self.lane(Lane::Write).await?, name, fresh).await
+    async fn secrets(&self) -> Result<(Vec<SecretRecord>, Micros), StoreError> {
+        secrets::all(&mut self.lane(Lane::Read).await?).await
+    }
+
+    async fn keep_secret(&self, fresh: &NewSecret) -> Result<(), StoreError> {
+        secrets::keep(&mut self.lane(Lane::Write).await?, fresh).await
+    }
+
+    async fn sealed_by_others(
+        &self,
+        master_key: &[u8; MASTER_KEY_ID_BYTES],
+        limit: u32,
+    ) -> Result<Vec<SealedValue>, StoreError> {
+        let db = &mut self.lane(Lane::Read).await?;
+        secrets::sealed_by_others(db, master_key, limit).await
+    }
+
+    async fn checkpoint_at(
+        &self,
+        revision: Revision,
+    ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        checkpoints::at(&mut self.lane(Lane::CatchUp).await?, revision).await
+    }
+
+    async fn count_sealed(&self) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        secrets::count_sealed(&mut self.lane(Lane::Read).await?).await
+    }
+
+    async fn has_session_from_before(&self, time: Micros) -> Result<bool, StoreError> {
+        secrets::has_session_from_before(&mut self.lane(Lane::Search).await?, time).await
     }
 }
 

@@ -229,6 +229,23 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         revoking(&[Operator]).over_all_tenants(),
     ),
     (
+        "/portcullis.v1.KeyService/ListSecrets",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.KeyService/RotateSecret",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        // Its tokens end, so it must not be shed with other calls.
+        "/portcullis.v1.KeyService/RetireSecret",
+        revoking(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.KeyService/ResealSecrets",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
         // A view contains the revocations of all tenants.
         "/portcullis.v1.RevocationService/Watch",
         calling(&[Gateway])

@@ -38,6 +38,9 @@ change_messages!(
     RevokeApiKeyRequest: Optional [wait, acting_user];
     RotateSigningKeyRequest: Required [];
     RetireSigningKeyRequest: Required [];
+    RotateSecretRequest: Required [];
+    RetireSecretRequest: Required [];
+    ResealSecretsRequest: Required [];
     SignOutEveryoneRequest: Required [wait, user_message, acting_user];
 );
 

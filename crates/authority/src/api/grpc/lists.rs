@@ -1,8 +1,10 @@
 //! Pages of lists: their sizes and tokens.
 
+use std::sync::Arc;
+
 use super::parse::Fields;
 use crate::{
-    app::{AppError, Caller},
+    app::{App, AppError, Caller},
     domain::PageCursor,
     keys::PageTokens,
 };
@@ -12,16 +14,16 @@ const PAGE_SIZE_MAX: u32 = 200;
 const PAGE_SIZE_DEFAULT: u32 = 50;
 
 /// The page tokens of one list: of one caller, one rpc and one set of arguments.
-pub(crate) struct Pages<'a> {
-    tokens: &'a PageTokens,
+pub(crate) struct Pages {
+    tokens: Arc<PageTokens>,
     context: String,
 }
 
-impl<'a> Pages<'a> {
+impl Pages {
     /// `arguments` contain everything that decides about the items of a page, in any form.
-    pub(crate) fn new(tokens: &'a PageTokens, caller: &Caller, rpc: &str, arguments: &str) -> Self {
+    pub(crate) fn new(app: &App, caller: &Caller, rpc: &str, arguments: &str) -> Self {
         Self {
-            tokens,
+            tokens: app.secrets.pages(),
             // Authenticated with the token: the position of another list would begin this one at an arbitrary place, and
             // another caller's would reveal that a row exists. The number is the version of the positions.
             context: format!("{}\0{rpc}/2\0{arguments}", caller.binding()),

@@ -1,4 +1,4 @@
-//! `KeyService`: the signing keys.
+//! `KeyService`: the signing keys, the secrets of tokens, and the master keys.
 
 use std::sync::Arc;
 
@@ -9,10 +9,19 @@ use portcullis_contract::{
 use tonic::{Request, Response, Status};
 
 use super::{incoming::Incoming, parse::Fields, render};
-use crate::app::{
-    App,
-    signing_keys::{Retirement, list_signing_keys, retire_signing_key, rotate_signing_key},
+use crate::{
+    app::{
+        App,
+        secrets::{list_master_keys, list_secrets, reseal_secrets, retire_secret, rotate_secret},
+        signing_keys::{Retirement, list_signing_keys, retire_signing_key, rotate_signing_key},
+    },
+    domain::{SecretId, SecretKind},
 };
+
+/// The values of one call that does not say how many.
+const RESEALED_DEFAULT: u32 = 32;
+/// The most values of one call. Revocations wait while they are written.
+const RESEALED_MAX: u32 = 64;
 
 pub(crate) struct SigningKeys {
     pub(crate) app: Arc<App>,
@@ -64,6 +73,99 @@ impl KeyService for SigningKeys {
             api_keys_ended: retired.api_keys_ended,
             sessions_must_refresh: retired.sessions_must_refresh,
         }))
+    }
+
+    async fn list_secrets(
+        &self,
+        _: Request<v1::ListSecretsRequest>,
+    ) -> Result<Response<v1::ListSecretsResponse>, Status> {
+        let secrets = list_secrets(&self.app).await?;
+        let master_keys = list_master_keys(&self.app).await?;
+        Ok(Response::new(v1::ListSecretsResponse {
+            secrets: secrets.iter().map(render::secret::secret).collect(),
+            master_keys: master_keys.iter().map(render::secret::master_key).collect(),
+        }))
+    }
+
+    async fn rotate_secret(
+        &self,
+        request: Request<v1::RotateSecretRequest>,
+    ) -> Result<Response<v1::RotateSecretResponse>, Status> {
+        let (origin, kind) = Incoming::new(request)?.installation_change(|source| {
+            Ok(parse_secret_kind(source.fields, source.message.kind))
+        })?;
+        let secret = rotate_secret(&self.app, &origin, kind).await?;
+        Ok(Response::new(v1::RotateSecretResponse {
+            secret: Some(render::secret::secret(&secret)),
+        }))
+    }
+
+    async fn retire_secret(
+        &self,
+        request: Request<v1::RetireSecretRequest>,
+    ) -> Result<Response<v1::RetireSecretResponse>, Status> {
+        let (origin, (id, is_forced)) = Incoming::new(request)?.installation_change(|source| {
+            let message = source.message;
+            let id = parse_secret_id(source.fields, message.kind, message.number);
+            Ok(id.map(|id| (id, message.force)))
+        })?;
+        let secret = retire_secret(&self.app, &origin, id, is_forced).await?;
+        Ok(Response::new(v1::RetireSecretResponse {
+            secret: Some(render::secret::secret(&secret)),
+        }))
+    }
+
+    async fn reseal_secrets(
+        &self,
+        request: Request<v1::ResealSecretsRequest>,
+    ) -> Result<Response<v1::ResealSecretsResponse>, Status> {
+        let (origin, values_max) = Incoming::new(request)?.installation_change(|source| {
+            Ok(parse_values_max(source.fields, source.message.values_max))
+        })?;
+        let piece = reseal_secrets(&self.app, &origin, values_max).await?;
+        Ok(Response::new(v1::ResealSecretsResponse {
+            master_key_id: piece.master_key.to_string(),
+            resealed: piece.resealed,
+            remaining: piece.remaining,
+        }))
+    }
+}
+
+fn parse_secret_kind(fields: &mut Fields, kind: i32) -> Option<SecretKind> {
+    match v1::SecretKind::try_from(kind) {
+        Ok(v1::SecretKind::Refresh) => Some(SecretKind::Refresh),
+        Ok(v1::SecretKind::Pages) => Some(SecretKind::Pages),
+        Ok(v1::SecretKind::Unspecified) => {
+            fields.wrong("kind", "required");
+            None
+        }
+        Err(_) => {
+            fields.wrong("kind", "must be a value of SecretKind");
+            None
+        }
+    }
+}
+
+fn parse_secret_id(fields: &mut Fields, kind: i32, number: u32) -> Option<SecretId> {
+    let kind = parse_secret_kind(fields, kind);
+    let number = u8::try_from(number).ok().filter(|number| *number > 0);
+    if number.is_none() {
+        fields.wrong("number", "must be from 1 to 255");
+    }
+    Some(SecretId {
+        kind: kind?,
+        number: number?,
+    })
+}
+
+fn parse_values_max(fields: &mut Fields, values_max: u32) -> Option<u32> {
+    match values_max {
+        0 => Some(RESEALED_DEFAULT),
+        1..=RESEALED_MAX => Some(values_max),
+        _ => {
+            fields.wrong("values_max", "must be at most 64");
+            None
+        }
     }
 }
 

@@ -44,6 +44,9 @@ const ROWS: &[(Reason, Code, &str)] = &[
     (Reason::RefreshTokenReused, Code::Unauthenticated, "refresh token reused: the session was ended, sign in again"),
     (Reason::RequestIdReused, Code::AlreadyExists, "request_id: used before with other arguments"),
     (Reason::KeyInUse, Code::FailedPrecondition, "signing key in use: rotate first, or retire it with emergency"),
+    (Reason::SecretNotFound, Code::NotFound, "secret not found"),
+    (Reason::SecretInUse, Code::FailedPrecondition, "secret in use: rotate first, and wait until the new one makes tokens"),
+    (Reason::MasterKeyUnknown, Code::FailedPrecondition, "master key unknown: add it to keys.other_master_keys of every authority"),
     (Reason::LastAdministrator, Code::FailedPrecondition, "last administrator of the tenant: give another user the role first"),
     (Reason::OwnAccount, Code::FailedPrecondition, "own account: another administrator has to do this"),
     (Reason::EtagMismatch, Code::FailedPrecondition, "policy.etag: the policy was changed: read it again"),
@@ -123,6 +126,9 @@ fn reason(error: &AppError) -> Reason {
         AppError::RefreshTokenReused => Reason::RefreshTokenReused,
         AppError::RequestIdReused => Reason::RequestIdReused,
         AppError::KeyInUse => Reason::KeyInUse,
+        AppError::SecretNotFound => Reason::SecretNotFound,
+        AppError::SecretInUse => Reason::SecretInUse,
+        AppError::MasterKeyUnknown(..) => Reason::MasterKeyUnknown,
         AppError::LastAdministrator => Reason::LastAdministrator,
         AppError::OwnAccount => Reason::OwnAccount,
         AppError::EtagMismatch => Reason::EtagMismatch,
@@ -158,6 +164,10 @@ fn own_message(error: &AppError) -> Option<String> {
             Some(format!("quota exceeded: limits.{limit} is reached"))
         }
         AppError::ApiKeysWouldEnd(_) => Some(FORCE_KEYS.into()),
+        AppError::MasterKeyUnknown(sealed_by, configured) => Some(format!(
+            "master key unknown: {sealed_by} sealed a value, and this authority has {configured}: add it to \
+             keys.other_master_keys of every authority"
+        )),
         AppError::WatchProtocol(problem) => Some(format!("watch protocol violated: {problem}")),
         _ => None,
     }
@@ -194,6 +204,7 @@ fn metadata(error: &AppError) -> HashMap<String, String> {
     let (name, value) = match error {
         AppError::PolicyForbids(rule) => ("rule", (*rule).to_owned()),
         AppError::ApiKeysWouldEnd(count) => ("api_keys", count.to_string()),
+        AppError::MasterKeyUnknown(sealed_by, _) => ("master_key", sealed_by.to_string()),
         AppError::RateLimited(limit, _) | AppError::QuotaExceeded(limit) => {
             ("limit", (*limit).to_owned())
         }

@@ -17,7 +17,7 @@ CREATE TABLE installation (
     issuer                 TEXT,                       -- of the first start; a start with another one is refused
     token_life_us          BIGINT NOT NULL,            -- the longest life of an access token that may still be in use
     lowered_us             BIGINT,                     -- when a shorter life was first asked for. Null: it was not
-    keys_version           BIGINT NOT NULL,            -- updated to lock the row: changes of signing keys take turns
+    keys_version           BIGINT NOT NULL,            -- updated to lock the row: changes of signing keys and secrets take turns
     -- The time since the view of gates last forgot old revocations (a "turn"). Authorities count it with clocks that
     -- only move forward, because the clock of the database may jump.
     last_turn_us           BIGINT NOT NULL,
@@ -32,10 +32,16 @@ CREATE TABLE installation (
     resumed_us             BIGINT NOT NULL DEFAULT 0   -- when one came up after the last time that all were down
 );
 
--- Keys that only authorities know, encrypted under the key of the installation.
+-- Secrets that only authorities know. Sealed bytes, here and in signing keys, begin with the 8 bytes of the id of the
+-- master key that sealed them.
 CREATE TABLE secrets (
-    name    TEXT PRIMARY KEY,
-    sealed  BYTEA NOT NULL
+    kind           TEXT NOT NULL,    -- refresh: it derives refresh tokens. pages: it binds page tokens
+    number         BIGINT NOT NULL,  -- counts those of a kind. Refresh tokens carry it
+    sealed         BYTEA NOT NULL,   -- the secret, encrypted. Empty: retired
+    created_us     BIGINT NOT NULL,
+    makes_from_us  BIGINT NOT NULL,  -- every authority must know it before the first token of it
+    retired_us     BIGINT,
+    PRIMARY KEY (kind, number)
 );
 
 CREATE TABLE signing_keys (
@@ -101,7 +107,7 @@ CREATE TABLE log_batches (
 CREATE TABLE checkpoints (
     revision  BIGINT PRIMARY KEY,
     view      BYTEA NOT NULL,
-    code      BYTEA NOT NULL  -- the authentication code of the view
+    code      BYTEA NOT NULL  -- the id of a master key, and its authentication code of the view
 );
 
 -- Sign-outs of everything in a scope. The first cutoff after the opening of a session says when, by whom and why it ended.

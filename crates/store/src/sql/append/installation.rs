@@ -9,12 +9,13 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{signing_keys, turns, value::Value},
+    super::{secrets, signing_keys, turns, value::Value},
     batch::{Applied, Batch},
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Cause, EntryError, Mutation, NewKey, current_key, is_set_back, time::span,
+    Cause, EntryError, Mutation, NewKey, NewSecret, Resealed, SecretId, current_key,
+    current_secret, is_set_back, time::span,
 };
 
 impl Batch<'_> {
@@ -30,6 +31,9 @@ impl Batch<'_> {
                 Mutation::ReplaceKey { id, successor } => {
                     self.replace_key(index, id, successor).await?;
                 }
+                Mutation::AddSecret(secret) => self.add_secret(index, secret).await?,
+                Mutation::RetireSecret(id) => self.retire_secret(index, *id).await?,
+                Mutation::Reseal(values) => self.reseal(index, values).await?,
                 Mutation::Turn { life, margin } => self.turn(index, *life, *margin).await?,
                 Mutation::ClockSetBack { forget_margin } => {
                     self.answer_set_back(index, span(*forget_margin)).await?;
@@ -158,6 +162,57 @@ impl Batch<'_> {
         let values: [Value; 2] = [id.as_str().into(), self.now.into()];
         self.db.query(sql, &values).await?;
         self.changes.push(Change::Distrust(id.clone()));
+        Ok(())
+    }
+
+    async fn add_secret(&mut self, index: usize, secret: &NewSecret) -> Result<(), StoreError> {
+        signing_keys::lock(self.db).await?;
+        if !secrets::insert(self.db, secret, self.now).await? {
+            self.refuse(index, EntryError::SecretExists);
+            return Ok(());
+        }
+        // Nothing for gates: they meet no token of a secret.
+        self.applied(index, "", &[secret.id.to_string()], None, 1);
+        Ok(())
+    }
+
+    async fn retire_secret(&mut self, index: usize, id: SecretId) -> Result<(), StoreError> {
+        // Without the lock, two retirements could each leave the other's secret as the last one.
+        signing_keys::lock(self.db).await?;
+        let (secrets, now) = secrets::all(self.db).await?;
+        let Some(secret) = secrets.iter().find(|secret| secret.id == id) else {
+            self.refuse(index, EntryError::SecretNotFound);
+            return Ok(());
+        };
+        if secret.retired.is_some() {
+            self.unchanged(index);
+            return Ok(());
+        }
+        let current = current_secret(&secrets, id.kind, now);
+        if current.is_some_and(|current| current.id == id) {
+            self.refuse(index, EntryError::SecretInUse);
+            return Ok(());
+        }
+        secrets::retire(self.db, id, self.now).await?;
+        self.applied(index, "", &[id.to_string()], None, 1);
+        Ok(())
+    }
+
+    /// Puts resealed values into their places. One that changed since it was read stays, and is found again.
+    async fn reseal(&mut self, index: usize, values: &[Resealed]) -> Result<(), StoreError> {
+        signing_keys::lock(self.db).await?;
+        let mut resealed = Vec::new();
+        for value in values {
+            if secrets::reseal(self.db, value).await? {
+                resealed.push(value.place.to_string());
+            }
+        }
+        if resealed.is_empty() {
+            self.unchanged(index);
+            return Ok(());
+        }
+        let changed = u32::try_from(resealed.len()).unwrap_or(u32::MAX);
+        self.applied(index, "", &resealed, None, changed);
         Ok(())
     }
 

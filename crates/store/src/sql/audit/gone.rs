@@ -11,7 +11,7 @@ use portcullis_contract::{
 
 use super::super::{columns::columns, db::Db, row::Row, value::Value};
 use crate::StoreError;
-use portcullis_domain::{CodedRecord, TrailBegin};
+use portcullis_domain::{CodedRecord, RemovalPlace, TrailBegin};
 
 columns! {
     /// The beginning of the trail.
@@ -216,6 +216,22 @@ pub(super) fn erasure_bytes(erasure: EventId, has_begun: bool, parts: u64) -> Ve
     bytes.push(has_begun.into());
     bytes.extend(parts.to_be_bytes());
     bytes
+}
+
+/// Reads the record at a place. None: there is none any more.
+pub(in crate::sql) async fn record(
+    db: &mut Db,
+    place: RemovalPlace,
+) -> Result<Option<CodedRecord>, StoreError> {
+    match place {
+        RemovalPlace::Begin => Ok(read_begin(db).await?.record()),
+        RemovalPlace::Gap(revision) => {
+            let before = Revision(revision.0.saturating_sub(1));
+            let mut gaps = read_gaps(db, before, revision).await?;
+            Ok(gaps.remove(&revision).and_then(|gap| gap.record))
+        }
+        RemovalPlace::Erasure(event) => Ok(read_erasure(db, event).await?.record),
+    }
 }
 
 /// The values of a row of `audit_gone_erasures`.

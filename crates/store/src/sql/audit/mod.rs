@@ -2,7 +2,7 @@
 
 pub(super) mod archive;
 pub(super) mod exports;
-mod gone;
+pub(super) mod gone;
 pub(super) mod list;
 pub(super) mod outbox;
 pub(super) mod removal;

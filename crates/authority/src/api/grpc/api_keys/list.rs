@@ -32,13 +32,13 @@ pub(super) fn parse(incoming: &Incoming<v1::ListApiKeysRequest>) -> Result<Asked
 }
 
 /// The page tokens of this list, bound to its filter.
-pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
+pub(super) fn pages(app: &App, caller: &Caller, asked: &AskedList) -> Pages {
     let arguments = format!("{:?}", asked.filter);
-    Pages::new(&app.secrets.pages, caller, "ListApiKeys", &arguments)
+    Pages::new(app, caller, "ListApiKeys", &arguments)
 }
 
 /// The key below which the page of a token begins.
-pub(super) fn position(pages: &Pages<'_>, token: &str) -> Result<Option<ApiKeyId>, AppError> {
+pub(super) fn position(pages: &Pages, token: &str) -> Result<Option<ApiKeyId>, AppError> {
     let Some(PageCursor(bytes)) = pages.after(token)? else {
         return Ok(None);
     };

@@ -37,14 +37,17 @@ impl ResumeTokens {
 
     fn make(&self, place: TrailPlace) -> String {
         let bytes = [&place.position.to_bytes()[..], &place.chain.0].concat();
-        self.app.secrets.pages.make(self.context.as_bytes(), &bytes)
+        self.app
+            .secrets
+            .pages()
+            .make(self.context.as_bytes(), &bytes)
     }
 
     fn read(&self, token: &str) -> Option<TrailPlace> {
         let bytes: Vec<u8> = self
             .app
             .secrets
-            .pages
+            .pages()
             .read(self.context.as_bytes(), token)?;
         let bytes: [u8; TOKEN_BYTES] = bytes.try_into().ok()?;
         let (position, chain) = bytes.split_first_chunk::<POSITION_BYTES>()?;

@@ -4,6 +4,7 @@ pub(crate) mod api_key;
 pub(crate) mod audit;
 mod enforcement;
 pub(crate) mod policy;
+pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod signing_key;
 pub(crate) mod user;

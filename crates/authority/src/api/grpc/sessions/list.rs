@@ -41,9 +41,9 @@ pub(super) fn parse(
 
 /// The page tokens of this list. They are bound to the filter and the order, because another list would continue at an
 /// arbitrary place.
-pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
+pub(super) fn pages(app: &App, caller: &Caller, asked: &AskedList) -> Pages {
     let arguments = format!("{:?}{:?}", asked.filter, asked.order);
-    Pages::new(&app.secrets.pages, caller, "ListSessions", &arguments)
+    Pages::new(app, caller, "ListSessions", &arguments)
 }
 
 fn read_filter(

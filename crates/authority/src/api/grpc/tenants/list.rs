@@ -14,12 +14,12 @@ pub(super) fn page_size(incoming: &Incoming<v1::ListTenantsRequest>) -> Result<u
     fields.finish(size)
 }
 
-pub(super) fn pages<'a>(app: &'a App, caller: &Caller) -> Pages<'a> {
-    Pages::new(&app.secrets.pages, caller, "ListTenants", "")
+pub(super) fn pages(app: &App, caller: &Caller) -> Pages {
+    Pages::new(app, caller, "ListTenants", "")
 }
 
 /// The tenant after which the page of a token begins.
-pub(super) fn position(pages: &Pages<'_>, token: &str) -> Result<Option<TenantSerial>, AppError> {
+pub(super) fn position(pages: &Pages, token: &str) -> Result<Option<TenantSerial>, AppError> {
     let Some(PageCursor(bytes)) = pages.after(token)? else {
         return Ok(None);
     };

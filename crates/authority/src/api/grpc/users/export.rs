@@ -33,13 +33,13 @@ pub(super) fn parse(incoming: &Incoming<v1::ExportUserRequest>) -> Result<AskedE
 }
 
 /// The page tokens of this export.
-pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedExport) -> Pages<'a> {
+pub(super) fn pages(app: &App, caller: &Caller, asked: &AskedExport) -> Pages {
     let arguments = format!("{}\0{}", asked.tenant, asked.user);
-    Pages::new(&app.secrets.pages, caller, "ExportUser", &arguments)
+    Pages::new(app, caller, "ExportUser", &arguments)
 }
 
 /// The position at which the page of a token begins. The first byte is the kind.
-pub(super) fn position(pages: &Pages<'_>, token: &str) -> Result<Option<ExportPosition>, AppError> {
+pub(super) fn position(pages: &Pages, token: &str) -> Result<Option<ExportPosition>, AppError> {
     let Some(PageCursor(bytes)) = pages.after(token)? else {
         return Ok(None);
     };

@@ -40,7 +40,7 @@ pub(super) fn parse(incoming: &Incoming<v1::ListUsersRequest>) -> Result<AskedLi
 
 /// The page tokens of this list. They are bound to the filter and the order, because another list would continue at an
 /// arbitrary place.
-pub(super) fn pages<'a>(app: &'a App, caller: &Caller, asked: &AskedList) -> Pages<'a> {
+pub(super) fn pages(app: &App, caller: &Caller, asked: &AskedList) -> Pages {
     let arguments = format!("{:?}{:?}", asked.filter, asked.order);
-    Pages::new(&app.secrets.pages, caller, "ListUsers", &arguments)
+    Pages::new(app, caller, "ListUsers", &arguments)
 }
