@@ -663,7 +663,7 @@ impl LogStore for SqlStore {
         if !self.dialect().beat_writes {
             return Ok(());
         }
-        log::end_beats(&mut self.lane(Lane::Beat).await?, authority).await
+        log::end_beats(&mut self.lane(Lane::Upkeep).await?, authority).await
     }
 
     async fn check_writes(&self) -> Result<(), StoreError> {
