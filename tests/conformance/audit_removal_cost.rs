@@ -15,7 +15,7 @@ use std::{
 use portcullis_authority::{
     keys::{MasterKey, MasterKeys},
     store::{
-        AuditRules, Codes, Store,
+        AuditRules, Store,
         sql::{Backend, Column, Lane, Value},
     },
 };
@@ -27,24 +27,14 @@ use portcullis_tests::{
     rows::query,
 };
 
+use crate::audit_retention::Master;
+
 /// Events of one row of the outbox.
 const EVENTS: u64 = 200;
 /// The pause between two steps, a hundredth of the job's: a measurement takes too long otherwise.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Sign-ins of each of four callers in a second.
 const RATE: u64 = 25;
-
-struct Master(MasterKeys);
-
-impl Codes for Master {
-    fn make(&self, bytes: &[u8]) -> Vec<u8> {
-        self.0.authenticate(bytes)
-    }
-
-    fn is_authentic(&self, bytes: &[u8], code: &[u8]) -> bool {
-        self.0.verify(bytes, code).is_ok()
-    }
-}
 
 /// Lets many events wait, as sign-ins do.
 async fn defer_many(engine: &Arc<dyn Backend>) {

@@ -25,7 +25,7 @@ use portcullis_tests::{
 use crate::Engine;
 
 /// The codes of one installation.
-struct Master(MasterKeys);
+pub(crate) struct Master(pub(crate) MasterKeys);
 
 impl Codes for Master {
     fn make(&self, bytes: &[u8]) -> Vec<u8> {

@@ -331,6 +331,16 @@ impl Load {
     }
 }
 
+/// The command that seals everything by the current master key.
+const RESEAL: [&str; 6] = [
+    "keys",
+    "reseal",
+    "--reason",
+    "yearly",
+    "--context",
+    "operator",
+];
+
 /// Ends the trust in a session at every gate, which none may forget.
 async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) {
     let request = v1::RevokeSessionRequest {
@@ -396,15 +406,7 @@ async fn the_master_key_and_the_refresh_secret_are_replaced_under_load() {
     }
 
     // 3. Everything is sealed by the new key.
-    let reseal = [
-        "keys",
-        "reseal",
-        "--reason",
-        "yearly",
-        "--context",
-        "operator",
-    ];
-    let ended = pair.line.run(&reseal).await;
+    let ended = pair.line.run(&RESEAL).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains(&new.id.to_string()), "{ended:?}");
     assert_eq!(sealed(&pair.other, old.id).await, 0);
@@ -504,15 +506,7 @@ async fn a_reseal_that_was_killed_goes_on_where_it_was() {
     restart(&mut pair.other, &new, &[&old]).await;
     pair.rotate_signing_keys().await;
 
-    let reseal = [
-        "keys",
-        "reseal",
-        "--reason",
-        "yearly",
-        "--context",
-        "operator",
-    ];
-    let ended = pair.line.run(&reseal).await;
+    let ended = pair.line.run(&RESEAL).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(sealed(&pair.other, old.id).await, 0);
     pair.restart(&new, &[]).await;
