@@ -57,7 +57,7 @@ fn checkpoints_of_another_history_replace_none() {
     are_clean(&[3_301]);
 }
 
-/// The clock's step ahead was counted with a wrong time, by the simulation itself.
+/// In 3327 the clock's step ahead was counted with a wrong time, by the simulation itself. The others broke the same rule.
 #[test]
 fn tokens_of_a_clock_that_was_ahead_are_not_forgotten() {
     are_clean(&[1_722, 2_513, 3_327, 3_835, 5_536]);
