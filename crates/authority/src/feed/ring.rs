@@ -28,7 +28,7 @@ pub struct SealedBatch {
     pub position: Position,
 }
 
-/// What the ring has after a position.
+/// The answer of the ring to a reader at a position.
 #[derive(Debug)]
 pub enum FromRing {
     /// These, in order; none when the reader is at the end.

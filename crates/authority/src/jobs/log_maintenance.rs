@@ -100,7 +100,7 @@ impl LogMaintenance {
                 tracing::error!(%problem, "keys cannot be used");
                 self.readiness.raise(Condition::Keys, problem);
             }
-            // What was read before is in use, so the authority stays as it was.
+            // The values that were read before stay in use, so the authority stays as it was.
             (None, _) | (_, None) => {}
         }
     }

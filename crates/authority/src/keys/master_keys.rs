@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(adding.current(), old_id);
         assert_eq!(both.current(), new_id);
 
-        // What is resealed needs the new key only.
+        // A resealed value needs the new key only.
         let resealed = both.reseal("a", &sealed).expect("opens");
         let after = MasterKeys::from(new);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What all commands that end something share: a reason, a preview and a confirmation.
+//! The parts that all commands which end something share: a reason, a preview and a confirmation.
 
 use std::io::{self, IsTerminal};
 

@@ -1,4 +1,4 @@
-//! What came of a command that ends something.
+//! The outcome of a command that ends something.
 
 use portcullis_contract::v1;
 use serde::Serialize;
@@ -8,10 +8,10 @@ use crate::{
     output::{Record, document::Document, text::visible, times},
 };
 
-/// What a command has ended.
+/// The outcome of a command, with the gates that enforce it.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Outcome {
-    /// What it did, in words.
+    /// The change, in words.
     pub(crate) action: String,
     /// Number of sessions that ended, if the authority counted them.
     pub(crate) sessions_ended: Option<u32>,

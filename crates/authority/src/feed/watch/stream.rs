@@ -380,7 +380,7 @@ where
     }
 }
 
-/// What follows a position that a stream has reached.
+/// The news after a position that a stream has reached.
 enum News {
     Batches(Vec<SealedBatch>),
     /// The log does not keep the batches any more.
