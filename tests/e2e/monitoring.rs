@@ -23,6 +23,7 @@ use portcullis_tests::{
     fault::{Faults, Point, wrap},
     gateways::program::root,
     postgres::Cluster,
+    prometheus::Prometheus,
     sidecar::TestSidecar,
     telemetry::Scraped,
     wait::eventually,
@@ -388,6 +389,41 @@ async fn every_metric_of_a_panel_and_of_an_alert_is_served_with_its_labels() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn prometheus_reads_the_delay_of_enforcement_as_a_native_histogram() {
+    let authority = TestAuthority::with(|config| {
+        config.watch.canary_interval = Duration::from_secs(1);
+    })
+    .await;
+    let _sidecar = TestSidecar::ready(&authority).await;
+    authority.sign_in("ada").await;
+    let prometheus = Prometheus::reading(authority.config.server.http_listen).await;
+
+    // An expression of native histograms only: it has no value for a series of buckets.
+    let measured = "{portcullis_enforcement_source='measured'}";
+    let name = format!("portcullis_enforcement_delay_seconds{measured}");
+    let median = format!("histogram_quantile(0.5, {name})");
+    let counted = eventually("a third measured delay", async || {
+        let count = prometheus
+            .value(&format!("histogram_count({name})"))
+            .await?;
+        (count >= 3.0).then_some(count)
+    })
+    .await;
+    let median = prometheus.value(&median).await.expect("a median");
+    let mean = format!("histogram_sum({name}) / histogram_count({name})");
+    let mean = prometheus.value(&mean).await.expect("a mean");
+    assert!(median > 0.0 && median < mean * counted, "{median} {mean}");
+
+    // Gauges, counters and histograms of buckets arrive in the same form.
+    let head = prometheus.value("portcullis_log_head").await;
+    assert!(head.expect("a head") >= counted, "{head:?}");
+    let sign_outs = prometheus.value("portcullis_clock_sign_outs_total").await;
+    assert_eq!(sign_outs, Some(0.0));
+    let buckets = "sum(rpc_server_call_duration_seconds_bucket{le='+Inf'})";
+    assert!(prometheus.value(buckets).await.expect("calls") > 0.0);
 }
 
 #[test]

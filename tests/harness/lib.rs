@@ -32,6 +32,7 @@ pub mod place;
 pub mod plans;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod refusing;
 pub mod replay;

@@ -22,7 +22,7 @@ const EXPOSURE_MAX: u32 = 20;
 
 /// Reads the alerts as Prometheus does, and runs their cases.
 pub(crate) fn check_alerts() -> Result<()> {
-    install::ensure(&[tools::PROMTOOL])?;
+    install::ensure(&[tools::PROMETHEUS])?;
     shell::run(command("promtool", ["check", "rules", ALERTS]))?;
     shell::run(command("promtool", ["check", "config", SCRAPES]))?;
     shell::run(command("promtool", ["test", "rules", CASES]))

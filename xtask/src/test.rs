@@ -30,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::POSTGRES_SERVER,
         tools::PGBOUNCER,
         tools::RSYSLOG,
+        tools::PROMETHEUS,
         tools::PYTHON,
         tools::NPM,
     ])?;

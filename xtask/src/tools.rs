@@ -176,12 +176,12 @@ pub(crate) const PYTHON: Need = Need {
     met: || shell::answer(command("python3", ["-c", "import venv, ensurepip"])).is_some(),
 };
 
-/// Checks the alerts, and runs their cases.
-pub(crate) const PROMTOOL: Need = Need {
-    name: "Prometheus' promtool",
+/// Checks the alerts and runs their cases; and reads our metrics.
+pub(crate) const PROMETHEUS: Need = Need {
+    name: "Prometheus with its promtool",
     packages: &["prometheus"],
     services: &["prometheus"],
-    met: || shell::on_path("promtool"),
+    met: || shell::on_path("promtool") && shell::on_path("prometheus"),
 };
 
 /// Says how much a unit of systemd may do, from its file alone.

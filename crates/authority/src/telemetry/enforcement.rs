@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use portcullis_contract::position::Revision;
 use super::{
     delays::{EnforcementDelays, LastHour},
     histogram,
+    native::NativeHistogram,
 };
 use crate::domain::Outcome;
 
@@ -38,6 +39,8 @@ pub(crate) struct Enforcement {
     canary: Mutex<Option<Canary>>,
     last_hour: Mutex<LastHour>,
     delays: Histogram<f64>,
+    /// The same delays, in finer buckets.
+    native: Arc<NativeHistogram>,
 }
 
 impl Enforcement {
@@ -52,7 +55,13 @@ impl Enforcement {
                 DELAY_BUCKETS,
                 "From the acknowledgement of a revocation until a validator reports it as applied.",
             ),
+            native: Arc::default(),
         }
+    }
+
+    /// The delays by their source, for [`Telemetry::metrics`](super::Telemetry::metrics).
+    pub(super) fn native(&self) -> Arc<NativeHistogram> {
+        Arc::clone(&self.native)
     }
 
     /// Records that the canary's batch is acknowledged now.
@@ -86,8 +95,10 @@ impl Enforcement {
                 true => "measured",
                 false => "reported",
             };
-            let source = KeyValue::new(SOURCE, source);
-            self.delays.record(delay.as_secs_f64(), &[source]);
+            let seconds = delay.as_secs_f64();
+            self.delays
+                .record(seconds, &[KeyValue::new(SOURCE, source)]);
+            self.native.record(source, seconds);
             if is_canary {
                 lock(&self.last_hour).add(delay, now);
             }

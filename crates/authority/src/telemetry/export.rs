@@ -1,6 +1,6 @@
 //! Export of telemetry: Prometheus reads it over HTTP, and OTLP sends it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{metrics::MeterProvider, trace::TracerProvider};
 use opentelemetry_otlp::{
@@ -15,13 +15,23 @@ use opentelemetry_sdk::{
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::oneshot;
 
-use super::{instruments::Instruments, otlp};
+use super::{
+    instruments::Instruments,
+    native::NativeHistogram,
+    otlp,
+    protobuf::{self, Native},
+};
 use crate::config::{ConfigError, TelemetryConfig};
 
 /// The longest export, and the longest wait for the last one, so that a dead or hanging receiver delays nothing.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The name of the instruments' and the spans' scope.
 const SCOPE: &str = "portcullis-authority";
+/// What Prometheus calls the histogram that is a native one too, and the label of its series.
+const NATIVE: (&str, &str) = (
+    "portcullis_enforcement_delay_seconds",
+    "portcullis_enforcement_source",
+);
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +51,34 @@ pub enum TelemetryError {
 pub(crate) struct Telemetry {
     registry: Registry,
     provider: SdkMeterProvider,
+    enforcement: Arc<NativeHistogram>,
+}
+
+/// A format of Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    /// Has native histograms too.
+    Protobuf,
+}
+
+impl Format {
+    /// Finds the format for an `Accept` header. Prometheus asks for messages only if it reads native histograms.
+    pub(crate) fn accepted(accept: Option<&str>) -> Self {
+        // Its own list begins with what it likes best.
+        let best = accept.and_then(|list| list.split(',').next());
+        match best {
+            Some(best) if best.contains("io.prometheus.client.MetricFamily") => Self::Protobuf,
+            _ => Self::Text,
+        }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4",
+            Self::Protobuf => protobuf::CONTENT_TYPE,
+        }
+    }
 }
 
 impl Telemetry {
@@ -69,13 +107,30 @@ impl Telemetry {
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);
-        Ok((Self { registry, provider }, instruments))
+        let telemetry = Self {
+            registry,
+            provider,
+            enforcement: instruments.enforcement.native(),
+        };
+        Ok((telemetry, instruments))
     }
 
-    /// All metrics in the text format of Prometheus.
-    pub(crate) fn text(&self) -> Option<String> {
-        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
-        text.inspect_err(|error| tracing::error!(%error, "metrics cannot be written"))
+    /// All metrics.
+    pub(crate) fn metrics(&self, format: Format) -> Option<Vec<u8>> {
+        let families = self.registry.gather();
+        if format == Format::Protobuf {
+            let (name, label) = NATIVE;
+            let histogram = &self.enforcement;
+            let native = Native {
+                name,
+                label,
+                histogram,
+            };
+            return Some(protobuf::encode(&families, &native));
+        }
+        let text = TextEncoder::new().encode_to_string(&families);
+        text.map(String::into_bytes)
+            .inspect_err(|error| tracing::error!(%error, "metrics cannot be written"))
             .ok()
     }
 
@@ -156,5 +211,24 @@ async fn within_bound(work: impl FnOnce() + Send + 'static) {
         .is_err()
     {
         tracing::warn!("the last telemetry was not taken in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_that_likes_messages_best_gets_them() {
+        // What Prometheus 2.42 and 3 send with and without native histograms.
+        let messages = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                        encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let text = "application/openmetrics-text;version=1.0.0;q=0.5,\
+                    application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;q=0.4,\
+                    text/plain;version=0.0.4;q=0.3";
+        assert_eq!(Format::accepted(Some(messages)), Format::Protobuf);
+        for accept in [Some(text), Some("*/*"), Some(""), None] {
+            assert_eq!(Format::accepted(accept), Format::Text);
+        }
     }
 }

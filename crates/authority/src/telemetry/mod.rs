@@ -12,7 +12,9 @@ mod export;
 mod histogram;
 mod instruments;
 mod log_limit;
+mod native;
 mod otlp;
+mod protobuf;
 mod refusals;
 pub(crate) mod store_gauges;
 mod trace;
@@ -20,7 +22,7 @@ mod trace;
 pub(crate) use self::{
     calls::{CallStatus, Rpc},
     delays::EnforcementDelays,
-    export::Telemetry,
+    export::{Format, Telemetry},
     log_limit::LogLimit,
     otlp::check_files,
     trace::{sampled_parent, set_parent},

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
@@ -21,7 +21,7 @@ use crate::{
     api::access::Access,
     feed::Feed,
     health::{Readiness, describe},
-    telemetry::Telemetry,
+    telemetry::{Format, Telemetry},
 };
 
 /// The parts that the pages read.
@@ -101,11 +101,16 @@ fn base64(number: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(number)
 }
 
-async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> Result<impl IntoResponse, StatusCode> {
-    let Some(text) = telemetry.text() else {
+async fn metrics(
+    State(telemetry): State<Arc<Telemetry>>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, StatusCode> {
+    let accept = headers.get(header::ACCEPT);
+    let format = Format::accepted(accept.and_then(|value| value.to_str().ok()));
+    let Some(metrics) = telemetry.metrics(format) else {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+    Ok(([(header::CONTENT_TYPE, format.content_type())], metrics))
 }
 
 async fn readyz(State(sources): State<Sources>) -> impl IntoResponse {
