@@ -64,6 +64,7 @@ fn generate(root: &Path, out: &Path) -> Result<()> {
     tonic_prost_build::configure()
         .bytes(".")
         .build_transport(false)
+        .codec_path("crate::codec::SmallBuffers")
         // Embedders that only decide build the messages without tonic.
         .client_mod_attribute(".", GRPC_ONLY)
         .server_mod_attribute(".", GRPC_ONLY)

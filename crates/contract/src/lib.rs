@@ -120,9 +120,11 @@
 //!
 //! # Features
 //!
-//! `grpc` adds the generated clients and servers, and with them `tonic`. It is off by default: code that only decides
+//! `grpc` adds the generated clients and servers with their codec, and with them `tonic`. It is off by default: code that only decides
 //! about tokens does not need a transport.
 
+#[cfg(feature = "grpc")]
+pub mod codec;
 pub mod delta;
 pub mod id;
 pub mod key;
