@@ -69,3 +69,111 @@ pub fn check_revocations<C: TokenClaims>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        delta::{self, Change, Scope},
+        id::{ApiKeyId, Serial, TenantId, TenantSerial, UserId, UserSerial},
+        key::{Algorithm, CredentialKind, KeyId, PrivateKey, VerificationKey},
+        position::{Incarnation, Revision},
+        token::ApiKeyClaims,
+        view::{Frame, Subject},
+    };
+
+    const KIND: CredentialKind = CredentialKind::ApiKey;
+
+    /// A key that was issued at 1,000 s and lives to 2,000 s.
+    fn identity(key: &Arc<VerificationKey>) -> Verified<ApiKeyClaims> {
+        let claims = ApiKeyClaims {
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            owner_id: UserId::parse("ada").expect("an id"),
+            api_key_id: ApiKeyId::generate(),
+            subject: Subject {
+                serial: Serial(1),
+                user: UserSerial(2),
+                tenant: TenantSerial(3),
+                opened: Revision(1),
+            },
+            scopes: vec![],
+            audiences: vec![],
+            issued_at: 1_000,
+            expires_at: Some(2_000),
+        };
+        Verified {
+            claims,
+            key: Arc::clone(key),
+        }
+    }
+
+    fn key() -> VerificationKey {
+        let private = PrivateKey::generate(Algorithm::Ed25519);
+        let id = KeyId::parse("k1").expect("an id");
+        let key = VerificationKey::new(id, private.algorithm(), private.public_bytes(), KIND);
+        key.expect("a good key")
+    }
+
+    fn apply(view: &View, changes: &[Change]) -> View {
+        let frame = Frame {
+            revision: Revision(view.position().revision.0 + 1),
+            delta: delta::encode(changes, vec![]),
+            audit_digest: [0; 32],
+        };
+        view.apply(&frame).expect("applies")
+    }
+
+    #[test]
+    fn it_is_good_from_a_minute_before_its_issue_up_to_its_expiry() {
+        let view = apply(&View::empty(Incarnation([1; 16])), &[Change::Trust(key())]);
+        let identity = identity(&view.trusted_keys()[0]);
+        for (now, expected) in [
+            (939, Err(Rejection::NotYetValid)),
+            (940, Ok(())),
+            (1_000, Ok(())),
+            (1_999, Ok(())),
+            (2_000, Err(Rejection::Expired)),
+            (u64::MAX, Err(Rejection::Expired)),
+        ] {
+            assert_eq!(verdict(&identity, &view, now), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn the_first_reason_in_order_is_told() {
+        let trusting = apply(&View::empty(Incarnation([1; 16])), &[Change::Trust(key())]);
+        let identity = identity(&trusting.trusted_keys()[0]);
+        let cut_off = apply(
+            &trusting,
+            &[Change::Cut {
+                credential: KIND,
+                scope: Scope::User(UserSerial(2)),
+                exempt: None,
+            }],
+        );
+        let revoke = Change::Revoke {
+            credential: KIND,
+            serials: vec![Serial(1)],
+        };
+        let revoked = apply(&cut_off, &[revoke]);
+        let distrust = Change::Distrust(KeyId::parse("k1").expect("an id"));
+        let distrusted = apply(&revoked, &[distrust]);
+        for (view, expected) in [
+            (&trusting, Ok(())),
+            (&cut_off, Err(Rejection::SignedOut)),
+            (&revoked, Err(Rejection::Revoked)),
+            (&distrusted, Err(Rejection::DistrustedKey)),
+        ] {
+            assert_eq!(verdict(&identity, view, 1_500), expected);
+            assert_eq!(check_view(&identity, view), expected);
+            assert_eq!(verdict(&identity, view, 2_500), Err(Rejection::Expired));
+        }
+        // A view that does not know the key still knows what it revokes.
+        assert_eq!(
+            check_revocations(&identity, &distrusted),
+            Err(Rejection::Revoked)
+        );
+    }
+}

@@ -125,3 +125,78 @@ pub struct BuildError {
     /// The problem with it. Never a secret value.
     pub problem: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The setting that is refused after this change, if one is.
+    fn refused(change: impl FnOnce(&mut Settings)) -> Option<&'static str> {
+        let mut settings = Settings::new("i", "a");
+        change(&mut settings);
+        settings.check().err().map(|error| error.setting)
+    }
+
+    #[test]
+    fn the_defaults_and_the_bounds_themselves_are_good() {
+        assert_eq!(refused(|_| ()), None);
+        assert_eq!(
+            refused(|s| s.max_staleness = Duration::from_millis(100)),
+            None
+        );
+        for skew in [1, 30 * 60] {
+            assert_eq!(
+                refused(|s| s.clock_skew_max = Duration::from_secs(skew)),
+                None
+            );
+        }
+        for tokens in [1, 100_000_000] {
+            assert_eq!(refused(|s| s.activity_tokens_max = tokens), None);
+        }
+        assert_eq!(refused(|s| s.cached_tokens_max = 1), None);
+        assert_eq!(refused(|s| s.cached_api_keys_max = 1), None);
+    }
+
+    #[test]
+    fn a_setting_out_of_its_bounds_is_named() {
+        let second = Duration::from_secs(1);
+        let cases = [
+            (refused(|s| s.expected.issuer.clear()), "issuer"),
+            (refused(|s| s.expected.audience = None), "audience"),
+            (
+                refused(|s| s.expected.audience = Some(String::new())),
+                "audience",
+            ),
+            (
+                refused(|s| s.max_staleness = Duration::from_millis(99)),
+                "max_staleness",
+            ),
+            (
+                refused(|s| s.clock_skew_max = Duration::from_millis(999)),
+                "clock_skew_max",
+            ),
+            (
+                refused(|s| s.clock_skew_max = 1_800 * second + second),
+                "clock_skew_max",
+            ),
+            (refused(|s| s.cached_tokens_max = 0), "cached_tokens_max"),
+            (refused(|s| s.forged.source = 0), "forged_tokens_max"),
+            (refused(|s| s.forged.in_all = 0), "forged_tokens_max"),
+            (
+                refused(|s| s.cached_api_keys_max = 0),
+                "cached_api_keys_max",
+            ),
+            (
+                refused(|s| s.activity_tokens_max = 0),
+                "activity_tokens_max",
+            ),
+            (
+                refused(|s| s.activity_tokens_max = 100_000_001),
+                "activity_tokens_max",
+            ),
+        ];
+        for (refused, expected) in cases {
+            assert_eq!(refused, Some(expected));
+        }
+    }
+}

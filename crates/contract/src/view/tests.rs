@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     delta::{DeltaError, Scope},
     id::{Serial, TenantSerial, UserSerial},
+    key::{Algorithm, PrivateKey},
     v1,
 };
 
@@ -222,4 +223,49 @@ fn the_chain_depends_on_every_part() {
         .expect("applies");
     assert_ne!(base.position().chain, other_delta.position().chain);
     assert_ne!(base.position().chain, other_audit.position().chain);
+}
+
+fn trusted(id: &str) -> Change {
+    let key = PrivateKey::generate(Algorithm::Ed25519);
+    let id = KeyId::parse(id).expect("an id");
+    let key = VerificationKey::new(id, key.algorithm(), key.public_bytes(), SESSION);
+    Change::Trust(key.expect("a good key"))
+}
+
+#[test]
+fn a_key_is_known_by_its_content_and_trusted_until_it_is_distrusted() {
+    let view = applied(&[vec![trusted("k1"), trusted("k2")]]);
+    let decoded = View::decode(view.encode()).expect("ours");
+    let other = applied(&[vec![trusted("k1")]]);
+    assert_eq!(view.trusted_keys().len(), 2);
+    for key in view.trusted_keys() {
+        // A key of another view lies elsewhere in memory.
+        assert!(view.trusts(key) && decoded.trusts(key));
+        // Another key of the same name is another key.
+        assert!(!other.trusts(key));
+    }
+    let first = view.trusted_key("k1").expect("trusted");
+    assert!(view.trusted_key("k3").is_none());
+
+    let distrust = Change::Distrust(KeyId::parse("k1").expect("an id"));
+    let next = view.apply(&frame(2, &[distrust])).expect("applies");
+    assert!(next.distrusts(&first.id) && !next.trusts(first));
+    assert_eq!(next.trusted_keys().len(), 1);
+}
+
+#[test]
+fn entries_of_all_generations_are_counted() {
+    let user = |number| cut(Scope::User(UserSerial(number)), None);
+    let api_keys = |serials: &[u64]| Change::Revoke {
+        credential: CredentialKind::ApiKey,
+        serials: serials.iter().map(|serial| Serial(*serial)).collect(),
+    };
+    let view = applied(&[
+        vec![revoke(&[1, 2, 3]), user(1), api_keys(&[4, 5])],
+        vec![Change::Turn],
+        vec![revoke(&[6, 7, 8, 9, 10]), user(2), user(3)],
+    ]);
+    assert_eq!(view.revoked_count(), 3 + 2 + 5);
+    assert_eq!(view.entries(), 10 + 3);
+    assert!(view.bytes() > 0);
 }

@@ -407,7 +407,7 @@ fn two_histories_are_united_until_the_old_one_has_turned_twice() {
     follower.take_snapshot(&old[3]).expect("whole");
     follower.welcome(2, true);
     follower.take_snapshot(&new[1]).expect("whole");
-    assert_eq!(follower.engine.forks.load(Ordering::Relaxed), 1);
+    assert_eq!(follower.engine.statistics().forks, 1);
     assert!(
         follower.refuses(3) && follower.refuses(51),
         "both histories are enforced"
@@ -596,10 +596,7 @@ fn one_history_too_many_ends_readiness_and_no_stream_brings_it_back() {
 fn the_operator_ends_the_wait_for_earlier_histories() {
     let (mut follower, _) = forked_too_often();
     assert!(follower.refuses(3));
-    follower
-        .engine
-        .accept_history
-        .store(true, Ordering::Release);
+    follower.engine.accept_history();
     follower.prove_at(100).expect("a beat");
     assert!(matches!(
         follower.freshness(&Mark::at(100, 0)),
