@@ -105,4 +105,21 @@ mod tests {
         assert_eq!(newer.clone().merged(older.clone()), expected);
         assert_eq!(older.merged(newer), expected);
     }
+
+    #[test]
+    fn what_is_unknown_is_taken_from_the_older_one() {
+        let activity = |age, ip: &str, page: &str| SessionActivity {
+            tenant_id: TenantId::parse("t").expect("an id"),
+            session_id: SessionId::from_bytes([1; 16]),
+            requests: u64::MAX,
+            age: Duration::from_secs(age),
+            ip: ip.into(),
+            page: page.into(),
+        };
+        let merged = activity(1, "10.0.0.2", "").merged(activity(9, "10.0.0.1", "/old"));
+        assert_eq!(merged, activity(1, "10.0.0.2", "/old"));
+        // Of two of the same age the first one counts.
+        let merged = activity(1, "10.0.0.2", "").merged(activity(1, "10.0.0.1", ""));
+        assert_eq!(merged.ip, "10.0.0.2");
+    }
 }

@@ -73,3 +73,37 @@ impl Actor {
         self.name.strip_prefix("user:") == Some(id.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_of_which_kind_an_actor_is() {
+        let ada = UserId::parse("ada").expect("an id");
+        let bob = UserId::parse("bob").expect("an id");
+        let cases = [
+            (Actor::authority(), "authority", ""),
+            (Actor::service("login"), "service:login", ""),
+            (Actor::user(&ada), "user:ada", ""),
+            (
+                Actor::on_behalf("app", &ada, "10.0.0.1".into()),
+                "user:ada",
+                "service:app",
+            ),
+            (
+                Actor::identity_provider("https://idp"),
+                "idp:https://idp",
+                "",
+            ),
+        ];
+        for (actor, name, via) in cases {
+            assert_eq!((actor.name.as_str(), actor.via.as_str()), (name, via));
+            assert_eq!(actor.is_authority(), name == "authority", "{name}");
+            assert_eq!(actor.is_user(&ada), name == "user:ada", "{name}");
+            assert!(!actor.is_user(&bob), "{name}");
+        }
+        // A service may have the name of a user.
+        assert!(!Actor::service("ada").is_user(&ada));
+    }
+}

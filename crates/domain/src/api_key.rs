@@ -127,3 +127,72 @@ impl ApiKeyUse {
         Self { requests, ..newer }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        id::{Serial, TenantSerial, UserSerial},
+        position::Revision,
+    };
+
+    use super::*;
+
+    fn key(expires: Option<i64>, ended: Option<i64>) -> ApiKey {
+        ApiKey {
+            id: ApiKeyId::generate(),
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            owner_id: UserId::parse("ada").expect("an id"),
+            subject: Subject {
+                serial: Serial(1),
+                user: UserSerial(2),
+                tenant: TenantSerial(3),
+                opened: Revision(4),
+            },
+            name: "a key".into(),
+            scopes: vec![],
+            audiences: vec![],
+            created: Micros(0),
+            expires: expires.map(Micros),
+            last_used: None,
+            requests_24h: 0,
+            ended: ended.map(Micros),
+        }
+    }
+
+    #[test]
+    fn a_key_is_active_until_it_expires_and_stays_revoked() {
+        let now = Micros(10);
+        for (expires, ended, state) in [
+            (None, None, ApiKeyState::Active),
+            (Some(11), None, ApiKeyState::Active),
+            (Some(10), None, ApiKeyState::Expired),
+            (Some(9), None, ApiKeyState::Expired),
+            (None, Some(5), ApiKeyState::Revoked),
+            (Some(9), Some(5), ApiKeyState::Revoked),
+        ] {
+            assert_eq!(
+                key(expires, ended).state(now),
+                state,
+                "{expires:?} {ended:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn parts_of_a_report_add_up_and_the_newer_request_counts() {
+        let used = |requests, age| ApiKeyUse {
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            id: ApiKeyId::from_bytes([1; 16]),
+            requests,
+            age: Duration::from_secs(age),
+        };
+        assert_eq!(used(2, 1).merged(used(3, 9)), used(5, 1));
+        assert_eq!(used(2, 9).merged(used(3, 1)), used(5, 1));
+        assert_eq!(used(u64::MAX, 1).merged(used(3, 9)), used(u64::MAX, 1));
+        let first = ApiKeyUse {
+            id: ApiKeyId::from_bytes([2; 16]),
+            ..used(0, 4)
+        };
+        assert_eq!(first.clone().merged(used(0, 4)), first);
+    }
+}

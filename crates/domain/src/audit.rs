@@ -272,3 +272,58 @@ pub struct AuditFault {
     /// The difference.
     pub problem: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::{FindingCode, Level};
+
+    #[test]
+    fn positions_are_decoded_as_they_were_encoded() {
+        let event = EventId::from_bytes(*b"0123456789abcdef");
+        let position = AuditPosition {
+            at: Micros(-0x0102_0304_0506_0708),
+            event,
+            ordinal: 0x090a_0b0c,
+        };
+        assert_eq!(AuditPosition::from_bytes(position.to_bytes()), position);
+        let place = TrailPosition {
+            revision: Revision(0x0102_0304_0506_0708),
+            event,
+            ordinal: 0x090a_0b0c,
+        };
+        assert_eq!(TrailPosition::from_bytes(place.to_bytes()), place);
+        // Bytes sort as places do.
+        let behind = TrailPosition {
+            ordinal: place.ordinal + 1,
+            ..place
+        };
+        assert!(behind.to_bytes() > place.to_bytes());
+        assert!(TrailPosition::behind_revision(place.revision).to_bytes() > behind.to_bytes());
+    }
+
+    #[test]
+    fn the_event_of_a_finding_has_the_facts_that_are_known() {
+        let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let finding = Finding {
+            code: FindingCode::NewCountry,
+            level: Level::High,
+            facts: vec![fact("country", "DE"), fact("city", "")],
+        };
+        let (tenant, user) = (TenantId::parse("acme"), UserId::parse("ada"));
+        let (tenant, user) = (tenant.expect("an id"), user.expect("an id"));
+        let session = SessionId::from_bytes([1; 16]);
+        let actor = Actor::user(&user);
+        let event = PendingEvent::finding(
+            &finding,
+            Micros(5),
+            (&tenant, session, &user),
+            actor.clone(),
+        );
+        assert_eq!(event.action, "finding.new_country");
+        assert_eq!(event.details, Details::from([fact("country", "DE")]));
+        assert_eq!(event.target, session.to_string());
+        assert_eq!((event.at, event.actor), (Micros(5), actor));
+        assert_eq!((event.tenant_id, event.user_id), (tenant, Some(user)));
+    }
+}

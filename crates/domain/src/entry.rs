@@ -543,3 +543,148 @@ pub enum EntryError {
     #[error("the entry cannot be stored")]
     Refused,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant() -> TenantId {
+        TenantId::parse("acme").expect("an id")
+    }
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id).expect("an id")
+    }
+
+    fn sign_out(users: &[&str], disable: bool) -> Mutation {
+        Mutation::SignOutUsers {
+            tenant: tenant(),
+            users: users.iter().map(|id| user(id)).collect(),
+            keep: None,
+            disable,
+            cause: Cause::Administrator,
+        }
+    }
+
+    fn set_roles(roles: &[UserRole]) -> Mutation {
+        Mutation::SetUserRoles {
+            tenant: tenant(),
+            user: user("ada"),
+            roles: roles.iter().copied().collect(),
+        }
+    }
+
+    fn key(id: &str) -> KeyId {
+        KeyId::parse(id).expect("an id")
+    }
+
+    #[test]
+    fn causes_are_read_back_by_numbers_that_no_two_share() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_code(cause.code()), Some(cause));
+        }
+        assert_eq!(Cause::from_code(0), None);
+        assert_eq!(Cause::from_code(14), None);
+        // Stored rows have these numbers.
+        let codes = [Cause::User, Cause::AnotherDevice, Cause::Idle].map(Cause::code);
+        assert_eq!(codes, [1, 12, 8]);
+    }
+
+    #[test]
+    fn revocations_and_their_tenants_are_told_apart() {
+        let revoke = Mutation::RevokeSessions {
+            tenant: tenant(),
+            sessions: vec![SessionId::generate()],
+            owner: None,
+            cause: Cause::User,
+        };
+        let enable = Mutation::EnableUser {
+            tenant: tenant(),
+            user: user("ada"),
+        };
+        let cases = [
+            (revoke, true, true),
+            (sign_out(&["ada"], false), true, true),
+            (Mutation::SignOutTenant { tenant: tenant() }, true, true),
+            (Mutation::DeleteTenant { tenant: tenant() }, true, true),
+            (enable, true, false),
+            (set_roles(&[]), true, false),
+            (Mutation::SignOutEveryone, false, true),
+            (Mutation::DistrustKey(key("k1")), false, true),
+            (Mutation::Canary, false, true),
+            (Mutation::Record, false, false),
+            (Mutation::ForgetApiKeys(Duration::ZERO), false, false),
+        ];
+        for (mutation, has_tenant, revokes) in cases {
+            let expected = has_tenant.then(tenant);
+            assert_eq!(mutation.tenant(), expected.as_ref(), "{mutation:?}");
+            assert_eq!(mutation.revokes(), revokes, "{mutation:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_authority_says_why() {
+        let cases = [
+            (
+                Mutation::Turn {
+                    life: Duration::ZERO,
+                    margin: Duration::ZERO,
+                },
+                Some("schedule"),
+            ),
+            (
+                Mutation::ClockSetBack {
+                    forget_margin: Duration::ZERO,
+                },
+                Some("clock_set_back"),
+            ),
+            (Mutation::ForgetApiKeys(Duration::ZERO), Some("expired")),
+            (
+                Mutation::Repeat {
+                    serials: vec![],
+                    cuts: vec![],
+                },
+                Some("slow_commit"),
+            ),
+            (Mutation::Canary, None),
+        ];
+        for (mutation, cause) in cases {
+            let entry = Entry::internal(mutation);
+            assert!(entry.actor.is_authority());
+            let found = entry.details.get("cause").map(String::as_str);
+            assert_eq!(found, cause, "{:?}", entry.mutation);
+        }
+    }
+
+    #[test]
+    fn users_who_lose_the_last_role_are_named() {
+        let ada = [user("ada")];
+        let erase = Mutation::EraseUser {
+            tenant: tenant(),
+            user: user("ada"),
+        };
+        assert_eq!(sign_out(&["ada"], true).users_without_admin(), &ada);
+        assert_eq!(sign_out(&["ada"], false).users_without_admin(), &[]);
+        assert_eq!(erase.users_without_admin(), &ada);
+        assert_eq!(set_roles(&[UserRole::Support]).users_without_admin(), &ada);
+        assert_eq!(set_roles(&[UserRole::Admin]).users_without_admin(), &[]);
+        assert_eq!(Mutation::Canary.users_without_admin(), &[]);
+    }
+
+    #[test]
+    fn the_number_of_ended_sessions_is_read_back() {
+        for (detail, sessions, is_capped) in
+            [("0", 0, false), ("7", 7, false), ("1000+", 1_000, true)]
+        {
+            let ended = SignedOut {
+                sessions,
+                is_capped,
+                unknown: vec![],
+            };
+            assert_eq!(ended.detail(), detail);
+            assert_eq!(SignedOut::from_detail(detail), Some(ended));
+        }
+        assert_eq!(SignedOut::from_detail("many"), None);
+        assert_eq!(SignedOut::from_detail("+"), None);
+    }
+}

@@ -62,3 +62,27 @@ impl ErasedCounts {
 pub fn erased_owner(serial: u64) -> String {
     format!("erased:{serial}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up() {
+        let counts = |sessions, audit_parts, other_rows| ErasedCounts {
+            sessions,
+            audit_parts,
+            other_rows,
+        };
+        assert_eq!(counts(1, 2, 3).plus(counts(10, 20, 30)), counts(11, 22, 33));
+        assert!(ErasedCounts::default().is_nothing());
+        for some in [counts(1, 0, 0), counts(0, 1, 0), counts(0, 0, 1)] {
+            assert!(!some.is_nothing(), "{some:?}");
+        }
+    }
+
+    #[test]
+    fn an_erased_owner_has_a_number_for_a_name() {
+        assert_eq!(erased_owner(42), "erased:42");
+    }
+}

@@ -194,3 +194,97 @@ pub struct TokenSubject {
     /// The generation of the token.
     pub generation: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::id::{Serial, TenantSerial, UserSerial};
+
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            id: SessionId::generate(),
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            user_id: UserId::parse("ada").expect("an id"),
+            subject: Subject {
+                serial: Serial(1),
+                user: UserSerial(2),
+                tenant: TenantSerial(3),
+                opened: Revision(4),
+            },
+            created: Micros(0),
+            expires: Micros(100),
+            rotated: None,
+            rotated_before: None,
+            rotated_by: ClientInfo::default(),
+            shared_generation: None,
+            remember_me: false,
+            facts: SignInFacts::default(),
+            acr: String::new(),
+            auth_time: Micros(0),
+            client: ClientInfo {
+                ip: "192.0.2.1".into(),
+                ..ClientInfo::default()
+            },
+            generation: 1,
+            salt: [0; 16],
+            end: None,
+            sight: Sight::default(),
+            activity: Activity::default(),
+            replaces: None,
+        }
+    }
+
+    fn ended(cause: Cause) -> Session {
+        Session {
+            end: Some(SessionEnd {
+                at: Micros(50),
+                cause,
+                actor: "user:ada".into(),
+                reason: String::new(),
+                user_message: String::new(),
+                revision: Revision(5),
+            }),
+            ..session()
+        }
+    }
+
+    #[test]
+    fn a_session_is_active_until_it_expires_or_is_ended() {
+        assert_eq!(session().state(Micros(99)), SessionState::Active);
+        assert_eq!(session().state(Micros(100)), SessionState::Expired);
+        for now in [60, 200] {
+            let now = Micros(now);
+            assert_eq!(ended(Cause::User).state(now), SessionState::SignedOut);
+            assert_eq!(
+                ended(Cause::AnotherDevice).state(now),
+                SessionState::SignedOut
+            );
+            assert_eq!(
+                ended(Cause::Administrator).state(now),
+                SessionState::Revoked
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_address_is_that_of_the_last_request_or_of_the_sign_in() {
+        let mut session = session();
+        assert_eq!(session.last_ip(), "192.0.2.1");
+        session.activity.ip = "192.0.2.2".into();
+        assert_eq!(session.last_ip(), "192.0.2.2");
+    }
+
+    #[test]
+    fn a_refresh_is_an_event_of_the_user() {
+        let session = session();
+        let event = session.refreshed(Micros(7));
+        assert_eq!(
+            (event.at, event.action.as_str()),
+            (Micros(7), "session.refresh")
+        );
+        assert_eq!(event.target, session.id.to_string());
+        assert!(event.actor.is_user(&session.user_id));
+        assert_eq!(event.user_id, Some(session.user_id));
+    }
+}

@@ -16,3 +16,19 @@ pub fn tidy(text: &str) -> String {
         .trim_end()
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_loses_what_could_forge_a_line_and_what_is_too_long() {
+        assert_eq!(tidy("  a\u{7}\nb  "), "ab");
+        assert_eq!(tidy("\n \t"), "");
+        assert_eq!(tidy(&"x".repeat(500)).len(), TIDY_BYTES_MAX);
+        // No character is cut in two, and no space is left at the cut.
+        assert_eq!(tidy(&"ä".repeat(100)).len(), TIDY_BYTES_MAX);
+        assert_eq!(tidy(&format!("{}€", "x".repeat(127))), "x".repeat(127));
+        assert_eq!(tidy(&format!("{} y", "x".repeat(127))), "x".repeat(127));
+    }
+}

@@ -44,3 +44,22 @@ impl Micros {
 pub fn span(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_neither_wrap_nor_run_backwards() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Micros(1_999_999).seconds(), 1);
+        assert_eq!(Micros(-1).seconds(), 0);
+        assert_eq!(Micros(5).after(second), Micros(1_000_005));
+        assert_eq!(Micros(5).after(Duration::MAX), Micros(i64::MAX));
+        assert_eq!(Micros(1_000_005).since(Micros(5)), second);
+        assert_eq!(Micros(5).since(Micros(6)), Duration::ZERO);
+        assert_eq!(Micros(i64::MIN).since(Micros(i64::MAX)), Duration::ZERO);
+        assert_eq!(span(second), 1_000_000);
+        assert_eq!(span(Duration::MAX), i64::MAX);
+    }
+}
