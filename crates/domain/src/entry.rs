@@ -687,4 +687,62 @@ mod tests {
         assert_eq!(SignedOut::from_detail("many"), None);
         assert_eq!(SignedOut::from_detail("+"), None);
     }
+
+    #[test]
+    fn a_mutation_weighs_as_much_as_it_may_write() {
+        let repeat = Mutation::Repeat {
+            serials: vec![Serial(1), Serial(2)],
+            cuts: vec![(Scope::Everyone, None); 3],
+        };
+        let revoke = Mutation::RevokeSessions {
+            tenant: tenant(),
+            sessions: vec![SessionId::generate(); 4],
+            owner: None,
+            cause: Cause::User,
+        };
+        let set_back = Mutation::ClockSetBack {
+            forget_margin: Duration::ZERO,
+        };
+        for (mutation, targets) in [
+            (repeat, 5),
+            (revoke, 4),
+            (sign_out(&["ada", "bob"], false), 2),
+            (Mutation::Reseal(vec![]), 0),
+            (Mutation::Record, 256),
+            (set_back, 256),
+            (Mutation::SignOutEveryone, 1),
+            (Mutation::SignOutTenant { tenant: tenant() }, 1),
+        ] {
+            assert_eq!(mutation.targets(), targets, "{mutation:?}");
+        }
+    }
+
+    #[test]
+    fn actions_name_the_intent() {
+        let keep = Mutation::SignOutUsers {
+            tenant: tenant(),
+            users: vec![user("ada")],
+            keep: Some(SessionId::generate()),
+            disable: false,
+            cause: Cause::AnotherDevice,
+        };
+        let finish = |user| Mutation::FinishErasure {
+            erasure: EventId::generate(),
+            tenant: tenant(),
+            user,
+        };
+        for (mutation, action) in [
+            (sign_out(&["ada"], true), "user.disable"),
+            (sign_out(&["ada"], false), "user.sign_out"),
+            (keep, "user.sign_out_others"),
+            (finish(Some(user("ada"))), "user.erased"),
+            (finish(None), "tenant.deleted"),
+            (set_roles(&[]), "user.set_roles"),
+            (Mutation::SignOutEveryone, "everyone.sign_out"),
+            (Mutation::DistrustKey(key("k1")), "key.distrust"),
+            (Mutation::Canary, "log.canary"),
+        ] {
+            assert_eq!(mutation.action(), action);
+        }
+    }
 }

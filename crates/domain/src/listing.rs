@@ -294,4 +294,26 @@ mod tests {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn a_filter_of_names_is_set_by_any_part() {
+        assert!(!NameFilter::default().is_set());
+        let part = vec!["a".to_owned()];
+        for set in [
+            NameFilter {
+                user_name: part.clone(),
+                ..NameFilter::default()
+            },
+            NameFilter {
+                person_name: part.clone(),
+                ..NameFilter::default()
+            },
+            NameFilter {
+                email: part.clone(),
+                ..NameFilter::default()
+            },
+        ] {
+            assert!(set.is_set(), "{set:?}");
+        }
+    }
 }

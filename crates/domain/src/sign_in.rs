@@ -157,3 +157,119 @@ pub struct SignInOutcome {
     /// The sessions that this one leaves no room for, newest first: at most [`EXCESS_SESSIONS_MAX`]. The caller ends them.
     pub excess: Vec<SessionId>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::Device,
+        findings::{Finding, FindingCode},
+        place::Place,
+        user::UserRole,
+    };
+
+    fn sign_in() -> SignIn {
+        let user_id = UserId::parse("ada").expect("an id");
+        SignIn {
+            id: SessionId::generate(),
+            tenant_id: TenantId::parse("acme").expect("an id"),
+            actor: Actor::user(&user_id),
+            user_id,
+            profile: Profile::default(),
+            roles: None,
+            client: ClientInfo {
+                ip: "192.0.2.1".into(),
+                ..ClientInfo::default()
+            },
+            remember_me: false,
+            lifetime: Duration::from_secs(60),
+            facts: SignInFacts::default(),
+            acr: String::new(),
+            auth_time: None,
+            salt: [0; 16],
+            request: None,
+            sight: Sight {
+                device: Device {
+                    browser: "Firefox".into(),
+                    ..Device::default()
+                },
+                place: Place {
+                    country: "DE".into(),
+                    ..Place::default()
+                },
+                findings: vec![
+                    Finding::without_facts(FindingCode::NewDevice),
+                    Finding::without_facts(FindingCode::NewCountry),
+                ],
+                ..Sight::default()
+            },
+            footprints: vec![],
+            device_networks: DeviceNetworks::default(),
+            replaces: None,
+            idle_timeout: None,
+            policy_version: 0,
+            session_limit: None,
+        }
+    }
+
+    #[test]
+    fn a_sign_in_and_each_of_its_findings_are_events_of_their_own() {
+        let sign_in = sign_in();
+        let events = sign_in.events(Micros(7));
+        let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
+        assert_eq!(
+            actions,
+            [
+                "session.create",
+                "finding.new_device",
+                "finding.new_country"
+            ]
+        );
+        for event in &events {
+            assert_eq!(event.at, Micros(7));
+            assert_eq!(event.target, sign_in.id.to_string());
+            assert_eq!(event.actor, sign_in.actor);
+        }
+        // A city that is unknown is no detail.
+        let known = [
+            ("country", "DE"),
+            ("device", "Firefox"),
+            ("ip", "192.0.2.1"),
+        ];
+        let known = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(events[0].details, Details::from(known));
+    }
+
+    #[test]
+    fn new_roles_are_an_event_about_the_user() {
+        let sign_in = sign_in();
+        let roles = [UserRole::Admin].into_iter().collect();
+        let event = sign_in.roles_event(roles, Micros(7));
+        assert_eq!(
+            (event.action.as_str(), event.target.as_str()),
+            ("user.set_roles", "ada")
+        );
+        assert_eq!(event.details["roles"], "admin");
+    }
+
+    #[test]
+    fn a_limit_either_ends_older_sessions_or_refuses() {
+        let limited = |at_limit| SignIn {
+            session_limit: Some(SessionLimit {
+                sessions_max: 3,
+                at_limit,
+            }),
+            ..sign_in()
+        };
+        let (ends, refuses) = (limited(AtLimit::EndOldest), limited(AtLimit::Refuse));
+        assert_eq!((ends.ends_beyond(), ends.refused_at()), (Some(3), None));
+        assert_eq!(
+            (refuses.ends_beyond(), refuses.refused_at()),
+            (None, Some(3))
+        );
+        assert_eq!(
+            (sign_in().ends_beyond(), sign_in().refused_at()),
+            (None, None)
+        );
+    }
+}
