@@ -129,6 +129,10 @@ mod tests {
         assert_eq!(current(&keys, 2_000), Some("new"));
         assert_eq!(current(&keys, 1_999), Some("old"));
         assert_eq!(current(&keys, 10), Some("old"), "the clock was ahead");
+        keys.reverse();
+        assert_eq!(current(&keys, 2_000), Some("new"), "in any order of rows");
+        assert_eq!(current(&keys, 10), Some("old"));
+        keys.reverse();
         keys[0].retired = Some(Micros(5));
         assert_eq!(current(&keys, 10), Some("new"));
         keys[1].retired = Some(Micros(5));
