@@ -382,4 +382,12 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_mark_within_a_word_begins_no_other_word() {
+        for (name, words) in [("क्षितिज", 1), ("ab", 1), ("a b", 2), ("a-b", 2), ("", 0)]
+        {
+            assert_eq!(key(name).matches(WORD).count(), words, "{name}");
+        }
+    }
 }
