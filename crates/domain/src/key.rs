@@ -149,6 +149,9 @@ mod tests {
         assert_eq!(signing_window(&keys, &keys[1]), (Micros(1_940), None));
         keys[1].retired = Some(Micros(new + 500));
         assert_eq!(signing_window(&keys, &keys[0]), (Micros(940), None));
+        // Two keys of one time: either may have signed ever since.
+        let keys = [key("one", old), key("two", old)];
+        assert_eq!(signing_window(&keys, &keys[0]), (Micros(940), None));
     }
 
     #[test]

@@ -198,6 +198,10 @@ mod tests {
         assert_eq!(current(&secrets, 1_999), Some(1));
         assert_eq!(current(&secrets, 2_000), Some(2));
         assert_eq!(current(&secrets, 9_000), Some(3));
+        secrets.reverse();
+        assert_eq!(current(&secrets, 9_000), Some(3), "in any order of rows");
+        assert_eq!(current(&secrets, 10), Some(1));
+        secrets.reverse();
         secrets[2].retired = Some(Micros(5));
         assert_eq!(current(&secrets, 9_000), Some(2));
         assert_eq!(
