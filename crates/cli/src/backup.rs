@@ -52,7 +52,7 @@ pub(crate) async fn back_up(options: BackupOptions) -> Result<()> {
     Ok(())
 }
 
-/// Puts a backup in the place of the database, and begins a new history: the backup lacks what was revoked after it.
+/// Puts a backup in the place of the database, and begins a new history: the backup lacks the revocations after it.
 pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
     let config = options.source.read()?;
     // Before anything is touched: without the right key the restored database is of no use.

@@ -27,7 +27,7 @@ pub(crate) enum Admission {
     Unavailable,
 }
 
-/// Decides once for each request, and lets it through in any case: the pages say what they need.
+/// Decides once for each request, and lets it through in any case: each page decides whether it needs a person.
 pub(crate) async fn admit(
     Shared(state): Shared<State>,
     mut request: Request,

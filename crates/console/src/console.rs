@@ -131,7 +131,7 @@ impl Console {
     }
 }
 
-/// All pages, with what every answer has. A layer is outside of those above it.
+/// All pages, with the layers of every answer. A layer is outside of those above it.
 fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
     let security = SecurityHeaders::new(&config.server)?;
     let pages = Router::new()

@@ -194,7 +194,7 @@ pub(crate) fn findings(words: Words, session: &Session) -> Vec<FindingText> {
     findings.into_iter().map(text).collect()
 }
 
-/// Whether a session has a finding that its user should look at: more than what every traveller causes.
+/// Returns whether a session has a finding that its user should look at: more than every traveller causes.
 pub(crate) fn is_suspicious(session: &Session) -> bool {
     session
         .findings

@@ -20,9 +20,9 @@
 //! # The rooms
 //!
 //! - `admission` and `person`: whose request it is. `forms`: requests that change something, checked for forgery.
-//! - `authority`: the calls. `problem`: what went wrong, as a page in the reader's language.
-//! - `page`, `words`, `times`, `numbers`, `locale`: what every page has.
-//! - `seal`: what a page remembers in its address, readable for the console alone.
+//! - `authority`: the calls. `problem`: errors, as pages in the reader's language.
+//! - `page`, `words`, `times`, `numbers`, `locale`: the parts of every page.
+//! - `seal`: values in a page's address, readable for the console alone.
 //! - `security`: the headers of every answer. `assets`: styles and scripts, by their hash.
 //! - `pages`: a room a subject. Each works without scripts.
 

@@ -1,4 +1,4 @@
-//! What every page has: words, times, navigation, and the markup's answer.
+//! The parts of every page: words, times, navigation, and the markup's answer.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -65,7 +65,7 @@ pub(crate) struct Link {
     pub(crate) is_current: bool,
 }
 
-/// What every page has. A template has it as `page`.
+/// The parts of every page. A template has them as `page`.
 pub(crate) struct Frame {
     pub(crate) words: Words,
     pub(crate) times: Times,

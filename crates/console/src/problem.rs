@@ -1,4 +1,4 @@
-//! What went wrong, as a page in the reader's language that says what to do.
+//! Problems: errors as pages in the reader's language, with the remedy.
 //!
 //! A handler returns a [`Problem`]. It becomes an answer with its status, and [`show_problems`] writes the page, because only
 //! the middleware knows the reader.
@@ -82,7 +82,7 @@ impl Kind {
         }
     }
 
-    /// The ids of the title, and of what to do.
+    /// The ids of the title, and of the remedy.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::SignIn => ("frame-problem-sign-in", "frame-problem-sign-in-advice"),
@@ -127,7 +127,7 @@ impl Kind {
     }
 }
 
-/// What went wrong.
+/// An error that becomes a page.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem(Box<Content>);
 

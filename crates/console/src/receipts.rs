@@ -1,4 +1,4 @@
-//! Live receipts: how many gates have dropped what a revision ended, as server-sent events.
+//! Live receipts: the number of gates that have applied a revision, as server-sent events.
 //!
 //! A change waits for its enforcement a moment, which is long enough when all gates are well: its page then tells the
 //! whole in one sentence. Otherwise the page follows the rest here.

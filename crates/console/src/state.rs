@@ -1,4 +1,4 @@
-//! What all pages share.
+//! The state that all pages share.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     seal::Seal,
 };
 
-/// What all pages share. Cheap to clone.
+/// The state that all pages share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct State(Arc<Shared>);
 

@@ -13,7 +13,7 @@ use crate::{
     rules::{Access, CompiledRules, Ruling},
 };
 
-/// The rule that decides about a request, and what it demands. Its `Display` is for people.
+/// The rule that decides about a request, and its demands. Its `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The place of the rule in the list. `None` when no rule matches, or when the request is refused before any.
@@ -41,7 +41,7 @@ pub enum ExplainError {
 }
 
 impl CompiledRules {
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the method is none, or the address is not `https://host/path`. The path is read as a client would send it.

@@ -93,7 +93,7 @@ impl Gate {
         }
     }
 
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the address is not `https://host/path`, or `host/path`.

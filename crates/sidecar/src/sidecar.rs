@@ -173,7 +173,7 @@ impl Sidecar {
     }
 }
 
-/// The open sockets, with what serves them.
+/// The open sockets of all listeners.
 struct Listeners {
     ext_authz: Option<Opened>,
     forward_auth: Option<Opened>,

@@ -28,7 +28,7 @@ pub enum ArchiveLine {
     End(ArchiveEnd),
 }
 
-/// What a file begins with.
+/// The first line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveHead {
@@ -43,7 +43,7 @@ pub struct ArchiveHead {
     pub after_chain: Digest,
 }
 
-/// What a file ends with.
+/// The last line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveEnd {
@@ -61,9 +61,9 @@ pub struct ArchiveEnd {
 /// A file that matches its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveSummary {
-    /// What it begins with.
+    /// The first line of the file.
     pub head: ArchiveHead,
-    /// What it ends with.
+    /// The last line of the file.
     pub end: ArchiveEnd,
     /// The number of rows of which an erasure had removed a part by then.
     pub erased: u64,
@@ -79,7 +79,7 @@ pub struct ArchiveFault {
     pub line: u64,
     /// The revision of its batch, if it is one.
     pub revision: Option<u64>,
-    /// What does not match.
+    /// The mismatch.
     pub problem: String,
 }
 

@@ -28,7 +28,7 @@ const PING_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// The most addresses of one endpoint that are used. More are left out.
 const ADDRESSES_MAX: usize = 64;
 
-/// Parses the credential into the metadata of every call. None: the certificate says who calls.
+/// Parses the credential into the metadata of every call. None: the certificate names the caller.
 pub(crate) fn authorization(bearer: &str) -> Result<Option<MetadataValue<Ascii>>, BuildError> {
     if bearer.is_empty() {
         return Ok(None);
@@ -112,8 +112,8 @@ impl Connector {
         Ok(addresses)
     }
 
-    /// Connects to the first address of an endpoint that takes the connection, and that `hold` permits. The name of the
-    /// endpoint is what its certificate must have.
+    /// Connects to the first address of an endpoint that takes the connection, and that `hold` permits. Its certificate
+    /// must have the name of the endpoint.
     pub(crate) async fn connect(
         &self,
         endpoint: usize,
@@ -181,7 +181,8 @@ fn keepalive(max_staleness: Duration) -> (Duration, Duration) {
     (interval, timeout)
 }
 
-/// Refuses what would send a credential, or the names of sessions, in the clear without being asked to.
+/// Refuses an address to which a credential, or the names of sessions, would go in the clear, unless `insecure` allows
+/// it.
 fn check_security(uri: &Uri, insecure: bool, tls: &Tls) -> Result<(), BuildError> {
     if is_https(uri) {
         return Ok(());

@@ -83,7 +83,7 @@ impl Pems {
         sha256(&[sha256(ca), sha256(certificate), sha256(key)].concat())
     }
 
-    /// Checks everything, so that what this returns can make connections.
+    /// Checks everything, so that the returned material can make connections.
     fn material(&self) -> Result<Material, BuildError> {
         let mut config = ClientTlsConfig::new();
         if let Some(pem) = &self.ca_certificate {
@@ -128,7 +128,7 @@ fn unusable(setting: &'static str, problem: &str) -> BuildError {
     }
 }
 
-/// What connections are made with.
+/// The settings of connections.
 #[derive(Clone)]
 pub(crate) struct Material {
     pub(crate) config: ClientTlsConfig,

@@ -80,7 +80,7 @@ pub struct SyslogExportConfig {
     /// Allows a server beyond loopback without TLS.
     #[serde(default)]
     pub insecure: bool,
-    /// Longest time for a connection to open, and for the server to take what it was sent.
+    /// Longest time for a connection to open, and for the server to take the data sent to it.
     #[serde(default = "ten_seconds", with = "humantime_serde")]
     pub timeout: Duration,
 }

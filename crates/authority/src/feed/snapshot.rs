@@ -69,7 +69,7 @@ impl EncodedSnapshot {
         self.chunks[index].clone()
     }
 
-    /// The piece that continues what a validator has of this snapshot. None when it has a part of another one.
+    /// The piece that continues a validator's part of this snapshot. None for a part of another one.
     #[must_use]
     pub fn continued(&self, part: &SnapshotPart) -> Option<usize> {
         let same = part.sha256 == self.sha256 && part.total_bytes == self.bytes as u64;

@@ -45,8 +45,8 @@ impl Kept {
     }
 }
 
-/// Removes rows of a kind, round after round, until `stop`. A round over sessions says what the sessions that are left
-/// refer to.
+/// Removes rows of a kind, round after round, until `stop`. A round over sessions reports the oldest revisions that the
+/// remaining sessions refer to.
 pub(super) async fn run(
     store: Arc<dyn Store>,
     kept: Kept,

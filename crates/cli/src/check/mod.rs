@@ -1,4 +1,4 @@
-//! `portcullis check`: what is right and what is wrong with an installation, and what to do.
+//! `portcullis check`: examines an installation, and names the remedy for each problem.
 
 mod configuration;
 mod finding;

@@ -1,4 +1,4 @@
-//! `portcullis policy`: show and change how long the sessions of a tenant live, and what they require.
+//! `portcullis policy`: shows and changes the lifetimes of a tenant's sessions, and the rules for them.
 
 use std::{fs, path::PathBuf};
 

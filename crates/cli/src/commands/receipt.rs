@@ -31,7 +31,7 @@ pub(crate) struct Waiting {
 /// Added to the deadline of the call, so that the authority and not the deadline ends the wait.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Prints what a command has ended; before that it waits for the gates, if it was asked to.
+/// Prints the outcome of a command. Before that it waits for the gates, if asked to.
 pub(crate) async fn print_outcome(
     connected: &Connected,
     waiting: &Waiting,

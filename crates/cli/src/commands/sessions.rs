@@ -256,7 +256,7 @@ async fn get(connected: &Connected, tenant: String, id: &str) -> Result<v1::Sess
     session.ok_or_else(|| Failure::failed("the authority answered without a session"))
 }
 
-/// What `sessions end` is asked to end.
+/// The target of `sessions end`.
 enum Target<'o> {
     Ids,
     Others { user: &'o str, keep: &'o str },

@@ -1,4 +1,4 @@
-//! `portcullis tenants`: the tenants, and what is done to one as a whole.
+//! `portcullis tenants`: lists the tenants, and changes one as a whole.
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;

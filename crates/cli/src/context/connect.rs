@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for one call. The authority hears of it, and stops too.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What carries the calls.
+/// A channel that adds the credential to each call.
 pub(crate) type Transport = InterceptedService<Channel, Credential>;
 
 /// A connected authority.

@@ -23,7 +23,7 @@ use crate::{
     output::{Format, Printer},
 };
 
-/// An authority, and who calls it.
+/// An authority, and the credential for calls to it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Context {
@@ -146,7 +146,6 @@ pub(crate) struct InTenant {
 pub(crate) struct Session {
     /// The authority, with the credential.
     pub(crate) authority: Authority,
-    /// What it prints with.
     pub(crate) printer: Printer,
     /// The context's tenant.
     tenant: Option<String>,
@@ -166,7 +165,7 @@ impl Remote {
         })
     }
 
-    /// The printer for the chosen form, for what needs no connection.
+    /// The printer for the chosen form, for commands without a connection.
     pub(crate) fn printer(&self) -> Printer {
         self.shown.printer()
     }

@@ -1,4 +1,4 @@
-//! What `dev` prints. Scripts read these lines, so new ones are added and the others stay as they are.
+//! The output of `dev`. Scripts read these lines, so new ones are added and the others stay as they are.
 
 use std::net::SocketAddr;
 

@@ -6,7 +6,7 @@ use portcullis_authority::config::Config;
 
 use crate::failure::{Failure, Result};
 
-/// What the configuration says.
+/// The values of a configuration file.
 pub(super) struct Settings<'s> {
     /// Where the files will be.
     pub(super) directory: &'s Path,

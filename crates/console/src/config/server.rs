@@ -1,4 +1,4 @@
-//! `[server]`: where the console listens, and what its answers say about the pages.
+//! `[server]`: the address and TLS of the console, its public address, and the sites that may frame it.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 

@@ -77,7 +77,7 @@ impl Rules {
     }
 }
 
-/// What all rules share.
+/// The settings that all rules share.
 struct Common<'a> {
     acr_order: &'a [String],
     sign_in: Option<SignIn>,

@@ -114,7 +114,7 @@ impl Config {
         Ok(())
     }
 
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the method is none, or the address is not `https://host/path`.

@@ -85,7 +85,7 @@ pub(super) async fn run(connected: &Connected, tenant: String, options: &Options
     print_outcome(connected, &options.waiting, outcome).await
 }
 
-/// What was done, and what it has removed.
+/// A sentence that begins with `done`, and counts the removed rows of an erasure.
 pub(in crate::commands) fn removed(done: &str, erasure: &v1::Erasure) -> String {
     format!(
         "{done}: {} sessions, {} parts of audit rows and {} other rows removed by {}",

@@ -37,7 +37,7 @@ pub(super) struct CreateForm {
 }
 
 impl CreateForm {
-    /// The request that the form asks for. Otherwise the messages about what is wrong.
+    /// The request that the form asks for. Otherwise a message for each wrong field.
     pub(super) fn request(
         &self,
         tenant_id: &str,

@@ -219,7 +219,7 @@ fn show_faults(
     respond(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
 
-/// What is wrong with a request that the authority refused, as far as the form can mend it.
+/// The messages about a request that the authority refused, as far as the person can fix it in the form.
 fn describe_refusal(person: &Person, status: &Status) -> Option<Vec<String>> {
     let words = person.words;
     if is_reason(status, v1::ErrorReason::UserDisabled) {

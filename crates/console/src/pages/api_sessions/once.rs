@@ -1,4 +1,4 @@
-//! Forms that may be sent once, because what they make is shown once.
+//! Forms that may be sent once, because their result is shown once.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -163,7 +163,7 @@ fn bars_of(counts: &[u64]) -> String {
     path
 }
 
-/// A length in whole milliseconds; what is shorter than one counts as one, and an unset length as none.
+/// A length in whole milliseconds. A shorter one counts as one, and an unset length as none.
 fn milliseconds(length: Option<&prost_types::Duration>) -> i64 {
     let Some(length) = length else {
         return 0;

@@ -17,7 +17,7 @@ use crate::{
 /// The most sessions that the question lists. The form ends all, and says how many there are.
 const LISTED_MAX: i32 = 100;
 
-/// What a form ends.
+/// The sessions that a form ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     Others,

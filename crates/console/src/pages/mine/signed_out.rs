@@ -1,4 +1,4 @@
-//! What a person sees whose session has ended: by whom in general terms, why, and what to do.
+//! The page for a person whose session has ended: by whom in general terms, why, and the next step.
 
 use askama::Template;
 use axum::extract::{Query, State as Shared};
@@ -92,7 +92,7 @@ fn end_of(reader: &Reader, session: &Session) -> End {
     }
 }
 
-/// What to do after a session ended in this way.
+/// The advice after a session ended in this way.
 fn advice_word(cause: SessionEndCause) -> &'static str {
     match cause {
         SessionEndCause::RefreshTokenReused => "mine-next-copied",

@@ -162,7 +162,7 @@ impl SettingsForm {
         self.finding.iter().any(|sent| *sent == code.to_string())
     }
 
-    /// The policy that the form asks for. What the form does not show stays as in `current`.
+    /// The policy that the form asks for. Values that the form does not show stay as in `current`.
     pub(super) fn policy(&self, current: &v1::Policy) -> Result<v1::Policy, Vec<Fault>> {
         if !self.preset.is_empty() {
             return Ok(current.clone());

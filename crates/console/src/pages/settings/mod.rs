@@ -1,6 +1,6 @@
 //! Settings: the policy of the team.
 //!
-//! A change has two steps: the page before saving shows what changes and what would end, and asks for a reason. Both steps
+//! A change has two steps: the page before saving shows the changes and the sessions that would end, and asks for a reason. Both steps
 //! send the version that the person saw. When somebody else was faster, both versions are shown, and nothing is saved.
 
 mod described;
@@ -53,7 +53,7 @@ struct Current {
     presets: Vec<v1::PolicyPreset>,
 }
 
-/// What a form asks for: a policy, or the page that says why it asks for none.
+/// The wish of a form: a policy, or the page that says why there is none.
 enum Wish {
     Policy(Box<v1::Policy>),
     Answer(Response),
@@ -96,7 +96,7 @@ async fn show_check(person: Person, Query(asked): Query<Sealed>) -> Result<Respo
     }
 }
 
-/// What would change, and what would end.
+/// Shows the changes, and the sessions that would end.
 async fn answer_check(person: &Person, form: &SettingsForm) -> Result<Response, Problem> {
     let current = read_current(person).await?;
     match read_wish(person, form, &current).await? {
@@ -263,7 +263,7 @@ fn describe_field(person: &Person, field: &str) -> String {
     person.words.text(word)
 }
 
-/// Both versions, and who made the other one.
+/// Shows both versions, and the author of the other one.
 async fn show_conflict(
     person: &Person,
     form: &SettingsForm,

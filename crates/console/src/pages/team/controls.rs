@@ -118,7 +118,7 @@ pub(super) fn field_label(name: &str) -> &'static str {
     }
 }
 
-/// Marks the fields that have no valid value, and says what they should be.
+/// Adds to each field without a valid value the sentence about valid ones.
 pub(super) fn mark_wrong(words: &Words, fields: &mut [Field], wrong: &[String]) {
     for field in fields {
         // A field may say better by itself what is wrong with it.

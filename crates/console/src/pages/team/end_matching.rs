@@ -23,7 +23,7 @@ pub(super) const PATH: &str = "/team/sessions/end-matching";
 /// The name to which its searches are sealed. A search that was made for looking cannot be sent here.
 const PAGE: &str = "end-matching";
 
-/// The words for ending what a search finds. The search stays sealed from page to page.
+/// The form that ends the sessions which a search finds. The search stays sealed from page to page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct MatchingForm {
@@ -32,13 +32,13 @@ pub(super) struct MatchingForm {
     user_message: String,
 }
 
-/// The page that shows what would end.
+/// The address of the preview.
 pub(super) fn address(desk: &Desk<'_>, search: &SessionSearch) -> Result<String, SealFailed> {
     let sealed = desk.close(PAGE, search)?;
     Ok(format!("{PATH}?q={sealed}"))
 }
 
-/// `GET /team/sessions/end-matching`: shows what would end.
+/// `GET /team/sessions/end-matching`: shows the preview.
 pub(super) async fn show(
     Shared(state): Shared<State>,
     person: Person,

@@ -55,7 +55,7 @@ impl EndForm {
     }
 }
 
-/// `POST /team/sessions/end/preview`: leads to what would end. Of very many sessions it is the answer itself.
+/// `POST /team/sessions/end/preview`: leads to the preview. For very many sessions the preview is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -68,7 +68,7 @@ pub(super) async fn preview(
     confirm(&desk, &form, Vec::new()).await
 }
 
-/// `GET /team/sessions/end/preview`: shows what would end.
+/// `GET /team/sessions/end/preview`: shows the preview.
 pub(super) async fn show_preview(
     Shared(state): Shared<State>,
     person: Person,

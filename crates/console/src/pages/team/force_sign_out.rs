@@ -98,7 +98,7 @@ pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result
     ask_users(&desk, &ForceForm::default(), &Vec::new())
 }
 
-/// `POST /team/force-sign-out/preview`: leads to what would end. Of very many users it is the answer itself.
+/// `POST /team/force-sign-out/preview`: leads to the preview. For very many users the preview is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -111,7 +111,7 @@ pub(super) async fn preview(
     confirm(&desk, &form, Vec::new()).await
 }
 
-/// `GET /team/force-sign-out/preview`: shows what would end.
+/// `GET /team/force-sign-out/preview`: shows the preview.
 pub(super) async fn show_preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -125,7 +125,7 @@ pub(super) async fn show_preview(
     }
 }
 
-/// `GET /team/users/{id}/force-sign-out`: shows what would end of one user.
+/// `GET /team/users/{id}/force-sign-out`: shows the preview for one user.
 pub(super) async fn preview_user(
     Shared(state): Shared<State>,
     person: Person,

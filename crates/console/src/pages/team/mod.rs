@@ -1,7 +1,7 @@
 //! The team: its users and sessions, and the ends that administrators make of them.
 //!
 //! Names, email addresses and network addresses stand in no address of a page. A search is sent by a form, and answered
-//! with an address that has it [sealed](crate::seal). What ends something is asked first, with a preview of the authority,
+//! with an address that has it [sealed](crate::seal). Every ending is asked first, with a preview of the authority,
 //! and told afterwards.
 
 mod address;
@@ -46,8 +46,8 @@ pub(crate) fn routes() -> Router<State> {
         .route("/team/done", get(outcome::show))
 }
 
-/// What ends something, or lets somebody in again. A form whose session ended leads back to the address that it was sent
-/// to, so each of those has a page too.
+/// Routes that end something, or let somebody in again. A form whose session ended leads back to the address that it
+/// was sent to, so each of those has a page too.
 fn endings() -> Router<State> {
     Router::new()
         .route(

@@ -1,4 +1,4 @@
-//! What a change did, told on the page after it.
+//! The outcome of a change, told on the page after it.
 //!
 //! It travels sealed in the address of that page, so that reading the page again repeats nothing, and nobody can make a
 //! link that claims a sign-out that was none.
@@ -31,7 +31,7 @@ const PAGE: &str = "done";
 /// Ids of unknown users that the page names. An id has at most 128 bytes, and all of them are in the address.
 const UNKNOWN_MAX: usize = 16;
 
-/// What a change did.
+/// The outcome of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Outcome {
@@ -179,7 +179,7 @@ pub(super) async fn show(
     }
 }
 
-/// Leads to the page that tells what a change did. Whoever has ended their own session could not open it, so for them it
+/// Leads to the page with the outcome of a change. People who ended their own session could not open it, so for them it
 /// is the answer itself.
 pub(super) fn tell(desk: &Desk<'_>, outcome: &Outcome) -> Result<Page, Problem> {
     if outcome.is_own {

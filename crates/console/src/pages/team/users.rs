@@ -282,7 +282,7 @@ impl UserRow {
     }
 }
 
-/// The sign-in name, or the id of a user who has none.
+/// The sign-in name, or else the user's id.
 pub(super) fn shown_name(user: &v1::User) -> String {
     if user.user_name.is_empty() {
         user.id.clone()

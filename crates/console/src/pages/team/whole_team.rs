@@ -29,7 +29,7 @@ pub(super) struct WholeTeamForm {
     user_message: String,
 }
 
-/// `GET /team/sign-out`: shows what would end.
+/// `GET /team/sign-out`: shows the preview.
 pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
     confirm(&desk, &WholeTeamForm::default(), Vec::new()).await

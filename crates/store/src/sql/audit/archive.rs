@@ -96,7 +96,7 @@ impl ArchivedBatch {
     /// Computes the digest of the rows and the chain behind the batch again.
     ///
     /// # Errors
-    /// What does not match.
+    /// The mismatch.
     pub fn verify(&self, before: Chain) -> Result<Chain, &'static str> {
         let mut digests = Vec::with_capacity(self.rows.len() + self.removed.len());
         for row in &self.rows {
