@@ -20,9 +20,12 @@ use crate::shell::{self, command};
 /// Options of `shape`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Also names the longest functions.
+    /// Also names this number of the longest functions.
+    #[arg(long, value_name = "N")]
+    longest: Option<usize>,
+    /// Also names the functions with closures that `let` binds.
     #[arg(long)]
-    longest: bool,
+    closures: bool,
     /// Counts only files under these paths.
     paths: Vec<PathBuf>,
 }
@@ -55,8 +58,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     circles::print(&sources);
     print_crates()?;
 
-    if options.longest {
-        functions.print_longest();
+    if let Some(count) = options.longest {
+        functions.print_longest(count);
+    }
+    if options.closures {
+        functions.print_let_closures();
     }
     Ok(())
 }
