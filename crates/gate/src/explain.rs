@@ -108,18 +108,14 @@ fn describe(rule: &Ruling) -> String {
     } else {
         format!("no rule matches: {access}")
     };
-    let mut add = |name: &str, values: &str| {
-        if !values.is_empty() {
-            text.push_str(&format!("\n  {name}: {values}"));
-        }
-    };
     let tenants: Vec<&str> = demands.tenants.iter().map(TenantId::as_str).collect();
     let max_age = demands.max_age_seconds;
-    add("tenants", &tenants.join(", "));
-    add("scopes of an API key", &demands.scopes.join(" "));
-    add("acr, one of", &demands.acr.join(" "));
-    add("amr, all of", &demands.amr.join(" "));
-    add(
+    add_line(&mut text, "tenants", &tenants.join(", "));
+    add_line(&mut text, "scopes of an API key", &demands.scopes.join(" "));
+    add_line(&mut text, "acr, one of", &demands.acr.join(" "));
+    add_line(&mut text, "amr, all of", &demands.amr.join(" "));
+    add_line(
+        &mut text,
         "authenticated within",
         &max_age
             .map(|seconds| format!("{seconds} s"))
@@ -140,8 +136,15 @@ fn describe(rule: &Ruling) -> String {
         ),
     ] {
         if is_set {
-            add("also", note);
+            add_line(&mut text, "also", note);
         }
     }
     text
+}
+
+/// Adds a demand, if the rule has it.
+fn add_line(text: &mut String, name: &str, values: &str) {
+    if !values.is_empty() {
+        text.push_str(&format!("\n  {name}: {values}"));
+    }
 }

@@ -77,9 +77,12 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((name, Some(digits.parse().ok()?)))
 }
 
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
 /// Returns whether `name` is labels of letters, digits, `-` and `_`, separated by single dots.
 pub(crate) fn is_name(name: &str) -> bool {
-    let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut label_is_empty = true;
     for byte in name.bytes() {
         if byte == b'.' {

@@ -38,11 +38,14 @@ pub(crate) fn path_of(target: &str) -> Result<&str, HeadProblem> {
     };
     // The query decides nothing. But a line break in it could end the request for another reader, and a fragment never
     // travels.
-    let is_bad = |byte: u8| byte <= b' ' || byte == 0x7f || byte == b'#';
-    if query.bytes().any(is_bad) || path.contains('#') {
+    if query.bytes().any(is_bad_in_query) || path.contains('#') {
         return Err(HeadProblem::InvalidTarget);
     }
     Ok(path)
+}
+
+fn is_bad_in_query(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f || byte == b'#'
 }
 
 /// Checks that a head is not too large.

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -59,9 +59,7 @@ impl TlsFiles {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
-    let unreadable =
-        |error: io::Error| unusable("tls_files", &format!("{}: {error}", file.display()));
-    fs::read(file).map_err(unreadable)
+    fs::read(file).map_err(|error| unusable("tls_files", &format!("{}: {error}", file.display())))
 }
 
 /// Certificates and a key, in PEM form.

@@ -315,15 +315,20 @@ fn is_challenge_word(text: &str) -> bool {
 }
 
 fn is_cookie_name(text: &str) -> bool {
-    // RFC 9110, section 5.6.2: a token.
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_token_byte)
 }
 
+fn is_token_byte(byte: u8) -> bool {
+    // RFC 9110, section 5.6.2.
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn is_parameter_name(text: &str) -> bool {
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_name_byte)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 fn check_acr_order(order: &[String]) -> Result<(), RulesError> {

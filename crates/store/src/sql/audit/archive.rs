@@ -92,6 +92,12 @@ pub struct ArchivedRow {
     pub subject_erased_by: Option<String>,
 }
 
+impl ArchivedRow {
+    fn is_erased(&self) -> bool {
+        self.actor_erased_by.is_some() || self.subject_erased_by.is_some()
+    }
+}
+
 impl ArchivedBatch {
     /// Computes the digest of the rows and the chain behind the batch again.
     ///
@@ -128,9 +134,7 @@ impl ArchivedBatch {
     /// The number of rows of which an erasure has removed a part.
     #[must_use]
     pub fn erased_rows(&self) -> usize {
-        let is_erased =
-            |row: &&ArchivedRow| row.actor_erased_by.is_some() || row.subject_erased_by.is_some();
-        self.rows.iter().filter(is_erased).count()
+        self.rows.iter().filter(|row| row.is_erased()).count()
     }
 
     fn of(batch: &StoredBatch, checked: CheckedRows) -> Self {
