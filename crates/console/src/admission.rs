@@ -1,6 +1,6 @@
 //! Whose request it is: the verdict of the embedded validator about the session cookie.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State as Shared},
@@ -9,7 +9,11 @@ use axum::{
 };
 use portcullis_validator::{Identity, Rejection, RequestInfo};
 
-use crate::{console::Peer, cookies, receipts, state::State};
+use crate::{cookies, receipts, state::State};
+
+/// The address of the connection's other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The longest session cookie, in bytes.
 const COOKIE_BYTES_MAX: usize = 8 * 1_024;

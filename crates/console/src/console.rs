@@ -17,11 +17,12 @@ use tower_http::{
 };
 
 use crate::{
-    admission, assets,
+    admission::{self, Peer},
+    assets,
     config::Config,
-    pages, preferences,
-    problem::{self, Problem},
-    reader, receipts,
+    live_receipts, pages, preferences,
+    problem::Problem,
+    problem_page, reader,
     security::{self, SecurityHeaders},
     state::State,
 };
@@ -44,10 +45,6 @@ pub enum StartError {
     #[error("authority: {0}")]
     Validator(#[from] BuildError),
 }
-
-/// The address of the connection's other end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A running console.
 pub struct Console {
@@ -136,13 +133,13 @@ fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
     let security = SecurityHeaders::new(&config.server)?;
     let pages = Router::new()
         .merge(pages::routes())
-        .merge(receipts::routes())
+        .merge(live_receipts::routes())
         .layer(middleware::from_fn_with_state(
             state.clone(),
             admission::admit,
         ))
         .merge(preferences::routes())
-        .merge(assets::routes())
+        .merge(assets::routes(state.theme.clone()))
         .fallback(|| async { Problem::not_found() });
     let timeout = TimeoutLayer::with_status_code(
         http::StatusCode::SERVICE_UNAVAILABLE,
@@ -155,7 +152,7 @@ fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
         ))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            problem::show_problems,
+            problem_page::show_problems,
         ))
         .layer(middleware::from_fn(reader::find_reader))
         .layer(CompressionLayer::new())

@@ -84,8 +84,15 @@ impl Receipt {
 
     /// Where the page follows it. None: there is nothing left to follow.
     pub(crate) fn live(&self) -> Option<String> {
-        let address = || format!("{}{}?since={}", receipts::PATH, self.revision, self.since);
-        (!self.is_complete).then(address)
+        if self.is_complete {
+            return None;
+        }
+        Some(format!(
+            "{}{}?since={}",
+            receipts::PATH,
+            self.revision,
+            self.since
+        ))
     }
 
     /// The sentence about it.

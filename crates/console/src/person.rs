@@ -67,8 +67,12 @@ pub(crate) struct Person {
 impl Person {
     /// The parts of every page: words, times, navigation.
     pub(crate) fn frame(&self, room: Room) -> Frame {
-        let token = self.form_token();
-        Frame::of_person(&self.state, self.reader.clone(), self, room, token)
+        Frame {
+            rooms: Room::links(self.words, self.roles.reads(), room),
+            name: self.display_name(),
+            form_token: self.form_token(),
+            ..Frame::of_reader(&self.state, self.reader.clone())
+        }
     }
 
     /// The value of the field `csrf` of a form on this person's page.

@@ -11,7 +11,7 @@ use crate::{
     assets::Theme,
     authority::Authorities,
     config::{self, Config},
-    forms::FormKey,
+    form_key::FormKey,
     seal::Seal,
 };
 

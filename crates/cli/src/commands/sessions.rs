@@ -466,6 +466,26 @@ fn findings(session: &v1::Session) -> String {
     }
 }
 
+fn user_details(user: &v1::SessionUser) -> [(&'static str, String); 3] {
+    let name = format!("{} {}", user.given_name, user.family_name);
+    [
+        ("sign-in name", cell(&user.user_name)),
+        ("name", cell(name.trim())),
+        ("email", cell(&user.email)),
+    ]
+}
+
+fn end_details(end: &v1::SessionEnd) -> [(&'static str, String); 6] {
+    [
+        ("ended", times::stamp(end.time.as_ref())),
+        ("cause", word::<v1::SessionEndCause>(end.cause)),
+        ("by", cell(&end.actor)),
+        ("reason", visible(&end.reason).into_owned()),
+        ("told the user", visible(&end.user_message).into_owned()),
+        ("revision", end.revision.to_string()),
+    ]
+}
+
 impl Record for v1::Session {
     const COLUMNS: &'static [&'static str] = &[
         "session", "user", "state", "device", "place", "address", "opened", "active",
@@ -487,10 +507,7 @@ impl Record for v1::Session {
     fn details(&self) -> Vec<(&'static str, String)> {
         let mut lines: Vec<_> = Self::COLUMNS.iter().copied().zip(self.cells()).collect();
         if let Some(user) = &self.user {
-            let name = format!("{} {}", user.given_name, user.family_name);
-            lines.push(("sign-in name", cell(&user.user_name)));
-            lines.push(("name", cell(name.trim())));
-            lines.push(("email", cell(&user.email)));
+            lines.extend(user_details(user));
         }
         if let Some(client) = &self.client {
             lines.push(("user agent", visible(&client.user_agent).into_owned()));
@@ -506,12 +523,7 @@ impl Record for v1::Session {
         lines.push(("sign-ins of the device", self.device_sign_ins.to_string()));
         lines.push(("findings", findings(self)));
         if let Some(end) = &self.end {
-            lines.push(("ended", times::stamp(end.time.as_ref())));
-            lines.push(("cause", word::<v1::SessionEndCause>(end.cause)));
-            lines.push(("by", cell(&end.actor)));
-            lines.push(("reason", visible(&end.reason).into_owned()));
-            lines.push(("told the user", visible(&end.user_message).into_owned()));
-            lines.push(("revision", end.revision.to_string()));
+            lines.extend(end_details(end));
         }
         lines
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Options, first_minute::STAGE, parts::Dev};
+use super::{first_minute::STAGE, options::Options, parts::Dev};
 use crate::credentials::Credentials;
 
 /// Prints the one address to open.

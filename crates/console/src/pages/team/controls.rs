@@ -77,7 +77,15 @@ impl Field {
         field
     }
 
-    pub(super) fn of_kind(self, kind: &'static str) -> Self {
+    pub(super) fn time(words: &Words, name: &'static str, value: &str) -> Self {
+        Self::text(words, name, value).of_kind("datetime-local")
+    }
+
+    pub(super) fn day(words: &Words, name: &'static str, value: &str) -> Self {
+        Self::text(words, name, value).of_kind("date")
+    }
+
+    fn of_kind(self, kind: &'static str) -> Self {
         Self { kind, ..self }
     }
 

@@ -10,7 +10,6 @@ use super::{
     desk::{Desk, Tab, refused_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
-    sessions,
 };
 use crate::{
     forms::Submitted, page::Page, person::Person, problem::Problem, receipts, state::State,
@@ -48,7 +47,7 @@ impl EndForm {
 
     fn back(&self) -> String {
         if self.of_user.is_empty() {
-            sessions::PATH.to_owned()
+            address::SESSIONS.to_owned()
         } else {
             address::user(&self.of_user)
         }
@@ -77,7 +76,7 @@ pub(super) async fn show_preview(
     let desk = Desk::new(&state, &person);
     match person.open_question::<EndForm>(PREVIEW, &asked.q) {
         Some(form) => confirm(&desk, &form, Vec::new()).await,
-        None => Page::see_other(sessions::PATH),
+        None => Page::see_other(address::SESSIONS),
     }
 }
 

@@ -222,7 +222,7 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     question.confirm = desk.words().text("team-force-confirm");
     question.back = match users.as_slice() {
         [user] => address::user(user),
-        _ => users::PATH.to_owned(),
+        _ => address::USERS.to_owned(),
     };
     question.wrong = wrong;
     question.ask(desk)
