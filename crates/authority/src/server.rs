@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use futures::future::BoxFuture;
-
+use opentelemetry::metrics::Meter;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,10 @@ use crate::{
     net::{self, PortLimits, PortOptions, Protocol, Tls},
     policies::Policies,
     store::{EnforcementStore, LogBatch, Store, StoreError},
-    telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
+    telemetry::{
+        Instruments, Telemetry, TelemetryError,
+        store_gauges::{self, Measured},
+    },
 };
 
 /// The most batches on their way from the appender to the feed. The feed reads further ones from the log.
@@ -189,11 +192,8 @@ impl Authority {
 
         // Metrics, for Prometheus and OTLP.
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
-        let meter = &instruments.meter;
-        health::gauges::observe(meter, &readiness);
-        store_gauges::observe(meter, &store);
         let measured = Arc::default();
-        store_gauges::observe_measured(meter, &measured);
+        observe_parts(&instruments.meter, &readiness, &store, &measured);
 
         // The parts that calls work with. The log sends its batches straight to the feed.
         let (appended, batches) = mpsc::channel(BATCHES_MAX);
@@ -214,10 +214,7 @@ impl Authority {
         let audit_archive = Archiver::open(&app)?;
 
         // The ports.
-        let tls = PortTls::open(&app.config)?;
-        if let Some(tls) = &tls.grpc {
-            net::observe_certificates(&app.instruments.meter, tls);
-        }
+        let tls = PortTls::open(&app)?;
         let authority = Self {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
@@ -374,6 +371,18 @@ impl Authority {
             Err(_) => tracing::debug!("the record of the beats stays: the store does not answer"),
         }
     }
+}
+
+/// Shows the state of readiness and of the store in the metrics.
+fn observe_parts(
+    meter: &Meter,
+    readiness: &Arc<Readiness>,
+    store: &Arc<dyn Store>,
+    measured: &Arc<Measured>,
+) {
+    health::gauges::observe(meter, readiness);
+    store_gauges::observe(meter, store);
+    store_gauges::observe_measured(meter, measured);
 }
 
 /// Opens the destinations of the audit trail.
@@ -597,10 +606,15 @@ impl Sockets {
 }
 
 impl PortTls {
-    fn open(config: &Config) -> Result<Self, ConfigError> {
+    fn open(app: &App) -> Result<Self, ConfigError> {
+        let config = &app.config.server;
+        let grpc = Tls::open_grpc(config)?.map(Arc::new);
+        if let Some(tls) = &grpc {
+            net::observe_certificates(&app.instruments.meter, tls);
+        }
         Ok(Self {
-            grpc: Tls::open_grpc(&config.server)?.map(Arc::new),
-            http: Tls::open_http(&config.server)?.map(Arc::new),
+            grpc,
+            http: Tls::open_http(config)?.map(Arc::new),
         })
     }
 }

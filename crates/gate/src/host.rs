@@ -48,6 +48,7 @@ pub(crate) fn find_host<'a>(authority: &'a str, headers: &HeaderMap) -> Result<H
     let Some(value) = values.next() else {
         return Ok(host);
     };
+    // Servers differ in which one they take.
     if values.next().is_some() {
         return Err(HeadProblem::SeveralHosts.into());
     }

@@ -29,6 +29,7 @@ pub struct RequestHead<'a> {
 
 /// Returns the path of a target, without the query.
 pub(crate) fn path_of(target: &str) -> Result<&str, HeadProblem> {
+    // An absolute target would name a second host, and `*` names no resource.
     if !target.starts_with('/') {
         return Err(HeadProblem::TargetNotAPath);
     }
@@ -62,6 +63,7 @@ pub(crate) fn check_size(head: &RequestHead<'_>) -> Result<(), HeadProblem> {
 
 /// Checks that a method is in capitals.
 pub(crate) fn check_method(method: &Method) -> Result<(), HeadProblem> {
+    // Methods have a case: a rule for `GET` misses `get`, and some upstreams take it for `GET`.
     if method
         .as_str()
         .bytes()

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use portcullis_contract::position::Revision;
 use portcullis_domain::{AuditFault, CodedRecord, Micros, RemovalPlace, TrailBegin};
 
-use crate::{ArchivedBatch, StoreError};
+use crate::{StoreError, audit_archive::ArchivedBatch};
 
 /// Makes and checks codes with a key that the store does not have.
 pub trait Codes: Send + Sync {

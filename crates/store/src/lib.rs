@@ -59,7 +59,7 @@ pub use self::{
     audit::AuditStore,
     audit_archive::{
         ARCHIVE_FORMAT, ArchiveEnd, ArchiveFault, ArchiveHead, ArchiveLine, ArchiveSummary,
-        verify_archive,
+        ArchivedBatch, ArchivedGap, ArchivedRow, verify_archive,
     },
     audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
     audit_retention::{ArchivePiece, AuditRemoved, AuditRetentionStore, AuditRules, Codes},
@@ -73,7 +73,6 @@ pub use self::{
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,
     sessions::{Left, Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
-    sql::{ArchivedBatch, ArchivedGap, ArchivedRow},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,
 };

@@ -66,6 +66,7 @@ impl Rules {
                 .map_err(|error| error.within(&format!("rules[{index}]")))?;
             rules.push(ruling);
         }
+        // A rule that never decides is a mistake of order, and the rule before it may be more open.
         overlap::check(&rules)?;
         Ok(CompiledRules {
             cookie: self.cookie.clone(),
@@ -276,6 +277,7 @@ impl<'a> Common<'a> {
             return Ok(Vec::new());
         };
         require(is_challenge_word(least), "acr", CHALLENGE_WORD)?;
+        // Without an order no value is above another.
         if self.acr_order.is_empty() {
             return Ok(vec![least.to_owned()]);
         }
@@ -364,6 +366,7 @@ fn parse_methods(texts: &[String]) -> Result<Vec<Method>, RulesError> {
         }
         Method::from_bytes(text.as_bytes()).map_err(|_| "must be a method".to_owned())
     })?;
+    // Servers answer HEAD as they answer GET, so a rule that left it out would not protect the resource.
     if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
         methods.push(Method::HEAD);
     }
