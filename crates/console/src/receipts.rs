@@ -33,26 +33,21 @@ pub(crate) fn now_milliseconds() -> u64 {
 
 /// A receipt in a sentence. `age` is the time since the order, in milliseconds.
 pub(crate) fn sentence(words: Words, receipt: &Enforcement, age: u64) -> String {
-    let word = match (receipt.complete, age <= RECENT_MILLISECONDS) {
-        (true, true) => "frame-receipt-complete",
-        (true, false) => "frame-receipt-all",
-        (false, _) => "frame-receipt",
-    };
     let gates = Value::from(receipt.validators);
+    if receipt.complete && age <= RECENT_MILLISECONDS {
+        let values = [("gates", gates), ("milliseconds", age.into())];
+        return words.with("frame-receipt-complete", values);
+    }
+    if receipt.complete {
+        return words.with("frame-receipt-all", [("gates", gates)]);
+    }
+
     // A strict gate that can accept nothing any more has dropped it too, without a word of its own.
     let dropped = receipt.confirmed.saturating_add(receipt.lapsed);
-    match word {
-        "frame-receipt-all" => words.with(word, [("gates", gates)]),
-        "frame-receipt-complete" => {
-            words.with(word, [("gates", gates), ("milliseconds", age.into())])
-        }
-        _ => words.with(
-            word,
-            [
-                ("dropped", dropped.into()),
-                ("gates", gates),
-                ("milliseconds", age.into()),
-            ],
-        ),
-    }
+    let values = [
+        ("dropped", dropped.into()),
+        ("gates", gates),
+        ("milliseconds", age.into()),
+    ];
+    words.with("frame-receipt", values)
 }

@@ -273,11 +273,13 @@ impl<'o> Target<'o> {
             return Ok(Self::Ids);
         }
         if let (Some(keep), Some(user)) = (&options.keep, &selection.user) {
+            // A sign-out of a user knows no conditions, and dropping them would end more than was asked for.
             if selection.filter() != v1::SessionFilter::default() {
                 return Err(Failure::usage("--keep goes with --user alone"));
             }
             return Ok(Self::Others { user, keep });
         }
+        // An empty selection would match the whole tenant.
         if selection.is_empty() {
             let failure =
                 Failure::usage("which sessions? none is named, and no condition is given");
@@ -386,7 +388,17 @@ async fn end_matching(
             .confirm(&format!("End {}?", counted(&preview)))?;
     }
     request.validate_only = false;
-    let bar = progress::bar(u64::from(preview.sessions), "ending sessions");
+    end_in_steps(connected, request, preview.sessions).await
+}
+
+/// Ends the sessions that match, as many as the authority ends at once, until none is left. `expected` is their number.
+async fn end_in_steps(
+    connected: &Connected,
+    request: v1::RevokeMatchingSessionsRequest,
+    expected: u32,
+) -> Result<Option<Outcome>> {
+    let mut client = connected.authority.sessions();
+    let bar = progress::bar(u64::from(expected), "ending sessions");
     let mut ended = 0_u32;
     let mut enforcement = None;
     loop {

@@ -41,27 +41,35 @@ fn or_unknown(words: Words, text: &str) -> String {
     }
 }
 
+/// The word for the state of a gate, and its tone.
+fn state_of(gate: &v1::ValidatorStatus) -> (&'static str, &'static str) {
+    match gate.freshness {
+        None => ("gates-unproven", "warning"),
+        Some(_) if gate.lapsed => ("gates-stale", "danger"),
+        Some(_) => ("gates-fresh", "good"),
+    }
+}
+
+fn mode_word(mode: v1::ValidatorMode) -> &'static str {
+    match mode {
+        v1::ValidatorMode::Unspecified => "gates-mode-0",
+        v1::ValidatorMode::Strict => "gates-mode-1",
+        v1::ValidatorMode::BestEffort => "gates-mode-2",
+    }
+}
+
 impl GateRow {
     fn new(person: &Person, gate: &v1::ValidatorStatus) -> Self {
         let words = person.words;
         let bound = milliseconds(gate.max_staleness.as_ref());
         let fresh = gate.freshness.as_ref();
-        let (state, tone) = match fresh {
-            None => ("gates-unproven", "warning"),
-            Some(_) if gate.lapsed => ("gates-stale", "danger"),
-            Some(_) => ("gates-fresh", "good"),
-        };
+        let (state, tone) = state_of(gate);
         let connected = Moment::of(gate.connect_time);
-        let mode = match gate.mode() {
-            v1::ValidatorMode::Unspecified => "gates-mode-0",
-            v1::ValidatorMode::Strict => "gates-mode-1",
-            v1::ValidatorMode::BestEffort => "gates-mode-2",
-        };
         Self {
             name: gate.name.clone(),
             caller: gate.caller.clone(),
             version: or_unknown(words, &gate.version),
-            mode: words.text(mode),
+            mode: words.text(mode_word(gate.mode())),
             bound: words.with("gates-bound", [("milliseconds", bound)]),
             state: words.text(state),
             tone,

@@ -198,18 +198,27 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     };
 
     let named = named_users(desk, &users).await?;
+    let mut question = ask_about(desk, form, &users, named);
+    question.preview = Some(preview);
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+/// The question about the sign-out of these users.
+fn ask_about(
+    desk: &Desk<'_>,
+    form: &ForceForm,
+    users: &[String],
+    named: Vec<NamedUser>,
+) -> Question {
+    let words = desk.words();
     let is_own = users.iter().any(|user| desk.is_own(user));
     let mut question = Question::new(desk, Tab::Force, title(desk, &named), "team-force-what");
-    question
-        .warnings
-        .push(desk.words().text("team-preview-later"));
+    question.warnings.push(words.text("team-preview-later"));
     if is_own {
-        question.warnings.push(desk.words().text("team-force-own"));
-        question
-            .warnings
-            .push(desk.words().text("team-force-own-disable"));
+        question.warnings.push(words.text("team-force-own"));
+        question.warnings.push(words.text("team-force-own-disable"));
     }
-    question.preview = Some(preview);
     question.users = named;
     question.action = PATH.to_owned();
     question.hidden = users.iter().map(|user| ("user", user.clone())).collect();
@@ -219,13 +228,12 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     };
     // The authority refuses to disable its caller. The page does not offer it.
     question.disable = (!is_own).then(|| form.disables());
-    question.confirm = desk.words().text("team-force-confirm");
-    question.back = match users.as_slice() {
+    question.confirm = words.text("team-force-confirm");
+    question.back = match users {
         [user] => address::user(user),
         _ => address::USERS.to_owned(),
     };
-    question.wrong = wrong;
-    question.ask(desk)
+    question
 }
 
 fn title(desk: &Desk<'_>, users: &[NamedUser]) -> String {

@@ -2,7 +2,7 @@
 
 use portcullis_contract::{
     id::EventId,
-    position::{Chain, Digest, Revision},
+    position::{Chain, Revision},
 };
 
 use super::{
