@@ -47,6 +47,7 @@ fn admission(state: &State, request: &Request) -> Admission {
     let Some(token) = cookies::cookie(headers, &state.config.session.cookie) else {
         return Admission::Anonymous;
     };
+    // Bounded before any work is done: anybody can send a cookie.
     if token.len() > COOKIE_BYTES_MAX {
         return Admission::Anonymous;
     }
@@ -65,6 +66,7 @@ fn admission(state: &State, request: &Request) -> Admission {
         // The signature was checked before the view was asked.
         Err(Rejection::Revoked | Rejection::SignedOut) => Admission::Ended(token.into()),
         Err(rejection) if rejection.is_unavailable() => Admission::Unavailable,
+        // Expired, of another issuer, or no token at all: a new sign-in is the remedy for each.
         Err(_) => Admission::Anonymous,
     }
 }

@@ -183,7 +183,9 @@ async fn send(
     request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
     let (head, body) = request.into_parts();
+    // Kept whole, because a call that reached no authority is sent again to the next one.
     let body = body.collect().await?.to_bytes();
+    // The one that answered last: otherwise every call would wait for an authority that is away.
     let first = authorities.current.load(Relaxed);
     let count = authorities.channels.len();
     let mut failed = None;

@@ -124,6 +124,7 @@ impl Console {
         self.close.cancel();
         // An error would be a panic of the accept loop, which ends it too.
         let _ = self.serving.await;
+        // Last, because the requests that still ran have counted uses of sessions.
         self.validator.close().await;
     }
 }
@@ -138,6 +139,7 @@ fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
             state.clone(),
             admission::admit,
         ))
+        // Outside of the admission: they work for everybody, also while the authority is away.
         .merge(preferences::routes())
         .merge(assets::routes(state.theme.clone()))
         .fallback(|| async { Problem::not_found() });
@@ -146,6 +148,7 @@ fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
         2 * config.limits.request_timeout,
     );
     Ok(pages
+        // Timeouts and panics become problems here, and `show_problems` outside of them writes their page.
         .layer(timeout)
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| Problem::internal().into_response(),

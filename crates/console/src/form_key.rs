@@ -50,6 +50,7 @@ impl FormKey {
             return false;
         };
         let expected = self.tag(nonce, session_id);
+        // In constant time: otherwise a tag could be guessed byte by byte.
         verify_slices_are_equal(expected.as_ref(), tag).is_ok()
     }
 

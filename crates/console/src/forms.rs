@@ -26,6 +26,7 @@ impl<T: DeserializeOwned> FromRequest<State> for Submitted<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        // First, because a foreign request needs no further look.
         require_same_origin(request.headers())?;
         let session_id = match request.extensions().get::<Admission>() {
             Some(Admission::Admitted(identity, _)) => identity.session_id.to_string(),
@@ -34,6 +35,7 @@ impl<T: DeserializeOwned> FromRequest<State> for Submitted<T> {
             Some(Admission::Anonymous) | None => return Err(Problem::sign_in_again()),
         };
 
+        // Read only for a good session, so that strangers cannot fill memory with bodies.
         let body = read_form(request).await?;
         let token: Token = parse(&body)?;
         if !state.form_key.admits(&token.csrf, &session_id) {

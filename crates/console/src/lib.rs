@@ -20,7 +20,7 @@
 //! # The rooms
 //!
 //! - `admission` and `person`: whose request it is. `forms`: requests that change something, checked for forgery.
-//! - `authority`: the calls. `problem`: errors, as pages in the reader's language.
+//! - `authority`: the calls. `problem`: the kinds of errors. `problem_page`: their page, in the reader's language.
 //! - `page`, `words`, `times`, `numbers`, `locale`: the parts of every page.
 //! - `seal`: values in a page's address, readable for the console alone.
 //! - `security`: the headers of every answer. `assets`: styles and scripts, by their hash.

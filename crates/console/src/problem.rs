@@ -211,6 +211,7 @@ impl From<Status> for Problem {
         let fields = violations(&status);
         let kind = kind_of(status.code(), reason.as_deref());
         if kind == Kind::Internal {
+            // Without the message, which may repeat a value that the person entered.
             tracing::error!(code = ?status.code(), reason, "a call to the authority failed");
         }
         Self(Box::new(Content::Page { kind, fields }))
@@ -229,6 +230,7 @@ fn violations(status: &Status) -> Vec<String> {
 }
 
 fn kind_of(code: Code, reason: Option<&str>) -> Kind {
+    // The reason first, because several of them share a code.
     match reason {
         Some("SESSION_ENDED") => return Kind::Ended,
         Some("REAUTHENTICATION_REQUIRED") => return Kind::SignInRecently,

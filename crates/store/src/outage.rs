@@ -89,6 +89,7 @@ impl Outage {
         let line = state.record_success(part, Instant::now());
         self.away
             .store(!state.failing.is_empty(), Ordering::Relaxed);
+        // Before the line is written: a log that blocks must not hold up every statement.
         drop(state);
         if let Some(Line::Back { seconds, failures }) = line {
             tracing::info!(seconds, failures, "{} is back", self.what);

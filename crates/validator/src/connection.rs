@@ -123,6 +123,7 @@ impl Connector {
         let mut endpoint = self.endpoints[endpoint].clone();
         let mut expires = None;
         if is_https(endpoint.uri()) {
+            // Read for each connection, so that a renewed certificate counts from the next one.
             let material = self.tls.newest();
             endpoint = endpoint.tls_config(material.config)?;
             expires = material.expires;
@@ -187,6 +188,7 @@ fn check_security(uri: &Uri, insecure: bool, tls: &Tls) -> Result<(), BuildError
     if is_https(uri) {
         return Ok(());
     }
+    // It is never presented without TLS, so the authority would not know the gate.
     if tls.has_client_certificate() {
         return Err(BuildError {
             setting: "client_certificate",

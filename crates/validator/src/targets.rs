@@ -65,6 +65,8 @@ impl Targets {
             let addresses = match connector.resolve(endpoint).await {
                 Ok(addresses) => addresses,
                 Err(error) => {
+                    // The next try begins behind it: one name that does not resolve must not keep the stream from the
+                    // others.
                     tries.next = endpoint + 1;
                     return Err(NoTarget::Unresolved(endpoint, error));
                 }

@@ -181,6 +181,7 @@ async fn encode(view: Arc<View>) -> Arc<EncodedSnapshot> {
     if view.bytes() <= BYTES_ENCODED_AT_ONCE_MAX {
         return Arc::new(EncodedSnapshot::new(&view));
     }
+    // A large view takes longer than a worker thread may be kept from other streams.
     let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
     encoding.await.expect("encoding does not panic")
 }

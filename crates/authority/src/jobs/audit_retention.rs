@@ -76,6 +76,7 @@ impl AuditRetention {
         let Some(archived) = &self.archived else {
             return sleep(ROUND_PAUSE).await;
         };
+        // Rows may go only once they are archived, so a new file is a reason to look.
         let _in_time = timeout(ROUND_PAUSE, archived.notified()).await;
     }
 

@@ -86,6 +86,7 @@ impl Eraser {
             if self.store.overwrite_deleted().await? {
                 return Ok(());
             }
+            // A reader that began before the deletion still needs the old pages. It ends soon.
             sleep(OVERWRITE_PAUSE).await;
         }
         tracing::warn!("old pages of the database stay in its log until the next checkpoint");

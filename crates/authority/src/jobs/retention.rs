@@ -72,6 +72,7 @@ pub(super) async fn run(
                 match (&after, &marks) {
                     (Some(_), _) => STEP_PAUSE,
                     (None, Some(marks)) => {
+                        // Only after a whole round: half of it would miss references of sessions that it has not met.
                         marks.send_replace(Some(left));
                         ROUND_PAUSE
                     }

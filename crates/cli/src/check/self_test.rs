@@ -62,6 +62,7 @@ async fn run(
     let (name, context) = contexts.choose(Some(sign_in))?;
     let authority = Authority::connect(&name, &context).await?;
 
+    // The database took its time between these two, so only a difference beyond them is a wrong clock.
     let before = SystemTime::now();
     let opened = open(&authority).await?;
     let after = SystemTime::now();
@@ -74,6 +75,7 @@ async fn run(
         None => None,
     };
     let begun = Instant::now();
+    // By the token, because the role login may end a session by its token alone.
     revoke(&authority, &opened.access_token).await?;
     let durable = begun.elapsed();
     let Some(door) = door else {
@@ -178,6 +180,7 @@ async fn start_gate(name: &str, token: &str, config: Option<&Config>) -> Result<
         .issuer(issuer)
         .audience(audience)
         .name("portcullis check")
+        // The test is no use of a session, and this gate is gone a moment later.
         .without_activity();
     if let Some(bearer) = context.bearer(&name).await? {
         builder = builder.bearer(bearer);

@@ -75,6 +75,7 @@ pub async fn serve<L, S, B>(
                 let driver = Arc::clone(&driver);
                 connections.spawn(async move {
                     serve_connection(&driver, stream, service).await;
+                    // Moved into the task, so that a connection that panics gives its place back too.
                     drop(place);
                 });
             }

@@ -55,6 +55,7 @@ impl<H: Handler> Handling<H> {
         let open = self.instruments.open_connection(self.name);
         let handling = Arc::clone(self);
         service_fn(move |request| {
+            // The closure owns it, so the count falls when the connection drops its service.
             let _counted = &open;
             let handling = Arc::clone(&handling);
             async move { Ok(handling.answer(request).await) }

@@ -194,6 +194,7 @@ async fn create(
             return show_faults(&person, &form, faults);
         }
     };
+    // After the faults: a form with a mistake is corrected and sent again, which is no second key.
     if !sent.take(&person.session_id, &form.once) {
         return respond(StatusCode::CONFLICT, &Again::new(&person));
     }

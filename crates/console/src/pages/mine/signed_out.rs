@@ -48,6 +48,7 @@ pub(super) async fn show(
     // Somebody without a cookie is signed out too, and gets the page without its details.
     let session = match &visitor {
         Ok(visitor) => known_session(visitor).await?,
+        // Nobody knows yet whether the session has ended.
         Err(problem) if problem.is_away() => return Err(problem.clone()),
         Err(_) => None,
     };

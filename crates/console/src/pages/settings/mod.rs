@@ -115,6 +115,7 @@ async fn save(
         Wish::Policy(wanted) => *wanted,
         Wish::Answer(answer) => return Ok(answer),
     };
+    // Checked here too, because the authority would refuse without the page that asks for it.
     if !is_good_reason(form.reason.trim()) {
         let fault = person.words.text("settings-wrong-reason");
         return preview(&person, &form, &current, wanted, vec![fault]).await;
@@ -193,6 +194,7 @@ async fn preview(
     };
     let would_be = answer.policy.unwrap_or_default();
     let confirm = Confirm::new(person, form, &current.policy, &would_be, faults);
+    // Nothing to confirm, and no event for the trail.
     if confirm.changes_nothing() {
         let mut index = Index::new(person, &current.policy, &current.presets, form);
         index.done = Some(Done::new("settings-same"));

@@ -209,6 +209,7 @@ impl Edge {
         } = call;
         let user_share = self.access.take_user_share(Some(&owner), rule)?;
         let permit = self.access.load.take_call(rule.class, &holder)?;
+        // The credential is checked. The use case may wait for the database, and must not hold the turn meanwhile.
         drop(turn);
 
         let is_service = matches!(owner, Owner::Service(_));
