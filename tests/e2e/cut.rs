@@ -20,7 +20,7 @@ use http::{Method, Version};
 use http_body_util::BodyExt;
 use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, TENANT, TestAuthority, ready, session_id},
+    authority::{TestAuthority, ready},
     example_gateway::{serve_gateway, serve_router},
     guarded_service::{close_message, guarded_service},
     live::{How, Live, empty, send, streamed, text},
@@ -55,7 +55,9 @@ impl End {
         session: &v1::CreateSessionResponse,
     ) -> Instant {
         match self {
-            Self::Revoke => revoke(authority, session).await,
+            Self::Revoke => {
+                authority.revoke(session).await;
+            }
             Self::Staleness => authority.stop().await,
         }
         Instant::now()
@@ -89,16 +91,6 @@ impl End {
             Self::Staleness => ready(authority.gate().max_staleness(STALENESS)).await,
         }
     }
-}
-
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    revoked.expect("revoked");
 }
 
 /// Opens every kind of stream at two doors, ends the session, and expects that all are cut and say so.
@@ -179,7 +171,7 @@ async fn only_the_streams_of_the_ended_session_are_cut() {
         &ada.access_token,
     )
     .await;
-    revoke(&authority, &ada).await;
+    authority.revoke(&ada).await;
     let (how, _) = cut.ended(Instant::now()).await;
     assert!(matches!(how, How::Status(..)), "{how:?}");
     for stream in kept.iter().chain([&public]) {
@@ -240,7 +232,7 @@ async fn an_upload_is_cut_before_the_service_takes_it_for_whole() {
                 .await
             });
             assert_eq!(within("the upload", words.recv()).await, Some("begun"));
-            revoke(&authority, &session).await;
+            authority.revoke(&session).await;
             let acknowledged = Instant::now();
             assert_eq!(within("the cut", words.recv()).await, Some("broken"));
             assert!(acknowledged.elapsed() < CUT_WITHIN, "{version:?}");
@@ -266,7 +258,7 @@ async fn a_download_that_never_pauses_is_cut_too() {
         let session = authority.sign_in("ada").await;
         let token = &session.access_token;
         let live = Live::body("flood", service, version, "/flood", token).await;
-        revoke(&authority, &session).await;
+        authority.revoke(&session).await;
         let (how, delay) = live.ended(Instant::now()).await;
         assert_eq!(how, How::Broken, "{version:?}");
         assert!(delay < CUT_WITHIN, "{version:?}: {delay:?}");
@@ -369,7 +361,7 @@ async fn a_call_of_grpc_is_refused_with_a_status() {
         authority.sign_in("ada").await,
         authority.sign_in("bob").await,
     );
-    revoke(&authority, &bob).await;
+    authority.revoke(&bob).await;
     portcullis_tests::gate::refused(&gate, &bob.access_token).await;
     for (door, _) in doors {
         eventually("the call to be admitted", async || {
@@ -409,7 +401,7 @@ async fn streams_of_a_tonic_server_are_cut_with_a_status() {
     let door = guarded_tonic(&gate, &Rules::default()).await;
     let session = authority.sign_in("ada").await;
     let live = Live::grpc("gRPC", door, &session.access_token).await;
-    revoke(&authority, &session).await;
+    authority.revoke(&session).await;
     let (how, delay) = live.ended(Instant::now()).await;
     let message = "the session ended: revoked".to_owned();
     assert_eq!(how, How::Status(Code::Unauthenticated, message));
@@ -442,7 +434,7 @@ async fn a_socket_that_only_sends_is_cut_too() {
     let door = serve_router(Router::new().route(WEBSOCKET, any(handler)).layer(layer)).await;
     let session = authority.sign_in("ada").await;
     let live = Live::websocket("WebSocket", door, &session.access_token).await;
-    revoke(&authority, &session).await;
+    authority.revoke(&session).await;
     let (how, _) = live.ended(Instant::now()).await;
     assert_eq!(how, How::Closed(CLOSE_CODE, "revoked".to_owned()));
     let outcome = within("the sender", outcomes.recv()).await;

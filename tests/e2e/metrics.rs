@@ -9,7 +9,7 @@ use portcullis_contract::{
     watch::{AnyStream, Checksummed},
 };
 use portcullis_tests::{
-    authority::{ADMIN, GATEWAY, LOGIN, TENANT, TestAuthority, ready, session_id, sign_in},
+    authority::{ADMIN, GATEWAY, LOGIN, TestAuthority, ready, sign_in},
     gate::applied,
     telemetry::Scraped,
     wait::{eventually, within},
@@ -22,21 +22,6 @@ const CALLS: &str = "rpc_server_call_duration_seconds_count";
 
 async fn scrape(authority: &TestAuthority) -> Scraped {
     Scraped::of(authority.config.server.http_listen).await
-}
-
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority
-        .sessions(ADMIN)
-        .revoke_session(request)
-        .await
-        .expect("revoked")
-        .into_inner();
-    revoked.enforcement.expect("an enforcement").revision
 }
 
 #[tokio::test]
@@ -99,7 +84,7 @@ async fn metrics_of_the_log_and_the_streams_move() {
         ready(authority.gate().name("other gate")).await,
     ];
     let session = authority.sign_in("ada").await;
-    let revision = revoke(&authority, &session).await;
+    let revision = authority.revoke(&session).await;
     for gate in &gates {
         applied(gate, revision).await;
     }
@@ -177,7 +162,7 @@ async fn a_stream_is_parked_while_its_reader_does_not_read_and_then_catches_up()
     let gate = authority.ready_gate().await;
     let mut revision = 0;
     for _ in 0..3 {
-        revision = revoke(&authority, &authority.sign_in("ada").await).await;
+        revision = authority.revoke(&authority.sign_in("ada").await).await;
         applied(&gate, revision).await;
     }
     eventually("the slow one to be parked, and it alone", async || {
@@ -246,7 +231,7 @@ async fn a_gate_counts_its_verdicts_and_its_caches() {
         gate.check(&alive.access_token).expect("accepted");
     }
     gate.check(&dead.access_token).expect("accepted");
-    applied(&gate, revoke(&authority, &dead).await).await;
+    applied(&gate, authority.revoke(&dead).await).await;
     for _ in 0..2 {
         assert_eq!(
             gate.check(&dead.access_token).err(),
@@ -326,7 +311,7 @@ async fn every_metric_stands_in_the_document() {
     let (registry, _provider) = meter(&gate);
     let session = authority.sign_in("ada").await;
     gate.check(&session.access_token).expect("accepted");
-    revoke(&authority, &session).await;
+    authority.revoke(&session).await;
     let served = eventually("a report", async || {
         let scraped = scrape(&authority).await;
         scraped

@@ -25,7 +25,7 @@ use portcullis_contract::{
 use portcullis_tests::{
     authority::{
         ADMIN, AUDIENCE, GATEWAY, ISSUER, LOGIN, OPERATOR, TENANT, TestAuthority, ready, reason,
-        session_id, sign_in, transport, write_private,
+        sign_in, transport, write_private,
     },
     gate::{refused, verdict},
     postgres,
@@ -341,17 +341,6 @@ const RESEAL: [&str; 6] = [
     "operator",
 ];
 
-/// Ends the trust in a session at every gate, which none may forget.
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    revoked.expect("revoked");
-}
-
 /// Fails unless the authority is ready, and says nothing about its keys or its history.
 async fn is_well(authority: &TestAuthority) {
     let answer = authority.http("/readyz").await;
@@ -372,7 +361,7 @@ async fn the_master_key_and_the_refresh_secret_are_replaced_under_load() {
         pair.other.sign_in("veteran").await,
     ];
     let revoked = pair.other.sign_in("revoked").await;
-    revoke(&pair.other, &revoked).await;
+    pair.other.revoke(&revoked).await;
     assert_eq!(
         refused(&gate, &revoked.access_token).await,
         Rejection::Revoked
@@ -525,7 +514,7 @@ async fn an_authority_without_a_key_says_which_one() {
     })
     .await;
     let revoked = line.authority.sign_in("revoked").await;
-    revoke(&line.authority, &revoked).await;
+    line.authority.revoke(&revoked).await;
     trim_log(&line.authority).await;
     // No checkpoint is written from now on, so each start needs one that the old key vouched for.
     line.authority.config.log.checkpoint_batches_min = 1_000_000;
@@ -618,7 +607,7 @@ async fn trim_log(authority: &TestAuthority) {
     let store = open_store(&authority.config.store).await.expect("opens");
     eventually("the log to be trimmed", async || {
         let session = authority.sign_in("passer-by").await;
-        revoke(authority, &session).await;
+        authority.revoke(&session).await;
         let tail = store.tail(Revision(0), 1).await;
         matches!(tail, Err(StoreError::Trimmed)).then_some(())
     })

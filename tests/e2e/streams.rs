@@ -40,16 +40,6 @@ impl Stream {
     }
 }
 
-async fn revoke(authority: &TestAuthority, stream: &Stream) {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(&stream.session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    revoked.expect("revoked");
-}
-
 async fn sign_out_others(authority: &TestAuthority, stream: &Stream) {
     let request = v1::RevokeOtherSessionsRequest {
         tenant_id: TENANT.into(),
@@ -97,7 +87,7 @@ async fn streams_end_with_their_sessions_and_others_stay_open() {
     let disabled = Stream::open(&authority, &gate, "bob").await;
     let of_tenant = Stream::open(&authority, &gate, "cyd").await;
 
-    revoke(&authority, &one).await;
+    authority.revoke(&one.session).await;
     assert_eq!(one.reason().await, "revoked");
     sign_out_others(&authority, &kept).await;
     assert_eq!(other.reason().await, "signed_out");
@@ -161,7 +151,7 @@ async fn a_stream_that_begins_after_the_end_ends_at_once() {
     let gate = authority.ready_gate().await;
     let stream = Stream::open(&authority, &gate, "ada").await;
     let identity = gate.check(&stream.session.access_token).expect("admitted");
-    revoke(&authority, &stream).await;
+    authority.revoke(&stream.session).await;
     assert_eq!(stream.reason().await, "revoked");
     assert_eq!(
         within("the late stream", identity.ended()).await,

@@ -7,28 +7,13 @@ use portcullis_contract::{
     watch::{AnyStream, Checksummed},
 };
 use portcullis_tests::{
-    authority::{ADMIN, GATEWAY, OPERATOR, TENANT, TestAuthority, ready, reason, session_id},
+    authority::{GATEWAY, OPERATOR, TestAuthority, ready, reason},
     gate::{applied, refused, rejection},
     postgres,
     wait::{eventually, within},
 };
 use portcullis_validator::{Freshness, Rejection, Validator};
 use tokio_stream::StreamExt;
-
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority
-        .sessions(ADMIN)
-        .revoke_session(request)
-        .await
-        .expect("revoked")
-        .into_inner();
-    revoked.enforcement.expect("an enforcement").revision
-}
 
 async fn until_stale(gate: &Validator, token: &str) {
     eventually("the gate to be stale", async || {
@@ -44,7 +29,7 @@ async fn a_revocation_at_one_authority_is_refused_at_a_gate_of_another() {
     let gate = other.ready_gate().await;
     let session = one.sign_in("ada").await;
     assert!(gate.check(&session.access_token).is_ok());
-    let revision = revoke(&one, &session).await;
+    let revision = one.revoke(&session).await;
     applied(&gate, revision).await;
     assert_eq!(
         rejection(&gate, &session.access_token),
@@ -54,7 +39,7 @@ async fn a_revocation_at_one_authority_is_refused_at_a_gate_of_another() {
     let gate = one.ready_gate().await;
     let session = other.sign_in("bob").await;
     assert!(gate.check(&session.access_token).is_ok());
-    revoke(&other, &session).await;
+    other.revoke(&session).await;
     assert_eq!(
         refused(&gate, &session.access_token).await,
         Rejection::Revoked
@@ -69,7 +54,7 @@ async fn a_gate_resumes_where_it_was_when_its_authority_comes_back() {
         authority.sign_in("ada").await,
         authority.sign_in("ada").await,
     );
-    applied(&gate, revoke(&authority, &dead).await).await;
+    applied(&gate, authority.revoke(&dead).await).await;
     authority.stop().await;
     assert_eq!(
         rejection(&gate, &dead.access_token),
@@ -78,7 +63,7 @@ async fn a_gate_resumes_where_it_was_when_its_authority_comes_back() {
     );
     authority.start().await;
     let later = authority.sign_in("ada").await;
-    revoke(&authority, &later).await;
+    authority.revoke(&later).await;
     assert_eq!(
         refused(&gate, &later.access_token).await,
         Rejection::Revoked
@@ -147,7 +132,7 @@ async fn what_a_gate_saw_revoked_stays_revoked_after_the_store_lost_it() {
     );
     copy(&data, &backup);
     authority.start().await;
-    applied(&gate, revoke(&authority, &session).await).await;
+    applied(&gate, authority.revoke(&session).await).await;
     authority.stop().await;
     std::fs::remove_dir_all(&data).expect("removed");
     std::fs::rename(&backup, &data).expect("restored");

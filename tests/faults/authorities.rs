@@ -2,9 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, GATEWAY, ISSUER, TENANT, TestAuthority, ready, session_id},
+    authority::{AUDIENCE, GATEWAY, ISSUER, TestAuthority, ready},
     gate::{applied, refused, rejection},
     postgres::fresh_url,
     proxy::Proxy,
@@ -59,7 +58,7 @@ impl Pair {
     async fn revoke_through(&self, number: usize) -> String {
         let authority = &self.authorities[number];
         let session = authority.sign_in("bob").await;
-        let revision = revoke(authority, &session).await;
+        let revision = authority.revoke(&session).await;
         applied(&self.gate, revision).await;
         let token = session.access_token;
         assert_eq!(refused(&self.gate, &token).await, Rejection::Revoked);
@@ -83,17 +82,6 @@ fn url(proxy: &Proxy) -> String {
 fn closed_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address")
-}
-
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    let enforcement = revoked.expect("revoked").into_inner().enforcement;
-    enforcement.expect("an enforcement").revision
 }
 
 /// Checks two tokens all the time until it is told to stop: the gate must admit one, and refuse the other as revoked.

@@ -170,6 +170,7 @@ impl Scene {
                 self.kill_before_the_acknowledgement(session).await;
             }
         }
+        // Whatever is still on its way belongs to the dead process.
         self.front.reset();
         self.database.reset();
     }
@@ -203,6 +204,7 @@ impl Scene {
         .await;
 
         self.serve.kill().await;
+        // The next batch must not wait for a minute too.
         let fast = "UPDATE slowness SET seconds = 0";
         self.admin.batch_execute(fast).await.expect("fast again");
         assert!(revoking.await.expect("no panic").is_err());
@@ -213,6 +215,7 @@ impl Scene {
         let revoking = self.revoke(session);
         waiting_commit(&self.admin).await;
         if answer_is_lost {
+            // Only the answers: the COMMIT arrives, and nobody hears of it.
             self.database.set_answers(Link::BLACK_HOLE);
             self.standby.go_on();
             self.wait_for_end().await;
@@ -230,6 +233,7 @@ impl Scene {
         self.wait_for_end().await;
 
         self.serve.kill().await;
+        // Its answer is in the black hole and never comes.
         revoking.abort();
         self.front.set(Link::default());
     }

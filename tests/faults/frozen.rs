@@ -110,12 +110,14 @@ async fn freeze_gate(seconds: u64) {
     let revoked = authority.sessions(ADMIN).revoke_session(request).await;
     revoked.expect("revoked");
     let acknowledged = Instant::now();
+    // After the revocation, so that the gate wakes up with a full window behind it.
     fill_streams(&authority).await;
     last(seconds.saturating_sub(begun.elapsed().as_secs())).await;
     gate.signal(Signal::CONT);
 
     let (resumed, admitted) = (Instant::now(), Cell::new(Duration::ZERO));
     let away = eventually("the gate to admit who is signed in", async || {
+        // Before the check: a token that is admitted now was admitted at least this late.
         let after = acknowledged.elapsed();
         if gate.verify(&dead.access_token).await.status == StatusCode::OK {
             admitted.set(after);

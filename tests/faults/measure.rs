@@ -106,6 +106,7 @@ impl Scene {
             Arc::clone(&count),
             stop.clone(),
         ));
+        // The fault begins in the middle of work, not before the first call.
         self.more(&count, BEFORE).await;
         fault().await;
 
@@ -217,6 +218,7 @@ impl Looking {
                 Some(_) => {}
             }
         }
+        // The newest again: a view that went back would lose these first.
         for one in all[..self.settled].iter().rev().take(3) {
             let refused = rejection(&self.gate, &one.token);
             assert!(refused.is_some(), "a revoked token came back");
@@ -260,6 +262,7 @@ async fn call(
             }
             _ => {
                 seen.failed += 1;
+                // As a caller with several addresses does: the next try goes to the next one.
                 at += 1;
             }
         }

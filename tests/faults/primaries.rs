@@ -40,17 +40,6 @@ async fn while_the_last_standby_is_gone_nothing_is_acknowledged_and_gates_say_50
     assert!(!seen.away.is_zero(), "no beat returns: {seen}");
 }
 
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    let enforcement = revoked.expect("revoked").into_inner().enforcement;
-    enforcement.expect("an enforcement").revision
-}
-
 /// An authority and its gate stay with the old primary, which nobody has told that it was replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_of_an_isolated_old_primary_admits_nothing_past_the_bound() {
@@ -70,7 +59,7 @@ async fn a_gate_of_an_isolated_old_primary_admits_nothing_past_the_bound() {
         config.keys.master_key_file = moved.keys.master_key_file.clone();
     })
     .await;
-    revoke(&new, &revoked).await;
+    new.revoke(&revoked).await;
     let acknowledged = Instant::now();
     let mut admitted = Duration::ZERO;
     let mut away = None;

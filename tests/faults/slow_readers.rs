@@ -3,26 +3,14 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use portcullis_contract::v1;
 use portcullis_tests::{
-    authority::{ADMIN, AUDIENCE, GATEWAY, ISSUER, TENANT, TestAuthority, ready, session_id},
+    authority::{AUDIENCE, GATEWAY, ISSUER, TestAuthority, ready},
     gate::{applied, refused, rejection},
     postgres::fresh_url,
     proxy::{Link, Proxy},
     wait::within,
 };
 use portcullis_validator::{Builder, Rejection, Validator};
-
-async fn revoke(authority: &TestAuthority, session: &v1::CreateSessionResponse) -> u64 {
-    let request = v1::RevokeSessionRequest {
-        tenant_id: TENANT.into(),
-        session_id: session_id(session),
-        ..Default::default()
-    };
-    let revoked = authority.sessions(ADMIN).revoke_session(request).await;
-    let enforcement = revoked.expect("revoked").into_inner().enforcement;
-    enforcement.expect("an enforcement").revision
-}
 
 fn gate_by(proxies: &[&Proxy], name: &str) -> Builder {
     let mut endpoints = proxies
@@ -58,7 +46,7 @@ async fn a_gate_that_fell_out_of_the_ring_misses_nothing() {
     proxy.set(Link::BLACK_HOLE);
     let mut last = 0;
     for session in &sessions {
-        last = revoke(&authority, session).await;
+        last = authority.revoke(session).await;
     }
     proxy.set(Link::default());
     proxy.reset();
@@ -78,7 +66,7 @@ async fn delays(authority: &TestAuthority, gates: &[Validator], rounds: usize) -
     for _ in 0..rounds {
         let session = authority.sign_in("ada").await;
         let begun = Instant::now();
-        let revision = revoke(authority, &session).await;
+        let revision = authority.revoke(&session).await;
         join_all(gates.iter().map(|gate| applied(gate, revision))).await;
         delays.push(begun.elapsed());
     }
@@ -183,7 +171,7 @@ async fn storm(gates: usize) {
     let begun = Instant::now();
     proxies[0].reset();
     proxies[1].reset();
-    let revision = revoke(&first, &session).await;
+    let revision = first.revoke(&session).await;
     let all = tokio::time::timeout(
         Duration::from_secs(30),
         join_all(herd.iter().map(|gate| applied(gate, revision))),

@@ -239,6 +239,39 @@ impl TestAuthority {
         let created = self.sessions(LOGIN).create_session(sign_in(user)).await;
         created.expect("a sign-in").into_inner()
     }
+
+    /// Ends a session as an administrator. Returns the revision of the batch that ended it.
+    ///
+    /// # Panics
+    /// When the authority refuses.
+    pub async fn revoke(&self, created: &v1::CreateSessionResponse) -> u64 {
+        let request = v1::RevokeSessionRequest {
+            tenant_id: TENANT.into(),
+            session_id: session_id(created),
+            ..Default::default()
+        };
+        let revoked = self.sessions(ADMIN).revoke_session(request).await;
+        let enforcement = revoked.expect("revoked").into_inner().enforcement;
+        enforcement.expect("an enforcement").revision
+    }
+
+    /// The whole trail of the tenant, by the list, in the order of the log.
+    ///
+    /// # Panics
+    /// When it has more than a page.
+    pub async fn trail(&self) -> Vec<v1::AuditEvent> {
+        let request = v1::ListAuditEventsRequest {
+            tenant_id: TENANT.into(),
+            page_size: 200,
+            ..Default::default()
+        };
+        let listed = self.audit(SUPPORT).list_audit_events(request).await;
+        let listed = listed.expect("a list").into_inner();
+        assert!(listed.next_page_token.is_empty(), "more than a page");
+        let mut events = listed.events;
+        events.sort_by(|one, other| place(one).cmp(&place(other)));
+        events
+    }
 }
 
 /// A transport to `endpoint` for a bearer string; an empty one sends none.
@@ -270,6 +303,11 @@ pub fn sign_in(user: &str) -> v1::CreateSessionRequest {
         }),
         ..Default::default()
     }
+}
+
+/// The place of an event in the log.
+fn place(event: &v1::AuditEvent) -> (u64, &str, u32) {
+    (event.revision, &event.id, event.ordinal)
 }
 
 /// The id of a created session.

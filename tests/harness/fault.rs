@@ -204,6 +204,7 @@ impl Backend for FaultyBackend {
             return Err(DbError::Unavailable("a fault of the test's".into()));
         }
         let waiting = Waiting::new(&self.faults, lane);
+        // Before the wait for a connection: the plan is for the loan that asks next, whichever is served next.
         let plans = self.faults.take(lane);
         let inner = self.inner.connection(lane).await?;
         drop(waiting);
@@ -308,6 +309,7 @@ impl FaultyConnection {
 impl Connection for FaultyConnection {
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         self.before(false).await?;
+        // A fault behind it hides the answer: done, and its caller does not know.
         let done = self.inner.query(sql, params).await;
         self.after(false).await?;
         done

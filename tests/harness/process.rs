@@ -96,6 +96,7 @@ impl Dev {
         let mut gateway = String::new();
         let mut console = String::new();
         within("dev to listen", async {
+            // The console comes last, so everything listens by then.
             while console.is_empty() {
                 let line = stdout
                     .next_line()
@@ -118,6 +119,7 @@ impl Dev {
         .await;
         Self {
             child,
+            // Kept, because a process that writes into a closed pipe ends.
             _stdout: stdout,
             grpc,
             gateway,

@@ -1,6 +1,7 @@
 //! `cargo xtask shape`: figures about how the code reads. It is a report, not a check.
 //!
-//! It reads the product's code: `crates/*/src` without tests and without generated code.
+//! It reads the product's code: `crates/*/src` without tests and without generated code. With `--tests` it reads the
+//! tests in `tests/` instead.
 
 mod circles;
 mod functions;
@@ -20,9 +21,15 @@ use crate::shell::{self, command};
 /// Options of `shape`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Also names the longest functions.
+    /// Also names this number of the longest functions.
+    #[arg(long, value_name = "N")]
+    longest: Option<usize>,
+    /// Also names the functions with closures that `let` binds.
     #[arg(long)]
-    longest: bool,
+    closures: bool,
+    /// Counts the functions of `tests/` instead of the product's.
+    #[arg(long)]
+    tests: bool,
     /// Counts only files under these paths.
     paths: Vec<PathBuf>,
 }
@@ -42,7 +49,10 @@ impl Source {
 
 /// Prints the figures.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut sources = read_sources(Path::new("crates"))?;
+    let mut sources = match options.tests {
+        true => read_all(&[PathBuf::from("tests")])?,
+        false => read_all(&source_directories(Path::new("crates"))?)?,
+    };
     if !options.paths.is_empty() {
         sources.retain(|source| source.is_under(&options.paths));
     }
@@ -52,19 +62,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("files                               {:>7}", sources.len());
     functions.print();
     prose.print();
-    circles::print(&sources);
-    print_crates()?;
+    // Files of one test binary name each other freely, and no gateway embeds them.
+    if !options.tests {
+        circles::print(&sources);
+        print_crates()?;
+    }
 
-    if options.longest {
-        functions.print_longest();
+    if let Some(count) = options.longest {
+        functions.print_longest(count);
+    }
+    if options.closures {
+        functions.print_let_closures();
     }
     Ok(())
 }
 
-fn read_sources(crates: &Path) -> Result<Vec<Source>> {
-    let mut paths = Vec::new();
+fn source_directories(crates: &Path) -> Result<Vec<PathBuf>> {
+    let mut directories = Vec::new();
     for entry in fs::read_dir(crates).context("reading crates/")? {
-        collect_paths(&entry?.path().join("src"), &mut paths)?;
+        directories.push(entry?.path().join("src"));
+    }
+    Ok(directories)
+}
+
+fn read_all(directories: &[PathBuf]) -> Result<Vec<Source>> {
+    let mut paths = Vec::new();
+    for directory in directories {
+        collect_paths(directory, &mut paths)?;
     }
     paths.sort();
 
@@ -88,7 +112,7 @@ fn collect_paths(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
             .file_stem()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        if matches!(name, "generated" | "tests") {
+        if matches!(name, "generated" | "tests" | "target") {
             continue;
         }
         if path.is_dir() {

@@ -413,6 +413,7 @@ fn remove_left_behind(directory: &Path) -> io::Result<()> {
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    // Disks block, and a blocked worker thread would hold up calls.
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(io::Error::other)?
 }

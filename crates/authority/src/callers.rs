@@ -21,7 +21,7 @@ use crate::{
     config::{BearerDigest, CallerConfig, ConfigError, San},
 };
 
-/// The configured services, and what replaces them.
+/// The configured services, which a new configuration replaces while calls read them.
 pub struct Callers {
     table: ArcSwap<CallerTable>,
     /// One replacement at a time: each compares with the table that it replaces.

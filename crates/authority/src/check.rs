@@ -58,7 +58,7 @@ pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> 
     })
 }
 
-/// Describes what an acknowledgement survives, by the settings of the PostgreSQL server.
+/// Describes the failures that an acknowledgement survives, by the settings of the PostgreSQL server.
 ///
 /// # Errors
 /// When the server cannot be examined.

@@ -132,6 +132,7 @@ impl RefusedSignIns {
             }
             let count = std::mem::take(&mut merged.count);
             if count == 0 {
+                // Not removed here, because the map is being walked. A kind with no refusal in its window is over.
                 quiet.push(kind.clone());
                 continue;
             }

@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use futures::future::BoxFuture;
-
+use opentelemetry::metrics::Meter;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use crate::{
     api::{access::Access, grpc, http},
     app::{App, TokenUses},
     audit_archive::Archiver,
-    audit_export,
+    audit_export::{self, Exporter},
     callers::Callers,
     client_info::{places::Places, user_agents},
     config::{Config, ConfigError},
@@ -39,7 +39,10 @@ use crate::{
     net::{self, PortLimits, PortOptions, Protocol, Tls},
     policies::Policies,
     store::{EnforcementStore, LogBatch, Store, StoreError},
-    telemetry::{Instruments, Telemetry, TelemetryError, store_gauges},
+    telemetry::{
+        Instruments, Telemetry, TelemetryError,
+        store_gauges::{self, Measured},
+    },
 };
 
 /// The most batches on their way from the appender to the feed. The feed reads further ones from the log.
@@ -189,11 +192,8 @@ impl Authority {
 
         // Metrics, for Prometheus and OTLP.
         let (telemetry, instruments) = Telemetry::start(&config.telemetry, config.store.system())?;
-        let telemetry = Arc::new(telemetry);
-        health::gauges::observe(&instruments.meter, &readiness);
-        store_gauges::observe(&instruments.meter, &store);
         let measured = Arc::default();
-        store_gauges::observe_measured(&instruments.meter, &measured);
+        observe_parts(&instruments.meter, &readiness, &store, &measured);
 
         // The parts that calls work with. The log sends its batches straight to the feed.
         let (appended, batches) = mpsc::channel(BATCHES_MAX);
@@ -210,21 +210,11 @@ impl Authority {
         let app = Arc::new(app);
 
         // Opened before a port is served, because a file of theirs may not be usable.
-        let exporting = audit_export::Parts {
-            store: &app.store,
-            feed: &app.feed,
-            authority: app.watch.beats.authority(),
-            meter: &app.instruments.meter,
-        };
-        let audit_exports = audit_export::open(&app.config.audit_exports, &exporting)?;
-
+        let audit_exports = open_audit_exports(&app)?;
         let audit_archive = Archiver::open(&app)?;
 
         // The ports.
-        let tls = PortTls::open(&app.config)?;
-        if let Some(tls) = &tls.grpc {
-            net::observe_certificates(&app.instruments.meter, tls);
-        }
+        let tls = PortTls::open(&app)?;
         let authority = Self {
             grpc_address: sockets.grpc_address,
             http_address: sockets.http_address,
@@ -235,28 +225,19 @@ impl Authority {
             id: app.watch.beats.authority(),
             shutdown,
             tasks,
-            telemetry,
+            telemetry: Arc::new(telemetry),
         };
         authority.serve(&app, sockets, &tls);
 
         // The work that nobody asks for.
         let jobs = Jobs {
-            app: Arc::clone(&app),
-            store: Arc::clone(&app.store),
+            app,
+            master,
             measured,
-            log: app.log.clone(),
-            feed: Arc::clone(&app.feed),
-            gates: Arc::clone(&app.gates),
-            keyring: Arc::clone(&app.keyring),
-            secrets: Arc::clone(&app.secrets),
-            places: Arc::clone(&app.places),
             audit_exports,
             audit_archive,
             tls: tls.grpc.into_iter().chain(tls.http).collect(),
-            refused_sign_ins: Arc::clone(&app.refused_sign_ins),
             batches,
-            master,
-            config: app.config.clone(),
         };
         jobs.start(&authority.tasks, &authority.shutdown.stop);
 
@@ -392,6 +373,29 @@ impl Authority {
     }
 }
 
+/// Shows the state of readiness and of the store in the metrics.
+fn observe_parts(
+    meter: &Meter,
+    readiness: &Arc<Readiness>,
+    store: &Arc<dyn Store>,
+    measured: &Arc<Measured>,
+) {
+    health::gauges::observe(meter, readiness);
+    store_gauges::observe(meter, store);
+    store_gauges::observe_measured(meter, measured);
+}
+
+/// Opens the destinations of the audit trail.
+fn open_audit_exports(app: &App) -> Result<Vec<Exporter>, ConfigError> {
+    let parts = audit_export::Parts {
+        store: &app.store,
+        feed: &app.feed,
+        authority: app.watch.beats.authority(),
+        meter: &app.instruments.meter,
+    };
+    audit_export::open(&app.config.audit_exports, &parts)
+}
+
 /// Starts the parts that calls work with.
 async fn start_app(
     config: Config,
@@ -434,31 +438,17 @@ async fn start_app(
     )
     .await?;
 
-    // The feed: the view that follows the log, for this authority and for every stream.
-    let feed = Feed::open(Arc::clone(&enforcement), Arc::clone(&master), &config.watch).await?;
-    let feed = Arc::new(feed);
-
-    // The streams of gates that watch this authority.
-    let heads = Arc::clone(&secrets.heads);
-    let (watch, peers) = start_watch(
+    // The feed, with the gates that watch it, and the receipts of changes.
+    let following = start_following(
         &config,
         &enforcement,
-        &feed,
-        heads,
+        master,
+        Arc::clone(&secrets.heads),
         &instruments,
         tasks,
         shutdown,
-    );
-    let watch = Arc::new(watch);
-
-    // The receipts of changes.
-    let receipts = Receipts::new(
-        Arc::clone(&feed),
-        Arc::clone(&watch.validators),
-        Arc::clone(&peers),
-        config.watch.receipts_max,
-        config.watch.staleness_max,
-    );
+    )
+    .await?;
 
     // The services that may call.
     let callers = Arc::new(Callers::new(&config.callers)?);
@@ -482,11 +472,11 @@ async fn start_app(
         log,
         limits,
         identity_providers,
-        feed,
-        receipts,
-        peers,
-        gates: Arc::clone(&watch.gates),
-        watch,
+        feed: following.feed,
+        receipts: following.receipts,
+        peers: following.peers,
+        gates: Arc::clone(&following.watch.gates),
+        watch: following.watch,
         keyring: Arc::new(keyring),
         secrets: Arc::new(secrets),
         policies: Arc::new(policies),
@@ -495,6 +485,47 @@ async fn start_app(
         instruments,
         token_uses: TokenUses::default(),
         drain: shutdown.drain.clone(),
+    })
+}
+
+/// The parts that follow the log and prove it to gates.
+struct Following {
+    feed: Arc<Feed>,
+    watch: Arc<WatchHost>,
+    peers: Arc<Peers>,
+    receipts: Receipts,
+}
+
+/// Starts the parts that follow the log and prove it to gates.
+async fn start_following(
+    config: &Config,
+    store: &Arc<dyn EnforcementStore>,
+    master: Arc<MasterKeys>,
+    heads: Arc<HeadCodes>,
+    instruments: &Arc<Instruments>,
+    tasks: &Supervisor,
+    shutdown: &Shutdown,
+) -> Result<Following, StartError> {
+    // The feed: the view that follows the log, for this authority and for every stream.
+    let feed = Feed::open(Arc::clone(store), master, &config.watch).await?;
+    let feed = Arc::new(feed);
+
+    // The streams of gates that watch this authority.
+    let (watch, peers) = start_watch(config, store, &feed, heads, instruments, tasks, shutdown);
+
+    // The receipts of changes.
+    let receipts = Receipts::new(
+        Arc::clone(&feed),
+        Arc::clone(&watch.validators),
+        Arc::clone(&peers),
+        config.watch.receipts_max,
+        config.watch.staleness_max,
+    );
+    Ok(Following {
+        feed,
+        watch: Arc::new(watch),
+        peers,
+        receipts,
     })
 }
 
@@ -575,10 +606,15 @@ impl Sockets {
 }
 
 impl PortTls {
-    fn open(config: &Config) -> Result<Self, ConfigError> {
+    fn open(app: &App) -> Result<Self, ConfigError> {
+        let config = &app.config.server;
+        let grpc = Tls::open_grpc(config)?.map(Arc::new);
+        if let Some(tls) = &grpc {
+            net::observe_certificates(&app.instruments.meter, tls);
+        }
         Ok(Self {
-            grpc: Tls::open_grpc(&config.server)?.map(Arc::new),
-            http: Tls::open_http(&config.server)?.map(Arc::new),
+            grpc,
+            http: Tls::open_http(config)?.map(Arc::new),
         })
     }
 }

@@ -52,12 +52,13 @@ pub(crate) async fn back_up(options: BackupOptions) -> Result<()> {
     Ok(())
 }
 
-/// Puts a backup in the place of the database, and begins a new history: the backup lacks what was revoked after it.
+/// Puts a backup in the place of the database, and begins a new history: the backup lacks the revocations after it.
 pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
     let config = options.source.read()?;
     // Before anything is touched: without the right key the restored database is of no use.
     let master = read_master_keys(&config.keys).await?;
     let directory = data_directory(&config)?;
+    // A restore over a live database would lose every revocation since the backup.
     if !options.replace && sqlite::has_database(directory) {
         let problem = "has a database already: give --replace to keep that one aside";
         return Err(ConfigError::new("store.url", problem).into());
@@ -67,6 +68,8 @@ pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
         println!("the database before is in {}", kept.display());
     }
     let store = open_store(&config.store).await?;
+    // Gates have seen revisions that the backup lacks. By the new history they know that this one does not continue
+    // it.
     let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
     println!(
         "restored: a new history begins at revision {}",

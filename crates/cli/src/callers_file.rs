@@ -59,6 +59,7 @@ impl CallersFile {
             let Ok(now) = spawn_blocking(move || source.digest()).await else {
                 continue;
             };
+            // The same twice: an editor may be in the middle of writing. A signal says that it is done.
             let is_settled = now == self.seen;
             self.seen = now;
             if is_asked || (is_settled && now != self.read) {

@@ -67,7 +67,7 @@ impl Source {
     }
 }
 
-/// Whether the person who typed the command can mend the error, in a flag or in the configuration.
+/// Returns whether the user of the command can fix the error, in a flag or in the configuration.
 pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(StartError::Config(_)))
 }

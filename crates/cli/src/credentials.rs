@@ -114,6 +114,7 @@ pub(crate) fn create_master_key(directory: &Path) -> Result<PathBuf> {
 /// Writes a file that only its owner can read. The rename makes it appear complete or not at all: half a master key
 /// after a crash would lock the database for good.
 pub(crate) fn write_secret(file: &Path, text: &str) -> Result<()> {
+    // Beside the file, because a rename within one directory is whole or not at all.
     let part = file.with_extension("part");
     write_synced(&part, text)
         .and_then(|()| fs::rename(&part, file))

@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 
 use crate::output::text::visible;
 
-/// What the exit status of a command means. `docs/reference/command-line.md` lists them.
+/// The exit status of a command. `docs/reference/command-line.md` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Something else went wrong.
@@ -34,7 +34,7 @@ pub(crate) struct Failure {
     /// The exit status.
     pub(crate) exit: Exit,
     message: String,
-    /// What to do, on a line of its own.
+    /// The remedy, on a line of its own.
     pub(crate) hint: Option<String>,
     /// The reason in the words of the authority. Empty if the failure is our own.
     pub(crate) reason: String,
@@ -72,7 +72,7 @@ impl Failure {
         Self::new(Exit::Unavailable, format!("{message}: {}", causes(error)))
     }
 
-    /// Adds what to do.
+    /// Adds the remedy.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

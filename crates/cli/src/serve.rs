@@ -53,6 +53,7 @@ pub(crate) struct RecoverOptions {
 /// Runs an authority until a signal or a failure, or only checks its configuration.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let source = Arc::new(options.source);
+    // Taken before the file is read: a change in between is then seen as a change.
     let digest = source.digest();
     let config = source.read()?;
     if options.check_config {

@@ -1,4 +1,4 @@
-//! `portcullis size`: how much room an installation takes, by what its people do in a day.
+//! `portcullis size`: estimates the room that an installation takes, from its people's use of a day.
 //!
 //! The figures of one row were measured: `tests/e2e/sizing.rs` does each thing some thousand times on a real PostgreSQL,
 //! and compares.

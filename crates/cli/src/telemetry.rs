@@ -11,8 +11,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// What services log unless `RUST_LOG` says otherwise. The migrations' library logs its own steps with paths of the machine
-/// that built the binary; what a migration did is in our own lines.
+/// The log filter of services without `RUST_LOG`. The migrations' library logs its own steps with paths of the machine
+/// that built the binary; our own lines describe each migration.
 pub(crate) const SERVICE_FILTER: &str = "info,refinery_core=warn";
 
 /// How log lines are written.

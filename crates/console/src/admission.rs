@@ -1,6 +1,6 @@
 //! Whose request it is: the verdict of the embedded validator about the session cookie.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State as Shared},
@@ -9,7 +9,11 @@ use axum::{
 };
 use portcullis_validator::{Identity, Rejection, RequestInfo};
 
-use crate::{console::Peer, cookies, receipts, state::State};
+use crate::{cookies, receipts, state::State};
+
+/// The address of the connection's other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The longest session cookie, in bytes.
 const COOKIE_BYTES_MAX: usize = 8 * 1_024;
@@ -27,7 +31,7 @@ pub(crate) enum Admission {
     Unavailable,
 }
 
-/// Decides once for each request, and lets it through in any case: the pages say what they need.
+/// Decides once for each request, and lets it through in any case: each page decides whether it needs a person.
 pub(crate) async fn admit(
     Shared(state): Shared<State>,
     mut request: Request,
@@ -43,6 +47,7 @@ fn admission(state: &State, request: &Request) -> Admission {
     let Some(token) = cookies::cookie(headers, &state.config.session.cookie) else {
         return Admission::Anonymous;
     };
+    // Bounded before any work is done: anybody can send a cookie.
     if token.len() > COOKIE_BYTES_MAX {
         return Admission::Anonymous;
     }
@@ -61,6 +66,7 @@ fn admission(state: &State, request: &Request) -> Admission {
         // The signature was checked before the view was asked.
         Err(Rejection::Revoked | Rejection::SignedOut) => Admission::Ended(token.into()),
         Err(rejection) if rejection.is_unavailable() => Admission::Unavailable,
+        // Expired, of another issuer, or no token at all: a new sign-in is the remedy for each.
         Err(_) => Admission::Anonymous,
     }
 }

@@ -20,7 +20,7 @@ use http::{
 use portcullis_contract::position::sha256;
 use rust_embed::RustEmbed;
 
-use crate::{problem::Problem, state::State};
+use crate::problem::Problem;
 
 /// Digits of a hash in an address.
 const HASH_DIGITS: usize = 16;
@@ -102,18 +102,20 @@ impl Theme {
     }
 }
 
-pub(crate) fn routes() -> Router<State> {
+/// The routes of all files, with the operator's style sheet if there is one.
+pub(crate) fn routes<S>(theme: Option<Theme>) -> Router<S> {
     Router::new()
         .route("/assets/{hash}/{name}", get(show))
         .route(&format!("/embed/{COMPONENT}"), get(show_component))
+        .with_state(theme)
 }
 
 /// A file. An address with another hash is of another version, whose bytes are not there any more.
 async fn show(
-    Shared(state): Shared<State>,
+    Shared(theme): Shared<Option<Theme>>,
     Path((hash, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let asset = match &state.theme {
+    let asset = match &theme {
         Some(theme) if name == THEME => Some(&*theme.0),
         _ => ASSETS.get(&name),
     };

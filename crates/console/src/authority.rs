@@ -88,9 +88,8 @@ impl Authorities {
 }
 
 fn channel(address: &str, tls: &ClientTlsConfig) -> Result<Channel, ConfigError> {
-    let invalid = |problem: String| ConfigError::new("authority.endpoints", problem);
     let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|error| invalid(error.to_string()))?
+        .map_err(|error| invalid(&error))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
@@ -101,8 +100,12 @@ fn channel(address: &str, tls: &ClientTlsConfig) -> Result<Channel, ConfigError>
     }
     let endpoint = endpoint
         .tls_config(tls.clone())
-        .map_err(|error| invalid(error.to_string()))?;
+        .map_err(|error| invalid(&error))?;
     Ok(endpoint.connect_lazy())
+}
+
+fn invalid(error: &tonic::transport::Error) -> ConfigError {
+    ConfigError::new("authority.endpoints", error.to_string())
 }
 
 /// The authority, as one person calls it.
@@ -180,7 +183,9 @@ async fn send(
     request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
     let (head, body) = request.into_parts();
+    // Kept whole, because a call that reached no authority is sent again to the next one.
     let body = body.collect().await?.to_bytes();
+    // The one that answered last: otherwise every call would wait for an authority that is away.
     let first = authorities.current.load(Relaxed);
     let count = authorities.channels.len();
     let mut failed = None;

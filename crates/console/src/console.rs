@@ -17,11 +17,12 @@ use tower_http::{
 };
 
 use crate::{
-    admission, assets,
+    admission::{self, Peer},
+    assets,
     config::Config,
-    pages, preferences,
-    problem::{self, Problem},
-    reader, receipts,
+    live_receipts, pages, preferences,
+    problem::Problem,
+    problem_page, reader,
     security::{self, SecurityHeaders},
     state::State,
 };
@@ -44,10 +45,6 @@ pub enum StartError {
     #[error("authority: {0}")]
     Validator(#[from] BuildError),
 }
-
-/// The address of the connection's other end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A running console.
 pub struct Console {
@@ -127,35 +124,38 @@ impl Console {
         self.close.cancel();
         // An error would be a panic of the accept loop, which ends it too.
         let _ = self.serving.await;
+        // Last, because the requests that still ran have counted uses of sessions.
         self.validator.close().await;
     }
 }
 
-/// All pages, with what every answer has. A layer is outside of those above it.
+/// All pages, with the layers of every answer. A layer is outside of those above it.
 fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
     let security = SecurityHeaders::new(&config.server)?;
     let pages = Router::new()
         .merge(pages::routes())
-        .merge(receipts::routes())
+        .merge(live_receipts::routes())
         .layer(middleware::from_fn_with_state(
             state.clone(),
             admission::admit,
         ))
+        // Outside of the admission: they work for everybody, also while the authority is away.
         .merge(preferences::routes())
-        .merge(assets::routes())
+        .merge(assets::routes(state.theme.clone()))
         .fallback(|| async { Problem::not_found() });
     let timeout = TimeoutLayer::with_status_code(
         http::StatusCode::SERVICE_UNAVAILABLE,
         2 * config.limits.request_timeout,
     );
     Ok(pages
+        // Timeouts and panics become problems here, and `show_problems` outside of them writes their page.
         .layer(timeout)
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| Problem::internal().into_response(),
         ))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            problem::show_problems,
+            problem_page::show_problems,
         ))
         .layer(middleware::from_fn(reader::find_reader))
         .layer(CompressionLayer::new())

@@ -23,6 +23,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
             if key != name {
                 continue;
             }
+            // Another site of the same domain may have set the second one.
             if found.is_some_and(|other| other != value) {
                 return None;
             }

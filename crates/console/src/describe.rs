@@ -179,22 +179,26 @@ pub(crate) struct FindingText {
 pub(crate) fn findings(words: Words, session: &Session) -> Vec<FindingText> {
     let mut findings: Vec<_> = session.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    let text = |finding: &Finding| {
-        let (mark, level) = match finding.level() {
-            FindingLevel::High => ("danger", "mine-level-high"),
-            FindingLevel::Medium => ("warning", "mine-level-medium"),
-            FindingLevel::Low | FindingLevel::Unspecified => ("", "mine-level-low"),
-        };
-        FindingText {
-            sentence: finding_sentence(words, finding),
-            mark,
-            level: words.text(level),
-        }
-    };
-    findings.into_iter().map(text).collect()
+    findings
+        .into_iter()
+        .map(|finding| finding_text(words, finding))
+        .collect()
 }
 
-/// Whether a session has a finding that its user should look at: more than what every traveller causes.
+fn finding_text(words: Words, finding: &Finding) -> FindingText {
+    let (mark, level) = match finding.level() {
+        FindingLevel::High => ("danger", "mine-level-high"),
+        FindingLevel::Medium => ("warning", "mine-level-medium"),
+        FindingLevel::Low | FindingLevel::Unspecified => ("", "mine-level-low"),
+    };
+    FindingText {
+        sentence: finding_sentence(words, finding),
+        mark,
+        level: words.text(level),
+    }
+}
+
+/// Returns whether a session has a finding that its user should look at: more than every traveller causes.
 pub(crate) fn is_suspicious(session: &Session) -> bool {
     session
         .findings

@@ -1,4 +1,4 @@
-//! What a change did: the sentence and the receipt that the page after it shows.
+//! The outcome of a change: the sentence and the receipt that the page after it shows.
 //!
 //! It travels in the address of that page, sealed: nobody can make a link that claims a sign-out that was none.
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{receipts, words::Words};
 
-/// What a change did.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
     /// The id of the sentence.
@@ -26,7 +26,7 @@ impl Done {
         }
     }
 
-    /// Adds the receipt of what the change ended, if it ended anything.
+    /// Adds the receipt of the change, if it ended anything.
     pub(crate) fn enforcement(mut self, enforcement: Option<&Enforcement>) -> Self {
         self.receipt = enforcement.map(Receipt::of);
         self
@@ -84,8 +84,15 @@ impl Receipt {
 
     /// Where the page follows it. None: there is nothing left to follow.
     pub(crate) fn live(&self) -> Option<String> {
-        let address = || format!("{}{}?since={}", receipts::PATH, self.revision, self.since);
-        (!self.is_complete).then(address)
+        if self.is_complete {
+            return None;
+        }
+        Some(format!(
+            "{}{}?since={}",
+            receipts::PATH,
+            self.revision,
+            self.since
+        ))
     }
 
     /// The sentence about it.

@@ -20,9 +20,9 @@
 //! # The rooms
 //!
 //! - `admission` and `person`: whose request it is. `forms`: requests that change something, checked for forgery.
-//! - `authority`: the calls. `problem`: what went wrong, as a page in the reader's language.
-//! - `page`, `words`, `times`, `numbers`, `locale`: what every page has.
-//! - `seal`: what a page remembers in its address, readable for the console alone.
+//! - `authority`: the calls. `problem`: the kinds of errors. `problem_page`: their page, in the reader's language.
+//! - `page`, `words`, `times`, `numbers`, `locale`: the parts of every page.
+//! - `seal`: values in a page's address, readable for the console alone.
 //! - `security`: the headers of every answer. `assets`: styles and scripts, by their hash.
 //! - `pages`: a room a subject. Each works without scripts.
 
@@ -34,7 +34,9 @@ mod console;
 mod cookies;
 mod describe;
 mod done;
+mod form_key;
 mod forms;
+mod live_receipts;
 mod locale;
 mod numbers;
 mod page;
@@ -42,6 +44,7 @@ mod pages;
 mod person;
 mod preferences;
 mod problem;
+mod problem_page;
 mod reader;
 mod receipts;
 mod seal;

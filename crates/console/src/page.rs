@@ -1,4 +1,4 @@
-//! What every page has: words, times, navigation, and the markup's answer.
+//! The parts of every page: words, times, navigation, and the markup's answer.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,6 @@ use http::{
 use crate::{
     assets,
     locale::Locale,
-    person::Person,
     problem::Problem,
     reader::{Reader, Theme},
     state::State,
@@ -34,6 +33,20 @@ impl Room {
     /// The rooms for staff, in the order of the navigation. Gates are for operators, who are services, so that no person's
     /// page leads there.
     const STAFF: [Self; 4] = [Self::Team, Self::Settings, Self::ApiSessions, Self::Audit];
+
+    /// The links to all rooms of a person.
+    pub(crate) fn links(words: Words, is_staff: bool, current: Self) -> Vec<Link> {
+        let mut rooms = vec![Self::Mine];
+        if is_staff {
+            rooms.extend(Self::STAFF);
+        }
+        let links = rooms.into_iter().map(|room| Link {
+            path: room.path(),
+            text: words.text(room.word()),
+            is_current: room == current,
+        });
+        links.collect()
+    }
 
     fn path(self) -> &'static str {
         match self {
@@ -65,7 +78,7 @@ pub(crate) struct Link {
     pub(crate) is_current: bool,
 }
 
-/// What every page has. A template has it as `page`.
+/// The parts of every page. A template has them as `page`.
 pub(crate) struct Frame {
     pub(crate) words: Words,
     pub(crate) times: Times,
@@ -101,29 +114,6 @@ impl Frame {
             path,
             nonce: reader.nonce,
             sign_out_url: state.config.session.sign_out_url.clone(),
-        }
-    }
-
-    pub(crate) fn of_person(
-        state: &State,
-        reader: Reader,
-        person: &Person,
-        current: Room,
-        form_token: String,
-    ) -> Self {
-        let words = reader.words;
-        let staff = Room::STAFF.into_iter().filter(|_| person.roles.reads());
-        let rooms = std::iter::once(Room::Mine).chain(staff);
-        let rooms = rooms.map(|room| Link {
-            path: room.path(),
-            text: words.text(room.word()),
-            is_current: room == current,
-        });
-        Self {
-            rooms: rooms.collect(),
-            name: person.display_name(),
-            form_token,
-            ..Self::of_reader(state, reader)
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
 /// The longest sealed question in an address, in bytes. Servers and browsers take addresses of twice this length.
 const QUESTION_BYTES_MAX: usize = 4_096;
 
-/// The roles of a person in their tenant. They decide which links a page has; the authority decides what a call may.
+/// The roles of a person in their tenant. They decide which links a page has; the authority decides about the calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roles {
     is_support: bool,
@@ -65,10 +65,14 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// What every page has: words, times, navigation.
+    /// The parts of every page: words, times, navigation.
     pub(crate) fn frame(&self, room: Room) -> Frame {
-        let token = self.form_token();
-        Frame::of_person(&self.state, self.reader.clone(), self, room, token)
+        Frame {
+            rooms: Room::links(self.words, self.roles.reads(), room),
+            name: self.display_name(),
+            form_token: self.form_token(),
+            ..Frame::of_reader(&self.state, self.reader.clone())
+        }
     }
 
     /// The value of the field `csrf` of a form on this person's page.
@@ -76,12 +80,12 @@ impl Person {
         self.state.form_key.token(&self.session_id)
     }
 
-    /// The parameter `done` of an address: what a change did, which its page tells once.
+    /// The parameter `done` of an address: the outcome of a change, which its page tells once.
     pub(crate) fn seal(&self, done: &Done) -> String {
         self.state.form_key.seal(done)
     }
 
-    /// What the parameter `done` tells. None: nothing, or a text that this console did not write.
+    /// The outcome in the parameter `done`. None without one, and for a text that this console did not write.
     pub(crate) fn open(&self, sealed: Option<&str>) -> Option<Done> {
         self.state.form_key.open(sealed?)
     }

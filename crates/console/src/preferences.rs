@@ -55,12 +55,16 @@ async fn choose(request: Request) -> Result<Response, Problem> {
 
 /// A path of the console. Anything else, such as `//host`, leads to the first page.
 fn way_back(path: &str) -> &str {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
-    if path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain) {
+    if path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_path_byte) {
         path
     } else {
         "/"
     }
+}
+
+fn is_path_byte(byte: u8) -> bool {
+    // Browsers take a backslash for a slash, so `/\host` would lead to another host.
+    byte.is_ascii_graphic() && byte != b'\\'
 }
 
 #[cfg(test)]

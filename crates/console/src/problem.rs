@@ -1,37 +1,19 @@
-//! What went wrong, as a page in the reader's language that says what to do.
+//! Problems: the errors that become pages.
 //!
-//! A handler returns a [`Problem`]. It becomes an answer with its status, and [`show_problems`] writes the page, because only
-//! the middleware knows the reader.
+//! A handler returns a [`Problem`]. It becomes an answer with its status, and [`problem_page`](crate::problem_page) writes
+//! the page, because only the middleware knows the reader.
 
-use askama::Template;
-use axum::{
-    extract::{Request, State as Shared},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
-use http::{
-    HeaderValue, Method, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER},
-};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header::LOCATION};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{
-    page::{Frame, html},
-    reader::Reader,
-    state::State,
-};
-
-/// Seconds until a page whose authority is away tries again by itself.
-const RETRY_SECONDS: &str = "5";
 /// The most fields that a page names.
 const FIELDS_MAX: usize = 8;
-/// Reloads the page. A header, because an element that does it in the page would take the reader's focus by surprise.
-const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
 /// The kind of a problem: its status and its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// The session is missing, expired or not accepted.
     SignIn,
     /// The policy asks for a recent sign-in.
@@ -63,7 +45,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::SignIn | Self::Ended => StatusCode::UNAUTHORIZED,
             Self::SignInRecently | Self::Denied | Self::Forbidden | Self::ForeignForm => {
@@ -82,8 +64,8 @@ impl Kind {
         }
     }
 
-    /// The ids of the title, and of what to do.
-    fn words(self) -> (&'static str, &'static str) {
+    /// The ids of the title, and of the remedy.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::SignIn => ("frame-problem-sign-in", "frame-problem-sign-in-advice"),
             Self::SignInRecently => ("frame-problem-recent", "frame-problem-recent-advice"),
@@ -114,7 +96,7 @@ impl Kind {
     }
 
     /// The kind of an answer that the router gave by itself.
-    fn of_status(status: StatusCode) -> Option<Self> {
+    pub(crate) fn of_status(status: StatusCode) -> Option<Self> {
         match status {
             StatusCode::NOT_FOUND => Some(Self::NotFound),
             StatusCode::METHOD_NOT_ALLOWED => Some(Self::Method),
@@ -127,12 +109,13 @@ impl Kind {
     }
 }
 
-/// What went wrong.
+/// An error that becomes a page.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem(Box<Content>);
 
+/// The answer that a problem becomes.
 #[derive(Clone, Debug)]
-enum Content {
+pub(crate) enum Content {
     /// Another page is the answer.
     SeeOther(String),
     Page {
@@ -143,9 +126,14 @@ enum Content {
 }
 
 impl Problem {
-    fn of(kind: Kind) -> Self {
+    pub(crate) fn of(kind: Kind) -> Self {
         let fields = Vec::new();
         Self(Box::new(Content::Page { kind, fields }))
+    }
+
+    /// The answer that it becomes.
+    pub(crate) fn into_content(self) -> Content {
+        *self.0
     }
 
     /// Leads to another page.
@@ -223,6 +211,7 @@ impl From<Status> for Problem {
         let fields = violations(&status);
         let kind = kind_of(status.code(), reason.as_deref());
         if kind == Kind::Internal {
+            // Without the message, which may repeat a value that the person entered.
             tracing::error!(code = ?status.code(), reason, "a call to the authority failed");
         }
         Self(Box::new(Content::Page { kind, fields }))
@@ -241,6 +230,7 @@ fn violations(status: &Status) -> Vec<String> {
 }
 
 fn kind_of(code: Code, reason: Option<&str>) -> Kind {
+    // The reason first, because several of them share a code.
     match reason {
         Some("SESSION_ENDED") => return Kind::Ended,
         Some("REAUTHENTICATION_REQUIRED") => return Kind::SignInRecently,
@@ -280,116 +270,6 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-#[derive(Template)]
-#[template(path = "problem.html")]
-struct ProblemPage {
-    page: Frame,
-    title: String,
-    advice: String,
-    fields: Vec<String>,
-    /// The way on, and its words.
-    link: Option<(String, String)>,
-}
-
-/// Writes the page of a problem.
-pub(crate) async fn show_problems(
-    Shared(state): Shared<State>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let method = request.method().clone();
-    let reader = request.extensions().get::<Reader>().cloned();
-    let response = next.run(request).await;
-    let (Some(problem), Some(reader)) = (problem_of(&response), reader) else {
-        return response;
-    };
-    let Content::Page { kind, fields } = *problem.0 else {
-        return response;
-    };
-
-    let mut page = page_of(&state, reader, &method, kind, fields);
-    // A router that refuses a method says which ones there are.
-    if let Some(allow) = response.headers().get(ALLOW) {
-        page.headers_mut().insert(ALLOW, allow.clone());
-    }
-    page
-}
-
-/// The problem of an answer, also of one that the router gave by itself: it has no page.
-fn problem_of(response: &Response) -> Option<Problem> {
-    if let Some(problem) = response.extensions().get::<Problem>() {
-        return Some(problem.clone());
-    }
-    let kind = response.headers().get(CONTENT_TYPE);
-    let has_page = kind.is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
-    if has_page {
-        return None;
-    }
-    Kind::of_status(response.status()).map(Problem::of)
-}
-
-fn page_of(
-    state: &State,
-    reader: Reader,
-    method: &Method,
-    kind: Kind,
-    fields: Vec<String>,
-) -> Response {
-    let words = reader.words;
-    let (title, mut advice) = kind.words();
-    let opens_page = matches!(*method, Method::GET | Method::HEAD);
-    // The call may have arrived before the connection broke.
-    if kind == Kind::Away && !opens_page {
-        advice = "frame-problem-away-form-advice";
-    }
-    let link = link_of(state, &reader, kind, opens_page);
-    let page = ProblemPage {
-        page: Frame::of_reader(state, reader),
-        title: words.text(title),
-        advice: words.text(advice),
-        fields,
-        link,
-    };
-    let mut response = match page.render() {
-        Ok(text) => html(text),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    };
-    *response.status_mut() = kind.status();
-    let headers = response.headers_mut();
-    if matches!(kind, Kind::Away | Kind::TooMany) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-    }
-    // A form is not sent again by itself.
-    if kind == Kind::Away && opens_page {
-        headers.insert(REFRESH, HeaderValue::from_static(RETRY_SECONDS));
-    }
-    response
-}
-
-/// The way on. A form leads back to its own page, which has the same address.
-fn link_of(
-    state: &State,
-    reader: &Reader,
-    kind: Kind,
-    opens_page: bool,
-) -> Option<(String, String)> {
-    let words = reader.words;
-    let path = reader.target.split('?').next().unwrap_or("/");
-    let back = if opens_page { &reader.target } else { path };
-    let (location, word) = match kind {
-        Kind::SignIn | Kind::SignInRecently => {
-            (state.sign_in_location(back), "frame-problem-sign-in-link")
-        }
-        Kind::Ended => ("/signed-out".to_owned(), "frame-problem-ended-link"),
-        Kind::Away | Kind::TooMany | Kind::TooSlow | Kind::OutdatedForm => {
-            (back.to_owned(), "frame-problem-again-link")
-        }
-        Kind::Conflict | Kind::OldPage => (path.to_owned(), "frame-problem-again-link"),
-        _ => ("/".to_owned(), "frame-problem-home-link"),
-    };
-    Some((location, words.text(word)))
 }
 
 #[cfg(test)]

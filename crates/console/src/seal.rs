@@ -1,4 +1,4 @@
-//! Sealed values: what a page has to remember in its address, for nobody to read or change.
+//! Sealed values: the memory of a page in its address, which nobody else can read or change.
 //!
 //! A search contains names, and an address is kept in histories and logs. So an address has the search encrypted.
 
@@ -31,8 +31,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl Seal {
-    /// Derives the key from a secret that all consoles of an installation have, so that each opens what another sealed,
-    /// also after a restart.
+    /// Derives the key from a secret that all consoles of an installation have, so that each opens the seals of the
+    /// others, also after a restart.
     pub(crate) fn derive(secret: &[u8]) -> Result<Self, ConfigError> {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let key = hmac::sign(&secret, PURPOSE);

@@ -1,4 +1,4 @@
-//! The headers of every answer: what a browser may do with it, and what it may not.
+//! The headers of every answer: they limit the browser's use of it.
 
 use axum::{
     extract::{Request, State as Shared},

@@ -1,4 +1,4 @@
-//! What all pages share.
+//! The state that all pages share.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
     assets::Theme,
     authority::Authorities,
     config::{self, Config},
-    forms::FormKey,
+    form_key::FormKey,
     seal::Seal,
 };
 
-/// What all pages share. Cheap to clone.
+/// The state that all pages share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct State(Arc<Shared>);
 

@@ -198,11 +198,14 @@ fn rounded(distance: i64, unit: i64) -> i64 {
 
 /// The zone of a name such as `Europe/Tallinn`, as browsers know it.
 fn parse_zone(name: &str) -> Option<TimeZone> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
-    if name.len() > ZONE_BYTES_MAX || !name.bytes().all(is_plain) {
+    if name.len() > ZONE_BYTES_MAX || !name.bytes().all(is_zone_byte) {
         return None;
     }
     TimeZone::get(name).ok()
+}
+
+fn is_zone_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte)
 }
 
 struct Formatters {

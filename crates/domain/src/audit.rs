@@ -243,7 +243,7 @@ pub struct TrailBegin {
 pub struct CodedRecord {
     /// The revision that the record is about.
     pub revision: Revision,
-    /// What the code is over.
+    /// The bytes that the code is computed over.
     pub bytes: Vec<u8>,
     /// The code.
     pub code: Vec<u8>,
@@ -262,7 +262,7 @@ pub struct ErasedRows {
     pub last: Revision,
 }
 
-/// A place where the trail differs from what the log's chain commits to.
+/// A place where the trail differs from the digests in the log's chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFault {
     /// The batch.

@@ -1,4 +1,4 @@
-//! Sealed secrets as the store keeps them, and what a change of the master key does to them.
+//! Sealed secrets as the store keeps them, and the effect of a new master key on them.
 
 use std::{fmt, time::Duration};
 
@@ -121,11 +121,11 @@ pub enum SealedPlace {
     SigningKey(KeyId),
     /// The code of the checkpoint at a revision. The checkpoint itself is not sealed.
     Checkpoint(Revision),
-    /// The code of a record of what is gone from the audit trail.
+    /// The code of a record of removed audit rows.
     Removal(RemovalPlace),
 }
 
-/// The place of a record of what is gone from the audit trail because of its age.
+/// The place of a record of audit rows that were removed because of their age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemovalPlace {
     /// Where the trail begins.

@@ -15,6 +15,7 @@ pub(crate) fn check_session(
     now: impl FnOnce() -> Option<u64>,
 ) -> Result<(), Refused> {
     check_tenant(demands, &identity.tenant_id)?;
+    // The list has every accepted value: with `acr_order` also those above the demanded one.
     if !demands.acr.is_empty() && !demands.acr.contains(&identity.acr) {
         return Err(UnmetDemand::Acr.into());
     }

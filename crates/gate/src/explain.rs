@@ -13,7 +13,7 @@ use crate::{
     rules::{Access, CompiledRules, Ruling},
 };
 
-/// The rule that decides about a request, and what it demands. Its `Display` is for people.
+/// The rule that decides about a request, and its demands. Its `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The place of the rule in the list. `None` when no rule matches, or when the request is refused before any.
@@ -41,7 +41,7 @@ pub enum ExplainError {
 }
 
 impl CompiledRules {
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the method is none, or the address is not `https://host/path`. The path is read as a client would send it.
@@ -108,18 +108,14 @@ fn describe(rule: &Ruling) -> String {
     } else {
         format!("no rule matches: {access}")
     };
-    let mut add = |name: &str, values: &str| {
-        if !values.is_empty() {
-            text.push_str(&format!("\n  {name}: {values}"));
-        }
-    };
     let tenants: Vec<&str> = demands.tenants.iter().map(TenantId::as_str).collect();
     let max_age = demands.max_age_seconds;
-    add("tenants", &tenants.join(", "));
-    add("scopes of an API key", &demands.scopes.join(" "));
-    add("acr, one of", &demands.acr.join(" "));
-    add("amr, all of", &demands.amr.join(" "));
-    add(
+    add_line(&mut text, "tenants", &tenants.join(", "));
+    add_line(&mut text, "scopes of an API key", &demands.scopes.join(" "));
+    add_line(&mut text, "acr, one of", &demands.acr.join(" "));
+    add_line(&mut text, "amr, all of", &demands.amr.join(" "));
+    add_line(
+        &mut text,
         "authenticated within",
         &max_age
             .map(|seconds| format!("{seconds} s"))
@@ -140,8 +136,15 @@ fn describe(rule: &Ruling) -> String {
         ),
     ] {
         if is_set {
-            add("also", note);
+            add_line(&mut text, "also", note);
         }
     }
     text
+}
+
+/// Adds a demand, if the rule has it.
+fn add_line(text: &mut String, name: &str, values: &str) {
+    if !values.is_empty() {
+        text.push_str(&format!("\n  {name}: {values}"));
+    }
 }

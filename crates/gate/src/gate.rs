@@ -86,6 +86,7 @@ impl Gate {
         } else {
             self.admit(head, rule, &clock)
         };
+        // Also for a public rule: the client's own identity headers must go there too.
         let allowed = subject.and_then(|subject| self.allow(head, rule, subject, &clock));
         match allowed {
             Ok(allow) => Decision::Allow(allow),
@@ -93,7 +94,7 @@ impl Gate {
         }
     }
 
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the address is not `https://host/path`, or `host/path`.
@@ -103,11 +104,13 @@ impl Gate {
 
     /// Finds the rule that decides. True: the request is a preflight that the rule lets pass.
     fn find_rule<'h>(&self, head: &RequestHead<'h>) -> Result<(Host<'h>, &Ruling, bool), Refused> {
+        // The size first: everything after it reads the whole head.
         check_size(head)?;
         check_method(head.method)?;
         check_connection(head.headers)?;
         let host = find_host(head.authority, head.headers)?;
         let path = path_of(head.target)?;
+        // A preflight asks for the request that follows it, so the rule of that one decides.
         if let Some(requested) = preflight_method(head.method, head.headers) {
             let rule = lookup::find(&self.rules, host.name, &requested, path)?;
             if rule.pass_preflights {
@@ -151,6 +154,7 @@ impl Gate {
         };
         if takes_api_key {
             let identity = self.engine.check_api_key_by_clock(token, &info, clock)?;
+            // After the engine's verdict: a demand says nothing about a token that does not count.
             check_api_key(demands, &identity)?;
             return Ok(Subject::ApiKey(identity));
         }
@@ -176,6 +180,7 @@ impl Gate {
         if let Some(signed) = self.signed_identity(rule, &subject, clock)? {
             headers.set.push((SIGNED, signed));
         }
+        // An upstream that never sees the credential can neither leak nor replay it.
         if !rule.forward_credential {
             self.remove_credential(head, &mut headers);
         }
@@ -240,12 +245,14 @@ fn redirect(
 ) -> Option<Deny> {
     let sign_in = rule.sign_in.as_ref()?;
     let parameters = match refused {
+        // A gate that cannot know refuses good sessions as well, and a sign-in would not help.
         Refused::Credential(rejection) if !rejection.is_unavailable() => Vec::new(),
         Refused::Demand(UnmetDemand::Acr | UnmetDemand::Amr | UnmetDemand::Age) => {
             step_up_parameters(&rule.demands)
         }
         _ => return None,
     };
+    // A script or a program cannot sign in. It needs the status.
     if !is_navigation(head.method, head.headers) {
         return None;
     }

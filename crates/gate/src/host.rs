@@ -48,6 +48,7 @@ pub(crate) fn find_host<'a>(authority: &'a str, headers: &HeaderMap) -> Result<H
     let Some(value) = values.next() else {
         return Ok(host);
     };
+    // Servers differ in which one they take.
     if values.next().is_some() {
         return Err(HeadProblem::SeveralHosts.into());
     }
@@ -77,9 +78,12 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((name, Some(digits.parse().ok()?)))
 }
 
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
 /// Returns whether `name` is labels of letters, digits, `-` and `_`, separated by single dots.
 pub(crate) fn is_name(name: &str) -> bool {
-    let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let mut label_is_empty = true;
     for byte in name.bytes() {
         if byte == b'.' {

@@ -1,4 +1,4 @@
-//! The headers that tell the upstream who calls.
+//! The headers that name the caller to the upstream.
 
 use std::fmt::Write;
 
@@ -118,7 +118,7 @@ pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), HeadProblem> {
     Ok(())
 }
 
-/// Removes what the client says about its identity, and what would replace the path or the method.
+/// Removes the client's own statements about its identity, and headers that would replace the path or the method.
 pub(crate) fn remove_foreign(
     headers: &HeaderMap,
     forward_overrides: bool,

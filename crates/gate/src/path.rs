@@ -187,14 +187,17 @@ fn decode_byte(rest: &[u8]) -> Result<(u8, &[u8]), PathProblem> {
     let [high, low, behind @ ..] = rest else {
         return Err(PathProblem::InvalidPercent);
     };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    match (digit(*high), digit(*low)) {
+    match (hex_digit(*high), hex_digit(*low)) {
         (Some(high), Some(low)) => {
             let value = u8::try_from(high * 16 + low).map_err(|_| PathProblem::InvalidPercent)?;
             Ok((value, behind))
         }
         _ => Err(PathProblem::InvalidPercent),
     }
+}
+
+fn hex_digit(byte: u8) -> Option<u32> {
+    char::from(byte).to_digit(16)
 }
 
 fn push_encoded(

@@ -33,11 +33,13 @@ pub(crate) struct PathText<'a> {
 
 impl<'a> PathText<'a> {
     pub(crate) fn new(path: &'a str) -> Self {
-        let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
-        let folded = (!path.bytes().all(is_folded)).then(|| path.to_lowercase());
+        // Most paths are lower-case ASCII, and are compared without a copy.
+        let is_folded = path
+            .bytes()
+            .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
         Self {
             exact: path,
-            folded,
+            folded: (!is_folded).then(|| path.to_lowercase()),
         }
     }
 
@@ -142,8 +144,7 @@ fn parse_segment(part: &str, is_last: bool) -> Result<Segment, String> {
     if part == "." || part == ".." {
         return Err("must not have a dot segment".to_owned());
     }
-    let bad = |character: char| "?#;\\%".contains(character) || character.is_control();
-    if part.contains(bad) {
+    if part.contains(|character: char| "?#;\\%".contains(character) || character.is_control()) {
         return Err(
             "must be a path as the upstream reads it: decoded, without a query, `;`, `\\` and `%`"
                 .to_owned(),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// How an upstream reads paths that servers read in different ways.
 ///
-/// Say only what is true of the upstream: a wrong word here opens what other rules close.
+/// Say only what is true of the upstream: a wrong word here opens paths that other rules close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

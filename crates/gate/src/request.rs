@@ -29,6 +29,7 @@ pub struct RequestHead<'a> {
 
 /// Returns the path of a target, without the query.
 pub(crate) fn path_of(target: &str) -> Result<&str, HeadProblem> {
+    // An absolute target would name a second host, and `*` names no resource.
     if !target.starts_with('/') {
         return Err(HeadProblem::TargetNotAPath);
     }
@@ -38,11 +39,14 @@ pub(crate) fn path_of(target: &str) -> Result<&str, HeadProblem> {
     };
     // The query decides nothing. But a line break in it could end the request for another reader, and a fragment never
     // travels.
-    let is_bad = |byte: u8| byte <= b' ' || byte == 0x7f || byte == b'#';
-    if query.bytes().any(is_bad) || path.contains('#') {
+    if query.bytes().any(is_bad_in_query) || path.contains('#') {
         return Err(HeadProblem::InvalidTarget);
     }
     Ok(path)
+}
+
+fn is_bad_in_query(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f || byte == b'#'
 }
 
 /// Checks that a head is not too large.
@@ -59,6 +63,7 @@ pub(crate) fn check_size(head: &RequestHead<'_>) -> Result<(), HeadProblem> {
 
 /// Checks that a method is in capitals.
 pub(crate) fn check_method(method: &Method) -> Result<(), HeadProblem> {
+    // Methods have a case: a rule for `GET` misses `get`, and some upstreams take it for `GET`.
     if method
         .as_str()
         .bytes()

@@ -13,7 +13,7 @@ pub use self::{bounds::check_range, layers::Layers};
 pub struct ConfigError {
     /// The key, as in the file.
     pub key: String,
-    /// What is wrong, and what to do.
+    /// The problem and its remedy.
     pub problem: String,
 }
 

@@ -60,7 +60,7 @@ pub struct Bounds {
 pub struct Port {
     /// The name in the log.
     pub name: &'static str,
-    /// What its clients speak.
+    /// The protocol of its clients.
     pub protocol: Protocol,
     /// TLS, if it has it.
     pub tls: Option<TlsAcceptor>,

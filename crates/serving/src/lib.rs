@@ -1,5 +1,5 @@
-//! What every server of Portcullis does alike: it reads its [`config`], and accepts [`connections`] within bounds, with
-//! [`tls`] or without.
+//! The shared parts of all servers of Portcullis: they read a [`config`], and accept [`connections`] within bounds,
+//! with [`tls`] or without.
 
 pub mod config;
 pub mod connections;

@@ -45,7 +45,7 @@ pub fn read_tls(
     Ok(Some(tls))
 }
 
-/// Returns what accepts connections with TLS, for a listener of a protocol.
+/// Returns an acceptor of TLS connections, for a listener of a protocol.
 #[must_use]
 pub fn acceptor(mut tls: TlsConfig, protocol: Protocol) -> TlsAcceptor {
     // A client that offers something else is refused in the handshake, with a clear error.

@@ -155,7 +155,7 @@ fn listen_for_signals() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Whether the person who typed the command can mend the error, in a flag or in the configuration.
+/// Returns whether the user of the command can fix the error, in a flag or in the configuration.
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>()
         || error.is::<ExplainError>()

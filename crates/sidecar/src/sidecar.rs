@@ -173,7 +173,7 @@ impl Sidecar {
     }
 }
 
-/// The open sockets, with what serves them.
+/// The open sockets of all listeners.
 struct Listeners {
     ext_authz: Option<Opened>,
     forward_auth: Option<Opened>,
@@ -206,13 +206,13 @@ impl Listeners {
     }
 
     fn addresses(&self) -> Result<Addresses, StartError> {
-        let address = |opened: &Option<Opened>| match opened {
-            Some(opened) => opened.address().map(Some),
-            None => Ok(None),
-        };
         Ok(Addresses {
-            ext_authz: address(&self.ext_authz)?,
-            forward_auth: address(&self.forward_auth)?,
+            ext_authz: self.ext_authz.as_ref().map(Opened::address).transpose()?,
+            forward_auth: self
+                .forward_auth
+                .as_ref()
+                .map(Opened::address)
+                .transpose()?,
             operations: self.operations.address()?,
         })
     }

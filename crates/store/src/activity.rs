@@ -30,7 +30,7 @@ pub trait ActivityStore: Send + Sync + 'static {
     /// When the store fails.
     async fn record_heartbeat(&self, absence: Duration) -> Result<Micros, StoreError>;
 
-    /// Stores what this authority knows of gates, in the order of ids. Forgets gates that announced their end, and those
+    /// Stores the gates that this authority knows, in the order of ids. Forgets gates that announced their end, and those
     /// that could not admit requests for longer than `keep`. Returns all that are left, with the database's clock.
     /// Idempotent.
     ///

@@ -8,8 +8,6 @@ use std::io::{BufRead, Read};
 use portcullis_contract::position::{Chain, Digest, Revision};
 use serde::{Deserialize, Serialize};
 
-use crate::ArchivedBatch;
-
 /// The name and version of the format.
 pub const ARCHIVE_FORMAT: &str = "portcullis-audit-1";
 
@@ -28,7 +26,7 @@ pub enum ArchiveLine {
     End(ArchiveEnd),
 }
 
-/// What a file begins with.
+/// The first line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveHead {
@@ -43,7 +41,7 @@ pub struct ArchiveHead {
     pub after_chain: Digest,
 }
 
-/// What a file ends with.
+/// The last line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveEnd {
@@ -58,12 +56,90 @@ pub struct ArchiveEnd {
     pub through_chain: Digest,
 }
 
+/// A batch of the log with its audit rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchivedBatch {
+    /// The revision of the batch.
+    pub revision: u64,
+    /// The time of the batch, in microseconds since 1970.
+    pub stamped_us: i64,
+    /// SHA-256 of the delta.
+    #[serde(with = "hex::serde")]
+    pub delta_digest: Digest,
+    /// The digest of the audit rows.
+    #[serde(with = "hex::serde")]
+    pub audit_digest: Digest,
+    /// The chain behind the batch.
+    #[serde(with = "hex::serde")]
+    pub chain: Digest,
+    /// The rows that there were.
+    pub rows: Vec<ArchivedRow>,
+    /// The rows that were gone by then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<ArchivedGap>,
+}
+
+/// A row that was gone when its batch was archived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchivedGap {
+    /// The event.
+    pub id: String,
+    /// The number of the row in its event.
+    pub ordinal: i64,
+    /// The digest of the row.
+    #[serde(with = "hex::serde")]
+    pub digest: Digest,
+}
+
+/// An audit row. The names are those of the columns of `audit_events`, but for `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // docs/operating/audit.md has the columns.
+pub struct ArchivedRow {
+    /// `event_id`, as events are named everywhere.
+    pub id: String,
+    pub ordinal: i64,
+    pub at_us: i64,
+    pub tenant_id: String,
+    pub action: String,
+    pub target: String,
+    pub cause: Option<i64>,
+    pub actor: String,
+    pub via: String,
+    pub actor_ip: String,
+    pub reason: String,
+    pub user_message: String,
+    pub changed: i64,
+    pub user_id: String,
+    /// JSON.
+    pub details: String,
+    #[serde(with = "hex::serde")]
+    pub actor_proof: Vec<u8>,
+    #[serde(with = "hex::serde")]
+    pub subject_proof: Vec<u8>,
+    /// The event of the erasure of the author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_erased_by: Option<String>,
+    /// The event of the erasure of the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_erased_by: Option<String>,
+}
+
+impl ArchivedRow {
+    /// Whether an erasure has removed a part of it.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.actor_erased_by.is_some() || self.subject_erased_by.is_some()
+    }
+}
+
 /// A file that matches its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveSummary {
-    /// What it begins with.
+    /// The first line of the file.
     pub head: ArchiveHead,
-    /// What it ends with.
+    /// The last line of the file.
     pub end: ArchiveEnd,
     /// The number of rows of which an erasure had removed a part by then.
     pub erased: u64,
@@ -79,7 +155,7 @@ pub struct ArchiveFault {
     pub line: u64,
     /// The revision of its batch, if it is one.
     pub revision: Option<u64>,
-    /// What does not match.
+    /// The mismatch.
     pub problem: String,
 }
 

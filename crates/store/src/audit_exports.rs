@@ -1,4 +1,5 @@
-//! Exports of the audit trail: how far each is, who delivers it, and what it has given up.
+//! Exports of the audit trail: the position of each, the authority that delivers it, and the events that it has given
+//! up.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Removal of audit rows, batches and cutoffs that are old enough, and the archive of what goes.
+//! Removal of audit rows, batches and cutoffs that are old enough, and the archive of removed rows.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use portcullis_contract::position::Revision;
 use portcullis_domain::{AuditFault, CodedRecord, Micros, RemovalPlace, TrailBegin};
 
-use crate::{ArchivedBatch, StoreError};
+use crate::{StoreError, audit_archive::ArchivedBatch};
 
 /// Makes and checks codes with a key that the store does not have.
 pub trait Codes: Send + Sync {
@@ -77,7 +77,7 @@ pub struct ArchivePiece {
 /// Removal and archive of the trail, and of cutoffs.
 ///
 /// **Verified.** A row goes only if its batch matches the chain, and after the record of its removal is written in the same
-/// transaction. So what was changed is not removed before anybody notices.
+/// transaction. So a changed row is not removed before anybody notices.
 ///
 /// **Bounded.** A step looks at a few dozen batches, and ends after some hundred rows.
 #[async_trait]
@@ -120,7 +120,7 @@ pub trait AuditRetentionStore: Send + Sync + 'static {
     async fn exported_revision(&self, export: &str) -> Result<Option<Revision>, StoreError>;
 
     /// Removes at most `limit` cutoffs of sessions up to a revision that are older than `keep`. Every session that there is
-    /// must have been opened at `through` or later: a cutoff covers only what was opened before it.
+    /// must have been opened at `through` or later: a cutoff covers only older sessions.
     ///
     /// # Errors
     /// When the store fails. Repeating the call is safe.

@@ -6,7 +6,7 @@ pub enum StoreError {
     /// The database cannot be reached, or did not answer in time. A commit may have happened.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The database cannot be reached, because TLS with it failed. The text says what to set.
+    /// The database cannot be reached, because TLS with it failed. The text names the setting to change.
     #[error("no TLS connection to the database: {0}")]
     Tls(String),
     /// Another transaction was in the way: a lock, a deadlock, a serialization failure.

@@ -10,7 +10,7 @@
 //! | [`SweepStore`], [`ActivityStore`] | idle sessions, changed policies, reports of gates |
 //! | [`LogStore`], [`CheckpointStore`] | the log: batches, head, beats, checkpoints |
 //! | [`ProviderStore`] | sessions of identity providers, and their logouts |
-//! | [`PeerStore`] | what authorities tell each other |
+//! | [`PeerStore`] | rows by which authorities inform each other |
 //! | [`AuditStore`] | the audit trail and its verification |
 //! | [`ErasureStore`] | the erasure of users |
 //! | [`AuditRetentionStore`] | removal and archive of the trail |
@@ -59,7 +59,7 @@ pub use self::{
     audit::AuditStore,
     audit_archive::{
         ARCHIVE_FORMAT, ArchiveEnd, ArchiveFault, ArchiveHead, ArchiveLine, ArchiveSummary,
-        verify_archive,
+        ArchivedBatch, ArchivedGap, ArchivedRow, verify_archive,
     },
     audit_exports::{AuditExportStore, DEAD_LETTERS_COUNTED_MAX, ExportClaim},
     audit_retention::{ArchivePiece, AuditRemoved, AuditRetentionStore, AuditRules, Codes},
@@ -73,12 +73,11 @@ pub use self::{
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,
     sessions::{Left, Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
-    sql::{ArchivedBatch, ArchivedGap, ArchivedRow},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,
 };
 
-/// Everything that an authority keeps. Each part states its own contract; the crate's page has what holds for all.
+/// Everything that an authority keeps. Each part states its own contract; the crate's page has the common promises.
 pub trait Store:
     ActivityStore
     + ApiKeyStore
@@ -117,7 +116,7 @@ impl<T> Store for T where
 {
 }
 
-/// The part of a store that keeps the promise: the log, its checkpoints, its beats, and what authorities tell each other.
+/// The part of a store that keeps the promise: the log, its checkpoints, its beats, and the rows of peers.
 ///
 /// The appender, the feed and the streams of gates work with this part alone. So a model of a store, as in
 /// `tests/simulation`, does not change when another part grows.

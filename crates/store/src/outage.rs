@@ -13,7 +13,8 @@ use std::{
 /// Between two lines while it is away.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The least time between two lines that say that it is away. What fails and works in turns is not reported each time.
+/// The least time between two lines that say that it is away. A part that fails and works in turns is not reported each
+/// time.
 const AWAY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A part that has not failed for this long is not counted as failing once another part works: it may have no more to do.
@@ -24,7 +25,7 @@ const FAILURE_AGE_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Outage {
     what: &'static str,
-    /// Whether a part fails: what works looks no further than here.
+    /// Set while a part fails. A part that works looks no further than here.
     away: AtomicBool,
     state: Mutex<State>,
 }
@@ -88,6 +89,7 @@ impl Outage {
         let line = state.record_success(part, Instant::now());
         self.away
             .store(!state.failing.is_empty(), Ordering::Relaxed);
+        // Before the line is written: a log that blocks must not hold up every statement.
         drop(state);
         if let Some(Line::Back { seconds, failures }) = line {
             tracing::info!(seconds, failures, "{} is back", self.what);

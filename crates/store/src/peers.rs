@@ -1,4 +1,4 @@
-//! What the authorities of an installation tell each other.
+//! The rows by which the authorities of an installation inform each other.
 
 use std::time::Duration;
 

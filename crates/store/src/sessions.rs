@@ -187,7 +187,7 @@ pub struct Removed {
     pub rows: u64,
     /// The cursor to continue from. None after the last row.
     pub next: Option<PageCursor>,
-    /// What the visited sessions refer to that stay.
+    /// The oldest revisions that the visited sessions which stay refer to.
     pub left: Left,
 }
 
@@ -211,7 +211,7 @@ impl Left {
         self.end = Some(self.end.map_or(revision, |oldest| oldest.min(revision)));
     }
 
-    /// Adds what other sessions refer to.
+    /// Adds the revisions that other sessions refer to.
     pub fn add(&mut self, other: Self) {
         if let Some(opened) = other.opened {
             self.add_opened(opened);

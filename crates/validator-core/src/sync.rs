@@ -1,5 +1,5 @@
-//! What threads share their state by. `tests/interleavings` compiles this crate with primitives in their place that stop a
-//! thread at each access and let another one go on, in many orders.
+//! The primitives by which threads share their state. `tests/interleavings` compiles this crate with others in their
+//! place that stop a thread at each access and let another one go on, in many orders.
 
 #![allow(
     unexpected_cfgs,

@@ -28,7 +28,7 @@ const PING_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// The most addresses of one endpoint that are used. More are left out.
 const ADDRESSES_MAX: usize = 64;
 
-/// Parses the credential into the metadata of every call. None: the certificate says who calls.
+/// Parses the credential into the metadata of every call. None: the certificate names the caller.
 pub(crate) fn authorization(bearer: &str) -> Result<Option<MetadataValue<Ascii>>, BuildError> {
     if bearer.is_empty() {
         return Ok(None);
@@ -112,8 +112,8 @@ impl Connector {
         Ok(addresses)
     }
 
-    /// Connects to the first address of an endpoint that takes the connection, and that `hold` permits. The name of the
-    /// endpoint is what its certificate must have.
+    /// Connects to the first address of an endpoint that takes the connection, and that `hold` permits. Its certificate
+    /// must have the name of the endpoint.
     pub(crate) async fn connect(
         &self,
         endpoint: usize,
@@ -123,6 +123,7 @@ impl Connector {
         let mut endpoint = self.endpoints[endpoint].clone();
         let mut expires = None;
         if is_https(endpoint.uri()) {
+            // Read for each connection, so that a renewed certificate counts from the next one.
             let material = self.tls.newest();
             endpoint = endpoint.tls_config(material.config)?;
             expires = material.expires;
@@ -181,11 +182,13 @@ fn keepalive(max_staleness: Duration) -> (Duration, Duration) {
     (interval, timeout)
 }
 
-/// Refuses what would send a credential, or the names of sessions, in the clear without being asked to.
+/// Refuses an address to which a credential, or the names of sessions, would go in the clear, unless `insecure` allows
+/// it.
 fn check_security(uri: &Uri, insecure: bool, tls: &Tls) -> Result<(), BuildError> {
     if is_https(uri) {
         return Ok(());
     }
+    // It is never presented without TLS, so the authority would not know the gate.
     if tls.has_client_certificate() {
         return Err(BuildError {
             setting: "client_certificate",

@@ -57,6 +57,8 @@ impl Reporter {
                     self.report(&mut reports, false).await;
                     reports.forget_reported();
                 }
+                // A last report, so that no use of the last interval is lost, and so that idleness need not wait for
+                // this gate.
                 Occasion::Closing(done) => {
                     self.report(&mut reports, true).await;
                     self.leave_other().await;

@@ -131,7 +131,7 @@ impl fmt::Debug for Secret {
 pub struct SettingError {
     /// The key, with the name of its table: `authority.issuer`.
     pub key: String,
-    /// The problem, and what to do.
+    /// The problem and its remedy.
     pub problem: String,
 }
 

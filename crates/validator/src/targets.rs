@@ -21,7 +21,7 @@ pub(crate) struct Targets {
     in_use: Mutex<[Option<Target>; 2]>,
 }
 
-/// What one stream has tried so far.
+/// The tries of one stream so far.
 #[derive(Default)]
 pub(crate) struct Tries {
     /// The endpoint whose turn it is.
@@ -47,7 +47,7 @@ impl Targets {
     }
 
     /// Chooses an endpoint for the stream of this number: the endpoints in turn, the addresses of each in turn, and not
-    /// what the other stream uses. Returns the addresses of the endpoint in the order in which to try them, and holds
+    /// the address that the other stream uses. Returns the addresses of the endpoint in the order in which to try them, and holds
     /// the first.
     ///
     /// In turn, and not by a preference: an authority that failed may be half dead for long.
@@ -65,6 +65,8 @@ impl Targets {
             let addresses = match connector.resolve(endpoint).await {
                 Ok(addresses) => addresses,
                 Err(error) => {
+                    // The next try begins behind it: one name that does not resolve must not keep the stream from the
+                    // others.
                     tries.next = endpoint + 1;
                     return Err(NoTarget::Unresolved(endpoint, error));
                 }

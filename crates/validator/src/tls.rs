@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -59,9 +59,7 @@ impl TlsFiles {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
-    let unreadable =
-        |error: io::Error| unusable("tls_files", &format!("{}: {error}", file.display()));
-    fs::read(file).map_err(unreadable)
+    fs::read(file).map_err(|error| unusable("tls_files", &format!("{}: {error}", file.display())))
 }
 
 /// Certificates and a key, in PEM form.
@@ -83,7 +81,7 @@ impl Pems {
         sha256(&[sha256(ca), sha256(certificate), sha256(key)].concat())
     }
 
-    /// Checks everything, so that what this returns can make connections.
+    /// Checks everything, so that the returned material can make connections.
     fn material(&self) -> Result<Material, BuildError> {
         let mut config = ClientTlsConfig::new();
         if let Some(pem) = &self.ca_certificate {
@@ -128,7 +126,7 @@ fn unusable(setting: &'static str, problem: &str) -> BuildError {
     }
 }
 
-/// What connections are made with.
+/// The settings of connections.
 #[derive(Clone)]
 pub(crate) struct Material {
     pub(crate) config: ClientTlsConfig,

@@ -13,8 +13,7 @@ use portcullis_tests::{
 use serde_json::Value;
 
 use super::{
-    beside_data, key, listed, metric_is, read_lines, sign_out, sign_out_users, signed_out,
-    the_file_has,
+    beside_data, key, metric_is, read_lines, sign_out, sign_out_users, signed_out, the_file_has,
 };
 use crate::command_line::CommandLine;
 
@@ -47,7 +46,7 @@ async fn a_file_has_the_whole_trail_once_and_in_the_order_of_the_log() {
         the_file_has(&path, &users).await;
         // Sign-ins enter the trail a moment later. The file also has the events of no tenant.
         let lines = eventually("all events", async || {
-            let events = listed(&authority).await;
+            let events = authority.trail().await;
             let created = events.iter().filter(|it| it.action == "session.create");
             let is_whole = created.count() == 2;
             let lines = read_lines(&path);

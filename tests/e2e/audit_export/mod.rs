@@ -14,7 +14,7 @@ use std::{
 use portcullis_authority::config::Config;
 use portcullis_contract::v1::{self, user_service_client::UserServiceClient};
 use portcullis_tests::{
-    authority::{ADMIN, SUPPORT, TENANT, TestAuthority, Transport},
+    authority::{ADMIN, TENANT, TestAuthority, Transport},
     telemetry::Scraped,
     wait::eventually,
 };
@@ -85,24 +85,6 @@ async fn the_file_has(path: &Path, users: &[String]) {
     })
     .await;
     assert_eq!(signed_out(&read_lines(path)), users);
-}
-
-/// The whole trail of the tenant in the order of the log, by the list.
-async fn listed(authority: &TestAuthority) -> Vec<v1::AuditEvent> {
-    let request = v1::ListAuditEventsRequest {
-        tenant_id: TENANT.into(),
-        page_size: 200,
-        ..Default::default()
-    };
-    let listed = authority.audit(SUPPORT).list_audit_events(request).await;
-    let listed = listed.expect("a list").into_inner();
-    assert!(listed.next_page_token.is_empty(), "more than a page");
-    let mut events = listed.events;
-    events.sort_by(|one, other| {
-        let key = |event: &v1::AuditEvent| (event.revision, event.id.clone(), event.ordinal);
-        key(one).cmp(&key(other))
-    });
-    events
 }
 
 /// Waits until a metric of an export has a value.

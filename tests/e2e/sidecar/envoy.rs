@@ -13,8 +13,6 @@ use portcullis_tests::{
 };
 use rustix::process::Signal;
 
-use super::revoke;
-
 fn config(authority: &TestAuthority, socket: &Path) -> SidecarConfig {
     let mut config = SidecarConfig::new(&authority.endpoint());
     config.ext_authz = format!("listen = \"unix:{}\"\n", socket.display());
@@ -92,7 +90,7 @@ async fn every_supported_envoy_does_as_the_sidecar_says() {
             ambiguous.text()
         );
 
-        revoke(&authority, &ada).await;
+        authority.revoke(&ada).await;
         let refused = eventually("Envoy to refuse", async || {
             let answer = settled(&envoy, &visit).await;
             (answer.status != StatusCode::OK).then_some(answer)

@@ -13,12 +13,8 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{
-    revoke,
-    wire::{
-        Attributes, CheckRequest, CheckResponse, HttpAttributes, HttpRequest, check, merged, raw,
-        send,
-    },
+use super::wire::{
+    Attributes, CheckRequest, CheckResponse, HttpAttributes, HttpRequest, check, merged, raw, send,
 };
 
 fn channel(sidecar: &TestSidecar) -> Channel {
@@ -67,7 +63,7 @@ async fn envoy_is_told_who_calls_and_what_to_remove() {
     // Envoy may be configured to show a part of the headers only.
     assert!(removed.iter().any(|name| name == "x-portcullis-api-key"));
 
-    revoke(&authority, &ada).await;
+    authority.revoke(&ada).await;
     let refused = eventually("the sidecar to refuse", async || {
         let answer = settled(&sidecar, &check).await;
         (!answer.admits()).then_some(answer)

@@ -7,7 +7,7 @@ use portcullis_tests::{
     wait::eventually,
 };
 
-use super::{ask, revoke, settled};
+use super::{ask, settled};
 
 /// The identity of a session without roles.
 const IDENTITY: [&str; 3] = [
@@ -30,7 +30,7 @@ async fn a_session_is_admitted_until_it_is_revoked() {
     assert_eq!(admitted.header("x-portcullis-tenant"), Some(TENANT));
     assert_eq!(admitted.header("cache-control"), Some("no-store"));
 
-    revoke(&authority, &ada).await;
+    authority.revoke(&ada).await;
     let refused = eventually("the sidecar to refuse", async || {
         let answer = settled(&sidecar, &check).await;
         (answer.status != StatusCode::OK).then_some(answer)

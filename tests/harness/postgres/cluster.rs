@@ -118,6 +118,7 @@ impl Cluster {
         let copied = Self::new(&[]);
         let from = format!("host=127.0.0.1 port={} user=postgres", self.port);
         let mut copy = binaries::command("pg_basebackup");
+        // Without the log: it comes from the archive, up to the point that the test names.
         copy.args(["-X", "none", "-c", "fast", "-d", &from, "-D"]);
         copy.arg(copied.directory.data());
         run(copy).await;
@@ -132,6 +133,7 @@ impl Cluster {
         let admin = self.admin().await;
         let point = format!("SELECT pg_walfile_name(pg_create_restore_point('{name}'))");
         let segment = admin.text(&point).await;
+        // A segment is archived when it is full. This test's is nearly empty.
         admin.text("SELECT pg_switch_wal()").await;
         let archived =
             format!("SELECT 1 FROM pg_stat_archiver WHERE last_archived_wal >= '{segment}'");

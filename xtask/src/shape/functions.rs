@@ -48,9 +48,6 @@ const COMBINATORS: [&str; 34] = [
     "unwrap_or_else",
 ];
 
-/// Number of the longest functions that are printed.
-const LONGEST: usize = 20;
-
 /// The functions of some files.
 #[derive(Default)]
 pub(super) struct Functions {
@@ -58,7 +55,8 @@ pub(super) struct Functions {
     sizes: Vec<(usize, String)>,
     combinators: usize,
     control_flow: usize,
-    let_closures: usize,
+    /// The place and the name of each closure that `let` binds.
+    let_closures: Vec<String>,
     file: String,
 }
 
@@ -86,14 +84,21 @@ impl Functions {
         );
         println!(
             "let closures per 1,000 functions    {:>7.1}",
-            per(self.let_closures, count, 1000.0)
+            per(self.let_closures.len(), count, 1000.0)
         );
     }
 
-    pub(super) fn print_longest(&self) {
+    pub(super) fn print_longest(&self, count: usize) {
         println!("the longest functions:");
-        for (tokens, name) in self.sizes.iter().rev().take(LONGEST) {
+        for (tokens, name) in self.sizes.iter().rev().take(count) {
             println!("{tokens:>7} {name}");
+        }
+    }
+
+    pub(super) fn print_let_closures(&self) {
+        println!("closures that `let` binds:");
+        for name in &self.let_closures {
+            println!("  {name}");
         }
     }
 
@@ -150,7 +155,8 @@ impl<'ast> Visit<'ast> for Functions {
         if let Some(init) = &local.init
             && matches!(*init.expr, Expr::Closure(_))
         {
-            self.let_closures += 1;
+            let name = local.pat.to_token_stream();
+            self.let_closures.push(format!("{} {name}", self.file));
         }
         visit::visit_local(self, local);
     }

@@ -43,13 +43,11 @@ impl Prose {
         );
     }
 
-    /// Reads a file up to its tests.
+    /// Reads a file up to the module of its tests.
     fn read(&mut self, text: &str) {
+        let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         let mut doc = String::new();
-        for line in text.lines().map(str::trim) {
-            if line == "#[cfg(test)]" {
-                break;
-            }
+        for line in product.lines().map(str::trim) {
             let doc_line = line
                 .strip_prefix("///")
                 .or_else(|| line.strip_prefix("//!"));

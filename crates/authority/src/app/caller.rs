@@ -62,7 +62,7 @@ pub(crate) struct InRole {
 pub(crate) enum People {
     /// The call reads: people with the role `support` or `admin`.
     Reading,
-    /// The call changes something: people with the role `admin`, who signed in as recently as the policy demands.
+    /// The call changes something: people with the role `admin`, after a sign-in as recent as the policy demands.
     Administering,
     /// The call reads about all tenants: people with the role `admin` in the tenant of the operators.
     Operating,

@@ -34,7 +34,8 @@ pub(crate) struct BegunErasure {
     pub(crate) is_removed: bool,
 }
 
-/// Ends the sessions and API keys of a user, and removes what names them. Goes on with an erasure that has begun before.
+/// Ends the sessions and API keys of a user, and removes the data that names the user. Goes on with an erasure that has
+/// begun before.
 pub(crate) async fn erase_user(
     app: &App,
     origin: &ChangeOrigin,
@@ -76,7 +77,7 @@ pub(crate) async fn delete_tenant(
     remove_some(app, (tenant, None), signed_out, enforcement).await
 }
 
-/// Removes what a call has time for.
+/// Removes as many rows as one call has time for.
 async fn remove_some(
     app: &App,
     (tenant, user): (&TenantId, Option<&UserId>),

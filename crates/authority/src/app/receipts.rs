@@ -117,6 +117,7 @@ impl EnforcementWatch {
             }
             Some(last) if last.complete || Instant::now() >= self.until => return None,
             Some(last) => {
+                // Confirmations come in bursts. Without a pause each would be a message of its own.
                 tokio::time::sleep(WATCH_PAUSE).await;
                 let next = self.until.min(Instant::now() + WATCH_INTERVAL);
                 receipts.wait_for_change(&self.question, last, next).await

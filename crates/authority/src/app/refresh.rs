@@ -179,7 +179,7 @@ fn refresh_rules(app: &App, session: &Session, policy: &Policy) -> RefreshRules 
     }
 }
 
-/// The error about a session that has ended. It says what helps now, and not how the session ended then.
+/// The error about a session that has ended. It names the remedy, and not the way in which the session ended.
 async fn ended_error(app: &App, session: &Session) -> Result<AppError, AppError> {
     // The user may have been enabled since, or disabled after the session had ended for another cause. Only the user's own
     // row says whether signing in again helps.

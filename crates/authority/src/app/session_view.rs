@@ -54,7 +54,7 @@ pub(crate) enum SessionDetail {
 }
 
 impl SessionDetail {
-    /// Whether and how the session ended, for a caller who may not see the rest.
+    /// Returns only the state and the end of a session, for a caller without permission to see the rest.
     pub(super) fn outline(mut session: Session, caller: &Caller, now: Micros) -> Self {
         let state = session.state(now);
         redact_end(&mut session, caller);

@@ -1,4 +1,4 @@
-//! The delivery of events: what every destination needs for it, and how it fails.
+//! The delivery of events: the parts that every destination needs, and the errors.
 
 use super::metrics::ExportMetrics;
 use crate::{

@@ -109,8 +109,8 @@ impl Places {
         })
     }
 
-    /// Looks up an address. Unknown fields are empty. Of ranges that are not public, a database knows what its operator
-    /// entered.
+    /// Looks up an address. Unknown fields are empty. Of private ranges, a database has only the operator's own
+    /// entries.
     #[must_use]
     pub fn lookup(&self, ip: IpAddr) -> Place {
         let mut place = Place::default();

@@ -126,8 +126,12 @@ fn powershell(agent: &str) -> Option<(String, String)> {
 
 /// The version that a text begins with.
 fn leading_version(text: &str) -> String {
-    let is_end = |letter: char| !letter.is_ascii_digit() && letter != '.';
-    short_version(text.split(is_end).next().unwrap_or_default())
+    let version = text.split(ends_version).next();
+    short_version(version.unwrap_or_default())
+}
+
+fn ends_version(letter: char) -> bool {
+    !letter.is_ascii_digit() && letter != '.'
 }
 
 /// Reads the family and version of a browser. Words that the device repeats are left out: `Chrome Mobile iOS` is

@@ -80,7 +80,7 @@ pub struct SyslogExportConfig {
     /// Allows a server beyond loopback without TLS.
     #[serde(default)]
     pub insecure: bool,
-    /// Longest time for a connection to open, and for the server to take what it was sent.
+    /// Longest time for a connection to open, and for the server to take the data sent to it.
     #[serde(default = "ten_seconds", with = "humantime_serde")]
     pub timeout: Duration,
 }
@@ -162,12 +162,14 @@ pub(super) fn check(exports: &[AuditExportConfig]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+}
+
 impl AuditExportConfig {
     fn check(&self, section: &str) -> Result<(), ConfigError> {
-        let is_plain =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let length = self.name.len();
-        if length == 0 || length > NAME_BYTES_MAX || !self.name.bytes().all(is_plain) {
+        if length == 0 || length > NAME_BYTES_MAX || !self.name.bytes().all(is_name_byte) {
             let problem = "must be 1 to 64 of a-z, 0-9 and -";
             return Err(ConfigError::new(format!("{section}.name"), problem));
         }

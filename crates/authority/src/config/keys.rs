@@ -21,7 +21,7 @@ pub struct KeyConfig {
     pub master_key_credential: Option<String>,
     /// Program that prints the master key, and its arguments. Empty: not this one.
     pub master_key_command: Vec<String>,
-    /// Further master keys, which open what they sealed.
+    /// Further master keys: each opens the values that it sealed before.
     pub other_master_keys: Vec<MasterKeySource>,
     /// Algorithm of the first signing key and of every key made by a rotation. Existing keys keep theirs.
     pub algorithm: Algorithm,
@@ -98,7 +98,7 @@ impl KeyConfig {
     }
 }
 
-/// Checks what is said about a source. Whether there is one is found when it is read.
+/// Checks the form of a source. A source that does not exist is found when it is read.
 fn check_source(source: &MasterKeySource, prefix: &str) -> Result<(), ConfigError> {
     if let Some(credential) = &source.credential
         && !is_credential_name(credential)

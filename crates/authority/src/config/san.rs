@@ -57,8 +57,11 @@ impl San {
 }
 
 fn is_label(label: &str) -> bool {
-    let is_permitted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=63).contains(&label.len()) && label.bytes().all(is_permitted)
+    (1..=63).contains(&label.len()) && label.bytes().all(is_label_byte)
+}
+
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 #[cfg(test)]

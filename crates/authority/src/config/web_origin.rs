@@ -24,7 +24,7 @@ pub(super) fn check(origins: &[String], insecure: bool) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// An origin is compared byte by byte with what browsers send, so it must have their spelling.
+/// Checks that an origin is spelled as browsers send it, because origins are compared byte by byte.
 fn check_origin(origin: &str, insecure: bool) -> Result<(), &'static str> {
     const FORM: &str = "must be one origin as https://app.example.com, in lower case, without a path, a default port or \
          a wildcard";

@@ -37,8 +37,8 @@ pub struct Beats {
 }
 
 impl Beats {
-    /// Starts beating: for those who ask, and each `interval` when nobody does, so that readiness knows whether the
-    /// store answers. It ends when all handles are dropped.
+    /// Starts beating: on request, and each `interval` without a request, so that readiness knows whether the store
+    /// answers. It ends when all handles are dropped.
     pub(crate) fn start(
         store: Arc<dyn EnforcementStore>,
         heads: Arc<HeadCodes>,

@@ -43,14 +43,14 @@ fn first_u64(hash: &[u8; 32]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// What one stream says about its validator and one revision.
+/// One stream's statement about its validator and one revision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     pub(crate) validator: ValidatorId,
     pub(crate) strict: bool,
     /// Whether the validator has applied the revision.
     pub(crate) confirmed: bool,
-    /// The time until which what this stream proved lets the validator accept without the revision.
+    /// Until then the proofs of this stream let the validator accept without the revision.
     pub(crate) accepts_until: Option<Instant>,
 }
 
@@ -105,7 +105,7 @@ impl Counts {
         }
     }
 
-    /// The state of one validator. Its streams feed one view, so what one of them confirms is confirmed.
+    /// The state of one validator. Its streams feed one view, so a confirmation by one of them counts for all.
     fn judge(&mut self, lines: &[Line], now: Instant) -> State {
         if lines.iter().any(|line| line.confirmed) {
             return State::Confirmed;

@@ -234,6 +234,7 @@ impl Feed {
             };
             if let Err(error) = done {
                 report_error(readiness, &error);
+                // Own batches keep coming while the store fails, so without a pause this would spin.
                 tokio::time::sleep(RETRY_PAUSE).await;
                 continue;
             }
@@ -323,6 +324,7 @@ impl Feed {
             "another history is in the store: it is taken, and validators enforce both; if acknowledged changes may \
              have been lost, run `portcullis recover`"
         );
+        // Up to the longer of both histories a revision may mean two batches.
         let both_through = at.revision.max(head.revision);
         self.forked_through
             .fetch_max(both_through.0, Ordering::AcqRel);

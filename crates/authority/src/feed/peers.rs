@@ -1,4 +1,4 @@
-//! The other authorities: their validators, for receipts, and what their callers wait for.
+//! The other authorities: their validators, for receipts, and the revisions that their callers wait for.
 //!
 //! Each authority writes a row ([`Sharing`]). Before a beat answers the probes of a validator, the validator is in the
 //! row. A receipt for revision R reads the rows after R was committed, so it finds every validator that any authority
@@ -117,7 +117,7 @@ impl Peers {
         })
     }
 
-    /// What the validators of the others say about a revision that the log had by `known`.
+    /// The lines of the others' validators about a revision that the log had by `known`.
     pub(super) fn lines(&self, revision: Revision, known: Instant) -> Vec<Line> {
         let seen = self.seen();
         let mut lines = Vec::new();
@@ -208,7 +208,8 @@ impl Peers {
         self.remove_dead(&rows).await
     }
 
-    /// Writes what the others have to know: what callers here wait for, and what validators here confirmed.
+    /// Writes this authority's row for the others: the revisions that callers here wait for, and those that validators
+    /// here confirmed.
     async fn tell(&self, written: &mut Written) -> Result<(), StoreError> {
         let now = Instant::now();
         let confirmations = &self.validators.confirmations;
@@ -279,7 +280,7 @@ impl Peers {
         Ok(())
     }
 
-    /// Removes the rows of authorities that died so long ago that no validator can accept by what they proved.
+    /// Removes the rows of authorities that died so long ago that no validator can accept by their proofs.
     async fn remove_dead(&self, rows: &[PeerRow]) -> Result<(), StoreError> {
         let now = Instant::now();
         let dead = lease_length(self.staleness_max) + DEAD_KEPT;

@@ -160,6 +160,7 @@ impl Receipts {
         loop {
             let changed = confirmations.changed();
             tokio::pin!(changed);
+            // Before the count: otherwise a confirmation between the count and the wait would be missed.
             changed.as_mut().enable();
             let now = Instant::now();
             let lines = self

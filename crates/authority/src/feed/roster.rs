@@ -1,4 +1,5 @@
-//! What an authority writes for the others: its validators with what they have applied, and their status for operators.
+//! The row that an authority writes for the others: its validators with their applied revisions, and their status for
+//! operators.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +14,7 @@ use super::{
 /// The most statuses that are written. Rosters are as long as they are, because receipts need all of them.
 const STATUSES_MAX: usize = 10_000;
 
-/// One validator that may accept by what an authority proved to it.
+/// One validator that may accept by an authority's proofs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RosterEntry {
     pub(super) validator: ValidatorId,
@@ -156,7 +157,7 @@ impl SharedStatus {
     }
 }
 
-/// A time beyond what a clock can show is that of a damaged row.
+/// Returns 1970 for a time beyond the range of clocks: its row is damaged.
 fn connected_at(micros: u64) -> SystemTime {
     let since_1970 = Duration::from_micros(micros);
     UNIX_EPOCH.checked_add(since_1970).unwrap_or(UNIX_EPOCH)

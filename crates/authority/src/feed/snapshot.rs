@@ -69,7 +69,7 @@ impl EncodedSnapshot {
         self.chunks[index].clone()
     }
 
-    /// The piece that continues what a validator has of this snapshot. None when it has a part of another one.
+    /// The piece that continues a validator's part of this snapshot. None for a part of another one.
     #[must_use]
     pub fn continued(&self, part: &SnapshotPart) -> Option<usize> {
         let same = part.sha256 == self.sha256 && part.total_bytes == self.bytes as u64;
@@ -181,6 +181,7 @@ async fn encode(view: Arc<View>) -> Arc<EncodedSnapshot> {
     if view.bytes() <= BYTES_ENCODED_AT_ONCE_MAX {
         return Arc::new(EncodedSnapshot::new(&view));
     }
+    // A large view takes longer than a worker thread may be kept from other streams.
     let encoding = tokio::task::spawn_blocking(move || Arc::new(EncodedSnapshot::new(&view)));
     encoding.await.expect("encoding does not panic")
 }

@@ -77,7 +77,7 @@ impl Connected {
         self.probed.store(micros.max(1), Ordering::Relaxed);
     }
 
-    /// Records what the gate says that it has applied.
+    /// Records the revision that the gate reports as applied.
     pub fn record_applied(&self, applied: Revision) {
         // The maximum, because a gate never forgets a revision: a smaller claim is an older one.
         let before = self.applied.fetch_max(applied.0, Ordering::AcqRel);
@@ -186,7 +186,7 @@ impl Connected {
     }
 }
 
-/// A stream that has ended. Its validator may accept for a while by what the stream proved.
+/// A stream that has ended. Its validator may accept for a while by the proofs of the stream.
 struct EndedStream {
     validator: ValidatorId,
     history: u64,
@@ -386,8 +386,8 @@ impl Validators {
         series
     }
 
-    /// What each stream says about `revision` of a history: those that are open, and those whose lease had not ended at
-    /// `since`.
+    /// The line of each stream about `revision` of a history: of open streams, and of those whose lease had not ended
+    /// at `since`.
     pub(super) fn lines(&self, revision: Revision, since: Instant, history: u64) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.connected.len());
         // The open ones first: a stream that ends meanwhile is found in one list or in both.
@@ -412,7 +412,7 @@ impl Validators {
         self.roster_version.load(Ordering::Acquire)
     }
 
-    /// All validators that may accept by what this authority proved to them.
+    /// All validators that may accept by this authority's proofs.
     pub(super) fn roster(&self, now: Instant) -> Vec<RosterEntry> {
         let mut roster = Vec::with_capacity(self.connected.len());
         for stream in &self.connected {

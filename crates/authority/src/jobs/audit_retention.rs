@@ -30,11 +30,11 @@ const CUTOFFS_MAX: u32 = 500;
 /// The id of no authority, whose records are not looked for.
 const NO_AUTHORITY: [u8; 16] = [0xff; 16];
 
-/// The job, and what it works with.
+/// The job, with its dependencies.
 pub(super) struct AuditRetention {
     pub(super) store: Arc<dyn Store>,
     pub(super) master: Arc<MasterKeys>,
-    /// What the sessions that are left refer to. None before the first round over them has ended.
+    /// The oldest revisions that the remaining sessions refer to. None before the first round over them has ended.
     pub(super) marks: Receiver<Option<Left>>,
     /// Notified when a month was archived. None: there is no archive.
     pub(super) archived: Option<Arc<Notify>>,
@@ -42,7 +42,7 @@ pub(super) struct AuditRetention {
 }
 
 impl AuditRetention {
-    /// Removes what is old enough, round after round, until `stop`.
+    /// Removes rows that are old enough, round after round, until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
             let pause = async {
@@ -76,6 +76,7 @@ impl AuditRetention {
         let Some(archived) = &self.archived else {
             return sleep(ROUND_PAUSE).await;
         };
+        // Rows may go only once they are archived, so a new file is a reason to look.
         let _in_time = timeout(ROUND_PAUSE, archived.notified()).await;
     }
 

@@ -45,8 +45,9 @@ async fn wait_for_clock(
     problems: &mut watch::Receiver<Problems>,
     is_behind: bool,
 ) -> Result<(), watch::error::RecvError> {
-    let is_reached = |problems: &Problems| problems.contains_key(&Condition::Clock) == is_behind;
-    problems.wait_for(is_reached).await?;
+    problems
+        .wait_for(|problems| problems.contains_key(&Condition::Clock) == is_behind)
+        .await?;
     Ok(())
 }
 

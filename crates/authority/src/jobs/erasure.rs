@@ -1,4 +1,5 @@
-//! Erasures that a call has begun: the job removes what the call had no time for, and what came late, and then the id.
+//! Erasures that a call has begun: the job removes the rows that the call had no time for, then those that came late,
+//! and then the id.
 //!
 //! Every authority runs it. A row of the store orders their steps, and each forgets its own counts of refused sign-ins of
 //! the user.
@@ -28,7 +29,7 @@ const ERASURES_MAX: u32 = 16;
 /// The time for one erasure of a look, so that a large one does not keep the others waiting.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Attempts to overwrite copies of what was deleted, while readers are in the way.
+/// Attempts to overwrite copies of deleted rows, while readers are in the way.
 const OVERWRITE_ATTEMPTS_MAX: u32 = 5;
 const OVERWRITE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -85,6 +86,7 @@ impl Eraser {
             if self.store.overwrite_deleted().await? {
                 return Ok(());
             }
+            // A reader that began before the deletion still needs the old pages. It ends soon.
             sleep(OVERWRITE_PAUSE).await;
         }
         tracing::warn!("old pages of the database stay in its log until the next checkpoint");

@@ -45,8 +45,8 @@ impl Kept {
     }
 }
 
-/// Removes rows of a kind, round after round, until `stop`. A round over sessions says what the sessions that are left
-/// refer to.
+/// Removes rows of a kind, round after round, until `stop`. A round over sessions reports the oldest revisions that the
+/// remaining sessions refer to.
 pub(super) async fn run(
     store: Arc<dyn Store>,
     kept: Kept,
@@ -72,6 +72,7 @@ pub(super) async fn run(
                 match (&after, &marks) {
                     (Some(_), _) => STEP_PAUSE,
                     (None, Some(marks)) => {
+                        // Only after a whole round: half of it would miss references of sessions that it has not met.
                         marks.send_replace(Some(left));
                         ROUND_PAUSE
                     }

@@ -22,6 +22,7 @@ pub(super) async fn run(ports: Vec<Arc<Tls>>, stop: CancellationToken) {
 }
 
 async fn reload(tls: Arc<Tls>) {
+    // Files may be on a network disk that does not answer.
     let reloading = tokio::task::spawn_blocking(move || tls.reload_if_changed());
     match reloading.await {
         Ok(None) => {}

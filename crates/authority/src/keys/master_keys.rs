@@ -1,4 +1,4 @@
-//! The master keys of an authority: one seals, and the others still open what they sealed.
+//! The master keys of an authority: one seals, and the others still open the values that they sealed.
 
 use std::fmt;
 
@@ -86,7 +86,7 @@ impl MasterKeys {
         key.open(purpose, sealed).map_err(|_| Unsealable::Damaged)
     }
 
-    /// Seals by the current key what another one sealed.
+    /// Opens a value that another key sealed, and seals it by the current key.
     ///
     /// # Errors
     /// When none of these keys sealed it for this purpose.

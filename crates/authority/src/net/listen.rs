@@ -375,6 +375,7 @@ impl Timers {
     fn new(limits: &PortLimits, state: &ConnectionState) -> Self {
         let mut examinations = interval(examine_interval(limits));
         examinations.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Connections that opened together must not all come back at one moment.
         let mut age = jittered(limits.age_max);
         // A certificate says nothing about its owner once it has expired, so its connection ends with it.
         if let Some(certificate) = &state.certificate {

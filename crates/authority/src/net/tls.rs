@@ -29,7 +29,7 @@ const CERTIFICATE_FILE: &str = "server.tls_certificate_file";
 const KEY_FILE: &str = "server.tls_key_file";
 const CLIENT_CA_FILE: &str = "server.tls_client_ca_file";
 
-/// TLS as the files have it now. Connections keep what they were opened with.
+/// TLS by the present content of the files. An open connection keeps its keys and settings.
 pub(crate) struct Tls {
     files: Files,
     protocols: Protocols,

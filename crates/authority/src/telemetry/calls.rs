@@ -12,7 +12,7 @@ use opentelemetry_semantic_conventions::{attribute, metric};
 use super::histogram::{self, DURATION_BUCKETS};
 
 /// The name of an rpc by the semantic conventions: `package.Service/Method`. It comes from the table of served rpcs,
-/// never from the caller, who could otherwise create any number of series.
+/// because a name from the caller could create any number of series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rpc(pub(crate) &'static str);
 

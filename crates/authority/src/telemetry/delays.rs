@@ -74,8 +74,8 @@ impl LastHour {
 
     fn part(&mut self, now: Instant) -> &mut EnforcementDelays {
         self.forget(now);
-        let is_current = |part: &Part| now.saturating_duration_since(part.begun) < PART;
-        if !self.parts.back().is_some_and(is_current) {
+        let newest = self.parts.back();
+        if newest.is_none_or(|part| part.age(now) >= PART) {
             self.parts.push_back(Part {
                 begun: now,
                 delays: EnforcementDelays::default(),
@@ -86,10 +86,17 @@ impl LastHour {
     }
 
     fn forget(&mut self, now: Instant) {
-        let is_old = |part: &Part| now.saturating_duration_since(part.begun) >= SPAN;
-        while self.parts.front().is_some_and(is_old) {
+        while let Some(oldest) = self.parts.front()
+            && oldest.age(now) >= SPAN
+        {
             self.parts.pop_front();
         }
+    }
+}
+
+impl Part {
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
     /// It works, and may not be meant.
     Warning,
     Failed,
-    /// It could not be checked with what was given.
+    /// It could not be checked with the given options.
     Skipped,
 }
 
@@ -24,9 +24,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Finding {
     pub(crate) check: &'static str,
     pub(crate) verdict: Verdict,
-    /// What was found.
+    /// The result of the check, in a sentence.
     pub(crate) detail: String,
-    /// What to do.
+    /// The remedy, in a sentence.
     pub(crate) hint: Option<String>,
     #[serde(skip)]
     pub(crate) colours: bool,
@@ -55,7 +55,7 @@ impl Finding {
         Self::new(check, Verdict::Failed, detail)
     }
 
-    /// What was not checked, and what it needs.
+    /// A check that did not run, and the input that it needs.
     pub(crate) fn skipped(check: &'static str, hint: impl AsRef<str>) -> Self {
         Self::new(check, Verdict::Skipped, "not checked").hint(hint)
     }

@@ -1,4 +1,4 @@
-//! `portcullis check`: what is right and what is wrong with an installation, and what to do.
+//! `portcullis check`: examines an installation, and names the remedy for each problem.
 
 mod configuration;
 mod finding;
@@ -84,18 +84,18 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     summarize(&findings)
 }
 
+fn count(findings: &[Finding], verdict: Verdict) -> usize {
+    let alike = findings.iter().filter(|finding| finding.verdict == verdict);
+    alike.count()
+}
+
 fn summarize(findings: &[Finding]) -> Result<()> {
-    let count = |verdict| {
-        findings
-            .iter()
-            .filter(|finding| finding.verdict == verdict)
-            .count()
-    };
-    let (failed, warnings) = (count(Verdict::Failed), count(Verdict::Warning));
+    let failed = count(findings, Verdict::Failed);
+    let warnings = count(findings, Verdict::Warning);
     note(&format!(
         "{} good, {warnings} to look at, {failed} wrong, {} not checked",
-        count(Verdict::Good),
-        count(Verdict::Skipped)
+        count(findings, Verdict::Good),
+        count(findings, Verdict::Skipped)
     ));
     if failed == 0 {
         return Ok(());

@@ -62,6 +62,7 @@ async fn run(
     let (name, context) = contexts.choose(Some(sign_in))?;
     let authority = Authority::connect(&name, &context).await?;
 
+    // The database took its time between these two, so only a difference beyond them is a wrong clock.
     let before = SystemTime::now();
     let opened = open(&authority).await?;
     let after = SystemTime::now();
@@ -74,6 +75,7 @@ async fn run(
         None => None,
     };
     let begun = Instant::now();
+    // By the token, because the role login may end a session by its token alone.
     revoke(&authority, &opened.access_token).await?;
     let durable = begun.elapsed();
     let Some(door) = door else {
@@ -141,15 +143,17 @@ fn clock_skew(
         nanos: theirs.nanos,
     });
     let theirs = theirs.ok()?.as_secs_f64();
-    let seconds = |time: SystemTime| {
-        time.duration_since(UNIX_EPOCH)
-            .map(|since| since.as_secs_f64())
-    };
-    let (before, after) = (seconds(before).ok()?, seconds(after).ok()?);
+    let before = seconds(before)?;
+    let after = seconds(after)?;
     if theirs < before {
         return Some(theirs - before);
     }
     Some((theirs - after).max(0.0))
+}
+
+fn seconds(time: SystemTime) -> Option<f64> {
+    let since_1970 = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(since_1970.as_secs_f64())
 }
 
 fn judge_clock(skew: f64) -> Finding {
@@ -176,6 +180,7 @@ async fn start_gate(name: &str, token: &str, config: Option<&Config>) -> Result<
         .issuer(issuer)
         .audience(audience)
         .name("portcullis check")
+        // The test is no use of a session, and this gate is gone a moment later.
         .without_activity();
     if let Some(bearer) = context.bearer(&name).await? {
         builder = builder.bearer(bearer);
@@ -214,7 +219,6 @@ fn expected_of(token: &str, config: Option<&Config>) -> Result<(String, String)>
         aud: Vec<String>,
     }
 
-    let malformed = || Failure::failed("the authority gave a token that is none");
     let payload = token.split('.').nth(1).ok_or_else(malformed)?;
     let bytes = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed())?;
     let payload: Payload = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
@@ -222,6 +226,10 @@ fn expected_of(token: &str, config: Option<&Config>) -> Result<(String, String)>
     let issuer = config.map_or(payload.iss, |config| config.tokens.issuer.clone());
     let audience = payload.aud.into_iter().next().ok_or_else(malformed)?;
     Ok((issuer, audience))
+}
+
+fn malformed() -> Failure {
+    Failure::failed("the authority gave a token that is none")
 }
 
 /// Waits until the gate refuses for a reason of the session's own. None when it does not in time.

@@ -1,4 +1,4 @@
-//! The database: what an acknowledgement survives.
+//! The database: the failures that an acknowledgement survives.
 
 use portcullis_authority::{config::Config, store_durability};
 

@@ -258,7 +258,7 @@ fn is_selected(event: &v1::AuditEvent, selected: &v1::ListAuditEventsRequest) ->
         && is(&selected.action, &event.action)
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Default, Serialize)]
 struct Verification {
     /// Number of revisions that match.
@@ -283,7 +283,7 @@ struct Verification {
 struct Begin {
     /// The last revision that is gone.
     revision: u64,
-    /// The chain there: what the archive of the month before ends with.
+    /// The chain there, with which the archive of the month before ends.
     chain: String,
     revisions: u64,
     events: u64,
@@ -311,7 +311,7 @@ struct Erased {
 }
 
 impl Verification {
-    /// Adds what one call has found.
+    /// Adds the result of one call.
     fn add_erased(&mut self, found: &[v1::ErasedAuditRows]) {
         for rows in found {
             // An erasure goes on over the revisions of several calls.

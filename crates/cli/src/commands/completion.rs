@@ -1,5 +1,5 @@
-//! What shells complete: contexts from the file, users and tenants from the authority. Tenants of contexts are completed too,
-//! because most credentials may not list all of them.
+//! Completion in shells: contexts from the file, users and tenants from the authority. Tenants of contexts are
+//! completed too, because most credentials may not list all of them.
 
 use std::{env, ffi::OsStr, time::Duration};
 
@@ -18,7 +18,7 @@ const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most candidates of one completion.
 const CANDIDATES_MAX: i32 = 100;
 /// Most tenants that the authority is asked for: a whole page. They are in the order of their first sign-ins, so few of
-/// them may begin with what was typed.
+/// them may begin with the typed text.
 const TENANTS_MAX: i32 = 200;
 
 /// The names of contexts.
@@ -104,7 +104,7 @@ fn listed_tenants() -> Vec<String> {
     tenants.map(|tenant| tenant.id).collect()
 }
 
-/// A candidate that begins with what was typed. Hostile ones are none: a shell would print them raw.
+/// A candidate that begins with the typed text. None for a hostile value: a shell would print it raw.
 fn candidate(current: &OsStr, value: &str, help: &str) -> Option<CompletionCandidate> {
     let typed = current.to_str()?;
     if !value.starts_with(typed) || value.is_empty() || value.chars().any(is_hostile) {

@@ -66,7 +66,7 @@ impl Consent {
         }
     }
 
-    /// Asks the person to type a name, unless `--yes` said so. For what touches very many people.
+    /// Asks the person to type a name, unless `--yes` said so. For changes that touch very many people.
     pub(crate) fn confirm_by_typing(&self, question: &str, name: &str) -> Result<()> {
         if self.yes {
             return Ok(());
@@ -116,7 +116,7 @@ pub(crate) fn print_preview(printer: Printer, preview: Option<v1::Preview>) -> R
     printer.one(&preview)
 }
 
-/// Shows a person what they are about to end.
+/// Shows a person some of the sessions that the command would end.
 pub(crate) fn explain_preview(preview: &v1::Preview) {
     if preview.sample.is_empty() {
         return;

@@ -61,7 +61,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 /// A gate, and the head of the log that it is compared with.
 #[derive(Clone)]
 pub(crate) struct Gate {
-    /// What the authority knows of it.
+    /// The gate as the authority knows it.
     pub(crate) status: v1::ValidatorStatus,
     head_revision: u64,
 }

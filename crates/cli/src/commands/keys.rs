@@ -169,7 +169,7 @@ async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: b
     .await
 }
 
-/// What happens to people when a key is retired.
+/// The effect on people when a key is retired.
 fn effect_of_retiring(key: &v1::SigningKey) -> String {
     let credential = v1::CredentialKind::try_from(key.credential);
     match credential {
@@ -180,7 +180,7 @@ fn effect_of_retiring(key: &v1::SigningKey) -> String {
     }
 }
 
-/// Says in the words of this command what the authority asks for.
+/// Names the option of this command that gives the force which the authority asks for.
 fn explain_force(mut failure: Failure) -> Failure {
     if failure.reason == "FORCE_REQUIRED" {
         let keys = failure.api_keys.take().unwrap_or_else(|| "some".to_owned());

@@ -1,5 +1,5 @@
-//! The commands for administrators and operators, a file a subject. Each calls what its context's credential may call,
-//! and decides nothing by itself.
+//! The commands for administrators and operators, a file a subject. Each makes calls with its context's credential, and
+//! decides nothing by itself.
 
 mod api_keys;
 mod audit;

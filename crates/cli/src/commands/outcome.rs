@@ -27,16 +27,16 @@ pub(crate) struct Outcome {
     pub(crate) unbounded: u32,
     /// Time until it was durable, in milliseconds.
     pub(crate) durable_ms: Option<f64>,
-    /// Whether no strict gate accepts any more what it ended. Unset unless the command waited.
+    /// True if no strict gate accepts the ended credentials any more. Unset unless the command waited.
     pub(crate) enforced: Option<bool>,
-    /// Number of strict gates that had not confirmed it, and can no longer accept by what they know.
+    /// Number of strict gates that had not confirmed it, and can no longer accept by their last proof.
     pub(crate) lapsed: Option<u32>,
     /// Time from the question about the gates to the last answer, in milliseconds.
     pub(crate) enforced_ms: Option<f64>,
 }
 
 impl Outcome {
-    /// An outcome with what the authority knew about its enforcement.
+    /// An outcome with the authority's knowledge about its enforcement.
     pub(crate) fn new(action: impl Into<String>, enforcement: Option<&v1::Enforcement>) -> Self {
         let mut outcome = Self {
             action: action.into(),
@@ -52,7 +52,7 @@ impl Outcome {
         outcome
     }
 
-    /// Adds what became of it at the gates.
+    /// Adds its enforcement at the gates.
     pub(crate) fn add_receipt(&mut self, receipt: &v1::Enforcement) {
         self.gates = receipt.validators;
         self.confirmed = receipt.confirmed;

@@ -1,4 +1,4 @@
-//! `portcullis policy`: show and change how long the sessions of a tenant live, and what they require.
+//! `portcullis policy`: shows and changes the lifetimes of a tenant's sessions, and the rules for them.
 
 use std::{fs, path::PathBuf};
 
@@ -426,13 +426,6 @@ impl Record for v1::Policy {
         let disabled: Vec<String> = disabled
             .map(|code| word::<v1::FindingCode>(*code))
             .collect();
-        let text = |text: String| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text
-            }
-        };
         vec![
             length(self.idle_timeout.as_ref(), "none"),
             length(self.session_lifetime_max.as_ref(), "-"),
@@ -444,12 +437,12 @@ impl Record for v1::Policy {
             word::<v1::SessionLimitAction>(self.at_limit),
             yes_or_no(self.users_see_sessions),
             yes_or_no(self.keep_last_page),
-            text(visible(&self.required_acr.join(", ")).into_owned()),
+            or_dash(visible(&self.required_acr.join(", ")).into_owned()),
             length(self.reauthenticate_within.as_ref(), "no"),
             yes_or_no(self.end_on_shared_refresh_token),
-            text(disabled.join(", ")),
+            or_dash(disabled.join(", ")),
             self.users.len().to_string(),
-            text(self.source.clone()),
+            or_dash(self.source.clone()),
             self.etag.clone(),
         ]
     }
@@ -461,6 +454,13 @@ impl Record for v1::Policy {
     fn document(&self) -> Result<Document> {
         Document::of_message("Policy", self)
     }
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    text
 }
 
 #[cfg(test)]

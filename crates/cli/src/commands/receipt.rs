@@ -31,7 +31,7 @@ pub(crate) struct Waiting {
 /// Added to the deadline of the call, so that the authority and not the deadline ends the wait.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Prints what a command has ended; before that it waits for the gates, if it was asked to.
+/// Prints the outcome of a command. Before that it waits for the gates, if asked to.
 pub(crate) async fn print_outcome(
     connected: &Connected,
     waiting: &Waiting,
@@ -40,6 +40,7 @@ pub(crate) async fn print_outcome(
     let Some(timeout) = waiting.wait else {
         return connected.printer.one(&outcome);
     };
+    // No revision stands for a change that was there already.
     if outcome.revision == 0 {
         note("nothing had to change, so there is nothing to wait for");
         return connected.printer.one(&outcome);
@@ -55,6 +56,7 @@ pub(crate) async fn print_outcome(
     };
     outcome.add_receipt(&receipt);
     connected.printer.one(&outcome)?;
+    // The change is durable in any case. The exit status says whether scripts may rely on it everywhere.
     if receipt.complete {
         return Ok(());
     }
@@ -84,6 +86,7 @@ async fn wait_for_gates(
         revision,
         timeout: Some(length),
     });
+    // The authority ends the stream in time. The margin is for an authority that does not.
     request.set_timeout(timeout + MARGIN);
     let answer = connected
         .authority

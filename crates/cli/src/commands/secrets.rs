@@ -116,7 +116,7 @@ pub(crate) async fn retire_secret(
     connected.printer.one(&secret_of(answer.secret)?)
 }
 
-/// What happens to people when a secret is retired.
+/// The effect on people when a secret is retired.
 fn effect_of_retiring(kind: v1::SecretKind) -> &'static str {
     match kind {
         v1::SecretKind::Pages => {
@@ -126,7 +126,7 @@ fn effect_of_retiring(kind: v1::SecretKind) -> &'static str {
     }
 }
 
-/// Says in the words of this command what the authority asks for.
+/// Names the option of this command that gives the force which the authority asks for.
 fn explain_force(failure: Failure) -> Failure {
     if failure.reason == "FORCE_REQUIRED" {
         return failure.hint(

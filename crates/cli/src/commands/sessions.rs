@@ -256,7 +256,7 @@ async fn get(connected: &Connected, tenant: String, id: &str) -> Result<v1::Sess
     session.ok_or_else(|| Failure::failed("the authority answered without a session"))
 }
 
-/// What `sessions end` is asked to end.
+/// The target of `sessions end`.
 enum Target<'o> {
     Ids,
     Others { user: &'o str, keep: &'o str },
@@ -273,11 +273,13 @@ impl<'o> Target<'o> {
             return Ok(Self::Ids);
         }
         if let (Some(keep), Some(user)) = (&options.keep, &selection.user) {
+            // A sign-out of a user knows no conditions, and dropping them would end more than was asked for.
             if selection.filter() != v1::SessionFilter::default() {
                 return Err(Failure::usage("--keep goes with --user alone"));
             }
             return Ok(Self::Others { user, keep });
         }
+        // An empty selection would match the whole tenant.
         if selection.is_empty() {
             let failure =
                 Failure::usage("which sessions? none is named, and no condition is given");
@@ -386,7 +388,17 @@ async fn end_matching(
             .confirm(&format!("End {}?", counted(&preview)))?;
     }
     request.validate_only = false;
-    let bar = progress::bar(u64::from(preview.sessions), "ending sessions");
+    end_in_steps(connected, request, preview.sessions).await
+}
+
+/// Ends the sessions that match, as many as the authority ends at once, until none is left. `expected` is their number.
+async fn end_in_steps(
+    connected: &Connected,
+    request: v1::RevokeMatchingSessionsRequest,
+    expected: u32,
+) -> Result<Option<Outcome>> {
+    let mut client = connected.authority.sessions();
+    let bar = progress::bar(u64::from(expected), "ending sessions");
     let mut ended = 0_u32;
     let mut enforcement = None;
     loop {
@@ -466,6 +478,26 @@ fn findings(session: &v1::Session) -> String {
     }
 }
 
+fn user_details(user: &v1::SessionUser) -> [(&'static str, String); 3] {
+    let name = format!("{} {}", user.given_name, user.family_name);
+    [
+        ("sign-in name", cell(&user.user_name)),
+        ("name", cell(name.trim())),
+        ("email", cell(&user.email)),
+    ]
+}
+
+fn end_details(end: &v1::SessionEnd) -> [(&'static str, String); 6] {
+    [
+        ("ended", times::stamp(end.time.as_ref())),
+        ("cause", word::<v1::SessionEndCause>(end.cause)),
+        ("by", cell(&end.actor)),
+        ("reason", visible(&end.reason).into_owned()),
+        ("told the user", visible(&end.user_message).into_owned()),
+        ("revision", end.revision.to_string()),
+    ]
+}
+
 impl Record for v1::Session {
     const COLUMNS: &'static [&'static str] = &[
         "session", "user", "state", "device", "place", "address", "opened", "active",
@@ -487,10 +519,7 @@ impl Record for v1::Session {
     fn details(&self) -> Vec<(&'static str, String)> {
         let mut lines: Vec<_> = Self::COLUMNS.iter().copied().zip(self.cells()).collect();
         if let Some(user) = &self.user {
-            let name = format!("{} {}", user.given_name, user.family_name);
-            lines.push(("sign-in name", cell(&user.user_name)));
-            lines.push(("name", cell(name.trim())));
-            lines.push(("email", cell(&user.email)));
+            lines.extend(user_details(user));
         }
         if let Some(client) = &self.client {
             lines.push(("user agent", visible(&client.user_agent).into_owned()));
@@ -506,12 +535,7 @@ impl Record for v1::Session {
         lines.push(("sign-ins of the device", self.device_sign_ins.to_string()));
         lines.push(("findings", findings(self)));
         if let Some(end) = &self.end {
-            lines.push(("ended", times::stamp(end.time.as_ref())));
-            lines.push(("cause", word::<v1::SessionEndCause>(end.cause)));
-            lines.push(("by", cell(&end.actor)));
-            lines.push(("reason", visible(&end.reason).into_owned()));
-            lines.push(("told the user", visible(&end.user_message).into_owned()));
-            lines.push(("revision", end.revision.to_string()));
+            lines.extend(end_details(end));
         }
         lines
     }

@@ -1,9 +1,8 @@
-//! `portcullis tenants`: the tenants, and what is done to one as a whole.
+//! `portcullis tenants`: lists the tenants, and changes one as a whole.
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use portcullis_contract::v1;
-use tokio::time::sleep;
 
 use super::{
     completion,
@@ -173,16 +172,12 @@ async fn delete_tenant(connected: &Connected, options: &DeleteOptions) -> Result
     // The confirmation above is what the contract means by it.
     request.force = true;
     let first = client.delete_tenant(request.clone()).await?.into_inner();
-    let mut erasure = erase::whole(first.erasure)?;
-    while erasure.state() == v1::ErasureState::Removing {
-        sleep(erase::PAUSE).await;
-        let answer = client.delete_tenant(request.clone()).await?.into_inner();
-        let next = erase::whole(answer.erasure)?;
-        if next.id != erasure.id {
-            break;
-        }
-        erasure = next;
-    }
+    let erasure = erase::follow(first.erasure, async || {
+        let mut client = connected.authority.tenants();
+        let answer = client.delete_tenant(request.clone()).await?;
+        Ok(answer.into_inner().erasure)
+    })
+    .await?;
     let action = erase::removed(&format!("{tenant} deleted"), &erasure);
     let outcome = Outcome::new(action, first.enforcement.as_ref());
     let outcome = outcome.ended(first.sessions_ended, first.sessions_ended_capped);

@@ -1,6 +1,6 @@
 //! The connection to an authority, with a credential for every call.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use portcullis_contract::v1::{
     api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
@@ -15,7 +15,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
 };
 
-use super::Context;
+use super::entry::{Context, read};
 use crate::failure::{Failure, Result};
 
 /// Longest time for a connection to an authority.
@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for one call. The authority hears of it, and stops too.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What carries the calls.
+/// A channel that adds the credential to each call.
 pub(crate) type Transport = InterceptedService<Channel, Credential>;
 
 /// A connected authority.
@@ -92,8 +92,15 @@ impl Authority {
     }
 }
 
+impl Context {
+    /// Fails if the address or the certificates cannot be used.
+    pub(crate) fn check(&self) -> Result<()> {
+        endpoint(self).map(drop)
+    }
+}
+
 /// Checks the address of a context, and reads its certificates.
-pub(super) fn endpoint(context: &Context) -> Result<Endpoint> {
+fn endpoint(context: &Context) -> Result<Endpoint> {
     let address: Uri = context
         .address
         .parse()
@@ -149,10 +156,6 @@ fn tls(context: &Context) -> Result<ClientTlsConfig> {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
     Ok(tls)
-}
-
-pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// Adds the bearer string and a deadline to every call.

@@ -44,6 +44,7 @@ impl Source {
             })?,
             Self::Helper(words) => ask_helper(words, context).await?,
         };
+        // Files and programs end with a line break, which no header may have.
         let text = text.trim();
         if text.is_empty() {
             return Err(Failure::usage(format!(
@@ -82,6 +83,7 @@ pub(super) fn read_private(file: &Path) -> Result<String> {
 pub(super) fn check_private(file: &Path) -> Result<()> {
     let metadata = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     let mode = metadata.mode() & 0o777;
+    // Refused and not mended: somebody may have read it already.
     if mode & 0o077 != 0 {
         let problem = format!("{}: has mode {mode:04o}", file.display());
         let hint = format!("others may read or change it: chmod 600 {}", file.display());
@@ -108,6 +110,7 @@ async fn ask_helper(words: &[String], context: &str) -> Result<String> {
     let failed = |problem: &str| Failure::usage(format!("the helper {program} {problem}"));
     let mut child = Command::new(program)
         .args(arguments)
+        // So that one helper can serve several contexts.
         .env("PORTCULLIS_CONTEXT", context)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -115,6 +118,7 @@ async fn ask_helper(words: &[String], context: &str) -> Result<String> {
         .map_err(|error| failed(&format!("cannot be started: {error}")))?;
 
     let mut output = Vec::new();
+    // One more, so that an output that is too long is told from one that just fits.
     let bound = u64::try_from(CREDENTIAL_BYTES_MAX).unwrap_or(u64::MAX) + 1;
     let mut stdout = child
         .stdout

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, credential};
+use super::{credential, entry::Context};
 use crate::{
     credentials::{create_directory, write_secret},
     failure::{Exit, Failure, Result},
@@ -54,13 +54,16 @@ pub(crate) fn no_such_context(name: &str) -> Failure {
 
 /// Fails if a name is not made of letters, digits, `.`, `-` and `_`.
 pub(crate) fn check_name(name: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_name_byte) {
         return Err(format!(
             "must be 1 to {NAME_BYTES_MAX} letters, digits, points, hyphens and underscores"
         ));
     }
     Ok(name.to_owned())
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
 /// Where the contexts are kept.

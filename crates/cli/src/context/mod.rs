@@ -4,17 +4,16 @@
 
 mod connect;
 mod credential;
+mod entry;
 mod file;
-
-use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     connect::Authority,
     credential::{CREDENTIAL_BYTES_MAX, Source},
+    entry::Context,
     file::{Contexts, ContextsFile, check_name, no_such_context},
 };
 use crate::{
@@ -22,66 +21,6 @@ use crate::{
     failure::{Failure, Result},
     output::{Format, Printer},
 };
-
-/// An authority, and who calls it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Context {
-    /// `https://host:port`, or `http://` with a loopback address.
-    pub(crate) address: String,
-    /// PEM file with the certificates that may sign the authority's. Required with `https`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// The tenant of commands that name none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
-    /// Allows `http` to other machines.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) insecure: bool,
-    /// PEM file with this caller's certificate, for an authority that knows callers by theirs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client_certificate_file: Option<PathBuf>,
-    /// PEM file with its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client_key_file: Option<PathBuf>,
-    /// Where the bearer string is kept. Unset: the certificate is the credential.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) credential: Option<Source>,
-}
-
-impl Context {
-    /// Fails if the address or the certificates cannot be used.
-    pub(crate) fn check(&self) -> Result<()> {
-        connect::endpoint(self).map(drop)
-    }
-
-    /// The bearer string. None if the certificate is the credential.
-    pub(crate) async fn bearer(&self, name: &str) -> Result<Option<String>> {
-        match &self.credential {
-            Some(source) => Ok(Some(source.read(name).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// The certificates that may sign the authority's.
-    pub(crate) fn ca_certificate(&self) -> Result<Option<Vec<u8>>> {
-        self.ca_file.as_deref().map(connect::read).transpose()
-    }
-
-    /// This caller's certificate and its key.
-    pub(crate) fn client_certificate(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        match (&self.client_certificate_file, &self.client_key_file) {
-            (Some(certificate), Some(key)) => {
-                credential::check_private(key)?;
-                Ok(Some((connect::read(certificate)?, connect::read(key)?)))
-            }
-            (None, None) => Ok(None),
-            _ => Err(Failure::usage(
-                "client_certificate_file needs client_key_file, and the reverse",
-            )),
-        }
-    }
-}
 
 /// Flags of every command that calls an authority.
 #[derive(Args)]
@@ -146,7 +85,6 @@ pub(crate) struct InTenant {
 pub(crate) struct Session {
     /// The authority, with the credential.
     pub(crate) authority: Authority,
-    /// What it prints with.
     pub(crate) printer: Printer,
     /// The context's tenant.
     tenant: Option<String>,
@@ -166,7 +104,7 @@ impl Remote {
         })
     }
 
-    /// The printer for the chosen form, for what needs no connection.
+    /// The printer for the chosen form, for commands without a connection.
     pub(crate) fn printer(&self) -> Printer {
         self.shown.printer()
     }

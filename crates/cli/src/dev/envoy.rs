@@ -140,6 +140,7 @@ impl Envoy {
     async fn wait_until_it_listens(&mut self, log: &Path) -> Result<()> {
         let give_up = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(self.address).await.is_err() {
+            // Asked in each round, because an Envoy that refuses its configuration never listens.
             if let Some(status) = self.process.try_wait()? {
                 let written = fs::read_to_string(log).unwrap_or_default();
                 bail!("Envoy ended with {status}: {}", last_lines(&written));
@@ -194,6 +195,7 @@ fn configuration(address: SocketAddr, bearer: &Path, parts: &Parts<'_>) -> Resul
     let mut text = CONFIGURATION.to_owned();
     for (shipped, own) in replacements {
         ensure!(
+            // A replacement that no longer fits would leave an address of the sample in place.
             text.matches(shipped).count() == 1,
             "deploy/envoy.yaml does not have `{shipped}` once"
         );

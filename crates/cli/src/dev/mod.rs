@@ -5,52 +5,19 @@ mod calls;
 mod console;
 mod envoy;
 mod first_minute;
+mod options;
 mod parts;
 mod printed;
 mod story;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
 use tokio::net::TcpListener;
 
-use self::{console::Console, envoy::EnvoyOptions, parts::Dev, printed::print_console};
+pub(crate) use self::options::Options;
+use self::{console::Console, parts::Dev, printed::print_console};
 use crate::shutdown::{listen_for_signals, wait_for_shutdown};
-
-/// Options of `dev`.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// Directory of the database and the credentials.
-    #[arg(long, default_value = "./portcullis-data", value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Address of the authority's gRPC server.
-    #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
-    grpc_listen: SocketAddr,
-    /// Address of the authority's HTTP server (JWKS, health).
-    #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
-    http_listen: SocketAddr,
-    /// Address of the example gateway.
-    #[arg(long, default_value = "127.0.0.1:7490", value_name = "ADDRESS")]
-    gateway_listen: SocketAddr,
-    /// Address of the demo upstream: a web application that trusts the gateway's identity headers.
-    #[arg(long, default_value = "127.0.0.1:7491", value_name = "ADDRESS")]
-    upstream_listen: SocketAddr,
-    /// Address of the console, with a sign-in that asks for no password.
-    #[arg(long, default_value = "127.0.0.1:7470", value_name = "ADDRESS")]
-    console_listen: SocketAddr,
-    /// Origin of a web page that may call the authority by gRPC-Web, such as http://localhost:3000. May be repeated.
-    #[arg(long, value_name = "ORIGIN")]
-    web_origin: Vec<String>,
-    #[command(flatten)]
-    envoy: EnvoyOptions,
-    /// Sign in, be admitted, revoke and be refused once; print the times, and exit.
-    #[arg(long)]
-    demo: bool,
-    /// Make a school and a company in a new data directory: people, devices, places, findings, API keys, and their trail.
-    #[arg(long)]
-    demo_data: bool,
-}
 
 /// Longest wait for the gateway's first view.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);

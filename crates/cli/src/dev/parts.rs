@@ -15,9 +15,10 @@ use portcullis_validator::{Rules, Validator};
 use tokio::net::TcpListener;
 
 use super::{
-    Options,
     envoy::{self, Envoy},
-    first_minute, story,
+    first_minute,
+    options::Options,
+    story,
 };
 use crate::credentials::{Credentials, create_directory, create_master_key};
 

@@ -1,8 +1,8 @@
-//! What `dev` prints. Scripts read these lines, so new ones are added and the others stay as they are.
+//! The output of `dev`. Scripts read these lines, so new ones are added and the others stay as they are.
 
 use std::net::SocketAddr;
 
-use super::{Options, first_minute::STAGE, parts::Dev};
+use super::{first_minute::STAGE, options::Options, parts::Dev};
 use crate::credentials::Credentials;
 
 /// Prints the one address to open.

@@ -6,7 +6,7 @@ use portcullis_authority::config::Config;
 
 use crate::failure::{Failure, Result};
 
-/// What the configuration says.
+/// The values of a configuration file.
 pub(super) struct Settings<'s> {
     /// Where the files will be.
     pub(super) directory: &'s Path,
@@ -28,8 +28,12 @@ impl Settings<'_> {
         Ok(text)
     }
 
+    /// The quoted path of a file beside the configuration.
+    fn file(&self, name: &str) -> String {
+        quoted(&self.directory.join(name).display().to_string())
+    }
+
     fn write(&self) -> String {
-        let file = |name: &str| quoted(&self.directory.join(name).display().to_string());
         let mut text = format!(
             "# A configuration for `portcullis serve`, made by `portcullis init`.\n\
              # docs/reference/configuration.md lists every key; what is not here has its default.\n\n\
@@ -43,8 +47,8 @@ impl Settings<'_> {
              tls_key_file = {}\n",
             quoted(&self.grpc_listen.to_string()),
             quoted(&self.http_listen.to_string()),
-            file("tls/chain.pem"),
-            file("tls/key.pem"),
+            self.file("tls/chain.pem"),
+            self.file("tls/key.pem"),
         );
         if !self.http_listen.ip().is_loopback() {
             text += "# The HTTP address is reachable from other machines, in plain text.\ninsecure = true\n";
@@ -53,7 +57,7 @@ impl Settings<'_> {
         text += &format!(
             "\n[keys]\n# Keep a copy away from the database's backups: neither is of use without the other.\n\
              master_key_file = {}\n",
-            file("master.key")
+            self.file("master.key")
         );
         text += &format!(
             "\n[tokens]\n# `iss` of every token. Gates have to name it, byte for byte.\nissuer = {}\n",

@@ -85,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.renew_certificate {
         return renew_certificate(options);
     }
+    // A second master key would make the database of the first one unreadable.
     refuse_existing(&options.directory)?;
     let callers = [
         Caller::new("sign-in", &[Role::Login]),
@@ -115,6 +116,7 @@ fn refuse_existing(directory: &Path) -> Result<()> {
 
 /// Writes everything beside the directory, and puts it there by one rename: it appears complete or not at all.
 fn write_all(options: &Options, directory: &Path, callers: &[Caller]) -> Result<()> {
+    // In a directory beside it, so that an interrupted `init` leaves no half installation in place.
     let part = part_of(directory)?;
     let written = write_files(options, directory, &part, callers);
     let placed = written.and_then(|()| Ok(fs::rename(&part, directory)?));
@@ -171,6 +173,7 @@ fn renew_certificate(options: &Options) -> Result<()> {
 /// The hosts of the certificate: those that were named, and this machine's own names.
 fn all_hosts(options: &Options) -> Vec<String> {
     let mut hosts = options.hosts.clone();
+    // The commands that are printed next connect from this machine.
     for own in ["localhost", "127.0.0.1", "::1"] {
         if !hosts.iter().any(|host| host == own) {
             hosts.push(own.to_owned());

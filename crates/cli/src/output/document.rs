@@ -21,7 +21,7 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// Fields by their names in the contract, numbers as numbers, and fields with their defaults too, so that a script needs no
-/// rule for what is missing.
+/// rule for missing fields.
 const OPTIONS: SerializeOptions = SerializeOptions::new()
     .stringify_64_bit_integers(false)
     .use_proto_field_name(true)

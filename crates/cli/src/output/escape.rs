@@ -6,8 +6,8 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use super::text::is_hostile;
 
-/// A formatter that escapes what JSON itself would let through: control characters beyond ASCII, and those that turn text
-/// around.
+/// A formatter that escapes characters which JSON itself lets through: control characters beyond ASCII, and those that
+/// reverse the direction of text.
 pub(super) struct EscapingFormatter<F>(F);
 
 impl EscapingFormatter<PrettyFormatter<'static>> {

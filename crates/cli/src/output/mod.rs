@@ -1,4 +1,4 @@
-//! What commands print: data on standard output in the form that was asked for, everything else on standard error.
+//! The output of commands: data on standard output in the form that was asked for, everything else on standard error.
 
 pub(crate) mod document;
 mod escape;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::{Span, SpanRelativeTo, Timestamp, Zoned, civil, tz::TimeZone};
 use prost_types::Timestamp as WireTimestamp;
 
-/// What the contract calls a duration.
+/// A duration of the contract.
 pub(crate) type WireDuration = prost_types::Duration;
 
 /// The time now, as the contract writes it.

@@ -9,7 +9,7 @@ pub(crate) trait Word: Copy + Send + Sync + TryFrom<i32> + 'static {
     /// The values that have a word.
     const ALL: &'static [Self];
 
-    /// What every name begins with.
+    /// The prefix of every name.
     const PREFIX: &'static str;
 
     /// The name in the contract.

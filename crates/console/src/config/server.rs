@@ -1,4 +1,4 @@
-//! `[server]`: where the console listens, and what its answers say about the pages.
+//! `[server]`: the address and TLS of the console, its public address, and the sites that may frame it.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
@@ -115,10 +115,13 @@ impl ServerConfig {
     }
 }
 
+fn is_origin_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-.:/[]_".contains(&byte)
+}
+
 /// Whether a text is a scheme and a host, with or without a port.
 fn is_origin(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/[]_".contains(&byte);
-    if text.len() > ORIGIN_BYTES_MAX || !text.bytes().all(is_plain) || text.ends_with('/') {
+    if text.len() > ORIGIN_BYTES_MAX || !text.bytes().all(is_origin_byte) || text.ends_with('/') {
         return false;
     }
     let Ok(uri) = text.parse::<Uri>() else {

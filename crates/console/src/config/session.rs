@@ -76,7 +76,6 @@ impl SessionConfig {
 
 fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
     const FORM: &str = "must be a path as /sign-in, or a URL as https://app.example.com/sign-in";
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}'".contains(&byte);
     if address.len() > ADDRESS_BYTES_MAX {
         let problem = format!("must be at most {ADDRESS_BYTES_MAX} bytes");
         return Err(ConfigError::new(key, problem));
@@ -90,20 +89,27 @@ fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
         // `//host` would be another host.
         None => address.starts_with('/') && !address.starts_with("//"),
     };
-    if !is_good || !address.bytes().all(is_plain) {
+    if !is_good || !address.bytes().all(is_address_byte) {
         return Err(ConfigError::new(key, FORM));
     }
     Ok(())
 }
 
-// RFC 9110: the characters of a token, of which cookies and plain parameters are made.
+fn is_address_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"#<>\\^`{|}'".contains(&byte)
+}
+
 fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_plain) {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_name_byte) {
         let problem = "must be 1 to 128 letters, digits, `-`, `_` or `.`";
         return Err(ConfigError::new(key, problem));
     }
     Ok(())
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    // RFC 9110: the characters of a token, of which cookies and plain parameters are made.
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the rooms of administrators share: answers with a status, and the authority's refusals.
+//! Answers that the rooms of administrators share: with a status, or with the authority's refusal.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};

@@ -155,6 +155,7 @@ fn find_key<C: TokenClaims>(header: &str, view: &View) -> Result<Arc<Verificatio
     if !key.algorithm.is_named(header.alg) {
         return Err(Rejection::WrongAlgorithm);
     }
+    // A key signs one kind of credential, so a key of one kind cannot make the other.
     if key.credential != C::CREDENTIAL {
         return Err(Rejection::WrongType);
     }

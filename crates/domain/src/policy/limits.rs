@@ -51,7 +51,7 @@ pub enum AtLimit {
     EndOldest,
 }
 
-/// The number of active sessions that a user may have, and what a sign-in at that number does.
+/// The number of active sessions that a user may have, and the effect of a sign-in at that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimit {
     /// The most active sessions, the new one included.
@@ -195,7 +195,7 @@ impl Limits {
         least(longest, self.access_token_lifetime)
     }
 
-    /// The number of sessions that a user may have, and what a sign-in at that number does. None: any number.
+    /// The number of sessions that a user may have, and the effect of a sign-in at that number. None: any number.
     #[must_use]
     pub fn session_limit(&self) -> Option<SessionLimit> {
         let sessions_max = self.sessions_max?;

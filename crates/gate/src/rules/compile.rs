@@ -66,6 +66,7 @@ impl Rules {
                 .map_err(|error| error.within(&format!("rules[{index}]")))?;
             rules.push(ruling);
         }
+        // A rule that never decides is a mistake of order, and the rule before it may be more open.
         overlap::check(&rules)?;
         Ok(CompiledRules {
             cookie: self.cookie.clone(),
@@ -77,7 +78,7 @@ impl Rules {
     }
 }
 
-/// What all rules share.
+/// The settings that all rules share.
 struct Common<'a> {
     acr_order: &'a [String],
     sign_in: Option<SignIn>,
@@ -276,6 +277,7 @@ impl<'a> Common<'a> {
             return Ok(Vec::new());
         };
         require(is_challenge_word(least), "acr", CHALLENGE_WORD)?;
+        // Without an order no value is above another.
         if self.acr_order.is_empty() {
             return Ok(vec![least.to_owned()]);
         }
@@ -315,15 +317,20 @@ fn is_challenge_word(text: &str) -> bool {
 }
 
 fn is_cookie_name(text: &str) -> bool {
-    // RFC 9110, section 5.6.2: a token.
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_token_byte)
 }
 
+fn is_token_byte(byte: u8) -> bool {
+    // RFC 9110, section 5.6.2.
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn is_parameter_name(text: &str) -> bool {
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_name_byte)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 fn check_acr_order(order: &[String]) -> Result<(), RulesError> {
@@ -359,6 +366,7 @@ fn parse_methods(texts: &[String]) -> Result<Vec<Method>, RulesError> {
         }
         Method::from_bytes(text.as_bytes()).map_err(|_| "must be a method".to_owned())
     })?;
+    // Servers answer HEAD as they answer GET, so a rule that left it out would not protect the resource.
     if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
         methods.push(Method::HEAD);
     }

@@ -8,7 +8,7 @@
 pub struct RulesError {
     /// The key, as `rules[3].path`. Empty when the text as a whole is unreadable.
     pub key: String,
-    /// The problem, and what to do about it.
+    /// The problem and its remedy.
     pub problem: String,
 }
 

@@ -54,12 +54,13 @@ struct WireClaims<'a> {
     amr: &'a [String],
 }
 
+fn refused<T>(key: &str, problem: &str) -> Result<T, RulesError> {
+    let key = format!("signed_identity.{key}");
+    Err(RulesError::new(key, problem))
+}
+
 impl IdentitySigner {
     pub(crate) fn new(settings: &SignedIdentity) -> Result<Self, RulesError> {
-        let refused = |key: &str, problem: &str| {
-            let key = format!("signed_identity.{key}");
-            Err(RulesError::new(key, problem))
-        };
         let key_id = match KeyId::parse(&settings.key_id) {
             Ok(key_id) => key_id,
             Err(error) => return refused("key_id", &error.to_string()),

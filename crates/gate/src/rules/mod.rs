@@ -1,6 +1,6 @@
 //! The rules of a gate: TOML for the sidecar, JSON for the Envoy module, one model.
 //!
-//! `model` is what an operator writes, `load` reads it, `compile` checks it.
+//! `model` has the keys that an operator writes, `load` reads it, `compile` checks it.
 
 mod compile;
 mod error;

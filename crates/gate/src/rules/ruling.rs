@@ -35,7 +35,7 @@ pub(crate) struct Ruling {
     pub(crate) identity_audience: Option<String>,
 }
 
-/// What a rule demands of a credential.
+/// The demands of a rule on a credential.
 pub(crate) struct Demands {
     pub(crate) access: Access,
     /// Empty for every tenant.

@@ -74,17 +74,11 @@ impl SignIn {
         }
 
         let mut location = self.address.clone();
-        let mut push = |name: &str, value: &str| {
-            location.push(if location.contains('?') { '&' } else { '?' });
-            location.push_str(name);
-            location.push('=');
-            location.extend(utf8_percent_encode(value, PARAMETER));
-        };
         if is_same_host && leads_to_this_host(target) {
-            push(&self.return_parameter, target);
+            push_parameter(&mut location, &self.return_parameter, target);
         }
         for (name, value) in parameters {
-            push(name, value);
+            push_parameter(&mut location, name, value);
         }
         Some(location)
     }
@@ -117,6 +111,13 @@ fn split_origin(address: &str) -> Option<(&str, u16, &str)> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     Some((authority, port, rest))
+}
+
+fn push_parameter(location: &mut String, name: &str, value: &str) {
+    location.push(if location.contains('?') { '&' } else { '?' });
+    location.push_str(name);
+    location.push('=');
+    location.extend(utf8_percent_encode(value, PARAMETER));
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Layers {
         self
     }
 
-    /// Sets a key by a flag, because the person who types one means this start.
+    /// Sets a key by a flag, which wins: a flag is typed for this one start.
     #[must_use]
     pub fn with_flag(mut self, key: &str, value: impl Serialize) -> Self {
         self.flags = self.flags.merge(Serialized::default(key, value));

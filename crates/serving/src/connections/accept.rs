@@ -25,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Accept: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// What is known of its other end.
+    /// The identity of its other end.
     type Peer: Send + 'static;
 
     /// Waits for the next connection.
@@ -44,8 +44,8 @@ impl Accept for TcpListener {
     }
 }
 
-/// Accepts connections until the port is closed, then waits until the open ones have ended. `service` makes what answers
-/// the requests of one connection, and lives as long as it.
+/// Accepts connections until the port is closed, then waits until the open ones have ended. `service` makes the handler
+/// of one connection's requests, which lives as long as the connection.
 pub async fn serve<L, S, B>(
     listener: L,
     port: Port,
@@ -75,6 +75,7 @@ pub async fn serve<L, S, B>(
                 let driver = Arc::clone(&driver);
                 connections.spawn(async move {
                     serve_connection(&driver, stream, service).await;
+                    // Moved into the task, so that a connection that panics gives its place back too.
                     drop(place);
                 });
             }

@@ -7,7 +7,7 @@ mod listener;
 
 use std::{net::SocketAddr, path::Path};
 
-use portcullis_gate::{Explanation, Rule, RuleMode, Rules, RulesError};
+use portcullis_gate::{Explanation, RuleMode, Rules, RulesError};
 use portcullis_serving::config::{ConfigError, Layers};
 use portcullis_validator::{
     Builder,
@@ -105,8 +105,8 @@ impl Config {
             return Ok(());
         }
         // The gate checks this again, when there is one.
-        let loose = |rule: &Rule| rule.mode == Some(RuleMode::BestEffort);
-        if let Some(index) = self.rules.rules.iter().position(loose) {
+        let mut modes = self.rules.rules.iter().map(|rule| rule.mode);
+        if let Some(index) = modes.position(|mode| mode == Some(RuleMode::BestEffort)) {
             let key = format!("rules.rules[{index}].mode");
             let problem = "must not be best_effort while authority.best_effort is unset";
             return Err(ConfigError::new(key, problem));
@@ -114,7 +114,7 @@ impl Config {
         Ok(())
     }
 
-    /// Explains which rule decides about a request with this method to this address, and what it demands.
+    /// Explains which rule decides about a request with this method to this address, and its demands.
     ///
     /// # Errors
     /// When the method is none, or the address is not `https://host/path`.

@@ -1,4 +1,4 @@
-//! What answers the requests of a listener, within a deadline.
+//! The handlers of a listener's requests, with a deadline each.
 
 use std::{convert::Infallible, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -39,7 +39,8 @@ pub(crate) struct Handling<H> {
 }
 
 impl<H: Handler> Handling<H> {
-    /// Returns what answers the requests of one connection. The connection counts as open for as long as that lives.
+    /// Returns the handler of one connection's requests. The connection counts as open for as long as the handler
+    /// lives.
     pub(crate) fn service(
         self: &Arc<Self>,
     ) -> impl Service<
@@ -54,6 +55,7 @@ impl<H: Handler> Handling<H> {
         let open = self.instruments.open_connection(self.name);
         let handling = Arc::clone(self);
         service_fn(move |request| {
+            // The closure owns it, so the count falls when the connection drops its service.
             let _counted = &open;
             let handling = Arc::clone(&handling);
             async move { Ok(handling.answer(request).await) }

@@ -1,4 +1,4 @@
-//! The listeners: their sockets, and what answers their requests.
+//! The listeners: their sockets and their handlers.
 
 mod bind;
 mod handler;

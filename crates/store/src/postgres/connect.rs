@@ -167,7 +167,7 @@ async fn open(config: Config, connector: MakeRustlsConnect) -> Result<Session, D
     })
 }
 
-/// A client, and what drives it.
+/// A client, and the connection that has to be polled for it.
 type Connected = (
     Client,
     Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,

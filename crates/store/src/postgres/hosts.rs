@@ -210,17 +210,17 @@ async fn race<T>(attempts: Vec<BoxFuture<'_, Result<T, DbError>>>) -> Result<T, 
     running.extend(waiting.next());
     while !running.is_empty() {
         tokio::select! {
-                    done = running.next() => match done {
-                        Some(Ok(won)) => return Ok(won),
-                        Some(Err(failure)) => {
-        // A failure starts the next attempt at once.
-                            failures.push(failure);
-                            running.extend(waiting.next());
-                        }
-                        None => {}
-                    },
-                    () = sleep(ALONE), if waiting.len() > 0 => running.extend(waiting.next()),
+            done = running.next() => match done {
+                Some(Ok(won)) => return Ok(won),
+                Some(Err(failure)) => {
+                    // A failure starts the next attempt at once.
+                    failures.push(failure);
+                    running.extend(waiting.next());
                 }
+                None => {}
+            },
+            () = sleep(ALONE), if waiting.len() > 0 => running.extend(waiting.next()),
+        }
     }
     Err(merge_failures(failures))
 }

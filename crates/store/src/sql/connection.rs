@@ -172,7 +172,7 @@ pub enum DbError {
     /// No connection, or no answer.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// No connection, because its TLS failed. The text says what to set.
+    /// No connection, because its TLS failed. The text names the setting to change.
     #[error("tls: {0}")]
     Tls(String),
     /// A statement reached the time limit of its lane.

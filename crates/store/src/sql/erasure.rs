@@ -1,4 +1,4 @@
-//! The erasure of users and tenants: its row, and the steps that remove what names the user or is the tenant's.
+//! The erasure of users and tenants: its row, and the steps that remove the data of the user or the tenant.
 //!
 //! Each step is one small transaction that locks the row of the erasure first, so the steps of several authorities take
 //! turns, and the numbers in the row are those of the rows that went.
@@ -55,7 +55,7 @@ pub(super) const IS_ADMITTED: &str = "(SELECT e.serial FROM erasures e \
 pub(super) const OF_SIGN_IN_IS_ADMITTED: &str = "(SELECT e.serial FROM erasures e \
      WHERE e.tenant_id = v.tenant_id AND e.user_id = '' LIMIT 1) IS NULL";
 
-/// A part of an audit row: what is cleared, and where its proof is.
+/// A part of an audit row: the columns to clear, and the column of its proof.
 struct Part {
     clear: &'static str,
     proof: &'static str,
@@ -63,7 +63,7 @@ struct Part {
     digest: fn(&AuditRow) -> Digest,
 }
 
-/// Who acted, and from where.
+/// The actor and its address.
 const ACTOR: Part = Part {
     clear: "actor = '', actor_ip = ''",
     proof: "actor_proof",
@@ -71,7 +71,7 @@ const ACTOR: Part = Part {
     digest: AuditRow::actor_digest,
 };
 
-/// What was done to whom, in words that may name the user.
+/// The action and its subject, in words that may name the user.
 const SUBJECT: Part = Part {
     clear: "target = '', reason = '', user_message = '', user_id = '', details = ''",
     proof: "subject_proof",

@@ -45,7 +45,6 @@ mod values;
 
 pub(crate) use self::installation::ISSUER;
 pub use self::{
-    audit::archive::{ArchivedBatch, ArchivedGap, ArchivedRow},
     columns::{Column, ONLY},
     connection::{Backend, Connection, DbError, Dialect, Lane, Statement},
     row::Row,

@@ -121,12 +121,10 @@ impl Recovery {
         if !self.sign_out {
             return Vec::new();
         }
-        let cut = |credential| Change::Cut {
-            credential,
-            scope: Scope::Everyone,
-            exempt: None,
-        };
-        vec![cut(CredentialKind::Session), cut(CredentialKind::ApiKey)]
+        vec![
+            cut_everyone(CredentialKind::Session),
+            cut_everyone(CredentialKind::ApiKey),
+        ]
     }
 
     /// The statements that insert the cutoffs of everyone (scope 3).
@@ -169,5 +167,13 @@ fn recovery_entry() -> Entry {
     Entry {
         reason: "portcullis recover".into(),
         ..Entry::internal(Mutation::SignOutEveryone)
+    }
+}
+
+fn cut_everyone(credential: CredentialKind) -> Change {
+    Change::Cut {
+        credential,
+        scope: Scope::Everyone,
+        exempt: None,
     }
 }

@@ -83,6 +83,7 @@ pub(super) async fn refresh(
     for refresh in group {
         answers.push(match take_won(&mut refreshed, refresh) {
             Some((session, now)) => RefreshOutcome::Won(Box::new(session), now),
+            // After the commit of the others: its answer may speak for one of them.
             None => answer_other(db, refresh).await?,
         });
     }

@@ -66,7 +66,7 @@ struct Waiting {
     admitted: oneshot::Sender<Turn>,
 }
 
-/// What an asker has of the searches. One that has and owes nothing is forgotten.
+/// An asker's share of the searches. One that has and owes nothing is forgotten.
 struct Share {
     /// Turns that run or rest.
     turns: usize,

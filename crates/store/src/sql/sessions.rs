@@ -79,11 +79,10 @@ columns! {
 
 /// Keys for a statement, in their order.
 pub(super) fn key_rows<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> ValueRows {
-    let row = |(tenant, id): &SessionKey| SessionKeyColumns {
+    ValueRows::new(keys.into_iter().map(|(tenant, id)| SessionKeyColumns {
         tenant_id: Value::from(tenant),
         session_id: Value::from(*id),
-    };
-    ValueRows::new(keys.into_iter().map(row))
+    }))
 }
 
 /// Finds sessions with their ends, in the order of `keys`.

@@ -325,6 +325,7 @@ async fn insert_for_any_user(
     let Some(row) = db.query(&sql, rows.params()).await?.pop() else {
         return Err(NotOpened::Standing(find_standing(db, new).await?));
     };
+    // After the insert, so that the new session has its serial and counts itself.
     let excess = limit::find_excess(db, new).await?;
     let created = row::created(&row)?;
     let mut last = record::statements(&db.dialect, &[(new, created)]);

@@ -266,11 +266,10 @@ pub(super) async fn count(db: &mut Db, tenant: &TenantId, max: u32) -> Result<u3
 pub(super) fn key_rows<'a>(
     keys: impl IntoIterator<Item = (&'a TenantId, &'a UserId)>,
 ) -> ValueRows {
-    let row = |(tenant, user): (&TenantId, &UserId)| UserKeyColumns {
+    ValueRows::new(keys.into_iter().map(|(tenant, user)| UserKeyColumns {
         tenant_id: Value::from(tenant),
         user_id: Value::from(user),
-    };
-    ValueRows::new(keys.into_iter().map(row))
+    }))
 }
 
 /// Finds users, in the order of `keys`.

@@ -112,6 +112,7 @@ fn is_unwanted(over: &AtomicBool, end: Option<Instant>) -> bool {
 
 impl Drop for SqliteConnection {
     fn drop(&mut self) {
+        // First, so that a statement of this loan that still runs is interrupted and lets the lock go.
         self.over.store(true, Ordering::SeqCst);
         if self.in_transaction {
             // Here and not on the blocking pool: the next loan must not find the transaction open. The lock waits for a

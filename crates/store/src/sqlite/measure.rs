@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use crate::{StoreMeasure, sql::DbError};
 
-/// Endings of the files that SQLite writes: the database, and what was not taken into it yet.
+/// Endings of the files that SQLite writes: the database, and its write-ahead log.
 const ENDINGS: [&str; 2] = ["", "-wal"];
 
 /// Measures the data directory with this file in it.

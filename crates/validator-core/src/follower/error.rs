@@ -38,8 +38,7 @@ pub enum ProtocolError {
     /// The other stream brings a snapshot already.
     #[error("another authority sends its snapshot already")]
     SecondSnapshot,
-    /// The other stream moved the view while this one brought a snapshot, so nothing says that the snapshot has what the
-    /// view has.
+    /// The other stream moved the view while this one brought a snapshot, so the snapshot may lack a part of the view.
     #[error("another authority moved the view while a snapshot came")]
     Overtaken,
     /// A delta came before the first view.
@@ -48,7 +47,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// Whether the stream is refused for what the other one is doing, and not for anything that it brought.
+    /// Returns whether the stream is refused because of the other one, and not because of its own messages.
     pub(super) fn is_untimely(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! The two streams of a follower: what each has brought and proved.
+//! The two streams of a follower, with the messages and the proofs of each.
 
 use portcullis_contract::{
     position::{Incarnation, Position, Revision},
@@ -36,7 +36,7 @@ impl Line {
 #[derive(Default)]
 pub(super) struct Lines([LineState; 2]);
 
-/// A line: its stream while there is one, and what its streams proved.
+/// A line: its stream while there is one, and the proofs of its streams.
 #[derive(Default)]
 pub(super) struct LineState {
     pub(super) stream: Option<Stream>,

@@ -66,7 +66,7 @@ pub struct Follower {
     /// The head of the last beat, with the authority's code over it.
     proven_head: Option<v1::ProvenHead>,
     chains: Chains,
-    /// Names the validator to its authorities: what one of its streams confirms is confirmed.
+    /// Names the validator to its authorities: a confirmation by one of its streams counts for both.
     instance: [u8; 16],
     observe: Box<dyn FnMut(Event<'_>) + Send>,
 }
@@ -122,7 +122,7 @@ impl Follower {
         hello
     }
 
-    /// Ends the stream of a line. What it proved stays proved.
+    /// Ends the stream of a line. Its proofs stay valid.
     pub fn end(&mut self, line: Line) {
         self.lines.of(line).stream = None;
         // The chunks stay, and the next stream asks for the rest.
@@ -225,7 +225,7 @@ impl Follower {
     /// Receives one message, which arrived at `now`.
     ///
     /// # Errors
-    /// When the stream cannot be followed any further. The view stays, and what this line proved does not count any
+    /// When the stream cannot be followed any further. The view stays, and the proofs of this line do not count any
     /// more.
     pub fn receive(&mut self, line: Line, answer: Answer, now: Mark) -> Result<(), ProtocolError> {
         let result = self.apply(line, answer, now);
@@ -567,7 +567,7 @@ impl Follower {
         self.state.database_clock = Some(clock);
     }
 
-    /// Settles the beats of both lines: a batch that one brought may be what a beat of the other waits for.
+    /// Settles the beats of both lines: a beat of one may wait for a batch that the other brings.
     fn settle_beats(&mut self) {
         if let Some(here) = self.position() {
             self.lines.settle(here, &self.chains, self.replaced);

@@ -1,4 +1,4 @@
-//! What cuts a stream when the identity behind it ends: wrappers of bodies and of sockets, and a bound for any work.
+//! Cutting a stream when the identity behind it ends: wrappers of bodies and of sockets, and a bound for any work.
 
 mod body;
 mod socket;
@@ -52,7 +52,7 @@ impl Admission {
 
 /// Runs `work` until the identity of its request ends, and drops it then.
 ///
-/// For what is neither a body nor a socket of messages, such as an upgraded connection that is passed through:
+/// For work that is neither a body nor a socket of messages, such as an upgraded connection that is passed through:
 ///
 /// ```no_run
 /// use portcullis_validator::{Admission, run_until_ended};

@@ -29,7 +29,7 @@ use crate::{
 /// - A refused request is answered here: with a status and JSON, or with a status of gRPC for a call of gRPC.
 /// - The bodies of both directions are [`CutBody`]s.
 ///
-/// Put it outside of everything that changes a request's path: the rules then see what the client sent.
+/// Put it outside of everything that changes a request's path: the rules then see the path as the client sent it.
 #[derive(Clone)]
 pub struct ValidatorLayer {
     door: Arc<Door>,

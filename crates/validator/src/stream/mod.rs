@@ -105,7 +105,7 @@ impl WatchConfig {
     }
 }
 
-/// What the streams of a validator share.
+/// The state that the streams of a validator share.
 pub(crate) struct Watching {
     pub(crate) config: WatchConfig,
     follower: Mutex<Follower>,
@@ -374,7 +374,7 @@ impl Followed<'_> {
         Ok(())
     }
 
-    /// Tells the authority what was applied: a caller waits for it.
+    /// Tells the authority the applied revision: a caller waits for it.
     fn send_applied(&self) -> Result<(), StreamEnd> {
         let applied = self.shared.follower().applied(self.line)?;
         let Some(applied) = applied else {

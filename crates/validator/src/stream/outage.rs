@@ -13,7 +13,7 @@ const CAUSES_MAX: usize = 8;
 /// Each stream has its own, because both may be with different addresses of one name.
 pub(crate) struct Outage(Vec<Endpoint>);
 
-/// What the log says about one endpoint.
+/// The state of one endpoint as the log has it.
 #[derive(Clone, Default)]
 struct Endpoint {
     /// The causes that were logged, in the form in which causes are compared. The addresses of one name may fail in

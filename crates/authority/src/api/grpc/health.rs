@@ -1,4 +1,4 @@
-//! The gRPC health service, which says what readiness says.
+//! The gRPC health service. It reports the same state as readiness.
 
 use std::sync::Arc;
 

@@ -95,12 +95,13 @@ pub(crate) fn routes(
 }
 
 fn with_reflection(routes: Routes) -> Routes {
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(portcullis_contract::DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let v1 = builder().build_v1().expect("our own descriptors");
-    let v1alpha = builder().build_v1alpha().expect("our own descriptors");
+    let v1 = reflection().build_v1().expect("our own descriptors");
+    let v1alpha = reflection().build_v1alpha().expect("our own descriptors");
     routes.add_service(v1).add_service(v1alpha)
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(portcullis_contract::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

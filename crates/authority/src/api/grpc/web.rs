@@ -126,7 +126,8 @@ impl Pages {
     }
 }
 
-/// Without headers for the page, the browser shows it nothing of this answer. The status is for people who look.
+/// Without headers for the page, the browser shows it nothing of this answer. The status is for people with developer
+/// tools.
 fn refuse_page() -> Response {
     let mut response = Status::from(AppError::Denied).into_http();
     *response.status_mut() = StatusCode::FORBIDDEN;

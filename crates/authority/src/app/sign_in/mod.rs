@@ -55,7 +55,7 @@ pub(crate) struct SignedIn {
 /// How often a sign-in is repeated because the policy that it follows was replaced meanwhile.
 const POLICIES_MAX: usize = 3;
 
-/// A sign-in as it was stored, and what came of it.
+/// A sign-in as it was stored, and its outcome.
 struct Opened {
     new: SignIn,
     outcome: SignInOutcome,

@@ -72,8 +72,8 @@ fn escape(value: &str) -> String {
 
 /// A field of the header: printable ASCII without spaces. Nothing is a dash.
 fn printable(text: &str, bytes_max: usize) -> String {
-    let is_printable = |character: &char| character.is_ascii_graphic();
-    let field: String = text.chars().filter(is_printable).take(bytes_max).collect();
+    let printable = text.chars().filter(char::is_ascii_graphic);
+    let field: String = printable.take(bytes_max).collect();
     match field.is_empty() {
         true => "-".to_owned(),
         false => field,

@@ -39,7 +39,7 @@ pub(super) struct Receiver {
 
 /// An event as it is sent.
 pub(super) struct Message {
-    /// The same in every attempt, so that a receiver knows what it has already.
+    /// The same in every attempt, so that a receiver recognizes a repetition.
     id: String,
     body: Bytes,
 }

@@ -87,7 +87,7 @@ pub(crate) enum Answer {
         nonce: u64,
         beat: SignedBeat,
     },
-    /// The validator should say what it has applied.
+    /// The validator should report its applied revision.
     Confirm,
     /// The validator should connect anew.
     Drain,

@@ -261,7 +261,7 @@ where
         Ok(())
     }
 
-    /// Asks the validator what it has applied, once it was sent a revision for which a caller waits.
+    /// Asks the validator for its applied revision, once it was sent a revision for which a caller waits.
     fn ask_confirmation(&mut self, wanted: Revision) {
         self.question.due = None;
         let applied = self.connected().applied();

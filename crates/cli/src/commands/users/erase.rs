@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The pause between two calls, while the authority goes on by itself.
-pub(in crate::commands) const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Options of `users erase`.
 #[derive(Args)]
@@ -68,24 +68,19 @@ pub(super) async fn run(connected: &Connected, tenant: String, options: &Options
             cell(user)
         ));
     }
-    let mut erasure = whole(first.erasure)?;
-    while erasure.state() == v1::ErasureState::Removing {
-        sleep(PAUSE).await;
-        let answer = client.erase_user(request.clone()).await?.into_inner();
-        let next = whole(answer.erasure)?;
-        // Another id: this one has ended meanwhile, and the call has begun one of nothing.
-        if next.id != erasure.id {
-            break;
-        }
-        erasure = next;
-    }
+    let erasure = follow(first.erasure, async || {
+        let mut client = connected.authority.users();
+        let answer = client.erase_user(request.clone()).await?;
+        Ok(answer.into_inner().erasure)
+    })
+    .await?;
     let action = removed(&format!("{user} erased"), &erasure);
     let outcome = Outcome::new(action, first.enforcement.as_ref());
     let outcome = outcome.ended(first.sessions_ended, first.sessions_ended_capped);
     print_outcome(connected, &options.waiting, outcome).await
 }
 
-/// What was done, and what it has removed.
+/// A sentence that begins with `done`, and counts the removed rows of an erasure.
 pub(in crate::commands) fn removed(done: &str, erasure: &v1::Erasure) -> String {
     format!(
         "{done}: {} sessions, {} parts of audit rows and {} other rows removed by {}",
@@ -93,7 +88,25 @@ pub(in crate::commands) fn removed(done: &str, erasure: &v1::Erasure) -> String 
     )
 }
 
+/// Repeats the call that began an erasure, which goes on with it, until it has ended. Returns it as it ended.
+pub(in crate::commands) async fn follow(
+    begun: Option<v1::Erasure>,
+    repeat: impl AsyncFn() -> Result<Option<v1::Erasure>>,
+) -> Result<v1::Erasure> {
+    let mut erasure = whole(begun)?;
+    while erasure.state() == v1::ErasureState::Removing {
+        sleep(PAUSE).await;
+        let next = whole(repeat().await?)?;
+        // Another id: this one has ended meanwhile, and the call has begun one of nothing.
+        if next.id != erasure.id {
+            break;
+        }
+        erasure = next;
+    }
+    Ok(erasure)
+}
+
 /// The erasure of an answer.
-pub(in crate::commands) fn whole(erasure: Option<v1::Erasure>) -> Result<v1::Erasure> {
+fn whole(erasure: Option<v1::Erasure>) -> Result<v1::Erasure> {
     erasure.ok_or_else(|| Failure::failed("the authority answered without an erasure"))
 }

@@ -1,4 +1,4 @@
-//! What happens to a request for the console before the console has it.
+//! The step before each request for the console.
 
 use axum::{
     extract::{Request, State},

@@ -1,5 +1,5 @@
-//! `dev --demo-data`: what a school and a company leave behind in a morning. It is made by the calls that anybody can
-//! make, so every page, list and trail shows what the authority itself recorded.
+//! `dev --demo-data`: the sessions of a school and a company after a morning. They are made by the calls that anybody
+//! can make, so every page, list and trail shows records of the authority itself.
 
 use anyhow::{Context, Result};
 use portcullis_contract::v1::{self, ActingUser, FindingCode, Policy, SessionEndCause, UserRole};
@@ -131,7 +131,7 @@ async fn exists(accounts: &Accounts) -> Result<bool> {
 /// Sets the policies of both tenants, unless somebody has changed them already.
 ///
 /// Everybody's second device would be marked as new, because all of them sign in within a second. So this finding is off
-/// here, and what remains marked is worth a look.
+/// here, and a mark that remains is worth a look.
 pub(super) async fn set_policies(accounts: &Accounts) -> Result<()> {
     for tenant in [SCHOOL, COMPANY] {
         let request = v1::GetPolicyRequest {

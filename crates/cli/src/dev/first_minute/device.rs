@@ -1,4 +1,4 @@
-//! A device of the demonstration: a session, its tokens, and what the gateway last said to it.
+//! A device of the demonstration: a session, its tokens, and the last answer of the gateway.
 
 use std::{
     net::IpAddr,
@@ -29,7 +29,7 @@ struct State {
     view: View,
 }
 
-/// What the panel shows of a device.
+/// A device as the panel shows it.
 #[derive(Clone, Serialize)]
 pub(super) struct View {
     /// A number that only tells lines apart. It gives no rights.

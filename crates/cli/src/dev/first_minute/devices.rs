@@ -111,7 +111,7 @@ impl Devices {
         self.door.address
     }
 
-    /// What the panel shows: the newest devices first.
+    /// The devices for the panel, the newest first.
     pub(super) fn views(&self) -> Vec<View> {
         self.all()
             .iter()

@@ -48,7 +48,7 @@ impl Door {
         }
     }
 
-    /// Asks who the token's owner is.
+    /// Asks for the identity of a token.
     pub(super) async fn ask(&self, token: &str, from: IpAddr) -> Result<Answer> {
         let begun = Instant::now();
         let response = timeout(ANSWER_TIMEOUT, self.send("/whoami", token, from)).await??;

@@ -1,4 +1,4 @@
-//! What protects the pages of the demonstration: other sites can neither read nor press anything.
+//! The protection of the demonstration's pages: other sites can neither read nor press anything.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The devices of the demonstration, by what their browsers and applications say about themselves.
+//! The devices of the demonstration, as their browsers and applications describe themselves.
 
 use portcullis_contract::v1::Client;
 

@@ -32,7 +32,7 @@ pub(crate) use self::{
     places::write_databases,
 };
 
-/// What the demonstration needs of the other parts of `dev`.
+/// The other parts of `dev` that the demonstration needs.
 pub(crate) struct Parts<'a> {
     pub(crate) authority: SocketAddr,
     pub(crate) gateway: SocketAddr,

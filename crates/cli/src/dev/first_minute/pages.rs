@@ -37,7 +37,7 @@ use super::{
 pub(crate) const STAGE: &str = "/demo";
 /// The sign-in page, for the console.
 pub(crate) const SIGN_IN: &str = "/demo/sign-in";
-/// The page that forgets who has signed in, for the console.
+/// The page that forgets the signed-in person, for the console.
 pub(crate) const SIGN_OUT: &str = "/demo/sign-out";
 /// The page where an application lets people change their password, for the console.
 pub(crate) const ACCOUNT: &str = "/demo/account";

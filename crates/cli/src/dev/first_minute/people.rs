@@ -13,7 +13,7 @@ pub(super) struct Person {
     given_name: &'static str,
     family_name: &'static str,
     pub(super) role: Option<UserRole>,
-    /// What they do, for the sign-in page.
+    /// The person's work, for the sign-in page.
     pub(super) work: &'static str,
     pub(super) home: Town,
 }

@@ -37,7 +37,7 @@ pub(super) struct CreateForm {
 }
 
 impl CreateForm {
-    /// The request that the form asks for. Otherwise the messages about what is wrong.
+    /// The request that the form asks for. Otherwise a message for each wrong field.
     pub(super) fn request(
         &self,
         tenant_id: &str,
@@ -56,8 +56,7 @@ impl CreateForm {
             faults.push("api-sessions-wrong-scopes");
         }
         let audiences = words_of(&self.audiences);
-        let is_bad = |audience: &String| is_too_long(audience, AUDIENCE_BYTES_MAX);
-        if audiences.len() > AUDIENCES_MAX || audiences.iter().any(is_bad) {
+        if audiences.len() > AUDIENCES_MAX || !audiences.iter().all(|name| is_audience(name)) {
             faults.push("api-sessions-wrong-audiences");
         }
         let expiry = EXPIRIES.iter().find(|(value, ..)| *value == self.expires);
@@ -100,8 +99,15 @@ fn words_of(text: &str) -> Vec<String> {
 
 /// RFC 6749, section 3.3.
 fn is_scope(scope: &str) -> bool {
-    let is_visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    scope.len() <= SCOPE_BYTES_MAX && scope.bytes().all(is_visible)
+    scope.len() <= SCOPE_BYTES_MAX && scope.bytes().all(is_scope_byte)
+}
+
+fn is_scope_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
+}
+
+fn is_audience(name: &str) -> bool {
+    !is_too_long(name, AUDIENCE_BYTES_MAX)
 }
 
 /// In whole seconds, as the authority wants it.

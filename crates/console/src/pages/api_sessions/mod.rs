@@ -194,6 +194,7 @@ async fn create(
             return show_faults(&person, &form, faults);
         }
     };
+    // After the faults: a form with a mistake is corrected and sent again, which is no second key.
     if !sent.take(&person.session_id, &form.once) {
         return respond(StatusCode::CONFLICT, &Again::new(&person));
     }
@@ -219,7 +220,7 @@ fn show_faults(
     respond(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
 
-/// What is wrong with a request that the authority refused, as far as the form can mend it.
+/// The messages about a request that the authority refused, as far as the person can fix it in the form.
 fn describe_refusal(person: &Person, status: &Status) -> Option<Vec<String>> {
     let words = person.words;
     if is_reason(status, v1::ErrorReason::UserDisabled) {

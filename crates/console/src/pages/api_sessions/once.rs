@@ -1,4 +1,4 @@
-//! Forms that may be sent once, because what they make is shown once.
+//! Forms that may be sent once, because their result is shown once.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -32,6 +32,7 @@ impl SentForms {
             return false;
         }
         sent.order.push_back(form);
+        // A form that is forgotten here could be sent again. By then ten thousand newer ones were sent.
         if sent.order.len() > FORMS_MAX
             && let Some(oldest) = sent.order.pop_front()
         {

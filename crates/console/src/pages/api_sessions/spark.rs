@@ -12,7 +12,7 @@ const BAR_WIDTH: u32 = 3;
 const BAR_DISTANCE: u32 = 4;
 const HEIGHT: u32 = 24;
 
-/// A chart, and its text for people who do not see it.
+/// A chart, with its text for screen readers.
 pub(super) struct Spark {
     pub(super) width: u32,
     pub(super) height: u32,

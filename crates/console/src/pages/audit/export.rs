@@ -237,9 +237,6 @@ fn harmless(text: &str) -> String {
 
 /// The name of a file: the team, as far as its id has plain letters, and the time.
 fn file_name(tenant: &str, time: &str, format: Format) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-    let plain =
-        |text: &str| -> String { text.chars().filter(|letter| is_plain(*letter)).collect() };
     let mut team = plain(tenant);
     team.truncate(NAME_BYTES_MAX);
     let second = time.split('.').next().unwrap_or(time);
@@ -248,6 +245,14 @@ fn file_name(tenant: &str, time: &str, format: Format) -> String {
         return format!("audit-{}.{extension}", plain(second));
     }
     format!("audit-{team}-{}.{extension}", plain(second))
+}
+
+/// A text without the letters that have a meaning in a path or a header.
+fn plain(text: &str) -> String {
+    let letters = text.chars();
+    letters
+        .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+        .collect()
 }
 
 #[cfg(test)]

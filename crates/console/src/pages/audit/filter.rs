@@ -68,7 +68,7 @@ impl Filter {
         first != Self::default()
     }
 
-    /// The request that the filter asks for, without its page. Otherwise the messages about what is wrong.
+    /// The request that the filter asks for, without its page. Otherwise a message for each wrong field.
     pub(super) fn request(
         &self,
         tenant_id: &str,

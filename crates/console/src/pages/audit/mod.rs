@@ -61,7 +61,8 @@ async fn list(person: Person, Query(filter): Query<Filter>) -> Result<Response, 
     respond(StatusCode::OK, &view(&person, &filter, answer))
 }
 
-/// A person without a role who names the team would be refused. Without its name the authority shows what is about them.
+/// Makes the request. It leaves out the tenant for people without a role: the authority would refuse it, and shows them
+/// their own events without it.
 fn request(
     person: &Person,
     filter: &Filter,

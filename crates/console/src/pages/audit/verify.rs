@@ -8,12 +8,12 @@ use tonic::Status;
 use super::view::{GoOn, Verdict};
 use crate::{page::Room, pages::answer::is_reason, person::Person, problem::Problem, words::Value};
 
-/// After this a page answers with what was verified so far, and a button to go on.
+/// After this time a page answers with the result so far, and a button to go on.
 const TIME_MAX: Duration = Duration::from_secs(5);
 /// The revisions of one call.
 const REVISIONS: u32 = 20_000;
 
-/// The place where a verification begins, and what was verified before.
+/// The place where a verification begins, and the result up to there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Start {
     pub(super) after: u64,

@@ -130,7 +130,7 @@ pub(super) struct GoOn {
     pub(super) verified: u64,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Template)]
 #[template(path = "audit/verdict.html")]
 pub(super) struct Verdict {

@@ -34,32 +34,42 @@ struct GateRow {
     connected: String,
 }
 
+fn or_unknown(words: Words, text: &str) -> String {
+    match text {
+        "" => words.text("gates-unknown"),
+        text => text.to_owned(),
+    }
+}
+
+/// The word for the state of a gate, and its tone.
+fn state_of(gate: &v1::ValidatorStatus) -> (&'static str, &'static str) {
+    match gate.freshness {
+        None => ("gates-unproven", "warning"),
+        Some(_) if gate.lapsed => ("gates-stale", "danger"),
+        Some(_) => ("gates-fresh", "good"),
+    }
+}
+
+fn mode_word(mode: v1::ValidatorMode) -> &'static str {
+    match mode {
+        v1::ValidatorMode::Unspecified => "gates-mode-0",
+        v1::ValidatorMode::Strict => "gates-mode-1",
+        v1::ValidatorMode::BestEffort => "gates-mode-2",
+    }
+}
+
 impl GateRow {
     fn new(person: &Person, gate: &v1::ValidatorStatus) -> Self {
         let words = person.words;
-        let unknown = || words.text("gates-unknown");
-        let or_unknown = |text: &str| match text {
-            "" => unknown(),
-            text => text.to_owned(),
-        };
         let bound = milliseconds(gate.max_staleness.as_ref());
         let fresh = gate.freshness.as_ref();
-        let (state, tone) = match fresh {
-            None => ("gates-unproven", "warning"),
-            Some(_) if gate.lapsed => ("gates-stale", "danger"),
-            Some(_) => ("gates-fresh", "good"),
-        };
+        let (state, tone) = state_of(gate);
         let connected = Moment::of(gate.connect_time);
-        let mode = match gate.mode() {
-            v1::ValidatorMode::Unspecified => "gates-mode-0",
-            v1::ValidatorMode::Strict => "gates-mode-1",
-            v1::ValidatorMode::BestEffort => "gates-mode-2",
-        };
         Self {
             name: gate.name.clone(),
             caller: gate.caller.clone(),
-            version: or_unknown(&gate.version),
-            mode: words.text(mode),
+            version: or_unknown(words, &gate.version),
+            mode: words.text(mode_word(gate.mode())),
             bound: words.with("gates-bound", [("milliseconds", bound)]),
             state: words.text(state),
             tone,
@@ -69,13 +79,17 @@ impl GateRow {
             }),
             lag: words.with("gates-lag", [("count", gate.lag)]),
             streams: words.number(gate.streams),
-            skew: gate.clock_skew.as_ref().map_or_else(unknown, |skew| {
-                let skew = milliseconds(Some(skew));
-                words.with("gates-skew", [("milliseconds", skew)])
-            }),
-            replica: or_unknown(&gate.replica),
-            address: or_unknown(&gate.address),
-            connected: connected.map_or_else(unknown, |time| person.times.relative(time)),
+            skew: gate.clock_skew.as_ref().map_or_else(
+                || or_unknown(words, ""),
+                |skew| {
+                    let skew = milliseconds(Some(skew));
+                    words.with("gates-skew", [("milliseconds", skew)])
+                },
+            ),
+            replica: or_unknown(words, &gate.replica),
+            address: or_unknown(words, &gate.address),
+            connected: connected
+                .map_or_else(|| or_unknown(words, ""), |time| person.times.relative(time)),
         }
     }
 }
@@ -96,19 +110,29 @@ struct Delays {
     label: String,
 }
 
+fn in_milliseconds(words: Words, length: Option<&prost_types::Duration>) -> String {
+    words.with("gates-bound", [("milliseconds", milliseconds(length))])
+}
+
 impl Delays {
     fn new(words: Words, delays: &v1::EnforcementDelays) -> Option<Self> {
         if delays.count == 0 && delays.missed == 0 {
             return None;
         }
-        let number = |length: Option<&prost_types::Duration>| {
-            words.with("gates-bound", [("milliseconds", milliseconds(length))])
-        };
         let figures = [
             ("gates-delays-gates", words.number(delays.count)),
-            ("gates-delays-median", number(delays.p50.as_ref())),
-            ("gates-delays-p99", number(delays.p99.as_ref())),
-            ("gates-delays-most", number(delays.max.as_ref())),
+            (
+                "gates-delays-median",
+                in_milliseconds(words, delays.p50.as_ref()),
+            ),
+            (
+                "gates-delays-p99",
+                in_milliseconds(words, delays.p99.as_ref()),
+            ),
+            (
+                "gates-delays-most",
+                in_milliseconds(words, delays.max.as_ref()),
+            ),
             ("gates-delays-missed", words.number(delays.missed)),
         ];
         let figures = figures.map(|(word, value)| (words.text(word), value));
@@ -163,7 +187,7 @@ fn bars_of(counts: &[u64]) -> String {
     path
 }
 
-/// A length in whole milliseconds; what is shorter than one counts as one, and an unset length as none.
+/// A length in whole milliseconds. A shorter one counts as one, and an unset length as none.
 fn milliseconds(length: Option<&prost_types::Duration>) -> i64 {
     let Some(length) = length else {
         return 0;

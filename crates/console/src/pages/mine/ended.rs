@@ -38,12 +38,14 @@ struct Row {
 }
 
 pub(super) async fn show(person: Person) -> Result<Page, Problem> {
+    // A list is of one state, so there is one call for each. They run together.
     let (signed_out, revoked, expired) = tokio::try_join!(
         ended(&person, STATES[0]),
         ended(&person, STATES[1]),
         ended(&person, STATES[2]),
     )?;
     let mut sessions = [signed_out, revoked, expired].concat();
+    // Each list is in the order of sign-ins. The page is in the order of ends.
     sessions.sort_by_key(|session| std::cmp::Reverse(end_of(session)));
     let rows = sessions.iter().map(|session| row(&person, session));
     Page::render(&EndedPage {

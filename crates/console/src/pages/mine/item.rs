@@ -68,7 +68,7 @@ pub(crate) fn device_type(session: &Session) -> DeviceType {
     }
 }
 
-/// What the findings recommend.
+/// The steps that the findings recommend.
 pub(crate) fn steps(person: &Person, session: &Session) -> Vec<Step> {
     let advice = describe::advice(session).into_iter();
     advice.map(|advice| step(person, session, advice)).collect()

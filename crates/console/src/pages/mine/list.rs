@@ -140,6 +140,12 @@ fn groups(person: &Person, sessions: &[&Session]) -> Vec<Group> {
     groups
 }
 
+/// The seconds since a session was last used.
+fn idle_seconds(session: &Session, now: i64) -> i64 {
+    let last = Moment::of(session.last_active_time).map_or(0, Moment::seconds);
+    now.saturating_sub(last)
+}
+
 /// The stretches of time, newest first. Within one the order of the list stays: last active first.
 fn slots(person: &Person, sessions: &[&Session]) -> Vec<Slot> {
     let now = person.times.now().seconds();
@@ -150,14 +156,9 @@ fn slots(person: &Person, sessions: &[&Session]) -> Vec<Slot> {
     ];
     let mut slots = Vec::new();
     for (word, from, to) in stretches {
-        let is_within = |session: &&&Session| {
-            let last = Moment::of(session.last_active_time).map_or(0, Moment::seconds);
-            let age = now.saturating_sub(last);
-            from <= age && age < to
-        };
         let items: Vec<_> = sessions
             .iter()
-            .filter(is_within)
+            .filter(|session| (from..to).contains(&idle_seconds(session, now)))
             .map(|session| Item::of(person, session))
             .collect();
         if !items.is_empty() {

@@ -38,10 +38,10 @@ pub(crate) fn routes() -> Router<State> {
         .route("/signed-out", get(signed_out::show))
 }
 
-/// What an address may say beside its path.
+/// The query of an address.
 #[derive(Deserialize)]
 pub(super) struct Told {
-    /// What a change did, sealed.
+    /// The outcome of a change, sealed.
     done: Option<String>,
     /// The page of a list.
     page: Option<String>,

@@ -178,8 +178,7 @@ impl<'a> Facts<'a> {
     }
 
     fn known(&mut self, word: &str, value: Option<String>) {
-        let unknown = || self.person.words.text("frame-unknown");
-        let value = value.unwrap_or_else(unknown);
+        let value = value.unwrap_or_else(|| self.person.words.text("frame-unknown"));
         self.push(word, value);
     }
 

@@ -17,7 +17,7 @@ use crate::{
 /// The most sessions that the question lists. The form ends all, and says how many there are.
 const LISTED_MAX: i32 = 100;
 
-/// What a form ends.
+/// The sessions that a form ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     Others,
@@ -59,11 +59,13 @@ async fn confirm(person: &Person, scope: Scope) -> Result<Page, Problem> {
         ..Default::default()
     };
     let preview = RevokeOtherSessionsRequest {
+        // The number comes from the authority, because the list has a page only.
         validate_only: true,
         ..Default::default()
     };
     let mut sessions = person.authority.sessions();
     let mut previews = person.authority.sessions();
+    // Together, because neither needs the answer of the other.
     let (listed, previewed) = tokio::try_join!(
         sessions.list_sessions(list),
         previews.revoke_other_sessions(preview)
@@ -109,6 +111,7 @@ async fn end(person: &Person, include_current: bool) -> Result<Page, Problem> {
     let request = receipts::waiting(request);
     let mut sessions = person.authority.sessions();
     let answer = sessions.revoke_other_sessions(request).await?.into_inner();
+    // With the current session the cookie is good no more, and the first page would ask for a sign-in.
     let (word, path) = if include_current {
         ("mine-done-everywhere", "/signed-out")
     } else {

@@ -1,4 +1,4 @@
-//! What a person sees whose session has ended: by whom in general terms, why, and what to do.
+//! The page for a person whose session has ended: by whom in general terms, why, and the next step.
 
 use askama::Template;
 use axum::extract::{Query, State as Shared};
@@ -48,6 +48,7 @@ pub(super) async fn show(
     // Somebody without a cookie is signed out too, and gets the page without its details.
     let session = match &visitor {
         Ok(visitor) => known_session(visitor).await?,
+        // Nobody knows yet whether the session has ended.
         Err(problem) if problem.is_away() => return Err(problem.clone()),
         Err(_) => None,
     };
@@ -92,7 +93,7 @@ fn end_of(reader: &Reader, session: &Session) -> End {
     }
 }
 
-/// What to do after a session ended in this way.
+/// The advice after a session ended in this way.
 fn advice_word(cause: SessionEndCause) -> &'static str {
     match cause {
         SessionEndCause::RefreshTokenReused => "mine-next-copied",

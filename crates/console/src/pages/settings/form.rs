@@ -93,6 +93,30 @@ pub(super) struct SettingsForm {
     pub(super) finding: Vec<String>,
 }
 
+/// The lengths of time in a form.
+struct Lengths {
+    idle: Option<prost_types::Duration>,
+    lifetime: Option<prost_types::Duration>,
+    remember: Option<prost_types::Duration>,
+    longest: Option<prost_types::Duration>,
+    token: Option<prost_types::Duration>,
+    recent: Option<prost_types::Duration>,
+}
+
+fn take(
+    read: Result<Option<i64>, ()>,
+    fault: Fault,
+    faults: &mut Vec<Fault>,
+) -> Option<prost_types::Duration> {
+    match read {
+        Ok(seconds) => seconds.map(length),
+        Err(()) => {
+            faults.push(fault);
+            None
+        }
+    }
+}
+
 impl SettingsForm {
     /// The form that asks for a policy as it is.
     pub(super) fn of(policy: &v1::Policy) -> Self {
@@ -162,38 +186,13 @@ impl SettingsForm {
         self.finding.iter().any(|sent| *sent == code.to_string())
     }
 
-    /// The policy that the form asks for. What the form does not show stays as in `current`.
+    /// The policy that the form asks for. Values that the form does not show stay as in `current`.
     pub(super) fn policy(&self, current: &v1::Policy) -> Result<v1::Policy, Vec<Fault>> {
         if !self.preset.is_empty() {
             return Ok(current.clone());
         }
         let mut faults = Vec::new();
-        let mut take = |read: Result<Option<i64>, ()>, fault: Fault| match read {
-            Ok(seconds) => seconds.map(length),
-            Err(()) => {
-                faults.push(fault);
-                None
-            }
-        };
-        let idle_timeout = take(self.idle_seconds(), Fault::Idle);
-        let session_lifetime = take(
-            required(&self.lifetime_value, &self.lifetime_unit),
-            Fault::Lifetime,
-        );
-        let remember_me_lifetime = take(
-            required(&self.remember_value, &self.remember_unit),
-            Fault::Remember,
-        );
-        let session_lifetime_max = take(
-            required(&self.longest_value, &self.longest_unit),
-            Fault::Longest,
-        );
-        let access_token_lifetime =
-            take(optional(&self.token_value, &self.token_unit), Fault::Token);
-        let reauthenticate_within = take(
-            optional(&self.recent_value, &self.recent_unit),
-            Fault::Recent,
-        );
+        let lengths = self.parse_lengths(&mut faults);
         let sessions_max = self.parse_sessions_max().unwrap_or_else(|fault| {
             faults.push(fault);
             0
@@ -210,22 +209,39 @@ impl SettingsForm {
             return Err(faults);
         }
         Ok(v1::Policy {
-            idle_timeout,
-            session_lifetime_max,
+            idle_timeout: lengths.idle,
+            session_lifetime_max: lengths.longest,
             remember_me_allowed: self.remember(),
-            remember_me_lifetime,
-            session_lifetime,
-            access_token_lifetime,
+            remember_me_lifetime: lengths.remember,
+            session_lifetime: lengths.lifetime,
+            access_token_lifetime: lengths.token,
             sessions_max,
             at_limit: at_limit.into(),
             users_see_sessions: self.users_see(),
             keep_last_page: self.last_page(),
             required_acr,
-            reauthenticate_within,
+            reauthenticate_within: lengths.recent,
             findings_disabled: FINDINGS.filter(|code| !self.reports(*code)).collect(),
             end_on_shared_refresh_token: self.shared(),
             ..current.clone()
         })
+    }
+
+    /// Reads the lengths of time. A field without a valid value adds its fault, and has no length.
+    fn parse_lengths(&self, faults: &mut Vec<Fault>) -> Lengths {
+        let lifetime = required(&self.lifetime_value, &self.lifetime_unit);
+        let remember = required(&self.remember_value, &self.remember_unit);
+        let longest = required(&self.longest_value, &self.longest_unit);
+        let token = optional(&self.token_value, &self.token_unit);
+        let recent = optional(&self.recent_value, &self.recent_unit);
+        Lengths {
+            idle: take(self.idle_seconds(), Fault::Idle, faults),
+            lifetime: take(lifetime, Fault::Lifetime, faults),
+            remember: take(remember, Fault::Remember, faults),
+            longest: take(longest, Fault::Longest, faults),
+            token: take(token, Fault::Token, faults),
+            recent: take(recent, Fault::Recent, faults),
+        }
     }
 
     fn idle_seconds(&self) -> Result<Option<i64>, ()> {

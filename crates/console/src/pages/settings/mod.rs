@@ -1,6 +1,6 @@
 //! Settings: the policy of the team.
 //!
-//! A change has two steps: the page before saving shows what changes and what would end, and asks for a reason. Both steps
+//! A change has two steps: the page before saving shows the changes and the sessions that would end, and asks for a reason. Both steps
 //! send the version that the person saw. When somebody else was faster, both versions are shown, and nothing is saved.
 
 mod described;
@@ -53,7 +53,7 @@ struct Current {
     presets: Vec<v1::PolicyPreset>,
 }
 
-/// What a form asks for: a policy, or the page that says why it asks for none.
+/// The wish of a form: a policy, or the page that says why there is none.
 enum Wish {
     Policy(Box<v1::Policy>),
     Answer(Response),
@@ -96,7 +96,7 @@ async fn show_check(person: Person, Query(asked): Query<Sealed>) -> Result<Respo
     }
 }
 
-/// What would change, and what would end.
+/// Shows the changes, and the sessions that would end.
 async fn answer_check(person: &Person, form: &SettingsForm) -> Result<Response, Problem> {
     let current = read_current(person).await?;
     match read_wish(person, form, &current).await? {
@@ -115,6 +115,7 @@ async fn save(
         Wish::Policy(wanted) => *wanted,
         Wish::Answer(answer) => return Ok(answer),
     };
+    // Checked here too, because the authority would refuse without the page that asks for it.
     if !is_good_reason(form.reason.trim()) {
         let fault = person.words.text("settings-wrong-reason");
         return preview(&person, &form, &current, wanted, vec![fault]).await;
@@ -193,6 +194,7 @@ async fn preview(
     };
     let would_be = answer.policy.unwrap_or_default();
     let confirm = Confirm::new(person, form, &current.policy, &would_be, faults);
+    // Nothing to confirm, and no event for the trail.
     if confirm.changes_nothing() {
         let mut index = Index::new(person, &current.policy, &current.presets, form);
         index.done = Some(Done::new("settings-same"));
@@ -263,7 +265,7 @@ fn describe_field(person: &Person, field: &str) -> String {
     person.words.text(word)
 }
 
-/// Both versions, and who made the other one.
+/// Shows both versions, and the author of the other one.
 async fn show_conflict(
     person: &Person,
     form: &SettingsForm,

@@ -1,4 +1,4 @@
-//! Addresses of pages about one user or one session. Ids stand in them; names and email addresses never do.
+//! Addresses of the lists, and of pages about one user or one session. Ids stand in them; names and email addresses never do.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -11,6 +11,11 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Stands before an id that a browser would take for a step in the path, or that begins with it.
 const PLAIN: char = '=';
+
+/// The list of users.
+pub(super) const USERS: &str = "/team";
+/// The list of sessions.
+pub(super) const SESSIONS: &str = "/team/sessions";
 
 /// The page of a user.
 pub(crate) fn user(id: &str) -> String {

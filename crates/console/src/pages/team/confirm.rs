@@ -1,4 +1,4 @@
-//! Pages that ask before something ends: what will end, why, and the text for the user.
+//! Pages that ask before something ends. They show the sessions, and take the reason and the text for the user.
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,11 @@ use crate::{
 /// The longest reason and message, in bytes. A browser counts characters, so the authority has the last word.
 const WORDS_BYTES_MAX: usize = 1_024;
 
-/// What a page asks.
+/// The question of a page.
 pub(super) struct Question {
     pub(super) tab: Tab,
     pub(super) title: String,
-    /// What the change does.
+    /// The effect of the change.
     pub(super) what: String,
     pub(super) warnings: Vec<String>,
     /// None: the change ends no session.
@@ -39,7 +39,7 @@ pub(super) struct Question {
     pub(super) hidden: Vec<(&'static str, String)>,
     /// Fields before the reason.
     pub(super) fields: Vec<Field>,
-    /// What was entered for the audit trail and for the user.
+    /// The entered texts for the audit trail and for the user.
     pub(super) told: Told,
     /// Whether the page asks for a text for the user.
     pub(super) asks_message: bool,
@@ -59,7 +59,7 @@ pub(super) struct Told {
     pub(super) user_message: String,
 }
 
-/// What will end, as a template draws it.
+/// The sessions that will end, as a template draws them.
 pub(super) struct PreviewView {
     pub(super) count: String,
     pub(super) columns: Vec<Column>,

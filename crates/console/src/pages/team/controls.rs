@@ -77,7 +77,15 @@ impl Field {
         field
     }
 
-    pub(super) fn of_kind(self, kind: &'static str) -> Self {
+    pub(super) fn time(words: &Words, name: &'static str, value: &str) -> Self {
+        Self::text(words, name, value).of_kind("datetime-local")
+    }
+
+    pub(super) fn day(words: &Words, name: &'static str, value: &str) -> Self {
+        Self::text(words, name, value).of_kind("date")
+    }
+
+    fn of_kind(self, kind: &'static str) -> Self {
         Self { kind, ..self }
     }
 
@@ -118,7 +126,7 @@ pub(super) fn field_label(name: &str) -> &'static str {
     }
 }
 
-/// Marks the fields that have no valid value, and says what they should be.
+/// Adds to each field without a valid value the sentence about valid ones.
 pub(super) fn mark_wrong(words: &Words, fields: &mut [Field], wrong: &[String]) {
     for field in fields {
         // A field may say better by itself what is wrong with it.

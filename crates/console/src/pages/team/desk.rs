@@ -1,4 +1,4 @@
-//! What every room of administrators has at hand: the reader, their words, and the seal of addresses.
+//! The tools of every administrators' room: the reader, their words, and the seal of addresses.
 
 use askama::Template;
 use axum::response::IntoResponse;
@@ -34,10 +34,10 @@ pub(super) enum Tab {
     Everyone,
 }
 
-/// What all pages of the team have. A template has it as `team`.
+/// The parts of all pages of the team. A template has them as `team`.
 pub(super) struct TeamFrame {
     pub(super) tab: Tab,
-    /// Whether the page shows buttons that change something. The authority decides what a call may.
+    /// Whether the page shows buttons that change something. The authority decides about the calls.
     pub(super) may_change: bool,
 }
 

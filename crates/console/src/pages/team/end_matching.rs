@@ -5,25 +5,20 @@ use portcullis_contract::v1;
 use serde::Deserialize;
 
 use super::{
-    Sealed,
+    Sealed, address,
     confirm::{Question, Told},
     controls::field_label,
     desk::{Desk, Tab, refused_fields},
-    gone,
+    gone, matching,
     outcome::{Outcome, tell},
     search::{SessionSearch, WrongFields},
-    sessions,
 };
 use crate::{
     describe, forms::Submitted, page::Page, person::Person, problem::Problem, receipts,
-    seal::SealFailed, state::State, words::Value,
+    state::State, words::Value,
 };
 
-pub(super) const PATH: &str = "/team/sessions/end-matching";
-/// The name to which its searches are sealed. A search that was made for looking cannot be sent here.
-const PAGE: &str = "end-matching";
-
-/// The words for ending what a search finds. The search stays sealed from page to page.
+/// The form that ends the sessions which a search finds. The search stays sealed from page to page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct MatchingForm {
@@ -32,13 +27,7 @@ pub(super) struct MatchingForm {
     user_message: String,
 }
 
-/// The page that shows what would end.
-pub(super) fn address(desk: &Desk<'_>, search: &SessionSearch) -> Result<String, SealFailed> {
-    let sealed = desk.close(PAGE, search)?;
-    Ok(format!("{PATH}?q={sealed}"))
-}
-
-/// `GET /team/sessions/end-matching`: shows what would end.
+/// `GET /team/sessions/end-matching`: shows the preview.
 pub(super) async fn show(
     Shared(state): Shared<State>,
     person: Person,
@@ -49,9 +38,9 @@ pub(super) async fn show(
         q: asked.q,
         ..MatchingForm::default()
     };
-    match desk.open(PAGE, &form.q) {
+    match desk.open(matching::PAGE, &form.q) {
         Some(search) => confirm(&desk, &search, &form, Vec::new()).await,
-        None => gone::page(&desk, Tab::Sessions, sessions::PATH),
+        None => gone::page(&desk, Tab::Sessions, address::SESSIONS),
     }
 }
 
@@ -62,11 +51,11 @@ pub(super) async fn perform(
     Submitted(form): Submitted<MatchingForm>,
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
-    let Some(search) = desk.open::<SessionSearch>(PAGE, &form.q) else {
-        return gone::page(&desk, Tab::Sessions, sessions::PATH);
+    let Some(search) = desk.open::<SessionSearch>(matching::PAGE, &form.q) else {
+        return gone::page(&desk, Tab::Sessions, address::SESSIONS);
     };
     let Ok(filter) = search.filter(&desk.zone()) else {
-        return gone::page(&desk, Tab::Sessions, sessions::PATH);
+        return gone::page(&desk, Tab::Sessions, address::SESSIONS);
     };
     let request = receipts::waiting(v1::RevokeMatchingSessionsRequest {
         tenant_id: desk.tenant(),
@@ -100,7 +89,7 @@ async fn confirm(
     wrong: WrongFields,
 ) -> Result<Page, Problem> {
     let Ok(filter) = search.filter(&desk.zone()) else {
-        return gone::page(desk, Tab::Sessions, sessions::PATH);
+        return gone::page(desk, Tab::Sessions, address::SESSIONS);
     };
     let request = v1::RevokeMatchingSessionsRequest {
         tenant_id: desk.tenant(),
@@ -118,14 +107,14 @@ async fn confirm(
     // The reader's own session may be among them, and then its page is the next one that they see.
     question.is_possible = preview.sessions > 0;
     question.preview = Some(preview);
-    question.action = PATH.to_owned();
+    question.action = matching::PATH.to_owned();
     question.hidden = vec![("q", form.q.clone())];
     question.told = Told {
         reason: form.reason.clone(),
         user_message: form.user_message.clone(),
     };
     question.confirm = desk.words().text("team-end-confirm");
-    question.back = sessions::PATH.to_owned();
+    question.back = address::SESSIONS.to_owned();
     question.wrong = wrong;
     question.ask(desk)
 }

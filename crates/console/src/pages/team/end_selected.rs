@@ -10,7 +10,6 @@ use super::{
     desk::{Desk, Tab, refused_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
-    sessions,
 };
 use crate::{
     forms::Submitted, page::Page, person::Person, problem::Problem, receipts, state::State,
@@ -48,14 +47,14 @@ impl EndForm {
 
     fn back(&self) -> String {
         if self.of_user.is_empty() {
-            sessions::PATH.to_owned()
+            address::SESSIONS.to_owned()
         } else {
             address::user(&self.of_user)
         }
     }
 }
 
-/// `POST /team/sessions/end/preview`: leads to what would end. Of very many sessions it is the answer itself.
+/// `POST /team/sessions/end/preview`: leads to the preview. For very many sessions the preview is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -68,7 +67,7 @@ pub(super) async fn preview(
     confirm(&desk, &form, Vec::new()).await
 }
 
-/// `GET /team/sessions/end/preview`: shows what would end.
+/// `GET /team/sessions/end/preview`: shows the preview.
 pub(super) async fn show_preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -77,7 +76,7 @@ pub(super) async fn show_preview(
     let desk = Desk::new(&state, &person);
     match person.open_question::<EndForm>(PREVIEW, &asked.q) {
         Some(form) => confirm(&desk, &form, Vec::new()).await,
-        None => Page::see_other(sessions::PATH),
+        None => Page::see_other(address::SESSIONS),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls for a page of a list, and what can be wrong with them.
+//! Calls for a page of a list, and their errors.
 
 use tonic::Status;
 

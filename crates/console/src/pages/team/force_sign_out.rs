@@ -98,7 +98,7 @@ pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result
     ask_users(&desk, &ForceForm::default(), &Vec::new())
 }
 
-/// `POST /team/force-sign-out/preview`: leads to what would end. Of very many users it is the answer itself.
+/// `POST /team/force-sign-out/preview`: leads to the preview. For very many users the preview is the answer itself.
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -111,7 +111,7 @@ pub(super) async fn preview(
     confirm(&desk, &form, Vec::new()).await
 }
 
-/// `GET /team/force-sign-out/preview`: shows what would end.
+/// `GET /team/force-sign-out/preview`: shows the preview.
 pub(super) async fn show_preview(
     Shared(state): Shared<State>,
     person: Person,
@@ -125,7 +125,7 @@ pub(super) async fn show_preview(
     }
 }
 
-/// `GET /team/users/{id}/force-sign-out`: shows what would end of one user.
+/// `GET /team/users/{id}/force-sign-out`: shows the preview for one user.
 pub(super) async fn preview_user(
     Shared(state): Shared<State>,
     person: Person,
@@ -198,18 +198,27 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     };
 
     let named = named_users(desk, &users).await?;
+    let mut question = ask_about(desk, form, &users, named);
+    question.preview = Some(preview);
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+/// The question about the sign-out of these users.
+fn ask_about(
+    desk: &Desk<'_>,
+    form: &ForceForm,
+    users: &[String],
+    named: Vec<NamedUser>,
+) -> Question {
+    let words = desk.words();
     let is_own = users.iter().any(|user| desk.is_own(user));
     let mut question = Question::new(desk, Tab::Force, title(desk, &named), "team-force-what");
-    question
-        .warnings
-        .push(desk.words().text("team-preview-later"));
+    question.warnings.push(words.text("team-preview-later"));
     if is_own {
-        question.warnings.push(desk.words().text("team-force-own"));
-        question
-            .warnings
-            .push(desk.words().text("team-force-own-disable"));
+        question.warnings.push(words.text("team-force-own"));
+        question.warnings.push(words.text("team-force-own-disable"));
     }
-    question.preview = Some(preview);
     question.users = named;
     question.action = PATH.to_owned();
     question.hidden = users.iter().map(|user| ("user", user.clone())).collect();
@@ -219,13 +228,12 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     };
     // The authority refuses to disable its caller. The page does not offer it.
     question.disable = (!is_own).then(|| form.disables());
-    question.confirm = desk.words().text("team-force-confirm");
-    question.back = match users.as_slice() {
+    question.confirm = words.text("team-force-confirm");
+    question.back = match users {
         [user] => address::user(user),
-        _ => users::PATH.to_owned(),
+        _ => address::USERS.to_owned(),
     };
-    question.wrong = wrong;
-    question.ask(desk)
+    question
 }
 
 fn title(desk: &Desk<'_>, users: &[NamedUser]) -> String {

@@ -19,7 +19,7 @@ struct GonePage {
     again: &'static str,
 }
 
-/// Shows nothing of the list: whoever reads it would take everybody for what they had searched for.
+/// Shows nothing of the list: the reader would take everybody in it for results of their search.
 pub(super) fn page(desk: &Desk<'_>, tab: Tab, again: &'static str) -> Result<Page, Problem> {
     let page = GonePage {
         page: desk.frame(),

@@ -1,7 +1,7 @@
 //! The team: its users and sessions, and the ends that administrators make of them.
 //!
 //! Names, email addresses and network addresses stand in no address of a page. A search is sent by a form, and answered
-//! with an address that has it [sealed](crate::seal). What ends something is asked first, with a preview of the authority,
+//! with an address that has it [sealed](crate::seal). Every ending is asked first, with a preview of the authority,
 //! and told afterwards.
 
 mod address;
@@ -15,7 +15,9 @@ mod finding;
 mod force_sign_out;
 mod gone;
 mod listing;
+mod matching;
 mod outcome;
+mod role_form;
 mod roles;
 mod rows;
 mod search;
@@ -39,15 +41,18 @@ struct Sealed {
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
-        .route(users::PATH, get(users::show).post(users::search))
-        .route(sessions::PATH, get(sessions::show).post(sessions::search))
+        .route(address::USERS, get(users::show).post(users::search))
+        .route(
+            address::SESSIONS,
+            get(sessions::show).post(sessions::search),
+        )
         .route("/team/users/{id}", get(user::show))
         .merge(endings())
         .route("/team/done", get(outcome::show))
 }
 
-/// What ends something, or lets somebody in again. A form whose session ended leads back to the address that it was sent
-/// to, so each of those has a page too.
+/// Routes that end something, or let somebody in again. A form whose session ended leads back to the address that it
+/// was sent to, so each of those has a page too.
 fn endings() -> Router<State> {
     Router::new()
         .route(
@@ -83,7 +88,7 @@ fn endings() -> Router<State> {
             get(end_selected::show_preview).post(end_selected::preview),
         )
         .route(
-            end_matching::PATH,
+            matching::PATH,
             get(end_matching::show).post(end_matching::perform),
         )
         .route(
@@ -93,5 +98,5 @@ fn endings() -> Router<State> {
 }
 
 async fn to_sessions() -> Result<Page, Problem> {
-    Page::see_other(sessions::PATH)
+    Page::see_other(address::SESSIONS)
 }

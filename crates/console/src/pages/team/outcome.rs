@@ -1,4 +1,4 @@
-//! What a change did, told on the page after it.
+//! The outcome of a change, told on the page after it.
 //!
 //! It travels sealed in the address of that page, so that reading the page again repeats nothing, and nobody can make a
 //! link that claims a sign-out that was none.
@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Sealed, address,
     desk::{Desk, NamedUser, Tab, TeamFrame},
-    end_matching, gone,
+    gone,
     listing::Total,
-    roles,
+    matching, role_form,
     search::SessionSearch,
-    sessions, users,
 };
 use crate::{
     done::{Done, Receipt},
@@ -31,7 +30,7 @@ const PAGE: &str = "done";
 /// Ids of unknown users that the page names. An id has at most 128 bytes, and all of them are in the address.
 const UNKNOWN_MAX: usize = 16;
 
-/// What a change did.
+/// The outcome of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Outcome {
@@ -136,7 +135,7 @@ impl Outcome {
             sentences.push(words.text("team-done-enabled"));
         }
         if let Some(names) = &self.roles {
-            let names = roles::names(desk, names);
+            let names = role_form::names(desk, names);
             sentences.push(words.with("team-done-roles", [("roles", names)]));
         }
         sentences
@@ -175,11 +174,11 @@ pub(super) async fn show(
     let desk = Desk::new(&state, &person);
     match desk.open::<Outcome>(PAGE, &asked.q) {
         Some(outcome) => page(&desk, &outcome),
-        None => gone::page(&desk, Tab::Users, users::PATH),
+        None => gone::page(&desk, Tab::Users, address::USERS),
     }
 }
 
-/// Leads to the page that tells what a change did. Whoever has ended their own session could not open it, so for them it
+/// Leads to the page with the outcome of a change. People who ended their own session could not open it, so for them it
 /// is the answer itself.
 pub(super) fn tell(desk: &Desk<'_>, outcome: &Outcome) -> Result<Page, Problem> {
     if outcome.is_own {
@@ -197,7 +196,7 @@ fn page(desk: &Desk<'_>, outcome: &Outcome) -> Result<Page, Problem> {
         more => words.with("team-done-unknown-more", [("count", more)]),
     };
     let more = outcome.more.as_ref();
-    let more_address = more.map(|search| end_matching::address(desk, search));
+    let more_address = more.map(|search| matching::address(desk, search));
     let (back, back_label) = way_back(outcome);
     Page::render(&OutcomePage {
         page: desk.frame(),
@@ -226,9 +225,9 @@ fn way_back(outcome: &Outcome) -> (String, &'static str) {
         return (address::user(&outcome.user_id), "team-back-user");
     }
     let list = if outcome.of_sessions {
-        sessions::PATH
+        address::SESSIONS
     } else {
-        users::PATH
+        address::USERS
     };
     (list.to_owned(), "team-back")
 }

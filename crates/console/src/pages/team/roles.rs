@@ -1,30 +1,16 @@
-//! Roles of users: their names, and changes of them.
+//! Changes of a user's roles.
 
 use axum::extract::{Path, State as Shared};
-use portcullis_contract::v1::{self, UserRole};
-use serde::Deserialize;
+use portcullis_contract::v1;
 
 use super::{
     address,
     desk::{Desk, refused_fields},
     outcome::{Outcome, tell},
+    role_form::RolesForm,
     user::{self, RolesShown},
 };
 use crate::{forms::Submitted, page::Page, person::Person, problem::Problem, state::State};
-
-/// All roles of people, in the order of the form.
-pub(super) const ALL: [UserRole; 2] = [UserRole::Support, UserRole::Admin];
-
-/// The form of a user's roles.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(super) struct RolesForm {
-    /// The roles that the user shall have.
-    role: Vec<i32>,
-    /// The roles that the form showed.
-    shown: Vec<i32>,
-    reason: String,
-}
 
 /// `POST /team/users/{id}/roles`
 pub(super) async fn change(
@@ -56,40 +42,6 @@ pub(super) async fn change(
             user::show_again(&desk, user_id, RolesShown::WithoutReason(form)).await
         }
         Err(status) => Err(status.into()),
-    }
-}
-
-impl RolesForm {
-    /// Whether the form was sent with this role.
-    pub(super) fn has(&self, role: UserRole) -> bool {
-        self.role.contains(&role.into())
-    }
-
-    pub(super) fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
-/// The names of roles, for people.
-pub(super) fn names(desk: &Desk<'_>, roles: &[i32]) -> String {
-    let mut names = Vec::new();
-    for role in ALL {
-        if roles.contains(&role.into()) {
-            names.push(name(desk, role));
-        }
-    }
-    if names.is_empty() {
-        return desk.words().text("team-role-none");
-    }
-    names.join(", ")
-}
-
-/// The name of a role, for people.
-pub(super) fn name(desk: &Desk<'_>, role: UserRole) -> String {
-    match role {
-        UserRole::Admin => desk.words().text("team-role-2"),
-        UserRole::Support => desk.words().text("team-role-1"),
-        UserRole::Unspecified => desk.words().text("team-role-none"),
     }
 }
 

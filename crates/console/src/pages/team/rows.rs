@@ -78,7 +78,7 @@ fn select_label(desk: &Desk<'_>, user: &str, device: &str, signed_in: Option<&Ti
     desk.words().with("team-select-session", values)
 }
 
-/// The sign-in name, or the id of a user who has none.
+/// The sign-in name, or else the user's id.
 fn user_name(session: &v1::Session) -> String {
     let named = session.user.as_ref().map(|user| &user.user_name);
     match named {

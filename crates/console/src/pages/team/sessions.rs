@@ -6,13 +6,13 @@ use portcullis_contract::v1;
 use tonic::Status;
 
 use super::{
-    Sealed,
+    Sealed, address,
     controls::{Field, mark_wrong},
     desk::{Desk, Tab, TeamFrame, render_form},
-    end_matching,
     finding::{Found, find},
     gone,
     listing::{ListPlace, Listing, Pager},
+    matching,
     rows::{SessionRow, session_state_id},
     search::{ANY_STATE, SessionSearch, WrongFields},
     searching::{Column, SearchForm},
@@ -26,12 +26,10 @@ use crate::{
     state::State,
 };
 
-pub(super) const PATH: &str = "/team/sessions";
-
 fn place() -> ListPlace {
     ListPlace {
         page: "sessions".to_owned(),
-        path: PATH.to_owned(),
+        path: address::SESSIONS.to_owned(),
     }
 }
 
@@ -63,7 +61,7 @@ pub(super) async fn show(
     let desk = Desk::new(&state, &person);
     match place().open::<SessionSearch>(&desk, &asked.q) {
         Some(listing) => page(&desk, listing).await,
-        None => gone::page(&desk, Tab::Sessions, PATH),
+        None => gone::page(&desk, Tab::Sessions, address::SESSIONS),
     }
 }
 
@@ -101,7 +99,7 @@ async fn page(desk: &Desk<'_>, mut listing: Listing<SessionSearch>) -> Result<Pa
         of_user: String::new(),
         all_selected: listing.is_all_selected,
         matching_address: match may_end_all {
-            true => Some(end_matching::address(desk, search)?),
+            true => Some(matching::address(desk, search)?),
             false => None,
         },
         pager: place().pager(desk, &listing, &found.listed.next_page_token)?,
@@ -145,28 +143,25 @@ pub(super) async fn list(
 
 fn form(desk: &Desk<'_>, search: &SessionSearch, wrong: &WrongFields) -> SearchForm {
     let words = desk.words();
-    let text = |name, value: &str| Field::text(words, name, value);
-    let time = |name, value: &str| Field::text(words, name, value).of_kind("datetime-local");
-    let day = |name, value: &str| Field::text(words, name, value).of_kind("date");
     let network_hint = words.text("team-field-network-hint");
     let country_hint = words.text("team-field-country-code-hint");
     let mut fields = vec![
-        text("user_name", &search.user_name),
-        text("person_name", &search.person_name),
-        text("email", &search.email),
-        text("network", &search.network).hinted(network_hint),
-        text("country_code", &search.country_code).hinted(country_hint),
+        Field::text(words, "user_name", &search.user_name),
+        Field::text(words, "person_name", &search.person_name),
+        Field::text(words, "email", &search.email),
+        Field::text(words, "network", &search.network).hinted(network_hint),
+        Field::text(words, "country_code", &search.country_code).hinted(country_hint),
         Field::choice(words, "device_type", search.device_type, device_types(desk)),
         Field::choice(words, "state", search.state, states(desk)),
         Field::choice(words, "end_cause", search.end_cause, causes(desk)),
-        time("started_after", &search.started_after),
-        time("started_before", &search.started_before),
-        day("last_active_after", &search.last_active_after),
-        day("last_active_before", &search.last_active_before),
+        Field::time(words, "started_after", &search.started_after),
+        Field::time(words, "started_before", &search.started_before),
+        Field::day(words, "last_active_after", &search.last_active_after),
+        Field::day(words, "last_active_before", &search.last_active_before),
     ];
     mark_wrong(words, &mut fields, wrong);
     SearchForm {
-        action: PATH,
+        action: address::SESSIONS,
         title: words.text("team-find-sessions"),
         fields,
         order: search.order,

@@ -13,7 +13,7 @@ use super::{
     finding::{Found, find},
     gone,
     listing::{ListPlace, Listing, Pager},
-    roles::{self, RolesForm},
+    role_form::{self, RolesForm},
     rows::{SessionRow, Time},
     search::WrongFields,
     searching::Column,
@@ -94,7 +94,7 @@ pub(super) async fn show(
     let user_id = address::user_id(&segment);
     match place(user_id).open::<Shown>(&desk, &asked.q) {
         Some(listing) => page(&desk, user_id, listing, RolesShown::Now).await,
-        None => gone::page(&desk, Tab::Users, users::PATH),
+        None => gone::page(&desk, Tab::Users, address::USERS),
     }
 }
 
@@ -223,7 +223,7 @@ impl UserView {
             user_name: user.user_name.clone(),
             person_name: users::last_and_first_name(user),
             email: user.email.clone(),
-            roles: roles::names(desk, &user.roles),
+            roles: role_form::names(desk, &user.roles),
             created: Time::of(desk, user.create_time),
             disabled: disabled.unwrap_or_default(),
             is_you: desk.is_own(&user.id),
@@ -249,7 +249,7 @@ impl RolesShown {
 
     fn reason(&self, desk: &Desk<'_>, wrong: &WrongFields) -> Field {
         let reason = match self {
-            Self::WithoutReason(form) => form.reason(),
+            Self::WithoutReason(form) => &form.reason,
             Self::Now | Self::Changed => "",
         };
         let mut field = reason_field(desk, reason);
@@ -259,14 +259,14 @@ impl RolesShown {
 
     fn choices(&self, desk: &Desk<'_>, user: &v1::User) -> Vec<Choice> {
         let mut choices = Vec::new();
-        for role in roles::ALL {
+        for role in role_form::ALL {
             let is_selected = match self {
                 Self::WithoutReason(form) => form.has(role),
                 Self::Now | Self::Changed => user.roles.contains(&role.into()),
             };
             choices.push(Choice {
                 value: i32::from(role).to_string(),
-                label: roles::name(desk, role),
+                label: role_form::name(desk, role),
                 is_selected,
             });
         }

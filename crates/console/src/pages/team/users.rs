@@ -12,7 +12,7 @@ use super::{
     finding::{Found, find},
     gone,
     listing::{ListPlace, Listing, Pager, Total},
-    roles,
+    role_form,
     rows::Time,
     search::{UserSearch, WrongFields},
     searching::{Column, SearchForm},
@@ -25,8 +25,6 @@ use crate::{
     state::State,
     words::Value,
 };
-
-pub(super) const PATH: &str = "/team";
 
 #[derive(Template)]
 #[template(path = "team/users.html")]
@@ -70,7 +68,7 @@ pub(super) async fn show(
     let desk = Desk::new(&state, &person);
     match place().open::<UserSearch>(&desk, &asked.q) {
         Some(listing) => page(&desk, listing).await,
-        None => gone::page(&desk, Tab::Users, PATH),
+        None => gone::page(&desk, Tab::Users, address::USERS),
     }
 }
 
@@ -92,7 +90,7 @@ pub(super) async fn search(
 fn place() -> ListPlace {
     ListPlace {
         page: "users".to_owned(),
-        path: PATH.to_owned(),
+        path: address::USERS.to_owned(),
     }
 }
 
@@ -180,21 +178,19 @@ fn total(desk: &Desk<'_>, total: Option<Total>) -> String {
 
 fn form(desk: &Desk<'_>, search: &UserSearch, wrong: &WrongFields) -> SearchForm {
     let words = desk.words();
-    let text = |name, value: &str| Field::text(words, name, value);
-    let time = |name, value: &str| Field::text(words, name, value).of_kind("datetime-local");
     let hint = words.text("team-field-active-addresses-min-hint");
     let shown = [("", "team-shown-signed-in"), ("all", "team-shown-all")];
     let mut fields = vec![
-        text("user_name", &search.user_name),
-        text("person_name", &search.person_name),
-        time("signed_in_after", &search.signed_in_after),
-        time("signed_in_before", &search.signed_in_before),
-        text("active_addresses_min", &search.active_addresses_min).hinted(hint),
+        Field::text(words, "user_name", &search.user_name),
+        Field::text(words, "person_name", &search.person_name),
+        Field::time(words, "signed_in_after", &search.signed_in_after),
+        Field::time(words, "signed_in_before", &search.signed_in_before),
+        Field::text(words, "active_addresses_min", &search.active_addresses_min).hinted(hint),
         Field::named_choice(words, "shown", &search.shown, &shown),
     ];
     mark_wrong(words, &mut fields, wrong);
     SearchForm {
-        action: PATH,
+        action: address::USERS,
         title: words.text("team-find-users"),
         fields,
         order: search.order,
@@ -271,7 +267,7 @@ impl UserRow {
             sessions: sessions(desk, summary),
             last_active: Time::of(desk, summary.last_active_time),
             addresses: desk.words().number(summary.active_addresses),
-            roles: roles::names(desk, &user.roles),
+            roles: role_form::names(desk, &user.roles),
             select_label: desk.words().with("team-select-user", [("name", &name)]),
             is_you: user.id == desk.person.user_id,
             id: user.id.clone(),
@@ -282,7 +278,7 @@ impl UserRow {
     }
 }
 
-/// The sign-in name, or the id of a user who has none.
+/// The sign-in name, or else the user's id.
 pub(super) fn shown_name(user: &v1::User) -> String {
     if user.user_name.is_empty() {
         user.id.clone()

@@ -5,12 +5,12 @@ use portcullis_contract::v1;
 use serde::Deserialize;
 
 use super::{
+    address,
     confirm::{Question, Told},
     controls::Field,
     desk::{Desk, Tab, refused_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
-    users,
 };
 use crate::{
     forms::Submitted, page::Page, person::Person, problem::Problem, receipts, state::State,
@@ -29,7 +29,7 @@ pub(super) struct WholeTeamForm {
     user_message: String,
 }
 
-/// `GET /team/sign-out`: shows what would end.
+/// `GET /team/sign-out`: shows the preview.
 pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
     confirm(&desk, &WholeTeamForm::default(), Vec::new()).await
@@ -95,7 +95,7 @@ async fn confirm(
         user_message: form.user_message.clone(),
     };
     question.confirm = words.text("team-everyone-confirm");
-    question.back = users::PATH.to_owned();
+    question.back = address::USERS.to_owned();
     question.wrong = wrong;
     question.ask(desk)
 }

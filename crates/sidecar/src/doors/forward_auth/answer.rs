@@ -20,6 +20,7 @@ pub(super) fn allowed(changes: HeaderChanges, request: &HeaderMap) -> Response<F
     let mut response = Response::new(Full::default());
     let headers = response.headers_mut();
     headers.insert(DECISION, ALLOW);
+    // An admission that a gateway caches would outlive its session.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
     // Unless a change says otherwise, the credentials stay as they came.

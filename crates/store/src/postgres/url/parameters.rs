@@ -15,7 +15,7 @@ pub(super) struct TlsParameters {
     pub(super) key: Option<String>,
 }
 
-/// Parameters of libpq that change what is trusted. Ignoring one would be worse than refusing it.
+/// Parameters of libpq that change whom the client trusts. Ignoring one would be worse than refusing it.
 const UNSUPPORTED: [&str; 6] = [
     "sslcrl",
     "sslcrldir",

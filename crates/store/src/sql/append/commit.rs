@@ -51,7 +51,9 @@ pub(in crate::sql) async fn append(db: &mut Db, entries: &[Entry]) -> Result<App
 impl Batch<'_> {
     /// Applies all entries, in the order of locks that the page of the module states.
     async fn run(&mut self) -> Result<(), StoreError> {
+        // A mistake that tests seed. Otherwise no number is drawn: the head counts by itself.
         self.drawn = log::draw_number(self.db).await?;
+        // Entries of an earlier attempt are answered first. Their caller never got the answer, and asks again.
         self.recall().await?;
         self.find_kept().await?;
         self.answer_covered().await?;
@@ -60,6 +62,7 @@ impl Batch<'_> {
         self.set_policies().await?;
         self.revoke_sessions().await?;
         self.change_api_keys().await?;
+        // After the last lock: an earlier attempt may have committed while this one waited for it.
         self.recall_again().await?;
         self.complete_signed_out().await?;
         // Every change has an event, but for the canary.

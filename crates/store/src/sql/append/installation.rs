@@ -56,7 +56,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Revokes the session that nobody has. There is no row, and no event: the trail is about what people and services did.
+    /// Revokes the session that nobody has. There is no row, and no event: the trail is about the acts of people and
+    /// services.
     fn revoke_canary(&mut self, index: usize) {
         self.revoked.push(Serial(0));
         // Without an event a repeated append does it again, which changes nothing at a gate.
@@ -238,7 +239,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Revokes again what gates have forgotten, if the clock is below its floor.
+    /// Repeats the revocations that gates have forgotten, if the clock is below its floor.
     async fn answer_set_back(
         &mut self,
         index: usize,

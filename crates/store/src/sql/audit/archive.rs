@@ -2,9 +2,8 @@
 
 use portcullis_contract::{
     id::EventId,
-    position::{Chain, Digest, Revision},
+    position::{Chain, Revision},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     super::{db::Db, installation::now, log},
@@ -13,7 +12,7 @@ use super::{
     row::{AuditRow, Proof, RunningDigest},
     verify::{CheckedRows, StoredBatch, Walk},
 };
-use crate::{ArchivePiece, StoreError};
+use crate::{ArchivePiece, ArchivedBatch, ArchivedGap, ArchivedRow, StoreError};
 use portcullis_domain::Micros;
 
 /// The most batches of one read.
@@ -21,82 +20,11 @@ const BATCHES_MAX: u64 = 64;
 /// The number of rows after which a read ends, at the end of their batch.
 const ROWS_MAX: usize = 2_048;
 
-/// A batch of the log with its audit rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArchivedBatch {
-    /// The revision of the batch.
-    pub revision: u64,
-    /// The time of the batch, in microseconds since 1970.
-    pub stamped_us: i64,
-    /// SHA-256 of the delta.
-    #[serde(with = "hex::serde")]
-    pub delta_digest: Digest,
-    /// The digest of the audit rows.
-    #[serde(with = "hex::serde")]
-    pub audit_digest: Digest,
-    /// The chain behind the batch.
-    #[serde(with = "hex::serde")]
-    pub chain: Digest,
-    /// The rows that there were.
-    pub rows: Vec<ArchivedRow>,
-    /// The rows that were gone by then.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub removed: Vec<ArchivedGap>,
-}
-
-/// A row that was gone when its batch was archived.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArchivedGap {
-    /// The event.
-    pub id: String,
-    /// The number of the row in its event.
-    pub ordinal: i64,
-    /// The digest of the row.
-    #[serde(with = "hex::serde")]
-    pub digest: Digest,
-}
-
-/// An audit row. The names are those of the columns of `audit_events`, but for `id`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)] // docs/operating/audit.md has the columns.
-pub struct ArchivedRow {
-    /// `event_id`, as events are named everywhere.
-    pub id: String,
-    pub ordinal: i64,
-    pub at_us: i64,
-    pub tenant_id: String,
-    pub action: String,
-    pub target: String,
-    pub cause: Option<i64>,
-    pub actor: String,
-    pub via: String,
-    pub actor_ip: String,
-    pub reason: String,
-    pub user_message: String,
-    pub changed: i64,
-    pub user_id: String,
-    /// JSON.
-    pub details: String,
-    #[serde(with = "hex::serde")]
-    pub actor_proof: Vec<u8>,
-    #[serde(with = "hex::serde")]
-    pub subject_proof: Vec<u8>,
-    /// The event of the erasure of the author.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor_erased_by: Option<String>,
-    /// The event of the erasure of the subject.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject_erased_by: Option<String>,
-}
-
 impl ArchivedBatch {
     /// Computes the digest of the rows and the chain behind the batch again.
     ///
     /// # Errors
-    /// What does not match.
+    /// The mismatch.
     pub fn verify(&self, before: Chain) -> Result<Chain, &'static str> {
         let mut digests = Vec::with_capacity(self.rows.len() + self.removed.len());
         for row in &self.rows {
@@ -128,9 +56,7 @@ impl ArchivedBatch {
     /// The number of rows of which an erasure has removed a part.
     #[must_use]
     pub fn erased_rows(&self) -> usize {
-        let is_erased =
-            |row: &&ArchivedRow| row.actor_erased_by.is_some() || row.subject_erased_by.is_some();
-        self.rows.iter().filter(is_erased).count()
+        self.rows.iter().filter(|row| row.is_erased()).count()
     }
 
     fn of(batch: &StoredBatch, checked: CheckedRows) -> Self {

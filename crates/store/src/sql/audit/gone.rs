@@ -1,4 +1,5 @@
-//! Records of what is gone from the trail because of its age: its beginning, batches that lost rows, and erasures.
+//! Records of the rows that are gone from the trail because of their age: its beginning, batches that lost rows, and
+//! erasures.
 //!
 //! Each has a code that only an authority can make, so that nobody can remove a row and write the record of it.
 
@@ -79,7 +80,7 @@ pub(super) async fn read_begin(db: &mut Db) -> Result<StoredBegin, StoreError> {
     })
 }
 
-/// What the code of the beginning is over.
+/// The bytes that the code of the beginning is computed over.
 pub(super) fn begin_bytes(begin: &TrailBegin) -> Vec<u8> {
     let mut bytes = b"portcullis audit begin".to_vec();
     bytes.extend(begin.revision.0.to_be_bytes());
@@ -167,7 +168,7 @@ pub(super) fn removed_bytes(rows: &[GoneRow]) -> Vec<u8> {
     bytes
 }
 
-/// What the code of a gap is over.
+/// The bytes that the code of a gap is computed over.
 pub(super) fn gap_bytes(revision: Revision, removed: &[u8]) -> Vec<u8> {
     let mut bytes = b"portcullis audit gap".to_vec();
     bytes.extend(revision.0.to_be_bytes());
@@ -175,7 +176,7 @@ pub(super) fn gap_bytes(revision: Revision, removed: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What is known about an erasure of which something is gone.
+/// The record of an erasure with events or parts that are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GoneErasure {
     /// The event that began it is gone.
@@ -185,7 +186,7 @@ pub(super) struct GoneErasure {
     pub(super) record: Option<CodedRecord>,
 }
 
-/// Reads what is known about an erasure.
+/// Reads the record of an erasure. Without one, nothing of the erasure is gone.
 pub(super) async fn read_erasure(db: &mut Db, erasure: EventId) -> Result<GoneErasure, StoreError> {
     let sql = format!(
         "SELECT {} FROM audit_gone_erasures WHERE event_id = $1",
@@ -209,7 +210,7 @@ pub(super) async fn read_erasure(db: &mut Db, erasure: EventId) -> Result<GoneEr
     })
 }
 
-/// What the code of an erasure is over.
+/// The bytes that the code of an erasure is computed over.
 pub(super) fn erasure_bytes(erasure: EventId, has_begun: bool, parts: u64) -> Vec<u8> {
     let mut bytes = b"portcullis audit erasure".to_vec();
     bytes.extend(erasure.to_bytes());

@@ -33,7 +33,7 @@ columns! {
 }
 
 columns! {
-    /// What is counted of a row that was removed.
+    /// The columns that are counted of a removed row.
     CountedColumns { event_id, ordinal, action, actor_erased_by, subject_erased_by }
 }
 
@@ -46,7 +46,7 @@ pub(in crate::sql) async fn begin(
     Ok((stored.begin, record))
 }
 
-/// Looks at batches after `after`, and removes what is old enough.
+/// Looks at batches after `after`, and removes rows that are old enough.
 pub(in crate::sql) async fn remove_old(
     db: &mut Db,
     after: Revision,
@@ -190,7 +190,7 @@ async fn look(
     Ok(Ok(false))
 }
 
-/// What a step removes.
+/// The removals of one step.
 struct Plan {
     /// The new beginning.
     begin: TrailBegin,
@@ -253,7 +253,7 @@ impl Plan {
     }
 }
 
-/// Removes what a plan says: the records first, because the triggers of the trail want to see them.
+/// Executes a plan: the records first, because the triggers of the trail want to see them.
 async fn execute(
     db: &mut Db,
     stored: &StoredBegin,
@@ -282,7 +282,7 @@ async fn execute(
     Ok(())
 }
 
-/// Moves the beginning. This row is what steps of several authorities wait for.
+/// Moves the beginning. The steps of several authorities take turns by the lock on this row.
 async fn write_begin(
     db: &mut Db,
     stored: &StoredBegin,
@@ -323,7 +323,7 @@ async fn write_gap(db: &mut Db, gap: &PlannedGap, codes: &dyn Codes) -> Result<(
     Ok(())
 }
 
-/// Deletes everything between the old and the new beginning, and returns what is to be counted of the rows.
+/// Deletes everything between the old and the new beginning, and returns the rows' columns for counting.
 async fn delete_prefix(
     db: &mut Db,
     old: &TrailBegin,
@@ -364,15 +364,15 @@ async fn delete_rows(db: &mut Db, gap: &PlannedGap) -> Result<Vec<Row>, StoreErr
     Ok(gone)
 }
 
-/// What goes of an erasure with some rows.
+/// The parts of one erasure that go with some rows.
 #[derive(Default)]
 struct Counted {
     begins: bool,
     parts: u64,
 }
 
-/// Counts what goes of each erasure. From the rows as they were deleted, because an erasure may have come to them since they
-/// were looked at.
+/// Counts the removed parts of each erasure. From the rows as they were deleted, because an erasure may have come to
+/// them since they were looked at.
 fn count_erasures(gone: &[Row]) -> Result<BTreeMap<[u8; 16], Counted>, StoreError> {
     let columns = CountedColumns::AT;
     let mut erasures: BTreeMap<[u8; 16], Counted> = BTreeMap::new();

@@ -407,10 +407,9 @@ pub(in crate::sql) fn inserts(rows: &[AuditRow]) -> Vec<Statement> {
 
 /// Events to look up by [`FIRST_ROWS`].
 pub(in crate::sql) fn event_rows(ids: impl IntoIterator<Item = EventId>) -> ValueRows {
-    let row = |id: EventId| EventColumns {
+    ValueRows::new(ids.into_iter().map(|id| EventColumns {
         event_id: Value::from(id),
-    };
-    ValueRows::new(ids.into_iter().map(row))
+    }))
 }
 
 /// The first row `e` of each of the events `v`, or nulls for an event that the trail does not have.

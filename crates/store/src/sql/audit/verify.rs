@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Skips what is gone.
+    /// Skips the batches before the trail's beginning.
     pub(super) fn begin_at(&mut self, stored: &gone::StoredBegin) {
         self.begin = stored.begin;
         if self.at < self.begin.revision {
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         Ok(Some(fault_of_batch(row.revision(ONLY)?, problem)))
     }
 
-    /// The rows after the last batch up to a revision, and what is gone of them.
+    /// The rows after the last batch up to a revision, and the records of those that are gone.
     pub(super) async fn pages(&mut self, through: Revision) -> Result<RowPages, StoreError> {
         let gaps = gone::read_gaps(self.db, self.at, through).await?;
         let is_first = self.at == self.begin.revision;
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Checks that what is missing in a row was erased by an erasure of the trail, and counts it. Of the event that ends an
+    /// Checks that the missing parts of a row were erased by an erasure of the trail, and counts it. Of the event that ends an
     /// erasure, checks that exactly as much refers to this erasure as it had erased.
     async fn check_erasures(
         &mut self,
@@ -368,7 +368,7 @@ impl<'a> Walk<'a> {
         Ok(is_erasure)
     }
 
-    /// What is known about an erasure of which something is gone.
+    /// The record of an erasure with events or parts that are gone.
     async fn recall_erasure(&mut self, erasure: EventId) -> Result<GoneErasure, StoreError> {
         let known = gone::read_erasure(self.db, erasure).await?;
         self.records.extend(known.record.clone());

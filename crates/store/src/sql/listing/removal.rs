@@ -57,7 +57,7 @@ pub(in crate::sql) async fn remove_ended(
     })
 }
 
-/// What the sessions that stay refer to.
+/// The oldest revisions that the remaining sessions refer to.
 fn read_left(rows: &[Row]) -> Result<Left, StoreError> {
     let columns = AgeColumns::AT;
     let mut left = Left::default();

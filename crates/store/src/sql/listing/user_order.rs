@@ -14,7 +14,7 @@ columns! {
 
 /// The order of a list. Among equals, users come by their ids.
 pub(super) struct Sort {
-    /// What the list is sorted by, with `u` for the users and `t` for the totals of their sessions.
+    /// The sort key of the list, with `u` for the users and `t` for the totals of their sessions.
     pub(super) expression: &'static str,
     first: Value,
     is_descending: bool,

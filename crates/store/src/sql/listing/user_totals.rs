@@ -1,4 +1,4 @@
-//! Lists of users by what their active sessions add up to: their number, the last activity, and the addresses in use.
+//! Lists of users by totals of their active sessions: their number, the last activity, and the addresses in use.
 //!
 //! No index is in these orders: a sign-in, a sign-out and each report of use would rewrite it. So a page reads every active
 //! session of the tenant, in the lane of searches and within its time.

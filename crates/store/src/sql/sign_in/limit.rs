@@ -1,4 +1,4 @@
-//! The number of a user's active sessions: counted before one opens, and what is beyond it afterwards.
+//! The number of a user's active sessions: counted before one opens, and reduced afterwards if it is too large.
 //!
 //! Sign-ins of a user whose number is limited take turns by a lock on the user. Serials are taken under that lock, so
 //! their order is the order in which the sessions opened, whichever authority opened them. "Newest" and "oldest" mean

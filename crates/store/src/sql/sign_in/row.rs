@@ -214,21 +214,21 @@ pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
         session_id: new.id.into(),
         tenant_id: (&new.tenant_id).into(),
         user_id: (&new.user_id).into(),
-        user_name: profile.user_name.as_str().into(),
-        given_name: profile.given_name.as_str().into(),
-        family_name: profile.family_name.as_str().into(),
-        email: profile.email.as_str().into(),
+        user_name: text(&profile.user_name),
+        given_name: text(&profile.given_name),
+        family_name: text(&profile.family_name),
+        email: text(&profile.email),
         roles: Value::Int(new.roles.map(UserRoles::code)),
         lifetime_us: span(new.lifetime).into(),
         idle_timeout_us: idle_timeout(new),
         remember_me: new.remember_me.into(),
         auth_time_us: new.auth_time.into(),
         facts: json(&new.facts).into(),
-        acr: new.acr.as_str().into(),
-        ip: client.ip.as_str().into(),
-        user_agent: client.user_agent.as_str().into(),
-        device_id: client.device_id.as_str().into(),
-        app_name: client.app_name.as_str().into(),
+        acr: text(&new.acr),
+        ip: text(&client.ip),
+        user_agent: text(&client.user_agent),
+        device_id: text(&client.device_id),
+        app_name: text(&client.app_name),
         salt: new.salt[..].into(),
         request_id: Value::Text(request_id),
         request_digest: Value::Blob(request_digest),
@@ -236,8 +236,8 @@ pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
         device_type: device_code(sight.device.kind).into(),
         device_sign_ins: u64::from(sight.device_sign_ins).into(),
         place: json(&sight.place).into(),
-        network_beside: sight.network_beside.as_str().into(),
-        country: sight.place.country.as_str().into(),
+        network_beside: text(&sight.network_beside),
+        country: text(&sight.place.country),
         network: Value::Blob(network(client)),
         replaces: new.replaces.into(),
         findings: json(&sight.findings).into(),
@@ -247,6 +247,10 @@ pub(super) fn values(new: &SignIn, ahead: u32) -> SignInColumns<Value> {
         refused_at: Value::Int(new.refused_at().map(i64::from)),
         ahead: i64::from(ahead).into(),
     }
+}
+
+fn text(value: &str) -> Value {
+    value.into()
 }
 
 /// The id and the digest of the request, which make a repetition find the same session.

@@ -84,7 +84,7 @@ pub(super) fn choose_tenant<T>(
     incoming.tenant(tenant_id).map(Some)
 }
 
-/// Refuses a user who filters by an actor other than themselves and the authority.
+/// Refuses a user's filter by any actor but the user and the authority.
 fn check_actor(caller: &Caller, actor: Option<&str>) -> Result<(), AppError> {
     let (Some(own), Some(actor)) = (caller.own_user(), actor) else {
         return Ok(());

@@ -188,6 +188,7 @@ impl Access {
     ) -> Result<Response, AppError> {
         let peer = request.extensions().get::<Peer>().cloned();
         let address = address_of(peer.as_ref());
+        // Held for the check alone. A stream is open for long, and would keep the turn of its network.
         let check = self.turns.acquire(network(address)).await;
         let owner = self.identify_call(request.headers(), request.extensions(), rule)?;
         drop(check);

@@ -27,7 +27,7 @@ pub(super) struct UntilClosed {
 /// Why a stream ends early.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The authority ends. What is ready is sent before.
+    /// The authority ends. Answers that are ready are sent before.
     Drained,
     /// The credential counts no more. Nothing is sent any more.
     Cut,

@@ -15,7 +15,7 @@ const ADDRESS_BYTES_MAX: usize = 128;
 pub(crate) struct FieldWarning {
     pub(crate) field: String,
     pub(crate) repair: Repair,
-    /// For the people who run the caller. It never repeats the value, which may be private.
+    /// For the operators of the caller. It never repeats the value, which may be private.
     pub(crate) description: String,
 }
 

@@ -66,7 +66,6 @@ pub(crate) fn validators(listed: &Validators, head: Revision) -> ListValidatorsR
 }
 
 fn delays(delays: &EnforcementDelays) -> v1::EnforcementDelays {
-    let quantile = |part| delays.quantile(part).try_into().ok();
     let mut buckets = Vec::new();
     for (bound, count) in delays.buckets() {
         buckets.push(v1::EnforcementDelayBucket {
@@ -77,12 +76,16 @@ fn delays(delays: &EnforcementDelays) -> v1::EnforcementDelays {
     v1::EnforcementDelays {
         count: delays.count(),
         missed: delays.missed,
-        p50: quantile(0.5),
-        p90: quantile(0.9),
-        p99: quantile(0.99),
-        max: delays.max.try_into().ok(),
+        p50: wire(delays.quantile(0.5)),
+        p90: wire(delays.quantile(0.9)),
+        p99: wire(delays.quantile(0.99)),
+        max: wire(delays.max),
         buckets,
     }
+}
+
+fn wire(length: Duration) -> Option<prost_types::Duration> {
+    length.try_into().ok()
 }
 
 fn authority(replica: &Replica) -> v1::AuthorityReplica {
@@ -95,7 +98,6 @@ fn authority(replica: &Replica) -> v1::AuthorityReplica {
 }
 
 fn validator(status: &ValidatorStatus) -> v1::ValidatorStatus {
-    let wire = |age: Duration| age.try_into().ok();
     v1::ValidatorStatus {
         name: status.gate.name.clone(),
         mode: validator_mode(status.gate.mode).into(),

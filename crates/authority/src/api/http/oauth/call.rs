@@ -32,7 +32,7 @@ use crate::{
 /// The largest form, in bytes: a token, an id and a secret.
 pub(in crate::api::http) const FORM_BYTES_MAX: usize = 16 << 10;
 
-/// An endpoint, which is another form of rpcs: their rows of the table decide who may call it.
+/// An endpoint: another form of some rpcs. Their rows of the table name the permitted callers.
 pub(super) struct Endpoint {
     /// The rpc of services.
     pub(super) service_rpc: &'static str,
@@ -209,6 +209,7 @@ impl Edge {
         } = call;
         let user_share = self.access.take_user_share(Some(&owner), rule)?;
         let permit = self.access.load.take_call(rule.class, &holder)?;
+        // The credential is checked. The use case may wait for the database, and must not hold the turn meanwhile.
         drop(turn);
 
         let is_service = matches!(owner, Owner::Service(_));

@@ -1,6 +1,6 @@
 //! Token revocation (RFC 7009): `RevokeToken` for services, and `RevokeSession` of the own session for users, as a form.
 //!
-//! A session is what ends, and so are all of its tokens: RFC 7009 lets the related tokens end with the one that is named.
+//! The session of the token ends, and with it all of its tokens: RFC 7009 lets related tokens end with the named one.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
