@@ -30,6 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::POSTGRES_SERVER,
         tools::PGBOUNCER,
         tools::RSYSLOG,
+        tools::SOFTHSM,
+        tools::OPENSC,
         tools::PYTHON,
         tools::NPM,
     ])?;
