@@ -133,7 +133,8 @@ impl Jobs {
         ];
         for (kept, keep, marks) in kept {
             let store = Arc::clone(&self.store);
-            let remove = retention::run(store, kept, keep, marks, stop.clone());
+            let metrics = Arc::clone(&self.app.instruments.removal);
+            let remove = retention::run(store, kept, keep, marks, metrics, stop.clone());
             tasks.spawn("retention", remove);
         }
         let retention = AuditRetention {
@@ -144,6 +145,7 @@ impl Jobs {
                 .audit_archive
                 .as_ref()
                 .map(|archive| Arc::clone(&archive.archived)),
+            metrics: Arc::clone(&self.app.instruments.removal),
             config: self.config.clone(),
         };
         tasks.spawn("audit retention", retention.run(stop.clone()));

@@ -14,6 +14,7 @@ mod instruments;
 mod log_limit;
 mod otlp;
 mod refusals;
+pub(crate) mod removal;
 pub(crate) mod store_gauges;
 mod trace;
 

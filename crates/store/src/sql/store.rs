@@ -517,6 +517,10 @@ impl AuditRetentionStore for SqlStore {
         audit::removal::begin(&mut self.lane(Lane::Read).await?).await
     }
 
+    async fn trail_age(&self) -> Result<Option<Duration>, StoreError> {
+        audit::removal::trail_age(&mut self.lane(Lane::Read).await?).await
+    }
+
     async fn removal_record(&self, place: RemovalPlace) -> Result<Option<CodedRecord>, StoreError> {
         audit::gone::record(&mut self.lane(Lane::Read).await?, place).await
     }
@@ -691,6 +695,13 @@ impl LogStore for SqlStore {
         log::chain(&mut self.lane(Lane::CatchUp).await?, revision).await
     }
 }
+    async fn remove_old_beats(&self) -> Result<(), StoreError> {
+        if !self.dialect().beat_writes {
+            return Ok(());
+        }
+        log::remove_old_beats(&mut self.lane(Lane::Upkeep).await?).await
+    }
+
 
 #[async_trait]
 impl PeerStore for SqlStore {
